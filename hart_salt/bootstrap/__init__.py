@@ -1,0 +1,119 @@
+"""
+The script that an instance boots with, and the document that it leaves behind.
+
+One family of templates: ``bootstrap.sh.j2`` is the order of the steps, ``steps.sh.j2`` their times and the
+result document, ``<platform>/platform.sh.j2`` what the steps do on one kind of machine.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import pydantic
+
+from hart_salt.errors import NodeFailed
+
+#: where the script works on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
+RUN_DIR = "/run/hart"
+LOG_PATH = "/var/log/hart-bootstrap.log"
+
+
+@dataclass(frozen=True)
+class Script:
+    """What varies in the script. Holds one secret, the throw-away host key, worth nothing after sealing."""
+
+    platform: str
+    #: OpenSSH private key, ed25519
+    host_private_key: str
+    client_public_key: str
+    master_public_key: str
+    #: release or release series to install, such as ``3008`` or ``3008.3``
+    salt_version: str
+    settings: Any = None
+
+
+def render(script: Script) -> str:
+    """Return the shell script for one node. Raises ``jinja2.TemplateError`` for a template that is wrong."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hart_salt.bootstrap"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - this makes shell, not HTML; values are quoted with the filter below
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    environment.filters["quote"] = shlex.quote
+    return environment.get_template("bootstrap.sh.j2").render(
+        platform=script.platform,
+        host_private_key=script.host_private_key.strip(),
+        client_public_key=script.client_public_key.strip(),
+        master_public_key=script.master_public_key.strip(),
+        salt_version=script.salt_version,
+        settings=script.settings,
+    )
+
+
+class Result(pydantic.BaseModel):
+    """The document that the script leaves. ``extra`` fields of a newer script are no error."""
+
+    version: int
+    exit_code: int
+    failed_step: str
+    seconds: dict[str, float]
+    salt_version: str
+    #: PEM of the minion's public key; empty when the script did not get that far
+    minion_key: str
+    #: OpenSSH public key lines of the host's own keys, which stay after sealing
+    host_keys: list[str]
+    #: the end of the script's output
+    output: str
+
+
+def parse_result(text: str) -> Result:
+    """
+    Read the document.
+
+    Raises ``NodeFailed`` when it is missing, cut off or not of this form: the script ended without leaving
+    one, which the out-of-memory killer or a reboot brings about.
+    """
+    try:
+        return Result.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        raise NodeFailed(
+            "the bootstrap script ended without its result document: the machine may have rebooted or run "
+            "out of memory"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands that the master runs over the session with a node."""
+
+    follow: str
+    result: str
+    start: str
+    seal: str
+    #: takes a script on standard input and keeps it; then ``run_script`` runs it
+    keep_script: str
+    run_script: str
+
+
+def commands(root: str) -> Commands:
+    """
+    Return the commands for a node whose files live below ``root``.
+
+    ``tail`` with ``--pid`` ends by itself with the bootstrap script, whatever ends that; ``-s`` is how often
+    it looks. The operator's script stays as ``/root/hart-init``, where hart keeps it.
+    """
+    run = shlex.quote(root + RUN_DIR)
+    home = shlex.quote(root + "/root")
+    return Commands(
+        follow=f'exec tail -n +1 -s 0.1 --pid="$(cat {run}/pid)" -f {shlex.quote(root + LOG_PATH)}',
+        result=f"cat {run}/result.json",
+        start=f"exec sh {run}/start",
+        seal=f"exec sh {run}/seal",
+        keep_script=f"umask 077 && mkdir -p {home} && cat > {home}/hart-init && chmod 700 {home}/hart-init",
+        run_script=f"exec {home}/hart-init < /dev/null",
+    )

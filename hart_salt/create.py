@@ -1,0 +1,180 @@
+"""Many nodes side by side: what a batch shares, and what became of each node."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hart_salt import ssh, threads
+from hart_salt.drivers.base import Driver
+from hart_salt.errors import HartError, Interrupted, Refused
+from hart_salt.lifecycle import Batch, Life, new_life, raise_node
+from hart_salt.master import Master
+from hart_salt.model import Access, MasterInfo, Node
+from hart_salt.progress import Progress
+from hart_salt.secrets import Secrets
+from hart_salt.store import Record, Store
+from hart_salt.terminal import view_for
+from hart_salt.threads import Calls
+from hart_salt.watch import Watcher
+
+
+@dataclass
+class Outcomes:
+    """What is known of each node; also when the work is interrupted."""
+
+    lives: dict[str, Life] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def create_all(
+    nodes: Sequence[Node], driver: Driver, master: Master, info: MasterInfo, store: Store, secrets: Secrets
+) -> tuple[dict[str, Any], int | None]:
+    """
+    Create the nodes side by side; one node's failure leaves the others alone.
+
+    Returns the outcome of each by minion id, and the number of the signal that ended the work early, if one
+    did: nodes that were ready by then stay, all others are undone.
+    """
+    outcomes = Outcomes()
+    interrupted = None
+    with Calls() as calls, open_progress(calls, master, info, secrets) as progress:
+        try:
+            threads.run(lambda: _create(nodes, driver, master, info, store, progress, calls, outcomes))
+        except Interrupted as signal:
+            interrupted = signal.signum
+            for node in nodes:
+                outcomes.errors.setdefault(node.minion_id, f"{signal}; it was undone")
+        data = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
+    return data, interrupted
+
+
+@contextmanager
+def open_progress(calls: Calls, master: Master, info: MasterInfo, secrets: Secrets) -> Iterator[Progress]:
+    """Events go out in the order of the stages, in the thread of Salt's calls; nobody waits for them."""
+
+    def fire(tag: str, data: dict[str, Any]) -> None:
+        asyncio.ensure_future(calls.salt(_quietly, functools.partial(master.fire, tag, data)))
+
+    progress = Progress(info.log_dir, secrets, fire, view_for())
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+def _quietly(work: Any) -> None:
+    """An event that cannot be sent is no reason to fail a node; the log has the stage anyway."""
+    with contextlib.suppress(Exception):
+        work()
+
+
+async def _create(
+    nodes: Sequence[Node], driver: Driver, master: Master, info: MasterInfo, store: Store,
+    progress: Progress, calls: Calls, outcomes: Outcomes,
+) -> None:  # fmt: skip
+    client_key = ssh.make_key(f"hart-{nodes[0].batch}")
+    starts = Starts()
+    watcher = Watcher(lambda: calls.driver(driver.instances), driver.poll_interval, calls.sleep)
+    with ExitStack() as stack:
+        for node in nodes:
+            stack.enter_context(_claimed(store, node.minion_id))
+        stack.enter_context(master.events(starts.heard))
+        async with _access(driver, calls, nodes[0].batch, client_key) as access:
+            batch = Batch(
+                master, info, store, driver, watcher, access, client_key, progress, starts.of, calls
+            )  # fmt: skip
+            outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
+            lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
+            await _side_by_side(lives, outcomes)
+        await watcher.close()
+        await calls.salt(master.close)
+
+
+@contextmanager
+def _claimed(store: Store, minion_id: str) -> Iterator[None]:
+    """The lock, and the look at the record under it: two calls at once cannot both have found it free."""
+    with store.claim(minion_id):
+        if store.get(minion_id) is not None:
+            raise Refused(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _access(driver: Driver, calls: Calls, batch: str, key: ssh.Key) -> Any:
+    """The driver's context manager, entered and left in a driver thread, and left in every case."""
+    manager = driver.access(batch, key.public)
+    access: Access = await threads.uninterrupted(calls.driver(manager.__enter__))
+    try:
+        yield access
+    finally:
+        await threads.uninterrupted(calls.driver(manager.__exit__, None, None, None))
+
+
+async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
+    """Run the nodes' lives to their end; a cancellation is passed on to all, and their undo waited for."""
+
+    async def one(minion_id: str, life: Any) -> None:
+        try:
+            await life
+        except HartError as error:
+            outcomes.errors[minion_id] = str(error)
+
+    tasks = [asyncio.ensure_future(one(minion_id, life)) for minion_id, life in lives.items()]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await threads.uninterrupted(asyncio.wait(tasks))
+        raise
+
+
+class Starts:
+    """An event for each minion id, set when its start event is heard on Salt's bus."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: dict[str, asyncio.Event] = {}
+
+    def of(self, minion_id: str) -> asyncio.Event:
+        """The event to wait for; asked for before the minion is started."""
+        return self._events.setdefault(minion_id, asyncio.Event())
+
+    def heard(self, minion_id: str) -> None:
+        """Called in the listening thread, for every minion of this master."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            self._loop.call_soon_threadsafe(self._set, minion_id)
+
+    def _set(self, minion_id: str) -> None:
+        if minion_id in self._events:
+            self._events[minion_id].set()
+
+
+def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:
+    life = outcomes.lives.get(node.minion_id)
+    if life is None or not life.sealed:
+        return {
+            "result": False,
+            "error": outcomes.errors.get(node.minion_id, "it was not begun"),
+            "output": progress.tail(node.minion_id),
+            "log": progress.log_path(node.minion_id),
+        }
+    data = {"result": not life.problems, **facts(life.record), "notes": life.notes}
+    if life.problems:
+        data["error"] = "the node is a minion and was kept, but apply failed: " + "; ".join(life.problems)
+    return data
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """What a result says about a node that is a minion."""
+    names = (
+        "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip",
+        "minion_key_finger", "ssh_host_keys", "seconds", "log",
+    )  # fmt: skip
+    return {name: getattr(record, name) for name in names}

@@ -1,0 +1,120 @@
+"""Nodes leave: the instances side by side, their keys in one go, then the records."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from hart_salt import threads
+from hart_salt.create import open_progress
+from hart_salt.drivers.base import Driver
+from hart_salt.errors import HartError, Interrupted, TemporaryFailure
+from hart_salt.master import Master
+from hart_salt.model import MasterInfo
+from hart_salt.progress import Progress
+from hart_salt.secrets import Secrets
+from hart_salt.store import Record, Store
+from hart_salt.threads import Calls
+
+
+def destroy_all(
+    records: Mapping[str, Record],
+    by_provider: Mapping[str, Driver],
+    master: Master,
+    info: MasterInfo,
+    store: Store,
+    secrets: Secrets,
+) -> tuple[dict[str, Any], int | None]:
+    """
+    Destroy the nodes; one node's failure leaves the others alone.
+
+    The instance goes first: a minion whose key is gone while it runs would ask to be let in again. All keys
+    go in one call, which makes the master rotate its AES key once. A record goes last, so that a destroy
+    that was cut short can be repeated.
+
+    Returns the outcome of each by minion id, and the number of the signal that ended it early, if one did.
+    """
+    errors: dict[str, str] = {}
+    gone: set[str] = set()
+    interrupted = None
+    with Calls() as calls, open_progress(calls, master, info, secrets) as progress:
+        work = _Destroying(records, by_provider, master, store, progress, calls, errors, gone)
+        try:
+            threads.run(work.all)
+        except Interrupted as signal:
+            interrupted = signal.signum
+            errors.update({i: f"{signal}; call hart.destroy again" for i in records if i not in gone})
+    return {minion_id: _outcome(record, errors.get(minion_id)) for minion_id, record in records.items()}, interrupted
+
+
+def _outcome(record: Record, error: str | None) -> dict[str, Any]:
+    data = {"result": error is None, "provider": record.provider, "instance_id": record.instance_id}
+    return data if error is None else {**data, "error": error}
+
+
+class _Destroying:
+    def __init__(
+        self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], master: Master, store: Store,
+        progress: Progress, calls: Calls, errors: dict[str, str], gone: set[str],
+    ) -> None:  # fmt: skip
+        self._records = records
+        self._drivers = by_provider
+        self._master = master
+        self._store = store
+        self._progress = progress
+        self._calls = calls
+        self._errors = errors
+        self._gone = gone
+
+    async def all(self) -> None:
+        with contextlib.ExitStack() as stack:
+            claimed = [i for i in self._records if self._claim(stack, i)]
+            await asyncio.gather(*(self._terminate(i) for i in claimed))
+            ended = [i for i in claimed if i not in self._errors]
+            if ended:
+                await threads.uninterrupted(self._forget(ended))
+            await self._calls.salt(self._master.close)
+
+    def _claim(self, stack: contextlib.ExitStack, minion_id: str) -> bool:
+        try:
+            stack.enter_context(self._store.claim(minion_id))
+        except HartError as error:
+            self._errors[minion_id] = str(error)
+            return False
+        return True
+
+    async def _terminate(self, minion_id: str) -> None:
+        record = self._records[minion_id]
+        driver = self._drivers[record.provider]
+        self._show(minion_id, "destroying")
+        try:
+            for instance_id in await self._instances_of(record, driver):
+                await threads.uninterrupted(self._calls.driver(driver.terminate, instance_id))
+        except HartError as error:
+            self._errors[minion_id] = str(error)
+            self._progress.line(minion_id, f"hart: {error}")
+            self._show(minion_id, "failed", error=str(error))
+
+    async def _instances_of(self, record: Record, driver: Driver) -> list[str]:
+        """The one of the record; without one there, whatever the provider has under this minion id."""
+        if record.instance_id:
+            return [record.instance_id]
+        listed = await self._calls.driver(driver.instances)
+        return [instance.instance_id for instance in listed if instance.minion_id == record.minion_id]
+
+    async def _forget(self, minion_ids: list[str]) -> None:
+        try:
+            await self._calls.salt(self._master.delete_keys, minion_ids)
+            for minion_id in minion_ids:
+                await self._calls.salt(self._store.remove, minion_id)
+                self._gone.add(minion_id)
+                self._show(minion_id, "destroyed")
+        except OSError as error:
+            raise TemporaryFailure(f"the key store or the records: {error}") from error
+
+    def _show(self, minion_id: str, stage: str, **more: Any) -> None:
+        record = self._records[minion_id]
+        names = ("role", "provider", "region", "zone", "size", "public_ip", "private_ip")
+        self._progress.stage(minion_id, stage, {**{name: getattr(record, name) for name in names}, **more})

@@ -1,0 +1,43 @@
+"""
+The registry of drivers: ours, and those that other packages bring.
+
+Another package adds a driver with an entry point in the group ``hart_salt.drivers``; its name is the
+driver's, its object the driver class. Ours are imported when they are asked for: their SDKs are heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from hart_salt.drivers.base import Driver
+from hart_salt.errors import Refused
+from hart_salt.model import Schema
+
+ENTRY_POINT_GROUP = "hart_salt.drivers"
+_OWN = ("do", "ec2", "gce", "local", "vultr")
+
+
+def schemas() -> Mapping[str, Schema]:
+    """What each known driver may be told, by the driver's name."""
+    own = {name: importlib.import_module(f"hart_salt.drivers.{name}").SCHEMA for name in _OWN}
+    return {**{name: cls.schema for name, cls in _foreign().items()}, **own}
+
+
+def driver_class(name: str) -> type[Driver]:
+    """Return the class of a driver. Raises ``Refused`` for one that cannot create instances (yet)."""
+    if name not in _OWN:
+        return _foreign()[name]
+    module = importlib.import_module(f"hart_salt.drivers.{name}")
+    if not module.SCHEMA.available:
+        raise Refused(
+            f"the driver {name} has its settings but cannot create instances in this version of hart-salt; "
+            "use a provider with the driver local"
+        )
+    cls: type[Driver] = module.DRIVER
+    return cls
+
+
+def _foreign() -> dict[str, type[Driver]]:
+    return {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}

@@ -1,0 +1,93 @@
+"""
+The driver contract.
+
+A driver is our code for one cloud. Its methods block (cloud SDKs do); they are called from threads, and for
+one driver object from several threads at once. Every call has a timeout of its own. Errors are the
+``DriverError`` classes of ``hart_salt.errors``, mapped from the vendor's codes in one table per driver.
+One contract suite, ``tests/functional/test_driver_contract.py``, runs over every driver.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
+
+
+class Driver(abc.ABC):
+    """One provider, as one call of hart uses it."""
+
+    schema: ClassVar[Schema]
+    #: which bootstrap templates its instances need
+    platform: ClassVar[str] = "debian"
+    #: seconds between two list calls while instances are waited for
+    poll_interval: ClassVar[float] = 3.0
+
+    def __init__(self, provider: Provider, master: MasterInfo) -> None:
+        """Keep what is needed; make no call and import no SDK before the first verb."""
+        self.provider = provider
+        self.master = master
+
+    @abc.abstractmethod
+    def check(self) -> str:
+        """Prove that the credentials work, with a call that changes nothing; return who they belong to."""
+
+    @abc.abstractmethod
+    def access(self, batch: str, client_public_key: str) -> AbstractContextManager[Access]:
+        """
+        What a batch needs while it boots: a temporary key, a temporary firewall.
+
+        Names or tags everything it makes with ``batch`` before or while making it, and removes it on exit,
+        also when instances of the batch failed.
+        """
+
+    @abc.abstractmethod
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """
+        Create one instance; its first report is returned, usually before it has an address.
+
+        One create call. The tags that say that it is hart's, which master owns it, its minion id, its role
+        and its batch are part of it. Never repeated blindly: where the API knows no idempotency token, an
+        uncertain answer is settled by looking for the tags first.
+
+        Raises ``InvalidRequest`` for settings that the provider refuses, ``QuotaExceeded``, ``NoCapacity``.
+        ``TemporaryFailure`` with ``uncertain`` set means that an instance may exist.
+        """
+
+    @abc.abstractmethod
+    def instances(self) -> list[Instance]:
+        """Every instance that this master owns, paged to the end. A page that fails is an error."""
+
+    @abc.abstractmethod
+    def terminate(self, instance_id: str) -> None:
+        """End an instance and all that belongs to it. Repeatable: one that is gone is success."""
+
+    @abc.abstractmethod
+    def regions(self) -> Sequence[Region]:
+        """The regions that a node may name, for people and for checks."""
+
+    @abc.abstractmethod
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """The sizes on offer, in ``region`` if one is given, with monthly prices where they are known."""
+
+    @abc.abstractmethod
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The images that the setting ``image`` may name."""
+
+    def settle(self, instance: Instance) -> None:  # noqa: B027 - most drivers have nothing to do here
+        """The driver's part of sealing: detach what ``access`` attached to this instance."""
+
+    def leftovers(self) -> list[str]:
+        """Temporary things that carry our tag and belong to no living batch, as text for people."""
+        return []
+
+    def minion_defaults(self, node: Node) -> Mapping[str, Any]:
+        """Minion configuration that this kind of machine needs; the node's own goes over it."""
+        return {}
+
+    def root(self, instance: Instance) -> str:
+        """The directory on the machine below which the bootstrap works; empty for a machine of its own."""
+        return ""

@@ -1,0 +1,144 @@
+"""
+The driver ``local``: instances on this machine, without an account, root or a container.
+
+An instance is a directory below the master's cachedir with a machine process (``machine.py``) that plays
+firmware, init and sshd for it. The path from launch to sealed minion is the one that every cloud takes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+
+from hart_salt.drivers.base import Driver
+from hart_salt.drivers.local import directory
+from hart_salt.errors import InvalidRequest
+from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.settings import Section
+
+REGION = "local"
+SIZE = "shared"
+
+
+class Account(Section):
+    """There is no account."""
+
+
+class Options(Section):
+    """Nothing beyond the common settings."""
+
+
+SCHEMA = Schema(
+    driver="local", account=Account, options=Options, default_size=SIZE, default_region=REGION
+)
+
+
+class Local(Driver):
+    """Instances are directories; see the module."""
+
+    schema: ClassVar[Schema] = SCHEMA
+    platform: ClassVar[str] = "local"
+    poll_interval: ClassVar[float] = 0.1
+
+    def __init__(self, provider: Provider, master: MasterInfo) -> None:
+        super().__init__(provider, master)
+        self._base = Path(master.cachedir) / "hart" / "local" / provider.name
+
+    def check(self) -> str:
+        """There are no credentials; what can be wrong is the directory."""
+        base = self._base
+        while not base.exists():
+            base = base.parent
+        if not os.access(base, os.W_OK):
+            raise InvalidRequest(f"{base} is not writable for this user: local keeps its instances there")
+        return f"instances below {self._base}"
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
+        """A machine process listens on loopback only: there is nothing to open."""
+        yield Access(batch, client_public_key)
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """Make the directory, which is the claim on the minion id, and start its machine process."""
+        path = self._base / node.minion_id
+        claim = {
+            "minion_id": node.minion_id,
+            "owner": self.master.owner,
+            "role": node.role,
+            "batch": access.batch,
+            "region": node.region,
+            "size": node.size,
+        }
+        directory.create(path, claim, user_data)
+        directory.start(path)
+        return _instance(path, claim)
+
+    def instances(self) -> list[Instance]:
+        """The directories of this master, with the state of their machine process."""
+        found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
+        return [_instance(path, claim) for path, claim in found if claim.get("owner") == self.master.owner]
+
+    def terminate(self, instance_id: str) -> None:
+        """End every process that was started in the instance and remove its directory."""
+        path = self._base / instance_id
+        if path.parent == self._base:
+            directory.destroy(path)
+
+    def regions(self) -> Sequence[Region]:
+        """This machine."""
+        return [Region(REGION, "this machine")]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """All of this machine, shared by whatever runs on it."""
+        memory = psutil.virtual_memory().total // 2**20
+        return [Size(SIZE, memory, float(os.cpu_count() or 1), None, 0.0, True, "this machine, shared")]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """None to choose from: a node runs the Python and the Salt of its master."""
+        return []
+
+    def minion_defaults(self, node: Node) -> Mapping[str, Any]:
+        """Everything that a minion keeps stays in the directory; its master is this one, by its ports."""
+        root = self._base / node.minion_id
+        return {
+            "user": getpass.getuser(),
+            "root_dir": str(root),
+            "pki_dir": str(root / "etc/salt/pki/minion"),
+            "cachedir": str(root / "var/cache/salt/minion"),
+            "extension_modules": str(root / "var/cache/salt/minion/extmods"),
+            "log_file": str(root / "var/log/salt/minion"),
+            "pidfile": str(root / "run/salt-minion.pid"),
+            "sock_dir": str(directory.socket_dir(root)),
+            "publish_port": self.master.publish_port,
+            "master_port": self.master.return_port,
+        }
+
+    def root(self, instance: Instance) -> str:
+        """The instance's directory."""
+        return str(self._base / instance.instance_id)
+
+
+DRIVER = Local
+
+
+def _instance(path: Path, claim: Mapping[str, Any]) -> Instance:
+    state, port = directory.machine_state(path)
+    return Instance(
+        instance_id=path.name,
+        minion_id=str(claim["minion_id"]),
+        state=state,
+        role=claim.get("role"),
+        batch=str(claim.get("batch", "")),
+        region=claim.get("region"),
+        size=claim.get("size"),
+        public_ip="127.0.0.1" if port else None,
+        private_ip="127.0.0.1" if port else None,
+        ssh_port=port or 22,
+        created=path.stat().st_ctime if path.exists() else None,
+    )

@@ -1,0 +1,167 @@
+"""What a local instance is on disk and in the process table: made, started, looked at, destroyed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hart_salt.errors import InvalidRequest, TemporaryFailure
+
+#: set in the machine process and so in all that it starts: how the processes of an instance are known,
+#: also those that left the process group or lost their parent
+ENVIRONMENT_MARK = "HART_INSTANCE"
+CLAIM = "instance.json"
+KILL_ATTEMPTS = 50
+KILL_INTERVAL = 0.1
+
+
+def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
+    """
+    Make the directory with the claim and the user-data in it.
+
+    It is filled under another name and renamed, so that a directory which can be seen is complete.
+    Raises ``InvalidRequest`` when there is an instance of that name already.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+    try:
+        for part in ("run", "var/log", "etc/ssh"):
+            (new / part).mkdir(parents=True, mode=0o700)
+        (new / CLAIM).write_text(json.dumps(dict(claim)))
+        with open(new / "user-data", "w", opener=_private) as file:
+            file.write(user_data)
+        _rename_to_free(new, path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _rename_to_free(new: Path, path: Path) -> None:
+    # A rename onto a directory that is not empty fails by itself; whichever of two calls comes first wins.
+    try:
+        new.rename(path)
+    except OSError as error:
+        raise InvalidRequest(f"there is a local instance {path.name} already") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def start(path: Path) -> None:
+    """Start the machine process, in a session of its own: it outlives the call that made it."""
+    with open(path / "var/log/machine.log", "ab", opener=_private) as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "hart_salt.drivers.local.machine", str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=path,
+            env={**os.environ, ENVIRONMENT_MARK: str(path)},
+            start_new_session=True,
+        )
+
+
+def listing(base: Path) -> list[Path]:
+    """The directories of instances below ``base``, complete ones only."""
+    if not base.is_dir():
+        return []
+    return sorted(path for path in base.iterdir() if not path.name.startswith(".") and (path / CLAIM).exists())
+
+
+def read_claim(path: Path) -> dict[str, Any]:
+    """What ``create`` wrote; empty for a directory that is being removed at this moment."""
+    try:
+        claim: dict[str, Any] = json.loads((path / CLAIM).read_text())
+    except FileNotFoundError:
+        return {}
+    return claim
+
+
+def machine_state(path: Path) -> tuple[str, int | None]:
+    """Return ``(state, SSH port)``: pending until the machine process listens, stopped when it is no more."""
+    try:
+        machine = json.loads((path / "run/machine.json").read_text())
+    except FileNotFoundError:
+        # Before it listens there is nothing to go by but the processes that carry the mark.
+        return ("pending" if any(_processes(path)) or _newborn(path) else "stopped"), None
+    if not psutil.pid_exists(machine["pid"]) or not _belongs(psutil.Process(machine["pid"]), path):
+        return "stopped", None
+    return "running", machine["port"]
+
+
+def _newborn(path: Path) -> bool:
+    """The process exists a moment before its environment can be read; spare it that moment."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.stat().st_ctime < 5.0
+    return False
+
+
+def destroy(path: Path) -> None:
+    """
+    End the instance's processes, then remove its directories.
+
+    It is the power switch, not a shutdown: nothing of the instance is kept, so nothing has to be saved.
+    Raises ``TemporaryFailure`` if a process does not go away.
+    """
+    for _ in range(KILL_ATTEMPTS):
+        processes = list(_processes(path))
+        if not processes:
+            break
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=KILL_INTERVAL)
+    else:
+        raise TemporaryFailure(f"processes of the local instance {path.name} do not end")
+    shutil.rmtree(socket_dir(path), ignore_errors=True)
+    if path.exists():
+        gone = path.with_name(f".gone-{path.name}")
+        shutil.rmtree(gone, ignore_errors=True)
+        path.rename(gone)
+        shutil.rmtree(gone)
+
+
+def socket_dir(path: Path) -> Path:
+    """
+    A short directory for the minion's sockets, whose paths may have 107 characters at the most.
+
+    The name is derived from the instance's path, so that it is found again without a record.
+    """
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"hart-{os.getuid()}-{digest}"
+
+
+def make_socket_dir(path: Path) -> None:
+    """Make it. Raises ``PermissionError`` for one that somebody else prepared: all may write to its parent."""
+    sockets = socket_dir(path)
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    status = sockets.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{sockets} is not this user's own private directory; remove it")
+
+
+def _processes(path: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter(["status"]):
+        if process.info["status"] != psutil.STATUS_ZOMBIE and _belongs(process, path):
+            yield process
+
+
+def _belongs(process: psutil.Process, path: Path) -> bool:
+    try:
+        return bool(process.environ().get(ENVIRONMENT_MARK) == str(path))
+    except (psutil.Error, OSError):  # another user's process, or one that ended while we looked
+        return False

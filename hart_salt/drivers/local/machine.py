@@ -1,0 +1,162 @@
+"""
+The machine process of a local instance: ``python -m hart_salt.drivers.local.machine DIRECTORY``.
+
+It stands in for firmware, init and sshd: it serves SSH on a free loopback port with the keys that the
+directory's SSH configuration names, runs the user-data once, and starts salt-minion when it is told to.
+
+SIGHUP
+    read the SSH configuration again, as ``systemctl reload ssh`` would
+SIGUSR1
+    start salt-minion, as ``systemctl start salt-minion`` would
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncssh
+
+from hart_salt.drivers.local.directory import ENVIRONMENT_MARK, make_socket_dir
+
+SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = 'salt-minion'; salt_minion()"
+
+
+class _Login(asyncssh.SSHServer):
+    """Lets in whoever holds an authorized key, as root, which here means: as the user that runs it all."""
+
+    def __init__(self, authorized: list[str]) -> None:
+        self._authorized = authorized
+
+    def begin_auth(self, username: str) -> bool:
+        """Authentication is always required."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """The only kind there is."""
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Compare the whole key; comments do not count."""
+        offered = key.export_public_key().split()[:2]
+        return username == "root" and any(line.encode().split()[:2] == offered for line in self._authorized)
+
+
+class Machine:
+    """One instance's process; ``run`` returns when it is told to stop."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._environment = {
+            **os.environ,
+            "HART_ROOT": str(directory),
+            "HART_PYTHON": sys.executable,
+            ENVIRONMENT_MARK: str(directory),
+        }
+        self._minion: subprocess.Popen[bytes] | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._listener: asyncssh.SSHAcceptor | None = None
+
+    async def run(self) -> None:
+        """Boot, and stay until SIGTERM."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_ssh)
+        loop.add_signal_handler(signal.SIGUSR1, self._start_minion)
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._make_host_key()
+        await self._listen()
+        self._spawn(["sh", str(self._directory / "user-data")])
+        await stop.wait()
+
+    def _make_host_key(self) -> None:
+        """The key that this machine keeps, as an image makes its own at its first boot."""
+        path = self._directory / "etc/ssh/ssh_host_ed25519_key"
+        if not path.exists():
+            key = asyncssh.generate_private_key("ssh-ed25519", comment=f"root@{self._directory.name}")
+            key.write_private_key(path)
+            key.write_public_key(path.with_suffix(".pub"))
+
+    def _ssh_configuration(self) -> tuple[str, list[str]]:
+        """The host key's path and the authorized keys, from the drop-in file or, without one, the image's."""
+        host_key, authorized = str(self._directory / "etc/ssh/ssh_host_ed25519_key"), ""
+        for file in sorted((self._directory / "etc/ssh").glob("sshd_config.d/*.conf")):
+            words = dict(line.split(None, 1) for line in file.read_text().splitlines() if line)
+            host_key = words.get("HostKey", host_key)
+            authorized = words.get("AuthorizedKeysFile", authorized)
+        return host_key, Path(authorized).read_text().splitlines() if authorized else []
+
+    async def _listen(self) -> None:
+        host_key, authorized = self._ssh_configuration()
+        self._listener = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[host_key],
+            server_factory=lambda: _Login(authorized),
+            process_factory=self._serve,
+            encoding=None,
+            # With asyncssh's own handling of line editing and signals in the way, bytes would change.
+            line_editor=False,
+            config=None,
+        )
+        facts = {"pid": os.getpid(), "port": self._listener.get_port()}
+        (self._directory / "run/machine.pid").write_text(str(os.getpid()))
+        new = self._directory / "run/machine.json.new"
+        new.write_text(json.dumps(facts))
+        new.rename(self._directory / "run/machine.json")
+
+    def _reload_ssh(self) -> None:
+        host_key, authorized = self._ssh_configuration()
+        assert self._listener is not None  # noqa: S101 - signals are handled after _listen only
+        self._listener.update(server_host_keys=[host_key], server_factory=lambda: _Login(authorized))
+
+    async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        """Run one command of a session; a session that breaks off ends its command."""
+        if process.command is None:
+            process.stderr.write(b"this machine runs commands, it has no shell to sit at\n")
+            process.exit(1)
+            return
+        child = await asyncio.create_subprocess_exec(
+            "sh", "-c", process.command,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=self._directory, env=self._environment,
+        )
+        try:
+            await process.redirect(child.stdin, child.stdout, child.stderr)
+            status = await child.wait()
+            await process.stdout.drain()
+            process.exit(status if status >= 0 else 128 - status)
+        finally:
+            if child.returncode is None:
+                child.kill()
+
+    def _start_minion(self) -> None:
+        if self._minion is not None and self._minion.poll() is None:
+            return
+        make_socket_dir(self._directory)
+        configuration = str(self._directory / "etc/salt")
+        self._minion = self._spawn([sys.executable, "-c", SALT_MINION, "-c", configuration])
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=self._directory, env=self._environment)
+        self._children.append(child)
+        return child
+
+    def _reap(self) -> None:
+        """What init does: a process that ended and was not asked after still looks alive by its id."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+
+def main() -> None:
+    """Run the machine of the directory that the command line names."""
+    asyncio.run(Machine(Path(sys.argv[1])).run())
+
+
+if __name__ == "__main__":
+    main()

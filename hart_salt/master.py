@@ -1,0 +1,366 @@
+"""
+Everything that is asked of Salt; the only file of the package that imports ``salt``.
+
+All methods block, and none may run in a thread that runs an event loop: Salt starts loops of its own.
+``Master`` is called from one thread at a time (``service`` sees to that), but for ``Events`` and
+``ping``/``apply``, which make their own connections and run side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import salt.cache
+import salt.client
+import salt.loader
+import salt.pillar
+import salt.utils.event
+import salt.utils.sdb
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from salt.version import __version__ as SALT_RELEASE  # noqa: N812 - it is a constant
+
+from hart_salt.errors import ConfigError, Fault, NodeFailed, Refused
+from hart_salt.model import MasterInfo
+
+SALT_VERSION = str(SALT_RELEASE)
+MINIMUM_KEY_BITS = 2048
+EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to let us on its event bus
+PING_TIMEOUT = 5  #: seconds until a test.ping that was not answered is sent again
+GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs (its default of 10 is long)
+
+#: Salt's names for the states of a key, as its wheel functions use them
+ACCEPTED, PENDING, REJECTED, DENIED = "minions", "minions_pre", "minions_rejected", "minions_denied"
+STATE_WORDS = {ACCEPTED: "accepted", PENDING: "pending", REJECTED: "rejected", DENIED: "denied"}
+
+
+def check_public_key(pem: str) -> str:
+    """
+    Return ``pem`` if it is an RSA public key of at least 2048 bits; Salt itself would store garbage.
+
+    Raises ``NodeFailed`` otherwise.
+    """
+    try:
+        key = serialization.load_pem_public_key(pem.encode("ascii"))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise NodeFailed("what the node reported as its minion key is not a public key") from error
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < MINIMUM_KEY_BITS:
+        raise NodeFailed(f"the node's minion key is not an RSA key of at least {MINIMUM_KEY_BITS} bits")
+    return pem
+
+
+def same_key(one: str, other: str) -> bool:
+    """Compare keys as Salt does: line ends and blanks around the text do not count."""
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
+
+
+def fingerprint(pem: str) -> str:
+    """
+    The fingerprint of a minion key, in the form that ``salt-key -f`` shows.
+
+    Salt hashes the lines between the first and the last (salt.utils.crypt.pem_finger), with SHA-256.
+    """
+    lines = [line for line in pem.strip().splitlines() if line.strip()][1:-1]
+    digest = hashlib.sha256("".join(line + "\n" for line in lines)[:-1].encode()).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+
+class Master:
+    """The salt-master whose configuration ``opts`` is, as a runner on it sees it."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self._opts = opts
+        self._wheels: dict[bool, Any] = {}
+        self._bus: Any = None
+
+    # facts
+
+    def info(self) -> MasterInfo:
+        """Return the facts. Raises ``Refused`` on a master that has no key yet, which never ran."""
+        public_key = self._public_key()
+        interface = str(self._opts["interface"])
+        log_file = str(self._opts.get("log_file", ""))
+        log_base = Path(log_file).parent if log_file.startswith("/") else Path(self._opts["cachedir"]) / "log"
+        return MasterInfo(
+            master_id=str(self._opts["id"]),
+            owner=hashlib.sha256(public_key.strip().encode()).hexdigest()[:16],
+            public_key=public_key,
+            salt_version=SALT_VERSION,
+            local_address="127.0.0.1" if interface in ("0.0.0.0", "::", "") else interface,  # noqa: S104
+            publish_port=int(self._opts["publish_port"]),
+            return_port=int(self._opts["ret_port"]),
+            cachedir=str(self._opts["cachedir"]),
+            log_dir=str(log_base / "hart"),
+        )
+
+    def _public_key(self) -> str:
+        try:
+            answer = self._wheel()["key.master_key_str"]()["local"]
+            # The name of the single key differs between Salt versions.
+            (public_key,) = answer.values()
+        except Exception as error:
+            raise Refused("this master has no key yet: start salt-master once") from error
+        return str(public_key)
+
+    def require_running(self) -> None:
+        """Raise ``Refused`` unless the master's event bus can be reached."""
+        with self._event_bus(listen=False) as bus:
+            if not bus.connect_pull(timeout=EVENT_BUS_TIMEOUT):
+                raise Refused(
+                    f"no salt-master is running on the sockets in {self._opts['sock_dir']}: start it and "
+                    "try again"
+                )
+
+    # configuration
+
+    def configuration(self) -> Mapping[str, Any]:
+        """The master config's ``hart:`` key; empty when there is none."""
+        return _section(self._opts.get("hart"), "the master config")
+
+    def pillar(self) -> Mapping[str, Any]:
+        """The ``hart:`` key of the master's own pillar. Raises ``Refused`` for a pillar that has errors."""
+        compiler = salt.pillar.get_pillar(self._opts, {"id": self._opts["id"]}, self._opts["id"], "base")
+        pillar = compiler.compile_pillar()
+        if pillar.get("_errors"):
+            # What the errors say may quote the pillar, and so a secret of it.
+            raise Refused(
+                f"the pillar of this master ({self._opts['id']}) does not compile; "
+                f"see: salt-run pillar.show_pillar {self._opts['id']}"
+            )
+        return _section(pillar.get("hart"), "the pillar")
+
+    def resolve_sdb(self, uri: str) -> Any:
+        """Return what an ``sdb://`` URI stands for; Salt gives back the URI itself where it finds nothing."""
+        return salt.utils.sdb.sdb_get(uri, self._opts)
+
+    # keys
+
+    def key_states(self) -> dict[str, tuple[str, ...]]:
+        """Return, for every minion id in the key store, the states that a key of that id is in."""
+        found: dict[str, tuple[str, ...]] = {}
+        listing = self._wheel()["key.list_all"]()
+        for state in STATE_WORDS:
+            for minion_id in listing.get(state, []):
+                found[minion_id] = (*found.get(minion_id, ()), state)
+        return found
+
+    def accept_key(self, minion_id: str, pem: str) -> list[str]:
+        """
+        Make ``pem`` the accepted key of ``minion_id``, whatever was there but another accepted key.
+
+        A key under the same id that is pending, rejected or denied is somebody's who came first: it is
+        deleted and the node's takes its place. Returns one sentence for each key that was replaced.
+
+        Raises ``NodeFailed`` when another key is accepted already (it is left for the admin), or when the
+        store does not hold ``pem`` as the only key afterwards.
+        """
+        there = self._keys(minion_id)
+        for key in there.get(ACCEPTED, []):
+            if not same_key(key, pem):
+                raise NodeFailed(_foreign_accepted(minion_id, key))
+        replaced = [
+            f"a foreign key that was {STATE_WORDS[state]} under this id was replaced: {fingerprint(key)}"
+            for state in (PENDING, REJECTED, DENIED)
+            for key in there.get(state, [])
+            if not same_key(key, pem)
+        ]
+        stale = {state: [minion_id] for state in (PENDING, REJECTED, DENIED) if state in there}
+        if stale:
+            self._wheel(rotate=False)["key.delete_dict"](stale)
+        if ACCEPTED not in there:
+            self._deposit(minion_id, pem)
+            self._wheel()["key.accept_dict"]({PENDING: [minion_id]})
+        self._confirm(minion_id, pem)
+        return replaced
+
+    def _confirm(self, minion_id: str, pem: str) -> None:
+        """Somebody may have raced us between two steps; what is accepted now has to be the node's key."""
+        keys = self._keys(minion_id).get(ACCEPTED, [])
+        if not keys:
+            raise NodeFailed(f"Salt did not accept the key of {minion_id}; see the master's log")
+        if not same_key(keys[0], pem):
+            raise NodeFailed(_foreign_accepted(minion_id, keys[0]))
+
+    def _keys(self, minion_id: str) -> dict[str, list[str]]:
+        """The keys stored under one id, by state. The id holds no glob characters (naming checks that)."""
+        answer = self._wheel()["key.print"](minion_id)
+        found: dict[str, list[str]] = {}
+        for state in STATE_WORDS:
+            keys = answer.get(state, {}).get(minion_id)
+            if keys:
+                found[state] = [keys] if isinstance(keys, str) else list(keys)
+        return found
+
+    def _deposit(self, minion_id: str, pem: str) -> None:
+        """
+        Put a public key that was made elsewhere into the store, as pending: no wheel function does.
+
+        Salt 3008 keeps keys in a cache whose driver is a setting, and its ``key.gen_accept`` stores them
+        like this; 3006 and 3007 keep files, and Salt itself writes them like this.
+        """
+        driver = self._opts.get("keys.cache_driver")
+        if driver:
+            cache = salt.cache.Cache(self._opts, driver=driver)
+            cache.store("keys", minion_id, {"pub": pem, "state": "pending"})
+            return
+        path = Path(self._opts["pki_dir"]) / PENDING / minion_id
+        new = path.with_name(f".{minion_id}.hart-new")
+        new.write_text(pem)
+        new.rename(path)
+
+    def delete_keys(self, minion_ids: Iterable[str], *, connected: bool = True) -> None:
+        """
+        Delete the accepted, pending and rejected keys of these ids, in one call.
+
+        connected
+            False for keys that no minion ever authenticated with: then the master need not rotate the key
+            that its connected minions share (default True)
+        """
+        states = self.key_states()
+        match: dict[str, list[str]] = {}
+        for minion_id in minion_ids:
+            for state in states.get(minion_id, ()):
+                match.setdefault(state, []).append(minion_id)
+        if match:
+            self._wheel(rotate=connected)["key.delete_dict"](match)
+
+    def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
+        """Delete the key of one id where it is ``pem``; a key that is another's stays."""
+        keys = self._keys(minion_id)
+        match = {
+            state: [minion_id]
+            for state in (ACCEPTED, PENDING)
+            if any(same_key(key, pem) for key in keys.get(state, []))
+        }
+        if match:
+            self._wheel(rotate=connected)["key.delete_dict"](match)
+
+    def _wheel(self, *, rotate: bool = True) -> Any:
+        """
+        Salt's wheel functions, called directly.
+
+        WheelClient would put arguments and results on the event bus; the loader does not.
+        """
+        if rotate not in self._wheels:
+            opts = dict(self._opts) if rotate else dict(self._opts, rotate_aes_key=False)
+            self._wheels[rotate] = salt.loader.wheels(opts)
+        return self._wheels[rotate]
+
+    # minions
+
+    def ping(self, minion_id: str, timeout: float) -> bool:
+        """Whether the minion answers test.ping; asked once, given up after ``timeout`` seconds."""
+        answer = self._command(minion_id, "test.ping", (), min(timeout, PING_TIMEOUT))
+        return answer is True
+
+    def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
+        """
+        Apply the highstate (``"highstate"``) or a list of SLS, and wait for as long as the job runs.
+
+        Returns the problems, one sentence each; none means that every state succeeded.
+        """
+        arguments = () if states == "highstate" else (list(states),)
+        answer = self._command(minion_id, "state.apply", arguments, 15)
+        if isinstance(answer, Mapping) and answer:
+            return [
+                f"{key.split('_|-')[1] if '_|-' in key else key}: {state.get('comment', 'failed')}"
+                for key, state in answer.items()
+                if isinstance(state, Mapping) and state.get("result") is False
+            ]
+        if isinstance(answer, list):
+            return [str(problem) for problem in answer]
+        return [str(answer) if answer else "the minion gave no answer"]
+
+    def _command(self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float) -> Any:
+        opts = dict(self._opts, gather_job_timeout=GATHER_TIMEOUT)
+        with salt.client.get_local_client(mopts=opts) as client:
+            answer = client.cmd([minion_id], function, arguments, timeout=timeout, tgt_type="list")
+        return answer.get(minion_id) if isinstance(answer, Mapping) else answer
+
+    # events and cache
+
+    def fire(self, tag: str, data: Mapping[str, Any]) -> None:
+        """Fire an event on the master's bus. A master that is gone loses it; that harms no node."""
+        if self._bus is None:
+            self._bus = self._event_bus(listen=False)
+        self._bus.fire_event(dict(data), tag)
+
+    def close(self) -> None:
+        """Close the connection that ``fire`` keeps."""
+        if self._bus is not None:
+            self._bus.destroy()
+            self._bus = None
+
+    def _event_bus(self, *, listen: bool) -> Any:
+        return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=self._opts, listen=listen)
+
+    def events(self, on_start: Callable[[str], None]) -> Events:
+        """Listen for start events of minions; see ``Events``."""
+        return Events(lambda: self._event_bus(listen=True), on_start)
+
+    def cache(self) -> Any:
+        """Salt's cache with the master's configured driver, in which the records are kept."""
+        return salt.cache.Cache(self._opts)
+
+
+class Events:
+    """
+    A thread that hears start events, as a context manager; it listens from the moment that it is entered.
+
+    ``on_start`` is called in that thread with the id of each minion that starts.
+    """
+
+    _PREFIX, _SUFFIX = "salt/minion/", "/start"
+
+    def __init__(self, connect: Callable[[], Any], on_start: Callable[[str], None]) -> None:
+        self._connect = connect
+        self._on_start = on_start
+        self._stop = threading.Event()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="hart-events", daemon=True)
+
+    def __enter__(self) -> Events:
+        self._thread.start()
+        self._listening.wait(EVENT_BUS_TIMEOUT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(EVENT_BUS_TIMEOUT)
+
+    def _listen(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(Exception), self._connect() as bus:
+                # The master may be restarted meanwhile: a connection that broke is made anew.
+                if bus.connect_pub(timeout=EVENT_BUS_TIMEOUT):
+                    self._listening.set()
+                    self._forward(bus)
+            self._stop.wait(0.2)
+
+    def _forward(self, bus: Any) -> None:
+        while not self._stop.is_set():
+            event = bus.get_event(wait=0.5, tag=self._PREFIX, full=True, auto_reconnect=False)
+            tag = event["tag"] if event else ""
+            if tag.endswith(self._SUFFIX):
+                self._on_start(tag[len(self._PREFIX) : -len(self._SUFFIX)])
+
+
+def _foreign_accepted(minion_id: str, key: str) -> str:
+    return (
+        f"another key is accepted as {minion_id} already: {fingerprint(key)}; it was left for you: if it is "
+        f"not yours, delete it with salt-key -d {minion_id}, and look at auto_accept and autosign_file"
+    )
+
+
+def _section(data: Any, where: str) -> Mapping[str, Any]:
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise ConfigError([Fault("hart", f"must be a mapping in {where}")])
+    return data

@@ -1,0 +1,139 @@
+"""Plain data that the parts of hart hand to each other. Nothing here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hart_salt.settings import Section, Settings
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What one driver may be told, as far as configuration goes. Every driver module has one."""
+
+    driver: str
+    #: credentials and account-wide settings, allowed in ``hart:providers:<name>``
+    account: type[Section]
+    #: the driver's own settings of a node, beside the common ones
+    options: type[Section]
+    #: what a node gets when no layer says otherwise; None: the configuration has to say
+    default_size: str | None
+    default_region: str | None
+    #: False for a driver whose settings are known but which cannot create anything yet
+    available: bool = True
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A configured account: ``hart:providers:<name>``."""
+
+    name: str
+    driver: str
+    account: Section
+
+
+@dataclass(frozen=True)
+class MasterInfo:
+    """The facts about this salt-master that nodes, drivers and the bootstrap need."""
+
+    master_id: str
+    #: names this master in tags and records: 16 hex digits of its public key's SHA-256
+    owner: str
+    public_key: str
+    #: such as ``3008.3``
+    salt_version: str
+    #: where minions on this machine reach the master
+    local_address: str
+    publish_port: int
+    return_port: int
+    cachedir: str
+    log_dir: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as it is wanted: everything that is decided before anything is touched."""
+
+    minion_id: str
+    role: str | None
+    provider: str
+    driver: str
+    region: str
+    zone: str | None
+    size: str
+    settings: Settings
+    options: Section
+    #: the complete minion configuration: ``id``, ``master``, grains, and the user's own
+    minion_config: Mapping[str, Any] = field(repr=False)
+    #: names the call that creates it; a driver tags temporary things with it
+    batch: str = ""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance as its provider reports it. Addresses are None until there are any."""
+
+    instance_id: str
+    minion_id: str
+    #: ``pending``, ``running``, ``stopped`` or ``gone``
+    state: str
+    role: str | None = None
+    batch: str = ""
+    region: str | None = None
+    zone: str | None = None
+    size: str | None = None
+    public_ip: str | None = None
+    private_ip: str | None = None
+    ssh_port: int = 22
+    #: seconds since the epoch
+    created: float | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """
+    What a batch shares while it boots.
+
+    The private half of ``client_key`` never leaves the process; ``handle`` is the driver's own (the id of a
+    temporary key or firewall).
+    """
+
+    batch: str
+    #: OpenSSH public key line that may log in while the bootstrap lasts
+    client_public_key: str
+    handle: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region as ``hart.list_regions`` shows it."""
+
+    name: str
+    description: str = ""
+    zones: tuple[str, ...] = ()
+    available: bool = True
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size as ``hart.list_sizes`` shows it. ``monthly_price`` is in US dollars; None: not known."""
+
+    name: str
+    memory_mb: int
+    cpus: float
+    disk_gb: float | None = None
+    monthly_price: float | None = None
+    available: bool = True
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as ``hart.list_images`` shows it; ``setting`` is what to write as ``image``."""
+
+    setting: str
+    description: str = ""
+    available: bool = True

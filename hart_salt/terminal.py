@@ -1,0 +1,88 @@
+"""What a person sees while nodes come up: a live table on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hart_salt.progress import FINAL_STAGES, View
+
+REFRESH_PER_SECOND = 4
+
+
+def view_for(stream: TextIO | None = None) -> View:
+    """The view that fits where standard error goes."""
+    stream = sys.stderr if stream is None else stream
+    return LiveTable(Console(file=stream)) if stream.isatty() else Lines(stream)
+
+
+class Lines:
+    """One line for each stage and for each line of output; for pipes, logs and CI."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """Print it."""
+        print(f"{minion_id} {seconds:6.1f}s {line or '[' + stage + ']'}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@dataclass
+class _Row:
+    stage: str
+    began: float
+    ended: float | None = None
+    line: str = ""
+
+
+class LiveTable:
+    """A row for each node: its stage, its time, the last line that it printed."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rows: dict[str, _Row] = {}
+        self._live = Live(
+            console=console,
+            get_renderable=self._table,
+            refresh_per_second=REFRESH_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """Remember it; the table is drawn by the clock."""
+        now = self._clock()
+        row = self._rows.setdefault(minion_id, _Row(stage, now - seconds))
+        row.stage = stage
+        row.line = line or row.line
+        if stage in FINAL_STAGES:
+            row.ended = now
+
+    def close(self) -> None:
+        """Draw the table for the last time."""
+        self._live.stop()
+
+    def _table(self) -> Table:
+        table = Table("minion", "stage", "time", "last line", box=None, expand=True, pad_edge=False)
+        table.columns[0].no_wrap = True
+        table.columns[2].justify = "right"
+        table.columns[3].ratio = 1
+        table.columns[3].no_wrap = True
+        for minion_id, row in self._rows.items():
+            took = (row.ended or self._clock()) - row.began
+            style = {"failed": "red", "done": "green", "destroyed": "green"}.get(row.stage, "")
+            # Text, not markup: what a node prints may hold brackets.
+            table.add_row(minion_id, Text(row.stage, style), f"{took:.1f} s", Text(row.line))
+        return table
