@@ -91,9 +91,11 @@ async def _create(
             )  # fmt: skip
             outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
             lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
-            await _side_by_side(lives, outcomes)
-        await watcher.close()
-        await calls.salt(master.close)
+            try:
+                await _side_by_side(lives, outcomes)
+            finally:
+                await watcher.close()
+                await calls.salt(master.close)
 
 
 @contextmanager

@@ -108,7 +108,8 @@ class Local(Driver):
         root = self._base / node.minion_id
         return {
             "user": getpass.getuser(),
-            "root_dir": str(root),
+            # Salt would put any other root before the socket directory as well.
+            "root_dir": "/",
             "pki_dir": str(root / "etc/salt/pki/minion"),
             "cachedir": str(root / "var/cache/salt/minion"),
             "extension_modules": str(root / "var/cache/salt/minion/extmods"),

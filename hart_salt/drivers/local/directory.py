@@ -23,6 +23,8 @@ from hart_salt.errors import InvalidRequest, TemporaryFailure
 #: set in the machine process and so in all that it starts: how the processes of an instance are known,
 #: also those that left the process group or lost their parent
 ENVIRONMENT_MARK = "HART_INSTANCE"
+#: what runs salt-minion with this Python, whether or not there is a script of that name
+SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = 'salt-minion'; salt_minion()"
 CLAIM = "instance.json"
 KILL_ATTEMPTS = 50
 KILL_INTERVAL = 0.1
@@ -160,8 +162,21 @@ def _processes(path: Path) -> Iterator[psutil.Process]:
             yield process
 
 
+def minion_command(path: Path) -> list[str]:
+    """The command of the instance's salt-minion."""
+    return [sys.executable, "-c", SALT_MINION, "-c", str(path / "etc/salt")]
+
+
 def _belongs(process: psutil.Process, path: Path) -> bool:
+    """
+    By the mark in its environment, or by its command.
+
+    Salt writes its process titles over the memory in which the kernel looks for the environment, but keeps
+    the command in them.
+    """
     try:
-        return bool(process.environ().get(ENVIRONMENT_MARK) == str(path))
+        if process.environ().get(ENVIRONMENT_MARK) == str(path):
+            return True
+        return " ".join(minion_command(path)[1:]) in " ".join(process.cmdline())
     except (psutil.Error, OSError):  # another user's process, or one that ended while we looked
         return False

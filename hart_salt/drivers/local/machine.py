@@ -22,9 +22,7 @@ from pathlib import Path
 
 import asyncssh
 
-from hart_salt.drivers.local.directory import ENVIRONMENT_MARK, make_socket_dir
-
-SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = 'salt-minion'; salt_minion()"
+from hart_salt.drivers.local.directory import ENVIRONMENT_MARK, make_socket_dir, minion_command
 
 
 class _Login(asyncssh.SSHServer):
@@ -140,8 +138,7 @@ class Machine:
         if self._minion is not None and self._minion.poll() is None:
             return
         make_socket_dir(self._directory)
-        configuration = str(self._directory / "etc/salt")
-        self._minion = self._spawn([sys.executable, "-c", SALT_MINION, "-c", configuration])
+        self._minion = self._spawn(minion_command(self._directory))
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=self._directory, env=self._environment)
