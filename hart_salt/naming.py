@@ -9,7 +9,7 @@ from collections.abc import Mapping
 MAXIMUM_LENGTH = 200
 
 #: what Salt's outputters and orchestration look for at the place where results have minion ids
-RESERVED_IDS = frozenset(["data", "error", "outputter", "retcode", "return", "success"])
+RESERVED_IDS = frozenset(["data", "error", "errors", "outputter", "retcode", "return", "success"])
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]*")
 _ENDS = re.compile(r"[A-Za-z0-9](.*[A-Za-z0-9])?", re.DOTALL)

@@ -94,7 +94,8 @@ class Progress:
         text = self._secrets.redact(text)
         track.tail = [*track.tail, text][-TAIL_LINES:]
         self._write(track, text)
-        self._view.update(minion_id, track.stage, self._clock() - track.started, text)
+        if text:
+            self._view.update(minion_id, track.stage, self._clock() - track.started, text)
 
     def seconds(self, minion_id: str) -> dict[str, float]:
         """The seconds that the node spent in each stage it has left."""

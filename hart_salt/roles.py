@@ -20,6 +20,8 @@ from hart_salt.validation import check_section, suggestion
 
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_provider", "resolve", "show"]
 
+SALTMASTER = "hart:saltmaster"
+NO_SALTMASTER = "is not set: say where minions reach this master, by a host name or an address"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
 
@@ -111,7 +113,7 @@ def resolve(
     :param minion_id: the id; None: made by the role's naming scheme
     :param batch: names the call
     :param unique_id: makes the unique part of ids
-    :param preview: whether ids have ``????????`` as their unique part
+    :param preview: whether ids have ``????????`` as their unique part, and ``saltmaster`` may be unset
     :raises Refused: provider or role cannot be found out
     :raises ConfigError: with all faults that the layers have for this node
     """
@@ -131,6 +133,9 @@ def resolve(
     if node is not None:
         unique = UNKNOWN_ID if preview else unique_id()
         node = _with_id(node, merged, master, minion_id, now, unique)
+    if preview:
+        # A look at a role needs no address; ``show`` says that it is missing.
+        merged.faults = [fault for fault in merged.faults if fault.path != SALTMASTER]
     if merged.faults or node is None:
         raise ConfigError([_redacted(fault, config.secrets) for fault in merged.faults])
     return node
@@ -156,6 +161,8 @@ def show(node: Node, secrets: Secrets) -> dict[str, Any]:
     shown = {**settings, **place, "minion_config": mask(node.minion_config)}
     names = [*place, *sorted(set(shown) - set(place))]
     result: dict[str, Any] = secrets.clean({name: shown[name] for name in names})
+    if not node.minion_config.get("master") and node.minion_config.get("master_type") != "disable":
+        result["notes"] = [f"{SALTMASTER} {NO_SALTMASTER}"]
     return result
 
 
@@ -296,8 +303,7 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo) -> dict[str,
     if address:
         config["master"] = address
     elif not user.get("master") and user.get("master_type") != "disable":
-        problem = "is not set: say where minions reach this master, by a host name or an address"
-        merged.faults.append(Fault("hart:saltmaster", problem))
+        merged.faults.append(Fault(SALTMASTER, NO_SALTMASTER))
     # Nothing under a key, as YAML makes it of an empty line, is no wish to lose the grains.
     return merge(config, {key: value for key, value in user.items() if key != "grains" or value})
 
