@@ -78,6 +78,8 @@ async def _create(
     nodes: Sequence[Node], driver: Driver, master: Master, info: MasterInfo, store: Store,
     progress: Progress, calls: Calls, outcomes: Outcomes,
 ) -> None:  # fmt: skip
+    for node in nodes:
+        progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
     starts = Starts()
     watcher = Watcher(lambda: calls.driver(driver.instances), driver.poll_interval, calls.sleep)
@@ -95,7 +97,7 @@ async def _create(
                 await _side_by_side(lives, outcomes)
             finally:
                 await watcher.close()
-                await calls.salt(master.close)
+                await threads.uninterrupted(calls.salt(master.close))
 
 
 @contextmanager
@@ -126,6 +128,8 @@ async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
             await life
         except HartError as error:
             outcomes.errors[minion_id] = str(error)
+        except Exception as error:  # after sealing: the node stays, and the defect is told
+            outcomes.errors[minion_id] = f"a defect in hart: {error!r}"
 
     tasks = [asyncio.ensure_future(one(minion_id, life)) for minion_id, life in lives.items()]
     try:
@@ -167,9 +171,10 @@ def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, An
             "output": progress.tail(node.minion_id),
             "log": progress.log_path(node.minion_id),
         }
-    data = {"result": not life.problems, **facts(life.record), "notes": life.notes}
-    if life.problems:
-        data["error"] = "the node is a minion and was kept, but apply failed: " + "; ".join(life.problems)
+    problems = life.problems or ([outcomes.errors[node.minion_id]] if node.minion_id in outcomes.errors else [])
+    data = {"result": not problems, **facts(life.record), "notes": life.notes}
+    if problems:
+        data["error"] = "the node is a minion and was kept, but apply failed: " + "; ".join(problems)
     return data
 
 

@@ -67,15 +67,18 @@ class _Destroying:
         self._calls = calls
         self._errors = errors
         self._gone = gone
+        self._ended: list[str] = []
 
     async def all(self) -> None:
         with contextlib.ExitStack() as stack:
             claimed = [i for i in self._records if self._claim(stack, i)]
-            await asyncio.gather(*(self._terminate(i) for i in claimed))
-            ended = [i for i in claimed if i not in self._errors]
-            if ended:
-                await threads.uninterrupted(self._forget(ended))
-            await self._calls.salt(self._master.close)
+            try:
+                await asyncio.gather(*(self._terminate(i) for i in claimed))
+            finally:
+                # Also when interrupted: an instance that is gone takes its key and its record with it.
+                if self._ended:
+                    await threads.uninterrupted(self._forget(self._ended))
+                await threads.uninterrupted(self._calls.salt(self._master.close))
 
     def _claim(self, stack: contextlib.ExitStack, minion_id: str) -> bool:
         try:
@@ -90,12 +93,16 @@ class _Destroying:
         driver = self._drivers[record.provider]
         self._show(minion_id, "destroying")
         try:
-            for instance_id in await self._instances_of(record, driver):
-                await threads.uninterrupted(self._calls.driver(driver.terminate, instance_id))
+            await threads.uninterrupted(self._end_instances(record, driver))
         except HartError as error:
             self._errors[minion_id] = str(error)
             self._progress.line(minion_id, f"hart: {error}")
             self._show(minion_id, "failed", error=str(error))
+
+    async def _end_instances(self, record: Record, driver: Driver) -> None:
+        for instance_id in await self._instances_of(record, driver):
+            await self._calls.driver(driver.terminate, instance_id)
+        self._ended.append(record.minion_id)
 
     async def _instances_of(self, record: Record, driver: Driver) -> list[str]:
         """The one of the record; without one there, whatever the provider has under this minion id."""

@@ -243,6 +243,8 @@ async def _apply(node: Node, batch: Batch, life: Life) -> None:
     except asyncio.CancelledError:
         life.problems = ["interrupted; the job goes on on the minion"]
         raise
+    except Exception as error:
+        life.problems = [f"{type(error).__name__}: {error}"]
     for problem in life.problems:
         batch.progress.line(node.minion_id, f"hart: {problem}")
 

@@ -6,6 +6,7 @@ Nothing is ever written to standard output: that is the result's. Everything pas
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from hart_salt.errors import Refused
 from hart_salt.model import Instance, Node
 from hart_salt.secrets import Secrets
 
@@ -68,6 +70,17 @@ class Progress:
         self._clock = clock
         self._tracks: dict[str, Track] = {}
 
+    def begin(self, minion_id: str) -> None:
+        """
+        Open the node's log, before anything is done that it would have to tell of.
+
+        Raises ``Refused`` if it cannot be written.
+        """
+        try:
+            self._track(minion_id)
+        except OSError as error:
+            raise Refused(f"{self.log_path(minion_id)} cannot be written: {error.strerror}") from error
+
     def log_path(self, minion_id: str) -> str:
         """The path of a node's log, whether or not it exists."""
         return str(self._log_dir / f"{minion_id}.log")
@@ -120,8 +133,9 @@ class Progress:
         return self._tracks[minion_id]
 
     def _write(self, track: Track, text: str) -> None:
-        if not track.log.closed:
-            stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        # A disk that is full, or a log that is closed, is no reason to fail a node or to break its undo.
+        with contextlib.suppress(OSError, ValueError):
             track.log.write(f"{stamp} {self._secrets.redact(text)}\n")
 
 

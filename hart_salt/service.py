@@ -7,6 +7,7 @@ went well; what it did not do at all is a ``Refused``.
 
 from __future__ import annotations
 
+import os
 import secrets as randomness
 import sys
 import time
@@ -116,14 +117,18 @@ class Service:
 
     def _refuse_unfit(self, nodes: Sequence[Node], driver: Driver) -> None:
         """Everything that can be known to be wrong before anything is touched, all of it at once."""
-        problems = [*_unknown_places(nodes[0], driver), *self._taken(nodes, driver)]
+        problems = [*_unknown_places(nodes[0], driver), *_unreadable(nodes[0]), *self._taken(nodes, driver)]
+        problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
         if problems:
             raise Refused("\n".join(problems))
 
     def _taken(self, nodes: Sequence[Node], driver: Driver) -> list[str]:
         """A minion id names one thing; it must not name anything yet."""
         ids = [node.minion_id for node in nodes]
-        problems = [f"{double}: named twice by one call" for double in sorted({i for i in ids if ids.count(i) > 1})]
+        problems = [
+            f"{double}: two nodes of this call would have this id; role_naming_scheme needs {{unique_id}}"
+            for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
+        ]
         keys = self.master.key_states()
         there = {instance.minion_id for instance in driver.instances()}
         for minion_id in dict.fromkeys(ids):
@@ -280,6 +285,16 @@ def _unknown_places(node: Node, driver: Driver) -> list[str]:
         *_unknown("size", node.size, [size.name for size in driver.sizes(node.region)]),
     ]
     return [f"{node.provider}: {problem}" for problem in problems]
+
+
+def _unreadable(node: Node) -> list[str]:
+    """Settings that name a file on the master. All nodes of a call have the same."""
+    files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
+    return [
+        f"{name}: {path} is not a file that can be read on this master"
+        for name, path in files.items()
+        if path and not (Path(path).is_file() and os.access(path, os.R_OK))
+    ]
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> list[str]:

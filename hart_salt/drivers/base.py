@@ -77,6 +77,10 @@ class Driver(abc.ABC):
     def images(self, region: str | None) -> Sequence[Image]:
         """The images that the setting ``image`` may name."""
 
+    def objections(self, node: Node) -> Sequence[str]:
+        """What this provider's own rules say against the node, known without a create; a sentence each."""
+        return ()
+
     def settle(self, instance: Instance) -> None:  # noqa: B027 - most drivers have nothing to do here
         """The driver's part of sealing: detach what ``access`` attached to this instance."""
 

@@ -59,6 +59,13 @@ class Local(Driver):
             raise InvalidRequest(f"{base} is not writable for this user: local keeps its instances there")
         return f"instances below {self._base}"
 
+    def objections(self, node: Node) -> Sequence[str]:
+        """A node runs the Salt of its master, and no other can be had."""
+        wanted, have = node.settings.salt_version, self.master.salt_version
+        if wanted and not f"{have}.".startswith(wanted.removesuffix("*").removesuffix(".") + "."):
+            return [f"salt_version is {wanted}, but a node of the driver local runs its master's Salt, {have}"]
+        return []
+
     @contextmanager
     def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
         """A machine process listens on loopback only: there is nothing to open."""
