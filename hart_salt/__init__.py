@@ -3,10 +3,12 @@ hart-salt turns cloud instances into trusted Salt minions.
 
 A map of the package; imports point downwards in this list and never back up:
 
-``runners/hart.py``
-    what ``salt-run hart.…`` calls: arguments in, plain data or one clear error out
+``runners/hart.py``, ``modules/hart.py``
+    what ``salt-run hart.…`` calls: arguments in, plain data or one clear error out; what minions can ask
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows them all
+``destroy.py``, ``create.py``, ``listing.py``
+    many nodes side by side: gone again, brought up, looked at
 ``lifecycle.py``
     one node from launch to sealed minion, and its undo
 ``watch.py``
@@ -16,17 +18,28 @@ A map of the package; imports point downwards in this list and never back up:
 ``bootstrap/``
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
-    the driver contract, and one driver for each cloud and for this machine
+    the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
+    ``drivers/do.py``, ``drivers/ec2.py``, ``drivers/gce.py``, ``drivers/vultr.py``, ``drivers/local/``
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
+``plan.py``
+    what a call would do, for ``test=True``
 ``store.py``
     records of nodes, and locks
-``plan.py``, ``roles.py``, ``config.py``, ``settings.py``
-    from configuration to the nodes that are wanted; pure, apart from reading files
-``progress.py``
+``roles.py``
+    from roles to the nodes that are wanted; pure
+``config.py``, ``sources.py``, ``catalogue.py``, ``validation.py``
+    from layers of configuration to one, with every fault: reads it, where from, which settings, what is wrong
+``terminal.py``, ``progress.py``
     a node's stages, to the event bus, its log file and the terminal
-``secrets.py``, ``model.py``, ``errors.py``
-    what must never be shown; plain data; errors named by what the caller does next
+``threads.py``
+    blocking calls, the event loop and signals
+``merge.py``, ``secrets.py``
+    how layers become one; what must never be shown
+``model.py``, ``settings.py``, ``naming.py``
+    plain data; the settings common to all drivers; what a minion id is
+``errors.py``
+    errors named by what the caller does next
 """
 
 __version__ = "1.0.0"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt import ssh, threads
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import HartError, Interrupted, Refused
+from hart_salt.errors import DriverError, HartError, Interrupted, Refused
 from hart_salt.lifecycle import Batch, Life, new_life, raise_node
 from hart_salt.master import Master
 from hart_salt.model import Access, MasterInfo, Node
@@ -30,6 +30,8 @@ class Outcomes:
 
     lives: dict[str, Life] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    #: what of the batch as a whole could not be tidied up
+    problems: list[str] = field(default_factory=list)
 
 
 def create_all(
@@ -39,7 +41,8 @@ def create_all(
     Create the nodes side by side; one node's failure leaves the others alone.
 
     Returns the outcome of each by minion id, and the number of the signal that ended the work early, if one
-    did: nodes that were ready by then stay, all others are undone.
+    did: nodes that were ready by then stay, all others are undone. Beside the nodes there is ``errors`` if
+    something of the batch, such as its temporary key, could not be removed.
     """
     outcomes = Outcomes()
     interrupted = None
@@ -50,7 +53,9 @@ def create_all(
             interrupted = signal.signum
             for node in nodes:
                 outcomes.errors.setdefault(node.minion_id, f"{signal}; it was undone")
-        data = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
+        data: dict[str, Any] = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
+    if outcomes.problems:
+        data["errors"] = outcomes.problems
     return data, interrupted
 
 
@@ -87,7 +92,7 @@ async def _create(
         for node in nodes:
             stack.enter_context(_claimed(store, node.minion_id))
         stack.enter_context(master.events(starts.heard))
-        async with _access(driver, calls, nodes[0].batch, client_key) as access:
+        async with _access(driver, calls, nodes[0].batch, client_key, outcomes.problems) as access:
             batch = Batch(
                 master, info, store, driver, watcher, access, client_key, progress, starts.of, calls
             )  # fmt: skip
@@ -110,14 +115,33 @@ def _claimed(store: Store, minion_id: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _access(driver: Driver, calls: Calls, batch: str, key: ssh.Key) -> Any:
-    """The driver's context manager, entered and left in a driver thread, and left in every case."""
+async def _access(
+    driver: Driver, calls: Calls, batch: str, key: ssh.Key, problems: list[str]
+) -> AsyncIterator[Access]:
+    """
+    The driver's context manager, entered and left in a driver thread.
+
+    What was entered is left, also when the call is cancelled between the two. A failure to leave it fails no
+    node: it is told beside them.
+    """
     manager = driver.access(batch, key.public)
-    access: Access = await threads.uninterrupted(calls.driver(manager.__enter__))
+    entered: list[Access] = []
+
+    async def enter() -> None:
+        entered.append(await calls.driver(manager.__enter__))
+
+    async def leave() -> None:
+        try:
+            await calls.driver(manager.__exit__, None, None, None)
+        except DriverError as error:
+            problems.append(f"the temporary access of batch {batch} could not be removed: {error}")
+
     try:
-        yield access
+        await threads.uninterrupted(enter())
+        yield entered[0]
     finally:
-        await threads.uninterrupted(calls.driver(manager.__exit__, None, None, None))
+        if entered:
+            await threads.uninterrupted(leave())
 
 
 async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:

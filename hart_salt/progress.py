@@ -102,13 +102,18 @@ class Progress:
             track.log.close()
 
     def line(self, minion_id: str, text: str) -> None:
-        """One line of what happens on the node, for its log and for the terminal."""
+        """
+        A line of what happens on the node, for its log and for the terminal, or several.
+
+        Control characters are made visible: what a node prints must not steer the terminal of who looks on.
+        """
         track = self._track(minion_id)
-        text = self._secrets.redact(text)
-        track.tail = [*track.tail, text][-TAIL_LINES:]
-        self._write(track, text)
-        if text:
-            self._view.update(minion_id, track.stage, self._clock() - track.started, text)
+        for line in self._secrets.redact(text).split("\n"):
+            plain = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
+            track.tail = [*track.tail, plain][-TAIL_LINES:]
+            self._write(track, plain)
+            if plain:
+                self._view.update(minion_id, track.stage, self._clock() - track.started, plain)
 
     def seconds(self, minion_id: str) -> dict[str, float]:
         """The seconds that the node spent in each stage it has left."""

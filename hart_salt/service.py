@@ -142,7 +142,7 @@ class Service:
         return problems
 
     def _report(self, data: dict[str, Any], interrupted: int | None) -> Report:
-        ok = all(entry["result"] for entry in data.values())
+        ok = "errors" not in data and all(entry["result"] for entry in data.values())
         return Report(self.config.secrets.clean(data), ok, 128 + interrupted if interrupted else 1)
 
     # destroying

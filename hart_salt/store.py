@@ -104,24 +104,18 @@ class Store:
 
     def busy(self, minion_id: str) -> bool:
         """Whether a living process holds the node's lock."""
-        path = self._locks / f"{minion_id}.lock"
-        if not path.exists():
+        try:
+            with (self._locks / f"{minion_id}.lock").open() as file:
+                return not _flock(file.fileno(), fcntl.LOCK_SH)
+        except FileNotFoundError:
             return False
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
 
 
 def _lock(path: Path) -> int | None:
     """Lock a file that is at ``path`` for certain; None when it is locked by another."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _exclusive(descriptor):
             os.close(descriptor)
             return None
         try:
@@ -130,3 +124,20 @@ def _lock(path: Path) -> int | None:
         except FileNotFoundError:
             pass
         os.close(descriptor)
+
+
+def _exclusive(descriptor: int) -> bool:
+    """Take the lock unless another operation has it; ``busy`` shares it for a moment, and is waited for."""
+    while not _flock(descriptor, fcntl.LOCK_EX):
+        if not _flock(descriptor, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -9,6 +9,7 @@ what was under way. Left to Salt, the first two would end the process with exit 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import threading
@@ -77,7 +78,7 @@ class Calls:
                 result = function(*arguments)
             except BaseException as caught:
                 error = caught
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
                 loop.call_soon_threadsafe(settle, result, error)
 
         threading.Thread(target=work, name="hart-aside", daemon=True).start()
