@@ -87,7 +87,7 @@ class Local(Driver):
         return _instance(path, claim)
 
     def instances(self) -> list[Instance]:
-        """The directories of this master, with the state of their machine process."""
+        """The directories of this master, with the state of the processes that each has started."""
         found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
         return [_instance(path, claim) for path, claim in found if claim.get("owner") == self.master.owner]
 

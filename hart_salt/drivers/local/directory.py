@@ -94,15 +94,28 @@ def read_claim(path: Path) -> dict[str, Any]:
 
 
 def machine_state(path: Path) -> tuple[str, int | None]:
-    """Return ``(state, SSH port)``: pending until the machine process listens, stopped when it is no more."""
+    """
+    Return ``(state, SSH port)``: pending until the machine process listens.
+
+    Stopped when the machine process is no more, or the minion that it started.
+    """
     try:
         machine = json.loads((path / "run/machine.json").read_text())
     except FileNotFoundError:
         # Before it listens there is nothing to go by but the processes that carry the mark.
         return ("pending" if any(_processes(path)) or _newborn(path) else "stopped"), None
-    if not psutil.pid_exists(machine["pid"]) or not _belongs(psutil.Process(machine["pid"]), path):
+    started = [pid for pid in (machine["pid"], machine.get("minion")) if pid is not None]
+    if not all(_runs(pid, path) for pid in started):
         return "stopped", None
     return "running", machine["port"]
+
+
+def _runs(pid: int, path: Path) -> bool:
+    """Whether the process of this id is one of the instance's, and not a later one with the same id."""
+    try:
+        return _belongs(psutil.Process(pid), path)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _newborn(path: Path) -> bool:

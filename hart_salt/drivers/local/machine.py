@@ -103,8 +103,14 @@ class Machine:
             line_editor=False,
             config=None,
         )
-        facts = {"pid": os.getpid(), "port": self._listener.get_port()}
         (self._directory / "run/machine.pid").write_text(str(os.getpid()))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Write down what the driver goes by: the two processes that it looks for, and the port."""
+        assert self._listener is not None  # noqa: S101 - the first call is made by _listen
+        minion = self._minion.pid if self._minion else None
+        facts = {"pid": os.getpid(), "port": self._listener.get_port(), "minion": minion}
         new = self._directory / "run/machine.json.new"
         new.write_text(json.dumps(facts))
         new.rename(self._directory / "run/machine.json")
@@ -139,6 +145,7 @@ class Machine:
             return
         make_socket_dir(self._directory)
         self._minion = self._spawn(minion_command(self._directory))
+        self._tell()
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=self._directory, env=self._environment)
