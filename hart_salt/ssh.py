@@ -99,16 +99,14 @@ class Session:
         """
         try:
             async with self._connection.create_process(
-                command, stderr=asyncssh.STDOUT, errors="replace"
+                command, stdin=asyncssh.DEVNULL, stderr=asyncssh.STDOUT, errors="replace"
             ) as process:
                 async for line in process.stdout:
-                    on_line(line.rstrip("\r\n"))
-                status = (await process.wait()).exit_status
+                    if line:  # asyncssh ends with an empty one; a blank line has its line end
+                        on_line(line.rstrip("\r\n"))
+                return _exit_code(await process.wait())
         except (OSError, asyncssh.Error) as error:
             raise NodeFailed(f"the SSH session broke off: {error}") from error
-        if status is None:
-            raise NodeFailed("the SSH session broke off, or the command on the node was killed")
-        return status
 
     async def run(self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0) -> str:
         """
@@ -120,17 +118,28 @@ class Session:
         Raises ``NodeFailed`` when the command fails, is given up, or the connection breaks.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        # asyncssh never closes a standard input of which the data is empty
+        source = {"input": data} if data else {"stdin": asyncssh.DEVNULL}
         try:
-            done = await self._connection.run(command, input=data, encoding=None, timeout=timeout)
+            done = await self._connection.run(command, encoding=None, timeout=timeout, **source)
         except asyncssh.TimeoutError as error:
             raise NodeFailed(f"a command on the node took longer than {timeout:g} s") from error
         except (OSError, asyncssh.Error) as error:
             raise NodeFailed(f"the SSH session broke off: {error}") from error
         output = _text(done.stdout)
-        if done.exit_status != 0:
+        status = _exit_code(done)
+        if status:
             said = (_text(done.stderr) or output).strip()[-500:]
-            raise NodeFailed(f"a command on the node failed with exit code {done.exit_status}: {said}")
+            raise NodeFailed(f"a command on the node failed with exit code {status}: {said}")
         return output
+
+
+def _exit_code(done: asyncssh.SSHCompletedProcess) -> int:
+    if done.exit_signal:
+        raise NodeFailed(f"a command on the node was ended by SIG{done.exit_signal[0]}")
+    if done.exit_status is None:
+        raise NodeFailed("the SSH session broke off before the command on the node had ended")
+    return done.exit_status
 
 
 def _text(data: bytes | str | None) -> str:
