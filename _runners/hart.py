@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 __virtualname__ = "hart"
 
+INTERRUPTED = 130  # as after Ctrl-C in a shell
 REFUSED = 2  # the exit code of a request that was not carried out at all
 DEFECT = 70  # the exit code of an error that is ours: EX_SOFTWARE of sysexits.h
 
@@ -70,7 +71,7 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
     def work(service):
         ids = _ids("hart.create", minion_id, extra)
         return service(config).create(
-            ids, role=role, provider=provider, region=region, settings=_clean(settings), test=_flag(test)
+            ids, **_names(role=role, provider=provider, region=region), settings=_clean(settings), test=_flag(test)
         )
 
     return _report(work)
@@ -103,8 +104,8 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
     def work(service):
         name = _word("hart.create_role", "role", role, extra)
         return service(config).create(
-            None, role=name, count=_count(count), provider=provider, region=region, settings=_clean(settings),
-            test=_flag(test),
+            None, role=name, count=_count(count), **_names(provider=provider, region=region),
+            settings=_clean(settings), test=_flag(test),
         )  # fmt: skip
 
     return _report(work)
@@ -162,7 +163,7 @@ def list_minions(*extra, role=None, provider=None, region=None, config=None, **u
 
     def work(service):
         _none(unknown, extra)
-        return service(config).list_minions(role=role, provider=provider, region=region)
+        return service(config).list_minions(**_names(role=role, provider=provider, region=region))
 
     return _report(work)
 
@@ -208,7 +209,7 @@ def show_role(role=None, *extra, provider=None, region=None, config=None, **sett
 
     def work(service):
         name = _word("hart.show_role", "role", role, extra)
-        return service(config).show_role(name, provider=provider, region=region, settings=_clean(settings))
+        return service(config).show_role(name, **_names(provider=provider, region=region), settings=_clean(settings))
 
     return _report(work)
 
@@ -234,7 +235,7 @@ def list_regions(provider=None, *extra, config=None, **unknown):
 
     def work(service):
         _none(unknown, extra)
-        return service(config).list_regions(provider)
+        return service(config).list_regions(**_names(provider=provider))
 
     return _report(work)
 
@@ -263,7 +264,7 @@ def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
 
     def work(service):
         _none(unknown, extra)
-        return service(config).list_sizes(provider, region)
+        return service(config).list_sizes(**_names(provider=provider, region=region))
 
     return _report(work)
 
@@ -286,7 +287,7 @@ def list_images(provider=None, *extra, region=None, config=None, **unknown):
 
     def work(service):
         _none(unknown, extra)
-        return service(config).list_images(provider, region)
+        return service(config).list_images(**_names(provider=provider, region=region))
 
     return _report(work)
 
@@ -356,10 +357,13 @@ def _report(work):
         data = {"error": str(error), "retcode": 128 + error.signum}
     except HartError as error:
         data = {"error": str(error), "retcode": REFUSED}
+    except SystemExit:  # what Salt makes of SIGINT and SIGTERM when nothing is under way that would be undone
+        data = {"error": "interrupted; nothing was begun", "retcode": INTERRUPTED}
     except Exception as error:  # whatever it is, it must not become a success
         # Its kind and its place are told: the text of an error that nobody foresaw may quote a secret.
-        place = "".join(traceback.format_tb(error.__traceback__))
-        log.error("hart failed with %s at:\n%s", type(error).__name__, place)  # noqa: TRY400 - see above
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        place = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+        log.error("hart failed with %s at %s", type(error).__name__, place)  # noqa: TRY400 - see above
         data = {"error": f"a defect in hart: {type(error).__name__}; the log has its place", "retcode": DEFECT}
     if "retcode" in data:
         __context__["retcode"] = 1
@@ -390,11 +394,23 @@ def _none(keywords, positional=()):
         raise Refused(f"unknown argument: {', '.join(sorted(names))}")
 
 
+def _names(**given):
+    """Names as text; a command line makes a number of digits, and a state may hold anything."""
+    from hart_salt.errors import Refused
+
+    kinds = str | int | None
+    wrong = [name for name, value in given.items() if not isinstance(value, kinds) or isinstance(value, bool)]
+    if wrong:
+        raise Refused(f"{' and '.join(wrong)} must be a name, in text")
+    return {name: None if value is None else str(value) for name, value in given.items()}
+
+
 def _word(function, name, value, extra):
     from hart_salt.errors import Refused
 
     if value is None or isinstance(value, (dict, list)) or value == "":
-        raise Refused(f"{function} needs a {name}: salt-run {function} {name.upper()}")
+        article = "an" if name == "id" else "a"
+        raise Refused(f"{function} needs {article} {name}: salt-run {function} {name.upper()}")
     if extra:
         raise Refused(f"{function} takes one {name}; give everything else as name=value: {extra[0]}")
     return str(value)

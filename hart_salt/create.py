@@ -52,7 +52,9 @@ def create_all(
         except Interrupted as signal:
             interrupted = signal.signum
             for node in nodes:
-                outcomes.errors.setdefault(node.minion_id, f"{signal}; it was undone")
+                life = outcomes.lives.get(node.minion_id)
+                left = life.left if life else []
+                outcomes.errors.setdefault(node.minion_id, "; ".join([str(signal), *(left or ["it was undone"])]))
         data: dict[str, Any] = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
     if outcomes.problems:
         data["errors"] = outcomes.problems

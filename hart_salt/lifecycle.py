@@ -63,6 +63,8 @@ class Life:
     #: True once it is a sealed minion: from then on nothing undoes it
     sealed: bool = False
     notes: list[str] = field(default_factory=list)
+    #: what the undo could not take back, in words
+    left: list[str] = field(default_factory=list)
     #: problems of ``apply``, which do not undo the node
     problems: list[str] = field(default_factory=list)
 
@@ -302,9 +304,9 @@ async def _undone_on_failure(node: Node, batch: Batch, life: Life) -> AsyncItera
     except BaseException as error:
         reason = _reason(error)
         keep = node.settings.keep_failed and isinstance(error, Exception)
-        left = await uninterrupted(_undo(node, batch, life, reason, keep))
+        await uninterrupted(_undo(node, batch, life, reason, keep))
         if isinstance(error, Exception):
-            raise NodeFailed("; ".join([reason, *left])) from error
+            raise NodeFailed("; ".join([reason, *life.left])) from error
         raise
 
 
@@ -316,15 +318,16 @@ def _reason(error: BaseException) -> str:
     return f"a defect in hart: {error!r}"
 
 
-async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -> list[str]:
+async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -> None:
     """
     Take back what the node had: the instance, its key, its record.
 
     The instance goes before its key, or a minion that is still there would ask to be let in again. What
-    cannot be taken back is returned in words; the record then stays, for ``hart.destroy`` and for sweep.
+    cannot be taken back is told in ``life.left``; the record then stays, for ``hart.destroy`` and for sweep.
     """
     batch.progress.line(node.minion_id, f"hart: {reason}")
-    left = [f"the instance was kept as asked; salt-run hart.destroy {node.minion_id} removes it"] if keep else []
+    remedy = f"salt-run hart.destroy {node.minion_id} removes it"
+    left = life.left = [f"the instance was kept as asked; {remedy}"] if keep else []
     if not keep:
         left += await _attempt(_remove_instance(node, batch, life), "the instance could not be removed")
     if life.key:
@@ -334,6 +337,7 @@ async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -
         )
         left += await _attempt(work, "the key could not be deleted")
     if left:
+        left += [] if keep else [remedy]
         life.record = dataclasses.replace(life.record, stage="failed", error=reason)
         left += await _attempt(batch.calls.salt(batch.store.put, life.record), "its record could not be kept")
     else:
@@ -341,7 +345,6 @@ async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -
             batch.calls.salt(batch.store.remove, node.minion_id), "its record could not be removed"
         )
     _show(node, batch, life, "failed", error=reason, left=left)
-    return left
 
 
 async def _attempt(work: Awaitable[Any], failure: str) -> list[str]:

@@ -19,6 +19,7 @@ import salt.cache
 import salt.client
 import salt.loader
 import salt.pillar
+import salt.utils.crypt
 import salt.utils.event
 import salt.utils.sdb
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -61,14 +62,8 @@ def same_key(one: str, other: str) -> bool:
 
 
 def fingerprint(pem: str) -> str:
-    """
-    The fingerprint of a minion key, in the form that ``salt-key -f`` shows.
-
-    Salt hashes the lines between the first and the last (salt.utils.crypt.pem_finger), with SHA-256.
-    """
-    lines = [line for line in pem.strip().splitlines() if line.strip()][1:-1]
-    digest = hashlib.sha256("".join(line + "\n" for line in lines)[:-1].encode()).hexdigest()
-    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+    """The fingerprint of a stored key as this Salt's own ``salt-key -f`` shows it; its versions differ."""
+    return str(salt.utils.crypt.pem_finger(key=pem.encode(), sum_type="sha256"))
 
 
 class Master:

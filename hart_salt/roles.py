@@ -328,7 +328,7 @@ def _with_id(
         if problem := check_minion_id(likely, master.master_id):
             merged.faults.append(Fault(scheme_path, f"makes the id {minion_id!r}, which {problem}"))
     elif problem := check_minion_id(minion_id, master.master_id):
-        merged.faults.append(Fault("argument:minion_id", problem))
+        merged.faults.append(Fault("argument:minion_id", f"{minion_id!r} {problem}"))
     return replace(node, minion_id=minion_id, minion_config={"id": minion_id, **node.minion_config})
 
 

@@ -11,7 +11,7 @@ import os
 import secrets as randomness
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import hart_salt
 from hart_salt import config, create, destroy, drivers, listing, plan, roles
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import DriverError, HartError, Refused
+from hart_salt.errors import ConfigError, DriverError, Fault, HartError, Refused
 from hart_salt.master import SALT_VERSION, STATE_WORDS, Master
 from hart_salt.model import MasterInfo, Node, Provider
 from hart_salt.naming import check_minion_id
@@ -105,7 +105,7 @@ class Service:
                 arguments=settings, minion_id=minion_id, batch=batch, now=now,
             )  # fmt: skip
 
-        nodes = [resolve(minion_id) for minion_id in (minion_ids or (None,) * count)]
+        nodes = _each(resolve, minion_ids or (None,) * count)
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
         self._refuse_unfit(nodes, driver)
@@ -126,7 +126,8 @@ class Service:
         """A minion id names one thing; it must not name anything yet."""
         ids = [node.minion_id for node in nodes]
         problems = [
-            f"{double}: two nodes of this call would have this id; role_naming_scheme needs {{unique_id}}"
+            f"{double}: two nodes of this call would have this id; name it once, or have role_naming_scheme use "
+            "{unique_id}"
             for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
         ]
         keys = self.master.key_states()
@@ -276,6 +277,20 @@ def version(runner_file: str) -> Report:
             "package": str(package),
         }
     )
+
+
+def _each(resolve: Callable[[str | None], Node], minion_ids: Sequence[str | None]) -> list[Node]:
+    """The node of each id; the faults of all of them together, each of them once."""
+    nodes = []
+    faults: dict[Fault, None] = {}
+    for minion_id in minion_ids:
+        try:
+            nodes.append(resolve(minion_id))
+        except ConfigError as error:
+            faults.update(dict.fromkeys(error.faults))
+    if faults:
+        raise ConfigError(list(faults))
+    return nodes
 
 
 def _unknown_places(node: Node, driver: Driver) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import Refused
@@ -40,4 +40,15 @@ def driver_class(name: str) -> type[Driver]:
 
 
 def _foreign() -> dict[str, type[Driver]]:
-    return {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {point.name: _load(point) for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _load(point: EntryPoint) -> type[Driver]:
+    try:
+        cls: type[Driver] = point.load()
+    except Exception as error:
+        raise Refused(
+            f"the driver {point.name} ({point.value}) cannot be loaded: {type(error).__name__}; "
+            "mend or remove the package that brings it"
+        ) from error
+    return cls
