@@ -5,6 +5,8 @@ A map of the package; imports point downwards in this list and never back up:
 
 ``runners/hart.py``, ``modules/hart.py``
     what ``salt-run hart.…`` calls: arguments in, plain data or one clear error out; what minions can ask
+``reference.py``
+    writes ``REFERENCE.md`` from the code: settings, functions, events, errors
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows them all
 ``destroy.py``, ``create.py``, ``listing.py``

@@ -135,8 +135,9 @@ async def _access(
     async def leave() -> None:
         try:
             await calls.driver(manager.__exit__, None, None, None)
-        except DriverError as error:
-            problems.append(f"the temporary access of batch {batch} could not be removed: {error}")
+        except Exception as error:  # a defect of the driver, too, must not hide what became of the nodes
+            reason = error if isinstance(error, DriverError) else f"a defect in the driver: {error!r}"
+            problems.append(f"the temporary access of batch {batch} could not be removed: {reason}")
 
     try:
         await threads.uninterrupted(enter())

@@ -73,7 +73,11 @@ class _Destroying:
         with contextlib.ExitStack() as stack:
             claimed = [i for i in self._records if self._claim(stack, i)]
             try:
-                await asyncio.gather(*(self._terminate(i) for i in claimed))
+                # With return_exceptions every one is waited for, also when the first of them was cancelled.
+                ends = await asyncio.gather(*(self._terminate(i) for i in claimed), return_exceptions=True)
+                for error in ends:
+                    if error is not None:
+                        raise error
             finally:
                 # Also when interrupted: an instance that is gone takes its key and its record with it.
                 if self._ended:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -188,7 +189,8 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
 async def _start(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """Hand over the minion configuration, start salt-minion for the only time, and wait for its answer."""
     defaults = batch.driver.minion_defaults(node)
-    configuration = yaml.safe_dump({**defaults, **node.minion_config}, default_flow_style=False)
+    # On lines as long as they get: a secret that is broken in two would not be known again in the node's output.
+    configuration = yaml.safe_dump({**defaults, **node.minion_config}, default_flow_style=False, width=math.inf)
     event = batch.started(node.minion_id)
     life.minion_started = True
     await session.run(_commands(batch, life).start, stdin=configuration, timeout=COMMAND_TIMEOUT)
@@ -230,6 +232,7 @@ async def _seal(node: Node, batch: Batch, life: Life, session: ssh.Session) -> N
     await batch.calls.driver(batch.driver.settle, life.instance)
     life.record = dataclasses.replace(life.record, sealed=True)
     life.sealed = True
+    await uninterrupted(batch.calls.salt(batch.store.put, life.record))
 
 
 async def _apply(node: Node, batch: Batch, life: Life) -> None:
@@ -302,6 +305,8 @@ async def _undone_on_failure(node: Node, batch: Batch, life: Life) -> AsyncItera
     try:
         yield
     except BaseException as error:
+        if life.sealed:  # the session was being closed; the node is a minion, and is reported as one
+            raise
         reason = _reason(error)
         keep = node.settings.keep_failed and isinstance(error, Exception)
         await uninterrupted(_undo(node, batch, life, reason, keep))

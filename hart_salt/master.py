@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import pwd
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 
 import salt.cache
 import salt.client
+import salt.key
 import salt.loader
 import salt.pillar
 import salt.utils.crypt
@@ -71,7 +74,7 @@ class Master:
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
-        self._wheels: dict[bool, Any] = {}
+        self._wheels: Any = None
         self._bus: Any = None
 
     # facts
@@ -120,7 +123,9 @@ class Master:
 
     def pillar(self) -> Mapping[str, Any]:
         """The ``hart:`` key of the master's own pillar. Raises ``Refused`` for a pillar that has errors."""
-        compiler = salt.pillar.get_pillar(self._opts, {"id": self._opts["id"]}, self._opts["id"], "base")
+        # Without Salt's caches: 3008 would write the pillar, and so its secrets, below the cachedir.
+        opts = dict(self._opts, pillar_cache=False, minion_data_cache=False)
+        compiler = salt.pillar.get_pillar(opts, {"id": opts["id"]}, opts["id"], "base")
         pillar = compiler.compile_pillar()
         if pillar.get("_errors"):
             # What the errors say may quote the pillar, and so a secret of it.
@@ -167,7 +172,7 @@ class Master:
         ]
         stale = {state: [minion_id] for state in (PENDING, REJECTED, DENIED) if state in there}
         if stale:
-            self._wheel(rotate=False)["key.delete_dict"](stale)
+            self._delete(stale, rotate=False)
         if ACCEPTED not in there:
             self._deposit(minion_id, pem)
             self._wheel()["key.accept_dict"]({PENDING: [minion_id]})
@@ -223,7 +228,7 @@ class Master:
             for state in states.get(minion_id, ()):
                 match.setdefault(state, []).append(minion_id)
         if match:
-            self._wheel(rotate=connected)["key.delete_dict"](match)
+            self._delete(match, rotate=connected)
 
     def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
         """Delete the key of one id where it is ``pem``; a key that is another's stays."""
@@ -234,18 +239,28 @@ class Master:
             if any(same_key(key, pem) for key in keys.get(state, []))
         }
         if match:
-            self._wheel(rotate=connected)["key.delete_dict"](match)
+            self._delete(match, rotate=connected)
 
-    def _wheel(self, *, rotate: bool = True) -> Any:
+    def _delete(self, match: Mapping[str, Sequence[str]], *, rotate: bool) -> None:
+        """
+        Delete keys by state and exact id, as the wheel function ``key.delete_dict`` does.
+
+        Not by that function: Salt's loaders of one process share their modules, and so the options in them.
+        A loader made without rotation would take it from every other one.
+        """
+        opts = self._opts if rotate else dict(self._opts, rotate_aes_key=False)
+        with salt.key.get_key(opts) as store:
+            store.delete_key(match_dict=match)
+
+    def _wheel(self) -> Any:
         """
         Salt's wheel functions, called directly.
 
         WheelClient would put arguments and results on the event bus; the loader does not.
         """
-        if rotate not in self._wheels:
-            opts = dict(self._opts) if rotate else dict(self._opts, rotate_aes_key=False)
-            self._wheels[rotate] = salt.loader.wheels(opts)
-        return self._wheels[rotate]
+        if self._wheels is None:
+            self._wheels = salt.loader.wheels(self._opts)
+        return self._wheels
 
     # minions
 
@@ -273,10 +288,23 @@ class Master:
         return [str(answer) if answer else "the minion gave no answer"]
 
     def _command(self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float) -> Any:
-        opts = dict(self._opts, gather_job_timeout=GATHER_TIMEOUT)
+        opts = dict(self._opts, gather_job_timeout=GATHER_TIMEOUT, user=self._user())
         with salt.client.get_local_client(mopts=opts) as client:
             answer = client.cmd([minion_id], function, arguments, timeout=timeout, tgt_type="list")
         return answer.get(minion_id) if isinstance(answer, Mapping) else answer
+
+    def _user(self) -> str:
+        """
+        Whose key to talk to the master with.
+
+        In a runner that a reactor's orchestration calls, Salt has the word Reactor for the user.
+        """
+        user = str(self._opts["user"])
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            return pwd.getpwuid(os.geteuid()).pw_name
+        return user
 
     # events and cache
 

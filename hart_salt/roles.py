@@ -21,6 +21,8 @@ from hart_salt.validation import check_section, suggestion
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_provider", "resolve", "show"]
 
 SALTMASTER = "hart:saltmaster"
+#: what the runner's functions take beside settings; an argument that is neither may have been meant as one
+PARAMETERS = ("role", "provider", "region", "count", "config", "test")
 NO_SALTMASTER = "is not set: say where minions reach this master, by a host name or an address"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
@@ -210,7 +212,7 @@ def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str) -
         for name, value in layer.values.items():
             if name == "provider" and layer.path != "argument":
                 continue  # it has been heard
-            refusal = catalogue.refusal(name, driver)
+            refusal = catalogue.refusal(name, driver, PARAMETERS if layer.path == "argument" else ())
             if refusal and layer.path == "hart" and catalogue.owners(name):
                 continue  # the defaults are for all drivers, and each takes what it knows
             kept, problem = (None, refusal) if refusal else catalogue.check(name, value, driver)
@@ -299,7 +301,8 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo) -> dict[str,
         config |= _RETRY_FAILOVER
     if master.return_port != DEFAULT_RETURN_PORT:
         config["master_port"] = master.return_port
-    address = node.settings.saltmaster or (master.local_address if node.driver == "local" else None)
+    # A node on this machine has its master on it, wherever the nodes of other providers find that.
+    address = master.local_address if node.driver == "local" else node.settings.saltmaster
     if address:
         config["master"] = address
     elif not user.get("master") and user.get("master_type") != "disable":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import yaml
 from pydantic import SecretStr
 
 HIDDEN = "***"
@@ -224,6 +226,7 @@ def _encoded(text: str) -> set[str]:
         json.dumps(text)[1:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
         repr(text)[1:-1],
+        yaml.safe_dump(text, default_style='"', width=math.inf).strip()[1:-1],
         text.replace("'", "''"),
         text.replace("'", "'\"'\"'"),
         quote(text, safe=""),

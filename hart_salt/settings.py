@@ -127,6 +127,8 @@ def as_secret(value: Any) -> SecretStr:
     """Take a secret. It may have several lines, and digits that YAML made a number of."""
     if isinstance(value, SecretStr):
         return value
+    if value is None:
+        raise problem("has no value; an sdb:// reference in the master config that Salt cannot find becomes none")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):

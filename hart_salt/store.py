@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from hart_salt.errors import Refused
 
 BANK = "hart/nodes"
+#: ends every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
+SUFFIX = ".node"
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,23 @@ class Store:
 
     def put(self, record: Record) -> None:
         """Write a record, over any that its minion id has."""
-        self._cache.store(BANK, record.minion_id, asdict(record))
+        self._cache.store(BANK, record.minion_id + SUFFIX, asdict(record))
 
     def get(self, minion_id: str) -> Record | None:
         """Return the record of an id, or None. Fields of a newer hart are passed over."""
-        data = self._cache.fetch(BANK, minion_id)
+        data = self._cache.fetch(BANK, minion_id + SUFFIX)
         known = {entry.name for entry in fields(Record)}
         return Record(**{key: value for key, value in data.items() if key in known}) if data else None
 
     def all(self) -> list[Record]:
         """Return every record, ordered by minion id."""
-        found = (self.get(minion_id) for minion_id in sorted(self._cache.list(BANK)))
+        keys = sorted(key for key in self._cache.list(BANK) if key.endswith(SUFFIX))
+        found = (self.get(key.removesuffix(SUFFIX)) for key in keys)
         return [record for record in found if record is not None]
 
     def remove(self, minion_id: str) -> None:
         """Remove a record; one that is gone is success."""
-        self._cache.flush(BANK, minion_id)
+        self._cache.flush(BANK, minion_id + SUFFIX)
 
     @contextmanager
     def claim(self, minion_id: str) -> Iterator[None]:

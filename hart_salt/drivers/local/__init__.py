@@ -7,8 +7,8 @@ firmware, init and sshd for it. The path from launch to sealed minion is the one
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +94,7 @@ class Local(Driver):
     def terminate(self, instance_id: str) -> None:
         """End every process that was started in the instance and remove its directory."""
         path = self._base / instance_id
-        if path.parent == self._base:
+        if path.parent == self._base and path.name != "..":
             directory.destroy(path)
 
     def regions(self) -> Sequence[Region]:
@@ -114,7 +114,7 @@ class Local(Driver):
         """Everything that a minion keeps stays in the directory; its master is this one, by its ports."""
         root = self._base / node.minion_id
         return {
-            "user": getpass.getuser(),
+            "user": pwd.getpwuid(os.getuid()).pw_name,
             # Salt would put any other root before the socket directory as well.
             "root_dir": "/",
             "pki_dir": str(root / "etc/salt/pki/minion"),

@@ -133,9 +133,11 @@ class Machine:
         )
         try:
             await process.redirect(child.stdin, child.stdout, child.stderr)
-            status = await child.wait()
-            await process.stdout.drain()
-            process.exit(status if status >= 0 else 128 - status)
+            ended, broken = asyncio.ensure_future(child.wait()), asyncio.ensure_future(process.wait_closed())
+            await asyncio.wait({ended, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await process.stdout.drain()
+                process.exit(ended.result() if ended.result() >= 0 else 128 - ended.result())
         finally:
             if child.returncode is None:
                 child.kill()

@@ -1,0 +1,118 @@
+"""What the README tells people to write and to type is right."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hart_salt import config, drivers, reference
+from hart_salt.catalogue import Catalogue
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DRIVERS = (ROOT / "hart_salt/drivers/README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SCHEMAS = drivers.schemas()
+SETTINGS = set(Catalogue(SCHEMAS).names(None))
+
+
+def blocks(kind: str) -> list[str]:
+    return [text for found, text in BLOCKS if found == kind]
+
+
+def data(text: str) -> Any:
+    """A YAML block, with something in place of what jinja would put there."""
+    return yaml.safe_load(re.sub(r"\{\{.*?\}\}", "rendered", text))
+
+
+def load(source: config.Source) -> config.Config:
+    return config.load([source], SCHEMAS, lambda uri: "a-value-of-sdb")
+
+
+CONFIGURATIONS = [text for text in blocks("yaml") if "hart" in data(text)]
+COMMANDS = [line for text in blocks("bash") for line in text.splitlines()]
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(CONFIGURATIONS) >= 2
+    assert blocks("toml")
+    assert len(COMMANDS) >= 15
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
+def test_master_configurations_have_no_fault(text: str) -> None:
+    assert load(config.Source("master config", data(text)["hart"])).roles
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_toml_files_have_no_fault(text: str, tmp_path: Path) -> None:
+    (tmp_path / "hart.toml").write_text(text, encoding="utf-8")
+    source = config.read_toml(tmp_path / "hart.toml", required=True)
+    assert source is not None
+    assert load(source).roles
+
+
+def calls(value: Any) -> Iterator[tuple[str, set[str]]]:
+    """The calls of hart's runner in a state file or a reactor file, each with the names of its arguments."""
+    for state in value.values() if isinstance(value, dict) else ():
+        for function, body in state.items() if isinstance(state, dict) else ():
+            given = {name: item for part in body for name, item in part.items()} if isinstance(body, list) else {}
+            if function == "salt.runner" and str(given.get("name", "")).startswith("hart."):
+                yield given["name"].removeprefix("hart."), set(given) - {"name", "require"}
+            if function.startswith("runner.hart."):
+                yield function.removeprefix("runner.hart."), {name for part in given["args"] for name in part}
+
+
+def test_states_and_reactors_call_what_there_is() -> None:
+    found = [call for text in blocks("yaml") for call in calls(data(text))]
+    assert {function for function, _ in found} == {"create_role"}
+    for function, names in found:
+        assert names <= set(inspect.signature(reference.functions()[function]).parameters) | SETTINGS
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "salt-run hart." in line])
+def test_commands_name_functions_and_arguments_that_exist(line: str) -> None:
+    _, called, *arguments = shlex.split(line)
+    function = reference.functions()[called.removeprefix("hart.")]
+    parameters = inspect.signature(function).parameters
+    known = set(parameters) | (SETTINGS if "settings" in parameters else set())
+    assert {word.partition("=")[0] for word in arguments if "=" in word} <= known
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("./")])
+def test_programs_of_the_checkout_are_there(line: str) -> None:
+    assert (ROOT / shlex.split(line)[0]).stat().st_mode & 0o100
+
+
+def test_the_old_names_lead_where_the_table_says() -> None:
+    rows = re.findall(r"^\| `(\w+)(?:: \w+)?` \| `(\w+)(?:: \w+)?` \|$", README, re.MULTILINE)
+    assert len(rows) == 5
+    for old, new in rows:
+        assert {here for _, here, _ in reference.homes_of(old, SCHEMAS)} == {new}
+
+
+LINKS = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
+
+
+@pytest.mark.parametrize("path", LINKS + re.findall(r"`(hart_salt/[\w./]+)`", README))
+def test_files_that_are_named_exist(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", ["_undone_on_failure", "_undo", "_seal", "_enrol", "_start", "raise_node", "_launch"])
+def test_the_security_model_names_what_there_is(name: str) -> None:
+    assert f"`{name}`" in README
+    assert re.search(rf"def {name}\(", (ROOT / "hart_salt/lifecycle.py").read_text(encoding="utf-8"))
+
+
+def test_the_guide_to_drivers_names_every_verb_of_the_contract() -> None:
+    verbs = [name for name in vars(drivers.Driver) if not name.startswith("_") and name != "schema"]
+    assert [verb for verb in verbs if f"`{verb}`" not in DRIVERS] == []
+    assert drivers.ENTRY_POINT_GROUP in DRIVERS

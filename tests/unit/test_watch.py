@@ -1,0 +1,209 @@
+"""One poll of a provider for all instances that are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from hart_salt.errors import AuthError, DriverError, NodeFailed, RateLimited, TemporaryFailure
+from hart_salt.model import Instance
+from hart_salt.watch import Watcher
+
+PATIENCE = 60.0  #: a deadline that no test reaches
+BRIEF = 0.05  #: a deadline that is reached, since nothing else ever happens
+
+PENDING = Instance("i-1", "a", "pending")
+RUNNING = replace(PENDING, state="running", public_ip="192.0.2.1")
+OTHER = replace(RUNNING, instance_id="i-2", minion_id="b")
+
+
+@dataclass
+class Provider:
+    """Answers each list call with the next of ``answers``, and with the last one from then on."""
+
+    answers: list[list[Instance] | Exception]
+    calls: int = 0
+    slept: list[float] = field(default_factory=list)
+
+    async def list(self) -> list[Instance]:
+        answer = self.answers[min(self.calls, len(self.answers) - 1)]
+        self.calls += 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await a_while()  # long enough for whoever was served to go
+
+
+async def a_while() -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def is_running(instance: Instance) -> bool:
+    return instance.state == "running"
+
+
+def watching(provider: Provider, use: Callable[[Watcher], Coroutine[Any, Any, Any]]) -> Any:
+    """What ``use`` returns with a watcher of ``provider``, which is closed afterwards."""
+
+    async def main() -> Any:
+        watcher = Watcher(provider.list, 3.0, provider.sleep)
+        try:
+            return await use(watcher)
+        finally:
+            await watcher.close()
+
+    return asyncio.run(main())
+
+
+def wait_for(*answers: list[Instance] | Exception, timeout: float = PATIENCE) -> Instance:
+    found: Instance = watching(Provider(list(answers)), lambda watcher: watcher.wait("i-1", is_running, timeout))
+    return found
+
+
+async def end_of_polling(watcher: Watcher) -> None:
+    assert watcher._poller is not None
+    await asyncio.wait([watcher._poller])
+
+
+def test_the_instance_is_returned_as_it_was_listed() -> None:
+    assert wait_for([PENDING, OTHER], [PENDING, OTHER], [RUNNING, OTHER]) == RUNNING
+
+
+def test_an_instance_that_is_not_listed_yet_is_waited_for() -> None:
+    assert wait_for([], [OTHER], [], [RUNNING]) == RUNNING
+
+
+def test_an_instance_that_was_seen_and_is_gone_has_failed() -> None:
+    with pytest.raises(NodeFailed, match="the instance disappeared"):
+        wait_for([PENDING], [])
+
+
+@pytest.mark.parametrize("state", ["stopped", "gone"])
+def test_an_instance_that_will_not_come_back_by_itself_has_failed(state: str) -> None:
+    with pytest.raises(NodeFailed, match=f"the instance is {state}"):
+        wait_for([PENDING], [replace(PENDING, state=state)])
+
+
+def test_many_who_wait_are_served_by_one_call_per_interval() -> None:
+    many = [replace(PENDING, instance_id=f"i-{number}") for number in range(20)]
+    up = [replace(instance, state="running") for instance in many]
+    provider = Provider([many, many, up])
+
+    async def use(watcher: Watcher) -> list[Instance]:
+        return await asyncio.gather(*(watcher.wait(one.instance_id, is_running, PATIENCE) for one in many))
+
+    assert watching(provider, use) == up
+    assert provider.calls == 3
+    assert provider.slept[:2] == [3.0, 3.0]
+
+
+def test_one_who_fails_does_not_disturb_the_others() -> None:
+    coming = replace(OTHER, state="pending")
+    provider = Provider([[PENDING, coming], [replace(PENDING, state="stopped"), coming], [OTHER]])
+
+    async def use(watcher: Watcher) -> list[Any]:
+        waits = (watcher.wait(one, is_running, PATIENCE) for one in ("i-1", "i-2"))
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    failed, found = watching(provider, use)
+    assert isinstance(failed, NodeFailed)
+    assert found == OTHER
+
+
+@pytest.mark.parametrize("error", [TemporaryFailure("the API is down"), RateLimited("too many calls", 9.0)])
+def test_an_error_that_passes_is_survived(error: DriverError) -> None:
+    assert wait_for([PENDING], error, error, [RUNNING]) == RUNNING
+
+
+def test_the_error_at_the_deadline_names_the_provider_s_last_one() -> None:
+    with pytest.raises(NodeFailed, match=r"not up within 0\.05 s .*the API is down"):
+        wait_for(TemporaryFailure("the API is down"), timeout=BRIEF)
+
+
+def test_the_error_at_the_deadline_names_no_provider_that_answered() -> None:
+    with pytest.raises(NodeFailed) as caught:
+        wait_for([PENDING], timeout=BRIEF)
+    assert str(caught.value) == "the instance was not up within 0.05 s"
+
+
+def test_credentials_that_do_not_work_fail_all_at_once() -> None:
+    provider = Provider([AuthError("the token is not valid")])
+
+    async def use(watcher: Watcher) -> list[Any]:
+        waits = (watcher.wait(one, is_running, PATIENCE) for one in ("i-1", "i-2"))
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    assert [str(error) for error in watching(provider, use)] == ["the token is not valid"] * 2
+    assert provider.calls == 1
+
+
+def test_a_defect_in_a_driver_fails_at_once_and_not_at_the_deadline() -> None:
+    with pytest.raises(NodeFailed, match="ZeroDivisionError"):
+        wait_for(ZeroDivisionError())
+
+
+def test_nobody_waits_and_nothing_is_polled() -> None:
+    provider = Provider([[RUNNING]])
+
+    async def use(watcher: Watcher) -> int:
+        await asyncio.sleep(0)
+        before = provider.calls
+        await watcher.wait("i-1", is_running, PATIENCE)
+        await end_of_polling(watcher)
+        return before
+
+    assert watching(provider, use) == 0
+    assert provider.calls == 1
+
+
+def test_polling_begins_again_for_whoever_waits_later() -> None:
+    provider = Provider([[RUNNING], AuthError("expired"), [RUNNING]])
+
+    async def use(watcher: Watcher) -> None:
+        for expected in (None, NodeFailed, None):
+            try:
+                await watcher.wait("i-1", is_running, PATIENCE)
+            except NodeFailed:
+                assert expected is NodeFailed
+            await end_of_polling(watcher)
+
+    watching(provider, use)
+    assert provider.calls == 3
+
+
+def test_one_who_gives_up_is_waited_for_no_more() -> None:
+    provider = Provider([[PENDING]])
+
+    async def use(watcher: Watcher) -> None:
+        waiting = asyncio.create_task(watcher.wait("i-1", is_running, PATIENCE))
+        await a_while()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await end_of_polling(watcher)
+
+    watching(provider, use)
+
+
+def test_closing_ends_the_polling_while_somebody_waits() -> None:
+    provider = Provider([[PENDING]])
+
+    async def use(watcher: Watcher) -> None:
+        waiting = asyncio.create_task(watcher.wait("i-1", is_running, PATIENCE))
+        await a_while()
+        await watcher.close()
+        before = provider.calls
+        await a_while()
+        assert provider.calls == before > 0
+        waiting.cancel()
+
+    watching(provider, use)

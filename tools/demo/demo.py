@@ -1,0 +1,538 @@
+"""
+The demo. ``tools/demo.sh`` starts it with the environment's Python.
+
+Everything that it makes is below one directory ``/tmp/hart-demo.*``, but for the minions' sockets, for which
+the driver ``local`` has a place of its own. It ends and removes all of it, however it ends itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psutil
+import yaml
+
+from hart_salt.drivers.local import directory
+
+PREFIX = "/tmp/hart-demo."  # noqa: S108 - short, as the paths of sockets have to be; mkdtemp makes it private
+COMMAND_TIMEOUT = 120.0  #: seconds for one command
+START_TIMEOUT = 60.0  #: seconds for the master
+STOP_TIMEOUT = 10.0  #: seconds that the master gets to end by itself
+ATTEMPTS = 3  #: starts of the master: somebody may take a port between our choice of it and its use
+DEFAULT_HART_TOML = Path("/etc/hart.toml")
+
+STAGES = {
+    "launching": "the instance is asked for, until it runs",
+    "running": "SSH, to the one host key that hart made for it",
+    "bootstrapping": "the script on the node: makes the minion's key there",
+    "enrolling": "that key is accepted on the master",
+    "enrolled": "salt-minion starts, says so, and answers a ping",
+    "ready": "everything temporary is removed: sealed",
+}
+
+
+class Failed(Exception):
+    """The demo cannot go on, or something is left; the message says what."""
+
+
+class Stopped(BaseException):
+    """A signal ended the demo."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__(signal.Signals(signum).name)
+
+
+# what is shown
+
+
+def say(text: str = "") -> None:
+    """Explain."""
+    print(text, flush=True)
+
+
+def title(text: str) -> None:
+    """Begin a part."""
+    say(f"{_bold('== ' + text)}\n")
+
+
+def _bold(text: str) -> str:
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    return text if plain else f"\033[1m{text}\033[0m"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else "" for line in text.rstrip().splitlines())
+
+
+# the place
+
+
+class Place:
+    """The demo's directory and what belongs to it, also when it was another process that made it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.etc = root / "etc"
+        self.hello = root / "hello"
+        self.instances = root / "var/cache/salt/master/hart/local/local"
+
+    @classmethod
+    def make(cls) -> Place:
+        """Make a new one."""
+        place = cls(Path(tempfile.mkdtemp(prefix=Path(PREFIX).name, dir=Path(PREFIX).parent)))
+        (place.root / "demo.json").write_text(json.dumps({"pid": os.getpid(), "created": _created(os.getpid())}))
+        return place
+
+    @classmethod
+    def all(cls) -> list[Place]:
+        """Those of this user that are there and whose demo has ended."""
+        paths = sorted(Path(PREFIX).parent.glob(f"{Path(PREFIX).name}*"))
+        places = [cls(path) for path in paths if path.lstat().st_uid == os.getuid()]
+        return [place for place in places if place.is_abandoned()]
+
+    def is_abandoned(self) -> bool:
+        """Whether it is a demo's at all, and that demo runs no more."""
+        try:
+            demo = json.loads((self.root / "demo.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(demo["created"] != _created(demo["pid"]))
+
+    def masters(self) -> list[psutil.Process]:
+        """The processes of the private master: their titles keep the command that they were started with."""
+        return [one for one in _processes() if f"salt-master -c {self.etc}" in _command(one)]
+
+    def note_command(self, pid: int) -> None:
+        """Remember the command that the demo waits for; if the demo is killed, nobody does."""
+        (self.root / "command.json").write_text(json.dumps({"pid": pid, "created": _created(pid)}))
+
+    def end_command(self) -> None:
+        """End it. Salt writes over its environment, so its number and its birth are what it is known by."""
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            command = json.loads((self.root / "command.json").read_text())
+            if command["created"] and command["created"] == _created(command["pid"]):
+                process = psutil.Process(command["pid"])
+                process.kill()
+                process.wait(STOP_TIMEOUT)
+
+    def strays(self) -> list[str]:
+        """Every process that has anything to do with the directory, and is none of the master's."""
+        found = []
+        for one in _processes():
+            with contextlib.suppress(psutil.Error, OSError):
+                mark = one.environ().get(directory.ENVIRONMENT_MARK, "")
+                if f"-c {self.instances}" in _command(one) or Path(mark).is_relative_to(self.instances):
+                    found.append(f"{one.pid} {_command(one)}")
+        return found
+
+    def evidence(self) -> str:
+        """The ends of the logs: the directory that holds them is about to be removed."""
+        logs = [self.root / "master.out", self.root / "log/master"]
+        parts = []
+        for path in logs:
+            with contextlib.suppress(OSError):
+                lines = path.read_text(errors="replace").splitlines()[-15:]
+                if lines:
+                    parts += [f"the end of {path.relative_to(self.root)}:", *(f"    {line}" for line in lines)]
+        return "\n".join(parts)
+
+    def end(self) -> None:
+        """End what runs and remove what is there. Can be repeated."""
+        self.end_command()
+        self.end_master()
+        for path in directory.listing(self.instances):
+            directory.destroy(path)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def end_master(self) -> None:
+        """
+        End the master's whole session.
+
+        A master that is asked to end while it starts leaves its workers behind, so what is left after a
+        while is killed; each process is looked up by what it is, never by a number from a file.
+        """
+        processes = self.masters()
+        # The main process leads the session; another one that is not led by it is none of ours to end.
+        sessions = {one.pid for one in processes} & {_session_of(one) for one in processes}
+        for one in processes:
+            if one.pid in sessions:
+                with contextlib.suppress(psutil.Error):
+                    one.terminate()
+        psutil.wait_procs(processes, timeout=STOP_TIMEOUT)
+        while alive := {*self.masters(), *(one for one in _processes() if _session_of(one) in sessions)}:
+            for one in alive:
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+            psutil.wait_procs(alive, timeout=1)
+
+
+def _processes() -> Iterator[psutil.Process]:
+    """This user's living processes, but for this one."""
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if one.pid != os.getpid() and one.uids().real == os.getuid() and one.status() != psutil.STATUS_ZOMBIE:
+                yield one
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.getsid(process.pid)
+    return None
+
+
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def _created(pid: int) -> float | None:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).create_time()
+    return None
+
+
+# the demo
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        raise Failed(f"the user id {os.getuid()} has no name on this machine, and Salt wants one") from None
+
+
+class Demo:
+    """One run, in one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.bin = Path(sys.executable).parent
+        user = _user()
+        # What the caller's shell says about Salt, Python and itself is not for this master and its minions.
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("SALT_", "PYTHON")) and key not in ("TMPDIR", "TEMP", "TMP")
+        }
+        self.environment = {
+            **kept,
+            "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "SALT_CONFIG_DIR": str(place.etc),
+            "USER": user,
+            "LOGNAME": user,
+        }
+
+    def run(self, *command: str) -> Any:
+        """Show a command, run it, show what it prints, and return that as data."""
+        say(f"$ {_bold(shlex.join(command))}")
+        data = self.ask(*command, show=True)
+        say()
+        return data
+
+    def ask(self, *command: str, show: bool = False) -> Any:
+        """Run a command and return what it prints as data; raise ``Failed`` when it fails."""
+        if command[1].startswith("hart.") and DEFAULT_HART_TOML.exists():
+            # This machine's own hart.toml would take part in the demo.
+            command = (*command, f"config={self.place.etc / 'hart.toml'}")
+        with subprocess.Popen(
+            [str(self.bin / command[0]), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=self.environment,
+            text=True,
+        ) as process:
+            self.place.note_command(process.pid)
+            try:
+                output, _ = process.communicate(timeout=COMMAND_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                raise Failed(f"{shlex.join(command)} was not done within {COMMAND_TIMEOUT:g} s") from None
+            except BaseException:
+                _end(process)
+                raise
+        if show:
+            say(_indented(output))
+        if process.returncode:
+            raise Failed(f"{shlex.join(command)} ended with exit code {process.returncode}")
+        return yaml.safe_load(output)
+
+    # master
+
+    def start_master(self) -> None:
+        """Write the configuration and start a salt-master in a session of its own."""
+        self.write_configuration()
+        for attempt in range(ATTEMPTS):
+            ports = _free_ports(2)
+            self.write_master(*ports)
+            with (self.place.root / "master.out").open("ab") as out:
+                process = subprocess.Popen(
+                    [str(self.bin / "salt-master"), "-c", str(self.place.etc)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    env=self.environment,
+                    start_new_session=True,
+                )
+            if self.is_up(process, ports):
+                return
+            self.place.end_master()
+            if attempt < ATTEMPTS - 1:
+                say("It did not start; once more, with other ports.")
+        raise Failed("the salt-master does not start")
+
+    def is_up(self, process: subprocess.Popen[bytes], ports: Sequence[int]) -> bool:
+        """Wait until it can be talked to; False when it ended instead, or takes too long."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and process.poll() is None:
+            bus = self.place.root / "run/master_event_pull.ipc"
+            if all(_answers(("127.0.0.1", port)) for port in ports) and _answers(str(bus)):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def write_configuration(self) -> None:
+        """The role, and the states: what somebody with a master of their own would add to it."""
+        (self.place.etc / "master.d").mkdir(parents=True)
+        (self.place.etc / "hart.toml").touch()
+        role = {"minion_config": {"grains": {"hello_dir": str(self.place.hello)}}}
+        hart = yaml.safe_dump({"hart": {"roles": {"app": role}}}, default_flow_style=False)
+        (self.place.etc / "master.d/hart.conf").write_text(hart)
+        shutil.copytree(Path(__file__).parent / "salt", self.place.root / "srv")
+
+    def write_master(self, publish_port: int, ret_port: int) -> None:
+        """What makes a master private."""
+        config = {
+            "id": "demo",
+            "interface": "127.0.0.1",
+            "publish_port": publish_port,
+            "ret_port": ret_port,
+            "root_dir": str(self.place.root),
+            "sock_dir": str(self.place.root / "run"),
+            "pki_dir": str(self.place.etc / "pki"),
+            "log_file": str(self.place.root / "log/master"),
+            "log_level": "quiet",
+            "user": self.environment["USER"],
+            "worker_threads": 3,
+            "file_roots": {"base": [str(self.place.root / "srv")]},
+            "output": "yaml",
+        }
+        (self.place.etc / "master").write_text(yaml.safe_dump(config))
+
+    # acts
+
+    def play(self, *, keep: bool) -> None:
+        """The whole of it."""
+        say(f"A private salt-master, below {self.place.root}, on loopback only. To type along, in another terminal:")
+        say(f"\n{self.exports()}\n")
+        title("Start the master; it knows one role, app")
+        say(f"$ {_bold(f'salt-master -c {self.place.etc}')}")
+        began = time.monotonic()
+        self.start_master()
+        say(f"    up after {time.monotonic() - began:.1f} s\n")
+        say(f"$ {_bold(f'cat {self.place.etc}/master.d/hart.conf')}")
+        say(_indented((self.place.etc / "master.d/hart.conf").read_text()) + "\n")
+        nodes = self.create()
+        self.use(nodes)
+        if keep:
+            self.hand_over(nodes)
+            return
+        self.destroy(nodes)
+
+    def exports(self) -> str:
+        """What makes a shell talk to this master."""
+        etc, programs = shlex.quote(str(self.place.etc)), shlex.quote(str(self.bin))
+        return f"    export SALT_CONFIG_DIR={etc}\n    export PATH={programs}:$PATH"
+
+    def create(self) -> dict[str, Any]:
+        title("Create two minions of the role")
+        began = time.monotonic()
+        nodes: dict[str, Any] = self.run("salt-run", "hart.create_role", "app", "count=2")
+        took = time.monotonic() - began
+        if len(nodes) != 2 or not all(node["result"] for node in nodes.values()):
+            raise Failed("hart.create_role did not make two minions")
+        say(f"Two trusted minions after {took:.1f} s; this is where each spent its seconds:\n")
+        say(_indented(stage_table(nodes)) + "\n")
+        return nodes
+
+    def use(self, nodes: Mapping[str, Any]) -> None:
+        title("Use them: they are minions like any other, targeted by their role")
+        answers = self.run("salt", "-C", "G@roles:app", "test.ping")
+        if answers != dict.fromkeys(nodes, True):
+            raise Failed("not both of the minions answered the ping, or others did")
+        self.run("salt", "-C", "G@roles:app", "state.apply", "hello")
+        greetings = sorted(self.place.hello.iterdir())
+        say(f"$ {_bold(f'cat {self.place.hello}/*')}")
+        say(_indented("".join(path.read_text() for path in greetings)) + "\n")
+        if [path.name for path in greetings] != sorted(nodes):
+            raise Failed("the state did not write one file for each minion")
+        title("List them: what the provider, hart's records and Salt's key store say")
+        listed = self.run("salt-run", "hart.list_minions")
+        if {minion_id: entry["status"] for minion_id, entry in listed.items()} != dict.fromkeys(nodes, "ready"):
+            raise Failed("hart.list_minions does not show two minions that are ready")
+
+    def destroy(self, nodes: Mapping[str, Any]) -> None:
+        title("Destroy them")
+        paths = directory.listing(self.place.instances)
+        self.run("salt-run", "hart.destroy", ",".join(nodes))
+        title("Nothing is left")
+        records = self.run("salt-run", "hart.list_minions")
+        keys = self.run("salt-key", "-L")
+        left = {
+            "nodes in hart's records": list(records),
+            "keys in Salt's key store": [key for names in keys.values() for key in names],
+            "instance directories": [str(path) for path in self.place.instances.glob("*")],
+            "processes of the instances": self.place.strays(),
+            "socket directories": [str(one) for one in map(directory.socket_dir, paths) if one.exists()],
+        }
+        for what, found in left.items():
+            say(f"    {what:28}{len(found)}")
+        if any(left.values()):
+            raise Failed("something is left: " + "; ".join(one for found in left.values() for one in found))
+
+    def hand_over(self, nodes: Mapping[str, Any]) -> None:
+        first, *_ = nodes
+        title("The master and its minions keep running. In a shell:")
+        say(self.exports())
+        say("\nand then, for example:\n")
+        for command in (
+            "salt-run hart.list_minions",
+            "salt-run hart.show_role app",
+            "salt-run hart.create_role app count=3",
+            "salt-run hart.create db1.example.com role=app apply=hello",
+            "salt '*' grains.item roles hart.provider",
+            f"salt-run hart.destroy {first}",
+            "salt-run state.event pretty=True      # all events, in a second terminal",
+        ):
+            say(f"    {command}")
+        say("\nThis ends all of it and removes it:\n")
+        say(f"    {Path(__file__).resolve().parents[1] / 'demo.sh'} --stop")
+
+
+def stage_table(nodes: Mapping[str, Any]) -> str:
+    """The seconds of every node in every stage."""
+    heads = [minion_id.split(".")[0] for minion_id in nodes]
+    spent = [node["seconds"] for node in nodes.values()]
+    stages = [*STAGES, *(stage for stage in spent[0] if stage not in STAGES)]
+    rows = [["", *heads, ""]]
+    rows += [[stage, *(f"{one.get(stage, 0.0):.2f}" for one in spent), STAGES.get(stage, "")] for stage in stages]
+    rows += [["in all", *(f"{sum(one.values()):.2f}" for one in spent), ""]]
+    return "\n".join(
+        f"{first:15}" + "".join(f"{cell:>10}" for cell in cells) + (f"   {last}" if last else "")
+        for first, *cells, last in rows
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask a command to end; hart undoes what is under way before it does."""
+    process.terminate()
+    try:
+        process.communicate(timeout=COMMAND_TIMEOUT / 4)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _answers(address: tuple[str, int] | str) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as one:
+        return one.connect_ex(address) == 0
+
+
+def demonstrate(*, keep: bool) -> None:
+    """Play; whatever happens, leave nothing behind but what was asked for."""
+    began = time.monotonic()
+    place = Place.make()
+    kept = False
+    try:
+        try:
+            Demo(place).play(keep=keep)
+            kept = keep
+        except Failed as error:
+            raise Failed(f"{error}\n{place.evidence()}".rstrip()) from None
+        finally:
+            _deaf()
+    finally:
+        if not kept:
+            place.end()
+    if not kept:
+        left = [*place.strays(), *(f"{one.pid} {_command(one)}" for one in place.masters())]
+        if left or place.root.exists():
+            raise Failed("something is left: " + ", ".join([*left, str(place.root)]))
+        say(f"\nThe master has ended and {place.root} is removed. All of it took {time.monotonic() - began:.0f} s.")
+
+
+def stop() -> None:
+    """End what earlier demos left running."""
+    places = Place.all()
+    for place in places:
+        place.end()
+        if place.root.exists():
+            raise Failed(f"{place.root} could not be removed")
+        say(f"{place.root}: ended and removed")
+    if not places:
+        say("no demo is running")
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _stopped(signum: int, frame: object) -> NoReturn:
+    _deaf()
+    raise Stopped(signum)
+
+
+def _deaf() -> None:
+    """Nothing may interrupt the end; another signal is heard by nobody."""
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="tools/demo.sh", description="hart-salt at work, on this machine alone.")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--keep", action="store_true", help="leave master and minions running, to play with")
+    group.add_argument("--stop", action="store_true", help="end what --keep left, or a demo that was killed")
+    arguments = parser.parse_args()
+    for signum in SIGNALS:
+        signal.signal(signum, _stopped)
+    try:
+        stop() if arguments.stop else demonstrate(keep=arguments.keep)
+    except Failed as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Stopped as stopped:
+        print(f"\ndemo: {stopped}: everything was ended and removed", file=sys.stderr)
+        return 128 + stopped.signum
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
