@@ -98,10 +98,11 @@ class _Destroying:
         self._show(minion_id, "destroying")
         try:
             await threads.uninterrupted(self._end_instances(record, driver))
-        except HartError as error:
-            self._errors[minion_id] = str(error)
-            self._progress.line(minion_id, f"hart: {error}")
-            self._show(minion_id, "failed", error=str(error))
+        except Exception as error:  # a defect of a driver, too, is this one node's failure
+            reason = str(error) if isinstance(error, HartError) else f"a defect in hart: {error!r}"
+            self._errors[minion_id] = reason
+            self._progress.line(minion_id, f"hart: {reason}")
+            self._show(minion_id, "failed", error=reason)
 
     async def _end_instances(self, record: Record, driver: Driver) -> None:
         for instance_id in await self._instances_of(record, driver):

@@ -1,5 +1,5 @@
 """
-A real salt-master, and the real ``salt-run`` against it.
+A real salt-master, run by pytest-salt-factories, and the real ``salt-run`` against it.
 
 The master of ``master`` serves all tests of a session that do not stop or reconfigure it; ``make_master``
 starts another for those that do. Everything listens on loopback and is ended by its process id.
@@ -11,10 +11,8 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,8 +21,14 @@ from typing import Any
 
 import psutil
 import pytest
+import salt.utils.event
 import yaml
-from saltfactories.utils.ports import get_unused_localhost_port
+from pytestshellutils.utils.ports import get_unused_localhost_port
+from saltfactories import daemons
+from saltfactories.manager import FactoriesManager
+
+from hart_salt.store import BANK, SUFFIX
+from tests.integration.processes import MARK, end_leftovers, end_processes, family_of, make_root, processes_of
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 120
@@ -44,14 +48,40 @@ class Ran:
         return json.loads(self.stdout)
 
 
+@dataclass(frozen=True)
+class Event:
+    """One event of the master's bus."""
+
+    tag: str
+    data: dict[str, Any]
+
+
+class Daemon(daemons.master.SaltMaster):
+    """A master with the configuration of a new one, but for its ports and paths and what the test asks for."""
+
+    @classmethod
+    def default_config(
+        cls, root_dir: Path, master_id: str, overrides: dict[str, Any] | None = None, **_: Any
+    ) -> dict[str, Any]:
+        """Without the settings that pytest-salt-factories finds handy and no real master has."""
+        return {"id": master_id, "conf_file": str(root_dir / "etc/master"), **(overrides or {})}
+
+    @classmethod
+    def write_config(cls, config: dict[str, Any]) -> Any:
+        """The daemon sends its events to the test, not its logs: the same file configures salt-run."""
+        config.pop("log_handlers_dirs")
+        config["pytest-master"].pop("log")
+        return super().write_config(config)
+
+
 @dataclass
 class SaltMaster:
     """A master in a directory of its own."""
 
     root: Path
     config: dict[str, Any]
-    process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    daemon: Daemon | None = None
 
     @property
     def hart(self) -> dict[str, Any]:
@@ -68,37 +98,57 @@ class SaltMaster:
         return self.cachedir / "hart/local/local"
 
     @property
+    def _local(self) -> Path:
+        """Where all providers with this driver do."""
+        return self.instances.parent
+
+    def record(self, minion_id: str) -> Path:
+        """The file of a node's record."""
+        return self.cachedir / BANK / f"{minion_id}{SUFFIX}.p"
+
+    @property
     def log_dir(self) -> Path:
         return self.root / "log/hart"
+
+    @property
+    def temporary(self) -> Path:
+        """The directory for temporary files of all that runs for this master."""
+        return self.root / "tmp"
+
+    def configure(self, factories: FactoriesManager) -> None:
+        """Make the daemon; its configuration file is what pytest-salt-factories makes of ours."""
+        self.daemon = factories.salt_master_daemon(
+            self.root.name,
+            defaults={"root_dir": str(self.root)},
+            overrides=self.config,
+            factory_class=Daemon,
+            # By default every key that is pending would be accepted.
+            on_auth_event_callback=lambda daemon, event: None,
+            check_ports=[self.config["publish_port"], self.config["ret_port"]],
+        )
+        self.daemon.environ = self.environment
+        self.config = yaml.safe_load((self.root / "etc/master").read_text())
 
     def write(self) -> None:
         """Write the configuration; salt-run reads it at each call, the daemon only when it starts."""
         (self.root / "etc/master").write_text(yaml.safe_dump(self.config))
 
     def start(self) -> None:
-        with open(self.root / "master.out", "ab") as out:
-            self.process = subprocess.Popen(
-                [BIN / "salt-master", "-c", self.root / "etc", "-l", "warning"],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.environment, start_new_session=True,
-            )  # fmt: skip
-        self._wait_until_it_answers()
-
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            ports = [self.config["publish_port"], self.config["ret_port"]]
-            if all(_listens(port) for port in ports) and self.run("test.arg", "up").code == 0:
-                return
-            time.sleep(0.2)
-        raise AssertionError(f"no salt-master within 60 s: {(self.root / 'master.out').read_text()[-2000:]}")
+        """Start the daemon, or start it again, and wait for its start event."""
+        assert self.daemon is not None
+        self.daemon.start()
 
     def stop(self) -> None:
-        """End the whole session: the main process alone would leave workers behind while it starts."""
-        if self.process is None:
+        """End the daemon with all that it started itself; minions and salt-run go on."""
+        if self.daemon is None or not self.daemon.is_running():
             return
-        end_session(self.process.pid)
-        self.process.wait(30)
-        self.process = None
+        family = family_of(self.daemon.pid)
+        self.daemon.terminate()
+        # One of its processes may have started another while they were being ended.
+        for process in processes_of(self.root):
+            with contextlib.suppress(psutil.Error):
+                if process.pid in family or "salt-master" in " ".join(process.cmdline()):
+                    process.kill()
 
     def command(self, function: str, *arguments: str, out: str | None = "json", program: str = "salt-run") -> list[str]:
         options = ["--out", out] if out else []
@@ -106,9 +156,17 @@ class SaltMaster:
 
     def run(self, function: str, *arguments: str, out: str | None = "json", timeout: float = TIMEOUT) -> Ran:
         """Run ``salt-run`` to its end."""
+        return self._finished(self.command(function, *arguments, out=out), timeout)
+
+    def salt(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
+        """Run ``salt``, the command for minions."""
+        command = [str(BIN / "salt"), "-c", str(self.root / "etc"), "--out", "json", "--static", *arguments]
+        return self._finished(command, timeout)
+
+    def _finished(self, command: list[str], timeout: float = TIMEOUT) -> Ran:
         done = subprocess.run(
-            self.command(function, *arguments, out=out), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            env=self.environment, timeout=timeout, check=False,
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.environment,
+            timeout=timeout, check=False,
         )  # fmt: skip
         return Ran(done.returncode, done.stdout, done.stderr)
 
@@ -119,96 +177,76 @@ class SaltMaster:
             stderr=subprocess.PIPE, text=True, env=self.environment, start_new_session=True,
         )  # fmt: skip
 
-    def salt(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
-        """Run ``salt``, the command for minions."""
-        command = [str(BIN / "salt"), "-c", str(self.root / "etc"), "--out", "json", "--static", *arguments]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.environment,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-        return Ran(done.returncode, done.stdout, done.stderr)
-
     def keys(self) -> dict[str, list[str]]:
         """The key store as ``salt-key`` shows it, without the master's own keys."""
-        done = subprocess.run(
-            [BIN / "salt-key", "-c", self.root / "etc", "--out", "json", "-L"], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, env=self.environment, timeout=TIMEOUT, check=True,
-        )  # fmt: skip
-        return {state: ids for state, ids in json.loads(done.stdout).items() if state != "local"}
+        listed = self._finished([str(BIN / "salt-key"), "-c", str(self.root / "etc"), "--out", "json", "-L"])
+        return {state: ids for state, ids in listed.data.items() if state != "local"}
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[list[Event]]:
+        """Collect every event of the bus; the list is complete when the ``with`` block has ended."""
+        assert self.daemon is not None
+        listener = self.daemon.event_listener
+        seen: list[Event] = []
+        started = time.time()
+        yield seen
+        end = f"test/end/{time.time_ns()}"
+        self._fire(end)
+        assert listener.wait_for_events([(self.daemon.id, end)], after_time=started, timeout=TIMEOUT).found_all_events
+        for event in list(listener.store):
+            if event.daemon_id == self.daemon.id and event.stamp.timestamp() >= started and event.tag != end:
+                seen.append(Event(event.tag, event.full_data))
+
+    def _fire(self, tag: str) -> None:
+        assert self.daemon is not None
+        opts = self.daemon.config.copy()
+        with salt.utils.event.get_event("master", opts=opts, sock_dir=opts["sock_dir"], listen=False) as bus:
+            bus.fire_event({}, tag)
 
     def left_over(self) -> dict[str, Any]:
         """Everything that a node can leave behind; empty values when there is nothing."""
         return {
             "keys": [key for keys in self.keys().values() for key in keys],
-            "records": [path.name for path in (self.cachedir / "hart/nodes").glob("*.p")],
-            "instances": [path.name for path in self.instances.glob("*")] if self.instances.exists() else [],
+            "records": [path.name.removesuffix(".p") for path in (self.cachedir / BANK).glob("*.p")],
+            "instances": [str(path.relative_to(self._local)) for path in self._local.glob("*/*")],
             "locks": [path.name for path in (self.cachedir / "hart/locks").glob("*")],
+            "sockets": [path.name for path in self.temporary.glob("hart-*")],
             "processes": [process.pid for process in self.instance_processes()],
         }
 
     def instance_processes(self) -> list[psutil.Process]:
         """The processes of all local instances of this master, known by the directory in their command."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE and str(self.instances) in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+        return [process for process in processes_of(self.root) if self._is_instances(process)]
+
+    def _is_instances(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return str(self._local) in " ".join(process.cmdline())
+        return False
 
     def clear(self) -> None:
-        """After a test: end its nodes, whatever state it left them in, and forget them."""
-        for _ in range(20):
-            processes = self.instance_processes()
-            if not processes:
-                break
-            for process in processes:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(processes, timeout=1)
+        """After a test: end all but the daemon, whatever state it is in, and forget the nodes."""
+        end_processes(self.root, spare=family_of(self.daemon.pid if self.daemon else None))
         shutil.rmtree(self.cachedir / "hart", ignore_errors=True)
-        for state in self.keys().values():
-            for minion_id in state:
-                subprocess.run(
-                    [BIN / "salt-key", "-c", self.root / "etc", "-y", "-d", minion_id], stdin=subprocess.DEVNULL,
-                    capture_output=True, env=self.environment, timeout=TIMEOUT, check=False,
-                )  # fmt: skip
-
-
-def _listens(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def end_session(leader: int) -> None:
-    """Kill every process of a session that a test started."""
-    for _ in range(50):
-        alive = []
-        for process in psutil.process_iter(["pid", "status"]):
-            with contextlib.suppress(OSError):
-                if process.info["status"] != psutil.STATUS_ZOMBIE and os.getsid(process.info["pid"]) == leader:
-                    alive.append(process)
-        if not alive:
-            return
-        for process in alive:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=0.2)
+        shutil.rmtree(self.log_dir, ignore_errors=True)
+        for path in self.temporary.glob("*"):
+            shutil.rmtree(path, ignore_errors=True)
+        ids = {minion_id for state in self.keys().values() for minion_id in state}
+        for minion_id in ids:
+            self._finished([str(BIN / "salt-key"), "-c", str(self.root / "etc"), "-y", "-d", minion_id])
 
 
 MakeMaster = Callable[..., SaltMaster]
 
 
 def _new_master(root: Path, **overrides: Any) -> SaltMaster:
-    for part in ("etc", "srv/salt", "srv/pillar", "log"):
+    for part in ("etc", "srv/salt", "srv/pillar", "log", "tmp"):
         (root / part).mkdir(parents=True)
     config = {
         "interface": "127.0.0.1",
         "publish_port": get_unused_localhost_port(),
         "ret_port": get_unused_localhost_port(),
         "root_dir": str(root),
-        "sock_dir": str(root / "run"),
+        "sock_dir": "run",
         "log_file": str(root / "log/master"),
         "user": psutil.Process().username(),
         "file_roots": {"base": [str(root / "srv/salt")]},
@@ -217,31 +255,43 @@ def _new_master(root: Path, **overrides: Any) -> SaltMaster:
         "hart": {"roles": {"app": {}}},
         **overrides,
     }
-    master = SaltMaster(root, config)
     # A user's own file of hart has no place in a test.
-    master.environment = {key: value for key, value in os.environ.items() if not key.startswith("HART_")}
-    master.write()
-    return master
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HART_")}
+    return SaltMaster(root, config, {**environment, MARK: str(root), "TMPDIR": str(root / "tmp")})
 
 
 @contextlib.contextmanager
-def _running(**overrides: Any) -> Iterator[SaltMaster]:
-    root = Path(tempfile.mkdtemp(prefix="ht-"))  # sockets of a master need a short path
+def running_master(factories: FactoriesManager, **overrides: Any) -> Iterator[SaltMaster]:
+    root = make_root()
     master = _new_master(root, **overrides)
     try:
+        master.configure(factories)
         master.start()
         yield master
     finally:
         try:
-            master.clear()
-        finally:
             master.stop()
+        finally:
+            end_processes(root)
             shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def _session_master() -> Iterator[SaltMaster]:
-    with _running() as master:
+def salt_factories_config() -> dict[str, Any]:
+    """The scripts are the installed ones; a daemon is ended at once, as a test needs nothing that it saves."""
+    return {"scripts_dir": BIN, "slow_stop": False, "inject_sitecustomize": False}
+
+
+@pytest.fixture(scope="session")
+def factories(salt_factories: FactoriesManager) -> FactoriesManager:
+    """Starts daemons, once what earlier runs left is gone."""
+    end_leftovers()
+    return salt_factories
+
+
+@pytest.fixture(scope="session")
+def _session_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
+    with running_master(factories) as master:
         yield master
 
 
@@ -255,7 +305,7 @@ def master(_session_master: SaltMaster) -> Iterator[SaltMaster]:
 
 
 @pytest.fixture
-def make_master() -> Iterator[MakeMaster]:
+def make_master(factories: FactoriesManager) -> Iterator[MakeMaster]:
     """Start a master with other settings; it ends with the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda **overrides: stack.enter_context(_running(**overrides))
+        yield lambda **overrides: stack.enter_context(running_master(factories, **overrides))

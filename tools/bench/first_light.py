@@ -146,7 +146,7 @@ def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
     with master.events(lambda minion_id: started.set() if minion_id == name else None):
         began = time.monotonic()
         process = subprocess.Popen(
-            [BIN / "salt-minion", "-c", home], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [BIN / "salt-minion", "-c", home / "etc"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         if not started.wait(LIMIT):
@@ -166,7 +166,7 @@ def write_minion(private: PrivateMaster, home: Path, name: str, master: Master) 
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    pki = home / "pki"
+    pki = home / "etc/pki"
     pki.mkdir(parents=True)
     private_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -179,7 +179,7 @@ def write_minion(private: PrivateMaster, home: Path, name: str, master: Master) 
         "master_port": private.config["ret_port"], "root_dir": str(home), "pki_dir": str(pki),
         "user": getpass.getuser(), "sock_dir": "run", "log_file": str(home / "log"),
     }  # fmt: skip
-    (home / "minion").write_text(yaml.safe_dump(config))
+    (home / "etc/minion").write_text(yaml.safe_dump(config))
     master.accept_key(name, public.decode())
 
 

@@ -1,0 +1,42 @@
+"""What holds for all tests: nothing listens elsewhere than on loopback, and a killed run still cleans up."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+import salt._logging
+from saltfactories.plugins.event_listener import EventListener
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before pytest-salt-factories starts its log server, which it has on every interface."""
+    log_server = session.config.pluginmanager.get_plugin("saltfactories-log-server")
+    assert log_server is not None
+    log_server.log_host = LOOPBACK
+    # Importing Salt makes everything be logged, to a stream that pytest has closed when it is written.
+    salt._logging.shutdown_temp_handler()
+    logging.getLogger().setLevel(logging.WARNING)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _interrupt)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Pytest ends its fixtures after Ctrl-C; by default the other signals would leave daemons behind."""
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+@pytest.fixture(scope="session")
+def event_listener() -> Iterator[EventListener]:
+    """Where pytest-salt-factories collects the events of all masters: on loopback, and kept for an hour."""
+    listener = EventListener(timeout=3600)
+    listener.host = LOOPBACK
+    listener.address = f"tcp://{LOOPBACK}:{listener.port}"
+    with listener:
+        yield listener

@@ -1,0 +1,226 @@
+"""
+The driver contract, over every driver that can create instances.
+
+A driver joins with a subclass of ``Environment`` in ``ENVIRONMENTS``: it says how to make the driver, a node
+that the driver can launch, and what the create call of an instance carried, as the provider has it.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt import errors
+from hart_salt.drivers import driver_class, schemas
+from hart_salt.drivers.base import Driver
+from hart_salt.drivers.local import Account
+from hart_salt.model import Access, Image, Instance, Node, Provider, Region, Size
+
+from .conftest import master_info, new_node
+
+OWNER, OTHER_OWNER = "0123456789abcdef", "fedcba9876543210"
+CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 hart-b1"
+USER_DATA = "#!/bin/sh\necho planted-user-data\n"
+
+
+class Environment(ABC):
+    """A provider in which a driver works. Nothing in it costs money, and nothing of it outlives the test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @abstractmethod
+    def driver(self, owner: str = OWNER) -> Driver:
+        """A driver object, as one call of hart by the master ``owner`` uses it."""
+
+    @abstractmethod
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        """A node that this driver can launch."""
+
+    @abstractmethod
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        """``owner``, ``minion_id``, ``role`` and ``batch`` as the provider got them with the create call."""
+
+    @abstractmethod
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        """``owner`` if nobody else can, otherwise something else."""
+
+    @abstractmethod
+    def unlaunchable(self) -> Node:
+        """A node that the provider refuses, for what the configuration alone cannot know."""
+
+
+class LocalEnvironment(Environment):
+    def driver(self, owner: str = OWNER) -> Driver:
+        return driver_class("local")(Provider("here", "local", Account()), master_info(self.root, owner))
+
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        return new_node(minion_id, provider="here", batch="b1", **changes)
+
+    def _path(self, instance: Instance) -> Path:
+        return self.root / "hart/local/here" / instance.instance_id
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        claim: dict[str, Any] = json.loads((self._path(instance) / "instance.json").read_text())
+        return claim
+
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        file = self._path(instance) / "user-data"
+        modes = (stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent))
+        return "owner" if list(modes) == [0o600, 0o700] else "others"
+
+    def unlaunchable(self) -> Node:
+        self.driver().launch(self.node("taken"), USER_DATA, Access("b0", CLIENT_KEY))
+        return self.node("taken")
+
+
+ENVIRONMENTS: dict[str, type[Environment]] = {"local": LocalEnvironment}
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Environment]:
+    made = ENVIRONMENTS[request.param](root)
+    yield made
+    for owner in (OWNER, OTHER_OWNER):
+        driver = made.driver(owner)
+        for instance in driver.instances():
+            driver.terminate(instance.instance_id)
+
+
+@pytest.fixture
+def driver(environment: Environment) -> Driver:
+    return environment.driver()
+
+
+def launch(environment: Environment, driver: Driver, minion_id: str = "web-1.example.com", **changes: Any) -> Instance:
+    with driver.access("b1", CLIENT_KEY) as access:
+        return driver.launch(environment.node(minion_id, **changes), USER_DATA, access)
+
+
+def test_every_driver_that_can_create_instances_is_in_this_suite() -> None:
+    assert set(ENVIRONMENTS) == {name for name, schema in schemas().items() if schema.available}
+
+
+def test_making_a_driver_asks_nothing_and_check_says_who_the_credentials_belong_to(driver: Driver) -> None:
+    assert isinstance(driver.check(), str)
+    assert driver.check()
+    assert driver.instances() == []
+
+
+def test_the_create_call_says_whose_instance_it_is_and_what_for(environment: Environment, driver: Driver) -> None:
+    call = environment.create_call(launch(environment, driver, role="app"))
+    expected = {"owner": OWNER, "minion_id": "web-1.example.com", "role": "app", "batch": "b1"}
+    assert {name: call[name] for name in expected} == expected
+
+
+def test_a_node_without_a_role_can_be_launched(environment: Environment, driver: Driver) -> None:
+    launched = launch(environment, driver, role=None)
+    assert launched.role is None
+    assert driver.instances()[0].role is None
+
+
+def test_what_was_launched_is_listed_by_any_later_call_with_what_its_tags_say(
+    environment: Environment, driver: Driver
+) -> None:
+    launched = launch(environment, driver)
+    (listed,) = environment.driver().instances()
+    assert isinstance(launched, Instance)
+    for name in ("instance_id", "minion_id", "role", "batch", "region", "zone", "size"):
+        assert getattr(listed, name) == getattr(launched, name), name
+    assert (listed.minion_id, listed.role, listed.batch) == ("web-1.example.com", "app", "b1")
+    assert listed.state in ("pending", "running")
+    assert listed.created is None or listed.created > 1.5e9
+
+
+def test_instances_of_another_master_are_invisible(environment: Environment, driver: Driver) -> None:
+    other = environment.driver(OTHER_OWNER)
+    launch(environment, other, "theirs")
+    launch(environment, driver, "ours")
+    assert [instance.minion_id for instance in driver.instances()] == ["ours"]
+    assert [instance.minion_id for instance in other.instances()] == ["theirs"]
+
+
+def test_what_the_provider_refuses_is_an_invalid_request_and_creates_nothing(
+    environment: Environment, driver: Driver
+) -> None:
+    node = environment.unlaunchable()
+    before = driver.instances()
+    with pytest.raises(errors.InvalidRequest):
+        driver.launch(node, USER_DATA, Access("b1", CLIENT_KEY))
+    assert [instance.instance_id for instance in driver.instances()] == [one.instance_id for one in before]
+    assert [instance.batch for instance in driver.instances()] == [one.batch for one in before]
+
+
+def test_what_user_data_contains_is_for_nobody_else(environment: Environment, driver: Driver) -> None:
+    assert environment.who_can_read_user_data(launch(environment, driver)) == "owner"
+
+
+def test_terminating_can_be_repeated_and_leaves_the_others(environment: Environment, driver: Driver) -> None:
+    first, second = launch(environment, driver, "a"), launch(environment, driver, "a.b")
+    for _ in range(3):
+        driver.terminate(first.instance_id)
+    assert [instance.instance_id for instance in driver.instances()] == [second.instance_id]
+
+
+@pytest.mark.parametrize("instance_id", ["no-such-instance", "i-0123456789abcdef0", "12345678", "..", ".", ""])
+def test_terminating_what_is_not_there_is_success_and_touches_nothing(
+    environment: Environment, driver: Driver, instance_id: str
+) -> None:
+    kept = launch(environment, driver)
+    driver.terminate(instance_id)
+    assert [instance.instance_id for instance in driver.instances()] == [kept.instance_id]
+
+
+def test_an_id_is_free_again_once_its_instance_is_terminated(environment: Environment, driver: Driver) -> None:
+    driver.terminate(launch(environment, driver).instance_id)
+    again = launch(environment, driver)
+    assert [instance.instance_id for instance in driver.instances()] == [again.instance_id]
+
+
+def test_one_driver_object_serves_several_threads_at_once(environment: Environment, driver: Driver) -> None:
+    ids = [f"web-{number}" for number in range(6)]
+    with ThreadPoolExecutor(len(ids)) as pool:
+        launched = list(pool.map(lambda minion_id: launch(environment, driver, minion_id), ids))
+        assert sorted(instance.minion_id for instance in driver.instances()) == ids
+        twice = [instance.instance_id for instance in launched] * 2
+        list(pool.map(driver.terminate, twice))
+    assert driver.instances() == []
+
+
+def test_the_access_of_a_batch_names_it_and_is_left_also_after_a_failure(driver: Driver) -> None:
+    with pytest.raises(ZeroDivisionError), driver.access("b7", CLIENT_KEY) as access:
+        assert isinstance(access, Access)
+        assert (access.batch, access.client_public_key) == ("b7", CLIENT_KEY)
+        raise ZeroDivisionError
+    assert driver.leftovers() == []
+
+
+def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver) -> None:
+    regions, images = driver.regions(), driver.images(None)
+    assert regions
+    assert all(isinstance(region, Region) for region in regions)
+    assert all(isinstance(image, Image) for image in images)
+    for region in (None, regions[0].name):
+        sizes = driver.sizes(region)
+        assert sizes
+        assert all(isinstance(size, Size) and size.memory_mb > 0 and size.cpus > 0 for size in sizes)
+
+
+def test_the_schema_s_defaults_are_what_the_provider_has(driver: Driver) -> None:
+    schema = driver.schema
+    assert schema.default_region in (None, *(region.name for region in driver.regions()))
+    assert schema.default_size in (None, *(size.name for size in driver.sizes(schema.default_region)))
+
+
+def test_what_a_machine_of_this_kind_needs_is_plain_data(environment: Environment, driver: Driver) -> None:
+    launched = launch(environment, driver)
+    assert isinstance(driver.root(launched), str)
+    assert json.dumps(dict(driver.minion_defaults(environment.node("web-1.example.com"))))
+    driver.settle(launched)

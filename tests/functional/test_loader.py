@@ -1,0 +1,105 @@
+"""Runner and execution module, as Salt's own loader finds them."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import salt.loader
+
+import hart_salt
+
+from .conftest import master_opts
+
+PACKAGE = Path(hart_salt.__file__).resolve().parent
+RUNNER = PACKAGE / "runners/hart.py"
+MODULE = PACKAGE / "modules/hart.py"
+
+
+def commands(loaded: Any) -> set[str]:
+    return {name.partition(".")[2] for name in loaded if name.startswith("hart.")}
+
+
+def public_functions(path: Path) -> set[str]:
+    """What a file defines without an underscore before its name."""
+    tree = ast.parse(path.read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+
+
+@pytest.fixture
+def opts(root: Path) -> dict[str, Any]:
+    return master_opts(root)
+
+
+@pytest.fixture
+def minion_opts(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = salt.config.DEFAULT_MINION_OPTS.copy()
+    found.update(id="web", cachedir=str(root), extension_modules=str(root / "extmods"))
+    return found
+
+
+def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(opts: dict[str, Any]) -> None:
+    assert commands(salt.loader.runner(opts)) == public_functions(RUNNER) == {
+        "create", "create_role", "destroy", "list_minions", "list_roles", "show_role", "list_regions", "list_sizes",
+        "list_images", "check", "version",
+    }  # fmt: skip
+
+
+def test_the_entry_point_loads_the_execution_module_on_minions(minion_opts: dict[str, Any]) -> None:
+    loaded = salt.loader.minion_mods(minion_opts)
+    assert commands(loaded) == public_functions(MODULE) == {"info"}
+
+
+def test_the_execution_module_says_what_the_grains_say(minion_opts: dict[str, Any]) -> None:
+    minion_opts["grains"] = {"roles": ["app"], "hart.provider": "do", "hart.region": "nyc3"}
+    told = salt.loader.minion_mods(minion_opts)["hart.info"]()
+    assert told == {"roles": ["app"], "provider": "do", "region": "nyc3", "zone": None, "size": None}
+
+
+def test_the_runner_that_is_loaded_is_the_installed_one_and_says_so(opts: dict[str, Any]) -> None:
+    told = salt.loader.runner(opts)["hart.version"]()
+    assert told["hart-salt"] == hart_salt.__version__
+    assert Path(told["runner"]).resolve() == RUNNER.resolve()
+
+
+def test_a_copy_from_the_file_server_works_and_is_told_from_the_installed_one(
+    opts: dict[str, Any], root: Path
+) -> None:
+    synced = root / "extmods/runners"
+    synced.mkdir(parents=True)
+    shutil.copy(RUNNER, synced / "hart.py")
+    opts["extension_modules"] = str(root / "extmods")
+    loaded = salt.loader.runner(opts)
+    assert commands(loaded) == public_functions(RUNNER)
+    told = loaded["hart.version"]()
+    assert told["runner"].startswith(str(synced))
+    assert "not the installed one" in told["runner"]
+
+
+@pytest.mark.parametrize("path", [RUNNER, MODULE], ids=["runner", "module"])
+def test_every_command_has_a_summary_an_example_and_no_default_that_is_changed(path: Path) -> None:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
+            text = ast.get_docstring(node) or ""
+            assert f"hart.{node.name}" in text.partition("CLI Example:")[2], node.name
+            assert not any(isinstance(default, ast.List | ast.Dict) for default in node.args.defaults)
+
+
+def test_without_the_package_the_runner_is_not_there_and_says_how_to_install_it() -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "spec = importlib.util.spec_from_file_location('runner', sys.argv[1])\n"
+        "runner = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(runner)\n"
+        "print(runner.__virtual__())\n"
+    )
+    # -S: without site-packages, and so without us
+    command = [sys.executable, "-I", "-S", "-c", code, str(RUNNER.resolve())]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == "(False, 'the Python package hart-salt is not installed: salt-pip install hart-salt')\n"

@@ -1,0 +1,97 @@
+"""What is in the wheel and in the source distribution, and that one makes the other."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import hart_salt
+
+ROOT = Path(hart_salt.__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the build backend can be imported; fetched if it is not installed."""
+    if importlib.util.find_spec("hatchling"):
+        return dict(os.environ)
+    target = tmp_path_factory.mktemp("backend")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", target, "hatchling"], check=True)
+    return {**os.environ, "PYTHONPATH": str(target)}
+
+
+def build(kind: str, source: Path, target: Path, environment: dict[str, str]) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)]
+    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (made,) = target.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory, backend: dict[str, str]) -> Path:
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"), backend)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, backend: dict[str, str]) -> Path:
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"), backend)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def own(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name.startswith("hart_salt/")}
+
+
+def test_runner_and_module_are_real_files_in_the_wheel(wheel: Path) -> None:
+    files = contents(wheel)
+    for name in ("runners", "modules"):
+        assert files[f"hart_salt/{name}/hart.py"] == (ROOT / f"_{name}/hart.py").read_bytes()
+    with zipfile.ZipFile(wheel) as archive:
+        kinds = {stat.S_IFMT(entry.external_attr >> 16) for entry in archive.infolist()}
+    assert kinds <= {0, stat.S_IFREG}
+
+
+def test_the_wheel_has_every_file_of_the_package_and_none_beside_it(wheel: Path) -> None:
+    paths = (path.relative_to(ROOT) for path in (ROOT / "hart_salt").rglob("*") if path.is_file())
+    expected = {str(path) for path in paths if "__pycache__" not in path.parts}
+    files = contents(wheel)
+    assert set(own(files)) == expected
+    assert {name.split("/")[0].split("-")[0] for name in files} == {"hart_salt"}
+    assert {"hart_salt/py.typed", "hart_salt/bootstrap/templates/bootstrap.sh.j2"} <= expected
+
+
+def test_the_wheel_tells_salt_where_to_look_and_carries_the_licence(wheel: Path) -> None:
+    files = {name.partition("/")[2]: data for name, data in contents(wheel).items() if ".dist-info/" in name}
+    assert files["entry_points.txt"].decode().split() == ["[salt.loader]", "hart", "=", "hart_salt"]
+    assert files["licenses/LICENSE.md"] == (ROOT / "LICENSE.md").read_bytes()
+    assert f"\nVersion: {hart_salt.__version__}\n" in files["METADATA"].decode()
+
+
+def test_a_wheel_from_the_source_distribution_is_the_same(
+    sdist: Path, wheel: Path, backend: dict[str, str], tmp_path: Path
+) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    (tmp_path / "again").mkdir()
+    assert own(contents(build("wheel", source, tmp_path / "again", backend))) == own(contents(wheel))
+
+
+def test_the_source_distribution_has_no_tests_caches_or_files_of_anybody_s_editor(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[1].split("/")[0] for name in archive.getnames()}
+    allowed = {"hart_salt", "_runners", "_modules", "README.md", "LICENSE.md", "CHANGELOG.md", "pyproject.toml"}
+    assert names - allowed <= {"PKG-INFO", ".gitignore"}

@@ -1,0 +1,82 @@
+"""Which processes belong to a master of these tests, how they end, and what a killed run of pytest left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import psutil
+
+#: set in the environment of everything that a test starts; the value is the master's root directory
+MARK = "HART_TEST_ROOT"
+KILL_ATTEMPTS = 50
+
+
+def make_root() -> Path:
+    """
+    A directory for one master, named by who made it: a later run finds what a killed one left.
+
+    It is short, since the paths of sockets below it may have 107 characters at the most.
+    """
+    process = psutil.Process()
+    return Path(tempfile.mkdtemp(prefix=f"ht-{process.pid}-{int(process.create_time())}-"))
+
+
+def processes_of(root: Path) -> list[psutil.Process]:
+    """
+    The living processes that carry the mark or name the directory in their command.
+
+    Salt writes its process titles over the memory of the environment, but keeps the command in them.
+    """
+    found = []
+    for process in psutil.process_iter(["status"]):
+        if process.info["status"] == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            if f"{root}/" in " ".join(process.cmdline()) or process.environ().get(MARK) == str(root):
+                found.append(process)
+    return found
+
+
+def end_processes(root: Path, spare: Collection[int] = ()) -> None:
+    """Kill the processes of a root, each by its id, until there is none but the spared ones."""
+    for _ in range(KILL_ATTEMPTS):
+        alive = [process for process in processes_of(root) if process.pid not in spare]
+        if not alive:
+            return
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(alive, timeout=0.2)
+    raise AssertionError(f"processes that do not end: {alive}")
+
+
+def family_of(pid: int | None) -> set[int]:
+    """A process and all that it started."""
+    if pid is None:
+        return set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    return set()
+
+
+def end_leftovers() -> None:
+    """End what runs of pytest left that were killed themselves, and remove their directories."""
+    for root in Path(tempfile.gettempdir()).glob("ht-*-*-*"):
+        maker = re.fullmatch(r"ht-(\d+)-(\d+)-\w+", root.name)
+        with contextlib.suppress(FileNotFoundError):
+            if maker and root.stat().st_uid == os.getuid() and not _lives(int(maker[1]), int(maker[2])):
+                end_processes(root)
+                shutil.rmtree(root, ignore_errors=True)
+
+
+def _lives(pid: int, created: int) -> bool:
+    """Whether the process is still the one that made the directory, and no later one with its id."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return abs(psutil.Process(pid).create_time() - created) < 3
+    return False
