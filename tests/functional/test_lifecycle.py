@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import threading
 import types
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -552,6 +553,32 @@ def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
         assert stage.left() == (ALL if lives[-1].sealed else NOTHING), f"after a cancellation at wait {at}"
         if cancelling.waits < at:
             break
+
+
+def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Stage) -> None:
+    looked = threading.Event()
+    playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    def interrupted() -> None:
+        ((loop, task),) = playing
+        loop.call_soon_threadsafe(task.cancel)
+        # Only an undo that does not wait looks for the instance before this is over.
+        looked.wait(0.3)
+
+    async def noting(life: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(life)
+        playing.append((asyncio.get_running_loop(), task))
+        await task
+
+    def give_up() -> None:
+        if stage.world.lists == lifecycle.UNDO_ATTEMPTS - 1:
+            looked.set()
+
+    stage.world.faults.update({"before launch": interrupted, "list": give_up})
+    with pytest.raises(asyncio.CancelledError):
+        stage.play(stage.node(), noting)
+    assert stage.left() == NOTHING
+    assert stage.world.undone == ["instance", "record"]
 
 
 # many lives

@@ -34,7 +34,8 @@ def imports() -> list[dict]:
     """The same import in several fresh interpreters."""
     commands = [[sys.executable, "-c", IMPORT]] * RUNS
     return [
-        json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+        # elsewhere, so that the installed package is imported and not the directory of the checkout
+        json.loads(subprocess.run(command, cwd="/", capture_output=True, text=True, check=True, timeout=60).stdout)
         for command in commands
     ]
 

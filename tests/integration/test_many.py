@@ -91,13 +91,13 @@ def test_a_call_for_an_id_that_another_call_works_on_is_refused_and_harms_nothin
 
 def test_of_two_calls_for_one_id_that_both_found_it_free_exactly_one_wins(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
-        trial.hold("checks", "call")
+        trial.hold("begun", "call")
         with (
             tools.running(master, "hart.create", "a", "role=app") as first,
             tools.running(master, "hart.create", "a", "role=app") as second,
         ):
-            trial.wait("checks", "call")
-            trial.go("checks", "call")
+            tools.until(lambda: len(trial.noted("begun")) == 2, "two calls that have found the id free")
+            trial.go("begun", "call")
             done = [tools.ended(first), tools.ended(second)]
         won = [run for run in done if run.code == 0]
         lost = [run for run in done if run.code != 0]

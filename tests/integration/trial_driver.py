@@ -119,6 +119,9 @@ def _witness(owner: Any, name: str, seen: Callable[..., Callable[..., Any]]) -> 
 
 def _make_key(real: Any) -> Any:
     def make_key(comment: str) -> ssh.Key:
+        if not comment.startswith("hart-bootstrap-"):  # the batch's: all checks are done, nothing is claimed
+            note("begun", os.getpid())
+            reach("begun", "call")
         key: ssh.Key = real(comment)
         note("ssh-keys", {"comment": comment, "private": key.private, "public": key.public})
         return key

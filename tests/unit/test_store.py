@@ -198,6 +198,22 @@ def test_there_are_never_two_holders_however_claims_and_removals_cross(tmp_path:
     assert lock_files(tmp_path) == []
 
 
+def test_a_lock_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_open = os.open
+
+    def opened(path: Path, *arguments: Any) -> int:
+        monkeypatch.setattr(os, "open", real_open)
+        descriptor = real_open(path, *arguments)
+        path.unlink()  # by the holder before, which ends at this moment
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opened)
+    with locks(tmp_path).claim("a"):
+        assert lock_files(tmp_path) == ["a.lock"]
+        with pytest.raises(Refused), locks(tmp_path).claim("a"):
+            pytest.fail("claimed twice")
+
+
 def test_looking_whether_a_node_is_busy_disturbs_no_claim(tmp_path: Path) -> None:
     done = threading.Event()
 
