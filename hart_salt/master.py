@@ -37,7 +37,9 @@ SALT_VERSION = str(SALT_RELEASE)
 MINIMUM_KEY_BITS = 2048
 EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to let us on its event bus
 PING_TIMEOUT = 5  #: seconds until a test.ping that was not answered is sent again
-GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs (its default of 10 is long)
+PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs, after a ping
+APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
+APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is being set up is busy
 
 #: Salt's names for the states of a key, as its wheel functions use them
 ACCEPTED, PENDING, REJECTED, DENIED = "minions", "minions_pre", "minions_rejected", "minions_denied"
@@ -266,7 +268,7 @@ class Master:
 
     def ping(self, minion_id: str, timeout: float) -> bool:
         """Whether the minion answers test.ping; asked once, given up after ``timeout`` seconds."""
-        answer = self._command(minion_id, "test.ping", (), min(timeout, PING_TIMEOUT))
+        answer = self._command(minion_id, "test.ping", (), min(timeout, PING_TIMEOUT), PING_GATHER_TIMEOUT)
         return answer is True
 
     def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
@@ -276,7 +278,7 @@ class Master:
         Returns the problems, one sentence each; none means that every state succeeded.
         """
         arguments = () if states == "highstate" else (list(states),)
-        answer = self._command(minion_id, "state.apply", arguments, 15)
+        answer = self._command(minion_id, "state.apply", arguments, APPLY_TIMEOUT, APPLY_GATHER_TIMEOUT)
         if isinstance(answer, Mapping) and answer:
             return [
                 f"{key.split('_|-')[1] if '_|-' in key else key}: {state.get('comment', 'failed')}"
@@ -287,8 +289,10 @@ class Master:
             return [str(problem) for problem in answer]
         return [str(answer) if answer else "the minion gave no answer"]
 
-    def _command(self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float) -> Any:
-        opts = dict(self._opts, gather_job_timeout=GATHER_TIMEOUT, user=self._user())
+    def _command(
+        self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float, gather_timeout: float
+    ) -> Any:
+        opts = dict(self._opts, gather_job_timeout=gather_timeout, user=self._user())
         with salt.client.get_local_client(mopts=opts) as client:
             answer = client.cmd([minion_id], function, arguments, timeout=timeout, tgt_type="list")
         return answer.get(minion_id) if isinstance(answer, Mapping) else answer

@@ -8,15 +8,17 @@ from tests.integration.conftest import MakeMaster
 
 def test_a_minion_answers_again_after_its_master_was_stopped_and_started(make_master: MakeMaster) -> None:
     master = make_master()
-    # Only intervals are shorter than hart's own; that the minion tries again, and for how long, is hart's doing.
+    # Only intervals are shorter than Salt's own and hart's; what the minion does after them is not changed.
     master.hart["minion_config"] = {
-        "master_alive_interval": 3, "auth_timeout": 3, "acceptance_wait_time": 1, "recon_default": 100,
+        "master_alive_interval": 3, "auth_timeout": 2, "acceptance_wait_time": 1, "recon_default": 100,
         "recon_max": 500, "random_reauth_delay": 1,
     }  # fmt: skip
     master.write()
     assert master.run("hart.create", "a", "role=app").code == 0
-    before = tools.processes_of(master.instances / "a")
+    before = set(tools.processes_of(master.instances / "a"))
     master.stop()
     master.start()
     tools.until(lambda: master.salt("-t", "2", "a", "test.ping").data == {"a": True}, "an answer of the minion")
-    assert before[0] in tools.processes_of(master.instances / "a")
+    after = set(tools.processes_of(master.instances / "a"))
+    assert len(before) >= 2
+    assert before & after, "another process answered"
