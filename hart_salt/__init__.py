@@ -21,7 +21,8 @@ A map of the package; imports point downwards in this list and never back up:
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
-    ``drivers/do.py``, ``drivers/ec2.py``, ``drivers/gce.py``, ``drivers/vultr.py``, ``drivers/local/``
+    ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py``,
+    ``drivers/vultr.py``, ``drivers/local/``
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``

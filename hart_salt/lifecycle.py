@@ -93,6 +93,7 @@ async def raise_node(node: Node, batch: Batch, life: Life) -> None:
             await _enrol(node, batch, life, result)
             await _start(node, batch, life, session)
             await _run_script(node, batch, life, session)
+            await _after(node, batch, life, session)
             await _advance(node, batch, life, "ready")
             await _seal(node, batch, life, session)
     await _apply(node, batch, life)
@@ -110,6 +111,7 @@ async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> No
             master_public_key=batch.info.public_key,
             salt_version=node.settings.salt_version or batch.info.salt_version.split(".")[0],
             settings=node.settings,
+            repository_key=_repository_key(node),
         )
     )
     life.launched = True
@@ -118,6 +120,10 @@ async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> No
         life.instance = await batch.calls.driver(batch.driver.launch, node, user_data, batch.access)
 
     await uninterrupted(create())
+
+
+def _repository_key(node: Node) -> str:
+    return Path(node.settings.salt_repo_key).read_text() if node.settings.salt_repo_key else ""
 
 
 async def _reach(node: Node, batch: Batch, life: Life) -> Instance:
@@ -223,6 +229,13 @@ async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session
     )
     if status:
         raise NodeFailed(f"the script {node.settings.script} ended with exit code {status} on the node")
+
+
+async def _after(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
+    """What the bootstrap put off until the minion was there: security upgrades, if it was told so."""
+    show = functools.partial(batch.progress.line, node.minion_id)
+    if await session.stream(_commands(batch, life).after, show):
+        raise NodeFailed("the security upgrades failed on the node")
 
 
 async def _seal(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:

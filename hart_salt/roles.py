@@ -28,6 +28,7 @@ NO_SALTMASTER = "is not set: say where minions reach this master, by a host name
 UNKNOWN_ID = "????????"
 
 #: the port that minions use unless they are told otherwise
+DEFAULT_PUBLISH_PORT = 4505
 DEFAULT_RETURN_PORT = 4506
 
 # A minion that cannot reach its master keeps trying, and looks its address up again each time. Salt does so
@@ -301,6 +302,10 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo) -> dict[str,
         config |= _RETRY_FAILOVER
     if master.return_port != DEFAULT_RETURN_PORT:
         config["master_port"] = master.return_port
+    if master.publish_port != DEFAULT_PUBLISH_PORT:
+        # A minion hears of the port, but its look whether the master is alive goes by this setting alone: without
+        # it the minion would connect anew all the time.
+        config["publish_port"] = master.publish_port
     # A node on this machine has its master on it, wherever the nodes of other providers find that.
     address = master.local_address if node.driver == "local" else node.settings.saltmaster
     if address:

@@ -7,8 +7,10 @@ result document, ``<platform>/platform.sh.j2`` what the steps do on one kind of 
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import jinja2
@@ -33,6 +35,8 @@ class Script:
     #: release or release series to install, such as ``3008`` or ``3008.3``
     salt_version: str
     settings: Any = None
+    #: armoured public key of the Salt repository; empty: the Salt project's own
+    repository_key: str = ""
 
 
 def render(script: Script) -> str:
@@ -47,12 +51,36 @@ def render(script: Script) -> str:
     environment.filters["quote"] = shlex.quote
     return environment.get_template("bootstrap.sh.j2").render(
         platform=script.platform,
+        mark=_mark(script),
         host_private_key=script.host_private_key.strip(),
         client_public_key=script.client_public_key.strip(),
         master_public_key=script.master_public_key.strip(),
         salt_version=script.salt_version,
+        salt_pattern=version_pattern(script.salt_version),
+        repository_key=(script.repository_key or _built_in_key()).strip(),
         settings=script.settings,
     )
+
+
+def _mark(script: Script) -> str:
+    """What tells this script's node from every other, and tells nothing else."""
+    return hashlib.sha256(script.host_private_key.strip().encode()).hexdigest()[:16]
+
+
+def version_pattern(version: str) -> str:
+    """
+    The extended regular expression for the Debian package versions that ``version`` means.
+
+    ``3008`` and ``3008.*`` are a series; ``3008.3`` is that release, in whatever packaging, and not 3008.30.
+    """
+    release = version.removesuffix(".*")
+    if "." not in release:
+        return rf"^{release}\."
+    return "^" + release.replace(".", r"\.") + "([^0-9].*)?$"
+
+
+def _built_in_key() -> str:
+    return (resources.files("hart_salt.bootstrap") / "salt-archive-keyring.asc").read_text()
 
 
 class Result(pydantic.BaseModel):
@@ -95,6 +123,8 @@ class Commands:
     result: str
     start: str
     seal: str
+    #: what is to be done once the minion is ready; does nothing where there is nothing
+    after: str
     #: takes a script on standard input and keeps it; then ``run_script`` runs it
     keep_script: str
     run_script: str
@@ -114,6 +144,7 @@ def commands(root: str) -> Commands:
         result=f"cat {run}/result.json",
         start=f"exec sh {run}/start",
         seal=f"exec sh {run}/seal",
+        after=f"[ ! -e {run}/after ] || exec sh {run}/after",
         keep_script=f"umask 077 && mkdir -p {home} && cat > {home}/hart-init && chmod 700 {home}/hart-init",
         run_script=f"exec {home}/hart-init < /dev/null",
     )

@@ -1,14 +1,49 @@
-"""DigitalOcean: what the driver may be told."""
+"""
+DigitalOcean, through python-digitalocean.
+
+Facts about the API are from DigitalOcean's own description (digitalocean/openapi) unless another source is
+named where they are used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import tenacity
 from pydantic import Field
 
-from hart_salt.model import Schema
+from hart_salt.drivers.base import Driver
+from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
 from hart_salt.settings import Address, Alias, Flag, Names, Secret, Section, Text
+
+if TYPE_CHECKING:
+    from hart_salt.drivers.do_api import Api
+
+#: a slug always means the current build of a release, so there is no newest one to be looked for
+IMAGES = {
+    "bookworm": "debian-12-x64",
+    "trixie": "debian-13-x64",
+    "jammy": "ubuntu-22-04-x64",
+    "noble": "ubuntu-24-04-x64",
+}
+STATES = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped"}
+NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
+TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:")  #: what droplets are known by; not for users to give
+
+LOOKS = 2  #: looks for a droplet or a key whose create was not answered
+LOOK_INTERVAL = 2.0  #: seconds between them: a list may show new things late
+#: times that a droplet is asked to go, some three minutes in all; two calls each time
+TERMINATE_ATTEMPTS = 22
+TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
 
 
 class Account(Section):
@@ -36,10 +71,317 @@ class Options(Section):
 
 
 SCHEMA = Schema(
-    driver="do",
-    account=Account,
-    options=Options,
-    default_size="s-1vcpu-1gb",
-    default_region=None,
-    available=False,
+    driver="do", account=Account, options=Options, default_size="s-1vcpu-1gb", default_region=None
 )
+
+
+class DigitalOcean(Driver):
+    """One DigitalOcean account."""
+
+    schema: ClassVar[Schema] = SCHEMA
+
+    def __init__(
+        self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        super().__init__(provider, master)
+        self._sleep = sleep
+        self._made: Api | None = None
+        self._firewalls: list[dict[str, Any]] | None = None
+
+    @property
+    def _api(self) -> Api:
+        if self._made is None:
+            try:
+                from hart_salt.drivers.do_api import Api
+            except ImportError as error:
+                raise Refused(
+                    "the driver do needs python-digitalocean: salt-pip install 'hart-salt[do]'"
+                ) from error
+            account: Any = self.provider.account
+            self._made = Api(account.token.get_secret_value(), account.endpoint, self._sleep)
+        return self._made
+
+    def check(self) -> str:
+        """Ask for the account. A locked one cannot create anything."""
+        account = self._api.get("account", "account")
+        if account.get("status") == "locked":
+            raise AuthError(f"DigitalOcean: the account is locked: {account.get('status_message', '')}")
+        return f"account {account.get('email')}, up to {account.get('droplet_limit')} droplets"
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
+        """
+        A temporary SSH key: without any, DigitalOcean mails a root password to the account's owner.
+
+        Its name says whose it is before it exists, for ``leftovers``. The batch's tag goes with it: tags
+        outlive droplets, and once the batch has ended nothing asks for it.
+        """
+        name = f"{self._key_prefix}{batch}"
+        key = self._make_key(name, client_public_key)
+        try:
+            yield Access(batch, client_public_key, {"ssh_key": key})
+        finally:
+            self._remove(
+                {f"account/keys/{key}": f"the temporary SSH key {name}", f"tags/hart-batch:{batch}": "the batch's tag"}
+            )
+
+    @property
+    def _key_prefix(self) -> str:
+        return f"hart-{self.master.owner}-"
+
+    def _make_key(self, name: str, public_key: str) -> int:
+        """If the answer is lost, the key is looked for by its name."""
+        try:
+            return int(self._api.post("account/keys", {"name": name, "public_key": public_key}, "ssh_key")["id"])
+        except TemporaryFailure as error:
+            found = self._look_for("account/keys", "ssh_keys", name) if error.uncertain else None
+            if found is None:
+                raise
+            return int(found["id"])
+
+    def _remove(self, paths: Mapping[str, str]) -> None:
+        """Delete all of them; one that fails does not keep the others from it."""
+        problems = []
+        for path, what in paths.items():
+            try:
+                self._api.delete(path)
+            except DriverError as error:
+                problems.append(f"{what} could not be removed: {error}")
+        if problems:
+            raise TemporaryFailure("; ".join(problems))
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """
+        One create call. If its answer is lost, the droplet is looked for by its name and the batch's tag.
+
+        It is never sent again after that: a droplet that shows up late would be a second one.
+        """
+        try:
+            droplet = self._api.post("droplets", self._body(node, user_data, access), "droplet")
+        except NotFound as error:
+            # (koalalorenzo/python-digitalocean#264)
+            raise InvalidRequest(f"{error}; it says so of a vpc that it does not have") from error
+        except TemporaryFailure as error:
+            tag = f"hart-batch:{access.batch}"
+            found = self._look_for("droplets", "droplets", node.minion_id, tag_name=tag) if error.uncertain else None
+            if found is None:
+                raise
+            droplet = found
+        self._join_firewall(node, droplet)
+        return _instance(droplet)
+
+    def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
+        options: Any = node.options
+        body = {
+            "name": node.minion_id,
+            "region": node.region,
+            "size": node.size,
+            "image": _image(node.settings.image),
+            "ssh_keys": [access.handle["ssh_key"]],
+            "tags": self._tags(node, access.batch),
+            "user_data": user_data,
+            "ipv6": options.ipv6,
+            "monitoring": options.monitoring,
+            "backups": options.backups,
+            # The agent is for the web console: a way in that nobody here asked for.
+            "with_droplet_agent": False,
+            "public_networking": node.settings.public_ip,
+        }
+        # The API wants texts where these are given at all, and no null.
+        optional = {"vpc_uuid": options.vpc, "volumes": options.volumes}
+        return {**body, **{name: value for name, value in optional.items() if value}}
+
+    def _tags(self, node: Node, batch: str) -> list[str]:
+        tags = ["hart", self._owner_tag, f"hart-batch:{batch}"]
+        if node.role:
+            # Tags know no dot, role names no colon.
+            tags.append(f"hart-role:{node.role.replace('.', ':')}")
+        firewall = getattr(node.options, "firewall", None)
+        if firewall and not UUID.fullmatch(firewall):
+            tags.append(firewall)
+        return list(dict.fromkeys([*tags, *_user_tags(node)]))
+
+    @property
+    def _owner_tag(self) -> str:
+        return f"hart-owner:{self.master.owner}"
+
+    def _look_for(self, path: str, field: str, name: str, **query: str) -> dict[str, Any] | None:
+        """None also if it cannot be looked for: the failure that led here says more than that one."""
+        for look in range(LOOKS):
+            if look:
+                self._sleep(LOOK_INTERVAL)
+            try:
+                listed: list[dict[str, Any]] = self._api.get(path, field, **query)
+            except DriverError:
+                return None
+            for found in listed:
+                if found.get("name") == name:
+                    return found
+        return None
+
+    def _join_firewall(self, node: Node, droplet: Mapping[str, Any]) -> None:
+        """A droplet that cannot be put in its firewall goes at once, whatever else becomes of the node."""
+        firewall = getattr(node.options, "firewall", None)
+        if not firewall or not UUID.fullmatch(firewall):
+            return
+        try:
+            self._api.add(f"firewalls/{firewall.lower()}/droplets", {"droplet_ids": [droplet["id"]]})
+        except DriverError as error:
+            with contextlib.suppress(DriverError):
+                self.terminate(str(droplet["id"]))
+            if isinstance(error, NotFound):
+                raise InvalidRequest(f"DigitalOcean: there is no firewall {firewall}") from error
+            raise
+
+    def instances(self) -> list[Instance]:
+        """One list, filtered by the owner's tag on the server, and once more here: what is listed may be swept."""
+        droplets = self._api.get("droplets", "droplets", tag_name=self._owner_tag)
+        return [_instance(droplet) for droplet in droplets if self._owner_tag in (droplet.get("tags") or [])]
+
+    def terminate(self, instance_id: str) -> None:
+        """
+        Delete the droplet until it is gone: one that is still new may refuse, or take no notice.
+
+        (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_StillThere),
+            wait=TERMINATE_WAIT,
+            stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        retrying(self._terminate_once, instance_id)
+
+    def _terminate_once(self, instance_id: str) -> None:
+        try:
+            self._api.delete(f"droplets/{instance_id}")
+            self._api.get(f"droplets/{instance_id}", "droplet")
+        except NotFound:
+            return
+        except InvalidRequest as error:
+            raise _StillThere(str(error)) from error
+        raise _StillThere(f"droplet {instance_id} is still there after it was deleted")
+
+    def objections(self, node: Node) -> Sequence[str]:
+        """What the API would refuse of the names, and a firewall that is not there: one list call for all nodes."""
+        options: Any = node.options
+        found = [
+            f"the tag {tag} may hold only letters, digits, '_', '-' and ':' at DigitalOcean"
+            for tag in _user_tags(node)
+            if not TAG.fullmatch(tag)
+        ]
+        found += [f"the tag {tag} is one of hart's own" for tag in _user_tags(node) if tag.startswith(OWN_TAGS)]
+        if not NAME.fullmatch(node.minion_id):
+            found.append("a droplet's name may hold only letters, digits, '-' and '.'")
+        if node.zone:
+            found.append("DigitalOcean has no zones")
+        if options.ipv6 and not node.settings.public_ip:
+            found.append("ipv6 is a public address at DigitalOcean, and public_ip is false")
+        if options.vpc and not UUID.fullmatch(options.vpc):
+            found.append("vpc is the VPC's UUID at DigitalOcean, not its name")
+        if options.firewall and not self._is_firewall(options.firewall):
+            # With a tag that no firewall is for, the droplet would be open to all.
+            found.append(f"no firewall of the account has the id {options.firewall} or is for the tag of that name")
+        return found
+
+    def _is_firewall(self, wanted: str) -> bool:
+        if self._firewalls is None:
+            self._firewalls = self._api.get("firewalls", "firewalls")
+        # Of a tag the first spelling counts, whatever the case.
+        return any(
+            wanted.lower() in (it["id"], *(tag.lower() for tag in it.get("tags") or [])) for it in self._firewalls
+        )
+
+    def leftovers(self) -> list[str]:
+        """Temporary keys of this master's batches."""
+        keys = self._api.get("account/keys", "ssh_keys")
+        return [f"SSH key {key['name']} ({key['id']})" for key in keys if key["name"].startswith(self._key_prefix)]
+
+    def regions(self) -> Sequence[Region]:
+        """DigitalOcean has no zones."""
+        return [
+            Region(region["slug"], region["name"], (), bool(region["available"]))
+            for region in self._api.get("regions", "regions")
+        ]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """Sizes with what a month costs; one that is not on offer in the region is marked, or left out."""
+        return [
+            Size(
+                name=size["slug"],
+                memory_mb=int(size["memory"]),
+                cpus=float(size["vcpus"]),
+                disk_gb=float(size["disk"]),
+                monthly_price=float(size["price_monthly"]),
+                available=bool(size["available"]),
+                description=size.get("description", ""),
+            )
+            for size in self._api.get("sizes", "sizes")
+            if region is None or region in size["regions"]
+        ]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The distributions that the bootstrap knows, by code name, and the account's own images."""
+        offered = [it for it in self._api.get("images", "images", type="distribution") if _is_in(it, region)]
+        own = [it for it in self._api.get("images", "images", private="true") if _is_in(it, region)]
+        slugs = {image.get("slug") for image in offered}
+        return [
+            *(Image(name, slug, slug in slugs) for name, slug in IMAGES.items()),
+            *(Image(str(it["id"]), it["name"], it.get("status", "available") == "available") for it in own),
+        ]
+
+
+DRIVER = DigitalOcean
+
+
+class _StillThere(TemporaryFailure):
+    """Asked to go, and not gone."""
+
+
+def _image(setting: str) -> str | int:
+    """A code name, the id of a snapshot, or a slug as it is."""
+    return int(setting) if setting.isdecimal() else IMAGES.get(setting, setting)
+
+
+def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
+    return region is None or region in (image.get("regions") or [])
+
+
+def _user_tags(node: Node) -> list[str]:
+    """Tags have no values here: those of a mapping are joined with a colon."""
+    tags = node.settings.tags
+    return [f"{key}:{value}" for key, value in tags.items()] if isinstance(tags, Mapping) else list(tags)
+
+
+def _instance(droplet: Mapping[str, Any]) -> Instance:
+    """Every field but the id may be missing, and the order of the addresses means nothing."""
+    tags = dict(tag.split(":", 1) for tag in droplet.get("tags") or [] if ":" in tag)
+    role = tags.get("hart-role")
+    return Instance(
+        instance_id=str(droplet["id"]),
+        minion_id=droplet.get("name", ""),
+        state=STATES.get(droplet.get("status", "new"), "pending"),
+        role=role.replace(":", ".") if role else None,
+        batch=tags.get("hart-batch", ""),
+        region=(droplet.get("region") or {}).get("slug"),
+        size=droplet.get("size_slug"),
+        public_ip=_address(droplet, "public"),
+        private_ip=_address(droplet, "private"),
+        created=_seconds(droplet.get("created_at")),
+    )
+
+
+def _address(droplet: Mapping[str, Any], kind: str) -> str | None:
+    for network in (droplet.get("networks") or {}).get("v4") or []:
+        if network.get("type") == kind:
+            address: str | None = network.get("ip_address")
+            return address
+    return None
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat((text or "").replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None

@@ -329,6 +329,8 @@ def test_a_local_node_knows_its_master_and_its_port() -> None:
     config = loaded(saltmaster=None, roles={"app": {}})
     found = node(config, master=replace(MASTER, return_port=14506))
     assert (found.minion_config["master"], found.minion_config["master_port"]) == ("127.0.0.1", 14506)
+    found = node(config, master=replace(MASTER, publish_port=14505))
+    assert found.minion_config["publish_port"] == 14505
 
 
 def test_a_node_without_a_role_has_no_roles() -> None:
