@@ -1,0 +1,98 @@
+"""
+``python -m tests.cloud up --provider do``: a cloud for playing.
+
+Prints one line of JSON with the endpoint, a token and the lines for a provider's settings; Ctrl-C or SIGTERM
+takes everything down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.cloud import requirements
+from tests.cloud.backend import Backend, NoMachines
+from tests.cloud.digitalocean import DigitalOcean
+from tests.cloud.emulator import Emulator
+from tests.cloud.light import LightMachines
+from tests.cloud.machines import MachineHost
+from tests.cloud.real import RealMachines
+
+#: nobody plays with the vendor's impatience in mind
+DROPLET_LIMIT = 100
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    backend = BACKENDS[options.machines](options)
+    emulator, facts = PROVIDERS[options.provider](backend, options)
+    with emulator:
+        print(json.dumps({**facts(), "pid": os.getpid(), "admin": f"{emulator.origin}/_test/"}), flush=True)
+        stop.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.cloud", description=__doc__)
+    up = parser.add_subparsers(dest="command", required=True).add_parser("up", help="start a cloud")
+    up.add_argument("--provider", choices=sorted(PROVIDERS), required=True)
+    up.add_argument("--port", type=int, default=0, help="the API's port on loopback (default: a free one)")
+    up.add_argument("--ssh-port", type=int, default=22, help="the port of light machines (default 22)")
+    kinds = up.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--light", dest="machines", action="store_const", const="light", help="machines that only answer SSH"
+    )
+    kinds.add_argument("--none", dest="machines", action="store_const", const="none", help="no machines")
+    up.set_defaults(machines="real")
+    return parser
+
+
+def _digitalocean(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
+    cloud = DigitalOcean(backend, port=options.port)
+    cloud.settings.droplet_limit = DROPLET_LIMIT
+    cloud.settings.key_lists_limit = None
+
+    def facts() -> dict[str, Any]:
+        account = {"token": cloud.token, "endpoint": cloud.endpoint}
+        return {**account, "settings": {"hart": {"providers": {"do": account}}}}
+
+    return cloud, facts
+
+
+def _real(options: argparse.Namespace) -> Backend:
+    missing = requirements.missing()
+    if missing:
+        sys.exit("python -m tests.cloud: no machines can be booted here: " + "; ".join(missing) + "; or say --light")
+    host = MachineHost()
+    return Hosted(host, "digitalocean")
+
+
+class Hosted(RealMachines):
+    """Closes the host as well: nobody else uses it."""
+
+    def close(self) -> None:
+        super().close()
+        self.host.close()
+
+
+PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Callable[[], dict[str, Any]]]]] = {
+    "do": _digitalocean
+}
+BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
+    "light": lambda options: LightMachines(port=options.ssh_port),
+    "none": lambda options: NoMachines(),
+    "real": _real,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Names for machines: the smallest name server that a resolver is content with."""
+
+from __future__ import annotations
+
+import ipaddress
+import socketserver
+import struct
+import threading
+
+NO_SUCH_NAME = 3
+TYPE_A = 1
+TYPE_ANY = 255
+
+
+class NameServer:
+    """Answers for ``names``, says "no such name" to everything else at once, and asks nobody."""
+
+    def __init__(self) -> None:
+        #: name → IPv4 address; may be changed while it serves
+        self.names: dict[str, str] = {}
+        self._servers: list[socketserver.UDPServer] = []
+
+    def open(self, addresses: list[str]) -> None:
+        """Listen at these addresses."""
+        owner = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                data, channel = self.request
+                reply = owner.answer(data)
+                if reply:
+                    channel.sendto(reply, self.client_address)
+
+        for address in addresses:
+            server = socketserver.ThreadingUDPServer((address, 53), Handler)
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, args=(0.1,), name="dns", daemon=True).start()
+            self._servers.append(server)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        self._servers.clear()
+
+    def answer(self, query: bytes) -> bytes:
+        """Return the reply to one query, or nothing for what is not one."""
+        parsed = _question(query)
+        if parsed is None:
+            return b""
+        name, kind, end = parsed
+        address = self.names.get(name)
+        records = b""
+        if address and kind in (TYPE_A, TYPE_ANY):
+            # 0xc00c: the name that is asked for, at its place in the query
+            records = struct.pack(">HHHIH", 0xC00C, TYPE_A, 1, 5, 4) + ipaddress.IPv4Address(address).packed
+        flags = 0x8580 | (0 if address else NO_SUCH_NAME)  # a reply, with authority, recursion is available
+        header = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if records else 0, 0, 0)
+        return header + query[12:end] + records
+
+
+def _question(query: bytes) -> tuple[str, int, int] | None:
+    """Return the name asked for, the type, and where the question ends."""
+    labels, at = [], 12
+    try:
+        while query[at]:
+            labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii").lower())
+            at += 1 + query[at]
+        (kind,) = struct.unpack_from(">H", query, at + 1)
+    except (IndexError, struct.error, UnicodeDecodeError):
+        return None
+    return ".".join(labels), kind, at + 5

@@ -1,0 +1,89 @@
+"""
+Minions of light machines: they exist on the master's event bus only.
+
+``BusMinions.start`` is made to be ``on_start`` of ``LightMachines``. It fires the start event that a minion
+fires, and answers ``test.ping`` by firing the return on the bus, where LocalClient listens for it. The rest
+is real: the master, its key store, the job. Their keys have to be accepted, or the master addresses no job
+to them. It runs on the master's host, as the master's user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import salt.config
+import salt.utils.event
+
+from tests.cloud.light import LightMachine
+
+CONNECT_TIMEOUT = 10.0
+#: functions that they know, and what they answer
+ANSWERS: Mapping[str, Any] = {"test.ping": True}
+
+
+class BusMinions:
+    """A context manager; ``config`` is the master's configuration file."""
+
+    def __init__(self, config: Path) -> None:
+        self._opts = salt.config.master_config(str(config))
+        self._lock = threading.Lock()
+        self._ids: set[str] = set()
+        self._stop = threading.Event()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="bus minions", daemon=True)
+
+    def start(self, machine: LightMachine) -> None:
+        """The machine's salt-minion starts, under the id that it was configured with."""
+        configuration = machine.configuration or {}
+        self.join(str(configuration["id"]))
+
+    def join(self, minion_id: str) -> None:
+        """A minion of that id starts. Starting it again is a restart."""
+        with self._lock:
+            self._ids.add(minion_id)
+        with self._bus(listen=False) as bus:
+            data = {"id": minion_id, "cmd": "_minion_event", "data": f"Minion {minion_id} started"}
+            bus.fire_event(data, f"salt/minion/{minion_id}/start")
+
+    def __enter__(self) -> BusMinions:
+        self._thread.start()
+        if not self._listening.wait(CONNECT_TIMEOUT):
+            raise TimeoutError("no master answers on its event bus")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(CONNECT_TIMEOUT)
+
+    def _bus(self, *, listen: bool) -> Any:
+        return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=self._opts, listen=listen)
+
+    def _listen(self) -> None:
+        with contextlib.ExitStack() as stack:
+            heard = stack.enter_context(self._bus(listen=True))
+            said = stack.enter_context(self._bus(listen=False))
+            if heard.connect_pub(timeout=CONNECT_TIMEOUT):
+                self._listening.set()
+            while not self._stop.is_set():
+                event = heard.get_event(wait=0.2, tag="salt/job/", full=True)
+                if event and event["tag"].endswith("/new"):
+                    self._answer(said, event["data"])
+
+    def _answer(self, bus: Any, job: Mapping[str, Any]) -> None:
+        with self._lock:
+            addressed = self._ids & set(job.get("minions") or ())
+        if job.get("fun") not in ANSWERS:
+            return
+        for minion_id in addressed:
+            returned = {
+                "cmd": "_return", "id": minion_id, "jid": job["jid"], "fun": job["fun"], "fun_args": [],
+                "return": ANSWERS[job["fun"]], "retcode": 0, "success": True,
+            }  # fmt: skip
+            bus.fire_event(returned, f"salt/job/{job['jid']}/ret/{minion_id}")

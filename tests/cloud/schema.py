@@ -1,0 +1,226 @@
+"""
+Requests and answers held against a vendor's own description of its API.
+
+The descriptions are not part of the checkout. Where they are absent, ``find`` returns None and nothing is
+held against them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+#: beside the checkout
+DIRECTORY = Path(__file__).resolve().parents[2].parent / "shared" / "specs"
+KEYWORDS_OF_MAPS = ("properties", "patternProperties")
+_VALIDATORS: dict[int, tuple[Mapping[str, Any], jsonschema.Draft202012Validator]] = {}
+
+
+@functools.cache
+def find(name: str) -> Description | None:
+    """Return the description of that file name, or None where it is absent."""
+    path = DIRECTORY / name
+    return Description(json.loads(path.read_text())["paths"]) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    template: str
+    pattern: re.Pattern[str]
+    data: Mapping[str, Any] = field(repr=False)
+
+
+class Description:
+    """An OpenAPI 3.0 description without references, as far as JSON bodies and parameters go."""
+
+    def __init__(self, paths: Mapping[str, Mapping[str, Any]]) -> None:
+        self.operations = [
+            Operation(method.upper(), template, _pattern(template), data)
+            for template, methods in paths.items()
+            for method, data in methods.items()
+        ]
+
+    def operation(self, method: str, path: str) -> Operation | None:
+        """The operation that a call is; None for one that the description does not have."""
+        for operation in self.operations:
+            if operation.method == method and operation.pattern.fullmatch(path):
+                return operation
+        return None
+
+    def request(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> list[str]:
+        """What is wrong with a request, a sentence each; nothing for a call that is not described."""
+        operation = self.operation(method, path)
+        if operation is None:
+            return []
+        return [*_parameters(operation, query), *_body(operation, body)]
+
+    def unknown_fields(self, method: str, path: str, body: Any) -> list[str]:
+        """
+        Fields of a request's top level that the description does not know.
+
+        Vendors ignore those, so a misspelt one is never heard of again.
+        """
+        operation = self.operation(method, path)
+        schema = _request_schema(operation) if operation else None
+        if schema is None or not isinstance(body, dict):
+            return []
+        known = _property_names(schema)
+        return [f"{name}: not a field of {method} {path}" for name in body if name not in known]
+
+    def answer(self, method: str, path: str, status: int, headers: Mapping[str, str], body: Any) -> list[str]:
+        """What is wrong with an answer."""
+        operation = self.operation(method, path)
+        if operation is None:
+            return []
+        responses = operation.data["responses"]
+        response = responses.get(str(status))
+        if response is None:
+            # A success that is not described is wrong; errors have a form that is common to all.
+            if status < 400:
+                return [f"status {status} is not an answer of {method} {operation.template}"]
+            response = responses.get("default")
+        if response is None:
+            return []
+        schema = _json_schema(response)
+        problems = [*_headers(response, headers)]
+        if schema is None:
+            return problems + (["a body where none is described"] if body is not None else [])
+        return problems + _problems(schema, body, "answer")
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    pieces = re.split(r"\{[^}]*\}", template)
+    return re.compile("[^/]+".join(re.escape(piece) for piece in pieces))
+
+
+def _json_schema(holder: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    content = holder.get("content", {}).get("application/json", {})
+    schema: Mapping[str, Any] | None = content.get("schema")
+    return schema
+
+
+def _request_schema(operation: Operation) -> Mapping[str, Any] | None:
+    return _json_schema(operation.data.get("requestBody", {}))
+
+
+def _body(operation: Operation, body: Any) -> list[str]:
+    schema = _request_schema(operation)
+    if schema is None:
+        return []
+    if body is None:
+        return ["body: missing"]
+    return _problems(schema, body, "body")
+
+
+def _parameters(operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
+    """Those of the query. A path with a senseless id leads nowhere, which the answer says by itself."""
+    problems: list[str] = []
+    for parameter in operation.data.get("parameters", []):
+        if parameter["in"] != "query":
+            continue
+        name, schema = parameter["name"], parameter["schema"]
+        values = query.get(name, [])
+        if parameter.get("required") and not values:
+            problems.append(f"{name}: missing")
+        for value in values:
+            problems += _problems(schema, _typed(value, schema), name)
+    return problems
+
+
+def _typed(value: str, schema: Mapping[str, Any]) -> Any:
+    """A parameter is text; its schema says what it stands for."""
+    if schema.get("type") == "integer" and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    if schema.get("type") == "boolean" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _headers(response: Mapping[str, Any], headers: Mapping[str, str]) -> list[str]:
+    given = {name.lower(): value for name, value in headers.items()}
+    problems: list[str] = []
+    for name, header in response.get("headers", {}).items():
+        value = given.get(name.lower())
+        if value is not None:
+            problems += _problems(header["schema"], _typed(value, header["schema"]), name)
+        elif name.startswith("ratelimit-"):
+            problems.append(f"header {name}: missing")
+    return problems
+
+
+def _problems(schema: Mapping[str, Any], value: Any, where: str) -> list[str]:
+    found = (leaf for error in _validator(schema).iter_errors(value) for leaf in _leaves(error))
+    return [f"{where}{_place(error)}: {error.message[:300]}" for error in found]
+
+
+def _leaves(error: jsonschema.ValidationError) -> list[jsonschema.ValidationError]:
+    """For alternatives, the objections of the one that is meant: it fits at its top level, and best below."""
+    if not error.context:
+        return [error]
+    branches: dict[Any, list[jsonschema.ValidationError]] = {}
+    for inner in error.context:
+        branches.setdefault(inner.schema_path[0], []).append(inner)
+    meant = min(branches.values(), key=lambda errors: (sum(not inner.path for inner in errors), len(errors)))
+    return [leaf for inner in meant for leaf in _leaves(inner)]
+
+
+def _validator(schema: Mapping[str, Any]) -> jsonschema.Draft202012Validator:
+    """Made once for each schema. The schema is kept with it, so that its id stays its own."""
+    if id(schema) not in _VALIDATORS:
+        validator = jsonschema.Draft202012Validator(
+            translate(schema), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        )
+        _VALIDATORS[id(schema)] = (schema, validator)
+    return _VALIDATORS[id(schema)][1]
+
+
+def _place(error: jsonschema.ValidationError) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+
+
+def translate(schema: Any, *, map_of_schemas: bool = False) -> Any:
+    """
+    OpenAPI 3.0's dialect in JSON Schema's: ``nullable``, and ``off`` that a YAML reader made False.
+
+    A property may itself be called ``nullable`` or ``enum``, hence ``map_of_schemas``.
+    """
+    if isinstance(schema, list):
+        return [translate(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if map_of_schemas:
+        return {name: translate(entry) for name, entry in schema.items()}
+    result = {
+        name: entry if name in ("enum", "default", "required", "example")
+        else translate(entry, map_of_schemas=name in KEYWORDS_OF_MAPS)
+        for name, entry in schema.items()
+        if name != "nullable"
+    }
+    if result.get("type") == "string" and "enum" in result:
+        # YAML 1.1 reads a bare ``off`` as False; the vendor's own text says off.
+        result["enum"] = ["off" if entry is False else entry for entry in result["enum"]]
+    return _nullable(result) if schema.get("nullable") else result
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _property_names(schema: Any) -> set[str]:
+    if not isinstance(schema, dict):
+        return set()
+    names = set(schema.get("properties", {}))
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for entry in schema.get(keyword, []):
+            names |= _property_names(entry)
+    return names
