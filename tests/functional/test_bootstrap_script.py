@@ -239,7 +239,8 @@ def test_starting_hands_over_the_configuration_and_then_tells_the_machine(machin
     init = start(["sleep", "600"])
     machine.file("run/machine.pid").write_text(str(init.pid))
     on_the_node(machine, bootstrap.commands(str(machine.root)).start, "id: web\n")
-    assert machine.file("etc/salt/minion.d/hart.conf").read_text() == "id: web\n"
+    mark, configuration = machine.file("etc/salt/minion.d/hart.conf").read_text().splitlines()
+    assert (mark[:7], configuration) == ("# hart ", "id: web")
     assert mode(machine.file("etc/salt/minion.d/hart.conf")) == 0o600
     assert init.wait(60) == -signal.SIGUSR1
 

@@ -115,6 +115,10 @@ class SaltMaster:
         """The directory for temporary files of all that runs for this master."""
         return self.root / "tmp"
 
+    @property
+    def _on_loopback(self) -> bool:
+        return bool(self.config["interface"] == "127.0.0.1")
+
     def configure(self, factories: FactoriesManager) -> None:
         """Make the daemon; its configuration file is what pytest-salt-factories makes of ours."""
         self.daemon = factories.salt_master_daemon(
@@ -124,7 +128,8 @@ class SaltMaster:
             factory_class=Daemon,
             # By default every key that is pending would be accepted.
             on_auth_event_callback=lambda daemon, event: None,
-            check_ports=[self.config["publish_port"], self.config["ret_port"]],
+            # They would be looked for on loopback; its start event is waited for in any case.
+            check_ports=[self.config["publish_port"], self.config["ret_port"]] if self._on_loopback else None,
         )
         self.daemon.environ = self.environment
         self.config = yaml.safe_load((self.root / "etc/master").read_text())

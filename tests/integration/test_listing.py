@@ -142,12 +142,12 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
 
 
 def test_check_has_a_line_for_each_provider_and_fails_if_one_does(master: SaltMaster) -> None:
-    master.hart["providers"] = {"local": {}, "do": {"token": "not-shown-0123"}}
+    master.hart["providers"] = {"local": {}, "vultr": {"token": "not-shown-0123"}}
     master.write()
     ran = master.run("hart.check")
     assert ran.code == 1
     assert ran.data["local"].startswith("ok: ")
-    assert "cannot create instances" in ran.data["do"]
+    assert "cannot create instances" in ran.data["vultr"]
 
 
 @contextlib.contextmanager

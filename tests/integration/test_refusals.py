@@ -109,8 +109,12 @@ def test_names_that_nothing_has_are_refused_with_those_that_there_are(master: Sa
             ["hart:roles:app:provider: there is no such provider", "local"],
         ),
         (
-            {"providers": {"do": {"token": "not-shown-0123"}}, "roles": {"app": {"region": "nyc3"}}},
-            ["do", "cannot create instances"],
+            {
+                "saltmaster": "m",
+                "providers": {"vultr": {"token": "not-shown-0123"}},
+                "roles": {"app": {"region": "ams"}},
+            },
+            ["vultr", "cannot create instances"],
         ),
         (
             {"roles": {"app": {"local": {"volume_type": "gp3", "szie": "shared"}, "count": 2}}},

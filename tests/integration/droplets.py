@@ -1,0 +1,158 @@
+"""A real salt-master whose provider ``do`` is the emulated DigitalOcean with machines that really boot."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncssh
+from saltfactories.manager import FactoriesManager
+
+from tests.cloud.digitalocean import DigitalOcean
+from tests.cloud.machines import Machine, MachineHost, Spec
+from tests.cloud.real import RealMachines
+from tests.integration import tools
+from tests.integration.conftest import Ran, SaltMaster, running_master
+
+#: tags outlive the droplets that had them, at DigitalOcean too; the others go
+LASTING_TAGS = ("hart-owner:", "hart-role:")
+PATIENCE = 300
+#: where a secret of the bootstrap could have stayed; the rest of the disk is the packages' own
+WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
+
+
+@dataclass
+class Droplets:
+    """Everything of one session: the machines' host, the account, and the master."""
+
+    host: MachineHost
+    backend: RealMachines
+    cloud: DigitalOcean
+    master: SaltMaster
+
+    def create(self, minion_ids: str, **settings: Any) -> Ran:
+        """Run ``hart.create`` for droplets of the role ``app``."""
+        return self.master.run(*self.creation(minion_ids, **settings), timeout=PATIENCE)
+
+    def creation(self, minion_ids: str, **settings: Any) -> list[str]:
+        """Return the function and the arguments of that."""
+        given = [f"{name}={value}" for name, value in settings.items()]
+        return ["hart.create", minion_ids, "role=app", "provider=do", *given]
+
+    def machine(self, minion_id: str) -> Machine:
+        """The machine that a droplet is."""
+        return self.backend.by_name(minion_id)
+
+    def user_data(self, minion_id: str) -> str:
+        """What its create call gave it to run."""
+        return next(it.user_data for it in self.cloud.state.droplets.values() if it.name == minion_id)
+
+    def pings(self, *minion_ids: str) -> bool:
+        """Whether these minions answer."""
+        return bool(self.master.salt("-L", ",".join(minion_ids), "test.ping").data == dict.fromkeys(minion_ids, True))
+
+    def destroy(self, *minion_ids: str) -> None:
+        """Remove nodes with hart, and make sure that they are gone from cloud, key store and host."""
+        ran = self.master.run("hart.destroy", ",".join(minion_ids))
+        assert ran.code == 0, ran
+        assert all(entry["result"] is True for entry in ran.data.values()), ran
+        assert self.cloud.settle(60)
+
+    def left(self) -> dict[str, Any]:
+        """What is there beyond what a new master with a new account has, but for lasting tags."""
+        left = self.cloud.state.left()
+        left["tags"] = [tag for tag in left["tags"] if tag != "hart" and not tag.startswith(LASTING_TAGS)]
+        everything = {**left, **self.master.left_over(), "machines": list(self.backend.machines)}
+        return {what: found for what, found in everything.items() if found}
+
+    def bare(self) -> Machine:
+        """Boot the image of a droplet without hart, for comparison."""
+        network = self.host.network
+        spec = Spec(
+            instance_id="7", hostname="bare.example", user_data="", public_keys=(), datasource="digitalocean",
+            public_ip=network.take("public"), private_ip=network.take("private"),
+        )  # fmt: skip
+        return self.host.boot(spec)
+
+
+@contextlib.contextmanager
+def opened(factories: FactoriesManager) -> Iterator[Droplets]:
+    """Start it all, and end it all. Nothing is set but what a user has to set, and where the test cloud is."""
+    with contextlib.ExitStack() as stack:
+        host = stack.enter_context(MachineHost())
+        backend = RealMachines(host, "digitalocean")
+        cloud = stack.enter_context(DigitalOcean(backend))
+        account = {"token": cloud.token, "endpoint": cloud.endpoint}
+        master = stack.enter_context(running_master(factories, interface=host.address))
+        for name, key in (("right", host.repository_key), ("wrong", host.wrong_key)):
+            (master.root / f"{name}.asc").write_text(key)
+        master.config["hart"] = {
+            "saltmaster": host.address,
+            "region": "nyc3",
+            "image": "bookworm",
+            "salt_repo": host.repository_url,
+            "salt_repo_key": str(master.root / "right.asc"),
+            "providers": {"do": account},
+            "roles": {"app": {}},
+        }
+        master.write()
+        yield Droplets(host, backend, cloud, master)
+
+
+def ok(machine: Machine, command: str) -> str:
+    """Run a command on a machine, in which it has to succeed, and return what it printed."""
+    code, output = machine.run(command, 120)
+    assert code == 0, f"{command}: {output[-2000:]}"
+    return output.strip()
+
+
+def files_with(machine: Machine, texts: list[str]) -> list[str]:
+    """The files of a machine that hold any of the texts, as they are or in base64."""
+    wanted = "\n".join(form for text in texts for form in (text, *_in_base64(text)))
+    # The patterns come from a shell variable: a file with them would be found as well.
+    code, output = machine.run(
+        f"printf %s {shlex.quote(wanted)} | grep -rlaF --devices=skip -f - {WRITTEN} 2> /dev/null", 120
+    )
+    assert code in (0, 1, 2), output
+    return output.split()
+
+
+def _in_base64(text: str) -> list[str]:
+    """What surely shows of a text wherever in a longer one that is in base64."""
+    shifted = (base64.b64encode(b"\0" * shift + text.encode()) for shift in range(3))
+    return [form[4 : len(form) // 4 * 4 - 4].decode() for form in shifted]
+
+
+def secrets_of(user_data: str) -> list[str]:
+    """The lines of a bootstrap script that only this one has: the throw-away host key, and the client's key."""
+    begin, end = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"
+    private = begin + user_data.split(begin)[1].split(end)[0] + end
+    client = next(line for line in user_data.splitlines() if "ssh-ed25519" in line and "authorized_keys" in line)
+    return [*tools.body_lines(private), client.split("ssh-ed25519 ")[1].split()[0]]
+
+
+def host_key_at(address: str) -> str:
+    """The ed25519 host key that a machine shows, without a comment."""
+    key = asyncio.run(
+        asyncssh.get_server_host_key(address, 22, server_host_key_algs=["ssh-ed25519"], config=None)
+    )
+    assert key is not None
+    return key.export_public_key().decode().strip()
+
+
+def behind(machine: Machine) -> dict[str, str]:
+    """The versions of the two packages of which the image has an old one: 1.0-1."""
+    lines = ok(machine, "dpkg-query --show behind-security behind-updates").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def apt_steps(machine: Machine) -> list[str]:
+    """What apt did, in its order: ``install`` for Salt, ``upgrade`` for what was behind."""
+    history = ok(machine, "cat /var/log/apt/history.log")
+    names = {"Install: ": "install", "Upgrade: ": "upgrade"}
+    return [names[word] for line in history.splitlines() for word in names if line.startswith(word)]

@@ -1,0 +1,257 @@
+"""Droplets from the create call to the end: real machines behind DigitalOcean's emulated API, and a real master."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from saltfactories.manager import FactoriesManager
+
+from tests.cloud import requirements, salt_package
+from tests.cloud.faults import MachineFault
+from tests.cloud.machines import Machine
+from tests.integration import droplets, tools
+from tests.integration.conftest import Event, Ran
+from tests.integration.droplets import Droplets, apt_steps, behind, files_with, ok
+from tests.integration.runs import side_by_side, write_sls
+
+_missing = requirements.missing()
+pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted here: {'; '.join(_missing)}")
+
+MINION = "web-1.example"
+SSHD = "sshd -T"
+#: of a release and of a package that nobody has
+NO_RELEASE = f"{salt_package.version().split('.')[0]}.77"
+UPGRADED = {"behind-security": "1.0-1+fix1", "behind-updates": "1.0-1"}
+AS_BOOTED = {"behind-security": "1.0-1", "behind-updates": "1.0-1"}
+BOOTSTRAP_PATHS = (
+    "/run/hart", "/etc/ssh/sshd_config.d/00-hart.conf", "/var/log/hart-bootstrap.log", "/root/.ssh/authorized_keys",
+    "/root/hart-init",
+)  # fmt: skip
+CLOUD_INITS_COPIES = "grep -rlaF HART_END /var/lib/cloud /run/cloud-init || true"
+
+
+@dataclass
+class Created:
+    """The droplet that several tests look at, as the call that created it left it."""
+
+    machine: Machine
+    ran: Ran
+    events: list[Event]
+    user_data: str
+    sshd_before: str
+
+
+@pytest.fixture(scope="module")
+def cloud(factories: FactoriesManager) -> Iterator[Droplets]:
+    with droplets.opened(factories) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def created(cloud: Droplets) -> Created:
+    bare = cloud.bare()
+    with cloud.master.events() as events:
+        ran = cloud.create(MINION)
+    assert ran.code == 0, ran
+    before = bare.wait(SSHD).strip()
+    bare.kill()
+    machine = cloud.machine(MINION)
+    machine.wait("cloud-init status | grep -q done")
+    return Created(machine, ran, events, cloud.user_data(MINION), before)
+
+
+@pytest.fixture(scope="module")
+def refused(cloud: Droplets, created: Created) -> dict[str, Ran]:
+    """Three calls that fail, at the same time, and what they fetched from the repositories."""
+    cloud.cloud.faults.add(MachineFault(hostname="impostor", impostor=True))
+    commands = {
+        "version": cloud.creation("no-version.example", salt_version=f"'{NO_RELEASE}'"),
+        "key": cloud.creation("wrong-key.example", salt_repo_key=cloud.master.root / "wrong.asc"),
+        "impostor": cloud.creation("impostor.example", boot_timeout=25, keep_failed=True),
+    }
+    cloud.host.repository.asked.clear()
+    return dict(zip(commands, side_by_side(cloud.master, list(commands.values())), strict=True))
+
+
+def test_a_minion_keeps_its_one_connection(cloud: Droplets, created: Created) -> None:
+    """The master's ports are not Salt's usual ones; a minion that looks at those takes its master for dead."""
+    with cloud.master.events() as events:
+        time.sleep(5)
+    assert tools.of(events, "salt/auth") == []
+    assert len(tools.of(created.events, f"salt/minion/{MINION}/start")) == 1
+
+
+def test_a_droplet_boots_and_becomes_a_minion_that_answers_and_applies_states(
+    cloud: Droplets, created: Created
+) -> None:
+    entry = created.ran.data[MINION]
+    assert entry["result"] is True
+    assert cloud.pings(MINION)
+    write_sls(cloud.master, "note", "/root/applied: {file.managed: [contents: yes]}\n")
+    (states,) = cloud.master.salt(MINION, "state.apply", "note").data.values()
+    assert [state["result"] for state in states.values()] == [True]
+    assert ok(created.machine, "cat /root/applied")
+    assert cloud.master.keys()["minions"] == [MINION]
+    assert salt_package.version() in ok(created.machine, "salt-call --version")
+    assert (cloud.cloud.defects, cloud.cloud.machines.failures) == ([], [])
+
+
+def test_sshd_is_afterwards_as_the_image_has_it(created: Created) -> None:
+    assert ok(created.machine, SSHD) == created.sshd_before
+    entry = created.ran.data[MINION]
+    shown = droplets.host_key_at(entry["public_ip"])
+    assert shown.split()[1] in [line.split()[1] for line in entry["ssh_host_keys"]]
+
+
+def test_nothing_of_the_bootstrap_is_left_on_the_node(created: Created) -> None:
+    present = [path for path in BOOTSTRAP_PATHS if created.machine.run(f"test -e {path}")[0] == 0]
+    assert present == []
+    assert "BEGIN OPENSSH PRIVATE KEY" in created.user_data
+    assert files_with(created.machine, droplets.secrets_of(created.user_data)) == []
+    assert ok(created.machine, CLOUD_INITS_COPIES) == ""
+    assert created.machine.run("pgrep -f '[t]ail -n|/run/[h]art'")[0] == 1
+
+
+def test_salt_minion_is_enabled_and_was_started_once(created: Created) -> None:
+    assert ok(created.machine, "systemctl is-enabled salt-minion") == "enabled"
+    assert ok(created.machine, "systemctl is-active salt-minion") == "active"
+    assert ok(created.machine, "journalctl -u salt-minion -o cat | grep -c '^Starting salt-minion'") == "1"
+    assert created.machine.run("systemctl --failed --no-legend | grep .")[0] == 1
+
+
+def test_security_upgrades_alone_came_before_salt_from_sources_in_stanzas(created: Created) -> None:
+    assert behind(created.machine) == UPGRADED
+    assert apt_steps(created.machine) == ["upgrade", "install"]
+
+
+def test_a_salt_version_that_the_repository_lacks_fails_with_that_message_and_no_other_is_installed(
+    cloud: Droplets, refused: dict[str, Ran]
+) -> None:
+    ran = refused["version"]
+    entry = ran.data["no-version.example"]
+    assert ran.code == 1
+    assert "failed in step install" in entry["error"]
+    output = "\n".join(entry["output"])
+    assert f"salt-minion {NO_RELEASE} is not in the repository {cloud.host.repository_url}, which has:" in output
+    assert salt_package.version() in output
+    assert [path for path in cloud.host.repository.asked if "salt-" in path and path.endswith(".deb")] == []
+
+
+def test_a_repository_with_another_signature_fails_the_bootstrap(refused: dict[str, Ran]) -> None:
+    ran = refused["key"]
+    entry = ran.data["wrong-key.example"]
+    assert ran.code == 1
+    assert "failed in step install" in entry["error"]
+    assert "NO_PUBKEY" in "\n".join(entry["output"])
+
+
+def test_another_machine_at_the_address_is_told_apart_and_never_logged_in_to(
+    cloud: Droplets, refused: dict[str, Ran]
+) -> None:
+    ran = refused["impostor"]
+    assert ran.code == 1
+    assert "another machine answers at that address" in ran.data["impostor.example"]["error"]
+    machine = cloud.machine("impostor.example")
+    # The account's temporary key is there as on any droplet: it would have let us in.
+    assert "ssh-ed25519" in ok(machine, "cat /root/.ssh/authorized_keys")
+    assert machine.run("journalctl -u ssh | grep -E 'Accepted|Failed|Postponed'")[0] == 1
+    assert cloud.master.keys()["minions"] == [MINION]
+    cloud.destroy("impostor.example")
+
+
+def test_failed_calls_leave_nothing(cloud: Droplets, refused: dict[str, Ran]) -> None:
+    assert cloud.cloud.settle(60)
+    left = cloud.left()
+    assert left.pop("machines") == [created_id(cloud)]
+    assert left == {"droplets": [MINION], "keys": [MINION], "records": [f"{MINION}.node"]}
+
+
+def created_id(cloud: Droplets) -> str:
+    (number,) = cloud.cloud.state.droplets
+    return str(number)
+
+
+def test_a_node_is_a_minion_again_after_a_reboot_and_the_user_data_runs_no_second_time(
+    cloud: Droplets, created: Created
+) -> None:
+    machine = created.machine
+    machine.stop()
+    machine.start()
+    machine.wait("cloud-init status | grep -q done")
+    tools.until(lambda: cloud.pings(MINION), "the minion answers after the reboot")
+    assert [path for path in BOOTSTRAP_PATHS[:3] if machine.run(f"test -e {path}")[0] == 0] == []
+    assert ok(machine, SSHD) == created.sshd_before
+    assert ok(machine, "journalctl -b -u salt-minion -o cat | grep -c '^Starting salt-minion'") == "1"
+
+
+def test_of_a_snapshot_with_salt_a_minion_is_made_without_the_repository_and_all_goes_with_destroy(
+    cloud: Droplets, created: Created
+) -> None:
+    """The image was made of a minion of hart, with its keys and configuration; only its service is disabled."""
+    ok(created.machine, "systemctl disable --now salt-minion")
+    key = created.ran.data[MINION]["minion_key_finger"]
+    name = cloud.host.snapshot(created.machine)
+    image = cloud.cloud.add_snapshot(name)
+    cloud.destroy(MINION)
+    assert cloud.left() == {}
+    cloud.host.repository.asked.clear()
+    ran = cloud.create("copy.example", image=image, salt_source="none", security_upgrades="off")
+    assert ran.code == 0, ran
+    assert cloud.pings("copy.example")
+    assert ran.data["copy.example"]["minion_key_finger"] != key
+    assert cloud.host.repository.asked == []
+    assert cloud.master.keys() == {
+        "minions": ["copy.example"], "minions_pre": [], "minions_denied": [], "minions_rejected": [],
+    }  # fmt: skip
+    assert ok(cloud.machine("copy.example"), "systemctl is-enabled salt-minion") == "enabled"
+    cloud.destroy("copy.example")
+    assert cloud.left() == {}
+
+
+def test_of_three_at_once_one_fails_and_the_others_become_minions_and_upgrade_after_that(cloud: Droplets) -> None:
+    cloud.backend.apt_sources = "one-line"
+    cloud.cloud.faults.add(MachineFault(hostname="two", fail_at="install"))
+    ran = cloud.create("one.example,two.example,three.example", security_upgrades="after")
+    assert ran.code == 1
+    results = [ran.data[name]["result"] for name in ("one.example", "two.example", "three.example")]
+    assert results == [True, False, True]
+    assert "failed in step install" in ran.data["two.example"]["error"]
+    assert "the test cloud fails this step" in "\n".join(ran.data["two.example"]["output"])
+    assert cloud.pings("one.example", "three.example")
+    assert cloud.cloud.state.left()["droplets"] == ["one.example", "three.example"]
+    for name in ("one.example", "three.example"):
+        assert behind(cloud.machine(name)) == UPGRADED
+        assert apt_steps(cloud.machine(name)) == ["install", "upgrade"]
+    cloud.destroy("one.example", "three.example")
+    assert cloud.left() == {}
+
+
+def test_a_droplet_without_a_public_address_is_connected_to_at_its_private_one(cloud: Droplets) -> None:
+    cloud.backend.apt_sources = "one-line"
+    ran = cloud.create("inside.example", public_ip=False)
+    assert ran.code == 0, ran
+    entry = ran.data["inside.example"]
+    machine = cloud.machine("inside.example")
+    assert (entry["public_ip"], entry["private_ip"]) == (None, machine.spec.private_ip)
+    assert ok(machine, "ip -4 -oneline address show scope global | awk '{ print $2 }'") == "eth1"
+    assert cloud.pings("inside.example")
+    # Its sources are lines, and the upgrades come before Salt.
+    assert (behind(machine), apt_steps(machine)) == (UPGRADED, ["upgrade", "install"])
+    cloud.destroy("inside.example")
+    assert cloud.left() == {}
+
+
+def test_debian_13_becomes_a_minion_and_without_upgrades_stays_behind(cloud: Droplets) -> None:
+    cloud.backend.apt_sources = "deb822"
+    ran = cloud.create("newer.example", image="trixie", security_upgrades="off")
+    assert ran.code == 0, ran
+    machine = cloud.machine("newer.example")
+    assert ok(machine, "cat /etc/debian_version").startswith("13")
+    assert cloud.pings("newer.example")
+    assert behind(machine) == AS_BOOTED
+    assert apt_steps(machine) == ["install"]
+    cloud.destroy("newer.example")
+    assert cloud.left() == {}

@@ -1,0 +1,264 @@
+"""
+How long a droplet takes to become a trusted minion, beside the floor: what its parts take one by one.
+
+    python tools/bench/droplets.py [--runs 3]
+
+It needs what the test cloud needs (root, systemd-nspawn). In turn, as often as --runs says, on real machines of
+one image:
+
+* the floor, without hart: boot until the startup script runs; ``apt-get update``; the install of salt-minion,
+  masked and with the options of hart's script; and, with the key accepted, ``systemctl start`` to the start
+  event and to the first answered test.ping
+* ``salt-run hart.create_role app provider=do`` for one droplet and for three, whole and by stage
+
+It prints them side by side with two ratios. From *bootstrap finished* to the return of the call at most 2 s more
+than the floor's start to ping are wanted, and for the whole call of one droplet at most 1.25 times the sum of the
+floor's parts. The load is printed as well: with more work than CPUs the figures say little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import salt.config
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from first_light import BIN, STAGES, end_processes, free_ports, machine, until
+
+from hart_salt.master import SALT_VERSION, Master
+from tests.cloud.digitalocean import DigitalOcean
+from tests.cloud.do_state import Settings
+from tests.cloud.machines import Machine, MachineHost, Spec
+from tests.cloud.real import RealMachines
+
+LIMIT = 240.0  #: seconds after which anything is given up
+RAN = "/run/bench-ran"
+WANTED_RATIO, WANTED_MORE = 1.25, 2.0
+PARTS = ("boot", "update", "install", "start event", "start to ping")
+INSTALL = (
+    "DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "
+    "-o Dpkg::Options::=--force-unsafe-io salt-minion && sync"
+)
+
+
+class BenchMaster:
+    """A salt-master at the address of the machines' host."""
+
+    def __init__(self, root: Path, host: MachineHost, cloud: DigitalOcean) -> None:
+        self.root, self.address = root, host.address
+        self.publish, self.reply = free_ports(2)
+        for part in ("etc", "srv", "log"):
+            (root / part).mkdir()
+        (root / "key.asc").write_text(host.repository_key)
+        config = {
+            "interface": self.address, "publish_port": self.publish, "ret_port": self.reply, "root_dir": str(root),
+            "sock_dir": str(root / "run"), "log_file": str(root / "log/master"), "user": "root",
+            "file_roots": {"base": [str(root / "srv")]},
+            "hart": {
+                "saltmaster": self.address, "salt_repo": host.repository_url, "salt_repo_key": str(root / "key.asc"),
+                "image": "bookworm", "region": "nyc3", "minion_config": {"publish_port": self.publish},
+                "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}}, "roles": {"app": {}},
+            },
+        }  # fmt: skip
+        (root / "etc/master").write_text(yaml.safe_dump(config))
+        self.api = Master(salt.config.master_config(str(root / "etc/master")))
+
+    def start(self) -> None:
+        with (self.root / "log/out").open("wb") as out:
+            subprocess.Popen(
+                [BIN / "salt-master", "-c", self.root / "etc"], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        until(lambda: self.run("test.arg").returncode == 0)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run ``salt-run`` to its end."""
+        return subprocess.run(
+            [BIN / "salt-run", "-c", self.root / "etc", "--out", "json", *command], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=LIMIT, check=False,
+        )  # fmt: skip
+
+    def ask(self, *command: str) -> Any:
+        """What ``salt-run`` returns; its failure ends the measurement."""
+        done = self.run(*command)
+        if done.returncode:
+            raise SystemExit(f"salt-run {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def bench() -> Iterator[tuple[MachineHost, BenchMaster]]:
+    root = Path(tempfile.mkdtemp(prefix="hart-bench-"))
+    try:
+        with MachineHost() as host, DigitalOcean(RealMachines(host, "digitalocean"), settings=Settings()) as cloud:
+            master = BenchMaster(root, host, cloud)
+            master.start()
+            yield host, master
+            end_processes(root)
+    finally:
+        end_processes(root)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+# the floor
+
+
+def floor(host: MachineHost, master: BenchMaster, name: str) -> dict[str, float]:
+    """Seconds of each part, on a machine that hart has nothing to do with."""
+    network = host.network
+    spec = Spec(
+        instance_id="1", hostname=name, user_data=f"#!/bin/sh\ntouch {RAN}\n", public_keys=(),
+        datasource="digitalocean", public_ip=network.take("public"), private_ip=network.take("private"),
+    )  # fmt: skip
+    began = time.monotonic()
+    booted = host.boot(spec)
+    try:
+        booted.wait(f"[ -e {RAN} ]")
+        took = {"boot": time.monotonic() - began}
+        _add_repository(booted, host)
+        took["update"] = _timed(booted, "apt-get update -q")
+        _do(booted, "systemctl mask salt-minion.service")
+        took["install"] = _timed(booted, INSTALL)
+        return {**took, **_started(booted, master, name)}
+    finally:
+        booted.kill()
+
+
+def _do(booted: Machine, command: str) -> None:
+    code, output = booted.run(command, LIMIT)
+    if code:
+        raise SystemExit(f"{command}: {output[-2000:]}")
+
+
+def _timed(booted: Machine, command: str) -> float:
+    began = time.monotonic()
+    _do(booted, command)
+    return time.monotonic() - began
+
+
+def _add_repository(booted: Machine, host: MachineHost) -> None:
+    key = "/etc/apt/keyrings/salt.asc"
+    series = SALT_VERSION.split(".")[0]
+    _write(booted, key, host.repository_key, "644")
+    _write(booted, "/etc/apt/sources.list.d/salt.list", f"deb [signed-by={key}] {host.repository_url} stable main\n")
+    pin = f"Package: salt-*\nPin: version {series}.*\nPin-Priority: 1001\n"
+    _write(booted, "/etc/apt/preferences.d/salt", pin)
+
+
+def _write(booted: Machine, path: str, text: str, mode: str = "644") -> None:
+    folder = path.rpartition("/")[0]
+    _do(booted, f"mkdir -p {folder} && cat > {path} <<'END'\n{text.rstrip()}\nEND\nchmod {mode} {path}")
+
+
+def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float]:
+    """From ``systemctl start`` to the start event and to the answer of a ping."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()  # fmt: skip
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()  # fmt: skip
+    _write(booted, "/etc/salt/pki/minion/minion.pem", private, "400")
+    _write(booted, "/etc/salt/pki/minion/minion.pub", public)
+    config = {"id": name, "master": master.address, "publish_port": master.publish, "master_port": master.reply}
+    _write(booted, "/etc/salt/minion.d/bench.conf", yaml.safe_dump(config))
+    _do(booted, "systemctl unmask salt-minion.service")
+    master.api.accept_key(name, public)
+    heard = threading.Event()
+    with master.api.events(lambda minion_id: heard.set() if minion_id == name else None):
+        began = time.monotonic()
+        _do(booted, "systemctl start --no-block salt-minion.service")
+        if not heard.wait(LIMIT):
+            raise SystemExit(f"the bare salt-minion did not start within {LIMIT:g} s")
+        event = time.monotonic() - began
+        until(lambda: master.api.ping(name, LIMIT))
+        answered = time.monotonic() - began
+    master.api.delete_keys([name], connected=True)
+    return {"start event": event, "start to ping": answered}
+
+
+# hart
+
+
+def create(master: BenchMaster, count: int) -> dict[str, list[float]]:
+    """Seconds of the whole call, of the nodes' stages, and from each bootstrap's end to the return."""
+    began = time.monotonic()
+    made = master.ask("hart.create_role", "app", "provider=do", f"count={count}")
+    took, now = time.monotonic() - began, time.time()
+    figures = {stage: [node["seconds"].get(stage, 0.0) for node in made.values()] for stage in STAGES}
+    finished = [now - _bootstrapped(Path(node["log"])) for node in made.values()]
+    master.ask("hart.destroy", ",".join(made))
+    return {"whole": [took], "bootstrap finished to return": finished, **figures}
+
+
+def _bootstrapped(log: Path) -> float:
+    """When the node's log says that the bootstrap was over."""
+    stamp = next(line.split()[0] for line in log.read_text().splitlines() if "== enrolling" in line)
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def line(text: str, figures: Sequence[float]) -> str:
+    return f"{text:<56} {min(figures):7.2f} s {statistics.median(figures):7.2f} s"
+
+
+def report(floors: Sequence[dict[str, float]], calls: dict[int, dict[str, list[float]]]) -> str:
+    """The figures as text."""
+    text = [f"{'':<56} {'best':>9} {'median':>9}"]
+    text += [line(f"floor: {part}", [one[part] for one in floors]) for part in PARTS]
+    sums = [sum(one[part] for part in PARTS if part != "start event") for one in floors]
+    text.append(line("floor: boot, update, install, start to ping", sums))
+    for count, figures in calls.items():
+        text += ["", line(f"hart.create_role app count={count}: the whole call", figures["whole"])]
+        text += [line(f"    a node in {stage}", figures[stage]) for stage in STAGES]
+        text.append(line("    bootstrap finished to return", figures["bootstrap finished to return"]))
+    pings = [one["start to ping"] for one in floors]
+    finished, whole = calls[1]["bootstrap finished to return"], calls[1]["whole"]
+    more = [of(finished) - of(pings) for of in (min, statistics.median)]
+    ratio = [of(whole) / of(sums) for of in (min, statistics.median)]
+    return "\n".join([
+        *text, "",
+        f"{f'beyond the floor from there (wanted: at most {WANTED_MORE:g} s)':<56} {more[0]:7.2f} s {more[1]:7.2f} s",
+        f"{f'one droplet by the floor (wanted: at most {WANTED_RATIO:g})':<56} {ratio[0]:7.2f}   {ratio[1]:7.2f}",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="seconds to a trusted minion on a droplet, with hart and one by one")
+    parser.add_argument("--runs", type=int, default=3, help="how often each is measured (default: %(default)s)")
+    runs = parser.parse_args().runs
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    print(f"Salt {SALT_VERSION}, Python {platform.python_version()}, {runs} of each")
+    print(machine("before"), flush=True)
+    floors: list[dict[str, float]] = []
+    calls: dict[int, dict[str, list[float]]] = {1: {}, 3: {}}
+    with bench() as (host, master):
+        for number in range(runs):
+            floors.append(floor(host, master, f"bare-{number}"))
+            for count, several in calls.items():
+                for name, figures in create(master, count).items():
+                    several.setdefault(name, []).extend(figures)
+    print(machine("after"))
+    print(report(floors, calls))
+
+
+if __name__ == "__main__":
+    main()
