@@ -244,6 +244,8 @@ class DigitalOcean(Driver):
 
         (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)
         """
+        if not instance_id.isdigit():  # no droplet's id; an empty one would ask for a delete of many
+            return
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_StillThere),
             wait=TERMINATE_WAIT,

@@ -7,11 +7,13 @@ that the driver can launch, and what the create call of an instance carried, as 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import Account
 from hart_salt.model import Access, Image, Instance, Node, Provider, Region, Size
 
+from . import do_driver
 from .conftest import master_info, new_node
 
 OWNER, OTHER_OWNER = "0123456789abcdef", "fedcba9876543210"
@@ -35,6 +38,7 @@ class Environment(ABC):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.closing = ExitStack()
 
     @abstractmethod
     def driver(self, owner: str = OWNER) -> Driver:
@@ -81,17 +85,43 @@ class LocalEnvironment(Environment):
         return self.node("taken")
 
 
-ENVIRONMENTS: dict[str, type[Environment]] = {"local": LocalEnvironment}
+class DigitalOceanEnvironment(Environment):
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._time = do_driver.Time()
+        self.cloud = self.closing.enter_context(do_driver.open_cloud(self._time))
+
+    def driver(self, owner: str = OWNER) -> Driver:
+        return do_driver.driver_of(self.cloud, self._time, owner=owner)
+
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        return dataclasses.replace(do_driver.node(minion_id), **{"role": "app", "batch": "b1", **changes})
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        (call,) = (one for one in self.cloud.calls if (one.method, one.path) == ("POST", "/v2/droplets"))
+        tags = dict(tag.removeprefix("hart-").split(":", 1) for tag in call.body["tags"] if ":" in tag)
+        return {**tags, "minion_id": call.body["name"]}
+
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        shown = self.driver()._api.get(f"droplets/{instance.instance_id}", "droplet")
+        return "others" if "planted-user-data" in json.dumps(shown) else "owner"
+
+    def unlaunchable(self) -> Node:
+        return self.node("web-1.example.com", size="no-such-size")
+
+
+ENVIRONMENTS: dict[str, type[Environment]] = {"local": LocalEnvironment, "do": DigitalOceanEnvironment}
 
 
 @pytest.fixture(params=ENVIRONMENTS)
 def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Environment]:
     made = ENVIRONMENTS[request.param](root)
-    yield made
-    for owner in (OWNER, OTHER_OWNER):
-        driver = made.driver(owner)
-        for instance in driver.instances():
-            driver.terminate(instance.instance_id)
+    with made.closing:
+        yield made
+        for owner in (OWNER, OTHER_OWNER):
+            driver = made.driver(owner)
+            for instance in driver.instances():
+                driver.terminate(instance.instance_id)
 
 
 @pytest.fixture
@@ -129,8 +159,10 @@ def test_a_node_without_a_role_can_be_launched(environment: Environment, driver:
 def test_what_was_launched_is_listed_by_any_later_call_with_what_its_tags_say(
     environment: Environment, driver: Driver
 ) -> None:
-    launched = launch(environment, driver)
-    (listed,) = environment.driver().instances()
+    # While its batch lasts: nobody asks which batch it was afterwards.
+    with driver.access("b1", CLIENT_KEY) as access:
+        launched = driver.launch(environment.node("web-1.example.com"), USER_DATA, access)
+        (listed,) = environment.driver().instances()
     assert isinstance(launched, Instance)
     for name in ("instance_id", "minion_id", "role", "batch", "region", "zone", "size"):
         assert getattr(listed, name) == getattr(launched, name), name
@@ -152,8 +184,8 @@ def test_what_the_provider_refuses_is_an_invalid_request_and_creates_nothing(
 ) -> None:
     node = environment.unlaunchable()
     before = driver.instances()
-    with pytest.raises(errors.InvalidRequest):
-        driver.launch(node, USER_DATA, Access("b1", CLIENT_KEY))
+    with driver.access("b1", CLIENT_KEY) as access, pytest.raises(errors.InvalidRequest):
+        driver.launch(node, USER_DATA, access)
     assert [instance.instance_id for instance in driver.instances()] == [one.instance_id for one in before]
     assert [instance.batch for instance in driver.instances()] == [one.batch for one in before]
 
@@ -186,8 +218,9 @@ def test_an_id_is_free_again_once_its_instance_is_terminated(environment: Enviro
 
 def test_one_driver_object_serves_several_threads_at_once(environment: Environment, driver: Driver) -> None:
     ids = [f"web-{number}" for number in range(6)]
-    with ThreadPoolExecutor(len(ids)) as pool:
-        launched = list(pool.map(lambda minion_id: launch(environment, driver, minion_id), ids))
+    nodes = [environment.node(minion_id) for minion_id in ids]
+    with ThreadPoolExecutor(len(ids)) as pool, driver.access("b1", CLIENT_KEY) as access:
+        launched = list(pool.map(lambda node: driver.launch(node, USER_DATA, access), nodes))
         assert sorted(instance.minion_id for instance in driver.instances()) == ids
         twice = [instance.instance_id for instance in launched] * 2
         list(pool.map(driver.terminate, twice))
