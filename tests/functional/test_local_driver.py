@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -176,7 +177,7 @@ def prepared(root: Path) -> Iterator[Path]:
     if place.is_symlink() or place.is_file():
         place.unlink()
     elif place.exists():
-        place.rmdir()
+        shutil.rmtree(place)
 
 
 def test_a_socket_directory_that_others_can_enter_is_refused(root: Path, prepared: Path) -> None:

@@ -215,9 +215,14 @@ class SaltMaster:
             "records": [path.name.removesuffix(".p") for path in (self.cachedir / BANK).glob("*.p")],
             "instances": [str(path.relative_to(self._local)) for path in self._local.glob("*/*")],
             "locks": [path.name for path in (self.cachedir / "hart/locks").glob("*")],
-            "sockets": [path.name for path in self.temporary.glob("hart-*")],
+            "sockets": [path.name for path in self.sockets()],
             "processes": [process.pid for process in self.instance_processes()],
         }
+
+    def sockets(self) -> list[Path]:
+        """The socket directories of this master's instances: each says whose it is."""
+        notes = Path("/tmp").glob(f"hart-{os.getuid()}-*/instance")
+        return [note.parent for note in notes if note.read_text().startswith(f"{self.root}/")]
 
     def instance_processes(self) -> list[psutil.Process]:
         """The processes of all local instances of this master, known by the directory in their command."""
@@ -233,6 +238,8 @@ class SaltMaster:
         end_processes(self.root, spare=family_of(self.daemon.pid if self.daemon else None))
         shutil.rmtree(self.cachedir / "hart", ignore_errors=True)
         shutil.rmtree(self.log_dir, ignore_errors=True)
+        for path in self.sockets():
+            shutil.rmtree(path, ignore_errors=True)
         for path in self.temporary.glob("*"):
             shutil.rmtree(path, ignore_errors=True)
         ids = {minion_id for state in self.keys().values() for minion_id in state}

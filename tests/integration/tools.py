@@ -204,6 +204,7 @@ def _left_elsewhere(master: SaltMaster, path: Path, trial: Trial | None) -> list
         "record": master.cachedir / f"hart/nodes/{path.name}.node.p",
         "lock": master.cachedir / f"hart/locks/{path.name}.lock",
     }
+    places["sockets"] = directory.socket_dir(path)
     found = [word for word, place in places.items() if place.exists()]
     found += [f"half an instance {half.name}" for half in path.parent.glob(".*") if path.parent.exists()]
     others = {directory.socket_dir(other).name for other in path.parent.glob("*") if other != path}

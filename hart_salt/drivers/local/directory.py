@@ -168,6 +168,8 @@ def make_socket_dir(path: Path) -> None:
     status = sockets.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{sockets} is not this user's own private directory; remove it")
+    # For whoever finds it and wonders whose it is.
+    (sockets / "instance").write_text(f"{path}\n")
 
 
 def _processes(path: Path) -> Iterator[psutil.Process]:
