@@ -183,7 +183,7 @@ def found_in(text: str, planted: Planted) -> list[str]:
 
 def test_the_run_did_what_it_is_for(whole: Whole) -> None:
     codes = {name: ran.code for name, ran in whole.runs.items()}
-    failed = {"failed": 1, "check": 1, "no_such_provider": 2, "wrong_type": 2, "bad_line": 2}
+    failed = {"failed": 1, "check": 1, "minions": 1, "no_such_provider": 2, "wrong_type": 2, "bad_line": 2}
     assert codes == {**dict.fromkeys(codes, 0), **failed}
     assert "must be text" in whole.runs["wrong_type"].data["error"]
     assert "syntax error at line 4" in whole.runs["bad_line"].data["error"]
