@@ -6,8 +6,11 @@ import base64
 import json
 import secrets as randomness
 import textwrap
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -68,7 +71,7 @@ def _forms(value: str) -> list[str]:
 def planted(factories: Any) -> Iterator[Planted]:
     tokens = {name: token() for name in (*IN_ACCOUNTS, *IN_MINION_CONFIG) if name != "pem"}
     key = pem()
-    with running_master(factories, log_level_logfile="debug", hart={}) as master:
+    with running_master(factories, log_level_logfile="debug", hart={}) as master, refusing_api() as api:
         toml, vault, pillar = master.root / "hart.toml", master.root / "vault.yml", master.root / "srv/pillar/hart.sls"
         vault.write_text(yaml.safe_dump({name: value for name, value in tokens.items() if name.endswith("_sdb")}))
         (pillar.parent / "top.sls").write_text(f"base: {{'{master.root.name}': [hart]}}")
@@ -81,8 +84,8 @@ def planted(factories: Any) -> Iterator[Planted]:
             "minion_config": {"mine": {"db_password": tokens["minion_config"], "private_key": key}},
             "providers": {
                 "local": {},
-                "do": {"token": tokens["config"], "region": "sfo3"},
-                "second": {"driver": "do", "token": "sdb://vault/config_sdb"},
+                "do": {"token": tokens["config"], "region": "sfo3", "endpoint": api},
+                "second": {"driver": "do", "token": "sdb://vault/config_sdb", "endpoint": api},
                 "ec2": {"aws_access_key_id": tokens["ec2_id"], "aws_secret_access_key": tokens["ec2_key"]},
                 "gce": {"project": "p", "user_id": "u@example.com", "key": key},
             },
@@ -94,8 +97,8 @@ def planted(factories: Any) -> Iterator[Planted]:
         master.write()
         text = {
             "providers": {
-                "third": {"driver": "do", "token": tokens["pillar"]},
-                "fourth": {"driver": "do", "token": "sdb://vault/pillar_sdb"},
+                "third": {"driver": "do", "token": tokens["pillar"], "endpoint": api},
+                "fourth": {"driver": "do", "token": "sdb://vault/pillar_sdb", "endpoint": api},
             },
             "minion_config": {"mine": {"secret": tokens["minion_config_pillar"]}},
         }
@@ -107,9 +110,11 @@ def planted(factories: Any) -> Iterator[Planted]:
             proxy = {json.dumps(f"http://user:{quote(tokens['in_url'], safe='')}@proxy.example.com/")}
             [providers.fifth]
             driver = "do"
+            endpoint = "{api}"
             token = {json.dumps(tokens["toml"], ensure_ascii=False)}
             [providers.sixth]
             driver = "do"
+            endpoint = "{api}"
             token = "sdb://vault/toml_sdb"
             """)
         )
@@ -119,6 +124,29 @@ def planted(factories: Any) -> Iterator[Planted]:
             value = json.dumps(tokens[name], ensure_ascii=False)
             files[-1].write_text('[providers.do]\ndriver = "do"\n' + line.format(value))
         yield Planted(master, tokens, key, toml, files)
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Say no to every token, and say it back: what an API answers is shown."""
+        token = self.headers["Authorization"]
+        body = json.dumps({"id": "unauthorized", "message": f"Unable to authenticate you: {token}"}).encode()
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing of it belongs into the output of the tests."""
+
+
+@contextmanager
+def refusing_api() -> Iterator[str]:
+    """The address of an API on loopback that knows none of the planted tokens."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v2/"
+        server.shutdown()
 
 
 @dataclass
