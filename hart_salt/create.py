@@ -89,12 +89,13 @@ async def _create(
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
     starts = Starts()
-    watcher = Watcher(lambda: calls.driver(driver.instances), driver.poll_interval, calls.sleep)
+    region = nodes[0].region
+    watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:
         for node in nodes:
             stack.enter_context(_claimed(store, node.minion_id))
         stack.enter_context(master.events(starts.heard))
-        async with _access(driver, calls, nodes[0].batch, client_key, outcomes.problems) as access:
+        async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
                 master, info, store, driver, watcher, access, client_key, progress, starts.of, calls
             )  # fmt: skip
@@ -118,7 +119,7 @@ def _claimed(store: Store, minion_id: str) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def _access(
-    driver: Driver, calls: Calls, batch: str, key: ssh.Key, problems: list[str]
+    driver: Driver, calls: Calls, nodes: Sequence[Node], key: ssh.Key, problems: list[str]
 ) -> AsyncIterator[Access]:
     """
     The driver's context manager, entered and left in a driver thread.
@@ -126,7 +127,8 @@ async def _access(
     What was entered is left, also when the call is cancelled between the two. A failure to leave it fails no
     node: it is told beside them.
     """
-    manager = driver.access(batch, key.public)
+    batch = nodes[0].batch
+    manager = driver.access(batch, key.public, nodes)
     entered: list[Access] = []
 
     async def enter() -> None:

@@ -12,10 +12,10 @@ from hart_salt.create import open_progress
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import HartError, Interrupted, TemporaryFailure
 from hart_salt.master import Master
-from hart_salt.model import MasterInfo
+from hart_salt.model import Instance, MasterInfo
 from hart_salt.progress import Progress
 from hart_salt.secrets import Secrets
-from hart_salt.store import Record, Store
+from hart_salt.store import Record, Store, instance_of
 from hart_salt.threads import Calls
 
 
@@ -105,16 +105,16 @@ class _Destroying:
             self._show(minion_id, "failed", error=reason)
 
     async def _end_instances(self, record: Record, driver: Driver) -> None:
-        for instance_id in await self._instances_of(record, driver):
-            await self._calls.driver(driver.terminate, instance_id)
+        for instance in await self._instances_of(record, driver):
+            await self._calls.driver(driver.terminate, instance)
         self._ended.append(record.minion_id)
 
-    async def _instances_of(self, record: Record, driver: Driver) -> list[str]:
+    async def _instances_of(self, record: Record, driver: Driver) -> list[Instance]:
         """The one of the record; without one there, whatever the provider has under this minion id."""
-        if record.instance_id:
-            return [record.instance_id]
+        if known := instance_of(record):
+            return [known]
         listed = await self._calls.driver(driver.instances)
-        return [instance.instance_id for instance in listed if instance.minion_id == record.minion_id]
+        return [instance for instance in listed if instance.minion_id == record.minion_id]
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:

@@ -184,8 +184,10 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
     await _advance(node, batch, life, "enrolling")
     key = master.check_public_key(result.minion_key)
     life.key = key
-    replaced = await uninterrupted(batch.calls.salt(batch.master.accept_key, node.minion_id, key))
-    for note in replaced:
+    notes = await uninterrupted(batch.calls.salt(batch.master.accept_key, node.minion_id, key))
+    if result.former_key:
+        notes += await batch.calls.salt(batch.master.disown, result.former_key)
+    for note in notes:
         life.notes.append(note)
         batch.progress.line(node.minion_id, f"hart: {note}")
     life.record = dataclasses.replace(life.record, minion_key_finger=master.fingerprint(key))
@@ -388,7 +390,7 @@ async def _remove_instance(node: Node, batch: Batch, life: Life) -> None:
         try:
             life.instance = life.instance or await _find(node, batch)
             if life.instance is not None:
-                await batch.calls.driver(batch.driver.terminate, life.instance.instance_id)
+                await batch.calls.driver(batch.driver.terminate, life.instance)
                 return
         except DriverError:
             if attempt == UNDO_ATTEMPTS - 1:
@@ -396,7 +398,7 @@ async def _remove_instance(node: Node, batch: Batch, life: Life) -> None:
 
 
 async def _find(node: Node, batch: Batch) -> Instance | None:
-    for instance in await batch.calls.driver(batch.driver.instances):
+    for instance in await batch.calls.driver(batch.driver.instances, node.region):
         if instance.minion_id == node.minion_id and instance.batch == node.batch:
             return instance
     return None

@@ -181,6 +181,28 @@ class Master:
         self._confirm(minion_id, pem)
         return replaced
 
+    def disown(self, pem: str) -> list[str]:
+        """
+        Delete the pending keys that are ``pem``: an image's own minion asked with it before it was stopped.
+
+        Returns one sentence for each id that has this key. One that is accepted, of the machine that the image
+        was made of, stays.
+        """
+        found = []
+        answer = self._wheel()["key.print"]("*")
+        for state in (PENDING, ACCEPTED):
+            for minion_id, key in answer.get(state, {}).items():
+                if same_key(str(key), pem):
+                    found.append((state, minion_id))
+        pending = [minion_id for state, minion_id in found if state == PENDING]
+        if pending:
+            self._delete({PENDING: pending}, rotate=False)
+        return [
+            f"the image started a minion of its own as {minion_id}, whose key is {STATE_WORDS[state]} and was "
+            f"{'deleted' if state == PENDING else 'left'}: disable salt-minion in the image"
+            for state, minion_id in found
+        ]
+
     def _confirm(self, minion_id: str, pem: str) -> None:
         """Somebody may have raced us between two steps; what is accepted now has to be the node's key."""
         keys = self._keys(minion_id).get(ACCEPTED, [])

@@ -90,6 +90,8 @@ class Instance:
     ssh_port: int = 22
     #: seconds since the epoch
     created: float | None = None
+    #: why the provider gave it up, in words; empty as long as it did not
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,21 @@ class Access:
     #: OpenSSH public key line that may log in while the bootstrap lasts
     client_public_key: str
     handle: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something temporary that a batch made at a provider, and that may have outlived it."""
+
+    #: what it is, for people: ``SSH key``, ``security group``
+    kind: str
+    name: str
+    #: by which the driver removes it
+    handle: str
+    batch: str
+    region: str | None = None
+    #: seconds since the epoch; None: the provider does not tell
+    created: float | None = None
 
 
 @dataclass(frozen=True)

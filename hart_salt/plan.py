@@ -1,21 +1,50 @@
-"""What a call would do, as plain data: the answer to ``test=True``. Pure."""
+"""What a call would do: the zones of new nodes, and plain data as the answer to ``test=True``. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hart_salt.model import Node, Size
 from hart_salt.store import Record
 
+#: as a zone: the one with the fewest minions of the role
+DISTRIBUTED = "distributed"
 
-def creation(nodes: Iterable[Node], sizes: Sequence[Size]) -> dict[str, dict[str, Any]]:
+
+def spread(
+    zones: Sequence[str],
+    there: Iterable[str | None],
+    count: int,
+    choose: Callable[[Sequence[str]], str] = random.choice,
+) -> list[str]:
     """
-    The nodes that would be created, by minion id.
+    The zones of ``count`` new nodes: each goes where the fewest are by then, ties at random.
+
+    zones
+        those that can be had
+    there
+        the zones of the nodes that there are; others than ``zones`` do not count
+    """
+    numbers = Counter(dict.fromkeys(zones, 0))
+    numbers.update(zone for zone in there if zone is not None and zone in numbers)
+    chosen = []
+    for _ in range(count):
+        fewest = min(numbers.values())
+        zone = choose([zone for zone, number in numbers.items() if number == fewest])
+        numbers[zone] += 1
+        chosen.append(zone)
+    return chosen
+
+
+def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, Any]]:
+    """
+    The nodes that would be created, by minion id; all of them have the same size.
 
     ``monthly_price`` is in US dollars; None: the provider does not tell.
     """
-    prices = {size.name: size.monthly_price for size in sizes}
     return {
         node.minion_id: {
             "result": None,
@@ -25,7 +54,7 @@ def creation(nodes: Iterable[Node], sizes: Sequence[Size]) -> dict[str, dict[str
             "region": node.region,
             "zone": node.zone,
             "size": node.size,
-            "monthly_price": prices.get(node.size),
+            "monthly_price": size.monthly_price if size else None,
         }
         for node in nodes
     }

@@ -46,6 +46,7 @@ UNITS = {
     "bootstrap_timeout": "seconds",
     "ready_timeout": "seconds",
     "apply_timeout": "seconds",
+    "api_timeout": "seconds",
     "log_days": "days",
     "ec2.volume_size": "GiB",
     "gce.volume_size": "GB",

@@ -11,7 +11,7 @@ import os
 import secrets as randomness
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +22,7 @@ from hart_salt import config, create, destroy, drivers, listing, plan, roles
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, DriverError, Fault, HartError, Refused
 from hart_salt.master import SALT_VERSION, STATE_WORDS, Master
-from hart_salt.model import MasterInfo, Node, Provider
+from hart_salt.model import Instance, MasterInfo, Node, Provider
 from hart_salt.naming import check_minion_id
 from hart_salt.progress import remove_old_logs
 from hart_salt.store import Record, Store
@@ -99,30 +99,34 @@ class Service:
         batch = randomness.token_hex(6)
         now = datetime.now(timezone.utc)
 
-        def resolve(minion_id: str | None) -> Node:
+        def resolve(minion_id: str | None, zone: str | None) -> Node:
             return roles.resolve(
                 self.config, self.schemas, self.info, role=role, provider=provider, region=region,
-                arguments=settings, minion_id=minion_id, batch=batch, now=now,
+                arguments={**settings, "zone": zone} if zone else settings, minion_id=minion_id, batch=batch, now=now,
             )  # fmt: skip
 
-        nodes = _each(resolve, minion_ids or (None,) * count)
+        ids = list(minion_ids or (None,) * count)
+        nodes = _each(resolve, [(minion_id, None) for minion_id in ids])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
-        self._refuse_unfit(nodes, driver)
+        there = driver.instances()
+        if nodes[0].zone == plan.DISTRIBUTED:
+            nodes = _each(resolve, list(zip(ids, _zones(nodes, driver, there), strict=True)))
+        self._refuse_unfit(nodes, driver, there)
         if test:
-            return Report(plan.creation(nodes, driver.sizes(nodes[0].region)))
+            return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         data, interrupted = create.create_all(nodes, driver, self.master, self.info, self.store, self.config.secrets)
         return self._report(data, interrupted)
 
-    def _refuse_unfit(self, nodes: Sequence[Node], driver: Driver) -> None:
+    def _refuse_unfit(self, nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> None:
         """Everything that can be known to be wrong before anything is touched, all of it at once."""
-        problems = [*_unknown_places(nodes[0], driver), *_unreadable(nodes[0]), *self._taken(nodes, driver)]
+        problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *self._taken(nodes, driver, there)]
         problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
         if problems:
             raise Refused("\n".join(problems))
 
-    def _taken(self, nodes: Sequence[Node], driver: Driver) -> list[str]:
+    def _taken(self, nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> list[str]:
         """A minion id names one thing; it must not name anything yet."""
         ids = [node.minion_id for node in nodes]
         problems = [
@@ -131,14 +135,14 @@ class Service:
             for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
         ]
         keys = self.master.key_states()
-        there = {instance.minion_id for instance in driver.instances()}
+        named = {instance.minion_id for instance in there}
         for minion_id in dict.fromkeys(ids):
             if minion_id in keys:
                 states = " and ".join(STATE_WORDS[state] for state in keys[minion_id])
                 problems.append(f"{minion_id}: there is a key of that id, {states}; see salt-key -f {minion_id}")
             if self.store.get(minion_id) is not None:
                 problems.append(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
-            elif minion_id in there:
+            elif minion_id in named:
                 problems.append(f"{minion_id}: {driver.provider.name} has an instance of that id")
         return problems
 
@@ -238,17 +242,25 @@ class Service:
 
     def list_sizes(self, provider: str | None, region: str | None) -> Report:
         """The sizes of a provider, cheapest first, those without a known price last."""
-        sizes = self._asked_driver(provider).sizes(region)
+        driver = self._asked_driver(provider)
+        sizes = driver.sizes(region or self._home_region(driver))
         ordered = sorted(sizes, key=lambda size: (size.monthly_price is None, size.monthly_price or 0, size.name))
         return Report({size.name: _facts(size, "name") for size in ordered})
 
     def list_images(self, provider: str | None, region: str | None) -> Report:
         """The images of a provider, by what to write as ``image``."""
-        images = self._asked_driver(provider).images(region)
+        driver = self._asked_driver(provider)
+        images = driver.images(region or self._home_region(driver))
         return Report({image.setting: _facts(image, "setting") for image in images})
 
     def _asked_driver(self, provider: str | None) -> Driver:
         return self.driver(roles.choose_provider(self.config, None, provider).name)
+
+    def _home_region(self, driver: Driver) -> str | None:
+        """The region that a provider's nodes go to where nothing else is said; None: there is no such."""
+        defaults = self.config.provider_defaults.get(driver.provider.name, {})
+        region = defaults.get("region") or self.config.defaults.get("region") or driver.schema.default_region
+        return str(region) if region else None
 
     def check(self) -> Report:
         """One line for each provider: whether its configuration is right and its credentials work."""
@@ -279,13 +291,15 @@ def version(runner_file: str) -> Report:
     )
 
 
-def _each(resolve: Callable[[str | None], Node], minion_ids: Sequence[str | None]) -> list[Node]:
-    """The node of each id; the faults of all of them together, each of them once."""
+def _each(
+    resolve: Callable[[str | None, str | None], Node], wanted: Sequence[tuple[str | None, str | None]]
+) -> list[Node]:
+    """The node of each id and zone; the faults of all of them together, each of them once."""
     nodes = []
     faults: dict[Fault, None] = {}
-    for minion_id in minion_ids:
+    for minion_id, zone in wanted:
         try:
-            nodes.append(resolve(minion_id))
+            nodes.append(resolve(minion_id, zone))
         except ConfigError as error:
             faults.update(dict.fromkeys(error.faults))
     if faults:
@@ -293,12 +307,29 @@ def _each(resolve: Callable[[str | None], Node], minion_ids: Sequence[str | None
     return nodes
 
 
-def _unknown_places(node: Node, driver: Driver) -> list[str]:
+def _zones(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> list[str]:
+    """The zone of each new node, where the zone is to be the one with the fewest minions of the role."""
+    node = nodes[0]
+    zones = [zone for region in driver.regions() if region.name == node.region for zone in region.zones]
+    if not zones:
+        raise Refused(f"zone is {plan.DISTRIBUTED}, but {node.provider} has no zones in {node.region}: leave zone out")
+    of_role = [one.zone for one in there if (one.role, one.region) == (node.role, node.region)]
+    return plan.spread(zones, of_role, len(nodes))
+
+
+def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
     """Names that the provider does not know. All nodes of a call are of one region and one size."""
-    problems = [
-        *_unknown("region", node.region, [region.name for region in driver.regions()]),
-        *_unknown("size", node.size, [size.name for size in driver.sizes(node.region)]),
-    ]
+    node = nodes[0]
+    regions = {region.name: region for region in driver.regions()}
+    problems = _unknown("region", node.region, list(regions))
+    if problems:
+        return [f"{node.provider}: {problem}" for problem in problems]
+    zones = list(regions[node.region].zones)
+    wanted = dict.fromkeys(one.zone for one in nodes if one.zone)
+    if zones:
+        problems += [problem for zone in wanted for problem in _unknown("zone", zone, zones, "regions")]
+    if driver.size(node.size, node.region) is None:
+        problems += _unknown("size", node.size, [size.name for size in driver.sizes(node.region)])
     return [f"{node.provider}: {problem}" for problem in problems]
 
 
@@ -312,11 +343,10 @@ def _unreadable(node: Node) -> list[str]:
     ]
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> list[str]:
-    names = list(known)
-    if name in names:
+def _unknown(kind: str, name: str, known: Sequence[str], listed_by: str = "") -> list[str]:
+    if name in known:
         return []
-    return [f"no {kind} {name}; salt-run hart.list_{kind}s shows them: {', '.join(names[:12])}"]
+    return [f"no {kind} {name}; salt-run hart.list_{listed_by or f'{kind}s'} shows them: {', '.join(known[:12])}"]
 
 
 def _facts(thing: Any, key: str) -> dict[str, Any]:

@@ -225,6 +225,11 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, PlainValidator(as_seconds)]
 Secret = Annotated[SecretStr, PlainValidator(as_secret)]
 Address = Annotated[str, PlainValidator(as_url)]
+ApiTimeout = Annotated[
+    float,
+    PlainValidator(as_seconds),
+    Field(description="Seconds that the provider's API may take to answer a call."),
+]
 Tags = Annotated[list[str] | dict[str, str], PlainValidator(as_tags)]
 MinionConfig = Annotated[dict[str, Any], PlainValidator(as_minion_config)]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hart_salt.errors import Refused
+from hart_salt.model import Instance
 
 BANK = "hart/nodes"
 #: ends every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
@@ -47,6 +48,25 @@ class Record:
     minion_key_finger: str | None = None
     ssh_host_keys: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+def instance_of(record: Record) -> Instance | None:
+    """The instance that a record is about, as far as the record knows it; None where it has none yet."""
+    if not record.instance_id:
+        return None
+    return Instance(
+        instance_id=record.instance_id,
+        minion_id=record.minion_id,
+        state="unknown",
+        role=record.role,
+        batch=record.batch,
+        region=record.region,
+        zone=record.zone,
+        size=record.size,
+        public_ip=record.public_ip,
+        private_ip=record.private_ip,
+        created=record.created,
+    )
 
 
 class Cache(Protocol):

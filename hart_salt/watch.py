@@ -100,7 +100,8 @@ def _judge(waiter: _Waiter, instance: Instance | None) -> None:
             waiter.found.set_exception(NodeFailed("the instance disappeared"))
         return
     waiter.seen = True
-    if instance.state in DEAD:
-        waiter.found.set_exception(NodeFailed(f"the instance is {instance.state}"))
+    if instance.state in DEAD or instance.problem:
+        reason = f": {instance.problem}" if instance.problem else ""
+        waiter.found.set_exception(NodeFailed(f"the instance is {instance.state}{reason}"))
     elif waiter.wanted(instance):
         waiter.found.set_result(instance)

@@ -93,6 +93,8 @@ class Result(pydantic.BaseModel):
     salt_version: str
     #: PEM of the minion's public key; empty when the script did not get that far
     minion_key: str
+    #: PEM of the key of a minion that the image started by itself, before the script stopped it
+    former_key: str = ""
     #: OpenSSH public key lines of the host's own keys, which stay after sealing
     host_keys: list[str]
     #: the end of the script's output

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
 
 
 class Driver(abc.ABC):
@@ -36,12 +36,15 @@ class Driver(abc.ABC):
         """Prove that the credentials work, with a call that changes nothing; return who they belong to."""
 
     @abc.abstractmethod
-    def access(self, batch: str, client_public_key: str) -> AbstractContextManager[Access]:
+    def access(
+        self, batch: str, client_public_key: str, nodes: Sequence[Node]
+    ) -> AbstractContextManager[Access]:
         """
         What a batch needs while it boots: a temporary key, a temporary firewall.
 
         Names or tags everything it makes with ``batch`` before or while making it, and removes it on exit,
-        also when instances of the batch failed.
+        also when instances of the batch failed. ``nodes`` are those that will be launched with it: all of one
+        region and with the same settings, perhaps in several zones.
         """
 
     @abc.abstractmethod
@@ -58,12 +61,22 @@ class Driver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def instances(self) -> list[Instance]:
-        """Every instance that this master owns, paged to the end. A page that fails is an error."""
+    def instances(self, region: str | None = None) -> list[Instance]:
+        """
+        Every instance that this master owns, paged to the end. A page that fails is an error.
+
+        region
+            only what is in this region is needed (default: everything, in all regions); an API that lists all
+            regions at once may return the rest as well
+        """
 
     @abc.abstractmethod
-    def terminate(self, instance_id: str) -> None:
-        """End an instance and all that belongs to it. Repeatable: one that is gone is success."""
+    def terminate(self, instance: Instance) -> None:
+        """
+        End an instance and all that belongs to it. Repeatable: one that is gone is success.
+
+        Goes by ``instance_id``, ``region`` and ``zone`` alone: the rest may be a record's, and old.
+        """
 
     @abc.abstractmethod
     def regions(self) -> Sequence[Region]:
@@ -77,6 +90,10 @@ class Driver(abc.ABC):
     def images(self, region: str | None) -> Sequence[Image]:
         """The images that the setting ``image`` may name."""
 
+    def size(self, name: str, region: str) -> Size | None:
+        """One size, for its price and to know that it exists; by default looked for among all of them."""
+        return next((size for size in self.sizes(region) if size.name == name), None)
+
     def objections(self, node: Node) -> Sequence[str]:
         """What this provider's own rules say against the node, known without a create; a sentence each."""
         return ()
@@ -84,9 +101,16 @@ class Driver(abc.ABC):
     def settle(self, instance: Instance) -> None:  # noqa: B027 - most drivers have nothing to do here
         """The driver's part of sealing: detach what ``access`` attached to this instance."""
 
-    def leftovers(self) -> list[str]:
-        """Temporary things that carry our tag and belong to no living batch, as text for people."""
+    def leftovers(self) -> list[Leftover]:
+        """
+        Everything temporary that carries this master's tag: what ``access`` makes, and disks without an instance.
+
+        Which batches are alive, a driver cannot know; who asks sorts theirs out.
+        """
         return []
+
+    def remove(self, leftover: Leftover) -> None:  # noqa: B027 - a driver without leftovers is never asked
+        """Remove one of ``leftovers``. Repeatable: one that is gone is success."""
 
     def minion_defaults(self, node: Node) -> Mapping[str, Any]:
         """Minion configuration that this kind of machine needs; the node's own goes over it."""

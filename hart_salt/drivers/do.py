@@ -20,8 +20,8 @@ from pydantic import Field
 
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
-from hart_salt.settings import Address, Alias, Flag, Names, Secret, Section, Text
+from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
     from hart_salt.drivers.do_api import Api
@@ -53,6 +53,7 @@ class Account(Section):
     endpoint: Address | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: DigitalOcean's own)."
     )
+    api_timeout: ApiTimeout = 60
 
 
 class Options(Section):
@@ -98,7 +99,7 @@ class DigitalOcean(Driver):
                     "the driver do needs python-digitalocean: salt-pip install 'hart-salt[do]'"
                 ) from error
             account: Any = self.provider.account
-            self._made = Api(account.token.get_secret_value(), account.endpoint, self._sleep)
+            self._made = Api(account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep)
         return self._made
 
     def check(self) -> str:
@@ -109,7 +110,7 @@ class DigitalOcean(Driver):
         return f"account {account.get('email')}, up to {account.get('droplet_limit')} droplets"
 
     @contextmanager
-    def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         """
         A temporary SSH key: without any, DigitalOcean mails a root password to the account's owner.
 
@@ -121,13 +122,20 @@ class DigitalOcean(Driver):
         try:
             yield Access(batch, client_public_key, {"ssh_key": key})
         finally:
-            self._remove(
-                {f"account/keys/{key}": f"the temporary SSH key {name}", f"tags/hart-batch:{batch}": "the batch's tag"}
-            )
+            temporary = {f"account/keys/{key}": f"SSH key {name}", f"tags/{self._batch_tag(batch)}": "tag of the batch"}
+            self._remove(temporary)
 
     @property
     def _key_prefix(self) -> str:
         return f"hart-{self.master.owner}-"
+
+    @property
+    def _batch_prefix(self) -> str:
+        """With the owner in it: a tag's name is all that is known of it, and sweep must know whose it is."""
+        return f"hart-batch:{self.master.owner}:"
+
+    def _batch_tag(self, batch: str) -> str:
+        return f"{self._batch_prefix}{batch}"
 
     def _make_key(self, name: str, public_key: str) -> int:
         """If the answer is lost, the key is looked for by its name."""
@@ -146,7 +154,7 @@ class DigitalOcean(Driver):
             try:
                 self._api.delete(path)
             except DriverError as error:
-                problems.append(f"{what} could not be removed: {error}")
+                problems.append(f"the temporary {what} could not be removed: {error}")
         if problems:
             raise TemporaryFailure("; ".join(problems))
 
@@ -162,7 +170,7 @@ class DigitalOcean(Driver):
             # (koalalorenzo/python-digitalocean#264)
             raise InvalidRequest(f"{error}; it says so of a vpc that it does not have") from error
         except TemporaryFailure as error:
-            tag = f"hart-batch:{access.batch}"
+            tag = self._batch_tag(access.batch)
             found = self._look_for("droplets", "droplets", node.minion_id, tag_name=tag) if error.uncertain else None
             if found is None:
                 raise
@@ -192,7 +200,7 @@ class DigitalOcean(Driver):
         return {**body, **{name: value for name, value in optional.items() if value}}
 
     def _tags(self, node: Node, batch: str) -> list[str]:
-        tags = ["hart", self._owner_tag, f"hart-batch:{batch}"]
+        tags = ["hart", self._owner_tag, self._batch_tag(batch)]
         if node.role:
             # Tags know no dot, role names no colon.
             tags.append(f"hart-role:{node.role.replace('.', ':')}")
@@ -228,23 +236,23 @@ class DigitalOcean(Driver):
             self._api.add(f"firewalls/{firewall.lower()}/droplets", {"droplet_ids": [droplet["id"]]})
         except DriverError as error:
             with contextlib.suppress(DriverError):
-                self.terminate(str(droplet["id"]))
+                self.terminate(_instance(droplet))
             if isinstance(error, NotFound):
                 raise InvalidRequest(f"DigitalOcean: there is no firewall {firewall}") from error
             raise
 
-    def instances(self) -> list[Instance]:
+    def instances(self, region: str | None = None) -> list[Instance]:
         """One list, filtered by the owner's tag on the server, and once more here: what is listed may be swept."""
         droplets = self._api.get("droplets", "droplets", tag_name=self._owner_tag)
         return [_instance(droplet) for droplet in droplets if self._owner_tag in (droplet.get("tags") or [])]
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance: Instance) -> None:
         """
         Delete the droplet until it is gone: one that is still new may refuse, or take no notice.
 
         (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)
         """
-        if not instance_id.isdigit():  # no droplet's id; an empty one would ask for a delete of many
+        if not instance.instance_id.isdigit():  # no droplet's id; an empty one would ask for a delete of many
             return
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_StillThere),
@@ -253,7 +261,7 @@ class DigitalOcean(Driver):
             sleep=self._sleep,
             reraise=True,
         )
-        retrying(self._terminate_once, instance_id)
+        retrying(self._terminate_once, instance.instance_id)
 
     def _terminate_once(self, instance_id: str) -> None:
         try:
@@ -295,10 +303,23 @@ class DigitalOcean(Driver):
             wanted.lower() in (it["id"], *(tag.lower() for tag in it.get("tags") or [])) for it in self._firewalls
         )
 
-    def leftovers(self) -> list[str]:
-        """Temporary keys of this master's batches."""
+    def leftovers(self) -> list[Leftover]:
+        """Temporary keys and tags of this master's batches. DigitalOcean tells no dates of them."""
         keys = self._api.get("account/keys", "ssh_keys")
-        return [f"SSH key {key['name']} ({key['id']})" for key in keys if key["name"].startswith(self._key_prefix)]
+        tags = self._api.get("tags", "tags")
+        named = [
+            *(("SSH key", key["name"], f"account/keys/{key['id']}", self._key_prefix) for key in keys),
+            *(("tag", tag["name"], f"tags/{tag['name']}", self._batch_prefix) for tag in tags),
+        ]
+        return [
+            Leftover(kind, name, path, name.removeprefix(prefix))
+            for kind, name, path, prefix in named
+            if name.startswith(prefix)
+        ]
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete a key or a tag."""
+        self._api.delete(leftover.handle)
 
     def regions(self) -> Sequence[Region]:
         """DigitalOcean has no zones."""
@@ -365,7 +386,7 @@ def _instance(droplet: Mapping[str, Any]) -> Instance:
         minion_id=droplet.get("name", ""),
         state=STATES.get(droplet.get("status", "new"), "pending"),
         role=role.replace(":", ".") if role else None,
-        batch=tags.get("hart-batch", ""),
+        batch=tags.get("hart-batch", "").rpartition(":")[2],
         region=(droplet.get("region") or {}).get("slug"),
         size=droplet.get("size_slug"),
         public_ip=_address(droplet, "public"),

@@ -34,7 +34,7 @@ from hart_salt.errors import (
 T = TypeVar("T")
 
 DEFAULT_ENDPOINT = "https://api.digitalocean.com/v2/"
-TIMEOUT = (10.0, 60.0)  #: seconds to connect, and between two bytes of an answer
+CONNECT_TIMEOUT = 10.0  #: seconds
 RETRY_FOR = 120.0  #: seconds for which a call that may be repeated is repeated
 LONGEST_WAIT = 60.0  #: seconds; a Retry-After above it is not waited for
 
@@ -67,12 +67,21 @@ class Api:
     """
 
     def __init__(
-        self, token: str, endpoint: str | None, sleep: Callable[[float], None] = time.sleep
+        self, token: str, endpoint: str | None, timeout: float, sleep: Callable[[float], None] = time.sleep
     ) -> None:
+        """
+        Remember how to ask.
+
+        timeout
+            seconds between two bytes of an answer
+        sleep
+            how to wait between two tries
+        """
         self._token = token.strip()
         if not (self._token.isascii() and self._token.isprintable()):
             raise AuthError("DigitalOcean: the token holds characters that no token has")
         self._endpoint = f"{(endpoint or DEFAULT_ENDPOINT).rstrip('/')}/"
+        self._timeout = timeout
         self._sleep = sleep
         self._threads = threading.local()
 
@@ -116,11 +125,14 @@ class Api:
         manager: _Manager | None = getattr(self._threads, "manager", None)
         if manager is None:
             manager = self._threads.manager = _Manager(token=self._token, end_point=self._endpoint)
+            manager.answer_timeout = self._timeout
         return manager
 
 
 class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has no type information
     """python-digitalocean's client with a request method that tells what happened."""
+
+    answer_timeout: float
 
     def _BaseAPI__perform_request(self, url: str, type: str = "GET", params: Any = None) -> requests.Response:  # noqa: A002, N802 - the name under which the library calls it
         address = urljoin(self.end_point, url)
@@ -131,7 +143,8 @@ class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has n
         try:
             # An auth object, and not a header: requests would let ~/.netrc replace that.
             response: requests.Response = self._session.request(
-                type, address, auth=_Bearer(self.token), timeout=TIMEOUT, allow_redirects=False, **payload
+                type, address, auth=_Bearer(self.token), allow_redirects=False,
+                timeout=(CONNECT_TIMEOUT, self.answer_timeout), **payload
             )  # fmt: skip
         except requests.RequestException as error:
             raise _failure(error, f"DigitalOcean's API at {urlsplit(address).hostname}") from error

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from hart_salt.model import Schema
-from hart_salt.settings import Address, Alias, Flag, Names, Secret, Section, Text, problem
+from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text, problem
 
 
 class Account(Section):
@@ -21,6 +21,7 @@ class Account(Section):
     endpoint: Address | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: the region's own)."
     )
+    api_timeout: ApiTimeout = 60
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:

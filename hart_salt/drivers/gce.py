@@ -10,7 +10,19 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from hart_salt.model import Schema
-from hart_salt.settings import Address, Alias, Flag, Labels, Names, Secret, Section, Text, as_labels, problem
+from hart_salt.settings import (
+    Address,
+    Alias,
+    ApiTimeout,
+    Flag,
+    Labels,
+    Names,
+    Secret,
+    Section,
+    Text,
+    as_labels,
+    problem,
+)
 
 
 def _as_google_labels(value: Any) -> dict[str, str]:
@@ -39,6 +51,7 @@ class Account(Section):
     endpoint: Address | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: Google's own)."
     )
+    api_timeout: ApiTimeout = 60
 
     @model_validator(mode="after")
     def _one_way_to_log_in(self) -> Self:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from hart_salt.model import Schema
-from hart_salt.settings import Address, Alias, Flag, Secret, Section, Text
+from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Secret, Section, Text
 
 
 class Account(Section):
@@ -18,6 +18,7 @@ class Account(Section):
     endpoint: Address | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: Vultr's own)."
     )
+    api_timeout: ApiTimeout = 60
 
 
 class Options(Section):

@@ -65,7 +65,7 @@ def node(minion_id: str = "w1.example.com", *, options: dict[str, Any] | None = 
 
 def launch(driver: do.DigitalOcean, wanted: Node) -> Instance:
     """Launch and leave; the droplet stays."""
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         return driver.launch(wanted, SCRIPT, access)
 
 

@@ -45,7 +45,7 @@ def cloud(time: Time) -> Iterator[Cloud]:
 
 @pytest.fixture
 def api(cloud: Cloud, time: Time) -> do_api.Api:
-    return do_api.Api(cloud.token, cloud.endpoint, time.sleep)
+    return do_api.Api(cloud.token, cloud.endpoint, 60, time.sleep)
 
 
 # sessions, tokens, addresses
@@ -63,14 +63,14 @@ def test_the_environment_replaces_neither_token_nor_endpoint(cloud, api, monkeyp
 
 @pytest.mark.parametrize("ending", ["", "/", "//"])
 def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(cloud, time, ending: str):
-    api = do_api.Api(cloud.token, cloud.endpoint.rstrip("/") + ending, time.sleep)
+    api = do_api.Api(cloud.token, cloud.endpoint.rstrip("/") + ending, 60, time.sleep)
     assert api.get("regions", "regions")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_not_followed(time, status: int):
     with Listener() as other, Listener(status, {"Location": f"http://127.0.0.1:{other.port}/"}) as server:
-        api = do_api.Api("t", f"http://127.0.0.1:{server.port}/v2/", time.sleep)
+        api = do_api.Api("t", f"http://127.0.0.1:{server.port}/v2/", 60, time.sleep)
         with pytest.raises(InvalidRequest, match=str(status)):
             api.post("droplets", DROPLET, "droplet")
         assert (len(server.heard), other.heard) == (1, [])
@@ -79,13 +79,13 @@ def test_redirects_are_not_followed(time, status: int):
 def test_a_proxy_of_the_environment_is_used(cloud, time, monkeypatch):
     """The emulator takes requests as a proxy gets them; the name leads nowhere."""
     monkeypatch.setenv("http_proxy", cloud.origin)
-    assert do_api.Api(cloud.token, "http://api.invalid/v2/", time.sleep).get("account", "account")
+    assert do_api.Api(cloud.token, "http://api.invalid/v2/", 60, time.sleep).get("account", "account")
 
 
 def test_a_proxy_that_is_not_there_means_that_nothing_was_sent(time, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with pytest.raises(TemporaryFailure, match=r"api\.invalid could not be reached") as caught:
-        do_api.Api("t", "https://api.invalid/v2/", time.sleep).post("droplets", DROPLET, "droplet")
+        do_api.Api("t", "https://api.invalid/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
     assert not caught.value.uncertain
 
 
@@ -97,7 +97,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Pa
     subprocess.run(command, check=True, capture_output=True, timeout=30)
     pem.write_text((tmp_path / "key").read_text() + (tmp_path / "crt").read_text())
     with Listener(204, tls=pem) as server:
-        api = do_api.Api("t", f"https://127.0.0.1:{server.port}/v2/", time.sleep)
+        api = do_api.Api("t", f"https://127.0.0.1:{server.port}/v2/", 60, time.sleep)
         with pytest.raises(InvalidRequest, match="certificate"):
             api.delete("droplets/1")
         assert (server.heard, time.waits) == ([], [])
@@ -109,7 +109,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Pa
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:99999/v2", "http://[::1/v2", "http://*.example/v2"])
 def test_an_endpoint_that_is_no_address(time, endpoint: str):
     with pytest.raises((InvalidRequest, TemporaryFailure)):
-        do_api.Api("t", endpoint, time.sleep).get("account", "account")
+        do_api.Api("t", endpoint, 60, time.sleep).get("account", "account")
 
 
 def test_each_thread_has_a_session_of_its_own(api):
@@ -134,7 +134,7 @@ def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
 
     monkeypatch.setattr(requests.Session, "request", refused)
     with pytest.raises(TemporaryFailure, match="could not be reached"):
-        do_api.Api("t", "http://127.0.0.1:1/v2/", time.sleep).post("droplets", DROPLET, "droplet")
+        do_api.Api("t", "http://127.0.0.1:1/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
     assert len(tries) > 10
     assert 100 < sum(time.waits) <= do_api.RETRY_FOR
 

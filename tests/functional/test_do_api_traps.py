@@ -33,7 +33,7 @@ def cloud(time: Time) -> Iterator[Cloud]:
 
 @pytest.fixture
 def api(cloud: Cloud, time: Time) -> do_api.Api:
-    return do_api.Api(cloud.token, cloud.endpoint, time.sleep)
+    return do_api.Api(cloud.token, cloud.endpoint, 60, time.sleep)
 
 
 @pytest.fixture
@@ -49,10 +49,10 @@ def names(droplets: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_1_every_request_has_a_timeout(cloud, api, monkeypatch, method: str):
+def test_1_every_request_has_a_timeout(cloud, monkeypatch, method: str):
     """Whatever the library's own variable says."""
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "3600")
-    monkeypatch.setattr(do_api, "TIMEOUT", (5.0, 0.1))
+    api = do_api.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
     monkeypatch.setattr(do_api, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
     call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete("droplets/1"),
@@ -63,9 +63,8 @@ def test_1_every_request_has_a_timeout(cloud, api, monkeypatch, method: str):
 
 
 def test_1_the_timeouts_are_sane():
-    connect, read = do_api.TIMEOUT
-    assert 0 < connect <= 30
-    assert 0 < read <= 120
+    assert 0 < do_api.CONNECT_TIMEOUT <= 30
+    assert 0 < do.Account.model_fields["api_timeout"].default <= 120
 
 
 # 2: lists that are cut off
@@ -181,7 +180,7 @@ def test_5_the_refusal_of_a_tag(cloud, api):
 
 def test_6_a_droplet_without_networks_is_listed(cloud, driver, time):
     cloud.settings.bare_networks = True
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(), SCRIPT, access)
     assert [(it.public_ip, it.private_ip) for it in driver.instances()] == [(None, None)]
 
@@ -201,7 +200,7 @@ def test_7_addresses_go_by_type_and_not_by_order(cloud, driver, turned: bool):
 
 
 def test_8_all_fields_reach_the_api_and_no_null_does(cloud, driver):
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(public_ip=False), SCRIPT, access)
     (droplet,) = cloud.state.droplets.values()
     assert (droplet.with_droplet_agent, droplet.public_networking) == (False, False)
@@ -212,7 +211,7 @@ def test_8_all_fields_reach_the_api_and_no_null_does(cloud, driver):
 
 def test_9_links_to_actions_are_not_needed(cloud, driver):
     cloud.settings.no_action_links = True
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         instance = driver.launch(node(), SCRIPT, access)
     assert [int(instance.instance_id)] == list(cloud.state.droplets)
 
@@ -220,20 +219,20 @@ def test_9_links_to_actions_are_not_needed(cloud, driver):
 @pytest.mark.parametrize("answer", ["<html>", {}, {"droplet": None}, []])
 def test_9_a_success_that_cannot_be_read_made_one_droplet(cloud, driver, answer: Any):
     cloud.faults.add(Fault("POST", CREATE, when="after", status=202, answer=answer))
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         instance = driver.launch(node(), SCRIPT, access)
     assert [int(instance.instance_id)] == list(cloud.state.droplets)
 
 
 def test_10_volumes_are_sent(cloud, driver):
     volume = Client(cloud).call("POST", "volumes", {"name": "data", "region": "nyc3", "size_gigabytes": 1}).json()
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(options={"volumes": [volume["volume"]["id"]]}), SCRIPT, access)
     assert cloud.state.left()["attached"] == ["data"]
 
 
 def test_11_keys_are_given_by_number_and_never_listed_or_sent_again(cloud, driver):
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         for name in "abc":
             driver.launch(node(name), SCRIPT, access)
     assert (cloud.count("POST", "account/keys"), cloud.count("GET", "account/keys")) == (1, 0)
@@ -259,8 +258,8 @@ def test_12_the_query_of_a_delete_reaches_the_api(cloud, api):
 
 
 def test_13_nobody_waits_by_actions(cloud, driver):
-    with driver.access(BATCH, KEY) as access:
-        driver.terminate(driver.launch(node(), SCRIPT, access).instance_id)
+    with driver.access(BATCH, KEY, []) as access:
+        driver.terminate(driver.launch(node(), SCRIPT, access))
     assert cloud.count(".*", "actions") == 0
 
 
@@ -271,11 +270,11 @@ def test_14_nothing_goes_around_the_session(cloud, driver, monkeypatch, method: 
 
     monkeypatch.setattr(requests, method, around)
     monkeypatch.setattr(requests.Session, method, around)
-    with driver.access(BATCH, KEY) as access:
-        driver.terminate(driver.launch(node(), SCRIPT, access).instance_id)
+    with driver.access(BATCH, KEY, []) as access:
+        driver.terminate(driver.launch(node(), SCRIPT, access))
 
 
 def test_15_not_found_at_a_create_is_about_the_settings(cloud, driver):
     vpc = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
-    with driver.access(BATCH, KEY) as access, pytest.raises(InvalidRequest, match=r"not_found\); .* a vpc"):
+    with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest, match=r"not_found\); .* a vpc"):
         driver.launch(node(options={"vpc": vpc}), SCRIPT, access)

@@ -15,6 +15,7 @@ from hart_salt.errors import (
     InvalidRequest,
     TemporaryFailure,
 )
+from hart_salt.model import Instance, Leftover
 from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
 from tests.cloud.do_client import Client
@@ -68,7 +69,7 @@ def firewall(cloud: Cloud, **more: Any) -> str:
 
 
 def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean):
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         (key,) = cloud.state.keys.values()
         assert (key.name, key.public_key) == (f"hart-{OWNER}-{BATCH}", KEY)
         instance = driver.launch(node(), SCRIPT, access)
@@ -78,7 +79,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean):
         "size": "s-1vcpu-1gb",
         "image": "debian-13-x64",
         "ssh_keys": [key.id],
-        "tags": ["hart", f"hart-owner:{OWNER}", f"hart-batch:{BATCH}", "hart-role:db:main"],
+        "tags": ["hart", f"hart-owner:{OWNER}", f"hart-batch:{OWNER}:{BATCH}", "hart-role:db:main"],
         "user_data": SCRIPT,
         "ipv6": False,
         "monitoring": False,
@@ -92,7 +93,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean):
 
 def test_the_instance_that_comes_of_it(cloud: Cloud, driver: do.DigitalOcean, time: Time):
     began = time()
-    with driver.access(BATCH, KEY) as access:
+    with driver.access(BATCH, KEY, []) as access:
         first = driver.launch(node(), SCRIPT, access)
         time.advance(10)
         assert driver.instances() == [
@@ -155,7 +156,7 @@ def test_tags_of_the_user(cloud: Cloud, driver: do.DigitalOcean, tags: Any, sent
 def test_no_role_no_tag_of_one(cloud: Cloud, driver: do.DigitalOcean):
     instance = launch(driver, dataclasses.replace(node(), role=None))
     assert instance.role is None
-    assert create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", f"hart-batch:{BATCH}"]
+    assert create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", f"hart-batch:{OWNER}:{BATCH}"]
 
 
 # firewalls
@@ -178,7 +179,7 @@ def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean):
     assert driver.objections(wanted) == []
     instance = launch(driver, wanted)
     assert cloud.state.firewalls[number].droplet_ids == [int(instance.instance_id)]
-    driver.terminate(instance.instance_id)
+    driver.terminate(instance)
     assert cloud.state.firewalls[number].droplet_ids == []
 
 
@@ -211,9 +212,12 @@ def test_check_names_the_account(cloud: Cloud, driver: do.DigitalOcean):
     assert driver.check() == "account owner@example.org, up to 25 droplets"
 
 
+ANY = Instance("1", "a", "running")
+
+
 def test_a_bad_token(cloud: Cloud, time: Time):
     driver = driver_of(cloud, time, token="dop_v1_wrong")  # noqa: S106 - it is meant to be refused
-    for call in (driver.check, driver.instances, driver.regions, lambda: driver.terminate("1")):
+    for call in (driver.check, driver.instances, driver.regions, lambda: driver.terminate(ANY)):
         with pytest.raises(AuthError, match=r"Unable to authenticate you \(401 unauthorized\)") as caught:
             call()
         assert "dop_v1" not in str(caught.value)
@@ -321,14 +325,15 @@ def test_states(cloud: Cloud, driver: do.DigitalOcean, time: Time):
 
 
 def test_access_leaves_nothing(cloud: Cloud, driver: do.DigitalOcean):
-    with driver.access(BATCH, KEY) as access:
-        driver.terminate(driver.launch(node(), SCRIPT, access).instance_id)
-        assert driver.leftovers() == [f"SSH key hart-{OWNER}-{BATCH} ({access.handle['ssh_key']})"]
+    with driver.access(BATCH, KEY, []) as access:
+        driver.terminate(driver.launch(node(), SCRIPT, access))
+        key = Leftover("SSH key", f"hart-{OWNER}-{BATCH}", f"account/keys/{access.handle['ssh_key']}", BATCH)
+        assert driver.leftovers()[0] == key
     assert (left(cloud), driver.leftovers()) == ({}, [])
 
 
 def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.DigitalOcean):
-    with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY):
+    with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []):
         raise ZeroDivisionError
     assert left(cloud) == {}
 
@@ -345,7 +350,7 @@ def test_a_key_whose_create_was_not_answered_is_found(cloud: Cloud, driver: do.D
 
 def test_a_key_that_was_not_made(cloud: Cloud, driver: do.DigitalOcean):
     cloud.faults.add(Fault("POST", "account/keys", status=500))
-    with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY):
+    with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY, []):
         pytest.fail("there is no access")
     assert left(cloud) == {}
 
@@ -358,7 +363,7 @@ def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalO
     assert cloud.faults.pending() == [always]
     cloud.faults.clear()
     assert left(cloud) == {"droplets": ["w1.example.com"], "keys": [f"hart-{OWNER}-{BATCH}"]}  # but not its tag
-    assert len(driver.leftovers()) == 1
+    assert [leftover.kind for leftover in driver.leftovers()] == ["SSH key"]
 
 
 # terminate
@@ -367,8 +372,8 @@ def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalO
 def test_terminate_is_repeatable(cloud: Cloud, driver: do.DigitalOcean):
     instance = launch(driver, node())
     for _ in range(2):
-        driver.terminate(instance.instance_id)
-    driver.terminate("4711")
+        driver.terminate(instance)
+    driver.terminate(Instance("4711", "a", "running"))
     assert left(cloud) == {}
 
 
@@ -376,7 +381,7 @@ def test_terminate_is_repeatable(cloud: Cloud, driver: do.DigitalOcean):
 def test_a_droplet_that_does_not_go_at_once(cloud: Cloud, driver: do.DigitalOcean, time: Time, fault: MachineFault):
     cloud.faults.add(fault)
     instance = launch(driver, node())
-    driver.terminate(instance.instance_id)
+    driver.terminate(instance)
     assert (left(cloud), time.waits) == ({}, [1, 2, 4])
 
 
@@ -385,14 +390,14 @@ def test_a_new_droplet_that_does_not_go_until_it_is_active(cloud: Cloud, driver:
     cloud.settings.delete_new = switch
     cloud.settings.active_after = 60
     instance = launch(driver, node())
-    driver.terminate(instance.instance_id)
+    driver.terminate(instance)
     assert (left(cloud), sum(time.waits) < 75) == ({}, True)
 
 
 def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: do.DigitalOcean, time: Time):
     cloud.settings.gone_after = 12
     instance = launch(driver, node())
-    driver.terminate(instance.instance_id)
+    driver.terminate(instance)
     assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
 
 
@@ -400,7 +405,7 @@ def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: 
     cloud.settings.gone_after = 10**6
     instance = launch(driver, node())
     with pytest.raises(TemporaryFailure):
-        driver.terminate(instance.instance_id)
+        driver.terminate(instance)
     assert 150 < sum(time.waits) < 240
     # Sixteen of them side by side stay under the limit of 250 calls a minute.
     assert 16 * 60 * cloud.count(".*", "/v2/droplets/") / sum(time.waits) < 250
@@ -411,11 +416,11 @@ def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: 
 
 def test_calls_from_many_threads(cloud: Cloud, driver: do.DigitalOcean):
     cloud.settings.minute_limit = None
-    with driver.access(BATCH, KEY) as access, ThreadPoolExecutor(16) as pool:
+    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
         names = [f"n{number}" for number in range(24)]
         made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
         assert sorted(instance.minion_id for instance in made) == sorted(names)
         listed = list(pool.map(lambda _: len(driver.instances()), range(16)))
         assert set(listed) == {24}
-        list(pool.map(driver.terminate, [instance.instance_id for instance in made]))
+        list(pool.map(driver.terminate, made))
     assert left(cloud) == {}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hart_salt import create, lifecycle, ssh
-from hart_salt.drivers import do, do_api
+from hart_salt.drivers import do
 from hart_salt.errors import HartError
 from hart_salt.model import Instance, Node
 from hart_salt.threads import Calls
@@ -25,7 +25,7 @@ from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
 from tests.cloud.do_client import Client
 from tests.cloud.faults import Fault, MachineFault
-from tests.functional.do_driver import BATCH, CREATE, KEY, SCRIPT, Time, driver_of, left, node, open_cloud
+from tests.functional.do_driver import CREATE, KEY, SCRIPT, Time, driver_of, left, node, open_cloud
 
 KEYS, DROPLET, TAG, FENCE = "/account/keys", r"/v2/droplets/\d+$", "/v2/tags/", r"/firewalls/.+/droplets$"
 UP = "up"
@@ -100,7 +100,7 @@ class Bringing:
     async def _all(self, nodes: Sequence[Node], calls: Calls) -> None:
         watcher = Watcher(lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep)
         # A key line that the tests share, since making one takes a while.
-        async with create._access(self._driver, calls, BATCH, ssh.Key("", KEY), self.problems) as access:
+        async with create._access(self._driver, calls, nodes, ssh.Key("", KEY), self.problems) as access:
             batch: Any = Batch(self._driver, calls, watcher, access)
             launched = Barrier(len(nodes))
             try:
@@ -216,7 +216,7 @@ MORE = [
 
 
 @pytest.mark.parametrize(("name", "broken", "expected"), [pytest.param(*row, id=row[0]) for row in (*CALLS, *MORE)])
-def test_a_fault(cloud, driver, time, table, monkeypatch, name: str, broken: list[Any], expected: str):
+def test_a_fault(cloud, driver, time, table, name: str, broken: list[Any], expected: str):
     options = {}
     if "firewall" in name:
         rules = [{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["192.0.2.1"]}}]
@@ -227,7 +227,7 @@ def test_a_fault(cloud, driver, time, table, monkeypatch, name: str, broken: lis
         cloud.settings.page_cap = 1
         assert Bringing(driver, time).up(node("before")) == UP
     if "no answer" in name:
-        monkeypatch.setattr(do_api, "TIMEOUT", (5.0, 0.3))
+        driver = driver_of(cloud, time, api_timeout=0.3)
     before = made(cloud)
     cloud.faults.add(*broken)
     bringing = Bringing(driver, time, 0.5 if "never active" in name else 5.0)
@@ -235,7 +235,7 @@ def test_a_fault(cloud, driver, time, table, monkeypatch, name: str, broken: lis
     droplets = made(cloud) - before
     for instance in [*bringing.instances, *driver.instances()]:
         assert outcome == UP or instance.minion_id == "before"
-        driver.terminate(instance.instance_id)
+        driver.terminate(instance)
     remains = left(cloud)
     remains.pop("firewalls", None)
     table.append((name, outcome, str(remains or "nothing")))
@@ -277,7 +277,7 @@ def calls_for(count: int) -> tuple[dict[str, int], int]:
         }
         assert sum(kinds.values()) == len(cloud.calls), "a call that is not counted"
         for instance in bringing.instances:
-            driver.terminate(instance.instance_id)
+            driver.terminate(instance)
         assert left(cloud) == {}
         return kinds, len(cloud.calls) - sum(kinds.values())
 

@@ -132,7 +132,7 @@ def test_what_the_cloud_refuses_by_itself(cloud: Cloud, driver: do.DigitalOcean,
 
 
 def test_user_data_that_is_too_long(cloud: Cloud, driver: do.DigitalOcean):
-    with driver.access(BATCH, KEY) as access, pytest.raises(InvalidRequest):
+    with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest):
         driver.launch(node(), "#" * (64 * 1024 + 1), access)
     assert left(cloud) == {}
 

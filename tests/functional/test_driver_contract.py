@@ -100,7 +100,7 @@ class DigitalOceanEnvironment(Environment):
     def create_call(self, instance: Instance) -> dict[str, Any]:
         (call,) = (one for one in self.cloud.calls if (one.method, one.path) == ("POST", "/v2/droplets"))
         tags = dict(tag.removeprefix("hart-").split(":", 1) for tag in call.body["tags"] if ":" in tag)
-        return {**tags, "minion_id": call.body["name"]}
+        return {**tags, "batch": tags["batch"].removeprefix(f"{OWNER}:"), "minion_id": call.body["name"]}
 
     def who_can_read_user_data(self, instance: Instance) -> str:
         shown = self.driver()._api.get(f"droplets/{instance.instance_id}", "droplet")
@@ -121,7 +121,7 @@ def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Environm
         for owner in (OWNER, OTHER_OWNER):
             driver = made.driver(owner)
             for instance in driver.instances():
-                driver.terminate(instance.instance_id)
+                driver.terminate(instance)
 
 
 @pytest.fixture
@@ -130,8 +130,9 @@ def driver(environment: Environment) -> Driver:
 
 
 def launch(environment: Environment, driver: Driver, minion_id: str = "web-1.example.com", **changes: Any) -> Instance:
-    with driver.access("b1", CLIENT_KEY) as access:
-        return driver.launch(environment.node(minion_id, **changes), USER_DATA, access)
+    node = environment.node(minion_id, **changes)
+    with driver.access("b1", CLIENT_KEY, [node]) as access:
+        return driver.launch(node, USER_DATA, access)
 
 
 def test_every_driver_that_can_create_instances_is_in_this_suite() -> None:
@@ -160,8 +161,9 @@ def test_what_was_launched_is_listed_by_any_later_call_with_what_its_tags_say(
     environment: Environment, driver: Driver
 ) -> None:
     # While its batch lasts: nobody asks which batch it was afterwards.
-    with driver.access("b1", CLIENT_KEY) as access:
-        launched = driver.launch(environment.node("web-1.example.com"), USER_DATA, access)
+    node = environment.node("web-1.example.com")
+    with driver.access("b1", CLIENT_KEY, [node]) as access:
+        launched = driver.launch(node, USER_DATA, access)
         (listed,) = environment.driver().instances()
     assert isinstance(launched, Instance)
     for name in ("instance_id", "minion_id", "role", "batch", "region", "zone", "size"):
@@ -184,7 +186,7 @@ def test_what_the_provider_refuses_is_an_invalid_request_and_creates_nothing(
 ) -> None:
     node = environment.unlaunchable()
     before = driver.instances()
-    with driver.access("b1", CLIENT_KEY) as access, pytest.raises(errors.InvalidRequest):
+    with driver.access("b1", CLIENT_KEY, [node]) as access, pytest.raises(errors.InvalidRequest):
         driver.launch(node, USER_DATA, access)
     assert [instance.instance_id for instance in driver.instances()] == [one.instance_id for one in before]
     assert [instance.batch for instance in driver.instances()] == [one.batch for one in before]
@@ -197,7 +199,7 @@ def test_what_user_data_contains_is_for_nobody_else(environment: Environment, dr
 def test_terminating_can_be_repeated_and_leaves_the_others(environment: Environment, driver: Driver) -> None:
     first, second = launch(environment, driver, "a"), launch(environment, driver, "a.b")
     for _ in range(3):
-        driver.terminate(first.instance_id)
+        driver.terminate(first)
     assert [instance.instance_id for instance in driver.instances()] == [second.instance_id]
 
 
@@ -206,12 +208,12 @@ def test_terminating_what_is_not_there_is_success_and_touches_nothing(
     environment: Environment, driver: Driver, instance_id: str
 ) -> None:
     kept = launch(environment, driver)
-    driver.terminate(instance_id)
+    driver.terminate(dataclasses.replace(kept, instance_id=instance_id))
     assert [instance.instance_id for instance in driver.instances()] == [kept.instance_id]
 
 
 def test_an_id_is_free_again_once_its_instance_is_terminated(environment: Environment, driver: Driver) -> None:
-    driver.terminate(launch(environment, driver).instance_id)
+    driver.terminate(launch(environment, driver))
     again = launch(environment, driver)
     assert [instance.instance_id for instance in driver.instances()] == [again.instance_id]
 
@@ -219,20 +221,37 @@ def test_an_id_is_free_again_once_its_instance_is_terminated(environment: Enviro
 def test_one_driver_object_serves_several_threads_at_once(environment: Environment, driver: Driver) -> None:
     ids = [f"web-{number}" for number in range(6)]
     nodes = [environment.node(minion_id) for minion_id in ids]
-    with ThreadPoolExecutor(len(ids)) as pool, driver.access("b1", CLIENT_KEY) as access:
+    with ThreadPoolExecutor(len(ids)) as pool, driver.access("b1", CLIENT_KEY, nodes) as access:
         launched = list(pool.map(lambda node: driver.launch(node, USER_DATA, access), nodes))
         assert sorted(instance.minion_id for instance in driver.instances()) == ids
-        twice = [instance.instance_id for instance in launched] * 2
-        list(pool.map(driver.terminate, twice))
+        list(pool.map(driver.terminate, launched * 2))
     assert driver.instances() == []
 
 
-def test_the_access_of_a_batch_names_it_and_is_left_also_after_a_failure(driver: Driver) -> None:
-    with pytest.raises(ZeroDivisionError), driver.access("b7", CLIENT_KEY) as access:
+def test_the_access_of_a_batch_names_it_and_is_left_also_after_a_failure(
+    environment: Environment, driver: Driver
+) -> None:
+    nodes = [environment.node("web-1.example.com")]
+    with pytest.raises(ZeroDivisionError), driver.access("b7", CLIENT_KEY, nodes) as access:
         assert isinstance(access, Access)
         assert (access.batch, access.client_public_key) == ("b7", CLIENT_KEY)
         raise ZeroDivisionError
     assert driver.leftovers() == []
+
+
+def test_what_the_access_of_a_batch_made_can_be_found_and_removed_by_any_later_call_of_the_same_master(
+    environment: Environment, driver: Driver
+) -> None:
+    with driver.access("b7", CLIENT_KEY, [environment.node("web-1.example.com")]):
+        assert environment.driver(OTHER_OWNER).leftovers() == []
+        later = environment.driver()
+        for leftover in later.leftovers():
+            assert leftover.batch == "b7"
+            assert leftover.kind
+            assert leftover.name
+            for _ in range(2):
+                later.remove(leftover)
+        assert later.leftovers() == []
 
 
 def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver) -> None:
@@ -248,8 +267,11 @@ def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver)
 
 def test_the_schema_s_defaults_are_what_the_provider_has(driver: Driver) -> None:
     schema = driver.schema
-    assert schema.default_region in (None, *(region.name for region in driver.regions()))
-    assert schema.default_size in (None, *(size.name for size in driver.sizes(schema.default_region)))
+    names = [region.name for region in driver.regions()]
+    assert schema.default_region in (None, *names)
+    region = schema.default_region or names[0]
+    assert schema.default_size is None or driver.size(schema.default_size, region) is not None
+    assert driver.size("no-such-size", region) is None
 
 
 def test_what_a_machine_of_this_kind_needs_is_plain_data(environment: Environment, driver: Driver) -> None:

@@ -90,7 +90,7 @@ class FakeDriver(Driver):
         return "ok"
 
     @contextmanager
-    def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         self.world.access_open += 1
         try:
             yield Access(batch, client_public_key)
@@ -106,7 +106,7 @@ class FakeDriver(Driver):
         self.world.step("after launch")
         return instance
 
-    def instances(self) -> list[Instance]:
+    def instances(self, region: str | None = None) -> list[Instance]:
         self.world.step("list")
         self.world.lists += 1
         listed = list(self.world.instances.values())
@@ -114,9 +114,9 @@ class FakeDriver(Driver):
             self.world.instances[one.instance_id] = dataclasses.replace(one, state="running", public_ip="192.0.2.1")
         return listed
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance: Instance) -> None:
         self.world.step("terminate")
-        if self.world.instances.pop(instance_id, None):
+        if self.world.instances.pop(instance.instance_id, None):
             self.world.undone.append("instance")
 
     def settle(self, instance: Instance) -> None:
@@ -144,6 +144,9 @@ class FakeMaster:
             raise NodeFailed(f"another key is accepted as {minion_id} already")
         self.world.step("after accept")
         return []
+
+    def disown(self, pem: str) -> list[str]:
+        return [f"a minion of the image's own with {pem}"]
 
     def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
         self.world.step("delete key")
@@ -344,6 +347,14 @@ def test_a_node_comes_up_sealed_with_its_stages_in_order(stage: Stage) -> None:
     (record,) = stage.store.all()
     assert (record.stage, record.sealed, record.instance_id, record.zone) == ("ready", True, "i-web-b1", "z9")
     assert record.ssh_host_keys == DOCUMENT["host_keys"]
+
+
+def test_a_minion_that_the_image_started_by_itself_is_told_of(stage: Stage) -> None:
+    stage.world.document["former_key"] = "an old key"
+    life = stage.play(stage.node(), plainly)
+    assert life.notes == ["a minion of the image's own with an old key"]
+    del stage.world.document["former_key"]
+    assert stage.play(stage.node(minion_id="web-2"), plainly).notes == []
 
 
 def test_the_record_is_there_before_the_instance_is_asked_for(stage: Stage) -> None:

@@ -75,7 +75,7 @@ def local(root: Path) -> Iterator[Local1]:
     made = Local1(Local(Provider("here", "local", Account()), master_info(root)), root / "hart/local/here")
     yield made
     for instance in made.driver.instances():
-        made.driver.terminate(instance.instance_id)
+        made.driver.terminate(instance)
 
 
 def alive(pid: int) -> bool:
@@ -94,7 +94,7 @@ def test_daemons_that_an_instance_started_end_with_it(local: Local1) -> None:
     until(lambda: pid_file.exists() and pid_file.read_text())
     pid = int(pid_file.read_text())
     assert alive(pid)
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert not alive(pid)
     assert not (local.base / "web").exists()
 
@@ -106,7 +106,7 @@ def test_a_minion_whose_title_lies_over_its_environment_ends_with_its_instance(l
     fake = [command[0], "-c", "import time; time.sleep(600)", *command[1:]]
     minion = start(fake, env={"PATH": os.environ["PATH"]})
     until(lambda: fake[1:] == psutil.Process(minion.pid).cmdline()[1:])
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert not alive(minion.pid)
 
 
@@ -114,14 +114,14 @@ def test_a_user_s_process_that_works_in_the_directory_lives_on(local: Local1, st
     local.running()
     shell = start(["sleep", "600"], cwd=local.base / "web")
     reader = start(["tail", "-f", local.base / "web/var/log/machine.log"])
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert (shell.poll(), reader.poll()) == (None, None)
 
 
 def test_the_instance_with_a_longer_name_lives_on(local: Local1) -> None:
     local.running("web")
     local.running("web-2")
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert local.state("web-2") == "running"
     assert local.machine("web-2").is_running()
 
@@ -137,7 +137,7 @@ def test_a_process_that_got_the_id_of_a_dead_machine_is_neither_taken_for_it_nor
     facts.write_text(json.dumps({**json.loads(facts.read_text()), "pid": bystander.pid}))
     (local.base / "web/run/machine.pid").write_text(str(bystander.pid))
     assert local.state() == "stopped"
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert bystander.poll() is None
 
 
@@ -145,7 +145,7 @@ def test_a_termination_that_was_cut_short_is_finished_by_the_next(local: Local1)
     local.running()
     (local.base / "web").rename(local.base / ".gone-web")
     assert local.driver.instances() == []
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert list(local.base.iterdir()) == []
 
 
@@ -165,7 +165,7 @@ def test_sockets_have_a_short_private_place_that_goes_with_the_instance(local: L
     sockets = directory.socket_dir(local.base / "web")
     assert sockets.stat().st_mode & 0o777 == 0o700
     assert len(str(sockets / "minion_event_0123456789_pub.ipc")) < 107
-    local.driver.terminate("web")
+    local.driver.terminate(Instance("web", "web", "running"))
     assert not sockets.exists()
 
 

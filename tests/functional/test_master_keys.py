@@ -172,6 +172,18 @@ def test_one_who_slips_in_between_two_steps_is_found_out(keys: KeyStore, monkeyp
         keys.master.accept_key("web", OURS)
 
 
+def test_the_pending_keys_of_an_image_s_own_minion_are_deleted_and_an_accepted_one_stays(keys: KeyStore) -> None:
+    keys.plant(PENDING, "image", FOREIGN)
+    keys.plant(PENDING, "other", THIRD)
+    keys.plant(ACCEPTED, "original", FOREIGN)
+    notes = keys.master.disown(FOREIGN)
+    assert [note.partition(" as ")[2].partition(": ")[0] for note in notes] == [
+        "image, whose key is pending and was deleted", "original, whose key is accepted and was left",
+    ]  # fmt: skip
+    assert keys.master.key_states() == {"other": (PENDING,), "original": (ACCEPTED,)}
+    assert keys.master.disown(OURS) == []
+
+
 def test_accepting_one_id_touches_no_other(keys: KeyStore) -> None:
     keys.plant(PENDING, "web2", FOREIGN)
     keys.master.accept_key("web", OURS)

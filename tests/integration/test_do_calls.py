@@ -21,7 +21,7 @@ NUMBERS = (1, 3, 10)
 #: seconds until a droplet is active: enough for a few looks
 ACTIVE_AFTER = 5.0
 #: parts of addresses that differ from call to call
-NAMES = re.compile(r"/\d+$|/hart-batch:\w+$")
+NAMES = re.compile(r"/\d+$|/hart-batch:[\w:]+$")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Trial(Local):
     schema = dataclasses.replace(SCHEMA, driver="trial")
 
     @contextmanager
-    def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         reach("access", "batch")
         opened = directory() / f"temporary-access-{batch}"
         opened.touch()
@@ -91,8 +91,8 @@ class Trial(Local):
         reach("launched", node.minion_id)
         return self._as_planned(instance)
 
-    def instances(self) -> list[Instance]:
-        found = [self._as_planned(instance) for instance in super().instances()]
+    def instances(self, region: str | None = None) -> list[Instance]:
+        found = [self._as_planned(instance) for instance in super().instances(region)]
         for instance in found:
             reach("instances", instance.minion_id)
         return found
@@ -100,10 +100,10 @@ class Trial(Local):
     def _as_planned(self, instance: Instance) -> Instance:
         return dataclasses.replace(instance, **plan()["seen"].get(instance.minion_id, {}))
 
-    def terminate(self, instance_id: str) -> None:
-        reach("terminate", instance_id)
-        super().terminate(instance_id)
-        reach("terminated", instance_id)
+    def terminate(self, instance: Instance) -> None:
+        reach("terminate", instance.instance_id)
+        super().terminate(instance)
+        reach("terminated", instance.instance_id)
 
     def settle(self, instance: Instance) -> None:
         reach("settle", instance.minion_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 from hart_salt import plan
 from hart_salt.drivers.local import Options
@@ -15,8 +15,7 @@ RECORD = Record("a", "cloud", "do", "nyc3", "s-2", "ready", "owner", "batch", 1.
 
 
 def test_a_creation_says_what_would_be_there_and_what_it_costs() -> None:
-    sizes = [Size("s-1", 512, 1, monthly_price=4.0), Size("s-2", 1024, 1, monthly_price=6.0)]
-    assert plan.creation([NODE], sizes) == {
+    assert plan.creation([NODE], Size("s-2", 1024, 1, monthly_price=6.0)) == {
         "a": {
             "result": None, "action": "create", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
             "size": "s-2", "monthly_price": 6.0,
@@ -25,9 +24,8 @@ def test_a_creation_says_what_would_be_there_and_what_it_costs() -> None:
 
 
 def test_a_price_that_is_not_known_is_none() -> None:
-    nodes = [NODE, replace(NODE, minion_id="b", size="huge")]
-    prices = {i: entry["monthly_price"] for i, entry in plan.creation(nodes, [Size("s-2", 1024, 1)]).items()}
-    assert prices == {"a": None, "b": None}
+    for size in (None, Size("s-2", 1024, 1)):
+        assert plan.creation([NODE], size)["a"]["monthly_price"] is None
 
 
 def test_a_destruction_names_the_instance_that_would_go() -> None:
@@ -40,4 +38,32 @@ def test_a_destruction_names_the_instance_that_would_go() -> None:
 
 
 def test_no_setting_that_may_be_secret_is_in_a_plan() -> None:
-    assert "planted-s3cret" not in repr(plan.creation([NODE], []))
+    assert "planted-s3cret" not in repr(plan.creation([NODE], None))
+
+
+def first(zones: Sequence[str]) -> str:
+    return zones[0]
+
+
+def test_a_node_goes_to_the_zone_with_the_fewest() -> None:
+    assert plan.spread(["a", "b", "c"], ["a", "a", "b", "c", "c"], 1, first) == ["b"]
+
+
+def test_a_batch_spreads_evenly_over_what_is_there() -> None:
+    assert plan.spread(["a", "b", "c"], ["a", "a"], 4, first) == ["b", "c", "b", "c"]
+    assert plan.spread(["a", "b", "c"], [], 7, first) == ["a", "b", "c"] * 2 + ["a"]
+
+
+def test_nodes_in_zones_that_cannot_be_had_or_in_none_do_not_count() -> None:
+    assert plan.spread(["a", "b"], ["z", None, "a"], 1, first) == ["b"]
+
+
+def test_of_zones_with_equally_few_any_may_be_chosen() -> None:
+    asked: list[list[str]] = []
+
+    def last(zones: Sequence[str]) -> str:
+        asked.append(list(zones))
+        return zones[-1]
+
+    assert plan.spread(["a", "b", "c"], ["b"], 2, last) == ["c", "a"]
+    assert asked == [["a", "c"], ["a"]]

@@ -93,6 +93,11 @@ def test_an_instance_that_will_not_come_back_by_itself_has_failed(state: str) ->
         wait_for([PENDING], [replace(PENDING, state=state)])
 
 
+def test_why_the_provider_gave_an_instance_up_is_told() -> None:
+    with pytest.raises(NodeFailed, match="the instance is pending: no capacity in z1"):
+        wait_for([replace(PENDING, problem="no capacity in z1")])
+
+
 def test_many_who_wait_are_served_by_one_call_per_interval() -> None:
     many = [replace(PENDING, instance_id=f"i-{number}") for number in range(20)]
     up = [replace(instance, state="running") for instance in many]

@@ -67,7 +67,7 @@ class Local(Driver):
         return []
 
     @contextmanager
-    def access(self, batch: str, client_public_key: str) -> Iterator[Access]:
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         """A machine process listens on loopback only: there is nothing to open."""
         yield Access(batch, client_public_key)
 
@@ -86,14 +86,14 @@ class Local(Driver):
         directory.start(path)
         return _instance(path, claim)
 
-    def instances(self) -> list[Instance]:
+    def instances(self, region: str | None = None) -> list[Instance]:
         """The directories of this master, with the state of the processes that each has started."""
         found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
         return [_instance(path, claim) for path, claim in found if claim.get("owner") == self.master.owner]
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance: Instance) -> None:
         """End every process that was started in the instance and remove its directory."""
-        path = self._base / instance_id
+        path = self._base / instance.instance_id
         if path.parent == self._base and path.name != "..":
             directory.destroy(path)
 
