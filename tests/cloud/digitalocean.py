@@ -54,6 +54,7 @@ class DigitalOcean(Emulator):
     ) -> None:
         super().__init__(backend or NoMachines(), clock=clock, port=port)
         self.settings = settings or Settings()
+        self._first_settings = dict(vars(self.settings))
         #: all tokens that are valid
         self.tokens = {TOKEN}
         self.token = TOKEN
@@ -79,6 +80,36 @@ class DigitalOcean(Emulator):
         with self.lock:
             self._world.tick()
             return self._world.state
+
+    def account(self) -> dict[str, Any]:
+        """Token and endpoint."""
+        return {"token": self.token, "endpoint": self.endpoint}
+
+    def left(self) -> dict[str, list[str]]:
+        """Also the droplets of which the create call sent a root password by mail."""
+        state = self.state
+        left = state.left()
+        return {"instances": left.pop("droplets"), **left, "passwords mailed": list(state.passwords_mailed)}
+
+    def made(self) -> int:
+        """By the actions, which outlive droplets."""
+        return sum(action.type == "create" for action in self.state.actions.values())
+
+    def user_data(self) -> dict[str, str]:
+        """As the API got it."""
+        return {droplet.name: droplet.user_data for droplet in self.state.droplets.values()}
+
+    def forget(self) -> None:
+        """Also those droplets go that refuse to."""
+        self.faults.clear()
+        with self.lock:
+            vars(self.settings).update(self._first_settings)
+            for droplet in list(self.state.droplets.values()):
+                self._world.remove(droplet)
+            self.state.keys.clear()
+            self.state.tags.clear()
+            self.state.firewalls.clear()
+            self.state.passwords_mailed.clear()
 
     def add_snapshot(
         self, name: str, *, base: str = DEFAULT_IMAGE, regions: tuple[str, ...] = ("nyc3",), image_id: int | None = None

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +32,8 @@ class Call:
     time: float
     #: what the vendor's description says against the request or the answer
     objections: tuple[str, ...] = ()
+    #: the body as it came
+    text: str = field(default="", repr=False)
 
 
 class Emulator(abc.ABC):
@@ -66,6 +68,30 @@ class Emulator(abc.ABC):
     def facts(self) -> Mapping[str, Any]:
         """The state as JSON for the admin endpoint."""
 
+    @abc.abstractmethod
+    def account(self) -> dict[str, Any]:
+        """The lines of ``hart:providers:<name>`` that lead here."""
+
+    @abc.abstractmethod
+    def left(self) -> dict[str, list[str]]:
+        """What somebody made and is still there, by kind and name: to be compared before and after."""
+
+    @abc.abstractmethod
+    def made(self) -> int:
+        """How many instances there ever were."""
+
+    @abc.abstractmethod
+    def user_data(self) -> dict[str, str]:
+        """What each instance was given to run, by the minion id that its create call named."""
+
+    @abc.abstractmethod
+    def add_snapshot(self, name: str) -> str | int:
+        """Add an image of the account, of which the back end knows the disk by ``name``; return what names it."""
+
+    @abc.abstractmethod
+    def forget(self) -> None:
+        """Remove all that somebody made, and let everything be as at the start; for between two tests."""
+
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
         """What the vendor's description says against a call; ``answer`` None: against the request only."""
         return []
@@ -81,12 +107,13 @@ class Emulator(abc.ABC):
         """Scheme, host and port."""
         return self._server.origin
 
-    def count(self, method: str, path: str = "", query: str = "") -> int:
-        """How many calls there were; ``path`` and ``query`` are regular expressions to be found."""
+    def count(self, method: str, path: str = "", query: str = "", body: str = "") -> int:
+        """How many calls there were; ``path``, ``query`` and ``body`` are regular expressions to be found."""
         return sum(
             call.method == method
             and re.search(path, call.path) is not None
             and re.search(query, _flat(call.query)) is not None
+            and re.search(body, call.text) is not None
             for call in list(self.calls)
         )
 
@@ -129,7 +156,10 @@ class Emulator(abc.ABC):
         # What a fault answers is meant to be wrong.
         objections = tuple(self.objections(request, None if fault and _breaks(fault) else answer))
         self.calls.append(
-            Call(request.method, request.path, request.query, _body(request), status, began, objections)
+            Call(
+                request.method, request.path, request.query, _body(request), status, began, objections,
+                request.body.decode(errors="replace"),
+            )
         )
         return answer
 

@@ -58,6 +58,10 @@ class RealMachines:
             if address is not None:
                 self.host.network.give_back(address)
 
+    def hostnames(self) -> list[str]:
+        """The names of all machines that there are."""
+        return sorted(machine.spec.hostname for machine in self.machines.values())
+
     def by_name(self, hostname: str) -> Machine:
         """The machine of a name, for a test to look into."""
         return next(machine for machine in self.machines.values() if machine.spec.hostname == hostname)

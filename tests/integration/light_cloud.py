@@ -1,5 +1,5 @@
 """
-DigitalOcean with light machines beside a real salt-master: a whole ``salt-run hart.create_role`` without a boot.
+A cloud with light machines beside a real salt-master: a whole ``salt-run hart.create_role`` without a boot.
 
 Real are the master, ``salt-run``, hart and its driver, HTTP, SSH, the key store and the jobs. The API is the
 emulator's, a machine is an SSH server that answers the bootstrap's protocol, and its minion lives on the
@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +20,14 @@ from saltfactories.manager import FactoriesManager
 
 from hart_salt.master import Master
 from hart_salt.store import BANK, SUFFIX
-from tests.cloud.digitalocean import DigitalOcean
-from tests.cloud.do_client import Client
-from tests.cloud.do_state import Settings
-from tests.cloud.emulator import Call
+from tests.cloud import emulator
+from tests.cloud.emulator import Emulator
 from tests.cloud.light import LightMachines
 from tests.cloud.light_salt import BusMinions
+from tests.integration.clouds import Cloud
 from tests.integration.conftest import Ran, SaltMaster, running_master
 
-SSH_PORT = 22  #: the driver knows no other
-CREATE = r"/v2/droplets$"
-KEYS, TAG, DROPLET = r"/v2/account/keys", r"/v2/tags/", r"/v2/droplets/\d+$"
-#: tags outlive droplets; these are the same for all of a master's and need not be removed
-LASTING_TAGS = ("hart", "hart-role:app")
-#: seconds until a new droplet is active: the first look finds it so, and no test waits for a second one by chance
-ACTIVE_AFTER = 0.0
+SSH_PORT = 22  #: the drivers know no other
 
 
 def missing() -> str:
@@ -56,28 +48,29 @@ def missing() -> str:
 class LightCloud:
     """One master with one account, shared by the tests of a module; ``forget`` stands between them."""
 
+    kind: Cloud
     master: SaltMaster
-    cloud: DigitalOcean
+    cloud: Emulator
     machines: LightMachines
     #: the master's key store, read in this process
     store: Master
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, account: Mapping[str, Any]) -> dict[str, Any]:
         """The ``hart:`` key of the master."""
         return {
-            "saltmaster": "127.0.0.1", "region": "nyc3", "image": "bookworm", "boot_timeout": 5, "ready_timeout": 30,
-            "providers": {"do": {"token": self.cloud.token, "endpoint": self.cloud.endpoint}},
+            "saltmaster": "127.0.0.1", "image": "bookworm", "boot_timeout": 5, "ready_timeout": 30,
+            "providers": {self.kind.name: {**self.cloud.account(), **self.kind.node, **account}},
             "roles": {"app": {}},
         }  # fmt: skip
 
-    def configure(self, **changes: Any) -> None:
+    def configure(self, account: Mapping[str, Any] | None = None, **changes: Any) -> None:
         """Write the settings; ``salt-run`` reads them at each call."""
-        self.master.config["hart"] = {**self.settings(), **changes}
+        self.master.config["hart"] = {**self.settings(account or {}), **changes}
         self.master.write()
 
     def create(self, *arguments: str) -> Ran:
         """Create nodes of the role, with the real command."""
-        return self.master.run("hart.create_role", "app", "provider=do", *arguments)
+        return self.master.run("hart.create_role", "app", f"provider={self.kind.name}", *arguments)
 
     def minion_ids(self) -> set[str]:
         """Those that the master trusts."""
@@ -86,10 +79,8 @@ class LightCloud:
     def left(self) -> dict[str, list[str]]:
         """Everything that a node or its batch can leave behind, at the provider and here; empty: nothing."""
         assert self.cloud.settle(10)
-        account = self.cloud.state.left()
-        account["tags"] = [tag for tag in account["tags"] if not tag.startswith(("hart-owner:", *LASTING_TAGS))]
         found = {
-            **account,
+            **self.kind.left(self.cloud),
             "machines": [machine.request.hostname for machine in self.machines.machines.values()],
             "minion keys": sorted(self.minion_ids()),
             "records": [path.name.removesuffix(f"{SUFFIX}.p") for path in self._records()],
@@ -101,47 +92,35 @@ class LightCloud:
     def _records(self) -> Iterator[Any]:
         return (self.master.cachedir / BANK).glob("*.p")
 
-    def calls_since(self, began: int) -> list[Call]:
+    def calls_since(self, began: int) -> list[emulator.Call]:
         """The calls after the first ``began`` of them."""
         return list(self.cloud.calls)[began:]
 
-    def made(self) -> int:
-        """How many droplets there ever were."""
-        return sum(action.type == "create" for action in self.cloud.state.actions.values())
+    def looks(self) -> int:
+        """How often instances were listed by now."""
+        look = self.kind.look
+        return self.cloud.count(look.method, look.path, body=look.body)
 
     def forget(self) -> None:
         """Take away what a test left, without hart, and let everything be as at the start."""
-        self.cloud.faults.clear()
-        vars(self.cloud.settings).update(vars(_switches()))
-        with contextlib.closing(Client(self.cloud)) as client:
-            for number in list(self.cloud.state.droplets):
-                client.call("DELETE", f"droplets/{number}")
-            for key in list(self.cloud.state.keys):
-                client.call("DELETE", f"account/keys/{key}")
+        self.cloud.forget()
         self.store.delete_keys(self.minion_ids(), connected=False)
         for path in self._records():
             path.unlink()
         self.configure()
 
 
-def _switches() -> Settings:
-    """As the vendor's, but for its limits, which many runs in a few minutes would meet."""
-    return Settings(
-        active_after=ACTIVE_AFTER, droplet_limit=100, hourly_limit=None, minute_limit=None, key_lists_limit=None
-    )
-
-
 @contextlib.contextmanager
-def light_cloud(factories: FactoriesManager) -> Iterator[LightCloud]:
+def light_cloud(factories: FactoriesManager, kind: Cloud) -> Iterator[LightCloud]:
     """Start it all, and end it."""
     with contextlib.ExitStack() as stack:
         master = stack.enter_context(running_master(factories))
         minions = stack.enter_context(BusMinions(master.root / "etc/master"))
         machines = LightMachines(port=SSH_PORT, on_start=minions.start)
-        cloud = stack.enter_context(DigitalOcean(machines, settings=_switches(), clock=time.time))
+        cloud = stack.enter_context(kind.open(machines))
         store = Master(salt.config.master_config(str(master.root / "etc/master")))
         stack.callback(store.close)
-        light = LightCloud(master, cloud, machines, store)
+        light = LightCloud(kind, master, cloud, machines, store)
         light.configure()
         yield light
 

@@ -12,6 +12,7 @@ from saltfactories.manager import FactoriesManager
 from hart_salt.drivers.do import DigitalOcean
 from tests.cloud.emulator import Call
 from tests.integration import light_cloud
+from tests.integration.cloud_do import CLOUD
 from tests.integration.light_cloud import LightCloud, nodes_of
 
 _missing = light_cloud.missing()
@@ -26,7 +27,7 @@ NAMES = re.compile(r"/\d+$|/hart-batch:[\w:]+$")
 
 @pytest.fixture(scope="module")
 def light(factories: FactoriesManager) -> Iterator[LightCloud]:
-    with light_cloud.light_cloud(factories) as opened:
+    with light_cloud.light_cloud(factories, CLOUD) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""A real salt-master whose provider ``do`` is the emulated DigitalOcean with machines that really boot."""
+"""A real salt-master whose provider is an emulated cloud with machines that really boot."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from typing import Any
 import asyncssh
 from saltfactories.manager import FactoriesManager
 
-from tests.cloud.digitalocean import DigitalOcean
+from tests.cloud.emulator import Emulator
 from tests.cloud.machines import Machine, MachineHost, Spec
 from tests.cloud.real import RealMachines
 from tests.integration import tools
+from tests.integration.clouds import Cloud
 from tests.integration.conftest import Ran, SaltMaster, running_master
 
-#: tags outlive the droplets that had them, at DigitalOcean too; the others go
-LASTING_TAGS = ("hart-owner:", "hart-role:")
 PATIENCE = 300
 #: where a secret of the bootstrap could have stayed; the rest of the disk is the packages' own
 WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
 
 
 @dataclass
-class Droplets:
+class RealCloud:
     """Everything of one session: the machines' host, the account, and the master."""
 
+    kind: Cloud
     host: MachineHost
     backend: RealMachines
-    cloud: DigitalOcean
+    cloud: Emulator
     master: SaltMaster
 
     def create(self, minion_ids: str, **settings: Any) -> Ran:
-        """Run ``hart.create`` for droplets of the role ``app``."""
+        """Run ``hart.create`` for nodes of the role ``app``."""
         return self.master.run(*self.creation(minion_ids, **settings), timeout=PATIENCE)
 
     def creation(self, minion_ids: str, **settings: Any) -> list[str]:
         """Return the function and the arguments of that."""
         given = [f"{name}={value}" for name, value in settings.items()]
-        return ["hart.create", minion_ids, "role=app", "provider=do", *given]
+        return ["hart.create", minion_ids, "role=app", f"provider={self.kind.name}", *given]
 
     def machine(self, minion_id: str) -> Machine:
-        """The machine that a droplet is."""
+        """The machine that an instance is."""
         return self.backend.by_name(minion_id)
 
     def user_data(self, minion_id: str) -> str:
         """What its create call gave it to run."""
-        return next(it.user_data for it in self.cloud.state.droplets.values() if it.name == minion_id)
+        return self.cloud.user_data()[minion_id]
 
     def pings(self, *minion_ids: str) -> bool:
         """Whether these minions answer."""
@@ -64,44 +64,40 @@ class Droplets:
         assert self.cloud.settle(60)
 
     def left(self) -> dict[str, Any]:
-        """What is there beyond what a new master with a new account has, but for lasting tags."""
-        left = self.cloud.state.left()
-        left["tags"] = [tag for tag in left["tags"] if tag != "hart" and not tag.startswith(LASTING_TAGS)]
-        everything = {**left, **self.master.left_over(), "machines": list(self.backend.machines)}
-        return {what: found for what, found in everything.items() if found}
+        """What is there beyond what a new master with a new account has, but for what stays by design."""
+        left = {**self.kind.left(self.cloud), **self.master.left_over(), "machines": self.backend.hostnames()}
+        return {what: found for what, found in left.items() if found}
 
     def bare(self) -> Machine:
-        """Boot the image of a droplet without hart, for comparison."""
+        """Boot the image of an instance without hart, for comparison."""
         network = self.host.network
         spec = Spec(
-            instance_id="7", hostname="bare.example", user_data="", public_keys=(), datasource="digitalocean",
+            instance_id="7", hostname="bare.example", user_data="", public_keys=(), datasource=self.kind.datasource,
             public_ip=network.take("public"), private_ip=network.take("private"),
         )  # fmt: skip
         return self.host.boot(spec)
 
 
 @contextlib.contextmanager
-def opened(factories: FactoriesManager) -> Iterator[Droplets]:
+def opened(factories: FactoriesManager, kind: Cloud) -> Iterator[RealCloud]:
     """Start it all, and end it all. Nothing is set but what a user has to set, and where the test cloud is."""
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(MachineHost())
-        backend = RealMachines(host, "digitalocean")
-        cloud = stack.enter_context(DigitalOcean(backend))
-        account = {"token": cloud.token, "endpoint": cloud.endpoint}
+        backend = RealMachines(host, kind.datasource)
+        cloud = stack.enter_context(kind.open(backend))
         master = stack.enter_context(running_master(factories, interface=host.address))
         for name, key in (("right", host.repository_key), ("wrong", host.wrong_key)):
             (master.root / f"{name}.asc").write_text(key)
         master.config["hart"] = {
             "saltmaster": host.address,
-            "region": "nyc3",
             "image": "bookworm",
             "salt_repo": host.repository_url,
             "salt_repo_key": str(master.root / "right.asc"),
-            "providers": {"do": account},
+            "providers": {kind.name: {**cloud.account(), **kind.node}},
             "roles": {"app": {}},
         }
         master.write()
-        yield Droplets(host, backend, cloud, master)
+        yield RealCloud(kind, host, backend, cloud, master)
 
 
 def ok(machine: Machine, command: str) -> str:
