@@ -102,13 +102,15 @@ class LightMachines:
         self._salt_version = salt_version
         self._on_start = on_start
         self._addresses = _addresses()
+        self._taking = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="light machines", daemon=True)
         self._thread.start()
 
     def take(self, public: bool) -> Addresses:
         """Free loopback addresses. Another process with light machines of its own has others."""
-        return Addresses(self._free() if public else None, self._free())
+        with self._taking:
+            return Addresses(self._free() if public else None, self._free())
 
     def _free(self) -> str:
         for address in itertools.islice(self._addresses, 4096):
@@ -244,6 +246,40 @@ class LightMachines:
     async def _run_script(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
         process.stdout.write(b"the script ran\n")
         return 0
+
+
+class Tenant:
+    """Light machines for one of several emulators that share them; closing it ends its own."""
+
+    def __init__(self, machines: LightMachines, name: str) -> None:
+        self._machines = machines
+        self._prefix = f"{name}/"
+
+    @property
+    def machines(self) -> list[LightMachine]:
+        """Those of this tenant."""
+        return [it for name, it in list(self._machines.machines.items()) if name.startswith(self._prefix)]
+
+    def boot(self, request: BootRequest) -> None:
+        """Ids are an emulator's own, and others have the same."""
+        self._machines.boot(dataclasses.replace(request, instance_id=self._prefix + request.instance_id))
+
+    def kill(self, instance_id: str) -> None:
+        """End it."""
+        self._machines.kill(self._prefix + instance_id)
+
+    def take(self, public: bool) -> Addresses:
+        """Addresses that no other tenant has."""
+        return self._machines.take(public)
+
+    def give_back(self, addresses: Addresses) -> None:
+        """They may be another tenant's now."""
+        self._machines.give_back(addresses)
+
+    def close(self) -> None:
+        """End this tenant's machines."""
+        for machine in self.machines:
+            self._machines.kill(machine.request.instance_id)
 
 
 class _Login(asyncssh.SSHServer):

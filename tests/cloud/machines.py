@@ -14,10 +14,14 @@ from typing import Any
 
 import psutil
 
-from tests.cloud import cache, cgroups, image, launch, metadata, repository, slots
+from tests.cloud import cache, cgroups, image, launch, metadata, metadata_do, repository, slots
 from tests.cloud.network import Attachment, Network
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+
+
+#: datasource → what makes the answers of its metadata service
+METADATA = {"digitalocean": metadata_do.service}
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,8 @@ class Machine:
             spec, network = self.spec, self._host.network
             self.attachment = network.attach(spec.public_ip, spec.private_ip)
             launch.write(self.place.upper, self._host.files(spec))
-            document: dict[str, Any] = {}
-            if spec.datasource == "digitalocean":
-                document = metadata.digitalocean(spec, self.attachment.interfaces, (network.private_host,))
-            self.service = metadata.MetadataService(self.attachment.namespace, spec, document)
+            provider = METADATA[spec.datasource](spec, self.attachment.interfaces, (network.private_host,))
+            self.service = metadata.MetadataService(self.attachment.namespace, spec, provider)
             self._launch()
         except Exception as error:
             self.failure = error

@@ -8,7 +8,6 @@ can ask it, and the host's own such address (a test may run on a cloud's instanc
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,10 +15,11 @@ from socketserver import ThreadingMixIn
 from typing import Any, Protocol
 
 from tests.cloud import links
-from tests.cloud.network import Interface
 
-#: path and request headers → status, content type and body; None for "as the provider answers by itself"
-Answer = Callable[[str, Mapping[str, str]], "tuple[int, str, bytes] | None"]
+Reply = tuple[int, str, bytes]  #: status, content type and body
+#: method, path with its query, and request headers → reply; None for "as the provider answers by itself"
+Answer = Callable[[str, str, Mapping[str, str]], "Reply | None"]
+Provider = Callable[[str, str, Mapping[str, str]], Reply]
 
 
 class Instance(Protocol):
@@ -53,41 +53,13 @@ def dmi(spec: Instance) -> dict[str, str]:
     return known[spec.datasource]
 
 
-def digitalocean(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> dict[str, Any]:
-    """
-    Return DigitalOcean's document, ``/metadata/v1.json``, which its datasource reads as a whole.
-
-    A mapping as ``spec.metadata`` adds fields to it, such as ``region`` and ``tags``.
-    """
-    extra = {} if callable(spec.metadata) else dict(spec.metadata)
-    by_kind: dict[str, list[dict[str, Any]]] = {}
-    for interface in interfaces:
-        address = {"ip_address": interface.address, "netmask": interface.netmask, "gateway": interface.gateway}
-        by_kind[interface.kind] = [{"ipv4": address, "mac": interface.mac, "type": interface.kind}]
-    return {
-        "droplet_id": int(spec.instance_id) if spec.instance_id.isdigit() else spec.instance_id,
-        "hostname": spec.hostname,
-        "vendor_data": "",
-        "user_data": spec.user_data,
-        "public_keys": list(spec.public_keys),
-        "region": "test1",
-        "interfaces": by_kind,
-        "dns": {"nameservers": list(dns)},
-        "floating_ip": {"ipv4": {"active": False}},
-        "reserved_ip": {"ipv4": {"active": False}},
-        "tags": [],
-        "features": {"dhcp_enabled": False},
-        **extra,
-    }
-
-
 class MetadataService:
     """The service of one machine, from before it boots until it is gone."""
 
-    def __init__(self, namespace: str, spec: Instance, document: Mapping[str, Any]) -> None:
-        self.document = document
+    def __init__(self, namespace: str, spec: Instance, provider: Provider) -> None:
         #: the paths that were asked for, for tests that look
         self.asked: list[str] = []
+        self._provider = provider
         self._own = spec.metadata if callable(spec.metadata) else None
         self._server = _server(links.listening_socket(namespace, links.METADATA, 80), self)
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metadata", daemon=True).start()
@@ -97,40 +69,11 @@ class MetadataService:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
-        """Return status, content type and body."""
+    def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Reply:
+        """Answer one request; names of headers are in lower case."""
         self.asked.append(path)
-        own = self._own(path, headers) if self._own else None
-        return own or _from_document(self.document, path)
-
-
-def _from_document(document: Mapping[str, Any], path: str) -> tuple[int, str, bytes]:
-    """Answer ``/metadata/v1.json``, and ``/metadata/v1/<path>`` with one value or the names below it."""
-    parts = [part for part in path.partition("?")[0].split("/") if part]
-    if parts == ["metadata", "v1.json"]:
-        return 200, "application/json", json.dumps(document).encode()
-    value: Any = document if parts[:2] == ["metadata", "v1"] else None
-    for part in parts[2:]:
-        value = _below(value, {"id": "droplet_id"}.get(part, part.replace("-", "_")))
-    if value is None:
-        return 404, "text/plain", b"not found\n"
-    return 200, "text/plain", _as_text(value).encode()
-
-
-def _below(value: Any, name: str) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(name)
-    if isinstance(value, list) and name.isdigit() and int(name) < len(value):
-        return value[int(name)]
-    return None
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "\n".join(f"{name}/" if isinstance(below, (Mapping, list)) else name for name, below in value.items())
-    if isinstance(value, list):
-        return "\n".join(f"{at}/" if isinstance(item, Mapping) else str(item) for at, item in enumerate(value))
-    return str(value)
+        own = self._own(method, path, headers) if self._own else None
+        return own or self._provider(method, path, headers)
 
 
 class _Server(ThreadingMixIn, HTTPServer):
@@ -142,7 +85,8 @@ def _server(listening: Any, service: MetadataService) -> _Server:
         timeout = 30  # a machine that was killed says no goodbye
 
         def do_GET(self) -> None:
-            status, kind, body = service.answer(self.path, dict(self.headers))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, kind, body = service.answer(self.command, self.path, headers)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

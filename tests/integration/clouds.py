@@ -82,9 +82,15 @@ class Cloud:
     knows_key: bool = False
     #: names of what stays in the account by design, as a regular expression
     lasting: str = ""
+    #: providers of this kind that work side by side in the table of faults
+    lanes: int = 3
     #: further cases of creating, and those of destroying
     cases: Sequence[Case] = ()
     destroying: Sequence[Case] = ()
+
+    def refused(self, **more: Any) -> Fault:
+        """A create call that is refused."""
+        return self.create.fault(**{name: value for name, value in self.refusal.items() if name != "told"}, **more)
 
     def left(self, emulator: Emulator) -> dict[str, list[str]]:
         """What is in the account and would not be there in a new one, by kind; nothing of what stays by design."""
@@ -99,7 +105,7 @@ def throttled(call: Call, retry_after: int = 1, **more: Any) -> Fault:
 
 
 def hits(
-    what: str, call: Call, told: str = "", ways: Sequence[str] = THREE_WAYS, *, repeated: bool = True, **more: Any
+    what: str, call: Call, told: str = "", ways: Sequence[str] = THREE_WAYS, **more: Any
 ) -> Iterator[Case]:
     """
     A call that fails for a moment, in each of ``ways``.
@@ -128,11 +134,10 @@ NEVER = {"settings": {"boot_timeout": 2}}
 
 def common_cases(cloud: Cloud) -> list[Case]:
     """What can go wrong at every cloud, whatever its API is like."""
-    refused = cloud.create.fault(**{name: value for name, value in cloud.refusal.items() if name != "told"})
     poll = {"skip": cloud.looks_before}
     return [
         *hits("poll", cloud.look, **poll),
-        Case("create: refused", (refused,), str(cloud.refusal["told"])),
+        Case("create: refused", (cloud.refused(),), str(cloud.refusal["told"])),
         Case("poll: a gateway's page", (cloud.look.fault(status=502, answer=faults.HTML.format(502), **poll),)),
         Case("listed only seconds later", (MachineFault(hidden_for=2),)),
         Case("address comes late", (MachineFault(address_lists=1),)),

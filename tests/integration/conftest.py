@@ -136,7 +136,9 @@ class SaltMaster:
 
     def write(self) -> None:
         """Write the configuration; salt-run reads it at each call, the daemon only when it starts."""
-        (self.root / "etc/master").write_text(yaml.safe_dump(self.config))
+        new = self.root / "etc/master.new"
+        new.write_text(yaml.safe_dump(self.config))
+        new.rename(self.root / "etc/master")  # a salt-run that is just starting reads the old one or the new one
 
     def start(self) -> None:
         """Start the daemon, or start it again, and wait for its start event."""

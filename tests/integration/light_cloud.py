@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import salt.config
@@ -22,7 +24,7 @@ from hart_salt.master import Master
 from hart_salt.store import BANK, SUFFIX
 from tests.cloud import emulator
 from tests.cloud.emulator import Emulator
-from tests.cloud.light import LightMachines
+from tests.cloud.light import LightMachines, Tenant
 from tests.cloud.light_salt import BusMinions
 from tests.integration.clouds import Cloud
 from tests.integration.conftest import Ran, SaltMaster, running_master
@@ -46,51 +48,56 @@ def missing() -> str:
 
 @dataclass
 class LightCloud:
-    """One master with one account, shared by the tests of a module; ``forget`` stands between them."""
+    """One provider of a master, with an account and machines of its own; ``forget`` stands between two tests."""
 
     kind: Cloud
+    #: the provider's name, which is a part of each minion id
+    provider: str
     master: SaltMaster
     cloud: Emulator
-    machines: LightMachines
+    machines: Tenant
     #: the master's key store, read in this process
     store: Master
-
-    def settings(self, account: Mapping[str, Any]) -> dict[str, Any]:
-        """The ``hart:`` key of the master."""
-        return {
-            "saltmaster": "127.0.0.1", "image": "bookworm", "boot_timeout": 5, "ready_timeout": 30,
-            "providers": {self.kind.name: {**self.cloud.account(), **self.kind.node, **account}},
-            "roles": {"app": {}},
-        }  # fmt: skip
+    #: held while the master's configuration or key store is used: several providers may share them
+    lock: threading.Lock
 
     def configure(self, account: Mapping[str, Any] | None = None, **changes: Any) -> None:
-        """Write the settings; ``salt-run`` reads them at each call."""
-        self.master.config["hart"] = {**self.settings(account or {}), **changes}
-        self.master.write()
+        """Write the provider's section; ``salt-run`` reads it at each call."""
+        section = {**COMMON, **self.kind.node, **changes, **self.cloud.account(), **(account or {})}
+        with self.lock:
+            self.master.hart["providers"][self.provider] = {"driver": self.kind.name, **section}
+            self.master.write()
 
     def create(self, *arguments: str) -> Ran:
         """Create nodes of the role, with the real command."""
-        return self.master.run("hart.create_role", "app", f"provider={self.kind.name}", *arguments)
+        return self.master.run(*self.creation(*arguments))
+
+    def creation(self, *arguments: str) -> list[str]:
+        """Return the function and the arguments of that."""
+        return ["hart.create_role", "app", f"provider={self.provider}", *arguments]
 
     def minion_ids(self) -> set[str]:
-        """Those that the master trusts."""
-        return set(self.store.key_states())
+        """Those of this provider that the master trusts."""
+        with self.lock:
+            return {minion_id for minion_id in self.store.key_states() if self._is_ours(minion_id)}
+
+    def _is_ours(self, minion_id: str) -> bool:
+        return f".{self.provider}." in minion_id
 
     def left(self) -> dict[str, list[str]]:
         """Everything that a node or its batch can leave behind, at the provider and here; empty: nothing."""
         assert self.cloud.settle(10)
         found = {
             **self.kind.left(self.cloud),
-            "machines": [machine.request.hostname for machine in self.machines.machines.values()],
+            "machines": [machine.request.hostname for machine in self.machines.machines],
             "minion keys": sorted(self.minion_ids()),
             "records": [path.name.removesuffix(f"{SUFFIX}.p") for path in self._records()],
-            "locks": [path.name for path in (self.master.cachedir / "hart/locks").glob("*")],
-            "temporary files": [path.name for path in self.master.temporary.glob("hart-*")],
+            "locks": [path.name for path in self.master.cachedir.glob("hart/locks/*") if self._is_ours(path.name)],
         }
         return {kind: sorted(names) for kind, names in found.items() if names}
 
-    def _records(self) -> Iterator[Any]:
-        return (self.master.cachedir / BANK).glob("*.p")
+    def _records(self) -> list[Path]:
+        return [path for path in (self.master.cachedir / BANK).glob("*.p") if self._is_ours(path.name)]
 
     def calls_since(self, began: int) -> list[emulator.Call]:
         """The calls after the first ``began`` of them."""
@@ -104,25 +111,46 @@ class LightCloud:
     def forget(self) -> None:
         """Take away what a test left, without hart, and let everything be as at the start."""
         self.cloud.forget()
-        self.store.delete_keys(self.minion_ids(), connected=False)
+        ids = self.minion_ids()
+        with self.lock:
+            self.store.delete_keys(ids, connected=False)
         for path in self._records():
             path.unlink()
         self.configure()
 
 
+#: settings of all nodes
+COMMON: Mapping[str, Any] = {
+    "saltmaster": "127.0.0.1", "image": "bookworm", "boot_timeout": 20, "ready_timeout": 60,
+}  # fmt: skip
+
+
 @contextlib.contextmanager
-def light_cloud(factories: FactoriesManager, kind: Cloud) -> Iterator[LightCloud]:
-    """Start it all, and end it."""
+def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud]) -> Iterator[list[LightCloud]]:
+    """Start a provider for each of ``kinds``, all of one master, and end it all."""
     with contextlib.ExitStack() as stack:
-        master = stack.enter_context(running_master(factories))
+        master = stack.enter_context(running_master(factories, hart={"roles": {"app": {}}, "providers": {}}))
         minions = stack.enter_context(BusMinions(master.root / "etc/master"))
         machines = LightMachines(port=SSH_PORT, on_start=minions.start)
-        cloud = stack.enter_context(kind.open(machines))
+        stack.callback(machines.close)
         store = Master(salt.config.master_config(str(master.root / "etc/master")))
         stack.callback(store.close)
-        light = LightCloud(kind, master, cloud, machines, store)
-        light.configure()
-        yield light
+        lock = threading.Lock()
+        opened = []
+        for number, kind in enumerate(kinds):
+            tenant = Tenant(machines, str(number))
+            cloud = stack.enter_context(kind.open(tenant))
+            opened.append(LightCloud(kind, f"{kind.name}{number}", master, cloud, tenant, store, lock))
+            opened[-1].configure()
+        yield opened
+        assert [path.name for path in master.temporary.glob("hart-*")] == []
+
+
+@contextlib.contextmanager
+def light_cloud(factories: FactoriesManager, kind: Cloud) -> Iterator[LightCloud]:
+    """Start one."""
+    with light_clouds(factories, [kind]) as (opened,):
+        yield opened
 
 
 def nodes_of(ran: Ran) -> dict[str, dict[str, Any]]:

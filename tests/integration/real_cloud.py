@@ -65,7 +65,8 @@ class RealCloud:
 
     def left(self) -> dict[str, Any]:
         """What is there beyond what a new master with a new account has, but for what stays by design."""
-        left = {**self.kind.left(self.cloud), **self.master.left_over(), "machines": self.backend.hostnames()}
+        here = {**self.master.left_over(), "machines": self.backend.hostnames()}
+        left = {**here, **self.kind.left(self.cloud)}  # both say "instances"; no node here is the local driver's
         return {what: found for what, found in left.items() if found}
 
     def bare(self) -> Machine:
