@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.cloud.metadata import Instance, Provider, Reply
+from tests.cloud.metadata import Instance, Provider
 from tests.cloud.network import Interface
 
 
