@@ -22,7 +22,7 @@ A map of the package; imports point downwards in this list and never back up:
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
     ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py``,
-    ``drivers/vultr.py``, ``drivers/local/``
+    ``drivers/vultr.py``, ``drivers/local/``; ``drivers/origin.py``, where the master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``

@@ -33,6 +33,7 @@ KINDS = {
     "as_names": "list of texts",
     "as_scheme": "text",
     "as_seconds": "number above 0",
+    "as_network": "address or network",
     "as_secret": "text, secret",
     "as_tags": "list of texts, or mapping of texts",
     "as_text": "text",

@@ -7,6 +7,7 @@ never hold the value: it may be a secret.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -146,6 +147,14 @@ def as_url(value: Any) -> str:
     return address
 
 
+def as_network(value: Any) -> str:
+    """Take an address or a network, and write both as a network."""
+    try:
+        return str(ipaddress.ip_network(as_text(value)))
+    except ValueError:
+        raise problem("must be an address or a network, such as 203.0.113.7 or 203.0.113.0/24") from None
+
+
 def as_plain(value: Any) -> Any:
     """Take nested plain data, as JSON knows it."""
     if isinstance(value, Mapping):
@@ -225,6 +234,7 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, PlainValidator(as_seconds)]
 Secret = Annotated[SecretStr, PlainValidator(as_secret)]
 Address = Annotated[str, PlainValidator(as_url)]
+Network = Annotated[str, PlainValidator(as_network)]
 ApiTimeout = Annotated[
     float,
     PlainValidator(as_seconds),

@@ -7,11 +7,16 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
+import hypothesis
 import pytest
 import salt._logging
 from saltfactories.plugins.event_listener import EventListener
 
 LOOPBACK = "127.0.0.1"
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("hart", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("hart")
 
 
 @pytest.hookimpl(tryfirst=True)

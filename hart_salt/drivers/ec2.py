@@ -8,8 +8,20 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from hart_salt.drivers.origin import DEFAULT_SERVICE
 from hart_salt.model import Schema
-from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text, problem
+from hart_salt.settings import (
+    Address,
+    Alias,
+    ApiTimeout,
+    Flag,
+    Names,
+    Network,
+    Secret,
+    Section,
+    Text,
+    problem,
+)
 
 
 class Account(Section):
@@ -22,6 +34,11 @@ class Account(Section):
         None, description="Another address of the API, for a proxy or a test (default: the region's own)."
     )
     api_timeout: ApiTimeout = 60
+    address_service: Address = Field(
+        DEFAULT_SERVICE,
+        description="A web page that answers with the address that a request came from; asked for connect_from "
+        "where the master has no public address of its own.",
+    )
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -58,7 +75,7 @@ class Options(Section):
     cpu_credits: Literal["standard", "unlimited"] = Field(
         "standard", description="Credits of burstable sizes; `unlimited` can cost extra."
     )
-    connect_from: Text | None = Field(
+    connect_from: Network | None = Field(
         None,
         description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
         "(default: found out).",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
+from hart_salt.drivers.origin import DEFAULT_SERVICE
 from hart_salt.model import Schema
 from hart_salt.settings import (
     Address,
@@ -17,6 +18,7 @@ from hart_salt.settings import (
     Flag,
     Labels,
     Names,
+    Network,
     Secret,
     Section,
     Text,
@@ -52,6 +54,11 @@ class Account(Section):
         None, description="Another address of the API, for a proxy or a test (default: Google's own)."
     )
     api_timeout: ApiTimeout = 60
+    address_service: Address = Field(
+        DEFAULT_SERVICE,
+        description="A web page that answers with the address that a request came from; asked for connect_from "
+        "where the master has no public address of its own.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_log_in(self) -> Self:
@@ -107,7 +114,7 @@ class Options(Section):
     )
     enable_oslogin: Flag = Field(False, description="Whether Google's OS Login manages users on the node.")
     ipv6: Flag = Field(False, description="Whether the instance gets an external IPv6 address.")
-    connect_from: Text | None = Field(
+    connect_from: Network | None = Field(
         None,
         description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
         "(default: found out).",

@@ -37,6 +37,7 @@ LAYERS = [
     "drivers.gce",
     "drivers.vultr",
     "drivers.base",
+    "drivers.origin",
     "master",
     "plan",
     "store",
@@ -56,7 +57,7 @@ LAYERS = [
     "errors",
 ]
 #: what a driver may know of the rest of the package
-BELOW_DRIVERS = {"drivers.base", "settings", "model", "errors"}
+BELOW_DRIVERS = {"drivers.base", "drivers.origin", "settings", "model", "errors"}
 #: what the runner may import at module level: every salt-run of anything pays for it
 RUNNER_MODULE_LEVEL = {"importlib.util", "logging", "traceback"}
 
