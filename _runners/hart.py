@@ -11,7 +11,9 @@ Every function returns plain data. If something failed, ``salt-run`` exits with 
 done) or, under the id of each node that failed, ``result: False`` and ``error``.
 """
 
+import functools
 import importlib.util
+import inspect
 import logging
 import traceback
 
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 __virtualname__ = "hart"
 
 INTERRUPTED = 130  # as after Ctrl-C in a shell
+#: among the arguments of a call that a reactor began, and that runs as a process of its own
+BACKGROUND = "__hart_background__"
 REFUSED = 2  # the exit code of a request that was not carried out at all
 DEFECT = 70  # the exit code of an error that is ours: EX_SOFTWARE of sysexits.h
 
@@ -31,6 +35,28 @@ def __virtual__():
     return __virtualname__
 
 
+def _acts(function):
+    """
+    A function that changes something. Called by a reactor, it is done by a process of its own.
+
+    A reactor calls runners in threads of the master: they keep one of its few workers busy, die with the master without
+    a word, and nobody hears of their failure. So there the master is asked to start the job, as with ``salt-run
+    --async``, and what comes of it is told as the event ``hart/<job>/result``, and in the log if it failed.
+    """
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        if not kwargs.pop(BACKGROUND, False):
+            return _begin(function, args, kwargs) if _from_reactor(kwargs) else function(*args, **kwargs)
+        __context__[BACKGROUND] = True
+        data = function(*args, **kwargs)
+        _tell(f"hart.{function.__name__}", globals()["__jid__"], data)
+        return data
+
+    return call
+
+
+@_acts
 def create(minion_id=None, *extra, role=None, provider=None, region=None, config=None, test=False, **settings):
     """
     Create one node, or several, under ids of your choice.
@@ -77,6 +103,7 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
     return _report(work)
 
 
+@_acts
 def create_role(role=None, *extra, count=1, provider=None, region=None, config=None, test=False, **settings):
     """
     Create nodes of a role; their ids follow the role's ``role_naming_scheme``.
@@ -111,6 +138,7 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
     return _report(work)
 
 
+@_acts
 def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
     """
     Destroy nodes: the instance, its key, its record. Can be repeated.
@@ -139,18 +167,174 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
     return _report(work)
 
 
-def list_minions(*extra, role=None, provider=None, region=None, config=None, **unknown):
+@_acts
+def scale(
+    role=None, *extra, count=None, delta=None, min=None, max=None, cooldown=0, provider=None, region=None,
+    remove="newest", force=False, config=None, test=False, **settings,
+):  # fmt: skip
     """
-    List the nodes of this master, with what cloud, records and key store say of each.
+    Make the number of a role's nodes what it is to be. Can be repeated: already so is success, and changes nothing.
 
-    role, provider, region
-        Show only nodes that match. Default: all.
+    One call at a time changes the fleet of a role; a second one waits for the first. Called by a reactor, it does
+    not wait but says that another is at work.
+
+    role
+        The role, as ``hart.list_roles`` shows it.
+
+    count
+        How many nodes there are to be. Nodes that are stopped, and those that other calls are bringing up, count.
+
+    delta
+        Instead of ``count``: how many more than now, or, below zero, how many fewer.
+
+    min, max
+        With ``delta``: it does not take the number below ``min`` (default: 0), or above ``max`` (default: no bound).
+
+    cooldown
+        Seconds after a change of the role's fleet in which nothing is changed again. Default: 0.
+
+    provider, region
+        Count and change only the nodes of this provider, and of this region. Default: all of the role's nodes; new
+        ones go where the configuration says.
+
+    remove
+        Which nodes go first: ``newest``, ``oldest``, or ids separated by commas. Default: ``newest``. Nodes whose role
+        has a ``drain`` are drained before they go, and stay if that fails.
+
+    force
+        True: they go all the same. Default: False.
+
+    config, test, settings
+        As for ``hart.create``; ``settings`` are those of new nodes.
+
+    Returns a dictionary with ``role``, the numbers ``before`` and ``after``, ``changed``, and by minion id ``created``,
+    ``destroyed`` and ``kept``, the nodes that could not be drained; or a ``note`` that says why nothing was changed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.scale app count=4
+        salt-run hart.scale app delta=+2 max=10 cooldown=300
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        name = _word("hart.scale", "role", role, extra)
+        numbers = {"count": count, "delta": delta, "min": min, "max": max}
+        goal = _goal(**{key: _whole(key, value, None if key == "delta" else 0) for key, value in numbers.items()})
+        order = _order(name, provider, region, force, test, settings)
+        names = _names(remove=",".join(remove) if isinstance(remove, list) else remove)
+        return service(config).scale(
+            order, goal, remove=names["remove"] or "newest", cooldown=_seconds("cooldown", cooldown), wait=_may_wait()
+        )
+
+    return _report(work)
+
+
+@_acts
+def replace(
+    role=None, *extra, batch=1, provider=None, region=None, force=False, config=None, test=False, **settings
+):
+    """
+    Replace all nodes of a role by new ones, a few at a time: new ones are ready before as many old ones go.
+
+    It stops at the first failure. By then each old node is either there, or replaced by one that is ready.
+
+    role
+        The role, as ``hart.list_roles`` shows it.
+
+    batch
+        How many at a time. Default: 1.
+
+    provider, region
+        Replace only the nodes of this provider, and of this region. Default: the provider that the configuration names,
+        or the only one; all regions.
+
+    force, config, test, settings
+        As for ``hart.scale``.
+
+    Returns the same as ``hart.scale``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.replace app batch=2
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        name = _word("hart.replace", "role", role, extra)
+        order = _order(name, provider, region, force, test, settings)
+        return service(config).replace(order, _whole("batch", batch, 1) or 1, wait=_may_wait())
+
+    return _report(work)
+
+
+@_acts
+def sweep(*extra, provider=None, grace=3600, config=None, test=False, **unknown):
+    """
+    Find and remove what crashes left.
+
+    That is instances, keys and records that belong together no more, temporary keys and firewalls. Nothing of the crash
+    need be remembered. Never touched: what carries another master's tag or none; nodes that are ready; what a living operation works on;
+    what ``keep_failed`` kept; and minions that still answer. Each create and scale first removes what operations
+    that died on this machine left; this also finds everything else.
+
+    provider
+        Only at this provider. Default: at all that are configured.
+
+    grace
+        Seconds: what is younger is spared, unless its operation is known to be dead; another master with the same key
+        may be at work on it. Default: 3600.
 
     config
         As for ``hart.create``.
 
-    Returns a dictionary by minion id. ``status`` is ``ready``, ``in progress``, ``stopped``,
-    ``no instance``, ``no key``, ``no record``, ``failed``, ``left at <stage>`` or ``unknown``.
+    test
+        True: show what would be removed and touch nothing. Default: False.
+
+    Returns a dictionary with the lists ``removed`` (with ``test``: ``would_remove``) and ``spared``, and, if there are
+    any, ``failed`` and ``errors``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.sweep test=True
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown, extra)
+        names = _names(provider=provider)
+        return service(config).sweep(**names, grace=_seconds("grace", grace), test=_flag(test))
+
+    return _report(work)
+
+
+def list_minions(*extra, role=None, provider=None, region=None, status=None, ping=True, config=None, **unknown):
+    """
+    List the nodes of this master, with what cloud, records, key store and the minions themselves say of each.
+
+    On a terminal it is a table, unless ``--out`` asks for something else.
+
+    role, provider, region, status
+        Show only nodes that match. Default: all.
+
+    ping
+        Whether to ask the minions; one that is down takes some seconds. Default: True.
+
+    config
+        As for ``hart.create``.
+
+    Returns a dictionary by minion id. ``status`` is ``ready`` or what keeps a node from that: ``in progress``,
+    ``unreachable``, ``no instance``, ``stopped``, ``no key``, ``no record``, ``failed``, ``left at`` a stage,
+    ``unknown``, or ``not ours`` for a minion of which hart knows its key only. ``sources`` has what each source says.
 
     CLI Example:
 
@@ -163,7 +347,36 @@ def list_minions(*extra, role=None, provider=None, region=None, config=None, **u
 
     def work(service):
         _none(unknown, extra)
-        return service(config).list_minions(**_names(role=role, provider=provider, region=region))
+        names = _names(role=role, provider=provider, region=region, status=status)
+        return service(config).list_minions(**names, ping=_flag(ping, "ping"))
+
+    return _as_table(_report(work))
+
+
+def show(minion_id=None, *extra, config=None, **unknown):
+    """
+    Show everything about one node but secrets: its place, its parts, the seconds of its stages, the path of its log.
+
+    minion_id
+        The id of the node.
+
+    config
+        As for ``hart.create``.
+
+    Returns a dictionary of facts; ``status`` and ``sources`` as in ``hart.list_minions``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.show web1.example.com
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        return service(config).show(_word("hart.show", "id", minion_id, extra))
 
     return _report(work)
 
@@ -431,16 +644,102 @@ def _ids(function, value, extra):
 
 
 def _count(value):
+    return _whole("count", value, 1)
+
+
+def _whole(name, value, least):
+    """A whole number; None where it is not given."""
     from hart_salt.errors import Refused
 
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise Refused("count must be a whole number of at least 1")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+        raise Refused(f"{name} must be a whole number" + ("" if least is None else f" of at least {least}"))
     return value
 
 
-def _flag(value):
+def _seconds(name, value):
+    from hart_salt.errors import Refused
+
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise Refused(f"{name} must be a number of seconds")
+    return value
+
+
+def _flag(value, name="test"):
     from hart_salt.errors import Refused
 
     if not isinstance(value, bool):
-        raise Refused("test must be True or False")
+        raise Refused(f"{name} must be True or False")
     return value
+
+
+def _goal(**numbers):
+    from hart_salt.fleet import Goal
+
+    return Goal(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
+
+
+def _order(role, provider, region, force, test, settings):
+    from hart_salt.scaling import Order
+
+    names = _names(provider=provider, region=region)
+    return Order(role, **names, force=_flag(force, "force"), test=_flag(test), settings=_clean(settings))
+
+
+def _as_table(data):
+    """For eyes: only on a terminal, and only where nobody asked for another form; what failed is told as it is."""
+    import sys
+
+    if not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
+        return data
+    from hart_salt.terminal import table
+
+    return {"outputter": "newline_values_only", "data": {"": table(data)}}
+
+
+# called by a reactor
+
+
+def _from_reactor(kwargs):
+    """Whether a reactor called; an orchestration that a reactor called needs the result, and gets it."""
+    return globals().get("__user__") == "Reactor" and "__orchestration_jid__" not in kwargs
+
+
+def _begin(function, args, kwargs):
+    """Ask the master to start the same call as a process of its own, and return its job id."""
+    from hart_salt.errors import HartError
+
+    try:
+        given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
+        settings = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
+        if given.pop("extra", ()):
+            return function(*args, **kwargs)  # refused at once
+        from hart_salt.master import Master
+
+        jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
+    except HartError as error:
+        __context__["retcode"] = 1
+        log.error("hart.%s was not begun: %s", function.__name__, error)  # noqa: TRY400 - the sentence says it all
+        return {"error": str(error), "retcode": REFUSED}
+    __context__["retcode"] = 0
+    return {"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"}
+
+
+def _may_wait():
+    """Nobody waits for a call that a reactor began: it must not queue up behind others like it."""
+    return BACKGROUND not in __context__
+
+
+def _tell(function, jid, data):
+    """The end of a call that a reactor began: an event, and an error in the log if it failed."""
+    from hart_salt.master import Master
+
+    failed = isinstance(data, dict) and "retcode" in data
+    if failed:
+        log.error("%s, which a reactor called as job %s, failed: %s", function, jid, data)
+    master = Master(__opts__)
+    try:
+        master.fire(f"hart/{jid}/result", {"fun": function, "jid": jid, "success": not failed, "return": data})
+    finally:
+        master.close()

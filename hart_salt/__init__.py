@@ -9,8 +9,13 @@ A map of the package; imports point downwards in this list and never back up:
     writes ``REFERENCE.md`` from the code: settings, functions, events, errors
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows them all
+``scaling.py``, ``sweep.py``, ``checks.py``, ``drain.py``, ``fleet.py``
+    fleets: the number of a role's nodes and their renewal, with what is run on them before they go; what crashes
+    left; what is known to be wrong before anything is touched
 ``destroy.py``, ``create.py``, ``listing.py``
     many nodes side by side: gone again, brought up, looked at
+``strays.py``, ``survey.py``, ``home.py``
+    what nothing living has a use for; what there is; what every operation works with on the master's side
 ``lifecycle.py``
     one node from launch to sealed minion, and its undo
 ``watch.py``
@@ -27,8 +32,8 @@ A map of the package; imports point downwards in this list and never back up:
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``
     what a call would do, for ``test=True``
-``store.py``
-    records of nodes, and locks
+``store.py``, ``locks.py``
+    records of nodes; what a living process works on, and what a dead one left unfinished
 ``roles.py``
     from roles to the nodes that are wanted; pure
 ``config.py``, ``sources.py``, ``catalogue.py``, ``validation.py``

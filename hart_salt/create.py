@@ -13,12 +13,12 @@ from typing import Any
 from hart_salt import ssh, threads
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import DriverError, HartError, Interrupted, Refused
+from hart_salt.home import Home
 from hart_salt.lifecycle import Batch, Life, new_life, raise_node
-from hart_salt.master import Master
-from hart_salt.model import Access, MasterInfo, Node
+from hart_salt.locks import BatchClaim
+from hart_salt.model import Access, Node
 from hart_salt.progress import Progress
-from hart_salt.secrets import Secrets
-from hart_salt.store import Record, Store
+from hart_salt.store import Record
 from hart_salt.terminal import view_for
 from hart_salt.threads import Calls
 from hart_salt.watch import Watcher
@@ -34,9 +34,7 @@ class Outcomes:
     problems: list[str] = field(default_factory=list)
 
 
-def create_all(
-    nodes: Sequence[Node], driver: Driver, master: Master, info: MasterInfo, store: Store, secrets: Secrets
-) -> tuple[dict[str, Any], int | None]:
+def create_all(nodes: Sequence[Node], driver: Driver, home: Home) -> tuple[dict[str, Any], int | None]:
     """
     Create the nodes side by side; one node's failure leaves the others alone.
 
@@ -46,9 +44,9 @@ def create_all(
     """
     outcomes = Outcomes()
     interrupted = None
-    with Calls() as calls, open_progress(calls, master, info, secrets) as progress:
+    with Calls() as calls, open_progress(calls, home) as progress:
         try:
-            threads.run(lambda: _create(nodes, driver, master, info, store, progress, calls, outcomes))
+            threads.run(lambda: _create(nodes, driver, home, progress, calls, outcomes))
         except Interrupted as signal:
             interrupted = signal.signum
             for node in nodes:
@@ -62,13 +60,13 @@ def create_all(
 
 
 @contextmanager
-def open_progress(calls: Calls, master: Master, info: MasterInfo, secrets: Secrets) -> Iterator[Progress]:
+def open_progress(calls: Calls, home: Home) -> Iterator[Progress]:
     """Events go out in the order of the stages, in the thread of Salt's calls; nobody waits for them."""
 
     def fire(tag: str, data: dict[str, Any]) -> None:
-        asyncio.ensure_future(calls.salt(_quietly, functools.partial(master.fire, tag, data)))
+        asyncio.ensure_future(calls.salt(_quietly, functools.partial(home.master.fire, tag, data)))
 
-    progress = Progress(info.log_dir, secrets, fire, view_for())
+    progress = Progress(home.info.log_dir, home.secrets, fire, view_for())
     try:
         yield progress
     finally:
@@ -82,9 +80,8 @@ def _quietly(work: Any) -> None:
 
 
 async def _create(
-    nodes: Sequence[Node], driver: Driver, master: Master, info: MasterInfo, store: Store,
-    progress: Progress, calls: Calls, outcomes: Outcomes,
-) -> None:  # fmt: skip
+    nodes: Sequence[Node], driver: Driver, home: Home, progress: Progress, calls: Calls, outcomes: Outcomes
+) -> None:
     for node in nodes:
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
@@ -92,12 +89,14 @@ async def _create(
     region = nodes[0].region
     watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:
+        claim = stack.enter_context(home.locks.batch(nodes[0].batch, {"provider": nodes[0].provider, "region": region}))
+        stack.callback(_keep_what_is_left, claim, outcomes)
         for node in nodes:
-            stack.enter_context(_claimed(store, node.minion_id))
-        stack.enter_context(master.events(starts.heard))
+            stack.enter_context(_claimed(home, node.minion_id))
+        stack.enter_context(home.master.events(starts.heard))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
-                master, info, store, driver, watcher, access, client_key, progress, starts.of, calls
+                home.master, home.info, home.store, driver, watcher, access, client_key, progress, starts.of, calls
             )  # fmt: skip
             outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
             lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
@@ -105,14 +104,19 @@ async def _create(
                 await _side_by_side(lives, outcomes)
             finally:
                 await watcher.close()
-                await threads.uninterrupted(calls.salt(master.close))
+                await threads.uninterrupted(calls.salt(home.master.close))
+
+
+def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
+    """What could not be taken back is for sweep; an instance that was kept as asked is not."""
+    claim.keep = bool(outcomes.problems) or any(life.left and not life.record.kept for life in outcomes.lives.values())
 
 
 @contextmanager
-def _claimed(store: Store, minion_id: str) -> Iterator[None]:
+def _claimed(home: Home, minion_id: str) -> Iterator[None]:
     """The lock, and the look at the record under it: two calls at once cannot both have found it free."""
-    with store.claim(minion_id):
-        if store.get(minion_id) is not None:
+    with home.locks.claim(minion_id):
+        if home.store.get(minion_id) is not None:
             raise Refused(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
         yield
 

@@ -11,21 +11,15 @@ from hart_salt import threads
 from hart_salt.create import open_progress
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import HartError, Interrupted, TemporaryFailure
-from hart_salt.master import Master
-from hart_salt.model import Instance, MasterInfo
+from hart_salt.home import Home
+from hart_salt.model import Instance
 from hart_salt.progress import Progress
-from hart_salt.secrets import Secrets
-from hart_salt.store import Record, Store, instance_of
+from hart_salt.store import Record, instance_of
 from hart_salt.threads import Calls
 
 
 def destroy_all(
-    records: Mapping[str, Record],
-    by_provider: Mapping[str, Driver],
-    master: Master,
-    info: MasterInfo,
-    store: Store,
-    secrets: Secrets,
+    records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, *, own_keys: bool = False
 ) -> tuple[dict[str, Any], int | None]:
     """
     Destroy the nodes; one node's failure leaves the others alone.
@@ -34,13 +28,17 @@ def destroy_all(
     go in one call, which makes the master rotate its AES key once. A record goes last, so that a destroy
     that was cut short can be repeated.
 
+    own_keys
+        delete a key only if the record says that it was the node's, and touch nothing whose record has changed since;
+        for sweep, whose decision may be a moment old (default False: the caller named the nodes)
+
     Returns the outcome of each by minion id, and the number of the signal that ended it early, if one did.
     """
     errors: dict[str, str] = {}
     gone: set[str] = set()
     interrupted = None
-    with Calls() as calls, open_progress(calls, master, info, secrets) as progress:
-        work = _Destroying(records, by_provider, master, store, progress, calls, errors, gone)
+    with Calls() as calls, open_progress(calls, home) as progress:
+        work = _Destroying(records, by_provider, home, progress, calls, errors, gone, own_keys)
         try:
             threads.run(work.all)
         except Interrupted as signal:
@@ -56,17 +54,19 @@ def _outcome(record: Record, error: str | None) -> dict[str, Any]:
 
 class _Destroying:
     def __init__(
-        self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], master: Master, store: Store,
-        progress: Progress, calls: Calls, errors: dict[str, str], gone: set[str],
+        self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, progress: Progress,
+        calls: Calls, errors: dict[str, str], gone: set[str], own_keys: bool,
     ) -> None:  # fmt: skip
         self._records = records
         self._drivers = by_provider
-        self._master = master
-        self._store = store
+        self._master = home.master
+        self._store = home.store
+        self._locks = home.locks
         self._progress = progress
         self._calls = calls
         self._errors = errors
         self._gone = gone
+        self._own_keys = own_keys
         self._ended: list[str] = []
 
     async def all(self) -> None:
@@ -86,9 +86,12 @@ class _Destroying:
 
     def _claim(self, stack: contextlib.ExitStack, minion_id: str) -> bool:
         try:
-            stack.enter_context(self._store.claim(minion_id))
+            stack.enter_context(self._locks.claim(minion_id))
         except HartError as error:
             self._errors[minion_id] = str(error)
+            return False
+        if self._own_keys and self._store.get(minion_id) != self._records[minion_id]:
+            self._errors[minion_id] = "another operation has changed it meanwhile"
             return False
         return True
 
@@ -118,7 +121,11 @@ class _Destroying:
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:
-            await self._calls.salt(self._master.delete_keys, minion_ids)
+            if self._own_keys:
+                own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
+                await self._calls.salt(self._master.delete_own_keys, own)
+            else:
+                await self._calls.salt(self._master.delete_keys, minion_ids)
             for minion_id in minion_ids:
                 await self._calls.salt(self._store.remove, minion_id)
                 self._gone.add(minion_id)

@@ -181,16 +181,17 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
     The id is the one that we gave; the session proved that the node is the one that we made. Nothing that
     the node says about itself is believed but its key.
     """
-    await _advance(node, batch, life, "enrolling")
     key = master.check_public_key(result.minion_key)
     life.key = key
+    # Before the key is accepted: sweep deletes a key only where a record says that it was the node's.
+    life.record = dataclasses.replace(life.record, minion_key_finger=master.fingerprint(key))
+    await _advance(node, batch, life, "enrolling")
     notes = await uninterrupted(batch.calls.salt(batch.master.accept_key, node.minion_id, key))
     if result.former_key:
         notes += await batch.calls.salt(batch.master.disown, result.former_key)
     for note in notes:
         life.notes.append(note)
         batch.progress.line(node.minion_id, f"hart: {note}")
-    life.record = dataclasses.replace(life.record, minion_key_finger=master.fingerprint(key))
     await _advance(node, batch, life, "enrolled")
 
 
@@ -358,7 +359,7 @@ async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -
         left += await _attempt(work, "the key could not be deleted")
     if left:
         left += [] if keep else [remedy]
-        life.record = dataclasses.replace(life.record, stage="failed", error=reason)
+        life.record = dataclasses.replace(life.record, stage="failed", error=reason, kept=keep)
         left += await _attempt(batch.calls.salt(batch.store.put, life.record), "its record could not be kept")
     else:
         left += await _attempt(

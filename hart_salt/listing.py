@@ -1,83 +1,47 @@
-"""What there is: clouds, records and key store, laid over each other."""
+"""Every node, with what cloud, records, key store and the minions themselves say of it. Pure."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hart_salt.drivers.base import Driver
-from hart_salt.errors import DriverError
-from hart_salt.master import ACCEPTED, Master
-from hart_salt.model import Instance, MasterInfo, Provider
-from hart_salt.store import Record, Store
+from hart_salt.master import ACCEPTED, STATE_WORDS
+from hart_salt.model import Instance, MasterInfo
+from hart_salt.store import Record
+from hart_salt.survey import Survey, record_of
+
+FACTS = (
+    "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "created", "log", "error",
+)  # fmt: skip
+NOT_OURS = "not ours"
 
 
-def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Record:
-    """The record that an instance would have, from what its tags say."""
-    return Record(
-        minion_id=instance.minion_id,
-        provider=provider.name,
-        driver=provider.driver,
-        region=instance.region or "",
-        zone=instance.zone,
-        size=instance.size or "",
-        role=instance.role,
-        stage="unknown",
-        owner=info.owner,
-        batch=instance.batch,
-        created=instance.created or time.time(),
-        instance_id=instance.instance_id,
-        public_ip=instance.public_ip,
-        private_ip=instance.private_ip,
-    )
-
-
-def nodes(
-    drivers: Sequence[Driver], store: Store, master: Master, info: MasterInfo
-) -> tuple[dict[str, Any], list[str]]:
+def nodes(survey: Survey, busy: Callable[[str], bool], info: MasterInfo) -> dict[str, dict[str, Any]]:
     """
-    Return every node by minion id, and the problems of providers that could not be asked.
+    Return every node by minion id.
 
-    ``status`` is ``ready``, ``in progress``, or what is missing: ``no instance``, ``stopped``, ``no key``,
-    ``no record``, ``failed``; ``unknown`` when the provider could not be asked.
+    ``status`` is ``ready``, or what keeps it from that: ``in progress``, ``unreachable``, ``no instance``, ``stopped``,
+    ``no key``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` when the provider could not be asked; ``not
+    ours`` for a minion of which hart knows nothing but its key. ``sources`` says what each of the four knows.
     """
-    instances, asked, problems = _instances(drivers)
-    records = {record.minion_id: record for record in store.all()}
-    for driver_instance, provider in instances.values():
-        records.setdefault(driver_instance.minion_id, record_of(driver_instance, provider, info))
-    keys = master.key_states()
-    found = {}
-    for minion_id, record in sorted(records.items()):
-        instance, _ = instances.get((record.provider, minion_id), (None, None))
-        accepted = ACCEPTED in keys.get(minion_id, ())
-        status = _status(record, instance, accepted, record.provider in asked, store.busy(minion_id))
-        found[minion_id] = {"status": status, **_facts(record, accepted)}
-    return found, problems
+    records = dict(survey.records)
+    for one in survey.found:
+        records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
+    found = {minion_id: _entry(survey, record, busy(minion_id)) for minion_id, record in records.items()}
+    strangers = {minion_id: _stranger(survey, minion_id) for minion_id in survey.keys if minion_id not in records}
+    return dict(sorted({**found, **strangers}.items()))
 
 
-def _instances(
-    drivers: Sequence[Driver],
-) -> tuple[dict[tuple[str, str], tuple[Instance, Provider]], set[str], list[str]]:
-    found: dict[tuple[str, str], tuple[Instance, Provider]] = {}
-    asked: set[str] = set()
-    problems = []
-    for driver in drivers:
-        name = driver.provider.name
-        try:
-            listed = driver.instances()
-        except DriverError as error:
-            problems.append(f"{name}: {error}")
-            continue
-        asked.add(name)
-        found.update({(name, instance.minion_id): (instance, driver.provider) for instance in listed})
-    return found, asked, problems
+def _entry(survey: Survey, record: Record, busy: bool) -> dict[str, Any]:
+    instance = survey.instance_of(record)
+    status = _status(survey, record, instance, busy)
+    return {"status": status, **{name: getattr(record, name) for name in FACTS}, "sources": _sources(survey, record)}
 
 
-def _status(record: Record, instance: Instance | None, accepted: bool, asked: bool, busy: bool) -> str:
+def _status(survey: Survey, record: Record, instance: Instance | None, busy: bool) -> str:
     if busy:
         return "in progress"
-    if not asked:
+    if record.provider not in survey.asked:
         return "unknown"
     if instance is None:
         return "no instance"
@@ -87,12 +51,38 @@ def _status(record: Record, instance: Instance | None, accepted: bool, asked: bo
         return instance.state
     if record.stage != "ready":
         return record.stage if record.stage == "failed" else f"left at {record.stage}"
-    return "ready" if accepted else "no key"
+    if ACCEPTED not in survey.keys.get(record.minion_id, ()):
+        return "no key"
+    if survey.present is not None and record.minion_id not in survey.present:
+        return "unreachable"
+    return "ready"
 
 
-def _facts(record: Record, accepted: bool) -> dict[str, Any]:
-    names = (
-        "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "created",
-        "log", "error",
-    )  # fmt: skip
-    return {**{name: getattr(record, name) for name in names}, "key": "accepted" if accepted else None}
+def _sources(survey: Survey, record: Record) -> dict[str, Any]:
+    """What each source says; None where it was not or could not be asked."""
+    instance = survey.instance_of(record)
+    return {
+        "cloud": (instance.state if instance else "absent") if record.provider in survey.asked else None,
+        "record": None if record.stage == "unknown" else record.stage,
+        "key": _key(survey, record.minion_id),
+        "present": None if survey.present is None else record.minion_id in survey.present,
+    }
+
+
+def _key(survey: Survey, minion_id: str) -> str | None:
+    states = survey.keys.get(minion_id, ())
+    return " and ".join(STATE_WORDS[state] for state in states) or None
+
+
+def _stranger(survey: Survey, minion_id: str) -> dict[str, Any]:
+    sources = {"cloud": None, "record": None, "key": _key(survey, minion_id), "present": None}
+    return {"status": NOT_OURS, **dict.fromkeys(FACTS), "sources": sources}
+
+
+def chosen(found: Mapping[str, dict[str, Any]], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+    """Those of which every fact that is asked for is as it is asked for."""
+    return {
+        minion_id: entry
+        for minion_id, entry in found.items()
+        if all(value in (None, entry[key]) for key, value in wanted.items())
+    }

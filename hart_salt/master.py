@@ -19,9 +19,11 @@ from typing import Any
 
 import salt.cache
 import salt.client
+import salt.exceptions
 import salt.key
 import salt.loader
 import salt.pillar
+import salt.runner
 import salt.utils.crypt
 import salt.utils.event
 import salt.utils.sdb
@@ -254,6 +256,17 @@ class Master:
         if match:
             self._delete(match, rotate=connected)
 
+    def delete_own_keys(self, fingerprints: Mapping[str, str | None]) -> None:
+        """Delete, in one call, the keys of these ids that have the fingerprint which is given with the id."""
+        match: dict[str, list[str]] = {}
+        for minion_id, wanted in fingerprints.items():
+            keys = self._keys(minion_id) if wanted else {}
+            for state in (ACCEPTED, PENDING):
+                if any(fingerprint(key) == wanted for key in keys.get(state, [])):
+                    match.setdefault(state, []).append(minion_id)
+        if match:
+            self._delete(match, rotate=True)
+
     def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
         """Delete the key of one id where it is ``pem``; a key that is another's stays."""
         keys = self._keys(minion_id)
@@ -293,6 +306,15 @@ class Master:
         answer = self._command(minion_id, "test.ping", (), min(timeout, PING_TIMEOUT), PING_GATHER_TIMEOUT)
         return answer is True
 
+    def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
+        """The minions among these that answer test.ping within a few seconds; all are asked at once."""
+        if not minion_ids:
+            return frozenset()
+        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
+        with salt.client.get_local_client(mopts=opts) as client:
+            answers = client.cmd(list(minion_ids), "test.ping", timeout=PING_TIMEOUT, tgt_type="list")
+        return frozenset(minion_id for minion_id, answer in answers.items() if answer is True)
+
     def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
         """
         Apply the highstate (``"highstate"``) or a list of SLS, and wait for as long as the job runs.
@@ -310,6 +332,25 @@ class Master:
         if isinstance(answer, list):
             return [str(problem) for problem in answer]
         return [str(answer) if answer else "the minion gave no answer"]
+
+    def call(self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+        """
+        Call an execution function, and wait for as long as the job runs.
+
+        Returns the problems, one sentence each; none means that it succeeded: its return is not False, and its return
+        code is 0.
+        """
+        opts = dict(self._opts, gather_job_timeout=APPLY_GATHER_TIMEOUT, user=self._user())
+        with salt.client.get_local_client(mopts=opts) as client:
+            answer = client.cmd(
+                [minion_id], function, list(args), kwarg=dict(kwargs), timeout=APPLY_TIMEOUT, tgt_type="list",
+                full_return=True,
+            ).get(minion_id)  # fmt: skip
+        if not isinstance(answer, Mapping):
+            return [str(answer) if answer else "the minion gave no answer"]
+        if answer.get("retcode") or answer.get("ret") is False:
+            return [f"{function} failed: {answer.get('ret')}"]
+        return []
 
     def _command(
         self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float, gather_timeout: float
@@ -331,6 +372,25 @@ class Master:
         except KeyError:
             return pwd.getpwuid(os.geteuid()).pw_name
         return user
+
+    # jobs
+
+    def begin(self, function: str, arguments: Mapping[str, Any]) -> str:
+        """
+        Have the master start a runner as a process of its own, which outlives it, and return the job's id.
+
+        Raises ``Refused`` when the master does not.
+        """
+        user = self._user()
+        with salt.client.get_local_client(mopts=dict(self._opts, user=user)) as local:
+            key = local.key
+        client = salt.runner.RunnerClient(dict(self._opts))
+        try:
+            answer = client.cmd_async({"fun": function, "kwarg": dict(arguments), "user": user, "key": key})
+        except salt.exceptions.SaltException as error:
+            raise Refused(f"the master did not start {function} as a job: {error}") from error
+        jid: str = answer["jid"]
+        return jid
 
     # events and cache
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
+from secrets import token_hex
 
 MAXIMUM_LENGTH = 200
 
@@ -13,6 +14,25 @@ RESERVED_IDS = frozenset(["data", "error", "errors", "outputter", "retcode", "re
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]*")
 _ENDS = re.compile(r"[A-Za-z0-9](.*[A-Za-z0-9])?", re.DOTALL)
+
+
+def new_batch(now: float) -> str:
+    """
+    Make the name of a batch: 14 hex digits, of which the first eight are the time.
+
+    :param now: seconds since the epoch
+    """
+    return f"{int(now):08x}{token_hex(3)}"
+
+
+def batch_time(batch: str) -> float | None:
+    """
+    Find out when a batch began: temporary things at some providers have no date but this one.
+
+    :param batch: its name
+    :return: seconds since the epoch; None for a name that ``new_batch`` did not make
+    """
+    return float(int(batch[:8], 16)) if re.fullmatch(r"[0-9a-f]{14}", batch) else None
 
 
 class NamingError(ValueError):

@@ -26,6 +26,7 @@ FILE = Path(__file__).with_name("REFERENCE.md")
 #: what a setting takes, by the check that it goes through
 KINDS = {
     "as_apply": "`highstate`, or a list of texts",
+    "as_drain": "list of texts, or mapping",
     "as_flag": "true or false",
     "as_labels": "mapping of texts",
     "as_masters": "text, or a list of texts",
@@ -47,6 +48,7 @@ UNITS = {
     "bootstrap_timeout": "seconds",
     "ready_timeout": "seconds",
     "apply_timeout": "seconds",
+    "drain_timeout": "seconds",
     "api_timeout": "seconds",
     "log_days": "days",
     "ec2.volume_size": "GiB",

@@ -7,26 +7,34 @@ went well; what it did not do at all is a ``Refused``.
 
 from __future__ import annotations
 
-import os
-import secrets as randomness
+import dataclasses
+import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import hart_salt
-from hart_salt import config, create, destroy, drivers, listing, plan, roles
+from hart_salt import checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, DriverError, Fault, HartError, Refused
-from hart_salt.master import SALT_VERSION, STATE_WORDS, Master
-from hart_salt.model import Instance, MasterInfo, Node, Provider
-from hart_salt.naming import check_minion_id
+from hart_salt.home import Home
+from hart_salt.locks import Locks
+from hart_salt.master import SALT_VERSION, Master
+from hart_salt.model import MasterInfo, Node, Provider
+from hart_salt.naming import check_minion_id, new_batch
 from hart_salt.progress import remove_old_logs
+from hart_salt.settings import Settings
 from hart_salt.store import Record, Store
+from hart_salt.survey import Survey, record_of, survey
 
+log = logging.getLogger(__name__)
+
+#: what ``hart.show`` tells of a record beyond the list
+SHOWN = ("driver", "stage", "batch", "sealed", "minion_key_finger", "ssh_host_keys", "seconds")
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
@@ -56,7 +64,9 @@ class Service:
         self.info: MasterInfo = self.master.info()
         self.schemas = drivers.schemas()
         self.config = config.load(self._sources(config_file), self.schemas, self.master.resolve_sdb)
-        self.store = Store(self.master.cache(), self.info.cachedir)
+        self.home = Home(
+            self.master, self.info, Store(self.master.cache()), Locks(self.info.cachedir), self.config.secrets
+        )
         self._drivers: dict[str, Driver] = {}
 
     def _sources(self, config_file: str | None) -> list[config.Source]:
@@ -96,8 +106,8 @@ class Service:
         Returns, for each node, ``result`` and what it is or why it failed. Raises ``Refused`` before
         anything is touched.
         """
-        batch = randomness.token_hex(6)
         now = datetime.now(timezone.utc)
+        batch = new_batch(now.timestamp())
 
         def resolve(minion_id: str | None, zone: str | None) -> Node:
             return roles.resolve(
@@ -109,42 +119,16 @@ class Service:
         nodes = _each(resolve, [(minion_id, None) for minion_id in ids])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
+        if not test:
+            self._sweep_dead()
         there = driver.instances()
         if nodes[0].zone == plan.DISTRIBUTED:
-            nodes = _each(resolve, list(zip(ids, _zones(nodes, driver, there), strict=True)))
-        self._refuse_unfit(nodes, driver, there)
+            nodes = _each(resolve, list(zip(ids, checks.zones(nodes, driver, there), strict=True)))
+        checks.refuse_unfit(nodes, driver, there, self.home)
         if test:
             return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
-        data, interrupted = create.create_all(nodes, driver, self.master, self.info, self.store, self.config.secrets)
-        return self._report(data, interrupted)
-
-    def _refuse_unfit(self, nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> None:
-        """Everything that can be known to be wrong before anything is touched, all of it at once."""
-        problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *self._taken(nodes, driver, there)]
-        problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
-        if problems:
-            raise Refused("\n".join(problems))
-
-    def _taken(self, nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> list[str]:
-        """A minion id names one thing; it must not name anything yet."""
-        ids = [node.minion_id for node in nodes]
-        problems = [
-            f"{double}: two nodes of this call would have this id; name it once, or have role_naming_scheme use "
-            "{unique_id}"
-            for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
-        ]
-        keys = self.master.key_states()
-        named = {instance.minion_id for instance in there}
-        for minion_id in dict.fromkeys(ids):
-            if minion_id in keys:
-                states = " and ".join(STATE_WORDS[state] for state in keys[minion_id])
-                problems.append(f"{minion_id}: there is a key of that id, {states}; see salt-key -f {minion_id}")
-            if self.store.get(minion_id) is not None:
-                problems.append(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
-            elif minion_id in named:
-                problems.append(f"{minion_id}: {driver.provider.name} has an instance of that id")
-        return problems
+        return self._report(*create.create_all(nodes, driver, self.home))
 
     def _report(self, data: dict[str, Any], interrupted: int | None) -> Report:
         ok = "errors" not in data and all(entry["result"] for entry in data.values())
@@ -161,11 +145,10 @@ class Service:
         records = self._nodes_of(minion_ids)
         if test:
             return Report(plan.destruction(records))
-        by_provider = {record.provider: self.driver(record.provider) for record in records.values()}
-        data, interrupted = destroy.destroy_all(
-            records, by_provider, self.master, self.info, self.store, self.config.secrets
-        )
-        return self._report(data, interrupted)
+        return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.home))
+
+    def _drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]:
+        return {record.provider: self.driver(record.provider) for record in records}
 
     def _nodes_of(self, minion_ids: Sequence[str]) -> dict[str, Record]:
         """The records of these ids; for an instance without one, the record that it would have."""
@@ -174,7 +157,7 @@ class Service:
         unrecorded: dict[str, Record] | None = None
         for minion_id in dict.fromkeys(minion_ids):
             problem = check_minion_id(minion_id)
-            record = None if problem else self.store.get(minion_id)
+            record = None if problem else self.home.store.get(minion_id)
             if problem is None and record is None:
                 unrecorded = self._unrecorded() if unrecorded is None else unrecorded
                 record = unrecorded.get(minion_id)
@@ -194,9 +177,8 @@ class Service:
     def _unrecorded(self) -> dict[str, Record]:
         """Instances that are ours by their tags, of all providers that can be asked."""
         return {
-            instance.minion_id: listing.record_of(instance, driver.provider, self.info)
-            for driver in self._usable_drivers()
-            for instance in driver.instances()
+            one.instance.minion_id: record_of(one.instance, one.provider, self.info)
+            for one in self._survey(None).found
         }
 
     def _usable_drivers(self) -> list[Driver]:
@@ -206,20 +188,108 @@ class Service:
             if self.schemas[provider.driver].available
         ]
 
+    # fleets
+
+    def scale(self, order: scaling.Order, goal: fleet.Goal, *, remove: str, cooldown: float, wait: bool) -> Report:
+        """Make the number of a role's nodes what it is to be; see ``Scaling.scale``."""
+        roles.choose_provider(self.config, order.role, order.provider)
+        return self._scaled(self._scaling(order).scale(goal, remove=remove, cooldown=cooldown, wait=wait))
+
+    def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Report:
+        """Replace a role's nodes by new ones; see ``Scaling.replace``."""
+        chosen = roles.choose_provider(self.config, order.role, order.provider)
+        return self._scaled(self._scaling(dataclasses.replace(order, provider=chosen.name)).replace(batch, wait=wait))
+
+    def _scaling(self, order: scaling.Order) -> scaling.Scaling:
+        def make(count: int, test: bool) -> fleet.Outcomes:
+            made = self.create(
+                None, role=order.role, count=count, provider=order.provider, region=order.region,
+                settings=order.settings, test=test,
+            )  # fmt: skip
+            return _outcomes(made)
+
+        def end(records: Sequence[Record]) -> fleet.Outcomes:
+            return _outcomes(self.destroy([record.minion_id for record in records]))
+
+        return scaling.Scaling(order, self.home, self._survey, make, end, self._settings_of, self._sweep_dead)
+
+    def _scaled(self, outcome: scaling.Outcome) -> Report:
+        exit_code = 128 + outcome.interrupted if outcome.interrupted else 1
+        return Report(self.config.secrets.clean(outcome.data), outcome.ok, exit_code)
+
+    def _settings_of(self, record: Record) -> Settings:
+        """The settings that the configuration has today for a node of this role and place."""
+        return roles.resolve(
+            self.config, self.schemas, self.info, role=record.role, provider=record.provider, region=record.region,
+            now=datetime.now(timezone.utc), preview=True,
+        ).settings  # fmt: skip
+
+    # after a crash
+
+    def sweep(self, *, provider: str | None, grace: float, test: bool) -> Report:
+        """Find and remove what crashes left behind, at one provider or at all; see ``strays`` and ``sweep``."""
+        if provider is not None:
+            self._provider(provider)
+        chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
+        data, interrupted = sweep.Sweep(chosen, self.home).run(grace=grace, test=test)
+        ok = not any(data.get(name) for name in ("failed", "errors")) and interrupted is None
+        return Report(self.config.secrets.clean(data), ok, 128 + interrupted if interrupted else 1)
+
+    def _sweep_dead(self) -> None:
+        """
+        Remove what operations that died on this machine left, before something new begins.
+
+        Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is told in the log.
+        """
+        claims = self.home.locks.dead_batches().values()
+        names = {str(facts.get("provider")) for facts in claims} & set(self.config.providers)
+        if not names:
+            return
+        data, _ = sweep.Sweep({name: self.driver(name) for name in names}, self.home).run(grace=0, only_dead=True)
+        for word in ("removed", "failed"):
+            for stray in data.get(word, []):
+                log.warning("hart sweep: %s: %s", word, self.config.secrets.clean(stray))
+        for problem in data.get("errors", []):
+            log.warning("hart sweep: %s", self.config.secrets.redact(problem))
+
     # looking
 
-    def list_minions(self, *, role: str | None, provider: str | None, region: str | None) -> Report:
-        """Every node, with what the cloud, the records and the key store say of it."""
-        wanted = {"role": role, "provider": provider, "region": region}
-        data, problems = listing.nodes(self._usable_drivers(), self.store, self.master, self.info)
-        chosen = {
-            minion_id: entry
-            for minion_id, entry in data.items()
-            if all(value in (None, entry[key]) for key, value in wanted.items())
-        }
-        if problems:
-            chosen["errors"] = problems
-        return Report(self.config.secrets.clean(chosen), not problems)
+    def list_minions(
+        self, *, role: str | None, provider: str | None, region: str | None, status: str | None, ping: bool
+    ) -> Report:
+        """Every node, with what the cloud, the records, the key store and the minions themselves say of it."""
+        if provider is not None:
+            self._provider(provider)
+        seen = survey(self._drivers_for(provider), self.home.store, self.master, self.master.present if ping else None)
+        wanted = {"role": role, "provider": provider, "region": region, "status": status}
+        data: dict[str, Any] = dict(listing.chosen(listing.nodes(seen, self.home.locks.busy, self.info), wanted))
+        if seen.problems:
+            data["errors"] = list(seen.problems)
+        return Report(self.config.secrets.clean(data), not seen.problems)
+
+    def show(self, minion_id: str) -> Report:
+        """Everything about one node but secrets. Raises ``Refused`` for an id that nothing knows."""
+        if problem := check_minion_id(minion_id):
+            raise Refused(f"{minion_id}: {problem}")
+        record = self.home.store.get(minion_id)
+        seen = survey(self._drivers_for(record.provider if record else None), self.home.store, self.master,
+                      lambda ids: self.master.present([one for one in ids if one == minion_id]))  # fmt: skip
+        entry = listing.nodes(seen, self.home.locks.busy, self.info).get(minion_id)
+        if entry is None:
+            raise Refused(f"{minion_id}: {self._stranger(minion_id)}")
+        more = {name: getattr(record, name) for name in SHOWN} if record else {}
+        errors = {"errors": list(seen.problems)} if seen.problems else {}
+        return Report(self.config.secrets.clean({**entry, **more, **errors}), not errors)
+
+    def _survey(self, provider: str | None) -> Survey:
+        """What there is at a provider, or at all. Raises ``Refused`` where one cannot be asked."""
+        seen = survey(self._drivers_for(provider), self.home.store, self.master)
+        if seen.problems:
+            raise Refused("; ".join(seen.problems))
+        return seen
+
+    def _drivers_for(self, provider: str | None) -> list[Driver]:
+        return self._usable_drivers() if provider is None else [self.driver(provider)]
 
     def list_roles(self) -> Report:
         """Every role, with the providers that may be meant for it."""
@@ -275,6 +345,12 @@ class Service:
             return f"{type(error).__name__}: {error}"
 
 
+def _outcomes(report: Report) -> fleet.Outcomes:
+    nodes = {minion_id: entry for minion_id, entry in report.data.items() if isinstance(entry, dict)}
+    interrupted = report.exit_code - 128 if not report.ok and report.exit_code > 128 else None
+    return fleet.Outcomes(nodes, report.ok, interrupted)
+
+
 def version(runner_file: str) -> Report:
     """The versions that matter, and which files are loaded: a synced runner shadows an installed one."""
     package = Path(hart_salt.__file__).resolve().parent
@@ -305,48 +381,6 @@ def _each(
     if faults:
         raise ConfigError(list(faults))
     return nodes
-
-
-def _zones(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> list[str]:
-    """The zone of each new node, where the zone is to be the one with the fewest minions of the role."""
-    node = nodes[0]
-    zones = [zone for region in driver.regions() if region.name == node.region for zone in region.zones]
-    if not zones:
-        raise Refused(f"zone is {plan.DISTRIBUTED}, but {node.provider} has no zones in {node.region}: leave zone out")
-    of_role = [one.zone for one in there if (one.role, one.region) == (node.role, node.region)]
-    return plan.spread(zones, of_role, len(nodes))
-
-
-def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
-    """Names that the provider does not know. All nodes of a call are of one region and one size."""
-    node = nodes[0]
-    regions = {region.name: region for region in driver.regions()}
-    problems = _unknown("region", node.region, list(regions))
-    if problems:
-        return [f"{node.provider}: {problem}" for problem in problems]
-    zones = list(regions[node.region].zones)
-    wanted = dict.fromkeys(one.zone for one in nodes if one.zone)
-    if zones:
-        problems += [problem for zone in wanted for problem in _unknown("zone", zone, zones, "regions")]
-    if driver.size(node.size, node.region) is None:
-        problems += _unknown("size", node.size, [size.name for size in driver.sizes(node.region)])
-    return [f"{node.provider}: {problem}" for problem in problems]
-
-
-def _unreadable(node: Node) -> list[str]:
-    """Settings that name a file on the master. All nodes of a call have the same."""
-    files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
-    return [
-        f"{name}: {path} is not a file that can be read on this master"
-        for name, path in files.items()
-        if path and not (Path(path).is_file() and os.access(path, os.R_OK))
-    ]
-
-
-def _unknown(kind: str, name: str, known: Sequence[str], listed_by: str = "") -> list[str]:
-    if name in known:
-        return []
-    return [f"no {kind} {name}; salt-run hart.list_{listed_by or f'{kind}s'} shows them: {', '.join(known[:12])}"]
 
 
 def _facts(thing: Any, key: str) -> dict[str, Any]:

@@ -211,6 +211,23 @@ def as_apply(value: Any) -> str | list[str]:
     return "highstate"
 
 
+def as_drain(value: Any) -> list[str] | dict[str, Any]:
+    """Take SLS names, or an execution function with its arguments."""
+    if not isinstance(value, Mapping):
+        names = as_names(value)
+        if not names:
+            raise problem("must be SLS names, or a mapping with function, args and kwargs")
+        return names
+    if set(value) - {"function", "args", "kwargs"}:
+        raise problem("may hold function, args and kwargs, and nothing else")
+    function, args, kwargs = value.get("function"), value.get("args") or [], value.get("kwargs") or {}
+    if not (isinstance(function, str) and re.fullmatch(r"\w+\.\w+", function)):
+        raise problem("must name its function as module.function, such as service.stop")
+    if not isinstance(args, list) or not isinstance(kwargs, Mapping):
+        raise problem("must have a list as its args and a mapping as its kwargs")
+    return {"function": function, "args": as_plain(args), "kwargs": as_plain(kwargs)}
+
+
 def as_scheme(value: Any) -> str:
     """Take a naming scheme of plain variables."""
     scheme = as_text(value)
@@ -303,6 +320,11 @@ class Settings(Section):
     apply: Annotated[str | list[str], PlainValidator(as_apply)] | None = Field(
         None, description="What to apply once the minion is ready: `highstate`, or a list of SLS names."
     )
+    drain: Annotated[list[str] | dict[str, Any], PlainValidator(as_drain)] | None = Field(
+        None,
+        description="What to run on a node before `hart.scale` and `hart.replace` remove it: SLS names, or a mapping "
+        "with `function`, `args` and `kwargs`. Its failure keeps the node.",
+    )
     keep_failed: Flag = Field(
         False, description="Keep an instance that did not become a minion, to look at it."
     )
@@ -333,4 +355,5 @@ class Settings(Section):
     bootstrap_timeout: Seconds = Field(1200, description="Seconds for the bootstrap.")
     ready_timeout: Seconds = Field(120, description="Seconds from the accepted key to the answered ping.")
     apply_timeout: Seconds = Field(3600, description="Seconds for `script`, and for `apply`.")
+    drain_timeout: Seconds = Field(600, description="Seconds for `drain`.")
     log_days: Seconds = Field(30, description="Days for which a node's log is kept after a success.")

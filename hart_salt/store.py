@@ -1,5 +1,5 @@
 """
-Records of nodes, and the locks that say which of them a living process works on.
+Records of nodes, and when a role was last scaled.
 
 A record is written before its instance is asked for and removed after its instance is gone: after any
 crash there is something to go by. Records hold no secret.
@@ -7,18 +7,14 @@ crash there is something to go by. Records hold no secret.
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Protocol
 
-from hart_salt.errors import Refused
 from hart_salt.model import Instance
 
 BANK = "hart/nodes"
+#: when each role was last scaled
+ROLES = "hart/roles"
 #: ends every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
 SUFFIX = ".node"
 
@@ -43,6 +39,8 @@ class Record:
     private_ip: str | None = None
     #: True once nothing temporary is left on the node and with the provider
     sealed: bool = False
+    #: True: it failed and was kept as ``keep_failed`` wants it; sweep leaves it
+    kept: bool = False
     error: str | None = None
     log: str | None = None
     minion_key_finger: str | None = None
@@ -79,11 +77,10 @@ class Cache(Protocol):
 
 
 class Store:
-    """The records of this master (of all masters that share its cache) and this machine's locks."""
+    """The records of this master, and of all masters that share its cache."""
 
-    def __init__(self, cache: Cache, cachedir: str) -> None:
+    def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._locks = Path(cachedir) / "hart" / "locks"
 
     def put(self, record: Record) -> None:
         """Write a record, over any that its minion id has."""
@@ -105,62 +102,11 @@ class Store:
         """Remove a record; one that is gone is success."""
         self._cache.flush(BANK, minion_id + SUFFIX)
 
-    @contextmanager
-    def claim(self, minion_id: str) -> Iterator[None]:
-        """
-        Hold the lock of a node while something is done to it.
+    def scaled(self, role: str, now: float) -> None:
+        """Remember that a role was scaled."""
+        self._cache.store(ROLES, role + SUFFIX, {"scaled": now})
 
-        The kernel releases it when the process ends, however it ends. Raises ``Refused`` if another
-        operation holds it.
-        """
-        self._locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._locks / f"{minion_id}.lock"
-        descriptor = _lock(path)
-        if descriptor is None:
-            raise Refused(f"{minion_id} is being worked on by another operation: wait for it to end")
-        try:
-            yield
-        finally:
-            # Removed while held: whoever opened it meanwhile sees that the file is no longer the one there.
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-
-    def busy(self, minion_id: str) -> bool:
-        """Whether a living process holds the node's lock."""
-        try:
-            with (self._locks / f"{minion_id}.lock").open() as file:
-                return not _flock(file.fileno(), fcntl.LOCK_SH)
-        except FileNotFoundError:
-            return False
-
-
-def _lock(path: Path) -> int | None:
-    """Lock a file that is at ``path`` for certain; None when it is locked by another."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _exclusive(descriptor):
-            os.close(descriptor)
-            return None
-        try:
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
-
-
-def _exclusive(descriptor: int) -> bool:
-    """Take the lock unless another operation has it; ``busy`` shares it for a moment, and is waited for."""
-    while not _flock(descriptor, fcntl.LOCK_EX):
-        if not _flock(descriptor, fcntl.LOCK_SH):
-            return False
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return True
-
-
-def _flock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def last_scaled(self, role: str) -> float | None:
+        """When a role was last scaled, in seconds since the epoch; None: never."""
+        data = self._cache.fetch(ROLES, role + SUFFIX)
+        return float(data["scaled"]) if data else None

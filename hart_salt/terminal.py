@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TextIO
+from io import StringIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -16,12 +18,33 @@ from rich.text import Text
 from hart_salt.progress import FINAL_STAGES, View
 
 REFRESH_PER_SECOND = 4
+#: the facts of a node that a table has room for
+COLUMNS = ("role", "provider", "region", "zone", "size", "public_ip", "private_ip")
 
 
 def view_for(stream: TextIO | None = None) -> View:
     """The view that fits where standard error goes."""
     stream = sys.stderr if stream is None else stream
     return LiveTable(Console(file=stream)) if stream.isatty() else Lines(stream)
+
+
+def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> str:
+    """
+    Nodes as a table of text, a row for each.
+
+    width
+        in characters (default: the terminal's)
+    """
+    drawn = Table("minion", "status", *COLUMNS, box=None, pad_edge=False)
+    drawn.columns[0].no_wrap = True
+    for minion_id, entry in nodes.items():
+        style = {"ready": "green", "in progress": "yellow", "not ours": "dim"}.get(entry["status"], "red")
+        cells = [Text(str(entry.get(name) or "")) for name in COLUMNS]
+        drawn.add_row(Text(minion_id), Text(entry["status"], style), *cells)
+    text = StringIO()
+    console = Console(file=text, width=width or shutil.get_terminal_size().columns, force_terminal=True)
+    console.print(drawn)
+    return text.getvalue().rstrip("\n")
 
 
 class Lines:

@@ -25,7 +25,9 @@ from hart_salt import bootstrap, create, lifecycle, ssh
 from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import SCHEMA, Account
 from hart_salt.errors import DriverError, InvalidRequest, NodeFailed, TemporaryFailure
+from hart_salt.home import Home
 from hart_salt.lifecycle import Batch, Life
+from hart_salt.locks import Locks
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Size
 from hart_salt.progress import Progress
 from hart_salt.secrets import Secrets
@@ -212,7 +214,7 @@ class RecordingStore(Store):
     """The real one, which says when a record goes."""
 
     def __init__(self, world: World, tmp_path: Path) -> None:
-        super().__init__(MemoryCache(), str(tmp_path))
+        super().__init__(MemoryCache())
         self.world = world
 
     def put(self, record: Any) -> None:
@@ -597,7 +599,8 @@ def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Sta
 
 def create_all(stage: Stage, *nodes: Node) -> dict[str, Any]:
     master: Any = FakeMaster(stage.world)
-    data, interrupted = create.create_all(nodes, stage.driver, master, stage.info, stage.store, Secrets())
+    home = Home(master, stage.info, stage.store, Locks(stage.info.cachedir), Secrets())
+    data, interrupted = create.create_all(nodes, stage.driver, home)
     assert interrupted is None
     return data
 
@@ -629,4 +632,20 @@ def test_no_lock_is_held_and_no_lock_file_is_left_afterwards(stage: Stage, tmp_p
     stage.world.faults["connect"] = fails_with(NodeFailed("no luck"), times=1)
     create_all(stage, stage.node("a"), stage.node("b"))
     assert list((tmp_path / "hart/locks").iterdir()) == []
-    assert not stage.store.busy("a")
+    assert not Locks(stage.info.cachedir).busy("a")
+
+
+def test_the_claim_of_a_batch_stays_if_something_could_not_be_taken_back(stage: Stage, tmp_path: Path) -> None:
+    stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
+    stage.world.faults["terminate"] = fails_with(InvalidRequest("locked"))
+    create_all(stage, stage.node("a"))
+    assert list(Locks(stage.info.cachedir).dead_batches()) == ["b1"]
+
+
+def test_the_claim_of_a_batch_does_not_stay_for_what_was_kept_as_asked(stage: Stage) -> None:
+    stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
+    create_all(stage, stage.node("a", keep_failed=True))
+    record = stage.store.get("a")
+    assert record is not None
+    assert record.kept
+    assert Locks(stage.info.cachedir).dead_batches() == {}

@@ -20,9 +20,17 @@ LAYERS = [
     "reference",
     "runners.hart",
     "service",
+    "scaling",
+    "sweep",
+    "checks",
+    "drain",
+    "fleet",
     "destroy",
     "create",
     "listing",
+    "strays",
+    "survey",
+    "home",
     "lifecycle",
     "watch",
     "ssh",
@@ -41,6 +49,7 @@ LAYERS = [
     "master",
     "plan",
     "store",
+    "locks",
     "roles",
     "config",
     "sources",
@@ -59,7 +68,7 @@ LAYERS = [
 #: what a driver may know of the rest of the package
 BELOW_DRIVERS = {"drivers.base", "drivers.origin", "settings", "model", "errors"}
 #: what the runner may import at module level: every salt-run of anything pays for it
-RUNNER_MODULE_LEVEL = {"importlib.util", "logging", "traceback"}
+RUNNER_MODULE_LEVEL = {"functools", "importlib.util", "inspect", "logging", "traceback"}
 
 
 def name_of(path: Path) -> str:
