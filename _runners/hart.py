@@ -280,9 +280,9 @@ def sweep(*extra, provider=None, grace=3600, config=None, test=False, **unknown)
     Find and remove what crashes left.
 
     That is instances, keys and records that belong together no more, temporary keys and firewalls. Nothing of the crash
-    need be remembered. Never touched: what carries another master's tag or none; nodes that are ready; what a living operation works on;
-    what ``keep_failed`` kept; and minions that still answer. Each create and scale first removes what operations
-    that died on this machine left; this also finds everything else.
+    need be remembered. Never touched: what carries another master's tag or none; nodes that are ready; what a living
+    operation works on; what ``keep_failed`` kept; and ready minions that still answer. Each create and scale first
+    removes what operations that died on this machine left; this also finds everything else.
 
     provider
         Only at this provider. Default: at all that are configured.
@@ -695,7 +695,7 @@ def _as_table(data):
         return data
     from hart_salt.terminal import table
 
-    return {"outputter": "newline_values_only", "data": {"": table(data)}}
+    return {"outputter": "txt", "data": table(data)}
 
 
 # called by a reactor

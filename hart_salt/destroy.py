@@ -29,22 +29,24 @@ def destroy_all(
     that was cut short can be repeated.
 
     own_keys
-        delete a key only if the record says that it was the node's, and touch nothing whose record has changed since;
-        for sweep, whose decision may be a moment old (default False: the caller named the nodes)
+        delete a key only if the record says that it was the node's, and pass over what another operation has in hand or
+        has changed since; for sweep, whose decision may be a moment old (default False: the caller named the nodes)
 
     Returns the outcome of each by minion id, and the number of the signal that ended it early, if one did.
     """
     errors: dict[str, str] = {}
+    passed_over: dict[str, str] = {}
     gone: set[str] = set()
     interrupted = None
     with Calls() as calls, open_progress(calls, home) as progress:
-        work = _Destroying(records, by_provider, home, progress, calls, errors, gone, own_keys)
+        work = _Destroying(records, by_provider, home, progress, calls, errors, passed_over if own_keys else None, gone)
         try:
             threads.run(work.all)
         except Interrupted as signal:
             interrupted = signal.signum
             errors.update({i: f"{signal}; call hart.destroy again" for i in records if i not in gone})
-    return {minion_id: _outcome(record, errors.get(minion_id)) for minion_id, record in records.items()}, interrupted
+    left = {name: {"result": None, "note": note} for name, note in passed_over.items()}
+    return {**{name: _outcome(record, errors.get(name)) for name, record in records.items()}, **left}, interrupted
 
 
 def _outcome(record: Record, error: str | None) -> dict[str, Any]:
@@ -55,8 +57,9 @@ def _outcome(record: Record, error: str | None) -> dict[str, Any]:
 class _Destroying:
     def __init__(
         self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, progress: Progress,
-        calls: Calls, errors: dict[str, str], gone: set[str], own_keys: bool,
+        calls: Calls, errors: dict[str, str], passed_over: dict[str, str] | None, gone: set[str],
     ) -> None:  # fmt: skip
+        """``passed_over``: not None for sweep, and then gets the nodes that another operation has in hand."""
         self._records = records
         self._drivers = by_provider
         self._master = home.master
@@ -66,7 +69,7 @@ class _Destroying:
         self._calls = calls
         self._errors = errors
         self._gone = gone
-        self._own_keys = own_keys
+        self._passed_over = passed_over
         self._ended: list[str] = []
 
     async def all(self) -> None:
@@ -88,10 +91,10 @@ class _Destroying:
         try:
             stack.enter_context(self._locks.claim(minion_id))
         except HartError as error:
-            self._errors[minion_id] = str(error)
+            (self._errors if self._passed_over is None else self._passed_over)[minion_id] = str(error)
             return False
-        if self._own_keys and self._store.get(minion_id) != self._records[minion_id]:
-            self._errors[minion_id] = "another operation has changed it meanwhile"
+        if self._passed_over is not None and self._store.get(minion_id) != self._records[minion_id]:
+            self._passed_over[minion_id] = "another operation has changed it meanwhile"
             return False
         return True
 
@@ -121,7 +124,7 @@ class _Destroying:
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:
-            if self._own_keys:
+            if self._passed_over is not None:
                 own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
                 await self._calls.salt(self._master.delete_own_keys, own)
             else:

@@ -27,6 +27,7 @@ import salt.runner
 import salt.utils.crypt
 import salt.utils.event
 import salt.utils.sdb
+import salt.utils.zeromq
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -384,11 +385,15 @@ class Master:
         user = self._user()
         with salt.client.get_local_client(mopts=dict(self._opts, user=user)) as local:
             key = local.key
-        client = salt.runner.RunnerClient(dict(self._opts))
+        address = salt.utils.zeromq.ip_bracket(self.info().local_address)
+        # A master's options do not say where its own port for requests is.
+        client = salt.runner.RunnerClient(dict(self._opts, master_uri=f"tcp://{address}:{self._opts['ret_port']}"))
         try:
             answer = client.cmd_async({"fun": function, "kwarg": dict(arguments), "user": user, "key": key})
         except salt.exceptions.SaltException as error:
             raise Refused(f"the master did not start {function} as a job: {error}") from error
+        finally:
+            getattr(client, "destroy", lambda: None)()  # 3006 and 3007 have nothing to close
         jid: str = answer["jid"]
         return jid
 

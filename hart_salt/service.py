@@ -192,7 +192,9 @@ class Service:
 
     def scale(self, order: scaling.Order, goal: fleet.Goal, *, remove: str, cooldown: float, wait: bool) -> Report:
         """Make the number of a role's nodes what it is to be; see ``Scaling.scale``."""
-        roles.choose_provider(self.config, order.role, order.provider)
+        if order.provider is not None or order.role not in self.config.roles:
+            # Without a provider, all of the role's nodes count; only new ones need to know where to go.
+            roles.choose_provider(self.config, order.role, order.provider)
         return self._scaled(self._scaling(order).scale(goal, remove=remove, cooldown=cooldown, wait=wait))
 
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Report:

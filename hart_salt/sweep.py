@@ -54,10 +54,11 @@ class Sweep:
         decision = self._decide(grace, only_dead, problems)
         if test:
             return _report("would_remove", [(stray, None) for stray in decision.strays], decision, problems), None
-        removed, interrupted = self._remove(decision.strays)
+        removed, interrupted = self._remove(decision)
         if not problems and interrupted is None and not any(error for _, error in removed):
-            for batch in self._home.locks.dead_batches():
-                self._home.locks.forget_batch(batch)
+            for batch, facts in self._home.locks.dead_batches().items():
+                if facts.get("provider") in self._drivers:
+                    self._home.locks.forget_batch(batch)
         self._home.locks.clear()
         return _report("removed", removed, decision, problems), interrupted
 
@@ -96,11 +97,18 @@ class Sweep:
 
     # removing
 
-    def _remove(self, strays: Sequence[Stray]) -> tuple[list[tuple[Stray, str | None]], int | None]:
+    def _remove(self, decision: Decision) -> tuple[list[tuple[Stray, str | None]], int | None]:
         """Nodes first, as ``hart.destroy`` does it; then the rest: a firewall may be in use until they are gone."""
+        strays = decision.strays
         nodes = {stray.name: stray.record for stray in strays if stray.record is not None}
         data, interrupted = destroy_all(nodes, self._drivers, self._home, own_keys=True) if nodes else ({}, None)
-        done = [(stray, data[stray.name].get("error")) for stray in strays if stray.record is not None]
+        done: list[tuple[Stray, str | None]] = []
+        for stray in [stray for stray in strays if stray.record is not None]:
+            entry = data[stray.name]
+            if entry["result"] is None:
+                decision.spared.append(dataclasses.replace(stray, why=entry["note"]))
+            else:
+                done.append((stray, entry.get("error")))
         if interrupted is None:
             for kind in ("instance", "leftover"):
                 done += self._remove_each([stray for stray in strays if getattr(stray, kind) is not None])

@@ -18,8 +18,6 @@ from rich.text import Text
 from hart_salt.progress import FINAL_STAGES, View
 
 REFRESH_PER_SECOND = 4
-#: the facts of a node that a table has room for
-COLUMNS = ("role", "provider", "region", "zone", "size", "public_ip", "private_ip")
 
 
 def view_for(stream: TextIO | None = None) -> View:
@@ -35,12 +33,13 @@ def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> s
     width
         in characters (default: the terminal's)
     """
-    drawn = Table("minion", "status", *COLUMNS, box=None, pad_edge=False)
+    drawn = Table("minion", "status", "role", "provider", "place", "size", "address", box=None, pad_edge=False)
     drawn.columns[0].no_wrap = True
     for minion_id, entry in nodes.items():
         style = {"ready": "green", "in progress": "yellow", "not ours": "dim"}.get(entry["status"], "red")
-        cells = [Text(str(entry.get(name) or "")) for name in COLUMNS]
-        drawn.add_row(Text(minion_id), Text(entry["status"], style), *cells)
+        place, address = entry["zone"] or entry["region"], entry["public_ip"] or entry["private_ip"]
+        cells = [entry["role"], entry["provider"], place, entry["size"], address]
+        drawn.add_row(Text(minion_id), Text(entry["status"], style), *(Text(str(cell or "")) for cell in cells))
     text = StringIO()
     console = Console(file=text, width=width or shutil.get_terminal_size().columns, force_terminal=True)
     console.print(drawn)

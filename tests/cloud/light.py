@@ -83,8 +83,8 @@ class LightMachines:
         where the machines answer (default 22, which takes root)
     script_after, bootstrap_after
         seconds from boot until the throw-away key is shown, and until the bootstrap is through
-    on_start
-        called in a thread of its own with the machine that was told to start salt-minion
+    on_start, on_end
+        called in a thread of its own with the machine that was told to start salt-minion, and with one that is gone
     """
 
     def __init__(
@@ -95,12 +95,13 @@ class LightMachines:
         bootstrap_after: float = 0.0,
         salt_version: str = "3008.0",
         on_start: Callable[[LightMachine], None] | None = None,
+        on_end: Callable[[LightMachine], None] | None = None,
     ) -> None:
         self.machines: dict[str, LightMachine] = {}
         self.port = port
         self._script_after, self._bootstrap_after = script_after, bootstrap_after
         self._salt_version = salt_version
-        self._on_start = on_start
+        self._on_start, self._on_end = on_start, on_end
         self._addresses = _addresses()
         self._taking = threading.Lock()
         self._loop = asyncio.new_event_loop()
@@ -137,8 +138,11 @@ class LightMachines:
     def kill(self, instance_id: str) -> None:
         """Break off its connections and listen no more."""
         machine = self.machines.pop(instance_id, None)
-        if machine is not None:
-            self._run(_stop(machine))
+        if machine is None:
+            return
+        self._run(_stop(machine))
+        if self._on_end is not None:
+            self._on_end(machine)
 
     def close(self) -> None:
         """End every machine."""

@@ -50,6 +50,11 @@ class BusMinions:
             data = {"id": minion_id, "cmd": "_minion_event", "data": f"Minion {minion_id} started"}
             bus.fire_event(data, f"salt/minion/{minion_id}/start")
 
+    def leave(self, machine: LightMachine) -> None:
+        """The machine is gone, and its minion with it."""
+        with self._lock:
+            self._ids.discard(str((machine.configuration or {}).get("id")))
+
     def __enter__(self) -> BusMinions:
         self._thread.start()
         if not self._listening.wait(CONNECT_TIMEOUT):

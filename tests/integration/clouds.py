@@ -76,6 +76,8 @@ class Cloud:
     destroy: Call
     #: an answer of 400 and more that means: do not try again, and the words that are told of it
     refusal: Mapping[str, Any]
+    #: calls that change something
+    changing: Call = Call("POST|PUT|PATCH|DELETE", "")
     #: how often instances are listed before anything is made
     looks_before: int = 1
     #: whether the provider is told the temporary public key, and puts it on the instance

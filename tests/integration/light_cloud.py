@@ -9,6 +9,7 @@ master's event bus. Port 22 of loopback addresses is needed, hence root.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -81,6 +82,9 @@ class LightCloud:
         with self.lock:
             return {minion_id for minion_id in self.store.key_states() if self._is_ours(minion_id)}
 
+    def _claims(self, path: Path) -> bool:
+        return bool(json.loads(path.read_text())["provider"] == self.provider)
+
     def _is_ours(self, minion_id: str) -> bool:
         return f".{self.provider}." in minion_id
 
@@ -93,6 +97,7 @@ class LightCloud:
             "minion keys": sorted(self.minion_ids()),
             "records": [path.name.removesuffix(f"{SUFFIX}.p") for path in self._records()],
             "locks": [path.name for path in self.master.cachedir.glob("hart/locks/*") if self._is_ours(path.name)],
+            "claims": [path.name for path in self.master.cachedir.glob("hart/locks/*.batch") if self._claims(path)],
         }
         return {kind: sorted(names) for kind, names in found.items() if names}
 
@@ -131,7 +136,7 @@ def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud]) -> Iterato
     with contextlib.ExitStack() as stack:
         master = stack.enter_context(running_master(factories, hart={"roles": {"app": {}}, "providers": {}}))
         minions = stack.enter_context(BusMinions(master.root / "etc/master"))
-        machines = LightMachines(port=SSH_PORT, on_start=minions.start)
+        machines = LightMachines(port=SSH_PORT, on_start=minions.start, on_end=minions.leave)
         stack.callback(machines.close)
         store = Master(salt.config.master_config(str(master.root / "etc/master")))
         stack.callback(store.close)

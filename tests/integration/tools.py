@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -198,6 +199,12 @@ def left_of_each(master: SaltMaster, minion_ids: Iterable[str], trial: Trial | N
     }
 
 
+def left_elsewhere_but_up(master: SaltMaster, minion_id: str) -> list[str]:
+    """What shows that an operation on a node that is up has not ended yet."""
+    path = master.cachedir / "hart/locks"
+    return [file.name for file in path.glob("*")]
+
+
 def _left_elsewhere(master: SaltMaster, path: Path, trial: Trial | None) -> list[str]:
     places = {
         "instance": path,
@@ -273,6 +280,48 @@ def foreign_key() -> str:
     key = rsa.generate_private_key(65537, 2048).public_key()
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem.decode().strip()
+
+
+def _minion_process(master: SaltMaster, minion_id: str) -> psutil.Process:
+    machine = json.loads((master.instances / minion_id / "run/machine.json").read_text())
+    return psutil.Process(machine["minion"])
+
+
+def stop_minion(master: SaltMaster, minion_id: str) -> None:
+    """Let the minion of a local instance answer nobody, without ending it."""
+    process = _minion_process(master, minion_id)
+    for one in [process, *process.children(recursive=True)]:
+        one.suspend()
+
+
+def resume_minion(master: SaltMaster, minion_id: str) -> None:
+    """The other way."""
+    process = _minion_process(master, minion_id)
+    for one in [process, *process.children(recursive=True)]:
+        one.resume()
+
+
+def end_instance(master: SaltMaster, minion_id: str) -> None:
+    """Let a local instance be gone, with its processes, as if somebody had deleted it by hand."""
+    path = master.instances / minion_id
+    for pid in processes_of(path):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
+    until(lambda: not processes_of(path), "its processes have ended")
+    shutil.rmtree(path)
+
+
+def kill_family(pid: int) -> None:
+    """Kill a process and all that it started, at once."""
+    process = psutil.Process(pid)
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
+def without_colours(text: str) -> str:
+    """What a terminal shows of it."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @contextlib.contextmanager

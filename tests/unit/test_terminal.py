@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from hart_salt import terminal
 from hart_salt.terminal import Lines, LiveTable, view_for
 
 
@@ -17,10 +20,10 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=100, force_terminal=False)
 
 
-def drawn(table: LiveTable) -> list[str]:
+def drawn(live: LiveTable) -> list[str]:
     """The table as text, one entry per row."""
     paper = console()
-    paper.print(table._table())
+    paper.print(live._table())
     assert isinstance(paper.file, io.StringIO)
     return [" ".join(line.split()) for line in paper.file.getvalue().splitlines()]
 
@@ -110,3 +113,21 @@ def test_without_a_choice_it_goes_to_standard_error_and_never_to_standard_output
     view.close()
     captured = capsys.readouterr()
     assert (captured.out, "launching" in captured.err) == ("", True)
+
+
+def test_nodes_as_a_table_with_a_row_for_each() -> None:
+    facts = {"role": "app", "provider": "do", "region": "nyc3", "size": "s-1", "private_ip": "10.0.0.1"}
+    nodes: dict[str, dict[str, Any]] = {
+        "a.example": {"status": "ready", **facts, "zone": None, "public_ip": "192.0.2.1"},
+        "b.example": {"status": "no [red] key", **facts, "zone": "z1", "public_ip": None},
+    }
+    lines = without_colours(terminal.table(nodes, 100)).splitlines()
+    assert [line.split() for line in lines] == [
+        ["minion", "status", "role", "provider", "place", "size", "address"],
+        ["a.example", "ready", "app", "do", "nyc3", "s-1", "192.0.2.1"],
+        ["b.example", "no", "[red]", "key", "app", "do", "z1", "s-1", "10.0.0.1"],
+    ]
+
+
+def without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

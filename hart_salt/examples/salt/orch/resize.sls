@@ -1,0 +1,5 @@
+as many as the pillar says:
+  salt.runner:
+    - name: hart.scale
+    - role: app
+    - count: {{ pillar['count'] }}

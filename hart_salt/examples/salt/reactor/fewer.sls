@@ -1,0 +1,7 @@
+one node of app fewer:
+  runner.hart.scale:
+    - args:
+      - role: app
+      - delta: -1
+      - min: 1
+      - cooldown: 300

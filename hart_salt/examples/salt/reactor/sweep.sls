@@ -1,0 +1,4 @@
+remove what crashes left:
+  runner.hart.sweep:
+    - args:
+      - grace: 3600

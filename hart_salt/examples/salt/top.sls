@@ -1,0 +1,4 @@
+base:
+  roles:app:
+    - match: grain
+    - app
