@@ -63,14 +63,14 @@ def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
     node = nodes[0]
     regions = {region.name: region for region in driver.regions()}
     problems = _unknown("region", node.region, list(regions))
-    if problems:
-        return [f"{node.provider}: {problem}" for problem in problems]
-    zones = list(regions[node.region].zones)
+    # With a region that there is not, a size is looked for in any: both mistakes are told at once.
+    region = node.region if not problems else next(iter(regions))
+    zones = [] if problems else list(regions[region].zones)
     wanted = dict.fromkeys(one.zone for one in nodes if one.zone)
     if zones:
         problems += [problem for zone in wanted for problem in _unknown("zone", zone, zones, "regions")]
-    if driver.size(node.size, node.region) is None:
-        problems += _unknown("size", node.size, [size.name for size in driver.sizes(node.region)])
+    if driver.size(node.size, region) is None:
+        problems += _unknown("size", node.size, [size.name for size in driver.sizes(region)])
     return [f"{node.provider}: {problem}" for problem in problems]
 
 

@@ -65,8 +65,8 @@ def test_a_node_that_lost_a_part_says_which(master: SaltMaster) -> None:
         "instance": "no instance",
     }
     assert found["whole"]["public_ip"] == "127.0.0.1"
-    assert found["whole"]["key"] == "accepted"
-    assert found["key"]["key"] is None
+    assert found["whole"]["sources"]["key"] == "accepted"
+    assert found["key"]["sources"]["key"] is None
     assert found["record"]["role"] == "app", "the role is in the instance's tags"
 
     gone = master.run("hart.destroy", ",".join(parts))
