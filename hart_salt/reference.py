@@ -300,7 +300,12 @@ def _events_part() -> str:
         "`provider`, `region`, `zone`, `size`, `public_ip`, `private_ip`, and `seconds`: how long each stage "
         "took that is over."
     )
-    return "\n\n".join(["## Events", text, _table(("stage", "meaning"), [(f"`{k}`", v) for k, v in EVENTS.items()])])
+    rows = [(f"`{k}`", v) for k, v in EVENTS.items()]
+    more = (
+        "The end of a call that a reactor began is the event `hart/<job>/result`, with `fun`, `jid`, `success`, and "
+        "`return`: what the function returned."
+    )
+    return "\n\n".join(["## Events", text, _table(("stage", "meaning"), rows), more])
 
 
 def _errors_part() -> str:

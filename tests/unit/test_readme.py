@@ -72,7 +72,7 @@ def calls(value: Any) -> Iterator[tuple[str, set[str]]]:
 
 def test_states_and_reactors_call_what_there_is() -> None:
     found = [call for text in blocks("yaml") for call in calls(data(text))]
-    assert {function for function, _ in found} == {"create_role"}
+    assert {function for function, _ in found} == {"create_role", "scale"}
     for function, names in found:
         assert names <= set(inspect.signature(reference.functions()[function]).parameters) | SETTINGS
 

@@ -1,0 +1,141 @@
+"""
+Many nodes in one call: how long it takes, how many API calls it makes, and how much the runner needs.
+
+    python tools/bench/fleet.py [--nodes 10,100] [--delay 20]
+
+It starts a private salt-master and the emulated DigitalOcean, whose machines are light ones: each answers SSH with the
+protocol of the bootstrap, and its minion lives on the master's event bus, so that what is measured is hart and not the
+unpacking of a hundred packages. The master, salt-run, the API over HTTP, the key store, the jobs and one SSH session
+for each node are real. A droplet becomes active --delay seconds after its creation. For each of --nodes it prints
+
+* seconds of ``salt-run hart.create_role app count=N``, whole and beyond the delay, and of ``hart.destroy`` for all
+* API calls, and how many of them for each node; connections for each node
+* the runner's largest resident memory and number of threads
+
+It takes root (the machines answer at port 22 of loopback addresses). The machines and the API run on the same CPUs as
+the runner, so its share of the time is smaller than what is printed; the load is printed as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import psutil
+import yaml
+from first_light import BIN, PrivateMaster, machine, private_master
+
+from hart_salt.master import SALT_VERSION
+from tests.cloud.digitalocean import DigitalOcean
+from tests.cloud.do_state import Settings
+from tests.cloud.light import LightMachines
+from tests.cloud.light_salt import BusMinions
+
+WANTED_BEYOND, WANTED_MEMORY = 15.0, 200.0
+SAMPLE = 0.1  #: seconds between two looks at the runner
+
+
+@dataclass
+class Run:
+    """One ``salt-run``, as seen from outside."""
+
+    seconds: float
+    memory: float = 0.0  #: MiB, the most that was seen
+    threads: int = 0
+    data: Any = None
+
+
+def measured(master: PrivateMaster, *command: str) -> Run:
+    """Run it to its end and look at it meanwhile."""
+    began = time.monotonic()
+    run = Run(0.0)
+    with subprocess.Popen(
+        [BIN / "salt-run", "-c", master.root / "etc", "--out", "json", *command], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        looking = threading.Thread(target=_look, args=(process, run))
+        looking.start()
+        out, _ = process.communicate()
+        looking.join()
+    run.seconds = time.monotonic() - began
+    if process.returncode:
+        raise SystemExit(f"salt-run {' '.join(command)[:80]} failed:\n{out[-3000:]}")
+    run.data = json.loads(out)
+    return run
+
+
+def _look(process: subprocess.Popen[str], run: Run) -> None:
+    with contextlib.suppress(psutil.Error):
+        seen = psutil.Process(process.pid)
+        while process.poll() is None:
+            run.memory = max(run.memory, seen.memory_info().rss / 2**20)
+            run.threads = max(run.threads, seen.num_threads())
+            time.sleep(SAMPLE)
+
+
+@contextlib.contextmanager
+def fleet(delay: float) -> Iterator[tuple[PrivateMaster, DigitalOcean, LightMachines]]:
+    """A master whose provider ``do`` has light machines."""
+    limits = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
+    settings = Settings(active_after=delay, droplet_limit=10_000, **limits)
+    with private_master() as master, BusMinions(master.root / "etc/master") as minions:
+        machines = LightMachines(on_start=minions.start, on_end=minions.leave)
+        with DigitalOcean(machines, settings=settings) as cloud:
+            master.config["hart"] = {
+                "saltmaster": "127.0.0.1", "region": "nyc3", "image": "bookworm", "roles": {"app": {}},
+                "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}},
+            }  # fmt: skip
+            (master.root / "etc/master").write_text(yaml.safe_dump(master.config))
+            yield master, cloud, machines
+
+
+def report(number: int, delay: float, up: Run, down: Run, calls: int, connections: float) -> str:
+    """The figures of one size of fleet."""
+    beyond = up.seconds - delay
+    return "\n".join([
+        f"{number} nodes",
+        f"  created, the whole call                              {up.seconds:8.2f} s",
+        f"  beyond the delay of {delay:g} s (wanted: at most {WANTED_BEYOND:g} s)      {beyond:8.2f} s",
+        f"  destroyed, the whole call                            {down.seconds:8.2f} s",
+        f"  API calls, and for each node                         {calls:8d}   {calls / number:.2f}",
+        f"  SSH connections for each node                        {connections:8.2f}",
+        f"  memory of the runner (wanted: at most {WANTED_MEMORY:g} MiB)       {up.memory:8.1f} MiB",
+        f"  threads of the runner                                {up.threads:8d}",
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="many nodes in one call")
+    parser.add_argument("--nodes", default="10,100", help="how many, separated by commas (default: %(default)s)")
+    parser.add_argument("--delay", type=float, default=20, help="seconds of a droplet's boot (default: %(default)s)")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    print(f"Salt {SALT_VERSION}, Python {platform.python_version()}")
+    with fleet(options.delay) as (master, cloud, machines):
+        for number in map(int, options.nodes.split(",")):
+            print(machine("before"), flush=True)
+            before = len(cloud.calls)
+            up = measured(master, "hart.create_role", "app", f"count={number}")
+            calls = len(cloud.calls) - before
+            connections = sum(one.connections for one in machines.machines.values()) / number
+            down = measured(master, "hart.destroy", ",".join(up.data))
+            print(report(number, options.delay, up, down, calls, connections), flush=True)
+    print(machine("after"))
+
+
+if __name__ == "__main__":
+    main()
