@@ -131,10 +131,11 @@ COMMON: Mapping[str, Any] = {
 
 
 @contextlib.contextmanager
-def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud]) -> Iterator[list[LightCloud]]:
+def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud], **overrides: Any) -> Iterator[list[LightCloud]]:
     """Start a provider for each of ``kinds``, all of one master, and end it all."""
     with contextlib.ExitStack() as stack:
-        master = stack.enter_context(running_master(factories, hart={"roles": {"app": {}}, "providers": {}}))
+        hart: dict[str, Any] = {"roles": {"app": {}}, "providers": {}}
+        master = stack.enter_context(running_master(factories, hart=hart, **overrides))
         minions = stack.enter_context(BusMinions(master.root / "etc/master"))
         machines = LightMachines(port=SSH_PORT, on_start=minions.start, on_end=minions.leave)
         stack.callback(machines.close)
@@ -152,9 +153,9 @@ def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud]) -> Iterato
 
 
 @contextlib.contextmanager
-def light_cloud(factories: FactoriesManager, kind: Cloud) -> Iterator[LightCloud]:
-    """Start one."""
-    with light_clouds(factories, [kind]) as (opened,):
+def light_cloud(factories: FactoriesManager, kind: Cloud, **overrides: Any) -> Iterator[LightCloud]:
+    """Start one; ``overrides`` are settings of the master."""
+    with light_clouds(factories, [kind], **overrides) as (opened,):
         yield opened
 
 
