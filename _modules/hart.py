@@ -1,8 +1,29 @@
 """
-What a minion knows about how it came to be. Standard library and Salt only: it runs on every minion.
+What a minion knows about how it came to be, and whether anything temporary of that is left.
+
+Standard library and Salt only: it runs on every minion, whether or not hart-salt is installed there.
 """
 
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
 __virtualname__ = "hart"
+
+#: what the bootstrap makes and sealing removes, below the minion's root
+TEMPORARY = ("run/hart", "etc/ssh/sshd_config.d/00-hart.conf", "var/log/hart-bootstrap.log")
+#: what may hold a secret, and who may read it at the most
+PRIVATE = (("etc/salt/pki/minion/minion.pem", 0o600), ("etc/salt/minion.d/hart.conf", 0o640), ("root/hart-init", 0o700))
+#: where cloud-init keeps the script that it was given, and what that is known by
+KEPT_SCRIPTS = ("var/lib/cloud", "run/cloud-init")
+SCRIPT_MARK = "<<'HART_END'"
+LARGEST = 2**20  #: bytes; user-data is smaller at every provider
+AUTHORIZED = ("root/.ssh/authorized_keys*", "home/*/.ssh/authorized_keys*")
+#: the comment of the key that a call of hart logs in with
+CLIENT_KEY = re.compile(r"\shart-[0-9a-f]{12,14}\s*$", re.MULTILINE)
 
 
 def __virtual__():
@@ -13,8 +34,8 @@ def info():
     """
     Return what hart wrote into this minion's configuration when it made it.
 
-    Returns a dictionary with ``roles``, ``provider``, ``region``, ``zone`` and ``size``; a value that hart
-    did not set is None.
+    Returns a dictionary with ``roles``, ``provider``, ``region``, ``zone``, ``size``, ``created`` (a time, in UTC) and
+    ``version`` (of the hart-salt that made it); a value that hart did not set is None.
 
     CLI Example:
 
@@ -22,6 +43,73 @@ def info():
 
         salt -G roles:app hart.info
     """
-    names = ("provider", "region", "zone", "size")
+    names = ("provider", "region", "zone", "size", "created", "version")
     found = {name: __grains__.get(f"hart.{name}") for name in names}
     return {"roles": __grains__.get("roles"), **found}
+
+
+def sealed():
+    """
+    Look for anything temporary that a bootstrap could have left on this minion.
+
+    These are the throw-away host key and the directory that it was in, the drop-in of sshd, keys that may log in,
+    copies of the startup script, sshd's settings in effect, and files with secrets that others may read.
+
+    Returns True where there is nothing, otherwise a list of what was found, a sentence each.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt -G roles:app hart.sealed
+
+    .. versionadded:: 1.0.0
+    """
+    root = _root()
+    found = [f"{root / name} is there" for name in TEMPORARY if (root / name).exists()]
+    found += _keys(root) + _scripts(root) + _readable(root)
+    if root == Path("/"):
+        found += _sshd()
+    return found or True
+
+
+def _root():
+    """Where the minion's files are: on a machine of its own ``/``, for a local instance its directory."""
+    config = Path(__opts__["conf_file"]).parent
+    return config.parent.parent if config.parts[-2:] == ("etc", "salt") else Path("/")
+
+
+def _keys(root):
+    files = [path for pattern in AUTHORIZED for path in root.glob(pattern)]
+    return [f"{path} lets in the key of a bootstrap" for path in files if CLIENT_KEY.search(_text(path))]
+
+
+def _scripts(root):
+    paths = [path for top in KEPT_SCRIPTS for path in (root / top).rglob("*") if not path.is_symlink()]
+    copies = (path for path in paths if path.is_file() and SCRIPT_MARK in _text(path))
+    return [f"{path} is a copy of the startup script" for path in copies]
+
+
+def _text(path):
+    """What is in a file; nothing where it went away meanwhile or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _readable(root):
+    most = {root / name: mode for name, mode in PRIVATE if (root / name).exists()}
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in most}
+    return [f"{path} may be read by others: its mode is {mode:o}" for path, mode in modes.items() if mode & ~most[path]]
+
+
+def _sshd():
+    """The settings in effect, where there is an sshd that tells them; it wants to be asked by root."""
+    sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
+    if sshd is None or os.geteuid() != 0:
+        return []
+    shown = subprocess.run([sshd, "-T"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    lines = [line for line in shown.stdout.splitlines() if "/run/hart" in line]
+    return [f"sshd's settings in effect have: {line}" for line in lines]

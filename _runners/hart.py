@@ -353,6 +353,39 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
     return _as_table(_report(work))
 
 
+def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
+    """
+    Ask minions whether anything temporary of their bootstrap is left: ``hart.sealed`` across a fleet.
+
+    tgt
+        The target, as for ``salt``.
+
+    tgt_type
+        Its kind, as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` and so on. Default: ``glob``.
+
+    config
+        As for ``hart.create``.
+
+    Returns a dictionary by minion id, with ``result`` and, where something is left, ``error``. The minions need the
+    execution module of hart: ``salt '*' saltutil.sync_modules``, or the package hart-salt.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.check_seal 'roles:app' tgt_type=grain
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        names = _names(tgt_type=tgt_type)
+        return service(config).check_seal(_word("hart.check_seal", "target", tgt, extra), names["tgt_type"] or "glob")
+
+    return _report(work)
+
+
 def show(minion_id=None, *extra, config=None, **unknown):
     """
     Show everything about one node but secrets: its place, its parts, the seconds of its stages, the path of its log.

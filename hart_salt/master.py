@@ -26,6 +26,7 @@ import salt.pillar
 import salt.runner
 import salt.utils.crypt
 import salt.utils.event
+import salt.utils.minions
 import salt.utils.sdb
 import salt.utils.zeromq
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -41,6 +42,7 @@ MINIMUM_KEY_BITS = 2048
 EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to let us on its event bus
 PING_TIMEOUT = 5  #: seconds until a test.ping that was not answered is sent again
 PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs, after a ping
+ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
 APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is being set up is busy
 
@@ -315,6 +317,25 @@ class Master:
         with salt.client.get_local_client(mopts=opts) as client:
             answers = client.cmd(list(minion_ids), "test.ping", timeout=PING_TIMEOUT, tgt_type="list")
         return frozenset(minion_id for minion_id, answer in answers.items() if answer is True)
+
+    def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
+        """
+        Call a function without arguments on all minions of a target; None for one that did not answer.
+
+        target_type
+            as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` …
+
+        Raises ``Refused`` for a target that no minion matches.
+        """
+        minions = salt.utils.minions.CkMinions(dict(self._opts))
+        expected = minions.check_minions(target, target_type)["minions"]
+        if not expected:
+            raise Refused(f"no minion with an accepted key matches {target}")
+        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
+        with salt.client.get_local_client(mopts=opts) as client:
+            answers = client.cmd(list(expected), function, timeout=ASK_TIMEOUT, tgt_type="list", full_return=True)
+        said = {name: one["ret"] for name, one in answers.items() if one and one.get("out") != "no_return"}
+        return {minion_id: said.get(minion_id) for minion_id in sorted(expected)}
 
     def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
         """

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from secrets import token_hex
 from typing import Any
 
+import hart_salt
 from hart_salt.catalogue import Catalogue
 from hart_salt.config import Config
 from hart_salt.errors import ConfigError, Fault, Refused
@@ -132,7 +133,7 @@ def resolve(
     layers = _layers(config, role, chosen.name, argument_layer)
     merged = _merge_layers(catalogue, layers, chosen.driver)
     merged.faults[:0] = faults
-    node = _node(merged, schemas[chosen.driver], chosen, master, role, minion_id, batch)
+    node = _node(merged, schemas[chosen.driver], chosen, master, role, minion_id, batch, now)
     if node is not None:
         unique = UNKNOWN_ID if preview else unique_id()
         node = _with_id(node, merged, master, minion_id, now, unique)
@@ -234,6 +235,7 @@ def _node(
     role: str | None,
     minion_id: str | None,
     batch: str,
+    now: datetime,
 ) -> Node | None:
     """Make the node, but for what depends on its id; None when its settings have faults."""
     values = merged.values
@@ -264,7 +266,7 @@ def _node(
         minion_config={},
         batch=batch,
     )
-    return replace(node, minion_config=_minion_config(merged, node, master))
+    return replace(node, minion_config=_minion_config(merged, node, master, now))
 
 
 def _checked(merged: _Merged, section: type[Section], home: str) -> Any:
@@ -285,7 +287,7 @@ def _check_version(merged: _Merged, settings: Settings, master: MasterInfo) -> N
         merged.faults.append(Fault(merged.origin["salt_version"], problem))
 
 
-def _minion_config(merged: _Merged, node: Node, master: MasterInfo) -> dict[str, Any]:
+def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
     """Make the minion configuration, without the id, with the user's own merged over it."""
     user = node.settings.minion_config
     grains: dict[str, Any] = {
@@ -294,6 +296,8 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo) -> dict[str,
         "hart.provider": node.provider,
         "hart.region": node.region,
         "hart.size": node.size,
+        "hart.created": now.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "hart.version": hart_salt.__version__,
     }
     if node.zone:
         grains["hart.zone"] = node.zone

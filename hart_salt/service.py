@@ -226,6 +226,12 @@ class Service:
             now=datetime.now(timezone.utc), preview=True,
         ).settings  # fmt: skip
 
+    def check_seal(self, target: str, target_type: str) -> Report:
+        """Ask minions whether anything temporary of their bootstrap is left."""
+        answers = self.master.ask(target, target_type, "hart.sealed")
+        data = {minion_id: _seal_of(answer) for minion_id, answer in answers.items()}
+        return Report(data, all(entry["result"] for entry in data.values()))
+
     # after a crash
 
     def sweep(self, *, provider: str | None, grace: float, test: bool) -> Report:
@@ -345,6 +351,17 @@ class Service:
             return f"ok: {self.driver(name).check()}"
         except (DriverError, HartError) as error:
             return f"{type(error).__name__}: {error}"
+
+
+def _seal_of(answer: Any) -> dict[str, Any]:
+    """What ``hart.sealed`` said on one minion."""
+    if answer is True:
+        return {"result": True}
+    if isinstance(answer, list):
+        return {"result": False, "error": "; ".join(map(str, answer))}
+    if answer is None:
+        return {"result": False, "error": "the minion gave no answer"}
+    return {"result": False, "error": f"it could not be asked: {answer}; see salt-run saltutil.sync_modules"}
 
 
 def _outcomes(report: Report) -> fleet.Outcomes:

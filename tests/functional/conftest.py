@@ -103,3 +103,11 @@ def master_opts(root: Path, **settings: Any) -> dict[str, Any]:
     (root / "etc/master").write_text(yaml.safe_dump(config))
     opts: dict[str, Any] = salt.config.master_config(str(root / "etc/master"))
     return opts
+
+
+@pytest.fixture
+def minion_opts(root: Path) -> dict[str, Any]:
+    """Options of a minion that never ran, for Salt's loader."""
+    found: dict[str, Any] = salt.config.DEFAULT_MINION_OPTS.copy()
+    found.update(id="web", cachedir=str(root), extension_modules=str(root / "extmods"))
+    return found

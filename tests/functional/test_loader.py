@@ -37,29 +37,25 @@ def opts(root: Path) -> dict[str, Any]:
     return master_opts(root)
 
 
-@pytest.fixture
-def minion_opts(root: Path) -> dict[str, Any]:
-    found: dict[str, Any] = salt.config.DEFAULT_MINION_OPTS.copy()
-    found.update(id="web", cachedir=str(root), extension_modules=str(root / "extmods"))
-    return found
-
-
 def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(opts: dict[str, Any]) -> None:
     assert commands(salt.loader.runner(opts)) == public_functions(RUNNER) == {
-        "create", "create_role", "destroy", "scale", "replace", "sweep", "list_minions", "show", "list_roles",
-        "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
+        "create", "create_role", "destroy", "scale", "replace", "sweep", "list_minions", "show", "check_seal",
+        "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
     }  # fmt: skip
 
 
 def test_the_entry_point_loads_the_execution_module_on_minions(minion_opts: dict[str, Any]) -> None:
     loaded = salt.loader.minion_mods(minion_opts)
-    assert commands(loaded) == public_functions(MODULE) == {"info"}
+    assert commands(loaded) == public_functions(MODULE) == {"info", "sealed"}
 
 
 def test_the_execution_module_says_what_the_grains_say(minion_opts: dict[str, Any]) -> None:
-    minion_opts["grains"] = {"roles": ["app"], "hart.provider": "do", "hart.region": "nyc3"}
+    minion_opts["grains"] = {"roles": ["app"], "hart.provider": "do", "hart.region": "nyc3", "hart.version": "1.0.0"}
     told = salt.loader.minion_mods(minion_opts)["hart.info"]()
-    assert told == {"roles": ["app"], "provider": "do", "region": "nyc3", "zone": None, "size": None}
+    assert told == {
+        "roles": ["app"], "provider": "do", "region": "nyc3", "zone": None, "size": None, "created": None,
+        "version": "1.0.0",
+    }  # fmt: skip
 
 
 def test_the_runner_that_is_loaded_is_the_installed_one_and_says_so(opts: dict[str, Any]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+import hart_salt
 from tests.integration import tools
 from tests.integration.conftest import Ran, SaltMaster
 
@@ -136,8 +138,13 @@ def test_the_minion_knows_its_role_provider_region_and_size_unless_the_user_says
 
 
 def test_the_execution_module_tells_how_the_minion_came_to_be(made: Made) -> None:
-    told = {"roles": ["app"], "provider": "local", "region": "local", "zone": None, "size": "mine"}
-    assert made.says["info"] == {GOOD: told}
+    told = made.says["info"][GOOD]
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(told.pop("created"))
+    assert timedelta(0) <= age < timedelta(hours=1)
+    assert told == {
+        "roles": ["app"], "provider": "local", "region": "local", "zone": None, "size": "mine",
+        "version": hart_salt.__version__,
+    }  # fmt: skip
 
 
 def test_the_highstate_is_applied_and_one_that_fails_is_reported(master: SaltMaster) -> None:

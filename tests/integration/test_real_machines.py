@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from saltfactories.manager import FactoriesManager
@@ -22,6 +24,7 @@ _missing = requirements.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted here: {'; '.join(_missing)}")
 
 MINION = "web-1.example"
+MODULES = Path(__file__).parents[2] / "_modules"
 SSHD = "sshd -T"
 #: of a release and of a package that nobody has
 NO_RELEASE = f"{salt_package.version().split('.')[0]}.77"
@@ -117,6 +120,24 @@ def test_nothing_of_the_bootstrap_is_left_on_the_node(created: Created) -> None:
     assert files_with(created.machine, real_cloud.secrets_of(created.user_data)) == []
     assert ok(created.machine, CLOUD_INITS_COPIES) == ""
     assert created.machine.run("pgrep -f '[t]ail -n|/run/[h]art'")[0] == 1
+
+
+def test_the_minion_itself_finds_nothing_that_is_left(cloud: RealCloud, created: Created) -> None:
+    """The execution module comes from the file server, as on any master."""
+    shutil.copytree(MODULES, cloud.master.root / "srv/salt/_modules", dirs_exist_ok=True)
+    assert cloud.master.salt(MINION, "saltutil.sync_modules").code == 0
+    # The minion's process takes note of new modules a moment later.
+    tools.until(lambda: cloud.master.salt(MINION, "sys.list_functions", "hart").data[MINION], "the module is loaded")
+    ran = cloud.master.run("hart.check_seal", MINION)
+    assert (ran.code, ran.data) == (0, {MINION: {"result": True}}), ran
+    # It is not blind: a key of a bootstrap that may log in is found.
+    line = 'ssh-ed25519 AAAA hart-0123456789abcd'
+    ok(created.machine, f"mkdir -p /root/.ssh && echo '{line}' >> /root/.ssh/authorized_keys")
+    found = cloud.master.run("hart.check_seal", MINION)
+    ok(created.machine, "sed -i '/ hart-0123456789abcd$/d' /root/.ssh/authorized_keys")
+    ok(created.machine, "[ -s /root/.ssh/authorized_keys ] || rm /root/.ssh/authorized_keys")
+    assert found.code == 1
+    assert "lets in the key of a bootstrap" in found.data[MINION]["error"]
 
 
 def test_salt_minion_is_enabled_and_was_started_once(created: Created) -> None:

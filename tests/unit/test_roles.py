@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hart_salt
 from hart_salt.config import Config, Source, load, read_toml
 from hart_salt.drivers import do, ec2, gce, vultr
 from hart_salt.errors import ConfigError, Refused
@@ -281,6 +282,8 @@ def test_the_minion_config_has_what_hart_sets() -> None:
             "hart.region": "sfo3",
             "hart.size": "s-1vcpu-1gb",
             "hart.zone": "z1",
+            "hart.created": "2026-03-08T01:30:00+00:00",
+            "hart.version": hart_salt.__version__,
         },
         "master_tries": -1,
         "master_alive_interval": 90,
@@ -298,6 +301,8 @@ def test_the_users_minion_config_wins_at_every_depth() -> None:
         "hart.provider": "do",
         "hart.region": "sfo3",
         "hart.size": "big",
+        "hart.created": "2026-03-08T01:30:00+00:00",
+        "hart.version": hart_salt.__version__,
         "env": "prod",
     }
     assert (config["master"], config["master_tries"]) == ("other", 3)

@@ -1,0 +1,70 @@
+"""What ``hart.sealed`` finds on a minion, through Salt's own loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.loader
+
+Plant = Callable[[Path], None]
+
+
+def write(name: str, text: str, mode: int = 0o644) -> Plant:
+    def plant(root: Path) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    return plant
+
+
+CLEAN = (
+    write("etc/salt/pki/minion/minion.pem", "private", 0o400),
+    write("etc/salt/minion.d/hart.conf", "# hart 0123\nid: web\n", 0o600),
+    write("root/hart-init", "#!/bin/sh\n", 0o700),
+    write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA an admin of hart-salt\nssh-ed25519 BBBB hart-team\n"),
+    write("var/lib/cloud/instance/user-data.txt", "#cloud-config\nhostname: web\n"),
+    write("var/lib/cloud/instance/datasource", "DataSourceDigitalOcean\n"),
+)
+LEFT = {
+    "run/hart is there": write("run/hart/host_key", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+    "00-hart.conf is there": write("etc/ssh/sshd_config.d/00-hart.conf", "HostKey /run/hart/host_key\n"),
+    "hart-bootstrap.log is there": write("var/log/hart-bootstrap.log", "hart: ssh\n"),
+    "root/.ssh/authorized_keys lets in": write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA hart-6b05369674ed31\n"),
+    "home/admin/.ssh/authorized_keys lets in": write(
+        "home/admin/.ssh/authorized_keys", "ssh-rsa CCCC me\nssh-ed25519 AAAA hart-6b05369674ed31\n"
+    ),
+    "user-data.txt is a copy": write("var/lib/cloud/instance/user-data.txt", "#!/bin/sh\ncat > x <<'HART_END'\n"),
+    "minion.pem may be read by others: its mode is 644": write("etc/salt/pki/minion/minion.pem", "private", 0o644),
+    "hart.conf may be read by others: its mode is 644": write("etc/salt/minion.d/hart.conf", "id: web\n", 0o644),
+    "hart-init may be read by others": write("root/hart-init", "#!/bin/sh\n", 0o755),
+}
+
+
+@pytest.fixture
+def sealed(minion_opts: dict[str, Any], tmp_path: Path) -> Callable[[], Any]:
+    for plant in CLEAN:
+        plant(tmp_path)
+    minion_opts["conf_file"] = str(tmp_path / "etc/salt/minion")
+    return lambda: salt.loader.minion_mods(minion_opts)["hart.sealed"]()
+
+
+def test_a_node_as_hart_leaves_it_is_sealed(sealed: Callable[[], Any]) -> None:
+    assert sealed() is True
+
+
+@pytest.mark.parametrize("words", LEFT)
+def test_what_is_left_is_found(sealed: Callable[[], Any], tmp_path: Path, words: str) -> None:
+    LEFT[words](tmp_path)
+    (found,) = sealed()
+    assert words in found
+
+
+def test_all_of_it_is_found_at_once(sealed: Callable[[], Any], tmp_path: Path) -> None:
+    for plant in LEFT.values():
+        plant(tmp_path)
+    assert len(sealed()) == len(LEFT)
