@@ -36,6 +36,9 @@ LAYERS = [
     "drivers.ec2",
     "drivers.gce",
     "drivers.vultr",
+    "drivers.rest",
+    "drivers.patience",
+    "drivers.reports",
     "drivers.base",
     "drivers.origin",
     "master",
@@ -57,7 +60,10 @@ LAYERS = [
     "errors",
 ]
 #: what a driver may know of the rest of the package
-BELOW_DRIVERS = {"drivers.base", "drivers.origin", "settings", "model", "errors"}
+BELOW_DRIVERS = {
+    "drivers.base", "drivers.origin", "drivers.patience", "drivers.reports", "drivers.rest", "settings", "model",
+    "errors",
+}  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
 RUNNER_MODULE_LEVEL = {"importlib.util", "logging", "traceback"}
 
