@@ -36,6 +36,8 @@ LAYERS = [
     "drivers.ec2",
     "drivers.gce",
     "drivers.vultr",
+    "drivers.vultr_rules",
+    "drivers.vultr_api",
     "drivers.rest",
     "drivers.patience",
     "drivers.reports",
