@@ -112,6 +112,7 @@ async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> No
             salt_version=node.settings.salt_version or batch.info.salt_version.split(".")[0],
             settings=node.settings,
             repository_key=_repository_key(node),
+            forbid_passwords=batch.driver.password_logins,
         )
     )
     life.launched = True
@@ -170,6 +171,7 @@ async def _bootstrap(node: Node, batch: Batch, life: Life, session: ssh.Session)
         raise NodeFailed(
             f"the bootstrap failed in step {result.failed_step} with exit code {result.exit_code}"
         )
+    life.notes += result.notes
     life.record = dataclasses.replace(life.record, ssh_host_keys=result.host_keys)
     return result
 

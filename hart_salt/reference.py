@@ -98,7 +98,7 @@ RESULT = {
     "session.",
     "seconds": "The seconds that each stage took.",
     "log": "The path of the node's log on the master.",
-    "notes": "What the admin should know: a foreign key that was replaced.",
+    "notes": "What the admin should know: a foreign key that was replaced, password logins that were turned off.",
     "error": "Why it failed, in a sentence.",
     "output": "The last lines of the bootstrap's output, of a node that failed.",
 }

@@ -37,6 +37,8 @@ class Script:
     settings: Any = None
     #: armoured public key of the Salt repository; empty: the Salt project's own
     repository_key: str = ""
+    #: turn password logins off where the image has them on
+    forbid_passwords: bool = False
 
 
 def render(script: Script) -> str:
@@ -58,6 +60,7 @@ def render(script: Script) -> str:
         salt_version=script.salt_version,
         salt_pattern=version_pattern(script.salt_version),
         repository_key=(script.repository_key or _built_in_key()).strip(),
+        forbid_passwords=script.forbid_passwords,
         settings=script.settings,
     )
 
@@ -97,6 +100,8 @@ class Result(pydantic.BaseModel):
     former_key: str = ""
     #: OpenSSH public key lines of the host's own keys, which stay after sealing
     host_keys: list[str]
+    #: what the script changed for good and an admin should know, a sentence each
+    notes: list[str] = []
     #: the end of the script's output
     output: str
 

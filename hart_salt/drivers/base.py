@@ -23,6 +23,8 @@ class Driver(abc.ABC):
     schema: ClassVar[Schema]
     #: which bootstrap templates its instances need
     platform: ClassVar[str] = "debian"
+    #: whether the provider's images take passwords at SSH; the bootstrap then turns that off, for good
+    password_logins: ClassVar[bool] = False
     #: seconds between two list calls while instances are waited for
     poll_interval: ClassVar[float] = 3.0
 

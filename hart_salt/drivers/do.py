@@ -12,13 +12,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import tenacity
 from pydantic import Field
 
+from hart_salt.drivers import patience, reports
 from hart_salt.drivers.base import Driver
+from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
 from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
@@ -37,13 +37,6 @@ STATES = {"new": "pending", "active": "running", "off": "stopped", "archive": "s
 NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
 TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:")  #: what droplets are known by; not for users to give
-
-LOOKS = 2  #: looks for a droplet or a key whose create was not answered
-LOOK_INTERVAL = 2.0  #: seconds between them: a list may show new things late
-#: times that a droplet is asked to go, some three minutes in all; two calls each time
-TERMINATE_ATTEMPTS = 22
-TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
 
 
 class Account(Section):
@@ -207,25 +200,18 @@ class DigitalOcean(Driver):
         firewall = getattr(node.options, "firewall", None)
         if firewall and not UUID.fullmatch(firewall):
             tags.append(firewall)
-        return list(dict.fromkeys([*tags, *_user_tags(node)]))
+        return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
 
     @property
     def _owner_tag(self) -> str:
         return f"hart-owner:{self.master.owner}"
 
     def _look_for(self, path: str, field: str, name: str, **query: str) -> dict[str, Any] | None:
-        """None also if it cannot be looked for: the failure that led here says more than that one."""
-        for look in range(LOOKS):
-            if look:
-                self._sleep(LOOK_INTERVAL)
-            try:
-                listed: list[dict[str, Any]] = self._api.get(path, field, **query)
-            except DriverError:
-                return None
-            for found in listed:
-                if found.get("name") == name:
-                    return found
-        return None
+        def find() -> dict[str, Any] | None:
+            listed: list[dict[str, Any]] = self._api.get(path, field, **query)
+            return next((one for one in listed if one.get("name") == name), None)
+
+        return patience.look(find, self._sleep)
 
     def _join_firewall(self, node: Node, droplet: Mapping[str, Any]) -> None:
         """A droplet that cannot be put in its firewall goes at once, whatever else becomes of the node."""
@@ -254,14 +240,7 @@ class DigitalOcean(Driver):
         """
         if not instance.instance_id.isdigit():  # no droplet's id; an empty one would ask for a delete of many
             return
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_StillThere),
-            wait=TERMINATE_WAIT,
-            stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        retrying(self._terminate_once, instance.instance_id)
+        patience.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
 
     def _terminate_once(self, instance_id: str) -> None:
         try:
@@ -270,18 +249,18 @@ class DigitalOcean(Driver):
         except NotFound:
             return
         except InvalidRequest as error:
-            raise _StillThere(str(error)) from error
-        raise _StillThere(f"droplet {instance_id} is still there after it was deleted")
+            raise StillThere(str(error)) from error
+        raise StillThere(f"droplet {instance_id} is still there after it was deleted")
 
     def objections(self, node: Node) -> Sequence[str]:
         """What the API would refuse of the names, and a firewall that is not there: one list call for all nodes."""
         options: Any = node.options
         found = [
             f"the tag {tag} may hold only letters, digits, '_', '-' and ':' at DigitalOcean"
-            for tag in _user_tags(node)
+            for tag in reports.user_tags(node)
             if not TAG.fullmatch(tag)
         ]
-        found += [f"the tag {tag} is one of hart's own" for tag in _user_tags(node) if tag.startswith(OWN_TAGS)]
+        found += reports.tag_objections(node)
         if not NAME.fullmatch(node.minion_id):
             found.append("a droplet's name may hold only letters, digits, '-' and '.'")
         if node.zone:
@@ -358,10 +337,6 @@ class DigitalOcean(Driver):
 DRIVER = DigitalOcean
 
 
-class _StillThere(TemporaryFailure):
-    """Asked to go, and not gone."""
-
-
 def _image(setting: str) -> str | int:
     """A code name, the id of a snapshot, or a slug as it is."""
     return int(setting) if setting.isdecimal() else IMAGES.get(setting, setting)
@@ -371,15 +346,9 @@ def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
     return region is None or region in (image.get("regions") or [])
 
 
-def _user_tags(node: Node) -> list[str]:
-    """Tags have no values here: those of a mapping are joined with a colon."""
-    tags = node.settings.tags
-    return [f"{key}:{value}" for key, value in tags.items()] if isinstance(tags, Mapping) else list(tags)
-
-
 def _instance(droplet: Mapping[str, Any]) -> Instance:
     """Every field but the id may be missing, and the order of the addresses means nothing."""
-    tags = dict(tag.split(":", 1) for tag in droplet.get("tags") or [] if ":" in tag)
+    tags = reports.values(droplet.get("tags") or [])
     role = tags.get("hart-role")
     return Instance(
         instance_id=str(droplet["id"]),
@@ -391,7 +360,7 @@ def _instance(droplet: Mapping[str, Any]) -> Instance:
         size=droplet.get("size_slug"),
         public_ip=_address(droplet, "public"),
         private_ip=_address(droplet, "private"),
-        created=_seconds(droplet.get("created_at")),
+        created=reports.seconds(droplet.get("created_at")),
     )
 
 
@@ -401,10 +370,3 @@ def _address(droplet: Mapping[str, Any], kind: str) -> str | None:
             address: str | None = network.get("ip_address")
             return address
     return None
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat((text or "").replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None

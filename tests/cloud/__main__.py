@@ -23,9 +23,10 @@ from tests.cloud.emulator import Emulator
 from tests.cloud.light import LightMachines
 from tests.cloud.machines import MachineHost
 from tests.cloud.real import RealMachines
+from tests.cloud.vultr import Vultr
 
-#: nobody plays with the vendor's impatience in mind
-DROPLET_LIMIT = 100
+#: instances; nobody plays with the vendor's impatience in mind
+LIMIT = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _digitalocean(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
     cloud = DigitalOcean(backend, port=options.port)
-    cloud.settings.droplet_limit = DROPLET_LIMIT
+    cloud.settings.droplet_limit = LIMIT
     cloud.settings.key_lists_limit = None
 
     def facts() -> dict[str, Any]:
@@ -69,12 +70,18 @@ def _digitalocean(backend: Backend, options: argparse.Namespace) -> tuple[Emulat
     return cloud, facts
 
 
+def _vultr(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
+    cloud = Vultr(backend, port=options.port)
+    cloud.settings.instance_limit = LIMIT
+    return cloud, lambda: {**cloud.account(), "settings": {"hart": {"providers": {"vultr": cloud.account()}}}}
+
+
 def _real(options: argparse.Namespace) -> Backend:
     missing = requirements.missing()
     if missing:
         sys.exit("python -m tests.cloud: no machines can be booted here: " + "; ".join(missing) + "; or say --light")
     host = MachineHost()
-    return Hosted(host, "digitalocean")
+    return Hosted(host, DATASOURCES[options.provider])
 
 
 class Hosted(RealMachines):
@@ -86,8 +93,10 @@ class Hosted(RealMachines):
 
 
 PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Callable[[], dict[str, Any]]]]] = {
-    "do": _digitalocean
+    "do": _digitalocean,
+    "vultr": _vultr,
 }
+DATASOURCES = {"do": "digitalocean", "vultr": "vultr"}
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
     "light": lambda options: LightMachines(port=options.ssh_port),
     "none": lambda options: NoMachines(),

@@ -30,6 +30,7 @@ class BootRequest:
     #: OpenSSH public keys for root, as the account keeps them
     public_keys: tuple[str, ...]
     public_ip: str | None
+    #: empty for a machine that is in no private network
     private_ip: str
     #: the image's slug, or its id as text
     image: str

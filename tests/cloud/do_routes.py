@@ -1,70 +1,24 @@
-"""Which function answers which call."""
+"""Which function answers which call of the emulated DigitalOcean."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tests.cloud.do_answers import Refusal
-from tests.cloud.do_state import World
-from tests.cloud.http import Answer, Request
+from tests.cloud.http import Request
+from tests.cloud.routing import Router
 
-Handler = Callable[..., Answer]
-
-
-@dataclass(frozen=True)
-class Route:
-    """``{}`` in a path stands for one segment, which is handed to the handler."""
-
-    method: str
-    pattern: re.Pattern[str]
-    handler: Handler
-    #: looks at the form of the body, in the vendor's words, before the description of the API does
-    check: Callable[[dict[str, Any]], None] | None
-
-
-ROUTES: list[Route] = []
-
-
-def route(
-    method: str, path: str, *, check: Callable[[dict[str, Any]], None] | None = None
-) -> Callable[[Handler], Handler]:
-    """Register a handler; it is called with the world, the request, and the segments."""
-
-    def register(handler: Handler) -> Handler:
-        pattern = re.compile(re.escape("/v2" + path).replace(r"\{\}", "([^/]+)"))
-        ROUTES.append(Route(method, pattern, handler, check))
-        return handler
-
-    return register
+ROUTER = Router("/v2", Refusal)
+ROUTES, route, dispatch = ROUTER.routes, ROUTER.route, ROUTER.dispatch
 
 
 def check(request: Request) -> None:
     """Raises ``Refusal`` for a body that is wrong in a way that the vendor has words for."""
-    entry, _ = _find(request)
+    entry, _ = ROUTER.find(request)
     if request.method in ("POST", "PUT"):
         data = body_of(request)
         if entry.check is not None:
             entry.check(data)
-
-
-def dispatch(world: World, request: Request) -> Answer:
-    """Call the handler."""
-    entry, segments = _find(request)
-    return entry.handler(world, request, *segments)
-
-
-def _find(request: Request) -> tuple[Route, tuple[str, ...]]:
-    """A path written out goes before one with a segment to be filled."""
-    matches = [(entry, match) for entry in ROUTES if (match := entry.pattern.fullmatch(request.path))]
-    if not matches:
-        raise Refusal(404)
-    for entry, match in sorted(matches, key=lambda pair: len(pair[1].groups())):
-        if entry.method == request.method:
-            return entry, match.groups()
-    raise Refusal(405, "The method is not allowed for this resource.")
 
 
 def body_of(request: Request) -> dict[str, Any]:

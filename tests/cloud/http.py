@@ -32,6 +32,8 @@ class Request:
     body: bytes
     #: scheme and host as the client wrote them, for the absolute links of an answer
     origin: str
+    #: the address that the client has
+    client: str = ""
 
     def first(self, name: str) -> str | None:
         """The first value of a query parameter."""
@@ -158,6 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,
             origin=f"http://{self.headers.get('Host') or self._address()}",
+            client=str(self.client_address[0]),
         )
 
     def _address(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import ipaddress
 import json
 import os
@@ -65,7 +66,11 @@ def clear(prefix: str) -> None:
 
 def make_bridge(name: str, addresses: list[str]) -> None:
     """Make a bridge with the host's addresses on it. Nothing that comes in by it is forwarded anywhere."""
-    ip("link", "add", name, "type", "bridge", "stp_state", "0", "forward_delay", "0")
+    # Given a hardware address, it keeps that: otherwise it takes on one of its ports', another one when that port
+    # goes, and for some seconds the machines lose who is behind their gateway's address.
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    mac = "02:" + ":".join(digest[at : at + 2] for at in range(0, 10, 2))
+    ip("link", "add", name, "address", mac, "type", "bridge", "stp_state", "0", "forward_delay", "0")
     settings = Path("/proc/sys/net")
     (settings / f"ipv4/conf/{name}/forwarding").write_text("0")
     if (settings / f"ipv6/conf/{name}").exists():
@@ -80,6 +85,8 @@ def make_namespace(name: str) -> None:
     ip("netns", "add", name)
     ip("-netns", name, "link", "set", "lo", "up")
     ip("-netns", name, "route", "add", "local", f"{METADATA}/32", "dev", "lo")
+    # For show: Vultr's DHCP gives a route of its own to it, for which Debian 12's cloud-init looks in this table.
+    ip("-netns", name, "route", "add", f"{METADATA}/32", "dev", "lo")
 
 
 def plug(namespace: str, interface: str, mac: str, bridge: str, host_end: str) -> None:

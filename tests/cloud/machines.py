@@ -14,14 +14,16 @@ from typing import Any
 
 import psutil
 
-from tests.cloud import cache, cgroups, image, launch, metadata, metadata_do, repository, slots
+from tests.cloud import cache, cgroups, image, launch, metadata, metadata_do, metadata_vultr, repository, slots
 from tests.cloud.network import Attachment, Network
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 
 
 #: datasource → what makes the answers of its metadata service
-METADATA = {"digitalocean": metadata_do.service}
+METADATA = {"digitalocean": metadata_do.service, "vultr": metadata_vultr.service}
+#: datasource → what the provider's own images have beyond Debian's, by path
+IMAGE_FILES: Mapping[str, Mapping[str, str]] = {"vultr": metadata_vultr.IMAGE_FILES}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Spec:
     datasource: str
     #: None for a machine with a private address only
     public_ip: str | None
+    #: empty for a machine with a public address only
     private_ip: str
     #: ``debian-12``, ``debian-13`` or a name that ``snapshot`` returned
     image: str = "debian-12"
@@ -307,6 +310,7 @@ class MachineHost:
             **fields,
             "/etc/resolv.conf": f"nameserver {self.network.private_host}\n",
             **self.repository.sources(self.release(spec.image), spec.apt_sources),
+            **IMAGE_FILES.get(spec.datasource, {}),
             **spec.files,
         }
 

@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass
 
 from tests.cloud import links
+from tests.cloud.dhcp import AddressServer, Lease
 from tests.cloud.dns import NameServer
 from tests.cloud.slots import Slot
 
@@ -53,15 +54,19 @@ class Network:
         self._hosts = {network: iter(range(4, 250)) for network in (self.public, self.private)}
         self._returned: dict[ipaddress.IPv4Network, list[str]] = {self.public: [], self.private: []}
         self.dns = NameServer()
+        self._leases: dict[str, Lease] = {}
+        self._dhcp = AddressServer(self._leases.get)
 
     def open(self) -> None:
         """Make the bridge."""
         length = self.public.prefixlen
         links.make_bridge(self.slot.prefix, [f"{self.public_host}/{length}", f"{self.private_host}/{length}"])
         self.dns.open([self.public_host, self.private_host])
+        self._dhcp.open(self.slot.prefix)
 
     def close(self) -> None:
-        """End the name server; the slot's clearing removes the links."""
+        """End the servers; the slot's clearing removes the links."""
+        self._dhcp.close()
         self.dns.close()
 
     def take(self, kind: str) -> str:
@@ -79,12 +84,17 @@ class Network:
             self._returned[network].append(address)
 
     def attach(self, public_ip: str | None, private_ip: str) -> Attachment:
-        """Make a namespace with the interfaces of one machine, named as DigitalOcean's image names them."""
+        """
+        Make a namespace with the interfaces of one machine, named as DigitalOcean's image names them.
+
+        One of the two may be missing. Who asks for an address by DHCP is given that of the interface.
+        """
         with self._lock:
             number = next(self._numbers)
         name = f"{self.slot.prefix}-{number}"
-        wanted = [("public", public_ip), ("private", private_ip)] if public_ip else [("private", private_ip)]
-        interfaces = tuple(self._interface(kind, address or "") for kind, address in wanted)
+        wanted = [("public", public_ip), ("private", private_ip)]
+        interfaces = tuple(self._interface(kind, address) for kind, address in wanted if address)
+        self._leases.update({it.mac: Lease(it.address, it.netmask, it.gateway) for it in interfaces})
         ends = tuple(f"{name}-{interface.name[3:]}" for interface in interfaces)
         links.make_namespace(name)
         for interface, end in zip(interfaces, ends, strict=True):

@@ -7,8 +7,11 @@ import threading
 from tests.cloud.backend import Addresses, BootRequest
 from tests.cloud.machines import Machine, MachineHost, Spec
 
-#: the provider's images, by what they are made of here
-IMAGES = {"debian-12-x64": "debian-12", "debian-13-x64": "debian-13"}
+#: the providers' images, by what they are made of here: DigitalOcean's slugs, Vultr's ids
+IMAGES = {
+    "debian-12-x64": "debian-12", "debian-13-x64": "debian-13",
+    "2136": "debian-12", "2625": "debian-13",
+}  # fmt: skip
 
 
 class RealMachines:

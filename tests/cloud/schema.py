@@ -26,8 +26,15 @@ _VALIDATORS: dict[int, tuple[Mapping[str, Any], jsonschema.Draft202012Validator]
 @functools.cache
 def find(name: str) -> Description | None:
     """Return the description of that file name, or None where it is absent."""
+    paths = paths_of(name)
+    return None if paths is None else Description(paths)
+
+
+def paths_of(name: str) -> dict[str, Any] | None:
+    """Return what the description of that file name says of each path, or None where it is absent."""
     path = DIRECTORY / name
-    return Description(json.loads(path.read_text())["paths"]) if path.is_file() else None
+    paths: dict[str, Any] | None = json.loads(path.read_text())["paths"] if path.is_file() else None
+    return paths
 
 
 @dataclass(frozen=True)

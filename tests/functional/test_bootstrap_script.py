@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -129,6 +130,16 @@ def test_whatever_a_step_prints_the_document_is_json(machine: Machine, step_fail
         "no line end: \\",
     ):
         assert line in output
+
+
+@pytest.mark.parametrize("notes", [[], ["one"], ["it's \"quoted\" \\ %s", "two"]])
+def test_what_the_script_notes_is_in_the_document_and_in_the_log(machine: Machine, notes: list[str]) -> None:
+    calls = "".join(f"    note {shlex.quote(text)}\n" for text in notes)
+    script = machine.file("user-data")
+    script.write_text(script.read_text().replace("silence_minion() { :; }", f"silence_minion() {{\n{calls}    :\n}}"))
+    assert machine.run() == 0
+    assert machine.result().notes == notes
+    assert [f"hart: {text}" in machine.log().splitlines() for text in notes] == [True] * len(notes)
 
 
 def test_a_line_without_an_end_makes_no_endless_document(machine: Machine) -> None:

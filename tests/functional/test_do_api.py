@@ -13,7 +13,7 @@ import pytest
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from hart_salt.drivers import do_api
+from hart_salt.drivers import do_api, rest
 from hart_salt.errors import InvalidRequest, RateLimited, TemporaryFailure
 from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
@@ -136,7 +136,7 @@ def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
     with pytest.raises(TemporaryFailure, match="could not be reached"):
         do_api.Api("t", "http://127.0.0.1:1/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
     assert len(tries) > 10
-    assert 100 < sum(time.waits) <= do_api.RETRY_FOR
+    assert 100 < sum(time.waits) <= rest.RETRY_FOR
 
 
 @pytest.mark.parametrize("fault", [Fault("POST", status=500), Fault("POST", status=503), Fault("POST", drop=True),
@@ -168,7 +168,7 @@ def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time, valu
 def test_without_a_usable_retry_after_the_waits_grow(value: str):
     response = requests.Response()
     response.headers["Retry-After"] = value
-    assert not do_api._retry_after(response)
+    assert not rest.retry_after(response)
 
 
 def test_waits_that_are_asked_for_end_some_time(cloud, api, time):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from hart_salt.drivers import do, do_api
+from hart_salt.drivers import do, do_api, rest
 from hart_salt.errors import AuthError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
@@ -53,7 +53,7 @@ def test_1_every_request_has_a_timeout(cloud, monkeypatch, method: str):
     """Whatever the library's own variable says."""
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "3600")
     api = do_api.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
-    monkeypatch.setattr(do_api, "RETRY_FOR", 0.2)
+    monkeypatch.setattr(rest, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
     call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete("droplets/1"),
             "POST": lambda: api.post("droplets", DROPLET, "droplet")}[method]  # fmt: skip
@@ -63,7 +63,7 @@ def test_1_every_request_has_a_timeout(cloud, monkeypatch, method: str):
 
 
 def test_1_the_timeouts_are_sane():
-    assert 0 < do_api.CONNECT_TIMEOUT <= 30
+    assert 0 < rest.CONNECT_TIMEOUT <= 30
     assert 0 < do.Account.model_fields["api_timeout"].default <= 120
 
 

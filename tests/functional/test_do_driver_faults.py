@@ -1,35 +1,26 @@
 """
 Faults of DigitalOcean, and what becomes of a node then: it is up, or it failed with an error of a known class.
 
-Whatever strikes, nothing is left once the node is gone, and there never were two droplets. The steps are those
-of ``hart_salt.create`` and ``hart_salt.lifecycle``, by their own functions as far as the provider is concerned;
-a machine behind the API is not needed for it. The outcomes are printed as a table.
+Whatever strikes, nothing is left once the node is gone, and there never were two droplets. The outcomes are
+printed as a table.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from hart_salt import create, lifecycle, ssh
 from hart_salt.drivers import do
-from hart_salt.errors import HartError
-from hart_salt.model import Instance, Node
-from hart_salt.threads import Calls
-from hart_salt.watch import Watcher
 from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
 from tests.cloud.do_client import Client
 from tests.cloud.faults import Fault, MachineFault
-from tests.functional.do_driver import CREATE, KEY, SCRIPT, Time, driver_of, left, node, open_cloud
+from tests.functional.bringing import HTML, UP, Bringing, Row, hit, table_of, under
+from tests.functional.do_driver import CREATE, Time, driver_of, left, node, open_cloud
 
 KEYS, DROPLET, TAG, FENCE = "/account/keys", r"/v2/droplets/\d+$", "/v2/tags/", r"/firewalls/.+/droplets$"
-UP = "up"
-HTML = "<html>502</html>"
 
 
 @pytest.fixture
@@ -49,121 +40,12 @@ def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
 
 
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, str, str]]]:
-    """Rows of fault, outcome and what was left, printed at the end."""
-    rows: list[tuple[str, str, str]] = []
-    yield rows
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("\n\nDigitalOcean: fault, outcome of the node, what was left")
-        for name, outcome, leavings in rows:
-            print(f"  {name:<58} {outcome:<18} {leavings}")
-
-
-# one batch
-
-
-@dataclass
-class Batch:
-    """What ``lifecycle`` asks of a batch where it speaks with the provider."""
-
-    driver: do.DigitalOcean
-    calls: Calls
-    watcher: Watcher
-    access: Any
-
-
-class Bringing:
-    """Nodes brought up side by side as far as the provider goes; the outcome of each is in ``outcomes``."""
-
-    def __init__(self, driver: do.DigitalOcean, time: Time, boot_timeout: float = 5.0) -> None:
-        self._driver = driver
-        self._time = time
-        self._boot_timeout = boot_timeout
-        self.outcomes: dict[str, str] = {}
-        #: what of the batch could not be tidied up
-        self.problems: list[str] = []
-        self.instances: list[Instance] = []
-
-    def up(self, *nodes: Node) -> str:
-        """Bring them up; the outcomes as one text."""
-        with Calls(sleep=self._sleep) as calls:
-            try:
-                asyncio.run(self._all(nodes, calls))
-            except HartError as error:
-                self.outcomes = {it.minion_id: type(error).__name__ for it in nodes}
-        return ", ".join(sorted(set(self.outcomes.values())))
-
-    async def _sleep(self, seconds: float) -> None:
-        self._time.sleep(seconds)
-        await asyncio.sleep(0.001)  # whoever has been waiting goes first
-
-    async def _all(self, nodes: Sequence[Node], calls: Calls) -> None:
-        watcher = Watcher(lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep)
-        # A key line that the tests share, since making one takes a while.
-        async with create._access(self._driver, calls, nodes, ssh.Key("", KEY), self.problems) as access:
-            batch: Any = Batch(self._driver, calls, watcher, access)
-            launched = Barrier(len(nodes))
-            try:
-                await asyncio.gather(*(self._one(it, batch, launched) for it in nodes))
-            finally:
-                await watcher.close()
-
-    async def _one(self, wanted: Node, batch: Any, launched: Any) -> None:
-        record: Any = None
-        life = lifecycle.Life(record, launched=True)
-        try:
-            try:
-                life.instance = await batch.calls.driver(batch.driver.launch, wanted, SCRIPT, batch.access)
-            finally:
-                # Time passes with the first look: nobody looks before all are launched.
-                await launched.wait()
-            self.instances.append(
-                await batch.watcher.wait(life.instance.instance_id, _is_up, self._boot_timeout)
-            )  # fmt: skip
-            self.outcomes[wanted.minion_id] = UP
-        except HartError as error:
-            self.outcomes[wanted.minion_id] = type(error).__name__
-            await lifecycle._remove_instance(wanted, batch, life)
-
-
-class Barrier:
-    """asyncio has one from Python 3.11 on."""
-
-    def __init__(self, parties: int) -> None:
-        self._missing = parties
-        self._all = asyncio.Event()
-
-    async def wait(self) -> None:
-        self._missing -= 1
-        if not self._missing:
-            self._all.set()
-        await self._all.wait()
-
-
-def _is_up(seen: Instance) -> bool:
-    return seen.state == "running" and seen.public_ip is not None
-
-
-def made(cloud: Cloud) -> int:
-    """How many droplets there ever were."""
-    assert cloud.settle(10)
-    return sum(action.type == "create" for action in cloud.state.actions.values())
+def table(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
+    with table_of("DigitalOcean", request) as rows:
+        yield rows
 
 
 # the table
-
-
-def hit(method: str, path: str, **more: Any) -> tuple[tuple[str, Fault], ...]:
-    """The ways in which one call can go wrong for a moment."""
-    return (
-        ("500, not done", Fault(method, path, status=500, **more)),
-        ("500, but done", Fault(method, path, status=500, when="after", **more)),
-        ("connection lost, not done", Fault(method, path, drop=True, **more)),
-        ("connection lost, but done", Fault(method, path, drop=True, when="after", **more)),
-        ("no answer in time, but done", Fault(method, path, stall=0.6, when="after", **more)),
-        ("a gateway's 502 page", Fault(method, path, status=502, answer=HTML, **more)),
-        ("429 with Retry-After", faults.throttled(path, method, retry_after=5, **more)),
-    )
 
 
 LOST = faults.lost_answer(CREATE)
@@ -228,19 +110,13 @@ def test_a_fault(cloud, driver, time, table, name: str, broken: list[Any], expec
         assert Bringing(driver, time).up(node("before")) == UP
     if "no answer" in name:
         driver = driver_of(cloud, time, api_timeout=0.3)
-    before = made(cloud)
-    cloud.faults.add(*broken)
-    bringing = Bringing(driver, time, 0.5 if "never active" in name else 5.0)
-    outcome = bringing.up(node("app-1", options=options))
-    droplets = made(cloud) - before
-    for instance in [*bringing.instances, *driver.instances()]:
-        assert outcome == UP or instance.minion_id == "before"
-        driver.terminate(instance)
-    remains = left(cloud)
-    remains.pop("firewalls", None)
-    table.append((name, outcome, str(remains or "nothing")))
-    assert (outcome, remains, bringing.problems) == (expected, {}, [])
-    assert droplets <= 1
+    before = cloud.made()
+    patience = 0.5 if "never active" in name else 5.0
+    outcome = under(cloud, driver, time, broken, node("app-1", options=options), lambda: left(cloud), patience)
+    outcome.left.pop("firewalls", None)
+    table.append((name, outcome.word, str(outcome.left or "nothing")))
+    assert (outcome.word, outcome.left, outcome.problems) == (expected, {}, [])
+    assert outcome.made <= 1
     assert cloud.count("POST", CREATE) - before <= 1 or "429" in name
 
 
@@ -257,7 +133,7 @@ def test_three_lost_answers_are_three_droplets(cloud, driver, time):
     bringing = Bringing(driver, time)
     assert bringing.up(node("a"), node("b"), node("c")) == UP
     assert left(cloud) == {"droplets": ["a", "b", "c"]}
-    assert len({instance.instance_id for instance in bringing.instances}) == made(cloud) == 3
+    assert len({instance.instance_id for instance in bringing.instances}) == cloud.made() == 3
 
 
 # how many calls

@@ -25,7 +25,7 @@ from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import Account
 from hart_salt.model import Access, Image, Instance, Node, Provider, Region, Size
 
-from . import do_driver
+from . import do_driver, vultr_driver
 from .conftest import master_info, new_node
 
 OWNER, OTHER_OWNER = "0123456789abcdef", "fedcba9876543210"
@@ -110,7 +110,34 @@ class DigitalOceanEnvironment(Environment):
         return self.node("web-1.example.com", size="no-such-size")
 
 
-ENVIRONMENTS: dict[str, type[Environment]] = {"local": LocalEnvironment, "do": DigitalOceanEnvironment}
+class VultrEnvironment(Environment):
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._time = do_driver.Time()
+        self.cloud = self.closing.enter_context(vultr_driver.open_cloud(self._time))
+
+    def driver(self, owner: str = OWNER) -> Driver:
+        return vultr_driver.driver_of(self.cloud, self._time, owner=owner)
+
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        return dataclasses.replace(vultr_driver.node(minion_id), **{"role": "app", "batch": "b1", **changes})
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        (call,) = (one for one in self.cloud.calls if (one.method, one.path) == ("POST", "/v2/instances"))
+        tags = dict(tag.removeprefix("hart-").split(":", 1) for tag in call.body["tags"] if ":" in tag)
+        return {**tags, "minion_id": call.body["label"]}
+
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        shown = self.driver()._api.get(f"instances/{instance.instance_id}", "instance")
+        return "others" if "planted-user-data" in json.dumps(shown) else "owner"
+
+    def unlaunchable(self) -> Node:
+        return self.node("web-1.example.com", size="no-such-size")
+
+
+ENVIRONMENTS: dict[str, type[Environment]] = {
+    "local": LocalEnvironment, "do": DigitalOceanEnvironment, "vultr": VultrEnvironment,
+}  # fmt: skip
 
 
 @pytest.fixture(params=ENVIRONMENTS)

@@ -359,6 +359,25 @@ def test_a_minion_that_the_image_started_by_itself_is_told_of(stage: Stage) -> N
     assert stage.play(stage.node(minion_id="web-2"), plainly).notes == []
 
 
+def test_what_the_script_changed_for_good_is_told_of(stage: Stage) -> None:
+    stage.world.document["notes"] = ["the image took passwords"]
+    stage.world.document["former_key"] = "an old key"
+    life = stage.play(stage.node(), plainly)
+    assert life.notes == ["the image took passwords", "a minion of the image's own with an old key"]
+
+
+def test_only_where_a_driver_says_so_the_script_turns_password_logins_off(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    render = bootstrap.render
+    monkeypatch.setattr(bootstrap, "render", lambda script: asked.append(script.forbid_passwords) or render(script))
+    stage.play(stage.node(), plainly)
+    monkeypatch.setattr(FakeDriver, "password_logins", True)
+    stage.play(stage.node(minion_id="web-2"), plainly)
+    assert asked == [False, True]
+
+
 def test_the_record_is_there_before_the_instance_is_asked_for(stage: Stage) -> None:
     def look() -> None:
         (record,) = stage.store.all()

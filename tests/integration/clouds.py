@@ -82,6 +82,10 @@ class Cloud:
     looks_before: int = 1
     #: whether the provider is told the temporary public key, and puts it on the instance
     knows_key: bool = False
+    #: what a node without a public address has to say beyond ``public_ip``, in an account that has it
+    inside: Callable[[Emulator], Mapping[str, Any]] = lambda emulator: {}
+    #: settings of sshd that are afterwards not as the image has them, and what they are
+    sshd_changes: Mapping[str, str] = field(default_factory=dict)
     #: names of what stays in the account by design, as a regular expression
     lasting: str = ""
     #: providers of this kind that work side by side in the table of faults
@@ -152,6 +156,6 @@ def common_cases(cloud: Cloud) -> list[Case]:
 
 def all_clouds() -> dict[str, Cloud]:
     """Every cloud that hart can create instances at, by its name."""
-    from tests.integration import cloud_do  # they import this module
+    from tests.integration import cloud_do, cloud_vultr  # they import this module
 
-    return {cloud.name: cloud for cloud in (cloud_do.CLOUD,)}
+    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_vultr.CLOUD)}

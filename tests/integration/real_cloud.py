@@ -142,6 +142,26 @@ def host_key_at(address: str) -> str:
     return key.export_public_key().decode().strip()
 
 
+def asks_for_password(address: str) -> bool:
+    """Whether sshd would let root in by password."""
+    asked: list[str] = []
+
+    class Client(asyncssh.SSHClient):
+        def password_auth_requested(self) -> None:
+            asked.append("password")
+
+    async def log_in() -> None:
+        with contextlib.suppress(asyncssh.PermissionDenied):
+            await asyncssh.connect(
+                address, username="root", known_hosts=None, client_factory=Client, client_keys=None, config=None,
+                agent_path=None,
+            )  # fmt: skip
+            raise AssertionError("root was let in with nothing")
+
+    asyncio.run(log_in())
+    return bool(asked)
+
+
 def behind(machine: Machine) -> dict[str, str]:
     """The versions of the two packages of which the image has an old one: 1.0-1."""
     lines = ok(machine, "dpkg-query --show behind-security behind-updates").splitlines()

@@ -142,12 +142,14 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
 
 
 def test_check_has_a_line_for_each_provider_and_fails_if_one_does(master: SaltMaster) -> None:
-    master.hart["providers"] = {"local": {}, "vultr": {"token": "not-shown-0123"}}
+    # An endpoint that is refused before anybody is asked.
+    master.hart["providers"] = {"local": {}, "vultr": {"token": "not-shown-0123", "endpoint": "http://192.0.2.1/v2"}}
     master.write()
     ran = master.run("hart.check")
     assert ran.code == 1
     assert ran.data["local"].startswith("ok: ")
-    assert "cannot create instances" in ran.data["vultr"]
+    assert ran.data["vultr"].startswith("InvalidRequest: ")
+    assert "must begin with https://" in ran.data["vultr"]
 
 
 @contextlib.contextmanager

@@ -111,10 +111,10 @@ def test_names_that_nothing_has_are_refused_with_those_that_there_are(master: Sa
         (
             {
                 "saltmaster": "m",
-                "providers": {"vultr": {"token": "not-shown-0123"}},
-                "roles": {"app": {"region": "ams"}},
+                "providers": {"ec2": {}},
+                "roles": {"app": {"region": "eu-west-1"}},
             },
-            ["vultr", "cannot create instances"],
+            ["ec2", "cannot create instances"],
         ),
         (
             {"roles": {"app": {"local": {"volume_type": "gp3", "szie": "shared"}, "count": 2}}},

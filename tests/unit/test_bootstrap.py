@@ -74,6 +74,11 @@ def test_fields_of_a_newer_script_are_no_error() -> None:
     assert bootstrap.parse_result(json.dumps({**DOCUMENT, "version": 2, "reboots": 1})).version == 2
 
 
+def test_notes_are_read_and_none_are_needed() -> None:
+    assert bootstrap.parse_result(json.dumps(DOCUMENT)).notes == []
+    assert bootstrap.parse_result(json.dumps({**DOCUMENT, "notes": ["a", "b"]})).notes == ["a", "b"]
+
+
 GARBAGE = {
     "nothing": "",
     "blank": "\n",

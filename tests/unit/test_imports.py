@@ -44,6 +44,11 @@ LAYERS = [
     "drivers.ec2",
     "drivers.gce",
     "drivers.vultr",
+    "drivers.vultr_rules",
+    "drivers.vultr_api",
+    "drivers.rest",
+    "drivers.patience",
+    "drivers.reports",
     "drivers.base",
     "drivers.origin",
     "master",
@@ -66,7 +71,10 @@ LAYERS = [
     "errors",
 ]
 #: what a driver may know of the rest of the package
-BELOW_DRIVERS = {"drivers.base", "drivers.origin", "settings", "model", "errors"}
+BELOW_DRIVERS = {
+    "drivers.base", "drivers.origin", "drivers.patience", "drivers.reports", "drivers.rest", "settings", "model",
+    "errors",
+}  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
 #: what the execution module may: it runs on minions, which have Salt and nothing of hart
 MODULE_MODULE_LEVEL = {"os", "pathlib", "re", "shutil", "stat", "subprocess"}

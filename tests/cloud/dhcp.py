@@ -1,0 +1,96 @@
+"""Addresses for machines that ask for them: as much of DHCP as gives each interface what it was meant to have."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MAGIC = bytes.fromhex("63825363")
+DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
+NETMASK, ROUTER, NAME_SERVER, LEASE, KIND, SERVER = 1, 3, 6, 51, 53, 54
+SECONDS = 86400  #: of a lease: longer than any machine lives here
+#: the fixed part of a message: up to the client's hardware address, and from there to the options
+HEADER, HARDWARE, OPTIONS = 28, 6, 240
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What an interface is given."""
+
+    address: str
+    netmask: str
+    gateway: str
+
+
+class AddressServer:
+    """Answers on one link, to those interfaces alone that ``leases`` knows by their hardware address."""
+
+    def __init__(self, lease_of: Callable[[str], Lease | None]) -> None:
+        self._lease_of = lease_of
+        self._server: socketserver.UDPServer | None = None
+
+    def open(self, link: str) -> None:
+        """Listen on the link; the host's own servers, on other links, are not in the way of it."""
+        owner = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                data, channel = self.request
+                reply = owner.answer(data)
+                if reply:
+                    # Who asks has no address yet.
+                    channel.sendto(reply, ("255.255.255.255", 68))
+
+        server = socketserver.UDPServer(("", 67), Handler, bind_and_activate=False)
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        server.server_bind()
+        threading.Thread(target=server.serve_forever, args=(0.1,), name="dhcp", daemon=True).start()
+        self._server = server
+
+    def close(self) -> None:
+        """Stop listening. Repeatable."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def answer(self, query: bytes) -> bytes:
+        """Return the reply to one message, or nothing for what asks for nothing or is not known."""
+        kind = _kind(query)
+        mac = ":".join(f"{byte:02x}" for byte in query[HEADER : HEADER + HARDWARE])
+        lease = self._lease_of(mac)
+        if kind not in (DISCOVER, REQUEST) or lease is None:
+            return b""
+        fixed = struct.pack(">BBBB", 2, 1, HARDWARE, 0) + query[4:8] + bytes(8)
+        fixed += _packed(lease.address) + bytes(8) + query[HEADER : HEADER + 16] + bytes(192)
+        options = {
+            KIND: bytes([OFFER if kind == DISCOVER else ACK]),
+            SERVER: _packed(lease.gateway),
+            LEASE: struct.pack(">I", SECONDS),
+            NETMASK: _packed(lease.netmask),
+            ROUTER: _packed(lease.gateway),
+            NAME_SERVER: _packed(lease.gateway),
+        }
+        return fixed + MAGIC + b"".join(bytes([code, len(data)]) + data for code, data in options.items()) + b"\xff"
+
+
+def _packed(address: str) -> bytes:
+    return ipaddress.IPv4Address(address).packed
+
+
+def _kind(query: bytes) -> int | None:
+    """Which kind of message it is; None for what is none of a client."""
+    if len(query) < OPTIONS or query[0] != 1 or query[OPTIONS - 4 : OPTIONS] != MAGIC:
+        return None
+    at = OPTIONS
+    while at + 2 < len(query) and query[at] != 0xFF:
+        if query[at] == KIND:
+            return query[at + 2]
+        at += 1 if query[at] == 0 else 2 + query[at + 1]
+    return None

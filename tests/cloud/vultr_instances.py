@@ -1,0 +1,174 @@
+"""Instances after their creation: reports, changes, power, and the end (providers.md, 4.2 to 4.4)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.cloud import vultr_answers as answers
+from tests.cloud import vultr_catalogue as catalogue
+from tests.cloud.http import Answer, Request
+from tests.cloud.vultr_answers import Refusal
+from tests.cloud.vultr_create import decoded
+from tests.cloud.vultr_routes import body_of, route
+from tests.cloud.vultr_state import Instance, World
+
+LOCKED = "Unable to destroy server: Unable to remove VM: Server is currently locked"
+PENDING = "Unable to destroy server: Server is already pending destruction."
+
+
+@route("GET", "/instances")
+def list_instances(world: World, request: Request) -> Answer:
+    """All of them, or those that all filters let through; an empty filter is none."""
+    shown = [it for it in world.state.instances.values() if _is_shown(world, it) and _fits(world, it, request)]
+    return answers.page(world, request, "instances", shown, lambda it: _report(world, it))
+
+
+def _is_shown(world: World, it: Instance) -> bool:
+    if it.hidden_lists:
+        it.hidden_lists -= 1
+        return False
+    return world.clock() >= it.created + it.fault.hidden_for
+
+
+def _fits(world: World, it: Instance, request: Request) -> bool:
+    """Tags are compared without their case, the rest is exact (tent, 3.3)."""
+    tag = request.first("tag")
+    if tag:
+        fold = str if world.settings.case_matters else str.lower
+        if fold(tag) not in [fold(one) for one in it.tags]:
+            return False
+    facts = answers.instance(world, it)
+    wanted = {name: request.first(name) for name in ("label", "hostname", "region", "main_ip", "firewall_group_id")}
+    return all(not value or facts[name] == value for name, value in wanted.items())
+
+
+def _report(world: World, it: Instance) -> dict[str, Any]:
+    shown = answers.instance(world, it)
+    if shown["status"] == "active" and it.address_lists:
+        it.address_lists -= 1
+    return shown
+
+
+@route("GET", "/instances/{}")
+def get_instance(world: World, request: Request, instance_id: str) -> Answer:
+    """One instance; 404 once it is gone."""
+    return Answer(200, {"instance": _report(world, _instance(world, instance_id))})
+
+
+@route("DELETE", "/instances/{}")
+def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
+    """204, and a server that runs is gone at once. One that is locked is not: with a 500."""
+    it = _instance(world, instance_id)
+    if it.deleted_at is not None:
+        raise Refusal(world.settings.pending_status, PENDING)
+    if it.refuse_delete:
+        it.refuse_delete -= 1
+        raise Refusal(500, LOCKED)
+    if world.clock() < it.created + world.settings.locked_for:
+        raise Refusal(500, LOCKED)
+    if it.ignore_delete:
+        it.ignore_delete -= 1
+        return Answer(204)
+    world.remove(it)
+    return Answer(204)
+
+
+@route("PATCH", "/instances/{}")
+def change_instance(world: World, request: Request, instance_id: str) -> Answer:
+    """202. Tags are replaced as a whole, and null leaves them; an empty firewall group detaches."""
+    it, data = _instance(world, instance_id), body_of(request)
+    group_id = data.get("firewall_group_id")
+    if group_id and group_id not in world.state.groups:
+        raise Refusal(400, "Invalid firewall group ID.")
+    if data.get("plan") is not None and not catalogue.has_plan(data["plan"]):
+        raise Refusal(400, "Invalid plan chosen.")
+    user_data = decoded(data["user_data"]) if data.get("user_data") is not None else it.user_data
+    it.firewall_group_id = it.firewall_group_id if group_id is None else group_id
+    it.user_data, it.plan = user_data, data.get("plan") or it.plan
+    it.tags = list(data["tags"]) if data.get("tags") is not None else it.tags
+    it.label = data.get("label") or it.label
+    return Answer(202, {"instance": answers.instance(world, it), "job_ids": []})
+
+
+@route("GET", "/instances/{}/user-data")
+def get_user_data(world: World, request: Request, instance_id: str) -> Answer:
+    """As it was given, in base64."""
+    data = base64.b64encode(_instance(world, instance_id).user_data.encode()).decode()
+    return Answer(200, {"user_data": {"data": data}})
+
+
+@route("GET", "/instances/{}/vpcs")
+def list_vpcs_of(world: World, request: Request, instance_id: str) -> Answer:
+    """The private networks that it is in."""
+    it = _instance(world, instance_id)
+    shown = it.vpc_ids if it.is_active(world.clock()) else []
+    return answers.page(
+        world, request, "vpcs", shown,
+        lambda vpc_id: {"id": vpc_id, "mac_address": 98964710703335, "ip_address": it.addresses.private},
+    )  # fmt: skip
+
+
+@route("POST", "/instances/{}/vpcs/attach")
+def attach_vpc(world: World, request: Request, instance_id: str) -> Answer:
+    """204. A real one is rebooted by it."""
+    it, vpc_id = _instance(world, instance_id), body_of(request).get("vpc_id")
+    answers.found(world.state.vpcs, vpc_id, "VPC ID")
+    it.vpc_ids = list(dict.fromkeys([*it.vpc_ids, str(vpc_id)]))
+    return Answer(204)
+
+
+@route("GET", "/instances/{}/ipv4")
+def list_ipv4(world: World, request: Request, instance_id: str) -> Answer:
+    """The addresses with their kinds."""
+    it = _instance(world, instance_id)
+    found = [(it.addresses.public, "main_ip")] if it.addresses.public else []
+    found += [(it.addresses.private, "private")] if it.vpc_ids else []
+    shown = found if it.is_active(world.clock()) else []
+    return answers.page(
+        world, request, "ipv4s", shown,
+        lambda pair: {"ip": pair[0], "netmask": "255.255.254.0", "gateway": "", "type": pair[1], "reverse": ""},
+    )  # fmt: skip
+
+
+@route("POST", "/instances/{}/ipv4")
+def add_ipv4(world: World, request: Request, instance_id: str) -> Answer:
+    """Not here."""
+    _instance(world, instance_id)
+    raise Refusal(400, "The test cloud gives no second address.")
+
+
+@route("POST", "/instances/{}/halt")
+def halt(world: World, request: Request, instance_id: str) -> Answer:
+    """204, also for one that is off. Only the report changes: the machine goes on."""
+    return _power(world, [instance_id], False)
+
+
+@route("POST", "/instances/{}/start")
+@route("POST", "/instances/{}/reboot")
+def start(world: World, request: Request, instance_id: str) -> Answer:
+    """204."""
+    return _power(world, [instance_id], True)
+
+
+@route("POST", "/instances/halt")
+def halt_several(world: World, request: Request) -> Answer:
+    """204."""
+    return _power(world, body_of(request).get("instance_ids") or [], False)
+
+
+@route("POST", "/instances/start")
+@route("POST", "/instances/reboot")
+def start_several(world: World, request: Request) -> Answer:
+    """204."""
+    return _power(world, body_of(request).get("instance_ids") or [], True)
+
+
+def _power(world: World, ids: list[str], on: bool) -> Answer:
+    for it in [_instance(world, instance_id) for instance_id in ids]:
+        it.powered = on
+    return Answer(204)
+
+
+def _instance(world: World, instance_id: str) -> Instance:
+    return answers.found(world.state.instances, instance_id, "instance ID")
