@@ -22,7 +22,8 @@ A map of the package; imports point downwards in this list and never back up:
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
     ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py``,
-    ``drivers/vultr.py``, ``drivers/local/``; ``drivers/origin.py``, where the master's connections come from
+    ``drivers/vultr.py``, ``drivers/local/``; ``drivers/calls.py``, how APIs over HTTP are asked;
+    ``drivers/origin.py``, where the master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``

@@ -8,18 +8,16 @@ breaks on answers that the API does give. Each of these has a test.
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import digitalocean
 import requests
-import tenacity
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from hart_salt.drivers import calls
 from hart_salt.errors import (
     AuthError,
     DriverError,
@@ -31,12 +29,8 @@ from hart_salt.errors import (
     TemporaryFailure,
 )
 
-T = TypeVar("T")
-
 DEFAULT_ENDPOINT = "https://api.digitalocean.com/v2/"
 CONNECT_TIMEOUT = 10.0  #: seconds
-RETRY_FOR = 120.0  #: seconds for which a call that may be repeated is repeated
-LONGEST_WAIT = 60.0  #: seconds; a Retry-After above it is not waited for
 
 #: what the caller does next, by status; 422 needs the text as well, since all of them share one id
 _BY_STATUS: Mapping[int, type[DriverError]] = {
@@ -92,7 +86,7 @@ class Api:
         Repeated on throttling and temporary failures; the whole list, if a later page failed.
         """
         # A new mapping each time: the library writes the page into it, and would begin there next time.
-        return _repeated(lambda: _field(self._call(path, "GET", dict(query)), field), _may_repeat, self._sleep)
+        return calls.repeated(lambda: _field(self._call(path, "GET", dict(query)), field), self._sleep)
 
     def post(self, path: str, body: Mapping[str, Any], field: str) -> Any:
         """
@@ -100,16 +94,18 @@ class Api:
 
         ``TemporaryFailure`` with ``uncertain`` set: it may have been created; look before you try again.
         """
-        return _repeated(lambda: _field(self._call(path, "POST", body), field), _certainly_undone, self._sleep)
+        return calls.repeated(
+            lambda: _field(self._call(path, "POST", body), field), self._sleep, calls.is_certainly_undone
+        )
 
     def add(self, path: str, body: Mapping[str, Any]) -> None:
         """Put something into a set, where twice is the same as once. Repeated like ``get``."""
-        _repeated(lambda: self._call(path, "POST", body), _may_repeat, self._sleep)
+        calls.repeated(lambda: self._call(path, "POST", body), self._sleep)
 
     def delete(self, path: str) -> None:
         """Delete something; what is gone is success. Repeated like ``get``."""
         try:
-            _repeated(lambda: self._call(path, "DELETE", {}), _may_repeat, self._sleep)
+            calls.repeated(lambda: self._call(path, "DELETE", {}), self._sleep)
         except NotFound:
             return
 
@@ -147,7 +143,7 @@ class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has n
                 timeout=(CONNECT_TIMEOUT, self.answer_timeout), **payload
             )  # fmt: skip
         except requests.RequestException as error:
-            raise _failure(error, f"DigitalOcean's API at {urlsplit(address).hostname}") from error
+            raise calls.failure(error, f"DigitalOcean's API at {urlsplit(address).hostname}") from error
         _raise_for(response)
         if type == "GET" and "page" in params and not any(isinstance(it, list) for it in response.json().values()):
             raise _unreadable()  # the library would take it for the end of the list
@@ -164,22 +160,6 @@ class _Bearer(requests.auth.AuthBase):
 
 
 # failures
-
-
-def _failure(error: requests.RequestException, api: str) -> DriverError:
-    """What it means that there was no answer."""
-    if isinstance(error, ValueError):
-        return InvalidRequest(f"{api} cannot be asked: the address is not valid")
-    if not isinstance(error, requests.ConnectionError):
-        broke = "did not answer in time" if isinstance(error, requests.Timeout) else "broke off its answer"
-        return TemporaryFailure(f"{api} {broke}", uncertain=True)
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    cause = getattr(cause, "original_error", cause)  # that of a proxy
-    if isinstance(cause, NewConnectionError | ConnectTimeoutError):
-        return TemporaryFailure(f"{api} could not be reached", uncertain=False)
-    if any(isinstance(part, ssl.SSLCertVerificationError) for part in getattr(cause, "args", ())):
-        return InvalidRequest(f"{api} has a certificate that is not valid for it here")
-    return TemporaryFailure(f"the connection to {api} broke", uncertain=True)
 
 
 def _unreadable() -> TemporaryFailure:
@@ -212,7 +192,7 @@ def _raise_for(response: requests.Response) -> None:
 
 
 def _rate_limited(text: str, seconds: float | None) -> RateLimited:
-    too_long = seconds is not None and seconds > LONGEST_WAIT
+    too_long = seconds is not None and seconds > calls.LONGEST_WAIT
     return RateLimited(f"{text}; it asks to wait {seconds:g} s" if too_long else text, seconds)
 
 
@@ -238,37 +218,3 @@ def _retry_after(response: requests.Response) -> float | None:
     """Seconds; the header comes with the burst limit only."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else None
-
-
-# repeating
-
-
-def _repeated(call: Callable[[], T], may: Callable[[BaseException], bool], sleep: Callable[[float], None]) -> T:
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(may), wait=_wait, stop=_is_over, sleep=sleep, reraise=True
-    )
-    return retrying(call)
-
-
-def _may_repeat(error: BaseException) -> bool:
-    if isinstance(error, RateLimited):
-        return (error.retry_after or 0) <= LONGEST_WAIT
-    return isinstance(error, TemporaryFailure)
-
-
-def _certainly_undone(error: BaseException) -> bool:
-    return _may_repeat(error) and not getattr(error, "uncertain", False)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """What the vendor asks for, otherwise half a second, doubled each time, 8 s at the most."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, RateLimited) and error.retry_after:
-        return error.retry_after
-    return float(min(8.0, 0.5 * 2 ** (state.attempt_number - 1)))
-
-
-def _is_over(state: tenacity.RetryCallState) -> bool:
-    """Whether the next wait would lead beyond ``RETRY_FOR``, by the waits so far or by the clock."""
-    spent = max(state.idle_for, state.seconds_since_start or 0.0)
-    return spent + _wait(state) > RETRY_FOR

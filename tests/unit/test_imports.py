@@ -36,6 +36,7 @@ LAYERS = [
     "drivers.ec2",
     "drivers.gce",
     "drivers.vultr",
+    "drivers.calls",
     "drivers.base",
     "drivers.origin",
     "master",
@@ -57,7 +58,7 @@ LAYERS = [
     "errors",
 ]
 #: what a driver may know of the rest of the package
-BELOW_DRIVERS = {"drivers.base", "drivers.origin", "settings", "model", "errors"}
+BELOW_DRIVERS = {"drivers.base", "drivers.calls", "drivers.origin", "settings", "model", "errors"}
 #: what the runner may import at module level: every salt-run of anything pays for it
 RUNNER_MODULE_LEVEL = {"importlib.util", "logging", "traceback"}
 
