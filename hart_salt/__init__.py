@@ -21,9 +21,12 @@ A map of the package; imports point downwards in this list and never back up:
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
-    ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py``,
-    ``drivers/vultr.py``, ``drivers/local/``; ``drivers/calls.py``, how APIs over HTTP are asked;
-    ``drivers/origin.py``, where the master's connections come from
+    ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py`` with
+    ``drivers/gce_settings.py``, ``drivers/gce_instances.py`` (names, labels, bodies, reports),
+    ``drivers/gce_catalogue.py`` (what there is), ``drivers/gce_inserts.py`` (creates under way),
+    ``drivers/gce_api.py``, ``drivers/gce_credentials.py``, ``drivers/gce_errors.py`` and
+    ``drivers/gce_refusals.py``, ``drivers/vultr.py``, ``drivers/local/``;
+    ``drivers/calls.py``, how APIs over HTTP are asked; ``drivers/origin.py``, where the master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``
