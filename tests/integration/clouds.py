@@ -82,6 +82,8 @@ class Cloud:
     knows_key: bool = False
     #: names of what stays in the account by design, as a regular expression
     lasting: str = ""
+    #: what the machine of a minion id calls itself
+    hostname: Callable[[str], str] = str
     #: providers of this kind that work side by side in the table of faults
     lanes: int = 3
     #: further cases of creating, and those of destroying
@@ -150,6 +152,6 @@ def common_cases(cloud: Cloud) -> list[Case]:
 
 def all_clouds() -> dict[str, Cloud]:
     """Every cloud that hart can create instances at, by its name."""
-    from tests.integration import cloud_do  # they import this module
+    from tests.integration import cloud_do, cloud_gce  # they import this module
 
-    return {cloud.name: cloud for cloud in (cloud_do.CLOUD,)}
+    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_gce.CLOUD)}
