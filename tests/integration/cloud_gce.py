@@ -88,6 +88,10 @@ CLOUD = Cloud(
     look=LOOK,
     destroy=DESTROY,
     refusal={"status": 400, "told": "400 invalid"},
+    booted="systemctl -q is-active google-startup-scripts.service",
+    # As if it had not been taken out: a startup script runs at every boot, and has to know that it is done.
+    before_reboot=ComputeEngine.give_again,
+    reran="journalctl -b -u google-startup-scripts -o cat | grep -q 'startup-script exit status 0'",
     hostname=name_of,
     cases=CASES,
     destroying=(

@@ -82,6 +82,11 @@ class Cloud:
     knows_key: bool = False
     #: names of what stays in the account by design, as a regular expression
     lasting: str = ""
+    #: succeeds on a machine that has booted, and run what it was given to run
+    booted: str = "cloud-init status | grep -q done"
+    #: done to a node before it is rebooted; then ``reran`` has to succeed on it
+    before_reboot: Callable[[Any, str], None] = lambda emulator, minion_id: None
+    reran: str = "true"
     #: what the machine of a minion id calls itself
     hostname: Callable[[str], str] = str
     #: providers of this kind that work side by side in the table of faults
