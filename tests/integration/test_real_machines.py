@@ -194,6 +194,7 @@ def test_of_a_snapshot_with_salt_a_minion_is_made_without_the_repository_and_all
 ) -> None:
     """The image was made of a minion of hart that nobody prepared: it starts as that one, until the script stops it."""
     key = created.ran.data[MINION]["minion_key_finger"]
+    ok(created.machine, cloud.kind.before_snapshot)
     name = cloud.host.snapshot(created.machine)
     image = cloud.cloud.add_snapshot(name)
     cloud.destroy(MINION)
