@@ -20,6 +20,7 @@ from tests.cloud import requirements
 from tests.cloud.backend import Backend, NoMachines
 from tests.cloud.digitalocean import DigitalOcean
 from tests.cloud.emulator import Emulator
+from tests.cloud.gce import ComputeEngine
 from tests.cloud.light import LightMachines
 from tests.cloud.machines import MachineHost
 from tests.cloud.real import RealMachines
@@ -69,12 +70,22 @@ def _digitalocean(backend: Backend, options: argparse.Namespace) -> tuple[Emulat
     return cloud, facts
 
 
+def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
+    cloud = ComputeEngine(backend, port=options.port)
+
+    def facts() -> dict[str, Any]:
+        account = cloud.account()
+        return {**account, "settings": {"hart": {"providers": {"gce": account}}}}
+
+    return cloud, facts
+
+
 def _real(options: argparse.Namespace) -> Backend:
     missing = requirements.missing()
     if missing:
         sys.exit("python -m tests.cloud: no machines can be booted here: " + "; ".join(missing) + "; or say --light")
     host = MachineHost()
-    return Hosted(host, "digitalocean")
+    return Hosted(host, DATASOURCES[options.provider])
 
 
 class Hosted(RealMachines):
@@ -86,8 +97,10 @@ class Hosted(RealMachines):
 
 
 PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Callable[[], dict[str, Any]]]]] = {
-    "do": _digitalocean
+    "do": _digitalocean,
+    "gce": _compute_engine,
 }
+DATASOURCES = {"do": "digitalocean", "gce": "gce-startup"}
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
     "light": lambda options: LightMachines(port=options.ssh_port),
     "none": lambda options: NoMachines(),
