@@ -70,7 +70,7 @@ class Api:
 
     def get(self, service: str, method: str = "get", **fields: Any) -> Any:
         """Return one thing. Repeated on throttling and temporary failures."""
-        return calls.repeated(lambda: self._call(service, method, fields), self._sleep)
+        return calls.repeated(lambda: _named(self._call(service, method, fields)), self._sleep)
 
     def list_of(self, service: str, **fields: Any) -> list[Any]:
         """Return a list with all its pages. Repeated like ``get``: the whole list, if a later page failed."""
@@ -111,7 +111,7 @@ class Api:
         Raises what makes an operation fail, where that is known at once.
         """
         fields["request_id"] = request_id or str(uuid.uuid4())
-        operation = calls.repeated(lambda: self._call(service, f"{method}_unary", fields), self._sleep)
+        operation = calls.repeated(lambda: _named(self._call(service, f"{method}_unary", fields)), self._sleep)
         _raise_for(operation)
         return operation
 
@@ -167,6 +167,8 @@ class Api:
                 raise self._translated(error) from error
             if page is None:
                 return
+            if not (page.kind or page.id or page.self_link):
+                raise gce_errors.unreadable()  # or it would pass for a list with nothing in it
             yield page
 
     def _call(self, service: str, method: str, fields: dict[str, Any]) -> Any:
@@ -192,6 +194,13 @@ class Api:
             options = {"api_endpoint": self._account.endpoint.rstrip("/")} if self._account.endpoint else None
             clients[service] = kind(credentials=self.credentials, client_options=options)
         return clients[service]
+
+
+def _named(thing: Any) -> Any:
+    """The library takes any JSON object for any message, and any answer that is no refusal for a success."""
+    if not thing.name:
+        raise gce_errors.unreadable()
+    return thing
 
 
 def _raise_for(operation: Any) -> None:

@@ -26,6 +26,11 @@ def of(error: Exception, api: str) -> DriverError:
         return _of_credentials(error)
     if isinstance(error, requests.RequestException):
         return calls.failure(error, api)
+    return unreadable()
+
+
+def unreadable() -> DriverError:
+    """A success that cannot be read: whatever was asked for may have happened."""
     return TemporaryFailure("Compute Engine gave an answer that cannot be read", uncertain=True)
 
 
