@@ -28,6 +28,8 @@ from tests.cloud.http import Answer, Request
 #: modules whose import registers their routes
 HANDLERS = (gce_create, gce_instances, gce_project)
 TOKEN, ADDRESS = "/token", "/address"  # noqa: S105 - addresses
+#: where the token server was in former times; some clients still ask there
+OLD_TOKEN = "/o/oauth2/token"  # noqa: S105
 #: where every request seems to come from
 CALLER = "203.0.113.77"
 BEARER = "bearer "
@@ -146,7 +148,7 @@ class ComputeEngine(Emulator):
         """Token, limit, and then the call itself."""
         if request.path == ADDRESS:
             return Answer(200, f"{CALLER}\n")
-        if request.path == TOKEN:
+        if request.path in (TOKEN, OLD_TOKEN):
             return self.service_account.give(request)
         self._world.tick()
         if not self.service_account.accepts(_token(request)):

@@ -62,9 +62,9 @@ def when(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, zone).isoformat(timespec="milliseconds")
 
 
-def link(request: Request, path: str) -> str:
-    """The address of something, such as ``projects/p/zones/z/instances/i``."""
-    return f"{request.origin}/compute/v1/{path}"
+def link(path: str) -> str:
+    """The address of something, such as ``projects/p/zones/z/instances/i``: Google's own, whoever was asked."""
+    return f"https://www.googleapis.com/compute/v1/{path}"
 
 
 def last(path: str) -> str:
@@ -84,7 +84,7 @@ def page(
     fields = {
         "kind": f"compute#{kind}",
         "id": f"{request.path.removeprefix('/compute/v1/')}",
-        "selfLink": request.origin + request.path,
+        "selfLink": link(request.path.removeprefix("/compute/v1/")),
     }
     if start + length < len(items):
         fields["nextPageToken"] = f"page-{start + length}"
@@ -132,7 +132,7 @@ def _nothing(scope: str) -> dict[str, Any]:
             "data": data}  # fmt: skip
 
 
-def operation(world: World, request: Request, it: Operation, *, fresh: bool = False) -> dict[str, Any]:
+def operation(world: World, it: Operation, *, fresh: bool = False) -> dict[str, Any]:
     """An operation. The answer to the call that it is never says that it has ended."""
     done = not fresh and it.done_at <= world.clock()
     path = f"projects/{world.project}/{it.scope}"
@@ -141,17 +141,17 @@ def operation(world: World, request: Request, it: Operation, *, fresh: bool = Fa
         "id": str(it.id),
         "name": it.name,
         "operationType": it.type,
-        "targetLink": link(request, f"projects/{world.project}/{it.target}"),
+        "targetLink": link(f"projects/{world.project}/{it.target}"),
         "targetId": str(it.target_id),
         "status": "DONE" if done else "RUNNING",
         "user": world.user,
         "progress": 100 if done else 0,
         "insertTime": when(it.started),
         "startTime": when(it.started),
-        "selfLink": link(request, f"{path}/operations/{it.name}"),
+        "selfLink": link(f"{path}/operations/{it.name}"),
     }
     if it.scope.startswith("zones/"):
-        shown["zone"] = link(request, path)
+        shown["zone"] = link(path)
     if it.request_id:
         shown["clientOperationId"] = it.request_id
     if done:

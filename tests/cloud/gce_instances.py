@@ -34,7 +34,7 @@ def _reports(world: World, request: Request) -> list[tuple[str, dict[str, Any]]]
     ordered = sorted(world.state.instances.values(), key=lambda it: (it.zone, it.name))
     for instance in ordered:
         if _is_shown(world, instance, first=not request.first("pageToken")):
-            shown = report(world, request, instance)
+            shown = report(world, instance)
             if matches(shown):
                 found.append((f"zones/{instance.zone}", shown))
     return found
@@ -47,10 +47,10 @@ def _is_shown(world: World, instance: Instance, first: bool) -> bool:
     return world.clock() >= instance.created + instance.fault.hidden_for
 
 
-def report(world: World, request: Request, it: Instance) -> dict[str, Any]:
+def report(world: World, it: Instance) -> dict[str, Any]:
     """An instance as the API shows it."""
     path = f"projects/{world.project}/zones/{it.zone}"
-    zone = answers.link(request, path)
+    zone = answers.link(path)
     status = it.status(world.clock())
     kept = ("name", "description", "serviceAccounts", "scheduling")
     shown = {name: it.body[name] for name in kept if name in it.body}
@@ -92,7 +92,7 @@ def _interface(world: World, it: Instance, running: bool) -> dict[str, Any]:
 @route("GET", "/zones/{}/instances/{}", "Instance")
 def get_instance(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
     """By name or id."""
-    return Answer(200, report(world, request, _instance(world, zone, name)))
+    return Answer(200, report(world, _instance(world, zone, name)))
 
 
 def _instance(world: World, zone: str, name: str) -> Instance:
@@ -169,13 +169,13 @@ def set_metadata(world: World, request: Request, project: str, zone: str, name: 
 def all_disks(world: World, request: Request, project: str) -> Answer:
     """Those of all zones."""
     matches = parse(request.first("filter"))
-    shown = [(f"zones/{disk.zone}", _disk(world, request, disk)) for disk in world.state.disks.values()]
+    shown = [(f"zones/{disk.zone}", _disk(world, disk)) for disk in world.state.disks.values()]
     found = sorted((pair for pair in shown if matches(pair[1])), key=lambda pair: pair[0])
     return answers.aggregated(world, request, "diskAggregatedList", "disks", found)
 
 
-def _disk(world: World, request: Request, disk: Disk) -> dict[str, Any]:
-    zone = answers.link(request, f"projects/{world.project}/zones/{disk.zone}")
+def _disk(world: World, disk: Disk) -> dict[str, Any]:
+    zone = answers.link(f"projects/{world.project}/zones/{disk.zone}")
     shown = {
         "kind": "compute#disk", "id": str(disk.id), "name": disk.name, "sizeGb": str(disk.size), "zone": zone,
         "status": "READY", "creationTimestamp": when(disk.created), "type": f"{zone}/diskTypes/{disk.type}",
@@ -190,7 +190,7 @@ def _disk(world: World, request: Request, disk: Disk) -> dict[str, Any]:
 @route("GET", "/zones/{}/disks/{}", "Disk")
 def get_disk(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
     """By name or id."""
-    return Answer(200, _disk(world, request, _find_disk(world, zone, name)))
+    return Answer(200, _disk(world, _find_disk(world, zone, name)))
 
 
 @route("DELETE", "/zones/{}/disks/{}")
@@ -220,7 +220,7 @@ def list_sizes(world: World, request: Request, project: str, zone: str) -> Answe
     """Those of a zone; custom ones are not among them."""
     if zone not in catalogue.all_zones():
         raise missing(f"projects/{project}/zones/{zone}")
-    found = [_size(request, project, zone, it) for it in catalogue.sizes(zone)]
+    found = [_size(project, zone, it) for it in catalogue.sizes(zone)]
     return answers.listing(world, request, "machineTypeList", found)
 
 
@@ -228,7 +228,7 @@ def list_sizes(world: World, request: Request, project: str, zone: str) -> Answe
 def all_sizes(world: World, request: Request, project: str) -> Answer:
     """Those of all zones."""
     found = [
-        (f"zones/{zone}", _size(request, project, zone, it))
+        (f"zones/{zone}", _size(project, zone, it))
         for zone in catalogue.all_zones()
         for it in catalogue.sizes(zone)
     ]
@@ -241,20 +241,20 @@ def get_size(world: World, request: Request, project: str, zone: str, name: str)
     found = catalogue.size(zone, name) if zone in catalogue.all_zones() else None
     if found is None:
         raise missing(f"projects/{project}/zones/{zone}/machineTypes/{name}")
-    return Answer(200, _size(request, project, zone, found))
+    return Answer(200, _size(project, zone, found))
 
 
-def _size(request: Request, project: str, zone: str, facts: dict[str, Any]) -> dict[str, Any]:
+def _size(project: str, zone: str, facts: dict[str, Any]) -> dict[str, Any]:
     path = f"projects/{project}/zones/{zone}/machineTypes/{facts['name']}"
     number = sum(path.encode()) * 1009
     return {"kind": "compute#machineType", "id": str(number), "zone": zone, **facts,
-            "selfLink": answers.link(request, path)}  # fmt: skip
+            "selfLink": answers.link(path)}  # fmt: skip
 
 
 @route("GET", "/zones/{}/diskTypes", "DiskTypeList")
 def list_disk_types(world: World, request: Request, project: str, zone: str) -> Answer:
     """Those of a zone."""
-    found = [_disk_type(request, project, zone, name) for name in catalogue.DISK_TYPES]
+    found = [_disk_type(project, zone, name) for name in catalogue.DISK_TYPES]
     return answers.listing(world, request, "diskTypeList", found)
 
 
@@ -263,10 +263,10 @@ def get_disk_type(world: World, request: Request, project: str, zone: str, name:
     """One of a zone."""
     if name not in catalogue.DISK_TYPES:
         raise missing(f"projects/{project}/zones/{zone}/diskTypes/{name}")
-    return Answer(200, _disk_type(request, project, zone, name))
+    return Answer(200, _disk_type(project, zone, name))
 
 
-def _disk_type(request: Request, project: str, zone: str, name: str) -> dict[str, Any]:
-    place = answers.link(request, f"projects/{project}/zones/{zone}")
+def _disk_type(project: str, zone: str, name: str) -> dict[str, Any]:
+    place = answers.link(f"projects/{project}/zones/{zone}")
     return {"kind": "compute#diskType", "id": str(sum(name.encode()) + 30000), "name": name, "zone": place,
             "description": name, "selfLink": f"{place}/diskTypes/{name}"}  # fmt: skip

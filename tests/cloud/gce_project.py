@@ -22,7 +22,7 @@ def get_project(world: World, request: Request, project: str) -> Answer:
         message = f"Required 'compute.projects.get' permission for 'projects/{project}'"
         raise Refusal(403, message, "forbidden")
     shown = {"kind": "compute#project", "id": "4711", "name": project, "creationTimestamp": when(world.clock()),
-             "selfLink": answers.link(request, f"projects/{project}")}  # fmt: skip
+             "selfLink": answers.link(f"projects/{project}")}  # fmt: skip
     return Answer(200, shown)
 
 
@@ -32,7 +32,7 @@ def get_project(world: World, request: Request, project: str) -> Answer:
 @route("GET", "/regions", "RegionList")
 def list_regions(world: World, request: Request, project: str) -> Answer:
     """All of them."""
-    return answers.listing(world, request, "regionList", [_region(request, project, name) for name in catalogue.ZONES])
+    return answers.listing(world, request, "regionList", [_region(project, name) for name in catalogue.ZONES])
 
 
 @route("GET", "/regions/{}", "Region")
@@ -40,11 +40,11 @@ def get_region(world: World, request: Request, project: str, name: str) -> Answe
     """One of them."""
     if name not in catalogue.ZONES:
         raise missing(f"projects/{project}/regions/{name}")
-    return Answer(200, _region(request, project, name))
+    return Answer(200, _region(project, name))
 
 
-def _region(request: Request, project: str, name: str) -> dict[str, Any]:
-    place = answers.link(request, f"projects/{project}")
+def _region(project: str, name: str) -> dict[str, Any]:
+    place = answers.link(f"projects/{project}")
     return {
         "kind": "compute#region", "id": str(1000 + sum(name.encode())), "name": name, "description": name,
         "status": "UP", "zones": [f"{place}/zones/{zone}" for zone in catalogue.ZONES[name]],
@@ -55,7 +55,7 @@ def _region(request: Request, project: str, name: str) -> dict[str, Any]:
 @route("GET", "/zones", "ZoneList")
 def list_zones(world: World, request: Request, project: str) -> Answer:
     """All of them, also those that cannot be had."""
-    found = [_zone(request, project, name) for name in catalogue.all_zones()]
+    found = [_zone(project, name) for name in catalogue.all_zones()]
     return answers.listing(world, request, "zoneList", found)
 
 
@@ -64,11 +64,11 @@ def get_zone(world: World, request: Request, project: str, name: str) -> Answer:
     """One of them."""
     if name not in catalogue.all_zones():
         raise missing(f"projects/{project}/zones/{name}")
-    return Answer(200, _zone(request, project, name))
+    return Answer(200, _zone(project, name))
 
 
-def _zone(request: Request, project: str, name: str) -> dict[str, Any]:
-    place = answers.link(request, f"projects/{project}")
+def _zone(project: str, name: str) -> dict[str, Any]:
+    place = answers.link(f"projects/{project}")
     shown = {
         "kind": "compute#zone", "id": str(2000 + sum(name.encode())), "name": name, "description": name,
         "status": "DOWN" if name == catalogue.DOWN else "UP", "region": f"{place}/regions/{catalogue.region_of(name)}",
@@ -84,35 +84,35 @@ def _zone(request: Request, project: str, name: str) -> dict[str, Any]:
 def list_images(world: World, request: Request, project: str) -> Answer:
     """Those of one project, deprecated ones too."""
     matches = parse(request.first("filter"))
-    shown = [_image(request, image) for image in world.state.images if image.project == project]
+    shown = [_image(image) for image in world.state.images if image.project == project]
     return answers.listing(world, request, "imageList", [it for it in shown if matches(it)])
 
 
 @route("GET", "/global/images/{}", "Image")
 def get_image(world: World, request: Request, project: str, name: str) -> Answer:
     """One of a project."""
-    return _found(world, request, f"projects/{project}/global/images/{name}")
+    return _found(world, f"projects/{project}/global/images/{name}")
 
 
 @route("GET", "/global/images/family/{}", "Image")
 def get_family(world: World, request: Request, project: str, family: str) -> Answer:
     """The newest of a family that is not deprecated."""
-    return _found(world, request, f"projects/{project}/global/images/family/{family}")
+    return _found(world, f"projects/{project}/global/images/family/{family}")
 
 
-def _found(world: World, request: Request, path: str) -> Answer:
+def _found(world: World, path: str) -> Answer:
     image = image_by_link(world, path)
     if image is None:
         raise missing(path)
-    return Answer(200, _image(request, image))
+    return Answer(200, _image(image))
 
 
-def _image(request: Request, it: Image) -> dict[str, Any]:
+def _image(it: Image) -> dict[str, Any]:
     shown = {
         "kind": "compute#image", "id": str(it.id), "name": it.name, "description": f"Made from {it.made_of}",
         "status": it.status, "diskSizeGb": str(it.disk_size), "architecture": it.architecture, "sourceType": "RAW",
         "creationTimestamp": when(it.created), "guestOsFeatures": [{"type": feature} for feature in it.features],
-        "selfLink": answers.link(request, f"projects/{it.project}/global/images/{it.name}"),
+        "selfLink": answers.link(f"projects/{it.project}/global/images/{it.name}"),
     }  # fmt: skip
     return {
         **shown,
@@ -127,7 +127,7 @@ def _image(request: Request, it: Image) -> dict[str, Any]:
 @route("GET", "/global/networks", "NetworkList")
 def list_networks(world: World, request: Request, project: str) -> Answer:
     """All of them."""
-    found = [_network(world, request, name) for name in world.state.networks]
+    found = [_network(world, name) for name in world.state.networks]
     return answers.listing(world, request, "networkList", found)
 
 
@@ -136,14 +136,14 @@ def get_network(world: World, request: Request, project: str, name: str) -> Answ
     """One of them."""
     if name not in world.state.networks:
         raise missing(f"projects/{project}/global/networks/{name}")
-    return Answer(200, _network(world, request, name))
+    return Answer(200, _network(world, name))
 
 
-def _network(world: World, request: Request, name: str) -> dict[str, Any]:
+def _network(world: World, name: str) -> dict[str, Any]:
     path = f"projects/{world.project}/global/networks/{name}"
     return {"kind": "compute#network", "id": str(world.state.networks[name]), "name": name,
             "autoCreateSubnetworks": name == "default", "creationTimestamp": when(0),
-            "selfLink": answers.link(request, path)}  # fmt: skip
+            "selfLink": answers.link(path)}  # fmt: skip
 
 
 @route("GET", "/regions/{}/subnetworks", "SubnetworkList")
@@ -151,7 +151,7 @@ def list_subnets(world: World, request: Request, project: str, region: str) -> A
     """Those of a region, of all networks and for all purposes."""
     if region not in catalogue.ZONES:
         raise missing(f"projects/{project}/regions/{region}")
-    found = [_subnet(world, request, it) for it in world.state.subnets if it.region == region]
+    found = [_subnet(world, it) for it in world.state.subnets if it.region == region]
     return answers.listing(world, request, "subnetworkList", found)
 
 
@@ -160,12 +160,12 @@ def get_subnet(world: World, request: Request, project: str, region: str, name: 
     """One of them."""
     for it in world.state.subnets:
         if (it.region, it.name) == (region, name):
-            return Answer(200, _subnet(world, request, it))
+            return Answer(200, _subnet(world, it))
     raise missing(f"projects/{project}/regions/{region}/subnetworks/{name}")
 
 
-def _subnet(world: World, request: Request, it: Subnet) -> dict[str, Any]:
-    place = answers.link(request, f"projects/{world.project}")
+def _subnet(world: World, it: Subnet) -> dict[str, Any]:
+    place = answers.link(f"projects/{world.project}")
     gateway = next(ipaddress.ip_network(it.range).hosts())
     shown = {
         "kind": "compute#subnetwork", "id": str(it.id), "name": it.name, "ipCidrRange": it.range,
@@ -183,7 +183,7 @@ def _subnet(world: World, request: Request, it: Subnet) -> dict[str, Any]:
 def list_firewalls(world: World, request: Request, project: str) -> Answer:
     """All of them."""
     matches = parse(request.first("filter"))
-    shown = [_firewall(world, request, it) for it in world.state.firewalls.values()]
+    shown = [_firewall(world, it) for it in world.state.firewalls.values()]
     return answers.listing(world, request, "firewallList", [it for it in shown if matches(it)])
 
 
@@ -192,16 +192,16 @@ def get_firewall(world: World, request: Request, project: str, name: str) -> Ans
     """One of them."""
     if name not in world.state.firewalls:
         raise missing(f"projects/{project}/global/firewalls/{name}")
-    return Answer(200, _firewall(world, request, world.state.firewalls[name]))
+    return Answer(200, _firewall(world, world.state.firewalls[name]))
 
 
-def _firewall(world: World, request: Request, it: Firewall) -> dict[str, Any]:
+def _firewall(world: World, it: Firewall) -> dict[str, Any]:
     network = answers.last(it.body.get("network", "default"))
     return {
         "priority": 1000, **it.body, "kind": "compute#firewall", "id": str(it.id),
         "creationTimestamp": when(it.created),
-        "network": answers.link(request, f"projects/{world.project}/global/networks/{network}"),
-        "selfLink": answers.link(request, f"projects/{world.project}/global/firewalls/{it.body['name']}"),
+        "network": answers.link(f"projects/{world.project}/global/networks/{network}"),
+        "selfLink": answers.link(f"projects/{world.project}/global/firewalls/{it.body['name']}"),
     }  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def global_operations(world: World, request: Request, project: str) -> Answer:
 
 def _operations(world: World, request: Request, scope: str) -> Answer:
     matches = parse(request.first("filter"))
-    shown = [answers.operation(world, request, it) for it in world.state.operations.values() if it.scope == scope]
+    shown = [answers.operation(world, it) for it in world.state.operations.values() if it.scope == scope]
     return answers.listing(world, request, "operationList", [it for it in shown if matches(it)])
 
 
@@ -291,4 +291,4 @@ def _operation(world: World, request: Request, scope: str, name: str) -> Answer:
     found = world.state.operations.get(name)
     if found is None or found.scope != scope:
         raise missing(f"projects/{world.project}/{scope}/operations/{name}")
-    return Answer(200, answers.operation(world, request, found))
+    return Answer(200, answers.operation(world, found))

@@ -80,7 +80,7 @@ def repeatable(handler: Handler) -> Handler:
             world.state.requests[key] = operation.name
         else:
             operation = world.state.operations[known]
-        return Answer(200, gce_answers.operation(world, request, operation, fresh=True))
+        return Answer(200, gce_answers.operation(world, operation, fresh=True))
 
     work.__doc__ = handler.__doc__
     return work
