@@ -395,6 +395,16 @@ def test_a_zone_that_cannot_be_asked_is_no_empty_zone(cloud: Cloud, driver: gce.
             driver.instances(region)
 
 
+def test_a_zone_whose_scope_says_that_it_could_not_be_asked(cloud: Cloud, driver: gce.ComputeEngine):
+    scope = {"warning": {"code": "UNREACHABLE", "message": "The zone is not reachable."}}
+    answer = {"kind": "compute#instanceAggregatedList", "items": {"zones/us-east1-b": scope}}
+    cloud.faults.add(Fault("GET", LIST, status=200, answer=answer, times=None))
+    assert driver.instances("us-central1") == []
+    with pytest.raises(TemporaryFailure, match="cannot say what is in us-east1-b"):
+        driver.instances()
+    cloud.faults.clear()
+
+
 # access
 
 
