@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.cloud import gce_answers as answers
@@ -133,33 +134,27 @@ def _begin(world: World, instance: Instance, kind: str, effect: Any) -> Operatio
 @route("POST", "/zones/{}/instances/{}/setTags", body="Tags")
 @repeatable
 def set_tags(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """All of them; refused for a fingerprint of tags that are no longer so."""
-    instance, body = _instance(world, zone, name), body_of(request, "Tags")
-    if body.get("fingerprint") != fingerprint(instance.tags):
-        raise Refusal(412, "Supplied fingerprint does not match current tags fingerprint.", "conditionNotMet")
-    items = body.get("items", [])
-    check_tags(items)
-
-    def effect() -> None:
-        instance.tags = items
-
-    return _begin(world, instance, "setTags", effect)
+    """All of them."""
+    return _set(world, request, _instance(world, zone, name), "tags", check_tags)
 
 
 @route("POST", "/zones/{}/instances/{}/setMetadata", body="Metadata")
 @repeatable
 def set_metadata(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """All of it; refused for a fingerprint of metadata that is no longer so."""
-    instance, body = _instance(world, zone, name), body_of(request, "Metadata")
-    if body.get("fingerprint") != fingerprint(instance.metadata):
-        raise Refusal(412, "Supplied fingerprint does not match current metadata fingerprint.", "conditionNotMet")
+    """All of it."""
+    return _set(world, request, _instance(world, zone, name), "metadata", check_metadata)
+
+
+def _set(
+    world: World, request: Request, instance: Instance, what: str, check: Callable[[list[Any]], None]
+) -> Operation:
+    """Refused for a fingerprint of what is no longer so."""
+    body = body_of(request, what.title())
+    if body.get("fingerprint") != fingerprint(getattr(instance, what)):
+        raise Refusal(412, f"Supplied fingerprint does not match current {what} fingerprint.", "conditionNotMet")
     items = body.get("items", [])
-    check_metadata(items)
-
-    def effect() -> None:
-        instance.metadata = items
-
-    return _begin(world, instance, "setMetadata", effect)
+    check(items)
+    return _begin(world, instance, f"set{what.title()}", lambda: setattr(instance, what, items))
 
 
 # disks

@@ -21,6 +21,7 @@ SCRIPT = "#!/bin/sh\n"
 ZONE = "us-central1-b"
 ACCESS = f"hart-{OWNER}-{BATCH}"
 
+STOCKOUT = "ZONE_RESOURCE_POOL_EXHAUSTED"
 INSERT, LIST = r"/zones/[^/]+/instances$", r"/aggregated/instances$"
 INSTANCE, RULES = r"/zones/[^/]+/instances/[^/]+$", r"/global/firewalls"
 OPERATIONS, OPERATION = r"/operations$", r"/operations/[^/]+$"
@@ -66,3 +67,8 @@ def launch(driver: gce.ComputeEngine, wanted: Node) -> Instance:
 def left(cloud: Cloud) -> dict[str, list[str]]:
     """What is left, by kind."""
     return {kind: names for kind, names in cloud.left().items() if names}
+
+
+def listing(shown: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a list of instances, with one that is as a test wants it."""
+    return {"kind": "compute#instanceAggregatedList", "items": {f"zones/{ZONE}": {"instances": [shown]}}}
