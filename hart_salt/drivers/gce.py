@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 #: an id, which no other instance ever has. A name may be somebody else's by the time that it is used again:
 #: wherever the API takes a name in an address it takes the id as well
 ID = re.compile(r"[1-9][0-9]{0,19}")
-#: times that an instance is asked to go, some two minutes in all
-TERMINATE_ATTEMPTS = 16
-TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
+#: times that an instance is asked to go; each may take as long as a call is repeated and an operation waited for
+TERMINATE_ATTEMPTS = 3
+TERMINATE_WAIT = 2.0  #: seconds between them
 #: times that tags and metadata are read again because somebody else has changed them meanwhile
 SETTLE_ATTEMPTS = 5
 
@@ -240,7 +240,7 @@ class ComputeEngine(Driver):
             return
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TemporaryFailure),
-            wait=TERMINATE_WAIT,
+            wait=tenacity.wait_fixed(TERMINATE_WAIT),
             stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
             sleep=self._sleep,
             reraise=True,

@@ -263,7 +263,8 @@ def test_an_instance_that_never_goes(cloud: Cloud, driver: gce.ComputeEngine, ti
     time.waits.clear()
     with pytest.raises(TemporaryFailure):
         driver.terminate(instance)
-    assert 300 < sum(time.waits) < 4500
+    # One operation that is waited for, and then two refusals: it is still being deleted.
+    assert 500 < sum(time.waits) < 600
 
 
 def test_an_answer_to_the_delete_that_is_lost(cloud: Cloud, driver: gce.ComputeEngine):

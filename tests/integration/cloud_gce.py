@@ -82,6 +82,7 @@ CASES = (
     _late("create fails late, after it was listed", f"{SOLD_OUT}_WITH_DETAILS", 503, after=1.5),
     _late("create fails late, quota", "QUOTA_EXCEEDED", 403),
     Case("create fails late, answer lost", (LOST,), SOLD_OUT, switches={"late_error": SOLD_OUT, "late_after": 1.0}),
+    Case("nothing, in the zones with the fewest minions", (), count=3, settings={"zone": "distributed"}),
     Case("operation of the create is stuck", (), switches={"stuck_creates": True}),
     Case("poll: bad second page", (LOOK.fault(query="pageToken=page-1", status=500),), count=2,
          switches={"page_cap": 1}),
