@@ -26,8 +26,12 @@ A map of the package; imports point downwards in this list and never back up:
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
-    ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py``, ``drivers/vultr.py``
-    with ``drivers/vultr_rules.py`` and ``drivers/vultr_api.py``, ``drivers/local/``; what several of them share:
+    ``drivers/do.py`` with ``drivers/do_api.py``; ``drivers/ec2.py``; ``drivers/gce.py`` with
+    ``drivers/gce_settings.py``, ``drivers/gce_instances.py`` (names, labels, bodies, reports),
+    ``drivers/gce_catalogue.py`` (what there is), ``drivers/gce_inserts.py`` (creates under way),
+    ``drivers/gce_api.py``, ``drivers/gce_credentials.py``, ``drivers/gce_errors.py`` and
+    ``drivers/gce_refusals.py``; ``drivers/vultr.py`` with ``drivers/vultr_rules.py`` and ``drivers/vultr_api.py``;
+    ``drivers/local/``; what several of them share: ``drivers/calls.py``, how APIs over HTTP are asked;
     ``drivers/rest.py``, JSON APIs asked with requests; ``drivers/patience.py``, what an API does later than it
     says; ``drivers/reports.py``, tags and dates; ``drivers/origin.py``, where the master's connections come from
 ``master.py``

@@ -17,6 +17,7 @@ import digitalocean
 import requests
 
 from hart_salt.drivers import rest
+from hart_salt.drivers.calls import repeated
 from hart_salt.errors import (
     AuthError,
     DriverError,
@@ -62,7 +63,7 @@ class Api(rest.Api):
 
     def add(self, path: str, body: Mapping[str, Any]) -> None:
         """Put something into a set, where twice is the same as once. Repeated like ``get``."""
-        self._repeated(lambda: self._ask("POST", path, body), rest.may_repeat)
+        repeated(lambda: self._ask("POST", path, body), self._sleep)
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
         try:

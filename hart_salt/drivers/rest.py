@@ -1,5 +1,5 @@
 """
-What drivers share that ask a JSON API with requests: sessions, the token, failures, and what is repeated.
+What drivers share that ask a JSON API with requests: sessions, the token, answers.
 
 A driver imports this with its own API module only, in the first verb that needs it: requests may be missing.
 """
@@ -7,7 +7,6 @@ A driver imports this with its own API module only, in the first verb that needs
 from __future__ import annotations
 
 import abc
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,17 +14,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-import tenacity
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from hart_salt.drivers.patience import StillThere
-from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
+from hart_salt.drivers.calls import LONGEST_WAIT, failure, is_certainly_undone, repeated
+from hart_salt.errors import AuthError, NotFound, RateLimited, TemporaryFailure
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = 10.0  #: seconds
-RETRY_FOR = 120.0  #: seconds for which a call that may be repeated is repeated
-LONGEST_WAIT = 60.0  #: seconds; a Retry-After above it is not waited for
 
 
 class Api(abc.ABC):
@@ -62,7 +57,7 @@ class Api(abc.ABC):
 
     def get(self, path: str, field: str, **query: Any) -> Any:
         """Return a field of an answer. Repeated on throttling and temporary failures."""
-        return self._repeated(lambda: self._field("GET", path, query, field), may_repeat)
+        return repeated(lambda: self._field("GET", path, query, field), self._sleep)
 
     def post(self, path: str, body: Mapping[str, Any], field: str) -> Any:
         """
@@ -70,21 +65,18 @@ class Api(abc.ABC):
 
         ``TemporaryFailure`` with ``uncertain`` set: it may have been created; look before you try again.
         """
-        return self._repeated(lambda: self._field("POST", path, body, field), certainly_undone)
+        return repeated(lambda: self._field("POST", path, body, field), self._sleep, is_certainly_undone)
 
     def delete(self, path: str) -> None:
         """Delete something; what is gone is success. Repeated like ``get``."""
         try:
-            self._repeated(lambda: self._ask("DELETE", path, {}), may_repeat)
+            repeated(lambda: self._ask("DELETE", path, {}), self._sleep)
         except NotFound:
             return
 
     def _field(self, method: str, path: str, parameters: Mapping[str, Any], field: str) -> Any:
         # A mapping of its own each time: what asks may write into it, and would go on there the next time.
         return field_of(self._ask(method, path, dict(parameters)), field, self.vendor)
-
-    def _repeated(self, call: Callable[[], T], may: Callable[[BaseException], bool]) -> T:
-        return repeated(call, may, self._sleep)
 
 
 class PerThread(Generic[T]):
@@ -142,26 +134,10 @@ def send(
             method, address, auth=Bearer(token), allow_redirects=False, timeout=(CONNECT_TIMEOUT, timeout), **payload
         )
     except requests.RequestException as error:
-        raise _failure(error, f"{vendor}'s API at {urlsplit(address).hostname}") from error
+        raise failure(error, f"{vendor}'s API at {urlsplit(address).hostname}") from error
 
 
-# failures
-
-
-def _failure(error: requests.RequestException, api: str) -> DriverError:
-    """What it means that there was no answer."""
-    if isinstance(error, ValueError):
-        return InvalidRequest(f"{api} cannot be asked: the address is not valid")
-    if not isinstance(error, requests.ConnectionError):
-        broke = "did not answer in time" if isinstance(error, requests.Timeout) else "broke off its answer"
-        return TemporaryFailure(f"{api} {broke}", uncertain=True)
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    cause = getattr(cause, "original_error", cause)  # that of a proxy
-    if isinstance(cause, NewConnectionError | ConnectTimeoutError):
-        return TemporaryFailure(f"{api} could not be reached", uncertain=False)
-    if any(isinstance(part, ssl.SSLCertVerificationError) for part in getattr(cause, "args", ())):
-        return InvalidRequest(f"{api} has a certificate that is not valid for it here")
-    return TemporaryFailure(f"the connection to {api} broke", uncertain=True)
+# answers
 
 
 def unreadable(vendor: str) -> TemporaryFailure:
@@ -195,48 +171,3 @@ def retry_after(response: requests.Response) -> float | None:
     """Seconds; vendors send the header with some of their limits only, and none of ours sends a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else None
-
-
-# repeating
-
-
-def repeated(call: Callable[[], T], may: Callable[[BaseException], bool], sleep: Callable[[float], None]) -> T:
-    """
-    Return what the call returns, which is repeated on errors that ``may`` allows, for up to ``RETRY_FOR`` seconds.
-
-    Between two tries it waits as long as the vendor asks for, otherwise half a second, doubled each time, up to
-    8 s.
-    """
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(may), wait=_wait, stop=_is_over, sleep=sleep, reraise=True
-    )
-    return retrying(call)
-
-
-def may_repeat(error: BaseException) -> bool:
-    """
-    Throttled, unless for very long, or a failure that may pass: for calls of which two are the same as one.
-
-    Not for what an API says that it is to be waited for: whoever asked waits in a way of their own.
-    """
-    if isinstance(error, RateLimited):
-        return (error.retry_after or 0) <= LONGEST_WAIT
-    return isinstance(error, TemporaryFailure) and not isinstance(error, StillThere)
-
-
-def certainly_undone(error: BaseException) -> bool:
-    """The same, if the call certainly did nothing: for calls that make something."""
-    return may_repeat(error) and not getattr(error, "uncertain", False)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, RateLimited) and error.retry_after:
-        return error.retry_after
-    return float(min(8.0, 0.5 * 2 ** (state.attempt_number - 1)))
-
-
-def _is_over(state: tenacity.RetryCallState) -> bool:
-    """Whether the next wait would lead beyond ``RETRY_FOR``, by the waits so far or by the clock."""
-    spent = max(state.idle_for, state.seconds_since_start or 0.0)
-    return spent + _wait(state) > RETRY_FOR

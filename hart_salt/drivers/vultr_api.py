@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from hart_salt.drivers import rest
+from hart_salt.drivers.calls import repeated
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import (
     AuthError,
@@ -84,7 +85,7 @@ class Api(rest.Api):
         """
         if "" in query.values():  # an empty filter may let everything through
             raise InvalidRequest(f"{VENDOR}: a list is not asked for with an empty filter")
-        return self._repeated(lambda: self._pages(path, field, query), rest.may_repeat)
+        return repeated(lambda: self._pages(path, field, query), self._sleep)
 
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -20,6 +20,7 @@ from tests.cloud import requirements
 from tests.cloud.backend import Backend, NoMachines
 from tests.cloud.digitalocean import DigitalOcean
 from tests.cloud.emulator import Emulator
+from tests.cloud.gce import ComputeEngine
 from tests.cloud.light import LightMachines
 from tests.cloud.machines import MachineHost
 from tests.cloud.real import RealMachines
@@ -62,18 +63,23 @@ def _digitalocean(backend: Backend, options: argparse.Namespace) -> tuple[Emulat
     cloud = DigitalOcean(backend, port=options.port)
     cloud.settings.droplet_limit = LIMIT
     cloud.settings.key_lists_limit = None
+    return cloud, _account("do", cloud)
 
-    def facts() -> dict[str, Any]:
-        account = {"token": cloud.token, "endpoint": cloud.endpoint}
-        return {**account, "settings": {"hart": {"providers": {"do": account}}}}
 
-    return cloud, facts
+def _account(name: str, cloud: Emulator) -> Callable[[], dict[str, Any]]:
+    """What is printed: the account, and the lines for a provider's settings."""
+    return lambda: {**cloud.account(), "settings": {"hart": {"providers": {name: cloud.account()}}}}
 
 
 def _vultr(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
     cloud = Vultr(backend, port=options.port)
     cloud.settings.instance_limit = LIMIT
-    return cloud, lambda: {**cloud.account(), "settings": {"hart": {"providers": {"vultr": cloud.account()}}}}
+    return cloud, _account("vultr", cloud)
+
+
+def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
+    cloud = ComputeEngine(backend, port=options.port)
+    return cloud, _account("gce", cloud)
 
 
 def _real(options: argparse.Namespace) -> Backend:
@@ -94,9 +100,10 @@ class Hosted(RealMachines):
 
 PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Callable[[], dict[str, Any]]]]] = {
     "do": _digitalocean,
+    "gce": _compute_engine,
     "vultr": _vultr,
 }
-DATASOURCES = {"do": "digitalocean", "vultr": "vultr"}
+DATASOURCES = {"do": "digitalocean", "gce": "gce-startup", "vultr": "vultr"}
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
     "light": lambda options: LightMachines(port=options.ssh_port),
     "none": lambda options: NoMachines(),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 #: machines that boot or are ended at the same time; the others wait their turn
 WORKERS = 16
@@ -43,6 +44,8 @@ class BootRequest:
     fail_at: str = ""
     #: another machine answers at the address: it never shows the host key of the user-data
     impostor: bool = False
+    #: what the provider's metadata service tells beside the usual; see the provider's ``metadata_*.py``
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Backend(Protocol):

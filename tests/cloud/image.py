@@ -48,6 +48,7 @@ datasource:
 #: no router advertises anything here: without this networkd-wait-online waits 12 s for one
 NETWORK_DROP_IN = "[Network]\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n"
 
+GOOGLE_UNITS = ("google-guest-agent.service", "google-startup-scripts.service", "google-shutdown-scripts.service")
 TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer")
 
 BUILD_OPTIONS = (
@@ -138,5 +139,7 @@ def _configure(place: Path) -> None:
         drop_in.parent.mkdir(parents=True)
         drop_in.write_text(NETWORK_DROP_IN)
     cache.run("chroot", place, "systemctl", "enable", "systemd-networkd.service", "ssh.service")
+    # Google's agent is for machines that boot Google's way: see metadata_gce.py.
+    cache.run("chroot", place, "systemctl", "disable", *GOOGLE_UNITS)
     # Background work of a Debian that lives for weeks; here it would take the test's two cores at random times.
     cache.run("chroot", place, "systemctl", "mask", *TIMERS)

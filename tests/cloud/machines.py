@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +14,33 @@ from typing import Any
 
 import psutil
 
-from tests.cloud import cache, cgroups, image, launch, metadata, metadata_do, metadata_vultr, repository, slots
-from tests.cloud.network import Attachment, Network
+from tests.cloud import (
+    cache,
+    cgroups,
+    image,
+    launch,
+    metadata,
+    metadata_do,
+    metadata_gce,
+    metadata_vultr,
+    repository,
+    slots,
+)
+from tests.cloud.network import Attachment, Interface, Network
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 
 
 #: datasource → what makes the answers of its metadata service
-METADATA = {"digitalocean": metadata_do.service, "vultr": metadata_vultr.service}
+METADATA = {
+    "digitalocean": metadata_do.service,
+    "gce-startup": metadata_gce.service,
+    "vultr": metadata_vultr.service,
+}
 #: datasource → what the provider's own images have beyond Debian's, by path
 IMAGE_FILES: Mapping[str, Mapping[str, str]] = {"vultr": metadata_vultr.IMAGE_FILES}
+#: datasource → further files of a machine that boots in this way
+FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] = {"gce-startup": metadata_gce.files}
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,8 @@ class Machine:
             self.place.make()
             spec, network = self.spec, self._host.network
             self.attachment = network.attach(spec.public_ip, spec.private_ip)
-            launch.write(self.place.upper, self._host.files(spec))
+            own = FILES[spec.datasource](spec, self.attachment.interfaces) if spec.datasource in FILES else {}
+            launch.write(self.place.upper, {**self._host.files(spec), **own})
             provider = METADATA[spec.datasource](spec, self.attachment.interfaces, (network.private_host,))
             self.service = metadata.MetadataService(self.attachment.namespace, spec, provider)
             self._launch()

@@ -7,6 +7,7 @@ can ask it, and the host's own such address (a test may run on a cloud's instanc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from typing import Any, Protocol
 
 from tests.cloud import links
 
-Reply = tuple[int, str, bytes]  #: status, content type and body
+#: status, content type and body, and further headers where the provider has some
+Reply = tuple[int, str, bytes] | tuple[int, str, bytes, Mapping[str, str]]
 #: method, path with its query, and request headers → reply; None for "as the provider answers by itself"
 Answer = Callable[[str, str, Mapping[str, str]], "Reply | None"]
 Provider = Callable[[str, str, Mapping[str, str]], Reply]
@@ -86,12 +88,15 @@ def _server(listening: Any, service: MetadataService) -> _Server:
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status, kind, body = service.answer(self.command, self.path, headers)
+            status, kind, body, *more = service.answer(self.command, self.path, headers)
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            for name, value in (more[0] if more else {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who waited for a change may have gone
+                self.end_headers()
+                self.wfile.write(body)
 
         do_PUT = do_GET  # noqa: N815 - EC2's and Vultr's tokens are asked for so
 

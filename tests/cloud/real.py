@@ -37,6 +37,7 @@ class RealMachines:
             private_ip=request.private_ip,
             image=IMAGES.get(request.image, request.image_name),
             apt_sources=self.apt_sources,
+            metadata=request.metadata,
         )
         machine = self.host.boot(spec)
         with self._lock:

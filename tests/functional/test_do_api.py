@@ -13,7 +13,7 @@ import pytest
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from hart_salt.drivers import do_api, rest
+from hart_salt.drivers import calls, do_api, rest
 from hart_salt.errors import InvalidRequest, RateLimited, TemporaryFailure
 from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
@@ -136,7 +136,7 @@ def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
     with pytest.raises(TemporaryFailure, match="could not be reached"):
         do_api.Api("t", "http://127.0.0.1:1/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
     assert len(tries) > 10
-    assert 100 < sum(time.waits) <= rest.RETRY_FOR
+    assert 100 < sum(time.waits) <= calls.RETRY_FOR
 
 
 @pytest.mark.parametrize("fault", [Fault("POST", status=500), Fault("POST", status=503), Fault("POST", drop=True),

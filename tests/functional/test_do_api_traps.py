@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from hart_salt.drivers import do, do_api, rest
+from hart_salt.drivers import calls, do, do_api, rest
 from hart_salt.errors import AuthError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 from tests.cloud import faults
 from tests.cloud.digitalocean import DigitalOcean as Cloud
@@ -53,7 +53,7 @@ def test_1_every_request_has_a_timeout(cloud, monkeypatch, method: str):
     """Whatever the library's own variable says."""
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "3600")
     api = do_api.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
-    monkeypatch.setattr(rest, "RETRY_FOR", 0.2)
+    monkeypatch.setattr(calls, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
     call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete("droplets/1"),
             "POST": lambda: api.post("droplets", DROPLET, "droplet")}[method]  # fmt: skip

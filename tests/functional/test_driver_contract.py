@@ -25,7 +25,7 @@ from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import Account
 from hart_salt.model import Access, Image, Instance, Node, Provider, Region, Size
 
-from . import do_driver, vultr_driver
+from . import do_driver, gce_driver, vultr_driver
 from .conftest import master_info, new_node
 
 OWNER, OTHER_OWNER = "0123456789abcdef", "fedcba9876543210"
@@ -135,9 +135,39 @@ class VultrEnvironment(Environment):
         return self.node("web-1.example.com", size="no-such-size")
 
 
+class ComputeEngineEnvironment(Environment):
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._time = do_driver.Time()
+        self.cloud = self.closing.enter_context(gce_driver.open_cloud(self._time))
+
+    def driver(self, owner: str = OWNER) -> Driver:
+        return gce_driver.driver_of(self.cloud, self._time, owner=owner)
+
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        return dataclasses.replace(gce_driver.node(minion_id), **{"role": "app", "batch": "b1", **changes})
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        (call,) = (one for one in self.cloud.calls if one.method == "POST" and one.path.endswith("/instances"))
+        labels = {name.removeprefix("hart-"): value for name, value in call.body["labels"].items()}
+        return {**labels, "minion_id": call.body["description"]}
+
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        """In a project everybody who may look at an instance sees its script: until it is settled."""
+        self.driver().settle(instance)
+        shown = self.driver()._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
+        return "others" if "planted-user-data" in str(shown) else "owner"
+
+    def unlaunchable(self) -> Node:
+        return self.node("web-1.example.com", size="no-such-size")
+
+
 ENVIRONMENTS: dict[str, type[Environment]] = {
-    "local": LocalEnvironment, "do": DigitalOceanEnvironment, "vultr": VultrEnvironment,
-}  # fmt: skip
+    "local": LocalEnvironment,
+    "do": DigitalOceanEnvironment,
+    "gce": ComputeEngineEnvironment,
+    "vultr": VultrEnvironment,
+}
 
 
 @pytest.fixture(params=ENVIRONMENTS)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from hart_salt.drivers import rest, vultr, vultr_api
+from hart_salt.drivers import calls, vultr, vultr_api
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import AuthError, InvalidRequest, NotFound, RateLimited, Refused, TemporaryFailure
 from tests.cloud import faults
@@ -126,7 +126,7 @@ def test_each_thread_has_a_session_of_its_own(api):
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_every_request_has_a_timeout(cloud, monkeypatch, method: str):
     api = vultr_api.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
-    monkeypatch.setattr(rest, "RETRY_FOR", 0.2)
+    monkeypatch.setattr(calls, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
     call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete(f"instances/{NOWHERE}"),
             "POST": lambda: api.post("instances", INSTANCE, "instance")}[method]  # fmt: skip
@@ -262,7 +262,7 @@ def test_a_create_that_was_not_sent_is_sent_again(time):
     with pytest.raises(TemporaryFailure, match="could not be reached"):
         vultr_api.Api("T", f"http://127.0.0.1:{port}/v2", 60, time.sleep).post("instances", INSTANCE, "instance")
     assert len(time.waits) > 10
-    assert 100 < sum(time.waits) <= rest.RETRY_FOR
+    assert 100 < sum(time.waits) <= calls.RETRY_FOR
 
 
 @pytest.mark.parametrize("fault", [Fault("POST", status=500), Fault("POST", status=503), Fault("POST", drop=True),

@@ -88,6 +88,15 @@ class Cloud:
     sshd_changes: Mapping[str, str] = field(default_factory=dict)
     #: names of what stays in the account by design, as a regular expression
     lasting: str = ""
+    #: succeeds on a machine that has booted, and run what it was given to run
+    booted: str = "cloud-init status | grep -q done"
+    #: done to a node before it is rebooted; then ``reran`` has to succeed on it
+    before_reboot: Callable[[Any, str], None] = lambda emulator, minion_id: None
+    reran: str = "true"
+    #: run on a machine before an image is made of it
+    before_snapshot: str = "true"
+    #: what the machine of a minion id calls itself
+    hostname: Callable[[str], str] = str
     #: providers of this kind that work side by side in the table of faults
     lanes: int = 3
     #: further cases of creating, and those of destroying
@@ -156,6 +165,6 @@ def common_cases(cloud: Cloud) -> list[Case]:
 
 def all_clouds() -> dict[str, Cloud]:
     """Every cloud that hart can create instances at, by its name."""
-    from tests.integration import cloud_do, cloud_vultr  # they import this module
+    from tests.integration import cloud_do, cloud_gce, cloud_vultr  # they import this module
 
-    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_vultr.CLOUD)}
+    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_gce.CLOUD, cloud_vultr.CLOUD)}

@@ -46,7 +46,7 @@ class RealCloud:
 
     def machine(self, minion_id: str) -> Machine:
         """The machine that an instance is."""
-        return self.backend.by_name(minion_id)
+        return self.backend.by_name(self.kind.hostname(minion_id))
 
     def user_data(self, minion_id: str) -> str:
         """What its create call gave it to run."""

@@ -23,7 +23,7 @@ from saltfactories.manager import FactoriesManager
 
 from tests.cloud.faults import MachineFault
 from tests.integration import light_cloud, tools
-from tests.integration.clouds import Case, all_clouds, common_cases
+from tests.integration.clouds import Case, Cloud, all_clouds, common_cases
 from tests.integration.conftest import Ran
 from tests.integration.light_cloud import LightCloud, nodes_of, told
 
@@ -64,11 +64,12 @@ def _up(ran: Ran) -> set[str]:
     return {name for name, entry in nodes_of(ran).items() if entry["result"]}
 
 
-def _beside(left: dict[str, list[str]], nodes: set[str]) -> dict[str, list[str]]:
+def _beside(left: dict[str, list[str]], nodes: set[str], cloud: Cloud) -> dict[str, list[str]]:
     """What is left but for nodes that are up; a node of which a part is missing shows as that."""
     if not nodes:
         return left
-    whole = dict.fromkeys(("instances", "machines", "minion keys", "records"), sorted(nodes))
+    whole = dict.fromkeys(("instances", "minion keys", "records"), sorted(nodes))
+    whole["machines"] = sorted(map(cloud.hostname, nodes))
     return {kind: left.get(kind, ["missing"]) for kind in {**left, **whole} if left.get(kind) != whole.get(kind)}
 
 
@@ -79,7 +80,7 @@ def _amiss(light: LightCloud) -> list[str]:
 
 
 def _judged(light: LightCloud, before: int, ran: Ran, up: set[str]) -> Outcome:
-    return Outcome(ran, light.cloud.made() - before, _beside(light.left(), up), _amiss(light))
+    return Outcome(ran, light.cloud.made() - before, _beside(light.left(), up, light.kind), _amiss(light))
 
 
 # what a case does

@@ -34,7 +34,7 @@ BOOTSTRAP_PATHS = (
     "/run/hart", "/etc/ssh/sshd_config.d/00-hart.conf", "/var/log/hart-bootstrap.log", "/root/.ssh/authorized_keys",
     "/root/hart-init",
 )  # fmt: skip
-CLOUD_INITS_COPIES = "grep -rlaF HART_END /var/lib/cloud /run/cloud-init || true"
+CLOUD_INITS_COPIES = "grep -srlaF HART_END /var/lib/cloud /run/cloud-init || true"
 
 
 @dataclass
@@ -66,7 +66,7 @@ def created(cloud: RealCloud) -> Created:
     before = bare.wait(SSHD).strip()
     bare.kill()
     machine = cloud.machine(MINION)
-    machine.wait("cloud-init status | grep -q done")
+    machine.wait(cloud.kind.booted)
     return Created(machine, ran, events, cloud.user_data(MINION), before)
 
 
@@ -198,7 +198,8 @@ def test_another_machine_at_the_address_is_told_apart_and_never_logged_in_to(
 def test_failed_calls_leave_nothing(cloud: RealCloud, refused: dict[str, Ran]) -> None:
     assert cloud.cloud.settle(60)
     assert cloud.left() == {
-        "instances": [MINION], "machines": [MINION], "keys": [MINION], "records": [f"{MINION}.node"],
+        "instances": [MINION], "machines": [cloud.kind.hostname(MINION)], "keys": [MINION],
+        "records": [f"{MINION}.node"],
     }  # fmt: skip
 
 
@@ -207,9 +208,11 @@ def test_a_node_is_a_minion_again_after_a_reboot_and_the_user_data_runs_no_secon
 ) -> None:
     machine = created.machine
     sealed = ok(machine, SSHD)
+    cloud.kind.before_reboot(cloud.cloud, MINION)
     machine.stop()
     machine.start()
-    machine.wait("cloud-init status | grep -q done")
+    machine.wait(cloud.kind.booted)
+    machine.wait(cloud.kind.reran)
     tools.until(lambda: cloud.pings(MINION), "the minion answers after the reboot")
     assert [path for path in BOOTSTRAP_PATHS[:3] if machine.run(f"test -e {path}")[0] == 0] == []
     assert ok(machine, SSHD) == sealed
@@ -221,6 +224,7 @@ def test_of_a_snapshot_with_salt_a_minion_is_made_without_the_repository_and_all
 ) -> None:
     """The image was made of a minion of hart that nobody prepared: it starts as that one, until the script stops it."""
     key = created.ran.data[MINION]["minion_key_finger"]
+    ok(created.machine, cloud.kind.before_snapshot)
     name = cloud.host.snapshot(created.machine)
     image = cloud.cloud.add_snapshot(name)
     cloud.destroy(MINION)

@@ -87,7 +87,7 @@ def planted(factories: Any) -> Iterator[Planted]:
                 "do": {"token": tokens["config"], "region": "sfo3", "endpoint": api},
                 "second": {"driver": "do", "token": "sdb://vault/config_sdb", "endpoint": api},
                 "ec2": {"aws_access_key_id": tokens["ec2_id"], "aws_secret_access_key": tokens["ec2_key"]},
-                "gce": {"project": "p", "user_id": "u@example.com", "key": key},
+                "gce": {"project": "p", "user_id": "u@example.com", "key": key, "endpoint": api.removesuffix("/v2/")},
             },
             "roles": {
                 "app": {"minion_config": {"mine": {"api_key": "sdb://vault/minion_config_sdb"}}},

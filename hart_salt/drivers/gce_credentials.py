@@ -1,0 +1,119 @@
+"""
+Who asks Compute Engine: a service account's key, a key file, or the master's application default credentials.
+
+Facts are from google-auth's own source, version 2.62.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import google.auth
+import google.auth.credentials
+import google.auth.exceptions
+from google.oauth2 import service_account
+
+from hart_salt.errors import AuthError
+
+#: all that hart needs; Google's own tools ask for this or for more
+SCOPES = ("https://www.googleapis.com/auth/compute",)
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+NONE = (
+    "Compute Engine: there are no credentials that can be used: set user_id and key, or key_file, in the provider's "
+    "settings, or give this master application default credentials"
+)
+
+
+def make(account: Any) -> Any:
+    """
+    Return google-auth's credentials for an account.
+
+    No call is made yet but for application default credentials, which a machine at Google asks its metadata
+    server for. Raises ``AuthError`` with a sentence that says which setting to mend, and never holds a key.
+    """
+    if account.key is not None:
+        own = _of_key(account.user_id, account.key.get_secret_value())
+    elif account.key_file is not None:
+        own = _of_file(account.key_file)
+    else:
+        own = _of_this_machine()
+    return OnlyHere(own) if account.endpoint else own
+
+
+def name_of(credentials: Any) -> str:
+    """Whose they are, for people."""
+    own = credentials.own if isinstance(credentials, OnlyHere) else credentials
+    email = getattr(own, "service_account_email", None)
+    return str(email) if email and "@" in email else "application default credentials"
+
+
+class OnlyHere(google.auth.credentials.Credentials):  # type: ignore[misc]  # without type information
+    """
+    Credentials whose tokens go to the endpoint of the settings and to no other server.
+
+    By themselves, those of google-auth also send a token to an address of Google's, in a thread of their own,
+    to ask where the account may work from (its "regional access boundary").
+    """
+
+    def __init__(self, own: Any) -> None:
+        super().__init__()
+        self.own = own
+
+    def refresh(self, request: Any) -> None:
+        """Get a new token."""
+        self.own.refresh(request)
+        self.token, self.expiry = self.own.token, self.own.expiry
+
+
+def _of_key(user_id: str, key: str) -> Any:
+    """hart takes PEM text or a path; by way of libcloud, the file or the text could also be a whole JSON key."""
+    text = key.strip()
+    if not text.startswith(("-----BEGIN", "{")):
+        text = _read(text, "key").strip()
+    if text.startswith("{"):
+        text = str(_json(text, "key").get("private_key", ""))
+    # A key that was cut out of a JSON file has its line ends as two characters.
+    facts = {"client_email": user_id, "private_key": text.replace("\\n", "\n"), "token_uri": TOKEN_URI}
+    return _service_account(facts, "key is no private key in PEM form")
+
+
+def _of_file(path: str) -> Any:
+    facts = _json(_read(path, "key_file"), "key_file")
+    return _service_account(facts, f"key_file {path} is no JSON key of a service account")
+
+
+def _service_account(facts: dict[str, Any], problem: str) -> Any:
+    """With ``always_use_jwt_access`` it signs its tokens itself, and asks no server for them."""
+    try:
+        made = service_account.Credentials.from_service_account_info(facts, scopes=SCOPES)
+    except (ValueError, KeyError, TypeError, google.auth.exceptions.GoogleAuthError):
+        raise AuthError(f"Compute Engine: {problem}") from None
+    return made.with_always_use_jwt_access(True)
+
+
+def _of_this_machine() -> Any:
+    try:
+        found, _ = google.auth.default(scopes=SCOPES)
+    except (google.auth.exceptions.GoogleAuthError, ValueError, OSError):
+        raise AuthError(NONE) from None
+    return found
+
+
+def _read(path: str, setting: str) -> str:
+    try:
+        return Path(path).expanduser().read_text()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise AuthError(f"Compute Engine: {setting} cannot be read from {path}: {reason}") from None
+
+
+def _json(text: str, setting: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise AuthError(f"Compute Engine: {setting} is no JSON key of a service account")
+    return facts
