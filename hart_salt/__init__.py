@@ -21,8 +21,10 @@ A map of the package; imports point downwards in this list and never back up:
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
-    ``drivers/do.py`` with ``drivers/do_api.py``, ``drivers/ec2.py``, ``drivers/gce.py``,
-    ``drivers/vultr.py``, ``drivers/local/``; ``drivers/origin.py``, where the master's connections come from
+    ``drivers/do.py`` with ``drivers/do_api.py``; ``drivers/ec2.py`` with ``drivers/ec2_lookup.py``,
+    ``drivers/ec2_network.py``, ``drivers/ec2_images.py``, ``drivers/ec2_prices.py``, ``drivers/ec2_api.py``,
+    ``drivers/ec2_request.py`` and ``drivers/ec2_settings.py``; ``drivers/gce.py``; ``drivers/vultr.py``;
+    ``drivers/local/``; ``drivers/origin.py``, where the master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``

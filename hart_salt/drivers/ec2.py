@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
+import secrets as randomness
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -111,12 +112,14 @@ class Ec2(Driver):
         that they keep let this master in already.
         """
         groups: dict[str, str | None] = {}
+        # Where a batch is entered again, its nodes are meant to be new ones.
+        entry = randomness.token_hex(8)
         with ExitStack() as stack:
             for node in nodes:
                 place = self._parts.lookup.place(node)
                 if place.vpc not in groups:
                     groups[place.vpc] = stack.enter_context(self._group(batch, node, place))
-            yield Access(batch, client_public_key, groups)
+            yield Access(batch, client_public_key, {"groups": groups, "entry": entry})
 
     @contextmanager
     def _group(self, batch: str, node: Node, place: Place) -> Iterator[str | None]:
@@ -163,11 +166,11 @@ class Ec2(Driver):
         as well.
         """
         plan = self._parts.lookup.plan(node)
-        temporary = access.handle.get(plan.vpc)
+        temporary = access.handle["groups"].get(plan.vpc)
         owner, batch = self.master.owner, access.batch
         parameters = request.run_instances(
             node, plan, request.tags_of(node, owner, batch), request.payload(user_data),
-            request.client_token(owner, batch, node.minion_id), temporary,
+            request.client_token(owner, batch, access.handle["entry"], node.minion_id), temporary,
         )  # fmt: skip
         try:
             answer = self._parts.networks.when_known(lambda: self._api.call(node.region, "run_instances", **parameters))

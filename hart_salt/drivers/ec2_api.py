@@ -9,6 +9,7 @@ create carry a ``ClientToken``, or a name that cannot be taken twice.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,9 @@ from hart_salt.errors import (
     RateLimited,
     TemporaryFailure,
 )
+
+# At DEBUG it writes down whole requests, with the user-data and so the throw-away keys in it.
+logging.getLogger("botocore").setLevel(logging.INFO)
 
 CONNECT_TIMEOUT = 10.0  #: seconds
 ATTEMPTS = 5

@@ -62,7 +62,7 @@ class Lookup:
         return self._regions or [name for name, is_open in self._statuses().items() if is_open]
 
     def _statuses(self) -> Mapping[str, bool]:
-        named = {"RegionNames": list(self._regions)} if self._regions else {}
+        named: dict[str, Any] = {"RegionNames": list(self._regions)} if self._regions else {}
 
         def look() -> list[Any]:
             return self._api.listed(self._api.home, "describe_regions", "Regions", AllRegions=True, **named)
@@ -73,13 +73,15 @@ class Lookup:
     def regions(self) -> Sequence[Region]:
         """All regions, with the zones of those that can be used; the others are marked."""
         statuses = self._statuses()
-        is_open = [name for name, usable in statuses.items() if usable]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            zones = dict(zip(is_open, pool.map(self._zones, is_open), strict=True))
+        zones = self._once("zones", lambda: self._all_zones([name for name, usable in statuses.items() if usable]))
         return [
             Region(name, self._api.description(name), zones.get(name, ()), usable)
             for name, usable in sorted(statuses.items())
         ]
+
+    def _all_zones(self, regions: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return dict(zip(regions, pool.map(self._zones, regions), strict=True))
 
     def _zones(self, region: str) -> tuple[str, ...]:
         fields = filters({"state": "available", "zone-type": "availability-zone"})

@@ -104,9 +104,14 @@ def _interface(node: Node, plan: Plan, temporary: str | None) -> dict[str, Any]:
     return interface
 
 
-def client_token(owner: str, batch: str, minion_id: str) -> str:
-    """What names the intended instance: the same for each try of its create call, 64 ASCII characters."""
-    return hashlib.sha256("\0".join((owner, batch, minion_id)).encode()).hexdigest()
+def client_token(owner: str, batch: str, entry: str, minion_id: str) -> str:
+    """
+    What names the intended instance: the same for each try of its create call, 64 ASCII characters.
+
+    entry
+        tells apart the times that the access of a batch was entered
+    """
+    return hashlib.sha256("\0".join((owner, batch, entry, minion_id)).encode()).hexdigest()
 
 
 def payload(script: str) -> bytes:
@@ -212,7 +217,7 @@ def seconds(moment: Any) -> float | None:
 
 
 def size(facts: Mapping[str, Any], monthly_price: float | None, offered: bool) -> Size:
-    """A size. One of an older generation can be had as long as Amazon has some, and is marked."""
+    """A size. One of an earlier generation can still be had, and is marked."""
     current = bool(facts.get("CurrentGeneration", True))
     architectures = architectures_of(facts)
     storage = (facts.get("InstanceStorageInfo") or {}).get("TotalSizeInGB")
@@ -223,7 +228,7 @@ def size(facts: Mapping[str, Any], monthly_price: float | None, offered: bool) -
         cpus=float((facts.get("VCpuInfo") or {}).get("DefaultVCpus", 0)),
         disk_gb=float(storage) if storage else None,
         monthly_price=monthly_price,
-        available=offered and current,
+        available=offered,
         description="; ".join(filter(None, remarks)),
     )
 
