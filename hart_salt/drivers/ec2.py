@@ -97,9 +97,9 @@ class Ec2(Driver):
 
     def check(self) -> str:
         """Ask whose the credentials are, and for the regions, which takes a permission of EC2's."""
-        who = self._api.call(self._api.home, "get_caller_identity", service="sts")
+        who = self._api.call(self._api.home, "get_caller_identity", field="Account", service="sts")
         usable = [region.name for region in self.regions() if region.available]
-        return f"account {who.get('Account')}, {who.get('Arn')}, {len(usable)} regions"
+        return f"account {who['Account']}, {who.get('Arn')}, {len(usable)} regions"
 
     # access
 
@@ -173,7 +173,9 @@ class Ec2(Driver):
             request.client_token(owner, batch, access.handle["entry"], node.minion_id), temporary,
         )  # fmt: skip
         try:
-            answer = self._parts.networks.when_known(lambda: self._api.call(node.region, "run_instances", **parameters))
+            answer = self._parts.networks.when_known(
+                lambda: self._api.call(node.region, "run_instances", field="Instances", **parameters)
+            )
         except NotFound as error:
             raise InvalidRequest(str(error)) from error
         made = request.instance(answer["Instances"][0], node.region)
@@ -223,7 +225,10 @@ class Ec2(Driver):
 
     def _terminate_once(self, instance: Instance) -> None:
         try:
-            answer = self._api.call(self._region(instance), "terminate_instances", InstanceIds=[instance.instance_id])
+            answer = self._api.call(
+                self._region(instance), "terminate_instances", field="TerminatingInstances",
+                InstanceIds=[instance.instance_id],
+            )  # fmt: skip
         except NotFound as error:
             made = max(self._launched.get(instance.instance_id, 0.0), instance.created or 0.0)
             if self._clock() - made < YOUNG:
@@ -233,7 +238,7 @@ class Ec2(Driver):
             if error.uncertain:  # repeated by the SDK, and no state that it is in
                 raise
             raise _StillThere(str(error)) from error
-        states = [it.get("CurrentState", {}).get("Name", "") for it in answer.get("TerminatingInstances", [])]
+        states = [it.get("CurrentState", {}).get("Name", "") for it in answer["TerminatingInstances"]]
         if [request.STATES.get(state) for state in states] != ["gone"]:
             raise _StillThere(f"{instance.instance_id} is {' '.join(states) or 'still there'} after it was terminated")
 

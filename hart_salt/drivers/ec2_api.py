@@ -125,28 +125,38 @@ class Api:
         names = {name: facts for partition in known["partitions"] for name, facts in partition["regions"].items()}
         return str(names.get(region, {}).get("description", ""))
 
-    def call(self, region: str, operation: str, *, service: str = "ec2", **parameters: Any) -> dict[str, Any]:
+    def call(
+        self, region: str, operation: str, *, field: str = "", service: str = "ec2", **parameters: Any
+    ) -> dict[str, Any]:
         """
         Make a call and return the answer.
 
         Repeated as the module says; one with an answer that cannot be read, ``READINGS`` times at once.
+
+        field
+            what an answer has to have; any page that is XML would otherwise be a success
         """
-        answer: dict[str, Any] = self._ask(
-            service, region, operation, lambda client: getattr(client, operation)(**parameters)
-        )
+
+        def ask(client: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = getattr(client, operation)(**parameters)
+            _has(answer, field)
+            return answer
+
+        answer: dict[str, Any] = self._ask(service, region, operation, ask)
         return answer
 
     def listed(self, region: str, operation: str, field: str, *, service: str = "ec2", **parameters: Any) -> list[Any]:
         """Return a list with all its pages, each repeated like ``call``; one that fails for good is an error."""
 
         def collect(client: Any) -> list[Any]:
-            if not client.can_paginate(operation):
-                return list(getattr(client, operation)(**parameters)[field])
-            # Together with ids the API takes no size of a page.
-            named = any(name.endswith("Ids") or name == "InstanceTypes" for name in parameters)
-            config = {} if named or operation not in PAGES else {"PageSize": PAGES[operation]}
-            pages = client.get_paginator(operation).paginate(**parameters, PaginationConfig=config)
-            return [item for page in pages for item in page.get(field, [])]
+            if client.can_paginate(operation):
+                # Together with ids the API takes no size of a page.
+                named = any(name.endswith("Ids") for name in parameters)
+                config = {} if named or operation not in PAGES else {"PageSize": PAGES[operation]}
+                pages = client.get_paginator(operation).paginate(**parameters, PaginationConfig=config)
+            else:
+                pages = [getattr(client, operation)(**parameters)]
+            return [item for page in pages for item in _has(page, field)]
 
         found: list[Any] = self._ask(service, region, operation, collect)
         return found
@@ -204,6 +214,13 @@ class Api:
             except boto.BotoCoreError as error:
                 raise _failure(error, "Amazon EC2") from error
         return self._session
+
+
+def _has(answer: Mapping[str, Any], field: str) -> Any:
+    """The field of an answer. A list that is empty is there; a page of a proxy's has nothing."""
+    if field and field not in answer:
+        raise ResponseParserError(f"no {field} in the answer")
+    return answer.get(field)
 
 
 def code_of(error: DriverError) -> str:

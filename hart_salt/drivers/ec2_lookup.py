@@ -72,16 +72,11 @@ class Lookup:
 
     def regions(self) -> Sequence[Region]:
         """All regions, with the zones of those that can be used; the others are marked."""
-        statuses = self._statuses()
-        zones = self._once("zones", lambda: self._all_zones([name for name, usable in statuses.items() if usable]))
+        zones = self._once("zones", lambda: dict(zip(self.enabled(), self.everywhere(self._zones), strict=True)))
         return [
             Region(name, self._api.description(name), zones.get(name, ()), usable)
-            for name, usable in sorted(statuses.items())
+            for name, usable in sorted(self._statuses().items())
         ]
-
-    def _all_zones(self, regions: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return dict(zip(regions, pool.map(self._zones, regions), strict=True))
 
     def _zones(self, region: str) -> tuple[str, ...]:
         fields = filters({"state": "available", "zone-type": "availability-zone"})

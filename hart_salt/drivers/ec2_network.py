@@ -137,7 +137,7 @@ class Networks:
     def _create_group(self, region: str, vpc: str, name: str, tags: Mapping[str, str]) -> str:
         try:
             made = self.api.call(
-                region, "create_security_group", GroupName=name, VpcId=vpc,
+                region, "create_security_group", field="GroupId", GroupName=name, VpcId=vpc,
                 Description="hart: SSH from the master while nodes boot",
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": as_tags(tags)}],
             )  # fmt: skip
