@@ -14,14 +14,16 @@ from typing import Any
 
 import psutil
 
-from tests.cloud import cache, cgroups, image, launch, metadata, metadata_do, repository, slots
-from tests.cloud.network import Attachment, Network
+from tests.cloud import cache, cgroups, image, launch, metadata, metadata_do, metadata_ec2, repository, slots
+from tests.cloud.network import Attachment, Interface, Network
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 
 
 #: datasource → what makes the answers of its metadata service
-METADATA = {"digitalocean": metadata_do.service}
+METADATA = {"digitalocean": metadata_do.service, "ec2": metadata_ec2.service}
+#: datasource → what makes the files of a machine whose network its metadata do not tell
+NETWORK_FILES = {"ec2": metadata_ec2.files}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Machine:
             self.place.make()
             spec, network = self.spec, self._host.network
             self.attachment = network.attach(spec.public_ip, spec.private_ip)
-            launch.write(self.place.upper, self._host.files(spec))
+            given = NETWORK_FILES.get(spec.datasource, _no_files)(self.attachment.interfaces)
+            launch.write(self.place.upper, {**self._host.files(spec), **given})
             provider = METADATA[spec.datasource](spec, self.attachment.interfaces, (network.private_host,))
             self.service = metadata.MetadataService(self.attachment.namespace, spec, provider)
             self._launch()
@@ -185,6 +188,10 @@ class Machine:
                 self._host.network.detach(self.attachment)
             self._gone = True
         self._host.discard(self.place.root)
+
+
+def _no_files(interfaces: tuple[Interface, ...]) -> dict[str, str]:
+    return {}
 
 
 def _namespace_pids(pid: int) -> list[int]:
