@@ -150,8 +150,9 @@ class Ec2(Driver):
         """Leave the instance in the groups that it keeps, alone."""
         kept = self._let_in.get(instance.instance_id)
         if kept is not None:
-            self._api.call(
-                self._region(instance), "modify_instance_attribute", InstanceId=instance.instance_id, Groups=list(kept)
+            region, name = self._region(instance), instance.instance_id
+            self._parts.networks.when_known(
+                lambda: self._api.call(region, "modify_instance_attribute", InstanceId=name, Groups=list(kept))
             )
             self._let_in.pop(instance.instance_id, None)
 

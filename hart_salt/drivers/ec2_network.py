@@ -22,7 +22,7 @@ TCP = ("tcp", "6")
 #: (cloud-barista/cb-spider#460, swiftotter/driver#43)
 DELETE_ATTEMPTS = 34
 DELETE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
-#: tries of naming a group that was made just now; EC2's reference: "eventually consistent"
+#: tries of naming what was made just now, 15 s in all; EC2's reference: "eventually consistent"
 NEW_ATTEMPTS = 6
 NEW_WAIT = tenacity.wait_exponential(multiplier=0.5, max=8)
 
@@ -161,7 +161,7 @@ class Networks:
                 raise
 
     def when_known(self, call: Callable[[], Any]) -> Any:
-        """Make a call that names a group that is new: for some seconds EC2 may not know it everywhere."""
+        """Make a call that names something new, such as a group: for some seconds EC2 may not know it everywhere."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(NotFound), wait=NEW_WAIT, sleep=self.sleep, reraise=True,
             stop=tenacity.stop_after_attempt(NEW_ATTEMPTS),

@@ -20,6 +20,7 @@ from moto.core.request import Request as MotoRequest
 from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
+from moto.iam.models import iam_backends
 
 from tests.cloud import ec2_answers as answers
 from tests.cloud import ec2_catalogue as catalogue
@@ -114,6 +115,12 @@ class Ec2(Emulator):
         with self.lock, _moto:
             self.region(region).add_snapshot(ami, name, architecture)
         return ami
+
+    def add_profile(self, name: str) -> None:
+        """Add an instance profile."""
+        with self.lock, _moto:
+            self.world.profiles.add(name)
+            iam_backends[self._number]["aws"].create_instance_profile(name, "/", [], [])
 
     def forget(self) -> None:
         """Also those instances go that refuse to."""

@@ -66,11 +66,13 @@ class Launching(Region):
         if not kwargs["nics"]:
             kwargs["subnet_id"] = subnet.id
         kwargs["security_group_ids"] = []
-        kwargs["block_device_mappings"] = self._volumes(asked, image)
+        volumes = self._volumes(asked, image)
+        # moto would make a volume of a kind that needs iops without them, and refuses its own.
+        kwargs["block_device_mappings"] = [{**it, "Ebs": {**it["Ebs"], "VolumeType": "gp2"}} for it in volumes]
         reservation = super().run_instances(image_id, count, user_data, [], **kwargs)
         for instance in reservation.instances:
             self.put_in(instance, groups)
-            self._finish(instance, asked, kwargs)
+            self._finish(instance, asked, volumes)
             self._boot(instance, asked, script)
         self.tick()
         return reservation
@@ -191,7 +193,7 @@ class Launching(Region):
 
     # what comes of it
 
-    def _finish(self, instance: Instance, asked: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    def _finish(self, instance: Instance, asked: dict[str, Any], volumes: list[dict[str, Any]]) -> None:
         """What moto takes no notice of."""
         nic = instance.nics[0]
         nics = asked.get("NetworkInterfaces", [{}])
@@ -201,9 +203,10 @@ class Launching(Region):
         wanted = nics[0].get("Ipv6AddressCount") or asked.get("Ipv6AddressCount")
         if wanted:
             self.assign_ipv6_addresses(nic.id, ipv6_count=wanted)
-        volumes = {device: self.get_volume(held.volume_id) for device, held in instance.get_block_device_mapping}
-        for mapping in kwargs["block_device_mappings"]:
-            volumes[mapping["DeviceName"]].iops = mapping["Ebs"].get("Iops")
+        made = {device: self.get_volume(held.volume_id) for device, held in instance.get_block_device_mapping}
+        for volume in volumes:
+            made[volume["DeviceName"]].volume_type = volume["Ebs"]["VolumeType"]
+            made[volume["DeviceName"]].iops = volume["Ebs"].get("Iops")
         self.world.credits[instance.id] = asked.get("CreditSpecification", {}).get("CpuCredits", "unlimited")
 
     def _boot(self, instance: Instance, asked: dict[str, Any], script: bytes) -> None:

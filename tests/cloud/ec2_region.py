@@ -79,6 +79,12 @@ class Region(EC2Backend):
             and it["Location"] not in catalogue.NOT_IN.get(it["InstanceType"], ())
         ]
 
+    def associate_subnet_cidr_block(self, subnet_id: str, ipv6_cidr_block: str) -> dict[str, Any]:
+        """moto puts a state into a state, and writes that down as Python does."""
+        association: dict[str, Any] = super().associate_subnet_cidr_block(subnet_id, ipv6_cidr_block)
+        association["ipv6CidrBlockState"] = _Word(association["ipv6CidrBlockState"])
+        return association
+
     # instances
 
     def tick(self) -> None:
@@ -250,6 +256,13 @@ class Region(EC2Backend):
         nic.private_ip_address = taken.private
         nic.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": taken.private}]
         nic.public_ip_auto_assign = False
+
+
+class _Word(dict[str, str]):
+    """A state that is written as its word."""
+
+    def __str__(self) -> str:
+        return self["State"]
 
 
 def _holder(volume: Any) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from urllib.parse import parse_qsl
 
+import boto3.session
 import botocore.endpoint
 import botocore.loaders
 import botocore.session
@@ -17,9 +19,11 @@ import botocore.session
 from hart_salt.drivers import ec2
 from hart_salt.model import Instance, MasterInfo, Node, Provider
 from hart_salt.settings import Settings
+from tests.cloud import ec2_schema
 from tests.cloud.backend import NoMachines
 from tests.cloud.do_client import public_key
-from tests.cloud.ec2 import HOME
+from tests.cloud.ec2 import HOME, SECRET
+from tests.cloud.ec2 import KEY as KEY_ID
 from tests.cloud.ec2 import Ec2 as Cloud
 from tests.cloud.ec2_state import Settings as Switches
 from tests.functional.do_driver import Time
@@ -89,3 +93,59 @@ def left(cloud: Cloud) -> dict[str, list[str]]:
 def called(cloud: Cloud, action: str) -> int:
     """How many calls of that name there were."""
     return cloud.count("POST", body=f"Action={action}&")
+
+
+def asked(cloud: Cloud, action: str) -> dict[str, Any]:
+    """The parameters of the only call of that name, as botocore's model reads them."""
+    (call,) = (call for call in cloud.calls if call.text.startswith(f"Action={action}&"))
+    return ec2_schema.parsed(action, dict(parse_qsl(call.text, keep_blank_values=True)))
+
+
+def boto(cloud: Cloud, region: str = HOME, service: str = "ec2") -> Any:
+    """A client of the account that is nobody's driver, with which a test makes what the account is to have."""
+    return _session().client(service, region_name=region, endpoint_url=cloud.endpoint)
+
+
+@functools.cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session(KEY_ID, SECRET)
+
+
+def default_vpc(cloud: Cloud, region: str = HOME) -> str:
+    """The id of the account's default VPC."""
+    (vpc,) = boto(cloud, region).describe_vpcs()["Vpcs"]
+    return str(vpc["VpcId"])
+
+
+def make_vpc(cloud: Cloud, *zones: str) -> tuple[str, list[str]]:
+    """A VPC of the account's own with a subnet in each of the zones; its id and theirs."""
+    client = boto(cloud)
+    vpc = client.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        client.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for number, zone in enumerate(zones)
+    ]
+    return vpc, subnets
+
+
+def make_group(cloud: Cloud, vpc: str, *rules: dict[str, Any], name: str = "role") -> str:
+    """A group of the account's own."""
+    client = boto(cloud)
+    group = client.create_security_group(GroupName=name, Description="a test's", VpcId=vpc)["GroupId"]
+    if rules:
+        client.authorize_security_group_ingress(GroupId=group, IpPermissions=list(rules))
+    return str(group)
+
+
+def ssh_from(**source: Any) -> dict[str, Any]:
+    """A rule for SSH."""
+    return {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **source}
+
+
+def groups_of(cloud: Cloud, instance: Instance) -> list[str]:
+    """The groups that an instance is in, by the API."""
+    found = boto(cloud).describe_instances(InstanceIds=[instance.instance_id])["Reservations"][0]["Instances"][0]
+    assert sorted(it["GroupId"] for it in found["NetworkInterfaces"][0]["Groups"]) == sorted(
+        it["GroupId"] for it in found["SecurityGroups"]
+    )
+    return sorted(it["GroupId"] for it in found["SecurityGroups"])
