@@ -229,10 +229,12 @@ class Region(EC2Backend):
     def modify_network_interface_attribute(
         self, eni_id: str, group_ids: list[str], source_dest_check: bool | None = None, description: str | None = None
     ) -> None:
-        """An instance has the groups of its interface."""
+        """An instance has the groups of its interface; that of one that is ending keeps what it has."""
         groups = self.groups_named(group_ids)
-        super().modify_network_interface_attribute(eni_id, group_ids, source_dest_check, description)
         nic = self.get_network_interface(eni_id)
+        if nic.instance is not None and self.world.lives[nic.instance.id].ended_at is not None:
+            raise EC2ClientError("IncorrectState", f"The interface {eni_id} is of an instance that is terminating.")
+        super().modify_network_interface_attribute(eni_id, group_ids, source_dest_check, description)
         if groups and nic.instance is not None:
             self.put_in(nic.instance, groups)
 

@@ -113,7 +113,7 @@ def _session() -> boto3.session.Session:
 
 def default_vpc(cloud: Cloud, region: str = HOME) -> str:
     """The id of the account's default VPC."""
-    (vpc,) = boto(cloud, region).describe_vpcs()["Vpcs"]
+    (vpc,) = [vpc for vpc in boto(cloud, region).describe_vpcs()["Vpcs"] if vpc["IsDefault"]]
     return str(vpc["VpcId"])
 
 
