@@ -142,9 +142,8 @@ class Lookup:
             return
         found = self._once(("zones", node.region, node.size), lambda: self._zones_with(node.size, node.region))
         if node.zone not in found:
-            raise InvalidRequest(
-                f"{node.zone} has no instances of the size {node.size}; {', '.join(found) or 'no zone'} has"
-            )
+            where = f"; there are some in {', '.join(found)}" if found else ""
+            raise InvalidRequest(f"{node.zone} has no instances of the size {node.size}{where}")
 
     def _zones_with(self, size: str, region: str) -> Sequence[str]:
         listed = self._api.listed(
