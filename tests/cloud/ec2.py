@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from moto.core.request import Request as MotoRequest
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.iam.models import iam_backends
@@ -35,6 +36,8 @@ from tests.cloud.http import Answer, Request
 #: length and letters of the vendor's own; nothing else about them is real
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - of Amazon's own examples
 HOME = "eu-west-1"
+#: as moto writes it
+NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
 #: parameters that a size of pages does not go with
 IDS = re.compile(r"(Instance|Group|Subnet|Image)Id\.\d+|InstanceType\.\d+")
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -140,8 +143,7 @@ class Ec2(Emulator):
 
     def failure(self, request: Request, status: int) -> Answer:
         """In the words of the service that was asked."""
-        scope = ec2_signature.scope_of(request)
-        return answers.failure(scope.service if scope else "ec2", status)
+        return answers.failure(_service(request), status)
 
     def facts(self) -> Mapping[str, Any]:
         """The account as JSON."""
@@ -159,14 +161,12 @@ class Ec2(Emulator):
 
     def handle(self, request: Request) -> Answer:
         """Signature, permission, model, and then moto."""
-        service = "ec2"
         try:
             scope = ec2_signature.check(request, self.keys)
-            service = scope.service
             known = {"ec2": self._ec2, "sts": self._sts, "pricing": self._pricing}
-            return known.get(service, _no_service)(request, scope.region)
+            return known.get(scope.service, _no_service)(request, scope.region)
         except Refusal as no:
-            return answers.refusal(service, no)
+            return answers.refusal(_service(request), no)
 
     def _pricing(self, request: Request, region: str) -> Answer:
         return ec2_pricing.answer(request, region, self.settings, self._number)
@@ -219,16 +219,16 @@ class Ec2(Emulator):
             headers.pop("content-length", None)
             headers["content-type"] = "application/x-www-form-urlencoded"
             asked = MotoRequest.from_primitives("POST", f"{request.origin}/", headers, urlencoded(form))
-            status, found, body = _Responses.dispatch(asked)
+            status, _, body = _Responses.dispatch(asked)
             if action == "DescribeInstances":
                 region.looked()
-        del found  # moto's own headers
-        return Answer(int(status), body.encode() if isinstance(body, str) else body)
+        # EC2's namespace ends with a slash, and its errors have none.
+        namespace = f'xmlns="{NAMESPACE}/"'.encode() if status == 200 else b""
+        return Answer(int(status), _bytes(body).replace(f'xmlns="{NAMESPACE}"'.encode(), namespace))
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
         """What botocore's models say."""
-        scope = ec2_signature.scope_of(request)
-        if scope is None or scope.service != "ec2":
+        if _service(request) != "ec2":
             return []
         form = form_of(request)
         action = form.get("Action", "")
@@ -238,12 +238,39 @@ class Ec2(Emulator):
         return [*problems, *(f"answer: {text}" for text in ec2_schema.answer(action, answer.body))]
 
 
+def _bytes(body: str | bytes) -> bytes:
+    return body.encode() if isinstance(body, str) else body
+
+
+def _service(request: Request) -> str:
+    scope = ec2_signature.scope_of(request)
+    return scope.service if scope else "ec2"
+
+
 def _no_service(request: Request, region: str) -> Answer:
     raise Refusal("InvalidAction", "There is no such service here.")
 
 
 class _Responses(EC2Response):
     """moto's answers, where they say what is not so."""
+
+    #: without that every instance that was launched is pending, whatever it is when a token is used again
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {  # noqa: RUF012 - moto's own is one too
+        path: change
+        for path, change in EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
+        if not path.startswith("RunInstances.")
+    }
+
+    def run_instances(self) -> ActionResult:
+        """With EC2's own word for a profile that is not there."""
+        profile = self._get_param("IamInstanceProfile.Name") or self._get_param("IamInstanceProfile.Arn") or ""
+        name = profile.rpartition("/")[2]
+        if name and name not in self.ec2_backend.world.profiles:
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid "
+                "IAM Instance Profile name"
+            )  # fmt: skip
+        return super().run_instances()
 
     @staticmethod
     def _validate_block_device_mapping(device_mapping: dict[str, Any]) -> None:

@@ -146,13 +146,6 @@ class Launching(Region):
                 "Unsupported", f"Your requested instance type ({name}) is not supported in your requested Availability "
                 f"Zone ({zone})."
             )  # fmt: skip
-        profile = asked.get("IamInstanceProfile", {})
-        named = profile.get("Name") or profile.get("Arn", "").rpartition("/")[2]
-        if named and named not in self.world.profiles:
-            raise EC2ClientError(
-                "InvalidParameterValue", f"Value ({named}) for parameter iamInstanceProfile.name is invalid. Invalid "
-                "IAM Instance Profile name"
-            )  # fmt: skip
         cpus = facts["VCpuInfo"]["DefaultVCpus"]
         used = sum(life.ended_at is None for life in self.world.lives.values()) * cpus
         if used + count * cpus > self.world.settings.vcpu_limit:

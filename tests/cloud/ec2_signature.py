@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -18,6 +19,20 @@ HEADER = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]*)/(?P<day>\d{8})/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)"
     r"/aws4_request, ?SignedHeaders=(?P<headers>[^,]*), ?Signature=(?P<signature>[0-9a-f]{64})"
 )
+
+
+class _AsSigned(SigV4Auth):  # type: ignore[misc]
+    """botocore leaves some headers out that others sign."""
+
+    def headers_to_sign(self, request: AWSRequest) -> Any:
+        """Those that the request names, and no others."""
+        return request.headers
+
+    def canonical_query_string(self, request: AWSRequest) -> str:
+        """Written anew: a client need not have written it as it signed it."""
+        pairs = parse_qsl(urlsplit(request.url).query, keep_blank_values=True)
+        quoted = ((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in pairs)
+        return "&".join(f"{name}={value}" for name, value in sorted(quoted))
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,6 @@ def _signature(request: Request, scope: Scope, secret: str, found: Any) -> str:
         data=request.body,
     )
     again.context["timestamp"] = request.headers.get("x-amz-date", "")
-    auth = SigV4Auth(Credentials(scope.key, secret), scope.service, scope.region)
+    auth = _AsSigned(Credentials(scope.key, secret), scope.service, scope.region)
     text = auth.string_to_sign(again, auth.canonical_request(again))
     return str(auth.signature(text, again))

@@ -292,14 +292,14 @@ def test_a_group_where_they_do_not(cloud: Cloud, inside: ec2.Ec2, private: Node,
         assert all(access.handle["groups"].values())
 
 
-def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(cloud: Cloud, inside: ec2.Ec2, private: Node):
+def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(cloud, inside, private: Node, tmp_path: Path):
     options: Any = private.options
     members = make_group(cloud, inside._parts.lookup.place(private).vpc, name="masters")
     open_to(cloud, private, ssh_from(UserIdGroupPairs=[{"GroupId": members}]))
     with inside.access(BATCH, KEY, [private]) as access:
         assert all(access.handle["groups"].values())
     boto(cloud).create_network_interface(SubnetId=options.subnet, PrivateIpAddress=INSIDE, Groups=[members])
-    later = driver_of(cloud, Time(), Path("unused"), source=lambda towards: INSIDE)
+    later = driver_of(cloud, Time(), tmp_path, source=lambda towards: INSIDE)
     with later.access(BATCH, KEY, [private]) as access:
         assert list(access.handle["groups"].values()) == [None]
 
