@@ -54,8 +54,10 @@ class Lookup:
             try:
                 return list(pool.map(look, regions))
             except AuthError as error:
+                if self._regions:
+                    raise
                 hint = "the provider's setting regions can say which are to be used"
-                raise AuthError(error if self._regions else f"{error}; {hint}") from error
+                raise AuthError(f"{error}; {hint}") from error
 
     def enabled(self) -> Sequence[str]:
         """The names of the regions that can be used; no call, where the settings name them."""

@@ -142,12 +142,12 @@ class Networks:
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": as_tags(tags)}],
             )  # fmt: skip
             return str(made["GroupId"])
-        except InvalidRequest as error:
-            if code_of(error) != "InvalidGroup.Duplicate":
+        except (InvalidRequest, TemporaryFailure) as error:
+            if code_of(error) != "InvalidGroup.Duplicate" and not getattr(error, "uncertain", False):
                 raise
             found = self._groups(region, Filters=filters({"group-name": name, "vpc-id": vpc}))
             if not found:
-                raise TemporaryFailure(f"{error}, and yet it is not listed", uncertain=True) from error
+                raise
             return str(found[0]["GroupId"])
 
     def _allow(self, region: str, group: str, network: str) -> None:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hart_salt.drivers.ec2_api import Api
-from hart_salt.errors import DriverError
+from hart_salt.errors import DriverError, RateLimited, TemporaryFailure
 
 #: the API itself is in a few regions only; each knows the prices of all
 REGION = "us-east-1"
 ALL = ""  #: in the place of a size: the prices of all sizes were asked for
 KEEP = 7 * 86400.0  #: seconds
+SILENCE = 3600.0  #: seconds for which an API that did not answer is not asked again
 HOURS = 730.0  #: of a month, as Amazon's own calculator has it
 #: a Linux without a licence, on demand, on hardware that others use as well
 FILTERS: Mapping[str, str] = {
@@ -70,7 +71,7 @@ class Prices:
 
     def _asked(self, region: str, known: Mapping[str, Price], **more: str) -> Mapping[str, Price]:
         """What is known after asking for one size, or for all of them."""
-        if self._silent:
+        if self._is_silent():
             return known
         fields = {**FILTERS, "regionCode": region, **more}
         wanted = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in fields.items()]
@@ -79,14 +80,16 @@ class Prices:
                 REGION, "get_products", "PriceList", service="pricing", ServiceCode="AmazonEC2", FormatVersion="aws_v1",
                 Filters=wanted,
             )  # fmt: skip
-        except DriverError:
+        except DriverError as error:
             # Whatever keeps it from being asked, such as a missing permission, keeps nobody from anything else.
             self._silent = True
+            if isinstance(error, TemporaryFailure | RateLimited):  # it took time, which the next call need not lose
+                self._write(self._unanswered, self._clock())
             return known
         now = self._clock()
         found = {size: Price(dollars, now) for size, dollars in _prices(listed).items()}
         together = {**known, **found, **({} if more else {ALL: Price(0.0, now)})}
-        self._save(region, together)
+        self._write(self._path(region), together)
         return together
 
     def _path(self, region: str) -> Path:
@@ -102,14 +105,24 @@ class Prices:
         now = self._clock()
         return {size: price for size, price in kept.items() if 0 <= now - price.seen < KEEP}
 
-    def _save(self, region: str, prices: Mapping[str, Price]) -> None:
+    @property
+    def _unanswered(self) -> Path:
+        return self._directory / "unanswered.json"
+
+    def _is_silent(self) -> bool:
+        if not self._silent:
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                self._silent = 0 <= self._clock() - float(json.loads(self._unanswered.read_text())) < SILENCE
+        return self._silent
+
+    def _write(self, path: Path, data: Any) -> None:
         """Replaced as a whole: another process may be reading it. A disk that is full keeps nobody from anything."""
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._directory)
             with os.fdopen(handle, "w") as file:
-                json.dump(prices, file)
-            Path(name).replace(self._path(region))
+                json.dump(data, file)
+            Path(name).replace(path)
 
 
 def _prices(listed: list[Any]) -> dict[str, float]:

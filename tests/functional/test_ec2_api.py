@@ -212,10 +212,12 @@ def unknown(driver: ec2.Ec2) -> bool:
     return one is not None and {one.monthly_price, *(size.monthly_price for size in driver.sizes(HOME))} == {None}
 
 
-def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(cloud: Cloud, driver: ec2.Ec2):
+def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(cloud, driver, time, tmp_path: Path):
     cloud.settings.denied = ("pricing:GetProducts",)
     assert unknown(driver)
     assert cloud.count("POST", body=PRICES) == 1
+    cloud.settings.denied = ()
+    assert not unknown(driver_of(cloud, time, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -227,10 +229,16 @@ def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(clo
         Fault("POST", body=PRICES, status=200, answer={"x": 1}, times=ec2_api.READINGS),
     ],
 )
-def test_prices_are_nothing_to_wait_for(cloud: Cloud, driver: ec2.Ec2, time: Time, fault: Fault):
+def test_prices_are_nothing_to_wait_for(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path, fault: Fault):
     cloud.faults.add(fault)
     assert unknown(driver)
     assert time.waits == []
+    asked_for = cloud.count("POST", body=PRICES)
+    time.advance(3599)
+    assert unknown(driver_of(cloud, time, tmp_path))
+    assert cloud.count("POST", body=PRICES) == asked_for
+    time.advance(1)
+    assert not unknown(driver_of(cloud, time, tmp_path))
 
 
 def product(*amounts: str) -> str:

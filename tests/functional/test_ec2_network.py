@@ -386,6 +386,20 @@ def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2):
     assert left(cloud) == {}
 
 
+def test_a_group_whose_create_was_never_answered_is_looked_for(cloud: Cloud, driver: ec2.Ec2):
+    cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True, times=5))
+    with driver.access(BATCH, KEY, [node()]) as access:
+        assert all(access.handle["groups"].values())
+    assert left(cloud) == {}
+
+
+def test_a_group_that_was_not_made(cloud: Cloud, driver: ec2.Ec2):
+    cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", status=500, times=5))
+    with pytest.raises(TemporaryFailure, match="CreateSecurityGroup"), driver.access(BATCH, KEY, [node()]):
+        pytest.fail("there is no access")
+    assert left(cloud) == {}
+
+
 def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec2.Ec2):
     denied = answers.error("UnauthorizedOperation", "You are not authorized")
     cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", status=403, answer=denied))
