@@ -24,6 +24,7 @@ from tests.functional.ec2_driver import (
     BATCH,
     CREATE,
     KEY,
+    LOOK,
     OWNER,
     SCRIPT,
     Time,
@@ -316,6 +317,15 @@ def test_each_node_of_a_batch_has_a_token_of_its_own_and_the_same_for_each_try(c
     assert cloud.made() == 2
 
 
+def test_a_node_that_is_launched_again_in_its_batch_is_the_same_instance(cloud: Cloud, driver: ec2.Ec2):
+    with driver.access(BATCH, KEY, [node()]) as access:
+        first, again = (driver.launch(node(), SCRIPT, access) for _ in range(2))
+    assert (first, cloud.made()) == (again, 1)
+    driver.terminate(first)
+    # In another access of a batch of that name it is meant to be a new one.
+    assert launch(driver, node()).instance_id != first.instance_id
+
+
 # lists
 
 
@@ -347,6 +357,16 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time:
     launch(driver_of(cloud, time, tmp_path, owner="cd34" * 4), node("other"))
     launch(driver, node("mine"))
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
+
+
+def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, driver: ec2.Ec2):
+    tag = "<item><key>hart-owner</key><value>somebody</value></item>"
+    stranger = f"<item><instanceId>i-0123456789abcdef0</instanceId><tagSet>{tag}</tagSet></item>"
+    listed = f"<reservationSet><item><instancesSet>{stranger}</instancesSet></item></reservationSet>"
+    answer = f'<DescribeInstancesResponse xmlns="http://x/">{listed}</DescribeInstancesResponse>'.encode()
+    cloud.faults.add(Fault("POST", body=LOOK, status=200, answer=answer))
+    assert driver.instances(HOME) == []
+    assert asked(cloud, "DescribeInstances")["Filters"] == [{"Name": "tag:hart-owner", "Values": [OWNER]}]
 
 
 def test_states(cloud: Cloud, driver: ec2.Ec2, time: Time):
