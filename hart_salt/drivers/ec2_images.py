@@ -63,6 +63,8 @@ def find(api: Api, region: str, setting: str, architecture: str) -> Mapping[str,
         raise InvalidRequest(
             f"the image {setting} is for {image.get('Architecture')}, and instances of that size are {architecture}"
         )
+    if not image.get("RootDeviceName"):
+        raise InvalidRequest(f"the image {setting} does not say which volume it boots from")
     return image
 
 
