@@ -26,7 +26,9 @@ A map of the package; imports point downwards in this list and never back up:
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
-    ``drivers/do.py`` with ``drivers/do_api.py``; ``drivers/ec2.py``; ``drivers/gce.py`` with
+    ``drivers/do.py`` with ``drivers/do_api.py``; ``drivers/ec2.py`` with ``drivers/ec2_lookup.py``,
+    ``drivers/ec2_network.py``, ``drivers/ec2_images.py``, ``drivers/ec2_prices.py``, ``drivers/ec2_api.py``,
+    ``drivers/ec2_request.py`` and ``drivers/ec2_settings.py``; ``drivers/gce.py`` with
     ``drivers/gce_settings.py``, ``drivers/gce_instances.py`` (names, labels, bodies, reports),
     ``drivers/gce_catalogue.py`` (what there is), ``drivers/gce_inserts.py`` (creates under way),
     ``drivers/gce_api.py``, ``drivers/gce_credentials.py``, ``drivers/gce_errors.py`` and

@@ -82,6 +82,19 @@ def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emul
     return cloud, _account("gce", cloud)
 
 
+def _ec2(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
+    from tests.cloud.ec2 import HOME, Ec2  # imports moto, which takes its time
+
+    cloud = Ec2(backend, port=options.port)
+
+    def facts() -> dict[str, Any]:
+        # Nobody outside could tell where connections to machines on this host come from.
+        account = {**cloud.account(), "region": HOME, "connect_from": "127.0.0.1"}
+        return {**cloud.account(), "settings": {"hart": {"providers": {"ec2": account}}}}
+
+    return cloud, facts
+
+
 def _real(options: argparse.Namespace) -> Backend:
     missing = requirements.missing()
     if missing:
@@ -100,10 +113,12 @@ class Hosted(RealMachines):
 
 PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Callable[[], dict[str, Any]]]]] = {
     "do": _digitalocean,
+    "ec2": _ec2,
     "gce": _compute_engine,
     "vultr": _vultr,
 }
-DATASOURCES = {"do": "digitalocean", "gce": "gce-startup", "vultr": "vultr"}
+#: by which machines of a provider know it
+DATASOURCES = {"do": "digitalocean", "ec2": "ec2", "gce": "gce-startup", "vultr": "vultr"}
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
     "light": lambda options: LightMachines(port=options.ssh_port),
     "none": lambda options: NoMachines(),

@@ -93,6 +93,8 @@ class MachineFault:
     #: reports of it as running that have no address yet
     address_lists: int = 0
     never_active: bool = False
+    #: it never becomes active: the provider gives it up, for this reason in its own words
+    given_up: str = ""
     #: it is reported as running, but there is no machine
     never_boots: bool = False
     fail_at: str = ""

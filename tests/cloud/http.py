@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. ``body``: a JSON value, text (sent as HTML), or None for an empty body."""
+    """What goes back. ``body``: a JSON value, text (sent as HTML), bytes (as XML), or None for an empty body."""
 
     status: int = 200
     body: Any = None
@@ -59,6 +59,8 @@ class Answer:
         """Return the content type and the bytes."""
         if self.body is None:
             return "", b""
+        if isinstance(self.body, bytes):
+            return "text/xml; charset=utf-8", self.body
         if isinstance(self.body, str):
             return "text/html; charset=utf-8", self.body.encode()
         return "application/json; charset=utf-8", json.dumps(self.body).encode()

@@ -21,6 +21,7 @@ from tests.cloud import (
     launch,
     metadata,
     metadata_do,
+    metadata_ec2,
     metadata_gce,
     metadata_vultr,
     repository,
@@ -34,13 +35,16 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_
 #: datasource → what makes the answers of its metadata service
 METADATA = {
     "digitalocean": metadata_do.service,
+    "ec2": metadata_ec2.service,
     "gce-startup": metadata_gce.service,
     "vultr": metadata_vultr.service,
 }
-#: datasource → what the provider's own images have beyond Debian's, by path
-IMAGE_FILES: Mapping[str, Mapping[str, str]] = {"vultr": metadata_vultr.IMAGE_FILES}
-#: datasource → further files of a machine that boots in this way
-FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] = {"gce-startup": metadata_gce.files}
+#: datasource → what a machine has beyond Debian's image: what the provider's own image has, and what its metadata lack
+FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] = {
+    "ec2": metadata_ec2.files,
+    "gce-startup": metadata_gce.files,
+    "vultr": metadata_vultr.files,
+}
 
 
 @dataclass(frozen=True)
@@ -328,7 +332,6 @@ class MachineHost:
             **fields,
             "/etc/resolv.conf": f"nameserver {self.network.private_host}\n",
             **self.repository.sources(self.release(spec.image), spec.apt_sources),
-            **IMAGE_FILES.get(spec.datasource, {}),
             **spec.files,
         }
 

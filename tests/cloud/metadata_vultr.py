@@ -21,8 +21,6 @@ from tests.cloud.network import Interface
 #: root's first password, on every machine
 PASSWORD = "a-first-password-of-Vultr-s"  # noqa: S105 - of machines that nobody reaches
 SSHD = "/etc/ssh/sshd_config.d/60-vultr.conf"
-#: the image's sshd is reached once a script of the vendor-data has run
-IMAGE_FILES = {SSHD: "PermitRootLogin yes\nListenAddress 127.0.0.1\n"}
 
 CLOUD_CONFIG = f"""\
 #cloud-config
@@ -39,6 +37,11 @@ OPEN_SSH = f"""\
 sed -i '/^ListenAddress 127/d' {SSHD}
 systemctl reload ssh
 """
+
+
+def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
+    """Return what Vultr's images have: their sshd is reached once a script of the vendor-data has run."""
+    return {SSHD: "PermitRootLogin yes\nListenAddress 127.0.0.1\n"}
 
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -25,7 +26,7 @@ from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import Account
 from hart_salt.model import Access, Image, Instance, Node, Provider, Region, Size
 
-from . import do_driver, gce_driver, vultr_driver
+from . import do_driver, ec2_driver, gce_driver, vultr_driver
 from .conftest import master_info, new_node
 
 OWNER, OTHER_OWNER = "0123456789abcdef", "fedcba9876543210"
@@ -162,9 +163,39 @@ class ComputeEngineEnvironment(Environment):
         return self.node("web-1.example.com", size="no-such-size")
 
 
+class Ec2Environment(Environment):
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._time = ec2_driver.Time()
+        self.cloud = self.closing.enter_context(ec2_driver.open_cloud(self._time))
+
+    def driver(self, owner: str = OWNER) -> Driver:
+        return ec2_driver.driver_of(self.cloud, self._time, self.root, owner=owner)
+
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        return dataclasses.replace(ec2_driver.node(minion_id), **{"role": "app", "batch": "b1", **changes})
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        (call,) = (one for one in self.cloud.calls if ec2_driver.CREATE in one.text)
+        form = dict(parse_qsl(call.text))
+        kind = next(name for name, value in form.items() if (name[-12:], value) == ("ResourceType", "instance"))
+        prefix = kind.removesuffix("ResourceType") + "Tag."
+        keys = [name for name in form if name.startswith(prefix) and name.endswith("Key")]
+        tags = {form[name]: form[name.removesuffix("Key") + "Value"] for name in keys}
+        return {"minion_id": tags["hart-minion"], **{it: tags[f"hart-{it}"] for it in ("owner", "role", "batch")}}
+
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        shown = self.driver()._api.listed(instance.region, "describe_instances", "Reservations")
+        return "others" if "planted-user-data" in json.dumps(shown, default=str) else "owner"
+
+    def unlaunchable(self) -> Node:
+        return self.node("web-1.example.com", size="no-such-size")
+
+
 ENVIRONMENTS: dict[str, type[Environment]] = {
     "local": LocalEnvironment,
     "do": DigitalOceanEnvironment,
+    "ec2": Ec2Environment,
     "gce": ComputeEngineEnvironment,
     "vultr": VultrEnvironment,
 }

@@ -165,6 +165,6 @@ def common_cases(cloud: Cloud) -> list[Case]:
 
 def all_clouds() -> dict[str, Cloud]:
     """Every cloud that hart can create instances at, by its name."""
-    from tests.integration import cloud_do, cloud_gce, cloud_vultr  # they import this module
+    from tests.integration import cloud_do, cloud_ec2, cloud_gce, cloud_vultr  # they import this module
 
-    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_gce.CLOUD, cloud_vultr.CLOUD)}
+    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_ec2.CLOUD, cloud_gce.CLOUD, cloud_vultr.CLOUD)}

@@ -38,8 +38,11 @@ def pem() -> str:
 
 #: every place that a secret may stand in; the name says where it is planted
 IN_ACCOUNTS = (
-    "toml", "toml_sdb", "config", "config_sdb", "pillar", "pillar_sdb", "ec2_id", "ec2_key", "wrong_type", "bad_line",
+    "toml", "toml_sdb", "config", "config_sdb", "pillar", "pillar_sdb", "ec2_id", "ec2_key", "ec2_plain_id",
+    "ec2_plain_key", "wrong_type", "bad_line",
 )  # fmt: skip
+#: of letters that Amazon's keys may have: with others nothing is asked of it
+PLAIN = ("ec2_plain_id", "ec2_plain_key")
 IN_MINION_CONFIG = ("minion_config", "minion_config_toml", "minion_config_sdb", "minion_config_pillar", "in_url", "pem")
 
 
@@ -70,6 +73,7 @@ def _forms(value: str) -> list[str]:
 @pytest.fixture(scope="module")
 def planted(factories: Any) -> Iterator[Planted]:
     tokens = {name: token() for name in (*IN_ACCOUNTS, *IN_MINION_CONFIG) if name != "pem"}
+    tokens.update({name: randomness.token_hex(20) for name in PLAIN})
     key = pem()
     with running_master(factories, log_level_logfile="debug", hart={}) as master, refusing_api() as api:
         toml, vault, pillar = master.root / "hart.toml", master.root / "vault.yml", master.root / "srv/pillar/hart.sls"
@@ -86,7 +90,13 @@ def planted(factories: Any) -> Iterator[Planted]:
                 "local": {},
                 "do": {"token": tokens["config"], "region": "sfo3", "endpoint": api},
                 "second": {"driver": "do", "token": "sdb://vault/config_sdb", "endpoint": api},
-                "ec2": {"aws_access_key_id": tokens["ec2_id"], "aws_secret_access_key": tokens["ec2_key"]},
+                "ec2": {
+                    "aws_access_key_id": tokens["ec2_id"], "aws_secret_access_key": tokens["ec2_key"], "endpoint": api,
+                },
+                "plain": {
+                    "driver": "ec2", "aws_access_key_id": tokens["ec2_plain_id"],
+                    "aws_secret_access_key": tokens["ec2_plain_key"], "endpoint": api,
+                },
                 "gce": {"project": "p", "user_id": "u@example.com", "key": key, "endpoint": api.removesuffix("/v2/")},
             },
             "roles": {
@@ -130,7 +140,14 @@ class _Refuses(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Say no to every token, and say it back: what an API answers is shown."""
         token = self.headers["Authorization"]
-        body = json.dumps({"id": "unauthorized", "message": f"Unable to authenticate you: {token}"}).encode()
+        self._refuse(json.dumps({"id": "unauthorized", "message": f"Unable to authenticate you: {token}"}).encode())
+
+    def do_POST(self) -> None:
+        """The same in EC2's words."""
+        message = f"<Code>AuthFailure</Code><Message>{self.headers['Authorization']}</Message>"
+        self._refuse(f"<Response><Errors><Error>{message}</Error></Errors></Response>".encode())
+
+    def _refuse(self, body: bytes) -> None:
         self.send_response(401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -216,6 +233,7 @@ def test_the_run_did_what_it_is_for(whole: Whole) -> None:
     assert "must be text" in whole.runs["wrong_type"].data["error"]
     assert "syntax error at line 4" in whole.runs["bad_line"].data["error"]
     assert any(event.tag == "hart/good/ready" for event in whole.events)
+    assert "AuthFailure" in whole.runs["check"].data["plain"]
 
 
 def test_a_minion_gets_the_secrets_of_its_own_configuration_and_no_others(whole: Whole, planted: Planted) -> None:

@@ -42,6 +42,13 @@ LAYERS = [
     "drivers.do",
     "drivers.do_api",
     "drivers.ec2",
+    "drivers.ec2_lookup",
+    "drivers.ec2_network",
+    "drivers.ec2_images",
+    "drivers.ec2_prices",
+    "drivers.ec2_api",
+    "drivers.ec2_request",
+    "drivers.ec2_settings",
     "drivers.gce",
     "drivers.gce_catalogue",
     "drivers.gce_inserts",
@@ -130,7 +137,7 @@ def test_imports_point_downwards(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("drivers.")])
 def test_a_driver_knows_settings_model_errors_and_the_contract_only(name: str) -> None:
-    own = ".".join(name.split(".")[:2]).partition("_")[0]
+    own = f"drivers.{name.split('.')[1].partition('_')[0]}"
     # Its own files: a package of that name, or files that begin with it.
     assert {other for other in ours(name) if not other.startswith(own)} <= BELOW_DRIVERS
 
