@@ -41,18 +41,6 @@ def _late(name: str, code: str, status: int | None, after: float = 0.0) -> Case:
     return Case(name, (), code, switches={"late_error": code, "late_status": status, "late_after": after})
 
 
-#: The script of a new instance and the minion that its image starts begin at the same time. For a test of what
-#: becomes of that minion's key, it has to have asked with it.
-SCRIPT_AFTER_MINION = """
-mkdir -p /etc/systemd/system/google-startup-scripts.service.d
-cat > /etc/systemd/system/google-startup-scripts.service.d/after-minion.conf <<'END'
-[Service]
-ExecStartPre=-/usr/bin/timeout 20 sh -c \
-    'until journalctl -b -u salt-minion | grep -q "has cached the public key"; do sleep 0.1; done'
-END
-"""
-
-
 CASES = (
     *hits("make rule", MAKE_RULE, ways=ALL_WAYS),
     *hits("make rule: is it done", RULE_OPERATION, ways=ONE_WAY),
@@ -107,7 +95,7 @@ CLOUD = Cloud(
     # As if it had not been taken out: a startup script runs at every boot, and has to know that it is done.
     before_reboot=ComputeEngine.give_again,
     reran="journalctl -b -u google-startup-scripts -o cat | grep -q 'startup-script exit status 0'",
-    before_snapshot=SCRIPT_AFTER_MINION,
+    script_unit="google-startup-scripts.service",
     hostname=name_of,
     cases=CASES,
     destroying=(

@@ -93,8 +93,8 @@ class Cloud:
     #: done to a node before it is rebooted; then ``reran`` has to succeed on it
     before_reboot: Callable[[Any, str], None] = lambda emulator, minion_id: None
     reran: str = "true"
-    #: run on a machine before an image is made of it
-    before_snapshot: str = "true"
+    #: the unit of the image that runs the startup script
+    script_unit: str = "cloud-final.service"
     #: what the machine of a minion id calls itself
     hostname: Callable[[str], str] = str
     #: providers of this kind that work side by side in the table of faults
