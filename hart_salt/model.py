@@ -22,8 +22,6 @@ class Schema:
     #: what a node gets when no layer says otherwise; None: the configuration has to say
     default_size: str | None
     default_region: str | None
-    #: False for a driver whose settings are known but which cannot create anything yet
-    available: bool = True
 
 
 @dataclass(frozen=True)

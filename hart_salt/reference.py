@@ -143,9 +143,8 @@ def _settings_part(schemas: Mapping[str, Schema]) -> str:
 
 
 def _driver_part(name: str, schema: Schema) -> str:
-    state = "" if schema.available else " Its settings are checked; it cannot create instances in this version."
     place = f"Default size: {_code(schema.default_size)}; default region: {_code(schema.default_region)}."
-    parts = [f"### Driver {name}: {TITLES[name]}", place + state]
+    parts = [f"### Driver {name}: {TITLES[name]}", place]
     for section, where in ((schema.account, f"in `hart:providers:{name}` only"), (schema.options, "in any layer")):
         if section.model_fields:
             parts += [f"{(section.__doc__ or '').strip()} Set {where}:", _settings_table(section, name)]

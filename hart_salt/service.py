@@ -181,13 +181,6 @@ class Service:
             for one in self._survey(None).found
         }
 
-    def _usable_drivers(self) -> list[Driver]:
-        return [
-            self.driver(name)
-            for name, provider in self.config.providers.items()
-            if self.schemas[provider.driver].available
-        ]
-
     # fleets
 
     def scale(self, order: scaling.Order, goal: fleet.Goal, *, remove: str, cooldown: float, wait: bool) -> Report:
@@ -297,7 +290,7 @@ class Service:
         return seen
 
     def _drivers_for(self, provider: str | None) -> list[Driver]:
-        return self._usable_drivers() if provider is None else [self.driver(provider)]
+        return [self.driver(name) for name in ([provider] if provider else self.config.providers)]
 
     def list_roles(self) -> Report:
         """Every role, with the providers that may be meant for it."""

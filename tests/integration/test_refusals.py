@@ -109,20 +109,12 @@ def test_names_that_nothing_has_are_refused_with_those_that_there_are(master: Sa
             ["hart:roles:app:provider: there is no such provider", "local"],
         ),
         (
-            {
-                "saltmaster": "m",
-                "providers": {"ec2": {}},
-                "roles": {"app": {"region": "eu-west-1"}},
-            },
-            ["ec2", "cannot create instances"],
-        ),
-        (
             {"roles": {"app": {"local": {"volume_type": "gp3", "szie": "shared"}, "count": 2}}},
             ["hart:roles:app:local:volume_type", "hart:roles:app:local:szie", "did you mean size?"]
             + ["hart:roles:app:count"],
         ),
     ],
-    ids=["driver", "provider of a role", "driver without instances", "settings of another driver, and two more"],
+    ids=["driver", "provider of a role", "settings of another driver, and two more"],
 )
 def test_a_configuration_with_faults_is_refused_with_the_path_of_each(
     master: SaltMaster, hart: dict[str, Any], words: list[str]
