@@ -6,8 +6,10 @@ import asyncio
 import base64
 import contextlib
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -21,6 +23,7 @@ from tests.integration.clouds import Cloud
 from tests.integration.conftest import Ran, SaltMaster, running_master
 
 PATIENCE = 300
+MODULES = Path(__file__).parents[2] / "_modules"
 #: where a secret of the bootstrap could have stayed; the rest of the disk is the packages' own
 WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
 
@@ -87,6 +90,8 @@ def opened(factories: FactoriesManager, kind: Cloud) -> Iterator[RealCloud]:
         backend = RealMachines(host, kind.datasource)
         cloud = stack.enter_context(kind.open(backend))
         master = stack.enter_context(running_master(factories, interface=host.address))
+        # Before anything asks for a file: the file server keeps its list for a while.
+        shutil.copytree(MODULES, master.root / "srv/salt/_modules")
         for name, key in (("right", host.repository_key), ("wrong", host.wrong_key)):
             (master.root / f"{name}.asc").write_text(key)
         master.config["hart"] = {

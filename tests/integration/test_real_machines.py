@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from saltfactories.manager import FactoriesManager
@@ -24,7 +22,6 @@ _missing = requirements.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted here: {'; '.join(_missing)}")
 
 MINION = "web-1.example"
-MODULES = Path(__file__).parents[2] / "_modules"
 SSHD = "sshd -T"
 #: of a release and of a package that nobody has
 NO_RELEASE = f"{salt_package.version().split('.')[0]}.77"
@@ -141,7 +138,6 @@ def test_nothing_of_the_bootstrap_is_left_on_the_node(created: Created) -> None:
 
 def test_the_minion_itself_finds_nothing_that_is_left(cloud: RealCloud, created: Created) -> None:
     """The execution module comes from the file server, as on any master."""
-    shutil.copytree(MODULES, cloud.master.root / "srv/salt/_modules", dirs_exist_ok=True)
     assert cloud.master.salt(MINION, "saltutil.sync_modules").code == 0
     # The minion's process takes note of new modules a moment later.
     tools.until(lambda: cloud.master.salt(MINION, "sys.list_functions", "hart").data[MINION], "the module is loaded")
