@@ -81,9 +81,12 @@ class Lane:
     clear: Callable[[], None]
     light: LightCloud | None = None
     node: str = field(init=False)
+    #: the names by which the parts of the node are known
+    names: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.node = f"node.{self.provider}.app"
+        self.names = {self.node, self.light.kind.hostname(self.node) if self.light else self.node}
 
     @property
     def creation(self) -> list[str]:
@@ -135,7 +138,7 @@ class Lane:
         listed = self.master.run("hart.list_minions", f"provider={self.provider}").data
         ready = {name for name, entry in listed.items() if entry["status"] == "ready"}
         parts = {name for names in left.values() for name in names}
-        return {"whole": [self.node]} if ready == parts == {self.node} else left
+        return {"whole": [self.node]} if ready == {self.node} and parts == self.names else left
 
 
 def by_point(lane: Lane, phase: str, point: str) -> Outcome:
