@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import salt.config
 from saltfactories.manager import FactoriesManager
 
-from hart_salt.master import Master
 from hart_salt.store import BANK, SUFFIX
 from tests.cloud import emulator
 from tests.cloud.emulator import Emulator
@@ -30,6 +28,7 @@ from tests.cloud.light_salt import BusMinions
 from tests.integration.clouds import Cloud
 from tests.integration.conftest import Ran, SaltMaster, running_master
 
+PKI = "etc/salt/pki/master"  #: the master's key store, below its root
 SSH_PORT = 22  #: the drivers know no other
 
 
@@ -57,9 +56,7 @@ class LightCloud:
     master: SaltMaster
     cloud: Emulator
     machines: Tenant
-    #: the master's key store, read in this process
-    store: Master
-    #: held while the master's configuration or key store is used: several providers may share them
+    #: held while the master's configuration is written: several providers may share it
     lock: threading.Lock
 
     def configure(self, account: Mapping[str, Any] | None = None, **changes: Any) -> None:
@@ -79,8 +76,7 @@ class LightCloud:
 
     def minion_ids(self) -> set[str]:
         """Those of this provider that the master trusts."""
-        with self.lock:
-            return {minion_id for minion_id in self.store.key_states() if self._is_ours(minion_id)}
+        return {path.name for path in self._keys()}
 
     def _claims(self, path: Path) -> bool:
         return bool(json.loads(path.read_text())["provider"] == self.provider)
@@ -101,6 +97,13 @@ class LightCloud:
         }
         return {kind: sorted(names) for kind, names in found.items() if names}
 
+    def _keys(self) -> list[Path]:
+        """
+        In any state. The files, for Salt's loaders share their options in a process: with several masters in one,
+        every key store would be the one that was opened last.
+        """
+        return [path for path in (self.master.root / PKI).glob("minions*/*") if self._is_ours(path.name)]
+
     def _records(self) -> list[Path]:
         return [path for path in (self.master.cachedir / BANK).glob("*.p") if self._is_ours(path.name)]
 
@@ -116,10 +119,7 @@ class LightCloud:
     def forget(self) -> None:
         """Take away what a test left, without hart, and let everything be as at the start."""
         self.cloud.forget()
-        ids = self.minion_ids()
-        with self.lock:
-            self.store.delete_keys(ids, connected=False)
-        for path in self._records():
+        for path in (*self._keys(), *self._records()):
             path.unlink()
         self.configure()
 
@@ -139,14 +139,12 @@ def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud], **override
         minions = stack.enter_context(BusMinions(master.root / "etc/master"))
         machines = LightMachines(port=SSH_PORT, on_start=minions.start, on_end=minions.leave)
         stack.callback(machines.close)
-        store = Master(salt.config.master_config(str(master.root / "etc/master")))
-        stack.callback(store.close)
         lock = threading.Lock()
         opened = []
         for number, kind in enumerate(kinds):
             tenant = Tenant(machines, str(number))
             cloud = stack.enter_context(kind.open(tenant))
-            opened.append(LightCloud(kind, f"{kind.name}{number}", master, cloud, tenant, store, lock))
+            opened.append(LightCloud(kind, f"{kind.name}{number}", master, cloud, tenant, lock))
             opened[-1].configure()
         yield opened
         assert [path.name for path in master.temporary.glob("hart-*")] == []
