@@ -30,6 +30,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     logging.getLogger().setLevel(logging.WARNING)
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _interrupt)
+    # A shell lets what it starts with & ignore Ctrl-C, and all that this starts would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
