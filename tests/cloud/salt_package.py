@@ -20,9 +20,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 from tests.cloud import cache, debs
+from tests.distributions import closure
 
 HOME = "opt/saltstack/salt"
 RUNTIME = f"{HOME}/runtime"
@@ -96,7 +95,7 @@ def other_versions() -> list[str]:
 
 def ingredients() -> str:
     """Return what makes one build differ from another."""
-    names = sorted(f"{name}=={found.version}" for name, found in _distributions().items())
+    names = sorted(f"{name}=={found.version}" for name, found in closure("salt").items())
     code = [Path(file).read_text() for file in (__file__, debs.__file__)]
     return "\n".join([sys.version, sys.base_prefix, *names, *code])
 
@@ -159,7 +158,7 @@ def _modules(tree: Path) -> None:
     """Copy Salt and what it imports, as a virtual environment whose home is the interpreter above."""
     target = tree / HOME / "lib" / PYTHON / "site-packages"
     target.mkdir(parents=True)
-    for distribution in _distributions().values():
+    for distribution in closure("salt").values():
         for file in _files(distribution):
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -185,22 +184,6 @@ def _files(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
         unwanted = file.is_absolute() or {"..", "__pycache__", "test", "tests"} & set(file.parts)
         if not unwanted and Path(distribution.locate_file(file)).is_file():  # type: ignore[arg-type]
             yield file
-
-
-def _distributions() -> dict[str, importlib.metadata.Distribution]:
-    """Return Salt's distribution and all that it needs, by normalised name."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    names = ["salt"]
-    while names:
-        name = re.sub(r"[-_.]+", "-", names.pop()).lower()
-        if name in found:
-            continue
-        found[name] = importlib.metadata.distribution(name)
-        for line in found[name].requires or []:
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                names.append(requirement.name)
-    return found
 
 
 def _scripts(tree: Path) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import stat
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,26 +10,13 @@ from pathlib import Path
 import pytest
 
 import hart_salt
-
-ROOT = Path(hart_salt.__file__).resolve().parent.parent
+from tests import builds
+from tests.builds import ROOT, build
 
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which the build backend can be imported; fetched if it is not installed."""
-    if importlib.util.find_spec("hatchling"):
-        return dict(os.environ)
-    target = tmp_path_factory.mktemp("backend")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", target, "hatchling"], check=True)
-    return {**os.environ, "PYTHONPATH": str(target)}
-
-
-def build(kind: str, source: Path, target: Path, environment: dict[str, str]) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)]
-    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (made,) = target.iterdir()
-    return made
+    return builds.backend(tmp_path_factory.mktemp("backend"))
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,8 @@ class SaltMaster:
     config: dict[str, Any]
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     daemon: Daemon | None = None
+    #: where the programs are that a test runs
+    bin: Path = BIN
 
     @property
     def hart(self) -> dict[str, Any]:
@@ -159,7 +161,7 @@ class SaltMaster:
 
     def command(self, function: str, *arguments: str, out: str | None = "json", program: str = "salt-run") -> list[str]:
         options = ["--out", out] if out else []
-        return [str(BIN / program), "-c", str(self.root / "etc"), *options, function, *arguments]
+        return [str(self.bin / program), "-c", str(self.root / "etc"), *options, function, *arguments]
 
     def run(self, function: str, *arguments: str, out: str | None = "json", timeout: float = TIMEOUT) -> Ran:
         """Run ``salt-run`` to its end."""
@@ -167,7 +169,7 @@ class SaltMaster:
 
     def salt(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
         """Run ``salt``, the command for minions."""
-        command = [str(BIN / "salt"), "-c", str(self.root / "etc"), "--out", "json", "--static", *arguments]
+        command = [str(self.bin / "salt"), "-c", str(self.root / "etc"), "--out", "json", "--static", *arguments]
         return self._finished(command, timeout)
 
     def _finished(self, command: list[str], timeout: float = TIMEOUT) -> Ran:
