@@ -42,6 +42,8 @@ def info():
     .. code-block:: bash
 
         salt -G roles:app hart.info
+
+    .. versionadded:: 1.0.0
     """
     names = ("provider", "region", "zone", "size", "created", "version")
     found = {name: __grains__.get(f"hart.{name}") for name in names}

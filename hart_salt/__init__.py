@@ -3,10 +3,10 @@ hart-salt turns cloud instances into trusted Salt minions.
 
 A map of the package; imports point downwards in this list and never back up:
 
-``runners/hart.py``, ``modules/hart.py``
-    what ``salt-run hart.…`` calls: arguments in, plain data or one clear error out; what minions can ask
 ``reference.py``
     writes ``REFERENCE.md`` from the code: settings, functions, events, errors
+``runners/hart.py``, ``modules/hart.py``
+    what ``salt-run hart.…`` calls: arguments in, plain data or one clear error out; what minions can ask
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows them all
 ``scaling.py``, ``sweep.py``, ``checks.py``, ``drain.py``, ``fleet.py``

@@ -14,6 +14,11 @@ class HartError(Exception):
     """Anything that hart reports as a sentence and not as a traceback."""
 
 
+def kind_of(error: HartError) -> str:
+    """The name that the reference has for an error; a driver's own kinds go by what they are a kind of."""
+    return next(cls.__name__ for cls in type(error).__mro__ if cls.__module__ == __name__)
+
+
 class Refused(HartError):
     """The request cannot be carried out as given; nothing was touched. Change the request."""
 

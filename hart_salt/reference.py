@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from hart_salt import drivers, errors
 from hart_salt.model import Schema
+from hart_salt.modules import hart as module
 from hart_salt.runners import hart as runner
 from hart_salt.settings import Section, Settings
 
@@ -237,11 +238,11 @@ def _hart_part(schemas: Mapping[str, Schema]) -> str:
 # functions
 
 
-def functions() -> dict[str, Callable[..., Any]]:
-    """The public functions of the runner, in the order of the file."""
+def functions(of: types.ModuleType = runner) -> dict[str, Callable[..., Any]]:
+    """The public functions of the runner, or of the execution module, in the order of the file."""
     return {
         name: function
-        for name, function in vars(runner).items()
+        for name, function in vars(of).items()
         if inspect.isfunction(function) and not name.startswith("_")
     }
 
@@ -251,10 +252,14 @@ def _functions_part() -> str:
         "On the command line an argument is `name=value`; in an orchestration, the arguments stand beside "
         "`name:` or under `kwarg:`. Every function exits with a code that is not 0 when something failed."
     )
-    parts = ["## Functions", text]
-    for name, function in functions().items():
-        parts += [f"### hart.{name}", _markdown(inspect.getdoc(function) or "")]
+    on_minions = "Of the execution module, which needs Salt only: `salt '*' saltutil.sync_modules`, or the package."
+    parts = ["## Functions", text, *_documented(runner), "## Functions on minions", on_minions, *_documented(module)]
     return "\n\n".join(parts)
+
+
+def _documented(of: types.ModuleType) -> Iterator[str]:
+    for name, function in functions(of).items():
+        yield from (f"### hart.{name}", _markdown(inspect.getdoc(function) or ""))
 
 
 def _markdown(docstring: str) -> str:

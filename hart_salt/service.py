@@ -20,7 +20,7 @@ from typing import Any
 import hart_salt
 from hart_salt import checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import ConfigError, DriverError, Fault, HartError, Refused
+from hart_salt.errors import ConfigError, Fault, HartError, Refused, kind_of
 from hart_salt.home import Home
 from hart_salt.locks import Locks
 from hart_salt.master import SALT_VERSION, Master
@@ -342,8 +342,8 @@ class Service:
     def _check_provider(self, name: str) -> str:
         try:
             return f"ok: {self.driver(name).check()}"
-        except (DriverError, HartError) as error:
-            return f"{type(error).__name__}: {error}"
+        except HartError as error:
+            return f"{kind_of(error)}: {error}"
 
 
 def _seal_of(answer: Any) -> dict[str, Any]:

@@ -16,9 +16,9 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 
 #: every module of the package, from the top down; a module may import only what stands below it
 LAYERS = [
-    "modules.hart",
     "reference",
     "runners.hart",
+    "modules.hart",
     "service",
     "scaling",
     "sweep",
@@ -92,9 +92,9 @@ BELOW_DRIVERS = {
     "settings", "model", "errors",
 }  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
+RUNNER_MODULE_LEVEL = {"functools", "importlib.util", "inspect", "logging", "traceback"}
 #: what the execution module may: it runs on minions, which have Salt and nothing of hart
 MODULE_MODULE_LEVEL = {"os", "pathlib", "re", "shutil", "stat", "subprocess"}
-RUNNER_MODULE_LEVEL = {"functools", "importlib.util", "inspect", "logging", "traceback"}
 
 
 def name_of(path: Path) -> str:

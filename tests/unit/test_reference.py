@@ -5,20 +5,32 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import salt.minion
+import salt.utils.args
 
-from hart_salt import create, drivers, progress, reference
+from hart_salt import create, drivers, errors, progress, reference
 from hart_salt.catalogue import Catalogue
+from hart_salt.drivers import patience
 from hart_salt.errors import HartError
+from hart_salt.modules import hart as module
 from hart_salt.runners import hart as runner
 from hart_salt.settings import Section, Settings
 from hart_salt.store import Record
+from tests.functional.conftest import new_node
 
 SCHEMAS = {name: schema for name, schema in drivers.schemas().items() if name in reference.TITLES}
 SECTIONS: list[tuple[str, type[Section]]] = [("", Settings)]
 SECTIONS += [(name, section) for name, schema in SCHEMAS.items() for section in (schema.account, schema.options)]
-FUNCTIONS = reference.functions()
+#: by program and name
+FUNCTIONS = {("salt-run", name): function for name, function in reference.functions().items()}
+FUNCTIONS |= {("salt", name): function for name, function in reference.functions(module).items()}
+each_function = pytest.mark.parametrize(
+    ("program", "name"), FUNCTIONS, ids=[f"{program} hart.{name}" for program, name in FUNCTIONS]
+)
 
 
 def test_the_committed_reference_is_the_generated_one() -> None:
@@ -71,6 +83,12 @@ def test_every_alias_is_in_the_table_of_names() -> None:
 
 def test_the_events_are_those_that_are_fired() -> None:
     assert set(reference.EVENTS) == progress.EVENT_STAGES
+    assert [stage for stage in progress.EVENT_STAGES if f"| `{stage}` |" not in part("Events")] == []
+
+
+def test_all_that_an_event_tells_is_in_it() -> None:
+    told = {"minion_id", "seconds", *progress.facts_of(new_node(), None)}
+    assert [name for name in told if f"`{name}`" not in part("Events")] == []
 
 
 def test_the_fields_of_a_result_are_described() -> None:
@@ -82,45 +100,74 @@ def test_the_exit_codes_are_the_runners() -> None:
     assert {"0", "1", str(runner.REFUSED), str(runner.DEFECT)} <= set(reference.EXIT_CODES)
 
 
-def test_every_error_is_in_it() -> None:
-    text = reference.generate()
-    assert [cls.__name__ for cls in HartError.__subclasses__() if f"| `{cls.__name__}` |" not in text] == []
+def all_errors(base: type[HartError] = HartError) -> set[type[HartError]]:
+    """Those of drivers' own among them."""
+    return {base}.union(*(all_errors(kind) for kind in base.__subclasses__()))
 
 
-def example(function: str) -> list[str]:
-    """The words of a function's CLI Example."""
-    doc = inspect.getdoc(FUNCTIONS[function]) or ""
-    found = re.search(r"CLI Example:\n\n\.\. code-block:: bash\n\n    (.+)\n", doc)
-    assert found, f"{function} has no CLI Example"
-    return shlex.split(found[1])
+def test_every_error_is_in_it_by_the_name_that_is_shown() -> None:
+    shown = {errors.kind_of(kind.__new__(kind)) for kind in all_errors() - {HartError}}
+    assert set(re.findall(r"^\| `(\w+)` \|", part("Errors"), re.MULTILINE)) == shown
+    assert {"ConfigError", "RateLimited"} <= shown
+    assert errors.kind_of(patience.StillThere("it is there")) == "TemporaryFailure"
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_function_has_a_docstring_as_salt_wants_it(function: str) -> None:
-    doc = inspect.getdoc(FUNCTIONS[function]) or ""
+@each_function
+def test_every_function_is_in_it(program: str, name: str) -> None:
+    functions = part("Functions" if program == "salt-run" else "Functions on minions")
+    assert f"\n### hart.{name}\n" in functions
+    for line in examples(FUNCTIONS[program, name]):
+        assert f"\n{line}\n" in functions
+
+
+def part(title: str) -> str:
+    """A chapter of the reference."""
+    return re.split(r"^## ", reference.generate().partition(f"\n## {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def examples(function: Callable[..., Any]) -> list[str]:
+    """The lines of a function's CLI Example."""
+    doc = inspect.getdoc(function) or ""
+    found = re.search(r"\n\nCLI Example:\n\n\.\. code-block:: bash\n\n((?:    .+\n)+)\n", doc)
+    assert found, "no CLI Example"
+    return inspect.cleandoc(found[1]).splitlines()
+
+
+@each_function
+def test_every_function_has_a_docstring_as_salt_wants_it(program: str, name: str) -> None:
+    doc = inspect.getdoc(FUNCTIONS[program, name]) or ""
     assert doc.splitlines()[0].endswith(".")
     assert re.search(r"\.\. versionadded:: \d+\.\d+\.\d+$", doc)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_example_would_be_understood(function: str) -> None:
-    command, called, *arguments = example(function)
-    assert (command, called) == ("salt-run", f"hart.{function}")
-    parameters = inspect.signature(FUNCTIONS[function]).parameters
+@each_function
+def test_every_line_of_an_example_would_be_understood(program: str, name: str) -> None:
+    """Salt's own reading of the command line, and Salt's choice of what the function gets of it."""
+    function = FUNCTIONS[program, name]
+    parameters = inspect.signature(function).parameters
     settings = set(Catalogue(SCHEMAS).names(None)) if "settings" in parameters else set()
-    positional = [word for word in arguments if "=" not in word]
-    names = [word.partition("=")[0] for word in arguments if "=" in word]
-    first = next(iter(parameters.values()), None)
-    takes_one = first is not None and first.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    assert len(positional) <= int(takes_one)
-    assert set(names) <= set(parameters) | settings
+    for line in examples(function):
+        called, words = command(line)
+        assert called == f"{program} hart.{name}"
+        positional, named = salt.minion.load_args_and_kwargs(function, salt.utils.args.parse_input(words))
+        bound = inspect.signature(function).bind(*positional, **named)
+        assert [key for key in named if key not in set(parameters) | settings] == []
+        assert not bound.arguments.get("extra"), "one positional argument at the most"
+        assert not bound.arguments.get("unknown")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_parameter_is_described(function: str) -> None:
-    doc = inspect.getdoc(FUNCTIONS[function]) or ""
-    described = {name for line in re.findall(r"^([a-z_, ]+)\n    ", doc, re.MULTILINE) for name in line.split(", ")}
+def command(line: str) -> tuple[str, list[str]]:
+    """Program and function of a line, and the function's arguments."""
+    words = shlex.split(line)
+    start = next(index for index, word in enumerate(words) if word.startswith("hart."))
+    return f"{words[0]} {words[start]}", words[start + 1 :]
+
+
+@each_function
+def test_every_parameter_is_described(program: str, name: str) -> None:
+    doc = inspect.getdoc(FUNCTIONS[program, name]) or ""
+    described = {word for line in re.findall(r"^([a-z_, ]+)\n    ", doc, re.MULTILINE) for word in line.split(", ")}
     kinds = inspect.Parameter
-    for name, parameter in inspect.signature(FUNCTIONS[function]).parameters.items():
-        caught = parameter.kind is kinds.VAR_POSITIONAL or name == "unknown"
-        assert caught or name in described, name
+    for parameter in inspect.signature(FUNCTIONS[program, name]).parameters.values():
+        caught = parameter.kind is kinds.VAR_POSITIONAL or parameter.name == "unknown"
+        assert caught or parameter.name in described, parameter.name
