@@ -14,6 +14,7 @@ import yaml
 
 from hart_salt import config, drivers, reference
 from hart_salt.catalogue import Catalogue
+from hart_salt.modules import hart as module
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,7 +102,7 @@ def test_the_old_names_lead_where_the_table_says() -> None:
 LINKS = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
 
 
-@pytest.mark.parametrize("path", LINKS + re.findall(r"`(hart_salt/[\w./]+)`", README))
+@pytest.mark.parametrize("path", LINKS + re.findall(r"`((?:hart_salt|tests|tools)/[\w./]+)`", README))
 def test_files_that_are_named_exist(path: str) -> None:
     assert (ROOT / path).exists()
 
@@ -110,6 +111,28 @@ def test_files_that_are_named_exist(path: str) -> None:
 def test_the_security_model_names_what_there_is(name: str) -> None:
     assert f"`{name}`" in README
     assert re.search(rf"def {name}\(", (ROOT / "hart_salt/lifecycle.py").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README))))
+def test_tests_that_are_named_are_in_a_file_that_is(name: str) -> None:
+    files = set(re.findall(r"`(tests/integration/test_(?:promises|real_machines).py)`", README))
+    assert len(files) == 2
+    texts = [(ROOT / path).read_text(encoding="utf-8") for path in files]
+    assert any(re.search(rf"^def {name}", text, re.MULTILINE) for text in texts)
+
+
+def test_every_promise_is_in_the_table_of_tests() -> None:
+    promised = re.findall(r"^\| \*\*(.+?)\.?\*\* ", README, re.MULTILINE)
+    shown = re.split(r"\n###? ", README.partition("### What shows that the promises are kept")[2])[0]
+    rows = [line.strip("| ").split(" | ")[0] for line in shown.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(promised) == 7
+    assert [row for row, promise in zip(rows, promised, strict=True) if not promise.startswith(row)] == []
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if re.match(r"salt .* hart\.", line)])
+def test_commands_for_minions_name_functions_that_exist(line: str) -> None:
+    called = next(word for word in shlex.split(line) if word.startswith("hart."))
+    assert called.removeprefix("hart.") in reference.functions(module)
 
 
 def test_the_guide_to_drivers_names_every_verb_of_the_contract() -> None:
