@@ -1,9 +1,9 @@
 """
 What a crash left behind: which things nothing living has a use for. Pure.
- Spared in any case: what carries another
-master's tag or none (drivers never list it), what a living operation on this machine works on, what was kept with
-``keep_failed``, what is younger than the grace period unless its operation is known to be dead, and every minion that
-still answers.
+
+Spared in any case: what carries another master's tag or none (drivers never list it), what a living operation on this
+machine works on, what was kept with ``keep_failed``, what is younger than the grace period unless its operation is
+known to be dead, and every minion that still answers.
 """
 
 from __future__ import annotations
