@@ -37,6 +37,15 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What costs money runs where its marker is asked for by name, and not because something else selects it."""
+    if "integration" in config.option.markexpr:
+        return
+    costly = [item for item in items if item.get_closest_marker("integration")]
+    items[:] = [item for item in items if item not in costly]
+    config.hook.pytest_deselected(items=costly)
+
+
 @pytest.fixture(scope="session")
 def event_listener() -> Iterator[EventListener]:
     """Where pytest-salt-factories collects the events of all masters: on loopback, and kept for an hour."""
