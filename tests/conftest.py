@@ -1,4 +1,4 @@
-"""What holds for all tests: nothing listens elsewhere than on loopback, and a killed run still cleans up."""
+"""What holds for all tests: they listen on loopback only, clean up even when killed, and cost nothing."""
 
 from __future__ import annotations
 

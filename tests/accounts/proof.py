@@ -1,8 +1,9 @@
 """
 One smallest instance of a provider, created, verified and destroyed with the commands that a user types.
 
-``plan`` says what would be created and what that costs; before, it removes what an earlier run left. ``carry_out``
-creates it and leaves nothing, whatever happens meanwhile. Both raise ``Failed``.
+``look`` tries the account, removes what an earlier run left, and returns what the file says of a node; ``plan`` says
+what would be created and what that costs; ``carry_out`` does it and leaves nothing, whatever happens meanwhile. All of
+them raise ``Failed``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from secrets import token_hex
 from types import FrameType
 from typing import Any
 
-from tests.accounts import reach
 from tests.accounts.place import ROLE, Account
 from tests.integration.conftest import Ran, SaltMaster
 from tests.integration.tools import until
@@ -48,8 +48,6 @@ class Plan:
     minion_id: str
     #: of ``hart.create``
     arguments: tuple[str, ...]
-    #: where the node will look for its master
-    masters: tuple[str, ...]
     #: for people, before anything is created
     cost: str
 
@@ -93,19 +91,23 @@ class Hart:
         return [*listed, *(f"{stray['kind']} {stray['name']}" for stray in strays)]
 
 
-def plan(hart: Hart) -> Plan:
-    """Decide what to create. Nothing is changed, but what an earlier run left is removed."""
+def look(hart: Hart) -> dict[str, Any]:
+    """Whether the account can be used, and what a node would be there. What an earlier run left is removed."""
     _check(hart)
     tidy(hart)
-    facts = hart.at_provider("show_role", ROLE)
+    facts: dict[str, Any] = hart.at_provider("show_role", ROLE)
+    return facts
+
+
+def plan(hart: Hart, facts: Mapping[str, Any]) -> Plan:
+    """Decide what to create; ``facts`` are those of ``look``."""
     minion_id = f"{ROLE}-{token_hex(4)}"
     # What the file may say of failures is for its own nodes: here nothing is kept.
     arguments = [minion_id, f"role={ROLE}", f"provider={hart.account.provider}", "keep_failed=False"]
     if not hart.account.has_role:
         arguments.append(f"size={smallest(hart.at_provider('list_sizes', 'region=' + facts['region']))}")
     planned = hart.do("create", *arguments, "test=True")[minion_id]
-    masters = tuple(reach.addresses(facts["minion_config"]))
-    return Plan(minion_id, tuple(arguments), masters, cost(planned))
+    return Plan(minion_id, tuple(arguments), cost(planned))
 
 
 def tidy(hart: Hart) -> None:

@@ -33,7 +33,7 @@ def account(request: pytest.FixtureRequest) -> Account:
 def reachable_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
     """The one master that does not listen on loopback: instances elsewhere have to come to it."""
     if problem := place.taken():
-        pytest.fail(problem)
+        pytest.fail(problem, pytrace=False)
     with place.running(factories, ROOT, interface="0.0.0.0", **PORTS) as master:  # noqa: S104 - see above
         yield master
 
@@ -54,10 +54,12 @@ def test_one_smallest_instance_is_created_verified_and_destroyed(
 ) -> None:
     master: SaltMaster = request.getfixturevalue("reachable_master")
     hart = Hart(master, account, say)
-    plan = proof.plan(hart)
-    if objection := reach.objection(plan.masters):
-        pytest.fail(objection)
-    for doubt in reach.doubts(plan.masters, PORTS.values()):
+    facts = proof.look(hart)
+    masters = reach.addresses(facts["minion_config"])
+    if objection := reach.objection(masters):
+        pytest.fail(objection, pytrace=False)
+    for doubt in reach.doubts(masters, PORTS.values()):
         say(doubt)
+    plan = proof.plan(hart, facts)
     say(plan.cost)
     proof.carry_out(hart, plan)
