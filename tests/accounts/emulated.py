@@ -1,4 +1,4 @@
-"""A place whose ``hart.toml`` leads to the test cloud, and its master; machines are light ones."""
+"""Places whose ``hart.toml`` leads to the test cloud, one for each cloud, and their master; machines are light ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODULE: Mapping[str, Any] = {"saltutil.sync_modules": ["modules.hart"], "hart.se
 
 @dataclass
 class Emulated:
-    """Accounts at all clouds, in one file."""
+    """An account at each cloud."""
 
     root: Path
     master: SaltMaster
@@ -41,7 +41,8 @@ class Emulated:
     def hart(self, name: str) -> Hart:
         """Its commands at a cloud, as the test of a real account has them."""
         driver = DRIVERS[name]
-        return Hart(self.master, place.account(self.root, driver), lambda text: self.told.append(f"{driver}: {text}"))
+        account = place.account(self.root / name, driver)
+        return Hart(self.master, account, lambda text: self.told.append(f"{driver}: {text}"))
 
     def left(self, name: str) -> dict[str, list[str]]:
         """What is there beyond what a new account has, as the cloud itself knows it; and keys of minions."""
@@ -69,14 +70,15 @@ def opened(factories: FactoriesManager, root: Path) -> Iterator[Emulated]:
         stack.callback(machines.close)
         tenants = {name: Tenant(machines, name) for name in kinds}
         clouds = {name: stack.enter_context(kind.open(tenants[name])) for name, kind in kinds.items()}
-        accounts = {f"my-{kind.name}": _section(kind, clouds[name]) for name, kind in kinds.items()}
-        text = toml({"hart": {"saltmaster": "127.0.0.1", "boot_timeout": 20}, "providers": accounts})
-        (root / place.FILE).write_text(text)
+        for name, kind in kinds.items():
+            _write(root / name, f"my-{kind.name}", {"driver": kind.name, **kind.node, **clouds[name].account()})
         yield Emulated(root, master, kinds, clouds, tenants, answers)
 
 
-def _section(kind: Cloud, cloud: Emulator) -> dict[str, Any]:
-    return {"driver": kind.name, **kind.node, **cloud.account()}
+def _write(directory: Path, provider: str, section: Mapping[str, Any]) -> None:
+    directory.mkdir()
+    common = {"saltmaster": "127.0.0.1", "boot_timeout": 20}
+    (directory / place.FILE).write_text(toml({"hart": common, "providers": {provider: section}}))
 
 
 def toml(sections: Mapping[str, Any], path: str = "") -> str:

@@ -161,8 +161,8 @@ def carry_out(hart: Hart, plan: Plan) -> None:
         hart.do("destroy", plan.minion_id)
         _nothing_left(hart)
     except BaseException as error:
-        hart.say(f"{type(error).__name__}: removing {plan.minion_id}, or whatever there is of it")
         with undisturbed(hart.say):
+            hart.say(f"{type(error).__name__}: removing {plan.minion_id}, or whatever there is of it")
             remove(hart, plan.minion_id)
         raise
     hart.say(f"verified and destroyed; nothing is left. {_since(began)} in all")

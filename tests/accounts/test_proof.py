@@ -102,7 +102,16 @@ def test_a_verification_that_fails_fails_the_run_and_leaves_no_instance(
     assert (fresh.left("digitalocean"), fresh.told[-1]) == ({}, "do: all of it is gone")
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """It has its effect, which it has not in what a shell began in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @lights
+@pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_at_any_time_no_instance_stays(fresh: Emulated) -> None:
     """The second one comes while it is being removed; it does not keep that from its end."""
     cloud = fresh.clouds["digitalocean"]

@@ -168,7 +168,7 @@ def test_a_machine_has_a_master_with_hart_and_when_the_command_ends_its_nodes_ar
     )  # fmt: skip
     assert ran.returncode == 3, ran
     version, created, pinged = documents(ran.stdout)
-    assert version["hart"] == hart_salt.__version__
+    assert version["hart-salt"] == hart_salt.__version__
     ((minion_id, entry),) = created.items()
     assert (entry["result"], pinged) == (True, {minion_id: True})
     assert f"destroying what is left: {minion_id}" in ran.stderr
