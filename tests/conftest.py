@@ -1,4 +1,4 @@
-"""What holds for all tests: nothing listens elsewhere than on loopback, and a killed run still cleans up."""
+"""What holds for all tests: they listen on loopback only, clean up even when killed, and cost nothing."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Pytest ends its fixtures after Ctrl-C; by default the other signals would leave daemons behind."""
     raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What costs money runs where its marker is asked for by name, and not because something else selects it."""
+    if "integration" in config.option.markexpr:
+        return
+    costly = [item for item in items if item.get_closest_marker("integration")]
+    items[:] = [item for item in items if item not in costly]
+    config.hook.pytest_deselected(items=costly)
 
 
 @pytest.fixture(scope="session")

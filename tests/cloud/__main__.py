@@ -1,8 +1,8 @@
 """
-``python -m tests.cloud up --provider do``: a cloud for playing.
+``python -m tests.cloud up --provider do``: a cloud for playing; ``shell``: a machine with a master, see ``shell.py``.
 
-Prints one line of JSON with the endpoint, a token and the lines for a provider's settings; Ctrl-C or SIGTERM
-takes everything down.
+The first prints one line of JSON with the endpoint, a token and the lines for a provider's settings; Ctrl-C or SIGTERM
+takes everything down. The second takes everything down when its shell, or the command that was given, has ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.cloud import requirements
+from tests.cloud import requirements, shell
 from tests.cloud.backend import Backend, NoMachines
 from tests.cloud.digitalocean import DigitalOcean
 from tests.cloud.emulator import Emulator
@@ -33,6 +33,17 @@ LIMIT = 100
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
+    return int(options.work(options))
+
+
+def _shell(options: argparse.Namespace) -> int:
+    _refuse_without_machines()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    return shell.main(options.run)
+
+
+def _up(options: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
@@ -46,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.cloud", description=__doc__)
-    up = parser.add_subparsers(dest="command", required=True).add_parser("up", help="start a cloud")
+    commands = parser.add_subparsers(dest="command", required=True)
+    inside = commands.add_parser("shell", help="boot a machine with a salt-master and a shell in it")
+    inside.add_argument("run", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command instead of the shell")
+    inside.set_defaults(work=_shell)
+    up = commands.add_parser("up", help="start a cloud")
     up.add_argument("--provider", choices=sorted(PROVIDERS), required=True)
     up.add_argument("--port", type=int, default=0, help="the API's port on loopback (default: a free one)")
     up.add_argument("--ssh-port", type=int, default=22, help="the port of light machines (default 22)")
@@ -55,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "--light", dest="machines", action="store_const", const="light", help="machines that only answer SSH"
     )
     kinds.add_argument("--none", dest="machines", action="store_const", const="none", help="no machines")
-    up.set_defaults(machines="real")
+    up.set_defaults(work=_up, machines="real")
     return parser
 
 
@@ -95,10 +110,13 @@ def _ec2(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Calla
     return cloud, facts
 
 
+def _refuse_without_machines(instead: str = "") -> None:
+    if missing := requirements.missing():
+        sys.exit("python -m tests.cloud: no machines can be booted here: " + "; ".join(missing) + instead)
+
+
 def _real(options: argparse.Namespace) -> Backend:
-    missing = requirements.missing()
-    if missing:
-        sys.exit("python -m tests.cloud: no machines can be booted here: " + "; ".join(missing) + "; or say --light")
+    _refuse_without_machines("; or say --light")
     host = MachineHost()
     return Hosted(host, DATASOURCES[options.provider])
 

@@ -21,11 +21,13 @@ NSPAWN = (
     "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
 )  # fmt: skip
 
-# Positional: cgroup, name of the namespace, the overlay's layers; working directory: the machine's own. The
-# cgroup tree is kept, since a new /sys hides it.
+# Positional: cgroup, name of the namespace, the overlay's layers, more options of nspawn; working directory: the
+# machine's own. The cgroup tree is kept, since a new /sys hides it.
 SCRIPT = f"""
 echo $$ > "$1/cgroup.procs"
-exec nsenter --net="/run/netns/$2" unshare --mount sh -euc '
+namespace=$2 layers=$3
+shift 3
+exec nsenter --net="/run/netns/$namespace" unshare --mount sh -euc '
 mount --make-rprivate /
 mount --rbind /sys/fs/cgroup cgroup
 mount -t sysfs sysfs /sys
@@ -38,7 +40,7 @@ while [ $code = {REBOOT} ]; do
     code=0
     "$@" || code=$?
 done
-exit $code' machine "lowerdir=$3,upperdir=upper,workdir=work" {" ".join(NSPAWN)}
+exit $code' machine "lowerdir=$layers,upperdir=upper,workdir=work" {" ".join(NSPAWN)} "$@"
 """
 
 
@@ -66,9 +68,10 @@ class Place:
         self.upper.chmod(0o755)
 
 
-def command(lower: Sequence[Path], cgroup: Path, namespace: str) -> list[str]:
+def command(lower: Sequence[Path], cgroup: Path, namespace: str, binds: Mapping[Path, str]) -> list[str]:
     """Return the command that is the machine, run in its ``Place``; the first of ``lower`` is the topmost."""
-    return ["sh", "-euc", SCRIPT, "machine", str(cgroup), namespace, ":".join(map(str, lower))]
+    options = [f"--bind-ro={here}:{inside}" for here, inside in binds.items()]
+    return ["sh", "-euc", SCRIPT, "machine", str(cgroup), namespace, ":".join(map(str, lower)), *options]
 
 
 def write(upper: Path, files: Mapping[str, str]) -> None:

@@ -22,14 +22,15 @@ import salt.utils.event
 from tests.cloud.light import LightMachine
 
 CONNECT_TIMEOUT = 10.0
-#: functions that they know, and what they answer
+#: functions that they know, and what they answer, where nothing else is said
 ANSWERS: Mapping[str, Any] = {"test.ping": True}
 
 
 class BusMinions:
-    """A context manager; ``config`` is the master's configuration file."""
+    """A context manager; ``config`` is the master's configuration file, ``answers`` what they know and answer."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, answers: Mapping[str, Any] = ANSWERS) -> None:
+        self.answers = answers
         self._opts = salt.config.master_config(str(config))
         self._lock = threading.Lock()
         self._ids: set[str] = set()
@@ -84,11 +85,11 @@ class BusMinions:
     def _answer(self, bus: Any, job: Mapping[str, Any]) -> None:
         with self._lock:
             addressed = self._ids & set(job.get("minions") or ())
-        if job.get("fun") not in ANSWERS:
+        if job.get("fun") not in self.answers:
             return
         for minion_id in addressed:
             returned = {
                 "cmd": "_return", "id": minion_id, "jid": job["jid"], "fun": job["fun"], "fun_args": [],
-                "return": ANSWERS[job["fun"]], "retcode": 0, "success": True,
+                "return": self.answers[job["fun"]], "retcode": 0, "success": True,
             }  # fmt: skip
             bus.fire_event(returned, f"salt/job/{job['jid']}/ret/{minion_id}")

@@ -29,6 +29,8 @@ from tests.cloud import (
 )
 from tests.cloud.network import Attachment, Interface, Network
 
+#: what a command inside has
+INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 
 
@@ -70,6 +72,10 @@ class Spec:
     apt_sources: str = "deb822"
     #: files that it finds when it boots for the first time; those in a ``bin`` can be run
     files: Mapping[str, str] = field(default_factory=dict)
+    #: directories that lie over the image
+    layers: tuple[Path, ...] = ()
+    #: directories of this host that it sees and cannot write to, and where
+    binds: Mapping[Path, str] = field(default_factory=dict)
 
 
 class Machine:
@@ -111,7 +117,8 @@ class Machine:
     def _launch(self) -> None:
         assert self.attachment is not None
         self.cgroup.mkdir(exist_ok=True)
-        command = launch.command(self._host.layers(self.spec.image), self.cgroup, self.attachment.namespace)
+        layers = [*self.spec.layers, *self._host.layers(self.spec.image)]
+        command = launch.command(layers, self.cgroup, self.attachment.namespace, self.spec.binds)
         with self.place.console.open("ab") as console:
             self._process = subprocess.Popen(
                 command, cwd=self.place.root, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
@@ -140,17 +147,29 @@ class Machine:
 
         127 and nothing while it has no init yet.
         """
+        entry = self._entry()
+        if entry is None:
+            return 127, ""
+        done = subprocess.run(
+            [*entry, "sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=timeout, env=INSIDE, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def enter(self, *command: str) -> int:
+        """Run a command as root inside, with this process's own input and output, and return its exit code."""
+        entry = self._entry()
+        if entry is None:
+            raise RuntimeError(f"the machine is {self.state()}")
+        return subprocess.run([*entry, *command], env=INSIDE, check=False).returncode
+
+    def _entry(self) -> list[str] | None:
+        """What stands before a command to be run inside; None while it has no init yet."""
         self._starter.join()
         init = self._init()
         if init is None:
-            return 127, ""
-        done = subprocess.run(
-            ["nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd",
-             "sh", "-c", command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
-            env={"PATH": ENVIRONMENT["PATH"], "HOME": "/root", "LC_ALL": "C.UTF-8"}, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout.decode(errors="replace")
+            return None
+        return ["nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
 
     def _init(self) -> int | None:
         """Return the process that is number 1 inside; nspawn has it as its child, and its own is the shell's."""

@@ -277,10 +277,14 @@ def _new_master(root: Path, **overrides: Any) -> SaltMaster:
 
 
 @contextlib.contextmanager
-def running_master(factories: FactoriesManager, **overrides: Any) -> Iterator[SaltMaster]:
+def running_master(
+    factories: FactoriesManager, prepare: Callable[[SaltMaster], None] = lambda master: None, **overrides: Any
+) -> Iterator[SaltMaster]:
+    """Run a master; ``prepare`` may put something into its directory before it starts."""
     root = make_root()
     master = _new_master(root, **overrides)
     try:
+        prepare(master)
         master.configure(factories)
         master.start()
         yield master

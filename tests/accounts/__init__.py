@@ -1,0 +1,1 @@
+"""hart against real accounts, one smallest instance at each: ``./test -m integration``."""

@@ -1,0 +1,90 @@
+"""Places whose ``hart.toml`` leads to the test cloud, one for each cloud, and their master; machines are light ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from saltfactories.manager import FactoriesManager
+
+from tests.accounts import place
+from tests.accounts.place import DRIVERS, PKI
+from tests.accounts.proof import Hart
+from tests.cloud.emulator import Emulator
+from tests.cloud.light import LightMachines, Tenant
+from tests.cloud.light_salt import ANSWERS, BusMinions
+from tests.integration.clouds import Cloud, all_clouds
+from tests.integration.conftest import SaltMaster
+from tests.integration.light_cloud import SSH_PORT
+
+#: what minions with the execution module answer beyond the usual
+MODULE: Mapping[str, Any] = {"saltutil.sync_modules": ["modules.hart"], "hart.sealed": True}
+
+
+@dataclass
+class Emulated:
+    """An account at each cloud."""
+
+    root: Path
+    master: SaltMaster
+    kinds: Mapping[str, Cloud]
+    clouds: Mapping[str, Emulator]
+    machines: Mapping[str, Tenant]
+    #: what the minions answer; may be changed at any time
+    answers: dict[str, Any]
+    told: list[str] = field(default_factory=list)
+
+    def hart(self, name: str) -> Hart:
+        """Its commands at a cloud, as the test of a real account has them."""
+        driver = DRIVERS[name]
+        account = place.account(self.root / name, driver)
+        return Hart(self.master, account, lambda text: self.told.append(f"{driver}: {text}"))
+
+    def left(self, name: str) -> dict[str, list[str]]:
+        """What is there beyond what a new account has, as the cloud itself knows it; and keys of minions."""
+        kind, cloud = self.kinds[name], self.clouds[name]
+        assert cloud.settle(10)
+        keys = [path.name for path in (self.master.root / PKI).glob("minions*/*")]
+        found = {**kind.left(cloud), "keys of minions": keys}
+        return {what: names for what, names in found.items() if names}
+
+    def amiss(self, name: str) -> list[str]:
+        """Mistakes of the emulator, and what the vendor's description says against the calls."""
+        cloud = self.clouds[name]
+        return [*map(repr, cloud.defects), *map(repr, cloud.machines.failures), *cloud.said_against()]
+
+
+@contextlib.contextmanager
+def opened(factories: FactoriesManager, root: Path) -> Iterator[Emulated]:
+    """Start it all, and end it all."""
+    kinds = {name: all_clouds()[driver] for name, driver in DRIVERS.items()}
+    answers = {**ANSWERS, **MODULE}
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(place.running(factories, root))
+        minions = stack.enter_context(BusMinions(master.root / "etc/master", answers))
+        machines = LightMachines(port=SSH_PORT, on_start=minions.start, on_end=minions.leave)
+        stack.callback(machines.close)
+        tenants = {name: Tenant(machines, name) for name in kinds}
+        clouds = {name: stack.enter_context(kind.open(tenants[name])) for name, kind in kinds.items()}
+        for name, kind in kinds.items():
+            _write(root / name, f"my-{kind.name}", {"driver": kind.name, **kind.node, **clouds[name].account()})
+        yield Emulated(root, master, kinds, clouds, tenants, answers)
+
+
+def _write(directory: Path, provider: str, section: Mapping[str, Any]) -> None:
+    directory.mkdir()
+    common = {"saltmaster": "127.0.0.1", "boot_timeout": 20}
+    (directory / place.FILE).write_text(toml({"hart": common, "providers": {provider: section}}))
+
+
+def toml(sections: Mapping[str, Any], path: str = "") -> str:
+    """Tables of texts, numbers and truth values, which TOML writes as JSON does."""
+    plain = {key: value for key, value in sections.items() if not isinstance(value, Mapping)}
+    tables = {f"{path}.{key}".lstrip("."): value for key, value in sections.items() if isinstance(value, Mapping)}
+    head = [f"[{path}]"] if plain else []
+    lines = [*head, *(f"{key} = {json.dumps(value)}" for key, value in plain.items())]
+    return "\n".join(["\n".join(lines), *(toml(table, name) for name, table in tables.items())])

@@ -1,0 +1,242 @@
+"""
+One smallest instance of a provider, created, verified and destroyed with the commands that a user types.
+
+``look`` tries the account, removes what an earlier run left, and returns what the file says of a node; ``plan`` says
+what would be created and what that costs; ``carry_out`` does it and leaves nothing, whatever happens meanwhile. All of
+them raise ``Failed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from types import FrameType
+from typing import Any
+
+from tests.accounts.place import ROLE, Account
+from tests.integration.conftest import Ran, SaltMaster
+from tests.integration.tools import until
+
+#: enough for Debian, its security upgrades and salt-minion; with half of it apt can run out of memory
+MEMORY_MB = 1000
+#: what a month has at DigitalOcean and Vultr; others divide by more, so an hour is not dearer than this says
+HOURS = 672
+#: seconds for one command, and for the undoing of one that was interrupted
+TIMEOUT, UNDO_TIMEOUT = 2400, 300
+#: seconds before each attempt to remove what is there after a failure
+PAUSES = (0.0, 5.0, 20.0)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Say = Callable[[str], None]
+
+
+class Failed(Exception):
+    """Something was not as it has to be; the message has all that was said."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be created."""
+
+    minion_id: str
+    #: of ``hart.create``
+    arguments: tuple[str, ...]
+    #: for people, before anything is created
+    cost: str
+
+
+@dataclass(frozen=True)
+class Hart:
+    """hart's commands, for one provider."""
+
+    master: SaltMaster
+    account: Account
+    say: Say
+
+    def ask(self, function: str, *arguments: str) -> Ran:
+        """Run a command. A Ctrl-C meanwhile does not cut it off but interrupts it, so that it undoes what it began."""
+        process = self.master.begin(f"hart.{function}", *arguments, f"config={self.account.config}")
+        try:
+            out, err = process.communicate(timeout=TIMEOUT)
+        except BaseException:
+            with undisturbed(self.say):
+                _interrupt(process)
+            raise
+        return Ran(process.returncode, out, err)
+
+    def do(self, function: str, *arguments: str) -> Any:
+        """Run a command that has to succeed, and return what it says."""
+        ran = self.ask(function, *arguments)
+        if ran.code:
+            said = f"{ran.stdout}\n{ran.stderr}".strip()
+            raise Failed(f"salt-run hart.{function} {' '.join(arguments)}: exit code {ran.code}\n{said}")
+        return ran.data
+
+    def at_provider(self, function: str, *arguments: str) -> Any:
+        """The same, for the one provider."""
+        return self.do(function, *arguments, f"provider={self.account.provider}")
+
+    def left(self) -> list[str]:
+        """Everything that this master has at the provider: instances, and what is temporary; and records of it."""
+        listed = self.at_provider("list_minions", "ping=False")
+        swept = self.at_provider("sweep", "grace=0", "test=True")
+        strays = [stray for word in ("would_remove", "spared") for stray in swept[word]]
+        return [*listed, *(f"{stray['kind']} {stray['name']}" for stray in strays)]
+
+
+def look(hart: Hart) -> dict[str, Any]:
+    """Whether the account can be used, and what a node would be there. What an earlier run left is removed."""
+    _check(hart)
+    tidy(hart)
+    facts: dict[str, Any] = hart.at_provider("show_role", ROLE)
+    return facts
+
+
+def plan(hart: Hart, facts: Mapping[str, Any]) -> Plan:
+    """Decide what to create; ``facts`` are those of ``look``."""
+    minion_id = f"{ROLE}-{token_hex(4)}"
+    # What the file may say of failures is for its own nodes: here nothing is kept.
+    arguments = [minion_id, f"role={ROLE}", f"provider={hart.account.provider}", "keep_failed=False"]
+    if not hart.account.has_role:
+        arguments.append(f"size={smallest(hart.at_provider('list_sizes', 'region=' + facts['region']))}")
+    planned = hart.do("create", *arguments, "test=True")[minion_id]
+    return Plan(minion_id, tuple(arguments), cost(planned))
+
+
+def tidy(hart: Hart) -> None:
+    """Remove what an earlier run left."""
+    for stray in hart.at_provider("sweep", "grace=0")["removed"]:
+        hart.say(f"an earlier run had left the {stray['kind']} {stray['name']}; it is removed")
+
+
+def _check(hart: Hart) -> None:
+    """The file may have other accounts, which are none of our business."""
+    data = hart.ask("check").data
+    line = data.get(hart.account.provider, data)
+    if not str(line).startswith("ok"):
+        raise Failed(f"hart.check: {line}")
+    hart.say(str(line))
+
+
+def smallest(sizes: Mapping[str, Mapping[str, Any]]) -> str:
+    """The cheapest size with enough memory; where no prices are told, the one with the least of everything."""
+    fit = [
+        (size["monthly_price"] is None, size["monthly_price"], size["memory_mb"], size["cpus"] or 0, name)
+        for name, size in sizes.items()
+        if size["available"] and (size["memory_mb"] or 0) >= MEMORY_MB
+    ]
+    if not fit:
+        raise Failed(f"no size with {MEMORY_MB} MB: {', '.join(sizes)}; give hart.toml a role {ROLE} with one")
+    return min(fit, key=lambda one: (one[0], one[1] or 0, *one[2:]))[-1]
+
+
+def cost(planned: Mapping[str, Any]) -> str:
+    """What a plan costs, in words."""
+    place = planned["zone"] or planned["region"]
+    monthly = planned["monthly_price"]
+    if monthly is None:
+        return f"one {planned['size']} in {place}, at a price that the provider does not tell; see its price list"
+    hour = monthly / HOURS
+    return (
+        f"one {planned['size']} in {place}: ${monthly:.2f} a month, so at most ${hour:.4f} an hour. A started hour may "
+        f"be billed as a whole: ${math.ceil(hour * 100) / 100:.2f}. Disk, address and traffic may come on top of that"
+    )
+
+
+def carry_out(hart: Hart, plan: Plan) -> None:
+    """Create, verify, destroy, and verify that nothing is left. After a failure or Ctrl-C, nothing is left either."""
+    began = time.monotonic()
+    try:
+        hart.say(f"creating {plan.minion_id}")
+        entry = hart.do("create", *plan.arguments)[plan.minion_id]
+        hart.say(f"it is a minion, at {entry['public_ip'] or entry['private_ip']}, after {_since(began)}")
+        verify(hart, plan.minion_id)
+        hart.do("destroy", plan.minion_id)
+        _nothing_left(hart)
+    except BaseException as error:
+        with undisturbed(hart.say):
+            hart.say(f"{type(error).__name__}: removing {plan.minion_id}, or whatever there is of it")
+            remove(hart, plan.minion_id)
+        raise
+    hart.say(f"verified and destroyed; nothing is left. {_since(began)} in all")
+
+
+def _nothing_left(hart: Hart) -> None:
+    if left := hart.left():
+        raise Failed(f"hart.destroy said that all is gone, and there is: {', '.join(left)}")
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.0f} s"
+
+
+def verify(hart: Hart, minion_id: str) -> None:
+    """The minion answers, and finds nothing that is left of its bootstrap."""
+    for function in ("test.ping", "saltutil.sync_modules"):
+        ran = hart.master.salt(minion_id, function)
+        if ran.code or not ran.data.get(minion_id):
+            raise Failed(f"salt {minion_id} {function}: exit code {ran.code}\n{ran.stdout}\n{ran.stderr}")
+    # The minion's process takes note of new modules a moment later.
+    sealed = until(lambda: _sealed(hart, minion_id), f"{minion_id} has the execution module")
+    if sealed.code:
+        raise Failed(f"salt-run hart.check_seal {minion_id}: exit code {sealed.code}\n{sealed.stdout}\n{sealed.stderr}")
+
+
+def _sealed(hart: Hart, minion_id: str) -> Ran | None:
+    """What ``hart.check_seal`` says; None as long as the minion does not know the function."""
+    ran = hart.ask("check_seal", minion_id)
+    return None if "'hart.sealed' is not available" in ran.stdout else ran
+
+
+def remove(hart: Hart, minion_id: str) -> None:
+    """Remove a node in whatever state it is, and all else of this master's at the provider."""
+    left: list[str] = []
+    for pause in PAUSES:
+        time.sleep(pause)
+        hart.ask("destroy", minion_id)  # refused where there is no such node
+        hart.ask("sweep", "grace=0", f"provider={hart.account.provider}")
+        try:
+            left = hart.left()
+        except Failed as error:
+            left = [f"perhaps {minion_id}, for {error}"]
+        if not left:
+            hart.say("all of it is gone")
+            return
+    raise Failed(
+        f"NOT REMOVED at {hart.account.provider}, and billed until it is: {'; '.join(left)}. The next run begins with "
+        "trying it again; or remove it in the provider's console"
+    )
+
+
+@contextlib.contextmanager
+def undisturbed(say: Say) -> Iterator[None]:
+    """What removes things goes on to its end, whichever signals come meanwhile."""
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread anyway
+        yield
+        return
+
+    def tell(signum: int, frame: FrameType | None) -> None:
+        say(f"{signal.Signals(signum).name}: in a moment, when nothing is left that costs money")
+
+    before = {signum: signal.signal(signum, tell) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=UNDO_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
