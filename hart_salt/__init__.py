@@ -37,7 +37,8 @@ A map of the package; imports point downwards in this list and never back up:
     ``drivers/vultr.py`` with ``drivers/vultr_addresses.py``, ``drivers/vultr_rules.py`` and ``drivers/vultr_api.py``;
     ``drivers/local/``; what several of them share: ``drivers/calls.py``, how APIs over HTTP are asked;
     ``drivers/rest.py``, JSON APIs asked with requests; ``drivers/patience.py``, what an API does later than it says;
-    ``drivers/reports.py``, tags and dates; ``drivers/origin.py``, where the master's connections come from
+    ``drivers/reports.py``, tags and dates; ``drivers/giving.py``, further addresses; ``drivers/origin.py``, where the
+    master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``

@@ -17,24 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from hart_salt.drivers import patience, reports
-from hart_salt.drivers.base import Driver
-from hart_salt.drivers.do_addresses import Addresses
+from hart_salt.drivers.do_addresses import ReservedAddresses
+from hart_salt.drivers.giving import Giving
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import (
-    Access,
-    Image,
-    Instance,
-    IpAddress,
-    Leftover,
-    MasterInfo,
-    Node,
-    Provider,
-    Region,
-    Schema,
-    Size,
-    Wish,
-)
+from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
 from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
@@ -83,7 +70,7 @@ SCHEMA = Schema(
 )
 
 
-class DigitalOcean(Driver):
+class DigitalOcean(Giving):
     """One DigitalOcean account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -94,7 +81,7 @@ class DigitalOcean(Driver):
         super().__init__(provider, master)
         self._sleep = sleep
         self._made: Api | None = None
-        self._addresses = Addresses(lambda: self._api, sleep)
+        self._addresses = ReservedAddresses(lambda: self._api, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
 
     @property
@@ -314,22 +301,6 @@ class DigitalOcean(Driver):
     def remove(self, leftover: Leftover) -> None:
         """Delete a key or a tag."""
         self._api.delete(leftover.handle)
-
-    def addresses(self, instance: Instance) -> Sequence[IpAddress]:
-        """See ``do_addresses.py``."""
-        return self._addresses.all(instance)
-
-    def find_address(self, instance: Instance, wish: Wish) -> IpAddress:
-        """Reads only."""
-        return self._addresses.find(instance, wish)
-
-    def add_address(self, instance: Instance, address: IpAddress) -> IpAddress:
-        """One call, and a look at what came of it."""
-        return self._addresses.add(instance, address)
-
-    def remove_address(self, instance: Instance, address: IpAddress) -> None:
-        """A look whether there is anything to take, and one call."""
-        self._addresses.remove(instance, address)
 
     def regions(self) -> Sequence[Region]:
         """DigitalOcean has no zones."""

@@ -9,30 +9,20 @@ API are from DigitalOcean's own description (digitalocean/openapi, resources/res
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hart_salt.drivers import patience
+from hart_salt.drivers.giving import Addresses
 from hart_salt.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, IpAddress, Wish
-
-if TYPE_CHECKING:
-    from hart_salt.drivers.do_api import Api
 
 PENDING = "pending event"  #: said of a droplet or an address that is being changed, which passes
 LOOKS = 30  #: looks, 2 s apart, for the end of an action
 OUTWARDS = "what the node sends goes out from its public address all the same"
 
 
-class Addresses:
+class ReservedAddresses(Addresses):
     """The reserved addresses of one account's droplets."""
-
-    def __init__(self, api: Callable[[], Api], sleep: Callable[[float], None]) -> None:
-        self._get_api = api
-        self._sleep = sleep
-
-    @property
-    def _api(self) -> Api:
-        return self._get_api()
 
     def all(self, instance: Instance) -> list[IpAddress]:
         """What the droplet has; one list call."""

@@ -17,24 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from hart_salt.drivers import patience, reports, vultr_rules
-from hart_salt.drivers.base import Driver
+from hart_salt.drivers.giving import Giving
 from hart_salt.drivers.patience import StillThere
-from hart_salt.drivers.vultr_addresses import Addresses
+from hart_salt.drivers.vultr_addresses import VultrAddresses
 from hart_salt.drivers.vultr_rules import IMAGES, Known
 from hart_salt.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import (
-    Access,
-    Image,
-    Instance,
-    IpAddress,
-    MasterInfo,
-    Node,
-    Provider,
-    Region,
-    Schema,
-    Size,
-    Wish,
-)
+from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
 from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
@@ -79,7 +67,7 @@ class Options(Section):
 SCHEMA = Schema(driver="vultr", account=Account, options=Options, default_size="vc2-1c-1gb", default_region=None)
 
 
-class Vultr(Driver):
+class Vultr(Giving):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -93,7 +81,7 @@ class Vultr(Driver):
         self._sleep = sleep
         self._made: Api | None = None
         self._known = Known(lambda: self._api)
-        self._addresses = Addresses(lambda: self._api, sleep)
+        self._addresses = VultrAddresses(lambda: self._api, sleep)
 
     @property
     def _api(self) -> Api:
@@ -221,22 +209,6 @@ class Vultr(Driver):
     def objections(self, node: Node) -> Sequence[str]:
         """What Vultr would refuse, or take and do something else."""
         return vultr_rules.objections(node, self._known)
-
-    def addresses(self, instance: Instance) -> Sequence[IpAddress]:
-        """See ``vultr_addresses.py``."""
-        return self._addresses.all(instance)
-
-    def find_address(self, instance: Instance, wish: Wish) -> IpAddress:
-        """Reads only."""
-        return self._addresses.find(instance, wish)
-
-    def add_address(self, instance: Instance, address: IpAddress) -> IpAddress:
-        """One call, and a look at what came of it."""
-        return self._addresses.add(instance, address)
-
-    def remove_address(self, instance: Instance, address: IpAddress) -> None:
-        """A look whether there is anything to take, and one call."""
-        self._addresses.remove(instance, address)
 
     def regions(self) -> Sequence[Region]:
         """Vultr has no zones."""

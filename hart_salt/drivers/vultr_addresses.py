@@ -8,14 +8,12 @@ as in ``vultr_api.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hart_salt.drivers import patience
+from hart_salt.drivers.giving import Addresses
 from hart_salt.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, IpAddress, Wish
-
-if TYPE_CHECKING:
-    from hart_salt.drivers.vultr_api import Api
 
 MAIN, INSIDE = "main_ip", "private"  #: kinds of addresses as the API has them; all others are further ones
 #: of interfaces in a VPC, as Vultr's metadata say it to cloud-init
@@ -28,16 +26,8 @@ RESTART = (
 NO_IPV4 = "Vultr: the instance has no public IPv4 address, beside which others could be"
 
 
-class Addresses:
+class VultrAddresses(Addresses):
     """The further addresses of one account's instances."""
-
-    def __init__(self, api: Callable[[], Api], sleep: Callable[[float], None]) -> None:
-        self._get_api = api
-        self._sleep = sleep
-
-    @property
-    def _api(self) -> Api:
-        return self._get_api()
 
     def all(self, instance: Instance) -> list[IpAddress]:
         """What the instance has."""
@@ -204,7 +194,8 @@ class Addresses:
         return [one for one in listed if one.get("type") != INSIDE]
 
     def _networks(self, instance: Instance) -> list[dict[str, Any]]:
-        return self._api.listed(f"instances/{instance.instance_id}/vpcs", "vpcs")
+        networks: list[dict[str, Any]] = self._api.listed(f"instances/{instance.instance_id}/vpcs", "vpcs")
+        return networks
 
     def _inside(self, network: Mapping[str, Any]) -> IpAddress:
         vpc = self._api.get(f"vpcs/{network['id']}", "vpc")

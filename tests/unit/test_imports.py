@@ -64,6 +64,7 @@ LAYERS = [
     "drivers.vultr_addresses",
     "drivers.vultr_rules",
     "drivers.vultr_api",
+    "drivers.giving",
     "drivers.rest",
     "drivers.calls",
     "drivers.patience",
@@ -91,8 +92,8 @@ LAYERS = [
 ]
 #: what a driver may know of the rest of the package
 BELOW_DRIVERS = {
-    "drivers.base", "drivers.calls", "drivers.origin", "drivers.patience", "drivers.reports", "drivers.rest",
-    "settings", "model", "errors",
+    "drivers.base", "drivers.calls", "drivers.giving", "drivers.origin", "drivers.patience", "drivers.reports",
+    "drivers.rest", "settings", "model", "errors",
 }  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
 #: what the execution module may: it runs on minions, which have Salt and nothing of hart
