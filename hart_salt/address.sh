@@ -42,7 +42,8 @@ Address=$address"
     tool=$(command -v ip)
     text="[Unit]
 Description=Further address $address
-After=network.target network-online.target
+After=network.target network-online.target networking.service
+PartOf=networking.service
 
 [Service]
 Type=oneshot

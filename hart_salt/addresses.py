@@ -56,6 +56,7 @@ def plan(record: Record, address: IpAddress, home: Home) -> dict[str, Any]:
     """
     action = "none" if address.there else "add"
     if address.there and address.on_node:
+        _require_answer(record, home)
         answer = home.master.shell(record.minion_id, SCRIPT.read_text(), _arguments("check", address))
         action = "none" if answer and answer[0] == 0 else "configure"
     return {"result": None, "action": action, **_facts(address), "restarts": address.restarts and not address.there}
@@ -65,7 +66,12 @@ def refuse_unready(record: Record, address: IpAddress, home: Home, *, reboot: bo
     """Raise ``Refused`` where the node would be restarted unasked, or has its part in it and does not answer."""
     if address.restarts and not reboot and not (giving and address.there):
         raise Refused(f"{record.minion_id}: {record.provider} restarts the node for that: allow it with reboot=True")
-    if address.on_node and not home.master.ping(record.minion_id, PING_TIMEOUT):
+    if address.on_node:
+        _require_answer(record, home)
+
+
+def _require_answer(record: Record, home: Home) -> None:
+    if not home.master.ping(record.minion_id, PING_TIMEOUT):
         raise Refused(
             f"{record.minion_id}: the minion does not answer, and the address has to be configured on it: see that it "
             "runs, and try again"
@@ -156,8 +162,11 @@ class _Work:
     async def _configure(self) -> None:
         """Also waits for the node to come back, where the provider restarted it for a new interface."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (RESTART_TIMEOUT if self._asked and self.address.restarts else 0.0)
+        restarts = self._asked and self.address.restarts
+        deadline = loop.time() + (RESTART_TIMEOUT if restarts else 0.0)
         while True:
+            if restarts and not await self._answers() and loop.time() <= deadline:
+                continue
             self._configured = True  # until the node says that it is not
             answer = await threads.uninterrupted(self._script("add"))
             self._configured = answer is None or answer[0] == 0
@@ -168,6 +177,13 @@ class _Work:
             if loop.time() > deadline or (answer is not None and answer[0] != NO_INTERFACE):
                 raise NodeFailed(_said(self._record.minion_id, answer))
             await self.calls.sleep(RESTART_INTERVAL)
+
+    async def _answers(self) -> bool:
+        """Whether the minion is there: it says so, or not, sooner than it runs a script."""
+        there: bool = await self.calls.aside(self._master.ping, self._record.minion_id, PING_TIMEOUT)
+        if not there:
+            await self.calls.sleep(RESTART_INTERVAL)
+        return there
 
     def _script(self, what: str) -> Any:
         arguments = _arguments(what, self.address)

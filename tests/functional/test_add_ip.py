@@ -262,6 +262,13 @@ def test_a_node_that_is_restarted_is_waited_for(vultr: Stage) -> None:
     assert (entry["result"], vultr.master.ran) == (True, ["add"] * 4)
 
 
+def test_nothing_is_run_on_a_node_before_it_answers_again(vultr: Stage) -> None:
+    answers = [False, False, True]
+    vultr.master.ping = lambda minion_id, timeout: answers.pop(0)  # type: ignore[method-assign]
+    entry, _ = vultr.add(wish_of(PRIVATE, vultr))
+    assert (entry["result"], vultr.master.ran, answers) == (True, ["add"], [])
+
+
 def test_a_node_that_does_not_come_back_with_its_interface_is_undone(vultr: Stage, monkeypatch: Any) -> None:
     monkeypatch.setattr(addresses, "RESTART_TIMEOUT", 0.05)
     vultr.master.answers = [(addresses.NO_INTERFACE, "no interface of this machine has 5a")] * 100
@@ -276,6 +283,10 @@ def test_what_the_instance_has_already_is_configured_and_stays_where_that_fails(
     vultr.driver.add_address(vultr.instance, vultr.find(wish))
     attached = vultr.cloud.state.left()["attached addresses"]
     assert addresses.plan(vultr.record, vultr.find(wish), vultr.home)["action"] == "configure"
+    vultr.master.there = False
+    with pytest.raises(Refused, match="the minion does not answer"):
+        addresses.plan(vultr.record, vultr.find(wish), vultr.home)
+    vultr.master.there = True
     vultr.master.answers = [(1, "no")]
     entry, _ = vultr.add(wish)
     assert (entry["result"], entry["error"]) == (False, f"{ID} says: no; nothing was changed")
