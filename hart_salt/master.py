@@ -385,12 +385,16 @@ class Master:
         how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
         opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
         with salt.client.get_local_client(mopts=opts) as client:
-            answer = client.cmd([minion_id], "cmd.run_all", [command], kwarg=how, timeout=ASK_TIMEOUT, tgt_type="list")
-        said = answer.get(minion_id) if isinstance(answer, Mapping) else None
-        if isinstance(said, Mapping):
-            code = int(said["retcode"])
-            return code, str(said["stderr" if code else "stdout"]).strip()
-        return (1, str(said)) if said else None
+            answer = client.cmd(
+                [minion_id], "cmd.run_all", [command], kwarg=how, timeout=ASK_TIMEOUT, tgt_type="list", full_return=True
+            ).get(minion_id)
+        if not answer or answer.get("out") == "no_return":
+            return None
+        said = answer["ret"]
+        if not isinstance(said, Mapping):
+            return 1, str(said)
+        code = int(said["retcode"])
+        return code, str(said["stderr" if code else "stdout"]).strip()
 
     def _command(
         self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float, gather_timeout: float
