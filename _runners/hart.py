@@ -168,6 +168,102 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
 
 
 @_acts
+def add_ip(
+    minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, config=None, test=False, **unknown
+):
+    """
+    Give a running node a further IPv4 address: at its provider, and on the node over Salt.
+
+    The address is there at once and after every boot, and the network that runs is left alone. If it fails, or is
+    interrupted, it is undone. Can be repeated: an address that is all there is success, and nothing is changed.
+
+    minion_id
+        The id of the node.
+
+    kind
+        ``reserved``: a reserved address of the account, which stays the account's. ``additional``: one that the
+        provider picks, and bills with the instance; a node that has one keeps it. ``private``: one in a private
+        network. Default: ``reserved``, if ``ip`` is given.
+
+        ``vultr`` has all three. ``do`` has reserved ones, of which a droplet has one at the most, and hands on what
+        arrives for them by itself: nothing is configured on the node. Other drivers have none.
+
+    ip
+        With ``reserved``: which one.
+
+    vpc
+        With ``private``: the id of the network. Default: the only one of the region.
+
+    reboot
+        True: the provider may restart the node, which Vultr does for a private network. Default: False, and such an
+        address is refused.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: return what would be done and touch nothing. Default: False.
+
+    Returns, under the node's id, ``result``, ``kind``, ``ip``, ``changed``, ``interface`` (None where the node has
+    nothing to configure) and ``notes``; where it failed, ``error``. With ``test``, ``action``: ``add``, ``configure``
+    or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.add_ip web1.example.com ip=203.0.113.7
+        salt-run hart.add_ip web1.example.com kind=private reboot=True
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        name = _word("hart.add_ip", "id", minion_id, extra)
+        wish = _wish(**_names(kind=kind, ip=ip, vpc=vpc))
+        return service(config).add_ip(name, wish, reboot=_flag(reboot, "reboot"), test=_flag(test))
+
+    return _report(work)
+
+
+@_acts
+def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=False, **unknown):
+    """
+    Take a further address from a node: on the node over Salt, and then at its provider. Can be repeated.
+
+    A reserved address stays in the account. ``hart.destroy`` does this by itself: an additional address ends with its
+    node, and a reserved one is free again.
+
+    minion_id
+        The id of the node.
+
+    ip
+        The address. One that the node does not have is success; those that it was created with are refused.
+
+    reboot, config, test
+        As for ``hart.add_ip``.
+
+    Returns the same as ``hart.add_ip``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.remove_ip web1.example.com ip=203.0.113.7
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        name = _word("hart.remove_ip", "id", minion_id, extra)
+        return service(config).remove_ip(name, _ipv4(ip), reboot=_flag(reboot, "reboot"), test=_flag(test))
+
+    return _report(work)
+
+
+@_acts
 def scale(
     role=None, *extra, count=None, delta=None, min=None, max=None, cooldown=0, provider=None, region=None,
     remove="newest", force=False, config=None, test=False, **settings,
@@ -697,6 +793,34 @@ def _seconds(name, value):
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise Refused(f"{name} must be a number of seconds")
     return value
+
+
+def _wish(kind, ip, vpc):
+    """What ``hart.add_ip`` is asked for; what does not go together is refused."""
+    from hart_salt.errors import Refused
+    from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Wish
+
+    kind = kind or (RESERVED if ip is not None else None)
+    kinds = (RESERVED, ADDITIONAL, PRIVATE)
+    if kind not in kinds:
+        raise Refused(f"kind must be one of {', '.join(kinds)}; with ip=ADDRESS it is {RESERVED}")
+    if ip is not None and kind != RESERVED:
+        raise Refused(f"ip says which {RESERVED} address it is: leave it out with kind={kind}")
+    if vpc is not None and kind != PRIVATE:
+        raise Refused(f"vpc says which private network it is: leave it out with kind={kind}")
+    return Wish(kind, _ipv4(ip) if kind == RESERVED else None, vpc)
+
+
+def _ipv4(value):
+    """An address as it is usually written."""
+    import ipaddress
+
+    from hart_salt.errors import Refused
+
+    try:
+        return str(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
+    except ValueError:
+        raise Refused("ip must be an IPv4 address, such as ip=203.0.113.7") from None
 
 
 def _flag(value, name="test"):

@@ -12,6 +12,8 @@ A map of the package; imports point downwards in this list and never back up:
 ``scaling.py``, ``sweep.py``, ``checks.py``, ``drain.py``, ``fleet.py``
     fleets: the number of a role's nodes and their renewal, with what is run on them before they go; what crashes
     left; what is known to be wrong before anything is touched
+``addresses.py``
+    further addresses of a node that is a minion
 ``destroy.py``, ``create.py``, ``listing.py``
     many nodes side by side: gone again, brought up, looked at
 ``strays.py``, ``survey.py``, ``home.py``
@@ -26,16 +28,17 @@ A map of the package; imports point downwards in this list and never back up:
     the script that an instance boots with, and the document that it leaves
 ``drivers/``
     the registry; ``drivers/base.py``, the contract; and one driver for each cloud and for this machine:
-    ``drivers/do.py`` with ``drivers/do_api.py``; ``drivers/ec2.py`` with ``drivers/ec2_lookup.py``,
-    ``drivers/ec2_network.py``, ``drivers/ec2_images.py``, ``drivers/ec2_prices.py``, ``drivers/ec2_api.py``,
-    ``drivers/ec2_request.py`` and ``drivers/ec2_settings.py``; ``drivers/gce.py`` with
+    ``drivers/do.py`` with ``drivers/do_addresses.py`` and ``drivers/do_api.py``; ``drivers/ec2.py`` with
+    ``drivers/ec2_lookup.py``, ``drivers/ec2_network.py``, ``drivers/ec2_images.py``, ``drivers/ec2_prices.py``,
+    ``drivers/ec2_api.py``, ``drivers/ec2_request.py`` and ``drivers/ec2_settings.py``; ``drivers/gce.py`` with
     ``drivers/gce_settings.py``, ``drivers/gce_instances.py`` (names, labels, bodies, reports),
     ``drivers/gce_catalogue.py`` (what there is), ``drivers/gce_inserts.py`` (creates under way),
-    ``drivers/gce_api.py``, ``drivers/gce_credentials.py``, ``drivers/gce_errors.py`` and
-    ``drivers/gce_refusals.py``; ``drivers/vultr.py`` with ``drivers/vultr_rules.py`` and ``drivers/vultr_api.py``;
+    ``drivers/gce_api.py``, ``drivers/gce_credentials.py``, ``drivers/gce_errors.py`` and ``drivers/gce_refusals.py``;
+    ``drivers/vultr.py`` with ``drivers/vultr_addresses.py``, ``drivers/vultr_rules.py`` and ``drivers/vultr_api.py``;
     ``drivers/local/``; what several of them share: ``drivers/calls.py``, how APIs over HTTP are asked;
-    ``drivers/rest.py``, JSON APIs asked with requests; ``drivers/patience.py``, what an API does later than it
-    says; ``drivers/reports.py``, tags and dates; ``drivers/origin.py``, where the master's connections come from
+    ``drivers/rest.py``, JSON APIs asked with requests; ``drivers/patience.py``, what an API does later than it says;
+    ``drivers/reports.py``, tags and dates; ``drivers/giving.py``, further addresses; ``drivers/origin.py``, where the
+    master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
 ``plan.py``

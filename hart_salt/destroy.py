@@ -12,9 +12,9 @@ from hart_salt.create import open_progress
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import HartError, Interrupted, TemporaryFailure
 from hart_salt.home import Home
-from hart_salt.model import Instance
+from hart_salt.model import RESERVED, Instance
 from hart_salt.progress import Progress
-from hart_salt.store import Record, instance_of
+from hart_salt.store import Record, addresses_of, instance_of
 from hart_salt.threads import Calls
 
 
@@ -112,8 +112,23 @@ class _Destroying:
 
     async def _end_instances(self, record: Record, driver: Driver) -> None:
         for instance in await self._instances_of(record, driver):
+            await self._give_back(record, driver, instance)
             await self._calls.driver(driver.terminate, instance)
         self._ended.append(record.minion_id)
+
+    async def _give_back(self, record: Record, driver: Driver, instance: Instance) -> None:
+        """
+        Reserved addresses are the account's, and can be used again at once.
+
+        Where that fails, the provider does it when the instance is gone. Other further addresses go with the instance.
+        """
+        for address in addresses_of(record):
+            if address.kind != RESERVED:
+                continue
+            try:
+                await self._calls.driver(driver.remove_address, instance, address)
+            except HartError as error:
+                self._progress.line(record.minion_id, f"hart: {address.ip} goes back with the instance: {error}")
 
     async def _instances_of(self, record: Record, driver: Driver) -> list[Instance]:
         """The one of the record; without one there, whatever the provider has under this minion id."""

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import pwd
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -373,6 +374,27 @@ class Master:
         if answer.get("retcode") or answer.get("ret") is False:
             return [f"{function} failed: {answer.get('ret')}"]
         return []
+
+    def shell(self, minion_id: str, script: str, arguments: Sequence[str]) -> tuple[int, str] | None:
+        """
+        Run a POSIX shell script on a minion with what every minion has, and return its exit code and what it said.
+
+        None when there was no answer in time: it may have run, or run later.
+        """
+        command = shlex.join(["sh", "-s", "--", *arguments])
+        how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
+        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
+        with salt.client.get_local_client(mopts=opts) as client:
+            answer = client.cmd(
+                [minion_id], "cmd.run_all", [command], kwarg=how, timeout=ASK_TIMEOUT, tgt_type="list", full_return=True
+            ).get(minion_id)
+        if not answer or answer.get("out") == "no_return":
+            return None
+        said = answer["ret"]
+        if not isinstance(said, Mapping):
+            return 1, str(said)
+        code = int(said["retcode"])
+        return code, str(said["stderr" if code else "stdout"]).strip()
 
     def _command(
         self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float, gather_timeout: float

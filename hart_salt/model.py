@@ -92,6 +92,46 @@ class Instance:
     problem: str = ""
 
 
+#: kinds of further addresses: one of the account's own, one that the provider picks and bills, one in a private network
+RESERVED, ADDITIONAL, PRIVATE = "reserved", "additional", "private"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A further address that a running node is to have."""
+
+    #: ``reserved``, ``additional`` or ``private``
+    kind: str
+    #: which one, of reserved ones
+    ip: str | None = None
+    #: id of the private network; None: the only one that there is
+    vpc: str | None = None
+
+
+@dataclass(frozen=True)
+class IpAddress:
+    """A further IPv4 address of an instance, or one that it could get."""
+
+    kind: str
+    #: empty until there is one
+    ip: str
+    #: what the driver knows it by: the id of a reserved address or of a network
+    handle: str = ""
+    #: whether the provider has given it to the instance
+    there: bool = True
+    #: False: the provider hands on what arrives for it, or has configured it; the node has nothing to do
+    on_node: bool = True
+    #: the interface that it belongs on: by an address that this has already, or by its hardware address
+    beside: str = ""
+    mac: str = ""
+    prefix: int = 32
+    mtu: int | None = None
+    #: whether giving and taking it restarts the instance
+    restarts: bool = False
+    #: what a person has to know about it, in a sentence
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Access:
     """

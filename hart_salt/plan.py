@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hart_salt.model import Node, Size
+from hart_salt.model import IpAddress, Node, Size
 from hart_salt.store import Record
 
 #: as a zone: the one with the fewest minions of the role
@@ -75,3 +75,9 @@ def destruction(records: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
         }
         for minion_id, record in records.items()
     }
+
+
+def removal(address: IpAddress) -> dict[str, Any]:
+    """The further address that would be taken from a node."""
+    facts = {"kind": address.kind, "ip": address.ip, "restarts": address.restarts}
+    return {"result": None, "action": "remove", **facts}

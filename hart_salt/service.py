@@ -11,30 +11,32 @@ import dataclasses
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import hart_salt
-from hart_salt import checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
+from hart_salt import addresses, checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, Fault, HartError, Refused, kind_of
 from hart_salt.home import Home
 from hart_salt.locks import Locks
 from hart_salt.master import SALT_VERSION, Master
-from hart_salt.model import MasterInfo, Node, Provider
+from hart_salt.model import Instance, MasterInfo, Node, Provider, Wish
 from hart_salt.naming import check_minion_id, new_batch
 from hart_salt.progress import remove_old_logs
 from hart_salt.settings import Settings
-from hart_salt.store import Record, Store
+from hart_salt.store import Record, Store, instance_of
+from hart_salt.strays import is_ready
 from hart_salt.survey import Survey, record_of, survey
 
 log = logging.getLogger(__name__)
 
 #: what ``hart.show`` tells of a record beyond the list
-SHOWN = ("driver", "stage", "batch", "sealed", "minion_key_finger", "ssh_host_keys", "seconds")
+SHOWN = ("driver", "stage", "batch", "sealed", "minion_key_finger", "ssh_host_keys", "seconds", "addresses")
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
@@ -180,6 +182,51 @@ class Service:
             one.instance.minion_id: record_of(one.instance, one.provider, self.info)
             for one in self._survey(None).found
         }
+
+    # further addresses
+
+    def add_ip(self, minion_id: str, wish: Wish, *, reboot: bool, test: bool) -> Report:
+        """
+        Give a node a further address; see ``addresses``.
+
+        reboot
+            whether the provider may restart the node, where it does that for such an address
+
+        Raises ``Refused`` or ``InvalidRequest`` before anything is touched.
+        """
+        with self._ready_node(minion_id) as (record, instance):
+            driver = self.driver(record.provider)
+            address = addresses.find(record, instance, wish, driver)
+            if test:
+                return Report({minion_id: addresses.plan(record, address, self.home)})
+            addresses.refuse_unready(record, address, self.home, reboot=reboot, giving=True)
+            entry, interrupted = addresses.add(record, instance, address, driver, self.home)
+        return self._report({minion_id: entry}, interrupted)
+
+    def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Report:
+        """Take a further address from a node; one that it does not have is success."""
+        with self._ready_node(minion_id) as (record, instance):
+            driver = self.driver(record.provider)
+            address = addresses.find_there(record, instance, ip, driver)
+            if address is None:
+                facts = {"result": True, "changed": False, "ip": ip}
+                return Report({minion_id: {**facts, "notes": ["it has no such address"]}})
+            if test:
+                return Report({minion_id: plan.removal(address)})
+            addresses.refuse_unready(record, address, self.home, reboot=reboot, giving=False)
+            entry, interrupted = addresses.remove(record, instance, address, driver, self.home)
+        return self._report({minion_id: entry}, interrupted)
+
+    @contextmanager
+    def _ready_node(self, minion_id: str) -> Iterator[tuple[Record, Instance]]:
+        """A node that is a minion, held while something is done to it. Raises ``Refused`` for any other id."""
+        self._nodes_of([minion_id])
+        with self.home.locks.claim(minion_id):
+            record = self.home.store.get(minion_id)
+            instance = instance_of(record) if record is not None and is_ready(record) else None
+            if record is None or instance is None:
+                raise Refused(f"{minion_id} is no node that is ready; salt-run hart.show {minion_id} tells how it is")
+            yield record, instance
 
     # fleets
 

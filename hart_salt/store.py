@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
-from hart_salt.model import Instance
+from hart_salt.model import Instance, IpAddress
 
 BANK = "hart/nodes"
 #: when each role was last scaled
@@ -46,6 +46,8 @@ class Record:
     minion_key_finger: str | None = None
     ssh_host_keys: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    #: further addresses that ``hart.add_ip`` gave it, by ``kind``, ``ip`` and ``handle``
+    addresses: list[dict[str, str]] = field(default_factory=list)
 
 
 def instance_of(record: Record) -> Instance | None:
@@ -65,6 +67,11 @@ def instance_of(record: Record) -> Instance | None:
         private_ip=record.private_ip,
         created=record.created,
     )
+
+
+def addresses_of(record: Record) -> list[IpAddress]:
+    """The further addresses that a record knows of."""
+    return [IpAddress(one["kind"], one["ip"], one["handle"]) for one in record.addresses]
 
 
 class Cache(Protocol):

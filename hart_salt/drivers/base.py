@@ -14,7 +14,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.errors import InvalidRequest
+from hart_salt.model import (
+    Access,
+    Image,
+    Instance,
+    IpAddress,
+    Leftover,
+    MasterInfo,
+    Node,
+    Provider,
+    Region,
+    Schema,
+    Size,
+    Wish,
+)
 
 
 class Driver(abc.ABC):
@@ -27,6 +41,8 @@ class Driver(abc.ABC):
     password_logins: ClassVar[bool] = False
     #: seconds between two list calls while instances are waited for
     poll_interval: ClassVar[float] = 3.0
+    #: why nodes get no further addresses, in one sentence; a driver that gives some overrides the four verbs of them
+    no_addresses: ClassVar[str] = "its driver gives no further addresses to a running node"
 
     def __init__(self, provider: Provider, master: MasterInfo) -> None:
         """Keep what is needed; make no call and import no SDK before the first verb."""
@@ -113,6 +129,35 @@ class Driver(abc.ABC):
 
     def remove(self, leftover: Leftover) -> None:  # noqa: B027 - a driver without leftovers is never asked
         """Remove one of ``leftovers``. Repeatable: one that is gone is success."""
+
+    def addresses(self, instance: Instance) -> Sequence[IpAddress]:
+        """The further addresses that the instance has at this moment."""
+        return ()
+
+    def find_address(self, instance: Instance, wish: Wish) -> IpAddress:
+        """
+        The address that is wished for, as the instance has it (``there``), or as it would get it. Changes nothing.
+
+        Raises ``InvalidRequest``, with what to do instead, for one that it cannot get: of another region, another's.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
+
+    def add_address(self, instance: Instance, address: IpAddress) -> IpAddress:
+        """
+        Give the instance an address that ``find_address`` found not to be there; return it as it is then.
+
+        Never repeated blindly: an uncertain answer is settled by looking. ``TemporaryFailure`` with ``uncertain`` set
+        means that the instance may get it all the same. Returns once the provider says that it is there.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
+
+    def remove_address(self, instance: Instance, address: IpAddress) -> None:
+        """
+        Take an address from the instance; a reserved one stays the account's. Repeatable: one that is gone is success.
+
+        Goes by ``kind``, ``ip`` and ``handle`` alone. A reserved address that another instance has by now stays there.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
 
     def minion_defaults(self, node: Node) -> Mapping[str, Any]:
         """Minion configuration that this kind of machine needs; the node's own goes over it."""

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from hart_salt.drivers import patience, reports
-from hart_salt.drivers.base import Driver
+from hart_salt.drivers.do_addresses import ReservedAddresses
+from hart_salt.drivers.giving import Giving
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
@@ -69,7 +70,7 @@ SCHEMA = Schema(
 )
 
 
-class DigitalOcean(Driver):
+class DigitalOcean(Giving):
     """One DigitalOcean account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -80,6 +81,7 @@ class DigitalOcean(Driver):
         super().__init__(provider, master)
         self._sleep = sleep
         self._made: Api | None = None
+        self._addresses = ReservedAddresses(lambda: self._api, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
 
     @property

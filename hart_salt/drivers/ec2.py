@@ -58,6 +58,10 @@ class Ec2(Driver):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA
+    no_addresses: ClassVar[str] = (
+        "hart gives no further addresses to EC2 instances; an Elastic IP can be associated without it, and "
+        "needs nothing on the node"
+    )
 
     def __init__(
         self,

@@ -60,6 +60,10 @@ class ComputeEngine(Driver):
     """One project."""
 
     schema: ClassVar[Schema] = SCHEMA
+    no_addresses: ClassVar[str] = (
+        "hart gives no further addresses to Compute Engine's instances; a static address or an alias range "
+        "can be set without it"
+    )
 
     def __init__(
         self,

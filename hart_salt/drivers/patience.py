@@ -22,13 +22,13 @@ class StillThere(TemporaryFailure):
     """Asked to go, and not gone."""
 
 
-def look(find: Callable[[], T | None], sleep: Callable[[float], None]) -> T | None:
+def look(find: Callable[[], T | None], sleep: Callable[[float], None], looks: int = LOOKS) -> T | None:
     """
-    Return what ``find`` finds, at one of ``LOOKS`` looks.
+    Return what ``find`` finds, at one of so many looks.
 
     None also if it cannot be looked for: the failure that led here says more than that one.
     """
-    for number in range(LOOKS):
+    for number in range(looks):
         if number:
             sleep(LOOK_INTERVAL)
         try:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from hart_salt.drivers import patience, reports, vultr_rules
-from hart_salt.drivers.base import Driver
+from hart_salt.drivers.giving import Giving
 from hart_salt.drivers.patience import StillThere
+from hart_salt.drivers.vultr_addresses import VultrAddresses
 from hart_salt.drivers.vultr_rules import IMAGES, Known
 from hart_salt.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
@@ -66,7 +67,7 @@ class Options(Section):
 SCHEMA = Schema(driver="vultr", account=Account, options=Options, default_size="vc2-1c-1gb", default_region=None)
 
 
-class Vultr(Driver):
+class Vultr(Giving):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -80,6 +81,7 @@ class Vultr(Driver):
         self._sleep = sleep
         self._made: Api | None = None
         self._known = Known(lambda: self._api)
+        self._addresses = VultrAddresses(lambda: self._api, sleep)
 
     @property
     def _api(self) -> Api:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from hart_salt.drivers import rest
-from hart_salt.drivers.calls import repeated
+from hart_salt.drivers.calls import is_certainly_undone, repeated
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import (
     AuthError,
@@ -86,6 +86,10 @@ class Api(rest.Api):
         if "" in query.values():  # an empty filter may let everything through
             raise InvalidRequest(f"{VENDOR}: a list is not asked for with an empty filter")
         return repeated(lambda: self._pages(path, field, query), self._sleep)
+
+    def tell(self, path: str, body: Mapping[str, Any]) -> None:
+        """Have something done that has no answer. Repeated like ``post``."""
+        repeated(lambda: self._ask("POST", path, body), self._sleep, is_certainly_undone)
 
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

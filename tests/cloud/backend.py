@@ -68,6 +68,15 @@ class Backend(Protocol):
     def give_back(self, addresses: Addresses) -> None:
         """The machine that had them is gone."""
 
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """Give a machine an interface in the private network, and return its hardware address."""
+
+    def unplug(self, instance_id: str) -> None:
+        """Take that away."""
+
+    def restart(self, instance_id: str) -> None:
+        """Turn a machine off and on; an unknown id is no error."""
+
     def close(self) -> None:
         """End every machine."""
 
@@ -99,6 +108,16 @@ class NoMachines:
     def give_back(self, addresses: Addresses) -> None:
         """There are enough."""
 
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """As if."""
+        return "5a:02:04:5e:00:28"
+
+    def unplug(self, instance_id: str) -> None:
+        """As if."""
+
+    def restart(self, instance_id: str) -> None:
+        """As if."""
+
     def close(self) -> None:
         """Nothing runs."""
         self.booted.clear()
@@ -119,14 +138,26 @@ class Machines:
         """Begin to boot."""
         self._submit(request.instance_id, lambda: self.backend.boot(request))
 
-    def kill(self, instance_id: str, addresses: Addresses) -> None:
+    def kill(self, instance_id: str, *addresses: Addresses) -> None:
         """Begin to end a machine, once its boot is through."""
 
         def work() -> None:
             self.backend.kill(instance_id)
-            self.backend.give_back(addresses)
+            for one in addresses:
+                self.backend.give_back(one)
 
         self._submit(instance_id, work)
+
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """Give a machine an interface, return its hardware address, and begin to restart the machine."""
+        mac = self.backend.plug(instance_id, private_ip)
+        self._submit(instance_id, lambda: self.backend.restart(instance_id))
+        return mac
+
+    def unplug(self, instance_id: str) -> None:
+        """Take the interface away, and begin to restart the machine."""
+        self.backend.unplug(instance_id)
+        self._submit(instance_id, lambda: self.backend.restart(instance_id))
 
     def _submit(self, instance_id: str, work: object) -> None:
         # Work is started in the order in which it came, so what is waited for here already runs.

@@ -20,6 +20,7 @@ from tests.cloud import (
     do_create,
     do_droplets,
     do_network,
+    do_reserved,
     do_routes,
     schema,
 )
@@ -32,7 +33,7 @@ from tests.cloud.emulator import Emulator
 from tests.cloud.http import Answer, Request
 
 #: modules whose import registers their routes
-HANDLERS = (do_account, do_create, do_droplets, do_network)
+HANDLERS = (do_account, do_create, do_droplets, do_network, do_reserved)
 SPECIFICATION = "digitalocean-v2-subset.json"
 #: length and prefix of the vendor's own; nothing else about it is real
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
@@ -109,6 +110,7 @@ class DigitalOcean(Emulator):
             self.state.keys.clear()
             self.state.tags.clear()
             self.state.firewalls.clear()
+            self.state.reserved.clear()
             self.state.passwords_mailed.clear()
 
     def add_snapshot(
@@ -119,6 +121,11 @@ class DigitalOcean(Emulator):
             images = self._world.state.images.values()
             image = next(image for image in images if image.slug == base)
             return do_droplets.add_snapshot(self._world, name, image, list(regions), image_id).id
+
+    def add_reserved(self, region: str) -> str:
+        """Reserve an address in the account and return it."""
+        with self.lock:
+            return do_reserved.new_reserved(self._world, region).ip
 
     def switches(self) -> Settings:
         """What the admin endpoint may set."""

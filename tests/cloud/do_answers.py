@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from tests.cloud import do_catalogue as catalogue
-from tests.cloud.do_state import Action, Droplet, Firewall, Image, Key, Volume, Vpc, World
+from tests.cloud.do_state import Action, Droplet, Firewall, Image, Key, Reserved, Volume, Vpc, World
 from tests.cloud.http import Answer, Request
 
 Thing = TypeVar("Thing")
@@ -253,6 +253,19 @@ def volume(it: Volume) -> dict[str, Any]:
         "filesystem_type": "",
         "filesystem_label": "",
         "tags": list(it.tags),
+    }
+
+
+def reserved(world: World, it: Reserved) -> dict[str, Any]:
+    """A reserved address, with the whole of the droplet that has it."""
+    now = world.clock()
+    holder = world.state.droplets.get(it.holder(now) or 0)
+    return {
+        "ip": it.ip,
+        "region": catalogue.region(it.region),
+        "droplet": droplet(world, holder) if holder else None,
+        "locked": it.is_locked(now),
+        "project_id": "746c6152-2fa2-11ed-92d3-27aaa54e4988",
     }
 
 

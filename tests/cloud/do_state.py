@@ -28,6 +28,10 @@ class Settings:
     #: what a delete of a ``new`` droplet does: ``done``, ``refused`` (422, pending event), or ``ignored``: 204
     #: and no effect. Both of the latter were reported by users in 2014 and 2015; today's answer is not known.
     delete_new: str = "done"
+    #: from the call that assigns a reserved address, or takes it away, until that is so
+    assign_after: float = 0.0
+    #: so many of these calls are refused, since the droplet has an event under way
+    pending_events: int = 0
     droplet_limit: int = 25
     #: None switches a limit off. The vendor's: calls an hour, calls a minute, lists of keys a minute
     hourly_limit: int | None = 5000
@@ -114,6 +118,30 @@ class Vpc:
 
 
 @dataclass
+class Reserved:
+    """A reserved address; until ``changed``, it is being given to who has it next."""
+
+    ip: str
+    region: str
+    droplet_id: int | None = None
+    #: who has it until then
+    before: int | None = None
+    changed: float = 0.0
+
+    def change(self, droplet_id: int | None, moment: float) -> None:
+        """Give it to a droplet, or to nobody, at that moment."""
+        self.before, self.droplet_id, self.changed = self.droplet_id, droplet_id, moment
+
+    def is_locked(self, now: float) -> bool:
+        """Whether it is being changed."""
+        return now < self.changed
+
+    def holder(self, now: float) -> int | None:
+        """The droplet that has it."""
+        return self.before if self.is_locked(now) else self.droplet_id
+
+
+@dataclass
 class Action:
     """Something that takes time. ``done`` is when it ends; infinity for never."""
 
@@ -180,6 +208,7 @@ class State:
     vpcs: dict[str, Vpc] = field(default_factory=dict)
     images: dict[int, Image] = field(default_factory=dict)
     actions: dict[int, Action] = field(default_factory=dict)
+    reserved: dict[str, Reserved] = field(default_factory=dict)
     #: droplets of which the create call sent a root password by mail, by name
     passwords_mailed: list[str] = field(default_factory=list)
 
@@ -190,6 +219,7 @@ class State:
             "keys": sorted(key.name for key in self.keys.values()),
             "tags": sorted(self.tags.values()),
             "firewalls": sorted(firewall.name for firewall in self.firewalls.values()),
+            "assigned": sorted(it.ip for it in self.reserved.values() if it.droplet_id is not None),
             "attached": sorted(volume.name for volume in self.volumes.values() if volume.droplet_ids),
         }
 
@@ -216,6 +246,9 @@ class World:
 
     def _forget(self, droplet: Droplet) -> None:
         del self.state.droplets[droplet.id]
+        for one in self.state.reserved.values():
+            if one.droplet_id == droplet.id:
+                one.change(None, self.clock())
         for volume in self.state.volumes.values():
             volume.droplet_ids = [number for number in volume.droplet_ids if number != droplet.id]
         for firewall in self.state.firewalls.values():

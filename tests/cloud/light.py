@@ -280,6 +280,16 @@ class Tenant:
         """They may be another tenant's now."""
         self._machines.give_back(addresses)
 
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """Nothing is plugged: a light machine has no interfaces."""
+        return "5a:02:04:5e:00:28"
+
+    def unplug(self, instance_id: str) -> None:
+        """See ``plug``."""
+
+    def restart(self, instance_id: str) -> None:
+        """See ``plug``."""
+
     def close(self) -> None:
         """End this tenant's machines."""
         for machine in self.machines:

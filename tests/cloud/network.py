@@ -101,6 +101,16 @@ class Network:
             links.plug(name, interface.name, interface.mac, self.slot.prefix, end)
         return Attachment(name, interfaces, ends)
 
+    def plug(self, attachment: Attachment, private_ip: str) -> str:
+        """Give a machine that has none a private interface, and return its hardware address. No DHCP answers it."""
+        interface = self._interface("private", private_ip)
+        links.plug(attachment.namespace, interface.name, interface.mac, self.slot.prefix, _end(attachment))
+        return interface.mac
+
+    def unplug(self, attachment: Attachment) -> None:
+        """Take that away."""
+        links.ip("link", "delete", _end(attachment))
+
     def _interface(self, kind: str, address: str) -> Interface:
         network: ipaddress.IPv4Network = getattr(self, kind)
         digest = hashlib.sha256(f"{self.slot.number} {address} {next(self._numbers)}".encode()).hexdigest()
@@ -109,6 +119,11 @@ class Network:
 
     def detach(self, attachment: Attachment) -> None:
         """Remove what ``attach`` made."""
-        for end in attachment.host_ends:
+        for end in {*attachment.host_ends, _end(attachment)}:
             links.ip("link", "delete", end, check=False)  # its namespace may have taken it along
         links.ip("netns", "delete", attachment.namespace, check=False)
+
+
+def _end(attachment: Attachment) -> str:
+    """The host's end of an interface that is plugged in later."""
+    return f"{attachment.namespace}-{NAMES['private'][3:]}"

@@ -59,8 +59,26 @@ class RealMachines:
     def give_back(self, addresses: Addresses) -> None:
         """They may be another machine's now."""
         for address in (addresses.public, addresses.private):
-            if address is not None:
+            if address:
                 self.host.network.give_back(address)
+
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """A second interface, without a configuration: no cloud's image knows of it."""
+        attachment = self.machines[instance_id].attachment
+        assert attachment is not None
+        return self.host.network.plug(attachment, private_ip)
+
+    def unplug(self, instance_id: str) -> None:
+        """Take that away."""
+        attachment = self.machines[instance_id].attachment
+        assert attachment is not None
+        self.host.network.unplug(attachment)
+
+    def restart(self, instance_id: str) -> None:
+        """By the switch."""
+        machine = self.machines.get(instance_id)
+        if machine is not None:
+            machine.start()
 
     def hostnames(self) -> list[str]:
         """The names of all machines that there are."""

@@ -15,7 +15,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.cloud import vultr_account, vultr_create, vultr_instances, vultr_network, vultr_routes, vultr_schema
+from tests.cloud import (
+    vultr_account,
+    vultr_addresses,
+    vultr_create,
+    vultr_instances,
+    vultr_network,
+    vultr_routes,
+    vultr_schema,
+)
 from tests.cloud import vultr_answers as answers
 from tests.cloud.backend import Backend, NoMachines
 from tests.cloud.emulator import Emulator
@@ -25,7 +33,7 @@ from tests.cloud.vultr_limits import Limits
 from tests.cloud.vultr_state import Settings, State, World
 
 #: modules whose import registers their routes
-HANDLERS = (vultr_account, vultr_create, vultr_instances, vultr_network)
+HANDLERS = (vultr_account, vultr_addresses, vultr_create, vultr_instances, vultr_network)
 #: of the vendor's length and letters; nothing else about it is real
 TOKEN = "ABCDEFGHIJKLMNOP" + "QRSTUVWXYZ0123456789"
 BEARER = "bearer "
@@ -103,7 +111,7 @@ class Vultr(Emulator):
             for instance in list(self.state.instances.values()):
                 self._world.remove(instance)
             state = self.state
-            for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups):
+            for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups, state.reserved):
                 things.clear()
             state.mails.clear()
 
@@ -118,6 +126,11 @@ class Vultr(Emulator):
             vpc = vultr_network.new_vpc(self._world, region, description)
             vpc.gateways = [self._world.uuid()] if gateway else []
             return vpc.id
+
+    def add_reserved(self, region: str) -> str:
+        """Reserve an address in the account and return it."""
+        with self.lock:
+            return vultr_addresses.new_reserved(self._world, region).subnet
 
     def switches(self) -> Settings:
         """What the admin endpoint may set."""
@@ -180,6 +193,7 @@ class Vultr(Emulator):
                 "instances": [answers.instance(world, it) for it in state.instances.values()],
                 "keys": [answers.key(it) for it in state.keys.values()],
                 "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
+                "reserved": [answers.reserved(it) for it in state.reserved.values()],
                 "groups": [answers.group(world, it) for it in state.groups.values()],
                 "left": state.left(),
                 "defects": [repr(error) for error in self.defects],

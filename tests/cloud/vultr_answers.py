@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tests.cloud import vultr_catalogue as catalogue
 from tests.cloud.http import Answer, Request
-from tests.cloud.vultr_state import Group, Instance, Key, Script, Snapshot, Vpc, World
+from tests.cloud.vultr_state import Group, Instance, Key, Reserved, Script, Snapshot, Vpc, World
 
 Thing = TypeVar("Thing")
 
@@ -187,6 +187,12 @@ def vpc(it: Vpc) -> dict[str, Any]:
         "v4_subnet_mask": it.v4_subnet_mask,
         "date_created": iso(it.created),
     }
+
+
+def reserved(it: Reserved) -> dict[str, Any]:
+    """A reserved address."""
+    return {"id": it.id, "region": it.region, "ip_type": "v4", "subnet": it.subnet, "subnet_size": 32,
+            "label": it.label, "instance_id": it.instance_id}  # fmt: skip
 
 
 def gateway(it: Vpc, gateway_id: str) -> dict[str, Any]:

@@ -53,13 +53,13 @@ def _report(world: World, it: Instance) -> dict[str, Any]:
 @route("GET", "/instances/{}")
 def get_instance(world: World, request: Request, instance_id: str) -> Answer:
     """One instance; 404 once it is gone."""
-    return Answer(200, {"instance": _report(world, _instance(world, instance_id))})
+    return Answer(200, {"instance": _report(world, instance_of(world, instance_id))})
 
 
 @route("DELETE", "/instances/{}")
 def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
     """204, and a server that runs is gone at once. One that is locked is not: with a 500."""
-    it = _instance(world, instance_id)
+    it = instance_of(world, instance_id)
     if it.deleted_at is not None:
         raise Refusal(world.settings.pending_status, PENDING)
     if it.refuse_delete:
@@ -77,7 +77,7 @@ def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
 @route("PATCH", "/instances/{}")
 def change_instance(world: World, request: Request, instance_id: str) -> Answer:
     """202. Tags are replaced as a whole, and null leaves them; an empty firewall group detaches."""
-    it, data = _instance(world, instance_id), body_of(request)
+    it, data = instance_of(world, instance_id), body_of(request)
     group_id = data.get("firewall_group_id")
     if group_id and group_id not in world.state.groups:
         raise Refusal(400, "Invalid firewall group ID.")
@@ -94,48 +94,8 @@ def change_instance(world: World, request: Request, instance_id: str) -> Answer:
 @route("GET", "/instances/{}/user-data")
 def get_user_data(world: World, request: Request, instance_id: str) -> Answer:
     """As it was given, in base64."""
-    data = base64.b64encode(_instance(world, instance_id).user_data.encode()).decode()
+    data = base64.b64encode(instance_of(world, instance_id).user_data.encode()).decode()
     return Answer(200, {"user_data": {"data": data}})
-
-
-@route("GET", "/instances/{}/vpcs")
-def list_vpcs_of(world: World, request: Request, instance_id: str) -> Answer:
-    """The private networks that it is in."""
-    it = _instance(world, instance_id)
-    shown = it.vpc_ids if it.is_active(world.clock()) else []
-    return answers.page(
-        world, request, "vpcs", shown,
-        lambda vpc_id: {"id": vpc_id, "mac_address": 98964710703335, "ip_address": it.addresses.private},
-    )  # fmt: skip
-
-
-@route("POST", "/instances/{}/vpcs/attach")
-def attach_vpc(world: World, request: Request, instance_id: str) -> Answer:
-    """204. A real one is rebooted by it."""
-    it, vpc_id = _instance(world, instance_id), body_of(request).get("vpc_id")
-    answers.found(world.state.vpcs, vpc_id, "VPC ID")
-    it.vpc_ids = list(dict.fromkeys([*it.vpc_ids, str(vpc_id)]))
-    return Answer(204)
-
-
-@route("GET", "/instances/{}/ipv4")
-def list_ipv4(world: World, request: Request, instance_id: str) -> Answer:
-    """The addresses with their kinds."""
-    it = _instance(world, instance_id)
-    found = [(it.addresses.public, "main_ip")] if it.addresses.public else []
-    found += [(it.addresses.private, "private")] if it.vpc_ids else []
-    shown = found if it.is_active(world.clock()) else []
-    return answers.page(
-        world, request, "ipv4s", shown,
-        lambda pair: {"ip": pair[0], "netmask": "255.255.254.0", "gateway": "", "type": pair[1], "reverse": ""},
-    )  # fmt: skip
-
-
-@route("POST", "/instances/{}/ipv4")
-def add_ipv4(world: World, request: Request, instance_id: str) -> Answer:
-    """Not here."""
-    _instance(world, instance_id)
-    raise Refusal(400, "The test cloud gives no second address.")
 
 
 @route("POST", "/instances/{}/halt")
@@ -165,10 +125,11 @@ def start_several(world: World, request: Request) -> Answer:
 
 
 def _power(world: World, ids: list[str], on: bool) -> Answer:
-    for it in [_instance(world, instance_id) for instance_id in ids]:
+    for it in [instance_of(world, instance_id) for instance_id in ids]:
         it.powered = on
     return Answer(204)
 
 
-def _instance(world: World, instance_id: str) -> Instance:
+def instance_of(world: World, instance_id: str) -> Instance:
+    """The instance of an id."""
     return answers.found(world.state.instances, instance_id, "instance ID")

@@ -36,6 +36,11 @@ INSTANCE = {
 }
 #: plans.go: Plan; costs are no longer whole dollars
 PLAN = {"monthly_cost": NUMBER}
+#: reserved_ip.go: ReservedIP
+RESERVED = {
+    "id": TEXT, "region": TEXT, "ip_type": TEXT, "subnet": TEXT, "subnet_size": {"type": "integer"}, "label": TEXT,
+    "instance_id": TEXT,
+}  # fmt: skip
 
 
 @functools.cache
@@ -51,6 +56,7 @@ def find() -> Description | None:
     for method, status in (("get", "200"), ("patch", "202")):
         _add(_answer(paths["/instances/{instance-id}"][method], status)["instance"]["properties"], INSTANCE)
     _add(_answer(paths["/plans"]["get"], "200")["plans"]["items"]["properties"], PLAN)
+    paths.update(_addresses())
     return Description({f"/v2{path}": methods for path, methods in paths.items()})
 
 
@@ -66,3 +72,30 @@ def _request(operation: Mapping[str, Any]) -> dict[str, Any]:
 def _answer(operation: Mapping[str, Any], status: str) -> dict[str, Any]:
     found: dict[str, Any] = operation["responses"][status]["content"]["application/json"]["schema"]["properties"]
     return found
+
+
+def _addresses() -> dict[str, Any]:
+    """Calls that the subset at hand lacks, in short (reserved_ip.go, instance.go)."""
+    shape = {"type": "object", "properties": RESERVED, "required": ["id", "subnet"], "additionalProperties": False}
+    one = {"type": "object", "properties": {"reserved_ip": shape}, "required": ["reserved_ip"]}
+    several = {"type": "object", "properties": {"reserved_ips": {"type": "array", "items": shape}, "meta": {}}}
+    none: dict[str, Any] = {"responses": {"204": {}}}
+    return {
+        "/reserved-ips": {
+            "get": {"responses": {"200": _json({**several, "required": ["reserved_ips", "meta"]})}},
+            "post": {"requestBody": _json(_object("region", "ip_type")), "responses": {"201": _json(one)}},
+        },
+        "/reserved-ips/{reserved-ip}": {"get": {"responses": {"200": _json(one)}}, "delete": none},
+        "/reserved-ips/{reserved-ip}/attach": {"post": {"requestBody": _json(_object("instance_id")), **none}},
+        "/reserved-ips/{reserved-ip}/detach": {"post": none},
+        "/instances/{instance-id}/ipv4/{ipv4}": {"delete": none},
+        "/instances/{instance-id}/vpcs/detach": {"post": {"requestBody": _json(_object("vpc_id")), **none}},
+    }
+
+
+def _json(what: Mapping[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": dict(what)}}}
+
+
+def _object(*required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": dict.fromkeys(required, TEXT), "required": list(required)}

@@ -33,6 +33,12 @@ class Settings:
     pending_status: int = 500
     #: after its servers are gone, for so long a VPC cannot be deleted (tent, 3.5: 4 to 73)
     vpc_busy_for: float = 0.0
+    #: from the create of an additional address until lists show it
+    ipv4_after: float = 0.0
+    #: additional addresses that an instance may have
+    ipv4_limit: int = 2
+    #: a reserved address cannot be detached before the instance was restarted (vultr/terraform-provider-vultr#348)
+    stuck: bool = False
     instance_limit: int = 25
     #: calls a second for each address; None: no limit
     second_limit: int | None = 30
@@ -99,6 +105,18 @@ class Vpc:
 
 
 @dataclass
+class Reserved:
+    """A reserved address."""
+
+    id: str
+    region: str
+    subnet: str
+    label: str
+    #: empty: nothing has it
+    instance_id: str = ""
+
+
+@dataclass
 class Group:
     """A firewall group. Nothing is filtered: who is in it is all that counts here."""
 
@@ -140,6 +158,12 @@ class Instance:
     fault: MachineFault = NO_FAULT
     deleted_at: float | None = None
     powered: bool = True
+    #: additional addresses, and when each shows up in lists
+    additional: dict[str, float] = field(default_factory=dict)
+    #: hardware address in its private network, as the API tells it
+    vpc_mac: int = 98964710703335
+    #: how often it was restarted for an address
+    restarts: int = 0
     #: what is left of the fault's numbers
     hidden_lists: int = 0
     refuse_delete: int = 0
@@ -161,6 +185,7 @@ class State:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     vpcs: dict[str, Vpc] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    reserved: dict[str, Reserved] = field(default_factory=dict)
     #: labels of the instances of which the account's owner got a mail
     mails: list[str] = field(default_factory=list)
     #: how many instances there ever were
@@ -176,6 +201,8 @@ class State:
             "startup scripts": sorted(it.name for it in self.scripts.values()),
             "VPCs": sorted(it.description for it in self.vpcs.values()),
             "firewall groups": sorted(it.description for it in self.groups.values()),
+            "additional addresses": sorted(ip for it in self.instances.values() for ip in it.additional),
+            "attached addresses": sorted(it.subnet for it in self.reserved.values() if it.instance_id),
             "mails": list(self.mails),
         }
 
@@ -197,6 +224,8 @@ class World:
         for instance in list(self.state.instances.values()):
             if instance.deleted_at is not None and now >= instance.deleted_at + self.settings.gone_after:
                 del self.state.instances[instance.id]
+                for one in self.state.reserved.values():
+                    one.instance_id = "" if one.instance_id == instance.id else one.instance_id
                 for vpc_id in instance.vpc_ids:
                     if vpc_id in self.state.vpcs:
                         self.state.vpcs[vpc_id].freed = (instance.addresses.private, now)
@@ -204,7 +233,7 @@ class World:
     def remove(self, instance: Instance) -> None:
         """Begin to destroy it."""
         instance.deleted_at = self.clock()
-        self.machines.kill(instance.id, instance.addresses)
+        self.machines.kill(instance.id, instance.addresses, *(Addresses(ip, "") for ip in instance.additional))
         self.tick()
 
     def uuid(self) -> str:

@@ -63,7 +63,7 @@ def test_a_droplet_is_new_then_active_with_addresses_then_gone(cloud: DigitalOce
     gone = client.call("GET", f"droplets/{droplet['id']}")
     assert (gone.status_code, gone.json()["id"]) == (404, "not_found")
     assert client.call("DELETE", f"droplets/{droplet['id']}").status_code == 404
-    assert cloud.state.left() == {"droplets": [], "keys": [], "tags": ["hart"], "firewalls": [], "attached": []}
+    assert {kind: names for kind, names in cloud.state.left().items() if names} == {"tags": ["hart"]}
 
 
 def test_the_machine_boots_at_create_and_ends_at_delete(cloud: DigitalOcean, client: Client):

@@ -24,7 +24,7 @@ from hart_salt import errors
 from hart_salt.drivers import driver_class, schemas
 from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import Account
-from hart_salt.model import Access, Image, Instance, Node, Provider, Region, Size
+from hart_salt.model import RESERVED, Access, Image, Instance, IpAddress, Node, Provider, Region, Size, Wish
 
 from . import do_driver, ec2_driver, gce_driver, vultr_driver
 from .conftest import master_info, new_node
@@ -60,6 +60,10 @@ class Environment(ABC):
     @abstractmethod
     def unlaunchable(self) -> Node:
         """A node that the provider refuses, for what the configuration alone cannot know."""
+
+    def reserve(self) -> str:
+        """Reserve an address in the account and return it; empty: the driver gives none to nodes."""
+        return ""
 
 
 class LocalEnvironment(Environment):
@@ -110,6 +114,9 @@ class DigitalOceanEnvironment(Environment):
     def unlaunchable(self) -> Node:
         return self.node("web-1.example.com", size="no-such-size")
 
+    def reserve(self) -> str:
+        return self.cloud.add_reserved("nyc3")
+
 
 class VultrEnvironment(Environment):
     def __init__(self, root: Path) -> None:
@@ -134,6 +141,9 @@ class VultrEnvironment(Environment):
 
     def unlaunchable(self) -> Node:
         return self.node("web-1.example.com", size="no-such-size")
+
+    def reserve(self) -> str:
+        return self.cloud.add_reserved("ams")
 
 
 class ComputeEngineEnvironment(Environment):
@@ -199,6 +209,8 @@ ENVIRONMENTS: dict[str, type[Environment]] = {
     "gce": ComputeEngineEnvironment,
     "vultr": VultrEnvironment,
 }
+#: those that give further addresses
+GIVING = [name for name, kind in ENVIRONMENTS.items() if kind.reserve is not Environment.reserve]
 
 
 @pytest.fixture(params=ENVIRONMENTS)
@@ -340,6 +352,64 @@ def test_what_the_access_of_a_batch_made_can_be_found_and_removed_by_any_later_c
             for _ in range(2):
                 later.remove(leftover)
         assert later.leftovers() == []
+
+
+def up(environment: Environment, driver: Driver, minion_id: str = "web-1.example.com") -> Instance:
+    """An instance that is no longer being made."""
+    launched = launch(environment, driver, minion_id)
+    if hasattr(environment, "_time"):
+        environment._time.advance(60)
+    return next(one for one in driver.instances() if one.instance_id == launched.instance_id)
+
+
+def test_an_address_that_cannot_be_given_is_an_invalid_request_with_a_sentence(
+    environment: Environment, driver: Driver
+) -> None:
+    instance = up(environment, driver)
+    with pytest.raises(errors.InvalidRequest, match="address"):
+        driver.find_address(instance, Wish(RESERVED, "192.0.2.77"))
+    assert list(driver.addresses(instance)) == []
+    assert environment.reserve() or type(driver).no_addresses != Driver.no_addresses
+
+
+@pytest.mark.parametrize("environment", GIVING, indirect=True)
+def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
+    environment: Environment, driver: Driver
+) -> None:
+    ip = environment.reserve()
+    instance, other = up(environment, driver), up(environment, driver, "other")
+    found = driver.find_address(instance, Wish(RESERVED, ip))
+    assert (found.kind, found.ip, found.there) == (RESERVED, ip, False)
+    assert list(driver.addresses(instance)) == []
+    given = driver.add_address(instance, found)
+    assert given == driver.find_address(instance, Wish(RESERVED, ip))
+    assert given == dataclasses.replace(found, there=True)
+    assert [(one.kind, one.ip, one.there) for one in driver.addresses(instance)] == [(RESERVED, ip, True)]
+    assert list(driver.addresses(other)) == []
+    with pytest.raises(errors.InvalidRequest, match=instance.instance_id):
+        driver.find_address(other, Wish(RESERVED, ip))
+    known = IpAddress(RESERVED, ip, given.handle)  # as a record has it
+    driver.remove_address(other, known)
+    assert driver.addresses(instance) != [], "it was another's"
+    for _ in range(2):
+        driver.remove_address(instance, known)
+    assert list(driver.addresses(instance)) == []
+    driver.add_address(other, driver.find_address(other, Wish(RESERVED, ip)))
+    driver.remove_address(instance, known)
+    assert [one.ip for one in driver.addresses(other)] == [ip]
+
+
+@pytest.mark.parametrize("environment", GIVING, indirect=True)
+def test_a_reserved_address_is_free_again_when_its_instance_is_terminated(
+    environment: Environment, driver: Driver
+) -> None:
+    ip = environment.reserve()
+    instance = up(environment, driver)
+    driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    driver.terminate(instance)
+    again = up(environment, driver)
+    assert driver.find_address(again, Wish(RESERVED, ip)).there is False
+    driver.remove_address(instance, IpAddress(RESERVED, ip, driver.find_address(again, Wish(RESERVED, ip)).handle))
 
 
 def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver) -> None:

@@ -139,3 +139,21 @@ def test_a_master_that_is_not_running_is_refused(make_master: MakeMaster) -> Non
     before = state_of(master)
     check_refusal(master.run("hart.create_role", "app"), "no salt-master is running", "start it")
     assert state_of(master) == before
+
+
+def test_addresses_that_nobody_can_give_are_refused_with_what_to_do(master: SaltMaster) -> None:
+    assert master.run("hart.create", "w1", "role=app").code == 0
+    before = state_of(master)
+    calls = {
+        ("w1", "kind=floating"): ["kind must be one of reserved, additional, private"],
+        ("w1", "ip=203.0.113.7", "size=big"): ["unknown argument: size"],
+        ("w1", "ip=203.0.113.7"): ["a node of the driver local is a process of this machine, and has its addresses"],
+        ("stranger", "ip=203.0.113.7"): ["stranger: is not known"],
+    }
+    ran = side_by_side(master, [("hart.add_ip", *arguments) for arguments in calls])
+    for one, words in zip(ran, calls.values(), strict=True):
+        check_refusal(one, *words)
+    check_refusal(master.run("hart.remove_ip", "w1"), "ip must be an IPv4 address")
+    nothing = master.run("hart.remove_ip", "w1", "ip=203.0.113.7")
+    assert (nothing.code, nothing.data["w1"]["changed"]) == (0, False)
+    assert state_of(master) == before

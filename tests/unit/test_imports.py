@@ -25,6 +25,7 @@ LAYERS = [
     "checks",
     "drain",
     "fleet",
+    "addresses",
     "destroy",
     "create",
     "listing",
@@ -40,6 +41,7 @@ LAYERS = [
     "drivers.local",
     "drivers.local.directory",
     "drivers.do",
+    "drivers.do_addresses",
     "drivers.do_api",
     "drivers.ec2",
     "drivers.ec2_lookup",
@@ -59,8 +61,10 @@ LAYERS = [
     "drivers.gce_refusals",
     "drivers.gce_settings",
     "drivers.vultr",
+    "drivers.vultr_addresses",
     "drivers.vultr_rules",
     "drivers.vultr_api",
+    "drivers.giving",
     "drivers.rest",
     "drivers.calls",
     "drivers.patience",
@@ -88,8 +92,8 @@ LAYERS = [
 ]
 #: what a driver may know of the rest of the package
 BELOW_DRIVERS = {
-    "drivers.base", "drivers.calls", "drivers.origin", "drivers.patience", "drivers.reports", "drivers.rest",
-    "settings", "model", "errors",
+    "drivers.base", "drivers.calls", "drivers.giving", "drivers.origin", "drivers.patience", "drivers.reports",
+    "drivers.rest", "settings", "model", "errors",
 }  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
 RUNNER_MODULE_LEVEL = {"functools", "importlib.util", "inspect", "logging", "traceback"}

@@ -43,6 +43,7 @@ class Local(Driver):
     """Instances are directories; see the module."""
 
     schema: ClassVar[Schema] = SCHEMA
+    no_addresses: ClassVar[str] = "a node of the driver local is a process of this machine, and has its addresses"
     platform: ClassVar[str] = "local"
     poll_interval: ClassVar[float] = 0.1
 

@@ -1,0 +1,126 @@
+#!/bin/sh
+# Gives this machine a further IPv4 address, or takes it away, and leaves the network that runs alone:
+#
+#     sh -s -- check|add|remove ADDRESS/LENGTH PLACE [MTU]
+#
+# PLACE is beside=ADDRESS, the interface that has this one, or mac=HARDWARE-ADDRESS. What is added is there at once,
+# and after every boot: where systemd-networkd has the interface in hand, by a drop-in to its configuration, for
+# networkd takes away what others put there; anywhere else (ifupdown, or nobody) by a unit of its own.
+#
+# Prints "changed" or "unchanged", and the interface. Exit code 3: there is no such interface; 4: it is not all there.
+set -eu
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH LC_ALL=C
+umask 022 # networkd is not root
+
+die() {
+    echo "$2" >&2
+    exit "$1"
+}
+
+# Sets link and number, empty if there is no such interface.
+find_link() {
+    case $place in
+        beside=*) found=$(ip -o -4 address show to "${place#beside=}/32") ;;
+        mac=*) found=$(ip -o link show | grep -F "link/ether ${place#mac=} ") || found= ;;
+        *) die 2 "$place is no place" ;;
+    esac
+    number=$(printf '%s\n' "$found" | sed -n '1s/:.*//p')
+    link=$(printf '%s\n' "$found" | sed -n '1s/^[0-9]*: *\([^:@ ]*\).*/\1/p')
+}
+
+# Sets file, which keeps the address, and text, what is to be in it.
+plan() {
+    configured=$(sed -n 's/^NETWORK_FILE=//p' "/run/systemd/netif/links/$number" 2>/dev/null) || configured=
+    if [ -n "$configured" ]; then
+        file=/etc/systemd/network/${configured##*/}.d/$name.conf
+        text="[Address]
+Address=$address"
+        return
+    fi
+    file=/etc/systemd/system/$name.service
+    tool=$(command -v ip)
+    text="[Unit]
+Description=Further address $address
+After=network.target network-online.target networking.service
+PartOf=networking.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=$tool link set dev $link ${mtu:+mtu $mtu }up
+ExecStart=$tool address replace $address dev $link
+ExecStop=-$tool address delete $address dev $link
+
+[Install]
+WantedBy=multi-user.target"
+}
+
+is_on_link() { ip -o -4 address show dev "$link" | grep -qF " inet $address "; }
+
+is_kept() {
+    [ "$(cat "$file" 2>/dev/null)" = "$text" ] || return 1
+    [ "${file%.service}" = "$file" ] || systemctl is-enabled --quiet "$name"
+}
+
+add() {
+    if is_on_link; then trap forget EXIT; else trap remove EXIT; fi # unless it is all there at the end
+    mkdir -p "${file%/*}"
+    printf '%s\n' "$text" >"$file.new"
+    mv "$file.new" "$file"
+    if [ "${file%.service}" = "$file" ]; then
+        # networkd is told nothing: it would take the interface down and up. It reads the drop-in when it next has to.
+        is_on_link || ip address add "$address" dev "$link"
+    else
+        systemctl daemon-reload
+        systemctl enable --quiet "$name"
+        systemctl restart "$name"
+    fi
+    is_on_link || die 1 "$address is not on $link after all"
+    trap - EXIT
+}
+
+# In all places: the interface may be in other hands by now than when the address was added.
+forget() {
+    for kept in /etc/systemd/network/*.network.d/"$name.conf"; do
+        [ -e "$kept" ] || continue
+        rm -f "$kept" "$kept.new"
+        rmdir "${kept%/*}" 2>/dev/null || :
+    done
+    if [ -e "/etc/systemd/system/$name.service" ]; then
+        systemctl disable --quiet --now "$name" || :
+        rm -f "/etc/systemd/system/$name.service"
+        systemctl daemon-reload
+    fi
+}
+
+remove() {
+    forget
+    ip -o -4 address show to "${address%/*}/32" | while read -r _ on _ there _; do
+        ip address delete "$there" dev "$on"
+    done
+    [ -z "$(ip -o -4 address show to "${address%/*}/32")" ] || die 1 "$address cannot be taken away"
+}
+
+main() {
+    what=$1 address=$2 place=$3 mtu=${4:-}
+    name=hart-address-${address%/*}
+    if [ "$what" = remove ]; then
+        remove
+        echo changed
+        return
+    fi
+    find_link
+    [ -n "$link" ] || die 3 "no interface of this machine has ${place#*=}"
+    plan
+    if is_on_link && is_kept; then
+        echo "unchanged $link"
+        return
+    fi
+    [ "$what" = add ] || die 4 "$address is not configured on $link"
+    add
+    echo "changed $link"
+}
+
+# At the end, and with no input: what a command would read would be the rest of this.
+main "$@" </dev/null
