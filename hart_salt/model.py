@@ -93,6 +93,17 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """An instance that may be the machine of a minion which hart did not create, whoever it belongs to."""
+
+    instance: Instance
+    #: what it is called at the provider, for people
+    name: str
+    #: the owner that its tags name: another master's, if there is one; None: no master of hart's
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
 class Access:
     """
     What a batch shares while it boots.

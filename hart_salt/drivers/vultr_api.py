@@ -87,6 +87,10 @@ class Api(rest.Api):
             raise InvalidRequest(f"{VENDOR}: a list is not asked for with an empty filter")
         return repeated(lambda: self._pages(path, field, query), self._sleep)
 
+    def change(self, path: str, body: Mapping[str, Any]) -> None:
+        """Set fields of something, where twice is the same as once. Repeated like ``get``."""
+        repeated(lambda: self._ask("PATCH", path, dict(body)), self._sleep)
+
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursors = [""]
