@@ -157,6 +157,10 @@ class Master:
                 found[minion_id] = (*found.get(minion_id, ()), state)
         return found
 
+    def accepted_finger(self, minion_id: str) -> str | None:
+        """The fingerprint of the accepted key of an id; None: there is none."""
+        return next((fingerprint(key) for key in self._keys(minion_id).get(ACCEPTED, [])), None)
+
     def accept_key(self, minion_id: str, pem: str) -> list[str]:
         """
         Make ``pem`` the accepted key of ``minion_id``, whatever was there but another accepted key.
@@ -317,6 +321,15 @@ class Master:
         with salt.client.get_local_client(mopts=opts) as client:
             answers = client.cmd(list(minion_ids), "test.ping", timeout=PING_TIMEOUT, tgt_type="list")
         return frozenset(minion_id for minion_id, answer in answers.items() if answer is True)
+
+    def grains(self, minion_ids: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Some grains of the minions among these that answer within a few seconds; all are asked at once."""
+        if not minion_ids:
+            return {}
+        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
+        with salt.client.get_local_client(mopts=opts) as client:
+            answers = client.cmd(list(minion_ids), "grains.item", list(names), timeout=PING_TIMEOUT, tgt_type="list")
+        return {minion_id: answer for minion_id, answer in answers.items() if isinstance(answer, Mapping)}
 
     def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
         """

@@ -75,3 +75,8 @@ def destruction(records: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
         }
         for minion_id, record in records.items()
     }
+
+
+def importation(record: Record, notes: Sequence[str]) -> dict[str, Any]:
+    """A minion that would be imported, and its instance."""
+    return {**destruction({record.minion_id: record})[record.minion_id], "action": "import", "notes": list(notes)}

@@ -18,12 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import hart_salt
-from hart_salt import checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
+from hart_salt import (
+    checks,
+    config,
+    create,
+    destroy,
+    drivers,
+    fleet,
+    hart_minions,
+    importing,
+    listing,
+    plan,
+    roles,
+    scaling,
+    sweep,
+)
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, DriverError, Fault, HartError, Refused
 from hart_salt.home import Home
 from hart_salt.locks import Locks
 from hart_salt.master import SALT_VERSION, Master
+from hart_salt.matches import Wish
 from hart_salt.model import MasterInfo, Node, Provider
 from hart_salt.naming import check_minion_id, new_batch
 from hart_salt.progress import remove_old_logs
@@ -130,8 +145,10 @@ class Service:
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         return self._report(*create.create_all(nodes, driver, self.home))
 
-    def _report(self, data: dict[str, Any], interrupted: int | None) -> Report:
-        ok = "errors" not in data and all(entry["result"] for entry in data.values())
+    def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Report:
+        """``test``: an entry without a result is a plan, and as good as any."""
+        good = (True, None) if test else (True,)
+        ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
         return Report(self.config.secrets.clean(data), ok, 128 + interrupted if interrupted else 1)
 
     # destroying
@@ -180,6 +197,44 @@ class Service:
             one.instance.minion_id: record_of(one.instance, one.provider, self.info)
             for one in self._survey(None).found
         }
+
+    # what hart did not create
+
+    def import_minion(self, wish: Wish, *, test: bool = False) -> Report:
+        """
+        Take an existing minion under management; see ``importing``.
+
+        ``wish.provider`` may be empty where the configuration leaves no choice. Raises ``Refused``, with nothing done,
+        for what is not an accepted minion, and where the instance is not one for certain.
+        """
+        provider = roles.choose_provider(self.config, wish.role, wish.provider or None).name
+        wish = dataclasses.replace(wish, provider=provider)
+        outcomes, interrupted = self._import([wish], test)
+        outcome = outcomes[wish.minion_id]
+        if outcome.refused:
+            raise Refused(self.config.secrets.redact(f"{wish.minion_id}: {outcome.error}"))
+        return self._report({wish.minion_id: outcome.data(test)}, interrupted, test=test)
+
+    def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Report:
+        """Import everything that hart's own store of minions has. A minion that cannot be is told of, by its id."""
+        if provider is not None:
+            self._provider(provider)
+        wishes, data = [], {}
+        for minion_id, entry in hart_minions.read(path).items():
+            try:
+                wishes.append(hart_minions.wish(minion_id, entry, self.config.providers, provider))
+            except Refused as error:
+                data[minion_id] = {"result": False, "error": str(error)}
+        outcomes, interrupted = self._import(wishes, test) if wishes else ({}, None)
+        data |= {minion_id: outcome.data(test) for minion_id, outcome in outcomes.items()}
+        return self._report(dict(sorted(data.items())), interrupted, test=test)
+
+    def _import(self, wishes: Sequence[Wish], test: bool) -> tuple[dict[str, importing.Outcome], int | None]:
+        self.master.require_running()
+        chosen = {name: self.driver(name) for name in dict.fromkeys(wish.provider for wish in wishes)}
+        work = importing.Importing(wishes, chosen, self.home, self.config.roles, test=test)
+        interrupted = work.run()
+        return work.outcomes, interrupted
 
     # fleets
 

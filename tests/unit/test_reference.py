@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from hart_salt import create, drivers, progress, reference
+from hart_salt import create, drivers, importing, progress, reference
 from hart_salt.catalogue import Catalogue
 from hart_salt.errors import HartError
 from hart_salt.runners import hart as runner
@@ -70,7 +70,7 @@ def test_every_alias_is_in_the_table_of_names() -> None:
 
 
 def test_the_events_are_those_that_are_fired() -> None:
-    assert set(reference.EVENTS) == progress.EVENT_STAGES
+    assert set(reference.EVENTS) == progress.EVENT_STAGES | {importing.EVENT}
 
 
 def test_the_fields_of_a_result_are_described() -> None:
