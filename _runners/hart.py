@@ -280,6 +280,49 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
     return _report(work)
 
 
+def from_salt_cloud(directory=None, *extra, map=None, **unknown):
+    """
+    Translate the configuration of salt-cloud: print the ``hart:`` section that says the same. Changes nothing.
+
+    It prints a file for ``master.d``: each provider of DigitalOcean, EC2, Compute Engine and Vultr is one of hart's,
+    each profile a role. What has no counterpart is told, by its name, in comments; so are commands for the machines of
+    maps. No secret is shown: each is taken from where it is by ``sdb://salt_cloud/…``, with Salt's own sdb driver
+    ``yaml``, whose profile is printed as well.
+
+    directory
+        Salt's configuration directory, with ``cloud``, ``cloud.providers``, ``cloud.profiles``, and the directories of
+        those names with ``.d``. Default: the one that the master's config file is in.
+
+    map
+        A map: its path, or its name in ``cloud.maps.d``. Default: all that are there.
+
+    Returns the text, or, where ``--out`` asks for another form, a dictionary with ``config``, ``notes``, and the
+    commands, ``create`` and ``import``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.from_salt_cloud
+        salt-run hart.from_salt_cloud /etc/salt map=web.map --out=json
+
+    .. versionadded:: 1.0.0
+    """
+    as_text = not __opts__.get("output")
+
+    def work(service):
+        _none(unknown, extra)
+        from hart_salt.service import Report
+        from hart_salt.service import from_salt_cloud as translate
+
+        names = _names(directory=directory, map=map)
+        made = translate(__opts__, names["directory"], names["map"])
+        return Report({"text": made.text()} if as_text else made.data())
+
+    data = _report(work)
+    return {"outputter": "txt", "data": data["text"]} if "text" in data else data
+
+
 @_acts
 def scale(
     role=None, *extra, count=None, delta=None, min=None, max=None, cooldown=0, provider=None, region=None,

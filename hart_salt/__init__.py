@@ -14,6 +14,8 @@ A map of the package; imports point downwards in this list and never back up:
     left; what is known to be wrong before anything is touched
 ``importing.py``, ``hart_minions.py``, ``matches.py``
     minions that hart did not create come under its management; those that hart's own store has; which instance it is
+``cloud_config.py``, ``cloud_files.py``, ``cloud_terms.py``
+    salt-cloud's configuration in hart's words: the whole, its files, its settings
 ``destroy.py``, ``create.py``, ``listing.py``
     many nodes side by side: gone again, brought up, looked at
 ``strays.py``, ``survey.py``, ``home.py``

@@ -24,6 +24,7 @@ import salt.key
 import salt.loader
 import salt.pillar
 import salt.runner
+import salt.template
 import salt.utils.crypt
 import salt.utils.event
 import salt.utils.minions
@@ -145,6 +146,17 @@ class Master:
     def resolve_sdb(self, uri: str) -> Any:
         """Return what an ``sdb://`` URI stands for; Salt gives back the URI itself where it finds nothing."""
         return salt.utils.sdb.sdb_get(uri, self._opts)
+
+    def render(self, path: str) -> Any:
+        """What a file says that is rendered as states are. Raises ``Refused`` for one that cannot be."""
+        try:
+            renderers = salt.loader.render(self._opts, {})
+            return salt.template.compile_template(
+                path, renderers, self._opts.get("renderer", "jinja|yaml"), self._opts.get("renderer_blacklist"),
+                self._opts.get("renderer_whitelist"),
+            )  # fmt: skip
+        except Exception as error:
+            raise Refused(f"{path} cannot be rendered ({type(error).__name__}): mend it, or take it away") from error
 
     # keys
 

@@ -20,6 +20,8 @@ from typing import Any
 import hart_salt
 from hart_salt import (
     checks,
+    cloud_config,
+    cloud_files,
     config,
     create,
     destroy,
@@ -432,6 +434,21 @@ def version(runner_file: str) -> Report:
             "package": str(package),
         }
     )
+
+
+def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:
+    """
+    What salt-cloud's configuration is for hart; of this master's own configuration of hart nothing is read.
+
+    directory
+        the one with ``cloud``, ``cloud.providers`` and so on (default: the one that the master's config file is in)
+    map_file
+        the path of a map, or its name in ``cloud.maps.d`` (default: all that are there)
+
+    Raises ``Refused`` for what cannot be read.
+    """
+    base = directory or str(Path(str(opts["conf_file"])).parent)
+    return cloud_config.translation(cloud_files.read(base, map_file, Master(opts).render), drivers.schemas())
 
 
 def _each(
