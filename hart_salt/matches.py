@@ -15,6 +15,7 @@ from hart_salt.store import IMPORTING, READY, Record
 
 #: grains that are asked for
 GRAINS = ("ipv4", "ipv6", "roles")
+LOOPBACK = ("127.0.0.1", "::1")  #: what every machine has
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _addresses(grains: Mapping[str, Any]) -> frozenset[str]:
                 address = ipaddress.ip_address(str(text))
             except ValueError:
                 continue
-            if not (address.is_loopback or address.is_link_local):
+            if str(address) not in LOOPBACK and not address.is_link_local:
                 found.append(str(address))
     return frozenset(found)
 
