@@ -165,10 +165,10 @@ DIGITALOCEAN: Mapping[str, Rule] = {
     "ipv6": same("ipv6"),
     "monitoring": same("monitoring"),
     "tags": lambda value: {"tags": _names(value)},
-    "create_dns_record": nothing("use a reactor on the event ready; hart_salt/examples has one"),
-    "delete_dns_record": nothing("use a reactor on the event destroyed; hart_salt/examples has one"),
-    "dns_domain": nothing("use a reactor on the event ready; hart_salt/examples has one"),
-    "dns_hostname": nothing("use a reactor on the event ready; hart_salt/examples has one"),
+    "create_dns_record": nothing("use a reactor on the event ready"),
+    "delete_dns_record": nothing("use a reactor on the event destroyed"),
+    "dns_domain": nothing("use a reactor on the event ready"),
+    "dns_hostname": nothing("use a reactor on the event ready"),
 }
 
 # EC2
