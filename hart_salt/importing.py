@@ -93,6 +93,8 @@ class Importing:
         self._roles = roles
         self._test = test
         self._taken: list[_Taken] = []
+        #: by provider and instance, whose machine it is in this call
+        self._machines: dict[tuple[str, str], str] = {}
         self.outcomes: dict[str, Outcome] = {wish.minion_id: Outcome() for wish in wishes}
 
     def run(self) -> int | None:
@@ -143,6 +145,7 @@ class Importing:
         try:
             refuse_minion(wish, known)
             found = match(wish, await calls.driver(self._candidates, wish), known)
+            self._refuse_twice(wish, found)
             record = await calls.salt(self._record, wish, found, known.record)
             if found.done or self._test:
                 outcome.record, outcome.changed, outcome.notes = record, not found.done, found.notes
@@ -150,7 +153,10 @@ class Importing:
             take = calls.salt(self._take, wish, found, known.record, record, stack)
             taken = await threads.uninterrupted(take)
         except HartError as error:
-            outcome.error, outcome.refused = str(error), True
+            begun = [it for it in self._taken if it.wish is wish]
+            for taken in begun:
+                taken.error = str(error)
+            outcome.error, outcome.refused = str(error), not begun
             return
         await self._tag(taken, calls)
 
@@ -161,6 +167,13 @@ class Importing:
             return driver.candidates(wish.minion_id, wish.instance_id, wish.region)
         found = driver.candidates(wish.minion_id, noted.instance_id, wish.region)
         return found or driver.candidates(wish.minion_id, None, wish.region)
+
+    def _refuse_twice(self, wish: Wish, found: Match) -> None:
+        """Names may lead two minions to one machine."""
+        instance_id = found.instance.instance_id
+        other = self._machines.setdefault((wish.provider, instance_id), wish.minion_id)
+        if other != wish.minion_id:
+            raise Refused(f"{instance_id} is what {other} leads to as well; say which is whose, with instance_id=")
 
     def _record(self, wish: Wish, found: Match, before: Record | None) -> Record:
         """The record of the node that it is going to be; what an earlier one says beyond that stays."""
@@ -186,6 +199,11 @@ class Importing:
             store.put(dataclasses.replace(record, stage=IMPORTING))
         except OSError as error:
             raise TemporaryFailure(f"its record could not be written: {error}") from error
+        # After the record is there: of two calls that import one machine at the same time, one at least sees the other.
+        there = (record.provider, record.instance_id)
+        others = [it.minion_id for it in store.all() if (it.provider, it.instance_id) == there]
+        if others != [wish.minion_id]:
+            raise Refused(f"{record.instance_id} is the machine of {' and '.join(set(others) - {wish.minion_id})}")
         return taken
 
     async def _tag(self, taken: _Taken, calls: Calls) -> None:

@@ -172,6 +172,32 @@ def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
     assert world.cloud.count("GET", LIST, query="tag_name=") == looks + 1, "one list for all that were tagged"
 
 
+@pytest.mark.parametrize("test", [True, False])
+def test_one_machine_is_not_two_minions(world: World, test: bool) -> None:
+    number = world.make()
+    world.master.accepted |= {"old-2"}
+    both = world.run(Wish(ID, "do"), Wish("old-2", "do", instance_id=number), test=test)
+    (refused,) = [outcome for outcome in both.values() if outcome.error]
+    assert (refused.refused, f"{number} is what" in refused.error) == (True, True)
+    assert len(world.records()) == (not test)
+    assert len(world.driver.instances()) == (not test)
+
+
+def test_another_call_that_imports_the_same_machine_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = world.make()
+    real = world.home.store.put
+
+    def put(record: Record) -> None:
+        real(record)
+        if record.minion_id == ID and record.stage == IMPORTING:
+            real(replace(record, minion_id="other"))
+
+    monkeypatch.setattr(world.home.store, "put", put)
+    assert f"{number} is the machine of other; it is as it was before" in world.one().error
+    assert world.records() == {"other": IMPORTING}
+    assert world.tags()[number] == ["theirs"]
+
+
 def test_an_id_that_was_noted_counts_and_a_stale_one_leads_to_the_name(world: World) -> None:
     first = world.make("renamed-by-somebody")
     assert world.one(Wish(ID, "do", noted=Noted(first))).record.instance_id == first  # type: ignore[union-attr]
