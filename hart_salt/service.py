@@ -190,7 +190,10 @@ class Service:
 
     def _stranger(self, minion_id: str) -> str:
         if minion_id in self.master.key_states():
-            return f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that"
+            return (
+                f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that, and salt-run "
+                f"hart.import_minion {minion_id} makes a node of an accepted minion"
+            )
         return "is not known: there is no record, no instance and no key of that id"
 
     def _unrecorded(self) -> dict[str, Record]:
