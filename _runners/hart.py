@@ -168,6 +168,162 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
 
 
 @_acts
+def import_minion(
+    minion_id=None, *extra, provider=None, instance_id=None, region=None, role=None, config=None, test=False, **unknown
+):  # fmt: skip
+    """
+    Take an existing minion under management, whoever made it: hart, salt-cloud, or somebody by hand.
+
+    Its instance is found at the provider, gets the tags that hart's own have, and a record. Nothing else is touched:
+    neither the machine nor its key. Afterwards it is a node like any other, and ``hart.destroy`` ends it. Can be
+    repeated: what is imported already, and is the same, is success.
+
+    Refused, with nothing done: what is no accepted minion of this master; none or several instances that it may be;
+    an instance that carries another hart master's tag, or is another node's; and one that has none of the addresses
+    which the minion itself tells. Where the minion does not answer, the result's ``notes`` say that this was not asked.
+
+    minion_id
+        The id of the minion.
+
+    provider
+        The configured provider that has its instance. Default: the one that the configuration names, or the only
+        one that is configured.
+
+    instance_id
+        The provider's id of the instance. Default: it is found by its name: that of a droplet, the tag ``Name`` of
+        an EC2 instance and the label of one at Vultr are the minion id; at Compute Engine the name is one that hart or
+        hart-salt makes of the id, the id itself, or its first label.
+
+    region
+        Look for it only in this region. Default: in all.
+
+    role
+        Its role, of those that are configured. Default: that of its tags, or the one of its grain ``roles`` that is a
+        role of the configuration, if there is one.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: return what would be done and touch nothing. Default: False.
+
+    Returns a dictionary by minion id, with ``changed``, and what ``hart.create`` tells of a node.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.import_minion db1.example.com provider=do test=True
+        salt-run hart.import_minion db1.example.com provider=ec2 instance_id=i-0123456789abcdef0 role=db
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        from hart_salt.matches import Wish
+
+        name = _word("hart.import_minion", "id", minion_id, extra)
+        names = _names(provider=provider, instance_id=instance_id, region=region, role=role)
+        empty = [word for word, value in names.items() if value == ""]
+        if empty:
+            from hart_salt.errors import Refused
+
+            raise Refused(f"{empty[0]} must not be empty; leave it out where nothing is meant")
+        wish = Wish(name, **{**names, "provider": names["provider"] or ""})
+        return service(config).import_minion(wish, test=_flag(test))
+
+    return _report(work)
+
+
+@_acts
+def import_minions(file=None, *extra, provider=None, config=None, test=False, **unknown):
+    """
+    Import all minions of hart's own store, each as ``hart.import_minion`` does it.
+
+    Region, role and the id of the instance are taken from the file as far as they are still right. One minion that
+    cannot be imported leaves the others alone.
+
+    file
+        hart's store of minions. Default: ``/var/lib/hart/minions.json``.
+
+    provider
+        The configured provider of all of them. Default: for each the one that has the name which hart gives its
+        provider, such as ``do``; otherwise the only one with that driver.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: return what would be done and touch nothing. Default: False.
+
+    Returns a dictionary by minion id, as ``hart.import_minion`` does; each that failed has ``result: False`` and
+    ``error``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.import_minions test=True
+        salt-run hart.import_minions /var/lib/hart/minions.json
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        from hart_salt.hart_minions import DEFAULT_FILE
+
+        path = DEFAULT_FILE if file is None else _word("hart.import_minions", "file", file, extra)
+        return service(config).import_minions(path, **_names(provider=provider), test=_flag(test))
+
+    return _report(work)
+
+
+def from_salt_cloud(directory=None, *extra, map=None, **unknown):
+    """
+    Translate the configuration of salt-cloud: print the ``hart:`` section that says the same. Changes nothing.
+
+    It prints a file for ``master.d``: each provider of DigitalOcean, EC2, Compute Engine and Vultr is one of hart's,
+    each profile a role. What has no counterpart is told, by its name, in comments; so are commands for the machines of
+    maps. No secret is shown: each is taken from where it is by ``sdb://salt_cloud/…``, with Salt's own sdb driver
+    ``yaml``, whose profile is printed as well.
+
+    directory
+        Salt's configuration directory, with ``cloud``, ``cloud.providers``, ``cloud.profiles``, and the directories of
+        those names with ``.d``. Default: the one that the master's config file is in.
+
+    map
+        A map: its path, or its name in ``cloud.maps.d``. Default: all that are there.
+
+    Returns the text, or, where ``--out`` asks for another form, a dictionary with ``config``, ``notes``, and the
+    commands, ``create`` and ``import``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.from_salt_cloud
+        salt-run hart.from_salt_cloud /etc/salt map=web.map
+
+    .. versionadded:: 1.0.0
+    """
+    as_text = not __opts__.get("output")
+
+    def work(service):
+        _none(unknown, extra)
+        from hart_salt.service import Report
+        from hart_salt.service import from_salt_cloud as translate
+
+        names = _names(directory=directory, map=map)
+        made = translate(__opts__, names["directory"], names["map"])
+        return Report({"text": made.text()} if as_text else made.data())
+
+    data = _report(work)
+    return {"outputter": "txt", "data": data["text"]} if "text" in data else data
+
+
+@_acts
 def add_ip(
     minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, config=None, test=False, **unknown
 ):

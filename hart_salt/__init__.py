@@ -12,6 +12,10 @@ A map of the package; imports point downwards in this list and never back up:
 ``scaling.py``, ``sweep.py``, ``checks.py``, ``drain.py``, ``fleet.py``
     fleets: the number of a role's nodes and their renewal, with what is run on them before they go; what crashes
     left; what is known to be wrong before anything is touched
+``importing.py``, ``hart_minions.py``, ``matches.py``
+    minions that hart did not create come under its management; those that hart's own store has; which instance it is
+``cloud_config.py``, ``cloud_files.py``, ``cloud_terms.py``
+    salt-cloud's configuration in hart's words: the whole, its files, its settings
 ``addresses.py``
     further addresses of a node that is a minion
 ``destroy.py``, ``create.py``, ``listing.py``

@@ -25,6 +25,7 @@ import salt.key
 import salt.loader
 import salt.pillar
 import salt.runner
+import salt.template
 import salt.utils.crypt
 import salt.utils.event
 import salt.utils.minions
@@ -147,6 +148,17 @@ class Master:
         """Return what an ``sdb://`` URI stands for; Salt gives back the URI itself where it finds nothing."""
         return salt.utils.sdb.sdb_get(uri, self._opts)
 
+    def render(self, path: str) -> Any:
+        """What a file says that is rendered as states are. Raises ``Refused`` for one that cannot be."""
+        try:
+            renderers = salt.loader.render(self._opts, {})
+            return salt.template.compile_template(
+                path, renderers, self._opts.get("renderer", "jinja|yaml"), self._opts.get("renderer_blacklist"),
+                self._opts.get("renderer_whitelist"),
+            )  # fmt: skip
+        except Exception as error:
+            raise Refused(f"{path} cannot be rendered ({type(error).__name__}): mend it, or take it away") from error
+
     # keys
 
     def key_states(self) -> dict[str, tuple[str, ...]]:
@@ -157,6 +169,10 @@ class Master:
             for minion_id in listing.get(state, []):
                 found[minion_id] = (*found.get(minion_id, ()), state)
         return found
+
+    def accepted_finger(self, minion_id: str) -> str | None:
+        """The fingerprint of the accepted key of an id; None: there is none."""
+        return next((fingerprint(key) for key in self._keys(minion_id).get(ACCEPTED, [])), None)
 
     def accept_key(self, minion_id: str, pem: str) -> list[str]:
         """
@@ -318,6 +334,15 @@ class Master:
         with salt.client.get_local_client(mopts=opts) as client:
             answers = client.cmd(list(minion_ids), "test.ping", timeout=PING_TIMEOUT, tgt_type="list")
         return frozenset(minion_id for minion_id, answer in answers.items() if answer is True)
+
+    def grains(self, minion_ids: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Some grains of the minions among these that answer within a few seconds; all are asked at once."""
+        if not minion_ids:
+            return {}
+        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
+        with salt.client.get_local_client(mopts=opts) as client:
+            answers = client.cmd(list(minion_ids), "grains.item", list(names), timeout=PING_TIMEOUT, tgt_type="list")
+        return {minion_id: answer for minion_id, answer in answers.items() if isinstance(answer, Mapping)}
 
     def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
         """

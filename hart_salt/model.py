@@ -133,6 +133,17 @@ class IpAddress:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """An instance that may be the machine of a minion which hart did not create, whoever it belongs to."""
+
+    instance: Instance
+    #: what it is called at the provider, for people
+    name: str
+    #: the owner that its tags name: another master's, if there is one; None: no master of hart's
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
 class Access:
     """
     What a batch shares while it boots.

@@ -81,3 +81,8 @@ def removal(address: IpAddress) -> dict[str, Any]:
     """The further address that would be taken from a node."""
     facts = {"kind": address.kind, "ip": address.ip, "restarts": address.restarts}
     return {"result": None, "action": "remove", **facts}
+
+
+def importation(record: Record, notes: Sequence[str]) -> dict[str, Any]:
+    """A minion that would be imported, and its instance."""
+    return {**destruction({record.minion_id: record})[record.minion_id], "action": "import", "notes": list(notes)}

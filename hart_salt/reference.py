@@ -82,10 +82,12 @@ EVENTS = {
     "with `left`: what could not be undone.",
     "destroying": "The instance is about to be removed.",
     "destroyed": "Instance, key and record are gone.",
+    "imported": "An existing minion has come under hart's management.",
 }
 RESULT = {
     "result": "`True`: it is a minion, and `apply` succeeded where it was asked for. `False`: see `error`. "
     "`None`: nothing was done, by `test=True`.",
+    "changed": "Of an import: whether anything was to be done.",
     "role": "The role, or `None`.",
     "provider": "The configured provider.",
     "region": "The region.",
@@ -286,8 +288,8 @@ def _markdown(docstring: str) -> str:
 
 def _results_part() -> str:
     text = (
-        "`hart.create`, `hart.create_role` and `hart.destroy` return one entry for each minion id. An entry of "
-        "`hart.create` and `hart.create_role` has of these what applies:"
+        "`hart.create`, `hart.create_role`, `hart.destroy`, `hart.import_minion` and `hart.import_minions` return one "
+        "entry for each minion id. Of all but `hart.destroy` it has of these what applies:"
     )
     rest = (
         "When something failed, there is `retcode` beside the entries, which is the exit code of `salt-run`. "

@@ -19,7 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import hart_salt
-from hart_salt import addresses, checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
+from hart_salt import (
+    addresses,
+    checks,
+    cloud_config,
+    cloud_files,
+    config,
+    create,
+    destroy,
+    drivers,
+    fleet,
+    hart_minions,
+    importing,
+    listing,
+    matches,
+    plan,
+    roles,
+    scaling,
+    sweep,
+)
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, Fault, HartError, Refused, kind_of
 from hart_salt.home import Home
@@ -132,8 +150,10 @@ class Service:
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         return self._report(*create.create_all(nodes, driver, self.home))
 
-    def _report(self, data: dict[str, Any], interrupted: int | None) -> Report:
-        ok = "errors" not in data and all(entry["result"] for entry in data.values())
+    def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Report:
+        """``test``: an entry without a result is a plan, and as good as any."""
+        good = (True, None) if test else (True,)
+        ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
         return Report(self.config.secrets.clean(data), ok, 128 + interrupted if interrupted else 1)
 
     # destroying
@@ -173,7 +193,10 @@ class Service:
 
     def _stranger(self, minion_id: str) -> str:
         if minion_id in self.master.key_states():
-            return f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that"
+            return (
+                f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that, and salt-run "
+                f"hart.import_minion {minion_id} makes a node of an accepted minion"
+            )
         return "is not known: there is no record, no instance and no key of that id"
 
     def _unrecorded(self) -> dict[str, Record]:
@@ -227,6 +250,44 @@ class Service:
             if record is None or instance is None:
                 raise Refused(f"{minion_id} is no node that is ready; salt-run hart.show {minion_id} tells how it is")
             yield record, instance
+
+    # what hart did not create
+
+    def import_minion(self, wish: matches.Wish, *, test: bool = False) -> Report:
+        """
+        Take an existing minion under management; see ``importing``.
+
+        ``wish.provider`` may be empty where the configuration leaves no choice. Raises ``Refused``, with nothing done,
+        for what is not an accepted minion, and where the instance is not one for certain.
+        """
+        provider = roles.choose_provider(self.config, wish.role, wish.provider or None).name
+        wish = dataclasses.replace(wish, provider=provider)
+        outcomes, interrupted = self._import([wish], test)
+        outcome = outcomes[wish.minion_id]
+        if outcome.refused:
+            raise Refused(self.config.secrets.redact(f"{wish.minion_id}: {outcome.error}"))
+        return self._report({wish.minion_id: outcome.data(test)}, interrupted, test=test)
+
+    def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Report:
+        """Import everything that hart's own store of minions has. A minion that cannot be is told of, by its id."""
+        if provider is not None:
+            self._provider(provider)
+        wishes, data = [], {}
+        for minion_id, entry in hart_minions.read(path).items():
+            try:
+                wishes.append(hart_minions.wish(minion_id, entry, self.config.providers, provider))
+            except Refused as error:
+                data[minion_id] = {"result": False, "error": str(error)}
+        outcomes, interrupted = self._import(wishes, test) if wishes else ({}, None)
+        data |= {minion_id: outcome.data(test) for minion_id, outcome in outcomes.items()}
+        return self._report(dict(sorted(data.items())), interrupted, test=test)
+
+    def _import(self, wishes: Sequence[matches.Wish], test: bool) -> tuple[dict[str, importing.Outcome], int | None]:
+        self.master.require_running()
+        chosen = {name: self.driver(name) for name in dict.fromkeys(wish.provider for wish in wishes)}
+        work = importing.Importing(wishes, chosen, self.home, self.config.roles, test=test)
+        interrupted = work.run()
+        return work.outcomes, interrupted
 
     # fleets
 
@@ -424,6 +485,21 @@ def version(runner_file: str) -> Report:
             "package": str(package),
         }
     )
+
+
+def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:
+    """
+    What salt-cloud's configuration is for hart; of this master's own configuration of hart nothing is read.
+
+    directory
+        the one with ``cloud``, ``cloud.providers`` and so on (default: the one that the master's config file is in)
+    map_file
+        the path of a map, or its name in ``cloud.maps.d`` (default: all that are there)
+
+    Raises ``Refused`` for what cannot be read.
+    """
+    base = directory or str(Path(str(opts["conf_file"])).parent)
+    return cloud_config.translation(cloud_files.read(base, map_file, Master(opts).render), drivers.schemas())
 
 
 def _each(

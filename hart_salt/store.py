@@ -17,6 +17,9 @@ BANK = "hart/nodes"
 ROLES = "hart/roles"
 #: ends every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
 SUFFIX = ".node"
+#: the stage of a record whose minion is being imported: its machine was there before, and sweep never ends it
+IMPORTING = "importing"
+READY = "ready"
 
 
 @dataclass(frozen=True)

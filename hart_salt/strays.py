@@ -2,8 +2,8 @@
 What a crash left behind: which things nothing living has a use for. Pure.
 
 Spared in any case: what carries another master's tag or none (drivers never list it), what a living operation on this
-machine works on, what was kept with ``keep_failed``, what is younger than the grace period unless its operation is
-known to be dead, and every minion that still answers.
+machine works on, what was kept with ``keep_failed``, what an import that was cut short had in hand, what is younger
+than the grace period unless its operation is known to be dead, and every minion that still answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from hart_salt.model import Instance, Leftover
 from hart_salt.naming import batch_time
-from hart_salt.store import Record
+from hart_salt.store import IMPORTING, READY, Record
 from hart_salt.survey import Found, Survey
 
 GRACE = 3600.0  #: seconds; longer than any operation takes that is still going to succeed
@@ -106,6 +106,9 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
         return
     if scene.busy(record.minion_id) or scene.batch_lives(record.batch):
         return
+    if record.stage == IMPORTING:
+        _spare_import(scene, record, decision)
+        return
     there = scene.survey.instance_of(record)
     ready = is_ready(record)
     if ready and there is not None:
@@ -118,6 +121,13 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
         decision.strays.append(stray)
     elif not scene.only_dead:
         _by_age(scene, stray, record.created, decision)
+
+
+def _spare_import(scene: Scene, record: Record, decision: Decision) -> None:
+    """The machine of an import that was cut short was there before hart, whatever its tags say by now."""
+    if not scene.only_dead:
+        why = f"its import was cut short: salt-run hart.import_minion {record.minion_id} brings it to an end"
+        decision.spared.append(Stray("node", record.minion_id, record.provider, why, record=record))
 
 
 def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: Decision) -> None:
@@ -152,4 +162,4 @@ def _because(stray: Stray, why: str) -> Stray:
 
 def is_ready(record: Record) -> bool:
     """Whether a record is that of a node that became a sealed minion."""
-    return record.stage == "ready" and record.sealed
+    return record.stage == READY and record.sealed

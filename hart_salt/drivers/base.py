@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from hart_salt.errors import InvalidRequest
+from hart_salt.errors import InvalidRequest, Refused
 from hart_salt.model import (
     Access,
+    Candidate,
     Image,
     Instance,
     IpAddress,
@@ -158,6 +159,41 @@ class Driver(abc.ABC):
         Goes by ``kind``, ``ip`` and ``handle`` alone. A reserved address that another instance has by now stays there.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """
+        The instances that may be the machine of a minion which hart did not create, whoever they belong to.
+
+        Those that have ended are none. Changes nothing.
+
+        instance_id
+            the one of this id; a text that is no id finds nothing (default: those that have the name which an
+            instance of this minion has at this provider)
+        region
+            only there (default: everywhere); an API that lists all regions at once may take no notice
+
+        Raises ``Refused`` where a driver cannot take instances over, as it does by default.
+        """
+        raise Refused(
+            f"the provider {self.provider.name} has only instances that hart made (driver {self.provider.driver}): "
+            "there is nothing to import"
+        )
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        Give an existing instance the tags that one of a create call by this master has, but for the batch.
+
+        ``instances`` lists it from then on, with this minion id and this role. Nothing else of it changes, and its
+        disks get no tags: sweep removes disks that have some. Repeatable. Goes by ``instance_id``, ``region`` and
+        ``zone`` alone.
+        """
+        raise NotImplementedError  # never asked where ``candidates`` refuses
+
+    def release(self, instance: Instance) -> None:
+        """Take the tags of ``adopt`` off again. Repeatable: without them, or gone, is success."""
+        raise NotImplementedError  # see ``adopt``
 
     def minion_defaults(self, node: Node) -> Mapping[str, Any]:
         """Minion configuration that this kind of machine needs; the node's own goes over it."""

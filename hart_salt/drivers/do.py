@@ -21,7 +21,19 @@ from hart_salt.drivers.do_addresses import ReservedAddresses
 from hart_salt.drivers.giving import Giving
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.model import (
+    Access,
+    Candidate,
+    Image,
+    Instance,
+    Leftover,
+    MasterInfo,
+    Node,
+    Provider,
+    Region,
+    Schema,
+    Size,
+)
 from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
@@ -195,14 +207,14 @@ class DigitalOcean(Giving):
         return {**body, **{name: value for name, value in optional.items() if value}}
 
     def _tags(self, node: Node, batch: str) -> list[str]:
-        tags = ["hart", self._owner_tag, self._batch_tag(batch)]
-        if node.role:
-            # Tags know no dot, role names no colon.
-            tags.append(f"hart-role:{node.role.replace('.', ':')}")
+        tags = ["hart", self._owner_tag, self._batch_tag(batch), *self._role_tags(node.role)]
         firewall = getattr(node.options, "firewall", None)
         if firewall and not UUID.fullmatch(firewall):
             tags.append(firewall)
         return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
+
+    def _role_tags(self, role: str | None) -> list[str]:
+        return [f"hart-role:{_tagged(role)}"] if role else []
 
     @property
     def _owner_tag(self) -> str:
@@ -233,6 +245,56 @@ class DigitalOcean(Giving):
         """One list, filtered by the owner's tag on the server, and once more here: what is listed may be swept."""
         droplets = self._api.get("droplets", "droplets", tag_name=self._owner_tag)
         return [_instance(droplet) for droplet in droplets if self._owner_tag in (droplet.get("tags") or [])]
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the droplet's name, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        if instance_id is None:
+            listed = self._api.get("droplets", "droplets", name=minion_id)
+            found = [droplet for droplet in listed if droplet.get("name") == minion_id]
+        else:
+            found = self._droplet(instance_id)
+        return [
+            Candidate(_instance(one), one.get("name", ""), reports.owner(one.get("tags") or [], self.master.owner))
+            for one in found
+        ]
+
+    def _droplet(self, instance_id: str) -> list[dict[str, Any]]:
+        """The droplet of that id, if there is one."""
+        if not instance_id.isdigit():
+            return []
+        try:
+            return [self._api.get(f"droplets/{instance_id}", "droplet")]
+        except NotFound:
+            return []
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        Each tag by a call of its own, the owner's last. The minion id is a tag only where the name is another.
+
+        Raises ``NotFound`` for a droplet that is gone.
+        """
+        droplet = self._api.get(f"droplets/{instance.instance_id}", "droplet")
+        named = [] if droplet.get("name") == minion_id else [f"hart-minion:{_tagged(minion_id)}"]
+        self._retag(droplet, ["hart", *self._role_tags(role), *named, self._owner_tag])
+
+    def release(self, instance: Instance) -> None:
+        """The tags themselves stay in the account: others may carry them."""
+        for droplet in self._droplet(instance.instance_id):
+            self._retag(droplet, [])
+
+    def _retag(self, droplet: Mapping[str, Any], wanted: Sequence[str]) -> None:
+        """Make ``wanted`` the only tags of these kinds."""
+        there = droplet.get("tags") or []
+        body = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
+        for tag in there:
+            if tag not in wanted and (tag == "hart" or tag.startswith(reports.ADOPTED)):
+                self._api.take(f"tags/{tag}/resources", body)
+        for tag in wanted:
+            if tag not in there:
+                self._api.add("tags", {"name": tag})  # one that exists is success
+                self._api.add(f"tags/{tag}/resources", body)
 
     def terminate(self, instance: Instance) -> None:
         """
@@ -344,6 +406,11 @@ def _image(setting: str) -> str | int:
     return int(setting) if setting.isdecimal() else IMAGES.get(setting, setting)
 
 
+def _tagged(name: str) -> str:
+    """Tags know no dot; role names and minion ids no colon."""
+    return name.replace(".", ":")
+
+
 def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
     return region is None or region in (image.get("regions") or [])
 
@@ -351,12 +418,12 @@ def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
 def _instance(droplet: Mapping[str, Any]) -> Instance:
     """Every field but the id may be missing, and the order of the addresses means nothing."""
     tags = reports.values(droplet.get("tags") or [])
-    role = tags.get("hart-role")
+    role, minion_id = (tags.get(name, "").replace(":", ".") for name in ("hart-role", "hart-minion"))
     return Instance(
         instance_id=str(droplet["id"]),
-        minion_id=droplet.get("name", ""),
+        minion_id=minion_id or droplet.get("name", ""),
         state=STATES.get(droplet.get("status", "new"), "pending"),
-        role=role.replace(":", ".") if role else None,
+        role=role or None,
         batch=tags.get("hart-batch", "").rpartition(":")[2],
         region=(droplet.get("region") or {}).get("slug"),
         size=droplet.get("size_slug"),

@@ -8,6 +8,7 @@ breaks on answers that the API does give. Each of these has a test.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -64,6 +65,11 @@ class Api(rest.Api):
     def add(self, path: str, body: Mapping[str, Any]) -> None:
         """Put something into a set, where twice is the same as once. Repeated like ``get``."""
         repeated(lambda: self._ask("POST", path, body), self._sleep)
+
+    def take(self, path: str, body: Mapping[str, Any]) -> None:
+        """Take something out of a set; not in it is success, and so is no such set. Repeated like ``get``."""
+        with contextlib.suppress(NotFound):
+            repeated(lambda: self._ask("DELETE", path, body), self._sleep)
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
         try:

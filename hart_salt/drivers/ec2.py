@@ -13,7 +13,7 @@ import re
 import secrets as randomness
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,19 @@ from hart_salt.drivers.ec2_settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2_settings import Account as Account
 from hart_salt.drivers.ec2_settings import Options as Options
 from hart_salt.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.model import (
+    Access,
+    Candidate,
+    Image,
+    Instance,
+    Leftover,
+    MasterInfo,
+    Node,
+    Provider,
+    Region,
+    Schema,
+    Size,
+)
 
 if TYPE_CHECKING:
     from hart_salt.drivers.ec2_api import Api
@@ -202,12 +214,54 @@ class Ec2(Driver):
 
     def _instances_in(self, region: str) -> list[Instance]:
         owner = self.master.owner
-        fields = request.filters({f"tag:{request.OWNER}": owner})
-        reservations = self._api.listed(region, "describe_instances", "Reservations", Filters=fields)
-        listed = [facts for reservation in reservations for facts in reservation.get("Instances", [])]
+        listed = self._described(region, {f"tag:{request.OWNER}": owner})
         ours = [facts for facts in listed if request.from_tags(facts.get("Tags")).get(request.OWNER) == owner]
         found = [request.instance(facts, region) for facts in ours]
         return [it for it in found if it.state != "gone" or it.instance_id in self._launched]
+
+    def _described(self, region: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        filters = request.filters(fields)
+        reservations = self._api.listed(region, "describe_instances", "Reservations", Filters=filters)
+        return [facts for reservation in reservations for facts in reservation.get("Instances", [])]
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the tag Name, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        fields = {"tag:Name": minion_id} if instance_id is None else {"instance-id": instance_id}
+
+        def look(where: str) -> list[Candidate]:
+            listed = self._described(where, fields)
+            return [request.candidate(facts, where) for facts in listed]
+
+        found = [look(region)] if region else self._parts.lookup.everywhere(look)
+        key = instance_id or minion_id
+        return [
+            it
+            for one in found
+            for it in one
+            if it.instance.state != "gone" and key == (it.instance.instance_id if instance_id else it.name)
+        ]
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """One call, and one more before it that takes an old role off. ``Name`` is left as it is."""
+        if not role:
+            self._untag(instance, (request.ROLE,))
+        tags = request.own_tags(minion_id, role, self.master.owner)
+        self._api.call(
+            self._region(instance), "create_tags", Resources=[instance.instance_id], Tags=request.as_tags(tags)
+        )
+
+    def release(self, instance: Instance) -> None:
+        """One call."""
+        if not INSTANCE_ID.fullmatch(instance.instance_id):  # no instance's id
+            return
+        with contextlib.suppress(NotFound):
+            self._untag(instance, (request.OWNER, request.MINION, request.ROLE))
+
+    def _untag(self, instance: Instance, keys: Sequence[str]) -> None:
+        tags = [{"Key": key} for key in keys]
+        self._api.call(self._region(instance), "delete_tags", Resources=[instance.instance_id], Tags=tags)
 
     def terminate(self, instance: Instance) -> None:
         """

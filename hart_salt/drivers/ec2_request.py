@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from hart_salt.errors import InvalidRequest
-from hart_salt.model import Instance, Leftover, Node, Size
+from hart_salt.model import Candidate, Instance, Leftover, Node, Size
 
 #: bytes of user-data before it is encoded for the request, which boto3 does (EC2's reference of RunInstances)
 USER_DATA_LIMIT = 16384
@@ -133,8 +133,12 @@ def payload(script: str) -> bytes:
 
 def tags_of(node: Node, owner: str, batch: str) -> dict[str, str]:
     """All tags of an instance: ``Name``, which consoles show, the user's, and hart's."""
-    own = {OWNER: owner, MINION: node.minion_id, BATCH: batch, **({ROLE: node.role} if node.role else {})}
-    return {"Name": node.minion_id, **_user_tags(node), **own}
+    return {"Name": node.minion_id, **_user_tags(node), BATCH: batch, **own_tags(node.minion_id, node.role, owner)}
+
+
+def own_tags(minion_id: str, role: str | None, owner: str) -> dict[str, str]:
+    """What every instance of hart's has, also one that was taken over."""
+    return {OWNER: owner, MINION: minion_id, **({ROLE: role} if role else {})}
 
 
 def _user_tags(node: Node) -> dict[str, str]:
@@ -209,6 +213,12 @@ def instance(facts: Mapping[str, Any], region: str) -> Instance:
         created=seconds(facts.get("LaunchTime")),
         problem=str(reason.get("Message") or reason.get("Code") or "") if state == "gone" else "",
     )
+
+
+def candidate(facts: Mapping[str, Any], region: str) -> Candidate:
+    """A report of an instance that may be anybody's."""
+    tags = from_tags(facts.get("Tags"))
+    return Candidate(instance(facts, region), tags.get("Name", ""), tags.get(OWNER) or None)
 
 
 def seconds(moment: Any) -> float | None:

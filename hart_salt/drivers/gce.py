@@ -28,7 +28,19 @@ from hart_salt.drivers.gce_inserts import REQUESTS, Inserts
 from hart_salt.drivers.gce_refusals import AlreadyExists, Stale
 from hart_salt.drivers.gce_settings import Account, Options
 from hart_salt.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.model import (
+    Access,
+    Candidate,
+    Image,
+    Instance,
+    Leftover,
+    MasterInfo,
+    Node,
+    Provider,
+    Region,
+    Schema,
+    Size,
+)
 
 if TYPE_CHECKING:
     from hart_salt.drivers.gce_api import Api
@@ -262,13 +274,17 @@ class ComputeEngine(Driver):
         Take the batch's network tag off the instance, and the script out of its metadata: a startup script runs
         at every boot. What others have changed there meanwhile stays.
         """
+        self._until_fresh(self._settle_once, instance)
+
+    def _until_fresh(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do it again where what it had read was changed by somebody else before it wrote."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Stale),
             stop=tenacity.stop_after_attempt(SETTLE_ATTEMPTS),
             sleep=self._sleep,
             reraise=True,
         )
-        retrying(self._settle_once, instance)
+        retrying(work, *arguments)
 
     def _settle_once(self, instance: Instance) -> None:
         parts = self._parts
@@ -285,6 +301,52 @@ class ComputeEngine(Driver):
             operations.append(parts.api.change("instances", "set_metadata", metadata_resource=metadata, **where))
         for operation in operations:
             parts.api.wait(operation)
+
+    # those that hart did not make
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the names that ``gce_instances.names_of`` has for it, in all zones; or by its id."""
+        if instance_id is None:
+            names = gce_instances.names_of(minion_id)
+            wanted = " OR ".join(f'(name = "{name}")' for name in names)
+            found = [one for one in self._look_for(wanted, region) if one.name in names]
+        elif ID.fullmatch(instance_id):
+            found = [one for one in self._look_for(f"id = {instance_id}", region) if str(one.id) == instance_id]
+        else:
+            found = []
+        return [gce_instances.candidate(one) for one in found]
+
+    def _look_for(self, wanted: str, region: str | None) -> list[Any]:
+        return self._parts.api.aggregated("instances", region, filter=wanted)
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        The metadata first, which says what labels cannot, then the labels; both are waited for.
+
+        What others have changed there meanwhile stays. Raises ``NotFound`` for an instance that is gone.
+        """
+        self._until_fresh(self._mark, instance, minion_id, role, gce_instances.own_labels(role, self.master.owner))
+
+    def release(self, instance: Instance) -> None:
+        """The same the other way."""
+        with contextlib.suppress(NotFound):
+            self._until_fresh(self._mark, instance, None, None, {})
+
+    def _mark(self, instance: Instance, minion_id: str | None, role: str | None, own: dict[str, str]) -> None:
+        api = self._parts.api
+        where: Any = {"zone": instance.zone, "instance": instance.instance_id}
+        there = api.get("instances", **where)
+        items = gce_instances.adopted_metadata(there, minion_id, role)
+        if items != [{"key": item.key, "value": item.value} for item in there.metadata.items]:
+            metadata = {"items": items, "fingerprint": there.metadata.fingerprint}
+            api.wait(api.change("instances", "set_metadata", metadata_resource=metadata, **where))
+        labels = {name: value for name, value in there.labels.items() if name not in gce_instances.ADOPTED_LABELS}
+        labels |= own
+        if labels != dict(there.labels):
+            body = {"labels": labels, "label_fingerprint": there.label_fingerprint}
+            api.wait(api.change("instances", "set_labels", instances_set_labels_request_resource=body, **where))
 
     # what is left
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hart_salt.model import Instance, Node
+from hart_salt.model import Candidate, Instance, Node
 
 NAME_LENGTH = 63
 #: of an instance and of network tags
@@ -19,9 +19,13 @@ TAGS = 64
 USER_DATA = 262_144  #: bytes of one value of the metadata
 
 OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role")
+#: those of them that an instance has which was taken over
+ADOPTED_LABELS = ("hart", "hart-owner", "hart-role")
 OWNER, BATCH = "hart-owner", "hart-batch"
 #: of the metadata: what runs at each boot, and the role as it is written, which labels cannot hold
 SCRIPT, ROLE = "startup-script", "hart-role"
+#: of the metadata: the minion id of one that was taken over, where its name and its description say something else
+MINION = "hart-minion"
 
 STATES = {
     "RUNNING": "running",
@@ -78,6 +82,18 @@ def name_of(minion_id: str) -> str:
     return f"{name[: NAME_LENGTH - 9].rstrip('-')}-{digest}"
 
 
+def names_of(minion_id: str) -> list[str]:
+    """
+    What an instance may be called that is the machine of a minion: as hart-salt and hart make names of minion ids,
+    and, of those that somebody made otherwise, the id itself, or its first label.
+    """
+    reversed_id = "-".join(reversed(minion_id.split(".")))
+    # As hart 0.22 makes it.
+    harts = f"hart-{reversed_id[:47]}-{hashlib.sha256(minion_id.encode()).hexdigest()[:6]}"
+    names = dict.fromkeys([name_of(minion_id), harts, minion_id, minion_id.partition(".")[0]])
+    return [name for name in names if NAME.fullmatch(name)]
+
+
 def access_name(owner: str, batch: str) -> str:
     """The batch's temporary firewall rule, and the network tag by which it is for this batch's instances only."""
     return f"{access_prefix(owner)}{batch}"
@@ -89,12 +105,15 @@ def access_prefix(owner: str) -> str:
 
 
 def labels(node: Node, owner: str) -> dict[str, str]:
-    """Of the instance and of its disks. The role in the characters that there are; see ``ROLE``."""
+    """Of the instance and of its disks."""
     options: Any = node.options
-    own = {"hart": "", OWNER: owner, BATCH: node.batch}
-    if node.role:
-        own["hart-role"] = re.sub(r"[^a-z0-9_-]", "_", node.role.lower())[:63]
-    return {**options.labels, **own}
+    return {**options.labels, BATCH: node.batch, **own_labels(node.role, owner)}
+
+
+def own_labels(role: str | None, owner: str) -> dict[str, str]:
+    """Also of one that was taken over. The role in the characters that there are; see ``ROLE``."""
+    own = {"hart": "", OWNER: owner}
+    return {**own, ROLE: re.sub(r"[^a-z0-9_-]", "_", role.lower())[:63]} if role else own
 
 
 def body(node: Node, owner: str, user_data: str, place: Place) -> dict[str, Any]:
@@ -209,7 +228,7 @@ def report(instance: Any) -> Instance:
     public = [access.nat_i_p for access in interface.access_configs] if interface else []
     return Instance(
         instance_id=str(instance.id),
-        minion_id=instance.description or instance.name,
+        minion_id=metadata.get(MINION) or instance.description or instance.name,
         state=STATES.get(instance.status, "pending"),
         role=metadata.get(ROLE),
         batch=instance.labels.get(BATCH, ""),
@@ -220,6 +239,23 @@ def report(instance: Any) -> Instance:
         private_ip=(interface.network_i_p or None) if interface else None,
         created=seconds(instance.creation_timestamp),
     )
+
+
+def candidate(instance: Any) -> Candidate:
+    """An instance that may be anybody's. hart, too, puts the role into a label, in letters that a label can have."""
+    found = report(instance)
+    role = found.role or instance.labels.get(ROLE) or None
+    return Candidate(replace(found, role=role), instance.name, instance.labels.get(OWNER) or None)
+
+
+def adopted_metadata(instance: Any, minion_id: str | None, role: str | None) -> list[Any]:
+    """The metadata of one that is taken over, or, without a minion id, let go; what is not hart's stays."""
+    items = [{"key": it.key, "value": it.value} for it in instance.metadata.items if it.key not in (MINION, ROLE)]
+    if role:
+        items.append({"key": ROLE, "value": role})
+    if minion_id and minion_id != (instance.description or instance.name):
+        items.append({"key": MINION, "value": minion_id})
+    return items
 
 
 def seconds(text: str) -> float | None:

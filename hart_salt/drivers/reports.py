@@ -8,7 +8,9 @@ from datetime import datetime
 from hart_salt.model import Node
 
 #: how tags begin that instances are known by; not for users to give
-OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:")
+OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", "hart-minion:")
+#: those of them that an instance has which was taken over; ``hart`` itself as well
+ADOPTED = ("hart-owner:", "hart-role:", "hart-minion:")
 
 
 def user_tags(node: Node) -> list[str]:
@@ -25,6 +27,12 @@ def tag_objections(node: Node) -> list[str]:
 def values(tags: Iterable[str]) -> dict[str, str]:
     """The values of flat tags, by what stands before their first colon."""
     return dict(tag.split(":", 1) for tag in tags if ":" in tag)
+
+
+def owner(tags: Iterable[str], own: str) -> str | None:
+    """The owner that flat tags name: another one than ``own`` if there is any; None: there is none."""
+    owners = {tag.removeprefix("hart-owner:") for tag in tags if tag.startswith("hart-owner:")}
+    return min(owners - {own}, default=own if own in owners else None)
 
 
 def seconds(text: str | None) -> float | None:

@@ -22,7 +22,7 @@ from hart_salt.drivers.patience import StillThere
 from hart_salt.drivers.vultr_addresses import VultrAddresses
 from hart_salt.drivers.vultr_rules import IMAGES, Known
 from hart_salt.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.model import Access, Candidate, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
 from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
@@ -181,6 +181,51 @@ class Vultr(Giving):
         """One list, filtered by the owner's tag."""
         return [_instance(one) for one in self._tagged(self._owner_tag)]
 
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the label, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        if instance_id is None:
+            listed = self._api.listed("instances", "instances", label=minion_id)
+            found = [one for one in listed if one.get("label") == minion_id]
+        else:
+            found = self._report(instance_id)
+        return [
+            Candidate(_instance(one), one.get("label", ""), reports.owner(one.get("tags") or [], self.master.owner))
+            for one in found
+        ]
+
+    def _report(self, instance_id: str) -> list[dict[str, Any]]:
+        """The instance of that id, if there is one."""
+        if not ID.fullmatch(instance_id):
+            return []
+        try:
+            return [self._api.get(f"instances/{instance_id}", "instance")]
+        except NotFound:
+            return []
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        One call with all tags, the user's too: what somebody else changes between its read and that is lost.
+
+        Raises ``NotFound`` for an instance that is gone.
+        """
+        report = self._api.get(f"instances/{instance.instance_id}", "instance")
+        named = [] if report.get("label") == minion_id else [f"hart-minion:{minion_id}"]
+        self._retag(report, ["hart", self._owner_tag, *([f"hart-role:{role}"] if role else []), *named])
+
+    def release(self, instance: Instance) -> None:
+        """One call with the tags that are not hart's."""
+        for report in self._report(instance.instance_id):
+            self._retag(report, [])
+
+    def _retag(self, report: Mapping[str, Any], wanted: Sequence[str]) -> None:
+        """Make ``wanted`` the only tags of these kinds."""
+        there = list(report.get("tags") or [])
+        kept = [tag for tag in there if tag != "hart" and not tag.startswith(reports.ADOPTED)]
+        if there != [*kept, *wanted]:
+            self._api.change(f"instances/{report['id']}", {"tags": [*kept, *wanted]})
+
     def terminate(self, instance: Instance) -> None:
         """
         Delete the instance until it is gone, for some three minutes: one that is being installed is locked.
@@ -263,7 +308,7 @@ def _instance(report: Mapping[str, Any]) -> Instance:
     public = _address(report, "v6_main_ip" if IPV6_ONLY in flat else "main_ip")
     return Instance(
         instance_id=str(report["id"]),
-        minion_id=report.get("label", ""),
+        minion_id=tags.get("hart-minion") or report.get("label", ""),
         state=_state(report),
         role=tags.get("hart-role"),
         batch=tags.get("hart-batch", ""),

@@ -91,6 +91,10 @@ class Api(rest.Api):
         """Have something done that has no answer. Repeated like ``post``."""
         repeated(lambda: self._ask("POST", path, body), self._sleep, is_certainly_undone)
 
+    def change(self, path: str, body: Mapping[str, Any]) -> None:
+        """Set fields of something, where twice is the same as once. Repeated like ``get``."""
+        repeated(lambda: self._ask("PATCH", path, dict(body)), self._sleep)
+
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursors = [""]

@@ -8,7 +8,7 @@ from typing import Any
 from tests.cloud import gce_answers as answers
 from tests.cloud import gce_catalogue as catalogue
 from tests.cloud.gce_answers import Refusal, invalid, missing, when
-from tests.cloud.gce_create import NAME, check_metadata, check_tags
+from tests.cloud.gce_create import NAME, check_labels, check_metadata, check_tags
 from tests.cloud.gce_filter import parse
 from tests.cloud.gce_routes import body_of, repeatable, route
 from tests.cloud.gce_state import Disk, Instance, Operation, World, fingerprint
@@ -55,10 +55,11 @@ def report(world: World, it: Instance) -> dict[str, Any]:
     status = it.status(world.clock())
     kept = ("name", "description", "serviceAccounts", "scheduling")
     shown = {name: it.body[name] for name in kept if name in it.body}
-    if labels := it.body.get("labels"):
-        shown |= {"labels": labels, "labelFingerprint": fingerprint(labels)}
+    labels = it.body.get("labels", {})
     return {
         **shown,
+        **({"labels": labels} if labels else {}),
+        "labelFingerprint": fingerprint(labels),
         "kind": "compute#instance",
         "id": str(it.id),
         "creationTimestamp": when(it.created),
@@ -143,6 +144,21 @@ def set_tags(world: World, request: Request, project: str, zone: str, name: str)
 def set_metadata(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
     """All of it."""
     return _set(world, request, _instance(world, zone, name), "metadata", check_metadata)
+
+
+@route("POST", "/zones/{}/instances/{}/setLabels", body="InstancesSetLabelsRequest")
+@repeatable
+def set_labels(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """All of them; those of its disks stay as they are."""
+    instance = _instance(world, zone, name)
+    body = body_of(request, "InstancesSetLabelsRequest")
+    if body.get("labelFingerprint") != fingerprint(instance.body.get("labels", {})):
+        why = "Labels fingerprint either invalid or resource labels have changed"
+        raise Refusal(412, why, "conditionNotMet")
+    labels = body.get("labels", {})
+    check_labels("labels", labels)
+    # A mapping of its own: the create call's is that of its disks as well.
+    return _begin(world, instance, "setLabels", lambda: instance.body.update(labels=labels))
 
 
 def _set(

@@ -2,8 +2,8 @@
 Minions of light machines: they exist on the master's event bus only.
 
 ``BusMinions.start`` is made to be ``on_start`` of ``LightMachines``. It fires the start event that a minion
-fires, and answers ``test.ping`` by firing the return on the bus, where LocalClient listens for it. The rest
-is real: the master, its key store, the job. Their keys have to be accepted, or the master addresses no job
+fires, and answers ``test.ping`` and ``grains.item`` by firing the return on the bus, where LocalClient listens for
+it. The rest is real: the master, its key store, the job. Their keys have to be accepted, or the master addresses no job
 to them. It runs on the master's host, as the master's user.
 """
 
@@ -22,7 +22,7 @@ import salt.utils.event
 from tests.cloud.light import LightMachine
 
 CONNECT_TIMEOUT = 10.0
-#: functions that they know, and what they answer, where nothing else is said
+#: functions that all of them know beside ``grains.item``, and what they answer, where nothing else is said
 ANSWERS: Mapping[str, Any] = {"test.ping": True}
 
 
@@ -34,6 +34,8 @@ class BusMinions:
         self._opts = salt.config.master_config(str(config))
         self._lock = threading.Lock()
         self._ids: set[str] = set()
+        #: by minion id; a test may change them
+        self.grains: dict[str, dict[str, Any]] = {}
         self._stop = threading.Event()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="bus minions", daemon=True)
@@ -41,7 +43,11 @@ class BusMinions:
     def start(self, machine: LightMachine) -> None:
         """The machine's salt-minion starts, under the id that it was configured with."""
         configuration = machine.configuration or {}
-        self.join(str(configuration["id"]))
+        addresses = [machine.request.public_ip, machine.request.private_ip]
+        ipv4 = ["127.0.0.1", *(address for address in addresses if address)]
+        minion_id = str(configuration["id"])
+        self.grains[minion_id] = {"ipv4": ipv4, "ipv6": ["::1"], **(configuration.get("grains") or {})}
+        self.join(minion_id)
 
     def join(self, minion_id: str) -> None:
         """A minion of that id starts. Starting it again is a restart."""
@@ -53,8 +59,12 @@ class BusMinions:
 
     def leave(self, machine: LightMachine) -> None:
         """The machine is gone, and its minion with it."""
+        self.stop(str((machine.configuration or {}).get("id")))
+
+    def stop(self, minion_id: str) -> None:
+        """The minion of that id answers no more."""
         with self._lock:
-            self._ids.discard(str((machine.configuration or {}).get("id")))
+            self._ids.discard(minion_id)
 
     def __enter__(self) -> BusMinions:
         self._thread.start()
@@ -85,11 +95,19 @@ class BusMinions:
     def _answer(self, bus: Any, job: Mapping[str, Any]) -> None:
         with self._lock:
             addressed = self._ids & set(job.get("minions") or ())
-        if job.get("fun") not in self.answers:
-            return
         for minion_id in addressed:
+            answer = self._answer_of(minion_id, str(job.get("fun")), list(job.get("arg") or ()))
+            if answer is None:
+                continue
             returned = {
                 "cmd": "_return", "id": minion_id, "jid": job["jid"], "fun": job["fun"], "fun_args": [],
-                "return": self.answers[job["fun"]], "retcode": 0, "success": True,
+                "return": answer, "retcode": 0, "success": True,
             }  # fmt: skip
             bus.fire_event(returned, f"salt/job/{job['jid']}/ret/{minion_id}")
+
+    def _answer_of(self, minion_id: str, function: str, arguments: list[Any]) -> Any:
+        """What a minion would answer; None: light minions do not know the function."""
+        if function in self.answers:
+            return self.answers[function]
+        grains = self.grains.get(minion_id, {})
+        return {name: grains.get(name, "") for name in arguments} if function == "grains.item" else None

@@ -11,6 +11,7 @@ from hart_salt.model import Instance, MasterInfo, Node, Provider
 from hart_salt.settings import Settings
 from tests.cloud.backend import NoMachines
 from tests.cloud.digitalocean import DigitalOcean as Cloud
+from tests.cloud.do_client import Client as Client
 from tests.cloud.do_client import Clock, public_key
 from tests.cloud.do_state import Settings as Switches
 

@@ -65,6 +65,14 @@ class Environment(ABC):
         """Reserve an address in the account and return it; empty: the driver gives none to nodes."""
         return ""
 
+    def by_hand(self, name: str) -> str:
+        """The id of an instance of that name which somebody made without hart; see ``test_driver_adoption.py``."""
+        raise NotImplementedError
+
+    def labels(self, instance_id: str) -> Any:
+        """Everything that its owner may have put on an instance, as the provider has it."""
+        raise NotImplementedError
+
 
 class LocalEnvironment(Environment):
     def driver(self, owner: str = OWNER) -> Driver:
@@ -117,6 +125,13 @@ class DigitalOceanEnvironment(Environment):
     def reserve(self) -> str:
         return self.cloud.add_reserved("nyc3")
 
+    def by_hand(self, name: str) -> str:
+        return str(do_driver.Client(self.cloud).create(name, tags=["theirs"])["id"])
+
+    def labels(self, instance_id: str) -> Any:
+        droplet = self.cloud.state.droplets[int(instance_id)]
+        return droplet.name, sorted(droplet.tags)
+
 
 class VultrEnvironment(Environment):
     def __init__(self, root: Path) -> None:
@@ -145,6 +160,13 @@ class VultrEnvironment(Environment):
     def reserve(self) -> str:
         return self.cloud.add_reserved("ams")
 
+    def by_hand(self, name: str) -> str:
+        return str(vultr_driver.Client(self.cloud).create(name, tags=["theirs"])["id"])
+
+    def labels(self, instance_id: str) -> Any:
+        instance = self.cloud.state.instances[instance_id]
+        return instance.label, sorted(instance.tags)
+
 
 class ComputeEngineEnvironment(Environment):
     def __init__(self, root: Path) -> None:
@@ -171,6 +193,13 @@ class ComputeEngineEnvironment(Environment):
 
     def unlaunchable(self) -> Node:
         return self.node("web-1.example.com", size="no-such-size")
+
+    def by_hand(self, name: str) -> str:
+        return str(gce_driver.by_hand(self.driver(), gce_driver.names_of(name)[-1], {"theirs": "1"}))
+
+    def labels(self, instance_id: str) -> Any:
+        instance = self.cloud.state.instances[int(instance_id)]
+        return instance.name, dict(instance.body.get("labels", {})), list(instance.metadata)
 
 
 class Ec2Environment(Environment):
@@ -200,6 +229,12 @@ class Ec2Environment(Environment):
 
     def unlaunchable(self) -> Node:
         return self.node("web-1.example.com", size="no-such-size")
+
+    def by_hand(self, name: str) -> str:
+        return ec2_driver.by_hand(self.cloud, {"Name": name, "theirs": "1"})
+
+    def labels(self, instance_id: str) -> Any:
+        return ec2_driver.tags_of(self.cloud, instance_id)
 
 
 ENVIRONMENTS: dict[str, type[Environment]] = {

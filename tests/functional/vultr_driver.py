@@ -11,6 +11,7 @@ from hart_salt.model import Instance, MasterInfo, Node, Provider
 from hart_salt.settings import Settings
 from tests.cloud.backend import NoMachines
 from tests.cloud.vultr import Vultr as Cloud
+from tests.cloud.vultr_client import Client as Client
 from tests.cloud.vultr_state import Settings as Switches
 from tests.functional.do_driver import BATCH, KEY, OWNER, SCRIPT, Time
 

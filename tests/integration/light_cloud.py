@@ -56,6 +56,7 @@ class LightCloud:
     master: SaltMaster
     cloud: Emulator
     machines: Tenant
+    minions: BusMinions
     #: held while the master's configuration is written: several providers may share it
     lock: threading.Lock
 
@@ -144,7 +145,7 @@ def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud], **override
         for number, kind in enumerate(kinds):
             tenant = Tenant(machines, str(number))
             cloud = stack.enter_context(kind.open(tenant))
-            opened.append(LightCloud(kind, f"{kind.name}{number}", master, cloud, tenant, lock))
+            opened.append(LightCloud(kind, f"{kind.name}{number}", master, cloud, tenant, minions, lock))
             opened[-1].configure()
         yield opened
         assert [path.name for path in master.temporary.glob("hart-*")] == []

@@ -1,4 +1,4 @@
-"""What the README tells people to write and to type is right."""
+"""What the README, and the pages for those who come from elsewhere, tell people to write and to type is right."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-from hart_salt import config, drivers, reference
+from hart_salt import cloud_config, cloud_files, config, drivers, reference
 from hart_salt.catalogue import Catalogue
 from hart_salt.modules import hart as module
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HART = (ROOT / "hart_salt/COMING_FROM_HART.md").read_text(encoding="utf-8")
+SALT_CLOUD = (ROOT / "hart_salt/COMING_FROM_SALT_CLOUD.md").read_text(encoding="utf-8")
 DRIVERS = (ROOT / "hart_salt/drivers/README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGES = "\n".join((README, HART, SALT_CLOUD))
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
 SCHEMAS = drivers.schemas()
 SETTINGS = set(Catalogue(SCHEMAS).names(None))
 
@@ -64,7 +67,8 @@ def calls(value: Any) -> Iterator[tuple[str, set[str]]]:
     """The calls of hart's runner in a state file or a reactor file, each with the names of its arguments."""
     for state in value.values() if isinstance(value, dict) else ():
         for function, body in state.items() if isinstance(state, dict) else ():
-            given = {name: item for part in body for name, item in part.items()} if isinstance(body, list) else {}
+            parts = [part for part in body if isinstance(part, dict)] if isinstance(body, list) else []
+            given = {name: item for part in parts for name, item in part.items()}
             if function == "salt.runner" and str(given.get("name", "")).startswith("hart."):
                 yield given["name"].removeprefix("hart."), set(given) - {"name", "require"}
             if function.startswith("runner.hart."):
@@ -93,7 +97,7 @@ def test_programs_of_the_checkout_are_there(line: str) -> None:
 
 
 def test_the_old_names_lead_where_the_table_says() -> None:
-    rows = re.findall(r"^\| `(\w+)(?:: \w+)?` \| `(\w+)(?:: \w+)?` \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)(?:: \w+)?` \| `(\w+)(?:: \w+)?` \|$", HART, re.MULTILINE)
     assert len(rows) == 5
     for old, new in rows:
         assert {here for _, here, _ in reference.homes_of(old, SCHEMAS)} == {new}
@@ -105,6 +109,28 @@ LINKS = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
 @pytest.mark.parametrize("path", LINKS + re.findall(r"`((?:hart_salt|tests|tools)/[\w./]+)`", README))
 def test_files_that_are_named_exist(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)[^)]*\)", HART + SALT_CLOUD))
+def test_files_that_the_pages_name_exist(path: str) -> None:
+    assert (ROOT / "hart_salt" / path).exists()
+
+
+@pytest.mark.parametrize("line", re.findall(r"`(salt-run hart\.[^`]+)` ?\|", HART + SALT_CLOUD))
+def test_commands_of_tables_are_there(line: str) -> None:
+    test_commands_name_functions_and_arguments_that_exist(line.replace(" --out=json", ""))
+
+
+def test_the_example_of_salt_cloud_s_configuration_is_what_comes_of_it(tmp_path: Path) -> None:
+    files = re.findall(r"^`/etc/salt/(cloud\S+)`\n\n```yaml\n(.*?)^```$", SALT_CLOUD, re.MULTILINE | re.DOTALL)
+    assert len(files) == 2
+    for name, text in files:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    made = cloud_config.translation(cloud_files.read(str(tmp_path), None, str), SCHEMAS)
+    (shown,) = re.findall(r"^it makes\n\n```yaml\n(.*?)^```$", SALT_CLOUD, re.MULTILINE | re.DOTALL)
+    assert yaml.safe_load(made.text().replace(str(tmp_path), "/etc/salt")) == yaml.safe_load(shown)
+    assert [note for note in made.notes if "create_dns_record was left out" in note]
 
 
 @pytest.mark.parametrize("name", ["_undone_on_failure", "_undo", "_seal", "_enrol", "_start", "raise_node", "_launch"])

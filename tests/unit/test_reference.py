@@ -12,7 +12,7 @@ import pytest
 import salt.minion
 import salt.utils.args
 
-from hart_salt import create, drivers, errors, progress, reference
+from hart_salt import create, drivers, errors, importing, progress, reference
 from hart_salt.catalogue import Catalogue
 from hart_salt.drivers import patience
 from hart_salt.errors import HartError
@@ -82,8 +82,8 @@ def test_every_alias_is_in_the_table_of_names() -> None:
 
 
 def test_the_events_are_those_that_are_fired() -> None:
-    assert set(reference.EVENTS) == progress.EVENT_STAGES
-    assert [stage for stage in progress.EVENT_STAGES if f"| `{stage}` |" not in part("Events")] == []
+    assert set(reference.EVENTS) == progress.EVENT_STAGES | {importing.EVENT}
+    assert [stage for stage in reference.EVENTS if f"| `{stage}` |" not in part("Events")] == []
 
 
 def test_all_that_an_event_tells_is_in_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hart_salt.drivers.local import Account
 from hart_salt.model import Instance, Leftover, Provider
-from hart_salt.store import Record
+from hart_salt.store import IMPORTING, Record
 from hart_salt.strays import Scene, decide
 from hart_salt.survey import Found, Survey
 
@@ -162,3 +162,14 @@ def test_it_says_of_each_what_and_why() -> None:
     assert stray.facts() == {
         "kind": "instance", "name": "a", "provider": "cloud", "region": "nyc3", "why": "no record of it",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("there", [(), (THERE,)])
+def test_an_import_that_was_cut_short_is_spared_whatever_there_is_of_it(there: tuple[Instance, ...]) -> None:
+    """Its machine was there before hart: it is none of a crash's."""
+    cut = replace(READY, stage=IMPORTING, batch="")
+    what = scene(*there, records=(cut,))
+    assert (strays(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert "hart.import_minion a" in decide(what).spared[0].why
+    assert spared(scene(*there, records=(cut,), only_dead=True)) == NOBODY
+    assert spared(scene(*there, records=(cut,), busy="a")) == NOBODY
