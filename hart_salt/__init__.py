@@ -12,12 +12,14 @@ A map of the package; imports point downwards in this list and never back up:
 ``scaling.py``, ``sweep.py``, ``checks.py``, ``drain.py``, ``fleet.py``
     fleets: the number of a role's nodes and their renewal, with what is run on them before they go; what crashes
     left; what is known to be wrong before anything is touched
-``destroy.py``, ``create.py``, ``listing.py``
-    many nodes side by side: gone again, brought up, looked at
+``destroy.py``, ``masters.py``, ``create.py``, ``listing.py``
+    many nodes side by side: gone again, as a new salt-master, brought up, looked at
 ``strays.py``, ``survey.py``, ``home.py``
     what nothing living has a use for; what there is; what every operation works with on the master's side
 ``lifecycle.py``
     one node from launch to sealed minion, and its undo
+``wheel.py``
+    a wheel of the hart-salt that is installed, for a new salt-master
 ``watch.py``
     one poll of a provider for all instances that are waited for
 ``ssh.py``

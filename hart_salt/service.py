@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import hart_salt
-from hart_salt import checks, config, create, destroy, drivers, fleet, listing, plan, roles, scaling, sweep
+from hart_salt import checks, config, create, destroy, drivers, fleet, listing, masters, plan, roles, scaling, sweep
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, DriverError, Fault, HartError, Refused
 from hart_salt.home import Home
@@ -34,7 +34,9 @@ from hart_salt.survey import Survey, record_of, survey
 log = logging.getLogger(__name__)
 
 #: what ``hart.show`` tells of a record beyond the list
-SHOWN = ("driver", "stage", "batch", "sealed", "minion_key_finger", "ssh_host_keys", "seconds")
+SHOWN = (
+    "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
+)  # fmt: skip
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
@@ -57,8 +59,7 @@ class Service:
         config_file
             hart's TOML file; by default ``/etc/hart.toml``, which need not exist
 
-        Raises ``ConfigError`` with every fault, ``Refused`` for a master without a key or with a pillar
-        that does not compile.
+        Raises ``ConfigError`` with every fault, ``Refused`` for a master with a pillar that does not compile.
         """
         self.master = Master(opts)
         self.info: MasterInfo = self.master.info()
@@ -129,6 +130,44 @@ class Service:
             return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         return self._report(*create.create_all(nodes, driver, self.home))
+
+    def create_master(
+        self,
+        minion_id: str,
+        *,
+        provider: str | None = None,
+        region: str | None = None,
+        wishes: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        test: bool = False,
+    ) -> Report:
+        """
+        Create a salt-master; none need run or have a key here.
+
+        wishes
+            ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None: nothing is wished
+
+        Returns what it is or why it failed, by its id. Raises ``Refused`` before anything is touched.
+        """
+        wanted = masters.wishes(wishes)
+        now = datetime.now(timezone.utc)
+        node = roles.resolve(
+            self.config, self.schemas, self.info, provider=provider, region=region, minion_id=minion_id,
+            arguments=masters.settings_with(wanted, settings), batch=new_batch(now.timestamp()), now=now,
+            masterless=True,
+        )  # fmt: skip
+        driver = self.driver(node.provider)
+        node = masters.fit(node, driver)
+        if not test:
+            self._sweep_dead()
+        there = driver.instances()
+        if node.zone == plan.DISTRIBUTED:
+            node = dataclasses.replace(node, zone=checks.zones([node], driver, there)[0])
+        checks.refuse_unfit([node], driver, there, self.home)
+        if test:
+            return Report(plan.creation([node], driver.size(node.size, node.region)))
+        remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
+        return self._report(*masters.create_master(node, driver, self.home, wanted))
 
     def _report(self, data: dict[str, Any], interrupted: int | None) -> Report:
         ok = "errors" not in data and all(entry["result"] for entry in data.values())

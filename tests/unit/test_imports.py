@@ -26,12 +26,14 @@ LAYERS = [
     "drain",
     "fleet",
     "destroy",
+    "masters",
     "create",
     "listing",
     "strays",
     "survey",
     "home",
     "lifecycle",
+    "wheel",
     "watch",
     "ssh",
     "bootstrap",
@@ -94,7 +96,7 @@ BELOW_DRIVERS = {
 #: what the runner may import at module level: every salt-run of anything pays for it
 #: what the execution module may: it runs on minions, which have Salt and nothing of hart
 MODULE_MODULE_LEVEL = {"os", "pathlib", "re", "shutil", "stat", "subprocess"}
-RUNNER_MODULE_LEVEL = {"functools", "importlib.util", "inspect", "logging", "traceback"}
+RUNNER_MODULE_LEVEL = {"contextlib", "functools", "importlib.util", "inspect", "logging", "traceback"}
 
 
 def name_of(path: Path) -> str:
