@@ -96,7 +96,7 @@ def other_versions() -> list[str]:
 
 def ingredients() -> str:
     """Return what makes one build differ from another."""
-    names = sorted(f"{name}=={found.version}" for name, found in _distributions().items())
+    names = sorted(f"{name}=={found.version}" for name, found in distributions("salt").items())
     code = [Path(file).read_text() for file in (__file__, debs.__file__)]
     return "\n".join([sys.version, sys.base_prefix, *names, *code])
 
@@ -159,8 +159,8 @@ def _modules(tree: Path) -> None:
     """Copy Salt and what it imports, as a virtual environment whose home is the interpreter above."""
     target = tree / HOME / "lib" / PYTHON / "site-packages"
     target.mkdir(parents=True)
-    for distribution in _distributions().values():
-        for file in _files(distribution):
+    for distribution in distributions("salt").values():
+        for file in files_of(distribution):
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(distribution.locate_file(file), copy)
@@ -168,6 +168,11 @@ def _modules(tree: Path) -> None:
     (tree / HOME / "bin").mkdir()
     for name in ("python3", PYTHON):
         (tree / HOME / "bin" / name).symlink_to(f"../runtime/bin/{PYTHON}")
+    compile_below(tree)
+
+
+def compile_below(tree: Path) -> None:
+    """Write the bytecode of a tree, as of the place that it will be at."""
     cache.run(sys.executable, "-c", _COMPILE, str(tree))
 
 
@@ -178,7 +183,7 @@ compileall.compile_dir(sys.argv[1], quiet=2, workers=0, stripdir=sys.argv[1], pr
 """
 
 
-def _files(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
+def files_of(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
     """Return the files of a distribution that lie beside its modules, without tests and bytecode."""
     for listed in distribution.files or []:
         file = Path(listed)
@@ -187,19 +192,21 @@ def _files(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
             yield file
 
 
-def _distributions() -> dict[str, importlib.metadata.Distribution]:
-    """Return Salt's distribution and all that it needs, by normalised name."""
+def distributions(wanted: str) -> dict[str, importlib.metadata.Distribution]:
+    """Return the distribution that a requirement names and all that it needs, by normalised name."""
     found: dict[str, importlib.metadata.Distribution] = {}
-    names = ["salt"]
-    while names:
-        name = re.sub(r"[-_.]+", "-", names.pop()).lower()
+    requirements = [Requirement(wanted)]
+    while requirements:
+        requirement = requirements.pop()
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         if name in found:
             continue
         found[name] = importlib.metadata.distribution(name)
-        for line in found[name].requires or []:
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                names.append(requirement.name)
+        extras = ("", *requirement.extras)
+        needed = [Requirement(line) for line in found[name].requires or []]
+        requirements += [
+            it for it in needed if it.marker is None or any(it.marker.evaluate({"extra": extra}) for extra in extras)
+        ]
     return found
 
 
