@@ -6,7 +6,6 @@ import io
 import signal
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.cloud.light import LightMachines, Tenant
 from tests.integration import light_cloud, tools
 from tests.integration.cloud_do import CLOUD
 from tests.integration.conftest import SaltMaster, idle_machine
+from tests.integration.runs import side_by_side
 
 _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
@@ -46,7 +46,7 @@ class Place:
         found = {
             **CLOUD.left(self.cloud),
             "machines": [machine.request.hostname for machine in self.machines.machines],
-            "files": [str(path.relative_to(here)) for path in here.rglob("*") if path.is_file() and path.name != "owner"],
+            "files": [path.name for path in here.rglob("*") if path.is_file() and path.name != "owner"],
         }  # fmt: skip
         return {kind: names for kind, names in found.items() if names}
 
@@ -83,11 +83,10 @@ def test_a_machine_without_a_master_creates_one_lists_it_and_destroys_it(place: 
     _check_machine(machine)
     assert not list(place.caller.root.rglob("*.pem")), "the caller has got keys"
 
-    listed = place.caller.run("hart.list_minions", "provider=do")
+    looks = (["hart.list_minions", "provider=do"], ["hart.sweep", "grace=0"], creation(MASTER))
+    listed, swept, again = side_by_side(place.caller, looks)
     assert (listed.code, listed.data[MASTER]["status"]) == (0, "ready"), listed
-    swept = place.caller.run("hart.sweep", "grace=0")
     assert (swept.code, swept.data["removed"]) == (0, []), swept
-    again = place.caller.run(*creation(MASTER))
     assert again.code == MISTAKE
     assert "there is a node of that id" in again.data["error"]
     assert place.caller.run("hart.destroy", MASTER).code == 0
@@ -114,15 +113,14 @@ def test_whatever_fails_is_undone(place: Place) -> None:
     faults = {
         "boot": (MachineFault(hostname="boot", never_boots=True), "no SSH at"),
         "install": (MachineFault(hostname="install", fail_at="install"), "the bootstrap failed in step install"),
-        "equip": (MachineFault(hostname="equip", fail_at="equip"), "hart-salt could not be installed: salt-pip ended with"),
+        "equip": (MachineFault(hostname="equip", fail_at="equip"), "could not be installed: salt-pip ended with"),
         "start": (MachineFault(hostname="start", fail_at="start"), "the new salt-master did not get ready: a command"),
         "authorize": (MachineFault(hostname="authorize", fail_at="authorize"), "a command on the node failed"),
         "seal": (MachineFault(hostname="seal", fail_at="seal"), "a command on the node failed"),
     }  # fmt: skip
     place.cloud.faults.add(*(fault for fault, _ in faults.values()))
     calls = [creation(f"{name}.example", boot_timeout=4, authorize_key=KEY) for name in faults]
-    with ThreadPoolExecutor(3) as pool:
-        runs = dict(zip(faults, pool.map(lambda call: place.caller.run(*call), calls), strict=True))
+    runs = dict(zip(faults, side_by_side(place.caller, calls), strict=True))
     for name, (_, told) in faults.items():
         entry = runs[name].data[f"{name}.example"]
         assert (runs[name].code, entry["result"]) == (FAILURE, False)
@@ -130,37 +128,38 @@ def test_whatever_fails_is_undone(place: Place) -> None:
     assert place.left() == {}
 
 
-def test_a_signal_undoes_it(place: Place) -> None:
-    place.cloud.faults.add(MachineFault(fail_at="equip hangs"))
-    with tools.running(place.caller, *creation(MASTER)) as run:
-        tools.until(lambda: any(COMMANDS.equip in machine.commands for machine in place.machines.machines), "equip")
+def test_a_signal_undoes_it_and_what_a_killed_call_left_is_removed_by_the_next_one(place: Place) -> None:
+    place.cloud.faults.add(MachineFault(fail_at="equip hangs", times=2))
+    caller = place.caller
+    with tools.running(caller, *creation(MASTER)) as run, tools.running(caller, *creation("killed")) as dies:
+        tools.until(lambda: _at(COMMANDS.equip, place) == 2, "both install hart-salt")
         run.send_signal(signal.SIGTERM)
+        dies.send_signal(signal.SIGKILL)
         ran = tools.ended(run)
+        dies.wait(60)
     assert ran.code == 128 + signal.SIGTERM
     assert "interrupted by SIGTERM" in ran.data[MASTER]["error"]
-    assert place.left() == {}
-
-
-def test_what_a_killed_call_left_is_removed_by_the_next_one(place: Place) -> None:
-    place.cloud.faults.add(MachineFault(fail_at="equip hangs"))
-    with tools.running(place.caller, *creation(MASTER)) as run:
-        tools.until(lambda: any(COMMANDS.equip in machine.commands for machine in place.machines.machines), "equip")
-        run.send_signal(signal.SIGKILL)
-        run.wait(60)
-    assert place.left()["instances"] == [MASTER]
+    assert place.left()["instances"] == ["killed"]
     ran = place.caller.run(*creation(MASTER, script="/no/such/file"))
     assert (ran.code, "not a file that can be read" in ran.data["error"]) == (MISTAKE, True), ran
     assert place.left() == {}
 
 
+def _at(command: str, place: Place) -> int:
+    """How many machines have been told to do it."""
+    return sum(command in machine.commands for machine in place.machines.machines)
+
+
 def test_the_plan_and_every_refusal_touch_nothing(place: Place) -> None:
     made = place.cloud.made()
-    plan = place.caller.run(*creation(MASTER, test=True))
+    plan, wrong, local, minion = side_by_side(place.caller, [
+        creation(MASTER, test=True),
+        creation(MASTER, authorize_key="~/.ssh/id", pip_index="http://x/", hart_salt="-r", grains="7"),
+        ["hart.create_master", MASTER, "provider=local"],
+        ["hart.create", "m.example", "provider=local"],
+    ])  # fmt: skip
     assert (plan.code, plan.data[MASTER]["action"], plan.data[MASTER]["result"]) == (0, "create", None)
-    wrong = place.caller.run(*creation(MASTER, authorize_key="~/.ssh/id", pip_index="http://x/", hart_salt="-r", grains="7"))
     assert (wrong.code, len(wrong.data["error"].splitlines())) == (MISTAKE, 4)
-    local = place.caller.run("hart.create_master", MASTER, "provider=local")
     assert (local.code, "name a cloud" in local.data["error"]) == (MISTAKE, True)
-    minion = place.caller.run("hart.create", "m.example", "provider=local")
     assert (minion.code, minion.data["error"]) == (MISTAKE, "this master has no key yet: start salt-master once")
     assert (place.cloud.made(), place.left()) == (made, {})
