@@ -14,18 +14,18 @@ import hart_salt
 from hart_salt.errors import Refused
 
 DISTRIBUTION = "hart-salt"
-#: of the metadata of the installed package; what else there is tells how it came here
-METADATA = ("METADATA", "entry_points.txt")
+#: of the metadata of the installed package, what tells how it came here and is written anew
+ITS_OWN = frozenset({"INSTALLER", "RECORD", "REQUESTED", "WHEEL", "direct_url.json"})
 WHEEL = "Wheel-Version: 1.0\nGenerator: hart-salt\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def file_name() -> str:
-    """The name of the wheel, by which pip knows what it is."""
-    return f"hart_salt-{hart_salt.__version__}-py3-none-any.whl"
+    """The name of the wheel, by which pip knows what it is. Raises ``Refused`` like ``build``."""
+    return f"hart_salt-{_distribution().version}-py3-none-any.whl"
 
 
 def extras() -> frozenset[str]:
-    """The names of the package's extras. Raises ``Refused`` where it is not installed as a package."""
+    """The names of the package's extras. Raises ``Refused`` like ``build``."""
     return frozenset(_distribution().metadata.get_all("Provides-Extra") or ())
 
 
@@ -35,11 +35,8 @@ def build() -> bytes:
 
     Raises ``Refused`` where hart-salt is not installed as a package.
     """
-    info = f"hart_salt-{hart_salt.__version__}.dist-info"
-    content = dict(_modules())
-    for name in METADATA:
-        content[f"{info}/{name}"] = (_distribution().read_text(name) or "").encode()
-    content[f"{info}/WHEEL"] = WHEEL.encode()
+    info = f"hart_salt-{_distribution().version}.dist-info"
+    content = {**dict(_modules()), **dict(_metadata(info)), f"{info}/WHEEL": WHEEL.encode()}
     lines = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in content.items()]
     content[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
     made = io.BytesIO()
@@ -64,6 +61,13 @@ def _modules() -> Iterator[tuple[str, bytes]]:
     for path in sorted(package.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield f"hart_salt/{path.relative_to(package).as_posix()}", path.read_bytes()
+
+
+def _metadata(info: str) -> Iterator[tuple[str, bytes]]:
+    """What the installed package says of itself: requirements, entry points, licence."""
+    for file in _distribution().files or ():
+        if file.parts[0] == info and file.name not in ITS_OWN:
+            yield str(file), Path(str(file.locate())).read_bytes()
 
 
 def _digest(data: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -75,7 +76,8 @@ def test_the_events_are_those_that_are_fired() -> None:
 
 def test_the_fields_of_a_result_are_described() -> None:
     record = Record("a", "local", "local", "local", "shared", "ready", "me", "batch", 0.0)
-    assert set(create.facts(record)) <= set(reference.RESULT)
+    for kind in ("minion", "master"):
+        assert set(create.facts(replace(record, kind=kind))) <= set(reference.RESULT)
 
 
 def test_the_exit_codes_are_the_runners() -> None:
