@@ -102,7 +102,7 @@ def scene() -> Iterator[Scene]:
                 ["hart.create_master", MASTER, "region=nyc3", *given],
                 ["hart.create_master", BROKEN, "region=nyc3", "hart_salt=no-such-package-of-hart"],
             ])  # fmt: skip
-            assert created.code == 0, created
+            assert created.code == 0, created.stdout
             yield Scene(caller, backend, cloud, created, broken)
 
 
