@@ -11,6 +11,7 @@ Every function returns plain data. If something failed, ``salt-run`` exits with 
 done) or, under the id of each node that failed, ``result: False`` and ``error``.
 """
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -32,7 +33,16 @@ def __virtual__():
     # Salt imports every runner on every salt-run: this finds the package without importing what it needs.
     if importlib.util.find_spec("hart_salt") is None:
         return False, "the Python package hart-salt is not installed: salt-pip install hart-salt"
+    _make_place_for_jobs()
     return __virtualname__
+
+
+def _make_place_for_jobs():
+    """Salt 3008 keeps a file for each salt-run, in a directory that a master makes when it first starts."""
+    from pathlib import Path
+
+    with contextlib.suppress(KeyError, OSError):
+        Path(globals()["__opts__"]["cachedir"], "proc").mkdir(parents=True, exist_ok=True)
 
 
 def _acts(function):
@@ -134,6 +144,65 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
             None, role=name, count=_count(count), **_names(provider=provider, region=region),
             settings=_clean(settings), test=_flag(test),
         )  # fmt: skip
+
+    return _report(work)
+
+
+@_acts
+def create_master(
+    minion_id=None, *extra, authorize_key=None, grains=None, hart_salt=None, pip_index=None, provider=None, region=None,
+    config=None, test=False, **settings,
+):  # fmt: skip
+    """
+    Create a new salt-master in a cloud. Any machine with Salt can: no master need run here, or have a key.
+
+    It gets salt-master, salt-minion without a service and without a master (for ``salt-call``), and hart-salt. Whatever
+    fails is undone. ``hart.destroy`` removes it, ``hart.list_minions`` and ``hart.show`` know it.
+
+    minion_id
+        The id of the new master's own minion, and the name of the machine.
+
+    authorize_key
+        An OpenSSH public key line that may log in as root afterwards, and as the image's own user where it has one.
+        Default: none; nobody can log in but by what the image brings.
+
+    grains
+        Grains of its minion, a mapping; they go over those of ``minion_config``. Default: none.
+
+    hart_salt
+        What ``salt-pip`` installs there, such as ``hart-salt[all]==1.0.0``. Default: the hart-salt of this machine,
+        with what it needs for the cloud that the new master is in.
+
+    pip_index
+        Address of the Python package index, with https. Default: PyPI, or what the image's pip is configured with.
+
+    provider, region, config, test
+        As for ``hart.create``.
+
+    settings
+        Any setting that a node may have but ``apply`` and ``drain``, such as ``size=``, ``minion_config=``, or
+        ``script=``, which runs there as root at the end. ``salt_version`` may be any that the repository has. Default:
+        the newest of the series of the Salt on this machine.
+
+    Returns a dictionary by id. Beside what ``hart.create`` returns, it has ``ssh_host_key_fingers``, and
+    ``master_key_finger`` instead of ``minion_key_finger``: the ``master_finger`` of its minions to be. No events are
+    fired.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.create_master salt.example.com provider=do authorize_key="$(cat ~/.ssh/id_ed25519.pub)"
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        name = _word("hart.create_master", "id", minion_id, extra)
+        wishes = {"authorize_key": authorize_key, "grains": grains, "hart_salt": hart_salt, "pip_index": pip_index}
+        return service(config).create_master(
+            name, **_names(provider=provider, region=region), wishes=wishes, settings=_clean(settings), test=_flag(test)
+        )
 
     return _report(work)
 

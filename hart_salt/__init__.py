@@ -18,12 +18,14 @@ A map of the package; imports point downwards in this list and never back up:
     salt-cloud's configuration in hart's words: the whole, its files, its settings
 ``addresses.py``
     further addresses of a node that is a minion
-``destroy.py``, ``create.py``, ``listing.py``
-    many nodes side by side: gone again, brought up, looked at
+``destroy.py``, ``masters.py``, ``create.py``, ``listing.py``
+    many nodes side by side: gone again, as a new salt-master, brought up, looked at
 ``strays.py``, ``survey.py``, ``home.py``
     what nothing living has a use for; what there is; what every operation works with on the master's side
 ``lifecycle.py``
     one node from launch to sealed minion, and its undo
+``wheel.py``
+    a wheel of the hart-salt that is installed, for a new salt-master
 ``watch.py``
     one poll of a provider for all instances that are waited for
 ``ssh.py``

@@ -14,7 +14,7 @@ from hart_salt import ssh, threads
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import DriverError, HartError, Interrupted, Refused
 from hart_salt.home import Home
-from hart_salt.lifecycle import Batch, Life, new_life, raise_node
+from hart_salt.lifecycle import MINION, Batch, Kind, Life, new_life, raise_node
 from hart_salt.locks import BatchClaim
 from hart_salt.model import Access, Node
 from hart_salt.progress import Progress
@@ -34,7 +34,9 @@ class Outcomes:
     problems: list[str] = field(default_factory=list)
 
 
-def create_all(nodes: Sequence[Node], driver: Driver, home: Home) -> tuple[dict[str, Any], int | None]:
+def create_all(
+    nodes: Sequence[Node], driver: Driver, home: Home, kind: Kind = MINION
+) -> tuple[dict[str, Any], int | None]:
     """
     Create the nodes side by side; one node's failure leaves the others alone.
 
@@ -44,9 +46,9 @@ def create_all(nodes: Sequence[Node], driver: Driver, home: Home) -> tuple[dict[
     """
     outcomes = Outcomes()
     interrupted = None
-    with Calls() as calls, open_progress(calls, home) as progress:
+    with Calls() as calls, open_progress(calls, home, events=kind is MINION) as progress:
         try:
-            threads.run(lambda: _create(nodes, driver, home, progress, calls, outcomes))
+            threads.run(lambda: _create(nodes, driver, home, progress, calls, outcomes, kind))
         except Interrupted as signal:
             interrupted = signal.signum
             for node in nodes:
@@ -60,11 +62,17 @@ def create_all(nodes: Sequence[Node], driver: Driver, home: Home) -> tuple[dict[
 
 
 @contextmanager
-def open_progress(calls: Calls, home: Home) -> Iterator[Progress]:
-    """Events go out in the order of the stages, in the thread of Salt's calls; nobody waits for them."""
+def open_progress(calls: Calls, home: Home, *, events: bool = True) -> Iterator[Progress]:
+    """
+    Events go out in the order of the stages, in the thread of Salt's calls; nobody waits for them.
+
+    events
+        False: there are none, since nobody is to hear of these nodes (default True)
+    """
 
     def fire(tag: str, data: dict[str, Any]) -> None:
-        asyncio.ensure_future(calls.salt(_quietly, functools.partial(home.master.fire, tag, data)))
+        if events:
+            asyncio.ensure_future(calls.salt(_quietly, functools.partial(home.master.fire, tag, data)))
 
     progress = Progress(home.info.log_dir, home.secrets, fire, view_for())
     try:
@@ -80,7 +88,7 @@ def _quietly(work: Any) -> None:
 
 
 async def _create(
-    nodes: Sequence[Node], driver: Driver, home: Home, progress: Progress, calls: Calls, outcomes: Outcomes
+    nodes: Sequence[Node], driver: Driver, home: Home, progress: Progress, calls: Calls, outcomes: Outcomes, kind: Kind
 ) -> None:
     for node in nodes:
         progress.begin(node.minion_id)
@@ -93,10 +101,12 @@ async def _create(
         stack.callback(_keep_what_is_left, claim, outcomes)
         for node in nodes:
             stack.enter_context(_claimed(home, node.minion_id))
-        stack.enter_context(home.master.events(starts.heard))
+        if kind is MINION:
+            stack.enter_context(home.master.events(starts.heard))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
-                home.master, home.info, home.store, driver, watcher, access, client_key, progress, starts.of, calls
+                home.master, home.info, home.store, driver, watcher, access, client_key, progress, starts.of, calls,
+                kind,
             )  # fmt: skip
             outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
             lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
@@ -212,9 +222,10 @@ def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, An
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """What a result says about a node that is a minion."""
+    """What a result says about a node that is a minion, or a salt-master."""
+    finger = f"{record.kind}_key_finger"
     names = (
-        "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip",
-        "minion_key_finger", "ssh_host_keys", "seconds", "log",
+        "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", finger,
+        "ssh_host_keys", "seconds", "log",
     )  # fmt: skip
     return {name: getattr(record, name) for name in names}

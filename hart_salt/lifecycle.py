@@ -35,6 +35,17 @@ UNDO_INTERVAL = 2.0  #: seconds between them; lists of some clouds show an insta
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What a node becomes once its bootstrap is through."""
+
+    #: as its record has it
+    name: str
+    become: Callable[[Node, Batch, Life, ssh.Session, bootstrap.Result], Awaitable[None]]
+    #: what it boots with; None: as a minion
+    outfit: bootstrap.Outfit | None = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """What the nodes of one call at one provider share."""
 
@@ -49,6 +60,7 @@ class Batch:
     #: hands out one event per minion id, set when that minion starts
     started: Callable[[str], asyncio.Event]
     calls: Calls
+    kind: Kind
 
 
 @dataclass
@@ -90,11 +102,10 @@ async def raise_node(node: Node, batch: Batch, life: Life) -> None:
             endpoint, timeout=node.settings.boot_timeout, sleep=batch.calls.sleep
         ) as session:
             result = await _bootstrap(node, batch, life, session)
-            await _enrol(node, batch, life, result)
-            await _start(node, batch, life, session)
+            await batch.kind.become(node, batch, life, session, result)
             await _run_script(node, batch, life, session)
             await _after(node, batch, life, session)
-            await _advance(node, batch, life, "ready")
+            await advance(node, batch, life, "ready")
             await _seal(node, batch, life, session)
     await _apply(node, batch, life)
     await _finish(node, batch, life)
@@ -102,7 +113,7 @@ async def raise_node(node: Node, batch: Batch, life: Life) -> None:
 
 async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> None:
     """The record first, then the one create call. It is waited for even if the call is cancelled."""
-    await _advance(node, batch, life, "launching")
+    await advance(node, batch, life, "launching")
     user_data = bootstrap.render(
         bootstrap.Script(
             platform=batch.driver.platform,
@@ -113,6 +124,7 @@ async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> No
             settings=node.settings,
             repository_key=_repository_key(node),
             forbid_passwords=batch.driver.password_logins,
+            outfit=batch.kind.outfit,
         )
     )
     life.launched = True
@@ -135,7 +147,7 @@ async def _reach(node: Node, batch: Batch, life: Life) -> Instance:
         lambda seen: seen.state == "running" and _address(node, seen) is not None,
         node.settings.boot_timeout,
     )
-    await _advance(node, batch, life, "running")
+    await advance(node, batch, life, "running")
     return life.instance
 
 
@@ -150,23 +162,24 @@ def _endpoint(node: Node, batch: Batch, instance: Instance, host_key: ssh.Key) -
     return ssh.Endpoint(address, instance.ssh_port, host_key.public, batch.client_key)
 
 
-def _commands(batch: Batch, life: Life) -> bootstrap.Commands:
+def commands(batch: Batch, life: Life) -> bootstrap.Commands:
+    """What can be called over the session."""
     assert life.instance is not None  # noqa: S101 - there is a session with it
     return bootstrap.commands(batch.driver.root(life.instance))
 
 
 async def _bootstrap(node: Node, batch: Batch, life: Life, session: ssh.Session) -> bootstrap.Result:
     """Follow the script's log to its end and read the document that it leaves."""
-    await _advance(node, batch, life, "bootstrapping")
-    commands = _commands(batch, life)
-    follow = session.stream(commands.follow, lambda line: batch.progress.line(node.minion_id, line))
+    await advance(node, batch, life, "bootstrapping")
+    known = commands(batch, life)
+    follow = session.stream(known.follow, lambda line: batch.progress.line(node.minion_id, line))
     try:
         await asyncio.wait_for(follow, node.settings.bootstrap_timeout)
     except asyncio.TimeoutError as error:
         raise NodeFailed(
             f"the bootstrap script was not done within {node.settings.bootstrap_timeout:g} s"
         ) from error
-    result = bootstrap.parse_result(await session.run(commands.result, timeout=COMMAND_TIMEOUT))
+    result = bootstrap.parse_result(await session.run(known.result, timeout=COMMAND_TIMEOUT))
     if result.exit_code:
         raise NodeFailed(
             f"the bootstrap failed in step {result.failed_step} with exit code {result.exit_code}"
@@ -174,6 +187,16 @@ async def _bootstrap(node: Node, batch: Batch, life: Life, session: ssh.Session)
     life.notes += result.notes
     life.record = dataclasses.replace(life.record, ssh_host_keys=result.host_keys)
     return result
+
+
+async def _become_minion(
+    node: Node, batch: Batch, life: Life, session: ssh.Session, result: bootstrap.Result
+) -> None:
+    await _enrol(node, batch, life, result)
+    await _start(node, batch, life, session)
+
+
+MINION = Kind("minion", _become_minion)
 
 
 async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result) -> None:
@@ -187,24 +210,22 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
     life.key = key
     # Before the key is accepted: sweep deletes a key only where a record says that it was the node's.
     life.record = dataclasses.replace(life.record, minion_key_finger=master.fingerprint(key))
-    await _advance(node, batch, life, "enrolling")
+    await advance(node, batch, life, "enrolling")
     notes = await uninterrupted(batch.calls.salt(batch.master.accept_key, node.minion_id, key))
     if result.former_key:
         notes += await batch.calls.salt(batch.master.disown, result.former_key)
     for note in notes:
         life.notes.append(note)
         batch.progress.line(node.minion_id, f"hart: {note}")
-    await _advance(node, batch, life, "enrolled")
+    await advance(node, batch, life, "enrolled")
 
 
 async def _start(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """Hand over the minion configuration, start salt-minion for the only time, and wait for its answer."""
-    defaults = batch.driver.minion_defaults(node)
-    # On lines as long as they get: a secret that is broken in two would not be known again in the node's output.
-    configuration = yaml.safe_dump({**defaults, **node.minion_config}, default_flow_style=False, width=math.inf)
     event = batch.started(node.minion_id)
     life.minion_started = True
-    await session.run(_commands(batch, life).start, stdin=configuration, timeout=COMMAND_TIMEOUT)
+    stdin = configuration(node, batch)
+    await session.run(commands(batch, life).start, stdin=stdin, timeout=COMMAND_TIMEOUT)
     timeout = node.settings.ready_timeout
     try:
         await asyncio.wait_for(event.wait(), timeout)
@@ -214,6 +235,13 @@ async def _start(node: Node, batch: Batch, life: Life, session: ssh.Session) -> 
             f"saltmaster ({node.minion_config.get('master')}) is this master's address as the node sees it"
         ) from error
     await _ping(node, batch, timeout)
+
+
+def configuration(node: Node, batch: Batch) -> str:
+    """The minion configuration, as it is handed over."""
+    data = {**batch.driver.minion_defaults(node), **node.minion_config}
+    # On lines as long as they get: a secret that is broken in two would not be known again in the node's output.
+    return yaml.safe_dump(data, default_flow_style=False, width=math.inf)
 
 
 async def _ping(node: Node, batch: Batch, timeout: float) -> None:
@@ -227,10 +255,10 @@ async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session
     """Run the operator's script on the node, where it stays as a record; its output goes to the log."""
     if not node.settings.script:
         return
-    commands = _commands(batch, life)
-    await session.run(commands.keep_script, stdin=Path(node.settings.script).read_bytes())
+    known = commands(batch, life)
+    await session.run(known.keep_script, stdin=Path(node.settings.script).read_bytes())
     status = await session.stream(
-        commands.run_script, lambda line: batch.progress.line(node.minion_id, line)
+        known.run_script, lambda line: batch.progress.line(node.minion_id, line)
     )
     if status:
         raise NodeFailed(f"the script {node.settings.script} ended with exit code {status} on the node")
@@ -239,14 +267,14 @@ async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session
 async def _after(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """What the bootstrap put off until the minion was there: security upgrades, if it was told so."""
     show = functools.partial(batch.progress.line, node.minion_id)
-    if await session.stream(_commands(batch, life).after, show):
+    if await session.stream(commands(batch, life).after, show):
         raise NodeFailed("the security upgrades failed on the node")
 
 
 async def _seal(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """Remove all that the bootstrap opened: on the node first, over the session that this closes for good."""
     assert life.instance is not None  # noqa: S101 - there is a session with it
-    await session.run(_commands(batch, life).seal, timeout=COMMAND_TIMEOUT)
+    await session.run(commands(batch, life).seal, timeout=COMMAND_TIMEOUT)
     await batch.calls.driver(batch.driver.settle, life.instance)
     life.record = dataclasses.replace(life.record, sealed=True)
     life.sealed = True
@@ -284,12 +312,13 @@ def _new_record(node: Node, batch: Batch) -> Record:
         stage="launching",
         owner=batch.info.owner,
         batch=node.batch,
+        kind=batch.kind.name,
         created=time.time(),
         log=batch.progress.log_path(node.minion_id),
     )
 
 
-async def _advance(node: Node, batch: Batch, life: Life, stage: str) -> None:
+async def advance(node: Node, batch: Batch, life: Life, stage: str) -> None:
     """Write the record, then tell everyone: whoever hears of a stage finds it in the record."""
     instance = life.instance
     life.record = dataclasses.replace(

@@ -51,6 +51,8 @@ def _status(survey: Survey, record: Record, instance: Instance | None, busy: boo
         return instance.state
     if record.stage != "ready":
         return record.stage if record.stage == "failed" else f"left at {record.stage}"
+    if record.kind == "master":
+        return "ready"  # it is nobody's minion here
     if ACCEPTED not in survey.keys.get(record.minion_id, ()):
         return "no key"
     if survey.present is not None and record.minion_id not in survey.present:

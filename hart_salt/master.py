@@ -9,10 +9,14 @@ All methods block, and none may run in a thread that runs an event loop: Salt st
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import pwd
+import re
+import secrets
 import shlex
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -78,6 +82,14 @@ def fingerprint(pem: str) -> str:
     return str(salt.utils.crypt.pem_finger(key=pem.encode(), sum_type="sha256"))
 
 
+def master_fingerprint(pem: str) -> str:
+    """The fingerprint of a master's key, as its ``salt-key -F`` shows it and ``master_finger`` of minions wants it."""
+    with tempfile.NamedTemporaryFile("w", prefix="hart-") as file:
+        file.write(pem.strip() + "\n")
+        file.flush()
+        return str(salt.utils.crypt.pem_finger(path=file.name, sum_type="sha256"))
+
+
 class Master:
     """The salt-master whose configuration ``opts`` is, as a runner on it sees it."""
 
@@ -89,14 +101,20 @@ class Master:
     # facts
 
     def info(self) -> MasterInfo:
-        """Return the facts. Raises ``Refused`` on a master that has no key yet, which never ran."""
-        public_key = self._public_key()
+        """
+        Return the facts. A master that never ran has no key: its ``public_key`` is empty.
+
+        Such a machine can look around at its providers and create other masters. What these carry as their owner is
+        kept in a file of the cachedir. Raises ``Refused`` where that cannot be written.
+        """
+        public_key = self._public_key
+        owner = hashlib.sha256(public_key.strip().encode()).hexdigest()[:16] if public_key else self._kept_owner()
         interface = str(self._opts["interface"])
         log_file = str(self._opts.get("log_file", ""))
         log_base = Path(log_file).parent if log_file.startswith("/") else Path(self._opts["cachedir"]) / "log"
         return MasterInfo(
             master_id=str(self._opts["id"]),
-            owner=hashlib.sha256(public_key.strip().encode()).hexdigest()[:16],
+            owner=owner,
             public_key=public_key,
             salt_version=SALT_VERSION,
             local_address="127.0.0.1" if interface in ("0.0.0.0", "::", "") else interface,  # noqa: S104
@@ -106,17 +124,42 @@ class Master:
             log_dir=str(log_base / "hart"),
         )
 
+    @functools.cached_property
     def _public_key(self) -> str:
+        """The master's public key; empty where it has none."""
         try:
             answer = self._wheel()["key.master_key_str"]()["local"]
             # The name of the single key differs between Salt versions.
             (public_key,) = answer.values()
-        except Exception as error:
-            raise Refused("this master has no key yet: start salt-master once") from error
+        except PermissionError as error:
+            raise Refused("this master's key cannot be read: call salt-run as the user of salt-master") from error
+        except Exception:
+            return ""
         return str(public_key)
+
+    def _kept_owner(self) -> str:
+        """What stands for this machine in tags and records as long as it has no key: made once, and kept."""
+        path = Path(self._opts["cachedir"]) / "hart" / "owner"
+        new = path.with_name(f".owner.{secrets.token_hex(4)}")
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                new.write_text(secrets.token_hex(8))
+                # Two calls at once agree on the one that comes first, which is whole when it has its name.
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(new)
+                new.unlink()
+            owner = path.read_text().strip()
+        except OSError as error:
+            raise Refused(f"{path} cannot be written: {error.strerror}") from error
+        if not re.fullmatch("[0-9a-f]{16}", owner):
+            raise Refused(f"{path} does not hold 16 hex digits: remove it, and hart makes it anew")
+        return owner
 
     def require_running(self) -> None:
         """Raise ``Refused`` unless the master's event bus can be reached."""
+        if not self._public_key:
+            raise Refused("this master has no key yet: start salt-master once")
         with self._event_bus(listen=False) as bus:
             if not bus.connect_pull(timeout=EVENT_BUS_TIMEOUT):
                 raise Refused(
@@ -469,6 +512,8 @@ class Master:
 
     def fire(self, tag: str, data: Mapping[str, Any]) -> None:
         """Fire an event on the master's bus. A master that is gone loses it; that harms no node."""
+        if not self._public_key:
+            return  # it never ran: there is no bus, and nobody to hear
         if self._bus is None:
             self._bus = self._event_bus(listen=False)
         self._bus.fire_event(dict(data), tag)

@@ -97,6 +97,9 @@ RESULT = {
     "public_ip": "The public address, or `None`.",
     "private_ip": "The private address, or `None`.",
     "minion_key_finger": "The fingerprint of the minion's key, as `salt-key -f` shows it.",
+    "master_key_finger": "Of a new salt-master: the fingerprint of its key, as `salt-key -f master.pub` shows it "
+    "there, and as `master_finger` of minions wants it.",
+    "ssh_host_key_fingers": "Of a new salt-master: the fingerprints of `ssh_host_keys`, as `ssh` shows them.",
     "ssh_host_keys": "The host keys that the machine keeps, as lines for `known_hosts`; read over the verified "
     "session.",
     "seconds": "The seconds that each stage took.",
@@ -288,8 +291,9 @@ def _markdown(docstring: str) -> str:
 
 def _results_part() -> str:
     text = (
-        "`hart.create`, `hart.create_role`, `hart.destroy`, `hart.import_minion` and `hart.import_minions` return one "
-        "entry for each minion id. Of all but `hart.destroy` it has of these what applies:"
+        "`hart.create`, `hart.create_role`, `hart.create_master`, `hart.destroy`, `hart.import_minion` and "
+        "`hart.import_minions` return one entry for each minion id. Of all but `hart.destroy` it has of these what "
+        "applies:"
     )
     rest = (
         "When something failed, there is `retcode` beside the entries, which is the exit code of `salt-run`. "

@@ -99,6 +99,7 @@ def resolve(
     batch: str = "",
     unique_id: Callable[[], str] = new_unique_id,
     preview: bool = False,
+    masterless: bool = False,
 ) -> Node:
     """
     Put all layers together for one node. Later wins, and mappings merge:
@@ -118,6 +119,7 @@ def resolve(
     :param batch: names the call
     :param unique_id: makes the unique part of ids
     :param preview: whether ids have ``????????`` as their unique part, and ``saltmaster`` may be unset
+    :param masterless: whether it becomes a salt-master: its own minion has no master, and its Salt is any version
     :raises Refused: provider or role cannot be found out
     :raises ConfigError: with all faults that the layers have for this node
     """
@@ -133,7 +135,7 @@ def resolve(
     layers = _layers(config, role, chosen.name, argument_layer)
     merged = _merge_layers(catalogue, layers, chosen.driver)
     merged.faults[:0] = faults
-    node = _node(merged, schemas[chosen.driver], chosen, master, role, minion_id, batch, now)
+    node = _node(merged, schemas[chosen.driver], chosen, master, role, minion_id, batch, now, masterless)
     if node is not None:
         unique = UNKNOWN_ID if preview else unique_id()
         node = _with_id(node, merged, master, minion_id, now, unique)
@@ -236,6 +238,7 @@ def _node(
     minion_id: str | None,
     batch: str,
     now: datetime,
+    masterless: bool,
 ) -> Node | None:
     """Make the node, but for what depends on its id; None when its settings have faults."""
     values = merged.values
@@ -252,7 +255,8 @@ def _node(
     options = _checked(merged, schema.options, home)
     if settings is None or options is None:
         return None
-    _check_version(merged, settings, master)
+    if not masterless:
+        _check_version(merged, settings, master)
     node = Node(
         minion_id=minion_id or "",
         role=role,
@@ -266,7 +270,10 @@ def _node(
         minion_config={},
         batch=batch,
     )
-    return replace(node, minion_config=_minion_config(merged, node, master, now))
+    made = _masterless_config(node, now) if masterless else _minion_config(merged, node, master, now)
+    # Nothing under a key, as YAML makes it of an empty line, is no wish to lose the grains.
+    user = {key: value for key, value in settings.minion_config.items() if key != "grains" or value}
+    return replace(node, minion_config=merge(made, user))
 
 
 def _checked(merged: _Merged, section: type[Section], home: str) -> Any:
@@ -288,20 +295,9 @@ def _check_version(merged: _Merged, settings: Settings, master: MasterInfo) -> N
 
 
 def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
-    """Make the minion configuration, without the id, with the user's own merged over it."""
+    """Make the minion configuration, without the id; the user's own goes over it."""
     user = node.settings.minion_config
-    grains: dict[str, Any] = {
-        # With dots in their names and not nested: ``hart.region`` is how states and targets know them.
-        "roles": [node.role] if node.role else [],
-        "hart.provider": node.provider,
-        "hart.region": node.region,
-        "hart.size": node.size,
-        "hart.created": now.astimezone(timezone.utc).isoformat(timespec="seconds"),
-        "hart.version": hart_salt.__version__,
-    }
-    if node.zone:
-        grains["hart.zone"] = node.zone
-    config: dict[str, Any] = {"grains": grains, **_RETRY}
+    config: dict[str, Any] = {"grains": _grains(node, now), **_RETRY}
     if user.get("master_type", "failover") == "failover":
         config |= _RETRY_FAILOVER
     if master.return_port != DEFAULT_RETURN_PORT:
@@ -316,8 +312,27 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetim
         config["master"] = address
     elif not user.get("master") and user.get("master_type") != "disable":
         merged.faults.append(Fault(SALTMASTER, NO_SALTMASTER))
-    # Nothing under a key, as YAML makes it of an empty line, is no wish to lose the grains.
-    return merge(config, {key: value for key, value in user.items() if key != "grains" or value})
+    return config
+
+
+def _masterless_config(node: Node, now: datetime) -> dict[str, Any]:
+    """Of the minion on a salt-master, which runs no service: ``salt-call`` takes its states from its own disk."""
+    return {"grains": _grains(node, now), "file_client": "local", "state_verbose": False}
+
+
+def _grains(node: Node, now: datetime) -> dict[str, Any]:
+    grains: dict[str, Any] = {
+        # With dots in their names and not nested: ``hart.region`` is how states and targets know them.
+        "roles": [node.role] if node.role else [],
+        "hart.provider": node.provider,
+        "hart.region": node.region,
+        "hart.size": node.size,
+        "hart.created": now.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "hart.version": hart_salt.__version__,
+    }
+    if node.zone:
+        grains["hart.zone"] = node.zone
+    return grains
 
 
 def _with_id(

@@ -32,6 +32,7 @@ from hart_salt import (
     hart_minions,
     importing,
     listing,
+    masters,
     matches,
     plan,
     roles,
@@ -54,7 +55,10 @@ from hart_salt.survey import Survey, record_of, survey
 log = logging.getLogger(__name__)
 
 #: what ``hart.show`` tells of a record beyond the list
-SHOWN = ("driver", "stage", "batch", "sealed", "minion_key_finger", "ssh_host_keys", "seconds", "addresses")
+SHOWN = (
+    "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
+    "addresses",
+)  # fmt: skip
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
@@ -77,8 +81,7 @@ class Service:
         config_file
             hart's TOML file; by default ``/etc/hart.toml``, which need not exist
 
-        Raises ``ConfigError`` with every fault, ``Refused`` for a master without a key or with a pillar
-        that does not compile.
+        Raises ``ConfigError`` with every fault, ``Refused`` for a master with a pillar that does not compile.
         """
         self.master = Master(opts)
         self.info: MasterInfo = self.master.info()
@@ -149,6 +152,44 @@ class Service:
             return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         return self._report(*create.create_all(nodes, driver, self.home))
+
+    def create_master(
+        self,
+        minion_id: str,
+        *,
+        provider: str | None = None,
+        region: str | None = None,
+        wishes: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        test: bool = False,
+    ) -> Report:
+        """
+        Create a salt-master; none need run or have a key here.
+
+        wishes
+            ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None: nothing is wished
+
+        Returns what it is or why it failed, by its id. Raises ``Refused`` before anything is touched.
+        """
+        wanted = masters.wishes(wishes)
+        now = datetime.now(timezone.utc)
+        node = roles.resolve(
+            self.config, self.schemas, self.info, provider=provider, region=region, minion_id=minion_id,
+            arguments=masters.settings_with(wanted, settings), batch=new_batch(now.timestamp()), now=now,
+            masterless=True,
+        )  # fmt: skip
+        driver = self.driver(node.provider)
+        node = masters.fit(node, driver)
+        if not test:
+            self._sweep_dead()
+        there = driver.instances()
+        if node.zone == plan.DISTRIBUTED:
+            node = dataclasses.replace(node, zone=checks.zones([node], driver, there)[0])
+        checks.refuse_unfit([node], driver, there, self.home)
+        if test:
+            return Report(plan.creation([node], driver.size(node.size, node.region)))
+        remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
+        return self._report(*masters.create_master(node, driver, self.home, wanted))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Report:
         """``test``: an entry without a result is a plan, and as good as any."""

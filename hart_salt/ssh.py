@@ -39,6 +39,18 @@ def make_key(comment: str) -> Key:
     return Key(key.export_private_key().decode(), key.export_public_key().decode().strip())
 
 
+def key_fingerprint(line: str) -> str:
+    """
+    The fingerprint of an OpenSSH public key line as ``ssh-keygen -l`` shows it, such as ``SHA256:…``.
+
+    Raises ``ValueError`` for what is no such line; the text of a key that may be a private one is not in it.
+    """
+    try:
+        return asyncssh.import_public_key(line).get_fingerprint()
+    except (asyncssh.KeyImportError, UnicodeError):
+        raise ValueError("not an OpenSSH public key line") from None
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a node answers and how it proves itself."""

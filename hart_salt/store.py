@@ -47,6 +47,9 @@ class Record:
     error: str | None = None
     log: str | None = None
     minion_key_finger: str | None = None
+    #: ``minion``, or ``master`` for a salt-master, which has no key in this master's store
+    kind: str = "minion"
+    master_key_finger: str | None = None
     ssh_host_keys: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     #: further addresses that ``hart.add_ip`` gave it, by ``kind``, ``ip`` and ``handle``

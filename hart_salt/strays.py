@@ -60,6 +60,8 @@ class Scene:
     grace: float
     #: True: only what belongs to ``dead``
     only_dead: bool = False
+    #: whose instances were looked for
+    owner: str = ""
 
 
 @dataclass
@@ -115,6 +117,10 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
         return
     why = "its instance is gone" if ready else f"it was left at {record.stage}"
     stray = Stray("node", record.minion_id, record.provider, why, record=record)
+    if scene.owner not in ("", record.owner):
+        # Its instance carries another tag than those that were looked for, and may well be there.
+        decision.spared.append(_because(stray, "it was created by another master, or under this one's former key"))
+        return
     if record.minion_id in (scene.survey.present or ()) and (ready or there is None):
         decision.spared.append(_because(stray, f"{why}, but its minion answers"))
     elif not ready and _is_dead(scene, record.batch):

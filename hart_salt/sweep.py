@@ -71,7 +71,8 @@ class Sweep:
         problems += seen.problems
         locks = self._home.locks
         scene = Scene(
-            seen, leftovers, locks.busy, locks.batch_lives, locks.dead_batches(), time.time(), grace, only_dead
+            seen, leftovers, locks.busy, locks.batch_lives, locks.dead_batches(), time.time(), grace, only_dead,
+            self._home.info.owner,
         )  # fmt: skip
         names = {stray.name for stray in decide(scene).strays if stray.leftover is None}
         asked = sorted(name for name in names if ACCEPTED in seen.keys.get(name, ()))

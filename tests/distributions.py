@@ -9,16 +9,18 @@ from packaging.requirements import Requirement
 
 
 def closure(*wanted: str) -> dict[str, importlib.metadata.Distribution]:
-    """Return these distributions and all that they need, by normalised name."""
+    """Return the distributions that requirements name and all that they need, by normalised name."""
     found: dict[str, importlib.metadata.Distribution] = {}
-    names = list(wanted)
-    while names:
-        name = re.sub(r"[-_.]+", "-", names.pop()).lower()
+    requirements = [Requirement(line) for line in wanted]
+    while requirements:
+        requirement = requirements.pop()
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         if name in found:
             continue
         found[name] = importlib.metadata.distribution(name)
-        for line in found[name].requires or []:
-            requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                names.append(requirement.name)
+        extras = ("", *requirement.extras)
+        needed = [Requirement(line) for line in found[name].requires or []]
+        requirements += [
+            it for it in needed if it.marker is None or any(it.marker.evaluate({"extra": extra}) for extra in extras)
+        ]
     return found

@@ -21,6 +21,23 @@ from hart_salt.errors import NodeFailed
 #: where the script works on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
 RUN_DIR = "/run/hart"
 LOG_PATH = "/var/log/hart-bootstrap.log"
+MASTER_KEY = "/etc/salt/pki/master/master.pub"
+
+
+#: the platforms that can be a salt-master: machines of their own, with Salt's packages
+MASTER_PLATFORMS = frozenset({"debian"})
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """What a node gets that becomes a salt-master."""
+
+    #: of hart-salt, as pip takes it
+    requirement: str
+    #: file name of the wheel that ``carry`` brings to ``RUN_DIR``, if it is that which is installed
+    wheel: str = ""
+    #: address of the Python package index; empty: the one that the image's pip knows
+    index: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class Script:
     repository_key: str = ""
     #: turn password logins off where the image has them on
     forbid_passwords: bool = False
+    #: None: it becomes a minion
+    outfit: Outfit | None = None
 
 
 def render(script: Script) -> str:
@@ -61,6 +80,7 @@ def render(script: Script) -> str:
         salt_pattern=version_pattern(script.salt_version),
         repository_key=(script.repository_key or _built_in_key()).strip(),
         forbid_passwords=script.forbid_passwords,
+        outfit=script.outfit,
         settings=script.settings,
     )
 
@@ -135,6 +155,12 @@ class Commands:
     #: takes a script on standard input and keeps it; then ``run_script`` runs it
     keep_script: str
     run_script: str
+    #: of a salt-master: takes the wheel of hart-salt on standard input; installs hart-salt; prints the public key
+    carry: str
+    equip: str
+    master_key: str
+    #: takes an OpenSSH public key line on standard input, which may log in from then on
+    authorize: str
 
 
 def commands(root: str) -> Commands:
@@ -154,4 +180,8 @@ def commands(root: str) -> Commands:
         after=f"[ ! -e {run}/after ] || exec sh {run}/after",
         keep_script=f"umask 077 && mkdir -p {home} && cat > {home}/hart-init && chmod 700 {home}/hart-init",
         run_script=f"exec {home}/hart-init < /dev/null",
+        carry=f"exec sh {run}/carry",
+        equip=f"exec sh {run}/equip",
+        master_key=f"cat {shlex.quote(root + MASTER_KEY)}",
+        authorize=f"exec sh {run}/authorize",
     )

@@ -79,8 +79,13 @@ def build_small(package: Package, files: Mapping[str, str], pool: Path) -> Path:
         tree.mkdir()
         tree.chmod(0o755)
         for name, text in files.items():
-            file = tree / name.lstrip("/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            file.chmod(0o755 if "bin" in file.parts else 0o644)
+            write(tree, name, text)
         return build(package, tree, pool)
+
+
+def write(tree: Path, name: str, text: str) -> None:
+    """Write one file of a package; one in ``bin`` can be run."""
+    file = tree / name.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755 if "bin" in file.parts else 0o644)

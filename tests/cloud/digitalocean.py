@@ -51,9 +51,10 @@ class DigitalOcean(Emulator):
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
         port: int = 0,
+        host: str = "127.0.0.1",
         seed: int = 0,
     ) -> None:
-        super().__init__(backend or NoMachines(), clock=clock, port=port)
+        super().__init__(backend or NoMachines(), clock=clock, port=port, host=host)
         self.settings = settings or Settings()
         self._first_settings = dict(vars(self.settings))
         #: all tokens that are valid

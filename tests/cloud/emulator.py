@@ -43,7 +43,9 @@ class Emulator(abc.ABC):
     ``handle`` runs under one lock, so a call sees a state that stands still. Stalls happen outside of it.
     """
 
-    def __init__(self, backend: Backend, *, clock: Callable[[], float] = time.time, port: int = 0) -> None:
+    def __init__(
+        self, backend: Backend, *, clock: Callable[[], float] = time.time, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
         self.clock = clock
         self.faults = faults.Faults()
         self.machines = Machines(backend)
@@ -52,7 +54,7 @@ class Emulator(abc.ABC):
         self.defects: list[Exception] = []
         self.lock = threading.RLock()
         self._closing = threading.Event()
-        self._server = Server(self._answer, port=port)
+        self._server = Server(self._answer, host, port)
 
     # for the emulated provider
 

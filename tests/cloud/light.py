@@ -17,8 +17,13 @@ seal
     from now on it shows its own key again and lets nobody in
 keep_script, run_script
     keeps the script, prints that it ran
+carry, equip, master_key, authorize
+    of a salt-master: keeps what is brought, and prints a public key made for this machine
 any other command of the protocol
     ends with 0 at once
+
+With ``BootRequest.fail_at`` one of ``FAILING`` the command of that name fails; with ``equip hangs`` and its like, the
+command does not end.
 
 ``LightMachines.machines`` is what a test asserts on: connections, commands, configuration, sealed or not.
 """
@@ -52,6 +57,8 @@ PRIVATE_KEY = re.compile(r"-----BEGIN OPENSSH PRIVATE KEY-----.*?-----END OPENSS
 PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]+")
 BOOT_TIMEOUT = 60.0
 COMMANDS = bootstrap.commands("")
+#: commands that can fail
+FAILING = ("equip", "start", "authorize", "run_script", "seal")
 
 
 @dataclass
@@ -69,6 +76,9 @@ class LightMachine:
     #: what was handed over at start
     configuration: dict[str, Any] | None = None
     script: bytes = b""
+    #: of a salt-master: the wheel that was brought, and the key line that may log in
+    wheel: bytes = b""
+    lets_in: str = ""
     sealed: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: list[asyncssh.SSHAcceptor] = field(default_factory=list)
@@ -191,6 +201,9 @@ class LightMachines:
             COMMANDS.seal: self._seal,
             COMMANDS.keep_script: self._keep_script,
             COMMANDS.run_script: self._run_script,
+            COMMANDS.carry: self._carry,
+            COMMANDS.master_key: self._master_key,
+            COMMANDS.authorize: self._authorize,
         }
         work = known.get(command, self._nothing if command in dataclasses.asdict(COMMANDS).values() else None)
         if work is None:
@@ -198,6 +211,11 @@ class LightMachines:
             process.exit(127)
             return
         status = await work(machine, process)
+        name, _, hangs = machine.request.fail_at.partition(" ")
+        if name in FAILING and command == getattr(COMMANDS, name):
+            if hangs:
+                await asyncio.Event().wait()  # until the connection or the machine is gone
+            status = 1
         process.exit(status)
 
     async def _nothing(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
@@ -214,7 +232,8 @@ class LightMachines:
         return 0
 
     def _document(self, machine: LightMachine) -> dict[str, Any]:
-        failed, steps = machine.request.fail_at, _steps(machine.request)
+        failed = machine.request.fail_at if machine.request.fail_at in STEPS else ""
+        steps = _steps(machine.request)
         return {
             "version": 1,
             "exit_code": 1 if failed else 0,
@@ -228,7 +247,7 @@ class LightMachines:
 
     async def _start(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
         machine.configuration = yaml.safe_load(await process.stdin.read())
-        if self._on_start is None:
+        if self._on_start is None or machine.configuration.get("file_client") == "local":
             return 0
         try:
             await asyncio.get_running_loop().run_in_executor(None, functools.partial(self._on_start, machine))
@@ -249,6 +268,18 @@ class LightMachines:
 
     async def _run_script(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
         process.stdout.write(b"the script ran\n")
+        return 0
+
+    async def _carry(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
+        machine.wheel = await process.stdin.read()
+        return 0
+
+    async def _master_key(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
+        process.stdout.write(machine.minion_key.encode())
+        return 0
+
+    async def _authorize(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
+        machine.lets_in = (await process.stdin.read()).decode()
         return 0
 
 

@@ -345,11 +345,12 @@ class MachineHost:
         return next(code for code in image.RELEASES.values() if f"/{_image_of(code)}-" in str(self.layers(name)[-1]))
 
     def files(self, spec: Spec) -> dict[str, str]:
-        """Return what a machine has before it boots: firmware, name server, apt's sources."""
+        """Return what a machine has before it boots: firmware, name server, apt's sources and pip's."""
         fields = {f"{image.DMI}/{name}": f"{value}\n" for name, value in metadata.dmi(spec).items()}
         return {
             **fields,
             "/etc/resolv.conf": f"nameserver {self.network.private_host}\n",
+            "/etc/pip.conf": self.repository.pip_configuration(),
             **self.repository.sources(self.release(spec.image), spec.apt_sources),
             **spec.files,
         }

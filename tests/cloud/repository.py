@@ -4,6 +4,7 @@ The apt repositories of a session, over HTTP on the bridge: Salt's and Debian's.
     /saltproject-deb     suite ``stable``, component ``main``, debs in ``pool``: as Salt's own repository
     /debian              the release and its ``-updates``: what a machine's own sources name
     /debian-security     the release's ``-security``
+    /simple              no apt repository: the Python package index of ``package_index.py``
 
 Debian's have no more than the packages that the base has in an older version: ``behind-security``, whose fix is
 in ``-security``, and ``behind-updates``, whose newer version is no security upgrade. All else that a machine
@@ -25,7 +26,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.cloud import cache, debs, image, salt_package
+from tests.cloud import cache, debs, image, package_index, salt_master, salt_package
 
 KEYS = ("salt", "debian", "wrong")
 
@@ -74,6 +75,11 @@ class Repositories:
             self._server.server_close()
             self._server = None
 
+    def pip_configuration(self) -> str:
+        """What pip on a machine is configured with."""
+        host = self.url.split("/")[2]
+        return f"[global]\nindex-url = {self.url}/simple\ntrusted-host = {host}\n"
+
     def sources(self, codename: str, style: str) -> dict[str, str]:
         """Return the files by which a machine's apt knows Debian: ``one-line`` or ``deb822``."""
         key = "/usr/share/keyrings/test-cloud-debian.asc"
@@ -110,7 +116,8 @@ class _Handler(SimpleHTTPRequestHandler):
 def _built() -> Path:
     base = image.base("debian-12")
     packages = cache.key(salt_package.ingredients(), base.name)
-    name = cache.key(packages, Path(__file__).read_bytes(), repr(sorted(image.RELEASES.values())))
+    more = (salt_master.ingredients(), package_index.ingredients())
+    name = cache.key(packages, *more, Path(__file__).read_bytes(), repr(sorted(image.RELEASES.values())))
     salt = cache.built(f"salt-{packages}", lambda place: salt_package.build(place / "pool", base))
     return cache.built(f"repositories-{name}", lambda place: _build(place, salt))
 
@@ -118,6 +125,8 @@ def _built() -> Path:
 def _build(place: Path, salt: Path) -> None:
     www = place / "www"
     shutil.copytree(salt / "pool", www / "saltproject-deb/pool", copy_function=_link)
+    salt_master.build(www / "saltproject-deb/pool")
+    package_index.build(www / "simple")
     for name, (_, suffix, version) in image.BEHIND.items():
         root = www / ("debian-security" if suffix == "-security" else "debian")
         debs.build_small(debs.Package(name, version), {f"usr/share/{name}/version": f"{version}\n"}, root / "pool")

@@ -159,7 +159,7 @@ def _modules(tree: Path) -> None:
     target = tree / HOME / "lib" / PYTHON / "site-packages"
     target.mkdir(parents=True)
     for distribution in closure("salt").values():
-        for file in _files(distribution):
+        for file in files_of(distribution):
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(distribution.locate_file(file), copy)
@@ -167,6 +167,11 @@ def _modules(tree: Path) -> None:
     (tree / HOME / "bin").mkdir()
     for name in ("python3", PYTHON):
         (tree / HOME / "bin" / name).symlink_to(f"../runtime/bin/{PYTHON}")
+    compile_below(tree)
+
+
+def compile_below(tree: Path) -> None:
+    """Write the bytecode of a tree, as of the place that it will be at."""
     cache.run(sys.executable, "-c", _COMPILE, str(tree))
 
 
@@ -177,7 +182,7 @@ compileall.compile_dir(sys.argv[1], quiet=2, workers=0, stripdir=sys.argv[1], pr
 """
 
 
-def _files(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
+def files_of(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
     """Return the files of a distribution that lie beside its modules, without tests and bytecode."""
     for listed in distribution.files or []:
         file = Path(listed)

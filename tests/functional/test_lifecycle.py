@@ -268,7 +268,7 @@ class Stage:
         master: Any = FakeMaster(self.world)
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
-            progress, lambda minion_id: started, calls,
+            progress, lambda minion_id: started, calls, lifecycle.MINION,
         )  # fmt: skip
         lives.append(lifecycle.new_life(node, batch))
         try:

@@ -27,6 +27,7 @@ from hart_salt.master import (
     Master,
     check_public_key,
     fingerprint,
+    master_fingerprint,
     same_key,
 )
 
@@ -245,9 +246,41 @@ def test_nothing_of_a_deposit_is_left_beside_the_keys(keys: KeyStore) -> None:
     assert [name for name in names if "web" in name or "hart" in name] == []
 
 
-def test_a_master_that_never_ran_has_no_key_and_is_refused(tmp_path: Path) -> None:
+def test_a_master_that_never_ran_has_no_key_and_is_refused_where_it_would_have_to_run(tmp_path: Path) -> None:
+    master = Master(master_opts(tmp_path))
     with pytest.raises(Refused, match="start salt-master once"):
+        master.require_running()
+    assert master.info().public_key == ""
+    assert (master.key_states(), list(tmp_path.rglob("*.pem"))) == ({}, [])
+
+
+def test_what_stands_for_a_machine_without_a_key_stays_the_same_until_there_is_one(tmp_path: Path) -> None:
+    owner = Master(master_opts(tmp_path)).info().owner
+    assert len(owner) == 16
+    assert Master(master_opts(tmp_path)).info().owner == owner
+    assert [path.name for path in (tmp_path / "cache/hart").iterdir()] == ["owner"]
+    master = Master(master_opts(tmp_path))
+    vars(master)["_public_key"] = OURS  # as if it had been read
+    assert (master.info().public_key, master.info().owner == owner) == (OURS, False)
+
+
+def test_an_owner_that_was_tampered_with_is_refused_and_told_how_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "cache/hart").mkdir(parents=True)
+    (tmp_path / "cache/hart/owner").write_text("me")
+    with pytest.raises(Refused, match="does not hold 16 hex digits: remove it"):
         Master(master_opts(tmp_path)).info()
+
+
+def test_nothing_is_fired_where_nobody_can_hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    master = Master(master_opts(tmp_path))
+    monkeypatch.setattr(master, "_event_bus", lambda **_: pytest.fail("the bus was looked for"))
+    master.fire("hart/web/ready", {})
+
+
+def test_the_fingerprint_of_a_master_s_key_is_the_one_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "master.pub").write_text(OURS)
+    expected = salt.utils.crypt.pem_finger(path=str(tmp_path / "master.pub"), sum_type="sha256")
+    assert {master_fingerprint(text) for text in (OURS, OURS.strip(), f"{OURS}\n")} == {expected}
 
 
 REFUSED_KEYS = {

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -10,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import hart_salt
+from hart_salt import wheel as carried
 from tests import builds
 from tests.builds import ROOT, build
 
@@ -78,3 +83,31 @@ def test_the_source_distribution_has_no_tests_caches_or_files_of_anybody_s_edito
         names = {name.split("/", 1)[1].split("/")[0] for name in archive.getnames()}
     allowed = {"hart_salt", "_runners", "_modules", "README.md", "LICENSE.md", "CHANGELOG.md", "pyproject.toml"}
     assert names - allowed <= {"PKG-INFO", ".gitignore"}
+
+
+def test_the_wheel_that_goes_to_a_new_master_has_what_the_built_one_has(wheel: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(carried.build())) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+        kinds = {stat.S_IFMT(entry.external_attr >> 16) for entry in archive.infolist()}
+    built = contents(wheel)
+    assert own(files) == own(built)
+    assert set(files) == set(built)
+    assert (carried.file_name(), kinds <= {0, stat.S_IFREG}) == (wheel.name, True)
+    for name in ("entry_points.txt", "licenses/LICENSE.md"):
+        assert [data for path, data in files.items() if path.endswith(f".dist-info/{name}")] == [
+            data for path, data in built.items() if path.endswith(f".dist-info/{name}")
+        ]
+    assert {"do", "ec2", "gce", "vultr"} <= carried.extras()
+
+
+def test_pip_installs_that_wheel(tmp_path: Path) -> None:
+    file = tmp_path / carried.file_name()
+    file.write_bytes(carried.build())
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--target", tmp_path / "site", file], check=True)
+    code = "import hart_salt, importlib.metadata as m; print(hart_salt.__file__, m.version('hart-salt'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, capture_output=True,
+        text=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "site/hart_salt/__init__.py"), hart_salt.__version__]

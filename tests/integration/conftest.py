@@ -277,6 +277,19 @@ def _new_master(root: Path, **overrides: Any) -> SaltMaster:
 
 
 @contextlib.contextmanager
+def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
+    """A machine with Salt and a configuration on which no master runs or ever ran: ``salt-run`` is all that is used."""
+    root = make_root()
+    machine = _new_master(root, **overrides)
+    try:
+        machine.write()
+        yield machine
+    finally:
+        end_processes(root)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def running_master(
     factories: FactoriesManager, prepare: Callable[[SaltMaster], None] = lambda master: None, **overrides: Any
 ) -> Iterator[SaltMaster]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -12,8 +13,9 @@ import jinja2
 import pytest
 
 from hart_salt import bootstrap
-from hart_salt.bootstrap import Script
+from hart_salt.bootstrap import Outfit, Script
 from hart_salt.errors import NodeFailed
+from hart_salt.settings import Settings
 
 SCRIPT = Script(
     platform="local",
@@ -55,6 +57,29 @@ def test_a_shell_can_read_the_script_whatever_the_client_key_s_comment_is(commen
     text = bootstrap.render(replace(SCRIPT, client_public_key=f"ssh-ed25519 AAAA {comment}"))
     done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+MASTER = replace(
+    SCRIPT, platform="debian", settings=Settings(),
+    outfit=Outfit("/run/hart/x.whl[do] it's $(x)", "x.whl", "https://index.example/simple"),
+)  # fmt: skip
+
+
+def test_a_shell_can_read_the_script_of_a_salt_master_and_each_one_in_it() -> None:
+    text = bootstrap.render(MASTER)
+    inner = re.findall(r"<<'HART_END'\n(set -eu\n.*?)HART_END\n", text, re.DOTALL)
+    assert len(inner) == 4  # equip, start, authorize, seal
+    for script in (text, *inner):
+        done = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_salt_master_has_no_minion_key_and_gets_both_packages() -> None:
+    text, minion = bootstrap.render(MASTER), bootstrap.render(replace(MASTER, outfit=None))
+    assert " salt-master salt-minion\n" in text
+    assert ("\nmake_minion_key\n" in text, "\nmake_minion_key\n" in minion) == (False, True)
+    assert SCRIPT.master_public_key.strip() not in text
+    assert "salt-master" not in minion
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

@@ -33,12 +33,14 @@ LAYERS = [
     "cloud_terms",
     "matches",
     "destroy",
+    "masters",
     "create",
     "listing",
     "strays",
     "survey",
     "home",
     "lifecycle",
+    "wheel",
     "watch",
     "ssh",
     "bootstrap",
@@ -102,7 +104,7 @@ BELOW_DRIVERS = {
     "drivers.rest", "settings", "model", "errors",
 }  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
-RUNNER_MODULE_LEVEL = {"functools", "importlib.util", "inspect", "logging", "traceback"}
+RUNNER_MODULE_LEVEL = {"contextlib", "functools", "importlib.util", "inspect", "logging", "traceback"}
 #: what the execution module may: it runs on minions, which have Salt and nothing of hart
 MODULE_MODULE_LEVEL = {"os", "pathlib", "re", "shutil", "stat", "subprocess"}
 

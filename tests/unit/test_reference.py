@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,7 +94,8 @@ def test_all_that_an_event_tells_is_in_it() -> None:
 
 def test_the_fields_of_a_result_are_described() -> None:
     record = Record("a", "local", "local", "local", "shared", "ready", "me", "batch", 0.0)
-    assert set(create.facts(record)) <= set(reference.RESULT)
+    for kind in ("minion", "master"):
+        assert set(create.facts(replace(record, kind=kind))) <= set(reference.RESULT)
 
 
 def test_the_exit_codes_are_the_runners() -> None:

@@ -54,6 +54,13 @@ def test_a_ready_node_with_its_instance_is_none() -> None:
     assert strays(scene(THERE, records=(READY,))) == spared(scene(THERE, records=(READY,))) == NOBODY
 
 
+@pytest.mark.parametrize("record", [READY, replace(READY, stage="running", sealed=False)])
+def test_a_node_of_another_owner_is_spared_for_its_instance_was_not_looked_for(record: Record) -> None:
+    what = scene(records=(record,), owner="another")
+    assert (strays(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert strays(scene(records=(record,), owner="me")) == [("node", "a")]
+
+
 @pytest.mark.parametrize("stage", ["launching", "running", "bootstrapping", "enrolling", "enrolled", "failed"])
 def test_a_node_that_never_became_ready_goes_with_its_instance(stage: str) -> None:
     left = replace(READY, stage=stage, sealed=False)

@@ -1,0 +1,173 @@
+"""A new salt-master on a real machine, from a machine that has none; and that master creates a minion of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncssh
+import pytest
+
+from tests.cloud import requirements, salt_package
+from tests.cloud.digitalocean import DigitalOcean
+from tests.cloud.do_state import Settings
+from tests.cloud.machines import Machine, MachineHost
+from tests.cloud.real import RealMachines
+from tests.integration import real_cloud
+from tests.integration.cloud_do import CLOUD
+from tests.integration.conftest import Ran, SaltMaster, idle_machine
+from tests.integration.real_cloud import files_with, ok
+from tests.integration.runs import side_by_side
+
+_missing = requirements.missing()
+pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted here: {'; '.join(_missing)}")
+
+MASTER, BROKEN = "salt.example", "broken.example"
+KEY = asyncssh.generate_private_key("ssh-ed25519", comment="admin@example")
+#: what an admin would have it do: give the new master its configuration, of which the caller knows nothing
+SCRIPT = """\
+#!/bin/sh
+set -eu
+address=$(ip -4 -oneline address show eth0 | awk '{{ split($4, part, "/"); print part[1] }}')
+cat > /etc/salt/master.d/repository.asc <<'END'
+{key}
+END
+cat > /etc/salt/master.d/hart.conf <<END
+hart:
+  saltmaster: $address
+  image: bookworm
+  security_upgrades: "off"
+  salt_repo: {repository}
+  salt_repo_key: /etc/salt/master.d/repository.asc
+  role_naming_scheme: "{{unique_id}}.{{role}}.example"
+  providers:
+    do: {{token: {token}, endpoint: "{endpoint}", region: nyc3}}
+  roles:
+    app: {{}}
+END
+chown salt: /etc/salt/master.d/hart.conf
+chmod 600 /etc/salt/master.d/hart.conf
+"""
+
+
+@dataclass
+class Scene:
+    """Everything that the tests look at."""
+
+    caller: SaltMaster
+    backend: RealMachines
+    cloud: DigitalOcean
+    created: Ran
+    broken: Ran
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return dict(self.created.data[MASTER])
+
+    @property
+    def machine(self) -> Machine:
+        return self.backend.by_name(MASTER)
+
+    def on_master(self, command: str) -> Any:
+        """What a command says on the new master, in JSON."""
+        return json.loads(ok(self.machine, f"{command} --out=json 2> /dev/null"))
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    settings = Settings(active_after=0.0)
+    with MachineHost() as host, idle_machine() as caller:
+        backend = RealMachines(host, CLOUD.datasource)
+        # Where the new master can reach it as well.
+        with DigitalOcean(backend, settings=settings, host=host.address) as cloud:
+            files = {"repository.asc": host.repository_key, "script": SCRIPT.format(
+                key=host.repository_key, repository=host.repository_url, **cloud.account(),
+            )}  # fmt: skip
+            for name, text in files.items():
+                (caller.root / name).write_text(text)
+            caller.config["hart"] = {
+                "image": "bookworm", "salt_repo": host.repository_url, "security_upgrades": "off",
+                "salt_repo_key": str(caller.root / "repository.asc"), "providers": {"do": cloud.account()},
+            }  # fmt: skip
+            caller.write()
+            arguments = {
+                "authorize_key": KEY.export_public_key().decode().strip(), "script": str(caller.root / "script"),
+                "grains": '{"team": "ops"}', "minion_config": '{"log_level": "info"}',
+            }  # fmt: skip
+            given = [f"{name}={value}" for name, value in arguments.items()]
+            created, broken = side_by_side(caller, [
+                ["hart.create_master", MASTER, "region=nyc3", *given],
+                ["hart.create_master", BROKEN, "region=nyc3", "hart_salt=no-such-package-of-hart"],
+            ])  # fmt: skip
+            assert created.code == 0, created.stdout
+            yield Scene(caller, backend, cloud, created, broken)
+
+
+def test_the_new_master_runs_and_its_minion_is_for_salt_call_alone(scene: Scene) -> None:
+    machine = scene.machine
+    states = [ok(machine, f"systemctl {it} || true") for it in (
+        "is-active salt-master", "is-enabled salt-master", "is-active salt-minion", "is-enabled salt-minion",
+    )]  # fmt: skip
+    assert states == ["active", "enabled", "inactive", "disabled"]
+    assert machine.run("systemctl --failed --no-legend | grep .")[0] == 1
+    assert salt_package.version() in ok(machine, "salt-master --version")
+    assert ok(machine, "ps -o user= -C salt-master | sort -u") in ("salt", "")
+    grains = scene.on_master("salt-call grains.item team hart.provider roles")["local"]
+    assert grains == {"team": "ops", "hart.provider": "do", "roles": []}
+    assert scene.on_master("salt-call config.get log_level")["local"] == "info"
+
+
+def test_the_fingerprints_are_those_that_the_machine_itself_tells(scene: Scene) -> None:
+    (finger,) = scene.on_master("salt-key -f master.pub")["local"].values()
+    assert scene.entry["master_key_finger"] == finger
+    told = ok(scene.machine, "for file in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $file; done").splitlines()
+    assert scene.entry["ssh_host_key_fingers"] == [line.split()[1] for line in told]
+
+
+def test_nothing_of_the_bootstrap_is_left_but_the_key_that_was_authorized(scene: Scene) -> None:
+    assert files_with(scene.machine, real_cloud.secrets_of(scene.cloud.user_data()[MASTER])) == []
+    assert scene.on_master("salt-call hart.sealed")["local"] is True
+    line = KEY.export_public_key().decode().strip()
+    assert ok(scene.machine, "cat /root/.ssh/authorized_keys") == line
+
+
+def test_with_that_key_the_admin_gets_in(scene: Scene) -> None:
+    async def log_in() -> str:
+        known = ([asyncssh.import_public_key(line) for line in scene.entry["ssh_host_keys"]], [], [])
+        async with asyncssh.connect(
+            scene.entry["public_ip"], username="root", client_keys=[KEY], known_hosts=known, config=None,
+            agent_path=None,
+        ) as connection:  # fmt: skip
+            done = await connection.run("salt-run --out=json hart.version", check=True)
+            return str(done.stdout)
+
+    told = json.loads(asyncio.run(log_in()))
+    assert told["runner"].startswith("/opt/saltstack/salt/")
+
+
+def test_a_hart_salt_that_cannot_be_installed_fails_and_leaves_nothing(scene: Scene) -> None:
+    entry = scene.broken.data[BROKEN]
+    assert scene.broken.code == 1
+    assert "hart-salt could not be installed: salt-pip ended with exit code 1" in entry["error"]
+    assert "no-such-package-of-hart" in "\n".join(entry["output"])
+    assert scene.cloud.settle(60)
+    assert CLOUD.left(scene.cloud) == {"instances": [MASTER]}
+    assert scene.backend.hostnames() == [MASTER]
+
+
+def test_the_new_master_creates_a_minion_of_its_own_and_all_goes_with_destroy(scene: Scene) -> None:
+    made = scene.on_master("salt-run hart.create_role app")
+    ((minion_id, entry),) = made.items()
+    assert entry["result"] is True, made
+    assert scene.on_master("salt '*' test.ping --static") == {minion_id: True}
+    assert salt_package.version() in ok(scene.backend.by_name(minion_id), "salt-call --version")
+    assert scene.on_master(f"salt-run hart.destroy {minion_id}")[minion_id]["result"] is True
+    ran = scene.caller.run("hart.destroy", MASTER)
+    assert (ran.code, ran.data[MASTER]["result"]) == (0, True), ran
+    assert scene.cloud.settle(60)
+    assert CLOUD.left(scene.cloud) == {}
+    assert scene.backend.hostnames() == []
+    assert (scene.cloud.defects, scene.cloud.machines.failures) == ([], [])
