@@ -83,7 +83,11 @@ def fingerprint(pem: str) -> str:
 
 
 def master_fingerprint(pem: str) -> str:
-    """The fingerprint of a master's key, as its ``salt-key -F`` shows it and ``master_finger`` of minions wants it."""
+    """
+    The fingerprint of a master's key, as ``master_finger`` of its minions wants it.
+
+    ``salt-key -F master`` of Salt 3006 and 3007 shows the same; that of 3008 shows one that no minion would take.
+    """
     with tempfile.NamedTemporaryFile("w", prefix="hart-") as file:
         file.write(pem.strip() + "\n")
         file.flush()

@@ -97,8 +97,8 @@ RESULT = {
     "public_ip": "The public address, or `None`.",
     "private_ip": "The private address, or `None`.",
     "minion_key_finger": "The fingerprint of the minion's key, as `salt-key -f` shows it.",
-    "master_key_finger": "Of a new salt-master: the fingerprint of its key, as `salt-key -f master.pub` shows it "
-    "there, and as `master_finger` of minions wants it.",
+    "master_key_finger": "Of a new salt-master: the fingerprint of its key, as `master_finger` of minions wants it. "
+    "(What `salt-key -F master` of Salt 3008 shows is another, which no minion takes.)",
     "ssh_host_key_fingers": "Of a new salt-master: the fingerprints of `ssh_host_keys`, as `ssh` shows them.",
     "ssh_host_keys": "The host keys that the machine keeps, as lines for `known_hosts`; read over the verified "
     "session.",
