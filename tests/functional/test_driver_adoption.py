@@ -136,6 +136,24 @@ def test_one_that_was_let_go_is_as_it_was_and_one_that_is_gone_no_failure(
     driver.release(dataclasses.replace(found, instance_id="no-such-instance"))
 
 
+@pytest.mark.parametrize(
+    ("minion_id", "names"),
+    [
+        ("db1.example.com", ["hart-com-example-db1-fb7c54", "db1"]),
+        ("web-1", ["hart-web-1", "hart-web-1-c4719a", "web-1"]),
+        (
+            "1a2b3c4d.us-central1.gce.consumer.production.internal.example.com",
+            ["hart-com-example-internal-production-consumer-gce-us-d7b1e1"],
+        ),
+    ],
+)
+def test_the_names_at_compute_engine_are_those_that_hart_gives(minion_id: str, names: list[str]) -> None:
+    """Made by ``name_from_minion_id`` of hart 0.22; the id and its first label are what others may have given."""
+    found = gce_driver.names_of(minion_id)
+    assert [name for name in found if name in names] == names
+    assert len(found) == len(names) + (minion_id != "web-1"), found
+
+
 def test_a_driver_that_takes_nothing_over_says_so(root: Path) -> None:
     driver = ENVIRONMENTS["local"](root).driver()
     for instance_id in (None, "a"):

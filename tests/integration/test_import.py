@@ -7,6 +7,7 @@ Each is made by hart on a light machine; then everything by which hart knows it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from typing import Any
 import pytest
 from saltfactories.manager import FactoriesManager
 
-from hart_salt.drivers.gce_instances import names_of
 from tests.cloud.faults import Fault
 from tests.integration import cloud_do, cloud_gce, light_cloud, tools
 from tests.integration.conftest import Ran
@@ -76,9 +76,10 @@ def plain_droplet(light: LightCloud, minion_id: str) -> None:
 def hart_s_instance(light: LightCloud, minion_id: str) -> None:
     """As hart 0.22 makes it: a name of its own, the id as the description, and the role as a label."""
     state: Any = light.cloud
+    words, digest = "-".join(reversed(minion_id.split("."))), hashlib.sha256(minion_id.encode()).hexdigest()
     for instance in state.state.instances.values():
         if instance.minion == minion_id:
-            instance.body.update(name=names_of(minion_id)[1], labels={"hart-role": "app"})
+            instance.body.update(name=f"hart-{words[:47]}-{digest[:6]}", labels={"hart-role": "app"})
             instance.metadata = [{"key": "enable-oslogin", "value": "FALSE"}]
 
 
