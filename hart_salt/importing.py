@@ -261,7 +261,7 @@ class Importing:
         reason = taken.error or outcome.error or "it was interrupted"
         try:
             if taken.tagging:
-                await calls.driver(self._untag, taken)
+                await calls.salt(self._untag, taken)
             await calls.salt(self._put_back, taken)
             outcome.error = f"{reason}; it is as it was before"
         except Exception as error:
@@ -270,9 +270,9 @@ class Importing:
                 f"it alone; salt-run hart.import_minion {minion_id} brings it to an end"
             )
 
-
     def _untag(self, taken: _Taken) -> None:
-        """One that was this master's before gets the tags that it had."""
+        """One that was this master's before gets the tags that it had. No record says ready while they go."""
+        self._home.store.put(dataclasses.replace(taken.record, stage=IMPORTING))
         instance = taken.match.instance
         if taken.match.owned:
             taken.driver.adopt(instance, instance.minion_id, instance.role)

@@ -110,32 +110,48 @@ def test_one_that_was_taken_over_is_ours_like_any_other(environment: Environment
     assert driver.instances() == []
 
 
-@pytest.mark.parametrize("role", ["web", None])
-def test_a_role_takes_the_place_of_another(environment: Environment, driver: Driver, role: str | None) -> None:
+def test_a_role_takes_the_place_of_another(environment: Environment, driver: Driver) -> None:
     found = taken_over(environment, driver, ID)
-    driver.adopt(found, ID, role)
-    assert listed(driver) == [(found.instance_id, ID, role)]
+    for role in ("web", None):
+        driver.adopt(found, ID, role)
+        assert listed(driver) == [(found.instance_id, ID, role)]
 
 
-@pytest.mark.parametrize("name", [ID, "quite-another-name"])
-def test_one_that_was_let_go_is_as_it_was(environment: Environment, driver: Driver, name: str) -> None:
-    instance_id = environment.by_hand(name)
-    before = environment.labels(instance_id)
-    found = only(driver.candidates(ID, instance_id)).instance
-    driver.adopt(found, ID, "app")
-    assert environment.labels(instance_id) != before
-    for _ in range(2):
-        driver.release(found)
-    assert environment.labels(instance_id) == before
-    assert driver.instances() == []
-    assert only(driver.candidates(ID, instance_id)).owner is None
-
-
-def test_to_let_go_of_what_is_gone_is_success(environment: Environment, driver: Driver) -> None:
-    found = only(driver.candidates(ID, environment.by_hand(ID))).instance
+def test_one_that_was_let_go_is_as_it_was_and_one_that_is_gone_no_failure(
+    environment: Environment, driver: Driver
+) -> None:
+    for name in (ID, "quite-another-name"):
+        instance_id = environment.by_hand(name)
+        before = environment.labels(instance_id)
+        found = only(driver.candidates(ID, instance_id)).instance
+        driver.adopt(found, ID, "app")
+        assert environment.labels(instance_id) != before
+        for _ in range(2):
+            driver.release(found)
+        assert environment.labels(instance_id) == before
+        assert driver.instances() == []
+        assert only(driver.candidates(ID, instance_id)).owner is None
     driver.terminate(found)
     driver.release(found)
     driver.release(dataclasses.replace(found, instance_id="no-such-instance"))
+
+
+@pytest.mark.parametrize(
+    ("minion_id", "names"),
+    [
+        ("db1.example.com", ["hart-com-example-db1-fb7c54", "db1"]),
+        ("web-1", ["hart-web-1", "hart-web-1-c4719a", "web-1"]),
+        (
+            "1a2b3c4d.us-central1.gce.consumer.production.internal.example.com",
+            ["hart-com-example-internal-production-consumer-gce-us-d7b1e1"],
+        ),
+    ],
+)
+def test_the_names_at_compute_engine_are_those_that_hart_gives(minion_id: str, names: list[str]) -> None:
+    """Made by ``name_from_minion_id`` of hart 0.22; the id and its first label are what others may have given."""
+    found = gce_driver.names_of(minion_id)
+    assert [name for name in found if name in names] == names
+    assert len(found) == len(names) + (minion_id != "web-1"), found
 
 
 def test_a_driver_that_takes_nothing_over_says_so(root: Path) -> None:

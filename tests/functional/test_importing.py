@@ -305,6 +305,27 @@ def test_a_signal_undoes_what_is_not_ready(world: World, monkeypatch: pytest.Mon
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
 
 
+def test_a_signal_while_the_record_becomes_ready_leaves_no_ready_record_without_tags(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = world.make()
+    stages: list[tuple[str, bool]] = []
+    real = world.home.store.put
+
+    def put(record: Record) -> None:
+        stages.append((record.stage, f"hart-owner:{OWNER}" in world.tags()[number]))
+        if record.stage == "ready":
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(0.5)
+        real(record)
+
+    monkeypatch.setattr(world.home.store, "put", put)
+    work = Importing([Wish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
+    assert work.run() == signal.SIGTERM
+    assert stages == [(IMPORTING, False), ("ready", True), (IMPORTING, True)]
+    assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
+
+
 def test_what_another_operation_has_in_hand_is_left_to_it(world: World) -> None:
     world.make()
     with world.home.locks.claim(ID):
