@@ -215,6 +215,8 @@ class Machine:
         """Turn it on again after a stop."""
         self.stop()
         with self._lock:
+            assert self.attachment is not None
+            self._host.network.darken(self.attachment)
             self._launch()
 
     def kill(self) -> None:

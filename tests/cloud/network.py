@@ -111,6 +111,13 @@ class Network:
         """Take that away."""
         links.ip("link", "delete", _end(attachment))
 
+    def darken(self, attachment: Attachment) -> None:
+        """The machine is off: the namespace outlives it, and what it had set on its interfaces must not."""
+        for name in NAMES.values():
+            here = ("-netns", attachment.namespace)
+            links.ip(*here, "link", "set", "dev", name, "down", "mtu", "1500", check=False)  # it may have one only
+            links.ip(*here, "address", "flush", "dev", name, check=False)
+
     def _interface(self, kind: str, address: str) -> Interface:
         network: ipaddress.IPv4Network = getattr(self, kind)
         digest = hashlib.sha256(f"{self.slot.number} {address} {next(self._numbers)}".encode()).hexdigest()
