@@ -137,11 +137,11 @@ def test_what_cannot_be_removed_is_named_and_the_next_run_begins_with_it(
     fresh: Emulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "PAUSES", (0.0,))
-    monkeypatch.setitem(fresh.answers, "hart.sealed", ["no"])
     hart = fresh.hart("digitalocean")
+    hart.do("create", *planned(fresh, "stays").arguments)
     fresh.clouds["digitalocean"].faults.add(DESTROY.fault(status=403, times=100))
     with pytest.raises(Failed, match="NOT REMOVED at my-do, and billed until it is: stays"):
-        proof.carry_out(hart, planned(fresh, "stays"))
+        proof.remove(hart, "stays")
     (stays,) = fresh.left("digitalocean")["instances"]
     assert stays == "stays"
     fresh.clouds["digitalocean"].faults.clear()
