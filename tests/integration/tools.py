@@ -289,16 +289,12 @@ def _minion_process(master: SaltMaster, minion_id: str) -> psutil.Process:
 
 def stop_minion(master: SaltMaster, minion_id: str) -> None:
     """Let the minion of a local instance answer nobody, without ending it."""
-    process = _minion_process(master, minion_id)
-    for one in [process, *process.children(recursive=True)]:
-        one.suspend()
+    _to_family(_minion_process(master, minion_id), psutil.Process.suspend)
 
 
 def resume_minion(master: SaltMaster, minion_id: str) -> None:
     """The other way."""
-    process = _minion_process(master, minion_id)
-    for one in [process, *process.children(recursive=True)]:
-        one.resume()
+    _to_family(_minion_process(master, minion_id), psutil.Process.resume)
 
 
 def end_instance(master: SaltMaster, minion_id: str) -> None:
@@ -313,10 +309,14 @@ def end_instance(master: SaltMaster, minion_id: str) -> None:
 
 def kill_family(pid: int) -> None:
     """Kill a process and all that it started, at once."""
-    process = psutil.Process(pid)
+    _to_family(psutil.Process(pid), psutil.Process.kill)
+
+
+def _to_family(process: psutil.Process, do: Callable[[psutil.Process], None]) -> None:
+    """Do it to a process and to all that it started; those that have ended meanwhile need it no more."""
     for one in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
+            do(one)
 
 
 def without_colours(text: str) -> str:
