@@ -68,7 +68,7 @@ def test_addresses_are_there_at_once_and_after_reboots_and_go_with_their_removal
 
     # After another reboot nothing of it has changed, and the node is as sound as it was.
     machine.stop()
-    machine.start()
+    machine.start(cold=True)
     tools.until(lambda: cloud.pings(MINION), "the minion answers after the reboot")
     machine.wait("systemctl is-system-running --wait | grep -q running")
     assert {*ok(machine, ADDRESSES).splitlines()} == {*before.splitlines(), *expected}
