@@ -285,6 +285,7 @@ class Service:
     def _ready_node(self, minion_id: str) -> Iterator[tuple[Record, Instance]]:
         """A node that is a minion, held while something is done to it. Raises ``Refused`` for any other id."""
         self._nodes_of([minion_id])
+        self.master.require_running()
         with self.home.locks.claim(minion_id):
             record = self.home.store.get(minion_id)
             instance = instance_of(record) if record is not None and is_ready(record) else None

@@ -211,12 +211,12 @@ class Machine:
             if self._process is not None:
                 self._process.wait(20)
 
-    def start(self) -> None:
-        """Turn it on again after a stop."""
+    def start(self, *, cold: bool = False) -> None:
+        """Turn it on again after a stop; ``cold``: with nothing left of what it had set on its interfaces."""
         self.stop()
         with self._lock:
-            assert self.attachment is not None
-            self._host.network.darken(self.attachment)
+            if cold and self.attachment is not None:
+                self._host.network.darken(self.attachment)
             self._launch()
 
     def kill(self) -> None:

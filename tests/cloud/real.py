@@ -78,7 +78,7 @@ class RealMachines:
         """By the switch."""
         machine = self.machines.get(instance_id)
         if machine is not None:
-            machine.start()
+            machine.start(cold=True)
 
     def hostnames(self) -> list[str]:
         """The names of all machines that there are."""
