@@ -25,6 +25,7 @@ SALTMASTER = "hart:saltmaster"
 #: what the runner's functions take beside settings; an argument that is neither may have been meant as one
 PARAMETERS = ("role", "provider", "region", "count", "config", "test")
 NO_SALTMASTER = "is not set: say where minions reach this master, by a host name or an address"
+CREATED = "hart.created"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
 
@@ -164,7 +165,9 @@ def show(node: Node, secrets: Secrets) -> dict[str, Any]:
         "size": node.size,
     }
     settings = {**node.settings.model_dump(), **node.options.model_dump(mode="json")}
-    shown = {**settings, **place, "minion_config": mask(node.minion_config)}
+    # Of the moment that it is created, which is not this one.
+    grains = {name: value for name, value in node.minion_config["grains"].items() if name != CREATED}
+    shown = {**settings, **place, "minion_config": mask({**node.minion_config, "grains": grains})}
     names = [*place, *sorted(set(shown) - set(place))]
     result: dict[str, Any] = secrets.clean({name: shown[name] for name in names})
     if not node.minion_config.get("master") and node.minion_config.get("master_type") != "disable":
@@ -327,7 +330,7 @@ def _grains(node: Node, now: datetime) -> dict[str, Any]:
         "hart.provider": node.provider,
         "hart.region": node.region,
         "hart.size": node.size,
-        "hart.created": now.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        CREATED: now.astimezone(timezone.utc).isoformat(timespec="seconds"),
         "hart.version": hart_salt.__version__,
     }
     if node.zone:

@@ -445,6 +445,13 @@ def test_show_has_every_setting_in_effect_as_plain_data() -> None:
     assert shown["minion_config"]["grains"]["roles"] == ["app"]
 
 
+def test_show_says_the_same_at_every_moment() -> None:
+    config = loaded(providers=DO, roles={"app": {}})
+    grains = show(node(config), config.secrets)["minion_config"]["grains"]
+    assert "hart.created" not in grains
+    assert grains["hart.region"] == "sfo3"
+
+
 def test_show_hides_secrets_of_every_source() -> None:
     config = load(
         [
