@@ -211,6 +211,9 @@ class Master:
     def key_states(self) -> dict[str, tuple[str, ...]]:
         """Return, for every minion id in the key store, the states that a key of that id is in."""
         found: dict[str, tuple[str, ...]] = {}
+        # Where no master ever ran there may be no such directory, which Salt before 3008 takes for granted.
+        if not Path(self._opts["pki_dir"]).is_dir():
+            return found
         listing = self._wheel()["key.list_all"]()
         for state in STATE_WORDS:
             for minion_id in listing.get(state, []):
