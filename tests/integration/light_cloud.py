@@ -80,7 +80,11 @@ class LightCloud:
         return {path.name for path in self._keys()}
 
     def _claims(self, path: Path) -> bool:
-        return bool(json.loads(path.read_text())["provider"] == self.provider)
+        try:
+            claim = json.loads(path.read_text())
+        except FileNotFoundError:  # another provider's call has just ended
+            return False
+        return bool(claim["provider"] == self.provider)
 
     def _is_ours(self, minion_id: str) -> bool:
         return f".{self.provider}." in minion_id
