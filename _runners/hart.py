@@ -290,7 +290,7 @@ def import_minion(
 
     def work(service):
         _none(unknown)
-        from hart_salt.matches import Wish
+        from hart_salt.matches import ImportWish
 
         name = _word("hart.import_minion", "id", minion_id, extra)
         names = _names(provider=provider, instance_id=instance_id, region=region, role=role)
@@ -299,7 +299,7 @@ def import_minion(
             from hart_salt.errors import Refused
 
             raise Refused(f"{empty[0]} must not be empty; leave it out where nothing is meant")
-        wish = Wish(name, **{**names, "provider": names["provider"] or ""})
+        wish = ImportWish(name, **{**names, "provider": names["provider"] or ""})
         return service(config).import_minion(wish, test=_flag(test))
 
     return _report(work)

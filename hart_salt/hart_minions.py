@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hart_salt.errors import Refused
-from hart_salt.matches import Noted, Wish
+from hart_salt.matches import ImportWish, Noted
 from hart_salt.model import Provider
 
 DEFAULT_FILE = "/var/lib/hart/minions.json"
@@ -40,7 +40,7 @@ def read(path: str) -> dict[str, Mapping[str, Any]]:
     return {str(minion_id): entry for minion_id, entry in minions.items()}
 
 
-def wish(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> Wish:
+def wish(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> ImportWish:
     """
     What is to be imported.
 
@@ -53,7 +53,7 @@ def wish(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("provider"), str):
         raise Refused("its entry in the file names no provider")
-    return Wish(
+    return ImportWish(
         minion_id,
         provider or _provider(entry["provider"], providers),
         region=_text(entry.get("region")),

@@ -22,7 +22,7 @@ from hart_salt.drivers.base import Driver
 from hart_salt.errors import HartError, Interrupted, Refused, TemporaryFailure
 from hart_salt.home import Home
 from hart_salt.master import ACCEPTED
-from hart_salt.matches import GRAINS, Known, Match, Wish, match, refuse_minion
+from hart_salt.matches import GRAINS, ImportWish, Known, Match, match, refuse_minion
 from hart_salt.model import Candidate, Instance
 from hart_salt.store import IMPORTING, READY, Record
 from hart_salt.survey import record_of
@@ -58,7 +58,7 @@ class Outcome:
 class _Taken:
     """A minion whose record was written, and how to go back."""
 
-    wish: Wish
+    wish: ImportWish
     match: Match
     before: Record | None
     record: Record
@@ -73,8 +73,9 @@ class Importing:
     """One call that imports some minions."""
 
     def __init__(
-        self, wishes: Sequence[Wish], drivers: Mapping[str, Driver], home: Home, roles: Collection[str], *, test: bool
-    ) -> None:
+        self, wishes: Sequence[ImportWish], drivers: Mapping[str, Driver], home: Home, roles: Collection[str], *,
+        test: bool,
+    ) -> None:  # fmt: skip
         """
         Remember what to do.
 
@@ -139,7 +140,7 @@ class Importing:
 
     # one minion
 
-    async def _begin(self, wish: Wish, known: Known, calls: Calls, stack: ExitStack) -> None:
+    async def _begin(self, wish: ImportWish, known: Known, calls: Calls, stack: ExitStack) -> None:
         """Find the instance, write the record, and tag it. A failure is this minion's alone."""
         outcome = self.outcomes[wish.minion_id]
         try:
@@ -160,7 +161,7 @@ class Importing:
             return
         await self._tag(taken, calls)
 
-    def _candidates(self, wish: Wish) -> list[Candidate]:
+    def _candidates(self, wish: ImportWish) -> list[Candidate]:
         """By what is asked for; of what was only noted, the name counts where the id leads nowhere."""
         driver, noted = self._drivers[wish.provider], wish.noted
         if wish.instance_id or not (noted and noted.instance_id):
@@ -168,14 +169,14 @@ class Importing:
         found = driver.candidates(wish.minion_id, noted.instance_id, wish.region)
         return found or driver.candidates(wish.minion_id, None, wish.region)
 
-    def _refuse_twice(self, wish: Wish, found: Match) -> None:
+    def _refuse_twice(self, wish: ImportWish, found: Match) -> None:
         """Names may lead two minions to one machine."""
         instance_id = found.instance.instance_id
         other = self._machines.setdefault((wish.provider, instance_id), wish.minion_id)
         if other != wish.minion_id:
             raise Refused(f"{instance_id} is what {other} leads to as well; say which is whose, with instance_id=")
 
-    def _record(self, wish: Wish, found: Match, before: Record | None) -> Record:
+    def _record(self, wish: ImportWish, found: Match, before: Record | None) -> Record:
         """The record of the node that it is going to be; what an earlier one says beyond that stays."""
         new = record_of(found.instance, self._drivers[wish.provider].provider, self._home.info)
         new = dataclasses.replace(
@@ -187,7 +188,7 @@ class Importing:
         seen = ("region", "zone", "size", "role", "stage", "sealed", "instance_id", "public_ip", "private_ip")
         return dataclasses.replace(before, **{name: getattr(new, name) for name in seen})
 
-    def _take(self, wish: Wish, found: Match, before: Record | None, record: Record, stack: ExitStack) -> _Taken:
+    def _take(self, wish: ImportWish, found: Match, before: Record | None, record: Record, stack: ExitStack) -> _Taken:
         """The lock, a second look at the record under it, and the claim."""
         store = self._home.store
         stack.enter_context(self._home.locks.claim(wish.minion_id))

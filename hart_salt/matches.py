@@ -19,7 +19,7 @@ LOOPBACK = ("127.0.0.1", "::1")  #: what every machine has
 
 
 @dataclass(frozen=True)
-class Wish:
+class ImportWish:
     """A minion that is to be imported, and where its machine is."""
 
     minion_id: str
@@ -74,7 +74,7 @@ class Match:
     notes: list[str] = field(default_factory=list)
 
 
-def refuse_minion(wish: Wish, known: Known) -> None:
+def refuse_minion(wish: ImportWish, known: Known) -> None:
     """Raise ``Refused`` for what no import can help, before a provider is asked."""
     if problem := check_minion_id(wish.minion_id, known.master_id):
         raise Refused(f"it {problem}")
@@ -93,7 +93,7 @@ def refuse_minion(wish: Wish, known: Known) -> None:
         raise Refused(f"it is a node already, with {_role_words(record.role)}; an import changes no node's role")
 
 
-def match(wish: Wish, found: Sequence[Candidate], known: Known) -> Match:
+def match(wish: ImportWish, found: Sequence[Candidate], known: Known) -> Match:
     """Decide which instance it is. Raises ``Refused`` for none, for several, and for one that is not the minion's."""
     candidate = _only(wish, found)
     instance = candidate.instance
@@ -106,7 +106,7 @@ def match(wish: Wish, found: Sequence[Candidate], known: Known) -> Match:
     return Match(instance, role, owned, tagged, tagged and ready, notes + more)
 
 
-def _only(wish: Wish, found: Sequence[Candidate]) -> Candidate:
+def _only(wish: ImportWish, found: Sequence[Candidate]) -> Candidate:
     where = wish.provider + (f" in {wish.region}" if wish.region else "")
     if not found and wish.instance_id:
         raise Refused(f"{where} has no instance {wish.instance_id}")
@@ -125,7 +125,7 @@ def describe(candidate: Candidate) -> str:
     return f"{instance.instance_id} ({', '.join(fact for fact in facts if fact)})"
 
 
-def _refuse_owned(wish: Wish, candidate: Candidate, known: Known) -> None:
+def _refuse_owned(wish: ImportWish, candidate: Candidate, known: Known) -> None:
     """An instance is one minion's, and one master's."""
     instance = candidate.instance
     if candidate.owner not in (None, known.owner):
@@ -143,7 +143,7 @@ def _refuse_owned(wish: Wish, candidate: Candidate, known: Known) -> None:
         raise Refused(f"it is a node already, with the instance {record.instance_id}; this is {describe(candidate)}")
 
 
-def _compared(instance: Instance, known: Known, wish: Wish) -> list[str]:
+def _compared(instance: Instance, known: Known, wish: ImportWish) -> list[str]:
     """
     Hold the minion's own addresses against those of the instance: they must have one in common.
 
@@ -185,7 +185,7 @@ def _addresses(grains: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _role(wish: Wish, candidate: Candidate, known: Known) -> tuple[str | None, list[str]]:
+def _role(wish: ImportWish, candidate: Candidate, known: Known) -> tuple[str | None, list[str]]:
     """The caller's word, then that of the tags, of the minion's grain, and of what was noted."""
     said = wish.role or candidate.instance.role
     if said:

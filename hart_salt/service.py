@@ -295,7 +295,7 @@ class Service:
 
     # what hart did not create
 
-    def import_minion(self, wish: matches.Wish, *, test: bool = False) -> Report:
+    def import_minion(self, wish: matches.ImportWish, *, test: bool = False) -> Report:
         """
         Take an existing minion under management; see ``importing``.
 
@@ -324,7 +324,9 @@ class Service:
         data |= {minion_id: outcome.data(test) for minion_id, outcome in outcomes.items()}
         return self._report(dict(sorted(data.items())), interrupted, test=test)
 
-    def _import(self, wishes: Sequence[matches.Wish], test: bool) -> tuple[dict[str, importing.Outcome], int | None]:
+    def _import(
+        self, wishes: Sequence[matches.ImportWish], test: bool
+    ) -> tuple[dict[str, importing.Outcome], int | None]:
         self.master.require_running()
         chosen = {name: self.driver(name) for name in dict.fromkeys(wish.provider for wish in wishes)}
         work = importing.Importing(wishes, chosen, self.home, self.config.roles, test=test)

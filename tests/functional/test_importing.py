@@ -22,7 +22,7 @@ from hart_salt.home import Home
 from hart_salt.importing import Importing, Outcome
 from hart_salt.locks import Locks
 from hart_salt.master import ACCEPTED
-from hart_salt.matches import Noted, Wish
+from hart_salt.matches import ImportWish, Noted
 from hart_salt.model import Instance
 from hart_salt.secrets import Secrets
 from hart_salt.store import IMPORTING, Record, Store
@@ -85,13 +85,13 @@ class World:
         self.time.advance(20)
         return made
 
-    def run(self, *wishes: Wish, test: bool = False) -> dict[str, Outcome]:
-        given = wishes or (Wish(ID, "do"),)
+    def run(self, *wishes: ImportWish, test: bool = False) -> dict[str, Outcome]:
+        given = wishes or (ImportWish(ID, "do"),)
         work = Importing(given, {"do": self.driver}, self.home, {"app": None}, test=test)
         assert work.run() is None
         return work.outcomes
 
-    def one(self, *wishes: Wish, test: bool = False) -> Outcome:
+    def one(self, *wishes: ImportWish, test: bool = False) -> Outcome:
         (outcome,) = self.run(*wishes, test=test).values()
         return outcome
 
@@ -166,7 +166,7 @@ def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
     world.master.accepted |= set(names)
     ids = {name: world.make(name) for name in names[:-1]}
     looks = world.cloud.count("GET", LIST, query="tag_name=")
-    outcomes = world.run(*(Wish(name, "do") for name in names))
+    outcomes = world.run(*(ImportWish(name, "do") for name in names))
     assert [name for name, outcome in outcomes.items() if outcome.error] == [names[-1]]
     assert world.records() == dict.fromkeys(ids, "ready")
     assert world.cloud.count("GET", LIST, query="tag_name=") == looks + 1, "one list for all that were tagged"
@@ -176,7 +176,7 @@ def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
 def test_one_machine_is_not_two_minions(world: World, test: bool) -> None:
     number = world.make()
     world.master.accepted |= {"old-2"}
-    both = world.run(Wish(ID, "do"), Wish("old-2", "do", instance_id=number), test=test)
+    both = world.run(ImportWish(ID, "do"), ImportWish("old-2", "do", instance_id=number), test=test)
     (refused,) = [outcome for outcome in both.values() if outcome.error]
     assert (refused.refused, f"{number} is what" in refused.error) == (True, True)
     assert len(world.records()) == (not test)
@@ -200,15 +200,15 @@ def test_another_call_that_imports_the_same_machine_is_seen(world: World, monkey
 
 def test_an_id_that_was_noted_counts_and_a_stale_one_leads_to_the_name(world: World) -> None:
     first = world.make("renamed-by-somebody")
-    assert world.one(Wish(ID, "do", noted=Noted(first))).record.instance_id == first  # type: ignore[union-attr]
+    assert world.one(ImportWish(ID, "do", noted=Noted(first))).record.instance_id == first  # type: ignore[union-attr]
     assert [(it.instance_id, it.minion_id) for it in world.driver.instances()] == [(first, ID)]
     world.master.accepted |= {"old-2"}
     second = world.make("old-2")
     noted = Noted("999", addresses=frozenset(["203.0.113.7"]))
-    refused = world.one(Wish("old-2", "do", noted=noted))
+    refused = world.one(ImportWish("old-2", "do", noted=noted))
     assert "not the instance 999" in refused.error
     noted = replace(noted, addresses=frozenset(["10.120.0.5", "203.0.113.5"]))
-    assert world.one(Wish("old-2", "do", noted=noted)).record.instance_id == second  # type: ignore[union-attr]
+    assert world.one(ImportWish("old-2", "do", noted=noted)).record.instance_id == second  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_signal_undoes_what_is_not_ready(world: World, monkeypatch: pytest.Mon
         real(*arguments)
 
     monkeypatch.setattr(world.driver, "adopt", adopt)
-    work = Importing([Wish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
+    work = Importing([ImportWish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
     assert work.run() == signal.SIGTERM
     assert work.outcomes[ID].error == "it was interrupted; it is as it was before"
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
@@ -320,7 +320,7 @@ def test_a_signal_while_the_record_becomes_ready_leaves_no_ready_record_without_
         real(record)
 
     monkeypatch.setattr(world.home.store, "put", put)
-    work = Importing([Wish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
+    work = Importing([ImportWish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
     assert work.run() == signal.SIGTERM
     assert stages == [(IMPORTING, False), ("ready", True), (IMPORTING, True)]
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
@@ -341,6 +341,6 @@ def test_one_whose_record_was_lost_gets_one_and_a_failure_leaves_its_tags(world:
     assert world.one().error
     assert (world.records(), world.tags()) == ({}, before)
     world.cloud.faults.add(Fault("POST", TAG, status=403, when="after"))
-    assert world.one(Wish(ID, "do", role="db")).error
+    assert world.one(ImportWish(ID, "do", role="db")).error
     assert (world.records(), world.tags()) == ({}, before), "the tags that it had are back"
     assert world.one().record.role == "app"  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ import pytest
 from hart_salt import hart_minions
 from hart_salt.drivers.local import Account
 from hart_salt.errors import Refused
-from hart_salt.matches import Noted, Wish
+from hart_salt.matches import ImportWish, Noted
 from hart_salt.model import Provider
 
 #: of the docstring of hart 0.22's ``minion_store.py``
@@ -28,7 +28,7 @@ def test_what_hart_writes_is_read(tmp_path: Path) -> None:
     file = tmp_path / "minions.json"
     file.write_text(json.dumps({"version": 1, "minions": {ENTRY["minion_id"]: ENTRY}}))
     ((minion_id, entry),) = hart_minions.read(str(file)).items()
-    assert hart_minions.wish(minion_id, entry, PROVIDERS, None) == Wish(
+    assert hart_minions.wish(minion_id, entry, PROVIDERS, None) == ImportWish(
         ENTRY["minion_id"], "ec2", region="us-east-1",
         noted=Noted("i-0123456789abcdef0", ("consumer",), frozenset(["203.0.113.5", "10.0.0.5"])),
     )  # fmt: skip
@@ -36,7 +36,7 @@ def test_what_hart_writes_is_read(tmp_path: Path) -> None:
 
 def test_nulls_and_what_is_missing_say_nothing() -> None:
     entry = {"provider": "ec2", "region": None, "roles": None, "public_ips": None, "node_id": None}
-    assert hart_minions.wish("a", entry, PROVIDERS, None) == Wish("a", "ec2", noted=Noted())
+    assert hart_minions.wish("a", entry, PROVIDERS, None) == ImportWish("a", "ec2", noted=Noted())
 
 
 @pytest.mark.parametrize(

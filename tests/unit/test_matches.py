@@ -9,13 +9,13 @@ import pytest
 
 from hart_salt.errors import Refused
 from hart_salt.master import ACCEPTED, PENDING
-from hart_salt.matches import Known, Match, Noted, Wish, match, refuse_minion
+from hart_salt.matches import ImportWish, Known, Match, Noted, match, refuse_minion
 from hart_salt.model import Candidate, Instance
 from hart_salt.store import IMPORTING, Record
 
 OURS, THEIRS = "ab12" * 4, "cd34" * 4
 ID = "db1.example.com"
-WISH = Wish(ID, "do")
+WISH = ImportWish(ID, "do")
 THERE = Instance("7", ID, "running", region="nyc3", size="s", public_ip="203.0.113.7", private_ip="10.0.0.7")
 PLAIN = Candidate(THERE, ID)
 GRAINS: dict[str, Any] = {"ipv4": ["127.0.0.1", "10.0.0.7"], "ipv6": ["::1", "fe80::1"], "roles": []}
@@ -24,14 +24,14 @@ RECORD = Record(ID, "do", "do", "nyc3", "s", "ready", OURS, "", 1.0, instance_id
 TAGGED = Candidate(THERE, ID, OURS)
 
 
-def said(wish: Wish = WISH, *found: Candidate, known: Known = KNOWN) -> str:
+def said(wish: ImportWish = WISH, *found: Candidate, known: Known = KNOWN) -> str:
     with pytest.raises(Refused) as caught:
         refuse_minion(wish, known)
         match(wish, found or [PLAIN], known)
     return str(caught.value)
 
 
-def matched(wish: Wish = WISH, *found: Candidate, **known: Any) -> Match:
+def matched(wish: ImportWish = WISH, *found: Candidate, **known: Any) -> Match:
     refuse_minion(wish, replace(KNOWN, **known))
     return match(wish, found or [PLAIN], replace(KNOWN, **known))
 
