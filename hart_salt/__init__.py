@@ -26,6 +26,8 @@ A map of the package; imports point downwards in this list and never back up:
     one node from launch to sealed minion, and its undo
 ``wheel.py``
     a wheel of the hart-salt that is installed, for a new salt-master
+``presence.py``
+    one question for all minions that are waited for
 ``watch.py``
     one poll of a provider for all instances that are waited for
 ``ssh.py``
@@ -47,6 +49,8 @@ A map of the package; imports point downwards in this list and never back up:
     master's connections come from
 ``master.py``
     everything that is asked of Salt: keys, events, pillar, ping
+``events.py``
+    what minions are heard to say on the event bus
 ``plan.py``
     what a call would do, for ``test=True``
 ``store.py``, ``locks.py``

@@ -17,6 +17,7 @@ from hart_salt.home import Home
 from hart_salt.lifecycle import MINION, Batch, Kind, Life, new_life, raise_node
 from hart_salt.locks import BatchClaim
 from hart_salt.model import Access, Node
+from hart_salt.presence import Presence
 from hart_salt.progress import Progress
 from hart_salt.store import Record
 from hart_salt.terminal import view_for
@@ -93,7 +94,7 @@ async def _create(
     for node in nodes:
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
-    starts = Starts()
+    presence = Presence(home.master.new_jid, functools.partial(calls.aside, home.master.send_ping))
     region = nodes[0].region
     watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:
@@ -102,10 +103,10 @@ async def _create(
         for node in nodes:
             stack.enter_context(_claimed(home, node.minion_id))
         if kind is MINION:
-            stack.enter_context(home.master.events(starts.heard))
+            stack.enter_context(home.master.events(presence.started, presence.answered))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
-                home.master, home.info, home.store, driver, watcher, access, client_key, progress, starts.of, calls,
+                home.master, home.info, home.store, driver, watcher, access, client_key, progress, presence, calls,
                 kind,
             )  # fmt: skip
             outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
@@ -114,6 +115,7 @@ async def _create(
                 await _side_by_side(lives, outcomes)
             finally:
                 await watcher.close()
+                await presence.close()
                 await threads.uninterrupted(calls.salt(home.master.close))
 
 
@@ -182,27 +184,6 @@ async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
             task.cancel()
         await threads.uninterrupted(asyncio.wait(tasks))
         raise
-
-
-class Starts:
-    """An event for each minion id, set when its start event is heard on Salt's bus."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._events: dict[str, asyncio.Event] = {}
-
-    def of(self, minion_id: str) -> asyncio.Event:
-        """The event to wait for; asked for before the minion is started."""
-        return self._events.setdefault(minion_id, asyncio.Event())
-
-    def heard(self, minion_id: str) -> None:
-        """Called in the listening thread, for every minion of this master."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            self._loop.call_soon_threadsafe(self._set, minion_id)
-
-    def _set(self, minion_id: str) -> None:
-        if minion_id in self._events:
-            self._events[minion_id].set()
 
 
 def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:

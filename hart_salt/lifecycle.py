@@ -24,6 +24,7 @@ from hart_salt import bootstrap, master, ssh
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import DriverError, HartError, NodeFailed
 from hart_salt.model import Access, Instance, MasterInfo, Node
+from hart_salt.presence import Presence
 from hart_salt.progress import Progress, facts_of
 from hart_salt.store import Record, Store
 from hart_salt.threads import Calls, uninterrupted
@@ -57,8 +58,7 @@ class Batch:
     access: Access
     client_key: ssh.Key
     progress: Progress
-    #: hands out one event per minion id, set when that minion starts
-    started: Callable[[str], asyncio.Event]
+    presence: Presence
     calls: Calls
     kind: Kind
 
@@ -222,19 +222,27 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
 
 async def _start(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """Hand over the minion configuration, start salt-minion for the only time, and wait for its answer."""
-    event = batch.started(node.minion_id)
+    presence = batch.presence
+    started = presence.start_of(node.minion_id)
     life.minion_started = True
     stdin = configuration(node, batch)
     await session.run(commands(batch, life).start, stdin=stdin, timeout=COMMAND_TIMEOUT)
     timeout = node.settings.ready_timeout
+
+    async def ready() -> None:
+        await started.wait()
+        await presence.answer_of(node.minion_id)
+
     try:
-        await asyncio.wait_for(event.wait(), timeout)
+        await asyncio.wait_for(ready(), timeout)
     except asyncio.TimeoutError as error:
-        raise NodeFailed(
-            f"salt-minion was started but did not reach this master within {timeout:g} s: check that "
-            f"saltmaster ({node.minion_config.get('master')}) is this master's address as the node sees it"
-        ) from error
-    await _ping(node, batch, timeout)
+        if not started.is_set():
+            raise NodeFailed(
+                f"salt-minion was started but did not reach this master within {timeout:g} s: check that "
+                f"saltmaster ({node.minion_config.get('master')}) is this master's address as the node sees it"
+            ) from error
+        reason = f" (asking failed last with: {presence.problem})" if presence.problem else ""
+        raise NodeFailed(f"the minion started but did not answer test.ping within {timeout:g} s{reason}") from error
 
 
 def configuration(node: Node, batch: Batch) -> str:
@@ -242,13 +250,6 @@ def configuration(node: Node, batch: Batch) -> str:
     data = {**batch.driver.minion_defaults(node), **node.minion_config}
     # On lines as long as they get: a secret that is broken in two would not be known again in the node's output.
     return yaml.safe_dump(data, default_flow_style=False, width=math.inf)
-
-
-async def _ping(node: Node, batch: Batch, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while not await batch.calls.aside(batch.master.ping, node.minion_id, timeout):
-        if time.monotonic() > deadline:
-            raise NodeFailed(f"the minion started but did not answer test.ping within {timeout:g} s")
 
 
 async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:

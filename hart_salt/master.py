@@ -2,8 +2,8 @@
 Everything that is asked of Salt; the only file of the package that imports ``salt``.
 
 All methods block, and none may run in a thread that runs an event loop: Salt starts loops of its own.
-``Master`` is called from one thread at a time (``service`` sees to that), but for ``Events`` and
-``ping``/``apply``, which make their own connections and run side by side.
+``Master`` is called from one thread at a time (``service`` sees to that), but for ``Events``, ``send_ping``
+and ``ping``/``apply``, which make their own connections and run side by side.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 import secrets
 import shlex
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ import salt.runner
 import salt.template
 import salt.utils.crypt
 import salt.utils.event
+import salt.utils.jid
 import salt.utils.minions
 import salt.utils.sdb
 import salt.utils.zeromq
@@ -40,12 +40,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from salt.version import __version__ as SALT_RELEASE  # noqa: N812 - it is a constant
 
-from hart_salt.errors import ConfigError, Fault, NodeFailed, Refused
+from hart_salt.errors import ConfigError, Fault, HartError, NodeFailed, Refused
+from hart_salt.events import EVENT_BUS_TIMEOUT, Events
 from hart_salt.model import MasterInfo
 
 SALT_VERSION = str(SALT_RELEASE)
 MINIMUM_KEY_BITS = 2048
-EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to let us on its event bus
 PING_TIMEOUT = 5  #: seconds until a test.ping that was not answered is sent again
 PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs, after a ping
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
@@ -285,6 +285,8 @@ class Master:
 
     def _keys(self, minion_id: str) -> dict[str, list[str]]:
         """The keys stored under one id, by state. The id holds no glob characters (naming checks that)."""
+        if self._key_cache is not None:
+            return self._cached_keys(minion_id)
         answer = self._wheel()["key.print"](minion_id)
         found: dict[str, list[str]] = {}
         for state in STATE_WORDS:
@@ -293,6 +295,19 @@ class Master:
                 found[state] = [keys] if isinstance(keys, str) else list(keys)
         return found
 
+    def _cached_keys(self, minion_id: str) -> dict[str, list[str]]:
+        """The same by a look at this id alone: 3008's wheel function looks at each key of the master for it."""
+        key = self._key_cache.fetch("keys", minion_id) or {}
+        found = {state: [str(key["pub"])] for state, word in STATE_WORDS.items() if key.get("state") == word}
+        denied = self._key_cache.fetch("denied_keys", minion_id)
+        return {**found, DENIED: list(denied)} if denied else found
+
+    @functools.cached_property
+    def _key_cache(self) -> Any:
+        """Where Salt 3008 keeps keys, with the driver that the master is set to; None: an earlier one, with files."""
+        driver = self._opts.get("keys.cache_driver")
+        return salt.cache.Cache(self._opts, driver=driver) if driver else None
+
     def _deposit(self, minion_id: str, pem: str) -> None:
         """
         Put a public key that was made elsewhere into the store, as pending: no wheel function does.
@@ -300,10 +315,8 @@ class Master:
         Salt 3008 keeps keys in a cache whose driver is a setting, and its ``key.gen_accept`` stores them
         like this; 3006 and 3007 keep files, and Salt itself writes them like this.
         """
-        driver = self._opts.get("keys.cache_driver")
-        if driver:
-            cache = salt.cache.Cache(self._opts, driver=driver)
-            cache.store("keys", minion_id, {"pub": pem, "state": "pending"})
+        if self._key_cache is not None:
+            self._key_cache.store("keys", minion_id, {"pub": pem, "state": "pending"})
             return
         path = Path(self._opts["pki_dir"]) / PENDING / minion_id
         new = path.with_name(f".{minion_id}.hart-new")
@@ -375,6 +388,22 @@ class Master:
         """Whether the minion answers test.ping; asked once, given up after ``timeout`` seconds."""
         answer = self._command(minion_id, "test.ping", (), min(timeout, PING_TIMEOUT), PING_GATHER_TIMEOUT)
         return answer is True
+
+    def new_jid(self) -> str:
+        """A new job id of the form that this master gives."""
+        return str(salt.utils.jid.gen_jid(self._opts))
+
+    def send_ping(self, jid: str, minion_ids: Sequence[str]) -> None:
+        """
+        Publish test.ping for these minions as the job ``jid``, and do not wait: ``events`` tells who answers.
+
+        Raises ``HartError`` when the master did not publish it, and what Salt raises when it cannot be reached.
+        """
+        with salt.client.get_local_client(mopts=dict(self._opts, user=self._user())) as client:
+            # Not by run_job: that prints what went wrong, and what is printed here is salt-run's result.
+            answer = client.pub(list(minion_ids), "test.ping", tgt_type="list", jid=jid, timeout=PING_TIMEOUT)
+        if not isinstance(answer, Mapping) or not answer.get("minions"):
+            raise HartError("the master published no test.ping for them; see its log")
 
     def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
         """The minions among these that answer test.ping within a few seconds; all are asked at once."""
@@ -534,55 +563,13 @@ class Master:
     def _event_bus(self, *, listen: bool) -> Any:
         return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=self._opts, listen=listen)
 
-    def events(self, on_start: Callable[[str], None]) -> Events:
-        """Listen for start events of minions; see ``Events``."""
-        return Events(lambda: self._event_bus(listen=True), on_start)
+    def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Events:
+        """Listen for minions that start and that answer test.ping; see ``Events``."""
+        return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
 
     def cache(self) -> Any:
         """Salt's cache with the master's configured driver, in which the records are kept."""
         return salt.cache.Cache(self._opts)
-
-
-class Events:
-    """
-    A thread that hears start events, as a context manager; it listens from the moment that it is entered.
-
-    ``on_start`` is called in that thread with the id of each minion that starts.
-    """
-
-    _PREFIX, _SUFFIX = "salt/minion/", "/start"
-
-    def __init__(self, connect: Callable[[], Any], on_start: Callable[[str], None]) -> None:
-        self._connect = connect
-        self._on_start = on_start
-        self._stop = threading.Event()
-        self._listening = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="hart-events", daemon=True)
-
-    def __enter__(self) -> Events:
-        self._thread.start()
-        self._listening.wait(EVENT_BUS_TIMEOUT)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(EVENT_BUS_TIMEOUT)
-
-    def _listen(self) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(Exception), self._connect() as bus:
-                # The master may be restarted meanwhile: a connection that broke is made anew.
-                if bus.connect_pub(timeout=EVENT_BUS_TIMEOUT):
-                    self._listening.set()
-                    self._forward(bus)
-            self._stop.wait(0.2)
-
-    def _forward(self, bus: Any) -> None:
-        while not self._stop.is_set():
-            event = bus.get_event(wait=0.5, tag=self._PREFIX, full=True, auto_reconnect=False)
-            tag = event["tag"] if event else ""
-            if tag.endswith(self._SUFFIX):
-                self._on_start(tag[len(self._PREFIX) : -len(self._SUFFIX)])
 
 
 def _foreign_accepted(minion_id: str, key: str) -> str:

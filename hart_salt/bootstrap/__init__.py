@@ -7,6 +7,7 @@ result document, ``<platform>/platform.sh.j2`` what the steps do on one kind of 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shlex
 from dataclasses import dataclass
@@ -62,15 +63,7 @@ class Script:
 
 def render(script: Script) -> str:
     """Return the shell script for one node. Raises ``jinja2.TemplateError`` for a template that is wrong."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hart_salt.bootstrap"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - this makes shell, not HTML; values are quoted with the filter below
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
-    environment.filters["quote"] = shlex.quote
-    return environment.get_template("bootstrap.sh.j2").render(
+    return _environment().get_template("bootstrap.sh.j2").render(
         platform=script.platform,
         mark=_mark(script),
         host_private_key=script.host_private_key.strip(),
@@ -83,6 +76,20 @@ def render(script: Script) -> str:
         outfit=script.outfit,
         settings=script.settings,
     )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """The templates, compiled once for all nodes of a call."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hart_salt.bootstrap"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - this makes shell, not HTML; values are quoted with the filter below
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    environment.filters["quote"] = shlex.quote
+    return environment
 
 
 def _mark(script: Script) -> str:

@@ -34,6 +34,8 @@ class BusMinions:
         self._opts = salt.config.master_config(str(config))
         self._lock = threading.Lock()
         self._ids: set[str] = set()
+        #: minions that start and answer nothing
+        self.deaf: set[str] = set()
         #: by minion id; a test may change them
         self.grains: dict[str, dict[str, Any]] = {}
         self._stop = threading.Event()
@@ -94,7 +96,7 @@ class BusMinions:
 
     def _answer(self, bus: Any, job: Mapping[str, Any]) -> None:
         with self._lock:
-            addressed = self._ids & set(job.get("minions") or ())
+            addressed = (self._ids - self.deaf) & set(job.get("minions") or ())
         for minion_id in addressed:
             answer = self._answer_of(minion_id, str(job.get("fun")), list(job.get("arg") or ()))
             if answer is None:

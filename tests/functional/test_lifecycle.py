@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import threading
 import types
@@ -29,6 +30,7 @@ from hart_salt.home import Home
 from hart_salt.lifecycle import Batch, Life
 from hart_salt.locks import Locks
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Size
+from hart_salt.presence import Presence
 from hart_salt.progress import Progress
 from hart_salt.secrets import Secrets
 from hart_salt.settings import Settings
@@ -67,8 +69,9 @@ class World:
     #: by the name of a step: called when the step is reached, and may raise
     faults: dict[str, Fault] = field(default_factory=dict)
     sealed: set[str] = field(default_factory=set)
-    #: told when a minion starts
+    #: told when a minion starts, and when one answers a question
     on_start: Callable[[str], None] = lambda minion_id: None
+    on_answer: Callable[[str, str], None] = lambda question, minion_id: None
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
     lists: int = 0
 
@@ -156,9 +159,13 @@ class FakeMaster:
             del self.world.keys[minion_id]
             self.world.undone.append("key")
 
-    def ping(self, minion_id: str, timeout: float) -> bool:
+    def new_jid(self) -> str:
+        return "a question"
+
+    def send_ping(self, jid: str, minion_ids: Sequence[str]) -> None:
         self.world.step("ping")
-        return True
+        for minion_id in minion_ids:
+            self.world.on_answer(jid, minion_id)
 
     def apply(self, minion_id: str, states: Any) -> list[str]:
         self.world.step("apply")
@@ -168,8 +175,8 @@ class FakeMaster:
         self.world.events.append(tag)
 
     @contextmanager
-    def events(self, on_start: Callable[[str], None]) -> Iterator[None]:
-        self.world.on_start = on_start
+    def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Iterator[None]:
+        self.world.on_start, self.world.on_answer = on_start, on_answer
         yield
 
     def close(self) -> None:
@@ -263,18 +270,19 @@ class Stage:
         self, node: Node, calls: Calls, progress: Progress, lives: list[Life], around: Callable[..., Any]
     ) -> None:
         watcher = Watcher(lambda: calls.driver(self.driver.instances), 1.0, no_time)
-        started = asyncio.Event()
-        self.world.on_start = lambda minion_id: started.set()
         master: Any = FakeMaster(self.world)
+        presence = Presence(master.new_jid, functools.partial(calls.aside, master.send_ping), interval=0.01)
+        self.world.on_start, self.world.on_answer = presence.started, presence.answered
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
-            progress, lambda minion_id: started, calls, lifecycle.MINION,
+            progress, presence, calls, lifecycle.MINION,
         )  # fmt: skip
         lives.append(lifecycle.new_life(node, batch))
         try:
             await around(lifecycle.raise_node(node, batch, lives[0]))
         finally:
             await watcher.close()
+            await presence.close()
 
     def left(self) -> dict[str, list[str]]:
         """What there is of any node."""
@@ -390,8 +398,8 @@ def test_the_record_is_there_before_the_instance_is_asked_for(stage: Stage) -> N
 # a life that goes wrong
 
 EVERYWHERE = [
-    "put", "before launch", "after launch", "connect", "stream", "before accept", "after accept", "start", "ping",
-    "seal", "settle",
+    "put", "before launch", "after launch", "connect", "stream", "before accept", "after accept", "start", "seal",
+    "settle",
 ]  # fmt: skip
 
 
@@ -402,6 +410,18 @@ def test_whatever_fails_is_undone_and_told(stage: Stage, place: str, error: Exce
     assert "no luck" in failure(stage)
     assert stage.left() == NOTHING
     assert stage.world.events[-1] == "hart/web/failed"
+
+
+def test_a_question_that_could_not_be_asked_is_asked_again(stage: Stage) -> None:
+    stage.world.faults["ping"] = fails_with(OSError("the master is being restarted"), times=3)
+    assert stage.play(stage.node(), plainly).sealed
+
+
+def test_a_minion_that_cannot_be_asked_until_its_time_is_over_is_undone_and_the_reason_told(stage: Stage) -> None:
+    stage.world.faults["ping"] = fails_with(OSError("the bus is broken"))
+    told = failure(stage, stage.node(ready_timeout=0.1))
+    assert "did not answer test.ping within 0.1 s (asking failed last with: the bus is broken)" in told
+    assert stage.left() == NOTHING
 
 
 def test_the_instance_goes_before_its_key_and_the_key_before_the_record(stage: Stage) -> None:
