@@ -16,6 +16,8 @@ import pytest
 
 #: names the directory in which each file that a lane takes is claimed
 VARIABLE = "HART_LANES"
+#: the files that take many minutes; begun late, they would be waited for
+LONG = ("test_real_machines.py", "test_fault_table.py", "test_kill_table.py")
 #: below ``tests``, those first whose files take minutes
 ORDER = ("integration", "accounts", "functional", "unit")
 
@@ -66,8 +68,12 @@ class Lane:
         return True
 
 
-def _place(item: pytest.Item) -> int:
-    return ORDER.index(item.path.parent.name) if item.path.parent.name in ORDER else 0
+def _place(item: pytest.Item) -> tuple[int, int]:
+    file, directory = item.path.name, item.path.parent.name
+    return (
+        LONG.index(file) if file in LONG else len(LONG),
+        ORDER.index(directory) if directory in ORDER else len(ORDER),
+    )
 
 
 def _stop_if_asked(session: pytest.Session) -> None:

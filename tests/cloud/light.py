@@ -139,6 +139,16 @@ class LightMachines:
     def give_back(self, addresses: Addresses) -> None:
         """There are enough."""
 
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """Nothing is plugged: a light machine has no interfaces."""
+        return "5a:02:04:5e:00:28"
+
+    def unplug(self, instance_id: str) -> None:
+        """See ``plug``."""
+
+    def restart(self, instance_id: str) -> None:
+        """See ``plug``."""
+
     def boot(self, request: BootRequest) -> None:
         """Make the machine; it answers when this returns."""
         machine = _machine(request)
@@ -312,14 +322,16 @@ class Tenant:
         self._machines.give_back(addresses)
 
     def plug(self, instance_id: str, private_ip: str) -> str:
-        """Nothing is plugged: a light machine has no interfaces."""
-        return "5a:02:04:5e:00:28"
+        """As they all are."""
+        return self._machines.plug(self._prefix + instance_id, private_ip)
 
     def unplug(self, instance_id: str) -> None:
         """See ``plug``."""
+        self._machines.unplug(self._prefix + instance_id)
 
     def restart(self, instance_id: str) -> None:
         """See ``plug``."""
+        self._machines.restart(self._prefix + instance_id)
 
     def close(self) -> None:
         """End this tenant's machines."""

@@ -183,7 +183,7 @@ def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float
     _do(booted, "systemctl unmask salt-minion.service")
     master.api.accept_key(name, public)
     heard = threading.Event()
-    with master.api.events(lambda minion_id: heard.set() if minion_id == name else None):
+    with master.api.events(lambda minion_id: heard.set() if minion_id == name else None, lambda jid, minion_id: None):
         began = time.monotonic()
         _do(booted, "systemctl start --no-block salt-minion.service")
         if not heard.wait(LIMIT):

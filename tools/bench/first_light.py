@@ -57,7 +57,7 @@ class PrivateMaster:
     def __init__(self, root: Path) -> None:
         self.root = root
         publish, reply = free_ports(2)
-        self.config = {
+        self.config: dict[str, Any] = {
             "interface": "127.0.0.1", "publish_port": publish, "ret_port": reply, "root_dir": str(root),
             "sock_dir": "run", "log_file": str(root / "log/master"), "user": getpass.getuser(),
             "file_roots": {"base": [str(root / "srv")]}, "hart": {"roles": {ROLE: {}}},
@@ -143,7 +143,7 @@ def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
     home = private.root / name
     write_minion(private, home, name, master)
     started = threading.Event()
-    with master.events(lambda minion_id: started.set() if minion_id == name else None):
+    with master.events(lambda minion_id: started.set() if minion_id == name else None, lambda jid, minion_id: None):
         began = time.monotonic()
         process = subprocess.Popen(
             [BIN / "salt-minion", "-c", home / "etc"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -89,7 +89,7 @@ def _look(process: subprocess.Popen[str], run: Run) -> None:
 @contextlib.contextmanager
 def fleet(delay: float) -> Iterator[tuple[PrivateMaster, DigitalOcean, LightMachines]]:
     """A master whose provider ``do`` has light machines."""
-    limits = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
+    limits: dict[str, Any] = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
     settings = Settings(active_after=delay, droplet_limit=10_000, **limits)
     with private_master() as master, BusMinions(master.root / "etc/master") as minions:
         machines = LightMachines(on_start=minions.start, on_end=minions.leave)
