@@ -52,7 +52,8 @@ class Events:
 
     def _forward(self, bus: Any) -> None:
         while not self._stop.is_set():
-            event = bus.get_event(wait=0.5, tag="salt/", full=True, auto_reconnect=False)
+            # How tags match is a setting of the master, unless it is said.
+            event = bus.get_event(wait=0.5, tag="salt/", full=True, match_type="startswith", auto_reconnect=False)
             if event:
                 self._hear(event["tag"], event["data"])
 

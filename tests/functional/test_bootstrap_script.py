@@ -112,6 +112,8 @@ def test_private_keys_can_be_read_by_their_owner_only_and_stand_in_no_output(mac
     private = machine.file("etc/salt/pki/minion/minion.pem")
     assert (mode(private), mode(machine.file("run/hart/host_key"))) == (0o400, 0o600)
     assert mode(machine.file("run/hart")) == 0o700
+    # A salt-master, which is not root, has its own keys beside them.
+    assert [mode(machine.file(f"etc/salt/{name}")) for name in ("pki", "pki/minion")] == [0o755, 0o700]
     told = machine.log() + machine.file("run/hart/result.json").read_text()
     assert "PRIVATE" not in told
     assert private.read_text().splitlines()[1] not in told
