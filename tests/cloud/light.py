@@ -405,8 +405,11 @@ def _steps(request: BootRequest) -> tuple[str, ...]:
 
 
 def _addresses() -> Iterator[str]:
-    """127.0.0.0/8 is all loopback. Where a process begins depends on its id, so that two seldom meet."""
-    first = os.getpid() % 60000
+    """
+    127.0.0.0/8 is all loopback. Where a process begins depends on its id, so that two seldom meet; those of which
+    the ids follow each other, as runs side by side have them, begin far apart.
+    """
+    first = os.getpid() * 7919 % 60000
     for number in itertools.count():
         place = (first + number) % 60000
         yield f"127.{100 + place // 250 // 240}.{place // 250 % 240 + 1}.{place % 250 + 2}"

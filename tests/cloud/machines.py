@@ -32,6 +32,7 @@ from tests.cloud.network import Attachment, Interface, Network
 #: what a command inside has
 INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+ATTEMPT_TIMEOUT = 15.0  #: seconds for one try of a command that is waited for
 
 
 #: datasource → what makes the answers of its metadata service
@@ -188,7 +189,10 @@ class Machine:
         """Run a command inside until it succeeds and return its output."""
         deadline = time.monotonic() + timeout
         while True:
-            code, output = self.run(command)
+            try:
+                code, output = self.run(command, timeout=ATTEMPT_TIMEOUT)
+            except subprocess.TimeoutExpired:  # it was entered while it went down, and answers no more
+                code, output = 1, "no answer"
             if code == 0:
                 return output
             if time.monotonic() > deadline or self.state() in ("failed", "gone"):

@@ -53,8 +53,9 @@ class Outcome:
     """What came of a case."""
 
     name: str
-    #: how the run ended that was to be killed
+    #: how the run ended that was to be killed, and what it printed
     code: int
+    said: str
     left_before: dict[str, list[str]]
     swept: Ran
     #: after the sweep; a node that is whole is ``{"whole": [its id]}``
@@ -97,12 +98,12 @@ class Lane:
         more = {"PYTHONPATH": str(self.site), "HART_KILL": point, "HART_KILL_DRIVER": self.driver}
         return {**self.master.environment, **more}
 
-    def killed_at(self, point: str, command: list[str]) -> int:
+    def killed_at(self, point: str, command: list[str]) -> tuple[int, str]:
         done = subprocess.run(
             self.master.command(*command), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,
             env=self.environment(point),
         )  # fmt: skip
-        return done.returncode
+        return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
     def killed_in_call(self, number: int, when: str, command: list[str]) -> int:
         """Kill it while the answer of its call of that number is on its way, counting those that change things."""
@@ -120,14 +121,14 @@ class Lane:
         cloud.faults.struck.clear()
         return code
 
-    def swept(self, name: str, code: int) -> Outcome:
+    def swept(self, name: str, code: int, said: str = "") -> Outcome:
         """Look, sweep, and look again."""
         before = self.read()
         swept = self.master.run("hart.sweep", f"provider={self.provider}", "grace=0")
         left = self._whole(self.read())
         if "whole" in left:
             assert self.master.run("hart.destroy", self.node).code == 0
-        outcome = Outcome(name, code, before, swept, left, self.read())
+        outcome = Outcome(name, code, said, before, swept, left, self.read())
         self.clear()
         return outcome
 
@@ -145,7 +146,7 @@ def by_point(lane: Lane, phase: str, point: str) -> Outcome:
     if phase == "destroy":
         assert lane.master.run(*lane.creation).code == 0
     command = lane.creation if phase == "create" else ["hart.destroy", lane.node]
-    return lane.swept(f"{phase}: {point}", lane.killed_at(point, command))
+    return lane.swept(f"{phase}: {point}", *lane.killed_at(point, command))
 
 
 def by_call(lane: Lane, phase: str, when: str) -> list[Outcome]:
@@ -278,7 +279,7 @@ def test_a_sweep_removes_what_a_killed_run_left(table: Table, case: Case) -> Non
     outcomes = table.outcomes(case)
     assert outcomes, "there are no such calls"
     for outcome in outcomes:
-        assert outcome.code == -signal.SIGKILL, outcome
+        assert outcome.code == -signal.SIGKILL, outcome.said
         assert outcome.swept.code == 0, outcome
         assert outcome.left in ({}, {"whole": outcome.left.get("whole")}), outcome
         assert outcome.at_last == {}, outcome
