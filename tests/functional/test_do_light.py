@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from tests.cloud.digitalocean import DigitalOcean
 from tests.cloud.do_client import Client
 from tests.cloud.do_state import Settings
 from tests.cloud.faults import MachineFault
-from tests.cloud.light import STEPS, LightMachine, LightMachines
+from tests.cloud.light import STEPS, LightMachine, LightMachines, _addresses
 
 PORT = 22022  #: not 22, where a machine with an sshd of its own may be listening on all addresses
 COMMANDS = bootstrap.commands("")
@@ -175,3 +176,11 @@ def test_ten_droplets_and_one_that_never_boots(keys):
         with pytest.raises(NodeFailed, match="no SSH"):
             asyncio.run(connect(publics[0], keys, 0.2))
     assert cloud.machines.failures == []
+
+
+def test_processes_whose_ids_follow_each_other_look_at_different_addresses(monkeypatch: pytest.MonkeyPatch):
+    seen: list[str] = []
+    for process in range(4711, 4715):
+        monkeypatch.setattr("os.getpid", lambda process=process: process)
+        seen += itertools.islice(_addresses(), 2000)
+    assert len(set(seen)) == len(seen)
