@@ -28,7 +28,16 @@ from saltfactories import daemons
 from saltfactories.manager import FactoriesManager
 
 from hart_salt.store import BANK, SUFFIX
-from tests.integration.processes import MARK, end_leftovers, end_processes, family_of, make_root, processes_of
+from tests.integration.processes import (
+    MARK,
+    end_leftovers,
+    end_processes,
+    family_of,
+    make_root,
+    processes_of,
+    remove,
+    sockets_of,
+)
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 120
@@ -224,9 +233,8 @@ class SaltMaster:
         }
 
     def sockets(self) -> list[Path]:
-        """The socket directories of this master's instances: each says whose it is."""
-        notes = Path("/tmp").glob(f"hart-{os.getuid()}-*/instance")
-        return [note.parent for note in notes if note.read_text().startswith(f"{self.root}/")]
+        """The socket directories of this master's instances."""
+        return sockets_of(self.root)
 
     def instance_processes(self) -> list[psutil.Process]:
         """The processes of all local instances of this master, known by the directory in their command."""
@@ -285,8 +293,7 @@ def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
         machine.write()
         yield machine
     finally:
-        end_processes(root)
-        shutil.rmtree(root, ignore_errors=True)
+        remove(root)
 
 
 @contextlib.contextmanager
@@ -305,8 +312,7 @@ def running_master(
         try:
             master.stop()
         finally:
-            end_processes(root)
-            shutil.rmtree(root, ignore_errors=True)
+            remove(root)
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,23 @@ def end_processes(root: Path, spare: Collection[int] = ()) -> None:
     raise AssertionError(f"processes that do not end: {alive}")
 
 
+def sockets_of(root: Path) -> list[Path]:
+    """The socket directories of a master's local instances: each says whose it is."""
+    found = []
+    for note in Path("/tmp").glob(f"hart-{os.getuid()}-*/instance"):
+        with contextlib.suppress(FileNotFoundError):  # another run's, which has just ended
+            if note.read_text().startswith(f"{root}/"):
+                found.append(note.parent)
+    return found
+
+
+def remove(root: Path) -> None:
+    """End what belongs to a master, and remove its directory and those of its local instances' sockets."""
+    end_processes(root)
+    for path in (*sockets_of(root), root):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def family_of(pid: int | None) -> set[int]:
     """A process and all that it started."""
     if pid is None:
@@ -71,8 +88,7 @@ def end_leftovers() -> None:
         maker = re.fullmatch(r"ht-(\d+)-(\d+)-\w+", root.name)
         with contextlib.suppress(FileNotFoundError):
             if maker and root.stat().st_uid == os.getuid() and not _lives(int(maker[1]), int(maker[2])):
-                end_processes(root)
-                shutil.rmtree(root, ignore_errors=True)
+                remove(root)
 
 
 def _lives(pid: int, created: int) -> bool:
