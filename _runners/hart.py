@@ -16,23 +16,22 @@ import functools
 import importlib.util
 import inspect
 import logging
-import traceback
 
 log = logging.getLogger(__name__)
 
 __virtualname__ = "hart"
 
 INTERRUPTED = 130  # as after Ctrl-C in a shell
-#: among the arguments of a call that a reactor began, and that runs as a process of its own
+#: among the arguments of a call that a reactor began, and that runs as a process of its own. It grants nothing: such a
+#: call waits for no other one, and its end is an event
 BACKGROUND = "__hart_background__"
-REFUSED = 2  # the exit code of a request that was not carried out at all
 DEFECT = 70  # the exit code of an error that is ours: EX_SOFTWARE of sysexits.h
 
 
 def __virtual__():
     # Salt imports every runner on every salt-run: this finds the package without importing what it needs.
     if importlib.util.find_spec("hart_salt") is None:
-        return False, "the Python package hart-salt is not installed: salt-pip install hart-salt"
+        return False, "the Python package hart-salt is not installed: salt-pip install its wheel or checkout"
     _make_place_for_jobs()
     return __virtualname__
 
@@ -56,8 +55,12 @@ def _acts(function):
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        if not kwargs.pop(BACKGROUND, False):
-            return _begin(function, args, kwargs) if _from_reactor(kwargs) else function(*args, **kwargs)
+        marked = kwargs.pop(BACKGROUND, None) is True
+        # Who calls is asked of Salt first: arguments may come from an event, and so from any minion.
+        if _from_reactor():
+            return _begin(function, args, kwargs)
+        if not marked:
+            return function(*args, **kwargs)
         __context__[BACKGROUND] = True
         data = function(*args, **kwargs)
         _tell(f"hart.{function.__name__}", globals()["__jid__"], data)
@@ -91,7 +94,10 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
         True: return the plan and touch nothing. Default: False.
 
     settings
-        Any setting that a role may have, such as ``size=``, ``minion_config=`` or ``apply=highstate``.
+        Any setting that a role may have, such as ``size=``, ``minion_config=`` or ``apply=highstate``. Give no secret
+        here: before hart runs, Salt has published all arguments in the process list, on its event bus and in its job
+        cache. Put secrets into the pillar, or into the configuration by ``sdb://``. The ``notes`` of a result tell of
+        an argument that holds one.
 
     Returns a dictionary by minion id.
 
@@ -110,7 +116,7 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
             ids, **_names(role=role, provider=provider, region=region), settings=_clean(settings), test=_flag(test)
         )
 
-    return _report(work)
+    return _report(work, config, settings)
 
 
 @_acts
@@ -125,7 +131,7 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
         How many. They come up side by side; one that fails leaves the others alone. Default: 1.
 
     provider, region, config, test, settings
-        As for ``hart.create``.
+        As for ``hart.create``. Give no secret as an argument.
 
     Returns a dictionary by minion id.
 
@@ -145,7 +151,7 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
             settings=_clean(settings), test=_flag(test),
         )  # fmt: skip
 
-    return _report(work)
+    return _report(work, config, settings)
 
 
 @_acts
@@ -170,7 +176,8 @@ def create_master(
         Grains of its minion, a mapping; they go over those of ``minion_config``. Default: none.
 
     hart_salt
-        What ``salt-pip`` installs there, such as ``hart-salt[all]==1.0.0``. Default: the hart-salt of this machine,
+        What ``salt-pip`` installs there: the address of a wheel, as in ``hart-salt[all] @ https://…/hart_salt-….whl``,
+        or a name in an index of your own, ``pip_index``. It is not on PyPI. Default: the hart-salt of this machine,
         with what it needs for the cloud that the new master is in.
 
     pip_index
@@ -182,7 +189,7 @@ def create_master(
     settings
         Any setting that a node may have but ``apply`` and ``drain``, such as ``size=``, ``minion_config=``, or
         ``script=``, which runs there as root at the end. ``salt_version`` may be any that the repository has. Default:
-        the newest of the series of the Salt on this machine.
+        the newest of the series of the Salt on this machine. As for ``hart.create``, give no secret as an argument.
 
     Returns a dictionary by id. Beside what ``hart.create`` returns, it has ``ssh_host_key_fingers``, and
     ``master_key_finger`` instead of ``minion_key_finger``: the ``master_finger`` of its minions to be. No events are
@@ -204,7 +211,7 @@ def create_master(
             name, **_names(provider=provider, region=region), wishes=wishes, settings=_clean(settings), test=_flag(test)
         )
 
-    return _report(work)
+    return _report(work, config, {**settings, "grains": grains, "pip_index": pip_index, "hart_salt": hart_salt})
 
 
 @_acts
@@ -233,7 +240,7 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
         _none(unknown)
         return service(config).destroy(_ids("hart.destroy", minion_id, extra), test=_flag(test))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 @_acts
@@ -302,7 +309,7 @@ def import_minion(
         wish = ImportWish(name, **{**names, "provider": names["provider"] or ""})
         return service(config).import_minion(wish, test=_flag(test))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 @_acts
@@ -346,7 +353,7 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
         path = DEFAULT_FILE if file is None else _word("hart.import_minions", "file", file, extra)
         return service(config).import_minions(path, **_names(provider=provider), test=_flag(test))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def from_salt_cloud(directory=None, *extra, map=None, **unknown):
@@ -388,7 +395,7 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
         made = translate(__opts__, names["directory"], names["map"])
         return Report({"text": made.text()} if as_text else made.data())
 
-    data = _report(work)
+    data = _report(work, None, unknown)
     return {"outputter": "txt", "data": data["text"]} if "text" in data else data
 
 
@@ -449,7 +456,7 @@ def add_ip(
         wish = _wish(**_names(kind=kind, ip=ip, vpc=vpc))
         return service(config).add_ip(name, wish, reboot=_flag(reboot, "reboot"), test=_flag(test))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 @_acts
@@ -485,7 +492,7 @@ def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=F
         name = _word("hart.remove_ip", "id", minion_id, extra)
         return service(config).remove_ip(name, _ipv4(ip), reboot=_flag(reboot, "reboot"), test=_flag(test))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 @_acts
@@ -526,7 +533,7 @@ def scale(
         True: they go all the same. Default: False.
 
     config, test, settings
-        As for ``hart.create``; ``settings`` are those of new nodes.
+        As for ``hart.create``; ``settings`` are those of new nodes. Give no secret as an argument.
 
     Returns a dictionary with ``role``, the numbers ``before`` and ``after``, ``changed``, and by minion id ``created``,
     ``destroyed`` and ``kept``, the nodes that could not be drained; or a ``note`` that says why nothing was changed.
@@ -551,7 +558,7 @@ def scale(
             order, goal, remove=names["remove"] or "newest", cooldown=_seconds("cooldown", cooldown), wait=_may_wait()
         )
 
-    return _report(work)
+    return _report(work, config, settings)
 
 
 @_acts
@@ -574,7 +581,7 @@ def replace(
         or the only one; all regions.
 
     force, config, test, settings
-        As for ``hart.scale``.
+        As for ``hart.scale``. Give no secret as an argument.
 
     Returns the same as ``hart.scale``.
 
@@ -592,18 +599,23 @@ def replace(
         order = _order(name, provider, region, force, test, settings)
         return service(config).replace(order, _whole("batch", batch, 1) or 1, wait=_may_wait())
 
-    return _report(work)
+    return _report(work, config, settings)
 
 
 @_acts
-def sweep(*extra, provider=None, grace=3600, config=None, test=False, **unknown):
+def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=False, **unknown):
     """
     Find and remove what crashes left.
 
     That is instances, keys and records that belong together no more, temporary keys and firewalls. Nothing of the crash
-    need be remembered. Never touched: what carries another master's tag or none; nodes that are ready; what a living
-    operation works on; what ``keep_failed`` kept; and ready minions that still answer. Each create and scale first
-    removes what operations that died on this machine left; this also finds everything else.
+    need be remembered. Never removed: what carries another master's tag or none; nodes that are ready, as long as their
+    instance is there; what a living operation works on; what ``keep_failed`` kept; and every minion that answers, also
+    one that was not finished. A node whose instance is gone goes after several lists, over 15 seconds, have missed it.
+    Each create and scale first removes what operations that died on this machine left; this also finds everything else.
+
+    What lives is put right. A node that became ready and was never sealed is sealed over Salt. An instance without a
+    record whose minion's key is accepted gets its record again, from its tags. Where many records are missing at once,
+    at least 5 or a tenth of all nodes, the store seems to have been lost, and nothing is removed without ``force``.
 
     provider
         Only at this provider. Default: at all that are configured.
@@ -612,14 +624,18 @@ def sweep(*extra, provider=None, grace=3600, config=None, test=False, **unknown)
         Seconds: what is younger is spared, unless its operation is known to be dead; another master with the same key
         may be at work on it. Default: 3600.
 
+    force
+        True: remove what has to go also where the records seem to be lost. Default: False.
+
     config
         As for ``hart.create``.
 
     test
-        True: show what would be removed and touch nothing. Default: False.
+        True: show what would be done and touch nothing. Default: False.
 
     Returns a dictionary with the lists ``removed`` (with ``test``: ``would_remove``) and ``spared``, and, if there are
-    any, ``failed`` and ``errors``.
+    any, ``rebuilt`` (``would_rebuild``), ``sealed`` (``would_seal``), ``failed`` and ``errors``; ``lost`` says that the
+    records seem to be lost, in a sentence.
 
     CLI Example:
 
@@ -633,9 +649,11 @@ def sweep(*extra, provider=None, grace=3600, config=None, test=False, **unknown)
     def work(service):
         _none(unknown, extra)
         names = _names(provider=provider)
-        return service(config).sweep(**names, grace=_seconds("grace", grace), test=_flag(test))
+        return service(config).sweep(
+            **names, grace=_seconds("grace", grace), test=_flag(test), force=_flag(force, "force")
+        )
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def list_minions(*extra, role=None, provider=None, region=None, status=None, ping=True, config=None, **unknown):
@@ -654,8 +672,10 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
         As for ``hart.create``.
 
     Returns a dictionary by minion id. ``status`` is ``ready`` or what keeps a node from that: ``in progress``,
-    ``unreachable``, ``no instance``, ``stopped``, ``no key``, ``no record``, ``failed``, ``left at`` a stage,
-    ``unknown``, or ``not ours`` for a minion of which hart knows its key only. ``sources`` has what each source says.
+    ``unreachable``, ``unsealed``, ``no instance``, ``stopped``, ``no key``, ``no record``, ``failed``, ``left at`` a
+    stage, ``unknown``, ``broken record``, or ``not ours`` for a minion of which hart knows its key only. ``sources``
+    has what each source says. An instance whose tags name no node for certain is ``bad id``, under its instance id,
+    with a ``note``.
 
     CLI Example:
 
@@ -671,7 +691,7 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
         names = _names(role=role, provider=provider, region=region, status=status)
         return service(config).list_minions(**names, ping=_flag(ping, "ping"))
 
-    return _as_table(_report(work))
+    return _as_table(_report(work, config, unknown))
 
 
 def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
@@ -704,7 +724,7 @@ def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
         names = _names(tgt_type=tgt_type)
         return service(config).check_seal(_word("hart.check_seal", "target", tgt, extra), names["tgt_type"] or "glob")
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def show(minion_id=None, *extra, config=None, **unknown):
@@ -732,7 +752,71 @@ def show(minion_id=None, *extra, config=None, **unknown):
         _none(unknown)
         return service(config).show(_word("hart.show", "id", minion_id, extra))
 
-    return _report(work)
+    return _report(work, config, unknown)
+
+
+def node(minion_id=None, *extra, stage=None, **unknown):
+    """
+    Return what hart's record says of one node. It asks no cloud and no minion, and is quick.
+
+    This is for reactors. Any minion can fire any event with any data, so an event is a reason to look, and what a
+    reactor acts on comes from here.
+
+    minion_id
+        The id of the node. What is no minion id is refused.
+
+    stage
+        ``launching``, ``running``, ``bootstrapping``, ``enrolling``, ``enrolled`` or ``ready``: refuse a node that has
+        not come as far, or that failed. Default: any stage will do.
+
+    Returns a dictionary with ``minion_id``, ``kind``, ``stage``, ``sealed``, ``role``, ``provider``, ``region``,
+    ``zone``, ``size``, ``instance_id``, ``public_ip``, ``private_ip`` and ``addresses``, a list of all. Where there is
+    no such node: ``error`` and ``retcode``, and none of these.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.node web1.example.com stage=ready
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        from hart_salt.service import node as look
+
+        name = _word("hart.node", "id", minion_id, extra)
+        return look(__opts__, name, _names(stage=stage)["stage"])
+
+    return _report(work, None, unknown)
+
+
+def node_of(ip=None, *extra, **unknown):
+    """
+    Return which node has an IP address, by hart's records. It asks no cloud, and is quick; see ``hart.node``.
+
+    ip
+        The address. What is no IP address is refused, and so is one with a zone, such as ``fe80::1%eth0``.
+
+    Returns a dictionary with ``ip``, and ``minion_id``, which is None where no node has it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.node_of 203.0.113.7
+
+    .. versionadded:: 1.0.0
+    """
+
+    def work(service):
+        _none(unknown)
+        from hart_salt.service import node_of as look
+
+        return look(__opts__, _word("hart.node_of", "ip", ip, extra))
+
+    return _report(work, None, unknown)
 
 
 def list_roles(*extra, config=None, **unknown):
@@ -755,7 +839,7 @@ def list_roles(*extra, config=None, **unknown):
         _none(unknown, extra)
         return service(config).list_roles()
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def show_role(role=None, *extra, provider=None, region=None, config=None, **settings):
@@ -763,7 +847,7 @@ def show_role(role=None, *extra, provider=None, region=None, config=None, **sett
     Show what a node of a role would be, all layers taken together. Secrets are shown as ``***``.
 
     role, provider, region, config, settings
-        As for ``hart.create_role``.
+        As for ``hart.create_role``. Give no secret as an argument.
 
     CLI Example:
 
@@ -778,7 +862,7 @@ def show_role(role=None, *extra, provider=None, region=None, config=None, **sett
         name = _word("hart.show_role", "role", role, extra)
         return service(config).show_role(name, **_names(provider=provider, region=region), settings=_clean(settings))
 
-    return _report(work)
+    return _report(work, config, settings)
 
 
 def list_regions(provider=None, *extra, config=None, **unknown):
@@ -804,7 +888,7 @@ def list_regions(provider=None, *extra, config=None, **unknown):
         _none(unknown, extra)
         return service(config).list_regions(**_names(provider=provider))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
@@ -833,7 +917,7 @@ def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
         _none(unknown, extra)
         return service(config).list_sizes(**_names(provider=provider, region=region))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def list_images(provider=None, *extra, region=None, config=None, **unknown):
@@ -856,12 +940,15 @@ def list_images(provider=None, *extra, region=None, config=None, **unknown):
         _none(unknown, extra)
         return service(config).list_images(**_names(provider=provider, region=region))
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def check(*extra, config=None, **unknown):
     """
-    Check the configuration, and the credentials of each provider: one line each. Changes nothing.
+    Check the configuration, the credentials of each provider, and what hart needs of this machine: one line each.
+
+    Changes nothing. Beside the providers there are ``log directory``, ``record store``, ``broken records`` and ``open
+    files``. Each line begins with ``ok`` where nothing is wrong.
 
     config
         As for ``hart.create``.
@@ -879,7 +966,7 @@ def check(*extra, config=None, **unknown):
         _none(unknown, extra)
         return service(config).check()
 
-    return _report(work)
+    return _report(work, config, unknown)
 
 
 def version(*extra, **unknown):
@@ -901,50 +988,49 @@ def version(*extra, **unknown):
 
         return versions(__file__)
 
-    return _report(work)
+    return _report(work, None, unknown)
 
 
-def _report(work):
+def _report(work, config=None, given=None):
     """
     Do the work and return its data; make a failure show in every place where Salt looks for one.
 
     ``retcode`` in the context makes the event and a ``salt.runner`` state fail, ``retcode`` in the returned
     dictionary makes ``salt-run`` exit with it; each alone lies in the other place. An exception would show
-    as a traceback. The context outlives the call in a reactor, so it is set in any case.
-    """
-    from hart_salt.errors import HartError, Interrupted
+    as a traceback. The context outlives the call in a reactor, so it is set in any case. No reader of what is
+    printed, and none of its absence, changes any of it.
 
-    __context__["retcode"] = 0
-    try:
-        report = work(_service)
-        data = dict(report.data)
-        if not report.ok:
-            data["retcode"] = report.exit_code
-    except Interrupted as error:
-        data = {"error": str(error), "retcode": 128 + error.signum}
-    except HartError as error:
-        data = {"error": str(error), "retcode": REFUSED}
-    except SystemExit:  # what Salt makes of SIGINT and SIGTERM when nothing is under way that would be undone
-        data = {"error": "interrupted; nothing was begun", "retcode": INTERRUPTED}
-    except Exception as error:  # whatever it is, it must not become a success
-        # Its kind and its place are told: the text of an error that nobody foresaw may quote a secret.
-        frames = reversed(traceback.extract_tb(error.__traceback__))
-        place = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
-        log.error("hart failed with %s at %s", type(error).__name__, place)  # noqa: TRY400 - see above
-        data = {"error": f"a defect in hart: {type(error).__name__}; the log has its place", "retcode": DEFECT}
-    if "retcode" in data:
-        __context__["retcode"] = 1
+    ``config`` and ``given`` are for the gate that everything passes: where secrets are, and what may hold one.
+    """
+    from hart_salt import signals, streams
+
+    with streams.guarded(), signals.heard():
+        data = _data(work, config, given)
+    # Where Salt was asked for this function, and not for an orchestration with this as a part of it.
+    if str(__opts__.get("fun", "")).startswith("hart."):
+        signals.exit_with(data.get("retcode", 0))
     return data
 
 
-def _service(config):
-    """Everything heavy is imported here: when hart is called, and not when any other runner is."""
-    from hart_salt.errors import Refused
-    from hart_salt.service import Service
+def _data(work, config, given):
+    __context__["retcode"] = 0
+    try:
+        # Everything heavy is imported here: when hart is called, and not when any other runner is.
+        from hart_salt.answer import answer
 
-    if config is not None and not isinstance(config, str):
-        raise Refused("config must be the path of a TOML file")
-    return Service(__opts__, config)
+        path = config if isinstance(config, str) else None
+        report = answer(__opts__, work, path, _clean(given or {}))
+        data = dict(report.data)
+        if not report.ok:
+            data["retcode"] = report.exit_code
+    except SystemExit as error:  # a signal when nothing is under way that would be undone
+        data = {"error": "interrupted; nothing was begun", "retcode": error.code or INTERRUPTED}
+    except Exception as error:  # what hart needs is missing, or broken
+        log.error("hart could not begin: %s", type(error).__name__)  # noqa: TRY400 - its text may quote anything
+        data = {"error": f"hart could not begin: {type(error).__name__}; see salt-run hart.version", "retcode": DEFECT}
+    if "retcode" in data:
+        __context__["retcode"] = 1
+    return data
 
 
 def _clean(keywords):
@@ -1073,7 +1159,7 @@ def _as_table(data):
     """For eyes: only on a terminal, and only where nobody asked for another form; what failed is told as it is."""
     import sys
 
-    if not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
+    if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
         return data
     from hart_salt.terminal import table
 
@@ -1083,29 +1169,31 @@ def _as_table(data):
 # called by a reactor
 
 
-def _from_reactor(kwargs):
-    """Whether a reactor called; an orchestration that a reactor called needs the result, and gets it."""
-    return globals().get("__user__") == "Reactor" and "__orchestration_jid__" not in kwargs
+def _from_reactor():
+    """Whether a reactor called. What an orchestration calls is told another user, also if a reactor began that."""
+    return globals().get("__user__") == "Reactor"
 
 
 def _begin(function, args, kwargs):
     """Ask the master to start the same call as a process of its own, and return its job id."""
-    from hart_salt.errors import HartError
+    given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
+    settings = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
+    if given.pop("extra", ()):
+        return function(*args, **kwargs)  # refused at once
 
-    try:
-        given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
-        settings = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
-        if given.pop("extra", ()):
-            return function(*args, **kwargs)  # refused at once
+    def work(service):
+        # Salt would take a job's "arg" and "kwarg" for all of its arguments; no setting has such a name.
+        _none({name: settings[name] for name in ("arg", "kwarg") if name in settings})
         from hart_salt.master import Master
+        from hart_salt.service import Report
 
         jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
-    except HartError as error:
-        __context__["retcode"] = 1
-        log.error("hart.%s was not begun: %s", function.__name__, error)  # noqa: TRY400 - the sentence says it all
-        return {"error": str(error), "retcode": REFUSED}
-    __context__["retcode"] = 0
-    return {"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"}
+        return Report({"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"})
+
+    data = _report(work, given.get("config"), {**given, **settings})
+    if "retcode" in data:
+        log.error("hart.%s was not begun: %s", function.__name__, data["error"])
+    return data
 
 
 def _may_wait():

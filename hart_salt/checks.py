@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from hart_salt import faults
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import Refused
+from hart_salt.errors import BrokenRecord, Refused
 from hart_salt.home import Home
 from hart_salt.master import STATE_WORDS
 from hart_salt.model import Instance, Node
@@ -51,7 +51,12 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], hom
         if minion_id in keys:
             states = " and ".join(STATE_WORDS[state] for state in keys[minion_id])
             problems.append(f"{minion_id}: there is a key of that id, {states}; see salt-key -f {minion_id}")
-        if home.store.get(minion_id) is not None:
+        try:
+            record = home.store.get(minion_id)
+        except BrokenRecord as error:
+            problems.append(f"{minion_id}: {error}")
+            continue
+        if record is not None:
             problems.append(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
         elif minion_id in named:
             problems.append(f"{minion_id}: {driver.provider.name} has an instance of that id")
@@ -77,11 +82,18 @@ def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
 def _unreadable(node: Node) -> list[str]:
     """Settings that name a file on the master. All nodes of a call have the same."""
     files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
-    return [
-        f"{name}: {path} is not a file that can be read on this master"
-        for name, path in files.items()
-        if path and not (Path(path).is_file() and os.access(path, os.R_OK))
-    ]
+    problems = {name: faults.unreadable(path) for name, path in files.items() if path}
+    return [f"{name}: {problem}" for name, problem in problems.items() if problem] or _no_text(files["salt_repo_key"])
+
+
+def _no_text(path: str | None) -> list[str]:
+    """A key that is no text: the script that a node boots with has it in it."""
+    try:
+        if path:
+            Path(path).read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        return [f"salt_repo_key: {path} is not armoured; gpg --enarmor makes text of it"]
+    return []
 
 
 def _unknown(kind: str, name: str, known: Sequence[str], listed_by: str = "") -> list[str]:

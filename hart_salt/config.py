@@ -69,17 +69,19 @@ class Config:
 
 
 def load(
-    sources: Sequence[Source], schemas: Mapping[str, Schema], resolve_sdb: Callable[[str], Any]
-) -> Config:
+    sources: Sequence[Source], schemas: Mapping[str, Schema], resolve_sdb: Callable[[str], Any],
+    secrets: Secrets | None = None,
+) -> Config:  # fmt: skip
     """
     Merge and check all sources.
 
     :param sources: later wins
     :param schemas: what each driver may be told
     :param resolve_sdb: looks up an ``sdb://`` string; see ``sources.resolve_references``
+    :param secrets: gets all that are found, also when there are faults (default: a new set)
     :raises ConfigError: with every fault that there is
     """
-    secrets = Secrets()
+    secrets = Secrets() if secrets is None else secrets
     faults: list[Fault] = []
     resolved = []
     for source in sources:

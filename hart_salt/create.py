@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hart_salt import ssh, threads
+from hart_salt import descriptors, faults, ssh, threads
+from hart_salt.descriptors import APPLYING, PER_NODE
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import DriverError, HartError, Interrupted, Refused
 from hart_salt.home import Home
 from hart_salt.lifecycle import MINION, Batch, Kind, Life, new_life, raise_node
 from hart_salt.locks import BatchClaim
 from hart_salt.model import Access, Node
+from hart_salt.outbox import Outbox
 from hart_salt.presence import Presence
 from hart_salt.progress import Progress
 from hart_salt.store import Record
 from hart_salt.terminal import view_for
 from hart_salt.threads import Calls
 from hart_salt.watch import Watcher
+
+#: sends an event: its tag and its data
+Fire = Callable[[str, dict[str, Any]], None]
+EVENTS = 20_000  #: that may wait to be sent at the same time
 
 
 @dataclass
@@ -47,7 +53,7 @@ def create_all(
     """
     outcomes = Outcomes()
     interrupted = None
-    with Calls() as calls, open_progress(calls, home, events=kind is MINION) as progress:
+    with Calls() as calls, open_progress(home, events=kind is MINION) as progress:
         try:
             threads.run(lambda: _create(nodes, driver, home, progress, calls, outcomes, kind))
         except Interrupted as signal:
@@ -63,44 +69,57 @@ def create_all(
 
 
 @contextmanager
-def open_progress(calls: Calls, home: Home, *, events: bool = True) -> Iterator[Progress]:
+def open_progress(home: Home, *, events: bool = True) -> Iterator[Progress]:
     """
-    Events go out in the order of the stages, in the thread of Salt's calls; nobody waits for them.
+    Where the stages of a call's nodes go.
 
     events
         False: there are none, since nobody is to hear of these nodes (default True)
     """
+    with open_events(home) as send:
+        progress = Progress(home.info.log_dir, home.gate, send if events else _nobody, view_for())
+        try:
+            yield progress
+        finally:
+            progress.close()
 
-    def fire(tag: str, data: dict[str, Any]) -> None:
-        if events:
-            asyncio.ensure_future(calls.salt(_quietly, functools.partial(home.master.fire, tag, data)))
 
-    progress = Progress(home.info.log_dir, home.secrets, fire, view_for())
+@contextmanager
+def open_events(home: Home) -> Iterator[Fire]:
+    """
+    Events go out in the order of the stages; nobody waits for them, and nothing fails where one cannot be sent.
+
+    A thread of their own: a bus that hangs must not hold up keys and records.
+    """
+    outbox: Outbox[tuple[str, dict[str, Any]]] = Outbox(
+        lambda event: home.master.fire(*event), home.master.close, limit=EVENTS
+    )
     try:
-        yield progress
+        yield lambda tag, data: outbox.put((tag, data))
     finally:
-        progress.close()
+        outbox.close()
 
 
-def _quietly(work: Any) -> None:
-    """An event that cannot be sent is no reason to fail a node; the log has the stage anyway."""
-    with contextlib.suppress(Exception):
-        work()
+def _nobody(tag: str, data: dict[str, Any]) -> None:
+    """Hears it."""
 
 
 async def _create(
     nodes: Sequence[Node], driver: Driver, home: Home, progress: Progress, calls: Calls, outcomes: Outcomes, kind: Kind
 ) -> None:
-    for node in nodes:
+    room = descriptors.places(APPLYING if any(node.settings.apply for node in nodes) else PER_NODE)
+    crowded = len(nodes) > room
+    # Where all of them fit, each has its log and its lock before anything is touched; otherwise in its turn.
+    for node in nodes[:1] if crowded else nodes:
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
-    presence = Presence(home.master.new_jid, functools.partial(calls.aside, home.master.send_ping))
+    presence = Presence(functools.partial(calls.aside, home.master.ask_for_answers))
     region = nodes[0].region
     watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:
         claim = stack.enter_context(home.locks.batch(nodes[0].batch, {"provider": nodes[0].provider, "region": region}))
         stack.callback(_keep_what_is_left, claim, outcomes)
-        for node in nodes:
+        for node in () if crowded else nodes:
             stack.enter_context(_claimed(home, node.minion_id))
         if kind is MINION:
             stack.enter_context(home.master.events(presence.started, presence.answered))
@@ -111,12 +130,29 @@ async def _create(
             )  # fmt: skip
             outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
             lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
+            if crowded:
+                progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
+                lives = _in_turns(lives, home, room)
             try:
                 await _side_by_side(lives, outcomes)
             finally:
                 await watcher.close()
                 await presence.close()
-                await threads.uninterrupted(calls.salt(home.master.close))
+
+
+def _in_turns(lives: Mapping[str, Any], home: Home, room: int) -> dict[str, Any]:
+    """The same lives, of which as many go on at the same time as may have their files open; the others wait."""
+    seats = asyncio.Semaphore(room)
+
+    async def in_turn(minion_id: str, life: Any) -> None:
+        try:
+            async with seats:
+                with _claimed(home, minion_id):
+                    await life
+        finally:
+            life.close()  # one whose turn never came
+
+    return {minion_id: in_turn(minion_id, life) for minion_id, life in lives.items()}
 
 
 def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
@@ -154,7 +190,8 @@ async def _access(
         try:
             await calls.driver(manager.__exit__, None, None, None)
         except Exception as error:  # a defect of the driver, too, must not hide what became of the nodes
-            reason = error if isinstance(error, DriverError) else f"a defect in the driver: {error!r}"
+            known = error if isinstance(error, DriverError) else faults.as_fault(error)
+            reason = known or f"a defect in the driver: {error!r}"
             problems.append(f"the temporary access of batch {batch} could not be removed: {reason}")
 
     try:
@@ -173,8 +210,8 @@ async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
             await life
         except HartError as error:
             outcomes.errors[minion_id] = str(error)
-        except Exception as error:  # after sealing: the node stays, and the defect is told
-            outcomes.errors[minion_id] = f"a defect in hart: {error!r}"
+        except Exception as error:  # after sealing: the node stays, and this is told
+            outcomes.errors[minion_id] = faults.reason(error)
 
     tasks = [asyncio.ensure_future(one(minion_id, life)) for minion_id, life in lives.items()]
     try:

@@ -7,15 +7,18 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from hart_salt import threads
+from hart_salt import descriptors, faults, threads
 from hart_salt.create import open_progress
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import HartError, Interrupted, TemporaryFailure
+from hart_salt.errors import EnvironmentFault, HartError, Interrupted
 from hart_salt.home import Home
 from hart_salt.model import RESERVED, Instance
 from hart_salt.progress import Progress
 from hart_salt.store import Record, addresses_of, instance_of
 from hart_salt.threads import Calls
+
+#: files that a node holds open while it is destroyed: its log, its lock, and a driver's for a moment
+DESTROYING = 3
 
 
 def destroy_all(
@@ -38,13 +41,15 @@ def destroy_all(
     passed_over: dict[str, str] = {}
     gone: set[str] = set()
     interrupted = None
-    with Calls() as calls, open_progress(calls, home) as progress:
+    with Calls() as calls, open_progress(home) as progress:
         work = _Destroying(records, by_provider, home, progress, calls, errors, passed_over if own_keys else None, gone)
         try:
             threads.run(work.all)
         except Interrupted as signal:
             interrupted = signal.signum
             errors.update({i: f"{signal}; call hart.destroy again" for i in records if i not in gone})
+        except HartError as error:  # some are gone, so it is no refusal
+            errors.update({i: errors.get(i, f"{error}; call hart.destroy again") for i in records if i not in gone})
     left = {name: {"result": None, "note": note} for name, note in passed_over.items()}
     return {**{name: _outcome(record, errors.get(name)) for name, record in records.items()}, **left}, interrupted
 
@@ -73,8 +78,16 @@ class _Destroying:
         self._ended: list[str] = []
 
     async def all(self) -> None:
+        room = descriptors.places(DESTROYING)
+        minion_ids = list(self._records)
+        for start in range(0, len(minion_ids), room):
+            await self._some(minion_ids[start : start + room])
+
+    async def _some(self, minion_ids: list[str]) -> None:
+        """As many as may have their logs and locks open at the same time."""
+        self._ended = []
         with contextlib.ExitStack() as stack:
-            claimed = [i for i in self._records if self._claim(stack, i)]
+            claimed = [i for i in minion_ids if self._claim(stack, i)]
             try:
                 # With return_exceptions every one is waited for, also when the first of them was cancelled.
                 ends = await asyncio.gather(*(self._terminate(i) for i in claimed), return_exceptions=True)
@@ -85,18 +98,26 @@ class _Destroying:
                 # Also when interrupted: an instance that is gone takes its key and its record with it.
                 if self._ended:
                     await threads.uninterrupted(self._forget(self._ended))
-                await threads.uninterrupted(self._calls.salt(self._master.close))
 
     def _claim(self, stack: contextlib.ExitStack, minion_id: str) -> bool:
         try:
             stack.enter_context(self._locks.claim(minion_id))
+        except EnvironmentFault as error:
+            self._errors[minion_id] = str(error)
+            return False
         except HartError as error:
             (self._errors if self._passed_over is None else self._passed_over)[minion_id] = str(error)
             return False
-        if self._passed_over is not None and self._store.get(minion_id) != self._records[minion_id]:
+        if self._passed_over is not None and self._is_changed(minion_id):
             self._passed_over[minion_id] = "another operation has changed it meanwhile"
             return False
         return True
+
+    def _is_changed(self, minion_id: str) -> bool:
+        try:
+            return self._store.get(minion_id) != self._records[minion_id]
+        except EnvironmentFault:  # what cannot be compared is not what was decided about
+            return True
 
     async def _terminate(self, minion_id: str) -> None:
         record = self._records[minion_id]
@@ -105,7 +126,7 @@ class _Destroying:
         try:
             await threads.uninterrupted(self._end_instances(record, driver))
         except Exception as error:  # a defect of a driver, too, is this one node's failure
-            reason = str(error) if isinstance(error, HartError) else f"a defect in hart: {error!r}"
+            reason = faults.reason(error)
             self._errors[minion_id] = reason
             self._progress.line(minion_id, f"hart: {reason}")
             self._show(minion_id, "failed", error=reason)
@@ -148,8 +169,11 @@ class _Destroying:
                 await self._calls.salt(self._store.remove, minion_id)
                 self._gone.add(minion_id)
                 self._show(minion_id, "destroyed")
-        except OSError as error:
-            raise TemporaryFailure(f"the key store or the records: {error}") from error
+        except Exception as error:  # one that cannot be forgotten can be destroyed again, and that is told
+            reason = f"the instance is gone, but its key or record could not be removed: {faults.reason(error)}"
+            for minion_id in (one for one in minion_ids if one not in self._gone):
+                self._errors[minion_id] = f"{reason}; salt-run hart.destroy {minion_id} does the rest"
+                self._show(minion_id, "failed", error=self._errors[minion_id])
 
     def _show(self, minion_id: str, stage: str, **more: Any) -> None:
         record = self._records[minion_id]

@@ -42,6 +42,18 @@ class ConfigError(Refused):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+class EnvironmentFault(HartError):
+    """Something of this machine is in the way: a file, a disk, a limit, Salt's store. Fix that, and call again."""
+
+
+class BrokenRecord(EnvironmentFault):
+    """A record is there and cannot be used. Remove the record, or destroy the node; it is not overwritten."""
+
+    def __init__(self, minion_id: str, message: str) -> None:
+        self.minion_id = minion_id
+        super().__init__(message)
+
+
 class NodeFailed(HartError):
     """A node did not become a minion, at a stage that the caller knows. What it had has to be undone."""
 

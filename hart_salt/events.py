@@ -1,26 +1,30 @@
-"""What minions are heard to say on the master's event bus."""
+"""
+What is heard on the master's event bus. Any minion can fire any event: nothing here is a fact, it only wakes up.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to let us on its event bus
+ANSWER_SETTING = "hart_answer"  #: of a new minion: the code that it answers with
+QUESTION = "config.get"  #: the execution function by which it is asked for it
 
 
 class Events:
     """
     A thread that hears minions on the event bus, as a context manager; it listens from the moment that it is entered.
 
-    ``on_start`` is called in that thread with the id of each minion that starts, ``on_answer`` with the job id and the
-    minion id of each answer to a test.ping.
+    ``on_start`` is called in that thread with the minion id of each start event, ``on_answer`` with the minion id and
+    the text of each answer to ``QUESTION``: whether that is right, the listener has to know.
     """
 
     _START = re.compile("salt/minion/(?P<minion_id>[^/]+)/start")
-    _RETURN = re.compile("salt/job/(?P<jid>[^/]+)/ret/(?P<minion_id>[^/]+)")
+    _RETURN = re.compile("salt/job/[^/]+/ret/(?P<minion_id>[^/]+)")
 
     def __init__(
         self, connect: Callable[[], Any], on_start: Callable[[str], None], on_answer: Callable[[str, str], None]
@@ -60,5 +64,11 @@ class Events:
     def _hear(self, tag: str, data: Any) -> None:
         if start := self._START.fullmatch(tag):
             self._on_start(start["minion_id"])
-        elif (answer := self._RETURN.fullmatch(tag)) and data.get("fun") == "test.ping" and data.get("return") is True:
-            self._on_answer(answer["jid"], answer["minion_id"])
+        elif (answer := self._RETURN.fullmatch(tag)) and (said := _said(data)):
+            self._on_answer(answer["minion_id"], said)
+
+
+def _said(data: Any) -> str:
+    """What a return says to the question; empty where it says nothing of that kind."""
+    said = data.get("return") if isinstance(data, Mapping) and data.get("fun") == QUESTION else ""
+    return said if isinstance(said, str) else ""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from hart_salt import faults
 from hart_salt.errors import Refused
 from hart_salt.matches import ImportWish, Noted
 from hart_salt.model import Provider
+from hart_salt.sources import expanded
 
 DEFAULT_FILE = "/var/lib/hart/minions.json"
 VERSION = 1
@@ -25,11 +26,12 @@ def read(path: str) -> dict[str, Mapping[str, Any]]:
 
     Raises ``Refused`` for a file that is not there, or is not one of hart's.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}; name hart's store of minions") from None
+        said = faults.sentence(error, file).removeprefix(f"{file}: ")
+        raise Refused(f"{file} cannot be read: {said}; name hart's store of minions") from None
     except ValueError:
         raise Refused(f"{file} is no JSON document; name hart's store of minions") from None
     minions = data.get("minions") if isinstance(data, Mapping) else None

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hart_salt.gate import Gate
 from hart_salt.locks import Locks
 from hart_salt.master import Master
 from hart_salt.model import MasterInfo
-from hart_salt.secrets import Secrets
 from hart_salt.store import Store
 
 
 @dataclass(frozen=True)
 class Home:
-    """This master: what is asked of Salt, its facts, the records, the locks, and what must not be shown."""
+    """This master: what is asked of Salt, its facts, the records, the locks, and the gate for all that is shown."""
 
     master: Master
     info: MasterInfo
     store: Store
     locks: Locks
-    secrets: Secrets
+    gate: Gate

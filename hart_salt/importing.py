@@ -9,17 +9,16 @@ record is ready when the provider's own list shows the instance as this master's
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from hart_salt import plan, threads
-from hart_salt.create import facts
+from hart_salt import faults, plan, threads
+from hart_salt.create import Fire, facts, open_events
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import HartError, Interrupted, Refused, TemporaryFailure
+from hart_salt.errors import EnvironmentFault, HartError, Interrupted, Refused
 from hart_salt.home import Home
 from hart_salt.master import ACCEPTED
 from hart_salt.matches import GRAINS, ImportWish, Known, Match, match, refuse_minion
@@ -93,6 +92,7 @@ class Importing:
         self._home = home
         self._roles = roles
         self._test = test
+        self._send: Fire
         self._taken: list[_Taken] = []
         #: by provider and instance, whose machine it is in this call
         self._machines: dict[tuple[str, str], str] = {}
@@ -100,7 +100,7 @@ class Importing:
 
     def run(self) -> int | None:
         """Do it; ``outcomes`` say what came of it. Returns the number of the signal that ended it early, if one did."""
-        with Calls() as calls:
+        with Calls() as calls, open_events(self._home) as self._send:
             try:
                 threads.run(lambda: self._all(calls))
             except Interrupted as signal:
@@ -120,7 +120,6 @@ class Importing:
                 for taken in self._taken:
                     if not taken.ready:
                         await threads.uninterrupted(self._undo(taken, calls))
-                await threads.uninterrupted(calls.salt(self._home.master.close))
 
     def _known(self) -> dict[str, Known]:
         """Everything that this master knows, asked for all minions at once."""
@@ -196,10 +195,7 @@ class Importing:
             raise Refused("another operation has changed its record meanwhile")
         taken = _Taken(wish, found, before, record, self._drivers[wish.provider])
         self._taken.append(taken)
-        try:
-            store.put(dataclasses.replace(record, stage=IMPORTING))
-        except OSError as error:
-            raise TemporaryFailure(f"its record could not be written: {error}") from error
+        store.put(dataclasses.replace(record, stage=IMPORTING))
         # After the record is there: of two calls that import one machine at the same time, one at least sees the other.
         there = (record.provider, record.instance_id)
         others = [it.minion_id for it in store.all() if (it.provider, it.instance_id) == there]
@@ -242,19 +238,18 @@ class Importing:
     async def _finish(self, taken: _Taken, calls: Calls) -> None:
         try:
             await threads.uninterrupted(calls.salt(self._home.store.put, taken.record))
-        except OSError as error:
-            taken.error = f"its record could not be written: {error}"
+        except EnvironmentFault as error:
+            taken.error = str(error)
             return
         taken.ready = True
         outcome = self.outcomes[taken.wish.minion_id]
         outcome.record, outcome.changed, outcome.notes = taken.record, True, taken.match.notes
-        with contextlib.suppress(Exception):  # an event that cannot be sent is no reason to fail
-            await calls.salt(self._fire, taken.record)
+        self._fire(taken.record)
 
     def _fire(self, record: Record) -> None:
         names = ("minion_id", "role", "provider", "region", "zone", "size", "public_ip", "private_ip")
-        data = self._home.secrets.clean({name: getattr(record, name) for name in names})
-        self._home.master.fire(f"hart/{record.minion_id}/{EVENT}", data)
+        data = self._home.gate.data({name: getattr(record, name) for name in names})
+        self._send(f"hart/{record.minion_id}/{EVENT}", data)
 
     async def _undo(self, taken: _Taken, calls: Calls) -> None:
         """The tags go first: as long as they may be there, the record says that it is an import."""
@@ -295,7 +290,7 @@ def _is_there(taken: _Taken, listed: Sequence[Instance]) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, HartError | OSError) else f"a defect in hart: {error!r}"
+    return faults.reason(error)
 
 
 async def _every(work: Any) -> None:

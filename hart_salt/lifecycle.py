@@ -12,17 +12,19 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from hart_salt import bootstrap, master, ssh
+from hart_salt import bootstrap, faults, master, ssh
 from hart_salt.drivers.base import Driver
-from hart_salt.errors import DriverError, HartError, NodeFailed
+from hart_salt.errors import DriverError, NodeFailed
+from hart_salt.events import ANSWER_SETTING
 from hart_salt.model import Access, Instance, MasterInfo, Node
 from hart_salt.presence import Presence
 from hart_salt.progress import Progress, facts_of
@@ -99,7 +101,7 @@ async def raise_node(node: Node, batch: Batch, life: Life) -> None:
         instance = await _reach(node, batch, life)
         endpoint = _endpoint(node, batch, instance, host_key)
         async with await ssh.connect(
-            endpoint, timeout=node.settings.boot_timeout, sleep=batch.calls.sleep
+            endpoint, timeout=node.settings.boot_timeout, sleep=batch.calls.sleep, excerpt=batch.progress.excerpt
         ) as session:
             result = await _bootstrap(node, batch, life, session)
             await batch.kind.become(node, batch, life, session, result)
@@ -136,17 +138,24 @@ async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> No
 
 
 def _repository_key(node: Node) -> str:
-    return Path(node.settings.salt_repo_key).read_text() if node.settings.salt_repo_key else ""
+    return Path(node.settings.salt_repo_key).read_text(encoding="ascii") if node.settings.salt_repo_key else ""
 
 
 async def _reach(node: Node, batch: Batch, life: Life) -> Instance:
     """Wait until the instance runs and has the address that we connect to."""
-    assert life.instance is not None  # noqa: S101 - _launch has returned
-    life.instance = await batch.watcher.wait(
-        life.instance.instance_id,
+    launched = life.instance
+    assert launched is not None  # noqa: S101 - _launch has returned
+    found = await batch.watcher.wait(
+        launched.instance_id,
         lambda seen: seen.state == "running" and _address(node, seen) is not None,
         node.settings.boot_timeout,
+        functools.partial(batch.calls.driver, batch.driver.instance, launched),
     )
+    # It is the one that this call launched, also where its tags do not show yet.
+    life.instance = dataclasses.replace(
+        found, minion_id=node.minion_id, role=node.role, batch=node.batch, region=found.region or launched.region,
+        zone=found.zone or launched.zone,
+    )  # fmt: skip
     await advance(node, batch, life, "running")
     return life.instance
 
@@ -172,21 +181,37 @@ async def _bootstrap(node: Node, batch: Batch, life: Life, session: ssh.Session)
     """Follow the script's log to its end and read the document that it leaves."""
     await advance(node, batch, life, "bootstrapping")
     known = commands(batch, life)
-    follow = session.stream(known.follow, lambda line: batch.progress.line(node.minion_id, line))
-    try:
-        await asyncio.wait_for(follow, node.settings.bootstrap_timeout)
-    except asyncio.TimeoutError as error:
-        raise NodeFailed(
-            f"the bootstrap script was not done within {node.settings.bootstrap_timeout:g} s"
-        ) from error
-    result = bootstrap.parse_result(await session.run(known.result, timeout=COMMAND_TIMEOUT))
+    await follow(node, batch, session, known.follow, "the bootstrap script", node.settings.bootstrap_timeout)
+    document = await session.run(known.result, timeout=COMMAND_TIMEOUT, output="the bootstrap's result document")
+    result = bootstrap.parse_result(document)
     if result.exit_code:
         raise NodeFailed(
             f"the bootstrap failed in step {result.failed_step} with exit code {result.exit_code}"
         )
     life.notes += result.notes
-    life.record = dataclasses.replace(life.record, ssh_host_keys=result.host_keys)
+    # The name behind a host key is the node's own word: it may be a secret, and a record holds none.
+    life.record = dataclasses.replace(life.record, ssh_host_keys=batch.progress.gate.data(result.host_keys))
     return result
+
+
+async def follow(
+    node: Node, batch: Batch, session: ssh.Session, command: str, what: str, timeout: float
+) -> int:
+    """
+    Run a command on the node, show what it prints, and return its exit code.
+
+    what
+        the command in words
+    timeout
+        seconds until it is given up
+
+    Raises ``NodeFailed`` when it is given up or prints too much.
+    """
+    work = session.stream(command, functools.partial(batch.progress.output, node.minion_id))
+    try:
+        return await asyncio.wait_for(work, timeout)
+    except asyncio.TimeoutError as error:
+        raise NodeFailed(f"{what} was not done within {timeout:g} s") from error
 
 
 async def _become_minion(
@@ -213,7 +238,7 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
     await advance(node, batch, life, "enrolling")
     notes = await uninterrupted(batch.calls.salt(batch.master.accept_key, node.minion_id, key))
     if result.former_key:
-        notes += await batch.calls.salt(batch.master.disown, result.former_key)
+        notes += await batch.calls.salt(batch.master.holders, result.former_key)
     for note in notes:
         life.notes.append(note)
         batch.progress.line(node.minion_id, f"hart: {note}")
@@ -223,31 +248,30 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
 async def _start(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """Hand over the minion configuration, start salt-minion for the only time, and wait for its answer."""
     presence = batch.presence
-    started = presence.start_of(node.minion_id)
+    code = presence.expect(node.minion_id)
     life.minion_started = True
-    stdin = configuration(node, batch)
+    stdin = configuration(node, batch, {ANSWER_SETTING: code})
     await session.run(commands(batch, life).start, stdin=stdin, timeout=COMMAND_TIMEOUT)
     timeout = node.settings.ready_timeout
-
-    async def ready() -> None:
-        await started.wait()
-        await presence.answer_of(node.minion_id)
-
     try:
-        await asyncio.wait_for(ready(), timeout)
+        await asyncio.wait_for(presence.answer_of(node.minion_id), timeout)
     except asyncio.TimeoutError as error:
-        if not started.is_set():
+        # A master that was stopped meanwhile is why: this says so.
+        await batch.calls.salt(batch.master.require_running)
+        if not presence.heard(node.minion_id):
             raise NodeFailed(
                 f"salt-minion was started but did not reach this master within {timeout:g} s: check that "
                 f"saltmaster ({node.minion_config.get('master')}) is this master's address as the node sees it"
             ) from error
         reason = f" (asking failed last with: {presence.problem})" if presence.problem else ""
-        raise NodeFailed(f"the minion started but did not answer test.ping within {timeout:g} s{reason}") from error
+        raise NodeFailed(
+            f"a start event of the minion came, but it did not answer this master within {timeout:g} s{reason}"
+        ) from error
 
 
-def configuration(node: Node, batch: Batch) -> str:
+def configuration(node: Node, batch: Batch, more: Mapping[str, Any] = MappingProxyType({})) -> str:
     """The minion configuration, as it is handed over."""
-    data = {**batch.driver.minion_defaults(node), **node.minion_config}
+    data = {**batch.driver.minion_defaults(node), **node.minion_config, **more}
     # On lines as long as they get: a secret that is broken in two would not be known again in the node's output.
     return yaml.safe_dump(data, default_flow_style=False, width=math.inf)
 
@@ -258,17 +282,16 @@ async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session
         return
     known = commands(batch, life)
     await session.run(known.keep_script, stdin=Path(node.settings.script).read_bytes())
-    status = await session.stream(
-        known.run_script, lambda line: batch.progress.line(node.minion_id, line)
-    )
+    what = f"the script {node.settings.script}"
+    status = await follow(node, batch, session, known.run_script, what, node.settings.apply_timeout)
     if status:
         raise NodeFailed(f"the script {node.settings.script} ended with exit code {status} on the node")
 
 
 async def _after(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
     """What the bootstrap put off until the minion was there: security upgrades, if it was told so."""
-    show = functools.partial(batch.progress.line, node.minion_id)
-    if await session.stream(commands(batch, life).after, show):
+    what, timeout = "the security upgrade", node.settings.bootstrap_timeout
+    if await follow(node, batch, session, commands(batch, life).after, what, timeout):
         raise NodeFailed("the security upgrades failed on the node")
 
 
@@ -355,7 +378,7 @@ async def _undone_on_failure(node: Node, batch: Batch, life: Life) -> AsyncItera
     except BaseException as error:
         if life.sealed:  # the session was being closed; the node is a minion, and is reported as one
             raise
-        reason = _reason(error)
+        reason = batch.progress.gate.error(_reason(error))
         keep = node.settings.keep_failed and isinstance(error, Exception)
         await uninterrupted(_undo(node, batch, life, reason, keep))
         if isinstance(error, Exception):
@@ -366,9 +389,7 @@ async def _undone_on_failure(node: Node, batch: Batch, life: Life) -> AsyncItera
 def _reason(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         return "interrupted"
-    if isinstance(error, HartError):
-        return str(error)
-    return f"a defect in hart: {error!r}"
+    return faults.reason(error)
 
 
 async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -> None:
@@ -405,7 +426,7 @@ async def _attempt(work: Awaitable[Any], failure: str) -> list[str]:
     try:
         await work
     except Exception as error:
-        return [f"{failure}: {error}"]
+        return [f"{failure}: {faults.as_fault(error) or error}"]
     return []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from hart_salt.identity import Unknown
 from hart_salt.master import ACCEPTED, STATE_WORDS
 from hart_salt.model import Instance, MasterInfo
+from hart_salt.naming import check_minion_id
 from hart_salt.store import Record
 from hart_salt.survey import Survey, record_of
 
@@ -14,6 +16,8 @@ FACTS = (
     "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "created", "log", "error",
 )  # fmt: skip
 NOT_OURS = "not ours"
+BROKEN = "broken record"
+BAD_ID = "bad id"
 
 
 def nodes(survey: Survey, busy: Callable[[str], bool], info: MasterInfo) -> dict[str, dict[str, Any]]:
@@ -21,15 +25,31 @@ def nodes(survey: Survey, busy: Callable[[str], bool], info: MasterInfo) -> dict
     Return every node by minion id.
 
     ``status`` is ``ready``, or what keeps it from that: ``in progress``, ``unreachable``, ``no instance``, ``stopped``,
-    ``no key``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` when the provider could not be asked; ``not
-    ours`` for a minion of which hart knows nothing but its key. ``sources`` says what each of the four knows.
+    ``no key``, ``unsealed``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` when the provider could not be
+    asked; ``not ours`` for a minion of which hart knows nothing but its key; ``broken record`` where its record cannot
+    be used. ``sources`` says what each of the four knows.
+
+    An instance whose tags name no node for certain has the status ``bad id`` and stands under its instance id; ``note``
+    says what is wrong with it and what to do.
     """
     records = dict(survey.records)
     for one in survey.found:
         records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
     found = {minion_id: _entry(survey, record, busy(minion_id)) for minion_id, record in records.items()}
-    strangers = {minion_id: _stranger(survey, minion_id) for minion_id in survey.keys if minion_id not in records}
-    return dict(sorted({**found, **strangers}.items()))
+    others = {*survey.keys, *survey.broken} - records.keys()
+    strangers = {minion_id: _stranger(survey, minion_id) for minion_id in others}
+    both = {**found, **strangers}
+    told = {minion_id: _broken(survey, minion_id, entry) for minion_id, entry in both.items()}
+    bad = {_name(one.name, both): _bad(one) for one in survey.unknown}
+    return dict(sorted({**told, **bad}.items()))
+
+
+def _broken(survey: Survey, minion_id: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of a node, changed where its record cannot be used."""
+    if minion_id not in survey.broken:
+        return entry
+    sources = {**entry["sources"], "record": "broken"}
+    return {**entry, "status": BROKEN, "error": survey.broken[minion_id], "sources": sources}
 
 
 def _entry(survey: Survey, record: Record, busy: bool) -> dict[str, Any]:
@@ -52,12 +72,12 @@ def _status(survey: Survey, record: Record, instance: Instance | None, busy: boo
     if record.stage != "ready":
         return record.stage if record.stage == "failed" else f"left at {record.stage}"
     if record.kind == "master":
-        return "ready"  # it is nobody's minion here
+        return "ready" if record.sealed else "unsealed"  # it is nobody's minion here
     if ACCEPTED not in survey.keys.get(record.minion_id, ()):
         return "no key"
     if survey.present is not None and record.minion_id not in survey.present:
         return "unreachable"
-    return "ready"
+    return "ready" if record.sealed else "unsealed"
 
 
 def _sources(survey: Survey, record: Record) -> dict[str, Any]:
@@ -79,6 +99,17 @@ def _key(survey: Survey, minion_id: str) -> str | None:
 def _stranger(survey: Survey, minion_id: str) -> dict[str, Any]:
     sources = {"cloud": None, "record": None, "key": _key(survey, minion_id), "present": None}
     return {"status": NOT_OURS, **dict.fromkeys(FACTS), "sources": sources}
+
+
+def _name(name: str, taken: Collection[str]) -> str:
+    """Instance ids and minion ids may be the same words."""
+    return f"instance {name}" if name in taken or check_minion_id(name) else name
+
+
+def _bad(one: Unknown) -> dict[str, Any]:
+    sources = {"cloud": one.instance.state, "record": None, "key": None, "present": None}
+    facts = {**dict.fromkeys(FACTS), "provider": one.provider.name, "instance_id": one.name}
+    return {"status": BAD_ID, **facts, "sources": sources, "note": one.why}
 
 
 def chosen(found: Mapping[str, dict[str, Any]], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hart_salt.errors import Refused
+from hart_salt import faults
+from hart_salt.errors import EnvironmentFault, Refused
 
 NODE, BATCH, ROLE = ".lock", ".batch", ".role"
 
@@ -40,7 +41,11 @@ class Locks:
 
     @contextmanager
     def claim(self, minion_id: str) -> Iterator[None]:
-        """Hold the lock of a node while something is done to it. Raises ``Refused`` if another operation holds it."""
+        """
+        Hold the lock of a node while something is done to it. Raises ``Refused`` if another operation holds it.
+
+        Raises ``EnvironmentFault`` where there can be no lock, as for a full disk; so do the others.
+        """
         with self._held(f"{minion_id}{NODE}", wait=False) as held:
             if not held:
                 raise Refused(f"{minion_id} is being worked on by another operation: wait for it to end")
@@ -62,18 +67,22 @@ class Locks:
         self._make_directory()
         path = self._directory / f"{batch}{BATCH}"
         new = path.with_name(f".{path.name}.new")
-        with new.open("w") as file:
+        with _usable(path), contextlib.ExitStack() as stack:
+            stack.callback(_remove, new)
+            file = stack.enter_context(new.open("w"))
             # Locked before it has its name: nobody ever sees it unheld while this process lives.
             fcntl.flock(file, fcntl.LOCK_EX)
             json.dump(dict(facts), file)
             file.flush()
             new.rename(path)
-            claim = BatchClaim()
+            held = stack.pop_all()
+        claim = BatchClaim()
+        with held:
             try:
                 yield claim
             finally:
                 if not claim.keep:
-                    path.unlink(missing_ok=True)
+                    _remove(path)
 
     def batch_lives(self, batch: str) -> bool:
         """Whether a living process holds the batch's claim."""
@@ -90,7 +99,7 @@ class Locks:
 
     def forget_batch(self, batch: str) -> None:
         """Remove the claim of a dead batch of which nothing is left."""
-        (self._directory / f"{batch}{BATCH}").unlink(missing_ok=True)
+        _remove(self._directory / f"{batch}{BATCH}")
 
     # roles
 
@@ -108,14 +117,16 @@ class Locks:
     def clear(self) -> None:
         """Remove the lock files of nodes and roles that a dead process left. A file that is held stays."""
         for path in [*self._directory.glob(f"*{NODE}"), *self._directory.glob(f"*{ROLE}")]:
-            with self._held(path.name, wait=False):
-                pass  # held, and removed by that
+            # Held, and removed by that. One that stays where it is harms nobody.
+            with contextlib.suppress(EnvironmentFault), self._held(path.name, wait=False):
+                pass
 
     @contextmanager
     def _held(self, name: str, *, wait: bool) -> Iterator[bool]:
         self._make_directory()
         path = self._directory / name
-        descriptor = _lock(path, wait=wait)
+        with _usable(path):
+            descriptor = _lock(path, wait=wait)
         if descriptor is None:
             yield False
             return
@@ -123,28 +134,42 @@ class Locks:
             yield True
         finally:
             # Removed while held: whoever opened it meanwhile sees that the file is no longer the one there.
-            path.unlink(missing_ok=True)
+            _remove(path)
             os.close(descriptor)
 
     def _make_directory(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _usable(self._directory):
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Say what keeps a file from being used; nothing is touched by then."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(faults.sentence(error, path)) from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file. One that stays is nobody's lock any more: the kernel gives that back."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _facts(path: Path) -> dict[str, Any]:
     """What a claim says; nothing where a full disk left it empty."""
     try:
         facts = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 
 
 def _is_held(path: Path) -> bool:
-    try:
-        with path.open() as file:
-            return not _flock(file.fileno(), fcntl.LOCK_SH)
-    except FileNotFoundError:
-        return False
+    with _usable(path), contextlib.suppress(FileNotFoundError), path.open() as file:
+        return not _flock(file.fileno(), fcntl.LOCK_SH)
+    return False
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:

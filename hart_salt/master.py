@@ -2,13 +2,14 @@
 Everything that is asked of Salt; the only file of the package that imports ``salt``.
 
 All methods block, and none may run in a thread that runs an event loop: Salt starts loops of its own.
-``Master`` is called from one thread at a time (``service`` sees to that), but for ``Events``, ``send_ping``
+``Master`` is called from one thread at a time (``service`` sees to that), but for ``Events``, ``ask_for_answers``
 and ``ping``/``apply``, which make their own connections and run side by side.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -16,19 +17,21 @@ import pwd
 import re
 import secrets
 import shlex
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import salt.cache
 import salt.client
+import salt.config
 import salt.exceptions
 import salt.key
 import salt.loader
 import salt.pillar
 import salt.runner
 import salt.template
+import salt.utils.args
 import salt.utils.crypt
 import salt.utils.event
 import salt.utils.jid
@@ -40,17 +43,25 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from salt.version import __version__ as SALT_RELEASE  # noqa: N812 - it is a constant
 
-from hart_salt.errors import ConfigError, Fault, HartError, NodeFailed, Refused
-from hart_salt.events import EVENT_BUS_TIMEOUT, Events
+from hart_salt import faults, jobs, logs
+from hart_salt.errors import ConfigError, EnvironmentFault, Fault, HartError, NodeFailed, Refused
+from hart_salt.events import ANSWER_SETTING, EVENT_BUS_TIMEOUT, QUESTION, Events
 from hart_salt.model import MasterInfo
+from hart_salt.store import Place
 
 SALT_VERSION = str(SALT_RELEASE)
 MINIMUM_KEY_BITS = 2048
-PING_TIMEOUT = 5  #: seconds until a test.ping that was not answered is sent again
+MAXIMUM_KEY_BITS = 16384  #: what OpenSSL itself takes
+PING_TIMEOUT = 5  #: seconds for the answer to a test.ping
 PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs, after a ping
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
 APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is being set up is busy
+
+ACCEPT_ATTEMPTS = 3  #: a daemon that looks at a stranger's key may undo what was done meanwhile
+HOLDERS_TOLD = 5  #: ids with the key of an image's own minion that a note is made of, at the most
+#: how Salt's own settings end that are secrets
+PASSWORDS = ("password", "passwd", "passphrase", "_pass", "_secret")
 
 #: Salt's names for the states of a key, as its wheel functions use them
 ACCEPTED, PENDING, REJECTED, DENIED = "minions", "minions_pre", "minions_rejected", "minions_denied"
@@ -59,7 +70,9 @@ STATE_WORDS = {ACCEPTED: "accepted", PENDING: "pending", REJECTED: "rejected", D
 
 def check_public_key(pem: str) -> str:
     """
-    Return ``pem`` if it is an RSA public key of at least 2048 bits; Salt itself would store garbage.
+    Return ``pem``, written anew, if it is an RSA public key of 2048 to 16384 bits and nothing else.
+
+    Salt itself would store garbage.
 
     Raises ``NodeFailed`` otherwise.
     """
@@ -67,9 +80,15 @@ def check_public_key(pem: str) -> str:
         key = serialization.load_pem_public_key(pem.encode("ascii"))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise NodeFailed("what the node reported as its minion key is not a public key") from error
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < MINIMUM_KEY_BITS:
-        raise NodeFailed(f"the node's minion key is not an RSA key of at least {MINIMUM_KEY_BITS} bits")
-    return pem
+    if not isinstance(key, rsa.RSAPublicKey) or not MINIMUM_KEY_BITS <= key.key_size <= MAXIMUM_KEY_BITS:
+        raise NodeFailed(
+            f"the node's minion key is not an RSA key of {MINIMUM_KEY_BITS} to {MAXIMUM_KEY_BITS} bits"
+        )
+    plain = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    # Text around a key is passed over by whatever reads it, and shown by whatever prints it.
+    if not same_key(pem, plain):
+        raise NodeFailed("what the node reported as its minion key holds more than a public key, or another form of it")
+    return plain
 
 
 def same_key(one: str, other: str) -> bool:
@@ -88,10 +107,11 @@ def master_fingerprint(pem: str) -> str:
 
     ``salt-key -F master`` of Salt 3006 and 3007 shows the same; that of 3008 shows one that no minion would take.
     """
-    with tempfile.NamedTemporaryFile("w", prefix="hart-") as file:
+    # A file that is in memory only: no directory for temporary files need have room for it.
+    with os.fdopen(os.memfd_create("hart-master-key"), "w") as file:
         file.write(pem.strip() + "\n")
         file.flush()
-        return str(salt.utils.crypt.pem_finger(path=file.name, sum_type="sha256"))
+        return str(salt.utils.crypt.pem_finger(path=f"/proc/self/fd/{file.fileno()}", sum_type="sha256"))
 
 
 class Master:
@@ -109,13 +129,12 @@ class Master:
         Return the facts. A master that never ran has no key: its ``public_key`` is empty.
 
         Such a machine can look around at its providers and create other masters. What these carry as their owner is
-        kept in a file of the cachedir. Raises ``Refused`` where that cannot be written.
+        kept in a file of the cachedir. Raises ``EnvironmentFault`` where that cannot be written.
         """
         public_key = self._public_key
         owner = hashlib.sha256(public_key.strip().encode()).hexdigest()[:16] if public_key else self._kept_owner()
         interface = str(self._opts["interface"])
-        log_file = str(self._opts.get("log_file", ""))
-        log_base = Path(log_file).parent if log_file.startswith("/") else Path(self._opts["cachedir"]) / "log"
+        log_dir = logs.choose(str(self._opts.get("log_file", "")), str(self._opts["cachedir"]))
         return MasterInfo(
             master_id=str(self._opts["id"]),
             owner=owner,
@@ -125,7 +144,8 @@ class Master:
             publish_port=int(self._opts["publish_port"]),
             return_port=int(self._opts["ret_port"]),
             cachedir=str(self._opts["cachedir"]),
-            log_dir=str(log_base / "hart"),
+            log_dir=log_dir.path,
+            log_note=log_dir.note,
         )
 
     @functools.cached_property
@@ -136,7 +156,10 @@ class Master:
             # The name of the single key differs between Salt versions.
             (public_key,) = answer.values()
         except PermissionError as error:
-            raise Refused("this master's key cannot be read: call salt-run as the user of salt-master") from error
+            raise EnvironmentFault(
+                f"this master's key cannot be read by the user {faults.user()}: call salt-run as the user of "
+                f"salt-master; {faults.sentence(error)}"
+            ) from error
         except Exception:
             return ""
         return str(public_key)
@@ -146,16 +169,20 @@ class Master:
         path = Path(self._opts["cachedir"]) / "hart" / "owner"
         new = path.with_name(f".owner.{secrets.token_hex(4)}")
         try:
-            if not path.exists():
+            if not os.path.lexists(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 new.write_text(secrets.token_hex(8))
                 # Two calls at once agree on the one that comes first, which is whole when it has its name.
                 with contextlib.suppress(FileExistsError):
                     path.hardlink_to(new)
-                new.unlink()
             owner = path.read_text().strip()
         except OSError as error:
-            raise Refused(f"{path} cannot be written: {error.strerror}") from error
+            raise EnvironmentFault(faults.sentence(error, path)) from error
+        except UnicodeDecodeError:
+            owner = ""
+        finally:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
         if not re.fullmatch("[0-9a-f]{16}", owner):
             raise Refused(f"{path} does not hold 16 hex digits: remove it, and hart makes it anew")
         return owner
@@ -164,6 +191,10 @@ class Master:
         """Raise ``Refused`` unless the master's event bus can be reached."""
         if not self._public_key:
             raise Refused("this master has no key yet: start salt-master once")
+        sockets = str(self._opts["sock_dir"])
+        if os.path.lexists(sockets) and not os.access(sockets, os.X_OK, effective_ids=True):
+            closed = OSError(errno.EACCES, os.strerror(errno.EACCES), sockets)
+            raise EnvironmentFault(f"the sockets of salt-master cannot be used: {faults.sentence(closed)}")
         with self._event_bus(listen=False) as bus:
             if not bus.connect_pull(timeout=EVENT_BUS_TIMEOUT):
                 raise Refused(
@@ -176,6 +207,36 @@ class Master:
     def configuration(self) -> Mapping[str, Any]:
         """The master config's ``hart:`` key; empty when there is none."""
         return _section(self._opts.get("hart"), "the master config")
+
+    def own_settings(self) -> dict[str, Any]:
+        """
+        What may hold a secret in the master's configuration, beside ``hart:``: passwords, profiles of sdb, databases.
+
+        Of Salt's own settings, such as ``token_dir`` and ``eauth_tokens``, only those that end in a word for passwords.
+        """
+        defaults = salt.config.DEFAULT_MASTER_OPTS
+        return {
+            key: value
+            for key, value in self._opts.items()
+            if key != "hart"
+            and (key not in defaults or key.endswith(PASSWORDS) or not isinstance(value, str))
+            and value != defaults.get(key)
+        }
+
+    def from_sdb(self) -> list[Any]:
+        """
+        What stands in the master's configuration for an ``sdb://`` reference.
+
+        Salt has put it there when it read its files, and does not tell which it was: the files are read once more.
+        """
+        found: list[Any] = []
+        path = str(self._opts.get("conf_file") or "")
+        with contextlib.suppress(Exception):  # Salt has read them, and says what is wrong with them
+            raw = dict(salt.config._read_conf_file(path))
+            for more in (self._opts.get("default_include"), raw.get("include")):
+                raw.update(salt.config.include_config(more, path, verbose=False) if more else {})
+            _resolved(raw, self._opts, found)
+        return found
 
     def pillar(self) -> Mapping[str, Any]:
         """The ``hart:`` key of the master's own pillar. Raises ``Refused`` for a pillar that has errors."""
@@ -229,11 +290,21 @@ class Master:
         Make ``pem`` the accepted key of ``minion_id``, whatever was there but another accepted key.
 
         A key under the same id that is pending, rejected or denied is somebody's who came first: it is
-        deleted and the node's takes its place. Returns one sentence for each key that was replaced.
+        deleted and the node's takes its place; so it is again where somebody asks under the id at that very moment.
+        Returns one sentence for each key that was replaced.
 
         Raises ``NodeFailed`` when another key is accepted already (it is left for the admin), or when the
         store does not hold ``pem`` as the only key afterwards.
         """
+        replaced: dict[str, None] = {}
+        for _ in range(ACCEPT_ATTEMPTS):
+            replaced |= dict.fromkeys(self._accept_once(minion_id, pem))
+            if ACCEPTED in self._keys(minion_id):
+                break
+        self._confirm(minion_id, pem)
+        return list(replaced)
+
+    def _accept_once(self, minion_id: str, pem: str) -> list[str]:
         there = self._keys(minion_id)
         for key in there.get(ACCEPTED, []):
             if not same_key(key, pem):
@@ -249,30 +320,34 @@ class Master:
             self._delete(stale, rotate=False)
         if ACCEPTED not in there:
             self._deposit(minion_id, pem)
-            self._wheel()["key.accept_dict"]({PENDING: [minion_id]})
-        self._confirm(minion_id, pem)
+            # Salt 3008 breaks with this over a key that is gone by then; whether ours is accepted is looked at.
+            with contextlib.suppress(TypeError):
+                self._wheel()["key.accept_dict"]({PENDING: [minion_id]})
         return replaced
 
-    def disown(self, pem: str) -> list[str]:
+    def holders(self, pem: str) -> list[str]:
         """
-        Delete the pending keys that are ``pem``: an image's own minion asked with it before it was stopped.
+        What to tell of a key that a node says its image's own minion asked with, before that was stopped.
 
-        Returns one sentence for each id that has this key. One that is accepted, of the machine that the image
-        was made of, stays.
+        Returns one sentence for each of the first few ids under which this key is pending or accepted. Nothing is
+        deleted: a node could name the key of another machine that is about to be accepted.
         """
-        found = []
+        try:
+            pem = check_public_key(pem)
+        except NodeFailed:
+            return []
         answer = self._wheel()["key.print"]("*")
-        for state in (PENDING, ACCEPTED):
-            for minion_id, key in answer.get(state, {}).items():
-                if same_key(str(key), pem):
-                    found.append((state, minion_id))
-        pending = [minion_id for state, minion_id in found if state == PENDING]
-        if pending:
-            self._delete({PENDING: pending}, rotate=False)
+        found = [
+            (state, minion_id, str(key))
+            for state in (PENDING, ACCEPTED)
+            for minion_id, key in answer.get(state, {}).items()
+            if same_key(str(key), pem)
+        ]
         return [
-            f"the image started a minion of its own as {minion_id}, whose key is {STATE_WORDS[state]} and was "
-            f"{'deleted' if state == PENDING else 'left'}: disable salt-minion in the image"
-            for state, minion_id in found
+            f"the node says that its image started a minion of its own, whose key {fingerprint(key)} is "
+            f"{STATE_WORDS[state]} as {minion_id}: disable salt-minion in the image, and if no other machine has this "
+            f"key, delete it with salt-key -d {shlex.quote(minion_id)}"
+            for state, minion_id, key in found[:HOLDERS_TOLD]
         ]
 
     def _confirm(self, minion_id: str, pem: str) -> None:
@@ -320,12 +395,17 @@ class Master:
             return
         path = Path(self._opts["pki_dir"]) / PENDING / minion_id
         new = path.with_name(f".{minion_id}.hart-new")
-        new.write_text(pem)
-        new.rename(path)
+        try:
+            new.write_text(pem)
+            new.rename(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise EnvironmentFault(f"the key cannot be stored: {faults.sentence(error, path.parent)}") from error
 
     def delete_keys(self, minion_ids: Iterable[str], *, connected: bool = True) -> None:
         """
-        Delete the accepted, pending and rejected keys of these ids, in one call.
+        Delete the keys of these ids in whatever state, denied ones too, in one call.
 
         connected
             False for keys that no minion ever authenticated with: then the master need not rotate the key
@@ -340,24 +420,33 @@ class Master:
             self._delete(match, rotate=connected)
 
     def delete_own_keys(self, fingerprints: Mapping[str, str | None]) -> None:
-        """Delete, in one call, the keys of these ids that have the fingerprint which is given with the id."""
+        """
+        Delete, in one call, the keys of these ids that have the fingerprint which is given with the id.
+
+        What was denied beside such a key goes as well, or the id could not be used again: it asked while that key held
+        the id. So does what was denied under an id that has no other key any more.
+        """
         match: dict[str, list[str]] = {}
         for minion_id, wanted in fingerprints.items():
             keys = self._keys(minion_id) if wanted else {}
-            for state in (ACCEPTED, PENDING):
-                if any(fingerprint(key) == wanted for key in keys.get(state, [])):
-                    match.setdefault(state, []).append(minion_id)
+            for state in _own_states(keys, functools.partial(_has_fingerprint, wanted)):
+                match.setdefault(state, []).append(minion_id)
         if match:
             self._delete(match, rotate=True)
 
     def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
-        """Delete the key of one id where it is ``pem``; a key that is another's stays."""
+        """
+        Delete the key of one id where it is ``pem``, with what was denied beside it; a key that is another's stays.
+
+        connected
+            True where salt-minion was started: whatever waits or was denied under this id came after ``pem`` was
+            accepted, and the node caused it, by making its key anew for one
+        """
         keys = self._keys(minion_id)
-        match = {
-            state: [minion_id]
-            for state in (ACCEPTED, PENDING)
-            if any(same_key(key, pem) for key in keys.get(state, []))
-        }
+        states = _own_states(keys, lambda key: same_key(key, pem))
+        if connected and all(same_key(key, pem) for key in keys.get(ACCEPTED, [])):
+            states |= keys.keys() & {PENDING, DENIED}
+        match = {state: [minion_id] for state in states}
         if match:
             self._delete(match, rotate=connected)
 
@@ -384,44 +473,49 @@ class Master:
 
     # minions
 
+    def _ask(
+        self, minion_ids: Sequence[str], function: str, arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] = MappingProxyType({}), *, timeout: float = PING_TIMEOUT,
+        gather_timeout: float = PING_GATHER_TIMEOUT,
+    ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
+        """What the master has stored of those that answered; see ``jobs.ask``."""
+        if not minion_ids:
+            return {}
+        given = salt.utils.args.condition_input(list(arguments), dict(keywords))
+        with salt.client.get_local_client(mopts=dict(self._opts, user=self._user())) as client:
+            return jobs.ask(
+                client, lambda: str(salt.utils.jid.gen_jid(self._opts)), minion_ids, function, given, timeout=timeout,
+                gather_timeout=gather_timeout,
+            )  # fmt: skip
+
     def ping(self, minion_id: str, timeout: float) -> bool:
         """Whether the minion answers test.ping; asked once, given up after ``timeout`` seconds."""
-        answer = self._command(minion_id, "test.ping", (), min(timeout, PING_TIMEOUT), PING_GATHER_TIMEOUT)
-        return answer is True
+        answers = self._ask([minion_id], "test.ping", timeout=min(timeout, PING_TIMEOUT))
+        return minion_id in answers and answers[minion_id].get("return") is True
 
-    def new_jid(self) -> str:
-        """A new job id of the form that this master gives."""
-        return str(salt.utils.jid.gen_jid(self._opts))
-
-    def send_ping(self, jid: str, minion_ids: Sequence[str]) -> None:
+    def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         """
-        Publish test.ping for these minions as the job ``jid``, and do not wait: ``events`` tells who answers.
+        Ask new minions for their codes, and do not wait: ``events`` tells what they answer.
 
         Raises ``HartError`` when the master did not publish it, and what Salt raises when it cannot be reached.
         """
         with salt.client.get_local_client(mopts=dict(self._opts, user=self._user())) as client:
             # Not by run_job: that prints what went wrong, and what is printed here is salt-run's result.
-            answer = client.pub(list(minion_ids), "test.ping", tgt_type="list", jid=jid, timeout=PING_TIMEOUT)
+            answer = client.pub(
+                list(minion_ids), QUESTION, [ANSWER_SETTING], tgt_type="list", timeout=jobs.PUBLISH_TIMEOUT
+            )
         if not isinstance(answer, Mapping) or not answer.get("minions"):
-            raise HartError("the master published no test.ping for them; see its log")
+            raise HartError("the master published no question to them; see its log")
 
     def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
         """The minions among these that answer test.ping within a few seconds; all are asked at once."""
-        if not minion_ids:
-            return frozenset()
-        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
-        with salt.client.get_local_client(mopts=opts) as client:
-            answers = client.cmd(list(minion_ids), "test.ping", timeout=PING_TIMEOUT, tgt_type="list")
-        return frozenset(minion_id for minion_id, answer in answers.items() if answer is True)
+        answers = self._ask(minion_ids, "test.ping")
+        return frozenset(minion_id for minion_id, answer in answers.items() if answer.get("return") is True)
 
     def grains(self, minion_ids: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Some grains of the minions among these that answer within a few seconds; all are asked at once."""
-        if not minion_ids:
-            return {}
-        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
-        with salt.client.get_local_client(mopts=opts) as client:
-            answers = client.cmd(list(minion_ids), "grains.item", list(names), timeout=PING_TIMEOUT, tgt_type="list")
-        return {minion_id: answer for minion_id, answer in answers.items() if isinstance(answer, Mapping)}
+        said = {name: answer.get("return") for name, answer in self._ask(minion_ids, "grains.item", names).items()}
+        return {minion_id: grains for minion_id, grains in said.items() if isinstance(grains, Mapping)}
 
     def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
         """
@@ -436,11 +530,8 @@ class Master:
         expected = minions.check_minions(target, target_type)["minions"]
         if not expected:
             raise Refused(f"no minion with an accepted key matches {target}")
-        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
-        with salt.client.get_local_client(mopts=opts) as client:
-            answers = client.cmd(list(expected), function, timeout=ASK_TIMEOUT, tgt_type="list", full_return=True)
-        said = {name: one["ret"] for name, one in answers.items() if one and one.get("out") != "no_return"}
-        return {minion_id: said.get(minion_id) for minion_id in sorted(expected)}
+        answers = self._ask(sorted(expected), function, timeout=ASK_TIMEOUT)
+        return {name: answers[name].get("return") if name in answers else None for name in sorted(expected)}
 
     def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
         """
@@ -449,7 +540,10 @@ class Master:
         Returns the problems, one sentence each; none means that every state succeeded.
         """
         arguments = () if states == "highstate" else (list(states),)
-        answer = self._command(minion_id, "state.apply", arguments, APPLY_TIMEOUT, APPLY_GATHER_TIMEOUT)
+        answers = self._ask(
+            [minion_id], "state.apply", arguments, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
+        )
+        answer = answers.get(minion_id, {}).get("return")
         if isinstance(answer, Mapping) and answer:
             return [
                 f"{key.split('_|-')[1] if '_|-' in key else key}: {state.get('comment', 'failed')}"
@@ -467,16 +561,14 @@ class Master:
         Returns the problems, one sentence each; none means that it succeeded: its return is not False, and its return
         code is 0.
         """
-        opts = dict(self._opts, gather_job_timeout=APPLY_GATHER_TIMEOUT, user=self._user())
-        with salt.client.get_local_client(mopts=opts) as client:
-            answer = client.cmd(
-                [minion_id], function, list(args), kwarg=dict(kwargs), timeout=APPLY_TIMEOUT, tgt_type="list",
-                full_return=True,
-            ).get(minion_id)  # fmt: skip
-        if not isinstance(answer, Mapping):
-            return [str(answer) if answer else "the minion gave no answer"]
-        if answer.get("retcode") or answer.get("ret") is False:
-            return [f"{function} failed: {answer.get('ret')}"]
+        answers = self._ask(
+            [minion_id], function, args, kwargs, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
+        )
+        if minion_id not in answers:
+            return ["the minion gave no answer"]
+        answer = answers[minion_id]
+        if answer.get("retcode") or answer.get("return") is False:
+            return [f"{function} failed: {answer.get('return')}"]
         return []
 
     def shell(self, minion_id: str, script: str, arguments: Sequence[str]) -> tuple[int, str] | None:
@@ -485,28 +577,16 @@ class Master:
 
         None when there was no answer in time: it may have run, or run later.
         """
+        return self.shell_all([minion_id], script, arguments)[minion_id]
+
+    def shell_all(
+        self, minion_ids: Sequence[str], script: str, arguments: Sequence[str]
+    ) -> dict[str, tuple[int, str] | None]:
+        """The same on several minions, in one job."""
         command = shlex.join(["sh", "-s", "--", *arguments])
         how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
-        opts = dict(self._opts, gather_job_timeout=PING_GATHER_TIMEOUT, user=self._user())
-        with salt.client.get_local_client(mopts=opts) as client:
-            answer = client.cmd(
-                [minion_id], "cmd.run_all", [command], kwarg=how, timeout=ASK_TIMEOUT, tgt_type="list", full_return=True
-            ).get(minion_id)
-        if not answer or answer.get("out") == "no_return":
-            return None
-        said = answer["ret"]
-        if not isinstance(said, Mapping):
-            return 1, str(said)
-        code = int(said["retcode"])
-        return code, str(said["stderr" if code else "stdout"]).strip()
-
-    def _command(
-        self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float, gather_timeout: float
-    ) -> Any:
-        opts = dict(self._opts, gather_job_timeout=gather_timeout, user=self._user())
-        with salt.client.get_local_client(mopts=opts) as client:
-            answer = client.cmd([minion_id], function, arguments, timeout=timeout, tgt_type="list")
-        return answer.get(minion_id) if isinstance(answer, Mapping) else answer
+        answers = self._ask(minion_ids, "cmd.run_all", [command], how, timeout=ASK_TIMEOUT)
+        return {minion_id: _shell_answer(answers.get(minion_id)) for minion_id in minion_ids}
 
     def _user(self) -> str:
         """
@@ -514,11 +594,11 @@ class Master:
 
         In a runner that a reactor's orchestration calls, Salt has the word Reactor for the user.
         """
-        user = str(self._opts["user"])
+        user = str(self._opts.get("user") or "")
         try:
             pwd.getpwnam(user)
         except KeyError:
-            return pwd.getpwuid(os.geteuid()).pw_name
+            return faults.user()
         return user
 
     # jobs
@@ -564,12 +644,54 @@ class Master:
         return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=self._opts, listen=listen)
 
     def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Events:
-        """Listen for minions that start and that answer test.ping; see ``Events``."""
+        """Listen for start events and for answers to ``ask_for_answers``; see ``Events``."""
         return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
 
     def cache(self) -> Any:
         """Salt's cache with the master's configured driver, in which the records are kept."""
         return salt.cache.Cache(self._opts)
+
+    def record_place(self) -> Place:
+        """Where that is."""
+        driver = str(self._opts.get("cache") or "localfs")
+        if driver == "localfs":
+            return Place(f"localfs below {self._opts['cachedir']}", Path(self._opts["cachedir"]))
+        host = next((self._opts[name] for name in (f"cache.{driver}.host", f"{driver}.host") if name in self._opts), "")
+        return Place(f"{driver} at {host}" if host else driver)
+
+
+def _has_fingerprint(wanted: str | None, key: str) -> bool:
+    return fingerprint(key) == wanted
+
+
+def _own_states(keys: Mapping[str, Sequence[str]], own: Callable[[str], bool]) -> set[str]:
+    """The states of the keys under one id that are to go with a node whose key is ``own``."""
+    states = {state for state in (ACCEPTED, PENDING) if any(own(key) for key in keys.get(state, []))}
+    if DENIED in keys and (states or keys.keys() == {DENIED}):
+        states.add(DENIED)
+    return states
+
+
+def _shell_answer(answer: Mapping[str, Any] | None) -> tuple[int, str] | None:
+    if answer is None:
+        return None
+    said = answer.get("return")
+    if not isinstance(said, Mapping):
+        return 1, str(said)
+    code = int(said["retcode"])
+    return code, str(said["stderr" if code else "stdout"]).strip()
+
+
+def _resolved(raw: Any, read: Any, found: list[Any]) -> None:
+    """Walk both trees, what the files say and what Salt made of it, and collect what references stand for."""
+    if isinstance(raw, str) and raw.startswith("sdb://"):
+        found.append(read)
+    elif isinstance(raw, Mapping) and isinstance(read, Mapping):
+        for key, value in raw.items():
+            _resolved(value, read.get(key), found)
+    elif isinstance(raw, list) and isinstance(read, list | tuple):
+        for one, other in zip(raw, read, strict=False):
+            _resolved(one, other, found)
 
 
 def _foreign_accepted(minion_id: str, key: str) -> str:

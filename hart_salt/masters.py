@@ -7,7 +7,6 @@ hart-salt, its master is started, and the fingerprint of its key is read over th
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
 import re
@@ -21,7 +20,7 @@ from hart_salt import bootstrap, create, master, ssh, wheel
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import ConfigError, Fault, NodeFailed, Refused
 from hart_salt.home import Home
-from hart_salt.lifecycle import COMMAND_TIMEOUT, Batch, Kind, Life, advance, commands, configuration
+from hart_salt.lifecycle import COMMAND_TIMEOUT, Batch, Kind, Life, advance, commands, configuration, follow
 from hart_salt.model import Node
 from hart_salt.settings import Section, as_minion_config, as_text, as_url, problem
 from hart_salt.validation import check_section
@@ -54,10 +53,10 @@ def _as_grains(value: Any) -> dict[str, Any]:
 
 
 def _as_requirement(value: Any) -> str:
-    """Take what pip takes as one argument, without options: ``hart-salt[do]==1.0.0``, or an address."""
+    """Take what pip takes as one argument, without options: ``hart-salt[do] @ https://…``."""
     requirement = as_text(value)
     if requirement.startswith("-") or not re.match(r"[A-Za-z0-9]", requirement):
-        raise problem("must be what pip installs, such as hart-salt[do]==1.0.0")
+        raise problem("must be what pip installs, such as hart-salt[do] @ https://example.com/hart_salt-1.0.0-py3-none-any.whl")
     return requirement
 
 
@@ -146,12 +145,8 @@ async def _become_master(
     await advance(node, batch, life, "equipping")
     if goods.wheel:
         await session.run(known.carry, stdin=goods.wheel, timeout=COMMAND_TIMEOUT)
-    work = session.stream(known.equip, functools.partial(batch.progress.line, node.minion_id))
-    try:
-        status = await asyncio.wait_for(work, node.settings.bootstrap_timeout)
-    except asyncio.TimeoutError as error:
-        raise NodeFailed(f"hart-salt was not installed within {node.settings.bootstrap_timeout:g} s") from error
-    if status:
+    what, timeout = "the installation of hart-salt", node.settings.bootstrap_timeout
+    if status := await follow(node, batch, session, known.equip, what, timeout):
         raise NodeFailed(f"hart-salt could not be installed: salt-pip ended with exit code {status}")
     await advance(node, batch, life, "starting")
     try:

@@ -48,7 +48,10 @@ class MasterInfo:
     publish_port: int
     return_port: int
     cachedir: str
+    #: where each node's log goes, for the whole of a call
     log_dir: str
+    #: why that is not beside the master's own log; empty: it is
+    log_note: str = ""
 
 
 @dataclass(frozen=True)

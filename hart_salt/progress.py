@@ -1,22 +1,23 @@
 """
 Where a node's stages go: its log file, the master's event bus, and the terminal of whoever waits.
 
-Nothing is ever written to standard output: that is the result's. Everything passes the redaction.
+Nothing is ever written to standard output: that is the result's. Everything passes the gate.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from hart_salt.errors import Refused
+from hart_salt import faults
+from hart_salt.errors import EnvironmentFault, NodeFailed
+from hart_salt.gate import Gate
 from hart_salt.model import Instance, Node
-from hart_salt.secrets import Secrets
 
 #: stages that are told on the event bus as ``hart/<minion_id>/<stage>``; the others show in logs and times
 EVENT_STAGES = frozenset(
@@ -24,9 +25,11 @@ EVENT_STAGES = frozenset(
 )
 #: stages after which nothing more happens to a node
 FINAL_STAGES = frozenset({"done", "failed", "destroyed"})
-#: the end of the last line of a log that may be removed when it is old enough
-SUCCESS = "done"
 TAIL_LINES = 20
+#: bytes of a node's log
+LOG_LIMIT = 10 * 1024 * 1024
+#: characters of a command's output that an error shows
+EXCERPT = 500
 
 
 class View(Protocol):
@@ -44,12 +47,15 @@ class Track:
     """One node's progress."""
 
     started: float
-    log: TextIO
+    #: None: it could not be opened
+    log: TextIO | None
     stage: str = ""
     stage_began: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     #: the end of the bootstrap's output, for the error on the terminal
     tail: list[str] = field(default_factory=list)
+    #: bytes in the log
+    written: int = 0
 
 
 class Progress:
@@ -58,13 +64,13 @@ class Progress:
     def __init__(
         self,
         log_dir: str,
-        secrets: Secrets,
+        gate: Gate,
         fire: Callable[[str, dict[str, Any]], None],
         view: View,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log_dir = Path(log_dir)
-        self._secrets = secrets
+        self.gate = gate
         self._fire = fire
         self._view = view
         self._clock = clock
@@ -74,12 +80,12 @@ class Progress:
         """
         Open the node's log, before anything is done that it would have to tell of.
 
-        Raises ``Refused`` if it cannot be written.
+        Raises ``EnvironmentFault`` if it cannot be written.
         """
         try:
-            self._track(minion_id)
+            self._tracks[minion_id] = Track(self._clock(), self._open(minion_id))
         except OSError as error:
-            raise Refused(f"{self.log_path(minion_id)} cannot be written: {error.strerror}") from error
+            raise EnvironmentFault(faults.sentence(error, self.log_path(minion_id))) from error
 
     def log_path(self, minion_id: str) -> str:
         """The path of a node's log, whether or not it exists."""
@@ -93,27 +99,46 @@ class Progress:
             spent = track.seconds.get(track.stage, 0.0) + now - track.stage_began
             track.seconds[track.stage] = round(spent, 3)
         track.stage, track.stage_began = stage, now
-        self._write(track, f"== {stage} at {now - track.started:.2f} s")
+        self._write(track, [f"== {stage} at {now - track.started:.2f} s"])
         self._view.update(minion_id, stage, now - track.started, "")
         if stage in EVENT_STAGES:
             data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds)}
-            self._fire(f"hart/{minion_id}/{stage}", self._secrets.clean(data))
+            self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))
         if stage in FINAL_STAGES:
-            track.log.close()
+            _close(track)
 
     def line(self, minion_id: str, text: str) -> None:
         """
-        A line of what happens on the node, for its log and for the terminal, or several.
+        A line of what happens to the node, for its log and for the terminal, or several.
 
         Control characters are made visible: what a node prints must not steer the terminal of who looks on.
         """
+        self._lines(self._track(minion_id), minion_id, text)
+
+    def output(self, minion_id: str, lines: Sequence[str]) -> None:
+        """
+        Lines that the node printed. Raises ``NodeFailed`` once its log has more than 10 MiB of them, with their times.
+
+        The lines of one call are redacted and written together: it is what each costs that would add up.
+        """
         track = self._track(minion_id)
-        for line in self._secrets.redact(text).split("\n"):
-            plain = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
-            track.tail = [*track.tail, plain][-TAIL_LINES:]
-            self._write(track, plain)
-            if plain:
-                self._view.update(minion_id, track.stage, self._clock() - track.started, plain)
+        if lines:
+            self._lines(track, minion_id, "\n".join(lines))
+        if track.written > LOG_LIMIT:
+            raise NodeFailed(f"the node printed so much that its log has more than {LOG_LIMIT >> 20} MiB")
+
+    def excerpt(self, text: str) -> str:
+        """What an error shows of a command's output: its beginning and its end."""
+        return self.gate.text(text, EXCERPT)
+
+    def _lines(self, track: Track, minion_id: str, text: str) -> None:
+        lines = self.gate.text(text).split("\n")
+        track.tail = [*track.tail, *lines][-TAIL_LINES:]
+        self._write(track, lines)
+        seconds = self._clock() - track.started
+        for line in lines:
+            if line:
+                self._view.update(minion_id, track.stage, seconds, line)
 
     def seconds(self, minion_id: str) -> dict[str, float]:
         """The seconds that the node spent in each stage it has left."""
@@ -127,21 +152,39 @@ class Progress:
         """End the view and close what logs are open."""
         self._view.close()
         for track in self._tracks.values():
-            track.log.close()
+            _close(track)
 
     def _track(self, minion_id: str) -> Track:
+        """The node's; one that was not begun, and whose log cannot be opened now, goes on without it."""
         if minion_id not in self._tracks:
-            self._log_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-            log = Path(self.log_path(minion_id)).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - close() does
-            Path(self.log_path(minion_id)).chmod(0o640)
+            log = None
+            with contextlib.suppress(OSError):
+                log = self._open(minion_id)
             self._tracks[minion_id] = Track(self._clock(), log)
         return self._tracks[minion_id]
 
-    def _write(self, track: Track, text: str) -> None:
+    def _open(self, minion_id: str) -> TextIO:
+        path = Path(self.log_path(minion_id))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        log = path.open("a", encoding="utf-8", buffering=1)
+        path.chmod(0o640)
+        return log
+
+    def _write(self, track: Track, lines: Sequence[str]) -> None:
         stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        text = "".join(f"{stamp} {line}\n" for line in lines)
+        track.written += len(text.encode())
         # A disk that is full, or a log that is closed, is no reason to fail a node or to break its undo.
         with contextlib.suppress(OSError, ValueError):
-            track.log.write(f"{stamp} {self._secrets.redact(text)}\n")
+            if track.log is not None:
+                track.log.write(text)
+
+
+def _close(track: Track) -> None:
+    """What a full disk did not take is written once more here, and fails once more."""
+    with contextlib.suppress(OSError, ValueError):
+        if track.log is not None:
+            track.log.close()
 
 
 def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
@@ -155,17 +198,3 @@ def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
         "public_ip": instance.public_ip if instance else None,
         "private_ip": instance.private_ip if instance else None,
     }
-
-
-def remove_old_logs(log_dir: str, keep_days: float, now: float) -> None:
-    """Remove logs of nodes that succeeded, once they are older than ``keep_days``; failures' logs stay."""
-    for path in Path(log_dir).glob("*.log"):
-        if now - path.stat().st_mtime > keep_days * 86400 and _ended_well(path):
-            path.unlink(missing_ok=True)
-
-
-def _ended_well(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 200))
-        lines = file.read().decode(errors="replace").splitlines()
-    return bool(lines) and f"== {SUCCESS} at " in lines[-1]

@@ -40,6 +40,7 @@ KINDS = {
     "as_tags": "list of texts, or mapping of texts",
     "as_text": "text",
     "as_url": "web address",
+    "as_endpoint": "address with `https://`, or `http://` on this machine",
     "as_version": "Salt version, in quotes",
     "_as_google_labels": "mapping of texts",
 }
@@ -77,7 +78,7 @@ EVENTS = {
     "running": "The provider says that the instance runs, and it has an address.",
     "bootstrapping": "The verified SSH session stands.",
     "enrolled": "The node's key is accepted; salt-minion has not started yet.",
-    "ready": "The minion has started and answered `test.ping`. Sealing and `apply` follow.",
+    "ready": "The minion has answered with the code that its node was given. Sealing and `apply` follow.",
     "failed": "The node did not come up, and was undone; or a node could not be destroyed. With `error`, and "
     "with `left`: what could not be undone.",
     "destroying": "The instance is about to be removed.",
@@ -110,9 +111,11 @@ RESULT = {
 }
 EXIT_CODES = {
     "0": "All of it was done.",
-    "1": "At least one node or provider failed; the others are what they are. Each entry says.",
-    "2": "Refused: nothing was done. `error` has one line for each thing that is wrong.",
-    "70": "A defect in hart. The log of salt-run (`-l error`) has its place.",
+    "1": "At least one node or provider failed; the others are what they are. Each entry says. A fault of the master's "
+    "machine that comes up on the way, such as a full disk, is one of these.",
+    "2": "Refused: nothing was done. `error` has one line for each thing that is wrong. For a fault of the master's "
+    "machine it has the path, the user that hart runs as, and what to do.",
+    "70": "A defect in hart, and never a fault of the machine. The log of salt-run (`-l error`) has its place.",
     "129, 130, 143": "SIGHUP, SIGINT (Ctrl-C) or SIGTERM: what was under way was undone; nodes that were ready "
     "stay.",
 }

@@ -148,12 +148,13 @@ def resolve(
     return node
 
 
-def show(node: Node, secrets: Secrets) -> dict[str, Any]:
+def show(node: Node) -> dict[str, Any]:
     """
-    Describe a node in plain data that is fit to be shown: every setting in effect, and no secret.
+    Describe a node in plain data: every setting in effect, and nothing under a key that looks secret.
+
+    What is secret by its value is for the gate to hide.
 
     :param node: the node
-    :param secrets: the configuration's secrets
     """
     place = {
         "minion_id": node.minion_id,
@@ -169,7 +170,7 @@ def show(node: Node, secrets: Secrets) -> dict[str, Any]:
     grains = {name: value for name, value in node.minion_config["grains"].items() if name != CREATED}
     shown = {**settings, **place, "minion_config": mask({**node.minion_config, "grains": grains})}
     names = [*place, *sorted(set(shown) - set(place))]
-    result: dict[str, Any] = secrets.clean({name: shown[name] for name in names})
+    result: dict[str, Any] = {name: shown[name] for name in names}
     if not node.minion_config.get("master") and node.minion_config.get("master_type") != "disable":
         result["notes"] = [f"{SALTMASTER} {NO_SALTMASTER}"]
     return result

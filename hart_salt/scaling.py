@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hart_salt import plan
+from hart_salt import misses, plan, rebuild
 from hart_salt.drain import drain_all
+from hart_salt.drivers.base import Driver
+from hart_salt.errors import EnvironmentFault
 from hart_salt.fleet import Changes, Goal, Hands, Outcomes, renew, victims
 from hart_salt.home import Home
+from hart_salt.identity import Found
 from hart_salt.settings import Settings
-from hart_salt.store import Record
-from hart_salt.strays import is_ready
-from hart_salt.survey import Survey
+from hart_salt.store import READY, Record
+from hart_salt.strays import GRACE, is_ready
+from hart_salt.streams import tell
+from hart_salt.survey import Survey, record_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Scaling:
         end: Callable[[Sequence[Record]], Outcomes],
         settings_of: Callable[[Record], Settings],
         sweep_dead: Callable[[], None],
+        restore: Callable[[Sequence[Found], bool], Sequence[Record]],
+        driver: Callable[[str], Driver],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """
         Keep what is needed.
@@ -68,6 +74,10 @@ class Scaling:
             the settings of a node of the fleet
         sweep_dead
             removes what dead operations left
+        restore
+            writes records of instances that have none, or, with True, only says what they would be
+        driver
+            gives the driver of a provider
         """
         self._order = order
         self._home = home
@@ -76,6 +86,11 @@ class Scaling:
         self._end = end
         self._settings_of = settings_of
         self._sweep_dead = sweep_dead
+        self._restore = restore
+        self._driver = driver
+        self._sleep = sleep
+        #: ids of nodes whose records were written anew
+        self._rebuilt: list[str] = []
 
     def scale(self, goal: Goal, *, remove: str, cooldown: float, wait: bool) -> Outcome:
         """
@@ -128,7 +143,7 @@ class Scaling:
             if held or not wait:
                 yield held
                 return
-        print(f"hart: another call changes the fleet of {role}; waiting for it", file=sys.stderr, flush=True)
+        tell(f"hart: another call changes the fleet of {role}; waiting for it")
         with locks.role(role, wait=True) as held:
             yield held
 
@@ -138,21 +153,55 @@ class Scaling:
 
     def _rest(self, cooldown: float) -> float:
         last = self._home.store.last_scaled(self._order.role)
-        return max(0.0, cooldown - (time.time() - last)) if last is not None else 0.0
+        # A clock that was set back since makes nobody wait for longer than was asked for.
+        return min(cooldown, max(0.0, cooldown - (time.time() - last))) if last is not None else 0.0
 
     def _fleet(self) -> tuple[list[Record], list[Record]]:
-        """The nodes that are ready, stopped ones too, and those that living operations bring up."""
-        order, seen = self._order, self._survey(self._order.provider)
-        of_role = [
+        """
+        The nodes that are ready, stopped ones too, and those that living operations bring up.
+
+        The cloud's tags say what there is: instances whose records were lost count as well, and get them again. An
+        instance that one list misses is looked for again.
+        """
+        seen = self._survey(self._order.provider)
+        records = self._of_role(seen.records.values())
+        # One that is being sealed at this moment is somebody's who brings it up.
+        coming = [one for one in records if not is_ready(one) and self._busy(one)]
+        ready = [one for one in records if one.stage == READY and one not in coming]
+        there = [one for one in ready if seen.instance_of(one) is not None]
+        missing = [one for one in ready if one not in there]
+        gone = misses.gone(missing, lambda _: self._survey(self._order.provider), self._driver, self._sleep)
+        lost, young = self._without_record(seen)
+        restored = list(self._restore(lost, self._order.test)) if lost else []
+        self._rebuilt = [one.minion_id for one in restored]
+        there += [one for one in missing if one not in gone] + restored
+        return there, coming + young
+
+    def _of_role(self, records: Iterable[Record]) -> list[Record]:
+        order = self._order
+        return [
             record
-            for record in seen.records.values()
+            for record in records
             if record.role == order.role
             and order.provider in (None, record.provider)
             and order.region in (None, record.region)
         ]
-        ready = [one for one in of_role if is_ready(one) and seen.instance_of(one) is not None]
-        coming = [one for one in of_role if not is_ready(one) and self._home.locks.busy(one.minion_id)]
-        return ready, coming
+
+    def _busy(self, record: Record) -> bool:
+        return self._home.locks.busy(record.minion_id)
+
+    def _without_record(self, seen: Survey) -> tuple[list[Found], list[Record]]:
+        """Instances of the role without a record: those that are nodes, and those that another machine may bring up."""
+        lost, young = [], []
+        for found in rebuild.without_record(seen, self._home.locks.busy, self._home.locks.batch_lives):
+            record = record_of(found.instance, found.provider, self._home.info)
+            if not self._of_role([record]):
+                continue
+            if rebuild.is_enrolled(seen, found):
+                lost.append(found)
+            elif time.time() - record.created < GRACE:
+                young.append(record)
+        return lost, young
 
     @property
     def _hands(self) -> Hands:
@@ -169,8 +218,13 @@ class Scaling:
     def _unchanged(self, note: str) -> Outcome:
         return Outcome({"role": self._order.role, "changed": False, "note": note})
 
+    def _told(self) -> dict[str, Any]:
+        if not self._rebuilt:
+            return {}
+        return {"would_rebuild" if self._order.test else "rebuilt": sorted(self._rebuilt)}
+
     def _planned(self, have: int, target: int, leaving: Sequence[Record]) -> Outcome:
-        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target}
+        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target, **self._told()}
         new = max(0, target - have + (len(leaving) if target == have else 0))
         if new:
             data["created"] = dict(self._make(new, True).data)
@@ -179,14 +233,21 @@ class Scaling:
         return Outcome(data)
 
     def _changed(self, before: int, changes: Changes) -> Outcome:
-        if changes.any:
-            self._home.store.scaled(self._order.role, time.time())
+        problem = self._remember() if changes.any else None
         data: dict[str, Any] = {
             "role": self._order.role, "before": before, "after": before + changes.number, "changed": changes.any,
-            "created": changes.created, "destroyed": changes.destroyed,
+            "created": changes.created, "destroyed": changes.destroyed, **self._told(),
         }  # fmt: skip
         if changes.kept:
             data["kept"] = changes.kept
-        if changes.problem:
-            data["error"] = changes.problem
-        return Outcome(data, changes.ok, changes.interrupted)
+        if changes.problem or problem:
+            data["error"] = changes.problem or problem
+        return Outcome(data, changes.ok and problem is None, changes.interrupted)
+
+    def _remember(self) -> str | None:
+        """Keep when the role was scaled; what keeps that from being kept, in a sentence, beside what was done."""
+        try:
+            self._home.store.scaled(self._order.role, time.time())
+        except EnvironmentFault as error:
+            return f"the fleet was changed, but cooldown does not know of it: {error}"
+        return None

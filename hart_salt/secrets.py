@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import re
+import threading
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
 import yaml
 from pydantic import SecretStr
 
+from hart_salt.finder import Finder
+from hart_salt.text import visible
+
 HIDDEN = "***"
 
 #: shorter strings occur by chance in every text; to hide them would only garble it
 MINIMUM_LENGTH = 6
+#: characters; longer ones are keys, which are shown in base64 if at all
+LONGEST_IN_HEXADECIMAL = 256
 
 _PLAIN_WORDS = frozenset(
     ["accept", "default", "disable", "disabled", "enable", "enabled", "hidden", "ignore", "memory", "nobody"]
@@ -35,7 +43,8 @@ _SECRET_PAIRS = frozenset(
 
 # ``aws_access_key_id`` and the like end in a word that says: a name or a measure, no secret.
 _HARMLESS_ENDS = frozenset(
-    ["expire", "expires", "expiration", "file", "id", "length", "lifetime", "name", "path", "size", "ttl"]
+    ["dir", "driver", "expire", "expires", "expiration", "file", "id", "length", "lifetime", "name", "path", "size"]
+    + ["ttl"]
 )
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+[a-z]*")
@@ -86,13 +95,15 @@ class Secrets:
     """
     The strings that must never be shown. It only grows.
 
-    One instance goes with one configuration. Adding and redacting may happen in different threads: each
-    addition replaces the tuple of forms as a whole.
+    One instance goes with one configuration. Adding and redacting may happen in different threads. What is looked for
+    is prepared when it is first needed after an addition, since a configuration is read secret by secret.
     """
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
-        self._forms: tuple[str, ...] = ()
+        self._forms: dict[str, set[str]] = {}
+        self._found: tuple[frozenset[str], Finder] = (self._values, Finder(()))
+        self._adding = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<{len(self._values)} secrets>"
@@ -110,11 +121,11 @@ class Secrets:
         :param value: a string, a ``SecretStr``, or nested mappings and lists of them
         """
         found = frozenset(text for text in _strings(value) if _worth_hiding(text))
-        if found <= self._values:
-            return
-        self._values |= found
-        forms = {form for text in self._values for form in _forms(text)}
-        self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+        with self._adding:
+            self._values |= found
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and (text in self._values or text.strip() in self._values)
 
     def gather(self, data: Any) -> None:
         """
@@ -131,55 +142,63 @@ class Secrets:
             for item in data:
                 self.gather(item)
         elif isinstance(data, str):
-            for password in _URL_PASSWORD.findall(data):
-                self.add(password)
+            self.add(_passwords(data))
+
+    def named_in(self, data: Any, path: str = "") -> list[str]:
+        """
+        Say where in nested data secrets are: what looks secret by its name, or is known as one; not what is in sdb.
+
+        :param data: nested plain data, such as the arguments of a call
+        :param path: of the whole, for the answer
+        :return: paths such as ``minion_config:mysql:password``
+        """
+        if isinstance(data, Mapping):
+            return [
+                name
+                for key, value in data.items()
+                for name in self._named(f"{path}:{key}" if path else str(key), str(key), value)
+            ]
+        if isinstance(data, list | tuple):
+            return list(dict.fromkeys(name for item in data for name in self.named_in(item, path)))
+        found = [text for text in [*_strings(data), *_passwords(data)] if text in self and not _is_reference(text)]
+        return [path] if found else []
+
+    def _named(self, path: str, key: str, value: Any) -> list[str]:
+        if looks_secret(key) and any(text and not _is_reference(text) for text in _strings(value)):
+            return [path]
+        return self.named_in(value, path)
 
     def redact(self, text: str) -> str:
         """
         Replace every secret in ``text``, in whatever form it stands there, with ``***``.
 
-        Secrets that overlap go as one piece, so that no end of the second one stays.
+        Secrets that overlap go as one piece, so that no end of the second one stays. For parts of one see ``finder``.
 
         :param text: anything that is about to be shown or written
         """
-        while spans := self._spans(text):
-            for start, end in reversed(spans):
-                text = text[:start] + HIDDEN + text[end:]
+        while spans := self._finder().spans(text):
+            # Put together once: a text that is copied for each of its secrets takes the square of their number.
+            starts, ends = zip(*spans, strict=True)
+            text = HIDDEN.join(text[end:start] for end, start in zip((0, *ends), (*starts, len(text)), strict=True))
         return text
 
-    def clean(self, data: Any) -> Any:
-        """
-        Copy nested plain data with every secret redacted, in keys as well.
+    def _finder(self) -> Finder:
+        values, finder = self._found
+        if values is not self._values:
+            values = self._values
+            self._forms = {text: self._forms.get(text) or _forms(text) for text in values}
+            finder = Finder((form for forms in self._forms.values() for form in forms), _PLAIN_WORDS)
+            self._found = values, finder
+        return finder
 
-        :param data: nested mappings, lists and scalars
-        """
-        if isinstance(data, str):
-            return self.redact(data)
-        if isinstance(data, SecretStr):
-            return HIDDEN
-        if isinstance(data, Mapping):
-            return {self.clean(key): self.clean(value) for key, value in data.items()}
-        if isinstance(data, list | tuple):
-            return [self.clean(item) for item in data]
-        if isinstance(data, int) and not isinstance(data, bool) and str(data) in self._values:
-            return HIDDEN
-        return data
 
-    def _spans(self, text: str) -> list[tuple[int, int]]:
-        """Where secrets stand in ``text``: ordered, without overlaps."""
-        found = []
-        for form in self._forms:
-            at = text.find(form)
-            while at >= 0:
-                found.append((at, at + len(form)))
-                at = text.find(form, at + 1)
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(found):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return merged
+def _is_reference(text: str) -> bool:
+    return text.startswith("sdb://")
+
+
+def _passwords(data: Any) -> list[str]:
+    """Those in URLs."""
+    return _URL_PASSWORD.findall(data) if isinstance(data, str) else []
 
 
 def _strings(value: Any) -> list[str]:
@@ -208,31 +227,64 @@ def _worth_hiding(text: str) -> bool:
     )
 
 
+#: what JSON, YAML, shells and addresses write as it is
+_WRITTEN_AS_IT_IS = re.compile(r"[A-Za-z0-9_.-]+")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{16,}")
+_ESCAPED = re.compile("%[0-9A-F]{2}")
+
+
 def _forms(secret: str) -> set[str]:
     """The shapes in which one secret may stand in a text: whole, by line, and encoded."""
     whole = secret.strip()
     lines = [line.strip() for line in whole.splitlines()]
     # the first and last line of a PEM block are the same in all of them
     lines = [line for line in lines if not line.startswith("-----") and _worth_hiding(line)]
-    forms = {secret, whole, *lines, "".join(lines)}
-    for text in {secret, whole, *lines}:
+    # visible: as it stands in a text whose control characters were marked before
+    forms = {whole, *lines, "".join(lines), visible(secret), visible(whole)}
+    for text in {whole, *lines}:
         forms |= _encoded(text)
-    return {form for form in forms if len(form) >= MINIMUM_LENGTH}
+    if len(lines) > 1 and len(whole) > LONGEST_IN_HEXADECIMAL:  # a key: what is so long has many parts
+        forms.add(base64.b64encode(whole.encode(errors="replace")).decode())
+    else:
+        forms |= _base64_forms(whole.encode(errors="replace"))
+    return {form for form in forms | _in_hexadecimal(whole) if len(form) >= MINIMUM_LENGTH}
 
 
 def _encoded(text: str) -> set[str]:
-    """How JSON, Python, YAML, a shell, a URL and base64 write ``text``."""
+    """How JSON, Python, YAML, a shell, a URL, a form and XML write ``text``, where that is not as it is."""
+    if _WRITTEN_AS_IT_IS.fullmatch(text):
+        return set()
+    in_url = {quote(text, safe="", errors="replace"), quote(text, errors="replace")}
+    in_url |= {form.replace("%20", "+") for form in in_url}  # as forms have it
+    in_json = json.dumps(text)[1:-1]
     return {
-        json.dumps(text)[1:-1],
+        in_json,
+        json.dumps(in_json)[1:-1],  # a text that quotes JSON, within JSON
+        *_in_markup(text),
+        ascii(text)[1:-1],
+        repr(text.encode(errors="replace"))[2:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
         repr(text)[1:-1],
         yaml.safe_dump(text, default_style='"', width=math.inf).strip()[1:-1],
         text.replace("'", "''"),
         text.replace("'", "'\"'\"'"),
-        quote(text, safe=""),
-        quote(text),
-        *_base64_forms(text.encode(errors="replace")),
+        *in_url,
+        *(_ESCAPED.sub(lambda code: code[0].lower(), form) for form in in_url),
     }
+
+
+def _in_markup(text: str) -> set[str]:
+    """How XML and HTML write it: some escape quotation marks, by number or by name, and some do not."""
+    plain = escape(text, quote=False)
+    quotes = itertools.product(("&quot;", "&#34;", '"'), ("&apos;", "&#39;", "&#x27;", "'"))
+    return {plain.replace('"', double).replace("'", single) for double, single in quotes}
+
+
+def _in_hexadecimal(text: str) -> set[str]:
+    """Its bytes in hexadecimal digits; one that consists of such, in either case."""
+    digits = text.encode(errors="replace").hex() if len(text) <= LONGEST_IN_HEXADECIMAL else ""
+    cases = {text.lower(), text.upper()} if _HEXADECIMAL.fullmatch(text) else set()
+    return {digits, digits.upper(), *cases}
 
 
 def _base64_forms(raw: bytes) -> set[str]:

@@ -30,27 +30,34 @@ from hart_salt import (
     drivers,
     fleet,
     hart_minions,
+    health,
     importing,
     listing,
+    lookup,
     masters,
     matches,
     plan,
+    rebuild,
     roles,
     scaling,
+    sealing,
     sweep,
 )
-from hart_salt.drivers.base import Driver
-from hart_salt.errors import ConfigError, Fault, HartError, Refused, kind_of
+from hart_salt.drivers.base import BEGINNING, READING, Driver
+from hart_salt.errors import BrokenRecord, ConfigError, Fault, HartError, Interrupted, Refused, kind_of
+from hart_salt.gate import Gate
 from hart_salt.home import Home
+from hart_salt.identity import Found, sane
 from hart_salt.locks import Locks
+from hart_salt.logs import remove_old_logs
 from hart_salt.master import SALT_VERSION, Master
 from hart_salt.model import Instance, MasterInfo, Node, Provider, Wish
 from hart_salt.naming import check_minion_id, new_batch
-from hart_salt.progress import remove_old_logs
 from hart_salt.settings import Settings
+from hart_salt.side_by_side import ask_each
 from hart_salt.store import Record, Store, instance_of
 from hart_salt.strays import is_ready
-from hart_salt.survey import Survey, record_of, survey
+from hart_salt.survey import Survey, bare_record, record_of, survey
 
 log = logging.getLogger(__name__)
 
@@ -74,23 +81,31 @@ class Report:
 class Service:
     """hart on one master, with the configuration as it is at this moment."""
 
-    def __init__(self, opts: Mapping[str, Any], config_file: str | None = None) -> None:
+    def __init__(self, opts: Mapping[str, Any], config_file: str | None = None, gate: Gate | None = None) -> None:
         """
         Read and check the configuration.
 
         config_file
             hart's TOML file; by default ``/etc/hart.toml``, which need not exist
+        gate
+            learns the secrets of the configuration; what is returned or raised is to pass it (default: a new one)
 
         Raises ``ConfigError`` with every fault, ``Refused`` for a master with a pillar that does not compile.
         """
+        self.gate = gate or Gate()
         self.master = Master(opts)
+        self.gate.secrets.gather(self.master.own_settings())
+        self.gate.secrets.add(self.master.from_sdb())
         self.info: MasterInfo = self.master.info()
         self.schemas = drivers.schemas()
-        self.config = config.load(self._sources(config_file), self.schemas, self.master.resolve_sdb)
-        self.home = Home(
-            self.master, self.info, Store(self.master.cache()), Locks(self.info.cachedir), self.config.secrets
+        self.config = config.load(
+            self._sources(config_file), self.schemas, self.master.resolve_sdb, self.gate.secrets
         )
+        store = Store(self.master.cache(), self.master.record_place())
+        self.home = Home(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
         self._drivers: dict[str, Driver] = {}
+        #: seconds that an API which cannot be reached is waited for; see ``drivers/outage.py``
+        self._limit = READING
 
     def _sources(self, config_file: str | None) -> list[config.Source]:
         toml = config.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
@@ -105,7 +120,14 @@ class Service:
         if name not in self._drivers:
             provider = self._provider(name)
             self._drivers[name] = drivers.driver_class(provider.driver)(provider, self.info)
+            self._drivers[name].outage.limit = self._limit
         return self._drivers[name]
+
+    def _changes(self, *, test: bool = False) -> None:
+        """What comes now changes something, unless it is a test; an API is waited for longer than for a look."""
+        self._limit = READING if test else BEGINNING
+        for driver in self._drivers.values():
+            driver.outage.limit = self._limit
 
     def _provider(self, name: str) -> Provider:
         return roles.choose_provider(self.config, None, name)
@@ -129,6 +151,7 @@ class Service:
         Returns, for each node, ``result`` and what it is or why it failed. Raises ``Refused`` before
         anything is touched.
         """
+        self._changes(test=test)
         now = datetime.now(timezone.utc)
         batch = new_batch(now.timestamp())
 
@@ -143,8 +166,8 @@ class Service:
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
         if not test:
-            self._sweep_dead()
-        there = driver.instances()
+            self._sweep_dead(nodes[0].provider)
+        there = sane(driver.instances())
         if nodes[0].zone == plan.DISTRIBUTED:
             nodes = _each(resolve, list(zip(ids, checks.zones(nodes, driver, there), strict=True)))
         checks.refuse_unfit(nodes, driver, there, self.home)
@@ -171,6 +194,7 @@ class Service:
 
         Returns what it is or why it failed, by its id. Raises ``Refused`` before anything is touched.
         """
+        self._changes(test=test)
         wanted = masters.wishes(wishes)
         now = datetime.now(timezone.utc)
         node = roles.resolve(
@@ -181,8 +205,8 @@ class Service:
         driver = self.driver(node.provider)
         node = masters.fit(node, driver)
         if not test:
-            self._sweep_dead()
-        there = driver.instances()
+            self._sweep_dead(node.provider)
+        there = sane(driver.instances())
         if node.zone == plan.DISTRIBUTED:
             node = dataclasses.replace(node, zone=checks.zones([node], driver, there)[0])
         checks.refuse_unfit([node], driver, there, self.home)
@@ -195,7 +219,7 @@ class Service:
         """``test``: an entry without a result is a plan, and as good as any."""
         good = (True, None) if test else (True,)
         ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
-        return Report(self.config.secrets.clean(data), ok, 128 + interrupted if interrupted else 1)
+        return Report(data, ok, 128 + interrupted if interrupted else 1)
 
     # destroying
 
@@ -205,6 +229,7 @@ class Service:
 
         Raises ``Refused``, with nothing done, if any of the ids is not a node of hart's.
         """
+        self._changes(test=test)
         records = self._nodes_of(minion_ids)
         if test:
             return Report(plan.destruction(records))
@@ -217,20 +242,30 @@ class Service:
         """The records of these ids; for an instance without one, the record that it would have."""
         found: dict[str, Record] = {}
         problems: list[str] = []
-        unrecorded: dict[str, Record] | None = None
+        everywhere: Survey | None = None
         for minion_id in dict.fromkeys(minion_ids):
             problem = check_minion_id(minion_id)
-            record = None if problem else self.home.store.get(minion_id)
+            record = broken = None
+            try:
+                record = None if problem else self.home.store.get(minion_id)
+            except BrokenRecord as error:
+                broken = str(error)
             if problem is None and record is None:
-                unrecorded = self._unrecorded() if unrecorded is None else unrecorded
-                record = unrecorded.get(minion_id)
+                everywhere = everywhere or survey(self._drivers_for(None), self.home.store, self.master)
+                record = self._unrecorded(everywhere).get(minion_id)
+                if broken and not everywhere.problems:
+                    record = record or self._bare(minion_id)
             if record is not None:
                 found[minion_id] = record
             else:
-                problems.append(f"{minion_id}: {problem or self._stranger(minion_id)}")
+                problems.append(f"{minion_id}: {problem or broken or self._stranger(minion_id)}")
         if problems:
-            raise Refused("\n".join(problems))
+            raise Refused("\n".join([*problems, *(everywhere.problems if everywhere else ())]))
         return found
+
+    def _bare(self, minion_id: str) -> Record:
+        """What goes with a broken record that no provider has an instance for: the record, and a key of its id."""
+        return bare_record(minion_id, next(iter(self.config.providers.values())), self.info)
 
     def _stranger(self, minion_id: str) -> str:
         if minion_id in self.master.key_states():
@@ -240,12 +275,9 @@ class Service:
             )
         return "is not known: there is no record, no instance and no key of that id"
 
-    def _unrecorded(self) -> dict[str, Record]:
+    def _unrecorded(self, seen: Survey) -> dict[str, Record]:
         """Instances that are ours by their tags, of all providers that can be asked."""
-        return {
-            one.instance.minion_id: record_of(one.instance, one.provider, self.info)
-            for one in self._survey(None).found
-        }
+        return {one.instance.minion_id: record_of(one.instance, one.provider, self.info) for one in seen.found}
 
     # further addresses
 
@@ -258,6 +290,7 @@ class Service:
 
         Raises ``Refused`` or ``InvalidRequest`` before anything is touched.
         """
+        self._changes(test=test)
         with self._ready_node(minion_id) as (record, instance):
             driver = self.driver(record.provider)
             address = addresses.find(record, instance, wish, driver)
@@ -269,6 +302,7 @@ class Service:
 
     def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Report:
         """Take a further address from a node; one that it does not have is success."""
+        self._changes(test=test)
         with self._ready_node(minion_id) as (record, instance):
             driver = self.driver(record.provider)
             address = addresses.find_there(record, instance, ip, driver)
@@ -307,7 +341,7 @@ class Service:
         outcomes, interrupted = self._import([wish], test)
         outcome = outcomes[wish.minion_id]
         if outcome.refused:
-            raise Refused(self.config.secrets.redact(f"{wish.minion_id}: {outcome.error}"))
+            raise Refused(f"{wish.minion_id}: {outcome.error}")
         return self._report({wish.minion_id: outcome.data(test)}, interrupted, test=test)
 
     def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Report:
@@ -327,6 +361,7 @@ class Service:
     def _import(
         self, wishes: Sequence[matches.ImportWish], test: bool
     ) -> tuple[dict[str, importing.Outcome], int | None]:
+        self._changes(test=test)
         self.master.require_running()
         chosen = {name: self.driver(name) for name in dict.fromkeys(wish.provider for wish in wishes)}
         work = importing.Importing(wishes, chosen, self.home, self.config.roles, test=test)
@@ -358,11 +393,29 @@ class Service:
         def end(records: Sequence[Record]) -> fleet.Outcomes:
             return _outcomes(self.destroy([record.minion_id for record in records]))
 
-        return scaling.Scaling(order, self.home, self._survey, make, end, self._settings_of, self._sweep_dead)
+        def sweep_dead() -> None:
+            self._sweep_dead(order.provider)
+
+        return scaling.Scaling(
+            order, self.home, self._survey, make, end, self._settings_of, sweep_dead, self._restore, self.driver
+        )
+
+    def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
+        """Write records anew that were lost; what is sealed is found out from the minions that answer."""
+        records = [rebuild.new_record(found, self.home) for found in lost]
+        if test:
+            return records
+        written, _ = rebuild.write(records, self.home)
+        instances = {found.instance.minion_id: found.instance for found in lost}
+        answering = self.master.present([record.minion_id for record in written])
+        nodes = [(one, instances[one.minion_id]) for one in written if one.minion_id in answering]
+        if nodes:
+            sealing.finish(nodes, self._drivers_of(written), self.home, young=answering)
+        return [self.home.store.get(record.minion_id) or record for record in records]
 
     def _scaled(self, outcome: scaling.Outcome) -> Report:
         exit_code = 128 + outcome.interrupted if outcome.interrupted else 1
-        return Report(self.config.secrets.clean(outcome.data), outcome.ok, exit_code)
+        return Report(outcome.data, outcome.ok, exit_code)
 
     def _settings_of(self, record: Record) -> Settings:
         """The settings that the configuration has today for a node of this role and place."""
@@ -379,31 +432,39 @@ class Service:
 
     # after a crash
 
-    def sweep(self, *, provider: str | None, grace: float, test: bool) -> Report:
+    def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Report:
         """Find and remove what crashes left behind, at one provider or at all; see ``strays`` and ``sweep``."""
+        self._changes(test=test)
         if provider is not None:
             self._provider(provider)
         chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
-        data, interrupted = sweep.Sweep(chosen, self.home).run(grace=grace, test=test)
+        data, interrupted = sweep.Sweep(chosen, self.home).run(grace=grace, test=test, force=force)
         ok = not any(data.get(name) for name in ("failed", "errors")) and interrupted is None
-        return Report(self.config.secrets.clean(data), ok, 128 + interrupted if interrupted else 1)
+        return Report(data, ok, 128 + interrupted if interrupted else 1)
 
-    def _sweep_dead(self) -> None:
+    def _sweep_dead(self, provider: str | None) -> None:
         """
         Remove what operations that died on this machine left, before something new begins.
 
         Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is told in the log.
+
+        provider
+            the one that the call is for: no other is asked; None: it is for all
         """
         claims = self.home.locks.dead_batches().values()
-        names = {str(facts.get("provider")) for facts in claims} & set(self.config.providers)
+        names = {str(facts.get("provider")) for facts in claims}
+        names &= {provider} if provider else set(self.config.providers)
         if not names:
             return
-        data, _ = sweep.Sweep({name: self.driver(name) for name in names}, self.home).run(grace=0, only_dead=True)
-        for word in ("removed", "failed"):
+        chosen = {name: self.driver(name) for name in names}
+        data, interrupted = sweep.Sweep(chosen, self.home).run(grace=0, only_dead=True)
+        for word in ("removed", "rebuilt", "sealed", "failed"):
             for stray in data.get(word, []):
-                log.warning("hart sweep: %s: %s", word, self.config.secrets.clean(stray))
-        for problem in data.get("errors", []):
-            log.warning("hart sweep: %s", self.config.secrets.redact(problem))
+                log.warning("hart sweep: %s: %s", word, self.gate.data(stray))
+        for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
+            log.warning("hart sweep: %s", self.gate.error(problem))
+        if interrupted is not None:
+            raise Interrupted(interrupted, "interrupted while what a dead call left was removed; nothing was begun")
 
     # looking
 
@@ -416,15 +477,19 @@ class Service:
         seen = survey(self._drivers_for(provider), self.home.store, self.master, self.master.present if ping else None)
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
         data: dict[str, Any] = dict(listing.chosen(listing.nodes(seen, self.home.locks.busy, self.info), wanted))
-        if seen.problems:
-            data["errors"] = list(seen.problems)
-        return Report(self.config.secrets.clean(data), not seen.problems)
+        problems = [*seen.problems, *seen.broken.values()]
+        if problems:
+            data["errors"] = problems
+        return Report(data, not problems)
 
     def show(self, minion_id: str) -> Report:
         """Everything about one node but secrets. Raises ``Refused`` for an id that nothing knows."""
         if problem := check_minion_id(minion_id):
             raise Refused(f"{minion_id}: {problem}")
-        record = self.home.store.get(minion_id)
+        try:
+            record = self.home.store.get(minion_id)
+        except BrokenRecord:
+            record = None  # the entry says so
         seen = survey(self._drivers_for(record.provider if record else None), self.home.store, self.master,
                       lambda ids: self.master.present([one for one in ids if one == minion_id]))  # fmt: skip
         entry = listing.nodes(seen, self.home.locks.busy, self.info).get(minion_id)
@@ -432,7 +497,7 @@ class Service:
             raise Refused(f"{minion_id}: {self._stranger(minion_id)}")
         more = {name: getattr(record, name) for name in SHOWN} if record else {}
         errors = {"errors": list(seen.problems)} if seen.problems else {}
-        return Report(self.config.secrets.clean({**entry, **more, **errors}), not errors)
+        return Report({**entry, **more, **errors}, not errors)
 
     def _survey(self, provider: str | None) -> Survey:
         """What there is at a provider, or at all. Raises ``Refused`` where one cannot be asked."""
@@ -456,7 +521,7 @@ class Service:
             self.config, self.schemas, self.info, role=role, provider=provider, region=region,
             arguments=settings, now=datetime.now(timezone.utc), preview=True,
         )  # fmt: skip
-        return Report(roles.show(node, self.config.secrets))
+        return Report(roles.show(node))
 
     def list_regions(self, provider: str | None) -> Report:
         """The regions of a provider."""
@@ -486,16 +551,16 @@ class Service:
         return str(region) if region else None
 
     def check(self) -> Report:
-        """One line for each provider: whether its configuration is right and its credentials work."""
-        lines = {name: self._check_provider(name) for name in self.config.providers}
+        """One line for each provider: whether its credentials work; and what hart needs of this machine."""
+        asked = {driver.provider.name: driver for driver in self._drivers_for(None)}
+        answers = ask_each(asked, lambda driver: driver.check())
+        lines = {**health.lines(self.home), **{name: _check_line(answer) for name, answer in answers.items()}}
         ok = all(line.startswith("ok") for line in lines.values())
-        return Report(self.config.secrets.clean(lines), ok)
+        return Report(lines, ok)
 
-    def _check_provider(self, name: str) -> str:
-        try:
-            return f"ok: {self.driver(name).check()}"
-        except HartError as error:
-            return f"{kind_of(error)}: {error}"
+
+def _check_line(answer: str | HartError) -> str:
+    return f"{kind_of(answer)}: {answer}" if isinstance(answer, HartError) else f"ok: {answer}"
 
 
 def _seal_of(answer: Any) -> dict[str, Any]:
@@ -529,6 +594,16 @@ def version(runner_file: str) -> Report:
             "package": str(package),
         }
     )
+
+
+def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Report:
+    """What the record of a node says, see ``lookup.node``; no configuration is read, and no cloud asked."""
+    return Report(lookup.node(Store(Master(opts).cache()), minion_id, stage))
+
+
+def node_of(opts: Mapping[str, Any], ip: str) -> Report:
+    """Which node has an address, see ``lookup.node_of``."""
+    return Report(lookup.node_of(Store(Master(opts).cache()), ip))
 
 
 def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:

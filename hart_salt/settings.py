@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
+from hart_salt.endpoints import objection
 from hart_salt.naming import NamingError, scheme_fields
 
 DEFAULT_NAMING_SCHEME = "{unique_id}.{region}.{provider}.{role}"
@@ -147,6 +148,16 @@ def as_url(value: Any) -> str:
     return address
 
 
+def as_endpoint(value: Any) -> str:
+    """Take the address of an API or of a page that is trusted; see ``endpoints.objection``."""
+    address = as_text(value)
+    scheme, separator, rest = address.partition("://")
+    address = f"{scheme.lower()}{separator}{rest}"
+    if said := objection(address):
+        raise problem(said)
+    return as_url(address)
+
+
 def as_network(value: Any) -> str:
     """Take an address or a network, and write both as a network."""
     try:
@@ -251,6 +262,7 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, PlainValidator(as_seconds)]
 Secret = Annotated[SecretStr, PlainValidator(as_secret)]
 Address = Annotated[str, PlainValidator(as_url)]
+Endpoint = Annotated[str, PlainValidator(as_endpoint)]
 Network = Annotated[str, PlainValidator(as_network)]
 ApiTimeout = Annotated[
     float,
@@ -352,7 +364,7 @@ class Settings(Section):
     boot_timeout: Seconds = Field(
         600, description="Seconds from the create call to the verified SSH session."
     )
-    bootstrap_timeout: Seconds = Field(1200, description="Seconds for the bootstrap.")
+    bootstrap_timeout: Seconds = Field(1200, description="Seconds for the bootstrap, and for upgrades after it.")
     ready_timeout: Seconds = Field(120, description="Seconds from the accepted key to the answered ping.")
     apply_timeout: Seconds = Field(3600, description="Seconds for `script`, and for `apply`.")
     drain_timeout: Seconds = Field(600, description="Seconds for `drain`.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hart_salt import faults
 from hart_salt.errors import ConfigError, Fault
 from hart_salt.secrets import Secrets
 
@@ -43,7 +44,7 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
     :return: its contents, or None when it is not there
     :raises ConfigError: it cannot be read or is no TOML; what it holds is never part of the message
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         data = _toml.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -51,7 +52,8 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
             return None
         raise ConfigError([Fault(str(file), "there is no such file")]) from None
     except OSError as error:
-        raise ConfigError([Fault(str(file), f"cannot be read: {error.strerror}")]) from None
+        said = faults.sentence(error, file).removeprefix(f"{file}: ")
+        raise ConfigError([Fault(str(file), f"cannot be read: {said}")]) from None
     except UnicodeDecodeError:
         raise ConfigError([Fault(str(file), "is not UTF-8 text")]) from None
     except _toml.TOMLDecodeError as error:
@@ -60,6 +62,14 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
         where = place[1] if place else "some line"
         raise ConfigError([Fault(str(file), f"TOML syntax error at {where}")]) from None
     return _from_toml(str(file), data)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with a user's home in the place of ``~``. Raises ``ConfigError`` where nobody knows that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError([Fault(str(path), "nobody knows the home that ~ stands for: give the whole path")]) from None
 
 
 def _from_toml(label: str, data: Mapping[str, Any]) -> Source:

@@ -3,7 +3,11 @@ What a crash left behind: which things nothing living has a use for. Pure.
 
 Spared in any case: what carries another master's tag or none (drivers never list it), what a living operation on this
 machine works on, what was kept with ``keep_failed``, what an import that was cut short had in hand, what is younger
-than the grace period unless its operation is known to be dead, and every minion that still answers.
+than the grace period unless its operation is known to be dead, every minion that still answers, every node that became
+ready as long as its instance is there, and what cannot be told apart.
+
+Records are a cache of what the cloud's tags say. That one is missing says nothing of an instance whose minion's key is
+accepted: its record is written anew (``rebuild.py``). Where many are missing at once, nothing is removed at all.
 """
 
 from __future__ import annotations
@@ -12,10 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hart_salt import rebuild
+from hart_salt.identity import Found, Unknown, is_batch, shown
+from hart_salt.master import ACCEPTED
 from hart_salt.model import Instance, Leftover
 from hart_salt.naming import batch_time
 from hart_salt.store import IMPORTING, READY, Record
-from hart_salt.survey import Found, Survey
+from hart_salt.survey import Survey
 
 GRACE = 3600.0  #: seconds; longer than any operation takes that is still going to succeed
 
@@ -36,7 +43,7 @@ class Stray:
     @property
     def is_missing(self) -> bool:
         """Whether it is a node that was ready and whose instance is gone."""
-        return self.record is not None and is_ready(self.record)
+        return self.record is not None and self.instance is None and self.record.stage == READY
 
     def facts(self) -> dict[str, Any]:
         """For people."""
@@ -62,44 +69,80 @@ class Scene:
     only_dead: bool = False
     #: whose instances were looked for
     owner: str = ""
+    #: True: this machine has no master's key, so every node that it made is a salt-master
+    masterless: bool = False
+    #: True: remove also where the records seem to be lost
+    force: bool = False
 
 
 @dataclass
 class Decision:
-    """What is to go, and what only looks like it, with the reason why it stays."""
+    """What is to go, what only looks like it, with the reason why it stays, and what is to be put right."""
 
     strays: list[Stray] = field(default_factory=list)
     spared: list[Stray] = field(default_factory=list)
+    #: instances whose record is to be written anew
+    rebuild: list[Stray] = field(default_factory=list)
+    #: nodes that became ready and were never sealed
+    unsealed: list[Stray] = field(default_factory=list)
+    #: why the records seem to be lost, in a sentence; empty: they do not
+    lost: str = ""
 
 
 def decide(scene: Scene) -> Decision:
-    """Find the strays. Nothing is touched."""
+    """Find the strays, and what is to be put right. Nothing is touched."""
     decision = Decision()
     for found in scene.survey.found:
         _judge_instance(scene, found, decision)
+    for unknown in scene.survey.unknown:
+        _judge_unknown(scene, unknown, decision)
     for record in scene.survey.records.values():
         _judge_record(scene, record, decision)
     for provider, leftover in scene.leftovers:
         _judge_leftover(scene, provider, leftover, decision)
+    decision.lost = rebuild.lost(scene.survey, scene.busy, scene.batch_lives, scene.dead)
+    if decision.lost and not scene.force:
+        held = "the records seem to be lost, so nothing is removed without force=True"
+        decision.spared += [_because(stray, f"{stray.why}, but {held}") for stray in decision.strays]
+        decision.strays.clear()
     return decision
 
 
 def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
     """An instance that belongs to no record; that of a record goes or stays with it."""
     instance = found.instance
-    record = scene.survey.records.get(instance.minion_id)
-    if record is not None and scene.survey.instance_of(record) is instance:
+    name = instance.minion_id
+    if name in scene.survey.records or scene.busy(name) or scene.batch_lives(instance.batch):
         return
-    stray = Stray("instance", instance.minion_id, found.provider.name, "no record of it", instance=instance)
-    if scene.busy(instance.minion_id) or scene.batch_lives(instance.batch):
+    stray = Stray("instance", name, found.provider.name, "no record of it", instance=instance)
+    dead = _is_dead(scene, instance.batch)
+    if name in scene.survey.broken:
+        decision.spared.append(_because(stray, scene.survey.broken[name]))
+    elif ACCEPTED in scene.survey.keys.get(name, ()):
+        if dead or not scene.only_dead:
+            decision.rebuild.append(_because(stray, "its record was missing, and its key is accepted"))
+    elif dead:
+        decision.strays.append(_because(stray, "its operation died"))
+    elif scene.only_dead:
         return
-    if record is None and instance.minion_id in (scene.survey.present or ()):
-        spared = "there is no record of it, but its minion answers: salt-run hart.destroy removes it"
+    elif scene.masterless:
+        # Crashes on this machine leave a claim, and no other has its owner.
+        spared = f"there is no record of it, but it is a salt-master made here: salt-run hart.destroy {name} removes it"
         decision.spared.append(_because(stray, spared))
-    elif _is_dead(scene, instance.batch):
+    else:
+        _by_age(scene, stray, instance.created or batch_time(instance.batch), decision)
+
+
+def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
+    """What cannot be told apart is told, and left alone; but for the second instance of an operation that died."""
+    instance = unknown.instance
+    if unknown.double and (scene.busy(instance.minion_id) or scene.batch_lives(instance.batch)):
+        return
+    stray = Stray("instance", unknown.name, unknown.provider.name, unknown.why, instance=instance)
+    if unknown.double and _is_dead(scene, instance.batch):
         decision.strays.append(_because(stray, "its operation died"))
     elif not scene.only_dead:
-        _by_age(scene, stray, instance.created or batch_time(instance.batch), decision)
+        decision.spared.append(replace(stray, instance=None))
 
 
 def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
@@ -113,20 +156,45 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
         return
     there = scene.survey.instance_of(record)
     ready = is_ready(record)
-    if ready and there is not None:
+    if record.stage == READY and there is not None:
+        if not ready:
+            _judge_unsealed(scene, record, there, decision)
         return
-    why = "its instance is gone" if ready else f"it was left at {record.stage}"
+    why = "its instance is gone" if record.stage == READY else f"it was left at {record.stage}"
     stray = Stray("node", record.minion_id, record.provider, why, record=record)
     if scene.owner not in ("", record.owner):
         # Its instance carries another tag than those that were looked for, and may well be there.
         decision.spared.append(_because(stray, "it was created by another master, or under this one's former key"))
         return
-    if record.minion_id in (scene.survey.present or ()) and (ready or there is None):
-        decision.spared.append(_because(stray, f"{why}, but its minion answers"))
-    elif not ready and _is_dead(scene, record.batch):
+    if record.minion_id in (scene.survey.present or ()):
+        if not scene.only_dead or _is_dead(scene, record.batch):
+            decision.spared.append(_because(stray, _lives(record, why)))
+    elif record.stage != READY and _is_dead(scene, record.batch):
         decision.strays.append(stray)
     elif not scene.only_dead:
         _by_age(scene, stray, record.created, decision)
+
+
+def _lives(record: Record, why: str) -> str:
+    """Why a minion stays that answers, and what to do about it."""
+    if record.stage == READY:
+        return f"{why}, but its minion answers"
+    return (
+        f"{why}, but its minion answers: it is not finished (its script and security upgrades may not have run); "
+        f"salt-run hart.destroy {record.minion_id} removes it"
+    )
+
+
+def _judge_unsealed(scene: Scene, record: Record, there: Instance, decision: Decision) -> None:
+    """It became ready, and was told to be: whatever its minion says now, it stays, and its sealing is finished."""
+    stray = Stray("node", record.minion_id, record.provider, "it was never sealed", instance=there, record=record)
+    if _is_dead(scene, record.batch):
+        decision.unsealed.append(stray)
+    elif not scene.only_dead:
+        waiting = Decision()
+        _by_age(scene, stray, record.created, waiting)
+        decision.unsealed += waiting.strays
+        decision.spared += waiting.spared
 
 
 def _spare_import(scene: Scene, record: Record, decision: Decision) -> None:
@@ -137,6 +205,11 @@ def _spare_import(scene: Scene, record: Record, decision: Decision) -> None:
 
 
 def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: Decision) -> None:
+    if not is_batch(leftover.batch):
+        if not scene.only_dead:
+            why = f"its batch {shown(leftover.batch)!r} is none that hart gives: remove it at the provider"
+            decision.spared.append(Stray(leftover.kind, shown(leftover.name), provider, why))
+        return
     if scene.batch_lives(leftover.batch):
         return
     if any(record.batch == leftover.batch and scene.busy(name) for name, record in scene.survey.records.items()):

@@ -9,24 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import HartError
+from hart_salt.identity import Found, Unknown, sort_out
 from hart_salt.master import ACCEPTED, Master
 from hart_salt.model import Instance, MasterInfo, Provider
+from hart_salt.side_by_side import ask_each
 from hart_salt.store import Record, Store
-
-SIDE_BY_SIDE = 8  #: providers that are asked at the same time
-
-
-@dataclass(frozen=True)
-class Found:
-    """An instance, and the provider that has it."""
-
-    instance: Instance
-    provider: Provider
 
 
 @dataclass(frozen=True)
@@ -43,6 +34,10 @@ class Survey:
     keys: Mapping[str, tuple[str, ...]]
     #: ids of minions that answered; None: nobody was asked
     present: frozenset[str] | None = field(default=None)
+    #: by minion id, records that are there and cannot be used, each with a sentence that says why
+    broken: Mapping[str, str] = field(default_factory=dict)
+    #: instances with this master's tag that are no nodes for certain
+    unknown: Sequence[Unknown] = ()
 
     def instance_of(self, record: Record) -> Instance | None:
         """The instance of a record: that of its id, or, where it has none, one of its name and batch."""
@@ -73,28 +68,22 @@ def survey(
         asks minions whether they are there; it gets the ids of all nodes that have an accepted key (default: nobody
         is asked)
     """
-    with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="hart-survey") as pool:
-        answers = list(pool.map(_ask, drivers))
-    found, asked, problems = [], set(), []
-    for driver, answer in zip(drivers, answers, strict=True):
+    by_name = {driver.provider.name: driver for driver in drivers}
+    listed, asked, problems = [], set(), []
+    for name, answer in ask_each(by_name, lambda driver: driver.instances()).items():
         if isinstance(answer, HartError):
-            problems.append(f"{driver.provider.name}: {answer}")
+            problems.append(f"{name}: {answer}")
         else:
-            asked.add(driver.provider.name)
-            found += [Found(instance, driver.provider) for instance in answer]
-    records = {record.minion_id: record for record in store.all()}
+            asked.add(name)
+            listed += [Found(instance, by_name[name].provider) for instance in answer]
+    stored = store.read()
+    records = dict(stored.good)
+    found, unknown = sort_out(listed, records)
     keys = master.key_states()
     known = {*records, *(one.instance.minion_id for one in found)}
     accepted = sorted(minion_id for minion_id in known if ACCEPTED in keys.get(minion_id, ()))
-    return Survey(found, frozenset(asked), problems, records, keys, present(accepted) if present else None)
-
-
-def _ask(driver: Driver) -> list[Instance] | HartError:
-    """A provider whose SDK is missing, too, is no reason not to tell of the others."""
-    try:
-        return driver.instances()
-    except HartError as error:
-        return error
+    there = present(accepted) if present else None
+    return Survey(found, frozenset(asked), problems, records, keys, there, stored.broken, unknown)
 
 
 def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Record:
@@ -115,3 +104,11 @@ def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Recor
         public_ip=instance.public_ip,
         private_ip=instance.private_ip,
     )
+
+
+def bare_record(minion_id: str, provider: Provider, info: MasterInfo) -> Record:
+    """The record of an id of which nothing is known; ``provider`` has no instance of it."""
+    return Record(
+        minion_id=minion_id, provider=provider.name, driver=provider.driver, region="", size="", stage="unknown",
+        owner=info.owner, batch="", created=time.time(),
+    )  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +26,13 @@ REFRESH_PER_SECOND = 4
 def view_for(stream: TextIO | None = None) -> View:
     """The view that fits where standard error goes."""
     stream = sys.stderr if stream is None else stream
+    # Closed; or a master's, in one of whose threads a reactor's orchestration runs: nobody looks on.
+    if stream is None or threading.current_thread() is not threading.main_thread():
+        return Silenced(None)
+    return Silenced(functools.partial(_view, stream))
+
+
+def _view(stream: TextIO) -> View:
     return LiveTable(Console(file=stream)) if stream.isatty() else Lines(stream)
 
 
@@ -44,6 +54,38 @@ def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> s
     console = Console(file=text, width=width or shutil.get_terminal_size().columns, force_terminal=True)
     console.print(drawn)
     return text.getvalue().rstrip("\n")
+
+
+class Silenced:
+    """
+    A view, whatever it is, that changes nothing but what is seen: what goes wrong with it first is also the last.
+
+    rich ends a program whose terminal is gone, by ``SystemExit``.
+    """
+
+    def __init__(self, make: Callable[[], View] | None) -> None:
+        """``make``: makes the view; None: nothing is shown."""
+        self.view: View | None = None
+        if make is not None:
+            with contextlib.suppress(Exception, SystemExit):
+                self.view = make()
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """Show it, if that works."""
+        self._try(lambda view: view.update(minion_id, stage, seconds, line))
+
+    def close(self) -> None:
+        """End the view, if that works."""
+        self._try(lambda view: view.close())
+        self.view = None
+
+    def _try(self, show: Callable[[View], None]) -> None:
+        if self.view is None:
+            return
+        try:
+            show(self.view)
+        except (Exception, SystemExit):
+            self.view = None
 
 
 class Lines:

@@ -1,30 +1,26 @@
 """
-Blocking calls, the event loop and signals.
+Blocking calls and the event loop.
 
 The loop runs in a thread of its own: Salt has loops of its own in the thread that calls a runner. The
 calling thread waits, and turns SIGINT, SIGTERM and SIGHUP into a cancellation of the work, which undoes
-what was under way. Left to Salt, the first two would end the process with exit code 0.
+what was under way; see ``signals.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any, TypeVar
 
-from hart_salt.errors import Interrupted
+from hart_salt import signals
+from hart_salt.streams import tell
 
 T = TypeVar("T")
 
 DRIVER_THREADS = 16
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Calls:
@@ -113,12 +109,26 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     change nothing: ending the undo half way is what SIGKILL is for.
     """
     work = _Work(main)
-    with _signals_to(work.cancel):
-        work.start()
-        # With a timeout: a join without one does not let signal handlers run on every version of Python.
-        while work.is_alive():
-            work.join(0.2)
+    with signals.heard() as hearing:
+        with hearing.work(work.cancel):
+            work.start()
+            told = 0
+            # With a timeout: a join without one does not let signal handlers run on every version of Python.
+            while work.is_alive():
+                work.join(0.2)
+                told = _tell(hearing.heard, told)
+        if work.cancelled:
+            hearing.check()
     work.check()
+
+
+def _tell(heard: list[int], told: int) -> int:
+    """Tell of the signals after the first ``told`` of them. The work is cancelled by now; this is only for eyes."""
+    while told < len(heard):  # more may come meanwhile
+        undoing = "still undoing what was under way" if told else "undoing what is under way"
+        tell(f"hart: {signals.name(heard[told])}: {undoing}")
+        told += 1
+    return told
 
 
 class _Work(threading.Thread):
@@ -127,14 +137,14 @@ class _Work(threading.Thread):
         self._main = main
         self._task: asyncio.Task[Any] | None = None
         self._loop = asyncio.new_event_loop()
-        self._signum: int | None = None
+        self._asked = False
         self._error: BaseException | None = None
 
     def run(self) -> None:
         """Called by ``start``."""
         try:
             self._task = self._loop.create_task(self._main())
-            if self._signum is not None:  # it came before there was a task to cancel
+            if self._asked:  # it came before there was a task to cancel
                 self._task.cancel()
             self._loop.run_until_complete(self._task)
         except BaseException as error:  # handed to the calling thread
@@ -143,39 +153,19 @@ class _Work(threading.Thread):
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
-    def cancel(self, signum: int) -> None:
+    def cancel(self) -> None:
         """Called in the main thread, by a signal."""
-        first, self._signum = self._signum is None, signum
-        name = signal.Signals(signum).name
-        if not first:
-            print(f"hart: {name}: still undoing what was under way", file=sys.stderr, flush=True)
-            return
-        print(f"hart: {name}: undoing what is under way", file=sys.stderr, flush=True)
-        if self._task is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._asked = True
+        with contextlib.suppress(RuntimeError):  # the loop has just ended
+            if self._task is not None:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was ended before it was done."""
+        return isinstance(self._error, asyncio.CancelledError)
 
     def check(self) -> None:
         """Raise what ``main`` raised."""
-        if isinstance(self._error, asyncio.CancelledError) and self._signum is not None:
-            name = signal.Signals(self._signum).name
-            raise Interrupted(self._signum, f"interrupted by {name}") from None
         if self._error is not None:
             raise self._error
-
-
-@contextmanager
-def _signals_to(cancel: Callable[[int], None]) -> Iterator[None]:
-    """Only a main thread can hear signals; in a reactor's thread there are none to hear."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def heard(signum: int, frame: FrameType | None) -> None:
-        cancel(signum)
-
-    before = {signum: signal.signal(signum, heard) for signum in SIGNALS}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -7,7 +7,8 @@
 #
 # PYTHON            the interpreter to use (otherwise python3, python3.14 … 3.10)
 # HART_VENV         where to make it (otherwise .venv in the checkout)
-# HART_SALT_SERIES  a Salt series, such as 3006 (then .venv-3006), not the newest
+# HART_SALT_SERIES  a Salt series, such as 3006 (then .venv-3006), not the newest; or
+#                   floors (then .venv-floors): the versions that tools/floors.sh prints
 set -eu
 exec 3>&1 1>&2
 
@@ -20,7 +21,10 @@ export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 extras=${1-}
 series=${HART_SALT_SERIES-}
 case $extras in *[!a-z0-9,]*) die "extras are comma-separated names, not '$extras'" ;; esac
-case $series in *[!0-9]*) die "HART_SALT_SERIES is a number such as 3006, not '$series'" ;; esac
+case $series in
+    floors) ;;
+    *[!0-9]*) die "HART_SALT_SERIES is a number such as 3006, or floors, not '$series'" ;;
+esac
 
 here=$PWD
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -65,7 +69,7 @@ version=$(version_of "$python")
 # The path is part of it, as a copied checkout holds an environment that still
 # leads to the old one.
 base="Python $version at $root, Salt ${series:-newest},"
-sum=$(cat pyproject.toml tools/env.sh | cksum)
+sum=$(cat pyproject.toml tools/env.sh tools/floors.sh | cksum)
 have=
 [ ! -f "$stamp" ] || have=$(cat "$stamp")
 
@@ -122,10 +126,15 @@ EOF
 
 # One run of pip over everything: it goes back from Salt's newest release to the
 # newest whose dependencies exist and fit the rest, whichever that is today.
-# ~=3006.0 is any 3006.x.
+# ~=3006.0 is any 3006.x. With floors there is no going back: what does not fit is told.
+case $series in
+    '') set -- ;;
+    floors) tools/floors.sh >"$venv/floors.txt" && set -- -c "$venv/floors.txt" ;;
+    *) set -- "salt~=$series.0" ;;
+esac
 say "installing Salt${series:+ $series} and what goes with it; a minute when nothing is in pip's cache"
 "$venv/bin/python" -m pip install -q --no-compile --find-links "$venv/stand-in" \
-    -e ".${extras:+[$extras]}" ${series:+"salt~=$series.0"} || die "pip could not install it, see above"
+    -e ".${extras:+[$extras]}" "$@" || die "pip could not install it, see above"
 
 # Compiled here on all cores, where pip would use one. Not left to the first
 # import: PYTHONDONTWRITEBYTECODE in somebody's shell would make each start of

@@ -2,9 +2,11 @@
 # Runs tests with several series of Salt, one after the other, each in an environment
 # of its own (.venv-3006 and so on), and shows in a table what came of it:
 #
-#     tools/versions.sh [SERIES …] [-- ARGUMENTS]
+#     tools/versions.sh [--floors] [SERIES …] [-- ARGUMENTS]
 #
-# SERIES     of Salt; otherwise 3006 3007 3008
+# --floors   the lowest version of each dependency that pyproject.toml allows, see
+#            tools/floors.sh: which of them do not work, or do not go together?
+# SERIES     of Salt; otherwise, and without --floors, 3006 3007 3008
 # ARGUMENTS  for pytest; otherwise the fast tests: tests/unit tests/functional
 #
 # PYTHON as in tools/env.sh. The exit code is 1 if anything failed with any series.
@@ -15,9 +17,10 @@ unset HART_VENV # it would be one environment for all
 all=
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     case $1 in
-        '' | *[!0-9]*) echo "versions: '$1' is no series of Salt, such as 3006; arguments for pytest come after --" >&2 && exit 2 ;;
+        --floors) ;;
+        '' | *[!0-9]*) echo "versions: '$1' is neither --floors nor a series of Salt, such as 3006; arguments for pytest come after --" >&2 && exit 2 ;;
     esac
-    all="$all $1"
+    all="$all ${1#--}"
     shift
 done
 [ $# -eq 0 ] || shift
@@ -32,17 +35,18 @@ trap 'exit 143' TERM
 # The line of the table for one series, from the report that pytest left, if it did.
 line() {
     python=$(HART_SALT_SERIES=$1 "$root/tools/env.sh" dev 2>/dev/null)/bin/python
-    "$python" - "$results/$1.xml" <<'END' || echo "| $1 | - | - | no result | | | |"
+    "$python" - "$1" "$results/$1.xml" <<'END' || echo "| $1 | - | - | no result | | | |"
 import platform
 import sys
 from importlib.metadata import version
 from xml.etree import ElementTree
 
-suite = ElementTree.parse(sys.argv[1]).find("testsuite")
+suite = ElementTree.parse(sys.argv[2]).find("testsuite")
 total, failures, errors, skipped = (int(suite.get(key)) for key in ("tests", "failures", "errors", "skipped"))
 failed = failures + errors
 cells = (version("salt"), platform.python_version(), total - failed - skipped, failed, skipped, round(float(suite.get("time"))))
-print("|", " | ".join([version("salt").split(".")[0], *map(str, cells)]), "|")
+series = "floors" if sys.argv[1] == "floors" else version("salt").split(".")[0]
+print("|", " | ".join([series, *map(str, cells)]), "|")
 END
 }
 
@@ -50,7 +54,7 @@ status=0
 table='| series | Salt | Python | passed | failed | skipped | seconds |
 | --- | --- | --- | --- | --- | --- | --- |'
 for series in ${all:-3006 3007 3008}; do
-    echo "=== Salt $series"
+    [ "$series" = floors ] && echo "=== floors" || echo "=== Salt $series"
     HART_SALT_SERIES=$series "$root/test" --junitxml="$results/$series.xml" "$@" </dev/null || status=1
     table="$table
 $(line "$series")"

@@ -15,9 +15,10 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import pydantic
 
-from hart_salt.errors import NodeFailed
+from hart_salt.bootstrap.document import Result, parse_result
+
+__all__ = ["Commands", "Outfit", "Result", "Script", "commands", "parse_result", "render", "version_pattern"]
 
 #: where the script works on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
 RUN_DIR = "/run/hart"
@@ -111,42 +112,6 @@ def version_pattern(version: str) -> str:
 
 def _built_in_key() -> str:
     return (resources.files("hart_salt.bootstrap") / "salt-archive-keyring.asc").read_text()
-
-
-class Result(pydantic.BaseModel):
-    """The document that the script leaves. ``extra`` fields of a newer script are no error."""
-
-    version: int
-    exit_code: int
-    failed_step: str
-    seconds: dict[str, float]
-    salt_version: str
-    #: PEM of the minion's public key; empty when the script did not get that far
-    minion_key: str
-    #: PEM of the key of a minion that the image started by itself, before the script stopped it
-    former_key: str = ""
-    #: OpenSSH public key lines of the host's own keys, which stay after sealing
-    host_keys: list[str]
-    #: what the script changed for good and an admin should know, a sentence each
-    notes: list[str] = []
-    #: the end of the script's output
-    output: str
-
-
-def parse_result(text: str) -> Result:
-    """
-    Read the document.
-
-    Raises ``NodeFailed`` when it is missing, cut off or not of this form: the script ended without leaving
-    one, which the out-of-memory killer or a reboot brings about.
-    """
-    try:
-        return Result.model_validate_json(text)
-    except pydantic.ValidationError as error:
-        raise NodeFailed(
-            "the bootstrap script ended without its result document: the machine may have rebooted or run "
-            "out of memory"
-        ) from error
 
 
 @dataclass(frozen=True)

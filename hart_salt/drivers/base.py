@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+from hart_salt.drivers.outage import BEGINNING as BEGINNING
+from hart_salt.drivers.outage import READING as READING
+from hart_salt.drivers.outage import Outage
 from hart_salt.errors import InvalidRequest, Refused
 from hart_salt.model import (
     Access,
@@ -49,6 +52,8 @@ class Driver(abc.ABC):
         """Keep what is needed; make no call and import no SDK before the first verb."""
         self.provider = provider
         self.master = master
+        #: how long a server that cannot be reached is waited for; whoever asks sets its ``limit``
+        self.outage = Outage(provider.name)
 
     @abc.abstractmethod
     def check(self) -> str:
@@ -88,6 +93,17 @@ class Driver(abc.ABC):
             only what is in this region is needed (default: everything, in all regions); an API that lists all
             regions at once may return the rest as well
         """
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """
+        One instance as the provider reports it now, whatever its tags; None: there is none of its id.
+
+        Asked for what several lists have missed, and never instead of a list. Goes by ``instance_id``, ``region`` and
+        ``zone`` alone. By default it is looked for in ``instances``, which a driver overrides whose API can be asked
+        for one by its id.
+        """
+        listed = self.instances(instance.region)
+        return next((one for one in listed if one.instance_id == instance.instance_id), None)
 
     @abc.abstractmethod
     def terminate(self, instance: Instance) -> None:

@@ -14,6 +14,8 @@ import requests
 import tenacity
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from hart_salt.drivers import outage
+from hart_salt.drivers.outage import Peer, Unreachable
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import DriverError, InvalidRequest, RateLimited, TemporaryFailure
 
@@ -33,7 +35,7 @@ def failure(error: requests.RequestException, api: str) -> DriverError:
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     cause = getattr(cause, "original_error", cause)  # that of a proxy
     if isinstance(cause, NewConnectionError | ConnectTimeoutError):
-        return TemporaryFailure(f"{api} could not be reached", uncertain=False)
+        return Unreachable(f"{api} could not be reached")
     if any(isinstance(part, ssl.SSLCertVerificationError) for part in getattr(cause, "args", ())):
         return InvalidRequest(f"{api} has a certificate that is not valid for it here")
     return TemporaryFailure(f"the connection to {api} broke", uncertain=True)
@@ -56,28 +58,88 @@ def is_certainly_undone(error: BaseException) -> bool:
 
 
 def repeated(
-    call: Callable[[], T], sleep: Callable[[float], None], may: Callable[[BaseException], bool] = is_repeatable
+    call: Callable[[], T],
+    sleep: Callable[[float], None],
+    may: Callable[[BaseException], bool] = is_repeatable,
+    peer: Peer | None = None,
 ) -> T:
     """
     Return what the call returns; an error of it that ``may`` not be repeated is raised, any other after ``RETRY_FOR``.
 
     Between two tries it waits for as long as the vendor asks for, otherwise half a second, doubled each time,
     8 s at the most.
+
+    peer
+        the server that is asked: one that cannot be reached is waited for as ``outage.py`` says, and what is waited
+        for is told (default: it is waited for like any other failure, and nothing is told)
+
+    Where an earlier try may have taken effect, the error that is raised says so with ``uncertain``.
     """
+    uncertain = False
+
+    def attempt() -> T:
+        nonlocal uncertain
+        try:
+            return _asked(call, sleep, peer)
+        except TemporaryFailure as error:
+            uncertain = error.uncertain = error.uncertain or uncertain
+            raise
+
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(may), wait=_wait, stop=_is_over, sleep=sleep, reraise=True
+        retry=tenacity.retry_if_exception(may),
+        wait=_wait,
+        stop=lambda state: _left(state, peer) < _wait(state),
+        before_sleep=lambda state: _tell(state, peer),
+        sleep=sleep,
+        reraise=True,
     )
-    return retrying(call)
+    return retrying(attempt)
+
+
+def _asked(call: Callable[[], T], sleep: Callable[[float], None], peer: Peer | None) -> T:
+    """One try, and what it says of the server."""
+    if peer is None:
+        return call()
+    peer.reach(sleep)
+    try:
+        result = call()
+    except Unreachable:
+        peer.lost()
+        raise
+    except DriverError:
+        peer.found()
+        raise
+    peer.found()
+    return result
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+    error = _error_of(state)
     if isinstance(error, RateLimited) and error.retry_after:
         return error.retry_after
-    return float(min(8.0, 0.5 * 2 ** (state.attempt_number - 1)))
+    longest = outage.LONGEST_WAIT if isinstance(error, Unreachable) else 8.0
+    return float(min(longest, 0.5 * 2 ** (state.attempt_number - 1)))
 
 
-def _is_over(state: tenacity.RetryCallState) -> bool:
-    """Whether the next wait would lead beyond ``RETRY_FOR``, by the waits so far or by the clock."""
-    spent = max(state.idle_for, state.seconds_since_start or 0.0)
-    return spent + _wait(state) > RETRY_FOR
+def _left(state: tenacity.RetryCallState, peer: Peer | None) -> float:
+    """Seconds for further tries, by the waits so far or by the clock; below 0: there are none."""
+    left, error = RETRY_FOR - max(state.idle_for, state.seconds_since_start or 0.0), _error_of(state)
+    if not isinstance(error, Unreachable):
+        return left
+    limited = peer.left() if peer is not None else None
+    return -1.0 if error.given_up else left if limited is None else min(left, limited)
+
+
+def _tell(state: tenacity.RetryCallState, peer: Peer | None) -> None:
+    """Say what is waited for; of a server that answers badly only what takes long."""
+    if peer is None:
+        return
+    error, waits = _error_of(state), (state.seconds_since_start or 0.0) + _wait(state)
+    if isinstance(error, Unreachable):
+        peer.tell(_left(state, peer))
+    elif waits >= outage.TELL_EVERY:
+        peer.tell(_left(state, peer), "asks to wait" if isinstance(error, RateLimited) else "fails")

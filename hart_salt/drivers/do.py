@@ -34,7 +34,7 @@ from hart_salt.model import (
     Schema,
     Size,
 )
-from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
+from hart_salt.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
     from hart_salt.drivers.do_api import Api
@@ -56,7 +56,7 @@ class Account(Section):
     """How to reach DigitalOcean's API."""
 
     token: Secret = Field(description="An API token that may read and write droplets, keys and tags.")
-    endpoint: Address | None = Field(
+    endpoint: Endpoint | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: DigitalOcean's own)."
     )
     api_timeout: ApiTimeout = 60
@@ -103,10 +103,12 @@ class DigitalOcean(Giving):
                 from hart_salt.drivers.do_api import Api
             except ImportError as error:
                 raise Refused(
-                    "the driver do needs python-digitalocean: salt-pip install 'hart-salt[do]'"
+                    "the driver do needs python-digitalocean: salt-pip install python-digitalocean"
                 ) from error
             account: Any = self.provider.account
-            self._made = Api(account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep)
+            self._made = Api(
+                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
+            )
         return self._made
 
     def check(self) -> str:
@@ -245,6 +247,10 @@ class DigitalOcean(Giving):
         """One list, filtered by the owner's tag on the server, and once more here: what is listed may be swept."""
         droplets = self._api.get("droplets", "droplets", tag_name=self._owner_tag)
         return [_instance(droplet) for droplet in droplets if self._owner_tag in (droplet.get("tags") or [])]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One call."""
+        return next((_instance(droplet) for droplet in self._droplet(instance.instance_id)), None)
 
     def candidates(
         self, minion_id: str, instance_id: str | None = None, region: str | None = None

@@ -18,7 +18,7 @@ import digitalocean
 import requests
 
 from hart_salt.drivers import rest
-from hart_salt.drivers.calls import repeated
+from hart_salt.drivers.outage import Outage
 from hart_salt.errors import (
     AuthError,
     DriverError,
@@ -57,19 +57,24 @@ class Api(rest.Api):
     vendor = VENDOR
 
     def __init__(
-        self, token: str, endpoint: str | None, timeout: float, sleep: Callable[[float], None] = time.sleep
+        self,
+        token: str,
+        endpoint: str | None,
+        timeout: float,
+        sleep: Callable[[float], None] = time.sleep,
+        outage: Outage | None = None,
     ) -> None:
-        super().__init__(token, f"{(endpoint or DEFAULT_ENDPOINT).rstrip('/')}/", timeout, sleep)
+        super().__init__(token, f"{(endpoint or DEFAULT_ENDPOINT).rstrip('/')}/", timeout, sleep, outage)
         self._managers = rest.PerThread(self._make_manager)
 
     def add(self, path: str, body: Mapping[str, Any]) -> None:
         """Put something into a set, where twice is the same as once. Repeated like ``get``."""
-        repeated(lambda: self._ask("POST", path, body), self._sleep)
+        self._repeated(lambda: self._ask("POST", path, body))
 
     def take(self, path: str, body: Mapping[str, Any]) -> None:
         """Take something out of a set; not in it is success, and so is no such set. Repeated like ``get``."""
         with contextlib.suppress(NotFound):
-            repeated(lambda: self._ask("DELETE", path, body), self._sleep)
+            self._repeated(lambda: self._ask("DELETE", path, body))
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
         try:

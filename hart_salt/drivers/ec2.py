@@ -100,8 +100,8 @@ class Ec2(Driver):
                 try:
                     from hart_salt.drivers import ec2_api, ec2_lookup, ec2_network, ec2_prices
                 except ImportError as error:
-                    raise Refused("the driver ec2 needs boto3: salt-pip install 'hart-salt[ec2]'") from error
-                api = ec2_api.Api(self._account)
+                    raise Refused("the driver ec2 needs boto3: salt-pip install boto3") from error
+                api = ec2_api.Api(self._account, self._sleep, self.outage)
                 networks = ec2_network.Networks(api, self._sleep)
                 prices = ec2_prices.Prices(api, Path(self.master.cachedir) / "hart/ec2-prices", self._clock)
                 self._made = _Parts(api, networks, ec2_lookup.Lookup(api, networks, self._account.regions), prices)
@@ -218,6 +218,14 @@ class Ec2(Driver):
         ours = [facts for facts in listed if request.from_tags(facts.get("Tags")).get(request.OWNER) == owner]
         found = [request.instance(facts, region) for facts in ours]
         return [it for it in found if it.state != "gone" or it.instance_id in self._launched]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One list, of what has this id. What has ended is none, but for one that this object launched."""
+        if not INSTANCE_ID.fullmatch(instance.instance_id):
+            return None
+        region = self._region(instance)
+        found = [request.instance(it, region) for it in self._described(region, {"instance-id": instance.instance_id})]
+        return next((it for it in found if it.state != "gone" or it.instance_id in self._launched), None)
 
     def _described(self, region: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         filters = request.filters(fields)

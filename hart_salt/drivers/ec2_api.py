@@ -4,21 +4,27 @@ Amazon's API, by way of boto3: plain data in and out, and every failure a ``Driv
 Repeating is botocore's own work, in its mode *standard*: up to ``ATTEMPTS`` tries of a call that was throttled
 (by its code, such as ``RequestLimitExceeded``), that failed with 500, 502, 503 or 504, or that got no answer, with
 a random wait of up to 1, 2, 4 and 8 s between them. That is safe for every call that is made here: those that
-create carry a ``ClientToken``, or a name that cannot be taken twice.
+create carry a ``ClientToken``, or a name that cannot be taken twice. What could not be reached is taken from it, and
+repeated as with every driver: see ``outage.py``.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from hart_salt.drivers.calls import repeated
+from hart_salt.drivers.outage import Outage, Peer, Unreachable
+from hart_salt.endpoints import objection
 from hart_salt.errors import (
     AuthError,
     DriverError,
@@ -35,6 +41,8 @@ logging.getLogger("botocore").setLevel(logging.INFO)
 
 CONNECT_TIMEOUT = 10.0  #: seconds
 ATTEMPTS = 5
+#: for the servers that give out credentials, which boto3 asks by itself; seconds, and tries
+CREDENTIALS_CONNECT, CREDENTIALS_READ, CREDENTIALS_ATTEMPTS = 2.0, 10.0, 2
 READINGS = 3  #: tries of a call whose answer cannot be read, which botocore gives up on at once
 DEFAULT_REGION = "us-east-1"
 #: connections that one client keeps: as many as hart has threads for a driver
@@ -87,6 +95,8 @@ CODES: Mapping[str, type[DriverError]] = {
         "ServerInternal", "ServiceUnavailable", "Unavailable",
     ), TemporaryFailure),
 }  # fmt: skip
+#: nothing was asked: there was no connection
+NEVER_REACHED = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError)
 #: where an error's text says nothing that a person could read
 ENCODED = "Encoded authorization failure message"
 
@@ -98,14 +108,22 @@ class Api:
     Used from several threads: clients of boto3 can be shared, making one cannot; each is made once.
     """
 
-    def __init__(self, account: Any) -> None:
+    def __init__(
+        self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
+    ) -> None:
         """
         Remember how to ask.
 
         account
             the provider's settings; ``api_timeout`` is seconds between two bytes of an answer
+        sleep
+            how to wait for an API that cannot be reached
+        outage
+            how long it is waited for (default: like any that fails)
         """
         self._account = account
+        self._sleep = sleep
+        self._outage = outage
         self._lock = threading.Lock()
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -163,6 +181,24 @@ class Api:
 
     def _ask(self, service: str, region: str, operation: str, work: Any) -> Any:
         where = f"Amazon EC2 in {region}" if service == "ec2" else f"Amazon's service {service}"
+
+        def once() -> Any:
+            return self._ask_once(service, region, where, work)
+
+        if service == "pricing":
+            return once()
+        return repeated(once, self._sleep, _was_never_reached, self._peer(service, region, where))
+
+    def _peer(self, service: str, region: str, where: str) -> Peer | None:
+        if self._outage is None:
+            return None
+        try:
+            address = self._client(service, region).meta.endpoint_url
+        except boto.BotoCoreError as error:
+            raise _failure(error, where) from error
+        return self._outage.peer(f"{where}, at {urlsplit(address).hostname},", address)
+
+    def _ask_once(self, service: str, region: str, where: str, work: Any) -> Any:
         try:
             client = self._client(service, region)
             for reading in range(READINGS):
@@ -179,14 +215,17 @@ class Api:
             raise _failure(error, where) from error
         except UnicodeError as error:
             raise AuthError(f"{where}: the access key holds characters that no key has") from error
-        raise AssertionError(operation)  # the loop returns or raises
+        raise AssertionError(where)  # the loop returns or raises
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:
             if (service, region) not in self._clients:
-                self._clients[service, region] = self._opened().client(
+                client = self._opened().client(
                     service, region_name=region, endpoint_url=self._account.endpoint, config=self._config(service)
                 )
+                _refuse_plain(client, service)
+                client.meta.events.register_first("needs-retry", _leave_to_us)
+                self._clients[service, region] = client
             return self._clients[service, region]
 
     def _config(self, service: str) -> Config:
@@ -213,7 +252,34 @@ class Api:
                 )
             except boto.BotoCoreError as error:
                 raise _failure(error, "Amazon EC2") from error
+            # What boto3 asks for credentials, such as STS, it asks with a client of its own, for minutes.
+            self._session._session.set_default_client_config(
+                Config(
+                    connect_timeout=CREDENTIALS_CONNECT,
+                    read_timeout=CREDENTIALS_READ,
+                    retries={"mode": "standard", "total_max_attempts": CREDENTIALS_ATTEMPTS},
+                )
+            )
         return self._session
+
+
+def _refuse_plain(client: Any, service: str) -> None:
+    """Raises ``InvalidRequest`` for an address that boto3 took from the environment or from its own files."""
+    if said := objection(client.meta.endpoint_url):
+        raise InvalidRequest(
+            f"Amazon's service {service}: endpoint_url of the AWS configuration files, or AWS_ENDPOINT_URL or "
+            f"AWS_ENDPOINT_URL_{service.upper()} in the environment, {said}"
+        )
+
+
+def _leave_to_us(caught_exception: Exception | None = None, **_: Any) -> None:
+    """What was never reached is not botocore's to repeat: a handler of its event that comes first."""
+    if isinstance(caught_exception, NEVER_REACHED):
+        raise caught_exception
+
+
+def _was_never_reached(error: BaseException) -> bool:
+    return isinstance(error, Unreachable)
 
 
 def _has(answer: Mapping[str, Any], field: str) -> Any:
@@ -269,9 +335,11 @@ def _failure(error: boto.BotoCoreError, where: str) -> DriverError:
         return AuthError(f"{where}: boto3 could not get credentials: {error}")
     if isinstance(error, boto.SSLError):
         return InvalidRequest(f"{where} cannot be asked: its certificate is not valid for it here")
-    if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
-        # One of the tries before may have arrived.
-        return TemporaryFailure(f"{where} could not be reached", uncertain=True)
+    if isinstance(error, NEVER_REACHED):
+        host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname
+        unreachable = Unreachable(f"{where} could not be reached{f' at {host}' if host else ''}")
+        unreachable.uncertain = True  # one of botocore's tries before may have arrived
+        return unreachable
     if isinstance(error, boto.ReadTimeoutError):
         return TemporaryFailure(f"{where} did not answer in time", uncertain=True)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from hart_salt.drivers.origin import DEFAULT_SERVICE
 from hart_salt.model import Schema
-from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Network, Secret, Section, Text, problem
+from hart_salt.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Network, Secret, Section, Text, problem
 
 
 class Account(Section):
@@ -24,11 +24,11 @@ class Account(Section):
         description="The regions that this account is used in (default: all that are enabled); hart looks for its "
         "instances in each of them.",
     )
-    endpoint: Address | None = Field(
+    endpoint: Endpoint | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: the region's own)."
     )
     api_timeout: ApiTimeout = 60
-    address_service: Address = Field(
+    address_service: Endpoint = Field(
         DEFAULT_SERVICE,
         description="A web page that answers with the address that a request came from; asked for connect_from "
         "where the master has no public address of its own.",

@@ -99,9 +99,9 @@ class ComputeEngine(Driver):
                     from hart_salt.drivers.gce_api import Api
                 except ImportError as error:
                     raise Refused(
-                        "the driver gce needs google-cloud-compute: salt-pip install 'hart-salt[gce]'"
+                        "the driver gce needs google-cloud-compute: salt-pip install google-cloud-compute"
                     ) from error
-                api = Api(self.provider.account, self._sleep)
+                api = Api(self.provider.account, self._sleep, self.outage)
                 self._made = _Parts(api, Catalogue(api), Inserts(api))
             return self._made
 
@@ -246,6 +246,16 @@ class ComputeEngine(Driver):
                 lost = failed.pop(instance.instance_id, None)
                 found.append(dataclasses.replace(instance, problem=lost.problem) if lost else instance)
         return [*found, *failed.values()]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One call."""
+        if not ID.fullmatch(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+            return None
+        try:
+            found = self._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
+        except NotFound:
+            return None
+        return gce_instances.report(found)
 
     def terminate(self, instance: Instance) -> None:
         """

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from google.cloud import compute_v1
@@ -21,7 +21,10 @@ from google.protobuf import json_format
 
 from hart_salt.drivers import calls, gce_credentials, gce_errors
 from hart_salt.drivers.gce_instances import last
+from hart_salt.drivers.outage import Outage
 from hart_salt.errors import DriverError, InvalidRequest, TemporaryFailure
+
+T = TypeVar("T")
 
 HOST = "compute.googleapis.com"
 PAGE = 500  #: things on a page, the most there can be
@@ -40,7 +43,9 @@ class Api:
     shared. A service is named as the library names its modules: ``instances``, ``zone_operations``.
     """
 
-    def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
+    ) -> None:
         """
         Remember how to ask.
 
@@ -48,10 +53,13 @@ class Api:
             the provider's settings
         sleep
             how to wait between two tries, and for an operation
+        outage
+            how long an API that cannot be reached is waited for (default: like one that fails)
         """
         self.project = str(account.project)
         self._account = account
         self._sleep = sleep
+        self._outage = outage
         self._lock = threading.Lock()
         self._made: Any = None
         self._threads = threading.local()
@@ -70,7 +78,7 @@ class Api:
 
     def get(self, service: str, method: str = "get", **fields: Any) -> Any:
         """Return one thing. Repeated on throttling and temporary failures."""
-        return calls.repeated(lambda: _named(self._call(service, method, fields)), self._sleep)
+        return self._repeated(lambda: _named(self._call(service, method, fields)))
 
     def list_of(self, service: str, **fields: Any) -> list[Any]:
         """Return a list with all its pages. Repeated like ``get``: the whole list, if a later page failed."""
@@ -79,7 +87,7 @@ class Api:
             pages = self._pages(service, "list", fields)
             return [item for page in pages for item in page.items]
 
-        return calls.repeated(work, self._sleep)
+        return self._repeated(work)
 
     def aggregated(self, service: str, region: str | None = None, **fields: Any) -> list[Any]:
         """
@@ -96,7 +104,7 @@ class Api:
                 found += [item for scope in page.items.values() for item in getattr(scope, service)]
             return found
 
-        return calls.repeated(work, self._sleep)
+        return self._repeated(work)
 
     def change(self, service: str, method: str, request_id: str = "", **fields: Any) -> Any:
         """
@@ -111,7 +119,7 @@ class Api:
         Raises what makes an operation fail, where that is known at once.
         """
         fields["request_id"] = request_id or str(uuid.uuid4())
-        operation = calls.repeated(lambda: _named(self._call(service, f"{method}_unary", fields)), self._sleep)
+        operation = self._repeated(lambda: _named(self._call(service, f"{method}_unary", fields)))
         _raise_for(operation)
         return operation
 
@@ -183,9 +191,33 @@ class Api:
         except Exception as error:
             raise self._translated(error) from error
 
+    def _repeated(self, work: Callable[[], T]) -> T:
+        if self._outage is None:
+            return calls.repeated(work, self._sleep)
+
+        def attempt() -> T:
+            self._reach_token_server()
+            return work()
+
+        return calls.repeated(attempt, self._sleep, peer=self._outage.peer(self._name, self._address))
+
+    def _reach_token_server(self) -> None:
+        """Where a token has to be asked for: by itself the library waits for its server for a minute and more."""
+        server = gce_credentials.token_server(self.credentials)
+        if server and self._outage is not None:
+            host = urlsplit(server).hostname
+            self._outage.peer(f"Google's server for tokens at {host}", server).reach(self._sleep)
+
+    @property
+    def _address(self) -> str:
+        return str(self._account.endpoint or f"https://{HOST}")
+
+    @property
+    def _name(self) -> str:
+        return f"Compute Engine's API at {urlsplit(self._address).hostname}"
+
     def _translated(self, error: Exception) -> DriverError:
-        host = urlsplit(self._account.endpoint or f"https://{HOST}").hostname
-        return gce_errors.of(error, f"Compute Engine's API at {host}")
+        return gce_errors.of(error, self._name)
 
     def _client(self, service: str) -> Any:
         clients = self._threads.__dict__

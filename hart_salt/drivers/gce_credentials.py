@@ -7,19 +7,24 @@ Facts are from google-auth's own source, version 2.62.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import google.auth
+import google.auth.compute_engine
 import google.auth.credentials
 import google.auth.exceptions
 from google.oauth2 import service_account
 
+from hart_salt.drivers.outage import within
+from hart_salt.endpoints import objection
 from hart_salt.errors import AuthError
 
 #: all that hart needs; Google's own tools ask for this or for more
 SCOPES = ("https://www.googleapis.com/auth/compute",)
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+FIND_WITHIN = 3.0  #: seconds to find application default credentials
 NONE = (
     "Compute Engine: there are no credentials that can be used: set user_id and key, or key_file, in the provider's "
     "settings, or give this master application default credentials"
@@ -40,6 +45,22 @@ def make(account: Any) -> Any:
     else:
         own = _of_this_machine()
     return OnlyHere(own) if account.endpoint else own
+
+
+def token_server(credentials: Any) -> str | None:
+    """The address that a token would be asked for at this moment; None: none is needed, or they sign it themselves."""
+    own = credentials.own if isinstance(credentials, OnlyHere) else credentials
+    if credentials.valid or getattr(own, "_always_use_jwt_access", False):
+        return None
+    if isinstance(own, google.auth.compute_engine.Credentials):
+        return f"http://{os.environ.get('GCE_METADATA_HOST') or 'metadata.google.internal'}"
+    return _token_address(own)
+
+
+def _token_address(own: Any) -> str | None:
+    """Of the kinds of credentials that there are, one has it in public."""
+    found = (getattr(own, name, None) for name in ("token_uri", "_token_uri", "_token_url"))
+    return next((str(address) for address in found if address), None)
 
 
 def name_of(credentials: Any) -> str:
@@ -86,6 +107,7 @@ def _of_file(path: str) -> Any:
 
 def _service_account(facts: dict[str, Any], problem: str) -> Any:
     """With ``always_use_jwt_access`` it signs its tokens itself, and asks no server for them."""
+    _refuse_plain(facts.get("token_uri"), problem)
     try:
         made = service_account.Credentials.from_service_account_info(facts, scopes=SCOPES)
     except (ValueError, KeyError, TypeError, google.auth.exceptions.GoogleAuthError):
@@ -94,11 +116,20 @@ def _service_account(facts: dict[str, Any], problem: str) -> Any:
 
 
 def _of_this_machine() -> Any:
+    """Away from Google, the library asks for a metadata server that is not there, for 12 s; Google's is at hand."""
     try:
-        found, _ = google.auth.default(scopes=SCOPES)
+        found, _ = within(FIND_WITHIN, lambda: google.auth.default(scopes=SCOPES))
     except (google.auth.exceptions.GoogleAuthError, ValueError, OSError):
         raise AuthError(NONE) from None
+    if not isinstance(found, google.auth.compute_engine.Credentials):  # Google's machines have it in the clear
+        _refuse_plain(_token_address(found), "application default credentials")
     return found
+
+
+def _refuse_plain(address: Any, where: str) -> None:
+    """A file with a key says itself where tokens are asked for: that is held to the rule for settings."""
+    if address and (said := objection(str(address))):
+        raise AuthError(f"Compute Engine: {where}: token_uri {said}")
 
 
 def _read(path: str, setting: str) -> str:

@@ -10,6 +10,7 @@ import google.auth.exceptions
 import requests
 
 from hart_salt.drivers import calls, gce_refusals
+from hart_salt.drivers.outage import Unreachable
 from hart_salt.errors import AuthError, DriverError, TemporaryFailure
 
 
@@ -75,9 +76,21 @@ def _retry_after(response: Any) -> float | None:
 
 def _of_credentials(error: Any) -> DriverError:
     """Their texts may hold what a token server answered: only the kind of failure is told."""
+    below = _of_requests(error)
+    if below is not None:
+        failure = calls.failure(below, "Compute Engine: the server that gives out tokens")
+        if isinstance(failure, Unreachable):
+            return failure
     if isinstance(error, google.auth.exceptions.TransportError):
         return TemporaryFailure("Compute Engine: the server that gives out tokens could not be reached")
     if isinstance(error, google.auth.exceptions.RefreshError) and error.retryable:
         return TemporaryFailure("Compute Engine: the server that gives out tokens failed")
     known = re.search(r"invalid_grant|invalid_client|account_deleted|invalid_scope", str(error))
     return AuthError(f"Compute Engine: the credentials do not work ({known[0] if known else type(error).__name__})")
+
+
+def _of_requests(error: BaseException | None) -> requests.RequestException | None:
+    """The failure of a socket that google-auth made another one of, or of its own kinds one after the other."""
+    while error is not None and not isinstance(error, requests.RequestException):
+        error = error.__cause__
+    return error

@@ -11,9 +11,9 @@ from typing_extensions import Self
 
 from hart_salt.drivers.origin import DEFAULT_SERVICE
 from hart_salt.settings import (
-    Address,
     Alias,
     ApiTimeout,
+    Endpoint,
     Flag,
     Labels,
     Names,
@@ -49,11 +49,11 @@ class Account(Section):
         None,
         description="Path of a service account's JSON key file on the master, instead of user_id and key.",
     )
-    endpoint: Address | None = Field(
+    endpoint: Endpoint | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: Google's own)."
     )
     api_timeout: ApiTimeout = 60
-    address_service: Address = Field(
+    address_service: Endpoint = Field(
         DEFAULT_SERVICE,
         description="A web page that answers with the address that a request came from; asked for connect_from "
         "where the master has no public address of its own.",

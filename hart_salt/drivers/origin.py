@@ -6,17 +6,18 @@ A master with a public address of its own connects from that. Behind a NAT only 
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from hart_salt.drivers.outage import within
 from hart_salt.errors import InvalidRequest
 
 #: Amazon's own; it answers with the address that a request came from, and a line end
 DEFAULT_SERVICE = "https://checkip.amazonaws.com/"
-TIMEOUT = 10.0  #: seconds for the service's answer
+TIMEOUT = 4.0  #: seconds for the service's answer, with the look-up of its name
 #: of the root name server l, which everybody has a route to if to anything; nothing is sent there
 SOMEWHERE = "199.7.83.42"
 LONGEST = 64  #: no address is longer
@@ -64,15 +65,27 @@ def source_address(towards: str) -> str | None:
 
 def _ask(service: str) -> str:
     try:
-        # Only http and https: the setting allows no other.
-        with urllib.request.urlopen(service, timeout=TIMEOUT) as answer:  # noqa: S310
-            text = answer.read(LONGEST).decode("ascii", "replace").strip()
-    except (OSError, urllib.error.URLError, ValueError) as error:
+        text = within(TIMEOUT, lambda: _read(service))
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unknown(f"{service} did not tell") from error
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise _unknown(f"{service} answered with something else") from None
+
+
+def _read(service: str) -> str:
+    opener = urllib.request.build_opener(_NoRedirects)  # of http and https: the setting allows no other
+    with opener.open(service, timeout=TIMEOUT) as answer:
+        return str(answer.read(LONGEST).decode("ascii", "replace").strip())
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The rule for the setting holds for every address that is asked: another one is no answer."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Take a redirect for what any other status is that is no success."""
+
 
 
 def _as_network(address: str) -> str:

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from hart_salt.drivers.calls import LONGEST_WAIT, failure, is_certainly_undone, repeated
-from hart_salt.errors import AuthError, NotFound, RateLimited, TemporaryFailure
+from hart_salt.drivers.calls import LONGEST_WAIT, failure, is_certainly_undone, is_repeatable, repeated
+from hart_salt.drivers.outage import Outage, Peer
+from hart_salt.endpoints import objection
+from hart_salt.errors import AuthError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 
 T = TypeVar("T")
 
@@ -34,7 +36,12 @@ class Api(abc.ABC):
     vendor: ClassVar[str]
 
     def __init__(
-        self, token: str, endpoint: str, timeout: float, sleep: Callable[[float], None] = time.sleep
+        self,
+        token: str,
+        endpoint: str,
+        timeout: float,
+        sleep: Callable[[float], None] = time.sleep,
+        outage: Outage | None = None,
     ) -> None:
         """
         Remember how to ask.
@@ -43,13 +50,27 @@ class Api(abc.ABC):
             seconds between two bytes of an answer
         sleep
             how to wait between two tries
+        outage
+            how long an API that cannot be reached is waited for (default: like one that fails)
 
-        Raises ``AuthError`` for a token that is none.
+        Raises ``AuthError`` for a token that is none, ``InvalidRequest`` for an endpoint that it must not go to.
         """
         self._token = checked_token(token, self.vendor)
+        if said := objection(endpoint):
+            raise InvalidRequest(f"{self.vendor}: endpoint {said}")
         self._endpoint = endpoint
         self._timeout = timeout
         self._sleep = sleep
+        self._outage = outage
+
+    def _repeated(self, call: Callable[[], T], may: Callable[[BaseException], bool] = is_repeatable) -> T:
+        return repeated(call, self._sleep, may, self._peer)
+
+    @property
+    def _peer(self) -> Peer | None:
+        if self._outage is None:
+            return None
+        return self._outage.peer(_name(self.vendor, self._endpoint), self._endpoint)
 
     @abc.abstractmethod
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
@@ -57,7 +78,7 @@ class Api(abc.ABC):
 
     def get(self, path: str, field: str, **query: Any) -> Any:
         """Return a field of an answer. Repeated on throttling and temporary failures."""
-        return repeated(lambda: self._field("GET", path, query, field), self._sleep)
+        return self._repeated(lambda: self._field("GET", path, query, field))
 
     def post(self, path: str, body: Mapping[str, Any], field: str) -> Any:
         """
@@ -65,12 +86,12 @@ class Api(abc.ABC):
 
         ``TemporaryFailure`` with ``uncertain`` set: it may have been created; look before you try again.
         """
-        return repeated(lambda: self._field("POST", path, body, field), self._sleep, is_certainly_undone)
+        return self._repeated(lambda: self._field("POST", path, body, field), is_certainly_undone)
 
     def delete(self, path: str) -> None:
         """Delete something; what is gone is success. Repeated like ``get``."""
         try:
-            repeated(lambda: self._ask("DELETE", path, {}), self._sleep)
+            self._repeated(lambda: self._ask("DELETE", path, {}))
         except NotFound:
             return
 
@@ -134,7 +155,11 @@ def send(
             method, address, auth=Bearer(token), allow_redirects=False, timeout=(CONNECT_TIMEOUT, timeout), **payload
         )
     except requests.RequestException as error:
-        raise failure(error, f"{vendor}'s API at {urlsplit(address).hostname}") from error
+        raise failure(error, _name(vendor, address)) from error
+
+
+def _name(vendor: str, address: str) -> str:
+    return f"{vendor}'s API at {urlsplit(address).hostname}"
 
 
 # answers

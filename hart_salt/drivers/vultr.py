@@ -23,7 +23,7 @@ from hart_salt.drivers.vultr_addresses import VultrAddresses
 from hart_salt.drivers.vultr_rules import IMAGES, Known
 from hart_salt.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.model import Access, Candidate, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
-from hart_salt.settings import Address, Alias, ApiTimeout, Flag, Names, Secret, Section, Text
+from hart_salt.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
 
 if TYPE_CHECKING:
     from hart_salt.drivers.vultr_api import Api
@@ -38,7 +38,7 @@ class Account(Section):
     """How to reach Vultr's API."""
 
     token: Secret = Field(description="An API key. The account may limit the addresses that it works from.")
-    endpoint: Address | None = Field(
+    endpoint: Endpoint | None = Field(
         None, description="Another address of the API, for a proxy or a test (default: Vultr's own)."
     )
     api_timeout: ApiTimeout = 60
@@ -89,9 +89,11 @@ class Vultr(Giving):
             try:
                 from hart_salt.drivers.vultr_api import Api
             except ImportError as error:
-                raise Refused("the driver vultr needs requests: salt-pip install 'hart-salt[vultr]'") from error
+                raise Refused("the driver vultr needs requests: salt-pip install requests") from error
             account: Any = self.provider.account
-            self._made = Api(account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep)
+            self._made = Api(
+                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
+            )
         return self._made
 
     def check(self) -> str:
@@ -180,6 +182,10 @@ class Vultr(Giving):
     def instances(self, region: str | None = None) -> list[Instance]:
         """One list, filtered by the owner's tag."""
         return [_instance(one) for one in self._tagged(self._owner_tag)]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One call."""
+        return next((_instance(report) for report in self._report(instance.instance_id)), None)
 
     def candidates(
         self, minion_id: str, instance_id: str | None = None, region: str | None = None

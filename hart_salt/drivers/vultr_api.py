@@ -9,17 +9,16 @@ ingvarch/tent (docs/platform-notes.md).
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
 from hart_salt.drivers import rest
-from hart_salt.drivers.calls import is_certainly_undone, repeated
+from hart_salt.drivers.calls import is_certainly_undone
+from hart_salt.drivers.outage import Outage
 from hart_salt.drivers.patience import StillThere
 from hart_salt.errors import (
     AuthError,
@@ -71,10 +70,14 @@ class Api(rest.Api):
     vendor = VENDOR
 
     def __init__(
-        self, token: str, endpoint: str | None, timeout: float, sleep: Callable[[float], None] = time.sleep
+        self,
+        token: str,
+        endpoint: str | None,
+        timeout: float,
+        sleep: Callable[[float], None] = time.sleep,
+        outage: Outage | None = None,
     ) -> None:
-        """Raises ``InvalidRequest`` too, for an endpoint that the key would reach in the clear."""
-        super().__init__(token, _checked_endpoint(endpoint or DEFAULT_ENDPOINT), timeout, sleep)
+        super().__init__(token, (endpoint or DEFAULT_ENDPOINT).rstrip("/"), timeout, sleep, outage)
         self._sessions = rest.PerThread(requests.Session)
 
     def listed(self, path: str, field: str, **query: str) -> list[dict[str, Any]]:
@@ -85,15 +88,15 @@ class Api(rest.Api):
         """
         if "" in query.values():  # an empty filter may let everything through
             raise InvalidRequest(f"{VENDOR}: a list is not asked for with an empty filter")
-        return repeated(lambda: self._pages(path, field, query), self._sleep)
+        return self._repeated(lambda: self._pages(path, field, query))
 
     def tell(self, path: str, body: Mapping[str, Any]) -> None:
         """Have something done that has no answer. Repeated like ``post``."""
-        repeated(lambda: self._ask("POST", path, body), self._sleep, is_certainly_undone)
+        self._repeated(lambda: self._ask("POST", path, body), is_certainly_undone)
 
     def change(self, path: str, body: Mapping[str, Any]) -> None:
         """Set fields of something, where twice is the same as once. Repeated like ``get``."""
-        repeated(lambda: self._ask("PATCH", path, dict(body)), self._sleep)
+        self._repeated(lambda: self._ask("PATCH", path, dict(body)))
 
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -115,24 +118,6 @@ class Api(rest.Api):
         payload = {"params": parameters} if method == "GET" else {"json": parameters or None}
         session, address = self._sessions.get(), f"{self._endpoint}/{path}"
         return _answer(rest.send(session, VENDOR, method, address, self._token, self._timeout, **payload))
-
-
-def _checked_endpoint(endpoint: str) -> str:
-    """As it is asked. Plain http is for tests on this machine: anywhere else the API key could be read by others."""
-    try:
-        parts = urlsplit(endpoint)
-    except ValueError as error:
-        raise InvalidRequest(f"{VENDOR}: the endpoint is no address") from error
-    if parts.scheme != "https" and not _is_loopback(parts.hostname):
-        raise InvalidRequest(f"{VENDOR}: the endpoint must begin with https://, or others could read the API key")
-    return endpoint.rstrip("/")
-
-
-def _is_loopback(host: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _next_cursor(answer: Mapping[str, Any]) -> str:

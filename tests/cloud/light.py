@@ -112,19 +112,17 @@ class LightMachines:
         self._script_after, self._bootstrap_after = script_after, bootstrap_after
         self._salt_version = salt_version
         self._on_start, self._on_end = on_start, on_end
-        self._addresses = _addresses()
-        self._taking = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="light machines", daemon=True)
         self._thread.start()
 
     def take(self, public: bool) -> Addresses:
         """Free loopback addresses. Another process with light machines of its own has others."""
-        with self._taking:
+        with _TAKING:
             return Addresses(self._free() if public else None, self._free())
 
     def _free(self) -> str:
-        for address in itertools.islice(self._addresses, 4096):
+        for address in itertools.islice(_ADDRESSES, 4096):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -413,3 +411,8 @@ def _addresses() -> Iterator[str]:
     for number in itertools.count():
         place = (first + number) % 60000
         yield f"127.{100 + place // 250 // 240}.{place // 250 % 240 + 1}.{place % 250 + 2}"
+
+
+#: of all back ends of this process: two that take the same address would both find it free
+_ADDRESSES = _addresses()
+_TAKING = threading.Lock()

@@ -67,7 +67,9 @@ class Bringing:
         await asyncio.sleep(0.001)  # whoever has been waiting goes first
 
     async def _all(self, nodes: Sequence[Node], calls: Calls) -> None:
-        watcher = Watcher(lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep)
+        watcher = Watcher(
+            lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep, self._time
+        )
         # A key line that the tests share, since making one takes a while.
         async with create._access(self._driver, calls, nodes, ssh.Key("", KEY), self.problems) as access:
             batch: Any = Batch(self._driver, calls, watcher, access)

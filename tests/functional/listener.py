@@ -11,7 +11,9 @@ from pathlib import Path
 class Listener:
     """A web server that remembers what it was asked, and answers always the same."""
 
-    def __init__(self, status: int = 200, headers: dict[str, str] | None = None, tls: Path | None = None) -> None:
+    def __init__(
+        self, status: int = 200, headers: dict[str, str] | None = None, tls: Path | None = None, port: int = 0
+    ) -> None:
         self.heard: list[dict[str, str]] = []
         listener = self
 
@@ -28,7 +30,7 @@ class Listener:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls)

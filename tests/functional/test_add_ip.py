@@ -20,10 +20,10 @@ import pytest
 from hart_salt import addresses, destroy
 from hart_salt.drivers.base import Driver
 from hart_salt.errors import Refused
+from hart_salt.gate import Gate
 from hart_salt.home import Home
 from hart_salt.locks import Locks
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, Wish
-from hart_salt.secrets import Secrets
 from hart_salt.store import Record, Store
 from tests.cloud import faults
 from tests.cloud.emulator import Emulator
@@ -118,7 +118,7 @@ def stage_of(cloud: Any, driver: Any, helper: Any, clock: Any, root: Path) -> St
     (instance,) = driver.instances()
     master, info = FakeMaster(), master_info(root)
     store = Store(MemoryCache())
-    home: Any = Home(master, info, store, Locks(str(root)), Secrets())  # type: ignore[arg-type]
+    home: Any = Home(master, info, store, Locks(str(root)), Gate())  # type: ignore[arg-type]
     store.put(Record(
         ID, driver.provider.name, "x", instance.region, "s", "ready", info.owner, "b", 1.0,
         instance_id=instance.instance_id, public_ip=instance.public_ip, private_ip=instance.private_ip, sealed=True,

@@ -70,11 +70,11 @@ def test_the_whole_protocol(machines: LightMachines, keys, started: list[LightMa
 
     async def work() -> bootstrap.Result:
         async with await connect(addresses.public, keys) as session:
-            assert await session.stream(COMMANDS.follow, lines.append) == 0
+            assert await session.stream(COMMANDS.follow, lines.extend) == 0
             result = bootstrap.parse_result(await session.run(COMMANDS.result))
             await session.run(COMMANDS.start, stdin="id: app-1\nmaster: here\n")
             await session.run(COMMANDS.keep_script, stdin=b"#!/bin/sh\n")
-            assert await session.stream(COMMANDS.run_script, lines.append) == 0
+            assert await session.stream(COMMANDS.run_script, lines.extend) == 0
             for name, command in dataclasses.asdict(COMMANDS).items():
                 if name not in KNOWN:  # what later versions of the protocol have is answered as well
                     await session.run(command)

@@ -308,6 +308,22 @@ def test_what_was_launched_is_listed_by_any_later_call_with_what_its_tags_say(
     assert listed.created is None or listed.created > 1.5e9
 
 
+def test_one_is_found_by_its_id_whatever_its_tags_say_and_what_has_ended_is_not(
+    environment: Environment, driver: Driver
+) -> None:
+    launched = launch(environment, driver)
+    if driver.provider.driver != "local":  # whose instances have no tags beside their owner's claim
+        driver.release(launched)
+        assert driver.instances() == []
+    found = environment.driver().instance(launched)
+    assert found is not None
+    assert (found.instance_id, found.region, found.zone) == (launched.instance_id, launched.region, launched.zone)
+    driver.terminate(launched)
+    assert environment.driver().instance(launched) is None
+    for name in ("i-0123456789abcdef0", "123456789", "..", ""):
+        assert driver.instance(dataclasses.replace(launched, instance_id=name)) is None, name
+
+
 def test_instances_of_another_master_are_invisible(environment: Environment, driver: Driver) -> None:
     other = environment.driver(OTHER_OWNER)
     launch(environment, other, "theirs")

@@ -322,7 +322,7 @@ def test_without_boto3_the_error_says_how_to_get_it(tmp_path: Path):
         "try:\n    driver.check()\nexcept Refused as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "the driver ec2 needs boto3: salt-pip install 'hart-salt[ec2]'"
+    assert done.stdout.strip() == "the driver ec2 needs boto3: salt-pip install boto3"
     assert issubclass(Refused, Exception)
 
 

@@ -18,13 +18,13 @@ import pytest
 
 from hart_salt import importing, master
 from hart_salt.drivers.do import DigitalOcean
+from hart_salt.gate import Gate
 from hart_salt.home import Home
 from hart_salt.importing import Importing, Outcome
 from hart_salt.locks import Locks
 from hart_salt.master import ACCEPTED
 from hart_salt.matches import ImportWish, Noted
 from hart_salt.model import Instance
-from hart_salt.secrets import Secrets
 from hart_salt.store import IMPORTING, Record, Store
 from hart_salt.sweep import Sweep
 from tests.cloud.digitalocean import DigitalOcean as Cloud
@@ -77,7 +77,7 @@ class World:
         self.cloud, self.time = cloud, time
         self.master = FakeMaster()
         self.info = replace(master_info(root), owner=OWNER)
-        self.home = Home(self.master, self.info, Store(MemoryCache()), Locks(str(root)), Secrets())  # type: ignore[arg-type]
+        self.home = Home(self.master, self.info, Store(MemoryCache()), Locks(str(root)), Gate())  # type: ignore[arg-type]
         self.driver: DigitalOcean = driver_of(cloud, time)
 
     def make(self, name: str = ID, **more: Any) -> str:

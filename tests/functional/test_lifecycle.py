@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -26,13 +27,13 @@ from hart_salt import bootstrap, create, lifecycle, ssh
 from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import SCHEMA, Account
 from hart_salt.errors import DriverError, InvalidRequest, NodeFailed, TemporaryFailure
+from hart_salt.gate import Gate
 from hart_salt.home import Home
 from hart_salt.lifecycle import Batch, Life
 from hart_salt.locks import Locks
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Size
 from hart_salt.presence import Presence
 from hart_salt.progress import Progress
-from hart_salt.secrets import Secrets
 from hart_salt.settings import Settings
 from hart_salt.store import Store
 from hart_salt.threads import Calls
@@ -49,7 +50,7 @@ PEM = (
 )
 DOCUMENT = {
     "version": 1, "exit_code": 0, "failed_step": "", "seconds": {}, "salt_version": "3008.3", "minion_key": PEM,
-    "host_keys": ["ssh-ed25519 AAAA"], "output": "",
+    "host_keys": [ssh.make_key("node").public], "output": "",
 }  # fmt: skip
 COMMANDS = bootstrap.commands("")
 
@@ -71,7 +72,8 @@ class World:
     sealed: set[str] = field(default_factory=set)
     #: told when a minion starts, and when one answers a question
     on_start: Callable[[str], None] = lambda minion_id: None
-    on_answer: Callable[[str, str], None] = lambda question, minion_id: None
+    on_answer: Callable[[str, str], None] = lambda minion_id, code: None
+    codes: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
     lists: int = 0
 
@@ -150,7 +152,7 @@ class FakeMaster:
         self.world.step("after accept")
         return []
 
-    def disown(self, pem: str) -> list[str]:
+    def holders(self, pem: str) -> list[str]:
         return [f"a minion of the image's own with {pem}"]
 
     def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
@@ -159,17 +161,17 @@ class FakeMaster:
             del self.world.keys[minion_id]
             self.world.undone.append("key")
 
-    def new_jid(self) -> str:
-        return "a question"
-
-    def send_ping(self, jid: str, minion_ids: Sequence[str]) -> None:
+    def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         self.world.step("ping")
         for minion_id in minion_ids:
-            self.world.on_answer(jid, minion_id)
+            self.world.on_answer(minion_id, self.world.codes[minion_id])
 
     def apply(self, minion_id: str, states: Any) -> list[str]:
         self.world.step("apply")
         return []
+
+    def require_running(self) -> None:
+        self.world.step("look for the master")
 
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         self.world.events.append(tag)
@@ -196,19 +198,23 @@ class FakeSession:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)
 
-    async def stream(self, command: str, on_line: Callable[[str], None]) -> int:
+    async def stream(self, command: str, on_lines: Callable[[list[str]], None]) -> int:
         await asyncio.sleep(0)
-        on_line("hello from the node")
+        on_lines(["hello from the node"])
         self.world.step("stream")
         return 0
 
-    async def run(self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0) -> str:
+    async def run(
+        self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0, output: str = "its output"
+    ) -> str:
         await asyncio.sleep(0)
         if command == COMMANDS.result:
             return json.dumps(self.world.document)
         if command == COMMANDS.start:
             self.world.step("start")
-            minion_id = next(line[4:] for line in str(stdin).splitlines() if line.startswith("id: "))
+            configuration = yaml.safe_load(stdin)
+            minion_id = configuration["id"]
+            self.world.codes[minion_id] = configuration["hart_answer"]
             self.world.on_start(minion_id)
             self.minion_id = minion_id
         if command == COMMANDS.seal:
@@ -264,14 +270,14 @@ class Stage:
         return lives[0]
 
     def _progress(self) -> Progress:
-        return Progress(self.info.log_dir, Secrets(), lambda tag, data: self.world.events.append(tag), Quiet())
+        return Progress(self.info.log_dir, Gate(), lambda tag, data: self.world.events.append(tag), Quiet())
 
     async def _main(
         self, node: Node, calls: Calls, progress: Progress, lives: list[Life], around: Callable[..., Any]
     ) -> None:
         watcher = Watcher(lambda: calls.driver(self.driver.instances), 1.0, no_time)
         master: Any = FakeMaster(self.world)
-        presence = Presence(master.new_jid, functools.partial(calls.aside, master.send_ping), interval=0.01)
+        presence = Presence(functools.partial(calls.aside, master.ask_for_answers), interval=0.01, gap=0.0)
         self.world.on_start, self.world.on_answer = presence.started, presence.answered
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
@@ -420,7 +426,7 @@ def test_a_question_that_could_not_be_asked_is_asked_again(stage: Stage) -> None
 def test_a_minion_that_cannot_be_asked_until_its_time_is_over_is_undone_and_the_reason_told(stage: Stage) -> None:
     stage.world.faults["ping"] = fails_with(OSError("the bus is broken"))
     told = failure(stage, stage.node(ready_timeout=0.1))
-    assert "did not answer test.ping within 0.1 s (asking failed last with: the bus is broken)" in told
+    assert "did not answer this master within 0.1 s (asking failed last with: the bus is broken)" in told
     assert stage.left() == NOTHING
 
 
@@ -638,7 +644,7 @@ def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Sta
 
 def create_all(stage: Stage, *nodes: Node) -> dict[str, Any]:
     master: Any = FakeMaster(stage.world)
-    home = Home(master, stage.info, stage.store, Locks(stage.info.cachedir), Secrets())
+    home = Home(master, stage.info, stage.store, Locks(stage.info.cachedir), Gate())
     data, interrupted = create.create_all(nodes, stage.driver, home)
     assert interrupted is None
     return data

@@ -40,7 +40,7 @@ def opts(root: Path) -> dict[str, Any]:
 def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(opts: dict[str, Any]) -> None:
     assert commands(salt.loader.runner(opts)) == public_functions(RUNNER) == {
         "create", "create_role", "create_master", "destroy", "import_minion", "import_minions", "from_salt_cloud",
-        "add_ip", "remove_ip",        "scale", "replace", "sweep", "list_minions", "show", "check_seal",
+        "add_ip", "remove_ip", "scale", "replace", "sweep", "list_minions", "show", "node", "node_of", "check_seal",
         "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
     }  # fmt: skip
 
@@ -99,4 +99,5 @@ def test_without_the_package_the_runner_is_not_there_and_says_how_to_install_it(
     # -S: without site-packages, and so without us
     command = [sys.executable, "-I", "-S", "-c", code, str(RUNNER.resolve())]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
-    assert done.stdout == "(False, 'the Python package hart-salt is not installed: salt-pip install hart-salt')\n"
+    reason = "the Python package hart-salt is not installed: salt-pip install its wheel or checkout"
+    assert done.stdout == f"(False, '{reason}')\n"

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -18,8 +18,8 @@ import pytest
 from hart_salt import bootstrap, ssh
 from hart_salt.bootstrap import Script
 from hart_salt.drivers.local import Account, Local, directory
-from hart_salt.errors import InvalidRequest
-from hart_salt.model import Access, Instance, Provider
+from hart_salt.errors import InvalidRequest, NodeFailed
+from hart_salt.model import Access, Instance, Leftover, Provider
 
 from .conftest import Start, master_info, new_node
 
@@ -88,6 +88,38 @@ def alive(pid: int) -> bool:
 # what ends with an instance
 
 
+def test_what_a_command_printed_last_is_read_to_its_end_also_by_a_slow_reader(local: Local1) -> None:
+    instance = local.running(user_data=BOOTSTRAP)
+    place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
+
+    async def main() -> int:
+        count = 0
+
+        def take(lines: list[str]) -> None:
+            nonlocal count
+            count += len(lines)
+
+        async with await ssh.connect(place, timeout=60) as session:
+            assert await session.stream("yes 'a line of some length, as there are many' | head -n 100000", take) == 0
+        return count
+
+    assert asyncio.run(main()) == 100_000
+
+
+def test_a_command_that_does_not_read_its_input_tells_why_it_failed(local: Local1) -> None:
+    instance = local.running(user_data=BOOTSTRAP)
+    place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
+
+    async def main() -> None:
+        async with await ssh.connect(place, timeout=60) as session:
+            for size in (100, 1_000_000):
+                with pytest.raises(NodeFailed, match="exit code 7: the disk is full"):
+                    await session.run("exec 0<&-; echo the disk is full >&2; exit 7", stdin=b"x" * size)
+                assert await session.run("wc -c", stdin=b"x" * size) == f"{size}\n"
+
+    asyncio.run(main())
+
+
 def test_daemons_that_an_instance_started_end_with_it(local: Local1) -> None:
     local.running(user_data=f"'{sys.executable}' - \"$HART_ROOT/daemon\" <<'END'\n{DAEMON}END\n")
     pid_file = local.base / "web/daemon"
@@ -149,11 +181,60 @@ def test_a_termination_that_was_cut_short_is_finished_by_the_next(local: Local1)
     assert list(local.base.iterdir()) == []
 
 
-def test_a_creation_that_was_cut_short_is_not_listed(local: Local1) -> None:
-    (local.base / ".new-abc").mkdir(parents=True)
-    (local.base / ".new-abc/instance.json").write_text("{}")
-    (local.base / "web").mkdir()
+def test_a_creation_that_was_cut_short_is_not_listed_and_is_left_over(local: Local1) -> None:
+    (local.base / "web").mkdir(parents=True)
+    with pytest.raises(TypeError):  # what is no text ends the making like a kill, but that cleans up
+        local.driver.launch(new_node("half"), 5, Access("b1", CLIENT.public))  # type: ignore[arg-type]
+    assert [path.name for path in local.base.iterdir()] == ["web"]
+    for name in (".new-b1.abc", ".new-abc", ".gone-db"):
+        (local.base / name).mkdir()
+        (local.base / name / "instance.json").write_text('{"batch": "b2"}')
+    (local.base / ".new-b1.abc/user-data").write_text(HOST.private)
     assert local.driver.instances() == []
+    left = {one.name: one for one in local.driver.leftovers()}
+    assert {name: one.batch for name, one in left.items()} == {".new-b1.abc": "b1", ".new-abc": "", ".gone-db": "b2"}
+    for one in [*left.values(), left[".new-abc"], replace(left[".new-abc"], handle="web")]:
+        local.driver.remove(one)
+    assert [path.name for path in local.base.iterdir()] == ["web"]
+
+
+def test_what_is_being_made_names_its_batch(local: Local1, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(new: Path, path: Path) -> None:
+        seen.extend(local.driver.leftovers())
+
+    seen: list[Leftover] = []
+    monkeypatch.setattr(directory, "_rename_to_free", killed)
+    directory.create(local.base / "web", {"batch": "6a00000012345a", "owner": "x"}, "exit 0")
+    assert [one.batch for one in seen] == ["6a00000012345a"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "x", "[1]", "5", '{"owner": 5}', '{"minion_id": ["web"]}', "[" * 100_000, None, "link"]
+)
+def test_a_claim_that_is_broken_hides_no_other_instance(local: Local1, content: str | None) -> None:
+    local.running("db")
+    (local.base / "web").mkdir()
+    claim = local.base / "web/instance.json"
+    if content is None:
+        claim.mkdir()
+    elif content == "link":
+        claim.symlink_to("nowhere")
+    else:
+        claim.write_text(content)
+    assert [(one.instance_id, one.minion_id) for one in local.driver.instances()] == [("db", "db"), ("web", "")]
+    local.driver.terminate(Instance("web", "web", "stopped"))
+    assert [one.instance_id for one in local.driver.instances()] == ["db"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "x", "[1]", "5", "{}", '{"pid": "x", "port": 5}', '{"pid": -1, "port": 5}', '{"pid": 1e300}']
+)
+def test_what_a_machine_says_of_itself_may_be_broken(local: Local1, content: str) -> None:
+    local.running("db")
+    local.running("web")
+    (local.base / "web/run/machine.json").write_text(content)
+    assert local.state("web") in ("pending", "stopped")
+    assert local.state("db") == "running"
 
 
 # sockets
@@ -265,7 +346,7 @@ def test_a_machine_boots_opens_for_the_batch_and_closes_when_it_is_sealed(local:
 
     async def main() -> bootstrap.Result:
         async with await ssh.connect(place, timeout=60) as session:
-            await session.stream(commands.follow, lines.append)
+            await session.stream(commands.follow, lines.extend)
             result = bootstrap.parse_result(await session.run(commands.result))
             await session.run(commands.keep_script, stdin=b"")
             await session.run(commands.seal)
@@ -295,3 +376,11 @@ def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:
 
     asyncio.run(main())
     until(lambda: not alive(int(pid_file.read_text())))
+
+
+@pytest.mark.parametrize("at", ["hart", "hart/local/here"])
+def test_a_file_where_instances_are_to_be_is_no_place_for_them(tmp_path: Path, at: str) -> None:
+    (tmp_path / at).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / at).touch()
+    with pytest.raises(InvalidRequest, match=f"{tmp_path / at} is no directory"):
+        Local(Provider("here", "local", Account()), master_info(tmp_path)).check()

@@ -17,7 +17,7 @@ import salt.utils.crypt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from hart_salt.errors import NodeFailed, Refused
+from hart_salt.errors import EnvironmentFault, NodeFailed, Refused
 from hart_salt.master import (
     ACCEPTED,
     DENIED,
@@ -122,6 +122,24 @@ def test_a_key_is_accepted_where_there_is_none(keys: KeyStore) -> None:
     assert keys.master.key_states() == {"web": (ACCEPTED,)}
 
 
+def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deposit, deposited = keys.master._deposit, []
+
+    def disturbed(minion_id: str, key: str) -> None:
+        deposit(minion_id, key)
+        deposited.append(key)
+        if len(deposited) == 1:
+            keys.master._delete({PENDING: [minion_id]}, rotate=False)
+            keys.plant(DENIED, minion_id, FOREIGN)
+
+    monkeypatch.setattr(keys.master, "_deposit", disturbed)
+    notes = keys.master.accept_key("web", OURS)
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+    assert ["was denied under this id" in note for note in notes] == [True]
+
+
 @pytest.mark.parametrize(
     ("state", "word"), [(PENDING, "pending"), (REJECTED, "rejected"), (DENIED, "denied")]
 )
@@ -173,16 +191,27 @@ def test_one_who_slips_in_between_two_steps_is_found_out(keys: KeyStore, monkeyp
         keys.master.accept_key("web", OURS)
 
 
-def test_the_pending_keys_of_an_image_s_own_minion_are_deleted_and_an_accepted_one_stays(keys: KeyStore) -> None:
+def test_of_a_key_that_a_node_names_its_holders_are_told_and_none_is_touched(keys: KeyStore) -> None:
+    """It may be another machine's, which waits to be accepted: a node can name whatever key it saw."""
     keys.plant(PENDING, "image", FOREIGN)
     keys.plant(PENDING, "other", THIRD)
     keys.plant(ACCEPTED, "original", FOREIGN)
-    notes = keys.master.disown(FOREIGN)
-    assert [note.partition(" as ")[2].partition(": ")[0] for note in notes] == [
-        "image, whose key is pending and was deleted", "original, whose key is accepted and was left",
-    ]  # fmt: skip
-    assert keys.master.key_states() == {"other": (PENDING,), "original": (ACCEPTED,)}
-    assert keys.master.disown(OURS) == []
+    before = keys.master.key_states()
+    pending, accepted = keys.master.holders(FOREIGN)
+    assert f"{fingerprint(FOREIGN)} is pending as image" in pending
+    assert "salt-key -d image" in pending
+    assert "is accepted as original" in accepted
+    assert keys.master.key_states() == before
+    assert keys.master.holders(OURS) == []
+    assert keys.master.holders("no key") == []
+
+
+def test_the_holders_of_a_key_are_a_few_and_their_ids_are_one_word_each(keys: KeyStore) -> None:
+    for number in range(20):
+        keys.plant(PENDING, f"a; b{number}", FOREIGN)
+    notes = keys.master.holders(FOREIGN)
+    assert len(notes) == 5
+    assert all("salt-key -d 'a; b" in note for note in notes)
 
 
 def test_accepting_one_id_touches_no_other(keys: KeyStore) -> None:
@@ -221,6 +250,34 @@ def test_undoing_deletes_the_node_s_key_and_leaves_a_foreign_one(keys: KeyStore,
     assert keys.there("web") == {state: FOREIGN.strip()}
     keys.master.delete_key("web", FOREIGN, connected=False)
     assert keys.there("web") == {}
+
+
+@pytest.mark.parametrize("state", [PENDING, DENIED])
+def test_what_asked_under_the_id_of_a_node_that_was_started_goes_with_it(keys: KeyStore, state: str) -> None:
+    """Its image made the key anew after it was reported: the id is to be free again."""
+    keys.plant(ACCEPTED if state == DENIED else state, "a", OURS if state == DENIED else THIRD)
+    if state == DENIED:
+        keys.plant(DENIED, "a", THIRD)
+    keys.master.delete_key("a", OURS, connected=True)
+    assert keys.there("a") == {}
+
+
+def test_what_was_denied_beside_a_foreign_accepted_key_stays(keys: KeyStore) -> None:
+    keys.plant(ACCEPTED, "a", FOREIGN)
+    keys.plant(DENIED, "a", THIRD)
+    for connected in (True, False):
+        keys.master.delete_key("a", OURS, connected=connected)
+    keys.master.delete_own_keys({"a": fingerprint(OURS), "b": None})
+    assert keys.there("a") == {ACCEPTED: FOREIGN.strip(), DENIED: THIRD.strip()}
+
+
+@pytest.mark.parametrize("there", [{ACCEPTED: OURS, DENIED: THIRD}, {DENIED: THIRD}])
+def test_sweep_takes_what_was_denied_with_the_node_s_own_key(keys: KeyStore, there: dict[str, str]) -> None:
+    for state, key in there.items():
+        keys.plant(state, "a", key)
+    keys.plant(PENDING, "b", THIRD)
+    keys.master.delete_own_keys({"a": fingerprint(OURS), "b": fingerprint(OURS)})
+    assert (keys.there("a"), keys.there("b")) == ({}, {PENDING: THIRD.strip()})
 
 
 def test_the_master_makes_a_new_aes_key_only_for_keys_that_were_used(keys: KeyStore) -> None:
@@ -297,6 +354,12 @@ REFUSED_KEYS = {
     "1024 bits": rsa_key(1024),
     "an OpenSSH key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ",
     "a cut": OURS[:200],
+    "text before it": "look here\n" + OURS,
+    "text behind it": OURS + "and here\n",
+    "two of them": OURS + FOREIGN,
+    "an escape sequence around it": f"\x1b[2J{OURS}",
+    "its own words on the first line": OURS.replace("-----\n", "-----\nProc-Type: 4\n\n", 1),
+    "one long line": OURS[:27] + OURS[27:-26].replace("\n", "") + OURS[-26:],
 }
 
 
@@ -306,8 +369,9 @@ def test_what_is_no_rsa_public_key_of_2048_bits_is_refused(text: str) -> None:
         check_public_key(text)
 
 
-def test_a_public_key_is_taken_as_it_is() -> None:
+def test_a_public_key_is_taken_and_written_anew() -> None:
     assert check_public_key(OURS) == OURS
+    assert check_public_key("\n" + OURS.replace("\n", "\r\n") + "\n") == OURS
 
 
 @pytest.mark.parametrize("text", [OURS, OURS.strip(), OURS + "\n\n", OURS.replace("\n", "\r\n")])
@@ -327,3 +391,12 @@ def test_the_fingerprint_is_the_one_that_salt_key_shows(keys: KeyStore, state: s
 def test_the_fingerprint_of_an_accepted_node_is_the_one_that_salt_key_shows(keys: KeyStore) -> None:
     keys.master.accept_key("web", OURS)
     assert keys.master._wheel()["key.finger"]("web")[ACCEPTED]["web"] == fingerprint(OURS)
+
+
+def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_leaves_nothing(keys: KeyStore) -> None:
+    directory = Path(keys.opts["pki_dir"], PENDING)
+    (directory / "web").mkdir()
+    master = Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"})
+    with pytest.raises(EnvironmentFault, match=f"the key cannot be stored: {directory}: Is a directory"):
+        master._deposit("web", OURS)
+    assert [path.name for path in directory.iterdir()] == ["web"]

@@ -81,7 +81,7 @@ def test_a_wheel_from_the_source_distribution_is_the_same(
 def test_the_source_distribution_has_no_tests_caches_or_files_of_anybody_s_editor(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1].split("/")[0] for name in archive.getnames()}
-    allowed = {"hart_salt", "_runners", "_modules", "README.md", "LICENSE.md", "CHANGELOG.md", "pyproject.toml"}
+    allowed = {"hart_salt", "_runners", "_modules", "docs", "README.md", "LICENSE.md", "CHANGELOG.md", "pyproject.toml"}
     assert names - allowed <= {"PKG-INFO", ".gitignore"}
 
 

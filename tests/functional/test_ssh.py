@@ -177,7 +177,7 @@ def test_a_key_of_another_kind_gets_no_authentication_attempt_either() -> None:
     ecdsa = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key().decode()
     error = refusal(seen, rsa, ecdsa, authorized=[CLIENT])
     assert (seen.users, seen.keys) == ([], [])
-    assert "Unable to find compatible server host key" in error
+    assert "no ssh-ed25519 host key" in error
 
 
 def test_a_host_certificate_of_a_foreign_authority_is_no_proof() -> None:
@@ -237,7 +237,7 @@ def test_where_nothing_answers_the_error_says_so() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        with pytest.raises(NodeFailed, match=rf"no SSH at 127\.0\.0\.1 port {port} within 0\.05 s .*Connect call fail"):
+        with pytest.raises(NodeFailed, match=rf"no SSH at 127\.0\.0\.1 port {port} within .*connection refused"):
             asyncio.run(ssh.connect(endpoint(port), timeout=BRIEF, sleep=no_time))
 
 
@@ -313,7 +313,7 @@ def test_the_user_s_keys_are_never_offered() -> None:
 def test_a_stream_hands_over_every_line_and_returns_the_exit_code(code: int) -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[int, list[str]]:
         lines: list[str] = []
-        return await session.stream(f"exit {code}", lines.append), lines
+        return await session.stream(f"exit {code}", lines.extend), lines
 
     ended, lines = with_session(use)
     assert ended == code
@@ -323,16 +323,16 @@ def test_a_stream_hands_over_every_line_and_returns_the_exit_code(code: int) -> 
 def test_a_big_output_arrives_whole() -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[int, int]:
         lines: list[str] = []
-        await session.stream("repeat 200000", lines.append)
-        return len(lines), len(await session.run("repeat 200000"))
+        await session.stream("repeat 20000", lines.extend)
+        return len(lines), len(await session.run("repeat 60000"))
 
-    assert with_session(use) == (200_000, 3_200_000)
+    assert with_session(use) == (20_000, 960_000)
 
 
 def test_blank_lines_are_lines_and_a_last_line_needs_no_end() -> None:
     async def use(session: ssh.Session, _: Seen) -> list[str]:
         lines: list[str] = []
-        await session.stream("bytes " + b"\na\r\n\nb".hex(), lines.append)
+        await session.stream("bytes " + b"\na\r\n\nb".hex(), lines.extend)
         return lines
 
     assert with_session(use) == ["", "a", "", "b"]
@@ -355,7 +355,7 @@ def test_an_empty_input_ends() -> None:
 def test_output_that_is_no_utf_8_is_no_error() -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[list[str], str]:
         lines: list[str] = []
-        await session.stream("bytes ff41c30a42", lines.append)
+        await session.stream("bytes ff41c30a42", lines.extend)
         return lines, await session.run("bytes ff41")
 
     assert with_session(use) == (["\ufffdA\ufffd", "B"], "\ufffdA")
@@ -392,8 +392,8 @@ def test_a_command_that_takes_too_long_is_given_up_and_the_session_goes_on() -> 
 
 def test_a_connection_that_is_cut_off_is_an_error_of_the_command_that_ran() -> None:
     async def stream(session: ssh.Session, seen: Seen) -> None:
-        def cut(line: str) -> None:
-            assert line == "begun"
+        def cut(lines: list[str]) -> None:
+            assert lines == ["begun"]
             assert seen.connection is not None
             seen.connection.abort()
 
@@ -505,10 +505,10 @@ def test_openssh_with_the_bootstrap_s_drop_in_is_the_node(openssh: OpenSSH) -> N
         place = endpoint(openssh.port, username=getpass.getuser())
         async with await ssh.connect(place, timeout=LONG) as session:
             lines: list[str] = []
-            assert await session.stream("echo out; echo err >&2; exit 5", lines.append) == 5
+            assert await session.stream("echo out; echo err >&2; exit 5", lines.extend) == 5
             assert sorted(lines) == ["err", "out"]
             assert await session.run("wc -c", stdin=b"x" * 1_000_000) == "1000000\n"
-            assert len(await session.run("head -c 3000000 /dev/zero")) == 3_000_000
+            assert len(await session.run("head -c 1000000 /dev/zero")) == 1_000_000
 
     asyncio.run(main())
 

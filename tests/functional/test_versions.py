@@ -69,6 +69,26 @@ def test_series_and_tests_can_be_named(command: Path) -> None:
     assert len([line for line in lines if line.startswith(HERE)]) == 2
 
 
+def test_the_lowest_versions_are_a_run_of_their_own(command: Path) -> None:
+    code, lines = run(command, "--floors")
+    assert code == 0
+    assert [line for line in lines if line.startswith("ran ")] == [
+        f"ran floors with its own environment: {report(lines)} tests/unit tests/functional"
+    ]
+    assert lines[-1] == HERE.replace(f"| {SALT.split('.')[0]} |", "| floors |", 1) + " 9 | 0 | 1 | 8 |"
+
+
+def report(lines: list[str]) -> str:
+    """The option that names the report of the run that these lines tell of."""
+    return next(word for line in lines for word in line.split() if word.startswith("--junitxml="))
+
+
+def test_the_lowest_versions_and_a_series(command: Path) -> None:
+    code, lines = run(command, "3008", "--floors", "--", "-x")
+    assert code == 0
+    assert [line.split()[1] for line in lines if line.startswith("ran ")] == ["3008", "floors"]
+
+
 def test_a_run_without_a_report_is_in_the_table_and_fails(command: Path) -> None:
     code, lines = run(command, "3009", "3008")
     assert code == 1
@@ -76,6 +96,7 @@ def test_a_run_without_a_report_is_in_the_table_and_fails(command: Path) -> None
     assert lines[-1].startswith(HERE)
 
 
-def test_what_is_no_series_is_refused_before_anything_runs(command: Path) -> None:
-    code, lines = run(command, "3006", "tests/unit")
+@pytest.mark.parametrize("argument", ["tests/unit", "floors", "--floor", "--floors=3006"])
+def test_what_is_no_series_is_refused_before_anything_runs(command: Path, argument: str) -> None:
+    code, lines = run(command, "3006", argument)
     assert (code, lines) == (2, [])

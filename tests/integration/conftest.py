@@ -13,8 +13,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from saltfactories import daemons
 from saltfactories.manager import FactoriesManager
 
 from hart_salt.store import BANK, SUFFIX
+from tests.integration.clouds import WHOLE
 from tests.integration.processes import (
     MARK,
     end_leftovers,
@@ -38,9 +40,12 @@ from tests.integration.processes import (
     remove,
     sockets_of,
 )
+from tests.integration.warm import Warm
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 120
+MINIONS_TIMEOUT = 20  # seconds for which the salt command waits for the answers of minions
+_WARMING = threading.Lock()  #: tests run several commands at once
 
 
 @dataclass
@@ -93,6 +98,7 @@ class SaltMaster:
     daemon: Daemon | None = None
     #: where the programs are that a test runs
     bin: Path = BIN
+    _warm: Warm | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def hart(self) -> dict[str, Any]:
@@ -174,11 +180,34 @@ class SaltMaster:
 
     def run(self, function: str, *arguments: str, out: str | None = "json", timeout: float = TIMEOUT) -> Ran:
         """Run ``salt-run`` to its end."""
-        return self._finished(self.command(function, *arguments, out=out), timeout)
+        return self.run_with({}, function, *arguments, out=out, timeout=timeout)
+
+    def run_with(
+        self, more: Mapping[str, str], function: str, *arguments: str, out: str | None = "json",
+        timeout: float = TIMEOUT,
+    ) -> Ran:  # fmt: skip
+        """The same, with more in its environment; see ``warm.py`` for how it starts."""
+        command, environment = self.command(function, *arguments, out=out), {**self.environment, **more}
+        if self.bin != BIN:
+            return self._finished(command, timeout)
+        with _WARMING:
+            if self._warm is None or not self._warm.lives():
+                self.end_warm()
+                self._warm = Warm(self.root / "etc", self.environment)
+            warm = self._warm
+        done = warm.run(command, environment, timeout)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def end_warm(self) -> None:
+        """End what ``run`` keeps."""
+        if self._warm is not None:
+            self._warm.close()
+            self._warm = None
 
     def salt(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
-        """Run ``salt``, the command for minions."""
-        command = [str(self.bin / "salt"), "-c", str(self.root / "etc"), "--out", "json", "--static", *arguments]
+        """Run ``salt``, the command for minions. Its own 5 s are too few for an answer on a machine under load."""
+        options = ["--out", "json", "--static", f"--timeout={MINIONS_TIMEOUT}"]
+        command = [str(self.bin / "salt"), "-c", str(self.root / "etc"), *options, *arguments]
         return self._finished(command, timeout)
 
     def _finished(self, command: list[str], timeout: float = TIMEOUT) -> Ran:
@@ -196,9 +225,10 @@ class SaltMaster:
         )  # fmt: skip
 
     def keys(self) -> dict[str, list[str]]:
-        """The key store as ``salt-key`` shows it, without the master's own keys."""
-        listed = self._finished([str(BIN / "salt-key"), "-c", str(self.root / "etc"), "--out", "json", "-L"])
-        return {state: ids for state, ids in listed.data.items() if state != "local"}
+        """The key store by its directories, which ``salt-key`` shows in more time; without the master's own keys."""
+        states = ("minions", "minions_pre", "minions_rejected", "minions_denied")
+        store = self.root / "etc/salt/pki/master"
+        return {state: sorted(path.name for path in (store / state).glob("[!.]*")) for state in states}
 
     @contextlib.contextmanager
     def events(self) -> Iterator[list[Event]]:
@@ -247,7 +277,8 @@ class SaltMaster:
 
     def clear(self) -> None:
         """After a test: end all but the daemon, whatever state it is in, and forget the nodes."""
-        end_processes(self.root, spare=family_of(self.daemon.pid if self.daemon else None))
+        warm = self._warm.process.pid if self._warm else None
+        end_processes(self.root, spare={*family_of(self.daemon.pid if self.daemon else None), warm})
         shutil.rmtree(self.cachedir / "hart", ignore_errors=True)
         shutil.rmtree(self.log_dir, ignore_errors=True)
         for path in self.sockets():
@@ -256,7 +287,11 @@ class SaltMaster:
             shutil.rmtree(path, ignore_errors=True)
         ids = {minion_id for state in self.keys().values() for minion_id in state}
         for minion_id in ids:
-            self._finished([str(BIN / "salt-key"), "-c", str(self.root / "etc"), "-y", "-d", minion_id])
+            self.delete_key(minion_id)
+
+    def delete_key(self, minion_id: str) -> None:
+        """Delete the keys of an id, as an admin does."""
+        self._finished([str(self.bin / "salt-key"), "-c", str(self.root / "etc"), "-y", "-d", minion_id])
 
 
 MakeMaster = Callable[..., SaltMaster]
@@ -293,6 +328,7 @@ def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
         machine.write()
         yield machine
     finally:
+        machine.end_warm()
         remove(root)
 
 
@@ -312,7 +348,20 @@ def running_master(
         try:
             master.stop()
         finally:
+            master.end_warm()
             remove(root)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the clouds that a test need not be run with; see ``clouds.WHOLE``."""
+    left_out = [item for item in items if not _is_on_its_cloud(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _is_on_its_cloud(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("on_clouds")
+    return WHOLE or mark is None or item.callspec.params["cloud"] in mark.args  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

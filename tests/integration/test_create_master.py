@@ -141,7 +141,7 @@ def test_a_signal_undoes_it_and_what_a_killed_call_left_is_removed_by_the_next_o
     assert "interrupted by SIGTERM" in ran.data[MASTER]["error"]
     assert place.left()["instances"] == ["killed"]
     ran = place.caller.run(*creation(MASTER, script="/no/such/file"))
-    assert (ran.code, "not a file that can be read" in ran.data["error"]) == (MISTAKE, True), ran
+    assert (ran.code, "script: /no/such/file: No such file" in ran.data["error"]) == (MISTAKE, True), ran
     assert place.left() == {}
 
 

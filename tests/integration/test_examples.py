@@ -233,6 +233,7 @@ def test_every_example_is_run_here() -> None:
     files = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in (".sls", ".conf")}
     assert files == {
         "master.d/hart.conf", "master.d/reactor.conf", "salt/top.sls", "salt/app.sls", "salt/drain.sls",
-        "salt/orch/app.sls", "salt/orch/resize.sls", "salt/reactor/more.sls", "salt/reactor/fewer.sls",
-        "salt/reactor/sweep.sls", "salt/reactor/open.sls", "salt/reactor/close.sls",
+        "salt/orch/app.sls", "salt/orch/resize.sls", "salt/orch/open.sls", "salt/orch/close.sls",
+        "salt/reactor/more.sls", "salt/reactor/fewer.sls", "salt/reactor/sweep.sls", "salt/reactor/open.sls",
+        "salt/reactor/close.sls",
     }  # fmt: skip

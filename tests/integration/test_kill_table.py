@@ -4,8 +4,8 @@
 The points are: every stage, right after its record is written; before and after each verb of the driver and each
 change of the key store; and, at the clouds, each call that changes something: before it was done, and after, with its
 answer still on the way. The machines are light ones, and for the driver ``local`` real ones. Whatever the point was,
-after the sweep there is nothing, or a node that is whole: nothing of it was taken away yet, or it was ready. All
-outcomes are printed as one table.
+after the sweep there is nothing, or a node that is whole and sealed: nothing of it was taken away yet, or it was ready.
+All outcomes are printed as one table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -26,7 +25,7 @@ from saltfactories.manager import FactoriesManager
 
 from tests.cloud.faults import Fault
 from tests.integration import light_cloud, tools
-from tests.integration.clouds import all_clouds
+from tests.integration.clouds import WHOLE, all_clouds
 from tests.integration.conftest import Ran, SaltMaster, running_master
 from tests.integration.light_cloud import LightCloud
 
@@ -42,6 +41,12 @@ CREATING = (
     *(f"{verb}:{when}" for verb in ("access", "launch", "accept_key", "settle", "close") for when in BEFORE_AFTER),
 )
 DESTROYING = tuple(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "remove") for when in BEFORE_AFTER)
+#: what is a driver's own
+OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "terminate") for when in BEFORE_AFTER)
+#: the drivers that are killed at every point; the others where their own code is at work
+EVERY_POINT = DRIVERS if WHOLE else ("do", "local")
+#: masters of a driver that work side by side, where there is more than one
+LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2}
 #: more calls that change something than any driver makes for one node
 MOST_CALLS = 20
 STALL = 30.0  #: seconds for which the answer of a call is on its way; by then its run has been killed
@@ -93,17 +98,11 @@ class Lane:
     def creation(self) -> list[str]:
         return ["hart.create", self.node, "role=app", f"provider={self.provider}"]
 
-    def environment(self, point: str) -> dict[str, str]:
+    def killed_at(self, point: str, command: list[str]) -> tuple[int, str]:
         """With the package that kills at a point."""
         more = {"PYTHONPATH": str(self.site), "HART_KILL": point, "HART_KILL_DRIVER": self.driver}
-        return {**self.master.environment, **more}
-
-    def killed_at(self, point: str, command: list[str]) -> tuple[int, str]:
-        done = subprocess.run(
-            self.master.command(*command), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,
-            env=self.environment(point),
-        )  # fmt: skip
-        return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+        ran = self.master.run_with(more, *command, timeout=PATIENCE)
+        return ran.code, ran.stdout + ran.stderr
 
     def killed_in_call(self, number: int, when: str, command: list[str]) -> int:
         """Kill it while the answer of its call of that number is on its way, counting those that change things."""
@@ -169,7 +168,8 @@ Case = tuple[str, str, str]
 
 def cases(driver: str) -> list[Case]:
     """A driver's cases, in the order in which its lane does them."""
-    points = [*(("create", point) for point in CREATING), *(("destroy", point) for point in DESTROYING)]
+    creating, destroying = (CREATING, DESTROYING) if driver in EVERY_POINT else (OF_DRIVERS[:-2], OF_DRIVERS[-2:])
+    points = [*(("create", point) for point in creating), *(("destroy", point) for point in destroying)]
     calls = [(phase, f"calls {when}") for phase in ("create", "destroy") for when in BEFORE_AFTER]
     return [(driver, phase, what) for phase, what in (*points, *(calls if driver in CLOUDS else []))]
 
@@ -182,19 +182,27 @@ def outcomes_of(lane: Lane, case: Case) -> list[Outcome]:
 
 
 class Table:
-    """The cases that are asked for; those of one driver one after another, the drivers side by side."""
+    """The cases that are asked for, side by side: most of a case is waiting, for sweep's second looks above all."""
 
     def __init__(self, lanes: list[Lane], asked: list[Case]) -> None:
         self._outcomes: dict[Case, Future[list[Outcome]]] = {case: Future() for case in asked}
+        self._waiting = list(asked)
         self._stop = False
+        self._taking = threading.Lock()
         self._threads = [threading.Thread(target=self._work, args=(lane,), name=lane.driver) for lane in lanes]
         for thread in self._threads:
             thread.start()
 
+    def _next(self, driver: str) -> Case | None:
+        with self._taking:
+            case = next((case for case in self._waiting if case[0] == driver and not self._stop), None)
+            if case is not None:
+                self._waiting.remove(case)
+            return case
+
     def _work(self, lane: Lane) -> None:
-        for case, future in self._outcomes.items():
-            if case[0] != lane.driver or self._stop:
-                continue
+        while case := self._next(lane.driver):
+            future = self._outcomes[case]
             try:
                 future.set_result(outcomes_of(lane, case))
             except BaseException as error:
@@ -227,7 +235,8 @@ def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterat
     marks = (item.get_closest_marker("kill_case") for item in request.session.items)
     asked = [mark.args for mark in marks if mark is not None]
     with contextlib.ExitStack() as stack:
-        lanes = [stack.enter_context(lane(factories, driver)) for driver in dict.fromkeys(case[0] for case in asked)]
+        drivers = [driver for driver in dict.fromkeys(case[0] for case in asked) for _ in range(LANES.get(driver, 1))]
+        lanes = [stack.enter_context(lane(factories, driver)) for driver in drivers]
         table = Table(lanes, asked)
         stack.callback(table.close)
         yield table
@@ -283,9 +292,11 @@ def test_a_sweep_removes_what_a_killed_run_left(table: Table, case: Case) -> Non
         assert outcome.swept.code == 0, outcome
         assert outcome.left in ({}, {"whole": outcome.left.get("whole")}), outcome
         assert outcome.at_last == {}, outcome
-        if case[1] == "create" and case[2] not in MAY_BE_READY:
+        if case[1] == "create" and case[2] in MAY_BE_READY:
+            assert "whole" in outcome.left, "it was ready: nothing takes it away"
+        elif case[1] == "create":
             assert outcome.left == {} or "call" in outcome.name, outcome
 
 
-#: points from which on the node is a minion that stays
-MAY_BE_READY = ("stage:sealed", "settle:after", "close:before", "close:after")
+#: points from which on the node is a minion that stays: it was told to be ready, and sweep seals it
+MAY_BE_READY = ("stage:ready", "stage:sealed", "settle:before", "settle:after", "close:before", "close:after")

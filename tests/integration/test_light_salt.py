@@ -1,4 +1,4 @@
-"""Light machines' minions pass for minions: the start event is heard, and a ping is answered."""
+"""Light machines' minions pass for minions: the start event is heard, and questions are answered."""
 
 from __future__ import annotations
 
@@ -30,16 +30,15 @@ def test_a_start_event_and_a_ping(master: SaltMaster):
         minions.join("app-1")
         assert came.acquire(timeout=10)
         assert ours.ping("app-1", 10)
+        minions.configured["app-1"] = {"hart_answer": "a code"}
+        ours.ask_for_answers(["app-1"])
         assert came.acquire(timeout=10)
-        ours.send_ping("20260101120000000000", ["app-1"])
-        assert came.acquire(timeout=10)
-    assert [heard[0], heard[2]] == [("app-1",), ("20260101120000000000", "app-1")]
-    assert heard[1][1] == "app-1"
+    assert heard == [("app-1",), ("app-1", "a code")]
     ours.close()
 
 
-def test_a_ping_that_the_master_does_not_publish_is_told(master: SaltMaster, capsys: pytest.CaptureFixture[str]):
+def test_a_question_that_the_master_does_not_publish_is_told(master: SaltMaster, capsys: pytest.CaptureFixture[str]):
     ours = Master(salt.config.master_config(str(master.root / "etc/master")))
     with pytest.raises(HartError, match="published no"):
-        ours.send_ping(ours.new_jid(), ["nobody"])
+        ours.ask_for_answers(["nobody"])
     assert capsys.readouterr().out == ""

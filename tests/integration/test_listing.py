@@ -137,19 +137,26 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
     assert sizes.data["shared"]["cpus"] > 0
     assert named.data == sizes.data
     assert images.data == {}
-    assert check.data == {"local": f"ok: instances below {master.instances}"}
+    checked = check.data
+    assert "nodes under way at the same time" in checked.pop("open files")
+    assert checked == {
+        "local": f"ok: instances below {master.instances}",
+        "log directory": f"ok: {master.log_dir}",
+        "record store": f"ok: localfs below {master.cachedir}",
+        "broken records": "ok: none",
+    }
     assert {ran.code for ran in (regions, sizes, images, check, named)} == {0}
 
 
 def test_check_has_a_line_for_each_provider_and_fails_if_one_does(master: SaltMaster) -> None:
-    # An endpoint that is refused before anybody is asked.
-    master.hart["providers"] = {"local": {}, "vultr": {"token": "not-shown-0123", "endpoint": "http://192.0.2.1/v2"}}
+    # A token that is refused before anybody is asked.
+    master.hart["providers"] = {"local": {}, "vultr": {"token": "not-shown-\u00e4-0123"}}
     master.write()
     ran = master.run("hart.check")
     assert ran.code == 1
     assert ran.data["local"].startswith("ok: ")
-    assert ran.data["vultr"].startswith("InvalidRequest: ")
-    assert "must begin with https://" in ran.data["vultr"]
+    assert ran.data["vultr"].startswith("AuthError: ")
+    assert "characters that no token has" in ran.data["vultr"]
 
 
 @contextlib.contextmanager

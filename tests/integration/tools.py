@@ -50,7 +50,7 @@ class Trial:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._plan: dict[str, Any] = {"hold": [], "fail": {}, "user_data": {}, "seen": {}}
+        self._plan: dict[str, Any] = {"hold": [], "fail": {}, "user_data": {}, "seen": {}, "hidden": {}}
         for part in ("reached", "go", "user-data"):
             (path / part).mkdir()
         self._write()
@@ -80,16 +80,32 @@ class Trial:
         self._plan["user_data"].setdefault(minion_id, []).append([old, new])
         self._write()
 
+    def unalter(self, minion_id: str) -> None:
+        """From now on the instance gets what hart made."""
+        self._plan["user_data"].pop(minion_id, None)
+        self._write()
+
     def hold_script(self, minion_id: str, point: str, line: str) -> None:
         """Stop a script on the node in front of this line of it, until ``go``."""
         name = f"{point}@{minion_id}"
         wait = f"touch {self.path}/reached/{name}; while [ ! -e {self.path}/go/{name} ]; do sleep 0.05; done"
         self.alter(minion_id, line, f"{wait}\n{line}")
 
-    def seen_as(self, minion_id: str, **facts: Any) -> None:
+    def seen_as(self, minion_id: str, /, **facts: Any) -> None:
         """Let the provider report something else of an instance."""
         self._plan["seen"][minion_id] = facts
         self._write()
+
+    def hide(self, instance_id: str, first: int, last: int) -> None:
+        """Leave an instance out of some lists, counted from 0 and from now on: from ``first`` up to before ``last``."""
+        (self.path / f"lists-{instance_id}").unlink(missing_ok=True)
+        self._plan["hidden"][instance_id] = [first, last]
+        self._write()
+
+    def lists(self, instance_id: str) -> str:
+        """A character for each list since ``hide``."""
+        path = self.path / f"lists-{instance_id}"
+        return path.read_text() if path.exists() else ""
 
     def reached(self, point: str, minion_id: str) -> bool:
         return (self.path / "reached" / f"{point}@{minion_id}").exists()
@@ -121,6 +137,8 @@ BEFORE_SSH = "begin ssh\n"
 BEFORE_KEY = "begin key\n"
 AT_START = 'kill -USR1 "$(cat "$HART_ROOT/run/machine.pid")"\n'
 AT_SEAL = 'rm -rf "$HART_ROOT/run/hart"\n'
+#: the line that puts the result document in place
+END = '    mv "$run/result.json.new" "$run/result.json"\n'
 
 
 @contextlib.contextmanager
@@ -364,10 +382,10 @@ BEFORE_TRUST = {1: "disconnect", 20: "key exchange init", 30: "key exchange"}
 class Relay:
     """Passes TCP connections on to a port, and keeps what the clients sent."""
 
-    def __init__(self, backend: Callable[[], int]) -> None:
+    def __init__(self, backend: Callable[[], int], host: str = "127.0.0.1") -> None:
         self.connections: list[bytearray] = []
         self._backend = backend
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server((host, 0))
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -11,6 +11,7 @@ session, and each request to rotate the master's AES key.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -23,11 +24,14 @@ from typing import Any
 
 import salt.crypt
 
-from hart_salt import errors, ssh
+from hart_salt import errors, ssh, threads
+from hart_salt.drivers import reports
 from hart_salt.drivers.local import SCHEMA, Local
 from hart_salt.master import Master
 from hart_salt.model import Access, Instance, Node
+from hart_salt.store import Record, Store
 
+ANY = "any"  #: stands in a plan for each node, where its name is not known before
 HOLD_SECONDS = 90  # a runner that its test has forgotten goes on at last
 _lock = threading.Lock()
 _failed: dict[str, int] = {}
@@ -43,7 +47,11 @@ def plan() -> dict[str, Any]:
 
 def reach(point: str, minion_id: str) -> None:
     """Tell that the run is here, then do what the plan says of it."""
-    name = f"{point}@{minion_id}"
+    for name in (f"{point}@{minion_id}", f"{point}@{ANY}"):
+        _reach(name, point)
+
+
+def _reach(name: str, point: str) -> None:
     (directory() / "reached" / name).touch()
     deadline = time.monotonic() + HOLD_SECONDS
     while name in plan()["hold"] and not (directory() / "go" / name).exists() and time.monotonic() < deadline:
@@ -55,12 +63,26 @@ def reach(point: str, minion_id: str) -> None:
         _failed[name] = _failed.get(name, 0) + 1
         if _failed[name] > fault["times"]:
             return
+    if fault["error"] == "disk full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise getattr(errors, fault["error"], RuntimeError)(f"a planned fault at {point}")
 
 
 def note(name: str, entry: Any) -> None:
     with _lock, (directory() / name).open("a") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def _is_hidden(instance_id: str) -> bool:
+    """Whether this list is one of those that do not show the instance."""
+    lists = plan()["hidden"].get(instance_id)
+    if lists is None:
+        return False
+    with _lock:
+        path = directory() / f"lists-{instance_id}"
+        number = len(path.read_text()) if path.exists() else 0
+        path.write_text("." * (number + 1))
+    return lists[0] <= number < lists[1]
 
 
 class Trial(Local):
@@ -80,10 +102,15 @@ class Trial(Local):
             opened.unlink()
             reach("closed", "batch")
 
+    def objections(self, node: Node) -> list[str]:
+        """Quotes a tag that it objects to, as those of clouds do."""
+        return [*super().objections(node), *reports.tag_objections(node)]
+
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         reach("launch", node.minion_id)
         (directory() / "user-data" / node.minion_id).write_text(user_data)
-        for old, new in plan()["user_data"].get(node.minion_id, []):
+        changes = plan()["user_data"]
+        for old, new in [*changes.get(ANY, []), *changes.get(node.minion_id, [])]:
             if old not in user_data:
                 raise ValueError(f"the user-data has no {old!r}")
             user_data = user_data.replace(old, new)
@@ -94,8 +121,8 @@ class Trial(Local):
     def instances(self, region: str | None = None) -> list[Instance]:
         found = [self._as_planned(instance) for instance in super().instances(region)]
         for instance in found:
-            reach("instances", instance.minion_id)
-        return found
+            reach("instances", instance.instance_id)
+        return [instance for instance in found if not _is_hidden(instance.instance_id)]
 
     def _as_planned(self, instance: Instance) -> Instance:
         return dataclasses.replace(instance, **plan()["seen"].get(instance.minion_id, {}))
@@ -130,10 +157,11 @@ def _make_key(real: Any) -> Any:
 
 
 def _stream(real: Any) -> Any:
-    async def stream(session: ssh.Session, command: str, on_line: Callable[[str], None]) -> int:
-        def heard(line: str) -> None:
-            note("session", {"from": line})
-            on_line(line)
+    async def stream(session: ssh.Session, command: str, on_lines: Callable[[list[str]], None]) -> int:
+        def heard(lines: list[str]) -> None:
+            for line in lines:
+                note("session", {"from": line})
+            on_lines(lines)
 
         note("session", {"to": command})
         status: int = await real(session, command, heard)
@@ -143,9 +171,9 @@ def _stream(real: Any) -> Any:
 
 
 def _run(real: Any) -> Any:
-    async def run(session: ssh.Session, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0) -> str:
+    async def run(session: ssh.Session, command: str, *, stdin: str | bytes = b"", **more: Any) -> str:
         note("session", {"to": command, "stdin": stdin if isinstance(stdin, str) else stdin.decode()})
-        output: str = await real(session, command, stdin=stdin, timeout=timeout)
+        output: str = await real(session, command, stdin=stdin, **more)
         note("session", {"from": output})
         return output
 
@@ -162,6 +190,23 @@ def _accept_key(real: Any) -> Any:
     return accept_key
 
 
+def _put(real: Any) -> Any:
+    def put(store: Store, record: Record) -> None:
+        point = "sealed" if record.sealed and not record.seconds else "done" if record.seconds else record.stage
+        reach(f"put-{point}", record.minion_id)
+        real(store, record)
+
+    return put
+
+
+def _cancel(real: Any) -> Any:
+    def cancel(work: Any) -> None:
+        real(work)
+        (directory() / "reached" / "cancelled@call").touch()
+
+    return cancel
+
+
 def _dropfile(real: Any) -> Any:
     def dropfile(*arguments: Any, **keywords: Any) -> None:
         note("rotations", time.time())
@@ -175,4 +220,6 @@ if "HART_TRIAL" in os.environ:
     _witness(ssh.Session, "stream", _stream)
     _witness(ssh.Session, "run", _run)
     _witness(Master, "accept_key", _accept_key)
+    _witness(Store, "put", _put)
+    _witness(threads._Work, "cancel", _cancel)
     _witness(salt.crypt, "dropfile", _dropfile)

@@ -1,20 +1,17 @@
-"""The bootstrap script as text, and the reading of the document that it leaves."""
+"""The bootstrap script as text."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 from dataclasses import replace
-from typing import Any
 
 import jinja2
 import pytest
 
 from hart_salt import bootstrap
 from hart_salt.bootstrap import Outfit, Script
-from hart_salt.errors import NodeFailed
 from hart_salt.settings import Settings
 
 SCRIPT = Script(
@@ -24,12 +21,6 @@ SCRIPT = Script(
     master_public_key="-----BEGIN PUBLIC KEY-----\nBBBB\n-----END PUBLIC KEY-----\n",
     salt_version="3008",
 )
-
-DOCUMENT: dict[str, Any] = {
-    "version": 1, "exit_code": 0, "failed_step": "", "seconds": {"ssh": 0.1}, "salt_version": "3008.3",
-    "minion_key": "-----BEGIN PUBLIC KEY-----\n", "host_keys": ["ssh-ed25519 AAAA"], "output": "done\n",
-}  # fmt: skip
-
 
 def test_the_same_input_makes_the_same_script() -> None:
     assert bootstrap.render(SCRIPT) == bootstrap.render(replace(SCRIPT))
@@ -88,40 +79,3 @@ def test_shellcheck_finds_nothing_in_the_script() -> None:
         ["shellcheck", "-s", "sh", "-"], input=bootstrap.render(SCRIPT), capture_output=True, text=True, check=False
     )
     assert done.stdout == ""
-
-
-def test_a_document_is_read() -> None:
-    result = bootstrap.parse_result(json.dumps(DOCUMENT))
-    assert (result.exit_code, result.seconds, result.host_keys) == (0, {"ssh": 0.1}, ["ssh-ed25519 AAAA"])
-
-
-def test_fields_of_a_newer_script_are_no_error() -> None:
-    assert bootstrap.parse_result(json.dumps({**DOCUMENT, "version": 2, "reboots": 1})).version == 2
-
-
-def test_notes_are_read_and_none_are_needed() -> None:
-    assert bootstrap.parse_result(json.dumps(DOCUMENT)).notes == []
-    assert bootstrap.parse_result(json.dumps({**DOCUMENT, "notes": ["a", "b"]})).notes == ["a", "b"]
-
-
-GARBAGE = {
-    "nothing": "",
-    "blank": "\n",
-    "text": "Connection closed",
-    "null": "null",
-    "a list": "[]",
-    "a cut": json.dumps(DOCUMENT)[:-20],
-    "no fields": "{}",
-    "a missing field": json.dumps({key: value for key, value in DOCUMENT.items() if key != "minion_key"}),
-    "wrong types": json.dumps({**DOCUMENT, "host_keys": "ssh-ed25519 AAAA"}),
-    "null key": json.dumps({**DOCUMENT, "minion_key": None}),
-    "two documents": json.dumps(DOCUMENT) * 2,
-    "very deep": "[" * 100_000,
-    "half a character": '{"version": 1, "output": "\ud800"}',
-}
-
-
-@pytest.mark.parametrize("text", GARBAGE.values(), ids=GARBAGE)
-def test_what_is_no_such_document_fails_the_node_with_the_likely_reason(text: str) -> None:
-    with pytest.raises(NodeFailed, match="without its result document: .* rebooted or run out of memory"):
-        bootstrap.parse_result(text)

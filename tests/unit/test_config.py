@@ -75,6 +75,11 @@ def test_a_missing_file_is_none_or_an_error_as_asked(tmp_path: Path) -> None:
         read_toml(tmp_path / "no.toml", required=True)
 
 
+def test_a_home_that_nobody_knows_is_a_fault_of_the_path() -> None:
+    with pytest.raises(ConfigError, match="~nobody-of-that-name/hart.toml: nobody knows the home that ~ stands for"):
+        read_toml("~nobody-of-that-name/hart.toml", required=True)
+
+
 def test_a_file_that_cannot_be_read_is_an_error_in_any_case(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_toml(tmp_path, required=False)

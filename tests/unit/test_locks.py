@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from hart_salt.errors import Refused
+from hart_salt import locks as locks_module
+from hart_salt.errors import EnvironmentFault, Refused
 from hart_salt.locks import Locks
 
 
@@ -197,8 +199,9 @@ def test_a_batch_of_which_something_is_left_keeps_its_claim(tmp_path: Path) -> N
 def test_a_claim_that_a_full_disk_cut_off_is_one_all_the_same(tmp_path: Path) -> None:
     with locks(tmp_path).batch("b1", {"provider": "do"}) as claim:
         claim.keep = True
-    (tmp_path / "hart/locks/b1.batch").write_text('{"prov')
-    assert locks(tmp_path).dead_batches() == {"b1": {}}
+    for content in ('{"prov', "[1]", "[" * 100_000):
+        (tmp_path / "hart/locks/b1.batch").write_text(content)
+        assert locks(tmp_path).dead_batches() == {"b1": {}}
 
 
 def test_a_role_is_scaled_by_one_at_a_time(tmp_path: Path) -> None:
@@ -229,3 +232,27 @@ def test_clearing_removes_what_the_dead_left_and_nothing_that_is_held(tmp_path: 
             (tmp_path / "hart/locks" / name).touch()
         ours.clear()
         assert sorted(lock_files(tmp_path)) == ["b1.batch", "held.lock"]
+
+
+def test_where_there_can_be_no_locks_each_call_says_so(tmp_path: Path) -> None:
+    (tmp_path / "hart").mkdir()
+    (tmp_path / "hart/locks").touch()
+    here = locks(tmp_path)
+    told = f"move away what is at {tmp_path / 'hart/locks'} and is no directory"
+    for holder in (here.claim("a"), here.role("app", wait=False), here.batch("b", {})):
+        with pytest.raises(EnvironmentFault, match=told), holder:
+            pytest.fail("held")
+    with pytest.raises(EnvironmentFault, match=told):
+        here.busy("a")
+
+
+def test_a_claim_that_a_full_disk_does_not_take_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(locks_module.json, "dump", full)
+    with pytest.raises(EnvironmentFault, match="make room on the file system of"), locks(tmp_path).batch("b", {}):
+        pytest.fail("claimed")
+    assert lock_files(tmp_path) == []

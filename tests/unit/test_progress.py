@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from hart_salt.progress import EVENT_STAGES, TAIL_LINES, Progress, remove_old_logs
-from hart_salt.secrets import Secrets
+from hart_salt.errors import EnvironmentFault, NodeFailed
+from hart_salt.gate import Gate
+from hart_salt.logs import remove_old_logs
+from hart_salt.progress import EVENT_STAGES, EXCERPT, LOG_LIMIT, TAIL_LINES, Progress
 
 PLANTED = "planted-s3cret-value"
 DAY = 86400
@@ -41,10 +43,10 @@ def world() -> World:
 
 @pytest.fixture
 def progress(world: World, tmp_path: Path) -> Iterator[Progress]:
-    secrets = Secrets()
-    secrets.add(PLANTED)
+    gate = Gate()
+    gate.secrets.add(PLANTED)
     made = Progress(
-        str(tmp_path / "hart"), secrets, lambda tag, data: world.events.append((tag, data)), world, lambda: world.now
+        str(tmp_path / "hart"), gate, lambda tag, data: world.events.append((tag, data)), world, lambda: world.now
     )
     yield made
     made.close()
@@ -132,10 +134,85 @@ def test_a_text_of_several_lines_is_several_lines(progress: Progress, world: Wor
     assert progress.tail("a") == ["hart: one", "two"]
 
 
+def test_lines_of_output_are_logged_shown_and_kept_one_by_one(progress: Progress, world: World) -> None:
+    progress.output("a", ["one", f"two {PLANTED}", "", "\x1b[2Jthree"])
+    assert progress.tail("a") == ["one", "two ***", "", "\ufffd[2Jthree"]
+    assert [line for *_, line in world.shown] == ["one", "two ***", "\ufffd[2Jthree"]
+    assert [line.partition(" ")[2] for line in log_of(progress).splitlines()] == progress.tail("a")
+    progress.output("a", [])
+    assert len(progress.tail("a")) == 4
+
+
+@pytest.mark.parametrize("line", ["y", "", "x" * 8000])
+def test_a_log_is_ten_mebibytes_with_its_times_and_hart_s_own_words_still_get_in(
+    progress: Progress, line: str
+) -> None:
+    with pytest.raises(NodeFailed, match="^the node printed so much that its log has more than 10 MiB$"):
+        while True:
+            progress.output("a", [line] * 100)
+    progress.line("a", "hart: that was it")
+    size = Path(progress.log_path("a")).stat().st_size
+    assert LOG_LIMIT < size < LOG_LIMIT + 10**6
+    assert log_of(progress).endswith("hart: that was it\n")
+
+
+def test_one_node_s_log_takes_nothing_from_another_s(progress: Progress) -> None:
+    for minion_id in ("a", "b"):
+        for _ in range(7):
+            progress.output(minion_id, ["x" * 10**6])
+
+
+def test_an_excerpt_is_cut_once_the_secrets_are_out_of_it(progress: Progress) -> None:
+    for shift in range(len(PLANTED) + 1):
+        excerpt = progress.excerpt(f"said {PLANTED}" + "x" * (EXCERPT - shift) + f"{PLANTED} end")
+        assert len(excerpt) <= EXCERPT
+        assert excerpt.startswith("said ***x")
+        assert excerpt.endswith("x*** end")
+    assert progress.excerpt("\x1b[2Jgone") == "\ufffd[2Jgone"
+
+
 def test_a_line_after_the_last_stage_is_no_error(progress: Progress) -> None:
     progress.stage("a", "done", {})
     progress.line("a", "late")
     assert "late" not in log_of(progress)
+
+
+def test_a_log_that_takes_nothing_fails_nothing_also_when_it_is_closed(
+    progress: Progress, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: None)  # of /dev/full
+    Path(progress.log_path("a")).parent.mkdir()
+    Path(progress.log_path("a")).symlink_to("/dev/full")
+    progress.begin("a")
+    progress.stage("a", "launching", {})
+    progress.line("a", "a line")
+    progress.stage("a", "done", {})
+    progress.line("b", "another node")
+    progress.close()
+    assert [shown[3] or shown[1] for shown in world.shown] == ["launching", "a line", "done", "another node"]
+    assert [tag for tag, _ in world.events] == ["hart/a/launching"]
+
+
+def test_a_log_that_cannot_be_opened_is_a_refusal_at_the_beginning_and_no_failure_afterwards(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    progress = Progress(str(tmp_path / "file/hart"), Gate(), lambda *_: None, world, lambda: world.now)
+    with pytest.raises(EnvironmentFault, match=r"a\.log: "):
+        progress.begin("a")
+    progress.stage("b", "destroying", {})
+    progress.line("b", "a line")
+    progress.stage("b", "destroyed", {})
+    progress.close()
+    assert [shown[1] for shown in world.shown] == ["destroying", "destroying", "destroyed"]
+
+
+def test_a_log_that_is_deleted_meanwhile_fails_nothing(progress: Progress) -> None:
+    progress.begin("a")
+    Path(progress.log_path("a")).unlink()
+    progress.line("a", "a line")
+    progress.stage("a", "done", {})
+    assert not Path(progress.log_path("a")).exists()
 
 
 def test_closing_ends_the_view(progress: Progress, world: World) -> None:

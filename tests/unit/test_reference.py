@@ -13,12 +13,11 @@ import pytest
 import salt.minion
 import salt.utils.args
 
-from hart_salt import create, drivers, errors, importing, progress, reference
+from hart_salt import answer, create, drivers, errors, importing, progress, reference
 from hart_salt.catalogue import Catalogue
 from hart_salt.drivers import patience
 from hart_salt.errors import HartError
 from hart_salt.modules import hart as module
-from hart_salt.runners import hart as runner
 from hart_salt.settings import Section, Settings
 from hart_salt.store import Record
 from tests.functional.conftest import new_node
@@ -99,7 +98,7 @@ def test_the_fields_of_a_result_are_described() -> None:
 
 
 def test_the_exit_codes_are_the_runners() -> None:
-    assert {"0", "1", str(runner.REFUSED), str(runner.DEFECT)} <= set(reference.EXIT_CODES)
+    assert {"0", "1", str(answer.REFUSED), str(answer.DEFECT)} <= set(reference.EXIT_CODES)
 
 
 def all_errors(base: type[HartError] = HartError) -> set[type[HartError]]:

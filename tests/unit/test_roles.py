@@ -17,6 +17,7 @@ import hart_salt
 from hart_salt.config import Config, Source, load, read_toml
 from hart_salt.drivers import do, ec2, gce, vultr
 from hart_salt.errors import ConfigError, Refused
+from hart_salt.gate import Gate
 from hart_salt.model import MasterInfo, Node, Schema
 from hart_salt.naming import RESERVED_IDS, NamingError, build_minion_id, check_minion_id
 from hart_salt.roles import choose_provider, resolve, show
@@ -439,7 +440,7 @@ def test_each_node_gets_a_unique_id_of_its_own() -> None:
 
 def test_show_has_every_setting_in_effect_as_plain_data() -> None:
     config = loaded(providers=DO, roles={"app": {"tags": ["a"]}})
-    shown = show(node(config), config.secrets)
+    shown = show(node(config))
     assert shown == json.loads(json.dumps(shown))
     assert (shown["size"], shown["tags"], shown["ipv6"], shown["image"]) == ("s-1vcpu-1gb", ["a"], False, "trixie")
     assert shown["minion_config"]["grains"]["roles"] == ["app"]
@@ -447,7 +448,7 @@ def test_show_has_every_setting_in_effect_as_plain_data() -> None:
 
 def test_show_says_the_same_at_every_moment() -> None:
     config = loaded(providers=DO, roles={"app": {}})
-    grains = show(node(config), config.secrets)["minion_config"]["grains"]
+    grains = show(node(config))["minion_config"]["grains"]
     assert "hart.created" not in grains
     assert grains["hart.region"] == "sfo3"
 
@@ -469,7 +470,7 @@ def test_show_hides_secrets_of_every_source() -> None:
         lambda uri: f"{PLANTED}-sdb",
     )
     found = node(config, arguments={"minion_config": {"api_key": f"{PLANTED}-argument"}})
-    shown = show(found, config.secrets)
+    shown = Gate(config.secrets).data(show(found))
     assert PLANTED not in repr(shown)
     assert {shown["minion_config"][key] for key in ("password", "plain", "api_key", "n")} == {"***"}
     assert found.minion_config["plain"] == f"{PLANTED}-sdb"

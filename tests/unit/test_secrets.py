@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from urllib.parse import quote
+from html import escape
+from urllib.parse import quote, quote_plus
+from xml.sax import saxutils
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from hart_salt.secrets import Secrets, looks_secret, mask
+from hart_salt.text import visible
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
 
@@ -56,10 +59,18 @@ def test_text_without_secrets_stays_as_it_is(text: str) -> None:
 def test_encoded_secrets_are_found(secret: str) -> None:
     assume(counts_as_secret(secret))
     secrets = hiding(secret)
-    for encoded in (json.dumps(secret), repr(secret), quote(secret, safe=""), shlex.quote(secret)):
+    forms = [json.dumps(secret), repr(secret), quote(secret, safe=""), shlex.quote(secret), ascii(secret)]
+    forms += [quote_plus(secret), escape(secret), escape(secret, quote=False), repr(secret.encode()).removeprefix("b")]
+    forms += [json.dumps(json.dumps(secret)[1:-1]), saxutils.quoteattr(secret)]
+    for encoded in forms:
         text = f"value: {encoded}"
         inner = encoded[1:-1] if encoded[0] in "'\"" else encoded
         assert inner not in secrets.redact(text)
+
+
+def test_a_secret_of_two_lines_is_found_in_the_base64_of_a_longer_text() -> None:
+    encoded = base64.b64encode(b"user:first line x\nsecond line y\n").decode()
+    assert hiding("first line x\nsecond line y\n").redact(encoded) == "dXNlcjp***Qo="
 
 
 @given(st.binary(max_size=5), st.binary(max_size=5))
@@ -80,6 +91,15 @@ def test_a_yaml_dump_shows_no_secret() -> None:
 
 def test_overlapping_secrets_leave_no_end_behind() -> None:
     assert hiding("abcdefgh", "efghijkl").redact("<abcdefghijkl>") == "<***>"
+
+
+def test_of_a_text_full_of_secrets_everything_else_stays() -> None:
+    assert hiding("s3cr3t!").redact("s3cr3t! " * 1000 + "end") == "*** " * 1000 + "end"
+    assert hiding("s3cr3t!").redact("s3cr3t!s3cr3t!") == "******"
+
+
+def test_a_secret_with_control_characters_is_known_where_they_were_marked() -> None:
+    assert hiding("pass\x07word\x9b!").redact(visible("<pass\x07word\x9b!>")) == "<***>"
 
 
 def test_the_longest_of_nested_secrets_is_replaced_as_one() -> None:
@@ -106,15 +126,6 @@ def test_what_is_no_secret_is_ignored(value: object) -> None:
 def test_nested_values_are_added() -> None:
     secrets = hiding({"a": ["first-secret", {"b": SecretStr("second-secret")}], "c": 12345678})
     assert secrets.redact("first-secret second-secret 12345678") == "*** *** ***"
-
-
-def test_clean_walks_keys_values_and_numbers() -> None:
-    data = {"my-token-1": ["x my-token-1", 3, None, True], "n": 12345678, "t": ("my-token-1",)}
-    assert hiding("my-token-1", 12345678).clean(data) == {
-        "***": ["x ***", 3, None, True],
-        "n": "***",
-        "t": ["***"],
-    }
 
 
 def test_gather_takes_values_of_secret_looking_keys_and_passwords_in_urls() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from hart_salt import terminal
-from hart_salt.terminal import Lines, LiveTable, view_for
+from hart_salt.progress import View
+from hart_salt.terminal import Lines, LiveTable, Silenced, view_for
 
 
 def console() -> Console:
@@ -89,20 +92,100 @@ def test_lines_go_to_the_stream_that_was_given() -> None:
 
 
 def test_a_pipe_gets_lines_and_a_terminal_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert isinstance(view_for(io.StringIO()), Lines)
+    assert isinstance(_shown_by(view_for(io.StringIO())), Lines)
     master, slave = pty.openpty()
     try:
         with os.fdopen(slave, "w") as terminal:
             view = view_for(terminal)
             view.update("a", "launching", 0.0, "")
+            assert isinstance(_shown_by(view), LiveTable)
             view.close()
-        assert isinstance(view, LiveTable)
         seen = b""
         while b"launching" not in seen:  # it comes in pieces, and a terminal that was closed ends in an error
             seen += os.read(master, 65536)
     finally:
         os.close(master)
     assert capsys.readouterr().out == ""
+
+
+def _shown_by(view: View) -> View | None:
+    assert isinstance(view, Silenced)
+    return view.view
+
+
+class Broken:
+    """A view that fails at each call, and counts them."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.calls = 0
+        self._error = error
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        self.calls += 1
+        raise self._error
+
+    def close(self) -> None:
+        self.calls += 1
+        raise self._error
+
+
+FAILURES = [BrokenPipeError(), OSError(5, "hung up"), ValueError("closed"), UnicodeEncodeError("ascii", "ü", 0, 1, ""),
+            RuntimeError("reentrant call"), SystemExit(1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_a_view_that_failed_once_is_silent_and_is_not_asked_again(error: BaseException) -> None:
+    for first in ("update", "close"):
+        broken = Broken(error)
+        view = Silenced(lambda: broken)  # noqa: B023 - called at once
+        if first == "update":
+            view.update("a", "launching", 0.0, "")
+            view.update("a", "running", 0.0, "")
+        view.close()
+        view.update("a", "running", 0.0, "")
+        assert broken.calls == 1
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_a_view_that_cannot_even_begin_shows_nothing(error: BaseException) -> None:
+    def make() -> View:
+        raise error
+
+    view = Silenced(make)
+    view.update("a", "launching", 0.0, "")
+    view.close()
+    assert view.view is None
+
+
+def test_a_terminal_that_is_hung_up_ends_the_table_and_nothing_else() -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w", closefd=False) as stream:
+        view = view_for(stream)
+        view.update("a", "launching", 0.0, "")
+        os.close(master)
+        view.update("a", "running", 1.0, "a line")
+        view.close()
+        with contextlib.suppress(OSError):
+            stream.close()
+    os.close(slave)
+    assert not any("Refresh" in type(thread).__name__ for thread in threading.enumerate())
+
+
+def test_without_standard_error_nothing_is_shown_not_even_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    view = view_for()
+    view.update("a", "launching", 0.0, "")
+    view.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_in_a_thread_of_a_master_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    thread = threading.Thread(target=lambda: view_for().update("a", "launching", 0.0, ""))
+    thread.start()
+    thread.join()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_without_a_choice_it_goes_to_standard_error_and_never_to_standard_output(

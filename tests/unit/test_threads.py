@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hart_salt import threads
+from hart_salt.signals import SIGNALS
 from hart_salt.threads import Calls, uninterrupted
 
 #: works until it is cancelled, then undoes something that takes a while
@@ -78,15 +79,15 @@ def test_further_signals_do_not_end_the_undo() -> None:
 
 
 def test_signal_handlers_are_put_back() -> None:
-    before = {signum: signal.getsignal(signum) for signum in threads.SIGNALS}
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     during = {}
 
     async def main() -> None:
-        during.update({signum: signal.getsignal(signum) for signum in threads.SIGNALS})
+        during.update({signum: signal.getsignal(signum) for signum in SIGNALS})
 
     threads.run(main)
     assert all(during[signum] != before[signum] for signum in before)
-    assert {signum: signal.getsignal(signum) for signum in threads.SIGNALS} == before
+    assert {signum: signal.getsignal(signum) for signum in SIGNALS} == before
 
 
 def test_in_a_thread_of_a_reactor_the_work_is_done_without_signals() -> None:

@@ -28,6 +28,19 @@ class Provider:
     answers: list[list[Instance] | Exception]
     calls: int = 0
     slept: list[float] = field(default_factory=list)
+    #: what the instance's id finds, call after call; the last one from then on
+    by_id: list[Instance | None | Exception] = field(default_factory=list)
+    looks: int = 0
+
+    def clock(self) -> float:
+        return sum(self.slept)
+
+    async def look(self) -> Instance | None:
+        answer = self.by_id[min(self.looks, len(self.by_id) - 1)]
+        self.looks += 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def list(self) -> list[Instance]:
         answer = self.answers[min(self.calls, len(self.answers) - 1)]
@@ -55,7 +68,7 @@ def watching(provider: Provider, use: Callable[[Watcher], Coroutine[Any, Any, An
     """What ``use`` returns with a watcher of ``provider``, which is closed afterwards."""
 
     async def main() -> Any:
-        watcher = Watcher(provider.list, 3.0, provider.sleep)
+        watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock)
         try:
             return await use(watcher)
         finally:
@@ -82,9 +95,47 @@ def test_an_instance_that_is_not_listed_yet_is_waited_for() -> None:
     assert wait_for([], [OTHER], [], [RUNNING]) == RUNNING
 
 
-def test_an_instance_that_was_seen_and_is_gone_has_failed() -> None:
+@pytest.mark.parametrize("misses", [1, 2, 5])
+def test_a_few_lists_without_an_instance_that_was_seen_prove_nothing(misses: int) -> None:
+    """At 3 seconds between lists, 5 of them miss it over 12 seconds."""
+    assert wait_for([PENDING], *[[]] * misses, [RUNNING]) == RUNNING
+
+
+def test_an_instance_that_was_seen_and_that_lists_miss_for_long_has_failed() -> None:
+    provider = Provider([[PENDING], []])
     with pytest.raises(NodeFailed, match="the instance disappeared"):
-        wait_for([PENDING], [])
+        watching(provider, lambda watcher: watcher.wait("i-1", is_running, PATIENCE))
+    assert 15.0 <= sum(provider.slept[1:]) < 20.0
+
+
+def by_id(provider: Provider) -> Instance:
+    found: Instance = watching(provider, lambda it: it.wait("i-1", is_running, PATIENCE, provider.look))
+    return found
+
+
+@pytest.mark.parametrize("first", [[PENDING], []], ids=["seen", "never listed"])
+def test_one_that_lists_miss_for_long_is_asked_for_by_its_id(first: list[Instance]) -> None:
+    """Its tags may show late, or be gone: it is the instance all the same."""
+    provider = Provider([first, []], by_id=[PENDING, TemporaryFailure("the API is down"), RUNNING])
+    assert by_id(provider) == RUNNING
+    assert provider.looks == 3
+    assert provider.calls >= 3 * 6, "never one question for each list"
+
+
+def test_one_whose_id_finds_nothing_either_has_failed_if_it_was_seen_and_is_waited_for_if_not() -> None:
+    with pytest.raises(NodeFailed, match="the instance disappeared"):
+        by_id(Provider([[PENDING], []], by_id=[None]))
+    assert by_id(Provider([*[[]] * 20, [RUNNING]], by_id=[None])) == RUNNING
+
+
+def test_a_defect_in_a_look_by_id_fails_at_once() -> None:
+    with pytest.raises(NodeFailed, match="ZeroDivisionError"):
+        by_id(Provider([[PENDING], []], by_id=[ZeroDivisionError()]))
+
+
+def test_one_that_ended_is_told_by_its_id() -> None:
+    with pytest.raises(NodeFailed, match="the instance is gone: spot"):
+        by_id(Provider([[PENDING], []], by_id=[replace(PENDING, state="gone", problem="spot")]))
 
 
 @pytest.mark.parametrize("state", ["stopped", "gone"])

@@ -143,7 +143,7 @@ def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
     home = private.root / name
     write_minion(private, home, name, master)
     started = threading.Event()
-    with master.events(lambda minion_id: started.set() if minion_id == name else None, lambda jid, minion_id: None):
+    with master.events(lambda minion_id: started.set() if minion_id == name else None, lambda minion_id, answer: None):
         began = time.monotonic()
         process = subprocess.Popen(
             [BIN / "salt-minion", "-c", home / "etc"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

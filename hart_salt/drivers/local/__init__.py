@@ -19,7 +19,7 @@ import psutil
 from hart_salt.drivers.base import Driver
 from hart_salt.drivers.local import directory
 from hart_salt.errors import InvalidRequest
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Provider, Region, Schema, Size
+from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Provider, Region, Schema, Size
 from hart_salt.settings import Section
 
 REGION = "local"
@@ -54,8 +54,10 @@ class Local(Driver):
     def check(self) -> str:
         """There are no credentials; what can be wrong is the directory."""
         base = self._base
-        while not base.exists():
+        while not os.path.lexists(base):
             base = base.parent
+        if not base.is_dir():
+            raise InvalidRequest(f"{base} is no directory: local keeps its instances there; move it away")
         if not os.access(base, os.W_OK):
             raise InvalidRequest(f"{base} is not writable for this user: local keeps its instances there")
         return f"instances below {self._base}"
@@ -65,6 +67,9 @@ class Local(Driver):
         wanted, have = node.settings.salt_version, self.master.salt_version
         if wanted and not f"{have}.".startswith(wanted.removesuffix("*").removesuffix(".") + "."):
             return [f"salt_version is {wanted}, but a node of the driver local runs its master's Salt, {have}"]
+        sockets = directory.socket_dir(self._base / node.minion_id).parent
+        if not os.access(sockets, os.W_OK | os.X_OK, effective_ids=True):
+            return [f"{sockets} cannot be written by this user: a node of the driver local has its sockets there"]
         return []
 
     @contextmanager
@@ -88,15 +93,34 @@ class Local(Driver):
         return _instance(path, claim)
 
     def instances(self, region: str | None = None) -> list[Instance]:
-        """The directories of this master, with the state of the processes that each has started."""
+        """
+        The directories of this master, with the state of the processes that each has started.
+
+        One whose claim cannot be read is in this master's cachedir, and listed without an identity.
+        """
         found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
-        return [_instance(path, claim) for path, claim in found if claim.get("owner") == self.master.owner]
+        known = [(path, claim) for path, claim in found if claim is not None]
+        return [_instance(path, claim) for path, claim in known if not claim or claim.get("owner") == self.master.owner]
 
     def terminate(self, instance: Instance) -> None:
         """End every process that was started in the instance and remove its directory."""
         path = self._base / instance.instance_id
         if path.parent == self._base and path.name != "..":
             directory.destroy(path)
+
+    def leftovers(self) -> list[Leftover]:
+        """Directories of instances whose making or removal was cut short; no process works in them."""
+        return [
+            Leftover("directory", path.name, path.name, batch, REGION, created)
+            for path, batch in directory.unfinished(self._base)
+            if (created := directory.born(path)) is not None
+        ]
+
+    def remove(self, leftover: Leftover) -> None:
+        """Remove such a directory."""
+        path = self._base / leftover.handle
+        if path.parent == self._base and path.name.startswith((directory.NEW, directory.GONE)):
+            directory.remove(path)
 
     def regions(self) -> Sequence[Region]:
         """This machine."""
@@ -140,14 +164,14 @@ def _instance(path: Path, claim: Mapping[str, Any]) -> Instance:
     state, port = directory.machine_state(path)
     return Instance(
         instance_id=path.name,
-        minion_id=str(claim["minion_id"]),
+        minion_id=claim.get("minion_id") or "",
         state=state,
         role=claim.get("role"),
-        batch=str(claim.get("batch", "")),
+        batch=claim.get("batch") or "",
         region=claim.get("region"),
         size=claim.get("size"),
         public_ip="127.0.0.1" if port else None,
         private_ip="127.0.0.1" if port else None,
         ssh_port=port or 22,
-        created=path.stat().st_ctime if path.exists() else None,
+        created=directory.born(path),
     )

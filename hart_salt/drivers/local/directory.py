@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ ENVIRONMENT_MARK = "HART_INSTANCE"
 #: what runs salt-minion with this Python, whether or not there is a script of that name
 SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = 'salt-minion'; salt_minion()"
 CLAIM = "instance.json"
+#: how the names begin of directories that are being filled, and of those that are being removed
+NEW, GONE = ".new-", ".gone-"
 KILL_ATTEMPTS = 50
 KILL_INTERVAL = 0.1
 
@@ -34,11 +37,12 @@ def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
     """
     Make the directory with the claim and the user-data in it.
 
-    It is filled under another name and renamed, so that a directory which can be seen is complete.
+    It is filled under another name and renamed, so that a directory which can be seen is complete. That name has the
+    batch in it: of what a crash leaves there, ``unfinished`` tells whose it is.
     Raises ``InvalidRequest`` when there is an instance of that name already.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+    new = Path(tempfile.mkdtemp(prefix=f"{NEW}{claim.get('batch', '')}.", dir=path.parent))
     try:
         for part in ("run", "var/log", "etc/ssh"):
             (new / part).mkdir(parents=True, mode=0o700)
@@ -79,18 +83,43 @@ def start(path: Path) -> None:
 
 def listing(base: Path) -> list[Path]:
     """The directories of instances below ``base``, complete ones only."""
-    if not base.is_dir():
-        return []
-    return sorted(path for path in base.iterdir() if not path.name.startswith(".") and (path / CLAIM).exists())
+    return sorted(path for path in _names(base) if not path.name.startswith(".") and os.path.lexists(path / CLAIM))
 
 
-def read_claim(path: Path) -> dict[str, Any]:
-    """What ``create`` wrote; empty for a directory that is being removed at this moment."""
+def unfinished(base: Path) -> Iterator[tuple[Path, str]]:
+    """The directories whose making or removal a crash left half done, each with its batch; empty: that is not known."""
+    for path in _names(base):
+        if path.name.startswith(NEW):
+            yield path, path.name.removeprefix(NEW).rpartition(".")[0]
+        elif path.name.startswith(GONE):
+            yield path, (read_claim(path) or {}).get("batch") or ""
+
+
+def _names(base: Path) -> list[Path]:
     try:
-        claim: dict[str, Any] = json.loads((path / CLAIM).read_text())
+        return list(base.iterdir())
     except FileNotFoundError:
+        return []
+
+
+def read_claim(path: Path) -> dict[str, str | None] | None:
+    """
+    What ``create`` wrote; None for a directory that is being removed at this moment.
+
+    Empty where it cannot be used: a crash of the machine may have emptied the file.
+    """
+    try:
+        claim = json.loads((path / CLAIM).read_bytes())
+    except (ValueError, RecursionError):
         return {}
-    return claim
+    except OSError as error:
+        if error.errno in (errno.EISDIR, errno.ELOOP) or (path / CLAIM).is_symlink():
+            return {}
+        if isinstance(error, FileNotFoundError):
+            return None
+        raise
+    texts = isinstance(claim, dict) and all(value is None or isinstance(value, str) for value in claim.values())
+    return claim if texts else {}
 
 
 def machine_state(path: Path) -> tuple[str, int | None]:
@@ -99,22 +128,33 @@ def machine_state(path: Path) -> tuple[str, int | None]:
 
     Stopped when the machine process is no more, or the minion that it started.
     """
-    try:
-        machine = json.loads((path / "run/machine.json").read_text())
-    except FileNotFoundError:
+    machine = _machine(path)
+    if machine is None:
         # Before it listens there is nothing to go by but the processes that carry the mark.
         return ("pending" if any(_processes(path)) or _newborn(path) else "stopped"), None
-    started = [pid for pid in (machine["pid"], machine.get("minion")) if pid is not None]
-    if not all(_runs(pid, path) for pid in started):
+    pid, minion, port = machine
+    if not all(_runs(one, path) for one in (pid, minion) if one is not None):
         return "stopped", None
-    return "running", machine["port"]
+    return "running", port
+
+
+def _machine(path: Path) -> tuple[int, int | None, int] | None:
+    """The process ids of machine and minion, and the SSH port; None: not written yet, or nothing that can be used."""
+    try:
+        facts = json.loads((path / "run/machine.json").read_bytes())
+        pid, minion, port = int(facts["pid"]), facts.get("minion"), int(facts["port"])
+        return pid, None if minion is None else int(minion), port
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
+        return None
 
 
 def _runs(pid: int, path: Path) -> bool:
     """Whether the process of this id is one of the instance's, and not a later one with the same id."""
     try:
         return _belongs(psutil.Process(pid), path)
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two: it can be no process's id
         return False
 
 
@@ -143,11 +183,25 @@ def destroy(path: Path) -> None:
     else:
         raise TemporaryFailure(f"processes of the local instance {path.name} do not end")
     shutil.rmtree(socket_dir(path), ignore_errors=True)
-    gone = path.with_name(f".gone-{path.name}")
+    gone = path.with_name(f"{GONE}{path.name}")
     with contextlib.suppress(FileNotFoundError):  # another call, or an earlier one that was cut short, was first
         shutil.rmtree(gone, ignore_errors=True)
         path.rename(gone)
         shutil.rmtree(gone)
+
+
+def born(path: Path) -> float | None:
+    """When a directory was made or last renamed, in seconds since the epoch; None: it is gone."""
+    try:
+        return path.stat().st_ctime
+    except FileNotFoundError:
+        return None
+
+
+def remove(path: Path) -> None:
+    """Remove a directory in which no process works. One that is gone is success."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
 
 
 def socket_dir(path: Path) -> Path:

@@ -13,16 +13,20 @@ SIGUSR1
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
 from hart_salt.drivers.local.directory import ENVIRONMENT_MARK, make_socket_dir, minion_command
+
+PIECE = 65536  #: bytes of a command's output that are passed on at once
 
 
 class _Login(asyncssh.SSHServer):
@@ -131,14 +135,18 @@ class Machine:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=self._directory, env=self._environment,
         )
+        fed = asyncio.ensure_future(_feed(process.stdin, child.stdin))
         try:
-            await process.redirect(child.stdin, child.stdout, child.stderr)
+            printed = asyncio.gather(_pass_on(child.stdout, process.stdout), _pass_on(child.stderr, process.stderr))
             ended, broken = asyncio.ensure_future(child.wait()), asyncio.ensure_future(process.wait_closed())
             await asyncio.wait({ended, broken}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                await process.stdout.drain()
+            # What it printed last may take longer than the command: whoever reads it may take his time.
+            last: set[asyncio.Future[Any]] = {printed, broken}
+            await asyncio.wait(last, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done() and not broken.done():
                 process.exit(ended.result() if ended.result() >= 0 else 128 - ended.result())
         finally:
+            fed.cancel()
             if child.returncode is None:
                 child.kill()
 
@@ -157,6 +165,25 @@ class Machine:
     def _reap(self) -> None:
         """What init does: a process that ended and was not asked after still looks alive by its id."""
         self._children = [child for child in self._children if child.poll() is None]
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter | None) -> None:
+    """All that a command is to read. One that ends without reading it is no fault of the session, as with sshd."""
+    assert target is not None  # noqa: S101 - it was opened as a pipe
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await source.read(PIECE):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+async def _pass_on(source: asyncio.StreamReader | None, target: asyncssh.SSHWriter[bytes]) -> None:
+    """All that a command prints, as fast as it is read at the other end."""
+    assert source is not None  # noqa: S101 - it was opened as a pipe
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await source.read(PIECE):
+            target.write(data)
+            await target.drain()
 
 
 def main() -> None:

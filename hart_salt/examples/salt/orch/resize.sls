@@ -2,4 +2,4 @@ as many as the pillar says:
   salt.runner:
     - name: hart.scale
     - role: app
-    - count: {{ pillar['count'] }}
+    - count: {{ pillar['count'] | tojson }}

@@ -1,6 +1,7 @@
-let {{ data['minion_id'] }} through no longer:
-  local.ipset.delete:
-    - tgt: firewall
+{# Any minion can fire this event with any data: the addresses are quoted, and orch/close.sls asks hart about them. #}
+close after a node:
+  runner.state.orchestrate:
     - args:
-      - name: nodes
-      - entry: {{ data['public_ip'] or data['private_ip'] }}
+      - mods: orch.close
+      - pillar:
+          ip: {{ (data.get('public_ip') or data.get('private_ip')) | tojson }}

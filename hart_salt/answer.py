@@ -1,0 +1,129 @@
+"""
+What a call of hart answers: data, or one sentence that says why not. All of it passes the gate, whatever it comes from.
+
+The use cases themselves return and raise what they have; nothing of it reaches anybody but through here.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from hart_salt import config, drivers
+from hart_salt.descriptors import raise_limit
+from hart_salt.errors import HartError, Interrupted, Refused
+from hart_salt.faults import as_fault
+from hart_salt.gate import Gate
+from hart_salt.master import Master
+from hart_salt.service import DEFAULT_CONFIG_FILE, Report, Service
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 130  #: the exit code after Ctrl-C, as in a shell
+REFUSED = 2  #: the exit code of a request that was not carried out at all
+DEFECT = 70  #: the exit code of an error that is ours: EX_SOFTWARE of sysexits.h
+
+
+def answer(
+    opts: Mapping[str, Any],
+    work: Callable[[Callable[[str | None], Service]], Report],
+    config_file: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Report:
+    """
+    Do the work, and return its report, or that of the error it ended with; never an exception.
+
+    work
+        gets what makes a ``Service`` of the path of hart's TOML file
+    config_file
+        that path, if the call has one; where the work ends before it reads its configuration, the secrets are read here
+    arguments
+        what the call got that may hold a secret; one that does is told in the notes: Salt has published it
+    """
+    gate = Gate()
+    gate.secrets.gather(arguments or {})
+    made: list[Service] = []
+
+    def service(path: Any) -> Service:
+        if path is not None and not isinstance(path, str):
+            raise Refused("config must be the path of a TOML file")
+        raise_limit()
+        made.append(Service(opts, path, gate))
+        return made[0]
+
+    with gate.logs():
+        report = _done(work, service, gate)
+        if not made and not report.ok:
+            _learn(opts, config_file, gate)
+        data = gate.data(report.data)
+        if named := gate.secrets.named_in(arguments or {}):
+            data = _with_note(data, gate.text(_note(named)))
+    return Report(data, report.ok, report.exit_code)
+
+
+def _done(work: Callable[[Callable[[str | None], Service]], Report], service: Any, gate: Gate) -> Report:
+    try:
+        return work(service)
+    except Interrupted as error:
+        return _failed(str(error), 128 + error.signum)
+    except HartError as error:
+        return _failed(str(error), REFUSED)
+    except SystemExit as error:  # a signal when nothing is under way that would be undone
+        return _failed("interrupted; nothing was begun", int(error.code or INTERRUPTED))
+    except Exception as error:  # whatever it is, it must not become a success
+        # Its kind and its place are told: the text of an error that nobody foresaw may quote anything.
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        place = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+        log.error("hart failed with %s at %s", type(error).__name__, place)  # noqa: TRY400 - see above
+        fault = as_fault(error)
+        if fault is not None:
+            return _failed(str(fault), REFUSED)
+        return _failed(f"a defect in hart: {type(error).__name__}; the log has its place", DEFECT)
+
+
+def _failed(error: str, exit_code: int) -> Report:
+    return Report({"error": error}, False, exit_code)
+
+
+def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None:
+    """
+    Learn the secrets of whatever can be read of the configuration; what cannot be has told nothing.
+
+    An error may quote a secret before the configuration has been read, or because it could not be.
+    """
+    sources: list[config.Source] = []
+    with suppress(Exception):
+        if toml := config.read_toml(config_file or DEFAULT_CONFIG_FILE, required=False):
+            sources.append(toml)
+    master = Master(opts)
+    with suppress(Exception):
+        gate.secrets.gather(master.own_settings())
+        gate.secrets.add(master.from_sdb())
+    for label, read in (("master config", master.configuration), ("pillar", master.pillar)):
+        with suppress(Exception):
+            sources.append(config.Source(label, read()))
+    with suppress(Exception):
+        config.load(sources, drivers.schemas(), master.resolve_sdb, gate.secrets)
+
+
+# secrets that came as arguments
+
+
+def _note(named: list[str]) -> str:
+    names, verb = " and ".join(named), "hold secrets" if len(named) > 1 else "holds a secret"
+    return (
+        f"{names} {verb}: what is given as an argument stands in the process list of this machine, on Salt's event bus "
+        "and in its job cache, where hart cannot hide it; put it into the pillar, or into the configuration by sdb://, "
+        "and replace this one"
+    )
+
+
+def _with_note(data: dict[str, Any], note: str) -> dict[str, Any]:
+    """Among the notes of each node; at the top where the answer is not one by node."""
+    nodes = [entry for entry in data.values() if isinstance(entry, dict) and "result" in entry]
+    for entry in nodes or [data]:
+        entry["notes"] = [*entry.get("notes", []), note]
+    return data

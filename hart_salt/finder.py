@@ -1,0 +1,224 @@
+"""
+Where secrets stand in a text: whole, in part, or cut off. Fast, and linear in the text.
+
+A secret of which only a part is shown is a secret that is shown: an API's error quotes the first half of a token, a
+node's output is cut at some length, a log folds a line. Three rules find such parts:
+
+whole
+    a form of a secret, wherever it stands
+random
+    any 8 characters in a row of a stretch of a secret that looks random: in that order they are never in another text
+    by chance. Such a stretch has 8 characters or more of base64's alphabet that change between letters and digits, or
+    from lower to upper case, at least three times and at every seventh character; or 16 or more of hexadecimal digits;
+    or 12 or more of decimal ones. A word in front of or behind it, as in ``dop_v1_…``, does not belong to it, so that
+    the word alone is not hidden everywhere. Nor is any part of a password that is made of words.
+cut off
+    8 characters or more of the beginning of any form where the text, a line or a quotation ends, or a mark of
+    truncation (``…`` or ``...``) follows; likewise of its end behind such a place. Ordinary words are left alone.
+
+It goes by samples: of each run of 8 characters, one of every 5 positions lies 4 characters or more before its end. So
+only every fifth piece of 4 characters of a text is looked up, and the surroundings of what is found are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator
+
+PART = 8  #: characters of a secret that must not stand in a row
+_SAMPLE = 4
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_STRETCH = re.compile(rf"{_UUID.pattern}|[A-Za-z0-9+/=_-]+")
+_PIECE = re.compile("[A-Za-z0-9]+")
+#: letters of one case, or with a capital in front; and the version of a token's form
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[vV][0-9]")
+#: one that does not stand in a random text by chance
+_LONG_WORD = re.compile(r"[A-Z]?[a-z]{4,}|[A-Z]{5,}")
+_HEXADECIMAL = re.compile(r"(?=.*[0-9])(?:[0-9a-f]{16,}|[0-9A-F]{16,})")
+_CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
+#: the first and the last line of a key, which are the same in all of them
+_FRAME = re.compile(r"[-A-Z\s\\nr]+")
+
+_MARKS = ("…", "...", "[…", "[...", "(…", "(...", "\ufffd")
+_MARKS_BACKWARDS = ("…", "...", "]…", "]...", ")…", ")...", "\ufffd")
+_ENDS = frozenset("\n\r\"'`)]}>,;")
+_BEGINNINGS = frozenset("\n\r\"'`([{<,;:=")
+
+
+class Finder:
+    """Finds the forms of secrets. Never changes, so that several threads may use one."""
+
+    def __init__(self, forms: Iterable[str], words: frozenset[str] = frozenset()) -> None:
+        """
+        Prepare to look for them.
+
+        forms
+            the texts to find, of 4 characters or more
+        words
+            what is not hidden where it is only a part: ordinary words, in lower case
+        """
+        self._words = words
+        self._parts: set[str] = set()
+        texts = set(forms)
+        self._shortest = min([PART, *map(len, texts)])
+        self._step = self._shortest - _SAMPLE + 1
+        ordinary = [form for form in texts if not self._add_parts(form)]
+        self._heads = _Beginnings(ordinary, self._step)
+        # The ends of texts are the beginnings of the texts backwards.
+        self._tails = _Beginnings([form[::-1] for form in ordinary], self._step)
+        near = {part[at : at + _SAMPLE] for part in self._parts for at in range(PART - _SAMPLE + 1)}
+        self._samples = frozenset(map(tuple, {*near, *self._heads.samples, *(it[::-1] for it in self._tails.samples)}))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets stand in ``text``: ordered, and apart from each other."""
+        if not self._samples or len(text) < self._shortest:
+            return []
+        # The first characters of all pieces, their second ones and so on: put together and looked up in C.
+        pieces = [text[at :: self._step] for at in range(_SAMPLE)]
+        if self._samples.isdisjoint(zip(*pieces, strict=False)):
+            return []
+        found = enumerate(zip(*pieces, strict=False))
+        hits = [number * self._step for number, piece in found if piece in self._samples]
+        return _merged([*self._whole_or_cut(text, hits), *self._runs(text, hits)])
+
+    def _add_parts(self, form: str) -> bool:
+        """Whether each part of it is of the random kind: then there is nothing else to look for."""
+        parts = set(_random_parts(form)) - self._words
+        self._parts |= parts
+        return len(form) >= PART and len(parts) >= len(form) - PART + 1
+
+    def _whole_or_cut(self, text: str, hits: Iterable[int]) -> Iterator[tuple[int, int]]:
+        pieces = [(at, text[at : at + _SAMPLE]) for at in hits] if self._heads.samples else []
+        for at, piece in pieces:
+            yield from self._heads.found(text, at, piece, self._is_cut_behind)
+        backwards, size = text[::-1] if pieces else "", len(text)
+        for at, piece in pieces:
+            for start, end in self._tails.found(backwards, size - at - _SAMPLE, piece[::-1], self._is_cut_before):
+                yield size - end, size - start
+
+    def _is_cut_behind(self, text: str, start: int, end: int) -> bool:
+        """Whether what stands from ``start`` to ``end`` may have been cut off there, and is no ordinary word."""
+        is_end = end == len(text) or text[end] in _ENDS or text[end : end + 8].lstrip(" ").startswith(_MARKS)
+        return is_end and not self._is_ordinary(text[start:end])
+
+    def _is_cut_before(self, text: str, start: int, end: int) -> bool:
+        """The same of its beginning; the text is backwards."""
+        before = text[end : end + 8].lstrip(" ")
+        is_end = before == "" or text[end] in _BEGINNINGS or before[0] in ":\n" or before.startswith(_MARKS_BACKWARDS)
+        return is_end and not self._is_ordinary(text[start:end][::-1])
+
+    def _is_ordinary(self, part: str) -> bool:
+        return part.strip().lower() in self._words or _FRAME.fullmatch(part) is not None
+
+    def _runs(self, text: str, hits: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Runs of characters in which every 8 in a row are part of a secret."""
+        done, parts = 0, self._parts
+        for hit in hits if parts else ():
+            for start in range(max(done, hit - PART + _SAMPLE), hit + 1):
+                if text[start : start + PART] in parts:
+                    done = self._end_of_run(text, start)
+                    yield start, done
+                    done += 1
+                    break
+
+    def _end_of_run(self, text: str, start: int) -> int:
+        """From one part to the next one that touches it, the farthest first: a long run takes few looks."""
+        end, parts = start + PART, self._parts
+        while True:
+            for far in range(PART, 0, -1):
+                if text[end + far - PART : end + far] in parts:
+                    end += far
+                    break
+            else:
+                return end
+
+
+class _Beginnings:
+    """Finds texts by a sample of their beginning."""
+
+    def __init__(self, forms: Iterable[str], step: int) -> None:
+        self._size = step + _SAMPLE - 1
+        #: by their first characters, in order: the one that has the most in common with a text stands beside it
+        self._forms: dict[str, list[str]] = {}
+        #: how far from the beginning a sample may stand
+        self.samples: dict[str, set[int]] = {}
+        for form in sorted(forms):
+            self._forms.setdefault(form[: self._size], []).append(form)
+            for at in range(step):
+                self.samples.setdefault(form[at : at + _SAMPLE], set()).add(at)
+
+    def found(
+        self, text: str, at: int, piece: str, is_cut: Callable[[str, int, int], bool]
+    ) -> Iterator[tuple[int, int]]:
+        """Where a form stands that has ``piece``, which is at ``at``, near its beginning; whole, or cut off."""
+        for offset in self.samples.get(piece, ()):
+            start = at - offset
+            if start >= 0 and (length := self._length(text, start, is_cut)):
+                yield start, start + length
+
+    def _length(self, text: str, start: int, is_cut: Callable[[str, int, int], bool]) -> int:
+        forms = self._forms.get(text[start : start + self._size])
+        if forms is None:
+            return 0
+        rest = text[start : start + max(map(len, forms))]
+        place = bisect(forms, rest)
+        common = max(_common(form, rest) for form in forms[max(0, place - 1) : place + 1])
+        whole = max((len(form) for form in forms if len(form) <= common and rest.startswith(form)), default=0)
+        return common if whole < common and common >= PART and is_cut(text, start, start + common) else whole
+
+
+def _common(one: str, other: str) -> int:
+    """The number of characters with which both begin."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
+
+
+def _random_parts(form: str) -> Iterator[str]:
+    """The parts of a form that touch a stretch which looks random."""
+    last = len(form) - PART
+    for start, end in _random_stretches(form):
+        for at in range(max(0, start - PART + 1), min(end, last + 1)):
+            part = form[at : at + PART]
+            # A row of blanks or dashes with one character beside it is in many texts.
+            if len(set(part)) >= (3 if start <= at <= end - PART else 5):
+                yield part
+
+
+def _random_stretches(form: str) -> Iterator[tuple[int, int]]:
+    for found in _STRETCH.finditer(form):
+        if _UUID.fullmatch(found[0]):
+            yield found.span()
+            continue
+        pieces: list[re.Match[str]] = []
+        for piece in _PIECE.finditer(form, *found.span()):
+            if _LONG_WORD.fullmatch(piece[0]):
+                yield from _if_random(form, pieces)
+                pieces = []
+            elif pieces or not _WORD.fullmatch(piece[0]):
+                pieces.append(piece)
+        yield from _if_random(form, pieces)
+
+
+def _if_random(form: str, pieces: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
+    """What the pieces cover with all between them, but for words at the end."""
+    while pieces and _WORD.fullmatch(pieces[-1][0]):
+        pieces.pop()
+    plain = "".join(piece[0] for piece in pieces)
+    mixed = len(plain) >= PART - 1 and len(_CHANGE.findall(plain)) >= max(3, len(plain) / 7)
+    if mixed or _HEXADECIMAL.fullmatch(plain) or (plain.isdecimal() and len(plain) >= 12):
+        yield pieces[0].start(), pieces[-1].end()
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

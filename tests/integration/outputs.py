@@ -1,0 +1,127 @@
+"""Ways in which the output of a command is lost: real pipes, terminals and disks."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import shutil
+import subprocess
+import termios
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+CLOSED = {"stderr closed": "2>&-", "stdout closed": ">&-"}
+OUTPUTS = (
+    *CLOSED, "reader gone at once", "reader goes", "reader stalls", "terminal hung up", "log directory full",
+)  # fmt: skip
+#: with these, nobody can see the result
+UNSEEN = ("stdout closed", "reader gone at once", "reader goes", "terminal hung up")
+
+
+class Output:
+    """Where a command writes to, until ``lose``."""
+
+    def __init__(self, kind: str, log_dir: Path, *, controls: bool) -> None:
+        """
+        Make it ready.
+
+        log_dir
+            where the logs of nodes go
+        controls
+            whether a terminal is the command's own, so that its end is a SIGHUP
+        """
+        self._kind = kind
+        self._log_dir = log_dir
+        self._controls = controls
+        self._ours: int | None = None
+        self._theirs: int = subprocess.PIPE
+        self._mounted = False
+
+    def __enter__(self) -> Output:
+        if self._kind == "terminal hung up":
+            self._ours, self._theirs = pty.openpty()
+        elif self._kind.startswith("reader"):
+            self._ours, self._theirs = os.pipe()
+        if self._kind == "reader stalls":
+            _fill(self._theirs)
+        if self._kind == "reader gone at once":
+            self.lose()
+        if self._kind == "log directory full":
+            self._fill_log_directory()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_ours()
+        if self._mounted:
+            subprocess.run(["umount", "-l", self._log_dir], check=True)
+            shutil.rmtree(self._log_dir)
+
+    def start(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+        """Start the command; what can be read of it is in its pipes."""
+        if closed := CLOSED.get(self._kind):
+            command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+        stalls = self._kind == "reader stalls"
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if stalls else self._theirs, stderr=self._theirs,
+            text=True, env=environment, start_new_session=True,
+            preexec_fn=self._take_terminal if self._controls and self._kind == "terminal hung up" else None,
+        )  # fmt: skip
+        if self._theirs >= 0:
+            os.close(self._theirs)
+        return process
+
+    def _take_terminal(self) -> None:
+        fcntl.ioctl(self._theirs, termios.TIOCSCTTY, 0)
+
+    def lose(self) -> None:
+        """Lose it. A reader that stalls stays there; a full disk is full."""
+        if self._kind != "reader stalls":
+            self._close_ours()
+        if self._kind == "log directory full" and not self._mounted:
+            shutil.rmtree(self._log_dir)
+
+    def _close_ours(self) -> None:
+        if self._ours is not None:
+            os.close(self._ours)
+        self._ours = None
+
+    def _fill_log_directory(self) -> None:
+        """
+        A disk of two pages, of which one is left; without root, the directory goes away in the middle.
+
+        One page, since nothing is begun where a log cannot be opened at all.
+        """
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        if os.geteuid():
+            return
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "hart-test", self._log_dir], check=True)
+        self._mounted = True
+        (self._log_dir / "filler").write_bytes(b"x" * 4096)
+
+
+def _fill(descriptor: int) -> None:
+    os.set_blocking(descriptor, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x" * 4096)
+    os.set_blocking(descriptor, True)
+
+
+@contextlib.contextmanager
+def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Whatever happens, the process and its children end."""
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+        process.wait(10)
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()

@@ -1,0 +1,16 @@
+"""Few cases of a large table."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.integration.pairwise import pairwise
+
+
+def test_each_value_meets_each_of_every_other_column_in_few_cases() -> None:
+    columns = ["abcdefg", "1234567", "vwxyz"]
+    cases = pairwise(*columns)
+    for one, other in itertools.combinations(range(3), 2):
+        assert {(case[one], case[other]) for case in cases} == set(itertools.product(columns[one], columns[other]))
+    assert 49 <= len(cases) < 60
+    assert cases == pairwise(*columns)
