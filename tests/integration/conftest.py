@@ -35,6 +35,7 @@ from tests.integration.processes import (
     end_leftovers,
     end_processes,
     family_of,
+    is_job,
     make_root,
     processes_of,
     remove,
@@ -267,8 +268,13 @@ class SaltMaster:
         return sockets_of(self.root)
 
     def instance_processes(self) -> list[psutil.Process]:
-        """The processes of all local instances of this master, known by the directory in their command."""
-        return [process for process in processes_of(self.root) if self._is_instances(process)]
+        """
+        The processes of all local instances of this master, known by the directory in their command.
+
+        A minion's jobs, which come and go by themselves, are none of them for as long as their minion lives.
+        """
+        ours = [process for process in processes_of(self.root) if self._is_instances(process)]
+        return [process for process in ours if not is_job(process)]
 
     def _is_instances(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):

@@ -43,6 +43,16 @@ def processes_of(root: Path) -> list[psutil.Process]:
     return found
 
 
+def is_job(process: psutil.Process) -> bool:
+    """Whether a salt-minion started the process for a job; one that has ended meanwhile was none that lasts."""
+    try:
+        # salt-minion is two processes, of which the second starts one for each job.
+        above = process.parents()[:2]
+        return len(above) == 2 and all("salt_minion()" in " ".join(one.cmdline()) for one in above)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def end_processes(root: Path, spare: Collection[int] = ()) -> None:
     """Kill the processes of a root, each by its id, until there is none but the spared ones."""
     for _ in range(KILL_ATTEMPTS):

@@ -33,7 +33,9 @@ def test_a_start_event_and_a_ping(master: SaltMaster):
         minions.configured["app-1"] = {"hart_answer": "a code"}
         ours.ask_for_answers(["app-1"])
         assert came.acquire(timeout=10)
-    assert heard == [("app-1",), ("app-1", "a code")]
+    # A return that the master cannot store yet is sent again, and the bus then has it more than once.
+    assert heard[0] == ("app-1",)
+    assert set(heard[1:]) == {("app-1", "a code")}
     ours.close()
 
 
