@@ -22,7 +22,7 @@ from tests.integration import tools
 from tests.integration.clouds import Cloud
 from tests.integration.conftest import Ran, SaltMaster, running_master
 
-PATIENCE = 300
+PATIENCE = 600
 MODULES = Path(__file__).parents[2] / "_modules"
 #: where a secret of the bootstrap could have stayed; the rest of the disk is the packages' own
 WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
