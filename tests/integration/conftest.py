@@ -44,7 +44,7 @@ from tests.integration.processes import (
 from tests.integration.warm import Warm
 
 BIN = Path(sys.executable).parent
-TIMEOUT = 120
+TIMEOUT = 300
 MINIONS_TIMEOUT = 60  # seconds for which the salt command waits for the answers of minions
 _WARMING = threading.Lock()  #: tests run several commands at once
 

@@ -24,7 +24,7 @@ from tests.integration.conftest import Event, SaltMaster, running_master
 from tests.integration.runs import states_of, write_sls
 
 EXAMPLES = Path(hart_salt.__file__).parent / "examples"
-PATIENCE = 90
+PATIENCE = 200
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2}
 #: more calls that change something than any driver makes for one node
 MOST_CALLS = 20
 STALL = 30.0  #: seconds for which the answer of a call is on its way; by then its run has been killed
-PATIENCE = 60
+PATIENCE = 200
 
 
 @dataclass(frozen=True)

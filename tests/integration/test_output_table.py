@@ -182,7 +182,7 @@ def _run(
             if end.startswith("SIG"):
                 _signal(process, kind, signal.Signals[end], trial)
             trial.go_everywhere()
-            out, _ = process.communicate(timeout=90)
+            out, _ = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out)
 
 

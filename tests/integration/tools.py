@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hart_salt.drivers.local import directory
 from tests.integration.conftest import BIN, Event, Ran, SaltMaster
 
-PATIENCE = 60  # seconds for what takes two at the most
+PATIENCE = 120  # seconds for what takes two at the most
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -198,7 +198,7 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
 
 def ended(process: subprocess.Popen[str]) -> Ran:
     """Wait for a run to end."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return Ran(process.returncode, out, err)
 
 
@@ -289,7 +289,7 @@ def salt_key(master: SaltMaster, *arguments: str) -> None:
 def _salt_key(master: SaltMaster, *arguments: str) -> str:
     return subprocess.run(
         [BIN / "salt-key", "-c", master.root / "etc", "--out", "json", *arguments], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, env=master.environment, timeout=120, check=True,
+        capture_output=True, text=True, env=master.environment, timeout=300, check=True,
     ).stdout  # fmt: skip
 
 
