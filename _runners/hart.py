@@ -297,13 +297,13 @@ def import_minion(
 
     def work(service):
         _none(unknown)
-        from hart_salt.matches import ImportWish
+        from hart_salt.migration.match import ImportWish
 
         name = _word("hart.import_minion", "id", minion_id, extra)
         names = _names(provider=provider, instance_id=instance_id, region=region, role=role)
         empty = [word for word, value in names.items() if value == ""]
         if empty:
-            from hart_salt.errors import Refused
+            from hart_salt.base.errors import Refused
 
             raise Refused(f"{empty[0]} must not be empty; leave it out where nothing is meant")
         wish = ImportWish(name, **{**names, "provider": names["provider"] or ""})
@@ -348,7 +348,7 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
 
     def work(service):
         _none(unknown)
-        from hart_salt.hart_minions import DEFAULT_FILE
+        from hart_salt.migration.hart_store import DEFAULT_FILE
 
         path = DEFAULT_FILE if file is None else _word("hart.import_minions", "file", file, extra)
         return service(config).import_minions(path, **_names(provider=provider), test=_flag(test))
@@ -1002,7 +1002,7 @@ def _report(work, config=None, given=None):
 
     ``config`` and ``given`` are for the gate that everything passes: where secrets are, and what may hold one.
     """
-    from hart_salt import signals, streams
+    from hart_salt.base import signals, streams
 
     with streams.guarded(), signals.heard():
         data = _data(work, config, given)
@@ -1040,7 +1040,7 @@ def _clean(keywords):
 
 def _none(keywords, positional=()):
     """Refuse what a function does not know; Salt would call a TypeError a success."""
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     names = [*_clean(keywords), *map(str, positional)]
     if names:
@@ -1049,7 +1049,7 @@ def _none(keywords, positional=()):
 
 def _names(**given):
     """Names as text; a command line makes a number of digits, and a state may hold anything."""
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     kinds = str | int | None
     wrong = [name for name, value in given.items() if not isinstance(value, kinds) or isinstance(value, bool)]
@@ -1059,7 +1059,7 @@ def _names(**given):
 
 
 def _word(function, name, value, extra):
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     if value is None or isinstance(value, (dict, list)) or value == "":
         article = "an" if name == "id" else "a"
@@ -1071,7 +1071,7 @@ def _word(function, name, value, extra):
 
 def _ids(function, value, extra):
     """Ids from the command line (one text with commas), or from a state (a list)."""
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     if isinstance(value, list) and value and not extra:
         parts = [str(part) for part in value]
@@ -1089,7 +1089,7 @@ def _count(value):
 
 def _whole(name, value, least):
     """A whole number; None where it is not given."""
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     if value is None:
         return None
@@ -1099,7 +1099,7 @@ def _whole(name, value, least):
 
 
 def _seconds(name, value):
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise Refused(f"{name} must be a number of seconds")
@@ -1108,7 +1108,7 @@ def _seconds(name, value):
 
 def _wish(kind, ip, vpc):
     """What ``hart.add_ip`` is asked for; what does not go together is refused."""
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
     from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Wish
 
     kind = kind or (RESERVED if ip is not None else None)
@@ -1126,7 +1126,7 @@ def _ipv4(value):
     """An address as it is usually written."""
     import ipaddress
 
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     try:
         return str(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
@@ -1135,7 +1135,7 @@ def _ipv4(value):
 
 
 def _flag(value, name="test"):
-    from hart_salt.errors import Refused
+    from hart_salt.base.errors import Refused
 
     if not isinstance(value, bool):
         raise Refused(f"{name} must be True or False")
@@ -1143,13 +1143,13 @@ def _flag(value, name="test"):
 
 
 def _goal(**numbers):
-    from hart_salt.fleet import Goal
+    from hart_salt.operations.fleet import Goal
 
     return Goal(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
 
 
 def _order(role, provider, region, force, test, settings):
-    from hart_salt.scaling import Order
+    from hart_salt.operations.scale import Order
 
     names = _names(provider=provider, region=region)
     return Order(role, **names, force=_flag(force, "force"), test=_flag(test), settings=_clean(settings))
@@ -1161,7 +1161,7 @@ def _as_table(data):
 
     if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
         return data
-    from hart_salt.terminal import table
+    from hart_salt.node.terminal import table
 
     return {"outputter": "txt", "data": table(data)}
 
@@ -1184,7 +1184,7 @@ def _begin(function, args, kwargs):
     def work(service):
         # Salt would take a job's "arg" and "kwarg" for all of its arguments; no setting has such a name.
         _none({name: settings[name] for name in ("arg", "kwarg") if name in settings})
-        from hart_salt.master import Master
+        from hart_salt.master.client import Master
         from hart_salt.service import Report
 
         jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
@@ -1203,7 +1203,7 @@ def _may_wait():
 
 def _tell(function, jid, data):
     """The end of a call that a reactor began: an event, and an error in the log if it failed."""
-    from hart_salt.master import Master
+    from hart_salt.master.client import Master
 
     failed = isinstance(data, dict) and "retcode" in data
     if failed:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hart_salt import config, drivers
-from hart_salt.descriptors import raise_limit
-from hart_salt.errors import HartError, Interrupted, Refused
-from hart_salt.faults import as_fault
-from hart_salt.gate import Gate
-from hart_salt.master import Master
+from hart_salt import drivers
+from hart_salt.base.descriptors import raise_limit
+from hart_salt.base.errors import HartError, Interrupted, Refused
+from hart_salt.base.faults import as_fault
+from hart_salt.base.gate import Gate
+from hart_salt.config import loader
+from hart_salt.master.client import Master
 from hart_salt.service import DEFAULT_CONFIG_FILE, Report, Service
 
 log = logging.getLogger(__name__)
@@ -94,9 +95,9 @@ def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None
 
     An error may quote a secret before the configuration has been read, or because it could not be.
     """
-    sources: list[config.Source] = []
+    sources: list[loader.Source] = []
     with suppress(Exception):
-        if toml := config.read_toml(config_file or DEFAULT_CONFIG_FILE, required=False):
+        if toml := loader.read_toml(config_file or DEFAULT_CONFIG_FILE, required=False):
             sources.append(toml)
     master = Master(opts)
     with suppress(Exception):
@@ -104,9 +105,9 @@ def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None
         gate.secrets.add(master.from_sdb())
     for label, read in (("master config", master.configuration), ("pillar", master.pillar)):
         with suppress(Exception):
-            sources.append(config.Source(label, read()))
+            sources.append(loader.Source(label, read()))
     with suppress(Exception):
-        config.load(sources, drivers.schemas(), master.resolve_sdb, gate.secrets)
+        loader.load(sources, drivers.schemas(), master.resolve_sdb, gate.secrets)
 
 
 # secrets that came as arguments

@@ -4,33 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hart_salt.settings import Section, Settings
-
-
-@dataclass(frozen=True)
-class Schema:
-    """What one driver may be told, as far as configuration goes. Every driver module has one."""
-
-    driver: str
-    #: credentials and account-wide settings, allowed in ``hart:providers:<name>``
-    account: type[Section]
-    #: the driver's own settings of a node, beside the common ones
-    options: type[Section]
-    #: what a node gets when no layer says otherwise; None: the configuration has to say
-    default_size: str | None
-    default_region: str | None
-
-
-@dataclass(frozen=True)
-class Provider:
-    """A configured account: ``hart:providers:<name>``."""
-
-    name: str
-    driver: str
-    account: Section
+    from hart_salt.config.settings import Section, Settings
 
 
 @dataclass(frozen=True)
@@ -52,6 +30,16 @@ class MasterInfo:
     log_dir: str
     #: why that is not beside the master's own log; empty: it is
     log_note: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the records are, for messages and for what Salt's cache does not tell."""
+
+    #: such as ``redis at db.example.com``
+    words: str = "the one that the master is set to"
+    #: where Salt's ``localfs`` has them; None: they are no files of this machine
+    directory: Path | None = None
 
 
 @dataclass(frozen=True)

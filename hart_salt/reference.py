@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from hart_salt import drivers, errors
-from hart_salt.model import Schema
+from hart_salt import drivers
+from hart_salt.base import errors
+from hart_salt.config.schema import Schema
+from hart_salt.config.settings import Section, Settings
 from hart_salt.modules import hart as module
 from hart_salt.runners import hart as runner
-from hart_salt.settings import Section, Settings
 
 FILE = Path(__file__).with_name("REFERENCE.md")
 

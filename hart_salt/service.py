@@ -19,45 +19,43 @@ from pathlib import Path
 from typing import Any
 
 import hart_salt
-from hart_salt import (
+from hart_salt import drivers
+from hart_salt.base.errors import BrokenRecord, ConfigError, Fault, HartError, Interrupted, Refused, kind_of
+from hart_salt.base.gate import Gate
+from hart_salt.base.logs import remove_old_logs
+from hart_salt.base.names import check_minion_id, new_batch
+from hart_salt.config import loader
+from hart_salt.config.schema import Provider
+from hart_salt.config.settings import Settings
+from hart_salt.drivers.contract import BEGINNING, READING, Driver
+from hart_salt.inventory import rebuild
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.identity import Found, sane
+from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.records import Record, Store, instance_of
+from hart_salt.inventory.side_by_side import ask_each
+from hart_salt.inventory.snapshot import Survey, bare_record, record_of, survey
+from hart_salt.master.client import SALT_VERSION, Master
+from hart_salt.migration import adopt, hart_store, match
+from hart_salt.migration.salt_cloud import config as cloud_config
+from hart_salt.migration.salt_cloud import files
+from hart_salt.model import Instance, MasterInfo, Node, Wish
+from hart_salt.operations import (
     addresses,
-    checks,
-    cloud_config,
-    cloud_files,
-    config,
     create,
+    create_master,
     destroy,
-    drivers,
     fleet,
-    hart_minions,
     health,
-    importing,
     listing,
     lookup,
-    masters,
-    matches,
-    plan,
-    rebuild,
-    roles,
-    scaling,
     sealing,
     sweep,
 )
-from hart_salt.drivers.base import BEGINNING, READING, Driver
-from hart_salt.errors import BrokenRecord, ConfigError, Fault, HartError, Interrupted, Refused, kind_of
-from hart_salt.gate import Gate
-from hart_salt.home import Home
-from hart_salt.identity import Found, sane
-from hart_salt.locks import Locks
-from hart_salt.logs import remove_old_logs
-from hart_salt.master import SALT_VERSION, Master
-from hart_salt.model import Instance, MasterInfo, Node, Provider, Wish
-from hart_salt.naming import check_minion_id, new_batch
-from hart_salt.settings import Settings
-from hart_salt.side_by_side import ask_each
-from hart_salt.store import Record, Store, instance_of
-from hart_salt.strays import is_ready
-from hart_salt.survey import Survey, bare_record, record_of, survey
+from hart_salt.operations import scale as scaling
+from hart_salt.operations.leaks import is_ready
+from hart_salt.planning import plan, preflight
+from hart_salt.planning import resolve as roles
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +96,7 @@ class Service:
         self.gate.secrets.add(self.master.from_sdb())
         self.info: MasterInfo = self.master.info()
         self.schemas = drivers.schemas()
-        self.config = config.load(
+        self.config = loader.load(
             self._sources(config_file), self.schemas, self.master.resolve_sdb, self.gate.secrets
         )
         store = Store(self.master.cache(), self.master.record_place())
@@ -107,12 +105,12 @@ class Service:
         #: seconds that an API which cannot be reached is waited for; see ``drivers/outage.py``
         self._limit = READING
 
-    def _sources(self, config_file: str | None) -> list[config.Source]:
-        toml = config.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
+    def _sources(self, config_file: str | None) -> list[loader.Source]:
+        toml = loader.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
         return [
             *([toml] if toml else []),
-            config.Source("master config", self.master.configuration()),
-            config.Source("pillar", self.master.pillar()),
+            loader.Source("master config", self.master.configuration()),
+            loader.Source("pillar", self.master.pillar()),
         ]
 
     def driver(self, name: str) -> Driver:
@@ -169,8 +167,8 @@ class Service:
             self._sweep_dead(nodes[0].provider)
         there = sane(driver.instances())
         if nodes[0].zone == plan.DISTRIBUTED:
-            nodes = _each(resolve, list(zip(ids, checks.zones(nodes, driver, there), strict=True)))
-        checks.refuse_unfit(nodes, driver, there, self.home)
+            nodes = _each(resolve, list(zip(ids, preflight.zones(nodes, driver, there), strict=True)))
+        preflight.refuse_unfit(nodes, driver, there, self.home)
         if test:
             return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
@@ -195,25 +193,25 @@ class Service:
         Returns what it is or why it failed, by its id. Raises ``Refused`` before anything is touched.
         """
         self._changes(test=test)
-        wanted = masters.wishes(wishes)
+        wanted = create_master.wishes(wishes)
         now = datetime.now(timezone.utc)
         node = roles.resolve(
             self.config, self.schemas, self.info, provider=provider, region=region, minion_id=minion_id,
-            arguments=masters.settings_with(wanted, settings), batch=new_batch(now.timestamp()), now=now,
+            arguments=create_master.settings_with(wanted, settings), batch=new_batch(now.timestamp()), now=now,
             masterless=True,
         )  # fmt: skip
         driver = self.driver(node.provider)
-        node = masters.fit(node, driver)
+        node = create_master.fit(node, driver)
         if not test:
             self._sweep_dead(node.provider)
         there = sane(driver.instances())
         if node.zone == plan.DISTRIBUTED:
-            node = dataclasses.replace(node, zone=checks.zones([node], driver, there)[0])
-        checks.refuse_unfit([node], driver, there, self.home)
+            node = dataclasses.replace(node, zone=preflight.zones([node], driver, there)[0])
+        preflight.refuse_unfit([node], driver, there, self.home)
         if test:
             return Report(plan.creation([node], driver.size(node.size, node.region)))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
-        return self._report(*masters.create_master(node, driver, self.home, wanted))
+        return self._report(*create_master.create_master(node, driver, self.home, wanted))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Report:
         """``test``: an entry without a result is a plan, and as good as any."""
@@ -329,7 +327,7 @@ class Service:
 
     # what hart did not create
 
-    def import_minion(self, wish: matches.ImportWish, *, test: bool = False) -> Report:
+    def import_minion(self, wish: match.ImportWish, *, test: bool = False) -> Report:
         """
         Take an existing minion under management; see ``importing``.
 
@@ -349,9 +347,9 @@ class Service:
         if provider is not None:
             self._provider(provider)
         wishes, data = [], {}
-        for minion_id, entry in hart_minions.read(path).items():
+        for minion_id, entry in hart_store.read(path).items():
             try:
-                wishes.append(hart_minions.wish(minion_id, entry, self.config.providers, provider))
+                wishes.append(hart_store.wish(minion_id, entry, self.config.providers, provider))
             except Refused as error:
                 data[minion_id] = {"result": False, "error": str(error)}
         outcomes, interrupted = self._import(wishes, test) if wishes else ({}, None)
@@ -359,12 +357,12 @@ class Service:
         return self._report(dict(sorted(data.items())), interrupted, test=test)
 
     def _import(
-        self, wishes: Sequence[matches.ImportWish], test: bool
-    ) -> tuple[dict[str, importing.Outcome], int | None]:
+        self, wishes: Sequence[match.ImportWish], test: bool
+    ) -> tuple[dict[str, adopt.Outcome], int | None]:
         self._changes(test=test)
         self.master.require_running()
         chosen = {name: self.driver(name) for name in dict.fromkeys(wish.provider for wish in wishes)}
-        work = importing.Importing(wishes, chosen, self.home, self.config.roles, test=test)
+        work = adopt.Importing(wishes, chosen, self.home, self.config.roles, test=test)
         interrupted = work.run()
         return work.outcomes, interrupted
 
@@ -618,7 +616,7 @@ def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: st
     Raises ``Refused`` for what cannot be read.
     """
     base = directory or str(Path(str(opts["conf_file"])).parent)
-    return cloud_config.translation(cloud_files.read(base, map_file, Master(opts).render), drivers.schemas())
+    return cloud_config.translation(files.read(base, map_file, Master(opts).render), drivers.schemas())
 
 
 def _each(

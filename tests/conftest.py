@@ -16,6 +16,8 @@ from saltfactories.plugins.event_listener import EventListener
 
 from tests.lanes import VARIABLE, Lane
 
+pytest_plugins = ["tests.parts"]
+
 LOOPBACK = "127.0.0.1"
 
 # How long an example takes says more about the machine than about the code.

@@ -20,7 +20,7 @@ VARIABLE = "HART_LANES"
 #: the files that take many minutes; begun late, they would be waited for
 LONG = ("test_real_machines.py", "test_fault_table.py", "test_kill_table.py")
 #: below ``tests``, those first whose files take minutes
-ORDER = ("integration", "accounts", "functional", "unit")
+ORDER = ("end_to_end", "accounts", "drivers", "machines", "functional", "unit")
 
 
 class Lane:
@@ -52,32 +52,37 @@ class Lane:
                 coming = after or (following[0] if following else None)
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=coming)
                 _stop_if_asked(session)
-            self._tell(file[0].path, time.monotonic() - begun)
+            self._tell(_name(file[0]), time.monotonic() - begun)
             file = following
         return True
 
     def _files(self, items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
         """The tests of one file after another; each is claimed when it is asked for."""
-        for path, group in itertools.groupby(items, key=lambda item: item.path):
+        for name, group in itertools.groupby(items, key=_name):
             file = list(group)
-            if self._takes(path):
+            if self._takes(name):
                 yield file
 
-    def _tell(self, path: Path, seconds: float) -> None:
+    def _tell(self, name: str, seconds: float) -> None:
         """Where the minutes go, for who makes a file shorter: ``./test`` shows it."""
         with (self._claims / "seconds").open("a") as times:
-            times.write(f"{seconds:6.0f} s  {path.parent.name}/{path.name}\n")
+            times.write(f"{seconds:6.0f} s  {name}\n")
 
-    def _takes(self, path: Path) -> bool:
+    def _takes(self, name: str) -> bool:
         try:
-            (self._claims / f"{path.parent.name}.{path.name}").open("x").close()
+            (self._claims / name.replace("/", ".")).open("x").close()
         except FileExistsError:
             return False
         return True
 
 
+def _name(item: pytest.Item) -> str:
+    """The file of a test, seen from ``tests``."""
+    return item.path.relative_to(item.config.rootpath).as_posix().removeprefix("tests/")
+
+
 def _place(item: pytest.Item) -> tuple[int, int]:
-    file, directory = item.path.name, item.path.parent.name
+    file, directory = item.path.name, _name(item).partition("/")[0]
     return (
         LONG.index(file) if file in LONG else len(LONG),
         ORDER.index(directory) if directory in ORDER else len(ORDER),

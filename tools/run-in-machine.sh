@@ -15,4 +15,4 @@ root=$(dirname "$(dirname "$(readlink -f "$0")")")
 venv=$("$root/tools/env.sh" dev)
 unset PYTHONPATH PYTHONHOME
 cd "$root"
-exec "$venv/bin/python" -m tests.cloud shell "$@"
+exec "$venv/bin/python" -m tests.machines shell "$@"

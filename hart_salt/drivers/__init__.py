@@ -11,9 +11,9 @@ import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
-from hart_salt.drivers.base import Driver
-from hart_salt.errors import Refused
-from hart_salt.model import Schema
+from hart_salt.base.errors import Refused
+from hart_salt.config.schema import Schema
+from hart_salt.drivers.contract import Driver
 
 ENTRY_POINT_GROUP = "hart_salt.drivers"
 _OWN = ("do", "ec2", "gce", "local", "vultr")
@@ -21,7 +21,7 @@ _OWN = ("do", "ec2", "gce", "local", "vultr")
 
 def schemas() -> Mapping[str, Schema]:
     """What each known driver may be told, by the driver's name."""
-    own = {name: importlib.import_module(f"hart_salt.drivers.{name}").SCHEMA for name in _OWN}
+    own = {name: importlib.import_module(f"hart_salt.drivers.{name}.driver").SCHEMA for name in _OWN}
     return {**{name: cls.schema for name, cls in _foreign().items()}, **own}
 
 
@@ -29,7 +29,7 @@ def driver_class(name: str) -> type[Driver]:
     """Return the class of a driver. Raises ``Refused`` for one of another package that cannot be loaded."""
     if name not in _OWN:
         return _foreign()[name]
-    cls: type[Driver] = importlib.import_module(f"hart_salt.drivers.{name}").DRIVER
+    cls: type[Driver] = importlib.import_module(f"hart_salt.drivers.{name}.driver").DRIVER
     return cls
 
 

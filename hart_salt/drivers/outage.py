@@ -3,7 +3,7 @@ How long a server that cannot be reached is waited for: one rule for all drivers
 
 *Never reached* is a connection that is refused or gets no answer, a network without a route, and a name that does not
 resolve: nothing was asked. It is waited for as long as ``Outage.limit`` says. A server that was reached and answers
-badly is asked again as ``calls.py`` says.
+badly is asked again as ``http.py`` says.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from hart_salt.errors import TemporaryFailure
-from hart_salt.streams import tell
+from hart_salt.base.errors import TemporaryFailure
+from hart_salt.base.streams import tell
 
 T = TypeVar("T")
 

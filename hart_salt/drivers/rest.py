@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from hart_salt.drivers.calls import LONGEST_WAIT, failure, is_certainly_undone, is_repeatable, repeated
+from hart_salt.base.endpoints import objection
+from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
+from hart_salt.drivers.http import LONGEST_WAIT, failure, is_certainly_undone, is_repeatable, repeated
 from hart_salt.drivers.outage import Outage, Peer
-from hart_salt.endpoints import objection
-from hart_salt.errors import AuthError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 
 T = TypeVar("T")
 

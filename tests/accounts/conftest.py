@@ -1,7 +1,7 @@
-"""A salt-master as the integration tests have it."""
+"""A salt-master as the end-to-end tests have it."""
 
 from __future__ import annotations
 
-from tests.integration.conftest import factories, salt_factories_config
+from tests.end_to_end.conftest import factories, salt_factories_config
 
 __all__ = ["factories", "salt_factories_config"]

@@ -14,12 +14,12 @@ from saltfactories.manager import FactoriesManager
 from tests.accounts import place
 from tests.accounts.place import DRIVERS, PKI
 from tests.accounts.proof import Hart
-from tests.cloud.emulator import Emulator
-from tests.cloud.light import LightMachines, Tenant
-from tests.cloud.light_salt import ANSWERS, BusMinions
-from tests.integration.clouds import Cloud, all_clouds
-from tests.integration.conftest import SaltMaster
-from tests.integration.light_cloud import SSH_PORT
+from tests.emulation.emulator import Emulator
+from tests.emulation.light import LightMachines, Tenant
+from tests.emulation.light_salt import ANSWERS, BusMinions
+from tests.end_to_end.clouds import Cloud, all_clouds
+from tests.end_to_end.conftest import SaltMaster
+from tests.end_to_end.light_cloud import SSH_PORT
 
 #: what minions with the execution module answer beyond the usual
 MODULE: Mapping[str, Any] = {"saltutil.sync_modules": ["modules.hart"], "hart.sealed": True}

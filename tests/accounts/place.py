@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from saltfactories.manager import FactoriesManager
 
-from hart_salt.sources import read_toml
-from tests.integration.conftest import SaltMaster, running_master
+from hart_salt.config.sources import read_toml
+from tests.end_to_end.conftest import SaltMaster, running_master
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "hart.toml"

@@ -21,8 +21,8 @@ from types import FrameType
 from typing import Any
 
 from tests.accounts.place import ROLE, Account
-from tests.integration.conftest import Ran, SaltMaster
-from tests.integration.tools import until
+from tests.end_to_end.conftest import Ran, SaltMaster
+from tests.end_to_end.tools import until
 
 #: enough for Debian, its security upgrades and salt-minion; with half of it apt can run out of memory
 MEMORY_MB = 1000

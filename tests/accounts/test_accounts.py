@@ -16,7 +16,7 @@ from saltfactories.manager import FactoriesManager
 from tests.accounts import place, proof, reach
 from tests.accounts.place import DRIVERS, PORTS, ROOT, Account
 from tests.accounts.proof import Hart, Say
-from tests.integration.conftest import SaltMaster
+from tests.end_to_end.conftest import SaltMaster
 
 pytestmark = pytest.mark.integration
 

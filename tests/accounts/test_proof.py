@@ -20,9 +20,9 @@ from tests.accounts import emulated, place, proof, reach
 from tests.accounts.emulated import Emulated
 from tests.accounts.place import DRIVERS, KEPT, ROLE
 from tests.accounts.proof import Failed, Hart, Plan
-from tests.integration import light_cloud
-from tests.integration.cloud_do import DESTROY
-from tests.integration.tools import until
+from tests.drivers.do.in_tables import DESTROY
+from tests.end_to_end import light_cloud
+from tests.end_to_end.tools import until
 
 _missing = light_cloud.missing()
 lights = pytest.mark.skipif(bool(_missing), reason=_missing)

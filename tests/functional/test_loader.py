@@ -14,8 +14,7 @@ import salt.config
 import salt.loader
 
 import hart_salt
-
-from .conftest import master_opts
+from tests.parts import master_opts
 
 PACKAGE = Path(hart_salt.__file__).resolve().parent
 RUNNER = PACKAGE / "runners/hart.py"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import hart_salt
-from hart_salt import wheel as carried
+from hart_salt.operations import own_wheel as carried
 from tests import builds
 from tests.builds import ROOT, build
 
@@ -58,7 +58,7 @@ def test_the_wheel_has_every_file_of_the_package_and_none_beside_it(wheel: Path)
     files = contents(wheel)
     assert set(own(files)) == expected
     assert {name.split("/")[0].split("-")[0] for name in files} == {"hart_salt"}
-    assert {"hart_salt/py.typed", "hart_salt/bootstrap/templates/bootstrap.sh.j2"} <= expected
+    assert {"hart_salt/py.typed", "hart_salt/node/bootstrap/templates/bootstrap.sh.j2"} <= expected
 
 
 def test_the_wheel_tells_salt_where_to_look_and_carries_the_licence(wheel: Path) -> None:

@@ -61,9 +61,9 @@ def test_without_arguments_it_is_the_fast_tests_with_all_series_and_one_failure_
 
 
 def test_series_and_tests_can_be_named(command: Path) -> None:
-    code, lines = run(command, "3006", "3008", "--", "tests/integration/test_smoke.py", "-x")
+    code, lines = run(command, "3006", "3008", "--", "tests/end_to_end/test_smoke.py", "-x")
     assert code == 0
-    assert [line.split()[1] for line in lines if line.endswith(" tests/integration/test_smoke.py -x")] == [
+    assert [line.split()[1] for line in lines if line.endswith(" tests/end_to_end/test_smoke.py -x")] == [
         "3006", "3008", "with:",
     ]  # fmt: skip
     assert len([line for line in lines if line.startswith(HERE)]) == 2

@@ -1,8 +1,9 @@
-"""Imports point one way: downwards in ``LAYERS``."""
+"""Imports point one way: from package to package downwards in ``LAYERS``, and never in a circle."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,119 +15,20 @@ import hart_salt
 
 PACKAGE = Path(hart_salt.__file__).resolve().parent
 
-#: every module of the package, from the top down; a module may import only what stands below it
+#: every package and every module that is in none, from the top down; each may import only what stands below it
 LAYERS = [
-    "reference",
-    "runners.hart",
-    "modules.hart",
-    "answer",
-    "service",
-    "scaling",
-    "sweep",
-    "checks",
-    "health",
-    "drain",
-    "fleet",
-    "addresses",
-    "importing",
-    "hart_minions",
-    "cloud_config",
-    "cloud_files",
-    "cloud_terms",
-    "matches",
-    "lookup",
-    "destroy",
-    "masters",
-    "create",
-    "listing",
-    "strays",
-    "rebuild",
-    "sealing",
-    "misses",
-    "survey",
-    "identity",
-    "home",
-    "side_by_side",
-    "lifecycle",
-    "wheel",
-    "presence",
-    "watch",
-    "ssh",
-    "pacing",
-    "bootstrap",
-    "bootstrap.document",
-    "output",
-    "drivers",
-    "drivers.local.machine",
-    "drivers.local",
-    "drivers.local.directory",
-    "drivers.do",
-    "drivers.do_addresses",
-    "drivers.do_api",
-    "drivers.ec2",
-    "drivers.ec2_lookup",
-    "drivers.ec2_network",
-    "drivers.ec2_images",
-    "drivers.ec2_prices",
-    "drivers.ec2_api",
-    "drivers.ec2_request",
-    "drivers.ec2_settings",
-    "drivers.gce",
-    "drivers.gce_catalogue",
-    "drivers.gce_inserts",
-    "drivers.gce_api",
-    "drivers.gce_credentials",
-    "drivers.gce_errors",
-    "drivers.gce_instances",
-    "drivers.gce_refusals",
-    "drivers.gce_settings",
-    "drivers.vultr",
-    "drivers.vultr_addresses",
-    "drivers.vultr_rules",
-    "drivers.vultr_api",
-    "drivers.giving",
-    "drivers.rest",
-    "drivers.calls",
-    "drivers.patience",
-    "drivers.reports",
-    "drivers.base",
-    "drivers.origin",
-    "drivers.outage",
-    "master",
-    "jobs",
-    "events",
-    "plan",
-    "store",
-    "locks",
-    "roles",
-    "config",
-    "sources",
-    "catalogue",
-    "validation",
-    "terminal",
-    "progress",
-    "logs",
-    "threads",
-    "signals",
-    "streams",
-    "outbox",
-    "merge",
-    "gate",
-    "secrets",
-    "finder",
-    "text",
-    "model",
-    "settings",
-    "endpoints",
-    "naming",
-    "descriptors",
-    "faults",
-    "errors",
-]
-#: what a driver may know of the rest of the package
-BELOW_DRIVERS = {
-    "drivers.base", "drivers.calls", "drivers.giving", "drivers.origin", "drivers.outage", "drivers.patience",
-    "drivers.reports", "drivers.rest", "endpoints", "settings", "streams", "model", "errors",
+    "reference", "runners", "modules", "answer", "service", "migration", "operations", "node", "planning", "inventory",
+    "drivers", "master", "model", "config", "base",
+]  # fmt: skip
+CLOUDS = ("do", "ec2", "gce", "local", "vultr")
+#: what drivers may know of the rest of the package
+BELOW_DRIVERS = {"model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.streams"}
+#: the loader types of Salt: it loads whatever is in a package of such a name
+LOADER_TYPES = {
+    "auth", "beacons", "cache", "clouds", "engines", "executors", "fileserver", "grains", "log_handlers", "matchers",
+    "metaproxy", "modules", "netapi", "output", "pillar", "pkgdb", "pkgfiles", "proxy", "queues", "renderers",
+    "resources", "returners", "roster", "runners", "sdb", "serializers", "states", "thorium", "tokens", "tops", "utils",
+    "wheel", "wrapper",
 }  # fmt: skip
 #: what the runner may import at module level: every salt-run of anything pays for it
 RUNNER_MODULE_LEVEL = {"contextlib", "functools", "importlib.util", "inspect", "logging"}
@@ -162,33 +64,56 @@ def ours(name: str) -> set[str]:
     return found - {"", name}
 
 
-def test_every_module_has_its_layer() -> None:
-    assert sorted(SOURCES) == sorted(LAYERS)
+def layer_of(name: str) -> str:
+    return name.partition(".")[0]
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_imports_point_downwards(name: str) -> None:
-    below = LAYERS[LAYERS.index(name) + 1 :]
-    assert [other for other in ours(name) if other not in below] == []
+def test_every_module_is_in_a_package_that_has_its_layer() -> None:
+    assert {layer_of(name) for name in SOURCES} == set(LAYERS)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("drivers.")])
-def test_a_driver_knows_settings_model_errors_and_the_contract_only(name: str) -> None:
-    own = f"drivers.{name.split('.')[1].partition('_')[0]}"
-    # Its own files: a package of that name, or files that begin with it.
-    assert {other for other in ours(name) if not other.startswith(own)} <= BELOW_DRIVERS
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_point_downwards(layer: str) -> None:
+    here_and_below = LAYERS[LAYERS.index(layer) :]
+    modules = [name for name in SOURCES if layer_of(name) == layer]
+    upwards = {(name, other) for name in modules for other in ours(name) if layer_of(other) not in here_and_below}
+    assert upwards == set()
+
+
+def test_there_is_no_circle() -> None:
+    list(graphlib.TopologicalSorter({name: ours(name) for name in SOURCES}).static_order())
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_driver_knows_no_other_cloud_and_of_the_rest_only_what_is_data(cloud: str) -> None:
+    own = f"drivers.{cloud}"
+    known = {other for name in SOURCES if name.startswith(f"{own}.") for other in ours(name)} - {own}
+    others = {other for other in known if not other.startswith(f"{own}.")}
+    clouds = {other for other in others if other.startswith("drivers.") and other.split(".")[1] in CLOUDS}
+    assert clouds == set()
+    assert {other for other in others if not other.startswith("drivers.")} <= BELOW_DRIVERS
+
+
+def test_what_drivers_share_knows_no_cloud() -> None:
+    shared = [name for name in SOURCES if name.startswith("drivers.") and name.split(".")[1] not in CLOUDS]
+    assert {other for name in shared for other in ours(name) if other.split(".")[1:2] in [[c] for c in CLOUDS]} == set()
+
+
+def test_salt_loads_no_package_that_is_not_made_for_it() -> None:
+    named = {path.name for path in PACKAGE.iterdir() if path.is_dir()} & LOADER_TYPES
+    assert named == {"runners", "modules"}
 
 
 def test_only_master_imports_salt() -> None:
-    importers = {name for name in LAYERS if any(full.split(".")[0] == "salt" for full in imports_of(SOURCES[name]))}
-    assert importers == {"master"}
+    importers = {name for name in SOURCES if any(full.split(".")[0] == "salt" for full in imports_of(SOURCES[name]))}
+    assert {layer_of(name) for name in importers} == {"master"}
 
 
 def test_only_the_registry_imports_drivers_and_only_service_asks_the_registry() -> None:
-    elsewhere = [name for name in LAYERS if not name.startswith("drivers")]
+    elsewhere = [name for name in SOURCES if layer_of(name) != "drivers"]
     assert {name for name in elsewhere if "drivers" in ours(name)} == {"answer", "reference", "service"}
     concrete = {other for name in elsewhere for other in ours(name) if other.startswith("drivers.")}
-    assert concrete <= {"drivers.base"}
+    assert concrete <= {"drivers.contract"}
 
 
 @pytest.mark.parametrize("name", ["runners.hart", "modules.hart"])
@@ -213,13 +138,10 @@ def test_loading_the_runner_loads_nothing_of_the_package_but_its_root() -> None:
     assert done.stdout.strip() in ("[]", "['hart_salt']"), done
 
 
-def test_the_map_of_the_package_names_every_module() -> None:
+def test_the_map_of_the_package_names_every_layer() -> None:
     text = hart_salt.__doc__ or ""
-    files = {str(path.relative_to(PACKAGE)) for path in SOURCES.values()}
-    entries = {f"{Path(file).parent}/" if file.endswith("__init__.py") else file for file in files}
-    # A driver's own directory explains itself, in the docstring of its __init__.
-    entries = {entry for entry in entries if not entry.startswith("drivers/local/") or entry == "drivers/local/"}
-    assert [entry for entry in sorted(entries) if f"``{entry}``" not in text] == []
+    entries = [f"{layer}/" if (PACKAGE / layer).is_dir() else f"{layer}.py" for layer in LAYERS]
+    assert [entry for entry in entries if f"``{entry}``" not in text] == []
 
 
 @pytest.mark.parametrize("kind", ["runners", "modules"])

@@ -49,8 +49,8 @@ def test_two(said):
     assert {good}
 """
 PLACES = (
-    "unit/test_a", "unit/test_b", "functional/test_d", "integration/test_c", "integration/test_e",
-    "integration/test_kill_table",
+    "unit/test_a", "unit/base/test_b", "functional/test_d", "end_to_end/test_c", "end_to_end/test_e",
+    "end_to_end/test_kill_table",
 )  # fmt: skip
 
 
@@ -61,8 +61,8 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     for place in PLACES:
         path = (tmp_path / place).with_suffix(".py")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(FILE.format(good=place != "integration/test_e"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(FILE.format(good=place != "end_to_end/test_e"))
     return tmp_path
 
 
@@ -109,7 +109,7 @@ def test_two_lanes_do_each_file_once(tree: Path) -> None:
 
 
 def test_what_another_lane_began_is_left_to_it(tree: Path) -> None:
-    (tree / "claims/integration.test_e.py").touch()
+    (tree / "claims/end_to_end.test_e.py").touch()
     code, output = ended(lane(tree, 1))
     assert (code, "10 passed" in output) == (0, True), output
     assert "test_e begins" not in (tree / "said1").read_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from tests.integration.pairwise import pairwise
+from tests.end_to_end.pairwise import pairwise
 
 
 def test_each_value_meets_each_of_every_other_column_in_few_cases() -> None:

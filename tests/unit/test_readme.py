@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from hart_salt import cloud_config, cloud_files, config, drivers, reference
-from hart_salt.catalogue import Catalogue
+from hart_salt import drivers, reference
+from hart_salt.config import loader
+from hart_salt.config.catalog import Catalogue
+from hart_salt.migration.salt_cloud import config as cloud_config
+from hart_salt.migration.salt_cloud import files as cloud_files
 from hart_salt.modules import hart as module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +39,8 @@ def data(text: str) -> Any:
     return yaml.safe_load(re.sub(r"\{\{.*?\}\}", "rendered", text))
 
 
-def load(source: config.Source) -> config.Config:
-    return config.load([source], SCHEMAS, lambda uri: "a-value-of-sdb")
+def load(source: loader.Source) -> loader.Config:
+    return loader.load([source], SCHEMAS, lambda uri: "a-value-of-sdb")
 
 
 CONFIGURATIONS = [text for text in blocks("yaml") if "hart" in data(text)]
@@ -53,7 +56,7 @@ def test_there_is_something_to_test() -> None:
 @pytest.mark.parametrize("text", CONFIGURATIONS)
 def test_master_configurations_have_no_fault(text: str) -> None:
     section = data(text)["hart"]
-    loaded = load(config.Source("master config", section))
+    loaded = load(loader.Source("master config", section))
     assert set(loaded.roles) == set(section.get("roles", ()))
     assert set(loaded.providers) >= set(section.get("providers", ()))
 
@@ -61,7 +64,7 @@ def test_master_configurations_have_no_fault(text: str) -> None:
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_toml_files_have_no_fault(text: str, tmp_path: Path) -> None:
     (tmp_path / "hart.toml").write_text(text, encoding="utf-8")
-    source = config.read_toml(tmp_path / "hart.toml", required=True)
+    source = loader.read_toml(tmp_path / "hart.toml", required=True)
     assert source is not None
     assert load(source).roles
 
@@ -139,12 +142,12 @@ def test_the_example_of_salt_cloud_s_configuration_is_what_comes_of_it(tmp_path:
 @pytest.mark.parametrize("name", ["_undone_on_failure", "_undo", "_seal", "_enrol", "_start", "raise_node", "_launch"])
 def test_the_security_model_names_what_there_is(name: str) -> None:
     assert f"`{name}`" in README
-    assert re.search(rf"def {name}\(", (ROOT / "hart_salt/lifecycle.py").read_text(encoding="utf-8"))
+    assert re.search(rf"def {name}\(", (ROOT / "hart_salt/node/lifecycle.py").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README))))
 def test_tests_that_are_named_are_in_a_file_that_is(name: str) -> None:
-    files = set(re.findall(r"`(tests/integration/test_(?:promises|real_machines).py)`", README))
+    files = set(re.findall(r"`(tests/end_to_end/test_(?:promises|real_machines).py)`", README))
     assert len(files) == 2
     texts = [(ROOT / path).read_text(encoding="utf-8") for path in files]
     assert any(re.search(rf"^def {name}", text, re.MULTILINE) for text in texts)

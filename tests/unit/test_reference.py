@@ -13,14 +13,18 @@ import pytest
 import salt.minion
 import salt.utils.args
 
-from hart_salt import answer, create, drivers, errors, importing, progress, reference
-from hart_salt.catalogue import Catalogue
-from hart_salt.drivers import patience
-from hart_salt.errors import HartError
+from hart_salt import answer, drivers, reference
+from hart_salt.base import errors
+from hart_salt.base.errors import HartError
+from hart_salt.config.catalog import Catalogue
+from hart_salt.config.settings import Section, Settings
+from hart_salt.drivers import retry
+from hart_salt.inventory.records import Record
+from hart_salt.migration import adopt
 from hart_salt.modules import hart as module
-from hart_salt.settings import Section, Settings
-from hart_salt.store import Record
-from tests.functional.conftest import new_node
+from hart_salt.node import progress
+from hart_salt.operations import create
+from tests.parts import new_node
 
 SCHEMAS = {name: schema for name, schema in drivers.schemas().items() if name in reference.TITLES}
 SECTIONS: list[tuple[str, type[Section]]] = [("", Settings)]
@@ -82,7 +86,7 @@ def test_every_alias_is_in_the_table_of_names() -> None:
 
 
 def test_the_events_are_those_that_are_fired() -> None:
-    assert set(reference.EVENTS) == progress.EVENT_STAGES | {importing.EVENT}
+    assert set(reference.EVENTS) == progress.EVENT_STAGES | {adopt.EVENT}
     assert [stage for stage in reference.EVENTS if f"| `{stage}` |" not in part("Events")] == []
 
 
@@ -110,7 +114,7 @@ def test_every_error_is_in_it_by_the_name_that_is_shown() -> None:
     shown = {errors.kind_of(kind.__new__(kind)) for kind in all_errors() - {HartError}}
     assert set(re.findall(r"^\| `(\w+)` \|", part("Errors"), re.MULTILINE)) == shown
     assert {"ConfigError", "RateLimited"} <= shown
-    assert errors.kind_of(patience.StillThere("it is there")) == "TemporaryFailure"
+    assert errors.kind_of(retry.StillThere("it is there")) == "TemporaryFailure"
 
 
 @each_function

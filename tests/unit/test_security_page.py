@@ -15,7 +15,7 @@ ROWS = [
     for table in re.findall(r"^\|[^\n]*\| shown by \|\n\| --- [^\n]*\n((?:\|[^\n]*\n)+)", PAGE, re.MULTILINE)
     for line in table.splitlines()
 ]
-NAMED = re.findall(r"`((?:unit|functional|integration)/test_\w+\.py)(?:::(\w+))?`", PAGE)
+NAMED = re.findall(r"`((?:unit|functional|drivers|end_to_end)/(?:\w+/)*test_\w+\.py)(?:::(\w+))?`", PAGE)
 
 
 def shown_by(row: str) -> str:
@@ -29,7 +29,7 @@ def test_there_is_something_to_test() -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_each_row_names_a_test(row: str) -> None:
-    assert re.search(r"`(unit|functional|integration)/test_\w+\.py", shown_by(row))
+    assert re.search(r"`(unit|functional|drivers|end_to_end)/(\w+/)*test_\w+\.py", shown_by(row))
 
 
 @pytest.mark.parametrize(("file", "test"), sorted(set(NAMED)))

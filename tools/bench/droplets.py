@@ -43,11 +43,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from first_light import BIN, STAGES, end_processes, free_ports, machine, until
 
-from hart_salt.master import SALT_VERSION, Master
-from tests.cloud.digitalocean import DigitalOcean
-from tests.cloud.do_state import Settings
-from tests.cloud.machines import Machine, MachineHost, Spec
-from tests.cloud.real import RealMachines
+from hart_salt.master.client import SALT_VERSION, Master
+from tests.drivers.do.emulator.cloud import DigitalOcean
+from tests.drivers.do.emulator.state import Settings
+from tests.machines.machines import Machine, MachineHost, Spec
+from tests.machines.real import RealMachines
 
 LIMIT = 240.0  #: seconds after which anything is given up
 RAN = "/run/bench-ran"

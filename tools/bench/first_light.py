@@ -42,7 +42,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from hart_salt.master import SALT_VERSION, Master
+from hart_salt.master.client import SALT_VERSION, Master
 
 BIN = Path(sys.executable).parent
 LIMIT = 120.0  #: seconds after which anything is given up

@@ -38,11 +38,11 @@ import psutil
 import yaml
 from first_light import BIN, PrivateMaster, machine, private_master
 
-from hart_salt.master import SALT_VERSION
-from tests.cloud.digitalocean import DigitalOcean
-from tests.cloud.do_state import Settings
-from tests.cloud.light import LightMachines
-from tests.cloud.light_salt import BusMinions
+from hart_salt.master.client import SALT_VERSION
+from tests.drivers.do.emulator.cloud import DigitalOcean
+from tests.drivers.do.emulator.state import Settings
+from tests.emulation.light import LightMachines
+from tests.emulation.light_salt import BusMinions
 
 WANTED_BEYOND, WANTED_MEMORY = 15.0, 200.0
 SAMPLE = 0.1  #: seconds between two looks at the runner

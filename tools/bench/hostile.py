@@ -35,10 +35,10 @@ from typing import Any
 import asyncssh
 import psutil
 
-from hart_salt import ssh
-from hart_salt.errors import NodeFailed
-from hart_salt.gate import Gate
-from hart_salt.progress import Progress
+from hart_salt.base.errors import NodeFailed
+from hart_salt.base.gate import Gate
+from hart_salt.node import ssh
+from hart_salt.node.progress import Progress
 
 WANTED_RATIO, WANTED_MEMORY = 1.2, 50.0
 HOST, CLIENT = ssh.make_key("node"), ssh.make_key("batch")

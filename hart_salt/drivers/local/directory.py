@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from hart_salt.errors import InvalidRequest, TemporaryFailure
+from hart_salt.base.errors import InvalidRequest, TemporaryFailure
 
 #: set in the machine process and so in all that it starts: how the processes of an instance are known,
 #: also those that left the process group or lost their parent

@@ -1,0 +1,304 @@
+"""What must never be shown: a set of strings, and the ways to keep them out of text and data."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import math
+import re
+import threading
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from pydantic import SecretStr
+
+from hart_salt.base.finder import Finder
+from hart_salt.base.text import visible
+
+HIDDEN = "***"
+
+#: shorter strings occur by chance in every text; to hide them would only garble it
+MINIMUM_LENGTH = 6
+#: characters; longer ones are keys, which are shown in base64 if at all
+LONGEST_IN_HEXADECIMAL = 256
+
+_PLAIN_WORDS = frozenset(
+    ["accept", "default", "disable", "disabled", "enable", "enabled", "hidden", "ignore", "memory", "nobody"]
+    + ["optional", "password", "prompt", "public", "random", "required", "secret", "string", "system"]
+    + ["unknown"]
+)
+
+_SECRET_WORDS = frozenset(
+    ["apikey", "bindpw", "credential", "credentials", "pass", "passphrase", "passwd", "password", "passwords"]
+    + ["privkey", "pw", "pwd", "secret", "secrets", "token", "tokens"]
+)
+_SECRET_PAIRS = frozenset(
+    [("api", "key"), ("access", "key"), ("auth", "key"), ("encryption", "key"), ("private", "key")]
+    + [("secret", "key"), ("signing", "key"), ("account", "key")]
+)
+
+# ``aws_access_key_id`` and the like end in a word that says: a name or a measure, no secret.
+_HARMLESS_ENDS = frozenset(
+    ["dir", "driver", "expire", "expires", "expiration", "file", "id", "length", "lifetime", "name", "path", "size"]
+    + ["ttl"]
+)
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+[a-z]*")
+_KEY_FILE = re.compile(r"~?/[\w./@-]+\.(crt|json|key|p12|pem|pub)")
+_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@")
+
+
+def looks_secret(key: str) -> bool:
+    """
+    Say whether a key's name says that its value is a secret.
+
+    Whole words count, so that ``db_password`` and ``mysql.pass`` are found and ``passenger`` is not.
+
+    :param key: a name, such as ``api_key`` or ``apiKey``
+    """
+    words = [word.lower() for word in _WORDS.findall(key)]
+    if key == "s3.key":
+        return True  # Salt's own name for it, and the only such one
+    if not words or words[-1] in _HARMLESS_ENDS:
+        return False
+    pairs = zip(words, words[1:], strict=False)
+    return any(word in _SECRET_WORDS for word in words) or any(pair in _SECRET_PAIRS for pair in pairs)
+
+
+def mask(data: Any) -> Any:
+    """
+    Copy plain data with ``***`` for every value under a key that looks secret, however short the value is.
+
+    :param data: nested plain data
+    """
+    if isinstance(data, Mapping):
+        return {key: _blank(value) if looks_secret(str(key)) else mask(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [mask(item) for item in data]
+    return data
+
+
+def _blank(value: Any) -> Any:
+    """Hide every leaf of ``value``; what is empty has nothing to hide."""
+    if isinstance(value, Mapping):
+        return {key: _blank(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_blank(item) for item in value]
+    return value if value is None or isinstance(value, bool) or value == "" else HIDDEN
+
+
+class Secrets:
+    """
+    The strings that must never be shown. It only grows.
+
+    One instance goes with one configuration. Adding and redacting may happen in different threads. What is looked for
+    is prepared when it is first needed after an addition, since a configuration is read secret by secret.
+    """
+
+    def __init__(self) -> None:
+        self._values: frozenset[str] = frozenset()
+        self._forms: dict[str, set[str]] = {}
+        self._found: tuple[frozenset[str], Finder] = (self._values, Finder(()))
+        self._adding = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{len(self._values)} secrets>"
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, value: Any) -> None:
+        """
+        Remember a secret, or all strings within nested data.
+
+        Strings shorter than six characters, plain words and paths of key files are no secrets. A whole
+        number counts as its digits: a password may be one.
+
+        :param value: a string, a ``SecretStr``, or nested mappings and lists of them
+        """
+        found = frozenset(text for text in _strings(value) if _worth_hiding(text))
+        with self._adding:
+            self._values |= found
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and (text in self._values or text.strip() in self._values)
+
+    def gather(self, data: Any) -> None:
+        """
+        Remember what nested data holds under secret-looking keys, and passwords within URLs.
+
+        :param data: nested plain data, such as a configuration
+        """
+        if isinstance(data, Mapping):
+            for key, value in data.items():
+                if looks_secret(str(key)):
+                    self.add(value)
+                self.gather(value)
+        elif isinstance(data, list | tuple):
+            for item in data:
+                self.gather(item)
+        elif isinstance(data, str):
+            self.add(_passwords(data))
+
+    def named_in(self, data: Any, path: str = "") -> list[str]:
+        """
+        Say where in nested data secrets are: what looks secret by its name, or is known as one; not what is in sdb.
+
+        :param data: nested plain data, such as the arguments of a call
+        :param path: of the whole, for the answer
+        :return: paths such as ``minion_config:mysql:password``
+        """
+        if isinstance(data, Mapping):
+            return [
+                name
+                for key, value in data.items()
+                for name in self._named(f"{path}:{key}" if path else str(key), str(key), value)
+            ]
+        if isinstance(data, list | tuple):
+            return list(dict.fromkeys(name for item in data for name in self.named_in(item, path)))
+        found = [text for text in [*_strings(data), *_passwords(data)] if text in self and not _is_reference(text)]
+        return [path] if found else []
+
+    def _named(self, path: str, key: str, value: Any) -> list[str]:
+        if looks_secret(key) and any(text and not _is_reference(text) for text in _strings(value)):
+            return [path]
+        return self.named_in(value, path)
+
+    def redact(self, text: str) -> str:
+        """
+        Replace every secret in ``text``, in whatever form it stands there, with ``***``.
+
+        Secrets that overlap go as one piece, so that no end of the second one stays. For parts of one see ``finder``.
+
+        :param text: anything that is about to be shown or written
+        """
+        while spans := self._finder().spans(text):
+            # Put together once: a text that is copied for each of its secrets takes the square of their number.
+            starts, ends = zip(*spans, strict=True)
+            text = HIDDEN.join(text[end:start] for end, start in zip((0, *ends), (*starts, len(text)), strict=True))
+        return text
+
+    def _finder(self) -> Finder:
+        values, finder = self._found
+        if values is not self._values:
+            values = self._values
+            self._forms = {text: self._forms.get(text) or _forms(text) for text in values}
+            finder = Finder((form for forms in self._forms.values() for form in forms), _PLAIN_WORDS)
+            self._found = values, finder
+        return finder
+
+
+def _is_reference(text: str) -> bool:
+    return text.startswith("sdb://")
+
+
+def _passwords(data: Any) -> list[str]:
+    """Those in URLs."""
+    return _URL_PASSWORD.findall(data) if isinstance(data, str) else []
+
+
+def _strings(value: Any) -> list[str]:
+    """All strings within nested data."""
+    if isinstance(value, SecretStr):
+        return [value.get_secret_value()]
+    if isinstance(value, bytes):
+        return [value.decode(errors="replace")]
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in _strings(item)]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [text for item in value for text in _strings(item)]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [str(value)]
+    return [value] if isinstance(value, str) else []
+
+
+def _worth_hiding(text: str) -> bool:
+    text = text.strip()
+    return (
+        len(text) >= MINIMUM_LENGTH
+        and text.lower() not in _PLAIN_WORDS
+        and not _KEY_FILE.fullmatch(text)
+        # what redaction itself writes is no secret; hiding it would never end
+        and set(text) != {"*"}
+    )
+
+
+#: what JSON, YAML, shells and addresses write as it is
+_WRITTEN_AS_IT_IS = re.compile(r"[A-Za-z0-9_.-]+")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{16,}")
+_ESCAPED = re.compile("%[0-9A-F]{2}")
+
+
+def _forms(secret: str) -> set[str]:
+    """The shapes in which one secret may stand in a text: whole, by line, and encoded."""
+    whole = secret.strip()
+    lines = [line.strip() for line in whole.splitlines()]
+    # the first and last line of a PEM block are the same in all of them
+    lines = [line for line in lines if not line.startswith("-----") and _worth_hiding(line)]
+    # visible: as it stands in a text whose control characters were marked before
+    forms = {whole, *lines, "".join(lines), visible(secret), visible(whole)}
+    for text in {whole, *lines}:
+        forms |= _encoded(text)
+    if len(lines) > 1 and len(whole) > LONGEST_IN_HEXADECIMAL:  # a key: what is so long has many parts
+        forms.add(base64.b64encode(whole.encode(errors="replace")).decode())
+    else:
+        forms |= _base64_forms(whole.encode(errors="replace"))
+    return {form for form in forms | _in_hexadecimal(whole) if len(form) >= MINIMUM_LENGTH}
+
+
+def _encoded(text: str) -> set[str]:
+    """How JSON, Python, YAML, a shell, a URL, a form and XML write ``text``, where that is not as it is."""
+    if _WRITTEN_AS_IT_IS.fullmatch(text):
+        return set()
+    in_url = {quote(text, safe="", errors="replace"), quote(text, errors="replace")}
+    in_url |= {form.replace("%20", "+") for form in in_url}  # as forms have it
+    in_json = json.dumps(text)[1:-1]
+    return {
+        in_json,
+        json.dumps(in_json)[1:-1],  # a text that quotes JSON, within JSON
+        *_in_markup(text),
+        ascii(text)[1:-1],
+        repr(text.encode(errors="replace"))[2:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        repr(text)[1:-1],
+        yaml.safe_dump(text, default_style='"', width=math.inf).strip()[1:-1],
+        text.replace("'", "''"),
+        text.replace("'", "'\"'\"'"),
+        *in_url,
+        *(_ESCAPED.sub(lambda code: code[0].lower(), form) for form in in_url),
+    }
+
+
+def _in_markup(text: str) -> set[str]:
+    """How XML and HTML write it: some escape quotation marks, by number or by name, and some do not."""
+    plain = escape(text, quote=False)
+    quotes = itertools.product(("&quot;", "&#34;", '"'), ("&apos;", "&#39;", "&#x27;", "'"))
+    return {plain.replace('"', double).replace("'", single) for double, single in quotes}
+
+
+def _in_hexadecimal(text: str) -> set[str]:
+    """Its bytes in hexadecimal digits; one that consists of such, in either case."""
+    digits = text.encode(errors="replace").hex() if len(text) <= LONGEST_IN_HEXADECIMAL else ""
+    cases = {text.lower(), text.upper()} if _HEXADECIMAL.fullmatch(text) else set()
+    return {digits, digits.upper(), *cases}
+
+
+def _base64_forms(raw: bytes) -> set[str]:
+    """
+    What base64 makes of ``raw`` alone, and within something longer.
+
+    Base64 writes three bytes as four characters, so a secret inside a longer text looks different for each
+    of three offsets. Only characters that depend on the secret alone are taken.
+    """
+    whole = base64.b64encode(raw).decode()
+    forms = {whole, whole.rstrip("=")}
+    for offset in range(3):
+        text = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
+        bits = 8 * (offset + len(raw))
+        forms.add(text[-(-8 * offset // 6) : bits // 6])
+    forms |= {form.translate(str.maketrans("+/", "-_")) for form in forms}
+    return {form for form in forms if len(form) >= MINIMUM_LENGTH}

@@ -1,0 +1,1 @@
+"""From the files and layers that people write to one checked configuration."""

@@ -1,0 +1,337 @@
+"""From the sources of configuration to one checked ``Config``, or to all of their faults at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from hart_salt.base.errors import ConfigError, Fault
+from hart_salt.base.merge import merge, plain
+from hart_salt.base.redaction import Secrets
+from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
+from hart_salt.config.schema import Provider, Schema
+from hart_salt.config.settings import as_text
+from hart_salt.config.sources import Source, read_toml, resolve_references
+from hart_salt.config.validation import check_field, check_section, is_secret, suggestion
+
+__all__ = ["Config", "ProviderLayer", "Role", "Source", "load", "read_toml"]
+
+#: the provider that exists when none is configured
+IMPLICIT_PROVIDER = "local"
+
+_PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ROLE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class ProviderLayer:
+    """What a role says for one provider, and for regions of it."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    regions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a role says. ``settings`` may hold ``provider``, and settings of any driver."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    providers: Mapping[str, ProviderLayer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration: checked, with aliases replaced, in layers that are yet to be put together."""
+
+    defaults: Mapping[str, Any] = field(repr=False)
+    providers: Mapping[str, Provider]
+    provider_defaults: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    roles: Mapping[str, Role]
+    secrets: Secrets
+
+    def candidates(self, role: str | None) -> tuple[str, ...]:
+        """
+        List the providers that may be meant for a role when a call names none.
+
+        :param role: a role that there is, or None for a node without one
+        :return: the one that the role or the defaults name, otherwise all that are configured
+        """
+        layers = [self.defaults, self.roles[role].settings] if role else [self.defaults]
+        named = [layer["provider"] for layer in layers if layer.get("provider")]
+        return (named[-1],) if named else tuple(self.providers)
+
+    def role_names(self) -> dict[str, tuple[str, ...]]:
+        """List the roles, each with the providers that may be meant for it."""
+        return {role: self.candidates(role) for role in sorted(self.roles)}
+
+
+def load(
+    sources: Sequence[Source], schemas: Mapping[str, Schema], resolve_sdb: Callable[[str], Any],
+    secrets: Secrets | None = None,
+) -> Config:  # fmt: skip
+    """
+    Merge and check all sources.
+
+    :param sources: later wins
+    :param schemas: what each driver may be told
+    :param resolve_sdb: looks up an ``sdb://`` string; see ``sources.resolve_references``
+    :param secrets: gets all that are found, also when there are faults (default: a new set)
+    :raises ConfigError: with every fault that there is
+    """
+    secrets = Secrets() if secrets is None else secrets
+    faults: list[Fault] = []
+    resolved = []
+    for source in sources:
+        data, found = resolve_references(plain(source.data or {}), "hart", resolve_sdb, secrets)
+        _gather(data, secrets)
+        if not isinstance(data, Mapping):
+            data, found = {}, [*found, Fault("hart", "must be a mapping")]
+        resolved.append(Source(source.label, data, source.faults + tuple(found)))
+    drivers = _drivers(resolved)
+    trees = []
+    for source in resolved:
+        label = source.label if len(resolved) > 1 else ""
+        reader = _Reader(Catalogue(schemas), drivers, secrets, label)
+        trees.append(reader.read(source.data))
+        faults += reader.mark(source.faults) + reader.faults
+    tree: dict[str, Any] = reduce(merge, trees, {"defaults": {}, "providers": {}, "roles": {}})
+    providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
+    faults += found + _unknown_choices(tree, providers)
+    if faults:
+        # The path may hold anything that somebody put on the wrong side of a colon.
+        raise ConfigError([Fault(secrets.redact(one.path), secrets.redact(one.problem)) for one in faults])
+    settings = {name: provider["settings"] for name, provider in tree["providers"].items()}
+    roles = {name: _role(role) for name, role in tree["roles"].items()}
+    return Config(tree["defaults"], providers, settings, roles, secrets)
+
+
+def _role(tree: Mapping[str, Any]) -> Role:
+    sections = tree["providers"].items()
+    layers = {name: ProviderLayer(section["settings"], section["regions"]) for name, section in sections}
+    return Role(tree["settings"], layers)
+
+
+def _gather(data: Any, secrets: Secrets) -> None:
+    """Find what looks secret, except by the name of a role or a provider: a role may well be called token."""
+    for key, value in data.items() if isinstance(data, Mapping) else ():
+        named = key in ("providers", "roles") and isinstance(value, Mapping)
+        for part in value.values() if named else ({key: value},):
+            secrets.gather(part)
+
+
+def _drivers(sources: Sequence[Source]) -> dict[str, str]:
+    """Find each configured provider's driver; one source may name it, another give the rest."""
+    drivers: dict[str, str] = {}
+    for source in sources:
+        providers = source.data.get("providers")
+        for name, values in providers.items() if isinstance(providers, Mapping) else ():
+            drivers.setdefault(str(name), str(name))
+            if isinstance(values, Mapping) and isinstance(values.get("driver"), str):
+                drivers[str(name)] = values["driver"]
+    return drivers
+
+
+def _providers(
+    tree: Mapping[str, Any], drivers: Mapping[str, str], schemas: Mapping[str, Schema], known: set[str]
+) -> tuple[dict[str, Provider], list[Fault]]:
+    """
+    Check the accounts as a whole, which only their merged settings allow.
+
+    ``known`` are the paths with faults of their own: a value that is there but wrong is not missing.
+    """
+    providers, faults = {}, []
+    for name, part in tree.items():
+        driver = drivers[name]
+        if driver not in schemas:
+            continue  # the reader has reported it
+        path = f"hart:providers:{name}"
+        account, problems = check_section(schemas[driver].account, part["account"])
+        if account is not None:
+            providers[name] = Provider(name, driver, account)
+        for setting, problem in problems:
+            place = f"{path}:{setting}" if setting else path
+            if place not in known:
+                faults.append(Fault(place, problem))
+    if not tree and IMPLICIT_PROVIDER in schemas:
+        account = schemas[IMPLICIT_PROVIDER].account()
+        providers[IMPLICIT_PROVIDER] = Provider(IMPLICIT_PROVIDER, IMPLICIT_PROVIDER, account)
+    return providers, faults
+
+
+def _unknown_choices(tree: Mapping[str, Any], providers: Mapping[str, Provider]) -> list[Fault]:
+    """Find layers that name a provider which there is not."""
+    configured = tree["providers"] or providers
+    places = {"hart": tree["defaults"]}
+    places |= {f"hart:roles:{name}": role["settings"] for name, role in tree["roles"].items()}
+    return [
+        Fault(f"{path}:provider", f"there is no such provider; configured: {', '.join(sorted(configured))}")
+        for path, settings in places.items()
+        if settings.get("provider") is not None and settings["provider"] not in configured
+    ]
+
+
+class _Reader:
+    """Brings one source into the normal form, and collects what is wrong with it."""
+
+    def __init__(
+        self, catalogue: Catalogue, drivers: Mapping[str, str], secrets: Secrets, label: str
+    ) -> None:
+        self.catalogue = catalogue
+        self.drivers = drivers
+        self.secrets = secrets
+        self.label = label
+        self.faults: list[Fault] = []
+
+    def fault(self, path: str, problem: str) -> None:
+        self.faults += self.mark([Fault(path, problem)])
+
+    def mark(self, faults: Sequence[Fault]) -> list[Fault]:
+        """Say which source the faults are in, unless there is only one or they say so themselves."""
+        return [
+            Fault(fault.path, f"{fault.problem} (in {self.label})")
+            if self.label and not fault.path.startswith(self.label)
+            else fault
+            for fault in faults
+        ]
+
+    def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in data.items() if key not in ("providers", "roles")}
+        providers = self.group(data.get("providers"), "hart:providers")
+        roles = self.group(data.get("roles"), "hart:roles")
+        return {
+            "defaults": self.layer(rest, "hart", None, PLACES),
+            "providers": {name: self.provider(name, values) for name, values in providers.items()},
+            "roles": {name: self.role(name, values) for name, values in roles.items()},
+        }
+
+    def group(self, value: Any, path: str) -> dict[str, Any]:
+        """Take a mapping with texts as keys; nothing at all is an empty one."""
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.fault(path, "must be a mapping")
+            return {}
+        return {str(key): item for key, item in value.items()}
+
+    def provider(self, name: str, value: Any) -> dict[str, Any]:
+        path = f"hart:providers:{name}"
+        values = self.group(value, path)
+        driver = self.drivers[name]
+        if not _PROVIDER_NAME.fullmatch(name):
+            self.fault(path, "a provider's name may hold only letters, digits, '-' and '_'")
+        if name in RESERVED or self.catalogue.exists(name) or self.catalogue.is_account(name):
+            self.fault(path, "a provider may not have the name of a setting or a section; rename it")
+        schema = self.catalogue.schemas.get(driver)
+        if schema is None:
+            at = f"{path}:driver" if "driver" in values else path
+            known = ", ".join(sorted(self.catalogue.schemas))
+            self.fault(at, f"unknown driver{suggestion(driver, self.catalogue.schemas)}; there are {known}")
+            return {"account": {}, "settings": {}}
+        if not isinstance(values.pop("driver", None), str | None):
+            self.fault(f"{path}:driver", "must be text")
+        names = {*schema.account.model_fields, *schema.account.ALIASES}
+        account = {key: values.pop(key) for key in list(values) if key in names}
+        return {
+            "account": self.account(account, path, schema),
+            "settings": self.layer(values, path, driver, extra=sorted(names | {"driver"})),
+        }
+
+    def account(self, values: Mapping[str, Any], path: str, schema: Schema) -> dict[str, Any]:
+        result = {}
+        for written, value in values.items():
+            alias = schema.account.ALIASES.get(written)
+            name = alias.name if alias else written
+            if is_secret(schema.account, name):
+                self.secrets.add(value)
+            kept, problem = check_field(schema.account, name, alias.convert(value) if alias else value)
+            if problem:
+                self.fault(f"{path}:{written}", problem)
+            else:
+                result[name] = kept
+        return result
+
+    def role(self, name: str, value: Any) -> dict[str, Any]:
+        path = f"hart:roles:{name}"
+        if not _ROLE_NAME.fullmatch(name):
+            self.fault(path, "a role's name may hold only letters, digits, '.', '-' and '_'")
+        values = self.group(value, path)
+        sections = [key for key in values if self.is_provider(key) and not self.catalogue.exists(key)]
+        providers = {key: self.role_provider(f"{path}:{key}", key, values.pop(key)) for key in sections}
+        extra = sorted({*self.drivers, *self.catalogue.schemas})
+        return {"settings": self.layer(values, path, None, PLACES, extra), "providers": providers}
+
+    def is_provider(self, name: str) -> bool:
+        """An account that is not configured may still have sections in roles, under its driver's name."""
+        return name in self.drivers or name in self.catalogue.schemas
+
+    def role_provider(self, path: str, name: str, value: Any) -> dict[str, Any]:
+        driver = self.drivers.get(name, name)
+        values = self.group(value, path)
+        regions = [key for key, item in values.items() if self.is_region(key, item, driver)]
+        return {
+            "regions": {key: self.region(f"{path}:{key}", key, values.pop(key), driver) for key in regions},
+            "settings": self.layer(values, path, driver),
+        }
+
+    def is_region(self, key: str, value: Any, driver: str) -> bool:
+        """Any mapping is a region's section, unless its key is a setting's name, if only a misspelt one."""
+        if not isinstance(value, Mapping) or self.catalogue.exists(key) or key in PLACES:
+            return False
+        if key in RESERVED or self.catalogue.is_account(key):
+            return False
+        names = self.catalogue.names(driver)
+        mappings = [name for name in names if self.catalogue.takes_mapping(name, driver)]
+        return not suggestion(key, mappings)
+
+    def region(self, path: str, name: str, value: Any, driver: str) -> dict[str, Any]:
+        settings = self.layer(self.group(value, path), path, driver)
+        if settings.get("region") not in (None, name):
+            self.fault(f"{path}:region", "names another region than the section that it stands in")
+        return settings
+
+    def layer(
+        self,
+        values: Mapping[str, Any],
+        path: str,
+        driver: str | None,
+        places: frozenset[str] = frozenset(),
+        extra: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """
+        Check the settings of one section and replace aliases.
+
+        :param driver: the one that the section belongs to, or None
+        :param places: which of ``PLACES`` may stand here
+        :param extra: more words that may be meant where a name is unknown
+        """
+        result: dict[str, Any] = {}
+        if driver is not None and driver not in self.catalogue.schemas:
+            return result  # the provider's own section has reported the driver
+        for written, value in values.items():
+            key = str(written)
+            if key in places:
+                name, (kept, problem) = key, _check_place(value)
+            else:
+                name, value = self.catalogue.canonical(key, value, driver)
+                kept, problem = None, self.catalogue.refusal(name, driver, extra)
+                if problem is None:
+                    kept, problem = self.catalogue.check(name, value, driver)
+            if problem is None and name in result and result[name] != kept:
+                problem = f"is another name of {name}, which this section sets to something else"
+            if problem is None:
+                result[name] = kept
+            else:
+                self.fault(f"{path}:{key}", problem)
+        return result
+
+
+def _check_place(value: Any) -> tuple[Any, str | None]:
+    if value is None:
+        return None, None
+    try:
+        return as_text(value), None
+    except ValueError as error:
+        return None, str(error)

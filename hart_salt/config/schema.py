@@ -1,0 +1,32 @@
+"""What a driver may be told, and a configured account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hart_salt.config.settings import Section
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What one driver may be told, as far as configuration goes. Every driver module has one."""
+
+    driver: str
+    #: credentials and account-wide settings, allowed in ``hart:providers:<name>``
+    account: type[Section]
+    #: the driver's own settings of a node, beside the common ones
+    options: type[Section]
+    #: what a node gets when no layer says otherwise; None: the configuration has to say
+    default_size: str | None
+    default_region: str | None
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A configured account: ``hart:providers:<name>``."""
+
+    name: str
+    driver: str
+    account: Section

@@ -1,0 +1,132 @@
+"""Where configuration comes from: the TOML file, and ``sdb://`` values that stand for others."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hart_salt.base import faults
+from hart_salt.base.errors import ConfigError, Fault
+from hart_salt.base.redaction import Secrets
+
+SDB = "sdb://"
+
+# By name, since type checkers know just one of the two for the Python they check for.
+_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    One place that configuration was read from.
+
+    ``data`` has the form of the master config's ``hart:`` key: ``providers``, ``roles``, and beside them the
+    defaults. ``label`` names the place in messages. ``faults`` are what was already wrong when it was read.
+    """
+
+    label: str
+    data: Mapping[str, Any] = field(repr=False)
+    faults: tuple[Fault, ...] = ()
+
+
+def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
+    """
+    Read hart's TOML file, with its sections ``[hart]``, ``[providers.X]`` and ``[roles.R]``.
+
+    :param path: the file; ``~`` is the caller's home
+    :param required: whether the file has to be there
+    :return: its contents, or None when it is not there
+    :raises ConfigError: it cannot be read or is no TOML; what it holds is never part of the message
+    """
+    file = expanded(path)
+    try:
+        data = _toml.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not required:
+            return None
+        raise ConfigError([Fault(str(file), "there is no such file")]) from None
+    except OSError as error:
+        said = faults.sentence(error, file).removeprefix(f"{file}: ")
+        raise ConfigError([Fault(str(file), f"cannot be read: {said}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Fault(str(file), "is not UTF-8 text")]) from None
+    except _toml.TOMLDecodeError as error:
+        # Only the place is taken from the message: it may repeat what the line holds.
+        place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", str(error))
+        where = place[1] if place else "some line"
+        raise ConfigError([Fault(str(file), f"TOML syntax error at {where}")]) from None
+    return _from_toml(str(file), data)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with a user's home in the place of ``~``. Raises ``ConfigError`` where nobody knows that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError([Fault(str(path), "nobody knows the home that ~ stands for: give the whole path")]) from None
+
+
+def _from_toml(label: str, data: Mapping[str, Any]) -> Source:
+    """Bring the file's sections into the form of the ``hart:`` key."""
+    faults = [
+        Fault(f"{label}: {name}", "unknown section; there are hart, providers and roles")
+        for name in data
+        if name not in ("hart", "providers", "roles")
+    ]
+    defaults = data.get("hart", {})
+    if not isinstance(defaults, Mapping):
+        faults.append(Fault(f"{label}: hart", "must be a section, [hart]"))
+        defaults = {}
+    for name in ("providers", "roles"):
+        if name in defaults:
+            problem = f"must be sections of their own, such as [{name}.x]"
+            faults.append(Fault(f"{label}: hart.{name}", problem))
+    sections = {name: data[name] for name in ("providers", "roles") if name in data}
+    return Source(label, {**defaults, **sections}, tuple(faults))
+
+
+def resolve_references(
+    data: Any, path: str, resolve_sdb: Callable[[str], Any], secrets: Secrets
+) -> tuple[Any, list[Fault]]:
+    """
+    Replace every ``sdb://`` string in nested data by what it stands for.
+
+    :param data: nested data
+    :param path: where it stands, for faults
+    :param resolve_sdb: looks one up; whatever it raises, and the string itself as its answer, mean failure
+    :param secrets: gets every answer: who hides a value in sdb wants it hidden
+    :return: a copy of the data, and the faults; what could not be looked up is left out
+    """
+    if isinstance(data, Mapping):
+        return _resolve_mapping(data, path, resolve_sdb, secrets)
+    if isinstance(data, list | tuple):
+        answers = [resolve_references(item, path, resolve_sdb, secrets) for item in data]
+        return [value for value, _ in answers], [fault for _, faults in answers for fault in faults]
+    if not isinstance(data, str) or not data.startswith(SDB):
+        return data, []
+    try:
+        value = resolve_sdb(data)
+    except Exception as error:  # noqa: BLE001 # sdb modules raise whatever their libraries raise
+        return None, [Fault(path, f"the sdb:// lookup failed ({type(error).__name__})")]
+    if value is None or value in ("", data) or isinstance(value, bytes):
+        return None, [Fault(path, "the sdb:// lookup found nothing; check the name and the sdb profile")]
+    secrets.add(value)
+    return value, []
+
+
+def _resolve_mapping(
+    data: Mapping[Any, Any], path: str, resolve_sdb: Callable[[str], Any], secrets: Secrets
+) -> tuple[dict[Any, Any], list[Fault]]:
+    result, faults = {}, []
+    for key, item in data.items():
+        value, found = resolve_references(item, f"{path}:{key}", resolve_sdb, secrets)
+        faults += found
+        if not found or value is not None:
+            result[key] = value
+    return result, faults

@@ -1,0 +1,143 @@
+"""
+DigitalOcean's API, by way of python-digitalocean's ``Manager``.
+
+Only ``get_data`` of it is used, with the one method replaced through which all its requests go: by itself
+it has no timeouts, takes a failed second page for the end of a list, drops status codes and headers, and
+breaks on answers that the API does give. Each of these has a test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import digitalocean
+import requests
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    TemporaryFailure,
+)
+from hart_salt.drivers import rest
+from hart_salt.drivers.outage import Outage
+
+VENDOR = "DigitalOcean"
+DEFAULT_ENDPOINT = "https://api.digitalocean.com/v2/"
+
+#: what the caller does next, by status; 422 needs the text as well, since all of them share one id
+_BY_STATUS: Mapping[int, type[DriverError]] = {
+    400: InvalidRequest,
+    401: AuthError,
+    403: AuthError,
+    404: NotFound,
+    409: InvalidRequest,
+    422: InvalidRequest,
+}
+#: texts of 422 answers, from the issues of public projects (providers.md names them)
+_BY_TEXT: tuple[tuple[str, type[DriverError]], ...] = (
+    ("droplet limit", QuotaExceeded),
+    ("region is not available", NoCapacity),
+    ("size is not available", NoCapacity),
+    ("size is currently unavailable", NoCapacity),
+    ("size is unavailable", NoCapacity),
+)
+
+
+class Api(rest.Api):
+    """DigitalOcean's. A list comes with all its pages: the whole list is asked for again, if a later page failed."""
+
+    vendor = VENDOR
+
+    def __init__(
+        self,
+        token: str,
+        endpoint: str | None,
+        timeout: float,
+        sleep: Callable[[float], None] = time.sleep,
+        outage: Outage | None = None,
+    ) -> None:
+        super().__init__(token, f"{(endpoint or DEFAULT_ENDPOINT).rstrip('/')}/", timeout, sleep, outage)
+        self._managers = rest.PerThread(self._make_manager)
+
+    def add(self, path: str, body: Mapping[str, Any]) -> None:
+        """Put something into a set, where twice is the same as once. Repeated like ``get``."""
+        self._repeated(lambda: self._ask("POST", path, body))
+
+    def take(self, path: str, body: Mapping[str, Any]) -> None:
+        """Take something out of a set; not in it is success, and so is no such set. Repeated like ``get``."""
+        with contextlib.suppress(NotFound):
+            self._repeated(lambda: self._ask("DELETE", path, body))
+
+    def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
+        try:
+            return self._manager.get_data(path, type=method, params=parameters)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # What the library raises for links to other pages that are none.
+            raise rest.unreadable(VENDOR) from error
+
+    @property
+    def _manager(self) -> _Manager:
+        return self._managers.get()
+
+    def _make_manager(self) -> _Manager:
+        manager = _Manager(token=self._token, end_point=self._endpoint)
+        manager.answer_timeout = self._timeout
+        return manager
+
+
+class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has no type information
+    """python-digitalocean's client with a request method that tells what happened."""
+
+    answer_timeout: float
+
+    def _BaseAPI__perform_request(self, url: str, type: str = "GET", params: Any = None) -> requests.Response:  # noqa: A002, N802 - the name under which the library calls it
+        address = urljoin(self.end_point, url)
+        if urlsplit(address)[:2] != urlsplit(self.end_point)[:2]:
+            # The address of the next page comes from the answer. The token goes to the endpoint only.
+            raise InvalidRequest("DigitalOcean's API named a next page on another server")
+        payload = {"params": params} if type == "GET" else {"json": params or None}
+        response = rest.send(self._session, VENDOR, type, address, self.token, self.answer_timeout, **payload)
+        _raise_for(response)
+        if type == "GET" and "page" in params and not any(isinstance(it, list) for it in response.json().values()):
+            raise rest.unreadable(VENDOR)  # the library would take it for the end of the list
+        return response
+
+
+# failures
+
+
+def _raise_for(response: requests.Response) -> None:
+    status = response.status_code
+    if status == 204:
+        return
+    text = _text_of(response)
+    if status == 429:
+        raise rest.rate_limited(response, text)
+    if status >= 500:
+        raise TemporaryFailure(text, uncertain=True)
+    if status >= 300:
+        kind = _BY_STATUS.get(status, InvalidRequest)
+        if status == 422:
+            kind = next((kind for part, kind in _BY_TEXT if part in text.lower()), kind)
+        raise kind(text)
+    if not isinstance(rest.json_of(response), dict):
+        raise rest.unreadable(VENDOR)
+
+
+def _text_of(response: requests.Response) -> str:
+    """The vendor's message, status and id. Bodies have ``message``, or ``messages``, or are a proxy's HTML."""
+    body = rest.json_of(response)
+    facts = body if isinstance(body, dict) else {}
+    messages = facts.get("messages")
+    if not isinstance(messages, list) or not messages:
+        messages = [facts.get("message") or facts.get("error") or response.reason or "no message"]
+    code = " ".join(map(str, [response.status_code, *([facts["id"]] if facts.get("id") else [])]))
+    return f"DigitalOcean: {'; '.join(map(str, messages))} ({code})"

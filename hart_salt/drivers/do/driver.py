@@ -1,0 +1,437 @@
+"""
+DigitalOcean, through python-digitalocean.
+
+Facts about the API are from DigitalOcean's own description (digitalocean/openapi) unless another source is
+named where they are used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.config.schema import Provider, Schema
+from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
+from hart_salt.drivers import retry
+from hart_salt.drivers import tags as reports
+from hart_salt.drivers.capabilities import Giving
+from hart_salt.drivers.do.addresses import ReservedAddresses
+from hart_salt.drivers.retry import StillThere
+from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+
+if TYPE_CHECKING:
+    from hart_salt.drivers.do.client import Api
+
+#: a slug always means the current build of a release, so there is no newest one to be looked for
+IMAGES = {
+    "bookworm": "debian-12-x64",
+    "trixie": "debian-13-x64",
+    "jammy": "ubuntu-22-04-x64",
+    "noble": "ubuntu-24-04-x64",
+}
+STATES = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped"}
+NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
+TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Account(Section):
+    """How to reach DigitalOcean's API."""
+
+    token: Secret = Field(description="An API token that may read and write droplets, keys and tags.")
+    endpoint: Endpoint | None = Field(
+        None, description="Another address of the API, for a proxy or a test (default: DigitalOcean's own)."
+    )
+    api_timeout: ApiTimeout = 60
+
+
+class Options(Section):
+    """DigitalOcean's own settings of a node."""
+
+    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
+
+    ipv6: Flag = Field(False, description="Whether the droplet gets a public IPv6 address.")
+    vpc: Text | None = Field(None, description="The VPC's UUID (default: the region's default VPC).")
+    monitoring: Flag = Field(False, description="Whether DigitalOcean's metrics agent is installed.")
+    backups: Flag = Field(False, description="Whether DigitalOcean makes backups; they cost extra.")
+    volumes: Names = Field(default_factory=list, description="Ids of existing volumes to attach.")
+    firewall: Text | None = Field(
+        None, description="Id of a cloud firewall to put the droplet in, or the tag that one is for."
+    )
+
+
+SCHEMA = Schema(
+    driver="do", account=Account, options=Options, default_size="s-1vcpu-1gb", default_region=None
+)
+
+
+class DigitalOcean(Giving):
+    """One DigitalOcean account."""
+
+    schema: ClassVar[Schema] = SCHEMA
+
+    def __init__(
+        self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        super().__init__(provider, master)
+        self._sleep = sleep
+        self._made: Api | None = None
+        self._addresses = ReservedAddresses(lambda: self._api, sleep)
+        self._firewalls: list[dict[str, Any]] | None = None
+
+    @property
+    def _api(self) -> Api:
+        if self._made is None:
+            try:
+                from hart_salt.drivers.do.client import Api
+            except ImportError as error:
+                raise Refused(
+                    "the driver do needs python-digitalocean: salt-pip install python-digitalocean"
+                ) from error
+            account: Any = self.provider.account
+            self._made = Api(
+                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
+            )
+        return self._made
+
+    def check(self) -> str:
+        """Ask for the account. A locked one cannot create anything."""
+        account = self._api.get("account", "account")
+        if account.get("status") == "locked":
+            raise AuthError(f"DigitalOcean: the account is locked: {account.get('status_message', '')}")
+        return f"account {account.get('email')}, up to {account.get('droplet_limit')} droplets"
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
+        """
+        A temporary SSH key: without any, DigitalOcean mails a root password to the account's owner.
+
+        Its name says whose it is before it exists, for ``leftovers``. The batch's tag goes with it: tags
+        outlive droplets, and once the batch has ended nothing asks for it.
+        """
+        name = f"{self._key_prefix}{batch}"
+        key = self._make_key(name, client_public_key)
+        try:
+            yield Access(batch, client_public_key, {"ssh_key": key})
+        finally:
+            temporary = {f"account/keys/{key}": f"SSH key {name}", f"tags/{self._batch_tag(batch)}": "tag of the batch"}
+            self._remove(temporary)
+
+    @property
+    def _key_prefix(self) -> str:
+        return f"hart-{self.master.owner}-"
+
+    @property
+    def _batch_prefix(self) -> str:
+        """With the owner in it: a tag's name is all that is known of it, and sweep must know whose it is."""
+        return f"hart-batch:{self.master.owner}:"
+
+    def _batch_tag(self, batch: str) -> str:
+        return f"{self._batch_prefix}{batch}"
+
+    def _make_key(self, name: str, public_key: str) -> int:
+        """If the answer is lost, the key is looked for by its name."""
+        try:
+            return int(self._api.post("account/keys", {"name": name, "public_key": public_key}, "ssh_key")["id"])
+        except TemporaryFailure as error:
+            found = self._look_for("account/keys", "ssh_keys", name) if error.uncertain else None
+            if found is None:
+                raise
+            return int(found["id"])
+
+    def _remove(self, paths: Mapping[str, str]) -> None:
+        """Delete all of them; one that fails does not keep the others from it."""
+        problems = []
+        for path, what in paths.items():
+            try:
+                self._api.delete(path)
+            except DriverError as error:
+                problems.append(f"the temporary {what} could not be removed: {error}")
+        if problems:
+            raise TemporaryFailure("; ".join(problems))
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """
+        One create call. If its answer is lost, the droplet is looked for by its name and the batch's tag.
+
+        It is never sent again after that: a droplet that shows up late would be a second one.
+        """
+        try:
+            droplet = self._api.post("droplets", self._body(node, user_data, access), "droplet")
+        except NotFound as error:
+            # (koalalorenzo/python-digitalocean#264)
+            raise InvalidRequest(f"{error}; it says so of a vpc that it does not have") from error
+        except TemporaryFailure as error:
+            tag = self._batch_tag(access.batch)
+            found = self._look_for("droplets", "droplets", node.minion_id, tag_name=tag) if error.uncertain else None
+            if found is None:
+                raise
+            droplet = found
+        self._join_firewall(node, droplet)
+        return _instance(droplet)
+
+    def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
+        options: Any = node.options
+        body = {
+            "name": node.minion_id,
+            "region": node.region,
+            "size": node.size,
+            "image": _image(node.settings.image),
+            "ssh_keys": [access.handle["ssh_key"]],
+            "tags": self._tags(node, access.batch),
+            "user_data": user_data,
+            "ipv6": options.ipv6,
+            "monitoring": options.monitoring,
+            "backups": options.backups,
+            # The agent is for the web console: a way in that nobody here asked for.
+            "with_droplet_agent": False,
+            "public_networking": node.settings.public_ip,
+        }
+        # The API wants texts where these are given at all, and no null.
+        optional = {"vpc_uuid": options.vpc, "volumes": options.volumes}
+        return {**body, **{name: value for name, value in optional.items() if value}}
+
+    def _tags(self, node: Node, batch: str) -> list[str]:
+        tags = ["hart", self._owner_tag, self._batch_tag(batch), *self._role_tags(node.role)]
+        firewall = getattr(node.options, "firewall", None)
+        if firewall and not UUID.fullmatch(firewall):
+            tags.append(firewall)
+        return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
+
+    def _role_tags(self, role: str | None) -> list[str]:
+        return [f"hart-role:{_tagged(role)}"] if role else []
+
+    @property
+    def _owner_tag(self) -> str:
+        return f"hart-owner:{self.master.owner}"
+
+    def _look_for(self, path: str, field: str, name: str, **query: str) -> dict[str, Any] | None:
+        def find() -> dict[str, Any] | None:
+            listed: list[dict[str, Any]] = self._api.get(path, field, **query)
+            return next((one for one in listed if one.get("name") == name), None)
+
+        return retry.look(find, self._sleep)
+
+    def _join_firewall(self, node: Node, droplet: Mapping[str, Any]) -> None:
+        """A droplet that cannot be put in its firewall goes at once, whatever else becomes of the node."""
+        firewall = getattr(node.options, "firewall", None)
+        if not firewall or not UUID.fullmatch(firewall):
+            return
+        try:
+            self._api.add(f"firewalls/{firewall.lower()}/droplets", {"droplet_ids": [droplet["id"]]})
+        except DriverError as error:
+            with contextlib.suppress(DriverError):
+                self.terminate(_instance(droplet))
+            if isinstance(error, NotFound):
+                raise InvalidRequest(f"DigitalOcean: there is no firewall {firewall}") from error
+            raise
+
+    def instances(self, region: str | None = None) -> list[Instance]:
+        """One list, filtered by the owner's tag on the server, and once more here: what is listed may be swept."""
+        droplets = self._api.get("droplets", "droplets", tag_name=self._owner_tag)
+        return [_instance(droplet) for droplet in droplets if self._owner_tag in (droplet.get("tags") or [])]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One call."""
+        return next((_instance(droplet) for droplet in self._droplet(instance.instance_id)), None)
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the droplet's name, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        if instance_id is None:
+            listed = self._api.get("droplets", "droplets", name=minion_id)
+            found = [droplet for droplet in listed if droplet.get("name") == minion_id]
+        else:
+            found = self._droplet(instance_id)
+        return [
+            Candidate(_instance(one), one.get("name", ""), reports.owner(one.get("tags") or [], self.master.owner))
+            for one in found
+        ]
+
+    def _droplet(self, instance_id: str) -> list[dict[str, Any]]:
+        """The droplet of that id, if there is one."""
+        if not instance_id.isdigit():
+            return []
+        try:
+            return [self._api.get(f"droplets/{instance_id}", "droplet")]
+        except NotFound:
+            return []
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        Each tag by a call of its own, the owner's last. The minion id is a tag only where the name is another.
+
+        Raises ``NotFound`` for a droplet that is gone.
+        """
+        droplet = self._api.get(f"droplets/{instance.instance_id}", "droplet")
+        named = [] if droplet.get("name") == minion_id else [f"hart-minion:{_tagged(minion_id)}"]
+        self._retag(droplet, ["hart", *self._role_tags(role), *named, self._owner_tag])
+
+    def release(self, instance: Instance) -> None:
+        """The tags themselves stay in the account: others may carry them."""
+        for droplet in self._droplet(instance.instance_id):
+            self._retag(droplet, [])
+
+    def _retag(self, droplet: Mapping[str, Any], wanted: Sequence[str]) -> None:
+        """Make ``wanted`` the only tags of these kinds."""
+        there = droplet.get("tags") or []
+        body = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
+        for tag in there:
+            if tag not in wanted and (tag == "hart" or tag.startswith(reports.ADOPTED)):
+                self._api.take(f"tags/{tag}/resources", body)
+        for tag in wanted:
+            if tag not in there:
+                self._api.add("tags", {"name": tag})  # one that exists is success
+                self._api.add(f"tags/{tag}/resources", body)
+
+    def terminate(self, instance: Instance) -> None:
+        """
+        Delete the droplet until it is gone: one that is still new may refuse, or take no notice.
+
+        (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)
+        """
+        if not instance.instance_id.isdigit():  # no droplet's id; an empty one would ask for a delete of many
+            return
+        retry.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
+
+    def _terminate_once(self, instance_id: str) -> None:
+        try:
+            self._api.delete(f"droplets/{instance_id}")
+            self._api.get(f"droplets/{instance_id}", "droplet")
+        except NotFound:
+            return
+        except InvalidRequest as error:
+            raise StillThere(str(error)) from error
+        raise StillThere(f"droplet {instance_id} is still there after it was deleted")
+
+    def objections(self, node: Node) -> Sequence[str]:
+        """What the API would refuse of the names, and a firewall that is not there: one list call for all nodes."""
+        options: Any = node.options
+        found = [
+            f"the tag {tag} may hold only letters, digits, '_', '-' and ':' at DigitalOcean"
+            for tag in reports.user_tags(node)
+            if not TAG.fullmatch(tag)
+        ]
+        found += reports.tag_objections(node)
+        if not NAME.fullmatch(node.minion_id):
+            found.append("a droplet's name may hold only letters, digits, '-' and '.'")
+        if node.zone:
+            found.append("DigitalOcean has no zones")
+        if options.ipv6 and not node.settings.public_ip:
+            found.append("ipv6 is a public address at DigitalOcean, and public_ip is false")
+        if options.vpc and not UUID.fullmatch(options.vpc):
+            found.append("vpc is the VPC's UUID at DigitalOcean, not its name")
+        if options.firewall and not self._is_firewall(options.firewall):
+            # With a tag that no firewall is for, the droplet would be open to all.
+            found.append(f"no firewall of the account has the id {options.firewall} or is for the tag of that name")
+        return found
+
+    def _is_firewall(self, wanted: str) -> bool:
+        if self._firewalls is None:
+            self._firewalls = self._api.get("firewalls", "firewalls")
+        # Of a tag the first spelling counts, whatever the case.
+        return any(
+            wanted.lower() in (it["id"], *(tag.lower() for tag in it.get("tags") or [])) for it in self._firewalls
+        )
+
+    def leftovers(self) -> list[Leftover]:
+        """Temporary keys and tags of this master's batches. DigitalOcean tells no dates of them."""
+        keys = self._api.get("account/keys", "ssh_keys")
+        tags = self._api.get("tags", "tags")
+        named = [
+            *(("SSH key", key["name"], f"account/keys/{key['id']}", self._key_prefix) for key in keys),
+            *(("tag", tag["name"], f"tags/{tag['name']}", self._batch_prefix) for tag in tags),
+        ]
+        return [
+            Leftover(kind, name, path, name.removeprefix(prefix))
+            for kind, name, path, prefix in named
+            if name.startswith(prefix)
+        ]
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete a key or a tag."""
+        self._api.delete(leftover.handle)
+
+    def regions(self) -> Sequence[Region]:
+        """DigitalOcean has no zones."""
+        return [
+            Region(region["slug"], region["name"], (), bool(region["available"]))
+            for region in self._api.get("regions", "regions")
+        ]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """Sizes with what a month costs; one that is not on offer in the region is marked, or left out."""
+        return [
+            Size(
+                name=size["slug"],
+                memory_mb=int(size["memory"]),
+                cpus=float(size["vcpus"]),
+                disk_gb=float(size["disk"]),
+                monthly_price=float(size["price_monthly"]),
+                available=bool(size["available"]),
+                description=size.get("description", ""),
+            )
+            for size in self._api.get("sizes", "sizes")
+            if region is None or region in size["regions"]
+        ]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The distributions that the bootstrap knows, by code name, and the account's own images."""
+        offered = [it for it in self._api.get("images", "images", type="distribution") if _is_in(it, region)]
+        own = [it for it in self._api.get("images", "images", private="true") if _is_in(it, region)]
+        slugs = {image.get("slug") for image in offered}
+        return [
+            *(Image(name, slug, slug in slugs) for name, slug in IMAGES.items()),
+            *(Image(str(it["id"]), it["name"], it.get("status", "available") == "available") for it in own),
+        ]
+
+
+DRIVER = DigitalOcean
+
+
+def _image(setting: str) -> str | int:
+    """A code name, the id of a snapshot, or a slug as it is."""
+    return int(setting) if setting.isdecimal() else IMAGES.get(setting, setting)
+
+
+def _tagged(name: str) -> str:
+    """Tags know no dot; role names and minion ids no colon."""
+    return name.replace(".", ":")
+
+
+def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
+    return region is None or region in (image.get("regions") or [])
+
+
+def _instance(droplet: Mapping[str, Any]) -> Instance:
+    """Every field but the id may be missing, and the order of the addresses means nothing."""
+    tags = reports.values(droplet.get("tags") or [])
+    role, minion_id = (tags.get(name, "").replace(":", ".") for name in ("hart-role", "hart-minion"))
+    return Instance(
+        instance_id=str(droplet["id"]),
+        minion_id=minion_id or droplet.get("name", ""),
+        state=STATES.get(droplet.get("status", "new"), "pending"),
+        role=role or None,
+        batch=tags.get("hart-batch", "").rpartition(":")[2],
+        region=(droplet.get("region") or {}).get("slug"),
+        size=droplet.get("size_slug"),
+        public_ip=_address(droplet, "public"),
+        private_ip=_address(droplet, "private"),
+        created=reports.seconds(droplet.get("created_at")),
+    )
+
+
+def _address(droplet: Mapping[str, Any], kind: str) -> str | None:
+    for network in (droplet.get("networks") or {}).get("v4") or []:
+        if network.get("type") == kind:
+            address: str | None = network.get("ip_address")
+            return address
+    return None

@@ -1,0 +1,382 @@
+"""
+Amazon EC2, through boto3.
+
+One provider is one account in all its regions. Facts about the API are from EC2's own reference, which boto3 carries
+as its models, unless another source is named where they are used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import secrets as randomness
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tenacity
+
+from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.config.schema import Provider, Schema
+from hart_salt.drivers import source_address
+from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.ec2 import request
+from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
+from hart_salt.drivers.ec2.settings import Account as Account
+from hart_salt.drivers.ec2.settings import Options as Options
+from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+
+if TYPE_CHECKING:
+    from hart_salt.drivers.ec2.client import Api
+    from hart_salt.drivers.ec2.lookup import Lookup
+    from hart_salt.drivers.ec2.network import Networks, Place
+    from hart_salt.drivers.ec2.prices import Prices
+
+INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
+#: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556)
+YOUNG = 180.0
+#: times that an instance is asked to end: at least as long as it is young
+TERMINATE_ATTEMPTS = 22
+TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What needs the SDK."""
+
+    api: Api
+    networks: Networks
+    lookup: Lookup
+    prices: Prices
+
+
+class Ec2(Driver):
+    """One account at Amazon."""
+
+    schema: ClassVar[Schema] = SCHEMA
+    no_addresses: ClassVar[str] = (
+        "hart gives no further addresses to EC2 instances; an Elastic IP can be associated without it, and "
+        "needs nothing on the node"
+    )
+
+    def __init__(
+        self,
+        provider: Provider,
+        master: MasterInfo,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+        source: Callable[[str], str | None] = source_address.source_address,
+    ) -> None:
+        super().__init__(provider, master)
+        self._account: Any = provider.account
+        self._sleep, self._clock, self._source = sleep, clock, source
+        self._lock = threading.Lock()
+        self._made: _Parts | None = None
+        #: instances that this object launched and did not end, and when
+        self._launched: dict[str, float] = {}
+        #: those of them that are in a temporary group, and the groups that they are to keep
+        self._let_in: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def _parts(self) -> _Parts:
+        with self._lock:
+            if self._made is None:
+                try:
+                    from hart_salt.drivers.ec2 import client
+                    from hart_salt.drivers.ec2 import lookup as ec2_lookup
+                    from hart_salt.drivers.ec2 import network as ec2_network
+                    from hart_salt.drivers.ec2 import prices as ec2_prices
+                except ImportError as error:
+                    raise Refused("the driver ec2 needs boto3: salt-pip install boto3") from error
+                api = client.Api(self._account, self._sleep, self.outage)
+                networks = ec2_network.Networks(api, self._sleep)
+                prices = ec2_prices.Prices(api, Path(self.master.cachedir) / "hart/ec2-prices", self._clock)
+                self._made = _Parts(api, networks, ec2_lookup.Lookup(api, networks, self._account.regions), prices)
+            return self._made
+
+    @property
+    def _api(self) -> Api:
+        return self._parts.api
+
+    def check(self) -> str:
+        """Ask whose the credentials are, and for the regions, which takes a permission of EC2's."""
+        who = self._api.call(self._api.home, "get_caller_identity", field="Account", service="sts")
+        usable = [region.name for region in self.regions() if region.available]
+        return f"account {who['Account']}, {who.get('Arn')}, {len(usable)} regions"
+
+    # access
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
+        """
+        A temporary security group that takes SSH from the master alone; one for each VPC that a node goes to.
+
+        No key: the user-data brings it. No group where the nodes are reached at private addresses, and the groups
+        that they keep let this master in already.
+        """
+        groups: dict[str, str | None] = {}
+        # Where a batch is entered again, its nodes are meant to be new ones.
+        entry = randomness.token_hex(8)
+        with ExitStack() as stack:
+            for node in nodes:
+                place = self._parts.lookup.place(node)
+                if place.vpc not in groups:
+                    groups[place.vpc] = stack.enter_context(self._group(batch, node, place))
+            yield Access(batch, client_public_key, {"groups": groups, "entry": entry})
+
+    @contextmanager
+    def _group(self, batch: str, node: Node, place: Place) -> Iterator[str | None]:
+        networks, options = self._parts.networks, _options(node)
+        private = node.settings.connect_via == "private" or not node.settings.public_ip
+        network = source_address.network(
+            options.connect_from,
+            inside=str(ipaddress.ip_network(place.networks[0])[1]) if private else None,
+            service=self._account.address_service,
+            source=self._source,
+        )
+        kept = self._parts.lookup.groups(node)
+        if private and networks.lets_in(node.region, place.vpc, kept, network):
+            yield None
+            return
+        name = f"hart-{self.master.owner}-{batch}"
+        tags = {request.OWNER: self.master.owner, request.BATCH: batch, request.CREATED: str(int(self._clock()))}
+        group = networks.make_group(node.region, place.vpc, name, tags, network)
+        try:
+            yield group
+        finally:
+            try:
+                networks.remove_group(node.region, group)
+            except DriverError as error:
+                raise TemporaryFailure(f"the temporary security group {name} could not be removed: {error}") from error
+
+    def settle(self, instance: Instance) -> None:
+        """Leave the instance in the groups that it keeps, alone."""
+        kept = self._let_in.get(instance.instance_id)
+        if kept is not None:
+            region, name = self._region(instance), instance.instance_id
+            self._parts.networks.when_known(
+                lambda: self._api.call(region, "modify_instance_attribute", InstanceId=name, Groups=list(kept))
+            )
+            self._let_in.pop(instance.instance_id, None)
+
+    # instances
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """
+        One create call, with a token that is the node's own in this batch.
+
+        The SDK repeats it where its outcome is not certain: the same token and the same parameters never make a
+        second instance. While the temporary group is so new that EC2 may not know it everywhere, it is repeated
+        as well.
+        """
+        plan = self._parts.lookup.plan(node)
+        temporary = access.handle["groups"].get(plan.vpc)
+        owner, batch = self.master.owner, access.batch
+        parameters = request.run_instances(
+            node, plan, request.tags_of(node, owner, batch), request.payload(user_data),
+            request.client_token(owner, batch, access.handle["entry"], node.minion_id), temporary,
+        )  # fmt: skip
+        try:
+            answer = self._parts.networks.when_known(
+                lambda: self._api.call(node.region, "run_instances", field="Instances", **parameters)
+            )
+        except NotFound as error:
+            raise InvalidRequest(str(error)) from error
+        made = request.instance(answer["Instances"][0], node.region)
+        self._launched[made.instance_id] = self._clock()
+        if temporary:
+            self._let_in[made.instance_id] = plan.groups
+        return made
+
+    def instances(self, region: str | None = None) -> list[Instance]:
+        """
+        One list for each region, side by side, filtered by the owner's tag on the server, and once more here.
+
+        Instances that ended are shown by EC2 for an hour more: only one that this object launched and did not end
+        is reported, as gone and with the reason.
+        """
+        if region is not None:
+            return self._instances_in(region)
+        return [instance for found in self._parts.lookup.everywhere(self._instances_in) for instance in found]
+
+    def _instances_in(self, region: str) -> list[Instance]:
+        owner = self.master.owner
+        listed = self._described(region, {f"tag:{request.OWNER}": owner})
+        ours = [facts for facts in listed if request.from_tags(facts.get("Tags")).get(request.OWNER) == owner]
+        found = [request.instance(facts, region) for facts in ours]
+        return [it for it in found if it.state != "gone" or it.instance_id in self._launched]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One list, of what has this id. What has ended is none, but for one that this object launched."""
+        if not INSTANCE_ID.fullmatch(instance.instance_id):
+            return None
+        region = self._region(instance)
+        found = [request.instance(it, region) for it in self._described(region, {"instance-id": instance.instance_id})]
+        return next((it for it in found if it.state != "gone" or it.instance_id in self._launched), None)
+
+    def _described(self, region: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
+        filters = request.filters(fields)
+        reservations = self._api.listed(region, "describe_instances", "Reservations", Filters=filters)
+        return [facts for reservation in reservations for facts in reservation.get("Instances", [])]
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the tag Name, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        fields = {"tag:Name": minion_id} if instance_id is None else {"instance-id": instance_id}
+
+        def look(where: str) -> list[Candidate]:
+            listed = self._described(where, fields)
+            return [request.candidate(facts, where) for facts in listed]
+
+        found = [look(region)] if region else self._parts.lookup.everywhere(look)
+        key = instance_id or minion_id
+        return [
+            it
+            for one in found
+            for it in one
+            if it.instance.state != "gone" and key == (it.instance.instance_id if instance_id else it.name)
+        ]
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """One call, and one more before it that takes an old role off. ``Name`` is left as it is."""
+        if not role:
+            self._untag(instance, (request.ROLE,))
+        tags = request.own_tags(minion_id, role, self.master.owner)
+        self._api.call(
+            self._region(instance), "create_tags", Resources=[instance.instance_id], Tags=request.as_tags(tags)
+        )
+
+    def release(self, instance: Instance) -> None:
+        """One call."""
+        if not INSTANCE_ID.fullmatch(instance.instance_id):  # no instance's id
+            return
+        with contextlib.suppress(NotFound):
+            self._untag(instance, (request.OWNER, request.MINION, request.ROLE))
+
+    def _untag(self, instance: Instance, keys: Sequence[str]) -> None:
+        tags = [{"Key": key} for key in keys]
+        self._api.call(self._region(instance), "delete_tags", Resources=[instance.instance_id], Tags=tags)
+
+    def terminate(self, instance: Instance) -> None:
+        """
+        Ask the instance to end until EC2 says that it does; its volume and its interface go with it.
+
+        That EC2 knows no such instance is success, unless it is so young that this may mean: not yet.
+        """
+        if not INSTANCE_ID.fullmatch(instance.instance_id):  # no instance's id
+            return
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_StillThere),
+            wait=TERMINATE_WAIT,
+            stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        retrying(self._terminate_once, instance)
+        self._launched.pop(instance.instance_id, None)
+        self._let_in.pop(instance.instance_id, None)
+
+    def _terminate_once(self, instance: Instance) -> None:
+        try:
+            answer = self._api.call(
+                self._region(instance), "terminate_instances", field="TerminatingInstances",
+                InstanceIds=[instance.instance_id],
+            )  # fmt: skip
+        except NotFound as error:
+            made = max(self._launched.get(instance.instance_id, 0.0), instance.created or 0.0)
+            if self._clock() - made < YOUNG:
+                raise _StillThere(str(error)) from error
+            return
+        except TemporaryFailure as error:
+            if error.uncertain:  # repeated by the SDK, and no state that it is in
+                raise
+            raise _StillThere(str(error)) from error
+        states = [it.get("CurrentState", {}).get("Name", "") for it in answer["TerminatingInstances"]]
+        if [request.STATES.get(state) for state in states] != ["gone"]:
+            raise _StillThere(f"{instance.instance_id} is {' '.join(states) or 'still there'} after it was terminated")
+
+    def _region(self, instance: Instance) -> str:
+        return instance.region or self._api.home
+
+    def objections(self, node: Node) -> Sequence[str]:
+        """What EC2's rules say, and what it does not have: a few calls for all nodes that are alike."""
+        lookup = self._parts.lookup
+        found = request.objections(node)
+        if lookup.size(node.size, node.region) is None:
+            return found  # whoever asks has found that out, and tells
+        looks: tuple[Callable[[Node], Any], ...] = (lookup.image, lookup.groups, lookup.zone_has_size)
+        for look in looks:
+            try:
+                look(node)
+            except (InvalidRequest, NotFound) as error:
+                found.append(str(error))
+        return found
+
+    # leftovers
+
+    def leftovers(self) -> list[Leftover]:
+        """Temporary groups of this master, and volumes of its instances that no instance has any more."""
+        return [leftover for found in self._parts.lookup.everywhere(self._leftovers_in) for leftover in found]
+
+    def _leftovers_in(self, region: str) -> list[Leftover]:
+        ours = {f"tag:{request.OWNER}": self.master.owner}
+        groups = self._api.listed(region, "describe_security_groups", "SecurityGroups", Filters=request.filters(ours))
+        free = request.filters({**ours, "status": "available"})
+        volumes = self._api.listed(region, "describe_volumes", "Volumes", Filters=free)
+        return [
+            *(request.group_left(facts, region) for facts in groups),
+            *(request.volume_left(facts, region) for facts in volumes),
+        ]
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete a group, of which instances that stay let go first, or a volume."""
+        region = leftover.region or self._api.home
+        if leftover.kind == request.GROUP:
+            self._parts.networks.remove_group(region, leftover.handle)
+            return
+        with contextlib.suppress(NotFound):
+            self._api.call(region, "delete_volume", VolumeId=leftover.handle)
+
+    # for people
+
+    def regions(self) -> Sequence[Region]:
+        """The regions with their zones; those that the account has not enabled are marked."""
+        return self._parts.lookup.regions()
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """The sizes of a region, with what a month costs (default: of the first that is set, or the SDK's own)."""
+        here = region or self._api.home
+        prices = self._parts.prices.all(here)
+        listed = self._parts.lookup.sizes(here)
+        return [request.size(facts, prices.get(facts["InstanceType"]), offered) for facts, offered in listed]
+
+    def size(self, name: str, region: str) -> Size | None:
+        """Ask for that one alone. Raises ``InvalidRequest`` for a region that the account has not enabled."""
+        if region not in self._parts.lookup.enabled():
+            raise InvalidRequest(f"{self.provider.name}: the region {region} is not enabled in this account")
+        facts = self._parts.lookup.size(name, region)
+        return request.size(facts, self._parts.prices.of(region, name), True) if facts else None
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The releases that the bootstrap knows, by code name, and the account's own images."""
+        api = self._api
+        from hart_salt.drivers.ec2 import images
+
+        return images.offered(api, region or api.home)
+
+
+DRIVER = Ec2
+
+
+class _StillThere(TemporaryFailure):
+    """Asked to end, and not ending."""
+
+
+def _options(node: Node) -> Any:
+    return node.options

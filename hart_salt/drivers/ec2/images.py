@@ -1,0 +1,111 @@
+"""Which of Amazon's images a setting means: releases by their code names, the newest of its distribution's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hart_salt.base.errors import InvalidRequest
+from hart_salt.drivers.ec2.client import Api
+from hart_salt.drivers.ec2.request import filters
+from hart_salt.model import Image
+
+DEBIAN, CANONICAL = "136693071363", "099720109477"  #: accounts; anyone may give an image such a name
+#: EC2's word for an architecture, and Debian's
+ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
+AMI = re.compile(r"ami-[0-9a-f]{8,17}")
+#: fields of a filter that hold for all images that hart can use
+USABLE: Mapping[str, str] = {"state": "available", "virtualization-type": "hvm", "root-device-type": "ebs"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where the images of a release are: whose they are, and what their names look like."""
+
+    owner: str
+    pattern: str
+
+    def filter(self, architecture: str) -> str:
+        """The name with wildcards, as the API takes it."""
+        return self.pattern.format(architecture=ARCHITECTURES[architecture], build="*")
+
+    def has(self, name: str, architecture: str) -> bool:
+        """Whether an image is the release itself, and no variant of it with a longer name."""
+        pieces = [re.escape(piece) for piece in self.filter(architecture).split("*")]
+        return re.fullmatch(r"[\d.-]+".join(pieces), name) is not None
+
+
+#: (wiki.debian.org/Cloud/AmazonEC2Image, documentation.ubuntu.com/aws)
+RELEASES: Mapping[str, Release] = {
+    "bookworm": Release(DEBIAN, "debian-12-{architecture}-{build}"),
+    "trixie": Release(DEBIAN, "debian-13-{architecture}-{build}"),
+    "jammy": Release(CANONICAL, "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-{architecture}-server-{build}"),
+    "noble": Release(CANONICAL, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{architecture}-server-{build}"),
+}
+
+
+def find(api: Api, region: str, setting: str, architecture: str) -> Mapping[str, Any]:
+    """
+    Return what EC2 says of the image that a setting means: a code name, an id, or the name of one's own.
+
+    architecture
+        of the instance, ``x86_64`` or ``arm64``
+
+    Raises ``InvalidRequest`` where there is none for it.
+    """
+    found = _candidates(api, region, setting, architecture)
+    if not found:
+        raise InvalidRequest(f"there is no image {setting} for {architecture} in {region} that could be booted")
+    image: Mapping[str, Any] = _newest(found)
+    if image.get("Architecture") != architecture:
+        raise InvalidRequest(
+            f"the image {setting} is for {image.get('Architecture')}, and instances of that size are {architecture}"
+        )
+    if not image.get("RootDeviceName"):
+        raise InvalidRequest(f"the image {setting} does not say which volume it boots from")
+    return image
+
+
+def _candidates(api: Api, region: str, setting: str, architecture: str) -> list[Any]:
+    release = RELEASES.get(setting)
+    if release is not None:
+        fields = {**USABLE, "name": release.filter(architecture), "architecture": architecture}
+        offered = _listed(api, region, Owners=[release.owner], Filters=filters(fields))
+        return [image for image in offered if release.has(image.get("Name", ""), architecture)]
+    if AMI.fullmatch(setting):
+        return _listed(api, region, ImageIds=[setting])
+    return _listed(api, region, Owners=["self"], Filters=filters({"state": "available", "name": setting}))
+
+
+def offered(api: Api, region: str) -> Sequence[Image]:
+    """The releases by their code names, and the account's own images by their ids."""
+    # Those for x86-64 stand for all: a release has both kinds or none.
+    wanted = {name: release.filter("x86_64") for name, release in RELEASES.items()}
+    fields = {**USABLE, "architecture": "x86_64"}
+    named = [*filters(fields), {"Name": "name", "Values": list(wanted.values())}]
+    public = _listed(api, region, Owners=[DEBIAN, CANONICAL], Filters=named)
+    own = _listed(api, region, Owners=["self"], Filters=[])
+    return [
+        *(_of_release(name, public) for name in RELEASES),
+        *(Image(it["ImageId"], it.get("Name", ""), it.get("State") == "available") for it in own),
+    ]
+
+
+def _of_release(name: str, public: Sequence[Any]) -> Image:
+    release = RELEASES[name]
+    found = [
+        it for it in public if it.get("OwnerId") == release.owner and release.has(it.get("Name", ""), "x86_64")
+    ]
+    return Image(name, _newest(found)["Name"] if found else release.filter("x86_64"), bool(found))
+
+
+def _newest(images: Sequence[Any]) -> Any:
+    """Dates are in ISO 8601, and in UTC, so that they sort as text."""
+    return max(images, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]))
+
+
+def _listed(api: Api, region: str, **wanted: Any) -> list[Any]:
+    return api.listed(region, "describe_images", "Images", **wanted)
+

@@ -1,0 +1,164 @@
+"""What EC2 has for a node. It does not change while a call of hart lasts, so each thing is looked up once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from hart_salt.base.errors import AuthError, InvalidRequest
+from hart_salt.drivers.ec2 import images
+from hart_salt.drivers.ec2.client import Api
+from hart_salt.drivers.ec2.network import Networks, Place
+from hart_salt.drivers.ec2.request import Plan, architectures_of, filters
+from hart_salt.model import Node, Region
+
+T = TypeVar("T")
+
+#: regions that are asked at the same time; a new account has some 17 enabled
+AT_ONCE = 8
+#: ``opt-in-status`` of regions that an account cannot use
+CLOSED = "not-opted-in"
+
+
+class Lookup:
+    """Used from several threads: whoever comes second waits for what the first one finds."""
+
+    def __init__(self, api: Api, networks: Networks, regions: Sequence[str]) -> None:
+        """
+        Remember what to ask.
+
+        regions
+            those that the settings name; none: all that are enabled
+        """
+        self._api = api
+        self._networks = networks
+        self._regions = tuple(regions)
+        self._known: dict[Any, Any] = {}
+        self._lock = threading.RLock()
+
+    def _once(self, key: Any, look: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = look()
+            found: T = self._known[key]
+            return found
+
+    # regions
+
+    def everywhere(self, look: Callable[[str], T]) -> list[T]:
+        """The same for every region that can be used, side by side. A region that fails is an error."""
+        regions = self.enabled()
+        with ThreadPoolExecutor(min(AT_ONCE, len(regions))) as pool:
+            try:
+                return list(pool.map(look, regions))
+            except AuthError as error:
+                if self._regions:
+                    raise
+                hint = "the provider's setting regions can say which are to be used"
+                raise AuthError(f"{error}; {hint}") from error
+
+    def enabled(self) -> Sequence[str]:
+        """The names of the regions that can be used; no call, where the settings name them."""
+        return self._regions or [name for name, is_open in self._statuses().items() if is_open]
+
+    def _statuses(self) -> Mapping[str, bool]:
+        named: dict[str, Any] = {"RegionNames": list(self._regions)} if self._regions else {}
+
+        def look() -> list[Any]:
+            return self._api.listed(self._api.home, "describe_regions", "Regions", AllRegions=True, **named)
+
+        listed = self._once("regions", look)
+        return {it["RegionName"]: it.get("OptInStatus") != CLOSED for it in listed}
+
+    def regions(self) -> Sequence[Region]:
+        """All regions, with the zones of those that can be used; the others are marked."""
+        zones = self._once("zones", lambda: dict(zip(self.enabled(), self.everywhere(self._zones), strict=True)))
+        return [
+            Region(name, self._api.description(name), zones.get(name, ()), usable)
+            for name, usable in sorted(self._statuses().items())
+        ]
+
+    def _zones(self, region: str) -> tuple[str, ...]:
+        fields = filters({"state": "available", "zone-type": "availability-zone"})
+        listed = self._api.listed(region, "describe_availability_zones", "AvailabilityZones", Filters=fields)
+        return tuple(sorted(zone["ZoneName"] for zone in listed))
+
+    # nodes
+
+    def plan(self, node: Node) -> Plan:
+        """Everything that the create call needs. Raises ``InvalidRequest`` for what EC2 does not have."""
+        image, place = self.image(node), self.place(node)
+        return Plan(
+            image=image["ImageId"],
+            root_device=image["RootDeviceName"],
+            burstable=bool(self._size_of(node).get("BurstablePerformanceSupported")),
+            vpc=place.vpc,
+            subnet=place.subnet,
+            groups=tuple(group["GroupId"] for group in self.groups(node)),
+        )
+
+    def size(self, name: str, region: str) -> Mapping[str, Any] | None:
+        """What EC2 says of a size; None: the region has none of that name."""
+
+        def look() -> Mapping[str, Any] | None:
+            # A filter finds nothing where the name alone would be an error; it may have found more, by wildcards.
+            fields = filters({"instance-type": name})
+            found = self._api.listed(region, "describe_instance_types", "InstanceTypes", Filters=fields)
+            return next((facts for facts in found if facts["InstanceType"] == name), None)
+
+        return self._once(("size", region, name), look)
+
+    def _size_of(self, node: Node) -> Mapping[str, Any]:
+        facts = self.size(node.size, node.region)
+        if facts is None:
+            raise InvalidRequest(f"EC2 has no size {node.size} in {node.region}")
+        return facts
+
+    def image(self, node: Node) -> Mapping[str, Any]:
+        """The image, for the architecture of the node's size."""
+        architectures = architectures_of(self._size_of(node))
+        if not architectures:
+            raise InvalidRequest(f"instances of the size {node.size} are neither x86_64 nor arm64")
+        wanted = (node.region, node.settings.image, architectures[0])
+        return self._once(("image", *wanted), lambda: images.find(self._api, *wanted))
+
+    def place(self, node: Node) -> Place:
+        """The subnet."""
+        options: Any = node.options
+        key = ("place", node.region, node.zone, options.subnet, options.vpc, options.ipv6)
+        return self._once(key, lambda: self._networks.place(node))
+
+    def groups(self, node: Node) -> Sequence[Mapping[str, Any]]:
+        """The security groups that the node keeps."""
+        options: Any = node.options
+        vpc, wanted = self.place(node).vpc, tuple(options.security_groups)
+        return self._once(
+            ("groups", node.region, vpc, wanted), lambda: self._networks.groups(node.region, vpc, wanted)
+        )
+
+    def zone_has_size(self, node: Node) -> None:
+        """Raises ``InvalidRequest`` where it has not: not every zone of a region has every size."""
+        if not node.zone:
+            return
+        found = self._once(("zones", node.region, node.size), lambda: self._zones_with(node.size, node.region))
+        if node.zone not in found:
+            where = f"; there are some in {', '.join(found)}" if found else ""
+            raise InvalidRequest(f"{node.zone} has no instances of the size {node.size}{where}")
+
+    def _zones_with(self, size: str, region: str) -> Sequence[str]:
+        listed = self._api.listed(
+            region, "describe_instance_type_offerings", "InstanceTypeOfferings",
+            LocationType="availability-zone", Filters=filters({"instance-type": size}),
+        )  # fmt: skip
+        return sorted({offering["Location"] for offering in listed})
+
+    def sizes(self, region: str) -> Sequence[tuple[Mapping[str, Any], bool]]:
+        """Every size that EC2 tells of in a region, and whether it is on offer there."""
+        listed = self._api.listed(
+            region, "describe_instance_type_offerings", "InstanceTypeOfferings", LocationType="region"
+        )
+        offered = {offering["InstanceType"] for offering in listed}
+        told = self._api.listed(region, "describe_instance_types", "InstanceTypes")
+        return [(facts, facts["InstanceType"] in offered) for facts in told]

@@ -1,0 +1,146 @@
+"""
+What a size costs: from Amazon's pricing API if the credentials may ask it, otherwise not known, and never guessed.
+
+Answers are kept on disk: a region has some 900 prices, which change a few times a year.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hart_salt.base.errors import DriverError, RateLimited, TemporaryFailure
+from hart_salt.drivers.ec2.client import Api
+
+#: the API itself is in a few regions only; each knows the prices of all
+REGION = "us-east-1"
+ALL = ""  #: in the place of a size: the prices of all sizes were asked for
+KEEP = 7 * 86400.0  #: seconds
+SILENCE = 3600.0  #: seconds for which an API that did not answer is not asked again
+HOURS = 730.0  #: of a month, as Amazon's own calculator has it
+#: a Linux without a licence, on demand, on hardware that others use as well
+FILTERS: Mapping[str, str] = {
+    "operatingSystem": "Linux",
+    "preInstalledSw": "NA",
+    "tenancy": "Shared",
+    "capacitystatus": "Used",
+    "marketoption": "OnDemand",
+}
+
+
+class Price(NamedTuple):
+    """A price, and when the API named it."""
+
+    dollars: float  #: a month
+    seen: float  #: seconds since the epoch
+
+
+class Prices:
+    """Prices by region and size. Used from several threads."""
+
+    def __init__(self, api: Api, directory: Path, clock: Callable[[], float] = time.time) -> None:
+        self._api = api
+        self._directory = directory
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: set once the API could not be asked: the same would come of asking again
+        self._silent = False
+
+    def of(self, region: str, size: str) -> float | None:
+        """US dollars a month for a size; None: not known. One call, if it is not on disk."""
+        with self._lock:
+            known = self._load(region)
+            if ALL not in known and size not in known:
+                known = self._asked(region, known, instanceType=size)
+            return known[size].dollars if size in known else None
+
+    def all(self, region: str) -> Mapping[str, float]:
+        """The same for all sizes of a region; some ten calls, if they are not on disk."""
+        with self._lock:
+            known = self._load(region)
+            if ALL not in known:
+                known = self._asked(region, known)
+            return {size: price.dollars for size, price in known.items()}
+
+    def _asked(self, region: str, known: Mapping[str, Price], **more: str) -> Mapping[str, Price]:
+        """What is known after asking for one size, or for all of them."""
+        if self._is_silent():
+            return known
+        fields = {**FILTERS, "regionCode": region, **more}
+        wanted = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in fields.items()]
+        try:
+            listed = self._api.listed(
+                REGION, "get_products", "PriceList", service="pricing", ServiceCode="AmazonEC2", FormatVersion="aws_v1",
+                Filters=wanted,
+            )  # fmt: skip
+        except DriverError as error:
+            # Whatever keeps it from being asked, such as a missing permission, keeps nobody from anything else.
+            self._silent = True
+            if isinstance(error, TemporaryFailure | RateLimited):  # it took time, which the next call need not lose
+                self._write(self._unanswered, self._clock())
+            return known
+        now = self._clock()
+        found = {size: Price(dollars, now) for size, dollars in _prices(listed).items()}
+        together = {**known, **found, **({} if more else {ALL: Price(0.0, now)})}
+        self._write(self._path(region), together)
+        return together
+
+    def _path(self, region: str) -> Path:
+        return self._directory / f"{region}.json"
+
+    def _load(self, region: str) -> Mapping[str, Price]:
+        """A file that is not there, or not ours, is a file with nothing in it."""
+        try:
+            entries = json.loads(self._path(region).read_text()).items()
+            kept = {str(size): Price(*map(float, entry)) for size, entry in entries}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+        now = self._clock()
+        return {size: price for size, price in kept.items() if 0 <= now - price.seen < KEEP}
+
+    @property
+    def _unanswered(self) -> Path:
+        return self._directory / "unanswered.json"
+
+    def _is_silent(self) -> bool:
+        if not self._silent:
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                self._silent = 0 <= self._clock() - float(json.loads(self._unanswered.read_text())) < SILENCE
+        return self._silent
+
+    def _write(self, path: Path, data: Any) -> None:
+        """Replaced as a whole: another process may be reading it. A disk that is full keeps nobody from anything."""
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._directory)
+            with os.fdopen(handle, "w") as file:
+                json.dump(data, file)
+            Path(name).replace(path)
+
+
+def _prices(listed: list[Any]) -> dict[str, float]:
+    """A size for which the API names several prices has none that is known."""
+    found: dict[str, set[float]] = {}
+    for text in listed:
+        product = json.loads(text) if isinstance(text, str) else text
+        size = product.get("product", {}).get("attributes", {}).get("instanceType")
+        if size:
+            found.setdefault(size, set()).update(_hourly(product))
+    return {size: round(prices.pop() * HOURS, 2) for size, prices in found.items() if len(prices) == 1}
+
+
+def _hourly(product: Mapping[str, Any]) -> set[float]:
+    dimensions = [
+        dimension
+        for offer in product.get("terms", {}).get("OnDemand", {}).values()
+        for dimension in offer.get("priceDimensions", {}).values()
+    ]
+    amounts = [it.get("pricePerUnit", {}).get("USD") for it in dimensions if it.get("unit") == "Hrs"]
+    return {float(amount) for amount in amounts if amount and float(amount) > 0}

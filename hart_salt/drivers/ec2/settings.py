@@ -1,0 +1,87 @@
+"""What the driver ``ec2`` may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from hart_salt.config.schema import Schema
+from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Network, Secret, Section, Text, problem
+from hart_salt.drivers.source_address import DEFAULT_SERVICE
+
+
+class Account(Section):
+    """How to reach Amazon's API. With neither keys nor a profile, boto3's own chain of sources counts."""
+
+    aws_access_key_id: Secret | None = Field(None, description="Id of an access key.")
+    aws_secret_access_key: Secret | None = Field(None, description="The access key itself.")
+    profile: Text | None = Field(None, description="A profile of the master's AWS configuration files.")
+    regions: Names = Field(
+        default_factory=list,
+        description="The regions that this account is used in (default: all that are enabled); hart looks for its "
+        "instances in each of them.",
+    )
+    endpoint: Endpoint | None = Field(
+        None, description="Another address of the API, for a proxy or a test (default: the region's own)."
+    )
+    api_timeout: ApiTimeout = 60
+    address_service: Endpoint = Field(
+        DEFAULT_SERVICE,
+        description="A web page that answers with the address that a request came from; asked for connect_from "
+        "where the master has no public address of its own.",
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise problem("aws_access_key_id and aws_secret_access_key need each other: set both or neither")
+        if self.aws_access_key_id is not None and self.profile is not None:
+            raise problem("profile and aws_access_key_id are two ways to say the same: set one of them")
+        return self
+
+
+class Options(Section):
+    """EC2's own settings of a node."""
+
+    ALIASES: ClassVar[Mapping[str, Alias]] = {
+        "enable_ipv6": Alias("ipv6"),
+        "connection_gateway": Alias("connect_from"),
+    }
+
+    subnet: Text | None = Field(None, description="Id of the subnet (default: the zone's only one).")
+    vpc: Text | None = Field(None, description="Id of the VPC (default: the account's default VPC).")
+    security_groups: Names = Field(
+        default_factory=list, description="Ids of the security groups that the instance keeps."
+    )
+    volume_size: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        None, description="Size of the root volume in GiB (default: the image's)."
+    )
+    volume_type: Literal["gp3", "gp2", "io1", "io2", "st1", "sc1", "standard"] = Field(
+        "gp3", description="Kind of the root volume."
+    )
+    volume_iops: Annotated[int, Field(ge=100, le=256000)] | None = Field(
+        None, description="Operations per second of the root volume; for gp3, io1 and io2."
+    )
+    ipv6: Flag = Field(False, description="Whether the instance gets an IPv6 address.")
+    spot: Flag = Field(False, description="Whether to ask for a spot instance.")
+    instance_profile: Text | None = Field(None, description="Name or ARN of an instance profile.")
+    cpu_credits: Literal["standard", "unlimited"] = Field(
+        "standard", description="Credits of burstable sizes; `unlimited` can cost extra."
+    )
+    connect_from: Network | None = Field(
+        None,
+        description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
+        "(default: found out).",
+    )
+
+    @model_validator(mode="after")
+    def _iops_need_their_volume(self) -> Self:
+        if self.volume_iops is not None and self.volume_type not in ("gp3", "io1", "io2"):
+            raise problem("volume_iops needs a volume_type of gp3, io1 or io2")
+        return self
+
+
+SCHEMA = Schema(driver="ec2", account=Account, options=Options, default_size="t3.micro", default_region=None)

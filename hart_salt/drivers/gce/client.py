@@ -1,0 +1,250 @@
+"""
+Compute Engine's API, by way of google-cloud-compute.
+
+Only its ``*_unary`` methods and lists are used, each with a timeout and without the library's own retries: by
+itself it polls operations at the real address whatever endpoint is set, takes an operation with an error for a
+success, and repeats lists beyond any timeout. Each of these has a test.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from google.cloud import compute_v1
+from google.protobuf import json_format
+
+from hart_salt.base.errors import DriverError, InvalidRequest, TemporaryFailure
+from hart_salt.drivers import http
+from hart_salt.drivers.gce import credentials, errors
+from hart_salt.drivers.gce.instances import last
+from hart_salt.drivers.outage import Outage
+
+T = TypeVar("T")
+
+HOST = "compute.googleapis.com"
+PAGE = 500  #: things on a page, the most there can be
+OPERATION_TIMEOUT = 300.0  #: seconds for an operation; a delete gives the guest some 90 of them to shut down
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between two looks at an operation
+DONE = compute_v1.Operation.Status.DONE
+#: of a list without everything that it should have
+UNREACHABLE = "UNREACHABLE"
+
+
+class Api:
+    """
+    Calls for one project; every failure is a ``DriverError``.
+
+    Used from several threads: each has clients of its own, since the sessions in them are not made to be
+    shared. A service is named as the library names its modules: ``instances``, ``zone_operations``.
+    """
+
+    def __init__(
+        self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
+    ) -> None:
+        """
+        Remember how to ask.
+
+        account
+            the provider's settings
+        sleep
+            how to wait between two tries, and for an operation
+        outage
+            how long an API that cannot be reached is waited for (default: like one that fails)
+        """
+        self.project = str(account.project)
+        self._account = account
+        self._sleep = sleep
+        self._outage = outage
+        self._lock = threading.Lock()
+        self._made: Any = None
+        self._threads = threading.local()
+
+    def who(self) -> str:
+        """Whose credentials these are, for people."""
+        return credentials.name_of(self.credentials)
+
+    @property
+    def credentials(self) -> Any:
+        """Made once, for all threads."""
+        with self._lock:
+            if self._made is None:
+                self._made = credentials.make(self._account)
+            return self._made
+
+    def get(self, service: str, method: str = "get", **fields: Any) -> Any:
+        """Return one thing. Repeated on throttling and temporary failures."""
+        return self._repeated(lambda: _named(self._call(service, method, fields)))
+
+    def list_of(self, service: str, **fields: Any) -> list[Any]:
+        """Return a list with all its pages. Repeated like ``get``: the whole list, if a later page failed."""
+
+        def work() -> list[Any]:
+            pages = self._pages(service, "list", fields)
+            return [item for page in pages for item in page.items]
+
+        return self._repeated(work)
+
+    def aggregated(self, service: str, region: str | None = None, **fields: Any) -> list[Any]:
+        """
+        Return what there is of a kind in all zones. Repeated like ``list_of``.
+
+        A zone that could not be asked is a failure, unless only ``region`` is of interest and it lies elsewhere:
+        what is not listed would be taken for gone.
+        """
+
+        def work() -> list[Any]:
+            found = []
+            for page in self._pages(service, "aggregated_list", fields):
+                _refuse_partial(page, region)
+                found += [item for scope in page.items.values() for item in getattr(scope, service)]
+            return found
+
+        return self._repeated(work)
+
+    def change(self, service: str, method: str, request_id: str = "", **fields: Any) -> Any:
+        """
+        Change something and return the operation that this is, which goes on.
+
+        Repeated on throttling and temporary failures, always with the same request id: the server knows the
+        second try for one, and answers with the first one's operation.
+
+        request_id
+            a UUID, for a change that a later call may have to repeat (default: a new one)
+
+        Raises what makes an operation fail, where that is known at once.
+        """
+        fields["request_id"] = request_id or str(uuid.uuid4())
+        operation = self._repeated(lambda: _named(self._call(service, f"{method}_unary", fields)))
+        _raise_for(operation)
+        return operation
+
+    def wait(self, operation: Any) -> None:
+        """
+        Wait until an operation has ended, and raise what made it fail.
+
+        ``TemporaryFailure`` with ``uncertain`` set after ``OPERATION_TIMEOUT``: it goes on.
+        """
+        waited, pause = 0.0, FIRST_PAUSE
+        while not self.is_done(operation):
+            if waited >= OPERATION_TIMEOUT:
+                raise TemporaryFailure(
+                    f"Compute Engine: {operation.operation_type} of {last(operation.target_link)} was not done within "
+                    f"{OPERATION_TIMEOUT:g} s",
+                    uncertain=True,
+                )
+            self._sleep(pause)
+            waited, pause = waited + pause, min(pause * 1.5, LONGEST_PAUSE)
+            operation = self._operation(operation)
+        _raise_for(operation)
+
+    def is_done(self, operation: Any) -> bool:
+        """Whether an operation has ended."""
+        return bool(operation.status == DONE)
+
+    def failure_of(self, operation: Any) -> DriverError | None:
+        """What made an operation fail; None for one that did not."""
+        return errors.of_operation(operation)
+
+    def body(self, kind: str, fields: dict[str, Any]) -> Any:
+        """
+        Return a message of the library, such as ``Instance``, from the API's own names of fields.
+
+        Raises ``InvalidRequest`` for a field that it does not know, which would never reach the API.
+        """
+        try:
+            return getattr(compute_v1, kind).from_json(json.dumps(fields), ignore_unknown_fields=False)
+        except json_format.ParseError as error:
+            raise InvalidRequest(f"Compute Engine: {error}") from error
+
+    def _operation(self, operation: Any) -> Any:
+        if operation.zone:
+            return self.get("zone_operations", zone=last(operation.zone), operation=operation.name)
+        return self.get("global_operations", operation=operation.name)
+
+    def _pages(self, service: str, method: str, fields: dict[str, Any]) -> Iterable[Any]:
+        pages = iter(self._call(service, method, {"max_results": PAGE, **fields}).pages)
+        while True:
+            try:
+                page = next(pages, None)
+            except Exception as error:
+                raise self._translated(error) from error
+            if page is None:
+                return
+            if not (page.kind or page.id or page.self_link):
+                raise errors.unreadable()  # or it would pass for a list with nothing in it
+            yield page
+
+    def _call(self, service: str, method: str, fields: dict[str, Any]) -> Any:
+        """``retry=None``: the library's own retries know neither an end nor a Retry-After."""
+        try:
+            call = getattr(self._client(service), method)
+            return call(
+                request={"project": self.project, **fields}, retry=None, timeout=self._account.api_timeout
+            )
+        except DriverError:
+            raise
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def _repeated(self, work: Callable[[], T]) -> T:
+        if self._outage is None:
+            return http.repeated(work, self._sleep)
+
+        def attempt() -> T:
+            self._reach_token_server()
+            return work()
+
+        return http.repeated(attempt, self._sleep, peer=self._outage.peer(self._name, self._address))
+
+    def _reach_token_server(self) -> None:
+        """Where a token has to be asked for: by itself the library waits for its server for a minute and more."""
+        server = credentials.token_server(self.credentials)
+        if server and self._outage is not None:
+            host = urlsplit(server).hostname
+            self._outage.peer(f"Google's server for tokens at {host}", server).reach(self._sleep)
+
+    @property
+    def _address(self) -> str:
+        return str(self._account.endpoint or f"https://{HOST}")
+
+    @property
+    def _name(self) -> str:
+        return f"Compute Engine's API at {urlsplit(self._address).hostname}"
+
+    def _translated(self, error: Exception) -> DriverError:
+        return errors.of(error, self._name)
+
+    def _client(self, service: str) -> Any:
+        clients = self._threads.__dict__
+        if service not in clients:
+            kind = getattr(compute_v1, "".join(word.title() for word in service.split("_")) + "Client")
+            options = {"api_endpoint": self._account.endpoint.rstrip("/")} if self._account.endpoint else None
+            clients[service] = kind(credentials=self.credentials, client_options=options)
+        return clients[service]
+
+
+def _named(thing: Any) -> Any:
+    """The library takes any JSON object for any message, and any answer that is no refusal for a success."""
+    if not thing.name:
+        raise errors.unreadable()
+    return thing
+
+
+def _raise_for(operation: Any) -> None:
+    error = errors.of_operation(operation)
+    if error is not None:
+        raise error
+
+
+def _refuse_partial(page: Any, region: str | None) -> None:
+    lacking = [last(scope) for scope in page.unreachables]
+    lacking += [last(name) for name, scope in page.items.items() if scope.warning.code == UNREACHABLE]
+    lacking = [zone for zone in lacking if region is None or zone.startswith(f"{region}-")]
+    if lacking:
+        raise TemporaryFailure(f"Compute Engine cannot say what is in {', '.join(sorted(set(lacking)))} at present")

@@ -1,0 +1,415 @@
+"""
+Google Compute Engine, through google-cloud-compute.
+
+Facts about the API are from Google's own description of it, which the library carries in its docstrings, unless
+another source is named where they are used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import tenacity
+
+from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.config.schema import Provider, Schema
+from hart_salt.drivers import source_address
+from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.gce import instances
+from hart_salt.drivers.gce.catalog import Catalogue
+from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
+from hart_salt.drivers.gce.refusals import AlreadyExists, Stale
+from hart_salt.drivers.gce.settings import Account, Options
+from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+
+if TYPE_CHECKING:
+    from hart_salt.drivers.gce.client import Api
+
+#: an id, which no other instance ever has. A name may be somebody else's by the time that it is used again:
+#: wherever the API takes a name in an address it takes the id as well
+ID = re.compile(r"[1-9][0-9]{0,19}")
+#: times that an instance is asked to go; each may take as long as a call is repeated and an operation waited for
+TERMINATE_ATTEMPTS = 3
+TERMINATE_WAIT = 2.0  #: seconds between them
+#: times that tags and metadata are read again because somebody else has changed them meanwhile
+SETTLE_ATTEMPTS = 5
+
+SCHEMA = Schema(
+    driver="gce", account=Account, options=Options, default_size="e2-small", default_region=None
+)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the driver works with once the library is there."""
+
+    api: Api
+    catalogue: Catalogue
+    inserts: Inserts
+
+
+class ComputeEngine(Driver):
+    """One project."""
+
+    schema: ClassVar[Schema] = SCHEMA
+    no_addresses: ClassVar[str] = (
+        "hart gives no further addresses to Compute Engine's instances; a static address or an alias range "
+        "can be set without it"
+    )
+
+    def __init__(
+        self,
+        provider: Provider,
+        master: MasterInfo,
+        sleep: Callable[[float], None] = time.sleep,
+        source: Callable[[str], str | None] = source_address.source_address,
+    ) -> None:
+        super().__init__(provider, master)
+        self._sleep = sleep
+        self._source = source
+        self._lock = threading.Lock()
+        self._made: _Parts | None = None
+
+    @property
+    def _parts(self) -> _Parts:
+        """What needs the library, which takes a second or more to be imported."""
+        with self._lock:
+            if self._made is None:
+                try:
+                    from hart_salt.drivers.gce.client import Api
+                except ImportError as error:
+                    raise Refused(
+                        "the driver gce needs google-cloud-compute: salt-pip install google-cloud-compute"
+                    ) from error
+                api = Api(self.provider.account, self._sleep, self.outage)
+                self._made = _Parts(api, Catalogue(api), Inserts(api))
+            return self._made
+
+    def check(self) -> str:
+        """Ask for the project."""
+        api = self._parts.api
+        return f"project {api.get('projects').name} as {api.who()}"
+
+    # access
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
+        """
+        A temporary firewall rule: SSH from this master alone, to the instances of this batch alone.
+
+        Its name says whose it is before it exists, for ``leftovers``, and so does the network tag by which it
+        finds its instances. Networks other than the default one let no SSH in by themselves.
+        """
+        if not nodes:
+            yield Access(batch, client_public_key)
+            return
+        name = self._access_name(batch)
+        try:
+            self._open(name, nodes[0])
+        except BaseException:
+            # What is uncertain may be there by now. The failure that led here says more than that of this.
+            with contextlib.suppress(DriverError):
+                self._close(name)
+            raise
+        try:
+            yield Access(batch, client_public_key, {"firewall": name})
+        finally:
+            self._close(name)
+
+    def _access_name(self, batch: str) -> str:
+        return f"{self._access_prefix}{batch}"
+
+    @property
+    def _access_prefix(self) -> str:
+        return instances.access_prefix(self.master.owner)
+
+    def _open(self, name: str, node: Node) -> None:
+        parts = self._parts
+        rule = {
+            "name": name,
+            "description": f"Made by hart on {self.master.master_id} while instances boot; removed after that.",
+            "network": instances.partial(parts.catalogue.subnet(node).network),
+            "direction": "INGRESS",
+            "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}],
+            "sourceRanges": [self._connecting_from(node)],
+            "targetTags": [name],
+        }
+        request = str(uuid.uuid5(REQUESTS, name))
+        with contextlib.suppress(AlreadyExists):  # the name is of this batch alone
+            parts.api.wait(
+                parts.api.change("firewalls", "insert", request, firewall_resource=parts.api.body("Firewall", rule))
+            )
+
+    def _connecting_from(self, node: Node) -> str:
+        options: Any = node.options
+        account: Any = self.provider.account
+        inside = None
+        if node.settings.connect_via == "private":
+            inside = str(next(ipaddress.ip_network(self._parts.catalogue.subnet(node).ip_cidr_range).hosts()))
+        return source_address.network(
+            options.connect_from, inside=inside, service=account.address_service, source=self._source
+        )
+
+    def _close(self, name: str) -> None:
+        api = self._parts.api
+        try:
+            with contextlib.suppress(NotFound):
+                api.wait(api.change("firewalls", "delete", firewall=name))
+        except DriverError as error:
+            raise TemporaryFailure(f"the temporary firewall rule {name} could not be removed: {error}") from error
+
+    # instances
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """
+        One create call, which is not waited for: ``instances`` tells how it ended.
+
+        The script is the metadata's ``startup-script``: Google's Debian images have no cloud-init. The request id
+        is made from batch and minion id, so a repeated call is known to the server for one; if it does not know
+        it any more, the name, which is unique, is taken, and whose the instance is its labels say.
+        """
+        parts = self._parts
+        if len(user_data.encode()) > instances.USER_DATA:
+            raise InvalidRequest(f"Compute Engine takes a script of {instances.USER_DATA} bytes at the most")
+        if not node.zone:
+            raise InvalidRequest(self._zone_is_missing(node))
+        body = instances.body(node, self.master.owner, user_data, parts.catalogue.place(node))
+        instance = Instance(
+            "", node.minion_id, "pending", node.role, node.batch, node.region, node.zone, node.size
+        )  # fmt: skip
+        request = parts.inserts.request_id(node)
+        try:
+            operation = parts.api.change(
+                "instances", "insert", request, zone=node.zone, instance_resource=parts.api.body("Instance", body)
+            )
+        except AlreadyExists as error:
+            return self._adopted(node, error)
+        instance = dataclasses.replace(instance, instance_id=str(operation.target_id))
+        parts.inserts.add(operation.name, instance)
+        return instance
+
+    def _adopted(self, node: Node, error: DriverError) -> Instance:
+        """The instance of that name, if this very call made it."""
+        parts = self._parts
+        name = instances.name_of(node.minion_id)
+        there = parts.api.get("instances", zone=node.zone, instance=name)
+        instance = instances.report(there)
+        if not self._is_ours(there) or (instance.batch, instance.minion_id) != (node.batch, node.minion_id):
+            raise InvalidRequest(
+                f"{node.zone} has an instance {name} already, which this call did not make: {error}"
+            ) from error
+        parts.inserts.find(instance)
+        return instance
+
+    def _is_ours(self, thing: Any) -> bool:
+        return bool(thing.labels.get(instances.OWNER) == self.master.owner)
+
+    @property
+    def _ours(self) -> str:
+        """The filter for what carries this master's label."""
+        return f'labels.{instances.OWNER} = "{self.master.owner}"'
+
+    def instances(self, region: str | None = None) -> list[Instance]:
+        """
+        One list of all zones, filtered on the server and once more here: what is listed may be swept.
+
+        While creates of this driver object are under way, one list of operations for each of their zones as well.
+        A create that failed gives its instance a problem, and is listed as gone if there is no instance.
+        """
+        parts = self._parts
+        listed = parts.api.aggregated("instances", region, filter=self._ours)
+        failed = parts.inserts.failed()
+        found = []
+        for one in listed:
+            if self._is_ours(one):
+                instance = instances.report(one)
+                lost = failed.pop(instance.instance_id, None)
+                found.append(dataclasses.replace(instance, problem=lost.problem) if lost else instance)
+        return [*found, *failed.values()]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One call."""
+        if not ID.fullmatch(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+            return None
+        try:
+            found = self._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
+        except NotFound:
+            return None
+        return instances.report(found)
+
+    def terminate(self, instance: Instance) -> None:
+        """
+        Delete the instance, with its disks, and wait until it is gone. While something else is done to it, the API
+        refuses; it is asked again until it agrees.
+        """
+        if not ID.fullmatch(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+            return
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TemporaryFailure),
+            wait=tenacity.wait_fixed(TERMINATE_WAIT),
+            stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        with contextlib.suppress(NotFound):
+            retrying(self._delete, instance.zone, instance.instance_id)
+        self._parts.inserts.forget(instance.instance_id)
+
+    def _delete(self, zone: str, instance_id: str) -> None:
+        api = self._parts.api
+        api.wait(api.change("instances", "delete", zone=zone, instance=instance_id))
+
+    def settle(self, instance: Instance) -> None:
+        """
+        Take the batch's network tag off the instance, and the script out of its metadata: a startup script runs
+        at every boot. What others have changed there meanwhile stays.
+        """
+        self._until_fresh(self._settle_once, instance)
+
+    def _until_fresh(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do it again where what it had read was changed by somebody else before it wrote."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Stale),
+            stop=tenacity.stop_after_attempt(SETTLE_ATTEMPTS),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        retrying(work, *arguments)
+
+    def _settle_once(self, instance: Instance) -> None:
+        parts = self._parts
+        where: Any = {"zone": instance.zone, "instance": instance.instance_id}
+        there = parts.api.get("instances", **where)
+        tags = [tag for tag in there.tags.items if not tag.startswith(self._access_prefix)]
+        items = [item for item in there.metadata.items if item.key != instances.SCRIPT]
+        operations = []
+        if len(tags) < len(there.tags.items):
+            resource = {"items": tags, "fingerprint": there.tags.fingerprint}
+            operations.append(parts.api.change("instances", "set_tags", tags_resource=resource, **where))
+        if len(items) < len(there.metadata.items):
+            metadata = {"items": items, "fingerprint": there.metadata.fingerprint}
+            operations.append(parts.api.change("instances", "set_metadata", metadata_resource=metadata, **where))
+        for operation in operations:
+            parts.api.wait(operation)
+
+    # those that hart did not make
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the names that ``gce_instances.names_of`` has for it, in all zones; or by its id."""
+        if instance_id is None:
+            names = instances.names_of(minion_id)
+            wanted = " OR ".join(f'(name = "{name}")' for name in names)
+            found = [one for one in self._look_for(wanted, region) if one.name in names]
+        elif ID.fullmatch(instance_id):
+            found = [one for one in self._look_for(f"id = {instance_id}", region) if str(one.id) == instance_id]
+        else:
+            found = []
+        return [instances.candidate(one) for one in found]
+
+    def _look_for(self, wanted: str, region: str | None) -> list[Any]:
+        return self._parts.api.aggregated("instances", region, filter=wanted)
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        The metadata first, which says what labels cannot, then the labels; both are waited for.
+
+        What others have changed there meanwhile stays. Raises ``NotFound`` for an instance that is gone.
+        """
+        self._until_fresh(self._mark, instance, minion_id, role, instances.own_labels(role, self.master.owner))
+
+    def release(self, instance: Instance) -> None:
+        """The same the other way."""
+        with contextlib.suppress(NotFound):
+            self._until_fresh(self._mark, instance, None, None, {})
+
+    def _mark(self, instance: Instance, minion_id: str | None, role: str | None, own: dict[str, str]) -> None:
+        api = self._parts.api
+        where: Any = {"zone": instance.zone, "instance": instance.instance_id}
+        there = api.get("instances", **where)
+        items = instances.adopted_metadata(there, minion_id, role)
+        if items != [{"key": item.key, "value": item.value} for item in there.metadata.items]:
+            metadata = {"items": items, "fingerprint": there.metadata.fingerprint}
+            api.wait(api.change("instances", "set_metadata", metadata_resource=metadata, **where))
+        labels = {name: value for name, value in there.labels.items() if name not in instances.ADOPTED_LABELS}
+        labels |= own
+        if labels != dict(there.labels):
+            body = {"labels": labels, "label_fingerprint": there.label_fingerprint}
+            api.wait(api.change("instances", "set_labels", instances_set_labels_request_resource=body, **where))
+
+    # what is left
+
+    def leftovers(self) -> list[Leftover]:
+        """Temporary firewall rules of this master's batches, and disks with its label that no instance has."""
+        parts = self._parts
+        prefix = self._access_prefix
+        rules = [
+            Leftover("firewall rule", rule.name, f"firewalls/{rule.name}", rule.name.removeprefix(prefix),
+                     created=instances.seconds(rule.creation_timestamp))
+            for rule in parts.api.list_of("firewalls", filter=f"name eq {prefix}.*")
+            if rule.name.startswith(prefix)
+        ]  # fmt: skip
+        disks = parts.api.aggregated("disks", filter=self._ours)
+        return [*rules, *(_leftover(disk) for disk in disks if self._is_ours(disk) and not disk.users)]
+
+    def remove(self, leftover: Leftover) -> None:
+        """Delete a rule or a disk, and wait for that."""
+        api = self._parts.api
+        kind, _, rest = leftover.handle.partition("/")
+        with contextlib.suppress(NotFound):
+            if kind == "disks":
+                zone, _, disk = rest.partition("/")
+                api.wait(api.change("disks", "delete", zone=zone, disk=disk))
+            else:
+                api.wait(api.change("firewalls", "delete", firewall=rest))
+
+    # for people, and for refusing early
+
+    def objections(self, node: Node) -> Sequence[str]:
+        """What the names and the choices have against them; zone, size, image and subnet are asked for, once each."""
+        found = instances.objections(node, self.master.owner)
+        if not node.zone:
+            return [*found, self._zone_is_missing(node)]
+        return [*found, *self._parts.catalogue.objections(node)]
+
+    def _zone_is_missing(self, node: Node) -> str:
+        zones = ", ".join(self._parts.catalogue.zones(node.region))
+        return f"Compute Engine needs a zone: set zone to one of {zones}, or to distributed"
+
+    def regions(self) -> Sequence[Region]:
+        """Regions, where they are, and those of their zones that can be had."""
+        return self._parts.catalogue.regions()
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """Machine types; the API knows no prices. Those that are on their way out are marked."""
+        return self._parts.catalogue.sizes(region)
+
+    def size(self, name: str, region: str) -> Size | None:
+        """One call for each zone until one has it; a list of all has several hundred. Custom sizes count."""
+        return self._parts.catalogue.size(name, region)
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The releases that the bootstrap knows, and the project's own images; they are the same everywhere."""
+        return self._parts.catalogue.images()
+
+
+DRIVER = ComputeEngine
+
+
+def _leftover(disk: Any) -> Leftover:
+    zone = instances.last(disk.zone)
+    return Leftover(
+        "disk", disk.name, f"disks/{zone}/{disk.id}", disk.labels.get(instances.BATCH, ""),
+        region=zone.rpartition("-")[0], created=instances.seconds(disk.creation_timestamp),
+    )  # fmt: skip

@@ -1,0 +1,97 @@
+"""What the exceptions of google-cloud-compute mean, and what made an operation fail."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import google.api_core.exceptions
+import google.auth.exceptions
+import requests
+
+from hart_salt.base.errors import AuthError, DriverError, TemporaryFailure
+from hart_salt.drivers import http
+from hart_salt.drivers.gce import refusals
+from hart_salt.drivers.outage import Unreachable
+
+
+def of(error: Exception, api: str) -> DriverError:
+    """
+    Return what an exception of the library means; ``api`` says whom it is about.
+
+    Sockets fail with ``requests``' own exceptions and credentials with google-auth's: only refusals are the
+    library's. Anything else is an answer that the library cannot read.
+    """
+    if isinstance(error, google.api_core.exceptions.GoogleAPICallError):
+        return _refusal(error)
+    if isinstance(error, google.auth.exceptions.GoogleAuthError):
+        return _of_credentials(error)
+    if isinstance(error, requests.RequestException):
+        return http.failure(error, api)
+    return unreadable()
+
+
+def unreadable() -> DriverError:
+    """A success that cannot be read: whatever was asked for may have happened."""
+    return TemporaryFailure("Compute Engine gave an answer that cannot be read", uncertain=True)
+
+
+def of_operation(operation: Any) -> DriverError | None:
+    """
+    Return what made an operation fail; None for one that did not.
+
+    By ``error`` alone: one without a status beside it is a success for the library.
+    """
+    if not operation.error.errors:
+        return None
+    first = operation.error.errors[0]
+    text = "; ".join(" ".join(part for part in (it.message, f"({it.code})") if part) for it in operation.error.errors)
+    return refusals.made(first.code, int(operation.http_error_status_code or 0), f"Compute Engine: {text}")
+
+
+def _refusal(error: Any) -> DriverError:
+    status = int(error.code or 0)
+    details = error.errors[0] if error.errors and isinstance(error.errors[0], dict) else {}
+    reason = str(details.get("reason") or error.reason or "")
+    message = details.get("message") or _message_of(error.response)
+    code = " ".join(part for part in (str(status), reason) if part)
+    text, wait = f"Compute Engine: {message} ({code})", _retry_after(error.response)
+    if wait is not None and wait > http.LONGEST_WAIT:
+        text = f"{text}; it asks to wait {wait:g} s"
+    return refusals.made(reason, status, text, wait)
+
+
+def _message_of(response: Any) -> str:
+    """The message of a body in the newer form, without a list of errors; nothing of a proxy's HTML."""
+    try:
+        message = response.json()["error"]["message"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        message = None
+    return str(message or getattr(response, "reason", None) or "no message")
+
+
+def _retry_after(response: Any) -> float | None:
+    value = getattr(response, "headers", {}).get("Retry-After", "")
+    return float(value) if value.isdecimal() else None
+
+
+def _of_credentials(error: Any) -> DriverError:
+    """Their texts may hold what a token server answered: only the kind of failure is told."""
+    below = _of_requests(error)
+    if below is not None:
+        failure = http.failure(below, "Compute Engine: the server that gives out tokens")
+        if isinstance(failure, Unreachable):
+            return failure
+    if isinstance(error, google.auth.exceptions.TransportError):
+        return TemporaryFailure("Compute Engine: the server that gives out tokens could not be reached")
+    if isinstance(error, google.auth.exceptions.RefreshError) and error.retryable:
+        return TemporaryFailure("Compute Engine: the server that gives out tokens failed")
+    known = re.search(r"invalid_grant|invalid_client|account_deleted|invalid_scope", str(error))
+    return AuthError(f"Compute Engine: the credentials do not work ({known[0] if known else type(error).__name__})")
+
+
+def _of_requests(error: BaseException | None) -> requests.RequestException | None:
+    """The failure of a socket that google-auth made another one of, or of its own kinds one after the other."""
+    while error is not None and not isinstance(error, requests.RequestException):
+        error = error.__cause__
+    return error

@@ -1,0 +1,77 @@
+"""
+What Compute Engine's refusals mean: one table, by the vendor's reason.
+
+A call is refused at once with ``error.errors[].reason``, or its operation ends later with
+``error.errors[].code``. The status alone does not tell: quota and throttling are both 403.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    TemporaryFailure,
+)
+
+
+class AlreadyExists(InvalidRequest):
+    """There is something of that name."""
+
+
+class Stale(InvalidRequest):
+    """It was changed by somebody else since it was read: read it again."""
+
+
+class NotReady(TemporaryFailure):
+    """Something else is being done to it."""
+
+
+#: reasons of refusals in their own spelling, and codes of operations in theirs
+_BY_REASON: Mapping[str, type[DriverError]] = {
+    **dict.fromkeys(("quotaExceeded", "limitExceeded", "QUOTA_EXCEEDED", "LIMIT_EXCEEDED"), QuotaExceeded),
+    **dict.fromkeys(
+        ("rateLimitExceeded", "userRateLimitExceeded", "resourceOperationRateExceeded", "RATE_LIMIT_EXCEEDED",
+         "RESOURCE_OPERATION_RATE_EXCEEDED", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"), RateLimited,
+    ),
+    **dict.fromkeys(
+        ("ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "RESOURCE_POOL_EXHAUSTED",
+         "resourcePoolExhausted", "STOCKOUT", "stockout"), NoCapacity,
+    ),
+    **dict.fromkeys(("notFound", "RESOURCE_NOT_FOUND"), NotFound),
+    **dict.fromkeys(("alreadyExists", "RESOURCE_ALREADY_EXISTS"), AlreadyExists),
+    **dict.fromkeys(("conditionNotMet", "CONDITION_NOT_MET"), Stale),
+    **dict.fromkeys(("resourceNotReady", "RESOURCE_NOT_READY"), NotReady),
+    **dict.fromkeys(
+        ("authError", "forbidden", "required", "insufficientPermissions", "accessNotConfigured", "PERMISSIONS_ERROR",
+         "FORBIDDEN"), AuthError,
+    ),
+    **dict.fromkeys(("backendError", "internalError", "BACKEND_ERROR", "INTERNAL_ERROR"), TemporaryFailure),
+}  # fmt: skip
+#: where the reason is one that nobody has heard of
+_BY_STATUS: Mapping[int, type[DriverError]] = {
+    401: AuthError,
+    403: AuthError,
+    404: NotFound,
+    409: AlreadyExists,
+    412: Stale,
+    429: RateLimited,
+}
+
+
+def made(reason: str, status: int, text: str, retry_after: float | None = None) -> DriverError:
+    """Return the error for a reason, or for a status where nobody has heard of the reason."""
+    kind = _BY_REASON.get(reason) or _BY_STATUS.get(status)
+    if kind is None:
+        kind = TemporaryFailure if status >= 500 else InvalidRequest
+    if kind is RateLimited:
+        return RateLimited(text, retry_after)
+    if kind is TemporaryFailure:
+        return TemporaryFailure(text, uncertain=True)
+    return kind(text)

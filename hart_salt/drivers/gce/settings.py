@@ -1,0 +1,127 @@
+"""Compute Engine's settings: of the account, and of a node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from typing_extensions import Self
+
+from hart_salt.config.settings import (
+    Alias,
+    ApiTimeout,
+    Endpoint,
+    Flag,
+    Labels,
+    Names,
+    Network,
+    Secret,
+    Section,
+    Text,
+    as_labels,
+    problem,
+)
+from hart_salt.drivers.source_address import DEFAULT_SERVICE
+
+
+def _as_google_labels(value: Any) -> dict[str, str]:
+    labels = as_labels(value)
+    if not all(re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", key) for key in labels):
+        raise problem("must have names of lowercase letters, digits, '_' and '-' that start with a letter")
+    if not all(re.fullmatch(r"[a-z0-9_-]{0,63}", text) for text in labels.values()):
+        raise problem("must have values of at most 63 lowercase letters, digits, '_' and '-'")
+    return labels
+
+
+class Account(Section):
+    """How to reach Google's API. Without a key, the master's application default credentials count."""
+
+    project: Text = Field(description="Id of the project.")
+    user_id: Text | None = Field(
+        None, description="Email address of the service account whose `key` is given."
+    )
+    key: Secret | None = Field(
+        None, description="The service account's private key: PEM text, or the path of a file on the master."
+    )
+    key_file: Text | None = Field(
+        None,
+        description="Path of a service account's JSON key file on the master, instead of user_id and key.",
+    )
+    endpoint: Endpoint | None = Field(
+        None, description="Another address of the API, for a proxy or a test (default: Google's own)."
+    )
+    api_timeout: ApiTimeout = 60
+    address_service: Endpoint = Field(
+        DEFAULT_SERVICE,
+        description="A web page that answers with the address that a request came from; asked for connect_from "
+        "where the master has no public address of its own.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_log_in(self) -> Self:
+        if (self.user_id is None) != (self.key is None):
+            raise problem("user_id and key need each other: set both or neither")
+        if self.key is not None and self.key_file is not None:
+            raise problem("key and key_file exclude each other: set one of them")
+        return self
+
+
+class Options(Section):
+    """Compute Engine's own settings of a node."""
+
+    ALIASES: ClassVar[Mapping[str, Alias]] = {
+        "enable_ipv6": Alias("ipv6"),
+        "connection_gateway": Alias("connect_from"),
+    }
+
+    subnet: Text | None = Field(None, description="Name of the subnet (default: the region's only one).")
+    network: Text | None = Field(None, description="Name of the network (default: the subnet's).")
+    labels: Annotated[Labels, BeforeValidator(_as_google_labels)] = Field(
+        default_factory=dict,
+        description="Labels of the instance and its disks; `a=1,b=2` on the command line.",
+    )
+    volume_size: Annotated[int, Field(ge=10, le=65536)] = Field(
+        10, description="Size of the boot disk in GB."
+    )
+    volume_type: Literal[
+        "pd-standard",
+        "pd-balanced",
+        "pd-ssd",
+        "pd-extreme",
+        "hyperdisk-balanced",
+        "hyperdisk-balanced-high-availability",
+        "hyperdisk-extreme",
+        "hyperdisk-throughput",
+        "hyperdisk-ml",
+    ] = Field("pd-ssd", description="Kind of the boot disk.")
+    volume_iops: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Operations per second of the boot disk; for hyperdisks and pd-extreme."
+    )
+    local_ssds: Annotated[int, Field(ge=0, le=24)] = Field(
+        0, description="How many local SSDs to attach; they come unformatted."
+    )
+    spot: Flag = Field(False, description="Whether to ask for a spot instance.")
+    service_account: Text | None = Field(
+        None, description="Email address of the service account that the node runs as (default: none)."
+    )
+    scopes: Names = Field(
+        default_factory=list,
+        description="OAuth scopes of the node's service account: addresses, or short names such as "
+        "cloud-platform.",
+    )
+    enable_oslogin: Flag = Field(False, description="Whether Google's OS Login manages users on the node.")
+    ipv6: Flag = Field(False, description="Whether the instance gets an external IPv6 address.")
+    connect_from: Network | None = Field(
+        None,
+        description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
+        "(default: found out).",
+    )
+
+    @model_validator(mode="after")
+    def _iops_need_their_volume(self) -> Self:
+        fixed = not self.volume_type.startswith("hyperdisk-") and self.volume_type != "pd-extreme"
+        if self.volume_iops is not None and fixed:
+            raise problem("volume_iops needs a volume_type that is a hyperdisk or pd-extreme")
+        return self

@@ -1,0 +1,356 @@
+"""
+Vultr, through its API v2.
+
+Sources of facts about the API are named as in ``client.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from hart_salt.base.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.config.schema import Provider, Schema
+from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
+from hart_salt.drivers import retry
+from hart_salt.drivers import tags as reports
+from hart_salt.drivers.capabilities import Giving
+from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.vultr import rules
+from hart_salt.drivers.vultr.addresses import VultrAddresses
+from hart_salt.drivers.vultr.rules import IMAGES, Known
+from hart_salt.model import Access, Candidate, Image, Instance, MasterInfo, Node, Region, Size
+
+if TYPE_CHECKING:
+    from hart_salt.drivers.vultr.client import Api
+
+#: what is no id would lead to another call
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+#: marks an instance without a public IPv4 address: lists do not tell it from one that has none yet
+IPV6_ONLY = "hart-address:ipv6"
+
+
+class Account(Section):
+    """How to reach Vultr's API."""
+
+    token: Secret = Field(description="An API key. The account may limit the addresses that it works from.")
+    endpoint: Endpoint | None = Field(
+        None, description="Another address of the API, for a proxy or a test (default: Vultr's own)."
+    )
+    api_timeout: ApiTimeout = 60
+
+
+class Options(Section):
+    """Vultr's own settings of a node."""
+
+    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
+
+    ipv6: Flag = Field(False, description="Whether the instance gets a public IPv6 address.")
+    disable_public_ipv4: Flag = Field(
+        False,
+        description="Whether the instance has no public IPv4 address, and is reached at its IPv6 one; takes `ipv6`.",
+    )
+    vpc: Text | None = Field(
+        None, description="Id of the VPC to attach (default: none; with `private_networking`, the region's only one)."
+    )
+    firewall_group: Text | None = Field(None, description="Id of the firewall group to put the instance in.")
+    backups: Flag = Field(False, description="Whether Vultr makes backups; they cost extra.")
+    ssh_keys: Names = Field(
+        default_factory=list, description="Ids of SSH keys of the account that root gets, and that stay."
+    )
+
+
+SCHEMA = Schema(driver="vultr", account=Account, options=Options, default_size="vc2-1c-1gb", default_region=None)
+
+
+class Vultr(Giving):
+    """One Vultr account."""
+
+    schema: ClassVar[Schema] = SCHEMA
+    #: root has a password from the start, sshd takes it, and guessing begins within minutes (tent, 3.4 and 3.6)
+    password_logins: ClassVar[bool] = True
+
+    def __init__(
+        self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        super().__init__(provider, master)
+        self._sleep = sleep
+        self._made: Api | None = None
+        self._known = Known(lambda: self._api)
+        self._addresses = VultrAddresses(lambda: self._api, sleep)
+
+    @property
+    def _api(self) -> Api:
+        if self._made is None:
+            try:
+                from hart_salt.drivers.vultr.client import Api
+            except ImportError as error:
+                raise Refused("the driver vultr needs requests: salt-pip install requests") from error
+            account: Any = self.provider.account
+            self._made = Api(
+                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
+            )
+        return self._made
+
+    def check(self) -> str:
+        """Ask for the account."""
+        account = self._api.get("account", "account")
+        return f"account {account.get('email') or account.get('name')}"
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
+        """
+        Nothing is made at Vultr: the script itself lets root in, and no key is asked for at a create.
+
+        An instance has one firewall group at the most, which is the role's own; Vultr's images let in nothing but
+        SSH (tent, 3.6).
+        """
+        yield Access(batch, client_public_key)
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """
+        One create call. If its answer is lost, the instance is looked for by its label and the batch's tag.
+
+        It is never sent again after that: an instance that shows up late, which takes up to a second (tent, 3.3),
+        would be a second one.
+        """
+        body = self._body(node, user_data, access)
+        try:
+            made = self._api.post("instances", body, "instance")
+        except NotFound as error:  # what a setting names
+            raise InvalidRequest(str(error)) from error
+        except TemporaryFailure as error:
+            found = self._look_for(node, access) if error.uncertain else None
+            if found is None:
+                raise
+            made = found
+        return _instance(made)
+
+    def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
+        options: Any = node.options
+        body = {
+            "region": node.region,
+            "plan": node.size,
+            "label": node.minion_id,
+            "hostname": node.minion_id,
+            **self._known.image(node.settings.image),
+            "tags": self._tags(node, access.batch),
+            "user_data": base64.b64encode(user_data.encode()).decode(),
+            "enable_ipv6": options.ipv6,
+            "backups": "enabled" if options.backups else "disabled",
+            "activation_email": False,
+        }
+        optional = {
+            "attach_vpc": [options.vpc] if options.vpc else None,
+            # The region's only VPC, which Vultr makes if there is none (description).
+            "enable_vpc": node.settings.private_networking and not options.vpc,
+            # Neither a public address nor an interface for one; all goes through the VPC (tent, 3.9).
+            "vpc_only": not node.settings.public_ip,
+            "disable_public_ipv4": options.disable_public_ipv4,
+            "firewall_group_id": options.firewall_group,
+            "sshkey_id": options.ssh_keys,
+        }
+        return {**body, **{name: value for name, value in optional.items() if value}}
+
+    def _tags(self, node: Node, batch: str) -> list[str]:
+        """They are kept as they are written (tent, 3.3); those that are asked for later are in lower case."""
+        options: Any = node.options
+        tags = ["hart", self._owner_tag, _batch_tag(batch)]
+        tags += [f"hart-role:{node.role}"] if node.role else []
+        tags += [IPV6_ONLY] if options.disable_public_ipv4 else []
+        return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
+
+    @property
+    def _owner_tag(self) -> str:
+        return f"hart-owner:{self.master.owner}"
+
+    def _look_for(self, node: Node, access: Access) -> dict[str, Any] | None:
+        def find() -> dict[str, Any] | None:
+            listed = self._tagged(_batch_tag(access.batch))
+            return next((one for one in listed if one.get("label") == node.minion_id), None)
+
+        return retry.look(find, self._sleep)
+
+    def _tagged(self, tag: str) -> list[dict[str, Any]]:
+        """Filtered once more here: Vultr takes no notice of case, and what is listed may be swept."""
+        return [one for one in self._api.listed("instances", "instances", tag=tag) if tag in (one.get("tags") or [])]
+
+    def instances(self, region: str | None = None) -> list[Instance]:
+        """One list, filtered by the owner's tag."""
+        return [_instance(one) for one in self._tagged(self._owner_tag)]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        """One call."""
+        return next((_instance(report) for report in self._report(instance.instance_id)), None)
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """By the label, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        if instance_id is None:
+            listed = self._api.listed("instances", "instances", label=minion_id)
+            found = [one for one in listed if one.get("label") == minion_id]
+        else:
+            found = self._report(instance_id)
+        return [
+            Candidate(_instance(one), one.get("label", ""), reports.owner(one.get("tags") or [], self.master.owner))
+            for one in found
+        ]
+
+    def _report(self, instance_id: str) -> list[dict[str, Any]]:
+        """The instance of that id, if there is one."""
+        if not ID.fullmatch(instance_id):
+            return []
+        try:
+            return [self._api.get(f"instances/{instance_id}", "instance")]
+        except NotFound:
+            return []
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        One call with all tags, the user's too: what somebody else changes between its read and that is lost.
+
+        Raises ``NotFound`` for an instance that is gone.
+        """
+        report = self._api.get(f"instances/{instance.instance_id}", "instance")
+        named = [] if report.get("label") == minion_id else [f"hart-minion:{minion_id}"]
+        self._retag(report, ["hart", self._owner_tag, *([f"hart-role:{role}"] if role else []), *named])
+
+    def release(self, instance: Instance) -> None:
+        """One call with the tags that are not hart's."""
+        for report in self._report(instance.instance_id):
+            self._retag(report, [])
+
+    def _retag(self, report: Mapping[str, Any], wanted: Sequence[str]) -> None:
+        """Make ``wanted`` the only tags of these kinds."""
+        there = list(report.get("tags") or [])
+        kept = [tag for tag in there if tag != "hart" and not tag.startswith(reports.ADOPTED)]
+        if there != [*kept, *wanted]:
+            self._api.change(f"instances/{report['id']}", {"tags": [*kept, *wanted]})
+
+    def terminate(self, instance: Instance) -> None:
+        """
+        Delete the instance until it is gone, for some three minutes: one that is being installed is locked.
+
+        A failure of the API itself is repeated as everywhere.
+        """
+        if ID.fullmatch(instance.instance_id):
+            retry.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
+
+    def _terminate_once(self, instance_id: str) -> None:
+        try:
+            self._api.delete(f"instances/{instance_id}")
+            self._api.get(f"instances/{instance_id}", "instance")
+        except NotFound:
+            return
+        raise StillThere(f"Vultr: instance {instance_id} is still there after it was deleted")
+
+    def settle(self, instance: Instance) -> None:
+        """
+        Nothing to detach.
+
+        The user-data stays readable on the instance. Replacing it would be a call more for each node, and one that
+        takes back a sound minion when it fails; what it holds is worth nothing once the node is sealed.
+        """
+
+    def objections(self, node: Node) -> Sequence[str]:
+        """What Vultr would refuse, or take and do something else."""
+        return rules.objections(node, self._known)
+
+    def regions(self) -> Sequence[Region]:
+        """Vultr has no zones."""
+        return [
+            Region(one["id"], ", ".join(filter(None, (one.get("city"), one.get("country")))))
+            for one in self._known.listed("regions", "regions")
+        ]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """
+        Plans with what a month costs; with a region, those that it has, and which can be had now.
+
+        A plan's own list of places does not say what is in stock. In a place that has a price of its own (tent, 3.8)
+        the price is not known: how Vultr tells that is not described.
+        """
+        now = self._known.available(region) if region else None
+        return [
+            Size(
+                name=plan["id"],
+                memory_mb=int(plan["ram"]),
+                cpus=float(plan["vcpu_count"]),
+                disk_gb=float(plan["disk"]),
+                monthly_price=None if region in (plan.get("location_cost") or ()) else float(plan["monthly_cost"]),
+                available=bool(plan.get("locations")) if now is None else plan["id"] in now,
+                description=plan.get("type", ""),
+            )
+            for plan in self._known.listed("plans", "plans")
+            if now is None or plan["id"] in now or region in (plan.get("locations") or [])
+        ]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The distributions that the bootstrap knows, by code name, and the account's snapshots."""
+        found = {name: self._known.os_named(name) for name in IMAGES}
+        snapshots = self._api.listed("snapshots", "snapshots")
+        return [
+            *(Image(name, os["name"] if os else "", os is not None) for name, os in found.items()),
+            *(Image(one["id"], one.get("description", ""), one.get("status") == "complete") for one in snapshots),
+        ]
+
+
+DRIVER = Vultr
+
+
+def _batch_tag(batch: str) -> str:
+    return f"hart-batch:{batch}"
+
+
+def _instance(report: Mapping[str, Any]) -> Instance:
+    """Every field but the id may be missing."""
+    flat = report.get("tags") or []
+    tags = reports.values(flat)
+    public = _address(report, "v6_main_ip" if IPV6_ONLY in flat else "main_ip")
+    return Instance(
+        instance_id=str(report["id"]),
+        minion_id=tags.get("hart-minion") or report.get("label", ""),
+        state=_state(report),
+        role=tags.get("hart-role"),
+        batch=tags.get("hart-batch", ""),
+        region=report.get("region"),
+        size=report.get("plan"),
+        public_ip=None if report.get("vpc_only") else public,
+        private_ip=_address(report, "internal_ip"),
+        created=reports.seconds(report.get("date_created")),
+        problem="Vultr has suspended it" if report.get("status") == "suspended" else "",
+    )
+
+
+def _state(report: Mapping[str, Any]) -> str:
+    """
+    What is active runs, whatever ``server_status`` says: that of some never became ok.
+
+    (vultr/docker-machine-driver-vultr#15) But while it does not say ok, an instance that is switched off is being
+    installed.
+    """
+    status = report.get("status")
+    if status == "suspended":
+        return "stopped"
+    if status != "active":
+        return "pending"
+    if report.get("power_status") != "stopped":
+        return "running"
+    return "stopped" if report.get("server_status") == "ok" else "pending"
+
+
+def _address(report: Mapping[str, Any], name: str) -> str | None:
+    """``0.0.0.0`` and nothing are what stands there before there is one."""
+    try:
+        address = ipaddress.ip_address(str(report.get(name) or ""))
+    except ValueError:
+        return None
+    return None if address.is_unspecified else str(address)

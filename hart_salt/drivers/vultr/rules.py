@@ -1,0 +1,163 @@
+"""
+What Vultr has on offer and what an account has, asked once for each call of hart, and what it says against a node.
+
+Sources of facts about the API are named as in ``client.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from hart_salt.base.errors import InvalidRequest, NotFound
+from hart_salt.drivers import tags
+from hart_salt.model import Node
+
+#: code name → how Vultr's name of the release begins; ids are asked for, since they are only numbers
+IMAGES = {
+    "bookworm": re.compile(r"Debian 12 x64\b"),
+    "trixie": re.compile(r"Debian 13 x64\b"),
+    "jammy": re.compile(r"Ubuntu 22\.04 (LTS )?x64\b"),
+    "noble": re.compile(r"Ubuntu 24\.04 (LTS )?x64\b"),
+}
+SNAPSHOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+#: Vultr's own rule is not documented; this is what every system takes
+HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.\-]*[a-zA-Z0-9])?")
+
+
+class Api(Protocol):
+    """What is needed of ``vultr_api.Api``, whose requests may be missing when this is imported."""
+
+    def get(self, path: str, field: str) -> Any:
+        """One thing."""
+
+    def listed(self, path: str, field: str) -> list[dict[str, Any]]:
+        """All pages of a list."""
+
+
+class Known:
+    """Lists of Vultr's, each asked for once. Used from several threads."""
+
+    def __init__(self, api: Callable[[], Api]) -> None:
+        self._api = api
+        self._kept: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def listed(self, path: str, field: str) -> list[dict[str, Any]]:
+        """A list with all its pages."""
+        found: list[dict[str, Any]] = self._once(path, lambda: self._api().listed(path, field))
+        return found
+
+    def available(self, region: str) -> set[str]:
+        """
+        The plans that can be had in a region now.
+
+        Without a type in the query: a plan's type is not always what its name says.
+        """
+        path = f"regions/{region}/availability"
+        return set(self._once(path, lambda: self._api().get(path, "available_plans")))
+
+    def _once(self, key: str, ask: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = ask()
+            return self._kept[key]
+
+    def os_named(self, setting: str) -> dict[str, Any] | None:
+        """The operating system of a code name, or of Vultr's own name of it."""
+        pattern = IMAGES.get(setting, re.compile(re.escape(setting) + "$"))
+        offered = (one for one in self.listed("os", "os") if one["arch"] == "x64")
+        return next((one for one in offered if pattern.match(one["name"])), None)
+
+    def image(self, setting: str) -> dict[str, Any]:
+        """The field of a create call that says what to boot. Raises ``InvalidRequest`` for what is not there."""
+        if SNAPSHOT.fullmatch(setting):
+            return {"snapshot_id": setting}
+        if setting.isdecimal():
+            return {"os_id": int(setting)}
+        found = self.os_named(setting)
+        if found is None:
+            raise InvalidRequest(f"Vultr: there is no image {setting}; salt-run hart.list_images shows them")
+        return {"os_id": found["id"]}
+
+    def has_egress(self, vpc: str) -> bool:
+        """Whether a VPC has a NAT gateway (govultr)."""
+        try:
+            return bool(self.listed(f"vpcs/{vpc}/nat-gateway", "nat_gateways"))
+        except NotFound:
+            return False
+
+
+def objections(node: Node, known: Known) -> list[str]:
+    """What Vultr would refuse, or take and do something else; what is not in question is not asked for."""
+    return [
+        *tags.tag_objections(node),
+        *_names(node),
+        *_addresses(node),
+        *_image_and_plan(node, known),
+        *_network(node, known),
+        *_account(node, known),
+    ]
+
+
+def _names(node: Node) -> Iterator[str]:
+    if not HOSTNAME.fullmatch(node.minion_id):
+        yield "an instance's host name may hold only letters, digits, '-' and '.'"
+    if node.zone:
+        yield "Vultr has no zones"
+
+
+def _addresses(node: Node) -> Iterator[str]:
+    options: Any = node.options
+    settings = node.settings
+    if options.ipv6 and not settings.public_ip:
+        yield "ipv6 is a public address at Vultr, and public_ip is false"
+    if options.disable_public_ipv4 and not options.ipv6:
+        yield "disable_public_ipv4 does nothing at Vultr without ipv6"
+    if not settings.public_ip and not options.vpc:
+        yield "without a public address an instance needs vpc: the id of a VPC that has a NAT gateway"
+    if settings.connect_via == "private" and not (options.vpc or settings.private_networking):
+        yield "an instance has a private address only in a VPC: set vpc or private_networking"
+
+
+def _image_and_plan(node: Node, known: Known) -> Iterator[str]:
+    try:
+        known.image(node.settings.image)
+    except InvalidRequest as error:
+        yield str(error)
+    # That a region or a plan does not exist at all is found without a driver's help.
+    exists = any(plan["id"] == node.size for plan in known.listed("plans", "plans"))
+    with contextlib.suppress(InvalidRequest, NotFound):
+        if exists and node.size not in known.available(node.region):
+            yield f"{node.size} is not available in {node.region} now; salt-run hart.list_sizes shows what is"
+
+
+def _network(node: Node, known: Known) -> Iterator[str]:
+    options: Any = node.options
+    if not options.vpc and not node.settings.private_networking:
+        return
+    here = [one["id"] for one in known.listed("vpcs", "vpcs") if one.get("region") == node.region]
+    if not options.vpc:
+        if len(here) > 1:
+            yield f"{node.region} has several VPCs: set vpc to one of {', '.join(here)}"
+    elif options.vpc not in here:
+        yield f"no VPC of the account in {node.region} has the id {options.vpc}; it has {', '.join(here) or 'none'}"
+    elif not node.settings.public_ip and not known.has_egress(options.vpc):
+        # Vultr's documentation of Terraform's resource vultr_instance demands one.
+        yield f"the VPC {options.vpc} has no NAT gateway, which an instance without a public address needs"
+
+
+def _account(node: Node, known: Known) -> Iterator[str]:
+    options: Any = node.options
+    groups = [options.firewall_group] if options.firewall_group else []
+    yield from _missing("SSH key", options.ssh_keys, "ssh-keys", "ssh_keys", known)
+    yield from _missing("firewall group", groups, "firewalls", "firewall_groups", known)
+
+
+def _missing(kind: str, wanted: Sequence[str], path: str, field: str, known: Known) -> Iterator[str]:
+    if wanted:
+        there = {one["id"] for one in known.listed(path, field)}
+        yield from (f"no {kind} of the account has the id {one}" for one in wanted if one not in there)

@@ -1,0 +1,22 @@
+"""What every operation works with on the master's side, in one hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hart_salt.base.gate import Gate
+from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.records import Store
+from hart_salt.master.client import Master
+from hart_salt.model import MasterInfo
+
+
+@dataclass(frozen=True)
+class Home:
+    """This master: what is asked of Salt, its facts, the records, the locks, and the gate for all that is shown."""
+
+    master: Master
+    info: MasterInfo
+    store: Store
+    locks: Locks
+    gate: Gate

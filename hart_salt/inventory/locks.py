@@ -1,0 +1,206 @@
+"""
+Locks: what a living process works on, and what a dead one left unfinished.
+
+All of them are files that are locked with ``flock``: the kernel gives a lock back when its holder ends, however it
+ends. The files are this machine's; where several masters share their records, each knows its own operations only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hart_salt.base import faults
+from hart_salt.base.errors import EnvironmentFault, Refused
+
+NODE, BATCH, ROLE = ".lock", ".batch", ".role"
+
+
+@dataclass
+class BatchClaim:
+    """The claim of a batch while its nodes come up."""
+
+    #: True: something of it could not be taken back, so the claim stays for sweep
+    keep: bool = False
+
+
+class Locks:
+    """This machine's locks below a master's cachedir."""
+
+    def __init__(self, cachedir: str) -> None:
+        self._directory = Path(cachedir) / "hart" / "locks"
+
+    # nodes
+
+    @contextmanager
+    def claim(self, minion_id: str) -> Iterator[None]:
+        """
+        Hold the lock of a node while something is done to it. Raises ``Refused`` if another operation holds it.
+
+        Raises ``EnvironmentFault`` where there can be no lock, as for a full disk; so do the others.
+        """
+        with self._held(f"{minion_id}{NODE}", wait=False) as held:
+            if not held:
+                raise Refused(f"{minion_id} is being worked on by another operation: wait for it to end")
+            yield
+
+    def busy(self, minion_id: str) -> bool:
+        """Whether a living process holds the node's lock."""
+        return _is_held(self._directory / f"{minion_id}{NODE}")
+
+    # batches
+
+    @contextmanager
+    def batch(self, batch: str, facts: Mapping[str, Any]) -> Iterator[BatchClaim]:
+        """
+        Hold the claim of a batch: whatever carries its name belongs to a living operation as long as it is held.
+
+        A claim that is there and not held is that of an operation that died. ``facts`` tell sweep where to look.
+        """
+        self._make_directory()
+        path = self._directory / f"{batch}{BATCH}"
+        new = path.with_name(f".{path.name}.new")
+        with _usable(path), contextlib.ExitStack() as stack:
+            stack.callback(_remove, new)
+            file = stack.enter_context(new.open("w"))
+            # Locked before it has its name: nobody ever sees it unheld while this process lives.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            json.dump(dict(facts), file)
+            file.flush()
+            new.rename(path)
+            held = stack.pop_all()
+        claim = BatchClaim()
+        with held:
+            try:
+                yield claim
+            finally:
+                if not claim.keep:
+                    _remove(path)
+
+    def batch_lives(self, batch: str) -> bool:
+        """Whether a living process holds the batch's claim."""
+        return _is_held(self._directory / f"{batch}{BATCH}")
+
+    def dead_batches(self) -> dict[str, dict[str, Any]]:
+        """The batches of operations that died on this machine, each with the facts of its claim."""
+        found = {}
+        for path in self._directory.glob(f"*{BATCH}"):
+            with contextlib.suppress(FileNotFoundError):
+                if not _is_held(path):
+                    found[path.name.removesuffix(BATCH)] = _facts(path)
+        return found
+
+    def forget_batch(self, batch: str) -> None:
+        """Remove the claim of a dead batch of which nothing is left."""
+        _remove(self._directory / f"{batch}{BATCH}")
+
+    # roles
+
+    @contextmanager
+    def role(self, role: str, *, wait: bool) -> Iterator[bool]:
+        """
+        Hold the lock of a role; yields whether it is held.
+
+        wait
+            whether to wait for whoever holds it; without, False is yielded where somebody does
+        """
+        with self._held(f"{role}{ROLE}", wait=wait) as held:
+            yield held
+
+    def clear(self) -> None:
+        """Remove the lock files of nodes and roles that a dead process left. A file that is held stays."""
+        for path in [*self._directory.glob(f"*{NODE}"), *self._directory.glob(f"*{ROLE}")]:
+            # Held, and removed by that. One that stays where it is harms nobody.
+            with contextlib.suppress(EnvironmentFault), self._held(path.name, wait=False):
+                pass
+
+    @contextmanager
+    def _held(self, name: str, *, wait: bool) -> Iterator[bool]:
+        self._make_directory()
+        path = self._directory / name
+        with _usable(path):
+            descriptor = _lock(path, wait=wait)
+        if descriptor is None:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            # Removed while held: whoever opened it meanwhile sees that the file is no longer the one there.
+            _remove(path)
+            os.close(descriptor)
+
+    def _make_directory(self) -> None:
+        with _usable(self._directory):
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Say what keeps a file from being used; nothing is touched by then."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(faults.sentence(error, path)) from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file. One that stays is nobody's lock any more: the kernel gives that back."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What a claim says; nothing where a full disk left it empty."""
+    try:
+        facts = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _is_held(path: Path) -> bool:
+    with _usable(path), contextlib.suppress(FileNotFoundError), path.open() as file:
+        return not _flock(file.fileno(), fcntl.LOCK_SH)
+    return False
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """Lock a file that is at ``path`` for certain; None when it is locked by another and nobody waits."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if wait:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        elif not _exclusive(descriptor):
+            os.close(descriptor)
+            return None
+        try:
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def _exclusive(descriptor: int) -> bool:
+    """Take the lock unless another operation has it; ``busy`` shares it for a moment, and is waited for."""
+    while not _flock(descriptor, fcntl.LOCK_EX):
+        if not _flock(descriptor, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Everything that is asked of Salt; the only package that imports ``salt``."""

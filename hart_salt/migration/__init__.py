@@ -1,0 +1,1 @@
+"""Minions and configuration that hart did not make come under its management."""

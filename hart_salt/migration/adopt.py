@@ -1,0 +1,302 @@
+"""
+Minions that hart did not create come under its management: found, tagged, recorded; or left as they were.
+
+At no moment may a crash make the machine of a living minion look like something that a crash left behind. So the record
+comes first, with the stage ``importing``, whose machine sweep never ends whatever its tags say; then the tags; and the
+record is ready when the provider's own list shows the instance as this master's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from hart_salt.base import concurrency, faults
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, Refused
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.records import IMPORTING, READY, Record
+from hart_salt.inventory.snapshot import record_of
+from hart_salt.master.client import ACCEPTED
+from hart_salt.migration.match import GRAINS, ImportWish, Known, Match, match, refuse_minion
+from hart_salt.model import Candidate, Instance
+from hart_salt.operations.create import Fire, facts, open_events
+from hart_salt.planning import plan
+
+EVENT = "imported"
+#: looks at a provider's list until it shows what was tagged, and seconds between two of them
+LOOKS, LOOK_INTERVAL = 6, 2.0
+
+
+@dataclass
+class Outcome:
+    """What became of one minion."""
+
+    record: Record | None = None
+    notes: list[str] = field(default_factory=list)
+    changed: bool = False
+    #: why it is not imported, and whether nothing was touched by then
+    error: str = ""
+    refused: bool = False
+
+    def data(self, test: bool) -> dict[str, Any]:
+        """For people."""
+        if self.error or self.record is None:
+            return {"result": False, "error": self.error or "it was not begun"}
+        if test and self.changed:
+            return plan.importation(self.record, self.notes)
+        said = [] if self.changed else ["it was imported already, and is the same; nothing was changed"]
+        return {"result": True, "changed": self.changed, **facts(self.record), "notes": [*said, *self.notes]}
+
+
+@dataclass
+class _Taken:
+    """A minion whose record was written, and how to go back."""
+
+    wish: ImportWish
+    match: Match
+    before: Record | None
+    record: Record
+    driver: Driver
+    #: whether tags may be there that were not before
+    tagging: bool = False
+    error: str = ""
+    ready: bool = False
+
+
+class Importing:
+    """One call that imports some minions."""
+
+    def __init__(
+        self, wishes: Sequence[ImportWish], drivers: Mapping[str, Driver], home: Home, roles: Collection[str], *,
+        test: bool,
+    ) -> None:  # fmt: skip
+        """
+        Remember what to do.
+
+        wishes
+            one for each minion id
+        drivers
+            by the provider's name
+        roles
+            those of the configuration
+        test
+            only say what would be done
+        """
+        self._wishes = wishes
+        self._drivers = drivers
+        self._home = home
+        self._roles = roles
+        self._test = test
+        self._send: Fire
+        self._taken: list[_Taken] = []
+        #: by provider and instance, whose machine it is in this call
+        self._machines: dict[tuple[str, str], str] = {}
+        self.outcomes: dict[str, Outcome] = {wish.minion_id: Outcome() for wish in wishes}
+
+    def run(self) -> int | None:
+        """Do it; ``outcomes`` say what came of it. Returns the number of the signal that ended it early, if one did."""
+        with Calls() as calls, open_events(self._home) as self._send:
+            try:
+                concurrency.run(lambda: self._all(calls))
+            except Interrupted as signal:
+                for outcome in self.outcomes.values():
+                    if outcome.record is None:
+                        outcome.error = outcome.error or f"{signal}; it is as it was before"
+                return signal.signum
+        return None
+
+    async def _all(self, calls: Calls) -> None:
+        known = await calls.salt(self._known)
+        with ExitStack() as stack:
+            try:
+                await _every(self._begin(wish, known[wish.minion_id], calls, stack) for wish in self._wishes)
+                await _every(self._confirm(name, calls) for name in self._drivers)
+            finally:
+                for taken in self._taken:
+                    if not taken.ready:
+                        await concurrency.uninterrupted(self._undo(taken, calls))
+
+    def _known(self) -> dict[str, Known]:
+        """Everything that this master knows, asked for all minions at once."""
+        home, states = self._home, self._home.master.key_states()
+        records = home.store.all()
+        by_id = {record.minion_id: record for record in records}
+        machines = {(it.provider, it.instance_id): it.minion_id for it in records if it.instance_id}
+        accepted = [wish.minion_id for wish in self._wishes if ACCEPTED in states.get(wish.minion_id, ())]
+        grains = home.master.grains(accepted, GRAINS)
+        return {
+            name: Known(
+                home.info.owner, home.info.master_id, self._roles, states.get(name, ()), grains.get(name),
+                by_id.get(name), machines,
+            )
+            for name in (wish.minion_id for wish in self._wishes)
+        }  # fmt: skip
+
+    # one minion
+
+    async def _begin(self, wish: ImportWish, known: Known, calls: Calls, stack: ExitStack) -> None:
+        """Find the instance, write the record, and tag it. A failure is this minion's alone."""
+        outcome = self.outcomes[wish.minion_id]
+        try:
+            refuse_minion(wish, known)
+            found = match(wish, await calls.driver(self._candidates, wish), known)
+            self._refuse_twice(wish, found)
+            record = await calls.salt(self._record, wish, found, known.record)
+            if found.done or self._test:
+                outcome.record, outcome.changed, outcome.notes = record, not found.done, found.notes
+                return
+            take = calls.salt(self._take, wish, found, known.record, record, stack)
+            taken = await concurrency.uninterrupted(take)
+        except HartError as error:
+            begun = [it for it in self._taken if it.wish is wish]
+            for taken in begun:
+                taken.error = str(error)
+            outcome.error, outcome.refused = str(error), not begun
+            return
+        await self._tag(taken, calls)
+
+    def _candidates(self, wish: ImportWish) -> list[Candidate]:
+        """By what is asked for; of what was only noted, the name counts where the id leads nowhere."""
+        driver, noted = self._drivers[wish.provider], wish.noted
+        if wish.instance_id or not (noted and noted.instance_id):
+            return driver.candidates(wish.minion_id, wish.instance_id, wish.region)
+        found = driver.candidates(wish.minion_id, noted.instance_id, wish.region)
+        return found or driver.candidates(wish.minion_id, None, wish.region)
+
+    def _refuse_twice(self, wish: ImportWish, found: Match) -> None:
+        """Names may lead two minions to one machine."""
+        instance_id = found.instance.instance_id
+        other = self._machines.setdefault((wish.provider, instance_id), wish.minion_id)
+        if other != wish.minion_id:
+            raise Refused(f"{instance_id} is what {other} leads to as well; say which is whose, with instance_id=")
+
+    def _record(self, wish: ImportWish, found: Match, before: Record | None) -> Record:
+        """The record of the node that it is going to be; what an earlier one says beyond that stays."""
+        new = record_of(found.instance, self._drivers[wish.provider].provider, self._home.info)
+        new = dataclasses.replace(
+            new, minion_id=wish.minion_id, role=found.role, stage=READY, sealed=True, batch="",
+            minion_key_finger=self._home.master.accepted_finger(wish.minion_id),
+        )  # fmt: skip
+        if before is None:
+            return new
+        seen = ("region", "zone", "size", "role", "stage", "sealed", "instance_id", "public_ip", "private_ip")
+        return dataclasses.replace(before, **{name: getattr(new, name) for name in seen})
+
+    def _take(self, wish: ImportWish, found: Match, before: Record | None, record: Record, stack: ExitStack) -> _Taken:
+        """The lock, a second look at the record under it, and the claim."""
+        store = self._home.store
+        stack.enter_context(self._home.locks.claim(wish.minion_id))
+        if store.get(wish.minion_id) != before:
+            raise Refused("another operation has changed its record meanwhile")
+        taken = _Taken(wish, found, before, record, self._drivers[wish.provider])
+        self._taken.append(taken)
+        store.put(dataclasses.replace(record, stage=IMPORTING))
+        # After the record is there: of two calls that import one machine at the same time, one at least sees the other.
+        there = (record.provider, record.instance_id)
+        others = [it.minion_id for it in store.all() if (it.provider, it.instance_id) == there]
+        if others != [wish.minion_id]:
+            raise Refused(f"{record.instance_id} is the machine of {' and '.join(set(others) - {wish.minion_id})}")
+        return taken
+
+    async def _tag(self, taken: _Taken, calls: Calls) -> None:
+        wish, instance = taken.wish, taken.match.instance
+        if taken.match.tagged:
+            return
+        taken.tagging = True
+        try:
+            adoption = calls.driver(taken.driver.adopt, instance, wish.minion_id, taken.match.role)
+            await concurrency.uninterrupted(adoption)
+        except Exception as error:  # a defect of a driver, too, is this one minion's failure
+            taken.error = _reason(error)
+
+    # all of a provider
+
+    async def _confirm(self, provider: str, calls: Calls) -> None:
+        """Wait until the provider's list shows them as ours, as sweep will look at it; then they are nodes."""
+        waiting = [it for it in self._taken if it.wish.provider == provider and not it.error]
+        problem = f"{provider} does not list it as this master's after it was tagged"
+        for look in range(LOOKS if waiting else 0):
+            if look:
+                await calls.sleep(LOOK_INTERVAL)
+            try:
+                listed = await calls.driver(self._drivers[provider].instances)
+            except HartError as error:  # one failed look is no reason to give up
+                problem = str(error)
+                continue
+            seen = [it for it in waiting if _is_there(it, listed)]
+            waiting = [it for it in waiting if it not in seen]
+            await _every(self._finish(taken, calls) for taken in seen)
+            if not waiting:
+                return
+        for taken in waiting:
+            taken.error = problem
+
+    async def _finish(self, taken: _Taken, calls: Calls) -> None:
+        try:
+            await concurrency.uninterrupted(calls.salt(self._home.store.put, taken.record))
+        except EnvironmentFault as error:
+            taken.error = str(error)
+            return
+        taken.ready = True
+        outcome = self.outcomes[taken.wish.minion_id]
+        outcome.record, outcome.changed, outcome.notes = taken.record, True, taken.match.notes
+        self._fire(taken.record)
+
+    def _fire(self, record: Record) -> None:
+        names = ("minion_id", "role", "provider", "region", "zone", "size", "public_ip", "private_ip")
+        data = self._home.gate.data({name: getattr(record, name) for name in names})
+        self._send(f"hart/{record.minion_id}/{EVENT}", data)
+
+    async def _undo(self, taken: _Taken, calls: Calls) -> None:
+        """The tags go first: as long as they may be there, the record says that it is an import."""
+        outcome, minion_id = self.outcomes[taken.wish.minion_id], taken.wish.minion_id
+        reason = taken.error or outcome.error or "it was interrupted"
+        try:
+            if taken.tagging:
+                await calls.salt(self._untag, taken)
+            await calls.salt(self._put_back, taken)
+            outcome.error = f"{reason}; it is as it was before"
+        except Exception as error:
+            outcome.error = (
+                f"{reason}; it could not be undone ({_reason(error)}): its record says {IMPORTING}, and sweep leaves "
+                f"it alone; salt-run hart.import_minion {minion_id} brings it to an end"
+            )
+
+    def _untag(self, taken: _Taken) -> None:
+        """One that was this master's before gets the tags that it had. No record says ready while they go."""
+        self._home.store.put(dataclasses.replace(taken.record, stage=IMPORTING))
+        instance = taken.match.instance
+        if taken.match.owned:
+            taken.driver.adopt(instance, instance.minion_id, instance.role)
+        else:
+            taken.driver.release(instance)
+
+    def _put_back(self, taken: _Taken) -> None:
+        """The record that was there, unless it is that of an earlier import whose tags are gone as well."""
+        before = taken.before
+        if before is None or (before.stage == IMPORTING and not taken.match.owned):
+            self._home.store.remove(taken.wish.minion_id)
+        else:
+            self._home.store.put(before)
+
+
+def _is_there(taken: _Taken, listed: Sequence[Instance]) -> bool:
+    wanted = (taken.match.instance.instance_id, taken.wish.minion_id, taken.match.role)
+    return any((it.instance_id, it.minion_id, it.role) == wanted for it in listed)
+
+
+def _reason(error: Exception) -> str:
+    return faults.reason(error)
+
+
+async def _every(work: Any) -> None:
+    """All of them to their end, also when the first of them failed or was cancelled."""
+    for error in await asyncio.gather(*work, return_exceptions=True):
+        if error is not None:
+            raise error

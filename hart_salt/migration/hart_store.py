@@ -1,0 +1,86 @@
+"""
+hart's own store of minions, ``/var/lib/hart/minions.json``, read for an import in one go.
+
+The format is that of ``minion_store.py`` of hart 0.22.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hart_salt.base import faults
+from hart_salt.base.errors import Refused
+from hart_salt.config.schema import Provider
+from hart_salt.config.sources import expanded
+from hart_salt.migration.match import ImportWish, Noted
+
+DEFAULT_FILE = "/var/lib/hart/minions.json"
+VERSION = 1
+
+
+def read(path: str) -> dict[str, Mapping[str, Any]]:
+    """
+    Return what the file says of each minion, by minion id.
+
+    Raises ``Refused`` for a file that is not there, or is not one of hart's.
+    """
+    file = expanded(path)
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        said = faults.sentence(error, file).removeprefix(f"{file}: ")
+        raise Refused(f"{file} cannot be read: {said}; name hart's store of minions") from None
+    except ValueError:
+        raise Refused(f"{file} is no JSON document; name hart's store of minions") from None
+    minions = data.get("minions") if isinstance(data, Mapping) else None
+    if not isinstance(minions, Mapping):
+        raise Refused(f"{file} is no store of hart's: it has no mapping of minions")
+    if data.get("version") != VERSION:
+        raise Refused(f"{file} is of version {data.get('version')}, and only {VERSION} is known")
+    return {str(minion_id): entry for minion_id, entry in minions.items()}
+
+
+def wish(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> ImportWish:
+    """
+    What is to be imported.
+
+    providers
+        the configured ones: hart's have the names of drivers
+    provider
+        the only one to look at (default: that of the entry)
+
+    Raises ``Refused`` for an entry that is none, and where no provider is meant for certain.
+    """
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("provider"), str):
+        raise Refused("its entry in the file names no provider")
+    return ImportWish(
+        minion_id,
+        provider or _provider(entry["provider"], providers),
+        region=_text(entry.get("region")),
+        noted=Noted(
+            instance_id=_text(entry.get("node_id")),
+            roles=tuple(map(str, _list(entry, "roles"))),
+            addresses=frozenset(map(str, [*_list(entry, "public_ips"), *_list(entry, "private_ips")])),
+        ),
+    )
+
+
+def _provider(alias: str, providers: Mapping[str, Provider]) -> str:
+    if alias in providers:
+        return alias
+    of_driver = [name for name, it in providers.items() if it.driver == alias]
+    if len(of_driver) == 1:
+        return of_driver[0]
+    there = ", ".join(of_driver or sorted(providers)) or "none"
+    raise Refused(f"hart made it at {alias}, and no provider is that for certain; name one with provider=: {there}")
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+
+
+def _list(entry: Mapping[str, Any], name: str) -> list[Any]:
+    value = entry.get(name)
+    return value if isinstance(value, list) else []

@@ -1,0 +1,1 @@
+"""salt-cloud's configuration in hart's words."""

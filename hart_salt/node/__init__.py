@@ -1,0 +1,1 @@
+"""One node on its way from launch to sealed minion."""

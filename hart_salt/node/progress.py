@@ -1,0 +1,200 @@
+"""
+Where a node's stages go: its log file, the master's event bus, and the terminal of whoever waits.
+
+Nothing is ever written to standard output: that is the result's. Everything passes the gate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from hart_salt.base import faults
+from hart_salt.base.errors import EnvironmentFault, NodeFailed
+from hart_salt.base.gate import Gate
+from hart_salt.model import Instance, Node
+
+#: stages that are told on the event bus as ``hart/<minion_id>/<stage>``; the others show in logs and times
+EVENT_STAGES = frozenset(
+    {"launching", "running", "bootstrapping", "enrolled", "ready", "failed", "destroying", "destroyed"}
+)
+#: stages after which nothing more happens to a node
+FINAL_STAGES = frozenset({"done", "failed", "destroyed"})
+TAIL_LINES = 20
+#: bytes of a node's log
+LOG_LIMIT = 10 * 1024 * 1024
+#: characters of a command's output that an error shows
+EXCERPT = 500
+
+
+class View(Protocol):
+    """What shows the progress to a person."""
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """A node entered a stage or printed a line; ``seconds`` since its start."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+@dataclass
+class Track:
+    """One node's progress."""
+
+    started: float
+    #: None: it could not be opened
+    log: TextIO | None
+    stage: str = ""
+    stage_began: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    #: the end of the bootstrap's output, for the error on the terminal
+    tail: list[str] = field(default_factory=list)
+    #: bytes in the log
+    written: int = 0
+
+
+class Progress:
+    """Takes the stages of all nodes of one call and hands them on. Used from one thread."""
+
+    def __init__(
+        self,
+        log_dir: str,
+        gate: Gate,
+        fire: Callable[[str, dict[str, Any]], None],
+        view: View,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log_dir = Path(log_dir)
+        self.gate = gate
+        self._fire = fire
+        self._view = view
+        self._clock = clock
+        self._tracks: dict[str, Track] = {}
+
+    def begin(self, minion_id: str) -> None:
+        """
+        Open the node's log, before anything is done that it would have to tell of.
+
+        Raises ``EnvironmentFault`` if it cannot be written.
+        """
+        try:
+            self._tracks[minion_id] = Track(self._clock(), self._open(minion_id))
+        except OSError as error:
+            raise EnvironmentFault(faults.sentence(error, self.log_path(minion_id))) from error
+
+    def log_path(self, minion_id: str) -> str:
+        """The path of a node's log, whether or not it exists."""
+        return str(self._log_dir / f"{minion_id}.log")
+
+    def stage(self, minion_id: str, stage: str, facts: Mapping[str, Any]) -> None:
+        """The node enters ``stage``; ``facts`` go with the event."""
+        track = self._track(minion_id)
+        now = self._clock()
+        if track.stage:
+            spent = track.seconds.get(track.stage, 0.0) + now - track.stage_began
+            track.seconds[track.stage] = round(spent, 3)
+        track.stage, track.stage_began = stage, now
+        self._write(track, [f"== {stage} at {now - track.started:.2f} s"])
+        self._view.update(minion_id, stage, now - track.started, "")
+        if stage in EVENT_STAGES:
+            data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds)}
+            self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))
+        if stage in FINAL_STAGES:
+            _close(track)
+
+    def line(self, minion_id: str, text: str) -> None:
+        """
+        A line of what happens to the node, for its log and for the terminal, or several.
+
+        Control characters are made visible: what a node prints must not steer the terminal of who looks on.
+        """
+        self._lines(self._track(minion_id), minion_id, text)
+
+    def output(self, minion_id: str, lines: Sequence[str]) -> None:
+        """
+        Lines that the node printed. Raises ``NodeFailed`` once its log has more than 10 MiB of them, with their times.
+
+        The lines of one call are redacted and written together: it is what each costs that would add up.
+        """
+        track = self._track(minion_id)
+        if lines:
+            self._lines(track, minion_id, "\n".join(lines))
+        if track.written > LOG_LIMIT:
+            raise NodeFailed(f"the node printed so much that its log has more than {LOG_LIMIT >> 20} MiB")
+
+    def excerpt(self, text: str) -> str:
+        """What an error shows of a command's output: its beginning and its end."""
+        return self.gate.text(text, EXCERPT)
+
+    def _lines(self, track: Track, minion_id: str, text: str) -> None:
+        lines = self.gate.text(text).split("\n")
+        track.tail = [*track.tail, *lines][-TAIL_LINES:]
+        self._write(track, lines)
+        seconds = self._clock() - track.started
+        for line in lines:
+            if line:
+                self._view.update(minion_id, track.stage, seconds, line)
+
+    def seconds(self, minion_id: str) -> dict[str, float]:
+        """The seconds that the node spent in each stage it has left."""
+        return dict(self._track(minion_id).seconds)
+
+    def tail(self, minion_id: str) -> list[str]:
+        """The last lines of the node's output."""
+        return list(self._track(minion_id).tail)
+
+    def close(self) -> None:
+        """End the view and close what logs are open."""
+        self._view.close()
+        for track in self._tracks.values():
+            _close(track)
+
+    def _track(self, minion_id: str) -> Track:
+        """The node's; one that was not begun, and whose log cannot be opened now, goes on without it."""
+        if minion_id not in self._tracks:
+            log = None
+            with contextlib.suppress(OSError):
+                log = self._open(minion_id)
+            self._tracks[minion_id] = Track(self._clock(), log)
+        return self._tracks[minion_id]
+
+    def _open(self, minion_id: str) -> TextIO:
+        path = Path(self.log_path(minion_id))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        log = path.open("a", encoding="utf-8", buffering=1)
+        path.chmod(0o640)
+        return log
+
+    def _write(self, track: Track, lines: Sequence[str]) -> None:
+        stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        text = "".join(f"{stamp} {line}\n" for line in lines)
+        track.written += len(text.encode())
+        # A disk that is full, or a log that is closed, is no reason to fail a node or to break its undo.
+        with contextlib.suppress(OSError, ValueError):
+            if track.log is not None:
+                track.log.write(text)
+
+
+def _close(track: Track) -> None:
+    """What a full disk did not take is written once more here, and fails once more."""
+    with contextlib.suppress(OSError, ValueError):
+        if track.log is not None:
+            track.log.close()
+
+
+def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
+    """What an event says about a node, beside its id and the seconds."""
+    return {
+        "role": node.role,
+        "provider": node.provider,
+        "region": node.region,
+        "zone": node.zone,
+        "size": node.size,
+        "public_ip": instance.public_ip if instance else None,
+        "private_ip": instance.private_ip if instance else None,
+    }

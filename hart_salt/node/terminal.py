@@ -1,0 +1,152 @@
+"""What a person sees while nodes come up: a live table on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hart_salt.node.progress import FINAL_STAGES, View
+
+REFRESH_PER_SECOND = 4
+
+
+def view_for(stream: TextIO | None = None) -> View:
+    """The view that fits where standard error goes."""
+    stream = sys.stderr if stream is None else stream
+    # Closed; or a master's, in one of whose threads a reactor's orchestration runs: nobody looks on.
+    if stream is None or threading.current_thread() is not threading.main_thread():
+        return Silenced(None)
+    return Silenced(functools.partial(_view, stream))
+
+
+def _view(stream: TextIO) -> View:
+    return LiveTable(Console(file=stream)) if stream.isatty() else Lines(stream)
+
+
+def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> str:
+    """
+    Nodes as a table of text, a row for each.
+
+    width
+        in characters (default: the terminal's)
+    """
+    drawn = Table("minion", "status", "role", "provider", "place", "size", "address", box=None, pad_edge=False)
+    drawn.columns[0].no_wrap = True
+    for minion_id, entry in nodes.items():
+        style = {"ready": "green", "in progress": "yellow", "not ours": "dim"}.get(entry["status"], "red")
+        place, address = entry["zone"] or entry["region"], entry["public_ip"] or entry["private_ip"]
+        cells = [entry["role"], entry["provider"], place, entry["size"], address]
+        drawn.add_row(Text(minion_id), Text(entry["status"], style), *(Text(str(cell or "")) for cell in cells))
+    text = StringIO()
+    console = Console(file=text, width=width or shutil.get_terminal_size().columns, force_terminal=True)
+    console.print(drawn)
+    return text.getvalue().rstrip("\n")
+
+
+class Silenced:
+    """
+    A view, whatever it is, that changes nothing but what is seen: what goes wrong with it first is also the last.
+
+    rich ends a program whose terminal is gone, by ``SystemExit``.
+    """
+
+    def __init__(self, make: Callable[[], View] | None) -> None:
+        """``make``: makes the view; None: nothing is shown."""
+        self.view: View | None = None
+        if make is not None:
+            with contextlib.suppress(Exception, SystemExit):
+                self.view = make()
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """Show it, if that works."""
+        self._try(lambda view: view.update(minion_id, stage, seconds, line))
+
+    def close(self) -> None:
+        """End the view, if that works."""
+        self._try(lambda view: view.close())
+        self.view = None
+
+    def _try(self, show: Callable[[View], None]) -> None:
+        if self.view is None:
+            return
+        try:
+            show(self.view)
+        except (Exception, SystemExit):
+            self.view = None
+
+
+class Lines:
+    """One line for each stage and for each line of output; for pipes, logs and CI."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """Print it."""
+        print(f"{minion_id} {seconds:6.1f}s {line or '[' + stage + ']'}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@dataclass
+class _Row:
+    stage: str
+    began: float
+    ended: float | None = None
+    line: str = ""
+
+
+class LiveTable:
+    """A row for each node: its stage, its time, the last line that it printed."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rows: dict[str, _Row] = {}
+        self._live = Live(
+            console=console,
+            get_renderable=self._table,
+            refresh_per_second=REFRESH_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        """Remember it; the table is drawn by the clock."""
+        now = self._clock()
+        row = self._rows.setdefault(minion_id, _Row(stage, now - seconds))
+        row.stage = stage
+        row.line = line or row.line
+        if stage in FINAL_STAGES:
+            row.ended = now
+
+    def close(self) -> None:
+        """Draw the table for the last time."""
+        self._live.stop()
+
+    def _table(self) -> Table:
+        table = Table("minion", "stage", "time", "last line", box=None, expand=True, pad_edge=False)
+        table.columns[0].no_wrap = True
+        table.columns[2].justify = "right"
+        table.columns[3].ratio = 1
+        table.columns[3].no_wrap = True
+        for minion_id, row in self._rows.items():
+            took = (row.ended or self._clock()) - row.began
+            style = {"failed": "red", "done": "green", "destroyed": "green"}.get(row.stage, "")
+            # Text, not markup: what a node prints may hold brackets.
+            table.add_row(minion_id, Text(row.stage, style), f"{took:.1f} s", Text(row.line))
+        return table

@@ -1,0 +1,157 @@
+"""
+One poll of a provider for all instances that are waited for: never one poll per instance.
+
+One list without an instance proves nothing. Where several have missed it for a while, it alone is asked for by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from hart_salt.base.errors import AuthError, DriverError, NodeFailed
+from hart_salt.model import Instance
+
+#: states from which an instance does not come back by itself
+DEAD = ("stopped", "gone")
+MISSES = 3  #: lists, one after another, without an instance before it is taken to be missing
+GAP = 15.0  #: seconds over which they have to have missed it
+
+#: asks for one instance by its id; None: there is none
+Look = Callable[[], Awaitable["Instance | None"]]
+
+
+@dataclass
+class _Waiter:
+    wanted: Callable[[Instance], bool]
+    found: asyncio.Future[Instance]
+    look: Look | None = None
+    seen: bool = False
+    misses: int = 0
+    #: when the first of the misses was
+    since: float = 0.0
+
+
+class Watcher:
+    """Polls while somebody waits, and only then."""
+
+    def __init__(
+        self,
+        list_instances: Callable[[], Awaitable[list[Instance]]],
+        interval: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._list = list_instances
+        self._interval = interval
+        self._sleep = sleep
+        self._clock = clock
+        self._waiters: dict[str, _Waiter] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._last_error = ""
+
+    async def wait(
+        self, instance_id: str, wanted: Callable[[Instance], bool], timeout: float, look: Look | None = None
+    ) -> Instance:
+        """
+        Return the instance as soon as a list call shows it as ``wanted``.
+
+        An instance that is not listed yet is waited for: lists of some clouds lag behind, and tags may show later than
+        the instance. One that was seen and then stopped, or is gone, has failed; gone is what at least ``MISSES`` lists
+        have missed over ``GAP`` seconds, and what its id finds no more.
+
+        timeout
+            seconds until it is given up
+        look
+            asks for this instance by its id, whatever its tags (default: lists alone decide)
+
+        Raises ``NodeFailed``.
+        """
+        waiter = _Waiter(wanted, asyncio.get_running_loop().create_future(), look)
+        self._waiters[instance_id] = waiter
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            return await asyncio.wait_for(waiter.found, timeout)
+        except asyncio.TimeoutError as error:
+            reason = f" (the provider's last error: {self._last_error})" if self._last_error else ""
+            raise NodeFailed(f"the instance was not up within {timeout:g} s{reason}") from error
+        finally:
+            self._waiters.pop(instance_id, None)
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._poller is not None:
+            self._poller.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._poller
+
+    async def _poll(self) -> None:
+        while self._waiters:
+            try:
+                listed = {instance.instance_id: instance for instance in await self._list()}
+            except AuthError as error:
+                self._fail_all(str(error))
+                return
+            except DriverError as error:
+                # The driver has done its retries; one failed look is no reason to give up on the instances.
+                self._last_error = str(error)
+            except Exception as error:  # a defect: whoever waits must not wait for the deadline to learn it
+                self._fail_all(f"looking at the provider failed: {error!r}")
+                return
+            else:
+                waiters = list(self._waiters.items())
+                await asyncio.gather(*(self._judge(waiter, listed.get(name)) for name, waiter in waiters))
+            await self._sleep(self._interval)
+
+    async def _judge(self, waiter: _Waiter, instance: Instance | None) -> None:
+        """Decide with what a list says of one instance; None: the list has missed it."""
+        if instance is None and self._is_missing(waiter):
+            instance = await self._by_id(waiter)
+        if instance is not None:
+            _judge(waiter, instance)
+
+    def _is_missing(self, waiter: _Waiter) -> bool:
+        """Count one more miss; whether they are enough by now."""
+        if not waiter.misses:
+            waiter.since = self._clock()
+        waiter.misses += 1
+        return waiter.misses >= MISSES and self._clock() - waiter.since >= GAP
+
+    async def _by_id(self, waiter: _Waiter) -> Instance | None:
+        """Ask for what lists have missed; it has failed where it was there before and its id finds nothing."""
+        waiter.misses = 0
+        try:
+            instance = await waiter.look() if waiter.look else None
+        except DriverError as error:
+            self._last_error = str(error)
+            return None
+        except Exception as error:  # a defect, as above
+            _fail(waiter, f"looking at the provider failed: {error!r}")
+            return None
+        if instance is None and waiter.seen:
+            _fail(waiter, "the instance disappeared")
+        return instance
+
+    def _fail_all(self, reason: str) -> None:
+        for waiter in self._waiters.values():
+            _fail(waiter, reason)
+
+
+def _fail(waiter: _Waiter, reason: str) -> None:
+    if not waiter.found.done():
+        waiter.found.set_exception(NodeFailed(reason))
+
+
+def _judge(waiter: _Waiter, instance: Instance) -> None:
+    if waiter.found.done():
+        return
+    waiter.seen, waiter.misses = True, 0
+    if instance.state in DEAD or instance.problem:
+        reason = f": {instance.problem}" if instance.problem else ""
+        _fail(waiter, f"the instance is {instance.state}{reason}")
+    elif waiter.wanted(instance):
+        waiter.found.set_result(instance)

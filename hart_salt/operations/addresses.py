@@ -1,0 +1,248 @@
+"""
+Further addresses of nodes that are minions: given by the provider, and configured on the node over Salt.
+
+The provider comes first, since it says what the address is; on the node there is one script, ``address.sh``. What fails
+or is interrupted is undone. What a crash leaves, the same call takes up where it was: an address that is there is not
+asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from hart_salt.base import concurrency
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.errors import DriverError, HartError, Interrupted, NodeFailed, Refused, TemporaryFailure
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.records import Record, addresses_of
+from hart_salt.model import Instance, IpAddress, Wish
+
+SCRIPT = Path(__file__).with_name("address.sh")
+PING_TIMEOUT = 15.0  #: seconds for a minion to say that it is there
+RESTART_TIMEOUT = 300.0  #: seconds for a node to come back with its new interface
+RESTART_INTERVAL = 3.0  #: seconds between two looks for that
+NO_INTERFACE = 3  #: the script's exit code where the node has no such interface, or not yet
+
+
+def find(record: Record, instance: Instance, wish: Wish, driver: Driver) -> IpAddress:
+    """The address that is wished for, as it is or would be; one that the node was created with needs nothing."""
+    address = driver.find_address(instance, wish)
+    is_first = address.ip in (record.public_ip, record.private_ip)
+    return dataclasses.replace(address, on_node=False) if is_first else address
+
+
+def find_there(record: Record, instance: Instance, ip: str, driver: Driver) -> IpAddress | None:
+    """
+    A further address that the instance has, or that its record knows of; None: there is none such.
+
+    Raises ``Refused`` for one that the node was created with.
+    """
+    if ip in (record.public_ip, record.private_ip):
+        raise Refused(f"{record.minion_id}: the node was created with {ip}, which goes with hart.destroy only")
+    known = [*driver.addresses(instance), *addresses_of(record)]
+    return next((one for one in known if one.ip == ip), None)
+
+
+def plan(record: Record, address: IpAddress, home: Home) -> dict[str, Any]:
+    """
+    What adding the address would do, as plain data; nothing is changed.
+
+    ``action`` is ``add``, ``configure`` for an address that is not all there on the node, or ``none``.
+    """
+    action = "none" if address.there else "add"
+    if address.there and address.on_node:
+        _require_answer(record, home)
+        answer = home.master.shell(record.minion_id, SCRIPT.read_text(), _arguments("check", address))
+        action = "none" if answer and answer[0] == 0 else "configure"
+    return {"result": None, "action": action, **_facts(address), "restarts": address.restarts and not address.there}
+
+
+def refuse_unready(record: Record, address: IpAddress, home: Home, *, reboot: bool, giving: bool) -> None:
+    """Raise ``Refused`` where the node would be restarted unasked, or has its part in it and does not answer."""
+    if address.restarts and not reboot and not (giving and address.there):
+        raise Refused(f"{record.minion_id}: {record.provider} restarts the node for that: allow it with reboot=True")
+    if address.on_node:
+        _require_answer(record, home)
+
+
+def _require_answer(record: Record, home: Home) -> None:
+    if not home.master.ping(record.minion_id, PING_TIMEOUT):
+        raise Refused(
+            f"{record.minion_id}: the minion does not answer, and the address has to be configured on it: see that it "
+            "runs, and try again"
+        )
+
+
+def add(
+    record: Record, instance: Instance, address: IpAddress, driver: Driver, home: Home
+) -> tuple[dict[str, Any], int | None]:
+    """
+    Give the node the address that ``Driver.find_address`` found. All of it there already is success, and no write.
+
+    Returns the outcome, and the number of the signal that ended it early, if one did: then it was undone.
+    """
+    return _run(lambda work: work.add(), _Work(record, instance, address, driver, home))
+
+
+def remove(
+    record: Record, instance: Instance, address: IpAddress, driver: Driver, home: Home
+) -> tuple[dict[str, Any], int | None]:
+    """Take an address away, from the node and then from the instance; can be repeated. Returns the same as ``add``."""
+    return _run(lambda work: work.remove(), _Work(record, instance, address, driver, home))
+
+
+def _run(main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work) -> tuple[dict[str, Any], int | None]:
+    error = interrupted = None
+    with work.calls:
+        try:
+            concurrency.run(lambda: main(work))
+        except Interrupted as signal:
+            error, interrupted = str(signal), signal.signum
+        except HartError as failure:
+            error = str(failure)
+    facts = {"result": error is None, **_facts(work.address)}
+    if error is not None:
+        return {**facts, "error": "; ".join([error, *(work.left or [work.outcome])])}, interrupted
+    notes = [work.address.note] if work.address.note else []
+    return {**facts, "changed": work.changed, "interface": work.interface, "notes": notes}, None
+
+
+class _Work:
+    def __init__(self, record: Record, instance: Instance, address: IpAddress, driver: Driver, home: Home) -> None:
+        self.calls = Calls()
+        self.address = address
+        self.changed = False
+        self.interface: str | None = None
+        #: what became of it where it failed
+        self.outcome = "nothing was changed"
+        #: what could not be undone, a sentence each
+        self.left: list[str] = []
+        self._record = record
+        self._instance = instance
+        self._driver = driver
+        self._master = home.master
+        self._store = home.store
+        #: what may have to be undone
+        self._asked = False
+        self._configured = False
+
+    async def add(self) -> None:
+        try:
+            if not self.address.there:
+                await concurrency.uninterrupted(self._give())
+            if self.address.on_node:
+                await self._configure()
+        except BaseException:
+            await concurrency.uninterrupted(self._undo())
+            raise
+
+    async def _give(self) -> None:
+        # From here on the instance may have it: an answer that is uncertain, too, is to be undone.
+        self._asked = True
+        try:
+            self.address = await self.calls.driver(self._driver.add_address, self._instance, self.address)
+        except DriverError as error:
+            self._asked = isinstance(error, TemporaryFailure) and error.uncertain
+            raise
+        self.changed, self.outcome = True, "it was undone"
+        await self._remember([*self._others(), _kept(self.address)])
+
+    def _others(self) -> list[dict[str, str]]:
+        return [_kept(one) for one in addresses_of(self._record) if not _same(one, self.address)]
+
+    async def _remember(self, addresses: list[dict[str, str]]) -> None:
+        self._record = dataclasses.replace(self._record, addresses=addresses)
+        await self.calls.salt(self._store.put, self._record)
+
+    async def _configure(self) -> None:
+        """Also waits for the node to come back, where the provider restarted it for a new interface."""
+        loop = asyncio.get_running_loop()
+        restarts = self._asked and self.address.restarts
+        deadline = loop.time() + (RESTART_TIMEOUT if restarts else 0.0)
+        while True:
+            if restarts and not await self._answers() and loop.time() <= deadline:
+                continue
+            self._configured = True  # until the node says that it is not
+            answer = await concurrency.uninterrupted(self._script("add"))
+            self._configured = answer is None or answer[0] == 0
+            if answer is not None and answer[0] == 0:
+                word, _, self.interface = answer[1].partition(" ")
+                self.changed = self.changed or word == "changed"
+                return
+            if loop.time() > deadline or (answer is not None and answer[0] != NO_INTERFACE):
+                raise NodeFailed(_said(self._record.minion_id, answer))
+            await self.calls.sleep(RESTART_INTERVAL)
+
+    async def _answers(self) -> bool:
+        """Whether the minion is there: it says so, or not, sooner than it runs a script."""
+        there: bool = await self.calls.aside(self._master.ping, self._record.minion_id, PING_TIMEOUT)
+        if not there:
+            await self.calls.sleep(RESTART_INTERVAL)
+        return there
+
+    def _script(self, what: str) -> Any:
+        arguments = _arguments(what, self.address)
+        return self.calls.aside(self._master.shell, self._record.minion_id, SCRIPT.read_text(), arguments)
+
+    async def _undo(self) -> None:
+        """What the provider had given before stays; then the node is what the same call mends."""
+        if not self._asked:
+            self.left += ["call hart.add_ip again"] if self._configured else []
+            return
+        if self._configured:
+            answer = await self._script("remove")
+            if answer is None or answer[0] != 0:
+                self.left.append(f"the node may have it configured: {_said(self._record.minion_id, answer)}")
+        await self._take_back()
+
+    async def _take_back(self) -> None:
+        if not (self.address.ip or self.address.handle):
+            self.left.append("if it shows up after all, hart.add_ip takes it up, and hart.remove_ip away")
+            return
+        try:
+            await self.calls.driver(self._driver.remove_address, self._instance, self.address)
+            await self._remember(self._others())
+        except DriverError as problem:
+            self.left.append(f"the instance may still have it: {problem}; hart.remove_ip takes it away")
+
+    async def remove(self) -> None:
+        """To its end, whatever comes: half of it would be worse."""
+        self.outcome = "call hart.remove_ip again"
+        await concurrency.uninterrupted(self._remove())
+
+    async def _remove(self) -> None:
+        if self.address.on_node:
+            answer = await self._script("remove")
+            if answer is None or answer[0] != 0:
+                raise NodeFailed(_said(self._record.minion_id, answer))
+        await self.calls.driver(self._driver.remove_address, self._instance, self.address)
+        self.changed = True
+        await self._remember(self._others())
+
+
+def _arguments(what: str, address: IpAddress) -> list[str]:
+    place = f"mac={address.mac}" if address.mac else f"beside={address.beside}"
+    return [what, f"{address.ip}/{address.prefix}", place, *([str(address.mtu)] if address.mtu else [])]
+
+
+def _said(minion_id: str, answer: tuple[int, str] | None) -> str:
+    if answer is None:
+        return f"{minion_id} gave no answer"
+    return f"{minion_id} says: {answer[1] or f'exit code {answer[0]}'}"
+
+
+def _facts(address: IpAddress) -> dict[str, Any]:
+    return {"kind": address.kind, "ip": address.ip or None}
+
+
+def _kept(address: IpAddress) -> dict[str, str]:
+    return {"kind": address.kind, "ip": address.ip, "handle": address.handle}
+
+
+def _same(one: IpAddress, other: IpAddress) -> bool:
+    return (one.kind, one.ip) == (other.kind, other.ip)

@@ -1,0 +1,250 @@
+"""Many nodes side by side: what a batch shares, and what became of each node."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hart_salt.base import concurrency, descriptors, faults
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.descriptors import APPLYING, PER_NODE
+from hart_salt.base.errors import DriverError, HartError, Interrupted, Refused
+from hart_salt.base.outbox import Outbox
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.locks import BatchClaim
+from hart_salt.inventory.records import Record
+from hart_salt.model import Access, Node
+from hart_salt.node import ssh
+from hart_salt.node.lifecycle import MINION, Batch, Kind, Life, new_life, raise_node
+from hart_salt.node.progress import Progress
+from hart_salt.node.readiness import Presence
+from hart_salt.node.terminal import view_for
+from hart_salt.node.watcher import Watcher
+
+#: sends an event: its tag and its data
+Fire = Callable[[str, dict[str, Any]], None]
+EVENTS = 20_000  #: that may wait to be sent at the same time
+
+
+@dataclass
+class Outcomes:
+    """What is known of each node; also when the work is interrupted."""
+
+    lives: dict[str, Life] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    #: what of the batch as a whole could not be tidied up
+    problems: list[str] = field(default_factory=list)
+
+
+def create_all(
+    nodes: Sequence[Node], driver: Driver, home: Home, kind: Kind = MINION
+) -> tuple[dict[str, Any], int | None]:
+    """
+    Create the nodes side by side; one node's failure leaves the others alone.
+
+    Returns the outcome of each by minion id, and the number of the signal that ended the work early, if one
+    did: nodes that were ready by then stay, all others are undone. Beside the nodes there is ``errors`` if
+    something of the batch, such as its temporary key, could not be removed.
+    """
+    outcomes = Outcomes()
+    interrupted = None
+    with Calls() as calls, open_progress(home, events=kind is MINION) as progress:
+        try:
+            concurrency.run(lambda: _create(nodes, driver, home, progress, calls, outcomes, kind))
+        except Interrupted as signal:
+            interrupted = signal.signum
+            for node in nodes:
+                life = outcomes.lives.get(node.minion_id)
+                left = life.left if life else []
+                outcomes.errors.setdefault(node.minion_id, "; ".join([str(signal), *(left or ["it was undone"])]))
+        data: dict[str, Any] = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
+    if outcomes.problems:
+        data["errors"] = outcomes.problems
+    return data, interrupted
+
+
+@contextmanager
+def open_progress(home: Home, *, events: bool = True) -> Iterator[Progress]:
+    """
+    Where the stages of a call's nodes go.
+
+    events
+        False: there are none, since nobody is to hear of these nodes (default True)
+    """
+    with open_events(home) as send:
+        progress = Progress(home.info.log_dir, home.gate, send if events else _nobody, view_for())
+        try:
+            yield progress
+        finally:
+            progress.close()
+
+
+@contextmanager
+def open_events(home: Home) -> Iterator[Fire]:
+    """
+    Events go out in the order of the stages; nobody waits for them, and nothing fails where one cannot be sent.
+
+    A thread of their own: a bus that hangs must not hold up keys and records.
+    """
+    outbox: Outbox[tuple[str, dict[str, Any]]] = Outbox(
+        lambda event: home.master.fire(*event), home.master.close, limit=EVENTS
+    )
+    try:
+        yield lambda tag, data: outbox.put((tag, data))
+    finally:
+        outbox.close()
+
+
+def _nobody(tag: str, data: dict[str, Any]) -> None:
+    """Hears it."""
+
+
+async def _create(
+    nodes: Sequence[Node], driver: Driver, home: Home, progress: Progress, calls: Calls, outcomes: Outcomes, kind: Kind
+) -> None:
+    room = descriptors.places(APPLYING if any(node.settings.apply for node in nodes) else PER_NODE)
+    crowded = len(nodes) > room
+    # Where all of them fit, each has its log and its lock before anything is touched; otherwise in its turn.
+    for node in nodes[:1] if crowded else nodes:
+        progress.begin(node.minion_id)
+    client_key = ssh.make_key(f"hart-{nodes[0].batch}")
+    presence = Presence(functools.partial(calls.aside, home.master.ask_for_answers))
+    region = nodes[0].region
+    watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
+    with ExitStack() as stack:
+        claim = stack.enter_context(home.locks.batch(nodes[0].batch, {"provider": nodes[0].provider, "region": region}))
+        stack.callback(_keep_what_is_left, claim, outcomes)
+        for node in () if crowded else nodes:
+            stack.enter_context(_claimed(home, node.minion_id))
+        if kind is MINION:
+            stack.enter_context(home.master.events(presence.started, presence.answered))
+        async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
+            batch = Batch(
+                home.master, home.info, home.store, driver, watcher, access, client_key, progress, presence, calls,
+                kind,
+            )  # fmt: skip
+            outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
+            lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
+            if crowded:
+                progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
+                lives = _in_turns(lives, home, room)
+            try:
+                await _side_by_side(lives, outcomes)
+            finally:
+                await watcher.close()
+                await presence.close()
+
+
+def _in_turns(lives: Mapping[str, Any], home: Home, room: int) -> dict[str, Any]:
+    """The same lives, of which as many go on at the same time as may have their files open; the others wait."""
+    seats = asyncio.Semaphore(room)
+
+    async def in_turn(minion_id: str, life: Any) -> None:
+        try:
+            async with seats:
+                with _claimed(home, minion_id):
+                    await life
+        finally:
+            life.close()  # one whose turn never came
+
+    return {minion_id: in_turn(minion_id, life) for minion_id, life in lives.items()}
+
+
+def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
+    """What could not be taken back is for sweep; an instance that was kept as asked is not."""
+    claim.keep = bool(outcomes.problems) or any(life.left and not life.record.kept for life in outcomes.lives.values())
+
+
+@contextmanager
+def _claimed(home: Home, minion_id: str) -> Iterator[None]:
+    """The lock, and the look at the record under it: two calls at once cannot both have found it free."""
+    with home.locks.claim(minion_id):
+        if home.store.get(minion_id) is not None:
+            raise Refused(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _access(
+    driver: Driver, calls: Calls, nodes: Sequence[Node], key: ssh.Key, problems: list[str]
+) -> AsyncIterator[Access]:
+    """
+    The driver's context manager, entered and left in a driver thread.
+
+    What was entered is left, also when the call is cancelled between the two. A failure to leave it fails no
+    node: it is told beside them.
+    """
+    batch = nodes[0].batch
+    manager = driver.access(batch, key.public, nodes)
+    entered: list[Access] = []
+
+    async def enter() -> None:
+        entered.append(await calls.driver(manager.__enter__))
+
+    async def leave() -> None:
+        try:
+            await calls.driver(manager.__exit__, None, None, None)
+        except Exception as error:  # a defect of the driver, too, must not hide what became of the nodes
+            known = error if isinstance(error, DriverError) else faults.as_fault(error)
+            reason = known or f"a defect in the driver: {error!r}"
+            problems.append(f"the temporary access of batch {batch} could not be removed: {reason}")
+
+    try:
+        await concurrency.uninterrupted(enter())
+        yield entered[0]
+    finally:
+        if entered:
+            await concurrency.uninterrupted(leave())
+
+
+async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
+    """Run the nodes' lives to their end; a cancellation is passed on to all, and their undo waited for."""
+
+    async def one(minion_id: str, life: Any) -> None:
+        try:
+            await life
+        except HartError as error:
+            outcomes.errors[minion_id] = str(error)
+        except Exception as error:  # after sealing: the node stays, and this is told
+            outcomes.errors[minion_id] = faults.reason(error)
+
+    tasks = [asyncio.ensure_future(one(minion_id, life)) for minion_id, life in lives.items()]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await concurrency.uninterrupted(asyncio.wait(tasks))
+        raise
+
+
+def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:
+    life = outcomes.lives.get(node.minion_id)
+    if life is None or not life.sealed:
+        return {
+            "result": False,
+            "error": outcomes.errors.get(node.minion_id, "it was not begun"),
+            "output": progress.tail(node.minion_id),
+            "log": progress.log_path(node.minion_id),
+        }
+    problems = life.problems or ([outcomes.errors[node.minion_id]] if node.minion_id in outcomes.errors else [])
+    data = {"result": not problems, **facts(life.record), "notes": life.notes}
+    if problems:
+        data["error"] = "the node is a minion and was kept, but apply failed: " + "; ".join(problems)
+    return data
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """What a result says about a node that is a minion, or a salt-master."""
+    finger = f"{record.kind}_key_finger"
+    names = (
+        "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", finger,
+        "ssh_host_keys", "seconds", "log",
+    )  # fmt: skip
+    return {name: getattr(record, name) for name in names}

@@ -1,0 +1,181 @@
+"""Nodes leave: the instances side by side, their keys in one go, then the records."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from hart_salt.base import concurrency, descriptors, faults
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.records import Record, addresses_of, instance_of
+from hart_salt.model import RESERVED, Instance
+from hart_salt.node.progress import Progress
+from hart_salt.operations.create import open_progress
+
+#: files that a node holds open while it is destroyed: its log, its lock, and a driver's for a moment
+DESTROYING = 3
+
+
+def destroy_all(
+    records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, *, own_keys: bool = False
+) -> tuple[dict[str, Any], int | None]:
+    """
+    Destroy the nodes; one node's failure leaves the others alone.
+
+    The instance goes first: a minion whose key is gone while it runs would ask to be let in again. All keys
+    go in one call, which makes the master rotate its AES key once. A record goes last, so that a destroy
+    that was cut short can be repeated.
+
+    own_keys
+        delete a key only if the record says that it was the node's, and pass over what another operation has in hand or
+        has changed since; for sweep, whose decision may be a moment old (default False: the caller named the nodes)
+
+    Returns the outcome of each by minion id, and the number of the signal that ended it early, if one did.
+    """
+    errors: dict[str, str] = {}
+    passed_over: dict[str, str] = {}
+    gone: set[str] = set()
+    interrupted = None
+    with Calls() as calls, open_progress(home) as progress:
+        work = _Destroying(records, by_provider, home, progress, calls, errors, passed_over if own_keys else None, gone)
+        try:
+            concurrency.run(work.all)
+        except Interrupted as signal:
+            interrupted = signal.signum
+            errors.update({i: f"{signal}; call hart.destroy again" for i in records if i not in gone})
+        except HartError as error:  # some are gone, so it is no refusal
+            errors.update({i: errors.get(i, f"{error}; call hart.destroy again") for i in records if i not in gone})
+    left = {name: {"result": None, "note": note} for name, note in passed_over.items()}
+    return {**{name: _outcome(record, errors.get(name)) for name, record in records.items()}, **left}, interrupted
+
+
+def _outcome(record: Record, error: str | None) -> dict[str, Any]:
+    data = {"result": error is None, "provider": record.provider, "instance_id": record.instance_id}
+    return data if error is None else {**data, "error": error}
+
+
+class _Destroying:
+    def __init__(
+        self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, progress: Progress,
+        calls: Calls, errors: dict[str, str], passed_over: dict[str, str] | None, gone: set[str],
+    ) -> None:  # fmt: skip
+        """``passed_over``: not None for sweep, and then gets the nodes that another operation has in hand."""
+        self._records = records
+        self._drivers = by_provider
+        self._master = home.master
+        self._store = home.store
+        self._locks = home.locks
+        self._progress = progress
+        self._calls = calls
+        self._errors = errors
+        self._gone = gone
+        self._passed_over = passed_over
+        self._ended: list[str] = []
+
+    async def all(self) -> None:
+        room = descriptors.places(DESTROYING)
+        minion_ids = list(self._records)
+        for start in range(0, len(minion_ids), room):
+            await self._some(minion_ids[start : start + room])
+
+    async def _some(self, minion_ids: list[str]) -> None:
+        """As many as may have their logs and locks open at the same time."""
+        self._ended = []
+        with contextlib.ExitStack() as stack:
+            claimed = [i for i in minion_ids if self._claim(stack, i)]
+            try:
+                # With return_exceptions every one is waited for, also when the first of them was cancelled.
+                ends = await asyncio.gather(*(self._terminate(i) for i in claimed), return_exceptions=True)
+                for error in ends:
+                    if error is not None:
+                        raise error
+            finally:
+                # Also when interrupted: an instance that is gone takes its key and its record with it.
+                if self._ended:
+                    await concurrency.uninterrupted(self._forget(self._ended))
+
+    def _claim(self, stack: contextlib.ExitStack, minion_id: str) -> bool:
+        try:
+            stack.enter_context(self._locks.claim(minion_id))
+        except EnvironmentFault as error:
+            self._errors[minion_id] = str(error)
+            return False
+        except HartError as error:
+            (self._errors if self._passed_over is None else self._passed_over)[minion_id] = str(error)
+            return False
+        if self._passed_over is not None and self._is_changed(minion_id):
+            self._passed_over[minion_id] = "another operation has changed it meanwhile"
+            return False
+        return True
+
+    def _is_changed(self, minion_id: str) -> bool:
+        try:
+            return self._store.get(minion_id) != self._records[minion_id]
+        except EnvironmentFault:  # what cannot be compared is not what was decided about
+            return True
+
+    async def _terminate(self, minion_id: str) -> None:
+        record = self._records[minion_id]
+        driver = self._drivers[record.provider]
+        self._show(minion_id, "destroying")
+        try:
+            await concurrency.uninterrupted(self._end_instances(record, driver))
+        except Exception as error:  # a defect of a driver, too, is this one node's failure
+            reason = faults.reason(error)
+            self._errors[minion_id] = reason
+            self._progress.line(minion_id, f"hart: {reason}")
+            self._show(minion_id, "failed", error=reason)
+
+    async def _end_instances(self, record: Record, driver: Driver) -> None:
+        for instance in await self._instances_of(record, driver):
+            await self._give_back(record, driver, instance)
+            await self._calls.driver(driver.terminate, instance)
+        self._ended.append(record.minion_id)
+
+    async def _give_back(self, record: Record, driver: Driver, instance: Instance) -> None:
+        """
+        Reserved addresses are the account's, and can be used again at once.
+
+        Where that fails, the provider does it when the instance is gone. Other further addresses go with the instance.
+        """
+        for address in addresses_of(record):
+            if address.kind != RESERVED:
+                continue
+            try:
+                await self._calls.driver(driver.remove_address, instance, address)
+            except HartError as error:
+                self._progress.line(record.minion_id, f"hart: {address.ip} goes back with the instance: {error}")
+
+    async def _instances_of(self, record: Record, driver: Driver) -> list[Instance]:
+        """The one of the record; without one there, whatever the provider has under this minion id."""
+        if known := instance_of(record):
+            return [known]
+        listed = await self._calls.driver(driver.instances)
+        return [instance for instance in listed if instance.minion_id == record.minion_id]
+
+    async def _forget(self, minion_ids: list[str]) -> None:
+        try:
+            if self._passed_over is not None:
+                own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
+                await self._calls.salt(self._master.delete_own_keys, own)
+            else:
+                await self._calls.salt(self._master.delete_keys, minion_ids)
+            for minion_id in minion_ids:
+                await self._calls.salt(self._store.remove, minion_id)
+                self._gone.add(minion_id)
+                self._show(minion_id, "destroyed")
+        except Exception as error:  # one that cannot be forgotten can be destroyed again, and that is told
+            reason = f"the instance is gone, but its key or record could not be removed: {faults.reason(error)}"
+            for minion_id in (one for one in minion_ids if one not in self._gone):
+                self._errors[minion_id] = f"{reason}; salt-run hart.destroy {minion_id} does the rest"
+                self._show(minion_id, "failed", error=self._errors[minion_id])
+
+    def _show(self, minion_id: str, stage: str, **more: Any) -> None:
+        record = self._records[minion_id]
+        names = ("role", "provider", "region", "zone", "size", "public_ip", "private_ip")
+        self._progress.stage(minion_id, stage, {**{name: getattr(record, name) for name in names}, **more})

@@ -1,0 +1,46 @@
+"""What is run on nodes before they are removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from hart_salt.base import concurrency
+from hart_salt.base.concurrency import Calls
+from hart_salt.config.settings import Settings
+from hart_salt.master.client import Master
+
+
+def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
+    """
+    Run each node's ``drain`` on it, side by side, each with its ``drain_timeout``.
+
+    Returns, for each node on which it failed, why. A job that was not done in time goes on on the minion. Raises
+    ``Interrupted`` when a signal ended the wait.
+    """
+    problems: dict[str, str] = {}
+
+    async def one(minion_id: str, settings: Settings, calls: Calls) -> None:
+        try:
+            work = _work(minion_id, settings.drain, master, calls)
+            found = await asyncio.wait_for(work, settings.drain_timeout)
+        except asyncio.TimeoutError:
+            found = [f"it was not done within {settings.drain_timeout:g} s"]
+        except Exception as error:  # whatever it is, the node must not be removed as if it were drained
+            found = [f"{type(error).__name__}: {error}"]
+        if found:
+            problems[minion_id] = f"drain failed, so the node stays: {'; '.join(found)}"
+
+    async def main(calls: Calls) -> None:
+        await asyncio.gather(*(one(minion_id, settings, calls) for minion_id, settings in wanted.items()))
+
+    with Calls() as calls:
+        concurrency.run(lambda: main(calls))
+    return problems
+
+
+def _work(minion_id: str, drain: Any, master: Master, calls: Calls) -> Any:
+    if isinstance(drain, Mapping):
+        return calls.aside(master.call, minion_id, drain["function"], drain["args"], drain["kwargs"])
+    return calls.aside(master.apply, minion_id, drain)

@@ -1,0 +1,121 @@
+"""Every node, with what cloud, records, key store and the minions themselves say of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from hart_salt.base.names import check_minion_id
+from hart_salt.inventory.identity import Unknown
+from hart_salt.inventory.records import Record
+from hart_salt.inventory.snapshot import Survey, record_of
+from hart_salt.master.client import ACCEPTED, STATE_WORDS
+from hart_salt.model import Instance, MasterInfo
+
+FACTS = (
+    "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "created", "log", "error",
+)  # fmt: skip
+NOT_OURS = "not ours"
+BROKEN = "broken record"
+BAD_ID = "bad id"
+
+
+def nodes(survey: Survey, busy: Callable[[str], bool], info: MasterInfo) -> dict[str, dict[str, Any]]:
+    """
+    Return every node by minion id.
+
+    ``status`` is ``ready``, or what keeps it from that: ``in progress``, ``unreachable``, ``no instance``, ``stopped``,
+    ``no key``, ``unsealed``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` when the provider could not be
+    asked; ``not ours`` for a minion of which hart knows nothing but its key; ``broken record`` where its record cannot
+    be used. ``sources`` says what each of the four knows.
+
+    An instance whose tags name no node for certain has the status ``bad id`` and stands under its instance id; ``note``
+    says what is wrong with it and what to do.
+    """
+    records = dict(survey.records)
+    for one in survey.found:
+        records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
+    found = {minion_id: _entry(survey, record, busy(minion_id)) for minion_id, record in records.items()}
+    others = {*survey.keys, *survey.broken} - records.keys()
+    strangers = {minion_id: _stranger(survey, minion_id) for minion_id in others}
+    both = {**found, **strangers}
+    told = {minion_id: _broken(survey, minion_id, entry) for minion_id, entry in both.items()}
+    bad = {_name(one.name, both): _bad(one) for one in survey.unknown}
+    return dict(sorted({**told, **bad}.items()))
+
+
+def _broken(survey: Survey, minion_id: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of a node, changed where its record cannot be used."""
+    if minion_id not in survey.broken:
+        return entry
+    sources = {**entry["sources"], "record": "broken"}
+    return {**entry, "status": BROKEN, "error": survey.broken[minion_id], "sources": sources}
+
+
+def _entry(survey: Survey, record: Record, busy: bool) -> dict[str, Any]:
+    instance = survey.instance_of(record)
+    status = _status(survey, record, instance, busy)
+    return {"status": status, **{name: getattr(record, name) for name in FACTS}, "sources": _sources(survey, record)}
+
+
+def _status(survey: Survey, record: Record, instance: Instance | None, busy: bool) -> str:
+    if busy:
+        return "in progress"
+    if record.provider not in survey.asked:
+        return "unknown"
+    if instance is None:
+        return "no instance"
+    if record.stage == "unknown":
+        return "no record"
+    if instance.state != "running":
+        return instance.state
+    if record.stage != "ready":
+        return record.stage if record.stage == "failed" else f"left at {record.stage}"
+    if record.kind == "master":
+        return "ready" if record.sealed else "unsealed"  # it is nobody's minion here
+    if ACCEPTED not in survey.keys.get(record.minion_id, ()):
+        return "no key"
+    if survey.present is not None and record.minion_id not in survey.present:
+        return "unreachable"
+    return "ready" if record.sealed else "unsealed"
+
+
+def _sources(survey: Survey, record: Record) -> dict[str, Any]:
+    """What each source says; None where it was not or could not be asked."""
+    instance = survey.instance_of(record)
+    return {
+        "cloud": (instance.state if instance else "absent") if record.provider in survey.asked else None,
+        "record": None if record.stage == "unknown" else record.stage,
+        "key": _key(survey, record.minion_id),
+        "present": None if survey.present is None else record.minion_id in survey.present,
+    }
+
+
+def _key(survey: Survey, minion_id: str) -> str | None:
+    states = survey.keys.get(minion_id, ())
+    return " and ".join(STATE_WORDS[state] for state in states) or None
+
+
+def _stranger(survey: Survey, minion_id: str) -> dict[str, Any]:
+    sources = {"cloud": None, "record": None, "key": _key(survey, minion_id), "present": None}
+    return {"status": NOT_OURS, **dict.fromkeys(FACTS), "sources": sources}
+
+
+def _name(name: str, taken: Collection[str]) -> str:
+    """Instance ids and minion ids may be the same words."""
+    return f"instance {name}" if name in taken or check_minion_id(name) else name
+
+
+def _bad(one: Unknown) -> dict[str, Any]:
+    sources = {"cloud": one.instance.state, "record": None, "key": None, "present": None}
+    facts = {**dict.fromkeys(FACTS), "provider": one.provider.name, "instance_id": one.name}
+    return {"status": BAD_ID, **facts, "sources": sources, "note": one.why}
+
+
+def chosen(found: Mapping[str, dict[str, Any]], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+    """Those of which every fact that is asked for is as it is asked for."""
+    return {
+        minion_id: entry
+        for minion_id, entry in found.items()
+        if all(value in (None, entry[key]) for key, value in wanted.items())
+    }

@@ -1,0 +1,76 @@
+"""What the records say of one node or address: facts for reactors, which must not act on what an event says."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from hart_salt.base.errors import Refused
+from hart_salt.base.names import check_minion_id
+from hart_salt.inventory.records import READY, Record, Store
+
+#: the stages of a record, in the order of a node's life
+STAGES = ("launching", "running", "bootstrapping", "enrolling", "enrolled", READY)
+FACTS = (
+    "minion_id", "kind", "stage", "sealed", "role", "provider", "region", "zone", "size", "instance_id", "public_ip",
+    "private_ip",
+)  # fmt: skip
+
+
+def node(store: Store, minion_id: str, stage: str | None) -> dict[str, Any]:
+    """
+    Return the facts of the record of an id.
+
+    stage
+        refuse a node that has not come as far, or has failed; None: any (default)
+
+    Raises ``Refused`` for what is no minion id, an id without a record, and a node that is not at the stage.
+    """
+    if problem := check_minion_id(minion_id):
+        raise Refused(f"{minion_id!r}: {problem}")
+    if stage is not None and stage not in STAGES:
+        raise Refused(f"stage must be one of {', '.join(STAGES)}")
+    record = store.get(minion_id)
+    if record is None:
+        raise Refused(f"{minion_id}: there is no record of such a node")
+    if stage is not None and not _reached(record.stage, stage):
+        raise Refused(f"{minion_id}: the node is at {record.stage}, and not at {stage} or beyond")
+    return {**{name: getattr(record, name) for name in FACTS}, "addresses": _addresses(record)}
+
+
+def node_of(store: Store, ip: str) -> dict[str, Any]:
+    """
+    Return ``ip`` as it is usually written, and the ``minion_id`` of the node whose record has it; None: no node.
+
+    An IPv4 address within an IPv6 one, ``::ffff:203.0.113.7``, is that IPv4 address.
+
+    Raises ``Refused`` for what is no IP address, and for one with a zone behind it, such as ``fe80::1%eth0``.
+    """
+    address = _address(ip)
+    if address is None:
+        raise Refused("ip must be an IP address, such as ip=203.0.113.7")
+    found = (record.minion_id for record in store.all() if address in map(_address, _addresses(record)))
+    return {"ip": address, "minion_id": next(found, None)}
+
+
+def _address(ip: Any) -> str | None:
+    """
+    The one way to write an address; None: it is none.
+
+    A number is none. Python takes any text as the zone of an IPv6 address, and whoever asks puts the answer into a
+    command.
+    """
+    try:
+        address = ipaddress.ip_address(ip) if isinstance(ip, str) and "%" not in ip else None
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address) if address else None
+
+
+def _reached(at: str, stage: str) -> bool:
+    return at in STAGES and STAGES.index(at) >= STAGES.index(stage)
+
+
+def _addresses(record: Record) -> list[str]:
+    own = [one for one in (record.public_ip, record.private_ip) if one]
+    return [*own, *(one["ip"] for one in record.addresses)]

@@ -1,0 +1,254 @@
+"""Making the number of a role's nodes what it is to be, and renewing them, one call at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.base.streams import tell
+from hart_salt.config.settings import Settings
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory import misses, rebuild
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.identity import Found
+from hart_salt.inventory.records import READY, Record
+from hart_salt.inventory.snapshot import Survey, record_of
+from hart_salt.operations.drain import drain_all
+from hart_salt.operations.fleet import Changes, Goal, Hands, Outcomes, renew, victims
+from hart_salt.operations.leaks import GRACE, is_ready
+from hart_salt.planning import plan
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which fleet is meant, and how it may be changed."""
+
+    role: str
+    provider: str | None = None
+    region: str | None = None
+    #: remove nodes also where ``drain`` failed on them
+    force: bool = False
+    test: bool = False
+    #: settings of new nodes, from the call
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is returned; ``interrupted``: the number of the signal that ended the work."""
+
+    data: dict[str, Any]
+    ok: bool = True
+    interrupted: int | None = None
+
+
+class Scaling:
+    """One call that changes a fleet."""
+
+    def __init__(
+        self,
+        order: Order,
+        home: Home,
+        survey: Callable[[str | None], Survey],
+        make: Callable[[int, bool], Outcomes],
+        end: Callable[[Sequence[Record]], Outcomes],
+        settings_of: Callable[[Record], Settings],
+        sweep_dead: Callable[[], None],
+        restore: Callable[[Sequence[Found], bool], Sequence[Record]],
+        driver: Callable[[str], Driver],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """
+        Keep what is needed.
+
+        survey
+            looks at a provider, or at all
+        make
+            creates a number of nodes, or plans them
+        end
+            destroys nodes
+        settings_of
+            the settings of a node of the fleet
+        sweep_dead
+            removes what dead operations left
+        restore
+            writes records of instances that have none, or, with True, only says what they would be
+        driver
+            gives the driver of a provider
+        """
+        self._order = order
+        self._home = home
+        self._survey = survey
+        self._make = make
+        self._end = end
+        self._settings_of = settings_of
+        self._sweep_dead = sweep_dead
+        self._restore = restore
+        self._driver = driver
+        self._sleep = sleep
+        #: ids of nodes whose records were written anew
+        self._rebuilt: list[str] = []
+
+    def scale(self, goal: Goal, *, remove: str, cooldown: float, wait: bool) -> Outcome:
+        """
+        Make the number what it is to be. Already so is success, and nothing is asked to change.
+
+        remove
+            which go first: ``newest``, ``oldest``, or ids
+        cooldown
+            seconds after a change in which nothing is changed again
+        wait
+            whether to wait for another call that changes the role's fleet; without, that is told and is no error
+
+        Raises ``Refused`` before anything is touched.
+        """
+        goal.check()
+        with self._alone(wait) as alone:
+            if not alone:
+                return self._unchanged("another call changes its fleet at this moment")
+            if rest := self._rest(cooldown):
+                return self._unchanged(f"it was scaled less than {cooldown:g} s ago; it rests for {rest:.0f} s")
+            self._begin()
+            ready, coming = self._fleet()
+            have = len(ready) + len(coming)
+            target = goal.target(have)
+            leaving = victims(ready, have - target, remove) if target < have else []
+            if self._order.test:
+                return self._planned(have, target, leaving)
+            changes = Changes()
+            if target > have:
+                changes.add(self._hands, target - have)
+            if leaving:
+                changes.take(self._hands, leaving)
+            return self._changed(have, changes)
+
+    def replace(self, batch: int, *, wait: bool) -> Outcome:
+        """Replace all nodes by new ones, ``batch`` at a time; see ``fleet.renew``."""
+        with self._alone(wait) as alone:
+            if not alone:
+                return self._unchanged("another call changes its fleet at this moment")
+            self._begin()
+            ready, _ = self._fleet()
+            if self._order.test:
+                return self._planned(len(ready), len(ready), ready)
+            return self._changed(len(ready), renew(ready, batch, self._hands))
+
+    @contextmanager
+    def _alone(self, wait: bool) -> Iterator[bool]:
+        locks, role = self._home.locks, self._order.role
+        with locks.role(role, wait=False) as held:
+            if held or not wait:
+                yield held
+                return
+        tell(f"hart: another call changes the fleet of {role}; waiting for it")
+        with locks.role(role, wait=True) as held:
+            yield held
+
+    def _begin(self) -> None:
+        if not self._order.test:
+            self._sweep_dead()
+
+    def _rest(self, cooldown: float) -> float:
+        last = self._home.store.last_scaled(self._order.role)
+        # A clock that was set back since makes nobody wait for longer than was asked for.
+        return min(cooldown, max(0.0, cooldown - (time.time() - last))) if last is not None else 0.0
+
+    def _fleet(self) -> tuple[list[Record], list[Record]]:
+        """
+        The nodes that are ready, stopped ones too, and those that living operations bring up.
+
+        The cloud's tags say what there is: instances whose records were lost count as well, and get them again. An
+        instance that one list misses is looked for again.
+        """
+        seen = self._survey(self._order.provider)
+        records = self._of_role(seen.records.values())
+        # One that is being sealed at this moment is somebody's who brings it up.
+        coming = [one for one in records if not is_ready(one) and self._busy(one)]
+        ready = [one for one in records if one.stage == READY and one not in coming]
+        there = [one for one in ready if seen.instance_of(one) is not None]
+        missing = [one for one in ready if one not in there]
+        gone = misses.gone(missing, lambda _: self._survey(self._order.provider), self._driver, self._sleep)
+        lost, young = self._without_record(seen)
+        restored = list(self._restore(lost, self._order.test)) if lost else []
+        self._rebuilt = [one.minion_id for one in restored]
+        there += [one for one in missing if one not in gone] + restored
+        return there, coming + young
+
+    def _of_role(self, records: Iterable[Record]) -> list[Record]:
+        order = self._order
+        return [
+            record
+            for record in records
+            if record.role == order.role
+            and order.provider in (None, record.provider)
+            and order.region in (None, record.region)
+        ]
+
+    def _busy(self, record: Record) -> bool:
+        return self._home.locks.busy(record.minion_id)
+
+    def _without_record(self, seen: Survey) -> tuple[list[Found], list[Record]]:
+        """Instances of the role without a record: those that are nodes, and those that another machine may bring up."""
+        lost, young = [], []
+        for found in rebuild.without_record(seen, self._home.locks.busy, self._home.locks.batch_lives):
+            record = record_of(found.instance, found.provider, self._home.info)
+            if not self._of_role([record]):
+                continue
+            if rebuild.is_enrolled(seen, found):
+                lost.append(found)
+            elif time.time() - record.created < GRACE:
+                young.append(record)
+        return lost, young
+
+    @property
+    def _hands(self) -> Hands:
+        return Hands(lambda count: self._make(count, False), self._drain, self._end)
+
+    def _drain(self, records: Sequence[Record]) -> Mapping[str, str]:
+        found = {record.minion_id: self._settings_of(record) for record in records}
+        wanted = {minion_id: settings for minion_id, settings in found.items() if settings.drain}
+        problems = drain_all(wanted, self._home.master) if wanted else {}
+        return {} if self._order.force else problems
+
+    # what is told
+
+    def _unchanged(self, note: str) -> Outcome:
+        return Outcome({"role": self._order.role, "changed": False, "note": note})
+
+    def _told(self) -> dict[str, Any]:
+        if not self._rebuilt:
+            return {}
+        return {"would_rebuild" if self._order.test else "rebuilt": sorted(self._rebuilt)}
+
+    def _planned(self, have: int, target: int, leaving: Sequence[Record]) -> Outcome:
+        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target, **self._told()}
+        new = max(0, target - have + (len(leaving) if target == have else 0))
+        if new:
+            data["created"] = dict(self._make(new, True).data)
+        if leaving:
+            data["destroyed"] = plan.destruction({record.minion_id: record for record in leaving})
+        return Outcome(data)
+
+    def _changed(self, before: int, changes: Changes) -> Outcome:
+        problem = self._remember() if changes.any else None
+        data: dict[str, Any] = {
+            "role": self._order.role, "before": before, "after": before + changes.number, "changed": changes.any,
+            "created": changes.created, "destroyed": changes.destroyed, **self._told(),
+        }  # fmt: skip
+        if changes.kept:
+            data["kept"] = changes.kept
+        if changes.problem or problem:
+            data["error"] = changes.problem or problem
+        return Outcome(data, changes.ok and problem is None, changes.interrupted)
+
+    def _remember(self) -> str | None:
+        """Keep when the role was scaled; what keeps that from being kept, in a sentence, beside what was done."""
+        try:
+            self._home.store.scaled(self._order.role, time.time())
+        except EnvironmentFault as error:
+            return f"the fleet was changed, but cooldown does not know of it: {error}"
+        return None

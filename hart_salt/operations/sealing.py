@@ -1,0 +1,103 @@
+"""
+Finishing the sealing of nodes that became ready and were never sealed, over Salt: their SSH session ended with the
+operation that had it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from hart_salt.base.errors import HartError
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.records import Record
+from hart_salt.model import Instance
+
+NOT_SEALED = 9  #: exit code of a look that found something to seal
+#: Repeatable, and no matter where an earlier sealing was cut off: its script goes with the directory that it is in.
+#: After a reboot that directory is gone, and sshd's drop-in is what tells that nothing was sealed.
+SCRIPT = r"""run="$1/run/hart"
+drop_in="$1/etc/ssh/sshd_config.d/00-hart.conf"
+[ -e "$run" ] || [ -e "$drop_in" ] || exit 0
+[ "$2" = seal ] || exit 9
+HART_ROOT="$1"
+export HART_ROOT
+if [ -e "$run/seal" ]; then
+    sh "$run/seal" || [ ! -e "$run" ] || exit 1
+fi
+if [ -e "$drop_in" ]; then
+    for file in "$1"/root/.ssh/authorized_keys "$1"/home/*/.ssh/authorized_keys; do
+        [ ! -e "$file" ] || sed -i -E '/ hart-[0-9a-f]{12,14}[[:space:]]*$/d' "$file"
+    done
+    rm -f "$drop_in" "$1/var/log/hart-bootstrap.log"
+    if [ -z "$1" ] && systemctl -q is-active ssh.service; then systemctl reload ssh.service; fi
+fi
+rm -rf "$run"
+"""
+
+
+def finish(
+    nodes: Sequence[tuple[Record, Instance]],
+    drivers: Mapping[str, Driver],
+    home: Home,
+    *,
+    young: Collection[str] = (),
+) -> dict[str, str]:
+    """
+    Seal nodes, and write that they are. Their minions answered just now.
+
+    young
+        ids of nodes that another machine's operation may still be sealing: these are only looked at
+
+    Returns, by minion id, why a node is not sealed; those that are sealed are not in it.
+    """
+    answers: dict[str, tuple[int, str] | None] = {}
+    for (root, how), minion_ids in _groups(nodes, drivers, young).items():
+        answers.update(home.master.shell_all(minion_ids, SCRIPT, [root, how]))
+    problems = {}
+    for record, instance in nodes:
+        try:
+            problem = _said(answers.get(record.minion_id)) or _settle(record, instance, drivers, home)
+        except HartError as error:
+            problem = str(error)
+        if problem:
+            problems[record.minion_id] = problem
+    return problems
+
+
+def remedy(minion_id: str) -> str:
+    """What to do about a node that could not be sealed."""
+    return (
+        f"salt-run hart.sweep finishes it once its minion answers; salt-run hart.destroy {minion_id} removes the node"
+    )
+
+
+def _groups(
+    nodes: Sequence[tuple[Record, Instance]], drivers: Mapping[str, Driver], young: Collection[str]
+) -> dict[tuple[str, str], list[str]]:
+    """One question for all whose files are at the same place."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for record, instance in nodes:
+        how = "look" if record.minion_id in young else "seal"
+        groups.setdefault((drivers[record.provider].root(instance), how), []).append(record.minion_id)
+    return groups
+
+
+def _said(answer: tuple[int, str] | None) -> str:
+    if answer is None:
+        return "its minion gave no answer"
+    code, said = answer
+    if code == NOT_SEALED:
+        return "it is younger than the grace period, and another machine may be sealing it"
+    return f"its seal script ended with exit code {code}: {said}" if code else ""
+
+
+def _settle(record: Record, instance: Instance, drivers: Mapping[str, Driver], home: Home) -> str:
+    """The provider's part, then the record; returns why not."""
+    drivers[record.provider].settle(instance)
+    with home.locks.claim(record.minion_id):
+        if home.store.get(record.minion_id) != record:
+            return "another operation has changed it meanwhile"
+        home.store.put(dataclasses.replace(record, sealed=True))
+    return ""

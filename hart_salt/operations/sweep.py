@@ -1,0 +1,269 @@
+"""
+Removing what a crash left behind, without any memory of the crash: looks at everything, a decision, the removal.
+
+What is decided, ``leaks.py`` says; here is how it is looked for, how it goes, and how what lives is put right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from hart_salt.base import concurrency
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.errors import HartError, Interrupted
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory import misses, rebuild
+from hart_salt.inventory.context import Home
+from hart_salt.inventory.identity import Found
+from hart_salt.inventory.side_by_side import ask_each
+from hart_salt.inventory.snapshot import Survey, survey
+from hart_salt.master.client import ACCEPTED
+from hart_salt.model import Leftover
+from hart_salt.operations import sealing
+from hart_salt.operations.destroy import destroy_all
+from hart_salt.operations.leaks import Decision, Scene, Stray, decide
+
+SIDE_BY_SIDE = 16  #: removals under way at the same time
+#: questions, of some seconds each, that a minion has to leave unanswered before it counts as one that does not live
+QUESTIONS = 3
+
+
+class Sweep:
+    """One sweep over some providers."""
+
+    def __init__(
+        self, drivers: Mapping[str, Driver], home: Home, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._drivers = drivers
+        self._home = home
+        self._sleep = sleep
+
+    def run(
+        self, *, grace: float, only_dead: bool = False, test: bool = False, force: bool = False
+    ) -> tuple[dict[str, Any], int | None]:
+        """
+        Find the strays and remove them; write lost records anew; finish the sealing of nodes that are ready.
+
+        grace
+            seconds for which what is young is spared, where it is not known that its operation died
+        only_dead
+            only what belongs to operations that died on this machine
+        test
+            only say what would be done
+        force
+            remove also where the records seem to be lost
+
+        Returns what was removed, what was spared and why, what was put right, and what went wrong; and the number of
+        the signal that ended it early, if one did.
+        """
+        problems: list[str] = []
+        decision, seen = self._decide(grace, only_dead, force, problems)
+        if test:
+            planned = {"would_rebuild": decision.rebuild, "would_seal": decision.unsealed}
+            return _report("would_remove", _undone(decision.strays), decision, problems, planned), None
+        rebuilt = self._rebuild(decision)
+        sealed = self._seal(decision, seen, rebuilt, grace)
+        removed, interrupted = self._remove(decision)
+        if not problems and interrupted is None and not any(error for _, error in removed):
+            self._forget_dead(decision)
+        self._home.locks.clear()
+        put_right = {"rebuilt": rebuilt, "sealed": sealed}
+        return _report("removed", removed, decision, problems, put_right), interrupted
+
+    def _forget_dead(self, decision: Decision) -> None:
+        """The claims of dead batches of which nothing is left to do."""
+        waiting = {stray.record.batch for stray in decision.unsealed if stray.record is not None}
+        for batch, facts in self._home.locks.dead_batches().items():
+            if facts.get("provider") in self._drivers and batch not in waiting and not decision.lost:
+                self._home.locks.forget_batch(batch)
+
+    # looking
+
+    def _decide(
+        self, grace: float, only_dead: bool, force: bool, problems: list[str]
+    ) -> tuple[Decision, Survey]:
+        """The cloud first, then the records; then the minions that a first decision is about are asked."""
+        leftovers = self._leftovers(problems)
+        seen = self._look(frozenset(self._drivers))
+        problems += seen.problems
+        locks, info = self._home.locks, self._home.info
+        scene = Scene(
+            seen, leftovers, locks.busy, locks.batch_lives, locks.dead_batches(), time.time(), grace, only_dead,
+            info.owner, masterless=not info.public_key, force=force,
+        )  # fmt: skip
+        first = decide(dataclasses.replace(scene, force=True))
+        names = {stray.name for stray in (*first.strays, *first.rebuild, *first.unsealed) if stray.leftover is None}
+        asked = sorted(name for name in names if ACCEPTED in seen.keys.get(name, ()))
+        going = {stray.name for stray in first.strays if not stray.is_missing}
+        seen = dataclasses.replace(seen, present=answering(self._home.master.present, asked, going))
+        decision = decide(dataclasses.replace(scene, survey=seen))
+        self._confirm(decision)
+        return decision, seen
+
+    def _confirm(self, decision: Decision) -> None:
+        """Nodes whose instances are only missing from one list, or whose minions answer after all, stay."""
+        missing = [stray.record for stray in decision.strays if stray.is_missing and stray.record is not None]
+        if not missing:
+            return
+        gone = misses.gone(missing, self._look, self._drivers.__getitem__, self._sleep)
+        confirmed = {record.minion_id for record in gone}
+        confirmed -= self._home.master.present(sorted(confirmed))
+        kept = [one for one in decision.strays if one.is_missing and one.name not in confirmed]
+        why = "a list has missed its instance, but it is there, or its minion answers: see its tags at the provider"
+        decision.spared += [dataclasses.replace(one, why=why) for one in kept]
+        decision.strays = [one for one in decision.strays if one not in kept]
+
+    def _look(self, providers: frozenset[str]) -> Survey:
+        drivers = [driver for name, driver in self._drivers.items() if name in providers]
+        return survey(drivers, self._home.store, self._home.master)
+
+    def _leftovers(self, problems: list[str]) -> list[tuple[str, Leftover]]:
+        found = []
+        for name, answer in ask_each(self._drivers, lambda driver: driver.leftovers()).items():
+            if isinstance(answer, HartError):
+                problems.append(f"{name}: what is temporary there could not be listed: {answer}")
+            else:
+                found += [(name, leftover) for leftover in answer]
+        return found
+
+    # putting right
+
+    def _rebuild(self, decision: Decision) -> list[Stray]:
+        """Write lost records anew; the nodes are then looked at as those are that were never sealed."""
+        by_name = {stray.name: stray for stray in decision.rebuild}
+        records = [
+            rebuild.new_record(Found(stray.instance, self._drivers[stray.provider].provider), self._home)
+            for stray in decision.rebuild
+            if stray.instance is not None
+        ]
+        written, failed = rebuild.write(records, self._home)
+        decision.spared += [dataclasses.replace(by_name[name], why=why) for name, why in failed.items()]
+        return [dataclasses.replace(by_name[record.minion_id], record=record) for record in written]
+
+    def _seal(self, decision: Decision, seen: Survey, rebuilt: Sequence[Stray], grace: float) -> list[Stray]:
+        """
+        Finish the sealing of nodes whose minions answer; what could not be sealed is told with what to do.
+
+        Of a record that was written anew just now, only whether it is sealed has to be found out.
+        """
+        decision.unsealed += rebuilt
+        answering = [stray for stray in decision.unsealed if stray.name in (seen.present or ())]
+        young = {stray.name for stray in rebuilt if self._is_young(stray, grace)}
+        nodes = [(it.record, it.instance) for it in answering if it.record is not None and it.instance is not None]
+        failed = sealing.finish(nodes, self._drivers, self._home, young=young) if nodes else {}
+        sealed = [stray for stray in answering if stray.name not in failed]
+        left = [stray for stray in decision.unsealed if stray not in sealed]
+        for stray in left:
+            why = failed.get(stray.name, "its minion does not answer")
+            decision.spared.append(dataclasses.replace(stray, why=_unsealed(stray, why)))
+        decision.unsealed = left
+        return [stray for stray in sealed if stray not in rebuilt]
+
+    def _is_young(self, stray: Stray, grace: float) -> bool:
+        record = stray.record
+        dead = record is not None and record.batch in self._home.locks.dead_batches()
+        return record is not None and not dead and time.time() - record.created < grace
+
+    # removing
+
+    def _remove(self, decision: Decision) -> tuple[list[tuple[Stray, str | None]], int | None]:
+        """Nodes first, as ``hart.destroy`` does it; then the rest: a firewall may be in use until they are gone."""
+        strays = decision.strays
+        nodes = {stray.name: stray.record for stray in strays if stray.record is not None}
+        data, interrupted = destroy_all(nodes, self._drivers, self._home, own_keys=True) if nodes else ({}, None)
+        done: list[tuple[Stray, str | None]] = []
+        for stray in [stray for stray in strays if stray.record is not None]:
+            entry = data[stray.name]
+            if entry["result"] is None:
+                decision.spared.append(dataclasses.replace(stray, why=entry["note"]))
+            else:
+                done.append((stray, entry.get("error")))
+        for kind in ("instance", "leftover"):
+            rest = [stray for stray in strays if getattr(stray, kind) is not None]
+            if rest and interrupted is None:
+                errors, interrupted = self._remove_each(rest)
+                done += list(zip(rest, errors, strict=True))
+        return done, interrupted
+
+    def _remove_each(self, strays: Sequence[Stray]) -> tuple[list[str | None], int | None]:
+        """What has begun is waited for, whatever comes; after a signal nothing more is begun."""
+        errors: list[str | None] = ["interrupted; call hart.sweep again"] * len(strays)
+        some = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def one(number: int, calls: Calls) -> None:
+            async with some:
+                errors[number] = await concurrency.uninterrupted(calls.driver(self._remove_one, strays[number]))
+
+        async def every(calls: Calls) -> None:
+            for error in await asyncio.gather(*(one(n, calls) for n in range(len(strays))), return_exceptions=True):
+                if error is not None:
+                    raise error
+
+        with Calls() as calls:
+            try:
+                concurrency.run(lambda: every(calls))
+            except Interrupted as signal:
+                return errors, signal.signum
+        return errors, None
+
+    def _remove_one(self, stray: Stray) -> str | None:
+        driver = self._drivers[stray.provider]
+        try:
+            if stray.instance is not None:
+                driver.terminate(stray.instance)
+            if stray.leftover is not None:
+                driver.remove(stray.leftover)
+        except HartError as error:
+            return str(error)
+        return None
+
+
+def _unsealed(stray: Stray, why: str) -> str:
+    if stray.record is not None and stray.record.kind == "master":
+        return f"it was never sealed, and is no minion of this master: salt-run hart.destroy {stray.name} removes it"
+    return f"it is a minion that is not known to be sealed: {why}; {sealing.remedy(stray.name)}"
+
+
+def _undone(strays: Sequence[Stray]) -> list[tuple[Stray, str | None]]:
+    return [(stray, None) for stray in strays]
+
+
+def answering(
+    ask: Callable[[Sequence[str]], frozenset[str]], minion_ids: Sequence[str], going: Collection[str]
+) -> frozenset[str]:
+    """
+    The minions that answer.
+
+    going
+        ids of those that would be removed if they did not: one unanswered question proves nothing of a minion that is
+        busy, so they are asked ``QUESTIONS`` times
+    """
+    found = ask(minion_ids)
+    for _ in range(QUESTIONS - 1):
+        silent = [minion_id for minion_id in minion_ids if minion_id in going and minion_id not in found]
+        if not silent:
+            break
+        found |= ask(silent)
+    return found
+
+
+def _report(
+    word: str, done: Sequence[tuple[Stray, str | None]], decision: Decision, problems: Sequence[str],
+    put_right: Mapping[str, Sequence[Stray]],
+) -> dict[str, Any]:  # fmt: skip
+    """Lists, since one name may stand for several things."""
+    gone = [stray.facts() for stray, error in done if error is None]
+    failed = [{**stray.facts(), "error": error} for stray, error in done if error is not None]
+    report: dict[str, Any] = {word: gone, "spared": [stray.facts() for stray in decision.spared]}
+    report.update({name: [stray.facts() for stray in strays] for name, strays in put_right.items() if strays})
+    if decision.lost:
+        report["lost"] = decision.lost
+    if failed:
+        report["failed"] = failed
+    if problems:
+        report["errors"] = list(problems)
+    return report

@@ -1,0 +1,102 @@
+"""What can be known to be wrong with nodes before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hart_salt.base import faults
+from hart_salt.base.errors import BrokenRecord, Refused
+from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.context import Home
+from hart_salt.master.client import STATE_WORDS
+from hart_salt.model import Instance, Node
+from hart_salt.planning.plan import DISTRIBUTED, spread
+
+
+def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], home: Home) -> None:
+    """
+    Raise ``Refused`` with everything that is wrong, all of it at once.
+
+    there
+        the instances that the provider has
+    """
+    problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *_taken(nodes, driver, there, home)]
+    problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
+    if problems:
+        raise Refused("\n".join(problems))
+
+
+def zones(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> list[str]:
+    """The zone of each new node, where the zone is to be the one with the fewest minions of the role."""
+    node = nodes[0]
+    offered = [zone for region in driver.regions() if region.name == node.region for zone in region.zones]
+    if not offered:
+        raise Refused(f"zone is {DISTRIBUTED}, but {node.provider} has no zones in {node.region}: leave zone out")
+    of_role = [one.zone for one in there if (one.role, one.region) == (node.role, node.region)]
+    return spread(offered, of_role, len(nodes))
+
+
+def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], home: Home) -> list[str]:
+    """A minion id names one thing; it must not name anything yet."""
+    ids = [node.minion_id for node in nodes]
+    problems = [
+        f"{double}: two nodes of this call would have this id; name it once, or have role_naming_scheme use "
+        "{unique_id}"
+        for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
+    ]
+    keys = home.master.key_states()
+    named = {instance.minion_id for instance in there}
+    for minion_id in dict.fromkeys(ids):
+        if minion_id in keys:
+            states = " and ".join(STATE_WORDS[state] for state in keys[minion_id])
+            problems.append(f"{minion_id}: there is a key of that id, {states}; see salt-key -f {minion_id}")
+        try:
+            record = home.store.get(minion_id)
+        except BrokenRecord as error:
+            problems.append(f"{minion_id}: {error}")
+            continue
+        if record is not None:
+            problems.append(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
+        elif minion_id in named:
+            problems.append(f"{minion_id}: {driver.provider.name} has an instance of that id")
+    return problems
+
+
+def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
+    """Names that the provider does not know. All nodes of a call are of one region and one size."""
+    node = nodes[0]
+    regions = {region.name: region for region in driver.regions()}
+    problems = _unknown("region", node.region, list(regions))
+    # With a region that there is not, a size is looked for in any: both mistakes are told at once.
+    region = node.region if not problems else next(iter(regions))
+    zones = [] if problems else list(regions[region].zones)
+    wanted = dict.fromkeys(one.zone for one in nodes if one.zone)
+    if zones:
+        problems += [problem for zone in wanted for problem in _unknown("zone", zone, zones, "regions")]
+    if driver.size(node.size, region) is None:
+        problems += _unknown("size", node.size, [size.name for size in driver.sizes(region)])
+    return [f"{node.provider}: {problem}" for problem in problems]
+
+
+def _unreadable(node: Node) -> list[str]:
+    """Settings that name a file on the master. All nodes of a call have the same."""
+    files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
+    problems = {name: faults.unreadable(path) for name, path in files.items() if path}
+    return [f"{name}: {problem}" for name, problem in problems.items() if problem] or _no_text(files["salt_repo_key"])
+
+
+def _no_text(path: str | None) -> list[str]:
+    """A key that is no text: the script that a node boots with has it in it."""
+    try:
+        if path:
+            Path(path).read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        return [f"salt_repo_key: {path} is not armoured; gpg --enarmor makes text of it"]
+    return []
+
+
+def _unknown(kind: str, name: str, known: Sequence[str], listed_by: str = "") -> list[str]:
+    if name in known:
+        return []
+    return [f"no {kind} {name}; salt-run hart.list_{listed_by or f'{kind}s'} shows them: {', '.join(known[:12])}"]

@@ -1,0 +1,176 @@
+"""
+What the tests of faults share: nodes brought up as far as the provider goes, and the ways in which a call goes wrong.
+
+The steps are those of ``hart_salt.operations.create`` and ``hart_salt.node.lifecycle``, by their own functions where
+they speak with the provider; a machine behind the API is not needed for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.errors import HartError
+from hart_salt.drivers.contract import Driver
+from hart_salt.model import Instance, Node
+from hart_salt.node import lifecycle, ssh
+from hart_salt.node.watcher import Watcher
+from hart_salt.operations import create
+from tests.drivers.do.driver import KEY, SCRIPT, Time
+from tests.emulation import faults
+from tests.emulation.emulator import Emulator
+from tests.emulation.faults import Fault
+
+UP = "up"
+HTML = "<html>502</html>"
+Row = tuple[str, str, str]
+
+
+@dataclass
+class Batch:
+    """What ``lifecycle`` asks of a batch where it speaks with the provider."""
+
+    driver: Driver
+    calls: Calls
+    watcher: Watcher
+    access: Any
+
+
+class Bringing:
+    """Nodes brought up side by side as far as the provider goes; the outcome of each is in ``outcomes``."""
+
+    def __init__(self, driver: Driver, time: Time, boot_timeout: float = 5.0) -> None:
+        self._driver = driver
+        self._time = time
+        self._boot_timeout = boot_timeout
+        self.outcomes: dict[str, str] = {}
+        #: what of the batch could not be tidied up
+        self.problems: list[str] = []
+        self.instances: list[Instance] = []
+
+    def up(self, *nodes: Node) -> str:
+        """Bring them up; the outcomes as one text."""
+        with Calls(sleep=self._sleep) as calls:
+            try:
+                asyncio.run(self._all(nodes, calls))
+            except HartError as error:
+                self.outcomes = {it.minion_id: type(error).__name__ for it in nodes}
+        return ", ".join(sorted(set(self.outcomes.values())))
+
+    async def _sleep(self, seconds: float) -> None:
+        self._time.sleep(seconds)
+        await asyncio.sleep(0.001)  # whoever has been waiting goes first
+
+    async def _all(self, nodes: Sequence[Node], calls: Calls) -> None:
+        watcher = Watcher(
+            lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep, self._time
+        )
+        # A key line that the tests share, since making one takes a while.
+        async with create._access(self._driver, calls, nodes, ssh.Key("", KEY), self.problems) as access:
+            batch: Any = Batch(self._driver, calls, watcher, access)
+            launched = Barrier(len(nodes))
+            try:
+                await asyncio.gather(*(self._one(it, batch, launched) for it in nodes))
+            finally:
+                await watcher.close()
+
+    async def _one(self, wanted: Node, batch: Any, launched: Any) -> None:
+        record: Any = None
+        life = lifecycle.Life(record, launched=True)
+        try:
+            try:
+                life.instance = await batch.calls.driver(batch.driver.launch, wanted, SCRIPT, batch.access)
+            finally:
+                # Time passes with the first look: nobody looks before all are launched.
+                await launched.wait()
+            self.instances.append(
+                await batch.watcher.wait(life.instance.instance_id, _is_up, self._boot_timeout)
+            )  # fmt: skip
+            self.outcomes[wanted.minion_id] = UP
+        except HartError as error:
+            self.outcomes[wanted.minion_id] = type(error).__name__
+            await lifecycle._remove_instance(wanted, batch, life)
+
+
+class Barrier:
+    """asyncio has one from Python 3.11 on."""
+
+    def __init__(self, parties: int) -> None:
+        self._missing = parties
+        self._all = asyncio.Event()
+
+    async def wait(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._all.set()
+        await self._all.wait()
+
+
+def _is_up(seen: Instance) -> bool:
+    return seen.state == "running" and seen.public_ip is not None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a node under a fault, once all is taken down again."""
+
+    #: ``up``, or the class of the error
+    word: str
+    left: dict[str, list[str]]
+    #: what of the batch could not be tidied up
+    problems: list[str]
+    #: instances that there were more than before
+    made: int
+
+
+def under(
+    cloud: Emulator, driver: Driver, time: Time, broken: Sequence[Any], wanted: Node, left: Callable[[], Any],
+    boot_timeout: float = 5.0,
+) -> Outcome:  # fmt: skip
+    """
+    Bring a node up while faults strike, and take down whatever there is then.
+
+    left
+        what is left in the account; an instance with the name ``before`` is taken down as well
+    """
+    assert cloud.settle(10)
+    before = cloud.made()
+    cloud.faults.add(*broken)
+    bringing = Bringing(driver, time, boot_timeout)
+    word = bringing.up(wanted)
+    assert cloud.settle(10)
+    made = cloud.made() - before
+    for instance in [*bringing.instances, *driver.instances()]:
+        assert word == UP or instance.minion_id == "before"
+        driver.terminate(instance)
+    return Outcome(word, left(), bringing.problems, made)
+
+
+def hit(method: str, path: str, **more: Any) -> tuple[tuple[str, Fault], ...]:
+    """The ways in which one call can go wrong for a moment."""
+    return (
+        ("500, not done", Fault(method, path, status=500, **more)),
+        ("500, but done", Fault(method, path, status=500, when="after", **more)),
+        ("connection lost, not done", Fault(method, path, drop=True, **more)),
+        ("connection lost, but done", Fault(method, path, drop=True, when="after", **more)),
+        ("no answer in time, but done", Fault(method, path, stall=0.6, when="after", **more)),
+        ("a gateway's 502 page", Fault(method, path, status=502, answer=HTML, **more)),
+        ("429 with Retry-After", faults.throttled(path, method, retry_after=5, **more)),
+    )
+
+
+@contextmanager
+def table_of(cloud: str, request: pytest.FixtureRequest) -> Iterator[list[Row]]:
+    """Rows of fault, outcome and what was left, printed at the end."""
+    rows: list[Row] = []
+    yield rows
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n\n{cloud}: fault, outcome of the node, what was left")
+        for name, outcome, leavings in rows:
+            print(f"  {name:<58} {outcome:<18} {leavings}")

@@ -1,0 +1,261 @@
+"""The account, its SSH keys and tags, and what is on offer (providers.md, 1.3)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Any
+
+from tests.drivers.do.emulator import answers
+from tests.drivers.do.emulator import catalog as catalogue
+from tests.drivers.do.emulator.answers import Refusal
+from tests.drivers.do.emulator.create import TAG
+from tests.drivers.do.emulator.routes import body_of, route, text
+from tests.drivers.do.emulator.state import Droplet, Firewall, Image, Key, Volume, World
+from tests.emulation.http import Answer, Request
+
+KEY_TYPES = (
+    "ssh-rsa",
+    "ssh-dss",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-ed25519",
+)
+IMAGE_TYPES = ("distribution", "application")
+
+
+@route("GET", "/account")
+def account(world: World, request: Request) -> Answer:
+    """Who the token belongs to, and how many droplets the account may have."""
+    facts = {
+        "droplet_limit": world.settings.droplet_limit,
+        "floating_ip_limit": 3,
+        "email": "owner@example.org",
+        "name": "Owner",
+        "uuid": "b6fr89dbf6d9156cace5f3c78dc9851d957381ef",
+        "email_verified": True,
+        "status": "active",
+        "status_message": "",
+        "team": {"uuid": "5df3e3004a17e242b7c20ca6c9fc25b701a47ece", "name": "My Team"},
+    }
+    return Answer(200, {"account": facts})
+
+
+@route("GET", "/regions")
+def list_regions(world: World, request: Request) -> Answer:
+    """The regions, closed ones included."""
+    return answers.page(world, request, "regions", catalogue.regions(), lambda it: it)
+
+
+@route("GET", "/sizes")
+def list_sizes(world: World, request: Request) -> Answer:
+    """The sizes, retired ones included; one that is sold out has no ``available`` any more."""
+    sold_out = world.settings.sold_out_sizes
+    sizes = [{**it, "available": it["available"] and it["slug"] not in sold_out} for it in catalogue.sizes()]
+    return answers.page(world, request, "sizes", sizes, lambda it: it)
+
+
+# images
+
+
+@route("GET", "/images")
+def list_images(world: World, request: Request) -> Answer:
+    """The query's ``type`` is not the image's own: ``distribution`` means type ``base``."""
+    kind, private, tag = (request.first(word) for word in ("type", "private", "tag_name"))
+    if kind not in (None, *IMAGE_TYPES):
+        raise Refusal(422, "type must be distribution or application.")
+    images = list(world.state.images.values())
+    if kind is not None:
+        images = [it for it in images if it.type == "base" and kind == "distribution"]
+    if private == "true":
+        images = [it for it in images if not it.public]
+    if tag is not None:
+        images = [it for it in images if world.state.tags.get(tag.lower()) in it.tags]
+    return answers.page(world, request, "images", images, answers.image)
+
+
+@route("GET", "/images/{}")
+def get_image(world: World, request: Request, name: str) -> Answer:
+    """By id or slug."""
+    return Answer(200, {"image": answers.image(_image(world, name))})
+
+
+@route("PUT", "/images/{}")
+def rename_image(world: World, request: Request, name: str) -> Answer:
+    """Only one's own."""
+    image = _own_image(world, name)
+    image.name = text(body_of(request), "name")
+    return Answer(200, {"image": answers.image(image)})
+
+
+@route("DELETE", "/images/{}")
+def delete_image(world: World, request: Request, name: str) -> Answer:
+    """Only one's own."""
+    del world.state.images[_own_image(world, name).id]
+    return Answer(204)
+
+
+@route("POST", "/images")
+def import_image(world: World, request: Request) -> Answer:
+    """Not here: an image from somewhere on the internet."""
+    raise Refusal(501, "The test cloud imports no images.")
+
+
+def _image(world: World, name: str) -> Image:
+    for image in world.state.images.values():
+        if name in (str(image.id), image.slug):
+            return image
+    raise Refusal(404)
+
+
+def _own_image(world: World, name: str) -> Image:
+    image = _image(world, name)
+    if image.public:
+        raise Refusal(403, "You are not allowed to change this image.")
+    return image
+
+
+# keys
+
+
+@route("GET", "/account/keys")
+def list_keys(world: World, request: Request) -> Answer:
+    """A list with a limit of its own: 10 times in 60 seconds."""
+    return answers.page(world, request, "ssh_keys", list(world.state.keys.values()), answers.key)
+
+
+@route("POST", "/account/keys")
+def add_key(world: World, request: Request) -> Answer:
+    """201. A key that the account has already is refused, under whatever name."""
+    data = body_of(request)
+    name, public_key = text(data, "name"), text(data, "public_key").strip()
+    fingerprint = _fingerprint(public_key)
+    if any(key.fingerprint == fingerprint for key in world.state.keys.values()):
+        raise Refusal(422, "SSH Key is already in use on your account")
+    key = Key(next(world.ids), name, public_key, fingerprint)
+    world.state.keys[key.id] = key
+    return Answer(201, {"ssh_key": answers.key(key)})
+
+
+@route("GET", "/account/keys/{}")
+def get_key(world: World, request: Request, name: str) -> Answer:
+    """By id or fingerprint."""
+    return Answer(200, {"ssh_key": answers.key(_key(world, name))})
+
+
+@route("PUT", "/account/keys/{}")
+def rename_key(world: World, request: Request, name: str) -> Answer:
+    """The key itself cannot be changed."""
+    key = _key(world, name)
+    key.name = text(body_of(request), "name")
+    return Answer(200, {"ssh_key": answers.key(key)})
+
+
+@route("DELETE", "/account/keys/{}")
+def delete_key(world: World, request: Request, name: str) -> Answer:
+    """Machines that have the key keep it."""
+    del world.state.keys[_key(world, name).id]
+    return Answer(204)
+
+
+def _key(world: World, name: str) -> Key:
+    for key in world.state.keys.values():
+        if name in (str(key.id), key.fingerprint):
+            return key
+    raise Refusal(404)
+
+
+def _fingerprint(public_key: str) -> str:
+    """MD5 of the key's bytes, as OpenSSH once wrote fingerprints."""
+    words = public_key.split(None, 2)
+    try:
+        blob = base64.b64decode(words[1], validate=True) if len(words) > 1 else b""
+    except binascii.Error:
+        blob = b""
+    kind = words[0].encode()
+    if words[0] not in KEY_TYPES or not blob.startswith(len(kind).to_bytes(4, "big") + kind):
+        raise Refusal(422, f"Key invalid, key should be of type {', '.join(KEY_TYPES)}")
+    digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
+    return ":".join(re.findall("..", digest))
+
+
+# tags
+
+
+@route("GET", "/tags")
+def list_tags(world: World, request: Request) -> Answer:
+    """They outlive what carried them."""
+    names = list(world.state.tags.values())
+    return answers.page(world, request, "tags", names, lambda it: answers.tag(world, it))
+
+
+def _check_tag(data: dict[str, Any]) -> None:
+    """The refusal is the one error body without ``id`` and ``message``."""
+    name = data.get("name")
+    if not isinstance(name, str) or not TAG.fullmatch(name):
+        problem = "name only allows alphanumeric characters, dashes, underscores, and colons"
+        raise Refusal(400, body={"error": problem, "messages": [problem], "root_causes": []})
+
+
+@route("POST", "/tags", check=_check_tag)
+def add_tag(world: World, request: Request) -> Answer:
+    """201, also for one that exists."""
+    return Answer(201, {"tag": answers.tag(world, world.name_tag(body_of(request)["name"]))})
+
+
+@route("GET", "/tags/{}")
+def get_tag(world: World, request: Request, name: str) -> Answer:
+    """In any case of letters."""
+    return Answer(200, {"tag": answers.tag(world, answers.found(world.state.tags, name.lower()))})
+
+
+@route("DELETE", "/tags/{}")
+def delete_tag(world: World, request: Request, name: str) -> Answer:
+    """It goes from all that carried it."""
+    spelling = answers.found(world.state.tags, name.lower())
+    tagged: tuple[Droplet | Image | Volume | Firewall, ...] = (
+        *world.state.droplets.values(),
+        *world.state.images.values(),
+        *world.state.volumes.values(),
+        *world.state.firewalls.values(),
+    )
+    for thing in tagged:
+        thing.tags = [tag for tag in thing.tags if tag != spelling]
+    del world.state.tags[name.lower()]
+    return Answer(204)
+
+
+@route("POST", "/tags/{}/resources")
+def tag_resources(world: World, request: Request, name: str) -> Answer:
+    """204. The tag has to be there."""
+    spelling = answers.found(world.state.tags, name.lower())
+    for thing in _resources(world, request):
+        if spelling not in thing.tags:
+            thing.tags.append(spelling)
+    return Answer(204)
+
+
+@route("DELETE", "/tags/{}/resources")
+def untag_resources(world: World, request: Request, name: str) -> Answer:
+    """204."""
+    spelling = answers.found(world.state.tags, name.lower())
+    for thing in _resources(world, request):
+        thing.tags = [tag for tag in thing.tags if tag != spelling]
+    return Answer(204)
+
+
+def _resources(world: World, request: Request) -> list[Droplet | Image | Volume]:
+    known: dict[str, dict[str, Any]] = {
+        "droplet": {str(number): it for number, it in world.state.droplets.items()},
+        "image": {str(number): it for number, it in world.state.images.items()},
+        "volume": dict(world.state.volumes),
+    }
+    wanted = body_of(request).get("resources")
+    if not isinstance(wanted, list) or not all(isinstance(it, dict) for it in wanted):
+        raise Refusal(422, "resources must be an array of objects.")
+    return [
+        answers.found(answers.found(known, it.get("resource_type")), str(it.get("resource_id"))) for it in wanted
+    ]

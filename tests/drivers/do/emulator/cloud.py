@@ -1,0 +1,206 @@
+"""
+DigitalOcean's API v2, emulated: a stateful account on loopback, whose droplets are machines of a back end.
+
+Every call is held against the vendor's own description where that is at hand (``schema.find``): a request
+that the description does not allow is refused, and what an answer of ours has wrong is in ``said_against``.
+Beyond the description it refuses what users were refused (providers.md, 1.4); where the vendor's behaviour is
+not known, both answers can be had by a switch (``do_state.Settings``) or a fault (``faults``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.drivers.do.emulator import account as do_account
+from tests.drivers.do.emulator import answers, droplets, reserved, routes
+from tests.drivers.do.emulator import create as do_create
+from tests.drivers.do.emulator import network as do_network
+from tests.drivers.do.emulator.answers import Refusal
+from tests.drivers.do.emulator.limits import Limits
+from tests.drivers.do.emulator.state import Settings, State, World, new_state
+from tests.emulation import schema
+from tests.emulation.backend import Backend, NoMachines
+from tests.emulation.emulator import Emulator
+from tests.emulation.http import Answer, Request
+
+#: modules whose import registers their routes
+HANDLERS = (do_account, do_create, droplets, do_network, reserved)
+SPECIFICATION = "digitalocean-v2-subset.json"
+#: length and prefix of the vendor's own; nothing else about it is real
+TOKEN = "dop_v1_" + "0123456789abcdef" * 4
+DEFAULT_IMAGE = "debian-12-x64"
+BEARER = "bearer "
+
+
+class DigitalOcean(Emulator):
+    """See the module."""
+
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(backend or NoMachines(), clock=clock, port=port, host=host)
+        self.settings = settings or Settings()
+        self._first_settings = dict(vars(self.settings))
+        #: all tokens that are valid
+        self.tokens = {TOKEN}
+        self.token = TOKEN
+        self._world = World(
+            state=new_state(clock()),
+            settings=self.settings,
+            machines=self.machines,
+            faults=self.faults,
+            clock=clock,
+            chance=random.Random(seed),  # noqa: S311 - the same run twice, not a secret
+        )
+        self._limits = Limits()
+        self._description = schema.find(SPECIFICATION)
+
+    @property
+    def endpoint(self) -> str:
+        """The API's address. With a slash at its end, which python-digitalocean needs."""
+        return f"{self.origin}/v2/"
+
+    @property
+    def state(self) -> State:
+        """The account as it stands at this moment."""
+        with self.lock:
+            self._world.tick()
+            return self._world.state
+
+    def account(self) -> dict[str, Any]:
+        """Token and endpoint."""
+        return {"token": self.token, "endpoint": self.endpoint}
+
+    def left(self) -> dict[str, list[str]]:
+        """Also the droplets of which the create call sent a root password by mail."""
+        state = self.state
+        left = state.left()
+        return {"instances": left.pop("droplets"), **left, "passwords mailed": list(state.passwords_mailed)}
+
+    def made(self) -> int:
+        """By the actions, which outlive droplets."""
+        return sum(action.type == "create" for action in self.state.actions.values())
+
+    def user_data(self) -> dict[str, str]:
+        """As the API got it."""
+        return {droplet.name: droplet.user_data for droplet in self.state.droplets.values()}
+
+    def forget(self) -> None:
+        """Also those droplets go that refuse to."""
+        self.faults.clear()
+        with self.lock:
+            vars(self.settings).update(self._first_settings)
+            for droplet in list(self.state.droplets.values()):
+                self._world.remove(droplet)
+            self.state.keys.clear()
+            self.state.tags.clear()
+            self.state.firewalls.clear()
+            self.state.reserved.clear()
+            self.state.passwords_mailed.clear()
+
+    def add_snapshot(
+        self, name: str, *, base: str = DEFAULT_IMAGE, regions: tuple[str, ...] = ("nyc3",), image_id: int | None = None
+    ) -> int:
+        """Add a snapshot of the account and return its id."""
+        with self.lock:
+            images = self._world.state.images.values()
+            image = next(image for image in images if image.slug == base)
+            return droplets.add_snapshot(self._world, name, image, list(regions), image_id).id
+
+    def add_reserved(self, region: str) -> str:
+        """Reserve an address in the account and return it."""
+        with self.lock:
+            return reserved.new_reserved(self._world, region).ip
+
+    def switches(self) -> Settings:
+        """What the admin endpoint may set."""
+        return self.settings
+
+    def handle(self, request: Request) -> Answer:
+        """Token, limits, description, and then the call itself."""
+        self._world.tick()
+        token = _token(request)
+        if token not in self.tokens:
+            return Answer(401, answers.error(401))
+        now = self.clock()
+        lists_keys = (request.method, request.path) == ("GET", "/v2/account/keys")
+        throttled = self._limits.refusal(token, lists_keys, now, self.settings)
+        headers = self._limits.headers(token, now, self.settings)
+        if throttled is not None:
+            return Answer(429, answers.error(429), {**headers, **throttled})
+        try:
+            self._check(request)
+            answer = routes.dispatch(self._world, request)
+        except Refusal as refusal:
+            answer = Answer(refusal.status, refusal.body)
+        return dataclasses.replace(answer, headers={**headers, **answer.headers})
+
+    def _check(self, request: Request) -> None:
+        """What the vendor has words of its own for first, then all that the description does not allow."""
+        routes.check(request)
+        if problems := self._against(request, tolerant=self.settings.tolerate_nulls):
+            raise Refusal(self._invalid_status(request), "; ".join(problems))
+
+    def _invalid_status(self, request: Request) -> int:
+        """422 but for the few calls that are described with a 400."""
+        assert self._description is not None
+        operation = self._description.operation(request.method, request.path)
+        return 400 if operation and "400" in operation.data["responses"] else 422
+
+    def failure(self, request: Request, status: int) -> Answer:
+        """The vendor's form of an error. A 404 or a 502 has it too: other bodies are for a fault to give."""
+        return Answer(status, answers.error(status), self._limits.headers(_token(request), self.clock(), self.settings))
+
+    def objections(self, request: Request, answer: Answer | None) -> list[str]:
+        """What the description says, nulls included: clients of ours send none."""
+        problems = self._against(request, tolerant=False)
+        if answer is None or self._description is None or not self.settings.check_answers:
+            return problems
+        if answer.status == 401:  # for an unknown token there is nothing to count
+            answer = dataclasses.replace(answer, headers=self.failure(request, 401).headers)
+        said = self._description.answer(request.method, request.path, answer.status, answer.headers, answer.body)
+        return [*problems, *(f"answer {answer.status}: {text}" for text in said)]
+
+    def _against(self, request: Request, *, tolerant: bool) -> list[str]:
+        if self._description is None:
+            return []
+        try:
+            body = request.json()
+        except ValueError:
+            return ["body: not JSON"]
+        if tolerant and isinstance(body, dict):
+            body = {name: value for name, value in body.items() if value is not None}
+        return self._description.request(request.method, request.path, request.query, body)
+
+    def facts(self) -> Mapping[str, Any]:
+        """The account as JSON."""
+        with self.lock:
+            state, world = self.state, self._world
+            return {
+                "droplets": [answers.droplet(world, it) for it in state.droplets.values()],
+                "keys": [answers.key(it) for it in state.keys.values()],
+                "tags": sorted(state.tags.values()),
+                "firewalls": [answers.firewall(it) for it in state.firewalls.values()],
+                "volumes": [answers.volume(it) for it in state.volumes.values()],
+                "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
+                "passwords_mailed": list(state.passwords_mailed),
+                "left": state.left(),
+                "defects": [repr(error) for error in self.defects],
+                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+            }
+
+
+def _token(request: Request) -> str:
+    value = request.headers.get("authorization", "")
+    return value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""

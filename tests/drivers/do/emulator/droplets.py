@@ -1,0 +1,157 @@
+"""Droplets after their creation: reports, actions, and the end (providers.md, 1.3 and 1.5)."""
+
+from __future__ import annotations
+
+import re
+
+from tests.drivers.do.emulator import answers
+from tests.drivers.do.emulator.answers import Refusal
+from tests.drivers.do.emulator.routes import body_of, route, text
+from tests.drivers.do.emulator.state import Droplet, Image, World
+from tests.emulation.http import Answer, Request
+
+PENDING = "Droplet already has a pending event."
+#: what only changes whether it runs
+POWER = {"power_off": False, "shutdown": False, "power_on": True, "reboot": True, "power_cycle": True}
+ACTIONS = re.compile(
+    "enable_backups|disable_backups|reboot|power_cycle|shutdown|power_off|power_on|restore|password_reset|resize"
+    "|rebuild|rename|change_kernel|enable_ipv6|snapshot"
+)
+
+
+@route("GET", "/droplets")
+def list_droplets(world: World, request: Request) -> Answer:
+    """All of them, or those of a tag or of a name; GPU droplets are a list of their own, here an empty one."""
+    tag, name, kind = (request.first(word) for word in ("tag_name", "name", "type"))
+    if tag is not None and (name is not None or kind is not None):
+        raise Refusal(422, "tag_name cannot be combined with name or type.")
+    if kind not in (None, "droplets", "gpus"):
+        raise Refusal(422, "type must be droplets or gpus.")
+    droplets = [] if kind == "gpus" else [it for it in world.state.droplets.values() if _is_shown(world, it)]
+    if tag is not None:
+        spelling = world.state.tags.get(tag.lower())
+        droplets = [it for it in droplets if spelling in it.tags]
+    if name is not None:
+        droplets = [it for it in droplets if it.name == name]
+    return answers.page(world, request, "droplets", droplets, lambda it: _report(world, it))
+
+
+def _is_shown(world: World, droplet: Droplet) -> bool:
+    if droplet.hidden_lists:
+        droplet.hidden_lists -= 1
+        return False
+    return world.clock() >= droplet.created + droplet.fault.hidden_for
+
+
+def _report(world: World, droplet: Droplet) -> dict[str, object]:
+    shown = answers.droplet(world, droplet)
+    if shown["status"] != "new" and droplet.address_lists:
+        droplet.address_lists -= 1
+    return shown
+
+
+@route("GET", "/droplets/{}")
+def get_droplet(world: World, request: Request, droplet_id: str) -> Answer:
+    """One droplet; 404 once it is gone."""
+    return Answer(200, {"droplet": _report(world, _droplet(world, droplet_id))})
+
+
+@route("DELETE", "/droplets/{}")
+def delete_droplet(world: World, request: Request, droplet_id: str) -> Answer:
+    """204 when the destruction has begun. What a ``new`` droplet does is a switch: see ``Settings``."""
+    _delete(world, _droplet(world, droplet_id))
+    return Answer(204)
+
+
+@route("DELETE", "/droplets")
+def delete_tagged(world: World, request: Request) -> Answer:
+    """All droplets of a tag. Without one nothing is deleted."""
+    tag = request.first("tag_name")
+    if not tag:
+        raise Refusal(422, "tag_name is required.")
+    spelling = answers.found(world.state.tags, tag.lower())
+    for droplet in [it for it in world.state.droplets.values() if spelling in it.tags]:
+        if droplet.deleted_at is None:
+            _delete(world, droplet)
+    return Answer(204)
+
+
+def _delete(world: World, droplet: Droplet) -> None:
+    is_new = droplet.status(world.clock()) == "new"
+    switch = world.settings.delete_new if is_new else "done"
+    if droplet.deleted_at is not None or switch == "refused":
+        raise Refusal(422, PENDING)
+    if droplet.refuse_delete:
+        droplet.refuse_delete -= 1
+        raise Refusal(422, PENDING)
+    if droplet.ignore_delete:
+        droplet.ignore_delete -= 1
+        return
+    if switch != "ignored":
+        world.remove(droplet)
+
+
+@route("GET", "/droplets/{}/actions")
+def list_actions(world: World, request: Request, droplet_id: str) -> Answer:
+    """What happened to it."""
+    droplet = _droplet(world, droplet_id)
+    actions = [it for it in world.state.actions.values() if it.droplet_id == droplet.id]
+    return answers.page(world, request, "actions", actions, lambda it: answers.action(world, it))
+
+
+@route("GET", "/droplets/{}/actions/{}")
+@route("GET", "/actions/{}")
+def get_action(world: World, request: Request, *segments: str) -> Answer:
+    """One action."""
+    action = answers.found(world.state.actions, answers.number(segments[-1]))
+    return Answer(200, {"action": answers.action(world, action)})
+
+
+@route("GET", "/actions")
+def list_all_actions(world: World, request: Request) -> Answer:
+    """What happened in the account."""
+    actions = list(world.state.actions.values())
+    return answers.page(world, request, "actions", actions, lambda it: answers.action(world, it))
+
+
+@route("POST", "/droplets/{}/actions")
+def act(world: World, request: Request, droplet_id: str) -> Answer:
+    """Power, rename and snapshot. Power changes the report only: the machine goes on."""
+    droplet = _droplet(world, droplet_id)
+    data = body_of(request)
+    kind = text(data, "type")
+    if not ACTIONS.fullmatch(kind):
+        raise Refusal(422, "You specified an invalid action type.")
+    if droplet.status(world.clock()) == "new":
+        raise Refusal(422, PENDING)
+    if kind in POWER:
+        droplet.powered = POWER[kind]
+    elif kind == "rename":
+        droplet.name = text(data, "name")
+    elif kind == "snapshot":
+        add_snapshot(world, data.get("name") or droplet.name, droplet.image, [droplet.region])
+    else:
+        raise Refusal(501, f"The test cloud does not know the action {kind}.")
+    action = world.act(kind, droplet, world.clock())
+    return Answer(201, {"action": answers.action(world, action)})
+
+
+def add_snapshot(world: World, name: str, base: Image, regions: list[str], image_id: int | None = None) -> Image:
+    """A snapshot: an image with an id and no slug."""
+    image = Image(
+        id=next(world.ids) if image_id is None else image_id,
+        name=name,
+        slug=None,
+        distribution=base.distribution,
+        type="snapshot",
+        public=False,
+        regions=list(regions),
+        min_disk_size=base.min_disk_size,
+        created=world.clock(),
+    )
+    world.state.images[image.id] = image
+    return image
+
+
+def _droplet(world: World, droplet_id: str) -> Droplet:
+    return answers.found(world.state.droplets, answers.number(droplet_id))

@@ -1,0 +1,299 @@
+"""The account as it stands: what the emulated DigitalOcean remembers, and the switches of its behaviour."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.drivers.do.emulator import catalog as catalogue
+from tests.emulation.backend import Addresses, Machines
+from tests.emulation.faults import NO_FAULT, Faults, MachineFault
+
+
+@dataclass
+class Settings:
+    """Switches; they may be changed at any time. Times are seconds."""
+
+    #: from create until ``active``
+    active_after: float = 0.2
+    #: from ``active`` until the addresses show
+    address_after: float = 0.0
+    #: from delete until it answers 404; a second delete in between is refused as pending
+    gone_after: float = 0.0
+    #: what a delete of a ``new`` droplet does: ``done``, ``refused`` (422, pending event), or ``ignored``: 204
+    #: and no effect. Both of the latter were reported by users in 2014 and 2015; today's answer is not known.
+    delete_new: str = "done"
+    #: from the call that assigns a reserved address, or takes it away, until that is so
+    assign_after: float = 0.0
+    #: so many of these calls are refused, since the droplet has an event under way
+    pending_events: int = 0
+    droplet_limit: int = 25
+    #: None switches a limit off. The vendor's: calls an hour, calls a minute, lists of keys a minute
+    hourly_limit: int | None = 5000
+    minute_limit: int | None = 250
+    key_lists_limit: int | None = 10
+    #: pages are not longer than this, whatever is asked for, so that a few droplets have a second page
+    page_cap: int | None = None
+    full_regions: tuple[str, ...] = ()
+    sold_out_sizes: tuple[str, ...] = ()
+    #: take null for an optional field. The description says no; two widely used clients send it all the time.
+    tolerate_nulls: bool = True
+    #: ``networks: {}`` instead of empty lists while there are no addresses, as old answers had it
+    bare_networks: bool = False
+    #: leave ``links.actions`` out of the answer to a create
+    no_action_links: bool = False
+    #: hold every answer against the vendor's description too; costs milliseconds for each droplet of a list
+    check_answers: bool = False
+
+
+@dataclass
+class Key:
+    """An SSH key of the account."""
+
+    id: int
+    name: str
+    public_key: str
+    fingerprint: str
+
+
+@dataclass
+class Image:
+    """A distribution image or a snapshot; a snapshot has no slug."""
+
+    id: int
+    name: str
+    slug: str | None
+    distribution: str
+    type: str
+    public: bool
+    regions: list[str]
+    min_disk_size: int
+    created: float
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Volume:
+    """A block storage volume."""
+
+    id: str
+    name: str
+    size: int
+    region: str
+    created: float
+    description: str = ""
+    tags: list[str] = field(default_factory=list)
+    droplet_ids: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Firewall:
+    """A cloud firewall. Nothing is filtered: who is in it is all that counts here."""
+
+    id: str
+    name: str
+    created: float
+    inbound_rules: list[Any]
+    outbound_rules: list[Any]
+    droplet_ids: list[int]
+    tags: list[str]
+
+
+@dataclass
+class Vpc:
+    """A private network."""
+
+    id: str
+    name: str
+    region: str
+    ip_range: str
+    created: float
+    description: str = ""
+    default: bool = False
+
+
+@dataclass
+class Reserved:
+    """A reserved address; until ``changed``, it is being given to who has it next."""
+
+    ip: str
+    region: str
+    droplet_id: int | None = None
+    #: who has it until then
+    before: int | None = None
+    changed: float = 0.0
+
+    def change(self, droplet_id: int | None, moment: float) -> None:
+        """Give it to a droplet, or to nobody, at that moment."""
+        self.before, self.droplet_id, self.changed = self.droplet_id, droplet_id, moment
+
+    def is_locked(self, now: float) -> bool:
+        """Whether it is being changed."""
+        return now < self.changed
+
+    def holder(self, now: float) -> int | None:
+        """The droplet that has it."""
+        return self.before if self.is_locked(now) else self.droplet_id
+
+
+@dataclass
+class Action:
+    """Something that takes time. ``done`` is when it ends; infinity for never."""
+
+    id: int
+    type: str
+    droplet_id: int
+    region: str
+    started: float
+    done: float
+    resource_type: str = "droplet"
+
+
+@dataclass
+class Droplet:
+    """A droplet. Its status follows from the times."""
+
+    id: int
+    name: str
+    size: str
+    image: Image
+    region: str
+    vpc_uuid: str
+    tags: list[str]
+    user_data: str
+    ipv6: bool
+    monitoring: bool
+    backups: bool
+    #: None: installed, and an error in that is passed over
+    with_droplet_agent: bool | None
+    public_networking: bool
+    volume_ids: list[str]
+    key_ids: list[int]
+    addresses: Addresses
+    created: float
+    active_at: float
+    #: without a key the vendor mails a root password
+    password_mailed: bool
+    fault: MachineFault = NO_FAULT
+    deleted_at: float | None = None
+    powered: bool = True
+    #: what is left of the fault's numbers
+    hidden_lists: int = 0
+    refuse_delete: int = 0
+    ignore_delete: int = 0
+    address_lists: int = 0
+
+    def status(self, now: float) -> str:
+        """``new``, ``active`` or ``off``."""
+        if now < self.active_at:
+            return "new"
+        return "active" if self.powered else "off"
+
+
+@dataclass
+class State:
+    """Everything that the account has."""
+
+    droplets: dict[int, Droplet] = field(default_factory=dict)
+    keys: dict[int, Key] = field(default_factory=dict)
+    #: lower case to the first spelling, which is the one that counts
+    tags: dict[str, str] = field(default_factory=dict)
+    firewalls: dict[str, Firewall] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    vpcs: dict[str, Vpc] = field(default_factory=dict)
+    images: dict[int, Image] = field(default_factory=dict)
+    actions: dict[int, Action] = field(default_factory=dict)
+    reserved: dict[str, Reserved] = field(default_factory=dict)
+    #: droplets of which the create call sent a root password by mail, by name
+    passwords_mailed: list[str] = field(default_factory=list)
+
+    def left(self) -> dict[str, list[str]]:
+        """What somebody made, by name: to be compared before and after."""
+        return {
+            "droplets": sorted(droplet.name for droplet in self.droplets.values()),
+            "keys": sorted(key.name for key in self.keys.values()),
+            "tags": sorted(self.tags.values()),
+            "firewalls": sorted(firewall.name for firewall in self.firewalls.values()),
+            "assigned": sorted(it.ip for it in self.reserved.values() if it.droplet_id is not None),
+            "attached": sorted(volume.name for volume in self.volumes.values() if volume.droplet_ids),
+        }
+
+
+@dataclass
+class World:
+    """What the handlers of calls work on."""
+
+    state: State
+    settings: Settings
+    machines: Machines
+    faults: Faults
+    clock: Callable[[], float]
+    #: for the order of addresses, which the vendor does not promise
+    chance: random.Random
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(412_000_001, 7))
+
+    def tick(self) -> None:
+        """Bring the state up to now: what was deleted goes."""
+        now = self.clock()
+        for droplet in list(self.state.droplets.values()):
+            if droplet.deleted_at is not None and now >= droplet.deleted_at + self.settings.gone_after:
+                self._forget(droplet)
+
+    def _forget(self, droplet: Droplet) -> None:
+        del self.state.droplets[droplet.id]
+        for one in self.state.reserved.values():
+            if one.droplet_id == droplet.id:
+                one.change(None, self.clock())
+        for volume in self.state.volumes.values():
+            volume.droplet_ids = [number for number in volume.droplet_ids if number != droplet.id]
+        for firewall in self.state.firewalls.values():
+            firewall.droplet_ids = [number for number in firewall.droplet_ids if number != droplet.id]
+
+    def remove(self, droplet: Droplet) -> None:
+        """Begin to destroy it."""
+        now = self.clock()
+        droplet.deleted_at = now
+        self.act("destroy", droplet, now + self.settings.gone_after)
+        self.machines.kill(str(droplet.id), droplet.addresses)
+        self.tick()
+
+    def act(self, kind: str, droplet: Droplet, done: float) -> Action:
+        """Record an action."""
+        action = Action(next(self.ids), kind, droplet.id, droplet.region, self.clock(), done)
+        self.state.actions[action.id] = action
+        return action
+
+    def name_tag(self, name: str) -> str:
+        """Return the tag's canonical spelling; make the tag if there is none."""
+        return self.state.tags.setdefault(name.lower(), name)
+
+    def region_vpc(self, region: str) -> Vpc:
+        """The default VPC of a region, which comes into being with the first thing in it."""
+        for vpc in self.state.vpcs.values():
+            if vpc.default and vpc.region == region:
+                return vpc
+        number = catalogue.OPEN_REGIONS.index(region)
+        vpc = Vpc(self.uuid(), f"default-{region}", region, f"10.{120 + number}.0.0/20", self.clock(), default=True)
+        self.state.vpcs[vpc.id] = vpc
+        return vpc
+
+    def uuid(self) -> str:
+        """A new UUID; the same ones in every run with the same seed."""
+        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+
+
+def new_state(now: float) -> State:
+    """An account with nothing in it but the vendor's own images."""
+    images = {
+        number: Image(number, name, slug, distribution, "base", True, list(catalogue.OPEN_REGIONS), disk, now)
+        for number, slug, distribution, name, disk in catalogue.images()
+    }
+    return State(images=images)
+
+
+NEVER = math.inf

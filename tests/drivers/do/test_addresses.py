@@ -1,0 +1,148 @@
+"""Reserved addresses at DigitalOcean, over its emulated API: what is refused, what takes time, and faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.drivers.do import driver as do
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, Wish
+from tests.drivers.do.driver import Time, driver_of, launch, node, open_cloud
+from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
+from tests.emulation import faults
+from tests.emulation.faults import Fault
+
+ACTIONS = r"/reserved_ips/[0-9.]+/actions$"
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
+    return driver_of(cloud, time)
+
+
+@pytest.fixture
+def instance(driver: do.DigitalOcean, time: Time) -> Instance:
+    launch(driver, node())
+    time.advance(60)
+    (listed,) = driver.instances()
+    return listed
+
+
+def assigned(cloud: Cloud) -> list[str]:
+    return cloud.state.left()["assigned"]
+
+
+def test_nothing_is_to_be_configured_on_the_node(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
+    found = driver.find_address(instance, Wish(RESERVED, cloud.add_reserved("nyc3")))
+    assert (found.on_node, found.restarts, found.there) == (False, False, False)
+    assert "goes out from its public address" in found.note
+
+
+def test_an_assignment_that_takes_its_time_is_waited_for(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
+) -> None:
+    ip = cloud.add_reserved("nyc3")
+    cloud.settings.assign_after = 11
+    driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    assert (assigned(cloud), sum(time.waits) >= 10) == ([ip], True)
+    driver.remove_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([], 2)
+
+
+def test_an_assignment_that_never_ends_is_an_uncertain_failure(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance
+) -> None:
+    ip = cloud.add_reserved("nyc3")
+    cloud.settings.assign_after = 3600
+    with pytest.raises(TemporaryFailure, match="is still being changed") as caught:
+        driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    assert caught.value.uncertain
+
+
+def test_a_droplet_with_an_event_under_way_is_asked_again(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance
+) -> None:
+    ip = cloud.add_reserved("nyc3")
+    cloud.settings.pending_events = 3
+    driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([ip], 4)
+    cloud.settings.pending_events = 1000
+    with pytest.raises(InvalidRequest, match="pending event"):
+        driver.remove_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+
+
+def test_what_cannot_be_given_is_refused_with_what_to_do(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
+) -> None:
+    free, far, taken = (cloud.add_reserved(region) for region in ("nyc3", "fra1", "nyc3"))
+    launch(driver, node("other.example.com"))
+    time.advance(60)
+    other = next(one for one in driver.instances() if one.minion_id == "other.example.com")
+    driver.add_address(other, driver.find_address(other, Wish(RESERVED, taken)))
+    for wanted, told in {
+        Wish(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free} ?",
+        Wish(RESERVED, far): "is of fra1, and the node of nyc3",
+        Wish(RESERVED, taken): f"the droplet {other.instance_id} has {taken}: take it from there first",
+        Wish(ADDITIONAL): "a second public address is a reserved one: kind=reserved",
+    }.items():
+        with pytest.raises(InvalidRequest, match=told):
+            driver.find_address(instance, wanted)
+    with pytest.raises(InvalidRequest, match=f"one reserved address at the most, and the node has {taken}"):
+        driver.find_address(other, Wish(RESERVED, free))
+    assert cloud.count("POST", ACTIONS) == 1
+
+
+def test_the_private_address_is_there_from_the_creation(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance
+) -> None:
+    found = driver.find_address(instance, Wish(PRIVATE))
+    assert (found.there, found.on_node, found.ip) == (True, False, instance.private_ip)
+
+
+@pytest.mark.parametrize("kind", ["assign", "unassign"])
+@pytest.mark.parametrize("how", ["lost", "502 but done", "throttled"])
+def test_lost_answers_are_settled_by_looking(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance, kind: str, how: str
+) -> None:
+    wanted = Wish(RESERVED, cloud.add_reserved("nyc3"))
+    if kind == "unassign":
+        driver.add_address(instance, driver.find_address(instance, wanted))
+    cloud.faults.add({
+        "lost": faults.lost_answer(ACTIONS), "throttled": faults.throttled(ACTIONS, "POST"),
+        "502 but done": Fault("POST", ACTIONS, status=502, answer=faults.HTML.format(502), when="after"),
+    }[how])  # fmt: skip
+    act = driver.add_address if kind == "assign" else driver.remove_address
+    act(instance, driver.find_address(instance, wanted))
+    assert assigned(cloud) == ([wanted.ip] if kind == "assign" else [])
+    assert cloud.count("POST", ACTIONS, body=f'"{kind}"') == 1 + (how == "throttled")
+
+
+def test_a_call_that_did_nothing_is_an_uncertain_failure(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance
+) -> None:
+    found = driver.find_address(instance, Wish(RESERVED, cloud.add_reserved("nyc3")))
+    cloud.faults.add(Fault("POST", ACTIONS, drop=True))
+    with pytest.raises(TemporaryFailure) as caught:
+        driver.add_address(instance, found)
+    assert (caught.value.uncertain, assigned(cloud), cloud.count("POST", ACTIONS)) == (True, [], 1)
+
+
+def test_a_refusal_is_told_and_not_repeated(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
+    found = driver.find_address(instance, Wish(RESERVED, cloud.add_reserved("nyc3")))
+    cloud.faults.add(Fault("POST", ACTIONS, status=422, answer={"id": "unprocessable_entity", "message": "No."}))
+    with pytest.raises(InvalidRequest, match="No"):
+        driver.add_address(instance, found)
+    assert cloud.count("POST", ACTIONS) == 1

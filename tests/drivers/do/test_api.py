@@ -1,0 +1,187 @@
+"""How the API of DigitalOcean is asked: sessions, tokens, addresses, and what is repeated."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import digitalocean
+import pytest
+import requests
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
+from hart_salt.drivers import http, rest
+from hart_salt.drivers.do import client
+from tests.drivers.do.driver import CREATE, Time, open_cloud
+from tests.drivers.do.emulator.client import SPEC
+from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
+from tests.emulation import faults
+from tests.emulation.faults import Fault
+from tests.emulation.listener import Listener
+
+DROPLET = {"name": "a", **SPEC}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def api(cloud: Cloud, time: Time) -> client.Api:
+    return client.Api(cloud.token, cloud.endpoint, 60, time.sleep)
+
+
+# sessions, tokens, addresses
+
+
+def test_the_environment_replaces_neither_token_nor_endpoint(cloud, api, monkeypatch, tmp_path: Path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_another")
+    monkeypatch.setenv("DIGITALOCEAN_END_POINT", "http://127.0.0.1:1/v2/")
+    assert requests.utils.get_netrc_auth(cloud.endpoint) == ("me", "secret")  # it would have been used
+    assert api.get("account", "account")["status"] == "active"
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(cloud, time, ending: str):
+    api = client.Api(cloud.token, cloud.endpoint.rstrip("/") + ending, 60, time.sleep)
+    assert api.get("regions", "regions")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(time, status: int):
+    with Listener() as other, Listener(status, {"Location": f"http://127.0.0.1:{other.port}/"}) as server:
+        api = client.Api("t", f"http://127.0.0.1:{server.port}/v2/", 60, time.sleep)
+        with pytest.raises(InvalidRequest, match=str(status)):
+            api.post("droplets", DROPLET, "droplet")
+        assert (len(server.heard), other.heard) == (1, [])
+
+
+def test_a_proxy_of_the_environment_is_used(cloud, time, monkeypatch):
+    """The emulator takes requests as a proxy gets them; the address leads nowhere."""
+    monkeypatch.setenv("http_proxy", cloud.origin)
+    assert client.Api(cloud.token, "http://127.9.9.9:1/v2/", 60, time.sleep).get("account", "account")
+
+
+def test_a_proxy_that_is_not_there_means_that_nothing_was_sent(time, monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(TemporaryFailure, match=r"api\.invalid could not be reached") as caught:
+        client.Api("t", "https://api.invalid/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
+    assert not caught.value.uncertain
+
+
+def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Path, monkeypatch):
+    pem = tmp_path / "own.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+               "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+               "-keyout", tmp_path / "key", "-out", tmp_path / "crt"]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    pem.write_text((tmp_path / "key").read_text() + (tmp_path / "crt").read_text())
+    with Listener(204, tls=pem) as server:
+        api = client.Api("t", f"https://127.0.0.1:{server.port}/v2/", 60, time.sleep)
+        with pytest.raises(InvalidRequest, match="certificate"):
+            api.delete("droplets/1")
+        assert (server.heard, time.waits) == ([], [])
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "crt"))
+        api.delete("droplets/1")
+        assert server.heard[0]["authorization"] == "Bearer t"
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:99999/v2", "http://[::1/v2", "http://*.example/v2"])
+def test_an_endpoint_that_is_no_address(time, endpoint: str):
+    with pytest.raises((InvalidRequest, TemporaryFailure)):
+        client.Api("t", endpoint, 60, time.sleep).get("account", "account")
+
+
+def test_each_thread_has_a_session_of_its_own(api):
+    managers = [api._manager, api._manager]
+    thread = threading.Thread(target=lambda: managers.append(api._manager))
+    thread.start()
+    thread.join()
+    assert managers[0] is managers[1]
+    assert managers[0]._session is not managers[2]._session
+    assert isinstance(managers[0], digitalocean.Manager)
+
+
+# what is repeated
+
+
+def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
+    tries = []
+
+    def refused(*_: object, **__: object) -> None:
+        tries.append(1)
+        raise requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "refused")))
+
+    monkeypatch.setattr(requests.Session, "request", refused)
+    with pytest.raises(TemporaryFailure, match="could not be reached"):
+        client.Api("t", "http://127.0.0.1:1/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
+    assert len(tries) > 10
+    assert 100 < sum(time.waits) <= http.RETRY_FOR
+
+
+@pytest.mark.parametrize("fault", [Fault("POST", status=500), Fault("POST", status=503), Fault("POST", drop=True),
+                                   faults.lost_answer(CREATE), faults.gateway_html("")])  # fmt: skip
+def test_a_create_of_which_nobody_knows_is_not_sent_again(cloud, api, time, fault: Fault):
+    cloud.faults.add(fault)
+    with pytest.raises(TemporaryFailure) as caught:
+        api.post("droplets", DROPLET, "droplet")
+    assert (caught.value.uncertain, cloud.count("POST"), time.waits) == (True, 1, [])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_retry_after_is_waited_for(cloud, api, time, method: str):
+    cloud.faults.add(faults.throttled("", method=method, retry_after=7, times=2))
+    {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete("droplets/1"),
+     "POST": lambda: api.post("droplets", DROPLET, "droplet")}[method]()  # fmt: skip
+    assert (time.waits, cloud.count(method)) == ([7, 7], 3)
+
+
+@pytest.mark.parametrize("value", ["61", "86400"])
+def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time, value: str):
+    cloud.faults.add(faults.throttled("", retry_after=int(value)))
+    with pytest.raises(RateLimited, match=f"asks to wait {value} s"):
+        api.get("account", "account")
+    assert time.waits == []
+
+
+@pytest.mark.parametrize("value", ["", "0", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "²"])
+def test_without_a_usable_retry_after_the_waits_grow(value: str):
+    response = requests.Response()
+    response.headers["Retry-After"] = value
+    assert not rest.retry_after(response)
+
+
+def test_waits_that_are_asked_for_end_some_time(cloud, api, time):
+    cloud.faults.add(faults.throttled("account", retry_after=50, times=None))
+    with pytest.raises(RateLimited):
+        api.get("account", "account")
+    assert time.waits == [50, 50]
+    cloud.faults.clear()
+
+
+def test_the_api_is_not_imported_before_the_first_verb():
+    code = "import sys; import hart_salt.drivers.do.driver; sys.exit('digitalocean' in sys.modules)"
+
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30).returncode == 0

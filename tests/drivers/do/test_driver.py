@@ -1,0 +1,422 @@
+"""The driver ``do`` against the emulated DigitalOcean: what it asks for, what it understands, what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import AuthError, InvalidRequest, TemporaryFailure
+from hart_salt.drivers.do import driver as do
+from hart_salt.model import Instance, Leftover
+from tests.drivers.do.driver import (
+    BATCH,
+    CREATE,
+    KEY,
+    NOWHERE,
+    OWNER,
+    SCRIPT,
+    Time,
+    driver_of,
+    launch,
+    left,
+    node,
+    open_cloud,
+)
+from tests.drivers.do.emulator.client import Client
+from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
+from tests.emulation import faults
+from tests.emulation.faults import Fault, MachineFault
+
+RULES = [{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["192.0.2.1"]}}]
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
+    return driver_of(cloud, time)
+
+
+def create_body(cloud: Cloud) -> dict[str, Any]:
+    (body,) = [call.body for call in cloud.calls if (call.method, call.path) == ("POST", "/v2/droplets")]
+    return dict(body)
+
+
+def firewall(cloud: Cloud, **more: Any) -> str:
+    answer = Client(cloud).call("POST", "firewalls", {"name": "ssh", "inbound_rules": RULES, **more})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["firewall"]["id"])
+
+
+# launch
+
+
+def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean):
+    with driver.access(BATCH, KEY, []) as access:
+        (key,) = cloud.state.keys.values()
+        assert (key.name, key.public_key) == (f"hart-{OWNER}-{BATCH}", KEY)
+        instance = driver.launch(node(), SCRIPT, access)
+    assert create_body(cloud) == {
+        "name": "w1.example.com",
+        "region": "nyc3",
+        "size": "s-1vcpu-1gb",
+        "image": "debian-13-x64",
+        "ssh_keys": [key.id],
+        "tags": ["hart", f"hart-owner:{OWNER}", f"hart-batch:{OWNER}:{BATCH}", "hart-role:db:main"],
+        "user_data": SCRIPT,
+        "ipv6": False,
+        "monitoring": False,
+        "backups": False,
+        "with_droplet_agent": False,
+        "public_networking": True,
+    }
+    assert (instance.state, instance.role, instance.batch, instance.public_ip) == ("pending", "db.main", BATCH, None)
+    assert cloud.state.passwords_mailed == []
+
+
+def test_the_instance_that_comes_of_it(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+    began = time()
+    with driver.access(BATCH, KEY, []) as access:
+        first = driver.launch(node(), SCRIPT, access)
+        time.advance(10)
+        assert driver.instances() == [
+            dataclasses.replace(
+                first, state="running", public_ip="203.0.113.4", private_ip="10.120.0.4", created=began
+            )
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ipv6", "monitoring", "backups"])
+def test_flags_reach_the_droplet(cloud: Cloud, driver: do.DigitalOcean, name: str):
+    launch(driver, node(options={name: True}))
+    (droplet,) = cloud.state.droplets.values()
+    flags = {flag: getattr(droplet, flag) for flag in ("ipv6", "monitoring", "backups")}
+    assert flags == {"ipv6": False, "monitoring": False, "backups": False, name: True}
+
+
+def test_without_a_public_address(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+    launch(driver, node(public_ip=False))
+    time.advance(10)
+    (instance,) = driver.instances()
+    assert (instance.public_ip, instance.private_ip) == (None, "10.120.0.4")
+
+
+def test_a_vpc_and_volumes(cloud: Cloud, driver: do.DigitalOcean):
+    client = Client(cloud)
+    vpc = client.call("POST", "vpcs", {"name": "own", "region": "nyc3"}).json()["vpc"]["id"]
+    volume = client.call("POST", "volumes", {"name": "data", "region": "nyc3", "size_gigabytes": 1}).json()["volume"]
+    launch(driver, node(options={"vpc": vpc, "volumes": [volume["id"]]}))
+    (droplet,) = cloud.state.droplets.values()
+    assert (droplet.vpc_uuid, droplet.volume_ids) == (vpc, [volume["id"]])
+
+
+@pytest.mark.parametrize(
+    ("setting", "sent"),
+    [("bookworm", "debian-12-x64"), ("trixie", "debian-13-x64"), ("jammy", "ubuntu-22-04-x64"),
+     ("noble", "ubuntu-24-04-x64"), ("rockylinux-9-x64", "rockylinux-9-x64"), ("155133621", 155133621)],
+)  # fmt: skip
+def test_an_image_by_code_name_slug_or_id(cloud: Cloud, driver: do.DigitalOcean, setting: str, sent: str | int):
+    launch(driver, node(image=setting))
+    assert create_body(cloud)["image"] == sent
+
+
+def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean):
+    number = cloud.add_snapshot("golden")
+    launch(driver, node(image=number))
+    (droplet,) = cloud.state.droplets.values()
+    assert droplet.image.name == "golden"
+
+
+@pytest.mark.parametrize(
+    ("tags", "sent"),
+    [(["web", "web", "a:b", "hart"], ["web", "a:b"]), ({"env": "prod", "team": "x"}, ["env:prod", "team:x"])],
+)  # fmt: skip
+def test_tags_of_the_user(cloud: Cloud, driver: do.DigitalOcean, tags: Any, sent: list[str]):
+    launch(driver, node(tags=tags))
+    assert create_body(cloud)["tags"][4:] == sent
+
+
+def test_no_role_no_tag_of_one(cloud: Cloud, driver: do.DigitalOcean):
+    instance = launch(driver, dataclasses.replace(node(), role=None))
+    assert instance.role is None
+    assert create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", f"hart-batch:{OWNER}:{BATCH}"]
+
+
+# firewalls
+
+
+def test_a_firewall_by_its_tag(cloud: Cloud, driver: do.DigitalOcean):
+    Client(cloud).call("POST", "tags", {"name": "fenced"})
+    firewall(cloud, tags=["fenced"])
+    wanted = node(options={"firewall": "Fenced"})
+    assert driver.objections(wanted) == []
+    launch(driver, wanted)
+    (droplet,) = cloud.state.droplets.values()
+    assert "fenced" in droplet.tags
+    assert cloud.count("POST", "/v2/firewalls/") == 0
+
+
+def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean):
+    number = firewall(cloud)
+    wanted = node(options={"firewall": number.upper()})
+    assert driver.objections(wanted) == []
+    instance = launch(driver, wanted)
+    assert cloud.state.firewalls[number].droplet_ids == [int(instance.instance_id)]
+    driver.terminate(instance)
+    assert cloud.state.firewalls[number].droplet_ids == []
+
+
+@pytest.mark.parametrize("wanted", [NOWHERE, "nothing-has-it"])
+def test_a_firewall_that_is_not_there(cloud: Cloud, driver: do.DigitalOcean, wanted: str):
+    Client(cloud).create(tags=["nothing-has-it"])  # a tag alone protects nothing
+    for name in ("a", "b"):
+        assert [f"no firewall of the account has the id {wanted}" in it for it in driver.objections(
+            node(name, options={"firewall": wanted}))] == [True]  # fmt: skip
+    assert cloud.count("GET", "/v2/firewalls") == 1
+
+
+def test_a_firewall_that_vanished_leaves_no_droplet_outside_of_it(cloud: Cloud, driver: do.DigitalOcean):
+    with pytest.raises(InvalidRequest, match=f"no firewall {NOWHERE}"):
+        launch(driver, node(options={"firewall": NOWHERE}))
+    assert left(cloud) == {}
+
+
+def test_no_firewall_is_touched_that_was_not_named(cloud: Cloud, driver: do.DigitalOcean):
+    number = firewall(cloud)
+    launch(driver, node())
+    assert cloud.state.firewalls[number].droplet_ids == []
+    assert cloud.count("POST", "/v2/firewalls") == 1  # the test's own
+
+
+# for people
+
+
+def test_check_names_the_account(cloud: Cloud, driver: do.DigitalOcean):
+    assert driver.check() == "account owner@example.org, up to 25 droplets"
+
+
+ANY = Instance("1", "a", "running")
+
+
+def test_a_bad_token(cloud: Cloud, time: Time):
+    driver = driver_of(cloud, time, token="dop_v1_wrong")  # noqa: S106 - it is meant to be refused
+    for call in (driver.check, driver.instances, driver.regions, lambda: driver.terminate(ANY)):
+        with pytest.raises(AuthError, match=r"Unable to authenticate you \(401 unauthorized\)") as caught:
+            call()
+        assert "dop_v1" not in str(caught.value)
+    assert time.waits == []
+
+
+@pytest.mark.parametrize("token", ["dop_v1_ä", "dop_v1\nX: y"])
+def test_a_token_that_is_none(cloud: Cloud, time: Time, token: str):
+    with pytest.raises(AuthError, match="characters that no token has"):
+        driver_of(cloud, time, token=token).check()
+
+
+def test_a_token_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time):
+    assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
+
+
+def test_a_locked_account(cloud: Cloud, driver: do.DigitalOcean):
+    facts = {"account": {"status": "locked", "status_message": "unpaid", "email": "a@b"}}
+    cloud.faults.add(Fault("GET", "account", status=200, answer=facts))
+    with pytest.raises(AuthError, match="locked: unpaid"):
+        driver.check()
+
+
+def test_regions(driver: do.DigitalOcean):
+    regions = {region.name: region for region in driver.regions()}
+    assert (regions["nyc3"].description, regions["nyc3"].available, regions["nyc3"].zones) == ("New York 3", True, ())
+    assert not regions["nyc2"].available
+
+
+def test_sizes_with_prices(cloud: Cloud, driver: do.DigitalOcean):
+    cloud.settings.sold_out_sizes = ("c-2",)
+    sizes = {size.name: size for size in driver.sizes("lon1")}
+    one = sizes["s-1vcpu-1gb"]
+    assert (one.memory_mb, one.cpus, one.disk_gb, one.monthly_price, one.available) == (1024, 1.0, 25.0, 6.0, True)
+    assert not sizes["c-2"].available
+    assert "m-2vcpu-16gb" not in sizes
+    everywhere = {size.name: size.available for size in driver.sizes(None)}
+    assert everywhere["m-2vcpu-16gb"]
+    assert not everywhere["s-8vcpu-32gb"]
+
+
+def test_images(cloud: Cloud, driver: do.DigitalOcean):
+    here, there = cloud.add_snapshot("here"), cloud.add_snapshot("there", regions=("ams3",))
+    images = {image.setting: image for image in driver.images("nyc3")}
+    assert set(images) == {"bookworm", "trixie", "jammy", "noble", str(here)}
+    assert all(image.available for image in images.values())
+    assert str(there) in {image.setting for image in driver.images(None)}
+
+
+def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: do.DigitalOcean):
+    state = cloud.state
+    state.images = {number: it for number, it in state.images.items() if it.slug != "debian-13-x64"}
+    assert [image.setting for image in driver.images(None) if not image.available] == ["trixie"]
+
+
+# instances
+
+
+def test_a_list_has_all_its_pages(cloud: Cloud, driver: do.DigitalOcean):
+    cloud.settings.droplet_limit = 500
+    cloud.settings.minute_limit = None
+    client = Client(cloud)
+    for start in range(0, 210, 10):
+        names = [f"n{number}" for number in range(start, start + 10)]
+        body = {"names": names, "size": "c-2", "image": "debian-12-x64", "region": "nyc3",
+                "tags": ["hart", f"hart-owner:{OWNER}"]}  # fmt: skip
+        assert client.call("POST", "droplets", body).status_code == 202
+    assert {instance.minion_id for instance in driver.instances()} == {f"n{number}" for number in range(210)}
+    assert cloud.count("GET", CREATE) == 2
+
+
+def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do.DigitalOcean):
+    client = Client(cloud)
+    client.create("untagged")
+    client.create("somebody-elses", tags=["hart"])
+    launch(driver_of(cloud, time, owner="cd34" * 4), node("other"))
+    launch(driver, node("mine"))
+    assert [instance.minion_id for instance in driver.instances()] == ["mine"]
+
+
+def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: do.DigitalOcean):
+    droplet = Client(cloud).create("stranger")
+    cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet], "links": {}}))
+    assert driver.instances() == []
+
+
+@pytest.mark.parametrize("facts", [{}, {"networks": {}}, {"networks": None, "region": None, "created_at": "soon"},
+                                   {"networks": {"v4": [{"type": "public"}]}, "status": "paused"}])  # fmt: skip
+def test_a_report_with_little_in_it(cloud: Cloud, driver: do.DigitalOcean, facts: dict[str, Any]):
+    droplet = {"id": 7, "name": "a", "tags": [f"hart-owner:{OWNER}"], **facts}
+    cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet]}))
+    (instance,) = driver.instances()
+    assert (instance.instance_id, instance.state, instance.public_ip, instance.created) == ("7", "pending", None, None)
+
+
+def test_states(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+    instance = launch(driver, node())
+    time.advance(10)
+    assert [it.state for it in driver.instances()] == ["running"]
+    Client(cloud).call("POST", f"droplets/{instance.instance_id}/actions", {"type": "power_off"})
+    assert [it.state for it in driver.instances()] == ["stopped"]
+
+
+# access
+
+
+def test_access_leaves_nothing(cloud: Cloud, driver: do.DigitalOcean):
+    with driver.access(BATCH, KEY, []) as access:
+        driver.terminate(driver.launch(node(), SCRIPT, access))
+        key = Leftover("SSH key", f"hart-{OWNER}-{BATCH}", f"account/keys/{access.handle['ssh_key']}", BATCH)
+        assert driver.leftovers()[0] == key
+    assert (left(cloud), driver.leftovers()) == ({}, [])
+
+
+def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.DigitalOcean):
+    with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []):
+        raise ZeroDivisionError
+    assert left(cloud) == {}
+
+
+@pytest.mark.parametrize("fault", [faults.lost_answer("account/keys"),
+                                   Fault("POST", "account/keys", when="after", status=500),
+                                   Fault("POST", "account/keys", when="after", status=201, answer="<a>")])  # fmt: skip
+def test_a_key_whose_create_was_not_answered_is_found(cloud: Cloud, driver: do.DigitalOcean, fault: Fault):
+    cloud.faults.add(fault)
+    launch(driver, node())
+    assert cloud.state.left()["keys"] == []
+    assert cloud.count("POST", "account/keys") == 1
+
+
+def test_a_key_that_was_not_made(cloud: Cloud, driver: do.DigitalOcean):
+    cloud.faults.add(Fault("POST", "account/keys", status=500))
+    with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY, []):
+        pytest.fail("there is no access")
+    assert left(cloud) == {}
+
+
+def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalOcean):
+    always = Fault("DELETE", "account/keys", status=500, times=None)
+    cloud.faults.add(always)
+    with pytest.raises(TemporaryFailure, match=f"the temporary SSH key hart-{OWNER}-{BATCH} could not be removed"):
+        launch(driver, node())
+    assert cloud.faults.pending() == [always]
+    cloud.faults.clear()
+    assert left(cloud) == {"droplets": ["w1.example.com"], "keys": [f"hart-{OWNER}-{BATCH}"]}  # but not its tag
+    assert [leftover.kind for leftover in driver.leftovers()] == ["SSH key"]
+
+
+# terminate
+
+
+def test_terminate_is_repeatable(cloud: Cloud, driver: do.DigitalOcean):
+    instance = launch(driver, node())
+    for _ in range(2):
+        driver.terminate(instance)
+    driver.terminate(Instance("4711", "a", "running"))
+    assert left(cloud) == {}
+
+
+@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
+def test_a_droplet_that_does_not_go_at_once(cloud: Cloud, driver: do.DigitalOcean, time: Time, fault: MachineFault):
+    cloud.faults.add(fault)
+    instance = launch(driver, node())
+    driver.terminate(instance)
+    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
+
+
+@pytest.mark.parametrize("switch", ["refused", "ignored"])
+def test_a_new_droplet_that_does_not_go_until_it_is_active(cloud: Cloud, driver: do.DigitalOcean, time: Time, switch):
+    cloud.settings.delete_new = switch
+    cloud.settings.active_after = 60
+    instance = launch(driver, node())
+    driver.terminate(instance)
+    assert (left(cloud), sum(time.waits) < 75) == ({}, True)
+
+
+def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+    cloud.settings.gone_after = 12
+    instance = launch(driver, node())
+    driver.terminate(instance)
+    assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
+
+
+def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+    cloud.settings.gone_after = 10**6
+    instance = launch(driver, node())
+    with pytest.raises(TemporaryFailure):
+        driver.terminate(instance)
+    assert 150 < sum(time.waits) < 240
+    # Sixteen of them side by side stay under the limit of 250 calls a minute.
+    assert 16 * 60 * cloud.count(".*", "/v2/droplets/") / sum(time.waits) < 250
+
+
+# threads
+
+
+def test_calls_from_many_threads(cloud: Cloud, driver: do.DigitalOcean):
+    cloud.settings.minute_limit = None
+    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
+        names = [f"n{number}" for number in range(24)]
+        made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
+        assert sorted(instance.minion_id for instance in made) == sorted(names)
+        listed = list(pool.map(lambda _: len(driver.instances()), range(16)))
+        assert set(listed) == {24}
+        list(pool.map(driver.terminate, made))
+    assert left(cloud) == {}

@@ -1,0 +1,55 @@
+"""How Amazon says no: EC2's XML, and the JSON of its newer services."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape
+
+from tests.emulation.http import Answer
+
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"
+#: by status, where nothing says more
+CODES = {
+    400: ("InvalidParameterValue", "The request is not valid."),
+    401: ("AuthFailure", "AWS was not able to validate the provided access credentials"),
+    403: ("UnauthorizedOperation", "You are not authorized to perform this operation."),
+    404: ("InvalidAction", "The action is not valid for this web service."),
+    429: ("RequestLimitExceeded", "Request limit exceeded."),
+    503: ("RequestLimitExceeded", "Request limit exceeded."),
+}
+OTHERWISE = ("InternalError", "An internal error has occurred")
+
+
+class Refusal(Exception):
+    """The API says no, in a way that moto does not."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        self.code, self.message, self.status = code, message, status
+        super().__init__(f"{code}: {message}")
+
+
+def error(code: str, message: str) -> bytes:
+    """The body of one of EC2's errors; also for a fault to give."""
+    found = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors>{found}</Errors>'
+        f"<RequestID>{REQUEST_ID}</RequestID></Response>"
+    ).encode()
+
+
+def query_error(code: str, message: str) -> bytes:
+    """The same of the services that are older still, such as STS."""
+    found = f"<Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+    return f"<ErrorResponse>{found}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>".encode()
+
+
+def refusal(service: str, no: Refusal) -> Answer:
+    """A refusal in the words of a service."""
+    if service == "pricing":
+        return Answer(no.status, {"__type": no.code, "Message": no.message})
+    body = query_error if service == "sts" else error
+    return Answer(no.status, body(no.code, no.message))
+
+
+def failure(service: str, status: int) -> Answer:
+    """How a service says a status."""
+    return refusal(service, Refusal(*CODES.get(status, OTHERWISE), status))

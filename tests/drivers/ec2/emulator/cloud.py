@@ -1,0 +1,308 @@
+"""
+Amazon EC2, emulated: moto in this process behind our own server, whose instances are machines of a back end.
+
+Each emulator is an account of its own in moto, so that several stand side by side. A request is checked for its
+signature and held against botocore's models; what moto lacks or takes too lightly is in ``ec2_region.py`` and
+``ec2_launch.py``. moto is imported with this module, which takes two seconds: import it where a cloud is opened.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from moto.core.request import Request as MotoRequest
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
+from moto.ec2.responses import EC2Response
+from moto.iam.models import iam_backends
+
+from tests.drivers.ec2.emulator import answers, pricing, schema, signature
+from tests.drivers.ec2.emulator import catalog as catalogue
+from tests.drivers.ec2.emulator.answers import Refusal
+from tests.drivers.ec2.emulator.launch import Launching, check_tags, plain
+from tests.drivers.ec2.emulator.state import Settings, World
+from tests.emulation.backend import Backend, NoMachines
+from tests.emulation.emulator import Emulator
+from tests.emulation.http import Answer, Request
+
+#: length and letters of the vendor's own; nothing else about them is real
+KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - of Amazon's own examples
+HOME = "eu-west-1"
+#: as moto writes it
+NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
+#: parameters that a size of pages does not go with
+IDS = re.compile(r"(Instance|Group|Subnet|Image)Id\.\d+|InstanceType\.\d+")
+INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
+#: numbers of accounts
+_accounts = itertools.count(200_000_000_001)
+#: moto's own state is the process's, and nobody has promised that it may be used by several threads
+_moto = threading.RLock()
+
+
+class Ec2(Emulator):
+    """See the module."""
+
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+    ) -> None:
+        super().__init__(backend or NoMachines(), clock=clock, port=port)
+        self.settings = settings or Settings()
+        self._first_settings = dict(vars(self.settings))
+        #: all access keys that are valid, with their secrets
+        self.keys = {KEY: SECRET}
+        self._number = str(next(_accounts))
+        self.world = World(self._number, self.settings, self.machines, self.faults, clock)
+        self._begin()
+
+    def _begin(self) -> None:
+        with _moto:
+            ec2_backends.pop(self._number, None)
+            for name in catalogue.OPEN_REGIONS:
+                ec2_backends[self._number][name] = Launching(name, self.world)
+
+    def region(self, name: str = HOME) -> Launching:
+        """One region as it stands at this moment."""
+        with self.lock, _moto:
+            found: Any = ec2_backends[self._number][name]
+            found.tick()
+            return found
+
+    def _regions(self) -> list[Launching]:
+        return [self.region(name) for name in catalogue.OPEN_REGIONS]
+
+    # what every emulator has
+
+    @property
+    def endpoint(self) -> str:
+        """The address of all services of all regions."""
+        return self.origin
+
+    def account(self) -> dict[str, Any]:
+        """Keys and endpoint."""
+        return {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "endpoint": self.endpoint}
+
+    def left(self) -> dict[str, list[str]]:
+        """Of all regions."""
+        found: dict[str, list[str]] = {}
+        for region in self._regions():
+            for kind, names in region.left().items():
+                found[kind] = sorted([*found.get(kind, []), *names])
+        return found
+
+    def made(self) -> int:
+        """How many instances there ever were."""
+        return self.world.made
+
+    def user_data(self) -> dict[str, str]:
+        """As cloud-init would run it."""
+        living = [life for life in self.world.lives.values() if life.ended_at is None]
+        return {life.name: plain(life.user_data).decode() for life in living}
+
+    def add_snapshot(self, name: str, *, region: str = HOME, architecture: str = "x86_64") -> str:
+        """Add an image of the account and return its id."""
+        ami = f"ami-{len(self.world.snapshots) + 1:017x}"
+        self.world.snapshots[ami] = name
+        with self.lock, _moto:
+            self.region(region).add_snapshot(ami, name, architecture)
+        return ami
+
+    def add_profile(self, name: str) -> None:
+        """Add an instance profile."""
+        with self.lock, _moto:
+            self.world.profiles.add(name)
+            iam_backends[self._number]["aws"].create_instance_profile(name, "/", [], [])
+
+    def forget(self) -> None:
+        """Also those instances go that refuse to."""
+        self.faults.clear()
+        with self.lock:
+            vars(self.settings).update(self._first_settings)
+            for life in self.world.lives.values():
+                if life.ended_at is None:
+                    self.machines.kill(life.instance_id, life.addresses)
+            fresh = World(self._number, self.settings, self.machines, self.faults, self.clock, made=self.world.made)
+            self.world = fresh
+            self._begin()
+
+    def switches(self) -> Settings:
+        """What the admin endpoint may set."""
+        return self.settings
+
+    def failure(self, request: Request, status: int) -> Answer:
+        """In the words of the service that was asked."""
+        return answers.failure(_service(request), status)
+
+    def facts(self) -> Mapping[str, Any]:
+        """The account as JSON."""
+        return {
+            "instances": [
+                {"id": life.instance_id, "name": life.name, "region": life.region, "ended": life.ended_at}
+                for life in self.world.lives.values()
+            ],
+            "left": self.left(),
+            "defects": [repr(error) for error in self.defects],
+            "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+        }
+
+    # one call
+
+    def handle(self, request: Request) -> Answer:
+        """Signature, permission, model, and then moto."""
+        try:
+            scope = signature.check(request, self.keys)
+            known = {"ec2": self._ec2, "sts": self._sts, "pricing": self._pricing}
+            return known.get(scope.service, _no_service)(request, scope.region)
+        except Refusal as no:
+            return answers.refusal(_service(request), no)
+
+    def _pricing(self, request: Request, region: str) -> Answer:
+        return pricing.answer(request, region, self.settings, self._number)
+
+    def _sts(self, request: Request, region: str) -> Answer:
+        if form_of(request).get("Action") != "GetCallerIdentity":
+            raise Refusal("InvalidAction", "There is no such call here.")
+        arn = f"arn:aws:iam::{self._number}:user/hart"
+        who = f"<Arn>{arn}</Arn><UserId>AIDAEXAMPLE</UserId><Account>{self._number}</Account>"
+        result = f"<GetCallerIdentityResult>{who}</GetCallerIdentityResult>"
+        return Answer(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
+
+    def _ec2(self, request: Request, region: str) -> Answer:
+        form = form_of(request)
+        action = form.get("Action", "")
+        if region not in catalogue.OPEN_REGIONS:
+            raise Refusal(*answers.CODES[401], 401)
+        if f"ec2:{action}" in self.settings.denied or region in self.settings.denied_regions:
+            raise Refusal(
+                "UnauthorizedOperation", f"You are not authorized to perform this operation. User: arn:aws:iam::"
+                f"{self._number}:user/hart is not authorized to perform: ec2:{action} because no identity-based policy "
+                f"allows the ec2:{action} action. Encoded authorization failure message: {'x' * 200}", 403
+            )  # fmt: skip
+        if problems := schema.request(action, form):
+            raise Refusal("InvalidParameterValue" if schema.known(action) else "InvalidAction", "; ".join(problems))
+        self._check_form(form)
+        return self._ask_moto(request, region, action, self._with_page(action, form))
+
+    def _check_form(self, form: Mapping[str, str]) -> None:
+        """What moto takes too lightly."""
+        for name, value in form.items():
+            if re.fullmatch(r"InstanceId(\.\d+)?", name) and not INSTANCE_ID.fullmatch(value):
+                raise Refusal("InvalidInstanceID.Malformed", f'Invalid id: "{value}"')
+        if "MaxResults" in form and any(IDS.fullmatch(name) for name in form):
+            raise Refusal("InvalidParameterCombination", "MaxResults cannot be used together with ids.")
+
+    def _with_page(self, action: str, form: dict[str, str]) -> dict[str, str]:
+        cap = self.settings.page_cap
+        if cap is None or action != "DescribeInstances" or "InstanceId.1" in form:
+            return form
+        return {**form, "MaxResults": str(min(cap, int(form.get("MaxResults", cap))))}
+
+    def _ask_moto(self, request: Request, name: str, action: str, form: dict[str, str]) -> Answer:
+        with _moto:
+            region = self.region(name)
+            region.form = form
+            if action != "RunInstances":
+                check_tags(schema.parsed(action, form))
+            headers = {**request.headers, "x-moto-account-id": self._number}
+            headers.pop("content-length", None)
+            headers["content-type"] = "application/x-www-form-urlencoded"
+            asked = MotoRequest.from_primitives("POST", f"{request.origin}/", headers, urlencoded(form))
+            status, _, body = _Responses.dispatch(asked)
+            if action == "DescribeInstances":
+                region.looked()
+        # EC2's namespace ends with a slash, and its errors have none.
+        namespace = f'xmlns="{NAMESPACE}/"'.encode() if status == 200 else b""
+        return Answer(int(status), _bytes(body).replace(f'xmlns="{NAMESPACE}"'.encode(), namespace))
+
+    def objections(self, request: Request, answer: Answer | None) -> list[str]:
+        """What botocore's models say."""
+        if _service(request) != "ec2":
+            return []
+        form = form_of(request)
+        action = form.get("Action", "")
+        problems = schema.request(action, form)
+        if answer is None or answer.status != 200 or not self.settings.check_answers:
+            return problems
+        return [*problems, *(f"answer: {text}" for text in schema.answer(action, answer.body))]
+
+
+def _bytes(body: str | bytes) -> bytes:
+    return body.encode() if isinstance(body, str) else body
+
+
+def _service(request: Request) -> str:
+    scope = signature.scope_of(request)
+    return scope.service if scope else "ec2"
+
+
+def _no_service(request: Request, region: str) -> Answer:
+    raise Refusal("InvalidAction", "There is no such service here.")
+
+
+class _Responses(EC2Response):
+    """moto's answers, where they say what is not so."""
+
+    #: without that every instance that was launched is pending, whatever it is when a token is used again
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {  # noqa: RUF012 - moto's own is one too
+        path: change
+        for path, change in EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
+        if not path.startswith("RunInstances.")
+    }
+
+    def run_instances(self) -> ActionResult:
+        """With EC2's own word for a profile that is not there."""
+        profile = self._get_param("IamInstanceProfile.Name") or self._get_param("IamInstanceProfile.Arn") or ""
+        name = profile.rpartition("/")[2]
+        if name and name not in self.ec2_backend.world.profiles:
+            raise EC2ClientError(
+                "InvalidParameterValue", f"Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid "
+                "IAM Instance Profile name"
+            )  # fmt: skip
+        return super().run_instances()
+
+    @staticmethod
+    def _validate_block_device_mapping(device_mapping: dict[str, Any]) -> None:
+        """An image's root volume needs neither size nor snapshot; ``ec2_launch.py`` looks at the rest."""
+
+    def terminate_instances(self) -> ActionResult:
+        """With the state that an instance has, which need not be what was asked for."""
+        self.error_on_dryrun()
+        ended = self.ec2_backend.terminate_instances(self._get_param("InstanceIds", []))
+        return ActionResult(
+            {
+                "TerminatingInstances": [
+                    {"InstanceId": instance.id, "CurrentState": instance.instance_state, "PreviousState": before}
+                    for instance, before in ended
+                ]
+            }
+        )
+
+    def describe_instance_credit_specifications(self) -> ActionResult:
+        """With what was asked for."""
+        found = self.ec2_backend.describe_instance_credit_specifications(self._get_param("InstanceIds", []))
+        credits = self.ec2_backend.world.credits
+        return ActionResult(
+            {"InstanceCreditSpecifications": [{"InstanceId": it.id, "CpuCredits": credits[it.id]} for it in found]}
+        )
+
+
+def form_of(request: Request) -> dict[str, str]:
+    """The parameters, which are in the body, or with a GET in the address."""
+    text = request.body.decode() if request.method == "POST" else request.raw_query
+    return dict(parse_qsl(text, keep_blank_values=True))
+
+
+def urlencoded(form: Mapping[str, str]) -> bytes:
+    """The same the other way."""
+    return urlencode(form).encode()

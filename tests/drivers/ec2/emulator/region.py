@@ -1,0 +1,279 @@
+"""
+One region of moto's EC2 with what moto lacks (``shared/providers.md``, 5.1).
+
+moto keeps networks, groups, volumes, images and tags, and writes all answers. The time that things take, instances
+that are not known yet or refuse to end, and what EC2 refuses, are here and in ``ec2_launch.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.availability_zones_and_regions import Region as MotoRegion
+from moto.ec2.models.instance_types import INSTANCE_TYPES, InstanceType
+from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
+
+from tests.drivers.ec2.emulator import catalog as catalogue
+from tests.drivers.ec2.emulator.state import SHOWN_AFTER_END, Life, World
+from tests.emulation.backend import Addresses
+
+DEFAULT_GROUP = "default"
+
+
+class Region(EC2Backend):
+    """See the module."""
+
+    instance_types = [InstanceType(name) for name in catalogue.SIZES]  # noqa: RUF012 - moto's own is one too
+
+    def __init__(self, region_name: str, world: World) -> None:
+        self.world = world
+        #: the form of the call that is being answered
+        self.form: dict[str, str] = {}
+        super().__init__(region_name, world.account)
+
+    # what there is
+
+    def _load_amis(self) -> None:
+        for image in catalogue.images():
+            self._add_image(image.ami(self.region_name), image)
+
+    def _add_image(self, ami: str, image: catalogue.PublicImage, public: bool = True) -> None:
+        self.amis[ami] = Ami(
+            self, ami, name=image.name, description=image.name, owner_id=image.owner, public=public,
+            virtualization_type="hvm", architecture=image.architecture, root_device_type="ebs",
+            root_device_name=image.root_device, hypervisor="xen",
+            creation_date=datetime.datetime.strptime(image.created, "%Y-%m-%dT%H:%M:%SZ"),  # noqa: DTZ007 - moto's are naive
+        )  # fmt: skip
+
+    def add_snapshot(self, ami: str, name: str, architecture: str) -> None:
+        """An image of the account's own."""
+        now = datetime.datetime.fromtimestamp(self.world.clock(), datetime.timezone.utc)
+        date = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        image = catalogue.PublicImage(name, self.account_id, architecture, date, catalogue.DEBIAN_ROOT)
+        self._add_image(ami, image, public=False)
+
+    def describe_regions(self, region_names: list[str] | None = None) -> list[MotoRegion]:
+        """moto takes no notice of ``AllRegions``."""
+        every = self.form.get("AllRegions") == "true"
+        return [
+            MotoRegion(name, f"ec2.{name}.amazonaws.com", "opt-in-not-required" if enabled else "not-opted-in")
+            for name, enabled in catalogue.REGIONS.items()
+            if (enabled or every) and (not region_names or name in region_names)
+        ]
+
+    def describe_instance_type_offerings(
+        self, location_type: str | None = None, filters: dict[str, Any] | None = None
+    ) -> list[Any]:
+        """Of our sizes only, and not all of them in all zones."""
+        offered = super().describe_instance_type_offerings(location_type, filters)
+        return [
+            it
+            for it in offered
+            if it["InstanceType"] in catalogue.SIZES
+            and it["Location"] not in catalogue.NOT_IN.get(it["InstanceType"], ())
+        ]
+
+    def associate_subnet_cidr_block(self, subnet_id: str, ipv6_cidr_block: str) -> dict[str, Any]:
+        """moto puts a state into a state, and writes that down as Python does."""
+        association: dict[str, Any] = super().associate_subnet_cidr_block(subnet_id, ipv6_cidr_block)
+        association["ipv6CidrBlockState"] = _Word(association["ipv6CidrBlockState"])
+        return association
+
+    # instances
+
+    def tick(self) -> None:
+        """Bring moto's objects up to now."""
+        now, settings = self.world.clock(), self.world.settings
+        for instance in self._own_instances():
+            life = self.world.lives[instance.id]
+            if life.fault.given_up and life.ended_at is None and now >= life.active_at:
+                life.ended_at, life.reason = life.active_at, life.fault.given_up
+                self.world.machines.kill(life.instance_id, life.addresses)
+            instance._state = InstanceState(*life.state(now, settings))
+            if instance._state.name == "terminated" and not life.gone:
+                self._end(instance, life)
+            self._address(instance, life, now)
+
+    def _own_instances(self) -> list[Instance]:
+        return [instance for reservation in self.reservations.values() for instance in reservation.instances]
+
+    def _end(self, instance: Instance, life: Life) -> None:
+        """moto removes interface and volumes, and writes that the user asked for it."""
+        life.gone = True
+        instance.terminate()
+        if life.reason:
+            instance.state_reason = StateReason(life.reason, life.reason.partition(":")[0])
+
+    def _address(self, instance: Instance, life: Life, now: float) -> None:
+        nic = instance.nics[0]
+        nic.public_ip = life.addresses.public if life.shows_address(now, self.world.settings) else None
+
+    def all_reservations(self, filters: Any = None) -> list[Reservation]:
+        """Without instances that EC2 does not know yet, and those that ended long ago."""
+        now = self.world.clock()
+        shown = []
+        for reservation in super().all_reservations(filters):
+            known = [it for it in reservation.instances if self._is_shown(self.world.lives.get(it.id), now)]
+            if known:
+                one = copy.copy(reservation)
+                one.instances = known
+                shown.append(one)
+        return shown
+
+    def _is_shown(self, life: Life | None, now: float) -> bool:
+        if life is None:  # being made at this moment
+            return True
+        ended = life.ended_at is not None and now >= life.ended_at + SHOWN_AFTER_END
+        return not ended and not life.is_hidden(now)
+
+    def looked(self) -> None:
+        """Somebody has listed the instances: what wears off with that is used up."""
+        now = self.world.clock()
+        for instance in self._own_instances():
+            life = self.world.lives[instance.id]
+            if life.hidden_lists > 0:
+                life.hidden_lists -= 1
+            elif life.address_lists > 0 and life.state(now, self.world.settings)[0] == "running":
+                life.address_lists -= 1
+
+    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
+        """All of them or none."""
+        found = self.get_multi_instances_by_id(instance_ids)
+        lives = [self.world.lives[instance.id] for instance in found]
+        for life in lives:
+            if life.refuse_delete > 0:
+                life.refuse_delete -= 1
+                raise EC2ClientError(
+                    "IncorrectInstanceState", f"The instance '{life.instance_id}' is not in a state from which it can "
+                    "be terminated."
+                )  # fmt: skip
+        before = [copy.copy(instance._state) for instance in found]
+        for life in lives:
+            if life.ignore_delete > 0:
+                life.ignore_delete -= 1
+            else:
+                self.end(life)
+        self.tick()
+        return list(zip(found, before, strict=True))
+
+    def end(self, life: Life) -> None:
+        """Begin to end it. Repeatable."""
+        if life.ended_at is None:
+            life.ended_at = self.world.clock()
+            self.world.machines.kill(life.instance_id, life.addresses)
+
+    def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
+        """The state is ours to keep."""
+        done = super().stop_instances(instance_ids)
+        for instance, _ in done:
+            self.world.lives[instance.id].stopped = True
+        return done
+
+    def modify_instance_security_groups(self, instance_id: str, new_group_id_list: list[str]) -> Instance:
+        """moto would leave the interface in its old groups, and takes those that are not there."""
+        instance = self.get_instance(instance_id)
+        if self.world.lives[instance_id].ended_at is not None:
+            raise EC2ClientError("IncorrectInstanceState", f"The instance '{instance_id}' is terminating.")
+        self.put_in(instance, self.groups_named(new_group_id_list))
+        return instance
+
+    def put_in(self, instance: Instance, groups: Iterable[Any]) -> None:
+        """Let an instance and its interface be in these groups and no others."""
+        instance.nics[0]._group_set = list(groups)
+        instance.security_groups = instance.nics[0]._group_set
+
+    # groups
+
+    def groups_named(self, group_ids: Iterable[str]) -> list[Any]:
+        """The groups of these ids. Raises for those that are not there, or are not known yet."""
+        found = []
+        for group_id in group_ids:
+            group = self.get_security_group_from_id(group_id)
+            if group is None or self._is_new(group_id):
+                raise EC2ClientError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+            found.append(group)
+        return found
+
+    def _is_new(self, group_id: str) -> bool:
+        made = self.world.groups.get(group_id, -self.world.settings.groups_hidden_for)
+        return self.world.clock() < made + self.world.settings.groups_hidden_for
+
+    def create_security_group(self, name: str, description: str, *args: Any, **kwargs: Any) -> Any:
+        """With the time, and with the names that EC2 refuses."""
+        if name.startswith("sg-") or len(name) > 255:
+            raise EC2ClientError("InvalidParameterValue", f"Value ({name}) for parameter GroupName is invalid.")
+        group = super().create_security_group(name, description, *args, **kwargs)
+        self.world.groups[group.id] = self.world.clock()
+        return group
+
+    def authorize_security_group_ingress(self, group_name_or_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Not for a group that is not known yet."""
+        self.groups_named([group_name_or_id])
+        return super().authorize_security_group_ingress(group_name_or_id, *args, **kwargs)
+
+    def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
+        """Not one that an interface has, whoever's that is."""
+        (group,) = self.groups_named([group_id or ""])
+        if group.name == DEFAULT_GROUP:
+            raise EC2ClientError("CannotDelete", f'the specified group: "{group_id}" name: "default" cannot be deleted')
+        if any(group in nic.group_set for nic in self.enis.values()):
+            raise EC2ClientError("DependencyViolation", f"resource {group_id} has a dependent object")
+        super().delete_security_group(name, group_id)
+
+    def modify_network_interface_attribute(
+        self, eni_id: str, group_ids: list[str], source_dest_check: bool | None = None, description: str | None = None
+    ) -> None:
+        """An instance has the groups of its interface; that of one that is ending keeps what it has."""
+        groups = self.groups_named(group_ids)
+        nic = self.get_network_interface(eni_id)
+        if nic.instance is not None and self.world.lives[nic.instance.id].ended_at is not None:
+            raise EC2ClientError("IncorrectState", f"The interface {eni_id} is of an instance that is terminating.")
+        super().modify_network_interface_attribute(eni_id, group_ids, source_dest_check, description)
+        if groups and nic.instance is not None:
+            self.put_in(nic.instance, groups)
+
+    # accounts of what there is
+
+    def left(self) -> dict[str, list[str]]:
+        """What somebody made, by name, but for what goes with the instances that are there."""
+        living = {it.id for it in self._own_instances() if it._state.name not in ("terminated", "shutting-down")}
+        held = [volume for volume in self.volumes.values() if _holder(volume) not in living]
+        return {
+            "instances": [self.world.lives[instance_id].name for instance_id in living],
+            "security groups": [
+                it.name for groups in self.groups.values() for it in groups.values() if it.name != DEFAULT_GROUP
+            ],
+            "volumes": [volume.id for volume in held if _holder(volume) not in self.world.lives],
+        }
+
+    def move_in(self, instance: Instance, taken: Addresses) -> None:
+        """Give an instance's interface the addresses that its machine has."""
+        nic = instance.nics[0]
+        nic.private_ip_address = taken.private
+        nic.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": taken.private}]
+        nic.public_ip_auto_assign = False
+
+
+class _Word(dict[str, str]):
+    """A state that is written as its word."""
+
+    def __str__(self) -> str:
+        return self["State"]
+
+
+def _holder(volume: Any) -> str:
+    return str(volume.attachment.instance.id) if volume.attachment else ""
+
+
+def naive(moment: float) -> datetime.datetime:
+    """moto's times have no zone, and mean UTC."""
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).replace(tzinfo=None)
+
+
+assert set(catalogue.SIZES) <= set(INSTANCE_TYPES), "moto knows more sizes than that"

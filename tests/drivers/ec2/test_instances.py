@@ -1,0 +1,272 @@
+"""Instances of the driver ``ec2``: listed, ended, many at once; and what it has to show to people."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest
+from hart_salt.drivers.ec2 import driver as ec2
+from hart_salt.model import Instance
+from tests.drivers.ec2.driver import (
+    BATCH,
+    KEY,
+    LOOK,
+    OWNER,
+    SCRIPT,
+    Time,
+    asked,
+    boto,
+    called,
+    driver_of,
+    launch,
+    left,
+    node,
+    open_cloud,
+)
+from tests.drivers.ec2.emulator import catalog as catalogue
+from tests.drivers.ec2.emulator.cloud import HOME
+from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.emulation.faults import Fault, MachineFault
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
+    return driver_of(cloud, time, tmp_path)
+
+
+# lists
+
+
+def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path):
+    cloud.settings.page_cap = 2
+    names = []
+    for region in catalogue.OPEN_REGIONS:
+        wanted = [node(f"n{number}.{region}", region=region) for number in range(5)]
+        names += [one.minion_id for one in wanted]
+        with driver.access(BATCH, KEY, wanted) as access:
+            for one in wanted:
+                driver.launch(one, SCRIPT, access)
+    cloud.calls.clear()
+    assert {instance.minion_id: instance.region for instance in driver.instances()} == {
+        name: name.partition(".")[2] for name in names
+    }
+    assert called(cloud, "DescribeInstances") == 9
+    cloud.calls.clear()
+    assert len(driver.instances(HOME)) == 5
+    assert called(cloud, "DescribeInstances") == 3
+    only_here = driver_of(cloud, time, tmp_path, regions=[HOME])
+    assert {instance.region for instance in only_here.instances()} == {HOME}
+    assert [region.name for region in only_here.regions()] == [HOME]
+
+
+def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path):
+    image = cloud.region().amis and next(iter(cloud.region().amis))
+    boto(cloud).run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    launch(driver_of(cloud, time, tmp_path, owner="cd34" * 4), node("other"))
+    launch(driver, node("mine"))
+    assert [instance.minion_id for instance in driver.instances()] == ["mine"]
+
+
+def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, driver: ec2.Ec2):
+    tag = "<item><key>hart-owner</key><value>somebody</value></item>"
+    stranger = f"<item><instanceId>i-0123456789abcdef0</instanceId><tagSet>{tag}</tagSet></item>"
+    listed = f"<reservationSet><item><instancesSet>{stranger}</instancesSet></item></reservationSet>"
+    answer = f'<DescribeInstancesResponse xmlns="http://x/">{listed}</DescribeInstancesResponse>'.encode()
+    cloud.faults.add(Fault("POST", body=LOOK, status=200, answer=answer))
+    assert driver.instances(HOME) == []
+    assert asked(cloud, "DescribeInstances")["Filters"] == [{"Name": "tag:hart-owner", "Values": [OWNER]}]
+
+
+def test_states(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    instance = launch(driver, node())
+    time.advance(10)
+    assert [it.state for it in driver.instances()] == ["running"]
+    boto(cloud).stop_instances(InstanceIds=[instance.instance_id])
+    assert [it.state for it in driver.instances()] == ["stopped"]
+
+
+def test_an_instance_that_is_given_up_is_told_with_the_reason_and_only_to_who_launched_it(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+):
+    reason = "Client.VolumeLimitExceeded: Volume limit exceeded"
+    cloud.faults.add(MachineFault(given_up=reason))
+    instance = launch(driver, node())
+    time.advance(10)
+    (seen,) = driver.instances(HOME)
+    assert (seen.state, seen.problem) == ("gone", reason)
+    assert driver_of(cloud, time, tmp_path).instances() == []
+    driver.terminate(instance)
+    assert driver.instances() == []
+
+
+def test_a_report_with_little_in_it(cloud: Cloud):
+    from hart_salt.drivers.ec2.request import instance
+
+    assert instance({"InstanceId": "i-1"}, "r") == Instance("i-1", "", "pending", region="r")
+
+
+# terminate
+
+
+def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver: ec2.Ec2):
+    instance = launch(driver, node())
+    for _ in range(2):
+        driver.terminate(instance)
+    assert left(cloud) == {}
+    assert boto(cloud).describe_volumes()["Volumes"] == []
+
+
+@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
+def test_an_instance_that_does_not_end_at_once(cloud: Cloud, driver: ec2.Ec2, time: Time, fault: MachineFault):
+    cloud.faults.add(fault)
+    instance = launch(driver, node())
+    driver.terminate(instance)
+    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
+
+
+def test_an_instance_that_is_not_known_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    cloud.faults.add(MachineFault(hidden_for=40))
+    with driver.access(BATCH, KEY, [node()]) as access:
+        driver.terminate(driver.launch(node(), SCRIPT, access))
+    assert (left(cloud), 40 <= sum(time.waits) < 60) == ({}, True)
+
+
+def test_an_instance_of_a_record_that_is_not_known_is_gone_once_it_is_old(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    nobody = Instance("i-0123456789abcdef0", "a", "unknown", region=HOME, created=time() - 180)
+    driver.terminate(nobody)
+    assert time.waits == []
+    driver.terminate(dataclasses.replace(nobody, created=time() - 100))
+    assert 80 <= sum(time.waits) < 95
+
+
+def test_what_is_no_instance_s_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2):
+    for text in ("", "i-", "12345678", "../x", "i-0123456789abcdef"):
+        driver.terminate(Instance(text, "a", "unknown", region=HOME))
+    assert cloud.calls == []
+
+
+# for people
+
+
+def test_check_names_the_account(cloud: Cloud, driver: ec2.Ec2):
+    number = cloud.world.account
+    assert driver.check() == f"account {number}, arn:aws:iam::{number}:user/hart, 3 regions"
+
+
+def test_regions(driver: ec2.Ec2):
+    regions = {region.name: region for region in driver.regions()}
+    assert (regions[HOME].description, regions[HOME].available) == ("Europe (Ireland)", True)
+    assert regions[HOME].zones == ("eu-west-1a", "eu-west-1b", "eu-west-1c")
+    assert (regions["me-central-1"].available, regions["me-central-1"].zones) == (False, ())
+
+
+def test_a_region_that_is_not_enabled(driver: ec2.Ec2):
+    with pytest.raises(InvalidRequest, match="ec2: the region me-central-1 is not enabled in this account"):
+        driver.size("t3.micro", "me-central-1")
+
+
+def test_sizes_with_prices(driver: ec2.Ec2):
+    sizes = {size.name: size for size in driver.sizes(HOME)}
+    assert set(sizes) == set(catalogue.SIZES)
+    one = sizes["t4g.small"]
+    assert (one.memory_mb, one.cpus, one.monthly_price, one.available) == (2048, 2.0, 13.43, True)
+    assert one.description == "arm64"
+    assert sizes["m1.small"].description == "x86_64; not of the current generation"
+    assert sizes["mac1.metal"].monthly_price is None
+
+
+def test_a_size_that_is_not_on_offer_is_marked(monkeypatch: pytest.MonkeyPatch, driver: ec2.Ec2):
+    zones = (HOME, "eu-west-1a", "eu-west-1b", "eu-west-1c")
+    monkeypatch.setitem(catalogue.NOT_IN, "t3.small", zones)
+    assert [size.name for size in driver.sizes(HOME) if not size.available] == ["t3.small"]
+
+
+def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2):
+    size = driver.size("t3.micro", HOME)
+    assert size is not None
+    assert (size.monthly_price, size.memory_mb) == (8.32, 1024)
+    assert [driver.size(name, HOME) for name in ("t3.mikro", "t3.*", "*")] == [None] * 3
+    lists = [call.text for call in cloud.calls if "DescribeInstanceTypes&" in call.text]
+    assert len(lists) == 4
+    assert all("instance-type" in text for text in lists)
+
+
+def test_images(cloud: Cloud, driver: ec2.Ec2):
+    number = cloud.add_snapshot("golden")
+    cloud.add_snapshot("elsewhere", region="us-east-1")
+    images = {image.setting: image for image in driver.images(HOME)}
+    assert set(images) == {"bookworm", "trixie", "jammy", "noble", number}
+    assert all(image.available for image in images.values())
+    assert (images["bookworm"].description, images[number].description) == ("debian-12-amd64-20261101-2301", "golden")
+
+
+def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: ec2.Ec2):
+    region = cloud.region()
+    region.amis = {number: it for number, it in region.amis.items() if "debian-13" not in (it.name or "")}
+    assert [image.setting for image in driver.images(HOME) if not image.available] == ["trixie"]
+
+
+# many at once
+
+
+def test_calls_from_many_threads(cloud: Cloud, driver: ec2.Ec2):
+    wanted = [node(f"n{number}") for number in range(24)]
+    with driver.access(BATCH, KEY, wanted) as access, ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda one: driver.launch(one, SCRIPT, access), wanted))
+        assert sorted(instance.minion_id for instance in made) == sorted(one.minion_id for one in wanted)
+        assert set(pool.map(lambda _: len(driver.instances(HOME)), range(16))) == {24}
+        list(pool.map(driver.settle, made))
+        list(pool.map(driver.terminate, made))
+    assert left(cloud) == {}
+
+
+def calls_for(count: int, tmp_path: Path) -> dict[str, int]:
+    """The calls of a batch by their names, up and down again."""
+    time = Time()
+    with open_cloud(time) as cloud:
+        driver = driver_of(cloud, time, tmp_path)
+        wanted = [node(f"n{number}") for number in range(count)]
+        for one in wanted:
+            assert driver.objections(one) == []
+        with driver.access(BATCH, KEY, wanted) as access:
+            made = [driver.launch(one, SCRIPT, access) for one in wanted]
+            driver.instances(HOME)
+            for instance in made:
+                driver.settle(instance)
+        for instance in made:
+            driver.terminate(instance)
+        names = [call.text.partition("&")[0].removeprefix("Action=") for call in cloud.calls]
+        return {name: names.count(name) for name in dict.fromkeys(names)}
+
+
+def test_the_number_of_calls_per_instance_does_not_grow(tmp_path: Path):
+    for count in (1, 3, 10):
+        assert calls_for(count, tmp_path) == {
+            "DescribeInstanceTypes": 1,
+            "DescribeImages": 1,
+            "DescribeSubnets": 1,
+            "DescribeSecurityGroups": 1,
+            "CreateSecurityGroup": 1,
+            "AuthorizeSecurityGroupIngress": 1,
+            "RunInstances": count,
+            "DescribeInstances": 1,
+            "ModifyInstanceAttribute": count,
+            "DeleteSecurityGroup": 1,
+            "TerminateInstances": count,
+        }

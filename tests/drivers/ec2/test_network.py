@@ -1,0 +1,423 @@
+"""Subnets, and the temporary security group: made beside the node's own, tied to one address, and gone afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.drivers import source_address
+from hart_salt.drivers.ec2 import driver as ec2
+from hart_salt.model import Leftover, Node
+from tests.drivers.ec2.driver import (
+    BATCH,
+    KEY,
+    OWNER,
+    SCRIPT,
+    Time,
+    asked,
+    boto,
+    called,
+    default_vpc,
+    driver_of,
+    groups_of,
+    launch,
+    left,
+    make_group,
+    make_vpc,
+    node,
+    open_cloud,
+    ssh_from,
+)
+from tests.drivers.ec2.emulator import answers
+from tests.drivers.ec2.emulator.cloud import HOME
+from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.emulation.faults import Fault, MachineFault
+
+NAME = f"hart-{OWNER}-{BATCH}"
+DELETE = "Action=DeleteSecurityGroup&"
+#: where the master is in the network of the nodes
+INSIDE = "10.9.0.77"
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
+    return driver_of(cloud, time, tmp_path)
+
+
+@pytest.fixture
+def inside(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
+    """The driver of a master that is in the network of the nodes."""
+    return driver_of(cloud, time, tmp_path, source=lambda towards: INSIDE)
+
+
+def default_group(cloud: Cloud, vpc: str) -> str:
+    group: Any = cloud.region().get_default_security_group(vpc)
+    return str(group.id)
+
+
+def rules_of(cloud: Cloud, group: str) -> list[dict[str, Any]]:
+    (found,) = boto(cloud).describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    return list(found["IpPermissions"])
+
+
+# subnets
+
+
+def test_without_a_zone_ec2_picks_a_subnet_of_the_default_vpc(cloud: Cloud, driver: ec2.Ec2):
+    cloud.settings.full_zones = ("eu-west-1a",)
+    assert launch(driver, node()).zone == "eu-west-1b"
+    assert "SubnetId" not in asked(cloud, "RunInstances")["NetworkInterfaces"][0]
+
+
+def test_with_a_zone_it_is_the_default_subnet_of_that(cloud: Cloud, driver: ec2.Ec2):
+    make_vpc(cloud, "eu-west-1c", "eu-west-1c")
+    assert launch(driver, node(zone="eu-west-1c")).zone == "eu-west-1c"
+
+
+def test_a_subnet_by_its_id(cloud: Cloud, driver: ec2.Ec2):
+    _, (first, second) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
+    launch(driver, node(options={"subnet": second}))
+    assert asked(cloud, "RunInstances")["NetworkInterfaces"][0]["SubnetId"] == second
+    assert first != second
+
+
+def test_the_only_subnet_of_a_vpc_or_of_the_zone_in_it(cloud: Cloud, driver: ec2.Ec2):
+    one, (only,) = make_vpc(cloud, "eu-west-1a")
+    two, (_, other) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
+    assert driver._parts.lookup.place(node(options={"vpc": one})).subnet == only
+    assert driver._parts.lookup.place(node(options={"vpc": two}, zone="eu-west-1b")).subnet == other
+
+
+def refused_place(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> str:
+    """The only objection, which is also what keeps the batch from being begun."""
+    (objection,) = driver.objections(wanted)
+    with pytest.raises(InvalidRequest), driver.access(BATCH, KEY, [wanted]):
+        pytest.fail("there is no place for it")
+    assert left(cloud) == {}
+    return objection
+
+
+@pytest.mark.parametrize(
+    ("options", "zone", "text"),
+    [
+        ({"subnet": "{subnet}"}, "eu-west-1c", "the subnet {subnet} is in eu-west-1a, not in eu-west-1c"),
+        ({"subnet": "{subnet}", "vpc": "{default}"}, None, "the subnet {subnet} is of {vpc}, not of {default}"),
+        ({"vpc": "{vpc}"}, "eu-west-1c", "there is no subnet in {vpc} and eu-west-1c"),
+        ({"subnet": "subnet-00000000"}, None, "InvalidSubnetID.NotFound DescribeSubnets"),
+    ],
+)
+def test_a_subnet_that_is_not_clear(cloud: Cloud, driver: ec2.Ec2, options, zone: str | None, text: str):
+    vpc, (subnet,) = make_vpc(cloud, "eu-west-1a")
+    names = {"vpc": vpc, "subnet": subnet, "default": default_vpc(cloud)}
+    given = {name: value.format(**names) for name, value in options.items()}
+    assert text.format(**names) in refused_place(cloud, driver, node(zone=zone, options=given))
+
+
+def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2):
+    vpc, (first, second) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
+    boto(cloud).create_tags(Resources=[second], Tags=[{"Key": "Name", "Value": "web"}])
+    choices = ", ".join(sorted([f"{first} (eu-west-1a, {vpc})", f"{second} (web, eu-west-1b, {vpc})"]))
+    assert refused_place(cloud, driver, node(options={"vpc": vpc})) == (
+        f"there are several subnets in {vpc} and eu-west-1, and none is a default one: set subnet to one of {choices}"
+    )
+
+
+# the temporary group
+
+
+def test_the_group_lets_the_master_in_and_nobody_else(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    began = int(time())
+    with driver.access(BATCH, KEY, [node()]) as access:
+        ((vpc, group),) = access.handle["groups"].items()
+        assert vpc == default_vpc(cloud)
+        (rule,) = rules_of(cloud, group)
+        assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 22, 22)
+        assert [it["CidrIp"] for it in rule["IpRanges"]] == ["203.0.113.7/32"]
+        assert not any(rule.get(name) for name in ("Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds"))
+        assert driver.leftovers() == [Leftover("security group", NAME, group, BATCH, HOME, began)]
+    assert (left(cloud), driver.leftovers()) == ({}, [])
+
+
+def test_an_ipv6_address_of_the_master(cloud: Cloud, driver: ec2.Ec2):
+    wanted = node(options={"connect_from": "2001:db8::7"})
+    with driver.access(BATCH, KEY, [wanted]) as access:
+        (group,) = access.handle["groups"].values()
+        (rule,) = rules_of(cloud, group)
+        assert [it["CidrIpv6"] for it in rule["Ipv6Ranges"]] == ["2001:db8::7/128"]
+
+
+def test_the_instance_has_it_beside_its_own_groups_until_it_is_settled(cloud: Cloud, driver: ec2.Ec2):
+    vpc = default_vpc(cloud)
+    own = [make_group(cloud, vpc, name="web"), make_group(cloud, vpc, name="db")]
+    wanted = node(options={"security_groups": own})
+    with driver.access(BATCH, KEY, [wanted]) as access:
+        instance = driver.launch(wanted, SCRIPT, access)
+        assert groups_of(cloud, instance) == sorted([*own, *access.handle["groups"].values()])
+        driver.settle(instance)
+        assert groups_of(cloud, instance) == sorted(own)
+    assert left(cloud) == {"instances": ["w1.example.com"], "security groups": ["db", "web"]}
+
+
+def test_without_groups_of_its_own_it_keeps_the_vpc_s_default_group(cloud: Cloud, driver: ec2.Ec2):
+    instance = launch(driver, node())
+    assert groups_of(cloud, instance) == [default_group(cloud, default_vpc(cloud))]
+
+
+def test_one_group_for_each_vpc_of_the_batch(cloud: Cloud, driver: ec2.Ec2):
+    make_vpc(cloud, "eu-west-1a")
+    region = cloud.region()
+    (default,) = (it for it in region.describe_subnets() if it.default_for_az and it.availability_zone == "eu-west-1a")
+    region.delete_subnet(default.id)
+    wanted = [node("a", zone="eu-west-1a"), node("b", zone="eu-west-1b"), node("c", zone="eu-west-1b")]
+    with driver.access(BATCH, KEY, wanted) as access:
+        assert len(set(access.handle["groups"].values())) == 2
+        made = [driver.launch(one, SCRIPT, access) for one in wanted]
+        for instance in made:
+            driver.settle(instance)
+    assert left(cloud) == {"instances": ["a", "b", "c"]}
+
+
+def test_no_nodes_no_group(cloud: Cloud, driver: ec2.Ec2):
+    with driver.access(BATCH, KEY, []) as access:
+        assert access.handle["groups"] == {}
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize("options", [{"security_groups": ["sg-00000000000000000"]}])
+def test_groups_that_are_not_there(cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any]):
+    (objection,) = driver.objections(node(options=options))
+    assert "InvalidGroup.NotFound DescribeSecurityGroups); security_groups are ids of groups in eu-west-1" in objection
+
+
+def test_groups_of_another_vpc(cloud: Cloud, driver: ec2.Ec2):
+    vpc, _ = make_vpc(cloud, "eu-west-1a")
+    group = make_group(cloud, vpc)
+    (objection,) = driver.objections(node(options={"security_groups": [group]}))
+    assert objection == f"security_groups: {group} are not in {default_vpc(cloud)}, where the node goes"
+
+
+# where the master is
+
+
+def test_the_master_s_address_is_asked_of_somebody_outside(cloud, time, tmp_path, monkeypatch):
+    monkeypatch.setattr(source_address, "_ask", lambda service: {"https://x.example/": "198.51.100.9"}[service])
+    driver = driver_of(cloud, time, tmp_path, address_service="https://x.example/")
+    with driver.access(BATCH, KEY, [node(options={"connect_from": None})]) as access:
+        (group,) = access.handle["groups"].values()
+        assert rules_of(cloud, group)[0]["IpRanges"][0]["CidrIp"] == "198.51.100.9/32"
+
+
+def test_an_address_that_cannot_be_found_out_ends_it_before_anything_is_made(cloud, time, tmp_path):
+    driver = driver_of(cloud, time, tmp_path, address_service="http://127.0.0.1:9/")
+    wanted = node(options={"connect_from": None})
+    with pytest.raises(InvalidRequest, match="set connect_from"), driver.access(BATCH, KEY, [wanted]):
+        pytest.fail("there is no access")
+    assert called(cloud, "CreateSecurityGroup") == 0
+
+
+@pytest.fixture
+def private(cloud: Cloud) -> Node:
+    """A node in a VPC of its own, reached at its private address."""
+    vpc, (subnet,) = make_vpc(cloud, "eu-west-1a")
+    group = make_group(cloud, vpc)
+    options = {"subnet": subnet, "security_groups": [group], "connect_from": None}
+    return node(connect_via="private", options=options)
+
+
+def test_inside_it_is_the_address_that_the_master_sends_from(cloud: Cloud, inside: ec2.Ec2, private: Node):
+    with inside.access(BATCH, KEY, [private]) as access:
+        (group,) = access.handle["groups"].values()
+        assert rules_of(cloud, group)[0]["IpRanges"][0]["CidrIp"] == f"{INSIDE}/32"
+
+
+def open_to(cloud: Cloud, wanted: Node, *rules: dict[str, Any]) -> str:
+    options: Any = wanted.options
+    (group,) = options.security_groups
+    boto(cloud).authorize_security_group_ingress(GroupId=group, IpPermissions=list(rules))
+    return str(group)
+
+
+ALL_PORTS = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.9.0.0/16"}]}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ssh_from(IpRanges=[{"CidrIp": "10.9.0.0/16"}]),
+        ssh_from(IpRanges=[{"CidrIp": "192.0.2.0/24"}, {"CidrIp": f"{INSIDE}/32"}]),
+        {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+        ALL_PORTS,
+    ],
+)
+@pytest.mark.parametrize("how", [{"connect_via": "private"}, {"public_ip": False}])
+def test_no_group_where_the_node_s_own_let_the_master_in(cloud, inside, private: Node, rule, how: dict[str, Any]):
+    wanted = dataclasses.replace(private, settings=node(**how).settings)
+    group = open_to(cloud, wanted, rule)
+    cloud.calls.clear()
+    with inside.access(BATCH, KEY, [wanted]) as access:
+        instance = inside.launch(wanted, SCRIPT, access)
+        assert groups_of(cloud, instance) == [group]
+        inside.settle(instance)
+    changes = ("CreateSecurityGroup", "DeleteSecurityGroup", "ModifyInstanceAttribute", "AuthorizeSecurityGroupIngress")
+    assert [name for name in changes if called(cloud, name)] == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ssh_from(IpRanges=[{"CidrIp": "10.9.1.0/24"}]),
+        {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+        {"IpProtocol": "udp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+        ssh_from(Ipv6Ranges=[{"CidrIpv6": "::/0"}]),
+    ],
+)
+def test_a_group_where_they_do_not(cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any]):
+    open_to(cloud, private, rule)
+    with inside.access(BATCH, KEY, [private]) as access:
+        assert all(access.handle["groups"].values())
+
+
+def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(cloud, inside, private: Node, tmp_path: Path):
+    options: Any = private.options
+    members = make_group(cloud, inside._parts.lookup.place(private).vpc, name="masters")
+    open_to(cloud, private, ssh_from(UserIdGroupPairs=[{"GroupId": members}]))
+    with inside.access(BATCH, KEY, [private]) as access:
+        assert all(access.handle["groups"].values())
+    boto(cloud).create_network_interface(SubnetId=options.subnet, PrivateIpAddress=INSIDE, Groups=[members])
+    later = driver_of(cloud, Time(), tmp_path, source=lambda towards: INSIDE)
+    with later.access(BATCH, KEY, [private]) as access:
+        assert list(access.handle["groups"].values()) == [None]
+
+
+def test_over_the_public_address_there_is_a_group_whatever_the_node_s_own_say(cloud: Cloud, driver: ec2.Ec2):
+    group = make_group(cloud, default_vpc(cloud), ssh_from(IpRanges=[{"CidrIp": "0.0.0.0/0"}]))
+    with driver.access(BATCH, KEY, [node(options={"security_groups": [group]})]) as access:
+        assert all(access.handle["groups"].values())
+
+
+# how it goes
+
+
+def test_it_is_gone_also_when_the_batch_failed(cloud: Cloud, driver: ec2.Ec2):
+    with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, [node()]):
+        raise ZeroDivisionError
+    assert left(cloud) == {}
+
+
+def test_an_instance_that_is_ending_is_waited_for(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    cloud.settings.gone_after = 45
+    with driver.access(BATCH, KEY, [node()]) as access:
+        driver.terminate(driver.launch(node(), SCRIPT, access))
+    assert (left(cloud), 45 <= sum(time.waits) < 60) == ({}, True)
+
+
+def test_an_instance_that_stays_is_made_to_let_go_of_it(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    """One that failed and is kept to be looked at."""
+    with driver.access(BATCH, KEY, [node()]) as access:
+        instance = driver.launch(node(), SCRIPT, access)
+    assert groups_of(cloud, instance) == [default_group(cloud, default_vpc(cloud))]
+    assert (left(cloud), time.waits) == ({"instances": ["w1.example.com"]}, [1])
+
+
+def test_a_group_that_is_held_for_ever_is_named(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    held = answers.error("DependencyViolation", "resource sg-1 has a dependent object")
+    cloud.faults.add(Fault("POST", body=DELETE, status=400, answer=held, times=None))
+    said = f"the temporary security group {NAME} could not be removed: .*DependencyViolation DeleteSecurityGroup"
+    with pytest.raises(TemporaryFailure, match=said), driver.access(BATCH, KEY, [node()]):
+        pass
+    assert 250 < sum(time.waits) < 350
+    cloud.faults.clear()
+    assert [leftover.name for leftover in driver.leftovers()] == [NAME]
+
+
+def test_what_a_crash_left_is_found_in_every_region_and_removed(cloud, driver, time, tmp_path):
+    """The instance is still there, and in the group alone."""
+    managers = {region: driver.access(BATCH, KEY, [node(region=region)]) for region in (HOME, "us-east-1")}
+    for region, manager in managers.items():
+        driver.launch(node(region, region=region), SCRIPT, manager.__enter__())
+    later = driver_of(cloud, time, tmp_path)
+    found = later.leftovers()
+    assert sorted((it.kind, it.name, it.batch, it.region) for it in found) == [
+        ("security group", NAME, BATCH, HOME), ("security group", NAME, BATCH, "us-east-1"),
+    ]  # fmt: skip
+    for leftover in found:
+        for _ in range(2):
+            later.remove(leftover)
+    assert later.leftovers() == []
+    assert left(cloud) == {"instances": [HOME, "us-east-1"]}
+
+
+def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: ec2.Ec2):
+    tags = [{"Key": "hart-owner", "Value": OWNER}, {"Key": "hart-batch", "Value": BATCH}]
+    specification = [{"ResourceType": "volume", "Tags": tags}]
+    client = boto(cloud)
+    mine = client.create_volume(AvailabilityZone="eu-west-1a", Size=8, TagSpecifications=specification)["VolumeId"]
+    client.create_volume(AvailabilityZone="eu-west-1a", Size=8)
+    launch(driver, node())
+    (leftover,) = driver.leftovers()
+    assert (leftover.kind, leftover.handle, leftover.batch, leftover.region) == ("volume", mine, BATCH, HOME)
+    for _ in range(2):
+        driver.remove(leftover)
+    assert driver.leftovers() == []
+
+
+def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2):
+    """Its create took effect, and the answer was lost."""
+    cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True))
+    cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", when="after", status=500))
+    with driver.access(BATCH, KEY, [node()]) as access:
+        (group,) = access.handle["groups"].values()
+        assert len(rules_of(cloud, group)) == 1
+    assert left(cloud) == {}
+
+
+def test_a_group_whose_create_was_never_answered_is_looked_for(cloud: Cloud, driver: ec2.Ec2):
+    cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True, times=5))
+    with driver.access(BATCH, KEY, [node()]) as access:
+        assert all(access.handle["groups"].values())
+    assert left(cloud) == {}
+
+
+def test_a_group_that_was_not_made(cloud: Cloud, driver: ec2.Ec2):
+    cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", status=500, times=5))
+    with pytest.raises(TemporaryFailure, match="CreateSecurityGroup"), driver.access(BATCH, KEY, [node()]):
+        pytest.fail("there is no access")
+    assert left(cloud) == {}
+
+
+def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec2.Ec2):
+    denied = answers.error("UnauthorizedOperation", "You are not authorized")
+    cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", status=403, answer=denied))
+    with pytest.raises(Exception, match="AuthorizeSecurityGroupIngress"), driver.access(BATCH, KEY, [node()]):
+        pytest.fail("there is no access")
+    assert left(cloud) == {}
+
+
+def test_a_new_group_that_is_not_known_everywhere_yet(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    cloud.settings.groups_hidden_for = 3
+    launch(driver, node())
+    assert (left(cloud), 3 <= sum(time.waits) < 6) == ({"instances": ["w1.example.com"]}, True)
+
+
+def test_an_instance_that_ended_by_itself_holds_nothing_up(cloud: Cloud, driver: ec2.Ec2, time: Time):
+    cloud.faults.add(MachineFault(given_up="Server.InternalError: Internal error on launch"))
+    with driver.access(BATCH, KEY, [node()]) as access:
+        driver.launch(node(), SCRIPT, access)
+        time.advance(10)
+    assert left(cloud) == {}

@@ -1,0 +1,341 @@
+"""What the driver ``ec2`` refuses by itself, the class of each refusal of Amazon's, and its credentials."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    Refused,
+    TemporaryFailure,
+)
+from hart_salt.config.schema import Provider
+from hart_salt.drivers.ec2 import driver as ec2
+from hart_salt.model import MasterInfo, Node
+from tests.drivers.ec2.driver import (
+    BATCH,
+    CREATE,
+    LOOK,
+    SCRIPT,
+    Time,
+    called,
+    driver_of,
+    launch,
+    left,
+    node,
+    open_cloud,
+)
+from tests.drivers.ec2.driver import KEY as PUBLIC_KEY
+from tests.drivers.ec2.emulator import answers
+from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
+from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.emulation.faults import Fault
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
+    return driver_of(cloud, time, tmp_path)
+
+
+# objections
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (node(tags={"hart-owner": "me"}), "the tag hart-owner is one of hart's own"),
+        (node(tags={"hart-created": "1"}), "the tag hart-created is one of hart's own"),
+        (node(tags=["AWS:x"]), "the tag AWS:x begins with aws:"),
+        (node(tags={"k" * 128: "x"}), "is too long: EC2 takes 127 characters, and 256 of its value"),
+        (node(tags={"k": "x" * 257}), "the tag k is too long"),
+        (node(tags=[f"t{number}" for number in range(46)]), "an instance can have 50 tags at EC2"),
+        (node(options={"volume_type": "st1"}), "a volume of type st1 cannot be a root volume"),
+        (node(options={"volume_type": "io1"}), "a volume of type io1 needs volume_iops"),
+        (node(size="t4g.micro", zone="eu-west-1c"), "eu-west-1c has no instances of the size t4g.micro; there are some "
+         "in eu-west-1a, eu-west-1b"),
+    ],
+)  # fmt: skip
+def test_objections(driver: ec2.Ec2, wanted: Node, text: str):
+    (objection,) = driver.objections(wanted)
+    assert text in objection
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        node(),
+        node(tags=[f"t{number}" for number in range(45)]),
+        node(tags={"Name": "x", "k" * 127: "v" * 256}),
+        node(options={"volume_type": "io2", "volume_iops": 100}),
+        node(size="t4g.micro", zone="eu-west-1b"),
+    ],
+)
+def test_no_objections(cloud: Cloud, driver: ec2.Ec2, wanted: Node):
+    assert driver.objections(wanted) == []
+    launch(driver, wanted)
+
+
+def test_all_that_is_wrong_is_told_at_once(driver: ec2.Ec2):
+    wanted = node(image="nothing", zone="eu-west-1c", size="t4g.micro", options={"security_groups": ["sg-00000000"]},
+                  tags=["aws:x"])  # fmt: skip
+    assert len(driver.objections(wanted)) == 4
+
+
+def test_of_a_size_that_is_not_there_nothing_more_is_said(cloud: Cloud, driver: ec2.Ec2):
+    """Whoever asks has found that out."""
+    assert driver.objections(node(size="t3.mikro", image="nothing")) == []
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "AuthFailure", AuthError),
+        (403, "UnauthorizedOperation", AuthError),
+        (400, "RequestExpired", AuthError),
+        (400, "OptInRequired", AuthError),
+        (400, "PendingVerification", AuthError),
+        (400, "VcpuLimitExceeded", QuotaExceeded),
+        (400, "InstanceLimitExceeded", QuotaExceeded),
+        (400, "MaxSpotInstanceCountExceeded", QuotaExceeded),
+        (400, "InsufficientFreeAddressesInSubnet", NoCapacity),
+        (400, "SpotMaxPriceTooLow", NoCapacity),
+        (400, "InvalidAMIID.NotFound", InvalidRequest),
+        (400, "InvalidParameterValue", InvalidRequest),
+        (400, "Unsupported", InvalidRequest),
+        (400, "IdempotentParameterMismatch", InvalidRequest),
+        (400, "InvalidSubnetID.NotFound", InvalidRequest),
+        (400, "SomethingThatNobodyHasHeardOf", InvalidRequest),
+    ],
+)
+def test_the_class_of_each_refusal(cloud, driver, time, status: int, code: str, kind: type[DriverError]):
+    cloud.faults.add(Fault("POST", body=CREATE, status=status, answer=answers.error(code, "So it is.")))
+    with pytest.raises(kind) as caught:
+        launch(driver, node())
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"Amazon EC2 in eu-west-1: So it is. ({code} RunInstances)"
+    assert (called(cloud, "RunInstances"), time.waits, left(cloud)) == (1, [], {})
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (500, "InsufficientInstanceCapacity", NoCapacity),
+        (503, "RequestLimitExceeded", RateLimited),
+        (400, "Throttling", RateLimited),
+        (500, "InternalError", TemporaryFailure),
+        (503, "Unavailable", TemporaryFailure),
+        (502, "", TemporaryFailure),
+    ],
+)
+def test_the_class_of_what_is_repeated(cloud, driver, time, status: int, code: str, kind: type[DriverError]):
+    """The SDK does so, 5 times in all, with waits of up to 1, 2, 4 and 8 seconds."""
+    fault = Fault("POST", body=CREATE, status=status, answer=answers.error(code, "So it is."), times=5)
+    cloud.faults.add(fault)
+    with pytest.raises(kind) as caught:
+        launch(driver, node())
+    assert type(caught.value) is kind
+    assert getattr(caught.value, "uncertain", True)
+    assert (called(cloud, "RunInstances"), left(cloud)) == (5, {})
+    assert len(time.waits) == 4
+    assert all(wait <= most for wait, most in zip(time.waits, (1, 2, 4, 8), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("switches", "settings", "kind"),
+    [
+        ({"vcpu_limit": 1}, {}, QuotaExceeded),
+        ({"full_zones": ("eu-west-1a", "eu-west-1b", "eu-west-1c")}, {}, NoCapacity),
+        ({"denied": ("ec2:RunInstances",)}, {}, AuthError),
+        ({}, {"options": {"instance_profile": "nobody"}}, InvalidRequest),
+        ({}, {"options": {"volume_size": 4}}, InvalidRequest),
+        ({}, {"size": "t4g.micro", "zone": "eu-west-1c"}, InvalidRequest),
+    ],
+)
+def test_what_the_cloud_refuses_by_itself(cloud, driver, switches, settings, kind: type[DriverError]):
+    vars(cloud.settings).update(switches)
+    with pytest.raises(kind):
+        launch(driver, node(**settings))
+    assert left(cloud) == {}
+
+
+def test_what_no_person_can_read_is_left_out(cloud: Cloud, driver: ec2.Ec2):
+    cloud.settings.denied = ("ec2:DescribeInstances",)
+    with pytest.raises(AuthError) as caught:
+        driver.instances(HOME)
+    assert "ec2:DescribeInstances" in str(caught.value)
+    assert str(caught.value).endswith("(UnauthorizedOperation DescribeInstances)")
+    assert "Encoded" not in str(caught.value)
+    assert "xxx" not in str(caught.value)
+
+
+def test_kinds_of_errors_are_all_that_comes_out(cloud: Cloud, driver: ec2.Ec2):
+    """Whatever a call is answered, nothing but ``DriverError`` is raised."""
+    odd: list[Any] = [b"", b"<a/>", b"<a", "<html><p></html>", b"\xff\xfe", {}, [], b'<?xml version="1.0"?><a><b/></a>']
+    for answer, status in itertools.product(odd, (200, 302, 404, 429, 500)):
+        cloud.faults.add(Fault("POST", body=LOOK, status=status, answer=answer, times=None))
+        with pytest.raises((InvalidRequest, NotFound, RateLimited, TemporaryFailure)):
+            driver.instances(HOME)
+        cloud.faults.clear()
+
+
+def test_no_answer_in_time(cloud: Cloud, time: Time, tmp_path: Path):
+    driver = driver_of(cloud, time, tmp_path, api_timeout=0.2)
+    cloud.faults.add(Fault("POST", body=LOOK, stall=0.4, times=5))
+    with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 did not answer in time") as caught:
+        driver.instances(HOME)
+    assert (caught.value.uncertain, len(cloud.faults.struck)) == (True, 5)
+
+
+def test_nobody_there(cloud: Cloud, time: Time, tmp_path: Path):
+    driver = driver_of(cloud, time, tmp_path, endpoint="http://127.0.0.1:9")
+    with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 could not be reached"):
+        driver.instances(HOME)
+
+
+def test_a_connection_that_breaks(cloud: Cloud, driver: ec2.Ec2):
+    cloud.faults.add(Fault("POST", body=LOOK, drop=True, times=5))
+    with pytest.raises(TemporaryFailure, match="the connection to Amazon EC2 in eu-west-1 broke"):
+        driver.instances(HOME)
+
+
+# credentials
+
+
+def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: Path):
+    for account in ({"aws_secret_access_key": "wrong"}, {"aws_access_key_id": "AKIAWRONG"}):
+        driver = driver_of(cloud, time, tmp_path, **account)
+        for call in (driver.check, driver.instances, driver.regions, lambda d=driver: d.size("t3.micro", HOME)):
+            with pytest.raises(AuthError) as caught:
+                call()
+            assert "wrong" not in str(caught.value).lower()
+    assert time.waits == []
+
+
+@pytest.mark.parametrize("key", ["AKIAÄ", "AKIA\nX: y"])
+def test_a_key_that_is_none(cloud: Cloud, time: Time, tmp_path: Path, key: str):
+    driver = driver_of(cloud, time, tmp_path, aws_access_key_id=key)
+    with pytest.raises(AuthError, match="holds characters that no key has"):
+        driver.check()
+    assert cloud.calls == []
+
+
+def test_keys_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time, tmp_path: Path):
+    account = {"aws_access_key_id": f"{KEY}\n", "aws_secret_access_key": f"{SECRET}\n"}
+    assert "account" in driver_of(cloud, time, tmp_path, **account).check()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What boto3 looks for credentials in, with nothing in it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION",
+                 "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    return tmp_path
+
+
+def chained(cloud: Cloud, time: Time, **account: Any) -> ec2.Ec2:
+    """A driver whose settings name no keys."""
+    master = MasterInfo("m", "ab12" * 4, "key", "3008.3", "127.0.0.1", 4505, 4506, "unused", "log")
+    return ec2.Ec2(Provider("ec2", "ec2", ec2.Account(endpoint=cloud.endpoint, **account)), master, time.sleep, time)
+
+
+def test_no_credentials(cloud: Cloud, time: Time, home: Path):
+    with pytest.raises(AuthError, match="has no credentials: set aws_access_key_id and aws_secret_access_key, or"):
+        chained(cloud, time).check()
+    assert cloud.calls == []
+
+
+def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path):
+    (home / "credentials").write_text(f"[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
+    (home / "config").write_text("[profile work]\nregion = eu-west-1\n")
+    driver = chained(cloud, time, profile="work")
+    assert "account" in driver.check()
+    assert driver._api.home == HOME
+
+
+def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    assert "account" in chained(cloud, time).check()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "account", "text"),
+    [
+        ("", {"profile": "work"}, "have no profile of that name"),
+        ("[work]\naws_access_key_id = AKIA\n", {"profile": "work"}, "are not whole"),
+        ("[default]\naws_access_key_id = AKIA\n", {}, "are not whole"),
+    ],
+)
+def test_half_a_configuration_gets_one_sentence(cloud, time, home: Path, credentials: str, account, text: str):
+    (home / "credentials").write_text(credentials)
+    with pytest.raises(AuthError, match=text) as caught:
+        chained(cloud, time, **account).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_credentials_that_is_none(cloud: Cloud, time: Time, home: Path):
+    (home / "credentials").write_text("what is this\n")
+    with pytest.raises(DriverError, match="Amazon EC2"):
+        chained(cloud, time).check()
+
+
+def test_without_boto3_the_error_says_how_to_get_it(tmp_path: Path):
+    """In a process of its own, in which it cannot be imported."""
+    code = (
+        "import sys; sys.modules['boto3'] = None\n"
+        "from hart_salt.drivers import schemas\n"
+        "from hart_salt.drivers.ec2 import driver as ec2\n"
+        "from hart_salt.base.errors import Refused\n"
+        "from hart_salt.config.schema import Provider\n"
+        "assert 'ec2' in schemas()\n"
+        "driver = ec2.Ec2(Provider('ec2', 'ec2', ec2.Account()), None)\n"
+        "try:\n    driver.check()\nexcept Refused as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "the driver ec2 needs boto3: salt-pip install boto3"
+    assert issubclass(Refused, Exception)
+
+
+# secrets
+
+
+def test_nothing_of_a_request_is_logged(cloud: Cloud, driver: ec2.Ec2, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    with driver.access(BATCH, PUBLIC_KEY, [node()]) as access:
+        driver.launch(node(), SCRIPT + "# planted-in-the-script\n", access)
+    assert "planted-in-the-script" not in caplog.text
+    assert "cGxhbnRlZC" not in caplog.text  # the same in base64
+    assert SECRET not in caplog.text
+    assert [record.name for record in caplog.records if record.name.startswith("boto") and record.levelno < 20] == []

@@ -1,0 +1,94 @@
+"""What the tests of the driver ``gce`` share: a cloud whose time passes when the driver waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hart_salt.config.schema import Provider
+from hart_salt.config.settings import Settings
+from hart_salt.drivers.gce import driver as gce
+from hart_salt.drivers.gce.instances import body
+from hart_salt.drivers.gce.instances import names_of as names_of
+from hart_salt.model import Instance, MasterInfo, Node
+from tests.drivers.do.driver import Time
+from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.drivers.gce.emulator.state import Settings as Switches
+from tests.emulation.backend import NoMachines
+
+OWNER = "ab12" * 4
+BATCH = "0123456789ab"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 hart-b1"
+SCRIPT = "#!/bin/sh\n"
+ZONE = "us-central1-b"
+ACCESS = f"hart-{OWNER}-{BATCH}"
+
+STOCKOUT = "ZONE_RESOURCE_POOL_EXHAUSTED"
+INSERT, LIST = r"/zones/[^/]+/instances$", r"/aggregated/instances$"
+INSTANCE, RULES = r"/zones/[^/]+/instances/[^/]+$", r"/global/firewalls"
+OPERATIONS, OPERATION = r"/operations$", r"/operations/[^/]+$"
+
+
+@contextmanager
+def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
+    """A cloud without machines; every request to it, and every answer of it, has to be as the vendor's are."""
+    settings = {"staging_after": 4, "running_after": 10, "operation_after": 2, "delete_after": 3, **switches}
+    with Cloud(NoMachines(), settings=Switches(**settings), clock=time) as cloud:
+        yield cloud
+        assert cloud.defects == []
+        assert cloud.faults.pending() == [], "a fault that never struck tested nothing"
+        assert cloud.said_against() == []
+
+
+def driver_of(cloud: Cloud, time: Time, *, owner: str = OWNER, **account: Any) -> gce.ComputeEngine:
+    """The driver for the project; ``owner`` is the master's, which has a public address of its own."""
+    master = MasterInfo("m", owner, "key", "3008.3", "127.0.0.1", 4505, 4506, "cache", "log")
+    settings = {**cloud.account(), **account}
+    given = gce.Account(**{name: value for name, value in settings.items() if value is not None})
+    return gce.ComputeEngine(Provider("gce", "gce", given), master, sleep=time.sleep, source=lambda towards: "8.8.4.4")
+
+
+def node(
+    minion_id: str = "w1.example.com", *, options: dict[str, Any] | None = None, zone: str | None = ZONE,
+    size: str = "e2-small", role: str | None = "db.Main", **settings: Any,
+) -> Node:  # fmt: skip
+    """A node as it is wanted."""
+    given = {"image": "bookworm", **settings}
+    return Node(
+        minion_id, role, "gce", "gce", "us-central1", zone, size, Settings(**given), gce.Options(**(options or {})),
+        {}, BATCH,
+    )  # fmt: skip
+
+
+def launch(driver: gce.ComputeEngine, wanted: Node) -> Instance:
+    """Launch and leave; the instance stays."""
+    with driver.access(BATCH, KEY, [wanted]) as access:
+        return driver.launch(wanted, SCRIPT, access)
+
+
+def left(cloud: Cloud) -> dict[str, list[str]]:
+    """What is left, by kind."""
+    return {kind: names for kind, names in cloud.left().items() if names}
+
+
+def listing(shown: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a list of instances, with one that is as a test wants it."""
+    return {"kind": "compute#instanceAggregatedList", "items": {f"zones/{ZONE}": {"instances": [shown]}}}
+
+
+def by_hand(
+    driver: gce.ComputeEngine, name: str, labels: dict[str, str] | None = None, *, description: str = "",
+    metadata: dict[str, str] | None = None,
+) -> int:  # fmt: skip
+    """Make an instance that is nobody's in hart's eyes, and return its id."""
+    parts, wanted = driver._parts, node()
+    made = body(wanted, "0", "", parts.catalogue.place(wanted))
+    items = [{"key": key, "value": value} for key, value in (metadata or {}).items()]
+    made |= {"name": name, "description": description, "labels": labels or {}, "tags": {}, "metadata": {"items": items}}
+    for disk in made["disks"]:
+        disk["initializeParams"].pop("labels", None)
+    insert = {"zone": ZONE, "instance_resource": parts.api.body("Instance", made)}
+    operation = parts.api.change("instances", "insert", **insert)
+    parts.api.wait(operation)
+    return int(operation.target_id)

@@ -1,0 +1,217 @@
+"""
+Compute Engine's API v1, emulated: a stateful project on loopback, whose instances are machines of a back end.
+
+Every request and every answer is held against the message types of Google's own library (``gce_schema``): a
+request that they do not know is refused, and what an answer of ours has wrong is in ``said_against``. Beyond
+that it refuses what users were refused (providers.md, section 3); what the vendor may do one way or the other
+can be had by a switch (``gce_state.Settings``) or a fault (``faults``).
+
+It also gives out tokens (``/token``), and says where a request came from (``/address``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.drivers.gce.emulator import answers, project, routes, schema, tokens
+from tests.drivers.gce.emulator import create as gce_create
+from tests.drivers.gce.emulator import instances as gce_instances
+from tests.drivers.gce.emulator.answers import Refusal
+from tests.drivers.gce.emulator.state import Image, Settings, State, Subnet, World, new_state
+from tests.emulation.backend import Backend, NoMachines
+from tests.emulation.emulator import Emulator
+from tests.emulation.http import Answer, Request
+
+#: modules whose import registers their routes
+HANDLERS = (gce_create, gce_instances, project)
+TOKEN, ADDRESS = "/token", "/address"  # noqa: S105 - addresses
+#: where the token server was in former times; some clients still ask there
+OLD_TOKEN = "/o/oauth2/token"  # noqa: S105
+#: where every request seems to come from
+CALLER = "203.0.113.77"
+BEARER = "bearer "
+MINUTE = 60.0
+
+
+class ComputeEngine(Emulator):
+    """See the module."""
+
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+    ) -> None:
+        super().__init__(backend or NoMachines(), clock=clock, port=port)
+        self.settings = settings or Settings()
+        self._first_settings = dict(vars(self.settings))
+        self.service_account = tokens.Account()
+        ids = itertools.count(4_112_000_000_000_000_001, 7919)
+        self._world = World(
+            state=new_state(clock(), ids),
+            settings=self.settings,
+            machines=self.machines,
+            faults=self.faults,
+            clock=clock,
+            user=self.service_account.email,
+            ids=ids,
+        )
+        self._calls_of_a_minute: deque[float] = deque()
+
+    @property
+    def project(self) -> str:
+        """The only one that there is, but for those with Google's images."""
+        return self._world.project
+
+    @property
+    def state(self) -> State:
+        """The project as it stands at this moment."""
+        with self.lock:
+            self._world.tick()
+            return self._world.state
+
+    def account(self) -> dict[str, Any]:
+        """With the key in the settings, as hart has it."""
+        return {
+            "project": self.project,
+            "user_id": self.service_account.email,
+            "key": self.service_account.key,
+            "endpoint": self.origin,
+            "address_service": f"{self.origin}{ADDRESS}",
+        }
+
+    def left(self) -> dict[str, list[str]]:
+        """Instances by what hart calls them."""
+        return self.state.left()
+
+    def made(self) -> int:
+        """Also those whose create failed later."""
+        return len(self.state.made)
+
+    def user_data(self) -> dict[str, str]:
+        """As the create calls had it; the metadata holds it for the time of booting only."""
+        return {instance.minion: instance.user_data for instance in self.state.instances.values()}
+
+    def forget(self) -> None:
+        """Also those instances go that refuse to."""
+        self.faults.clear()
+        with self.lock:
+            vars(self.settings).update(self._first_settings)
+            state = self._world.state
+            for instance in list(state.instances.values()):
+                self._world.remove(instance)
+            state.disks.clear()
+            state.operations.clear()
+            state.requests.clear()
+            for name in [name for name in state.firewalls if not name.startswith("default-")]:
+                del state.firewalls[name]
+
+    def add_snapshot(self, name: str) -> str:
+        """Add an image of the project and return its name."""
+        self.add_image(name)
+        return name
+
+    def add_image(self, name: str, **changes: Any) -> Image:
+        """Add an image of the project."""
+        with self.lock:
+            facts = {"project": self.project, "family": "", "made_of": name, "architecture": "X86_64", **changes}
+            image = Image(id=next(self._world.ids), name=name, created=self.clock(), **facts)
+            self._world.state.images.append(image)
+            return image
+
+    def add_subnet(self, name: str, region: str, network: str, **changes: Any) -> Subnet:
+        """Add a subnet, and its network if there is none of that name."""
+        with self.lock:
+            state = self._world.state
+            state.networks.setdefault(network, next(self._world.ids))
+            subnet = Subnet(next(self._world.ids), name, region, network, f"10.{len(state.subnets)}.0.0/24", **changes)
+            state.subnets.append(subnet)
+            return subnet
+
+    def give_again(self, minion: str) -> None:
+        """Put the script of an instance back into its metadata, as if nobody had taken it out."""
+        with self.lock:
+            instance = next(it for it in self._world.state.instances.values() if it.minion == minion)
+            kept = [item for item in instance.metadata if item["key"] != "startup-script"]
+            instance.metadata = [*kept, {"key": "startup-script", "value": instance.user_data}]
+
+    def switches(self) -> Settings:
+        """What the admin endpoint may set."""
+        return self.settings
+
+    def handle(self, request: Request) -> Answer:
+        """Token, limit, and then the call itself."""
+        if request.path == ADDRESS:
+            return Answer(200, f"{CALLER}\n")
+        if request.path in (TOKEN, OLD_TOKEN):
+            return self.service_account.give(request)
+        self._world.tick()
+        if not self.service_account.accepts(_token(request)):
+            return Answer(401, answers.error(401))
+        try:
+            self._count()
+            found, segments = routes.find(request)
+            answer = found.handler(self._world, request, *segments)
+        except Refusal as refusal:
+            answer = Answer(refusal.status, refusal.body)
+        self._world.tick()
+        return answer
+
+    def _count(self) -> None:
+        now, limit = self.clock(), self.settings.minute_limit
+        while self._calls_of_a_minute and self._calls_of_a_minute[0] <= now - MINUTE:
+            self._calls_of_a_minute.popleft()
+        if limit is not None and len(self._calls_of_a_minute) >= limit:
+            raise Refusal(403, "Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute'",
+                          "rateLimitExceeded")  # fmt: skip
+        self._calls_of_a_minute.append(now)
+
+    def failure(self, request: Request, status: int) -> Answer:
+        """The vendor's form of a refusal."""
+        return Answer(status, answers.error(status))
+
+    def objections(self, request: Request, answer: Answer | None) -> list[str]:
+        """What the message types say."""
+        if not request.path.startswith(routes.PREFIX):
+            return []
+        try:
+            found, _ = routes.find(request)
+        except Refusal:
+            return [f"no such call: {request.method} {request.path}"]
+        said = []
+        if found.body:
+            try:
+                said += schema.problems(found.body, request.json())
+            except ValueError:
+                said.append("body: not JSON")
+        if answer is not None and answer.status == 200:
+            said += [f"answer: {text}" for text in schema.problems(found.answer, answer.body)]
+        return said
+
+    def facts(self) -> Mapping[str, Any]:
+        """The project as JSON."""
+        with self.lock:
+            state, now = self.state, self.clock()
+            instances = [
+                {"id": str(it.id), "name": it.name, "zone": it.zone, "status": it.status(now), "tags": it.tags,
+                 "labels": it.body.get("labels", {}), "metadata": [item["key"] for item in it.metadata]}
+                for it in state.instances.values()
+            ]  # fmt: skip
+            return {
+                "instances": instances,
+                "firewalls": [it.body for it in state.firewalls.values()],
+                "left": state.left(),
+                "defects": [repr(error) for error in self.defects],
+                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+            }
+
+
+def _token(request: Request) -> str:
+    value = request.headers.get("authorization", "")
+    return value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""

@@ -1,0 +1,294 @@
+"""The project itself, its places, images, networks and firewall rules, and its operations (providers.md, 3.4)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from tests.drivers.gce.emulator import answers
+from tests.drivers.gce.emulator import catalog as catalogue
+from tests.drivers.gce.emulator.answers import Refusal, invalid, missing, when
+from tests.drivers.gce.emulator.create import NAME, image_by_link
+from tests.drivers.gce.emulator.filter import parse
+from tests.drivers.gce.emulator.routes import body_of, repeatable, route
+from tests.drivers.gce.emulator.state import Firewall, Image, Operation, Subnet, World
+from tests.emulation.http import Answer, Request
+
+
+@route("GET", "", "Project")
+def get_project(world: World, request: Request, project: str) -> Answer:
+    """The project. Another one is not for this account to see."""
+    if project != world.project:
+        message = f"Required 'compute.projects.get' permission for 'projects/{project}'"
+        raise Refusal(403, message, "forbidden")
+    shown = {"kind": "compute#project", "id": "4711", "name": project, "creationTimestamp": when(world.clock()),
+             "selfLink": answers.link(f"projects/{project}")}  # fmt: skip
+    return Answer(200, shown)
+
+
+# places
+
+
+@route("GET", "/regions", "RegionList")
+def list_regions(world: World, request: Request, project: str) -> Answer:
+    """All of them."""
+    return answers.listing(world, request, "regionList", [_region(project, name) for name in catalogue.ZONES])
+
+
+@route("GET", "/regions/{}", "Region")
+def get_region(world: World, request: Request, project: str, name: str) -> Answer:
+    """One of them."""
+    if name not in catalogue.ZONES:
+        raise missing(f"projects/{project}/regions/{name}")
+    return Answer(200, _region(project, name))
+
+
+def _region(project: str, name: str) -> dict[str, Any]:
+    place = answers.link(f"projects/{project}")
+    return {
+        "kind": "compute#region", "id": str(1000 + sum(name.encode())), "name": name, "description": name,
+        "status": "UP", "zones": [f"{place}/zones/{zone}" for zone in catalogue.ZONES[name]],
+        "selfLink": f"{place}/regions/{name}", "creationTimestamp": "1969-12-31T16:00:00.000-08:00",
+    }  # fmt: skip
+
+
+@route("GET", "/zones", "ZoneList")
+def list_zones(world: World, request: Request, project: str) -> Answer:
+    """All of them, also those that cannot be had."""
+    found = [_zone(project, name) for name in catalogue.all_zones()]
+    return answers.listing(world, request, "zoneList", found)
+
+
+@route("GET", "/zones/{}", "Zone")
+def get_zone(world: World, request: Request, project: str, name: str) -> Answer:
+    """One of them."""
+    if name not in catalogue.all_zones():
+        raise missing(f"projects/{project}/zones/{name}")
+    return Answer(200, _zone(project, name))
+
+
+def _zone(project: str, name: str) -> dict[str, Any]:
+    place = answers.link(f"projects/{project}")
+    shown = {
+        "kind": "compute#zone", "id": str(2000 + sum(name.encode())), "name": name, "description": name,
+        "status": "DOWN" if name == catalogue.DOWN else "UP", "region": f"{place}/regions/{catalogue.region_of(name)}",
+        "selfLink": f"{place}/zones/{name}", "creationTimestamp": "1969-12-31T16:00:00.000-08:00",
+    }  # fmt: skip
+    return {**shown, **({"deprecated": {"state": "DEPRECATED"}} if name == catalogue.DEPRECATED else {})}
+
+
+# images
+
+
+@route("GET", "/global/images", "ImageList")
+def list_images(world: World, request: Request, project: str) -> Answer:
+    """Those of one project, deprecated ones too."""
+    matches = parse(request.first("filter"))
+    shown = [_image(image) for image in world.state.images if image.project == project]
+    return answers.listing(world, request, "imageList", [it for it in shown if matches(it)])
+
+
+@route("GET", "/global/images/{}", "Image")
+def get_image(world: World, request: Request, project: str, name: str) -> Answer:
+    """One of a project."""
+    return _found(world, f"projects/{project}/global/images/{name}")
+
+
+@route("GET", "/global/images/family/{}", "Image")
+def get_family(world: World, request: Request, project: str, family: str) -> Answer:
+    """The newest of a family that is not deprecated."""
+    return _found(world, f"projects/{project}/global/images/family/{family}")
+
+
+def _found(world: World, path: str) -> Answer:
+    image = image_by_link(world, path)
+    if image is None:
+        raise missing(path)
+    return Answer(200, _image(image))
+
+
+def _image(it: Image) -> dict[str, Any]:
+    shown = {
+        "kind": "compute#image", "id": str(it.id), "name": it.name, "description": f"Made from {it.made_of}",
+        "status": it.status, "diskSizeGb": str(it.disk_size), "architecture": it.architecture, "sourceType": "RAW",
+        "creationTimestamp": when(it.created), "guestOsFeatures": [{"type": feature} for feature in it.features],
+        "selfLink": answers.link(f"projects/{it.project}/global/images/{it.name}"),
+    }  # fmt: skip
+    return {
+        **shown,
+        **({"family": it.family} if it.family else {}),
+        **({"deprecated": {"state": "DEPRECATED"}} if it.deprecated else {}),
+    }
+
+
+# networks
+
+
+@route("GET", "/global/networks", "NetworkList")
+def list_networks(world: World, request: Request, project: str) -> Answer:
+    """All of them."""
+    found = [_network(world, name) for name in world.state.networks]
+    return answers.listing(world, request, "networkList", found)
+
+
+@route("GET", "/global/networks/{}", "Network")
+def get_network(world: World, request: Request, project: str, name: str) -> Answer:
+    """One of them."""
+    if name not in world.state.networks:
+        raise missing(f"projects/{project}/global/networks/{name}")
+    return Answer(200, _network(world, name))
+
+
+def _network(world: World, name: str) -> dict[str, Any]:
+    path = f"projects/{world.project}/global/networks/{name}"
+    return {"kind": "compute#network", "id": str(world.state.networks[name]), "name": name,
+            "autoCreateSubnetworks": name == "default", "creationTimestamp": when(0),
+            "selfLink": answers.link(path)}  # fmt: skip
+
+
+@route("GET", "/regions/{}/subnetworks", "SubnetworkList")
+def list_subnets(world: World, request: Request, project: str, region: str) -> Answer:
+    """Those of a region, of all networks and for all purposes."""
+    if region not in catalogue.ZONES:
+        raise missing(f"projects/{project}/regions/{region}")
+    found = [_subnet(world, it) for it in world.state.subnets if it.region == region]
+    return answers.listing(world, request, "subnetworkList", found)
+
+
+@route("GET", "/regions/{}/subnetworks/{}", "Subnetwork")
+def get_subnet(world: World, request: Request, project: str, region: str, name: str) -> Answer:
+    """One of them."""
+    for it in world.state.subnets:
+        if (it.region, it.name) == (region, name):
+            return Answer(200, _subnet(world, it))
+    raise missing(f"projects/{project}/regions/{region}/subnetworks/{name}")
+
+
+def _subnet(world: World, it: Subnet) -> dict[str, Any]:
+    place = answers.link(f"projects/{world.project}")
+    gateway = next(ipaddress.ip_network(it.range).hosts())
+    shown = {
+        "kind": "compute#subnetwork", "id": str(it.id), "name": it.name, "ipCidrRange": it.range,
+        "gatewayAddress": str(gateway), "network": f"{place}/global/networks/{it.network}", "purpose": it.purpose,
+        "region": f"{place}/regions/{it.region}", "stackType": "IPV4_IPV6" if it.ipv6 else "IPV4_ONLY",
+        "selfLink": f"{place}/regions/{it.region}/subnetworks/{it.name}", "creationTimestamp": when(0),
+    }  # fmt: skip
+    return {**shown, **({"ipv6AccessType": "EXTERNAL"} if it.ipv6 else {})}
+
+
+# firewall rules
+
+
+@route("GET", "/global/firewalls", "FirewallList")
+def list_firewalls(world: World, request: Request, project: str) -> Answer:
+    """All of them."""
+    matches = parse(request.first("filter"))
+    shown = [_firewall(world, it) for it in world.state.firewalls.values()]
+    return answers.listing(world, request, "firewallList", [it for it in shown if matches(it)])
+
+
+@route("GET", "/global/firewalls/{}", "Firewall")
+def get_firewall(world: World, request: Request, project: str, name: str) -> Answer:
+    """One of them."""
+    if name not in world.state.firewalls:
+        raise missing(f"projects/{project}/global/firewalls/{name}")
+    return Answer(200, _firewall(world, world.state.firewalls[name]))
+
+
+def _firewall(world: World, it: Firewall) -> dict[str, Any]:
+    network = answers.last(it.body.get("network", "default"))
+    return {
+        "priority": 1000, **it.body, "kind": "compute#firewall", "id": str(it.id),
+        "creationTimestamp": when(it.created),
+        "network": answers.link(f"projects/{world.project}/global/networks/{network}"),
+        "selfLink": answers.link(f"projects/{world.project}/global/firewalls/{it.body['name']}"),
+    }  # fmt: skip
+
+
+@route("POST", "/global/firewalls", body="Firewall")
+@repeatable
+def add_firewall(world: World, request: Request, project: str) -> Operation:
+    """It counts when the operation has ended."""
+    body = body_of(request, "Firewall")
+    _check_firewall(world, body)
+    name = body["name"]
+    if name in world.state.firewalls:
+        raise Refusal(409, f"The resource 'projects/{project}/global/firewalls/{name}' already exists", "alreadyExists")
+    if len(world.state.firewalls) >= world.settings.firewall_limit:
+        raise Refusal(403, f"Quota 'FIREWALLS' exceeded. Limit: {world.settings.firewall_limit}.0", "quotaExceeded")
+    rule = Firewall(next(world.ids), body, world.clock())
+    world.state.firewalls[name] = rule
+    return world.begin("insert", "global", f"global/firewalls/{name}", rule.id, world.settings.operation_after)
+
+
+def _check_firewall(world: World, body: dict[str, Any]) -> None:
+    if not NAME.fullmatch(body.get("name", "")):
+        raise invalid("resource.name", body.get("name", ""), f"Must be a match of regex '{NAME.pattern}'")
+    if answers.last(body.get("network", "default")) not in world.state.networks:
+        raise invalid("resource.network", body.get("network"), "The referenced network resource cannot be found.")
+    for tag in body.get("targetTags", []):
+        if not NAME.fullmatch(tag):
+            raise invalid("resource.targetTags", tag, f"Must be a match of regex '{NAME.pattern}'")
+    for text in body.get("sourceRanges", []):
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise invalid("resource.sourceRanges", text, "Must be a valid CIDR address range.") from None
+    if not body.get("allowed"):
+        raise invalid("resource.allowed", "", "A rule allows or denies something")
+    for allowed in body["allowed"]:
+        if allowed.get("IPProtocol") not in ("tcp", "udp", "icmp", "all"):
+            raise invalid("resource.allowed[0].IPProtocol", allowed.get("IPProtocol"), "There is no such protocol")
+
+
+@route("DELETE", "/global/firewalls/{}")
+@repeatable
+def delete_firewall(world: World, request: Request, project: str, name: str) -> Operation:
+    """It counts until the operation has ended."""
+    if name not in world.state.firewalls:
+        raise missing(f"projects/{project}/global/firewalls/{name}")
+    rule = world.state.firewalls[name]
+    target, after = f"global/firewalls/{name}", world.settings.operation_after
+    return world.begin("delete", "global", target, rule.id, after, lambda: world.state.firewalls.pop(name, None))
+
+
+# operations
+
+
+@route("GET", "/zones/{}/operations", "OperationList")
+def zone_operations(world: World, request: Request, project: str, zone: str) -> Answer:
+    """Those of a zone."""
+    return _operations(world, request, f"zones/{zone}")
+
+
+@route("GET", "/global/operations", "OperationList")
+def global_operations(world: World, request: Request, project: str) -> Answer:
+    """Those of no place."""
+    return _operations(world, request, "global")
+
+
+def _operations(world: World, request: Request, scope: str) -> Answer:
+    matches = parse(request.first("filter"))
+    shown = [answers.operation(world, it) for it in world.state.operations.values() if it.scope == scope]
+    return answers.listing(world, request, "operationList", [it for it in shown if matches(it)])
+
+
+@route("GET", "/zones/{}/operations/{}", "Operation")
+@route("POST", "/zones/{}/operations/{}/wait", "Operation")
+def zone_operation(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
+    """One of a zone. ``wait`` may answer before it has ended, and here it always answers at once."""
+    return _operation(world, request, f"zones/{zone}", name)
+
+
+@route("GET", "/global/operations/{}", "Operation")
+@route("POST", "/global/operations/{}/wait", "Operation")
+def global_operation(world: World, request: Request, project: str, name: str) -> Answer:
+    """One of no place."""
+    return _operation(world, request, "global", name)
+
+
+def _operation(world: World, request: Request, scope: str, name: str) -> Answer:
+    found = world.state.operations.get(name)
+    if found is None or found.scope != scope:
+        raise missing(f"projects/{world.project}/{scope}/operations/{name}")
+    return Answer(200, answers.operation(world, found))

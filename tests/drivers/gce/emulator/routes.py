@@ -1,0 +1,90 @@
+"""Which function answers which call, and the message types of its body and of its answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.drivers.gce.emulator import answers as gce_answers
+from tests.drivers.gce.emulator import schema
+from tests.drivers.gce.emulator.answers import Refusal
+from tests.drivers.gce.emulator.state import World
+from tests.emulation.http import Answer, Request
+
+PREFIX = "/compute/v1/projects/"
+Handler = Callable[..., Answer]
+
+
+@dataclass(frozen=True)
+class Route:
+    """``{}`` in a path stands for one segment, which is handed to the handler; the first is the project."""
+
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+    #: kinds of messages
+    answer: str
+    body: str = ""
+
+
+ROUTES: list[Route] = []
+
+
+def route(method: str, path: str, answer: str = "Operation", body: str = "") -> Callable[[Handler], Handler]:
+    """Register a handler; it is called with the world, the request, and the segments after the project."""
+
+    def register(handler: Handler) -> Handler:
+        pattern = re.compile(re.escape(f"{PREFIX}{{}}{path}").replace(r"\{\}", "([^/]+)"))
+        ROUTES.append(Route(method, pattern, handler, answer, body))
+        return handler
+
+    return register
+
+
+def find(request: Request) -> tuple[Route, tuple[str, ...]]:
+    """The route of a call and its segments. A path written out goes before one with a segment to be filled."""
+    matches = [(it, found) for it in ROUTES if (found := it.pattern.fullmatch(request.path))]
+    for it, found in sorted(matches, key=lambda pair: len(pair[1].groups())):
+        if it.method == request.method:
+            return it, found.groups()
+    raise Refusal(404, f"The requested URL {request.path} was not found on this server.", "notFound")
+
+
+def body_of(request: Request, kind: str) -> dict[str, Any]:
+    """The body of a call, in the API's own names. Raises ``Refusal`` for one that is none of this kind."""
+    try:
+        data = request.json()
+    except ValueError as error:
+        raise Refusal(400, "Parse Error", "parseError") from error
+    if problems := schema.problems(kind, data):
+        raise Refusal(400, f"Invalid JSON payload received. {problems[0]}", "badRequest")
+    return schema.canonical(kind, data)
+
+
+def repeatable(handler: Handler) -> Handler:
+    """
+    For handlers that return the operation which a call has begun: one with the same request id is that call.
+
+    ``handler`` returns an ``Operation``; the decorated one its answer.
+    """
+    def work(world: World, request: Request, *segments: str) -> Answer:
+        number = request.first("requestId") or ""
+        key = (request.method, request.path, number)
+        known = world.state.requests.get(key) if number and world.settings.remembers_requests else None
+        if number and not UUID.fullmatch(number):
+            raise gce_answers.invalid("requestId", number, "Must be a valid UUID")
+        if known is None:
+            operation: Any = handler(world, request, *segments)
+            operation.request_id = number
+            world.state.requests[key] = operation.name
+        else:
+            operation = world.state.operations[known]
+        return Answer(200, gce_answers.operation(world, operation, fresh=True))
+
+    work.__doc__ = handler.__doc__
+    return work
+
+
+UUID = re.compile(r"(?!0{8}-)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -1,0 +1,276 @@
+"""The project as it stands: what the emulated Compute Engine remembers, and the switches of its behaviour."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.drivers.gce.emulator import catalog as catalogue
+from tests.emulation.backend import Addresses, Machines
+from tests.emulation.faults import NO_FAULT, Faults, MachineFault
+
+NEVER = math.inf
+PROJECT = "hart-test-1"
+
+
+@dataclass
+class Settings:
+    """Switches; they may be changed at any time. Times are seconds."""
+
+    #: from the create call until STAGING, and until RUNNING
+    staging_after: float = 0.1
+    running_after: float = 0.2
+    #: from RUNNING until the public address shows
+    address_after: float = 0.0
+    #: of every other operation
+    operation_after: float = 0.0
+    delete_after: float = 0.0
+    instance_limit: int = 100
+    firewall_limit: int = 100
+    #: calls a minute; None: no limit
+    minute_limit: int | None = None
+    #: pages are not longer than this, whatever is asked for
+    page_cap: int | None = None
+    #: zones that lists over all zones cannot say anything about
+    unreachable_zones: tuple[str, ...] = ()
+    #: a code with which creates fail after they were taken, the status beside it (None: there is none), and when
+    late_error: str = ""
+    late_status: int | None = None
+    late_after: float = 0.0
+    #: creates whose operation never ends, although the instance runs
+    stuck_creates: bool = False
+    #: whether a repeated request id is known for one; what then says no is the name
+    remembers_requests: bool = True
+
+
+@dataclass
+class Instance:
+    """A VM. Its status follows from the times."""
+
+    id: int
+    zone: str
+    #: as the create call had it, in the API's own names
+    body: dict[str, Any]
+    #: what the boot disk is made of, as a back end knows it
+    image: str
+    addresses: Addresses
+    created: float
+    staging_at: float
+    running_at: float
+    metadata: list[dict[str, str]]
+    tags: list[str]
+    fault: MachineFault = NO_FAULT
+    deleting: bool = False
+    stopped: bool = False
+    #: what is left of the fault's numbers
+    hidden_lists: int = 0
+    refuse_delete: int = 0
+    ignore_delete: int = 0
+    address_lists: int = 0
+
+    @property
+    def name(self) -> str:
+        """Unique in the zone."""
+        return str(self.body["name"])
+
+    @property
+    def minion(self) -> str:
+        """What hart calls it; of others, the name."""
+        return str(self.body.get("description") or self.name)
+
+    @property
+    def user_data(self) -> str:
+        """What the create call gave it to run at boot."""
+        return next((it["value"] for it in self.body.get("metadata", {}).get("items", []) if it["key"] == SCRIPT), "")
+
+    def status(self, now: float) -> str:
+        """In the vendor's words."""
+        if self.deleting:
+            return "STOPPING"
+        if self.stopped:
+            return "TERMINATED"
+        if now < self.staging_at:
+            return "PROVISIONING"
+        return "STAGING" if now < self.running_at else "RUNNING"
+
+
+SCRIPT = "startup-script"
+
+
+@dataclass
+class Disk:
+    """A disk; its user is the instance that has it."""
+
+    id: int
+    name: str
+    zone: str
+    size: int
+    type: str
+    labels: dict[str, str]
+    source_image: str
+    created: float
+    user: int | None
+    auto_delete: bool
+
+
+@dataclass
+class Firewall:
+    """A firewall rule. Nothing is filtered: what it says is all that counts here."""
+
+    id: int
+    body: dict[str, Any]
+    created: float
+
+
+@dataclass
+class Image:
+    """An image; ``made_of`` is how a back end knows it."""
+
+    id: int
+    project: str
+    name: str
+    family: str
+    made_of: str
+    architecture: str
+    created: float
+    deprecated: bool = False
+    disk_size: int = 10
+    features: tuple[str, ...] = ("UEFI_COMPATIBLE", "VIRTIO_SCSI_MULTIQUEUE", "GVNIC")
+    status: str = "READY"
+
+
+@dataclass
+class Subnet:
+    """A subnet of a region."""
+
+    id: int
+    name: str
+    region: str
+    network: str
+    range: str
+    purpose: str = "PRIVATE"
+    #: whether it has external IPv6 addresses
+    ipv6: bool = False
+
+
+@dataclass
+class Operation:
+    """Something that takes time. ``done_at`` is when it ends; infinity for never."""
+
+    id: int
+    name: str
+    type: str
+    #: ``zones/z`` or ``global``
+    scope: str
+    #: below the project
+    target: str
+    target_id: int
+    started: float
+    done_at: float
+    request_id: str = ""
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    http_status: int | None = None
+    #: what it does when it ends
+    effect: Callable[[], None] | None = None
+
+
+@dataclass
+class State:
+    """Everything that the project has."""
+
+    instances: dict[int, Instance] = field(default_factory=dict)
+    disks: dict[int, Disk] = field(default_factory=dict)
+    firewalls: dict[str, Firewall] = field(default_factory=dict)
+    images: list[Image] = field(default_factory=list)
+    networks: dict[str, int] = field(default_factory=dict)
+    subnets: list[Subnet] = field(default_factory=list)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    #: method, path and request id → the operation's name
+    requests: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    #: what was made from the start, by the name that hart has for it
+    made: list[str] = field(default_factory=list)
+
+    def left(self) -> dict[str, list[str]]:
+        """
+        What somebody made: to be compared before and after.
+
+        What is only meant for the time of booting is counted beside the instances that have it.
+        """
+        instances = self.instances.values()
+        return {
+            "instances": sorted(it.minion for it in instances),
+            "disks": sorted(it.name for it in self.disks.values() if it.user is None),
+            "firewall rules": sorted(name for name in self.firewalls if not name.startswith("default-")),
+            "startup scripts": sorted(it.minion for it in instances if any(e["key"] == SCRIPT for e in it.metadata)),
+            "temporary tags": sorted(tag for it in instances for tag in it.tags if tag.startswith("hart-")),
+        }
+
+
+@dataclass
+class World:
+    """What the handlers of calls work on."""
+
+    state: State
+    settings: Settings
+    machines: Machines
+    faults: Faults
+    clock: Callable[[], float]
+    project: str = PROJECT
+    user: str = ""
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(4_112_000_000_000_000_001, 7919))
+
+    def tick(self) -> None:
+        """Bring the state up to now: what operations do when they end."""
+        now = self.clock()
+        for operation in list(self.state.operations.values()):
+            if operation.effect is not None and operation.done_at <= now:
+                effect, operation.effect = operation.effect, None
+                effect()
+
+    def begin(
+        self, kind: str, scope: str, target: str, target_id: int, after: float, effect: Callable[[], None] | None = None
+    ) -> Operation:
+        """Begin an operation that ends by itself."""
+        now, number = self.clock(), next(self.ids)
+        name = f"operation-{int(now * 1000)}-{number:x}-{target_id & 0xFFFFFFFF:08x}"
+        operation = Operation(number, name, kind, scope, target, target_id, now, now + after, effect=effect)
+        self.state.operations[name] = operation
+        return operation
+
+    def remove(self, instance: Instance) -> None:
+        """It is gone, with the disks that go with it."""
+        if self.state.instances.pop(instance.id, None) is None:
+            return
+        for disk in [it for it in self.state.disks.values() if it.user == instance.id]:
+            if disk.auto_delete:
+                del self.state.disks[disk.id]
+            else:
+                disk.user = None
+        self.machines.kill(str(instance.id), instance.addresses)
+
+
+def fingerprint(value: Any) -> str:
+    """What says that something is as it was when it was read."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def new_state(now: float, ids: Iterator[int]) -> State:
+    """A project as it is after it was made: the default network, and Google's own images."""
+    images = [
+        Image(next(ids), project, name, family, made_of, architecture, now - 86400 * (len(name) % 7 + 1),
+              deprecated=name in catalogue.OLD_IMAGES)
+        for project, name, family, made_of, architecture in catalogue.PUBLIC_IMAGES
+    ]  # fmt: skip
+    subnets = [
+        Subnet(next(ids), "default", region, "default", f"10.{128 + 4 * number}.0.0/20")
+        for number, region in enumerate(sorted(catalogue.ZONES))
+    ]
+    body = {"name": "default-allow-ssh", "network": "global/networks/default", "sourceRanges": ["0.0.0.0/0"],
+            "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}], "direction": "INGRESS", "priority": 65534}  # fmt: skip
+    rules = {"default-allow-ssh": Firewall(next(ids), body, now)}
+    return State(images=images, subnets=subnets, networks={"default": next(ids)}, firewalls=rules)

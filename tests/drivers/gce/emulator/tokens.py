@@ -1,0 +1,89 @@
+"""
+A made-up service account of the emulated Google: its key, and the server that gives out tokens for it.
+
+A client signs a token itself with the account's key (https://google.aip.dev/auth/4111), or sends such a
+signature to the token server and gets a token without any meaning of its own (RFC 7523).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import google.auth.exceptions
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import jwt
+
+from tests.drivers.gce.emulator.state import PROJECT
+from tests.emulation.http import Answer, Request
+
+EMAIL = f"hart@{PROJECT}.iam.gserviceaccount.com"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+#: of which a token has to name one
+SCOPES = ("https://www.googleapis.com/auth/compute", "https://www.googleapis.com/auth/cloud-platform")
+AUDIENCE = "https://compute.googleapis.com/"
+LIFETIME = 3600
+
+
+@functools.cache
+def _pair() -> tuple[str, str]:
+    """One for all emulators of a process: making one takes a moment."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    public = serialization.PublicFormat.SubjectPublicKeyInfo
+    return (
+        private.private_bytes(serialization.Encoding.PEM, form, plain).decode(),
+        private.public_key().public_bytes(serialization.Encoding.PEM, public).decode(),
+    )
+
+
+@dataclass
+class Account:
+    """The account, and the tokens that were given out for it."""
+
+    email: str = EMAIL
+    #: those of the token server
+    given: set[str] = field(default_factory=set)
+
+    @property
+    def key(self) -> str:
+        """PEM."""
+        return _pair()[0]
+
+    def key_file(self, token_uri: str) -> str:
+        """What Google hands out as the JSON key of a service account."""
+        facts = {
+            "type": "service_account", "project_id": PROJECT, "private_key_id": "0" * 40, "private_key": self.key,
+            "client_email": self.email, "client_id": "1" * 21, "token_uri": token_uri,
+        }  # fmt: skip
+        return json.dumps(facts, indent=2)
+
+    def accepts(self, token: str) -> bool:
+        """Whether a token lets its bearer ask Compute Engine."""
+        if token in self.given:
+            return True
+        claims = self._claims(token)
+        scopes = str(claims.get("scope", "")).split()
+        return bool(claims) and (claims.get("aud") == AUDIENCE or any(scope in SCOPES for scope in scopes))
+
+    def _claims(self, assertion: str) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(assertion, certs=_pair()[1])
+        except (ValueError, google.auth.exceptions.GoogleAuthError):
+            return {}
+        return claims if claims.get("iss") == self.email else {}
+
+    def give(self, request: Request) -> Answer:
+        """Answer as the token server does."""
+        form = parse_qs(request.body.decode(errors="replace"))
+        assertion = form.get("assertion", [""])[0]
+        if form.get("grant_type") != [GRANT] or not self._claims(assertion):
+            return Answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+        token = f"ya29.{secrets.token_urlsafe(32)}"
+        self.given.add(token)
+        return Answer(200, {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"})

@@ -1,0 +1,272 @@
+"""Traps of google-cloud-compute: each is shown as it is in the library, and as it is behind our own calls."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import google.auth.transport.requests
+import pytest
+import requests
+from google.cloud import compute_v1
+from google.cloud.compute_v1.services.zone_operations.transports.rest import ZoneOperationsRestTransport
+
+from hart_salt.base.errors import InvalidRequest, NoCapacity, TemporaryFailure
+from hart_salt.drivers import http
+from hart_salt.drivers.gce import client as gce_api
+from hart_salt.drivers.gce import credentials as gce_credentials
+from hart_salt.drivers.gce.client import OPERATION_TIMEOUT, Api
+from hart_salt.drivers.gce.driver import Account
+from tests.drivers.do.driver import Time
+from tests.drivers.gce.driver import INSERT, LIST, OPERATION, RULES, STOCKOUT, ZONE, driver_of, launch, node, open_cloud
+from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.emulation.faults import Fault, MachineFault
+from tests.emulation.listener import Listener
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def api(cloud: Cloud, time: Time) -> Api:
+    return new_api(cloud, time)
+
+
+def new_api(cloud: Cloud, time: Time, **account: Any) -> Api:
+    return Api(Account(**{**cloud.account(), **account}), time.sleep)
+
+
+def rule(api: Api, name: str = "one") -> Any:
+    return api.body("Firewall", {"name": name, "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}]})
+
+
+# the endpoint
+
+
+def test_by_itself_the_library_polls_operations_at_the_real_address():
+    """``insert`` makes a client for operations of its own, with the credentials and without the endpoint."""
+    transport = compute_v1.services.instances.transports.base.InstancesTransport
+    source = inspect.getsource(transport._zone_operations_client.fget)
+    assert "api_endpoint" not in source
+    assert ZoneOperationsRestTransport.DEFAULT_HOST == "compute.googleapis.com"
+
+
+def test_every_call_goes_to_the_endpoint_operations_too(
+    cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch
+):
+    """Of an instance's whole life, with all threads that the library may have started meanwhile."""
+    hosts = []
+    original = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> Any:
+        hosts.append(address[0])
+        return original(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", _only_loopback(socket.getaddrinfo, hosts))
+    driver = driver_of(cloud, time)
+    instance = launch(driver, node())
+    driver.settle(instance)
+    driver.terminate(instance)
+    driver.leftovers()
+    for thread in threading.enumerate():
+        if "egional" in thread.name or "efresh" in thread.name:
+            thread.join(5)
+    assert set(hosts) == {"127.0.0.1"}
+    assert cloud.count("GET", OPERATION) > 3
+
+
+def _only_loopback(original: Any, hosts: list[str]) -> Any:
+    def look_up(host: str, *more: Any, **named: Any) -> Any:
+        if host != "127.0.0.1":
+            hosts.append(host)
+            raise OSError(f"a name was looked up: {host}")
+        return original(host, *more, **named)
+
+    return look_up
+
+
+def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    """google-auth asks where an account may work from; with an endpoint of the user's own nobody is asked."""
+    account = Account(**cloud.account())
+    asked = []
+
+    def start(self: Any, request: Any, url: str) -> None:
+        asked.append(url)
+
+    own = gce_credentials.make(Account(**{**cloud.account(), "endpoint": None}))
+    monkeypatch.setattr(type(own), "_maybe_start_regional_access_boundary_refresh", start)
+    session = google.auth.transport.requests.Request()
+    for credentials, expected in ((own, 1), (gce_credentials.make(account), 1)):
+        headers: dict[str, str] = {}
+        credentials.before_request(session, "GET", cloud.origin, headers)
+        assert cloud.service_account.accepts(headers["authorization"].removeprefix("Bearer "))
+        assert len(asked) == expected
+
+
+def test_an_endpoint_with_a_slash_at_its_end(cloud: Cloud, time: Time):
+    assert new_api(cloud, time, endpoint=f"{cloud.origin}/").get("projects").name == "hart-test-1"
+
+
+# operations
+
+
+def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(cloud: Cloud, api: Api):
+    operation = compute_v1.Operation(
+        name="o", status=gce_api.DONE, error={"errors": [{"code": STOCKOUT, "message": "Sold out."}]}
+    )
+    assert not operation.http_error_status_code  # by which the library's own ``result`` goes
+    with pytest.raises(NoCapacity, match=rf"Sold out. \({STOCKOUT}\)"):
+        api.wait(operation)
+
+
+def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, time: Time):
+    cloud.settings.operation_after = 20
+    api.wait(api.change("firewalls", "insert", firewall_resource=rule(api)))
+    assert 20 <= sum(time.waits) < 27
+    assert time.waits == sorted(time.waits)
+    assert cloud.count("GET", OPERATION) == len(time.waits)
+
+
+def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time):
+    cloud.settings.operation_after = 10**6
+    operation = api.change("firewalls", "insert", firewall_resource=rule(api))
+    with pytest.raises(TemporaryFailure, match="insert of one was not done within 300 s") as caught:
+        api.wait(operation)
+    assert caught.value.uncertain
+    assert OPERATION_TIMEOUT <= sum(time.waits) <= OPERATION_TIMEOUT + 5
+
+
+def test_a_change_is_repeated_with_one_request_id_and_the_next_has_another(cloud: Cloud, api: Api):
+    cloud.faults.add(Fault("POST", RULES, when="after", status=503), Fault("POST", RULES, when="after", drop=True))
+    first = api.change("firewalls", "insert", firewall_resource=rule(api))
+    api.change("firewalls", "insert", firewall_resource=rule(api, "two"))
+    ids = [call.query["requestId"][0] for call in cloud.calls]
+    assert (ids[0] == ids[1] == ids[2], ids[0] == ids[3]) == (True, False)
+    assert first.client_operation_id == ids[0]
+
+
+# timeouts and retries
+
+
+def test_by_itself_the_library_repeats_a_list_for_minutes_and_we_as_we_say(
+    cloud: Cloud, api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    """The library's own repeats are switched off: each of our tries is one request, and one that is known to us."""
+    monkeypatch.setattr(http, "RETRY_FOR", 0.0)
+    cloud.faults.add(Fault("GET", LIST, status=503))
+    with pytest.raises(TemporaryFailure, match="503 backendError"):
+        api.aggregated("instances")
+    assert cloud.count("GET", LIST) == 1
+
+
+def test_a_server_that_says_nothing(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http, "RETRY_FOR", 0.2)
+    api = new_api(cloud, time, api_timeout=0.2)
+    cloud.faults.add(Fault("GET", LIST, stall=0.6))
+    with pytest.raises(TemporaryFailure, match="Compute Engine's API at 127.0.0.1 did not answer in time") as caught:
+        api.aggregated("instances")
+    assert caught.value.uncertain
+
+
+def test_a_connection_that_breaks(cloud: Cloud, api: Api, time: Time):
+    cloud.faults.add(Fault("GET", LIST, drop=True))
+    assert api.aggregated("instances") == []
+    assert time.waits == [0.5]
+
+
+def test_nobody_listens(time: Time, cloud: Cloud):
+    with pytest.raises(TemporaryFailure, match="at 127.0.0.1 could not be reached") as caught:
+        new_api(cloud, time, endpoint="http://127.0.0.1:1").get("projects")
+    assert not caught.value.uncertain
+    assert 100 < sum(time.waits) <= http.RETRY_FOR
+
+
+def test_a_bad_later_page_is_never_the_end_of_a_list(cloud: Cloud, api: Api, time: Time):
+    cloud.settings.page_cap = 2
+    cloud.faults.add(Fault("GET", r"/zones$", query="pageToken=page-4", status=500))
+    assert len(api.list_of("zones")) == 14
+    assert cloud.count("GET", r"/zones$") == 3 + 7
+
+
+def test_pages_are_as_long_as_they_may_be(cloud: Cloud, api: Api):
+    api.list_of("zones")
+    assert cloud.calls[-1].query["maxResults"] == ["500"]
+
+
+# answers
+
+
+@pytest.mark.parametrize("answer", [{"id": "0xab", "name": "o"}, {"name": {}}, {}, {"error": {"code": 500}}])
+def test_an_answer_to_a_create_that_cannot_be_read_is_no_answer(cloud: Cloud, api: Api, answer: Any):
+    """The library takes any JSON object for an operation; a hexadecimal id breaks it."""
+    cloud.faults.add(Fault("POST", RULES, status=200, answer=answer, when="after"))
+    assert api.change("firewalls", "insert", firewall_resource=rule(api)).target_id
+    assert len(cloud.state.firewalls) == 2
+
+
+def test_fields_that_the_library_does_not_know_are_no_harm_in_answers_and_refused_in_bodies(cloud: Cloud, api: Api):
+    cloud.faults.add(Fault("GET", r"/projects/hart-test-1$", status=200, answer={"name": "p", "newField": [1]}))
+    assert api.get("projects").name == "p"
+    with pytest.raises(InvalidRequest, match="newField"):
+        api.body("Firewall", {"name": "a", "newField": 1})
+
+
+def test_a_redirect_takes_no_token_to_another_server(cloud: Cloud, api: Api):
+    with Listener(200) as elsewhere:
+        moved = {"Location": f"http://localhost:{elsewhere.port}/compute"}
+        cloud.faults.add(Fault("GET", r"/projects/hart-test-1$", status=302, answer={}, headers=moved, times=None))
+        with pytest.raises(TemporaryFailure, match="cannot be read"):
+            api.get("projects")
+        assert elsewhere.heard != []
+        assert all("authorization" not in headers for headers in elsewhere.heard)
+    cloud.faults.clear()
+
+
+def test_each_thread_has_clients_of_its_own(cloud: Cloud, api: Api):
+    found: list[Any] = [api._client("instances"), api._client("instances")]
+    thread = threading.Thread(target=lambda: found.append(api._client("instances")))
+    thread.start()
+    thread.join()
+    assert (found[0] is found[1], found[0] is found[2]) == (True, False)
+    assert isinstance(found[0]._transport._session, requests.Session)
+
+
+def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time):
+    """The operation that the library would call a success ends a node; see ``late_status``."""
+    cloud.settings.late_error, cloud.settings.late_status = STOCKOUT, None
+    driver = driver_of(cloud, time)
+    launch(driver, node())
+    (shown,) = [op for op in cloud.state.operations.values() if op.type == "insert" and op.errors]
+    client = driver._parts.api._client("zone_operations")
+    operation = client.get(
+        project=cloud.project, zone=ZONE, operation=shown.name, retry=None, timeout=5
+    )
+    assert (operation.status, operation.http_error_status_code) == (gce_api.DONE, 0)
+    assert operation.error.errors[0].code == STOCKOUT
+
+
+def test_one_of_three_that_never_runs_is_no_reason_to_look_at_the_others_again(cloud: Cloud, time: Time):
+    cloud.faults.add(MachineFault(hostname="b", never_active=True))
+    driver = driver_of(cloud, time)
+    for name in ("a1", "b1", "a2"):
+        launch(driver, node(name))
+    time.advance(20)
+    assert sorted((it.minion_id, it.state) for it in driver.instances()) == [
+        ("a1", "running"), ("a2", "running"), ("b1", "pending"),
+    ]  # fmt: skip
+    driver.instances()
+    (first, second) = [call for call in cloud.calls if call.path.endswith("/operations")]
+    assert (first.query["filter"][0].count("name ="), second.query["filter"][0].count("name =")) == (3, 1)
+    assert cloud.count("POST", INSERT) == 3

@@ -1,0 +1,359 @@
+"""The driver ``gce`` against an emulated Compute Engine: lists, access, settling, the end, and what people ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.drivers.gce import driver as gce
+from hart_salt.model import Leftover
+from tests.drivers.do.driver import Time
+from tests.drivers.gce.driver import (
+    ACCESS,
+    BATCH,
+    INSERT,
+    INSTANCE,
+    KEY,
+    LIST,
+    OPERATION,
+    OWNER,
+    RULES,
+    SCRIPT,
+    ZONE,
+    driver_of,
+    launch,
+    left,
+    listing,
+    node,
+    open_cloud,
+)
+from tests.drivers.gce.emulator.answers import error
+from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.emulation.faults import Fault, MachineFault
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> gce.ComputeEngine:
+    return driver_of(cloud, time)
+
+
+def create_body(cloud: Cloud) -> dict[str, Any]:
+    (call,) = [call for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
+    return dict(call.body)
+
+
+# instances
+
+
+def test_a_list_has_all_its_pages_and_all_zones(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.settings.page_cap = 2
+    for number, zone in enumerate(("us-central1-a", ZONE, "us-central1-c", ZONE, ZONE)):
+        launch(driver, node(f"n{number}", zone=zone))
+    before = cloud.count("GET", LIST)
+    assert sorted(it.minion_id for it in driver.instances()) == ["n0", "n1", "n2", "n3", "n4"]
+    assert cloud.count("GET", LIST) - before == 3
+
+
+def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: gce.ComputeEngine):
+    shown = {"id": "7", "name": "a", "labels": {"hart-owner": "other"}}
+    cloud.faults.add(Fault("GET", LIST, status=200, answer=listing(shown)))
+    assert driver.instances() == []
+
+
+def test_a_report_with_little_in_it(cloud: Cloud, driver: gce.ComputeEngine):
+    shown = {"id": "7", "name": "a", "labels": {"hart-owner": OWNER}, "status": "SOMETHING_NEW", "newField": 1}
+    cloud.faults.add(Fault("GET", LIST, status=200, answer=listing(shown)))
+    (it,) = driver.instances()
+    assert (it.instance_id, it.minion_id, it.state, it.zone, it.public_ip, it.created) == (
+        "7", "a", "pending", None, None, None,
+    )  # fmt: skip
+
+
+def test_a_stopped_instance(cloud: Cloud, driver: gce.ComputeEngine, time: Time):
+    launch(driver, node())
+    time.advance(10)
+    for instance in cloud.state.instances.values():
+        instance.stopped = True
+    assert [it.state for it in driver.instances()] == ["stopped"]
+
+
+def test_a_zone_that_cannot_be_asked_is_no_empty_zone(cloud: Cloud, driver: gce.ComputeEngine):
+    launch(driver, node())
+    cloud.settings.unreachable_zones = ("us-east1-b",)
+    assert len(driver.instances("us-central1")) == 1
+    for region in (None, "us-east1"):
+        with pytest.raises(TemporaryFailure, match="cannot say what is in us-east1-b"):
+            driver.instances(region)
+
+
+def test_a_zone_whose_scope_says_that_it_could_not_be_asked(cloud: Cloud, driver: gce.ComputeEngine):
+    scope = {"warning": {"code": "UNREACHABLE", "message": "The zone is not reachable."}}
+    answer = {"kind": "compute#instanceAggregatedList", "items": {"zones/us-east1-b": scope}}
+    cloud.faults.add(Fault("GET", LIST, status=200, answer=answer, times=None))
+    assert driver.instances("us-central1") == []
+    with pytest.raises(TemporaryFailure, match="cannot say what is in us-east1-b"):
+        driver.instances()
+    cloud.faults.clear()
+
+
+# access
+
+
+def test_the_temporary_firewall_rule(cloud: Cloud, driver: gce.ComputeEngine):
+    with driver.access(BATCH, KEY, [node()]):
+        rule = cloud.state.firewalls[ACCESS].body
+        assert rule == {
+            "name": ACCESS, "description": "Made by hart on m while instances boot; removed after that.",
+            "network": "projects/hart-test-1/global/networks/default", "direction": "INGRESS",
+            "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}], "sourceRanges": ["8.8.4.4/32"],
+            "targetTags": [ACCESS],
+        }  # fmt: skip
+        (leftover,) = driver.leftovers()
+        assert (leftover.kind, leftover.name, leftover.batch) == ("firewall rule", ACCESS, BATCH)
+    assert (left(cloud), driver.leftovers()) == ({}, [])
+    assert list(cloud.state.firewalls) == ["default-allow-ssh"]
+
+
+def test_the_rule_is_of_the_node_s_network_and_from_where_the_user_says(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.add_subnet("front", "us-central1", "own")
+    with driver.access(BATCH, KEY, [node(options={"subnet": "front", "connect_from": "198.51.100.0/24"})]):
+        rule = cloud.state.firewalls[ACCESS].body
+    assert (rule["network"].rpartition("/")[2], rule["sourceRanges"]) == ("own", ["198.51.100.0/24"])
+
+
+def test_behind_a_nat_the_service_says_where_the_master_is(cloud: Cloud, driver: gce.ComputeEngine):
+    driver._source = lambda towards: "192.168.1.2"
+    with driver.access(BATCH, KEY, [node()]):
+        assert cloud.state.firewalls[ACCESS].body["sourceRanges"] == ["203.0.113.77/32"]
+
+
+def test_for_private_addresses_the_master_s_own_counts(cloud: Cloud, driver: gce.ComputeEngine):
+    asked = []
+    driver._source = lambda towards: asked.append(towards) or "10.128.0.9"
+    with driver.access(BATCH, KEY, [node(connect_via="private")]):
+        assert cloud.state.firewalls[ACCESS].body["sourceRanges"] == ["10.128.0.9/32"]
+    (address,) = asked
+    assert address == str(cloud.state.subnets[2].range).replace(".0/20", ".1")
+
+
+def test_no_rule_for_no_nodes(cloud: Cloud, driver: gce.ComputeEngine):
+    with driver.access(BATCH, KEY, []):
+        assert left(cloud) == {}
+    assert cloud.calls == []
+
+
+def test_a_rule_of_a_lost_create_is_removed(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.faults.add(Fault("POST", RULES, when="after", status=500, times=30))
+    with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY, [node()]):
+        pytest.fail("there is no access")
+    cloud.faults.clear()
+    assert left(cloud) == {}
+
+
+def test_a_rule_that_cannot_be_removed_is_named(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.faults.add(Fault("DELETE", RULES, status=500, times=None))
+    said = f"the temporary firewall rule {ACCESS} could not be removed: .*500"
+    with pytest.raises(TemporaryFailure, match=said), driver.access(BATCH, KEY, [node()]):
+        pass
+    cloud.faults.clear()
+    (leftover,) = driver.leftovers()
+    driver.remove(leftover)
+    driver.remove(leftover)
+    assert left(cloud) == {}
+
+
+# settle
+
+
+def test_settling_takes_tag_and_script_and_leaves_the_rest(cloud: Cloud, driver: gce.ComputeEngine):
+    instance = launch(driver, node(tags=["web"]))
+    driver.settle(instance)
+    (there,) = cloud.state.instances.values()
+    assert there.tags == ["web"]
+    assert [item["key"] for item in there.metadata] == ["block-project-ssh-keys", "enable-oslogin", "hart-role"]
+    before = len(cloud.calls)
+    driver.settle(instance)
+    assert len(cloud.calls) - before == 1  # a look, and nothing to do
+    assert [it.role for it in driver.instances()] == ["db.Main"]
+
+
+@pytest.mark.parametrize("what", ["setTags", "setMetadata"])
+def test_what_somebody_else_changes_meanwhile_stays(cloud: Cloud, driver: gce.ComputeEngine, what: str):
+    instance = launch(driver, node())
+    (there,) = cloud.state.instances.values()
+    answer = error(412, "Supplied fingerprint does not match.", "conditionNotMet")
+    cloud.faults.add(Fault("POST", what, status=412, answer=answer))
+    there.metadata = [*there.metadata, {"key": "theirs", "value": "1"}]
+    there.tags = [*there.tags, "theirs"]
+    driver.settle(instance)
+    assert left(cloud) == {"instances": ["w1.example.com"]}
+    assert (there.tags, there.metadata[-1]["key"]) == (["theirs"], "theirs")
+    assert cloud.count("GET", INSTANCE) == 2
+
+
+def test_metadata_that_changes_all_the_time(cloud: Cloud, driver: gce.ComputeEngine):
+    instance = launch(driver, node())
+    cloud.faults.add(Fault("POST", "setTags", status=412, times=5))
+    with pytest.raises(InvalidRequest, match="412 conditionNotMet"):
+        driver.settle(instance)
+
+
+def test_settling_waits_for_its_operations_and_reads_their_errors(cloud: Cloud, driver: gce.ComputeEngine):
+    instance = launch(driver, node())
+    done = {"id": "7", "name": "operation-7", "status": "DONE", "error": {"errors": [{"code": "INTERNAL_ERROR"}]}}
+    cloud.faults.add(Fault("GET", OPERATION, status=200, answer=done))
+    with pytest.raises(TemporaryFailure, match="INTERNAL_ERROR"):
+        driver.settle(instance)
+
+
+# terminate
+
+
+def test_terminate_is_repeatable_and_takes_the_disks_along(cloud: Cloud, driver: gce.ComputeEngine):
+    instance = launch(driver, node(options={"local_ssds": 1}))
+    assert len(cloud.state.disks) == 2
+    for _ in range(2):
+        driver.terminate(instance)
+    assert (left(cloud), cloud.state.disks) == ({}, {})
+
+
+def test_terminate_goes_by_the_id_and_never_by_a_name_that_another_has_by_now(
+    cloud: Cloud, driver: gce.ComputeEngine
+):
+    old = launch(driver, node())
+    driver.terminate(old)
+    new = launch(driver, node())
+    driver.terminate(dataclasses.replace(old, minion_id="w1.example.com"))
+    assert [it.instance_id for it in driver.instances()] == [new.instance_id]
+
+
+@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=2), MachineFault(ignore_delete=2)])
+def test_an_instance_that_does_not_go_at_once(cloud: Cloud, driver: gce.ComputeEngine, fault: MachineFault):
+    cloud.faults.add(fault)
+    driver.terminate(launch(driver, node()))
+    assert left(cloud) == {}
+
+
+def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.settings.delete_after = 90
+    driver.terminate(launch(driver, node()))
+    assert driver.instances() == []
+
+
+def test_an_instance_that_never_goes(cloud: Cloud, driver: gce.ComputeEngine, time: Time):
+    cloud.settings.delete_after = 10**6
+    instance = launch(driver, node())
+    time.waits.clear()
+    with pytest.raises(TemporaryFailure):
+        driver.terminate(instance)
+    # One operation that is waited for, and then two refusals: it is still being deleted.
+    assert 500 < sum(time.waits) < 600
+
+
+def test_an_answer_to_the_delete_that_is_lost(cloud: Cloud, driver: gce.ComputeEngine):
+    instance = launch(driver, node())
+    cloud.faults.add(Fault("DELETE", INSTANCE, when="after", drop=True))
+    driver.terminate(instance)
+    assert left(cloud) == {}
+
+
+# leftovers
+
+
+def test_a_disk_that_lost_its_instance_is_a_leftover(cloud: Cloud, time: Time, driver: gce.ComputeEngine):
+    launch(driver, node())
+    launch(driver_of(cloud, time, owner="cd34" * 4), node("theirs"))
+    assert driver.leftovers() == []
+    for disk in cloud.state.disks.values():
+        disk.auto_delete = False
+    for instance in list(cloud.state.instances.values()):
+        cloud._world.remove(instance)
+    (leftover,) = driver.leftovers()
+    disk = next(disk for disk in cloud.state.disks.values() if "com-example-w1" in disk.name)
+    assert leftover == Leftover(
+        "disk", disk.name, f"disks/{ZONE}/{disk.id}", BATCH, "us-central1", pytest.approx(disk.created, abs=0.01)
+    )
+    for _ in range(2):
+        driver.remove(leftover)
+    assert driver.leftovers() == []
+    assert len(cloud.state.disks) == 1
+
+
+# for people
+
+
+def test_check_names_project_and_account(cloud: Cloud, driver: gce.ComputeEngine):
+    assert driver.check() == "project hart-test-1 as hart@hart-test-1.iam.gserviceaccount.com"
+
+
+def test_regions_with_the_zones_that_can_be_had(driver: gce.ComputeEngine):
+    regions = {region.name: region for region in driver.regions()}
+    assert regions["us-central1"].zones == ("us-central1-a", "us-central1-b", "us-central1-c")
+    assert regions["us-east1"].zones == ("us-east1-b", "us-east1-c", "us-east1-d")
+    assert regions["us-east1"].description == "Moncks Corner, South Carolina, USA"
+
+
+def test_sizes_without_prices_and_retired_ones_marked(driver: gce.ComputeEngine):
+    sizes = {size.name: size for size in driver.sizes("us-central1")}
+    small = sizes["e2-small"]
+    assert (small.memory_mb, small.cpus, small.monthly_price, small.available) == (2048, 2.0, None, True)
+    assert not sizes["f1-micro"].available
+    assert "t2a-standard-1" in sizes
+    assert "t2a-standard-1" not in {size.name for size in driver.sizes("us-east1")}
+    assert "t2a-standard-1" in {size.name for size in driver.sizes(None)}
+
+
+def test_one_size_is_asked_for_by_its_name_custom_ones_too(cloud: Cloud, driver: gce.ComputeEngine):
+    size = driver.size("e2-custom-2-4096", "us-central1")
+    assert size is not None
+    assert (size.cpus, size.memory_mb) == (2.0, 4096)
+    assert driver.size("t2a-standard-1", "us-east1") is None
+    assert cloud.count("GET", r"/machineTypes$") == 0
+
+
+def test_images(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.add_image("golden")
+    cloud.add_image("older", deprecated=True)
+    images = {image.setting: image for image in driver.images("us-central1")}
+    assert images["bookworm"].description == "debian-12-bookworm-v20261110"
+    shown = {name: image.available for name, image in images.items()}
+    releases = dict.fromkeys(("bookworm", "trixie", "jammy", "noble"), True)
+    assert shown == {**releases, "golden": True, "older": False}
+
+
+def test_what_there_is_is_asked_for_once(cloud: Cloud, driver: gce.ComputeEngine):
+    for number in range(5):
+        assert driver.objections(node(f"n{number}")) == []
+    asked = [call.path.rpartition("/")[2] for call in cloud.calls]
+    assert sorted(asked) == ["debian-12", "e2-small", "subnetworks"]
+
+
+# threads
+
+
+def test_calls_from_many_threads(cloud: Cloud, driver: gce.ComputeEngine):
+    names = [f"n{number}" for number in range(24)]
+    with driver.access(BATCH, KEY, [node()]) as access, ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
+        assert sorted(instance.minion_id for instance in made) == sorted(names)
+        assert set(pool.map(lambda _: len(driver.instances()), range(16))) == {24}
+        list(pool.map(driver.settle, made))
+        list(pool.map(driver.terminate, made))
+    assert left(cloud) == {}

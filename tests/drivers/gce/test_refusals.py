@@ -1,0 +1,334 @@
+"""What the driver ``gce`` refuses by itself, credentials that do not work, and the class of each refusal of Google."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    TemporaryFailure,
+)
+from hart_salt.base.names import check_minion_id
+from hart_salt.drivers.gce import driver as gce
+from hart_salt.drivers.gce.instances import NAME, name_of
+from hart_salt.model import Node
+from tests.drivers.do.driver import Time
+from tests.drivers.gce.driver import BATCH, INSERT, KEY, LIST, OWNER, driver_of, launch, left, node, open_cloud
+from tests.drivers.gce.emulator.answers import error
+from tests.drivers.gce.emulator.cloud import TOKEN
+from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.emulation.faults import Fault
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> gce.ComputeEngine:
+    return driver_of(cloud, time)
+
+
+# objections
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (node(zone=None), "needs a zone: set zone to one of us-central1-a, us-central1-b, us-central1-c, or to distri"),
+        (node(zone="us-central1-c", size="t2a-standard-1"), "us-central1-c has no size t2a-standard-1, which other"),
+        (node(tags={"env": "prod"}), "have no values: give a list of them, or use labels"),
+        (node(tags=["Web"]), "the tag Web may hold only lowercase"),
+        (node(tags=["a_b"]), "the tag a_b may hold only lowercase"),
+        (node(tags=[f"hart-{OWNER}-x"]), "is one of hart's own"),
+        (node(tags=[f"t{number}" for number in range(64)]), "63 tags at the most"),
+        (node(options={"labels": {"hart-owner": "me"}}), "the label hart-owner is one of hart's own"),
+        (node(options={"labels": {f"k{number}": "" for number in range(61)}}), "60 labels at the most"),
+        (node(public_ip=False, options={"ipv6": True, "subnet": "both"}), "ipv6 is a public address"),
+        (node(options={"ipv6": True, "subnet": "default"}), "ipv6 needs a subnet with external IPv6 addresses, and"),
+        (node(options={"scopes": ["compute-ro"]}), "set service_account, or leave scopes out"),
+        (node(image="bullseye"), "there is no image bullseye"),
+        (node(image="projects/debian-cloud/global/images/nothing"), "there is no image projects/debian-cloud"),
+        (node(image="own"), "the image own needs a volume_size of 20 or more"),
+        (node(image="own", size="t2a-standard-1"), "the image own is for X86_64, and t2a-standard-1 is ARM64"),
+        (node(options={"subnet": "nothing"}), "no subnet nothing in us-central1 but both (network own), default (net"),
+        (node(options={"subnet": "both", "network": "default"}), "no subnet both in us-central1, network default, but"),
+        (node(options={"network": "nothing"}), "there is no subnet in us-central1, network nothing, that instances"),
+        (node(), "several subnets in us-central1: set subnet to one of both (network own), default (network default)"),
+    ],
+)  # fmt: skip
+def test_objections(cloud: Cloud, driver: gce.ComputeEngine, wanted: Node, text: str):
+    cloud.add_image("own", disk_size=20)
+    cloud.add_subnet("both", "us-central1", "own", ipv6=True)
+    said = driver.objections(wanted)
+    assert any(text in objection for objection in said), said
+    assert {call.method for call in cloud.calls} <= {"GET"}
+    assert cloud.left()["firewall rules"] == []
+
+
+def test_no_objections(cloud: Cloud, driver: gce.ComputeEngine):
+    cloud.add_subnet("both", "us-central1", "own", ipv6=True)
+    options = {"subnet": "both", "ipv6": True, "labels": {"a": "b"}, "service_account": "default", "scopes": ["sql"]}
+    assert driver.objections(node(tags=["web"], options=options)) == []
+
+
+def test_without_a_zone_nothing_is_launched(cloud: Cloud, driver: gce.ComputeEngine):
+    with pytest.raises(InvalidRequest, match="us-central1-a, us-central1-b, us-central1-c, or to distributed"):
+        launch(driver, node(zone=None))
+    assert left(cloud) == {}
+
+
+def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine):
+    with driver.access(BATCH, KEY, [node()]) as access:
+        with pytest.raises(InvalidRequest, match="262144 bytes at the most"):
+            driver.launch(node(), "ä" * 131_073, access)
+        assert cloud.count("POST", INSERT) == 0
+        driver.launch(node(), "ä" * 131_072, access)
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    ("minion_id", "name"),
+    [
+        ("web1", "hart-web1"),
+        ("web-1", "hart-web-1"),
+        ("web-1.example.com", "hart-com-example-web-1-8f1a2d1b"),
+        ("Web1", "hart-web1-"),
+        ("a_b", "hart-a-b-"),
+        ("com-example-web-1-8f1a2d1b", "hart-com-example-web-1-8f1a2d1b-"),
+        ("x" * 58, "hart-" + "x" * 58),
+        ("x" * 59, "hart-" + "x" * 49 + "-"),
+    ],
+)
+def test_a_name_shows_where_the_instance_belongs(minion_id: str, name: str):
+    if minion_id == "web-1.example.com":
+        name = name[:-8]
+    assert name_of(minion_id).startswith(name)
+    assert (len(name_of(minion_id)) == len(name)) == (not name.endswith("-"))
+
+
+IDS = st.text("aAb1-._", min_size=1, max_size=70).filter(lambda text: check_minion_id(text) is None)
+
+
+@given(IDS, IDS)
+def test_two_minion_ids_never_have_one_name(one: str, other: str):
+    assert all(NAME.fullmatch(name_of(minion_id)) for minion_id in (one, other))
+    assert (name_of(one) == name_of(other)) == (one == other)
+    # Not even one that was made to have another's.
+    assert name_of(name_of(one).removeprefix("hart-")) != name_of(one) or one == name_of(one).removeprefix("hart-")
+
+
+# credentials
+
+
+def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, time: Time, tmp_path: Path):
+    account = cloud.service_account
+    pem, whole = tmp_path / "key.pem", tmp_path / "key.json"
+    pem.write_text(account.key)
+    whole.write_text(account.key_file(cloud.origin + TOKEN))
+    keys = [account.key, account.key.replace("\n", "\\n"), str(pem), str(whole), whole.read_text()]
+    for key in keys:
+        assert account.email in driver_of(cloud, time, key=key).check()
+
+
+def test_a_key_file(cloud: Cloud, time: Time, tmp_path: Path):
+    path = tmp_path / "key.json"
+    path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
+    driver = driver_of(cloud, time, key=None, user_id=None, key_file=str(path))
+    assert cloud.service_account.email in driver.check()
+
+
+def test_application_default_credentials(cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "adc.json"
+    path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    assert "project hart-test-1" in driver_of(cloud, time, key=None, user_id=None).check()
+    assert cloud.count("POST", TOKEN) == 1
+
+
+def _no_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # a machine at Google would have some
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(home))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+
+
+PLANTED = "planted-secret"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"key": f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----"}, "key is no private key in PEM"),
+        ({"key": "/nowhere/key.pem"}, "key cannot be read from /nowhere/key.pem: No such file or directory"),
+        ({"key": json.dumps({"type": "authorized_user", "secret": PLANTED})}, "key is no private key in PEM form"),
+        ({"key": None, "user_id": None, "key_file": "/nowhere/key.json"}, "key_file cannot be read from /nowhere/key"),
+        ({"key": None, "user_id": None, "key_file": "ODD"}, "key_file .* is no JSON key of a service account"),
+        ({"key": None, "user_id": None, "key_file": "TEXT"}, "key_file is no JSON key of a service account"),
+        ({"key": None, "user_id": None}, "set user_id and key, or key_file, in the provider's settings, or give"),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_said_in_one_sentence(
+    cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
+):
+    _no_credentials(monkeypatch, tmp_path)
+    for name, text in (("ODD", json.dumps({"type": "external", "secret": PLANTED})), ("TEXT", PLANTED)):
+        (tmp_path / name).write_text(text)
+        if settings.get("key_file") == name:
+            settings = {**settings, "key_file": str(tmp_path / name)}
+    with pytest.raises(AuthError, match=said) as caught:
+        driver_of(cloud, time, **settings).check()
+    assert PLANTED not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert cloud.calls == []
+
+
+def test_a_key_that_is_not_this_account_s(cloud: Cloud, time: Time):
+    driver = driver_of(cloud, time, user_id="other@example.com")
+    for call in (driver.check, driver.instances, driver.regions):
+        with pytest.raises(AuthError, match=r"invalid authentication credentials. \(401 authError\)"):
+            call()
+    assert time.waits == []
+
+
+def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time):
+    with pytest.raises(AuthError, match=r"Required 'compute.projects.get' permission .* \(403 forbidden\)"):
+        driver_of(cloud, time, project="other").check()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        (Fault("POST", TOKEN, status=400, answer={"error": "invalid_grant", "error_description": PLANTED}), AuthError,
+         "do not work (invalid_grant)"),
+        (Fault("POST", TOKEN, status=503, answer={"error": "internal_failure"}, times=None), TemporaryFailure,
+         "the server that gives out tokens failed"),
+        (Fault("POST", TOKEN, drop=True, times=None), TemporaryFailure, "could not be reached"),
+    ],
+)  # fmt: skip
+def test_a_token_server_that_gives_none(
+    cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, kind: Any, said: str
+):
+    path = tmp_path / "adc.json"
+    path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda seconds: None)
+    cloud.faults.add(fault)
+    with pytest.raises(kind) as caught:
+        driver_of(cloud, time, key=None, user_id=None).check()
+    assert said in str(caught.value)
+    assert PLANTED not in str(caught.value)
+    cloud.faults.clear()
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (400, "invalid", InvalidRequest),
+        (400, "badRequest", InvalidRequest),
+        (400, "somethingNew", InvalidRequest),
+        (401, "authError", AuthError),
+        (403, "forbidden", AuthError),
+        (403, "accessNotConfigured", AuthError),
+        (403, "quotaExceeded", QuotaExceeded),
+        (403, "somethingNew", AuthError),
+        (404, "notFound", NotFound),
+        (412, "conditionNotMet", InvalidRequest),
+        (418, "odd", InvalidRequest),
+        (503, "resourcePoolExhausted", NoCapacity),
+    ],
+)
+def test_the_class_of_each_refusal(
+    cloud: Cloud, driver: gce.ComputeEngine, status: int, reason: str, kind: type[DriverError]
+):
+    times = 3 if status == 401 else 1  # the library tries a new token
+    cloud.faults.add(Fault("POST", INSERT, status=status, answer=error(status, "In words.", reason), times=times))
+    with pytest.raises(kind) as caught:
+        launch(driver, node())
+    assert str(caught.value) == f"Compute Engine: In words. ({status} {reason})"
+    assert (cloud.count("POST", INSERT), left(cloud)) == (times, {})
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "headers"),
+    [
+        (403, "rateLimitExceeded", {}),
+        (403, "userRateLimitExceeded", {}),
+        (429, "rateLimitExceeded", {"Retry-After": "20"}),
+        (400, "resourceNotReady", {}),
+        (500, "internalError", {}),
+        (503, "backendError", {}),
+    ],
+)
+def test_what_is_tried_again(
+    cloud: Cloud, driver: gce.ComputeEngine, time: Time, status: int, reason: str, headers: dict[str, str]
+):
+    answer = error(status, "", reason)
+    cloud.faults.add(Fault("GET", LIST, status=status, answer=answer, headers=headers, times=2))
+    assert driver.instances() == []
+    assert time.waits == ([20, 20] if headers else [0.5, 1.0])
+
+
+def test_a_rate_limit_that_lasts(cloud: Cloud, driver: gce.ComputeEngine, time: Time):
+    cloud.settings.minute_limit = 0
+    with pytest.raises(RateLimited, match="403 rateLimitExceeded"):
+        driver.instances()
+    assert 100 < sum(time.waits) <= 120
+
+
+@pytest.mark.parametrize(
+    ("switches", "settings", "kind"),
+    [
+        ({"instance_limit": 0}, {}, QuotaExceeded),
+        ({"firewall_limit": 0}, {}, QuotaExceeded),
+        ({}, {"image": "bullseye"}, InvalidRequest),
+        ({}, {"options": {"subnet": "nothing"}}, InvalidRequest),
+        ({}, {"options": {"service_account": "nobody"}}, InvalidRequest),
+        ({}, {"tags": ["A"]}, InvalidRequest),
+        ({}, {"image": "big"}, InvalidRequest),
+    ],
+)
+def test_what_the_cloud_refuses_by_itself(cloud: Cloud, driver: gce.ComputeEngine, switches, settings, kind):
+    vars(cloud.settings).update(switches)
+    cloud.add_image("big", disk_size=20)
+    with pytest.raises(kind):
+        launch(driver, node(**settings))
+    assert left(cloud) == {}
+
+
+def test_kinds_of_errors_are_all_that_comes_out(cloud: Cloud, driver: gce.ComputeEngine):
+    """Whatever a call is answered, nothing but ``DriverError`` is raised."""
+    odd = [{}, [], "", "<html>", {"items": [1]}, {"items": {"zones/a": {"instances": [{"id": "0xab"}]}}},
+           {"error": None}, {"error": {"errors": [None]}}, {"error": {"errors": [{}]}}, {"error": "text"}]  # fmt: skip
+    for answer, status in itertools.product(odd, (200, 302, 404, 429, 500)):
+        cloud.faults.add(Fault("GET", LIST, status=status, answer=answer, times=None))
+        with pytest.raises((InvalidRequest, NotFound, RateLimited, TemporaryFailure)) as caught:
+            driver.instances()
+        assert "<html>" not in str(caught.value)
+        cloud.faults.clear()

@@ -1,0 +1,302 @@
+"""How long a server that cannot be reached is waited for, over every driver that asks one over the network."""
+
+from __future__ import annotations
+
+import socket
+import time as real_time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, TemporaryFailure
+from hart_salt.drivers import http, outage, source_address
+from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.gce import credentials
+from hart_salt.drivers.outage import BEGINNING, READING, UNDER_WAY, Outage, Unreachable, within
+from tests.drivers.do import driver as do_driver
+from tests.drivers.do.driver import Time
+from tests.drivers.ec2 import driver as ec2_driver
+from tests.drivers.gce import driver as gce_driver
+from tests.drivers.vultr import driver as vultr_driver
+from tests.emulation.listener import Listener
+
+CLOUDS = ("do", "ec2", "gce", "vultr")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Any]:
+    """Makes a cloud's driver with another endpoint, and a limit for servers that cannot be reached."""
+    with ExitStack() as stack:
+
+        def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
+            module: Any = {"do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "vultr": vultr_driver}[kind]
+            cloud = stack.enter_context(module.open_cloud(time))
+            place = (tmp_path,) if kind == "ec2" else ()
+            driver: Driver = module.driver_of(cloud, time, *place, endpoint=endpoint, **account)
+            driver.outage = Outage(f"my-{kind}", time, told.append)
+            driver.outage.limit = limit
+            return driver
+
+        yield made
+
+
+def refused() -> str:
+    """An address of this machine that refuses connections."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """An address of this machine that drops what comes: nobody takes connections from a full queue."""
+    with closing(socket.socket()) as server, ExitStack() as queue:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(2):
+            client = queue.enter_context(closing(socket.socket()))
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+# how long
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("limit", [READING, BEGINNING])
+def test_a_server_that_refuses_is_waited_for_as_long_as_it_may_be(make, time, told, kind: str, limit: float):
+    driver = make(kind, refused(), limit)
+    with pytest.raises(Unreachable, match="could not be reached: connection refused") as caught:
+        driver.instances()
+    assert (sum(time.waits), caught.value.uncertain) == (limit, False)
+    assert told[0].startswith(f"hart: waiting for my-{kind}: ")
+    assert "at 127.0.0.1" in told[0]
+    assert told[0].endswith(f"could not be reached; retrying for {limit:.0f} s more")
+    assert len(told) == 1 + limit // outage.TELL_EVERY
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+@pytest.mark.parametrize("limit", [READING, BEGINNING])
+def test_a_name_that_does_not_resolve(make, time, kind: str, limit: float):
+    driver = make(kind, "https://api.hart.invalid", limit)
+    with pytest.raises(Unreachable, match=r"at api\.hart\.invalid,? could not be reached: its name does not resolve"):
+        driver.check()
+    assert sum(time.waits) == limit
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_an_address_that_drops_everything(make, kind: str):
+    with silent() as address, pytest.raises(Unreachable, match="could not be reached: there was no answer"):
+        make(kind, address, 0.4).instances()
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_what_was_waited_for_in_vain_is_not_waited_for_again(make, time, kind: str):
+    """A call that goes on, as sweep does, would otherwise wait once more with each thing that it asks."""
+    driver = make(kind, refused(), BEGINNING)
+    for ask in (driver.instances, driver.check, lambda: driver.images(None)):
+        with pytest.raises(Unreachable):
+            ask()
+    assert sum(time.waits) == BEGINNING
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_in_the_middle_of_an_operation_it_is_waited_for_as_long_as_one_that_fails(make, time, told, kind: str):
+    driver = make(kind, refused(), UNDER_WAY)
+    with pytest.raises(Unreachable, match="could not be reached"):
+        driver.instances()
+    assert 100 < sum(time.waits) <= http.RETRY_FOR
+    assert 20 <= len(told) <= 25  # every 5 s
+
+
+class Away:
+    """A server that answered, is gone for a while, and answers again."""
+
+    def __init__(self, time: Time, seconds: float) -> None:
+        self.time, self.seconds, self.closing = time, seconds, ExitStack()
+        with Listener(404) as first:
+            self.port = first.port
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def answers(self, ask: Any) -> None:
+        with Listener(404, port=self.port) as server:
+            with pytest.raises(DriverError) as caught:
+                ask()
+            assert not isinstance(caught.value, Unreachable)
+            assert server.heard
+
+    def sleep(self, seconds: float) -> None:
+        self.time.sleep(seconds)
+        if sum(self.time.waits) >= self.seconds and not self.closing.__dict__.get("open"):
+            self.closing.__dict__["open"] = self.closing.enter_context(Listener(404, port=self.port))
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_an_outage_of_a_minute_in_the_middle_of_an_operation(make, time, monkeypatch, kind: str):
+    """The limit of the beginning is over with the first answer."""
+    away = Away(time, 60)
+    driver = make(kind, away.address, BEGINNING)
+    away.answers(driver.check)
+    time.waits.clear()
+    monkeypatch.setattr(driver, "_sleep", away.sleep)
+    driver._made = None  # type: ignore[attr-defined]
+    with away.closing, pytest.raises(DriverError) as caught:
+        driver.check()
+    assert not isinstance(caught.value, Unreachable)
+    assert sum(time.waits) >= 60
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make, time, kind: str):
+    away = Away(time, 60)
+    driver = make(kind, away.address, READING)
+    away.answers(driver.check)
+    time.waits.clear()
+    with pytest.raises(Unreachable):
+        driver.check()
+    assert sum(time.waits) <= READING
+
+
+@pytest.mark.parametrize("kind", ["do", "vultr", "gce"])
+def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(make, time, told, kind: str):
+    with Listener(503) as server, pytest.raises(TemporaryFailure) as caught:
+        make(kind, f"http://127.0.0.1:{server.port}", READING).check()
+    assert not isinstance(caught.value, Unreachable)
+    assert 100 < sum(time.waits) <= http.RETRY_FOR
+    assert told[-1].endswith("s more")
+    assert " fails; " in told[-1]
+
+
+def test_amazons_api_that_answers_badly_is_asked_as_often_as_botocore_has_it(make, time):
+    with Listener(503) as server:
+        with pytest.raises(TemporaryFailure) as caught:
+            make("ec2", f"http://127.0.0.1:{server.port}", READING).check()
+        assert len(server.heard) == 5
+    assert not isinstance(caught.value, Unreachable)
+
+
+def test_a_try_that_may_have_taken_effect_is_not_forgotten_when_the_next_one_reaches_nobody(time):
+    failures = [TemporaryFailure("broke", uncertain=True), *[Unreachable("refused")] * 1000]
+
+    def call() -> None:
+        raise failures.pop(0)
+
+    with pytest.raises(Unreachable) as caught:
+        http.repeated(call, time.sleep)
+    assert caught.value.uncertain
+
+
+# proxies, names, credentials
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_behind_a_proxy_it_is_the_proxy_that_is_reached(make, time, monkeypatch, kind: str):
+    with Listener(502) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        peer = Outage("a", time).peer("api", "https://api.hart.invalid")
+        assert (peer._host, peer._port) == ("127.0.0.1", proxy.port)
+    driver = make(kind, "https://api.hart.invalid", READING)  # the proxy is gone by now
+    with pytest.raises(Unreachable, match="could not be reached: connection refused"):
+        driver.check()
+    assert sum(time.waits) == READING
+
+
+def test_a_look_up_that_does_not_end_is_left_to_itself(time, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: real_time.sleep(2))
+    away = Outage("a", time)
+    away.limit = 0.3
+    with pytest.raises(Unreachable, match="the API could not be reached: there was no answer"):
+        away.peer("the API", "https://api.hart.invalid").reach(time.sleep)
+
+
+def test_each_of_a_servers_addresses_gets_its_share_of_the_time(monkeypatch):
+    def found(*_: Any, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
+
+    with silent() as dropping, Listener() as server:
+        ports = [int(dropping.rpartition(":")[2]), server.port]
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        outage._connect("api.hart.invalid", 443, 0.8)
+
+
+def test_a_server_for_tokens_that_cannot_be_reached(make, time, told, tmp_path, monkeypatch):
+    """By itself google-auth waits two minutes for one that drops what comes, three times."""
+    account = '{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}'
+    (tmp_path / "adc.json").write_text(account)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
+    with Listener(503) as api:
+        driver = make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None)
+        driver._parts.api.credentials.own._token_uri = refused()
+        with pytest.raises(Unreachable, match="Google's server for tokens at 127.0.0.1 could not be reached"):
+            driver.check()
+        assert api.heard == []
+    assert sum(time.waits) == READING
+    assert "Google's server for tokens" in told[0]
+
+
+def test_application_default_credentials_are_not_looked_for_longer_than_they_may_be(make, monkeypatch):
+    monkeypatch.setattr(credentials, "FIND_WITHIN", 0.2)
+    monkeypatch.setattr("google.auth.default", lambda **_: real_time.sleep(2))
+    with Listener(503) as api, pytest.raises(AuthError, match="no credentials that can be used"):
+        make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None).check()
+
+
+def test_a_server_for_amazons_credentials_that_cannot_be_reached(make, time, tmp_path, monkeypatch):
+    """As a master in Kubernetes has them. By itself boto3 asks for minutes."""
+    (tmp_path / "token").write_text("a-token")
+    for name, value in {
+        "AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+        "AWS_ENDPOINT_URL_STS": refused(),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with Listener(503) as api:
+        driver = make(
+            "ec2", f"http://127.0.0.1:{api.port}", READING, aws_access_key_id=None, aws_secret_access_key=None
+        )
+        with pytest.raises(Unreachable, match="could not be reached"):
+            driver.instances("eu-west-1")
+        assert api.heard == []
+    assert sum(time.waits) <= 5
+
+
+def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monkeypatch):
+    monkeypatch.setattr(source_address, "TIMEOUT", 0.3)
+    with silent() as page:
+        for service in (page, refused(), "https://page.hart.invalid"):
+            with pytest.raises(InvalidRequest, match="did not tell"):
+                source_address.network(None, inside=None, service=service, source=lambda towards: None)
+
+
+def test_that_page_leads_to_no_other(monkeypatch):
+    with Listener(200) as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as page:
+        with pytest.raises(InvalidRequest, match="did not tell"):
+            service = f"http://127.0.0.1:{page.port}"
+            source_address.network(None, inside=None, service=service, source=lambda towards: None)
+        assert (len(page.heard), elsewhere.heard) == (1, [])
+
+
+def test_within_gives_back_what_the_work_gives_and_raises():
+    assert within(5, lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        within(5, lambda: 1 // 0)

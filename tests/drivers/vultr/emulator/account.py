@@ -1,0 +1,174 @@
+"""The account, its keys, scripts and snapshots, and what is on offer (providers.md, 4.2)."""
+
+from __future__ import annotations
+
+from tests.drivers.vultr.emulator import answers
+from tests.drivers.vultr.emulator import catalog as catalogue
+from tests.drivers.vultr.emulator.answers import Refusal
+from tests.drivers.vultr.emulator.create import stock
+from tests.drivers.vultr.emulator.routes import body_of, route, text
+from tests.drivers.vultr.emulator.state import Key, Script, Snapshot, World
+from tests.emulation.http import Answer, Request
+
+NAME_LIMIT = 128  #: a longer name is cut without a word (tent, 3.10)
+PLAN_TYPES = ("all", "vbm", "vdc", "vhp", "vhf", "vc2", "voc", "vcg", "vdg", "vdm", "vx1", "voc-g", "voc-s", "voc-c",
+              "voc-m")  # fmt: skip
+
+
+@route("GET", "/account")
+def account(world: World, request: Request) -> Answer:
+    """Who the key belongs to."""
+    facts = {
+        "name": "Owner",
+        "email": "owner@example.org",
+        "acls": ["subscriptions", "subscriptions_view", "provisioning", "firewall"],
+        "balance": -5.5,
+        "pending_charges": 0.1,
+        "last_payment_date": "2026-10-10T01:56:20+00:00",
+        "last_payment_amount": -1.25,
+    }
+    return Answer(200, {"account": facts})
+
+
+# on offer; these need no key
+
+
+@route("GET", "/regions")
+def list_regions(world: World, request: Request) -> Answer:
+    """All regions."""
+    return answers.page(world, request, "regions", catalogue.regions(), lambda it: it)
+
+
+@route("GET", "/regions/{}/availability")
+def availability(world: World, request: Request, region: str) -> Answer:
+    """What can be had there now. The list for instances in a VPC alone was empty wherever it was looked at."""
+    if region not in catalogue.REGIONS:
+        raise Refusal(400, "Invalid region.")
+    kind = _type(request)
+    plans = [name for name in stock(world, region) if kind in ("all", catalogue.plan(name)["type"])]
+    return Answer(200, {"available_plans": plans, "available_vpc_only_plans": []})
+
+
+@route("GET", "/plans")
+def list_plans(world: World, request: Request) -> Answer:
+    """All plans, with the places where they are ever offered."""
+    kind = _type(request)
+    plans = [plan for plan in catalogue.plans() if kind in ("all", plan["type"])]
+    return answers.page(world, request, "plans", plans, lambda it: it)
+
+
+def _type(request: Request) -> str:
+    kind = request.first("type") or "all"
+    if kind not in PLAN_TYPES:
+        raise Refusal(400, f"Please provide a valid type: {', '.join(PLAN_TYPES)}")
+    return kind
+
+
+@route("GET", "/os")
+def list_systems(world: World, request: Request) -> Answer:
+    """All that an instance can be made of, and more."""
+    return answers.page(world, request, "os", catalogue.systems(), lambda it: it)
+
+
+# SSH keys
+
+
+@route("GET", "/ssh-keys")
+def list_keys(world: World, request: Request) -> Answer:
+    """All of them."""
+    return answers.page(world, request, "ssh_keys", list(world.state.keys.values()), answers.key)
+
+
+@route("POST", "/ssh-keys")
+def add_key(world: World, request: Request) -> Answer:
+    """201. The same key may be there under another name."""
+    data = body_of(request)
+    line = text(data, "ssh_key").strip()
+    if not line.startswith(("ssh-", "ecdsa-")) or len(line.split()) < 2:
+        raise Refusal(400, "Invalid SSH key.")
+    made = Key(world.uuid(), text(data, "name")[:NAME_LIMIT], line, world.clock())
+    world.state.keys[made.id] = made
+    return Answer(201, {"ssh_key": answers.key(made)})
+
+
+@route("GET", "/ssh-keys/{}")
+def get_key(world: World, request: Request, key_id: str) -> Answer:
+    """One of them."""
+    return Answer(200, {"ssh_key": answers.key(answers.found(world.state.keys, key_id, "SSH key ID"))})
+
+
+@route("PATCH", "/ssh-keys/{}")
+def change_key(world: World, request: Request, key_id: str) -> Answer:
+    """204."""
+    it, data = answers.found(world.state.keys, key_id, "SSH key ID"), body_of(request)
+    it.name = str(data.get("name") or it.name)[:NAME_LIMIT]
+    it.ssh_key = data.get("ssh_key") or it.ssh_key
+    return Answer(204)
+
+
+@route("DELETE", "/ssh-keys/{}")
+def delete_key(world: World, request: Request, key_id: str) -> Answer:
+    """Machines that have the key keep it."""
+    del world.state.keys[answers.found(world.state.keys, key_id, "SSH key ID").id]
+    return Answer(204)
+
+
+# startup scripts
+
+
+@route("GET", "/startup-scripts")
+def list_scripts(world: World, request: Request) -> Answer:
+    """All of them."""
+    return answers.page(world, request, "startup_scripts", list(world.state.scripts.values()), answers.script)
+
+
+@route("POST", "/startup-scripts")
+def add_script(world: World, request: Request) -> Answer:
+    """201. No instance is made with one here."""
+    data = body_of(request)
+    made = Script(
+        world.uuid(), text(data, "name"), data.get("type") or "boot", text(data, "script"), world.clock()
+    )
+    world.state.scripts[made.id] = made
+    return Answer(201, {"startup_script": answers.script(made)})
+
+
+# snapshots
+
+
+@route("GET", "/snapshots")
+def list_snapshots(world: World, request: Request) -> Answer:
+    """All of them, or those of a description."""
+    wanted = request.first("description")
+    found = [it for it in world.state.snapshots.values() if wanted in (None, it.description)]
+    return answers.page(world, request, "snapshots", found, answers.snapshot)
+
+
+@route("POST", "/snapshots")
+def create_snapshot(world: World, request: Request) -> Answer:
+    """201. Of a real one, it would take half an hour."""
+    data = body_of(request)
+    of = answers.found(world.state.instances, text(data, "instance_id"), "instance ID")
+    made = add_snapshot(world, str(data.get("description") or ""), of.os_id)
+    return Answer(201, {"snapshot": {**answers.snapshot(made), "status": "pending"}})
+
+
+def add_snapshot(world: World, description: str, os_id: int) -> Snapshot:
+    """An image of the account."""
+    made = Snapshot(world.uuid(), description, os_id, world.clock())
+    world.state.snapshots[made.id] = made
+    return made
+
+
+@route("GET", "/snapshots/{}")
+def get_snapshot(world: World, request: Request, snapshot_id: str) -> Answer:
+    """One of them."""
+    found = answers.found(world.state.snapshots, snapshot_id, "snapshot ID")
+    return Answer(200, {"snapshot": answers.snapshot(found)})
+
+
+@route("DELETE", "/snapshots/{}")
+def delete_snapshot(world: World, request: Request, snapshot_id: str) -> Answer:
+    """204."""
+    del world.state.snapshots[answers.found(world.state.snapshots, snapshot_id, "snapshot ID").id]
+    return Answer(204)

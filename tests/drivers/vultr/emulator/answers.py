@@ -1,0 +1,215 @@
+"""How Vultr says things: errors, times, pages, and its objects as JSON (providers.md, 4.2 and 4.3)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from tests.drivers.vultr.emulator import catalog as catalogue
+from tests.drivers.vultr.emulator.state import Group, Instance, Key, Reserved, Script, Snapshot, Vpc, World
+from tests.emulation.http import Answer, Request
+
+Thing = TypeVar("Thing")
+
+MESSAGES = {
+    401: "Invalid API token.",
+    404: "Not found.",
+    405: "Method not allowed.",
+    429: "Rate limit exceeded.",
+}
+PER_PAGE_DEFAULT = 100
+PER_PAGE_LIMIT = 500
+CURSOR = "next__"
+#: what stands where there is no address
+NOTHING = "0.0.0.0"  # noqa: S104 - nobody listens there
+
+
+class Refusal(Exception):
+    """The API says no."""
+
+    def __init__(self, status: int, message: str = "") -> None:
+        self.status = status
+        self.body = error(status, message)
+        super().__init__(message)
+
+
+def error(status: int, message: str = "") -> dict[str, Any]:
+    """The body of an error."""
+    return {"error": message or MESSAGES.get(status, "Server error."), "status": status}
+
+
+def found(things: dict[Any, Thing], name: Any, what: str) -> Thing:
+    """Return the one of that id."""
+    if name not in things:
+        raise Refusal(404, f"Invalid {what}.")
+    return things[name]
+
+
+def iso(moment: float) -> str:
+    """A time as the API writes it."""
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def page(
+    world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]
+) -> Answer:
+    """One page of a list; what comes next is told by a cursor, which is empty after the last one."""
+    per_page = _per_page(world, request)
+    start = _start(request)
+    following = start + per_page if start + per_page < len(things) else None
+    before = max(0, start - per_page) if start else None
+    links = {"next": _cursor(following), "prev": _cursor(before)}
+    shown = [show(thing) for thing in things[start : start + per_page]]
+    return Answer(200, {name: shown, "meta": {"total": len(things), "links": links}})
+
+
+def _per_page(world: World, request: Request) -> int:
+    text = request.first("per_page")
+    wanted = PER_PAGE_DEFAULT if text is None else int(text) if text.isdigit() else 0
+    if not 1 <= wanted <= PER_PAGE_LIMIT:
+        raise Refusal(400, "Invalid per_page.")
+    return min(wanted, world.settings.page_cap or wanted)
+
+
+def _cursor(start: int | None) -> str:
+    return "" if start is None else base64.b64encode(f"{CURSOR}{start}".encode()).decode()
+
+
+def _start(request: Request) -> int:
+    text = request.first("cursor") or ""
+    try:
+        plain = base64.b64decode(text, validate=True).decode()
+        return int(plain.removeprefix(CURSOR)) if plain else 0
+    except (binascii.Error, ValueError) as problem:
+        raise Refusal(400, "Invalid cursor.") from problem
+
+
+def instance(world: World, it: Instance, *, password: bool = False) -> dict[str, Any]:
+    """An instance. ``password``: as in the answer to its create, and nowhere else."""
+    now, plan = world.clock(), catalogue.plan(it.plan)
+    active = it.is_active(now)
+    shown = {
+        "id": it.id,
+        "os": "Snapshot" if it.snapshot else catalogue.system(it.os_id),
+        "ram": plan["ram"],
+        "disk": plan["disk"],
+        "main_ip": _main_ip(world, it),
+        "vcpu_count": plan["vcpu_count"],
+        "region": it.region,
+        "plan": it.plan,
+        "date_created": iso(it.created),
+        "status": "active" if active else "pending",
+        "allowed_bandwidth": plan["bandwidth"],
+        "netmask_v4": "255.255.254.0" if active and it.ipv4 else "",
+        "gateway_v4": it.addresses.public.rsplit(".", 1)[0] + ".1" if active and it.addresses.public else NOTHING,
+        # What is being made is not on yet: a client must not take it for one that was switched off.
+        "power_status": "running" if active and it.powered else "stopped",
+        "server_status": _server_status(world, it),
+        "v6_network": _v6(it, "") if active else "",
+        "v6_main_ip": _v6(it, "5400:4ff:fe00:1") if active else "",
+        "v6_network_size": 64 if active and it.ipv6 else 0,
+        "label": it.label,
+        "internal_ip": it.addresses.private if active and len(it.vpc_ids) == 1 else "",
+        "kvm": f"https://my.vultr.com/subs/vps/novnc/api.php?data={it.console}",
+        "hostname": it.hostname,
+        "tag": it.tags[0] if it.tags else "",
+        "tags": list(it.tags),
+        "os_id": it.os_id,
+        "app_id": 0,
+        "image_id": "",
+        "snapshot_id": it.snapshot.id if it.snapshot else "",
+        "firewall_group_id": it.firewall_group_id,
+        "features": [name for name, on in (("ipv6", it.ipv6), ("auto_backups", it.backups)) if on],
+        "user_scheme": it.user_scheme,
+        "vpc_only": it.vpc_only,
+    }
+    return {**shown, "default_password": it.password} if password else shown
+
+
+def _main_ip(world: World, it: Instance) -> str:
+    """0.0.0.0 at first. What stands there without a public interface is not documented."""
+    if world.clock() < it.active_at + world.settings.address_after or it.address_lists > 0:
+        return NOTHING
+    if it.vpc_only:
+        return it.addresses.private
+    return it.addresses.public or NOTHING
+
+
+def _v6(it: Instance, host: str) -> str:
+    """An address of the range for documentation."""
+    return f"2001:db8:{int(it.id[:4], 16):x}:{int(it.id[4:8], 16):x}:{host or ':'}" if it.ipv6 else ""
+
+
+def _server_status(world: World, it: Instance) -> str:
+    now = world.clock()
+    if it.deleted_at is not None or now < it.created + world.settings.locked_for:
+        return "locked"
+    if not it.is_active(now):
+        return "none"
+    return "ok" if now >= it.active_at + world.settings.ok_after else "installingbooting"
+
+
+def key(it: Key) -> dict[str, Any]:
+    """An SSH key."""
+    return {"id": it.id, "date_created": iso(it.created), "name": it.name, "ssh_key": it.ssh_key}
+
+
+def script(it: Script) -> dict[str, Any]:
+    """A startup script."""
+    return {"id": it.id, "date_created": iso(it.created), "date_modified": iso(it.created), "name": it.name,
+            "type": it.type, "script": it.script}  # fmt: skip
+
+
+def snapshot(it: Snapshot) -> dict[str, Any]:
+    """A snapshot."""
+    return {
+        "id": it.id,
+        "date_created": iso(it.created),
+        "description": it.description,
+        "size": 10 * 2**30,
+        "compressed_size": 2**30,
+        "status": it.status,
+        "os_id": it.os_id,
+        "app_id": 0,
+    }
+
+
+def vpc(it: Vpc) -> dict[str, Any]:
+    """A VPC."""
+    return {
+        "id": it.id,
+        "region": it.region,
+        "description": it.description,
+        "v4_subnet": it.v4_subnet,
+        "v4_subnet_mask": it.v4_subnet_mask,
+        "date_created": iso(it.created),
+    }
+
+
+def reserved(it: Reserved) -> dict[str, Any]:
+    """A reserved address."""
+    return {"id": it.id, "region": it.region, "ip_type": "v4", "subnet": it.subnet, "subnet_size": 32,
+            "label": it.label, "instance_id": it.instance_id}  # fmt: skip
+
+
+def gateway(it: Vpc, gateway_id: str) -> dict[str, Any]:
+    """A NAT gateway of a VPC (govultr, vpc.go)."""
+    return {"id": gateway_id, "vpc_id": it.id, "date_created": iso(it.created), "status": "active", "label": "",
+            "tag": "", "public_ips": ["192.0.2.9"], "public_ips_v6": [], "private_ips": []}  # fmt: skip
+
+
+def group(world: World, it: Group) -> dict[str, Any]:
+    """A firewall group. While an instance is in it, ``instance_count`` was missing (tent, 3.6)."""
+    count = sum(one.firewall_group_id == it.id for one in world.state.instances.values())
+    return {
+        "id": it.id,
+        "description": it.description,
+        "date_created": iso(it.created),
+        "date_modified": iso(it.created),
+        **({} if count else {"instance_count": 0}),
+        "rule_count": len(it.rules),
+        "max_rule_count": 50,
+    }

@@ -1,0 +1,197 @@
+"""
+Vultr's API v2, emulated: a stateful account on loopback, whose instances are machines of a back end.
+
+Every call is held against the vendor's own description where that is at hand (``vultr_schema``): a request that
+the description does not allow is refused, and what an answer of ours has wrong is in ``said_against``. Beyond
+the description it refuses what users were refused (providers.md, 4.3); where the vendor's behaviour is not known,
+both answers can be had by a switch (``vultr_state.Settings``) or a fault (``faults``).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.drivers.vultr.emulator import account as vultr_account
+from tests.drivers.vultr.emulator import addresses as vultr_addresses
+from tests.drivers.vultr.emulator import answers, routes, schema
+from tests.drivers.vultr.emulator import create as vultr_create
+from tests.drivers.vultr.emulator import instances as vultr_instances
+from tests.drivers.vultr.emulator import network as vultr_network
+from tests.drivers.vultr.emulator.answers import Refusal
+from tests.drivers.vultr.emulator.limits import Limits
+from tests.drivers.vultr.emulator.state import Settings, State, World
+from tests.emulation.backend import Backend, NoMachines
+from tests.emulation.emulator import Emulator
+from tests.emulation.http import Answer, Request
+
+#: modules whose import registers their routes
+HANDLERS = (vultr_account, vultr_addresses, vultr_create, vultr_instances, vultr_network)
+#: of the vendor's length and letters; nothing else about it is real
+TOKEN = "ABCDEFGHIJKLMNOP" + "QRSTUVWXYZ0123456789"
+BEARER = "bearer "
+#: what anybody may ask for, without a key (description: ``security: []``)
+PUBLIC = re.compile(r"/v2/(regions|regions/[^/]+/availability|plans|os)")
+DEBIAN_12 = 2136
+
+
+class Vultr(Emulator):
+    """See the module."""
+
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(backend or NoMachines(), clock=clock, port=port)
+        self.settings = settings or Settings()
+        self._first_settings = dict(vars(self.settings))
+        #: all keys that are valid
+        self.tokens = {TOKEN}
+        self.token = TOKEN
+        self._world = World(
+            state=State(),
+            settings=self.settings,
+            machines=self.machines,
+            faults=self.faults,
+            clock=clock,
+            chance=random.Random(seed),  # noqa: S311 - the same run twice, not a secret
+        )
+        self._limits = Limits()
+        self._description = schema.find()
+
+    @property
+    def endpoint(self) -> str:
+        """The API's address."""
+        return f"{self.origin}/v2"
+
+    @property
+    def state(self) -> State:
+        """The account as it stands at this moment."""
+        with self.lock:
+            self._world.tick()
+            return self._world.state
+
+    def account(self) -> dict[str, Any]:
+        """Key and endpoint."""
+        return {"token": self.token, "endpoint": self.endpoint}
+
+    def left(self) -> dict[str, list[str]]:
+        """Also the instances of which the create call sent a mail."""
+        return self.state.left()
+
+    def made(self) -> int:
+        """Also those that are gone."""
+        return self.state.made
+
+    def user_data(self) -> dict[str, str]:
+        """As the machine runs it."""
+        return {it.label: it.user_data for it in self.state.instances.values()}
+
+    def secrets(self) -> list[str]:
+        """Every password and console address that the API ever told."""
+        return list(self.state.secrets)
+
+    def forget(self) -> None:
+        """Also those instances go that refuse to; what ``add_vpc`` and ``add_snapshot`` made as well."""
+        self.faults.clear()
+        with self.lock:
+            vars(self.settings).update(self._first_settings)
+            for instance in list(self.state.instances.values()):
+                self._world.remove(instance)
+            state = self.state
+            for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups, state.reserved):
+                things.clear()
+            state.mails.clear()
+
+    def add_snapshot(self, name: str) -> str:
+        """Add a snapshot of the account and return its id."""
+        with self.lock:
+            return vultr_account.add_snapshot(self._world, name, DEBIAN_12).id
+
+    def add_vpc(self, description: str, region: str, *, gateway: bool = False) -> str:
+        """Add a VPC, with a NAT gateway if ``gateway`` says so, and return its id."""
+        with self.lock:
+            vpc = vultr_network.new_vpc(self._world, region, description)
+            vpc.gateways = [self._world.uuid()] if gateway else []
+            return vpc.id
+
+    def add_reserved(self, region: str) -> str:
+        """Reserve an address in the account and return it."""
+        with self.lock:
+            return vultr_addresses.new_reserved(self._world, region).subnet
+
+    def switches(self) -> Settings:
+        """What the admin endpoint may set."""
+        return self.settings
+
+    def handle(self, request: Request) -> Answer:
+        """The limit, the key and who may use it, the description, and then the call itself."""
+        self._world.tick()
+        if self._limits.refuses(request.client, self.clock(), self.settings.second_limit):
+            return Answer(429, answers.error(429), {"retry-after": "1"})
+        try:
+            if not PUBLIC.fullmatch(request.path):
+                self._authorize(request)
+            self._check(request)
+            return routes.dispatch(self._world, request)
+        except Refusal as refusal:
+            return Answer(refusal.status, refusal.body)
+
+    def _authorize(self, request: Request) -> None:
+        value = request.headers.get("authorization", "")
+        token = value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""
+        if token not in self.tokens:
+            raise Refusal(401)
+        if self.settings.allowed is not None and request.client not in self.settings.allowed:
+            raise Refusal(401, f"Unauthorized IP address: {request.client}")
+
+    def _check(self, request: Request) -> None:
+        if problems := self._against(request, tolerant=self.settings.tolerate_text):
+            raise Refusal(400, "; ".join(problems))
+
+    def failure(self, request: Request, status: int) -> Answer:
+        """The vendor's form of an error, or an empty success. Other bodies are for a fault to give."""
+        return Answer(status, answers.error(status) if status >= 400 else None)
+
+    def objections(self, request: Request, answer: Answer | None) -> list[str]:
+        """What the description says."""
+        problems = self._against(request)
+        # Of errors it says the status and nothing else, not even that they have a body.
+        if answer is None or answer.status >= 400 or self._description is None or not self.settings.check_answers:
+            return problems
+        said = self._description.answer(request.method, request.path, answer.status, answer.headers, answer.body)
+        return [*problems, *(f"answer {answer.status}: {text}" for text in said)]
+
+    def _against(self, request: Request, *, tolerant: bool = False) -> list[str]:
+        if self._description is None:
+            return []
+        try:
+            body = request.json()
+        except ValueError:
+            return ["body: not JSON"]
+        if tolerant and isinstance(body, dict):
+            body = {name: vultr_create.number(value) if name == "os_id" else value for name, value in body.items()}
+        return self._description.request(request.method, request.path, request.query, body)
+
+    def facts(self) -> Mapping[str, Any]:
+        """The account as JSON."""
+        with self.lock:
+            state, world = self.state, self._world
+            return {
+                "instances": [answers.instance(world, it) for it in state.instances.values()],
+                "keys": [answers.key(it) for it in state.keys.values()],
+                "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
+                "reserved": [answers.reserved(it) for it in state.reserved.values()],
+                "groups": [answers.group(world, it) for it in state.groups.values()],
+                "left": state.left(),
+                "defects": [repr(error) for error in self.defects],
+                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+            }

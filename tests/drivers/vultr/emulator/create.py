@@ -1,0 +1,187 @@
+"""
+``POST /v2/instances``: what it takes, what it refuses, and in which words (providers.md, 4.2 and 4.3).
+
+The order of the checks is not known; what is said is, where users reported it. All refusals are 400.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from tests.drivers.vultr.emulator import answers
+from tests.drivers.vultr.emulator import catalog as catalogue
+from tests.drivers.vultr.emulator.answers import Refusal
+from tests.drivers.vultr.emulator.network import new_vpc
+from tests.drivers.vultr.emulator.routes import body_of, route
+from tests.drivers.vultr.emulator.state import NEVER, Instance, Snapshot, World
+from tests.emulation.backend import BootRequest
+from tests.emulation.http import Answer, Request
+
+SOURCES = ("os_id", "snapshot_id", "iso_id", "app_id", "image_id")
+SNAPSHOT_OS = 164  #: what a snapshot's instance has as ``os_id``
+TAGS_LIMIT = 99  #: 50 were taken and 100 were not (tent, 3.3)
+LISTS = ("tags", "sshkey_id", "attach_vpc")
+FLAGS = ("enable_ipv6", "disable_public_ipv4", "vpc_only", "enable_vpc", "activation_email", "ddos_protection")
+
+
+@route("POST", "/instances")
+def create(world: World, request: Request) -> Answer:
+    """202. The only answer with root's first password; there is no address yet."""
+    data = body_of(request)
+    _check_form(data)
+    made = _make(world, data, _plan(world, data))
+    return Answer(202, {"instance": answers.instance(world, made, password=True)})
+
+
+def _check_form(data: dict[str, Any]) -> None:
+    """What can be said of a body without knowing the account. Fields that it does not know Vultr passes over."""
+    for name in LISTS:
+        value = data.get(name) or []
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise Refusal(400, f"Invalid {name}.")
+    for name in FLAGS:
+        if not isinstance(data.get(name, False), bool):
+            raise Refusal(400, f"Invalid {name}.")
+    if len(data.get("tags") or []) > TAGS_LIMIT:
+        raise Refusal(400, "Too many tags.")
+    if data.get("backups", "disabled") not in ("enabled", "disabled"):
+        raise Refusal(400, "Invalid backups.")
+    decoded(data.get("user_data") or "")
+
+
+def decoded(user_data: Any) -> str:
+    """User data as the machine sees it. Raises ``Refusal`` for what is not in base64."""
+    try:
+        return base64.b64decode(user_data, validate=True).decode()
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise Refusal(400, "Invalid user_data.") from error
+
+
+def number(value: Any) -> Any:
+    """A number that was written as a text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
+    """The instance's fields that the account has a say in. Nothing is made before all is checked."""
+    region, plan = data.get("region"), data.get("plan")
+    if region not in catalogue.REGIONS:
+        raise Refusal(400, "Invalid region.")
+    if not catalogue.has_plan(plan):
+        raise Refusal(400, "Invalid plan chosen.")
+    if plan not in stock(world, region):
+        raise Refusal(400, "Server add failed: plan is not available in the selected region")
+    source = _source(world, data)
+    for key_id in data.get("sshkey_id") or []:
+        if key_id not in world.state.keys:
+            raise Refusal(400, "Invalid SSH key ID.")
+    group_id = data.get("firewall_group_id") or ""
+    if group_id and group_id not in world.state.groups:
+        raise Refusal(400, "Invalid firewall group ID.")
+    if len(world.state.instances) >= world.settings.instance_limit:
+        raise Refusal(
+            400, "Server add failed: You have reached the maximum number of active instances for this account."
+        )
+    return {**source, "region": region, "plan": plan, "firewall_group_id": group_id, **_network(world, data, region)}
+
+
+def stock(world: World, region: str) -> list[str]:
+    """The plans that a region has now."""
+    plans = [plan["id"] for plan in catalogue.plans() if region in plan["locations"]]
+    return [plan for plan in plans if plan not in world.settings.sold_out]
+
+
+def _source(world: World, data: dict[str, Any]) -> dict[str, Any]:
+    given = [name for name in SOURCES if data.get(name)]
+    if given == ["os_id"]:
+        os_id = number(data["os_id"]) if world.settings.tolerate_text else data["os_id"]
+        if not catalogue.has_system(os_id):
+            raise Refusal(400, "Invalid os_id.")
+        return {"os_id": os_id, "snapshot": None}
+    if given == ["snapshot_id"]:
+        snapshot: Snapshot | None = world.state.snapshots.get(data["snapshot_id"])
+        if snapshot is None or snapshot.status != "complete":
+            raise Refusal(400, "Invalid snapshot_id.")
+        return {"os_id": SNAPSHOT_OS, "snapshot": snapshot}
+    if len(given) == 1:
+        raise Refusal(400, f"The test cloud boots nothing by {given[0]}.")
+    raise Refusal(400, f"Please provide exactly one of {', '.join(SOURCES)}.")
+
+
+def _network(world: World, data: dict[str, Any], region: str) -> dict[str, Any]:
+    vpc_ids, vpc_only = data.get("attach_vpc") or [], data.get("vpc_only", False)
+    for vpc_id in vpc_ids:
+        if vpc_id not in world.state.vpcs:
+            raise Refusal(400, "Invalid VPC ID.")
+        if world.state.vpcs[vpc_id].region != region:
+            raise Refusal(400, "The VPC network is not in the instance's region.")
+    if not vpc_ids and data.get("enable_vpc"):
+        vpc_ids = [_only_vpc(world, region)]
+    if vpc_only and not any(world.state.vpcs[vpc_id].gateways for vpc_id in vpc_ids):
+        raise Refusal(400, "vpc_only requires a VPC with a NAT gateway.")
+    ipv6 = data.get("enable_ipv6", False) and not vpc_only
+    # Without IPv6 it does nothing (description of disable_public_ipv4).
+    ipv4 = not vpc_only and not (ipv6 and data.get("disable_public_ipv4"))
+    return {"vpc_ids": vpc_ids, "vpc_only": vpc_only, "ipv6": ipv6, "ipv4": ipv4}
+
+
+def _only_vpc(world: World, region: str) -> str:
+    """The region's VPC, which is made if there is none; with several of them, one has to be named."""
+    here = [vpc.id for vpc in world.state.vpcs.values() if vpc.region == region]
+    if len(here) > 1:
+        raise Refusal(400, "There are several VPCs in this region: use attach_vpc.")
+    return here[0] if here else new_vpc(world, region, f"made for an instance in {region}").id
+
+
+def _make(world: World, data: dict[str, Any], plan: dict[str, Any]) -> Instance:
+    """Nothing fails any more."""
+    now, label = world.clock(), data.get("label") or ""
+    fault = world.faults.of_machine(label)
+    made = Instance(
+        id=world.uuid(),
+        label=label,
+        hostname=data.get("hostname") or "vultr.guest",
+        user_data=decoded(data.get("user_data") or ""),
+        tags=list(data.get("tags") or ([data["tag"]] if data.get("tag") else [])),
+        key_ids=list(data.get("sshkey_id") or []),
+        backups=data.get("backups") == "enabled",
+        user_scheme=data.get("user_scheme") or "root",
+        addresses=world.machines.backend.take(plan["ipv4"]),
+        created=now,
+        active_at=NEVER if fault.never_active else now + world.settings.active_after,
+        password=world.secret("{Aa0"),
+        console=world.secret("djJ8"),
+        fault=fault,
+        hidden_lists=fault.hidden_lists,
+        refuse_delete=fault.refuse_delete,
+        ignore_delete=fault.ignore_delete,
+        address_lists=fault.address_lists,
+        **plan,
+    )
+    world.state.instances[made.id] = made
+    world.state.made += 1
+    if data.get("activation_email", True):
+        world.state.mails.append(label)
+    if not fault.never_boots:
+        world.machines.boot(_boot_request(world, made))
+    return made
+
+
+def _boot_request(world: World, it: Instance) -> BootRequest:
+    return BootRequest(
+        instance_id=it.id,
+        hostname=it.hostname,
+        user_data=it.user_data,
+        public_keys=tuple(world.state.keys[key_id].ssh_key for key_id in it.key_ids),
+        public_ip=it.addresses.public,
+        private_ip=it.addresses.private if it.vpc_ids else "",
+        image=it.snapshot.id if it.snapshot else str(it.os_id),
+        image_name=it.snapshot.description if it.snapshot else catalogue.system(it.os_id),
+        tags=tuple(it.tags),
+        region=it.region,
+        size=it.plan,
+        fail_at=it.fault.fail_at,
+        impostor=it.fault.impostor,
+    )

@@ -1,0 +1,135 @@
+"""Instances after their creation: reports, changes, power, and the end (providers.md, 4.2 to 4.4)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.drivers.vultr.emulator import answers
+from tests.drivers.vultr.emulator import catalog as catalogue
+from tests.drivers.vultr.emulator.answers import Refusal
+from tests.drivers.vultr.emulator.create import decoded
+from tests.drivers.vultr.emulator.routes import body_of, route
+from tests.drivers.vultr.emulator.state import Instance, World
+from tests.emulation.http import Answer, Request
+
+LOCKED = "Unable to destroy server: Unable to remove VM: Server is currently locked"
+PENDING = "Unable to destroy server: Server is already pending destruction."
+
+
+@route("GET", "/instances")
+def list_instances(world: World, request: Request) -> Answer:
+    """All of them, or those that all filters let through; an empty filter is none."""
+    shown = [it for it in world.state.instances.values() if _is_shown(world, it) and _fits(world, it, request)]
+    return answers.page(world, request, "instances", shown, lambda it: _report(world, it))
+
+
+def _is_shown(world: World, it: Instance) -> bool:
+    if it.hidden_lists:
+        it.hidden_lists -= 1
+        return False
+    return world.clock() >= it.created + it.fault.hidden_for
+
+
+def _fits(world: World, it: Instance, request: Request) -> bool:
+    """Tags are compared without their case, the rest is exact (tent, 3.3)."""
+    tag = request.first("tag")
+    if tag:
+        fold = str if world.settings.case_matters else str.lower
+        if fold(tag) not in [fold(one) for one in it.tags]:
+            return False
+    facts = answers.instance(world, it)
+    wanted = {name: request.first(name) for name in ("label", "hostname", "region", "main_ip", "firewall_group_id")}
+    return all(not value or facts[name] == value for name, value in wanted.items())
+
+
+def _report(world: World, it: Instance) -> dict[str, Any]:
+    shown = answers.instance(world, it)
+    if shown["status"] == "active" and it.address_lists:
+        it.address_lists -= 1
+    return shown
+
+
+@route("GET", "/instances/{}")
+def get_instance(world: World, request: Request, instance_id: str) -> Answer:
+    """One instance; 404 once it is gone."""
+    return Answer(200, {"instance": _report(world, instance_of(world, instance_id))})
+
+
+@route("DELETE", "/instances/{}")
+def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
+    """204, and a server that runs is gone at once. One that is locked is not: with a 500."""
+    it = instance_of(world, instance_id)
+    if it.deleted_at is not None:
+        raise Refusal(world.settings.pending_status, PENDING)
+    if it.refuse_delete:
+        it.refuse_delete -= 1
+        raise Refusal(500, LOCKED)
+    if world.clock() < it.created + world.settings.locked_for:
+        raise Refusal(500, LOCKED)
+    if it.ignore_delete:
+        it.ignore_delete -= 1
+        return Answer(204)
+    world.remove(it)
+    return Answer(204)
+
+
+@route("PATCH", "/instances/{}")
+def change_instance(world: World, request: Request, instance_id: str) -> Answer:
+    """202. Tags are replaced as a whole, and null leaves them; an empty firewall group detaches."""
+    it, data = instance_of(world, instance_id), body_of(request)
+    group_id = data.get("firewall_group_id")
+    if group_id and group_id not in world.state.groups:
+        raise Refusal(400, "Invalid firewall group ID.")
+    if data.get("plan") is not None and not catalogue.has_plan(data["plan"]):
+        raise Refusal(400, "Invalid plan chosen.")
+    user_data = decoded(data["user_data"]) if data.get("user_data") is not None else it.user_data
+    it.firewall_group_id = it.firewall_group_id if group_id is None else group_id
+    it.user_data, it.plan = user_data, data.get("plan") or it.plan
+    it.tags = list(data["tags"]) if data.get("tags") is not None else it.tags
+    it.label = data.get("label") or it.label
+    return Answer(202, {"instance": answers.instance(world, it), "job_ids": []})
+
+
+@route("GET", "/instances/{}/user-data")
+def get_user_data(world: World, request: Request, instance_id: str) -> Answer:
+    """As it was given, in base64."""
+    data = base64.b64encode(instance_of(world, instance_id).user_data.encode()).decode()
+    return Answer(200, {"user_data": {"data": data}})
+
+
+@route("POST", "/instances/{}/halt")
+def halt(world: World, request: Request, instance_id: str) -> Answer:
+    """204, also for one that is off. Only the report changes: the machine goes on."""
+    return _power(world, [instance_id], False)
+
+
+@route("POST", "/instances/{}/start")
+@route("POST", "/instances/{}/reboot")
+def start(world: World, request: Request, instance_id: str) -> Answer:
+    """204."""
+    return _power(world, [instance_id], True)
+
+
+@route("POST", "/instances/halt")
+def halt_several(world: World, request: Request) -> Answer:
+    """204."""
+    return _power(world, body_of(request).get("instance_ids") or [], False)
+
+
+@route("POST", "/instances/start")
+@route("POST", "/instances/reboot")
+def start_several(world: World, request: Request) -> Answer:
+    """204."""
+    return _power(world, body_of(request).get("instance_ids") or [], True)
+
+
+def _power(world: World, ids: list[str], on: bool) -> Answer:
+    for it in [instance_of(world, instance_id) for instance_id in ids]:
+        it.powered = on
+    return Answer(204)
+
+
+def instance_of(world: World, instance_id: str) -> Instance:
+    """The instance of an id."""
+    return answers.found(world.state.instances, instance_id, "instance ID")

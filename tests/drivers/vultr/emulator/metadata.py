@@ -1,0 +1,110 @@
+"""
+Vultr's metadata: ``/v1.json``, and what its images and its vendor-data make of a machine (tent, 3.4 and 3.6).
+
+cloud-init's datasource for Vultr reads the document, with the header ``Metadata-Token: cloudinit``, and makes the
+network's configuration of it: the first interface asks for its address by DHCP, and those of private networks
+have the address that the document says. So a public address here comes from ``dhcp.py``, by the interface's
+hardware address.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from typing import Any
+
+from tests.machines.metadata import Instance, Provider, Reply
+from tests.machines.network import Interface
+
+#: root's first password, on every machine
+PASSWORD = "a-first-password-of-Vultr-s"  # noqa: S105 - of machines that nobody reaches
+SSHD = "/etc/ssh/sshd_config.d/60-vultr.conf"
+
+CLOUD_CONFIG = f"""\
+#cloud-config
+package_upgrade: false
+disable_root: false
+ssh_pwauth: true
+chpasswd:
+  expire: false
+  users:
+    - {{name: root, password: {PASSWORD}, type: text}}
+"""
+OPEN_SSH = f"""\
+#!/bin/sh
+sed -i '/^ListenAddress 127/d' {SSHD}
+systemctl reload ssh
+"""
+
+
+def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
+    """Return what Vultr's images have: their sshd is reached once a script of the vendor-data has run."""
+    return {SSHD: "PermitRootLogin yes\nListenAddress 127.0.0.1\n"}
+
+
+def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
+    """Return what answers for an instance."""
+    document = vultr(spec, interfaces)
+
+    def answer(method: str, path: str, headers: Mapping[str, str]) -> Reply:
+        if path == "/v1.json":
+            return 200, "application/json", json.dumps(_for(document, headers)).encode()
+        known = {"/": "latest\nv1\nv1.json\n", "/latest/user-data": str(document["user-data"])}
+        known |= {f"/v1/{name}": value for name, value in document.items() if isinstance(value, str)}
+        if path not in known:
+            return 404, "text/plain", b"not found\n"
+        return 200, "text/plain", known[path].encode()
+
+    return answer
+
+
+def vultr(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
+    """
+    Return Vultr's document.
+
+    A mapping as ``spec.metadata`` adds fields to it, such as ``region``. Tags are not told, though the field is
+    there.
+    """
+    extra = {} if callable(spec.metadata) else dict(spec.metadata)
+    return {
+        "bgp": {"ipv4": {"my-address": "", "my-asn": "", "peer-address": "", "peer-asn": ""}},
+        "hostname": spec.hostname,
+        "instanceid": "42506325",
+        "instance-v2-id": spec.instance_id,
+        "interfaces": [_interface(it) for it in interfaces],
+        "public-keys": list(spec.public_keys),
+        "region": {"regioncode": "AMS", "countrycode": "NL"},
+        "tags": [],
+        "startup-script": "",
+        "user-data": spec.user_data,
+        "vendor-data": vendor_data(),
+        **extra,
+    }
+
+
+def _interface(it: Interface) -> dict[str, Any]:
+    private = it.kind == "private"
+    gateway = {} if private else {"gateway": it.gateway}
+    return {
+        "ipv4": {"address": it.address, "netmask": it.netmask, **gateway, "additional": []},
+        "ipv6": {"additional": []},
+        "mac": it.mac,
+        "network-type": it.kind,
+        **({"mtu": "1450", "network-v2-id": "d2e9d3a0-0000-4000-8000-000000000000"} if private else {}),
+    }
+
+
+def _for(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+    """Vendor-data is made for who says what it is: cloud-init's own header."""
+    told = headers.get("metadata-token") == "cloudinit"
+    return dict(document) if told else {**document, "vendor-data": ""}
+
+
+def vendor_data() -> str:
+    """A configuration and a script, in one message with parts, which user-data do not replace."""
+    message = MIMEMultipart(boundary="vultr")
+    message.attach(MIMEText(CLOUD_CONFIG, "cloud-config"))
+    message.attach(MIMEText(OPEN_SSH, "x-shellscript"))
+    return message.as_string()

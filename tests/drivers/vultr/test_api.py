@@ -1,0 +1,322 @@
+"""How the API of Vultr is asked: sessions, keys, addresses, pages, secrets, and what is repeated."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, RateLimited, Refused, TemporaryFailure
+from hart_salt.drivers import http
+from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.vultr import client
+from hart_salt.drivers.vultr import driver as vultr
+from tests.drivers.do.driver import NOWHERE, Time
+from tests.drivers.vultr.driver import CREATE, driver_of, launch, node, open_cloud
+from tests.drivers.vultr.emulator.client import SPEC, Client
+from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
+from tests.emulation import faults
+from tests.emulation.faults import Fault
+from tests.emulation.listener import Listener
+
+INSTANCE = {"label": "a", "activation_email": False, **SPEC}
+SECOND = {"method": "GET", "path": CREATE, "query": "cursor="}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def api(cloud: Cloud, time: Time) -> client.Api:
+    return client.Api(cloud.token, cloud.endpoint, 60, time.sleep)
+
+
+def labels(instances: list[dict[str, Any]]) -> list[str]:
+    return [instance["label"] for instance in instances]
+
+
+def instances(api: client.Api) -> list[str]:
+    return labels(api.listed("instances", "instances"))
+
+
+# sessions, keys, addresses
+
+
+def test_the_environment_replaces_neither_key_nor_endpoint(cloud, api, monkeypatch, tmp_path: Path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("VULTR_API_KEY", "ANOTHER")
+    monkeypatch.setenv("VULTR_API_ENDPOINT", "http://127.0.0.1:1/v2/")
+    assert requests.utils.get_netrc_auth(cloud.endpoint) == ("me", "secret")  # it would have been used
+    assert api.get("account", "account")["email"] == "owner@example.org"
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(cloud, time, ending: str):
+    api = client.Api(cloud.token, cloud.endpoint + ending, 60, time.sleep)
+    assert api.listed("regions", "regions")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(time, status: int):
+    with Listener() as other, Listener(status, {"Location": f"http://127.0.0.1:{other.port}/"}) as server:
+        api = client.Api("T", f"http://127.0.0.1:{server.port}/v2", 60, time.sleep)
+        with pytest.raises(InvalidRequest, match=str(status)):
+            api.post("instances", INSTANCE, "instance")
+        assert (len(server.heard), other.heard) == (1, [])
+
+
+@pytest.mark.parametrize("endpoint", ["http://api.example/v2", "http://192.0.2.1/v2", "http://[2001:db8::1]/v2"])
+def test_the_key_does_not_travel_in_the_clear(time, endpoint: str):
+    with pytest.raises(InvalidRequest, match="endpoint must be an address that starts with https://"):
+        client.Api("T", endpoint, 60, time.sleep)
+
+
+@pytest.mark.parametrize("endpoint", [None, "https://api.example/v2", "http://127.0.0.2:1", "http://[::1]:1",
+                                      "http://localhost:1"])  # fmt: skip
+def test_where_it_may_go(time, endpoint: str | None):
+    assert client.Api("T", endpoint, 60, time.sleep)
+
+
+@pytest.mark.parametrize("endpoint", ["http://[::1/v2", "https://*.example/v2", "http://127.0.0.1:99999/v2"])
+def test_an_endpoint_that_is_no_address(time, endpoint: str):
+    with pytest.raises((InvalidRequest, TemporaryFailure)):
+        client.Api("T", endpoint, 60, time.sleep).get("account", "account")
+
+
+@pytest.mark.parametrize("token", ["VULTR\u00e4", "VULTR\nX: y"])
+def test_a_key_that_is_none(cloud, time, token: str):
+    with pytest.raises(AuthError, match="characters that no token has"):
+        driver_of(cloud, time, token=token).check()
+
+
+def test_a_key_with_a_line_end_as_files_have_it(cloud, time):
+    assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
+
+
+def test_each_thread_has_a_session_of_its_own(api):
+    sessions = [api._sessions.get(), api._sessions.get()]
+    thread = threading.Thread(target=lambda: sessions.append(api._sessions.get()))
+    thread.start()
+    thread.join()
+    assert sessions[0] is sessions[1]
+    assert sessions[0] is not sessions[2]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_every_request_has_a_timeout(cloud, monkeypatch, method: str):
+    api = client.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
+    monkeypatch.setattr(http, "RETRY_FOR", 0.2)
+    cloud.faults.add(Fault(method, stall=0.5))
+    call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete(f"instances/{NOWHERE}"),
+            "POST": lambda: api.post("instances", INSTANCE, "instance")}[method]  # fmt: skip
+    with pytest.raises(TemporaryFailure, match="did not answer in time") as caught:
+        call()
+    assert caught.value.uncertain
+
+
+def test_the_timeouts_are_sane():
+    assert 0 < vultr.Account.model_fields["api_timeout"].default <= 120
+
+
+def test_requests_is_not_imported_before_the_first_verb():
+    code = (
+        "import sys; import hart_salt.drivers.vultr.driver; "
+        "sys.exit('hart_salt.drivers.vultr.client' in sys.modules or 'hart_salt.drivers.rest' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30, check=False).returncode == 0
+
+
+def test_without_requests_the_line_for_pip_is_told(cloud, time, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hart_salt.drivers.vultr.client", None)
+    with pytest.raises(Refused, match=r"needs requests: salt-pip install requests"):
+        driver_of(cloud, time).check()
+
+
+# pages
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(**SECOND, status=429),
+        Fault(**SECOND, status=500),
+        Fault(**SECOND, skip=1, status=500),
+        Fault(**SECOND, status=200, answer="<html>"),
+        Fault(**SECOND, status=200, answer={}),
+        Fault(**SECOND, status=200, answer={"instances": []}),
+        Fault(**SECOND, status=502, answer="<html>"),
+        Fault(**SECOND, drop=True),
+    ],
+)
+def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud, api, fault: Fault):
+    cloud.settings.page_cap = 1
+    for name in "abc":
+        Client(cloud).create(name)
+    cloud.faults.add(fault)
+    assert instances(api) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(**SECOND, status=429, times=None), RateLimited),
+        (Fault(**SECOND, status=500, times=None), TemporaryFailure),
+        (Fault(**SECOND, status=404, times=None), NotFound),
+        # Without a word about what comes next, the end of a list and its middle look alike.
+        (Fault(**SECOND, status=200, answer={"instances": []}, times=None), TemporaryFailure),
+        (Fault("GET", CREATE, status=200, answer={"instances": [], "meta": {"total": 9}}, times=None),
+         TemporaryFailure),
+    ],
+)  # fmt: skip
+def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(cloud, api, fault: Fault, kind: type[Exception]):
+    cloud.settings.page_cap = 1
+    for name in "ab":
+        Client(cloud).create(name)
+    cloud.faults.add(fault)
+    with pytest.raises(kind):
+        instances(api)
+    cloud.faults.clear()
+
+
+def test_a_cursor_that_leads_back_is_no_endless_list(cloud, api):
+    page = {"instances": [], "meta": {"links": {"next": "bmV4dF9fMQ=="}}}
+    cloud.faults.add(Fault("GET", CREATE, status=200, answer=page, times=None))
+    with pytest.raises(TemporaryFailure, match="cannot be read"):
+        instances(api)
+    cloud.faults.clear()
+
+
+def test_the_filter_goes_with_every_page(cloud, api):
+    cloud.settings.page_cap = 1
+    for name in "abc":
+        Client(cloud).create(name, tags=["t"])
+    Client(cloud).create("other")
+    assert labels(api.listed("instances", "instances", tag="t")) == ["a", "b", "c"]
+    assert cloud.count("GET", CREATE, "tag=t") == 3
+
+
+# secrets
+
+
+def test_the_password_and_the_console_are_gone_before_anybody_sees_the_answer(cloud, api):
+    made = api.post("instances", INSTANCE, "instance")
+    seen = [made, api.get(f"instances/{made['id']}", "instance"), *api.listed("instances", "instances")]
+    assert "default_password" in Client(cloud).create("b")
+    assert "kvm" in Client(cloud).get("instances")["instances"][0]
+    password, console = cloud.secrets()[:2]
+    for answer in seen:
+        assert not {"default_password", "kvm"} & set(answer)
+        assert password not in str(answer)
+        assert console not in str(answer)
+
+
+@pytest.mark.parametrize("status", [202, 400, 404, 500, 503])
+def test_no_error_tells_them_wherever_they_stand(cloud, api, status: int):
+    body = {"instances": [{"default_password": "s3cret"}], "instance": [{"kvm": "s3cret", "x": "s3cret"}],
+            "error": [{"default_password": "s3cret"}], "message": "s3cret"}  # fmt: skip
+    cloud.faults.add(Fault("POST", CREATE, status=status, answer=body))
+    try:
+        told = str(api.post("instances", INSTANCE, "other"))
+    except (InvalidRequest, NotFound, TemporaryFailure) as error:
+        told = f"{error!r} {error.args} {error.__cause__} {error.__context__}"
+    assert "s3cret" not in told
+
+
+def test_nothing_of_them_is_logged(cloud, time, caplog):
+    caplog.set_level("DEBUG")
+    driver = driver_of(cloud, time)
+    with caplog.at_level("DEBUG", logger="urllib3"):
+        driver.terminate(launch(driver, node()))
+    assert "/v2/instances" in caplog.text
+    assert [secret for secret in [*cloud.secrets(), cloud.token] if secret in caplog.text] == []
+
+
+# what is repeated
+
+
+def test_a_create_that_was_not_sent_is_sent_again(time):
+    with Listener() as server:
+        port = server.port
+    with pytest.raises(TemporaryFailure, match="could not be reached"):
+        client.Api("T", f"http://127.0.0.1:{port}/v2", 60, time.sleep).post("instances", INSTANCE, "instance")
+    assert len(time.waits) > 10
+    assert 100 < sum(time.waits) <= http.RETRY_FOR
+
+
+@pytest.mark.parametrize("fault", [Fault("POST", status=500), Fault("POST", status=503), Fault("POST", drop=True),
+                                   faults.lost_answer(CREATE), faults.gateway_html("")])  # fmt: skip
+def test_a_create_of_which_nobody_knows_is_not_sent_again(cloud, api, time, fault: Fault):
+    cloud.faults.add(fault)
+    with pytest.raises(TemporaryFailure) as caught:
+        api.post("instances", INSTANCE, "instance")
+    assert (caught.value.uncertain, cloud.count("POST"), time.waits) == (True, 1, [])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_retry_after_is_waited_for(cloud, api, time, method: str):
+    cloud.faults.add(faults.throttled("", method=method, retry_after=7, times=2))
+    {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete(f"instances/{NOWHERE}"),
+     "POST": lambda: api.post("instances", INSTANCE, "instance")}[method]()  # fmt: skip
+    assert (time.waits, cloud.count(method)) == ([7, 7], 3)
+
+
+def test_the_limit_of_thirty_a_second_is_waited_for(cloud, api, time):
+    cloud.settings.second_limit = 30
+    for _ in range(65):
+        api.get("account", "account")
+    assert time.waits == [1, 1]
+
+
+def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time):
+    cloud.faults.add(faults.throttled("account", retry_after=3600))
+    with pytest.raises(RateLimited, match=r"^Vultr: Rate limit exceeded\. \(429\); it asks to wait 3600 s$") as caught:
+        api.get("account", "account")
+    assert (caught.value.retry_after, time.waits) == (3600, [])
+
+
+def test_a_gateway_s_page_is_a_temporary_failure(cloud, api, time):
+    cloud.faults.add(faults.gateway_html("account", times=2))
+    assert api.get("account", "account")
+    cloud.faults.add(faults.gateway_html(CREATE, method="POST", status=504))
+    with pytest.raises(TemporaryFailure, match=r"^Vultr: Gateway Time-?out \(504\)$") as caught:
+        api.post("instances", INSTANCE, "instance")
+    assert (caught.value.uncertain, time.waits) == (True, [0.5, 1])
+
+
+def test_a_locked_server_is_told_at_once_to_whoever_waits_for_it(cloud, api, time):
+    cloud.settings.locked_for = 60
+    made = api.post("instances", INSTANCE, "instance")
+    with pytest.raises(StillThere, match=r"^Vultr: Unable to destroy server: .* currently locked \(500\)$"):
+        api.delete(f"instances/{made['id']}")
+    assert time.waits == []
+
+
+@pytest.mark.parametrize("answer", ["<html>", {}, {"instance": None}, []])
+def test_a_success_that_cannot_be_read_made_one_instance(cloud, time, answer: Any):
+    cloud.faults.add(Fault("POST", CREATE, when="after", status=202, answer=answer))
+    instance = launch(driver_of(cloud, time), node())
+    assert ([instance.instance_id], cloud.made()) == (list(cloud.state.instances), 1)

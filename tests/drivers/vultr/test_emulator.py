@@ -1,0 +1,464 @@
+"""The emulated Vultr behaves as the vendor is known to (providers.md, section 4)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.drivers.do.emulator.client import Clock, public_key
+from tests.drivers.vultr.emulator.client import SPEC, Client
+from tests.drivers.vultr.emulator.cloud import Vultr
+from tests.drivers.vultr.emulator.state import Settings
+from tests.emulation import faults
+from tests.emulation.backend import NoMachines
+from tests.emulation.faults import Fault, MachineFault
+
+NOWHERE = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
+LOCKED = {"error": "Unable to destroy server: Unable to remove VM: Server is currently locked", "status": 500}
+NOTHING = "0.0.0.0"  # noqa: S104 - nobody listens there
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cloud(clock: Clock) -> Iterator[Vultr]:
+    settings = Settings(active_after=10, second_limit=None, check_answers=True)
+    with Vultr(NoMachines(), settings=settings, clock=clock) as cloud:
+        yield cloud
+        assert cloud.defects == []
+        assert cloud.faults.pending() == [], "a fault that never struck tested nothing"
+        assert [text for text in cloud.said_against() if "answer" in text] == []
+
+
+@pytest.fixture
+def client(cloud: Vultr) -> Iterator[Client]:
+    client = Client(cloud)
+    yield client
+    client.close()
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+# an instance's life
+
+
+def test_an_instance_is_pending_then_active_then_ok_then_gone(cloud: Vultr, client: Client, clock: Clock):
+    cloud.settings.ok_after, cloud.settings.gone_after = 5, 2
+    made = client.create(tags=["hart"], enable_ipv6=True)
+    seen = []
+    for seconds in (0, 10, 5):
+        clock.advance(seconds)
+        it = client.get(f"instances/{made['id']}")["instance"]
+        seen.append((it["status"], it["power_status"], it["server_status"], it["main_ip"]))
+    assert seen == [
+        ("pending", "stopped", "none", NOTHING),
+        ("active", "running", "installingbooting", "203.0.113.4"),
+        ("active", "running", "ok", "203.0.113.4"),
+    ]
+    assert (made["v6_main_ip"], it["v6_main_ip"][:9], it["internal_ip"]) == ("", "2001:db8:", "")
+    path = f"instances/{made['id']}"
+    assert client.call("DELETE", path).status_code == 204
+    assert client.get(path)["instance"]["server_status"] == "locked"
+    assert "already pending destruction" in client.call("DELETE", path).json()["error"]
+    clock.advance(2)
+    for method in ("GET", "DELETE"):
+        gone = client.call(method, path)
+        assert (gone.status_code, gone.json()) == (404, {"error": "Invalid instance ID.", "status": 404})
+    assert cloud.state.left() == {kind: [] for kind in cloud.state.left()}
+    assert cloud.made() == 1
+
+
+def test_the_machine_boots_at_create_and_ends_at_delete(cloud: Vultr, client: Client):
+    key = client.make("ssh-keys", "ssh_key", name="k", ssh_key=public_key())
+    made = client.create(user_data=encoded("#!/bin/sh\n"), sshkey_id=[key["id"]], tags=["a:b"], hostname="h.example")
+    assert cloud.settle(10)
+    request = cloud.machines.backend.booted[made["id"]]
+    assert (request.hostname, request.user_data, request.image) == ("h.example", "#!/bin/sh\n", "2136")
+    assert (request.public_keys, request.tags, request.private_ip) == ((key["ssh_key"],), ("a:b",), "")
+    client.call("DELETE", f"instances/{made['id']}")
+    assert cloud.settle(10)
+    assert cloud.machines.backend.killed == [made["id"]]
+
+
+def test_the_password_is_told_once_and_the_console_always(cloud: Vultr, client: Client):
+    made = client.create()
+    assert made["default_password"] in cloud.secrets()
+    for it in (client.get(f"instances/{made['id']}")["instance"], *client.get("instances")["instances"]):
+        assert "default_password" not in it
+        assert it["kvm"].split("data=")[1] in cloud.secrets()
+
+
+def test_a_locked_server_is_not_deleted(cloud: Vultr, client: Client, clock: Clock):
+    cloud.settings.locked_for = 60
+    path = f"instances/{client.create()['id']}"
+    assert client.get(path)["instance"]["server_status"] == "locked"
+    for _ in range(2):
+        answer = client.call("DELETE", path)
+        assert (answer.status_code, answer.json()) == (500, LOCKED)
+    clock.advance(60)
+    assert client.call("DELETE", path).status_code == 204
+
+
+def test_an_activation_mail_goes_out_unless_it_is_switched_off(cloud: Vultr, client: Client):
+    client.create("quiet")
+    client.make("instances", "instance", label="loud", **SPEC)
+    assert cloud.left()["mails"] == ["loud"]
+
+
+def test_changes(cloud: Vultr, client: Client):
+    group = client.make("firewalls", "firewall_group", description="ssh")["id"]
+    path = f"instances/{client.create(tags=['a', 'b'], user_data=encoded('x'))['id']}"
+    change = {"tags": ["c"], "label": "new", "firewall_group_id": group, "user_data": encoded("scrubbed")}
+    answer = client.call("PATCH", path, change)
+    assert (answer.status_code, answer.json()["instance"]["tags"]) == (202, ["c"])
+    it = client.get(path)["instance"]
+    assert (it["label"], it["firewall_group_id"]) == ("new", group)
+    assert client.get(f"{path}/user-data") == {"user_data": {"data": encoded("scrubbed")}}
+    client.call("PATCH", path, {"firewall_group_id": ""})
+    it = client.get(path)["instance"]
+    assert (it["tags"], it["firewall_group_id"]) == (["c"], "")
+    assert client.call("PATCH", path, {"firewall_group_id": NOWHERE}).status_code == 400
+
+
+def test_power(cloud: Vultr, client: Client, clock: Clock):
+    path = f"instances/{client.create()['id']}"
+    clock.advance(10)
+    for action, shown in (("halt", "stopped"), ("halt", "stopped"), ("start", "running"), ("reboot", "running")):
+        assert client.call("POST", f"{path}/{action}").status_code == 204
+        assert client.get(path)["instance"]["power_status"] == shown
+    assert client.call("POST", "instances/halt", {"instance_ids": [path[10:]]}).status_code == 204
+    assert client.get(path)["instance"]["power_status"] == "stopped"
+
+
+# lists
+
+
+def test_a_list_goes_on_by_its_cursor(client: Client):
+    for number in range(5):
+        client.create(f"app-{number}")
+    first = client.get("instances", per_page=2)
+    assert [it["label"] for it in first["instances"]] == ["app-0", "app-1"]
+    assert (first["meta"]["total"], first["meta"]["links"]["prev"]) == (5, "")
+    second = client.get("instances", per_page=2, cursor=first["meta"]["links"]["next"])
+    last = client.get("instances", per_page=2, cursor=second["meta"]["links"]["next"])
+    assert [it["label"] for it in last["instances"]] == ["app-4"]
+    assert last["meta"]["links"]["next"] == ""
+    assert client.call("GET", "instances?cursor=%C3%A4").status_code == 400
+    assert client.call("GET", "instances?per_page=501").status_code == 400
+
+
+def test_filters_of_the_list(client: Client, clock: Clock):
+    client.create("a", tags=["Prod"])
+    client.create("b", tags=["prod", "other"], region="fra")
+
+    def found(**query: str) -> list[str]:
+        return [it["label"] for it in client.get("instances", **query)["instances"]]
+
+    assert found(tag="PROD") == ["a", "b"]  # without case
+    assert (found(tag="pro"), found(tag="prod", region="fra"), found(label="b")) == ([], ["b"], ["b"])
+    assert (found(label="B"), found(hostname="vultr.guest"), found(firewall_group_id=NOWHERE)) == ([], ["a", "b"], [])
+    assert found(tag="") == ["a", "b"]  # which is why nobody should ask so
+    clock.advance(10)
+    assert found(main_ip="203.0.113.5") == ["b"]
+
+
+def test_what_is_on_offer_needs_no_key(cloud: Vultr):
+    def get(path: str) -> dict:
+        return requests.get(f"{cloud.endpoint}/{path}", timeout=10).json()
+
+    plans = {it["id"]: it for it in get("plans")["plans"]}
+    assert (plans["vc2-1c-1gb"]["monthly_cost"], plans["vc2-1c-0.5gb-v6"]["monthly_cost"]) == (5, 2.5)
+    assert {it["type"] for it in get("plans?type=vhf")["plans"]} == {"vhf"}
+    names = {it["id"]: it["name"] for it in get("os")["os"]}
+    assert (names[2136], names[2625]) == ("Debian 12 x64 (bookworm)", "Debian 13 x64 (trixie)")
+    assert "ams" in {it["id"] for it in get("regions")["regions"]}
+    cloud.settings.sold_out = ("vc2-1c-1gb",)
+    available = get("regions/ams/availability")["available_plans"]
+    assert "vc2-1c-2gb" in available
+    assert not {"vc2-1c-1gb", "vc2-1c-0.5gb-v6", "vdc-4c-32gb"} & set(available)
+    assert get("regions/mars/availability") == {"error": "Invalid region.", "status": 400}
+    assert "valid type" in get("regions/ams/availability?type=odd")["error"]
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"region": "mars"}, "Invalid region."),
+        ({"plan": "none"}, "Invalid plan chosen."),
+        ({"plan": "vdc-4c-32gb"}, "plan is not available in the selected region"),
+        ({"os_id": 1}, "Invalid os_id."),
+        ({"os_id": None, "snapshot_id": NOWHERE}, ""),
+        ({"snapshot_id": NOWHERE}, "exactly one of"),
+        ({"os_id": 164}, "Invalid os_id."),
+        ({"sshkey_id": [NOWHERE]}, "Invalid SSH key ID."),
+        ({"attach_vpc": [NOWHERE]}, "Invalid VPC ID."),
+        ({"firewall_group_id": NOWHERE}, "Invalid firewall group ID."),
+        ({"user_data": "#!/bin/sh"}, "Invalid user_data."),
+        ({"backups": "yes"}, "Invalid backups."),
+        ({"tags": "a"}, ""),
+        ({"enable_ipv6": "yes"}, ""),
+        ({"vpc_only": True}, "NAT gateway"),
+        ({"tags": [str(number) for number in range(100)]}, "Too many tags."),
+    ],
+)
+def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body, words):
+    status, message = client.refused(**body)
+    assert status == 400
+    assert words in message
+
+
+def test_capacity_and_quota(cloud: Vultr, client: Client):
+    cloud.settings.sold_out = ("vc2-1c-1gb",)
+    assert client.refused() == (400, "Server add failed: plan is not available in the selected region")
+    cloud.settings.sold_out = ()
+    cloud.settings.instance_limit = 1
+    client.create()
+    assert "You have reached the maximum number of active instances" in client.refused()[1]
+
+
+def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Client):
+    for head in ({"Authorization": "Bearer no"}, {}):
+        answer = requests.get(f"{cloud.endpoint}/instances", headers=head, timeout=10)
+        assert (answer.status_code, answer.json()) == (401, {"error": "Invalid API token.", "status": 401})
+    cloud.settings.allowed = ("192.0.2.1",)
+    answer = client.call("GET", "account")
+    assert (answer.status_code, answer.json()["error"]) == (401, "Unauthorized IP address: 127.0.0.1")
+    assert client.call("GET", "regions").status_code == 200
+    cloud.settings.allowed = ("127.0.0.1",)
+    assert client.get("account")["account"]["email"] == "owner@example.org"
+
+
+@pytest.mark.parametrize("path", ["nothing", f"instances/{NOWHERE}", "ssh-keys/1", "vpcs/none", "firewalls/none"])
+def test_what_is_not_there(client: Client, path):
+    answer = client.call("GET", path)
+    assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+def test_a_body_that_is_not_json(cloud: Vultr):
+    head = {"Authorization": f"Bearer {cloud.token}"}
+    assert requests.post(f"{cloud.endpoint}/instances", data="{", headers=head, timeout=10).status_code == 400
+
+
+def test_thirty_calls_a_second_for_each_address(cloud: Vultr, client: Client, clock: Clock):
+    cloud.settings.second_limit = 30
+    for _ in range(30):
+        client.get("account")
+    answer = client.call("GET", "account")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    clock.advance(1)
+    client.get("account")
+
+
+# keys, VPCs, firewall groups, snapshots
+
+
+def test_keys(client: Client):
+    line = public_key()
+    one = client.make("ssh-keys", "ssh_key", name="x" * 200, ssh_key=line)
+    assert len(one["name"]) == 128  # cut without a word
+    two = client.make("ssh-keys", "ssh_key", name="again", ssh_key=line)  # the same key is taken twice
+    assert client.call("POST", "ssh-keys", {"name": "bad", "ssh_key": "none"}).status_code == 400
+    assert client.call("DELETE", f"ssh-keys/{one['id']}").status_code == 204
+    assert client.call("DELETE", f"ssh-keys/{one['id']}").status_code == 404
+    assert [it["id"] for it in client.get("ssh-keys")["ssh_keys"]] == [two["id"]]
+
+
+def test_an_instance_of_one_vpc_has_a_private_address_and_one_of_two_tells_none(client: Client, clock: Clock):
+    vpcs = [client.make("vpcs", "vpc", region="ams", description=name)["id"] for name in "ab"]
+    other = client.make("vpcs", "vpc", region="fra")["id"]
+    one, two = client.create("one", attach_vpc=vpcs[:1]), client.create("two", attach_vpc=vpcs)
+    assert one["internal_ip"] == ""
+    clock.advance(10)
+    addresses = [client.get(f"instances/{it['id']}")["instance"]["internal_ip"] for it in (one, two)]
+    assert (bool(addresses[0]), addresses[1]) == (True, "")
+    assert [it["id"] for it in client.get(f"instances/{two['id']}/vpcs")["vpcs"]] == vpcs
+    assert client.refused(attach_vpc=[other])[1] == "The VPC network is not in the instance's region."
+    assert "several VPCs" in client.refused(enable_vpc=True)[1]
+
+
+def test_a_vpc_with_servers_stays_and_for_a_while_after_they_are_gone(cloud: Vultr, client: Client, clock: Clock):
+    cloud.settings.vpc_busy_for = 14
+    vpc = client.make("vpcs", "vpc", region="ams", description="own")["id"]
+    made = client.create(attach_vpc=[vpc])
+    for step in (lambda: None, lambda: client.call("DELETE", f"instances/{made['id']}")):
+        step()
+        answer = client.call("DELETE", f"vpcs/{vpc}")
+        assert (answer.status_code, "attached to this VPC network: 10.120" in answer.json()["error"]) == (400, True)
+    clock.advance(14)
+    assert client.call("DELETE", f"vpcs/{vpc}").status_code == 204
+
+
+def test_without_a_public_interface(cloud: Vultr, client: Client, clock: Clock):
+    vpc = client.make("vpcs", "vpc", region="ams")["id"]
+    assert "NAT gateway" in client.refused(attach_vpc=[vpc], vpc_only=True)[1]
+    client.make(f"vpcs/{vpc}/nat-gateway", "nat_gateway")
+    assert len(client.get(f"vpcs/{vpc}/nat-gateway")["nat_gateways"]) == 1
+    made = client.create(attach_vpc=[vpc], vpc_only=True)
+    clock.advance(10)
+    it = client.get(f"instances/{made['id']}")["instance"]
+    assert (it["vpc_only"], it["internal_ip"]) == (True, "10.120.0.4")
+    assert cloud.settle(10)
+    request = cloud.machines.backend.booted[made["id"]]
+    assert (request.public_ip, request.private_ip) == (None, "10.120.0.4")
+
+
+@pytest.mark.parametrize(("ipv6", "ipv4"), [(True, False), (False, True)])
+def test_the_public_ipv4_address_can_be_left_out_beside_ipv6_only(cloud: Vultr, client: Client, clock, ipv6, ipv4):
+    client.create(enable_ipv6=ipv6, disable_public_ipv4=True)
+    clock.advance(10)
+    (it,) = client.get("instances")["instances"]
+    assert (it["main_ip"] != NOTHING, it["v6_main_ip"] != "") == (ipv4, ipv6)
+
+
+def test_firewall_groups(cloud: Vultr, client: Client):
+    group = client.make("firewalls", "firewall_group", description="ssh")["id"]
+    rule = {"ip_type": "v4", "protocol": "tcp", "subnet": "203.0.113.7", "subnet_size": 32, "port": "22"}
+    made = client.make(f"firewalls/{group}/rules", "firewall_rule", **rule)
+    assert (made["id"], made["action"], made["source"]) == (1, "accept", "203.0.113.7/32")
+    again = client.call("POST", f"firewalls/{group}/rules", rule)
+    assert (again.status_code, again.json()["error"]) == (400, "This rule is already defined ")
+    assert client.call("POST", f"firewalls/{group}/rules", {**rule, "subnet": "x"}).status_code == 400
+    instance = client.create(firewall_group_id=group)
+    assert "instance_count" not in client.get(f"firewalls/{group}")["firewall_group"]
+    assert client.call("DELETE", f"firewalls/{group}").status_code == 204  # in use, and gone all the same
+    assert client.get(f"instances/{instance['id']}")["instance"]["firewall_group_id"] == ""
+
+
+def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client):
+    snapshot = cloud.add_snapshot("with-salt")
+    client.create(os_id=0, snapshot_id=snapshot)
+    assert cloud.settle(10)
+    (request,) = cloud.machines.backend.booted.values()
+    assert (request.image, request.image_name) == (snapshot, "with-salt")
+    assert [it["id"] for it in client.get("snapshots")["snapshots"]] == [snapshot]
+
+
+# faults
+
+
+@pytest.mark.parametrize(("fault", "wait"), [(MachineFault(hidden_lists=2), 0), (MachineFault(hidden_for=5), 2.5)])
+def test_a_list_shows_an_instance_late(cloud: Vultr, client: Client, clock: Clock, fault, wait):
+    cloud.faults.add(fault)
+    made = client.create(tags=["t"])
+    seen = []
+    for _ in range(3):
+        seen.append(len(client.get("instances", tag="t")["instances"]))
+        clock.advance(wait)
+    assert seen == [0, 0, 1]
+    assert client.get(f"instances/{made['id']}")
+
+
+def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Client):
+    cloud.faults.add(MachineFault(refuse_delete=2), MachineFault(ignore_delete=1))
+    for expected in ([500, 500, 204, 404], [204, 204, 404]):
+        path = f"instances/{client.create()['id']}"
+        assert [client.call("DELETE", path).status_code for _ in expected] == expected
+    assert cloud.left()["instances"] == []
+
+
+def test_an_address_that_comes_late(cloud: Vultr, client: Client, clock: Clock):
+    cloud.faults.add(MachineFault(address_lists=2))
+    client.create()
+    clock.advance(10)
+    lists = [client.get("instances")["instances"][0] for _ in range(3)]
+    assert [(it["status"], it["main_ip"] == NOTHING) for it in lists] == [
+        ("active", True), ("active", True), ("active", False),
+    ]  # fmt: skip
+
+
+def test_an_instance_that_stays_pending(cloud: Vultr, client: Client, clock: Clock):
+    cloud.faults.add(MachineFault(never_active=True))
+    made = client.create()
+    clock.advance(10**6)
+    assert client.get(f"instances/{made['id']}")["instance"]["status"] == "pending"
+
+
+def test_what_is_for_the_machines_reaches_them(cloud: Vultr, client: Client):
+    cloud.faults.add(
+        MachineFault(hostname="^dead$", never_boots=True),
+        MachineFault(hostname="^broken$", fail_at="install"),
+        MachineFault(hostname="^other$", impostor=True),
+    )
+    for name in ("dead", "broken", "other", "sound"):
+        client.create(name, hostname=name)
+    assert cloud.settle(10)
+    booted = {it.hostname: (it.fail_at, it.impostor) for it in cloud.machines.backend.booted.values()}
+    assert booted == {"broken": ("install", False), "other": ("", True), "sound": ("", False)}
+
+
+@pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
+def test_a_call_fails_before_or_after_it_was_done(cloud: Vultr, client: Client, when, made):
+    cloud.faults.add(Fault("POST", "/v2/instances$", when=when, status=503))
+    answer = client.call("POST", "instances", {"label": "app-1", **SPEC})
+    assert (answer.status_code, answer.json()) == (503, {"error": "Server error.", "status": 503})
+    assert cloud.left()["instances"] == made
+    cloud.faults.add(faults.throttled("account", retry_after=7), faults.gateway_html("account"))
+    answer = client.call("GET", "account")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert "<html>" in client.call("GET", "account").text
+
+
+def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client):
+    cloud.faults.add(MachineFault(refuse_delete=9))
+    cloud.add_vpc("own", "ams", gateway=True)
+    cloud.add_snapshot("with-salt")
+    client.make("ssh-keys", "ssh_key", name="k", ssh_key=public_key())
+    client.make("firewalls", "firewall_group", description="ssh")
+    client.make("startup-scripts", "startup_script", name="s", script=encoded("#!/bin/sh"))
+    client.make("instances", "instance", label="app-1", **SPEC)
+    assert sum(map(len, cloud.left().values())) == 6
+    cloud.settings.instance_limit = 3
+    cloud.forget()
+    assert (sum(map(len, cloud.left().values())), cloud.settings.instance_limit) == (0, 25)
+    assert client.get("snapshots")["snapshots"] == []
+    assert cloud.settle(10)
+    assert cloud.machines.backend.booted == {}
+
+
+# from another process
+
+
+def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client):
+    admin = cloud.origin + "/_test/"
+    assert requests.post(admin + "faults", json={"path": "account", "status": 503}, timeout=10).ok
+    assert client.call("GET", "account").status_code == 503
+    assert requests.patch(admin + "settings", json={"instance_limit": 0}, timeout=10).ok
+    assert "maximum number" in client.refused()[1]
+    state = requests.get(admin + "state", timeout=10).text
+    assert json.loads(state)["left"]["instances"] == []
+    assert not re.search("default_password", state)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_line(number: int):
+    command = [sys.executable, "-m", "tests.machines", "up", "--provider", "vultr", "--none"]
+    root = Path(__file__).resolve().parents[3]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as process:
+        try:
+            assert process.stdout is not None
+            facts = json.loads(process.stdout.readline())
+            head = {"Authorization": f"Bearer {facts['token']}"}
+            assert requests.get(facts["endpoint"] + "/account", headers=head, timeout=10).ok
+            assert facts["settings"]["hart"]["providers"]["vultr"]["endpoint"] == facts["endpoint"]
+            os.kill(process.pid, number)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()

@@ -1,0 +1,228 @@
+"""What the driver ``vultr`` refuses by itself, and the class of each refusal of Vultr."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    TemporaryFailure,
+)
+from hart_salt.drivers.vultr import driver as vultr
+from hart_salt.model import Node
+from tests.drivers.do.driver import NOWHERE, Time
+from tests.drivers.vultr.driver import CREATE, driver_of, launch, left, node, open_cloud
+from tests.drivers.vultr.emulator.client import Client
+from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
+from tests.emulation.faults import Fault
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> vultr.Vultr:
+    return driver_of(cloud, time)
+
+
+# objections
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (node("a_b"), "an instance's host name"),
+        (node("-a"), "an instance's host name"),
+        (node(tags={"hart-owner": "me"}), "is one of hart's own"),
+        (node(tags=["hart-batch:1"]), "is one of hart's own"),
+        (node(tags=["hart-address:ipv6"]), "is one of hart's own"),
+        (dataclasses.replace(node(), zone="ams-a"), "no zones"),
+        (node(options={"disable_public_ipv4": True}), "does nothing at Vultr without ipv6"),
+        (node(public_ip=False), "needs vpc: the id of a VPC that has a NAT gateway"),
+        (node(public_ip=False, private_networking=True), "needs vpc: the id of a VPC that has a NAT gateway"),
+        (node(connect_via="private"), "set vpc or private_networking"),
+        (node(image="bullseye"), "there is no image bullseye; salt-run hart.list_images shows them"),
+        (node(options={"vpc": NOWHERE}), f"no VPC of the account in ams has the id {NOWHERE}; it has none"),
+        (node(options={"firewall_group": NOWHERE}), f"no firewall group of the account has the id {NOWHERE}"),
+        (node(options={"ssh_keys": [NOWHERE]}), f"no SSH key of the account has the id {NOWHERE}"),
+    ],
+)
+def test_objections(cloud: Cloud, driver: vultr.Vultr, wanted: Node, text: str):
+    (objection,) = driver.objections(wanted)
+    assert text in objection
+    assert cloud.count("POST") == 0
+
+
+def test_a_public_ipv6_address_is_one(cloud: Cloud, driver: vultr.Vultr):
+    vpc = cloud.add_vpc("own", "ams", gateway=True)
+    (objection,) = driver.objections(node(public_ip=False, options={"ipv6": True, "vpc": vpc}))
+    assert "ipv6 is a public address" in objection
+
+
+def test_a_vpc_of_another_region(cloud: Cloud, driver: vultr.Vultr):
+    own, other = cloud.add_vpc("own", "ams"), cloud.add_vpc("other", "fra")
+    (objection,) = driver.objections(node(options={"vpc": other}))
+    assert objection == f"no VPC of the account in ams has the id {other}; it has {own}"
+
+
+def test_several_vpcs_and_none_of_them_named(cloud: Cloud, driver: vultr.Vultr):
+    ids = [cloud.add_vpc(name, "ams") for name in ("one", "two")]
+    (objection,) = driver.objections(node(private_networking=True))
+    assert objection == f"ams has several VPCs: set vpc to one of {', '.join(ids)}"
+
+
+def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr):
+    vpc = cloud.add_vpc("own", "ams")
+    wanted = node(public_ip=False, options={"vpc": vpc})
+    (objection,) = driver.objections(wanted)
+    assert "has no NAT gateway" in objection
+    assert driver.objections(node(options={"vpc": vpc})) == []
+    with pytest.raises(InvalidRequest, match="NAT gateway"):
+        launch(driver, wanted)
+
+
+def test_a_plan_that_is_out_of_stock(cloud: Cloud, driver: vultr.Vultr):
+    cloud.settings.sold_out = ("vc2-1c-1gb",)
+    (objection,) = driver.objections(node())
+    assert objection == "vc2-1c-1gb is not available in ams now; salt-run hart.list_sizes shows what is"
+
+
+@pytest.mark.parametrize("wrong", [{"region": "mars"}, {"size": "no-such-size"}])
+def test_what_is_found_to_be_unknown_by_others_is_said_once(cloud: Cloud, driver: vultr.Vultr, wrong: dict[str, str]):
+    assert driver.objections(dataclasses.replace(node(), **wrong)) == []
+
+
+def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr):
+    for name in ("a", "b", "c"):
+        assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
+    assert sorted(call.path for call in cloud.calls) == ["/v2/os", "/v2/plans", "/v2/regions/ams/availability"]
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "Invalid region.", InvalidRequest),
+        (400, "Invalid plan chosen.", InvalidRequest),
+        (400, "Server add failed: plan is not available in the selected region", NoCapacity),
+        (400, "Server add failed: You have reached the maximum number of active instances for this account.",
+         QuotaExceeded),
+        (400, "Server add failed: You have reached the maximum monthly fee limit for this account.", QuotaExceeded),
+        (400, "This exceeds your account limits", QuotaExceeded),
+        (402, "Limit reached", QuotaExceeded),
+        (400, "Access is limited to the owner", InvalidRequest),
+        (400, "Rate limit exceeded", InvalidRequest),
+        (400, "Rate-limit exceeded", InvalidRequest),
+        (400, "Server add failed: Please open a support request", InvalidRequest),
+        (401, "Invalid API token.", AuthError),
+        (401, "API key limit reached", AuthError),
+        (403, "Forbidden", AuthError),
+        (404, "Invalid VPC ID.", InvalidRequest),
+        (409, "Limit reached", InvalidRequest),
+        (412, "odd", InvalidRequest),
+        (418, "odd", InvalidRequest),
+        (422, "Invalid plan", InvalidRequest),
+        (400, "something that nobody has heard of", InvalidRequest),
+    ],
+)  # fmt: skip
+def test_the_class_of_each_refusal(
+    cloud: Cloud, driver: vultr.Vultr, time: Time, status: int, message: str, kind: type[DriverError]
+):
+    cloud.faults.add(Fault("POST", CREATE, status=status, answer={"error": message, "status": status}))
+    with pytest.raises(kind) as caught:
+        launch(driver, node())
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"Vultr: {message} ({status})"
+    assert (cloud.count("POST", CREATE), time.waits, left(cloud)) == (1, [], {})
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status: int):
+    body = {"error": "Unauthorized IP address: 2001:db8::7", "status": status}
+    cloud.faults.add(Fault("POST", CREATE, status=status, answer=body))
+    with pytest.raises(AuthError) as caught:
+        launch(driver, node())
+    assert str(caught.value) == (
+        f"Vultr: Unauthorized IP address: 2001:db8::7 ({status}); the account takes API calls from certain addresses "
+        "only: add this one, in Vultr's console under Account, API, Access Control"
+    )
+
+
+@pytest.mark.parametrize(
+    ("switches", "settings", "kind"),
+    [
+        ({"instance_limit": 0}, {}, QuotaExceeded),
+        ({"sold_out": ("vc2-1c-1gb",)}, {}, NoCapacity),
+        ({}, {"image": NOWHERE}, InvalidRequest),
+        ({}, {"image": "9999"}, InvalidRequest),
+        ({}, {"options": {"vpc": NOWHERE}}, InvalidRequest),
+        ({}, {"options": {"firewall_group": NOWHERE}}, InvalidRequest),
+        ({}, {"options": {"ssh_keys": [NOWHERE]}}, InvalidRequest),
+    ],
+)
+def test_what_the_cloud_refuses_by_itself(cloud: Cloud, driver: vultr.Vultr, switches, settings, kind):
+    vars(cloud.settings).update(switches)
+    with pytest.raises(kind):
+        launch(driver, node(**settings))
+    assert left(cloud) == {}
+
+
+def test_a_limit_of_which_a_gone_instance_is_no_longer_a_part(cloud: Cloud, driver: vultr.Vultr):
+    cloud.settings.instance_limit = 1
+    driver.terminate(launch(driver, node("a")))
+    launch(driver, node("b"))
+    assert left(cloud) == {"instances": ["b"]}
+
+
+def test_kinds_of_errors_are_all_that_comes_out(cloud: Cloud, driver: vultr.Vultr):
+    """Whatever a call is answered, nothing but ``DriverError`` is raised."""
+    odd: list[Any] = [
+        {}, [], "", "<html>", 7, None, {"instances": None}, {"instances": []}, {"instances": {}, "meta": {}},
+        {"instances": [], "meta": None}, {"instances": [], "meta": {"links": []}},
+        {"instances": [], "meta": {"links": {"next": None}}}, {"instances": [7], "meta": {"links": {"next": ""}}},
+        {"error": {"default_password": "x"}, "status": "y"},
+    ]  # fmt: skip
+    for answer, status in itertools.product(odd, (200, 302, 404, 429, 500)):
+        cloud.faults.add(Fault("GET", CREATE, status=status, answer=answer, times=None))
+        with pytest.raises((InvalidRequest, NotFound, RateLimited, TemporaryFailure)) as caught:
+            driver.instances()
+        assert "default_password" not in str(caught.value)
+        cloud.faults.clear()
+
+
+def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: vultr.Vultr):
+    cloud.faults.add(Fault("GET", "account", status=400, answer="<html>default_password</html>"))
+    with pytest.raises(InvalidRequest, match=r"^Vultr: Bad Request \(400\)$"):
+        driver.check()
+
+
+def test_the_emulator_s_client_sees_the_same_texts(cloud: Cloud):
+    """The texts of the table above are those that the emulator gives."""
+    client = Client(cloud)
+    cloud.settings.instance_limit = 0
+    assert client.refused()[1].startswith("Server add failed: You have reached the maximum number")
+    assert client.refused(region="mars") == (400, "Invalid region.")
+    assert client.refused(plan="none") == (400, "Invalid plan chosen.")
+    cloud.settings.sold_out = ("vc2-1c-1gb",)
+    assert client.refused() == (400, "Server add failed: plan is not available in the selected region")

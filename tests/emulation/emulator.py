@@ -1,0 +1,246 @@
+"""What all emulated providers share: the server, the log of calls, the faults, and the admin endpoint."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from tests.emulation import faults
+from tests.emulation.backend import Backend, Machines
+from tests.emulation.http import Answer, Request, Server
+
+ADMIN = "/_test/"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it went. ``status`` None: the connection was broken instead of an answer."""
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    body: Any
+    status: int | None
+    #: the emulator's clock when the call came
+    time: float
+    #: what the vendor's description says against the request or the answer
+    objections: tuple[str, ...] = ()
+    #: the body as it came
+    text: str = field(default="", repr=False)
+
+
+class Emulator(abc.ABC):
+    """
+    A provider's API. A context manager; ``start`` and ``close`` without one.
+
+    ``handle`` runs under one lock, so a call sees a state that stands still. Stalls happen outside of it.
+    """
+
+    def __init__(
+        self, backend: Backend, *, clock: Callable[[], float] = time.time, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
+        self.clock = clock
+        self.faults = faults.Faults()
+        self.machines = Machines(backend)
+        self.calls: list[Call] = []
+        #: exceptions in the emulator itself; a test that leaves any here has found a mistake of ours
+        self.defects: list[Exception] = []
+        self.lock = threading.RLock()
+        self._closing = threading.Event()
+        self._server = Server(self._answer, host, port)
+
+    # for the emulated provider
+
+    @abc.abstractmethod
+    def handle(self, request: Request) -> Answer:
+        """Do what the call asks for."""
+
+    @abc.abstractmethod
+    def failure(self, request: Request, status: int) -> Answer:
+        """How the vendor says this status."""
+
+    @abc.abstractmethod
+    def facts(self) -> Mapping[str, Any]:
+        """The state as JSON for the admin endpoint."""
+
+    @abc.abstractmethod
+    def account(self) -> dict[str, Any]:
+        """The lines of ``hart:providers:<name>`` that lead here."""
+
+    @abc.abstractmethod
+    def left(self) -> dict[str, list[str]]:
+        """What somebody made and is still there, by kind and name: to be compared before and after."""
+
+    @abc.abstractmethod
+    def made(self) -> int:
+        """How many instances there ever were."""
+
+    @abc.abstractmethod
+    def user_data(self) -> dict[str, str]:
+        """What each instance was given to run, by the minion id that its create call named."""
+
+    @abc.abstractmethod
+    def add_snapshot(self, name: str) -> str | int:
+        """Add an image of the account, of which the back end knows the disk by ``name``; return what names it."""
+
+    @abc.abstractmethod
+    def forget(self) -> None:
+        """Remove all that somebody made, and let everything be as at the start; for between two tests."""
+
+    def objections(self, request: Request, answer: Answer | None) -> list[str]:
+        """What the vendor's description says against a call; ``answer`` None: against the request only."""
+        return []
+
+    def switches(self) -> Any:
+        """The dataclass whose fields the admin endpoint may set."""
+        return None
+
+    # for tests
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return self._server.origin
+
+    def count(self, method: str, path: str = "", query: str = "", body: str = "") -> int:
+        """How many calls there were; ``path``, ``query`` and ``body`` are regular expressions to be found."""
+        return sum(
+            call.method == method
+            and re.search(path, call.path) is not None
+            and re.search(query, _flat(call.query)) is not None
+            and re.search(body, call.text) is not None
+            for call in list(self.calls)
+        )
+
+    def said_against(self) -> list[str]:
+        """Everything that the vendor's description says against the calls so far."""
+        return [f"{call.method} {call.path}: {text}" for call in list(self.calls) for text in call.objections]
+
+    def settle(self, timeout: float = 60.0) -> bool:
+        """Wait until no machine boots or is being ended; False when the time is over."""
+        return self.machines.settle(timeout)
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop serving, then end every machine."""
+        self._closing.set()
+        self._server.close()
+        self.machines.close()
+
+    def __enter__(self) -> Any:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # one call
+
+    def _answer(self, request: Request) -> Answer:
+        if request.path.startswith(ADMIN):
+            return self._administer(request)
+        began = self.clock()
+        fault = self.faults.strike(request)
+        answer = self._with_fault(request, fault)
+        status = None if answer.drop else answer.status
+        # What a fault answers is meant to be wrong.
+        objections = tuple(self.objections(request, None if fault and _breaks(fault) else answer))
+        self.calls.append(
+            Call(
+                request.method, request.path, request.query, _body(request), status, began, objections,
+                request.body.decode(errors="replace"),
+            )
+        )
+        return answer
+
+    def _with_fault(self, request: Request, fault: faults.Fault | None) -> Answer:
+        if fault is None:
+            return self._handle(request)
+        if fault.when == "after":
+            answer = self._handle(request)
+            self._closing.wait(fault.stall)
+            return self._broken(request, fault) if _breaks(fault) else answer
+        self._closing.wait(fault.stall)
+        return self._broken(request, fault) if _breaks(fault) else self._handle(request)
+
+    def _broken(self, request: Request, fault: faults.Fault) -> Answer:
+        if fault.drop or fault.status is None:
+            return Answer(drop=True)
+        usual = self.failure(request, fault.status)
+        body = usual.body if fault.answer is None else fault.answer
+        return Answer(fault.status, body, {**usual.headers, **fault.headers})
+
+    def _handle(self, request: Request) -> Answer:
+        try:
+            with self.lock:
+                return self.handle(request)
+        except Exception as error:
+            self.defects.append(error)
+            return self.failure(request, 500)
+
+    # the admin endpoint, for processes that are not the test's own; loopback only, hence no token
+
+    def _administer(self, request: Request) -> Answer:
+        known: dict[tuple[str, str], Callable[[Request], Answer]] = {
+            ("GET", "faults"): self._list_faults,
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "state"): lambda _: Answer(200, dict(self.facts())),
+            ("GET", "calls"): lambda _: Answer(200, [dataclasses.asdict(call) for call in list(self.calls)]),
+            ("PATCH", "settings"): self._set,
+        }
+        work = known.get((request.method, request.path.removeprefix(ADMIN)))
+        if work is None:
+            return Answer(404, {"error": f"there is {', '.join(' '.join(name) for name in known)}"})
+        try:
+            return work(request)
+        except (TypeError, ValueError, AttributeError) as error:
+            return Answer(400, {"error": str(error)})
+
+    def _list_faults(self, _: Request) -> Answer:
+        return Answer(200, [faults.to_dict(fault) for fault in self.faults.pending()])
+
+    def _add_fault(self, request: Request) -> Answer:
+        self.faults.add(faults.from_dict(request.json()))
+        return self._list_faults(request)
+
+    def _clear_faults(self, request: Request) -> Answer:
+        self.faults.clear()
+        return self._list_faults(request)
+
+    def _set(self, request: Request) -> Answer:
+        switches = self.switches()
+        names = {field.name for field in dataclasses.fields(switches)}
+        values = request.json()
+        if unknown := sorted(set(values) - names):
+            raise ValueError(f"no such setting: {', '.join(unknown)}")
+        for name, value in values.items():
+            setattr(switches, name, value)
+        return Answer(200, values)
+
+
+def _breaks(fault: faults.Fault) -> bool:
+    return fault.drop or fault.status is not None
+
+
+def _flat(query: Mapping[str, list[str]]) -> str:
+    return "&".join(f"{name}={value}" for name, values in query.items() for value in values)
+
+
+def _body(request: Request) -> Any:
+    try:
+        return request.json()
+    except ValueError:
+        return request.body.decode(errors="replace")

@@ -1,0 +1,405 @@
+"""
+A real salt-master, run by pytest-salt-factories, and the real ``salt-run`` against it.
+
+The master of ``master`` serves all tests of a session that do not stop or reconfigure it; ``make_master``
+starts another for those that do. Everything listens on loopback and is ended by its process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import salt.utils.event
+import yaml
+from pytestshellutils.utils.ports import get_unused_localhost_port
+from saltfactories import daemons
+from saltfactories.manager import FactoriesManager
+
+from hart_salt.inventory.records import BANK, SUFFIX
+from tests.end_to_end.clouds import WHOLE
+from tests.end_to_end.processes import (
+    MARK,
+    end_leftovers,
+    end_processes,
+    family_of,
+    is_job,
+    make_root,
+    processes_of,
+    remove,
+    sockets_of,
+)
+from tests.end_to_end.warm import Warm
+
+BIN = Path(sys.executable).parent
+TIMEOUT = 300
+MINIONS_TIMEOUT = 60  # seconds for which the salt command waits for the answers of minions
+_WARMING = threading.Lock()  #: tests run several commands at once
+
+
+@dataclass
+class Ran:
+    """How a command ended and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def data(self) -> Any:
+        """The result of ``--out=json``; an output that is anything but one document is an error."""
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of the master's bus."""
+
+    tag: str
+    data: dict[str, Any]
+
+
+class Daemon(daemons.master.SaltMaster):
+    """A master with the configuration of a new one, but for its ports and paths and what the test asks for."""
+
+    @classmethod
+    def default_config(
+        cls, root_dir: Path, master_id: str, overrides: dict[str, Any] | None = None, **_: Any
+    ) -> dict[str, Any]:
+        """Without the settings that pytest-salt-factories finds handy and no real master has."""
+        return {"id": master_id, "conf_file": str(root_dir / "etc/master"), **(overrides or {})}
+
+    @classmethod
+    def write_config(cls, config: dict[str, Any]) -> Any:
+        """The daemon sends its events to the test, not its logs: the same file configures salt-run."""
+        config.pop("log_handlers_dirs")
+        config["pytest-master"].pop("log")
+        return super().write_config(config)
+
+
+@dataclass
+class SaltMaster:
+    """A master in a directory of its own."""
+
+    root: Path
+    config: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    daemon: Daemon | None = None
+    #: where the programs are that a test runs
+    bin: Path = BIN
+    _warm: Warm | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def hart(self) -> dict[str, Any]:
+        """The ``hart:`` key of its configuration; change it and call ``write``."""
+        return self.config.setdefault("hart", {})
+
+    @property
+    def cachedir(self) -> Path:
+        return self.root / "var/cache/salt/master"
+
+    @property
+    def instances(self) -> Path:
+        """Where the provider ``local`` keeps its instances."""
+        return self.cachedir / "hart/local/local"
+
+    @property
+    def _local(self) -> Path:
+        """Where all providers with this driver do."""
+        return self.instances.parent
+
+    def record(self, minion_id: str) -> Path:
+        """The file of a node's record."""
+        return self.cachedir / BANK / f"{minion_id}{SUFFIX}.p"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.root / "log/hart"
+
+    @property
+    def temporary(self) -> Path:
+        """The directory for temporary files of all that runs for this master."""
+        return self.root / "tmp"
+
+    @property
+    def _on_loopback(self) -> bool:
+        return bool(self.config["interface"] == "127.0.0.1")
+
+    def configure(self, factories: FactoriesManager) -> None:
+        """Make the daemon; its configuration file is what pytest-salt-factories makes of ours."""
+        self.daemon = factories.salt_master_daemon(
+            self.root.name,
+            defaults={"root_dir": str(self.root)},
+            overrides=self.config,
+            factory_class=Daemon,
+            # By default every key that is pending would be accepted.
+            on_auth_event_callback=lambda daemon, event: None,
+            # They would be looked for on loopback; its start event is waited for in any case.
+            check_ports=[self.config["publish_port"], self.config["ret_port"]] if self._on_loopback else None,
+        )
+        self.daemon.environ = self.environment
+        self.config = yaml.safe_load((self.root / "etc/master").read_text())
+
+    def write(self) -> None:
+        """Write the configuration; salt-run reads it at each call, the daemon only when it starts."""
+        new = self.root / "etc/master.new"
+        new.write_text(yaml.safe_dump(self.config))
+        new.rename(self.root / "etc/master")  # a salt-run that is just starting reads the old one or the new one
+
+    def start(self) -> None:
+        """Start the daemon, or start it again, and wait for its start event."""
+        assert self.daemon is not None
+        self.daemon.start()
+
+    def stop(self) -> None:
+        """End the daemon with all that it started itself; minions and salt-run go on."""
+        if self.daemon is None or not self.daemon.is_running():
+            return
+        family = family_of(self.daemon.pid)
+        self.daemon.terminate()
+        # One of its processes may have started another while they were being ended.
+        for process in processes_of(self.root):
+            with contextlib.suppress(psutil.Error):
+                if process.pid in family or "salt-master" in " ".join(process.cmdline()):
+                    process.kill()
+
+    def command(self, function: str, *arguments: str, out: str | None = "json", program: str = "salt-run") -> list[str]:
+        options = ["--out", out] if out else []
+        return [str(self.bin / program), "-c", str(self.root / "etc"), *options, function, *arguments]
+
+    def run(self, function: str, *arguments: str, out: str | None = "json", timeout: float = TIMEOUT) -> Ran:
+        """Run ``salt-run`` to its end."""
+        return self.run_with({}, function, *arguments, out=out, timeout=timeout)
+
+    def run_with(
+        self, more: Mapping[str, str], function: str, *arguments: str, out: str | None = "json",
+        timeout: float = TIMEOUT,
+    ) -> Ran:  # fmt: skip
+        """The same, with more in its environment; see ``warm.py`` for how it starts."""
+        command, environment = self.command(function, *arguments, out=out), {**self.environment, **more}
+        if self.bin != BIN:
+            return self._finished(command, timeout)
+        with _WARMING:
+            if self._warm is None or not self._warm.lives():
+                self.end_warm()
+                self._warm = Warm(self.root / "etc", self.environment)
+            warm = self._warm
+        done = warm.run(command, environment, timeout)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def end_warm(self) -> None:
+        """End what ``run`` keeps."""
+        if self._warm is not None:
+            self._warm.close()
+            self._warm = None
+
+    def salt(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
+        """Run ``salt``, the command for minions. Its own 5 s are too few for an answer on a machine under load."""
+        options = ["--out", "json", "--static", f"--timeout={MINIONS_TIMEOUT}"]
+        command = [str(self.bin / "salt"), "-c", str(self.root / "etc"), *options, *arguments]
+        return self._finished(command, timeout)
+
+    def _finished(self, command: list[str], timeout: float = TIMEOUT) -> Ran:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.environment,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, function: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start ``salt-run`` and come back at once; the test ends it, or ``clear`` does."""
+        return subprocess.Popen(
+            self.command(function, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env=self.environment, start_new_session=True,
+        )  # fmt: skip
+
+    def keys(self) -> dict[str, list[str]]:
+        """The key store by its directories, which ``salt-key`` shows in more time; without the master's own keys."""
+        states = ("minions", "minions_pre", "minions_rejected", "minions_denied")
+        store = self.root / "etc/salt/pki/master"
+        return {state: sorted(path.name for path in (store / state).glob("[!.]*")) for state in states}
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[list[Event]]:
+        """Collect every event of the bus; the list is complete when the ``with`` block has ended."""
+        assert self.daemon is not None
+        listener = self.daemon.event_listener
+        seen: list[Event] = []
+        started = time.time()
+        yield seen
+        end = f"test/end/{time.time_ns()}"
+        self._fire(end)
+        assert listener.wait_for_events([(self.daemon.id, end)], after_time=started, timeout=TIMEOUT).found_all_events
+        for event in list(listener.store):
+            if event.daemon_id == self.daemon.id and event.stamp.timestamp() >= started and event.tag != end:
+                seen.append(Event(event.tag, event.full_data))
+
+    def _fire(self, tag: str) -> None:
+        assert self.daemon is not None
+        opts = self.daemon.config.copy()
+        with salt.utils.event.get_event("master", opts=opts, sock_dir=opts["sock_dir"], listen=False) as bus:
+            bus.fire_event({}, tag)
+
+    def left_over(self) -> dict[str, Any]:
+        """Everything that a node can leave behind; empty values when there is nothing."""
+        return {
+            "keys": [key for keys in self.keys().values() for key in keys],
+            "records": [path.name.removesuffix(".p") for path in (self.cachedir / BANK).glob("*.p")],
+            "instances": [str(path.relative_to(self._local)) for path in self._local.glob("*/*")],
+            "locks": [path.name for path in (self.cachedir / "hart/locks").glob("*")],
+            "sockets": [path.name for path in self.sockets()],
+            "processes": [process.pid for process in self.instance_processes()],
+        }
+
+    def sockets(self) -> list[Path]:
+        """The socket directories of this master's instances."""
+        return sockets_of(self.root)
+
+    def instance_processes(self) -> list[psutil.Process]:
+        """
+        The processes of all local instances of this master, known by the directory in their command.
+
+        A minion's jobs, which come and go by themselves, are none of them for as long as their minion lives.
+        """
+        ours = [process for process in processes_of(self.root) if self._is_instances(process)]
+        return [process for process in ours if not is_job(process)]
+
+    def _is_instances(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return str(self._local) in " ".join(process.cmdline())
+        return False
+
+    def clear(self) -> None:
+        """After a test: end all but the daemon, whatever state it is in, and forget the nodes."""
+        warm = self._warm.process.pid if self._warm else None
+        end_processes(self.root, spare={*family_of(self.daemon.pid if self.daemon else None), warm})
+        shutil.rmtree(self.cachedir / "hart", ignore_errors=True)
+        shutil.rmtree(self.log_dir, ignore_errors=True)
+        for path in self.sockets():
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.temporary.glob("*"):
+            shutil.rmtree(path, ignore_errors=True)
+        ids = {minion_id for state in self.keys().values() for minion_id in state}
+        for minion_id in ids:
+            self.delete_key(minion_id)
+
+    def delete_key(self, minion_id: str) -> None:
+        """Delete the keys of an id, as an admin does."""
+        self._finished([str(self.bin / "salt-key"), "-c", str(self.root / "etc"), "-y", "-d", minion_id])
+
+
+MakeMaster = Callable[..., SaltMaster]
+
+
+def _new_master(root: Path, **overrides: Any) -> SaltMaster:
+    for part in ("etc", "srv/salt", "srv/pillar", "log", "tmp"):
+        (root / part).mkdir(parents=True)
+    config = {
+        "interface": "127.0.0.1",
+        "publish_port": get_unused_localhost_port(),
+        "ret_port": get_unused_localhost_port(),
+        "root_dir": str(root),
+        "sock_dir": "run",
+        "log_file": str(root / "log/master"),
+        "user": psutil.Process().username(),
+        "file_roots": {"base": [str(root / "srv/salt")]},
+        "pillar_roots": {"base": [str(root / "srv/pillar")]},
+        "loop_interval": 5,
+        "hart": {"roles": {"app": {}}},
+        **overrides,
+    }
+    # A user's own file of hart has no place in a test.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HART_")}
+    return SaltMaster(root, config, {**environment, MARK: str(root), "TMPDIR": str(root / "tmp")})
+
+
+@contextlib.contextmanager
+def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
+    """A machine with Salt and a configuration on which no master runs or ever ran: ``salt-run`` is all that is used."""
+    root = make_root()
+    machine = _new_master(root, **overrides)
+    try:
+        machine.write()
+        yield machine
+    finally:
+        machine.end_warm()
+        remove(root)
+
+
+@contextlib.contextmanager
+def running_master(
+    factories: FactoriesManager, prepare: Callable[[SaltMaster], None] = lambda master: None, **overrides: Any
+) -> Iterator[SaltMaster]:
+    """Run a master; ``prepare`` may put something into its directory before it starts."""
+    root = make_root()
+    master = _new_master(root, **overrides)
+    try:
+        prepare(master)
+        master.configure(factories)
+        master.start()
+        yield master
+    finally:
+        try:
+            master.stop()
+        finally:
+            master.end_warm()
+            remove(root)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the clouds that a test need not be run with; see ``clouds.WHOLE``."""
+    left_out = [item for item in items if not _is_on_its_cloud(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _is_on_its_cloud(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("on_clouds")
+    return WHOLE or mark is None or item.callspec.params["cloud"] in mark.args  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def salt_factories_config() -> dict[str, Any]:
+    """The scripts are the installed ones; a daemon is ended at once, as a test needs nothing that it saves."""
+    return {"scripts_dir": BIN, "slow_stop": False, "inject_sitecustomize": False}
+
+
+@pytest.fixture(scope="session")
+def factories(salt_factories: FactoriesManager) -> FactoriesManager:
+    """Starts daemons, once what earlier runs left is gone."""
+    end_leftovers()
+    return salt_factories
+
+
+@pytest.fixture(scope="session")
+def _session_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
+    with running_master(factories) as master:
+        yield master
+
+
+@pytest.fixture
+def master(_session_master: SaltMaster) -> Iterator[SaltMaster]:
+    """The session's master, with the role ``app`` and the provider ``local``; cleared after each test."""
+    yield _session_master
+    _session_master.config["hart"] = {"roles": {"app": {}}}
+    _session_master.write()
+    _session_master.clear()
+
+
+@pytest.fixture
+def make_master(factories: FactoriesManager) -> Iterator[MakeMaster]:
+    """Start a master with other settings; it ends with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **overrides: stack.enter_context(running_master(factories, **overrides))

@@ -1,0 +1,121 @@
+"""An accepted minion that was taken over: it sends its master what no honest minion sends, in Salt's own protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end import tools
+from tests.end_to_end.conftest import SaltMaster
+
+#: the loads are sent by a process of its own: Salt's channels want an event loop and options for themselves
+SENDER = """
+import json, sys
+import salt.channel.client, salt.config, salt.crypt
+opts = salt.config.minion_config(sys.argv[1])
+opts["master_uri"] = f"tcp://{opts['master']}:{opts['master_port']}"
+with salt.channel.client.ReqChannel.factory(opts) as channel:
+    for line in sys.stdin:
+        load = {"id": opts["id"], "tok": salt.crypt.SAuth(opts).gen_token(b"salt"), **json.loads(line)}
+        print(json.dumps(repr(channel.send(load, timeout=10))), flush=True)
+"""
+#: ways to say that another minion answered: an event, its return, and returns as of a syndic or of a resource
+WAYS = ("event", "return", "syndic", "resource")
+
+
+class Forger:
+    """What can be sent with the key of the minion whose configuration is ``config``."""
+
+    def __init__(self, master: SaltMaster, config: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SENDER, config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=master.environment,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def send(self, load: Mapping[str, Any]) -> None:
+        """Send this to the master, and wait until it has it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(load) + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline(), "the sender ended"
+
+    def fire(self, tag: str, data: Mapping[str, Any]) -> None:
+        """Fire an event with any tag and any top-level data."""
+        self.send(_event(tag, data))
+
+    def start(self, minion_id: str) -> None:
+        """Say that another minion started."""
+        data = {"id": minion_id, "cmd": "_minion_event", "data": f"Minion {minion_id} started"}
+        self.fire(f"salt/minion/{minion_id}/start", data)
+
+    def answer(self, job: Mapping[str, Any], minion_id: str, value: Any, *ways: str) -> None:
+        """Answer a job as another minion."""
+        for way in ways:
+            self.send(_forged(way, job, minion_id, value))
+
+
+def _event(tag: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"cmd": "_minion_event", "pretag": None, "events": [{"tag": tag, "data": dict(data)}]}
+
+
+def _forged(way: str, job: Mapping[str, Any], minion_id: str, value: Any) -> dict[str, Any]:
+    item = {"fun": job["fun"], "fun_args": job.get("arg", []), "return": value, "retcode": 0, "success": True}
+    said = {"cmd": "_return", "jid": job["jid"], "id": minion_id, **item}
+    loads: dict[str, dict[str, Any]] = {
+        "event": _event(f"salt/job/{job['jid']}/ret/{minion_id}", said),
+        "return": said,
+        "syndic": {"cmd": "_syndic_return", "load": [{"id": "syndic", "jid": job["jid"], "return": {minion_id: item}}]},
+        "resource": {"cmd": "_return", "jid": job["jid"], "resource_id": minion_id, **item},
+    }
+    return loads[way]
+
+
+@contextlib.contextmanager
+def taken_over(master: SaltMaster, minion_id: str = "mallory") -> Iterator[Forger]:
+    """A real, accepted minion, and what can be sent with its key."""
+    with tools.bare_minion(master, minion_id) as pki:
+        tools.until(lambda: minion_id in master.keys()["minions_pre"], "the minion asks to be let in")
+        tools.salt_key(master, "-a", minion_id)
+        tools.until(lambda: master.salt(minion_id, "test.ping").data, "it answers")
+        forger = Forger(master, pki.parent / "minion")
+        try:
+            yield forger
+        finally:
+            forger.close()
+
+
+def jobs_for(master: SaltMaster, minion_id: str, since: float) -> list[dict[str, Any]]:
+    """The jobs that were published for a minion since a time, as all minions see them."""
+    assert master.daemon is not None
+    listener, daemon = master.daemon.event_listener, master.daemon.id
+    seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= since]
+    jobs = [one.full_data for one in seen if one.tag.startswith("salt/job/") and one.tag.endswith("/new")]
+    return [job for job in jobs if minion_id in job["minions"]]
+
+
+def answer_until_ended(
+    forger: Forger, master: SaltMaster, run: subprocess.Popen[str], minion_id: str, *values: Any, ways: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """As long as a call of hart runs, say that a minion started, and answer whatever it is asked; returns the jobs."""
+    began, answered = time.time(), 0
+    while run.poll() is None:
+        forger.start(minion_id)
+        jobs = jobs_for(master, minion_id, began)
+        for job in jobs[answered:]:
+            for value in values:
+                forger.answer(job, minion_id, value, *ways)
+        answered = len(jobs)
+        time.sleep(0.1)
+    return jobs_for(master, minion_id, began)

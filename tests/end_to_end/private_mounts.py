@@ -1,0 +1,111 @@
+"""
+A mount namespace of its own: users, small disks and closed directories that exist for one test, and for nobody else.
+
+What is mounted in it is gone when its last process is. Takes root, as the machines of the test cloud do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.end_to_end.conftest import BIN
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PROGRAMS = ("salt-run", "salt", "salt-key", "salt-master", "python")
+SALT = "salt"  #: the user that Salt's packages make
+SALT_ID = 64321
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """The namespace, by the process that holds it; ``directory`` is ours to work in."""
+
+    pid: int
+    directory: Path
+
+    def command(self, *command: str | Path, user: str | None = None) -> list[str]:
+        """What runs a command in the namespace, as a user of it."""
+        drop = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
+        return ["nsenter", "--target", str(self.pid), "--mount", "--", *drop, *map(str, command)]
+
+    def run(self, *command: str | Path, user: str | None = None) -> str:
+        done = subprocess.run(
+            self.command(*command, user=user), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        return done.stdout
+
+    def programs(self, name: str, user: str | None = None, before: str = "") -> Path:
+        """
+        A directory with Salt's programs, each of which runs in the namespace.
+
+        before
+            a line of shell that comes first, such as ``ulimit -n 64``
+        """
+        directory = self.directory / name
+        directory.mkdir()
+        for program in PROGRAMS:
+            script = directory / program
+            command = shlex.join(self.command(BIN / program, user=user))
+            script.write_text(f'#!/bin/bash\n{before}\nexec {command} "$@"\n')
+            script.chmod(0o755)
+        return directory
+
+    def add_user(self, name: str = SALT, number: int = SALT_ID) -> None:
+        """Let there be a user, with a group of the same name and a home that is not there."""
+        for file, line in (
+            ("passwd", f"{name}:x:{number}:{number}:Salt:/opt/saltstack/none:/usr/sbin/nologin"),
+            ("group", f"{name}:x:{number}:"),
+        ):
+            there = Path("/etc", file).read_text().splitlines()
+            own = self.directory / file
+            own.write_text("\n".join([*(one for one in there if not one.startswith(f"{name}:")), line, ""]))
+            own.chmod(0o644)
+            self.run("mount", "--bind", own, f"/etc/{file}")
+
+    def disk(self, path: Path, options: str = "size=1m") -> None:
+        """Put a small disk at a directory."""
+        self.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", path)
+
+    def let_through(self) -> None:
+        """Let every user reach the Python, the environment and the checkout that the tests run with."""
+        needed = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), CHECKOUT}
+        closed = sorted({parent for path in needed for parent in path.parents if not parent.stat().st_mode & 0o001})
+        for top in closed:
+            self._open(top, [path for path in needed if top in path.parents])
+
+    def _open(self, top: Path, needed: list[Path]) -> None:
+        """Put an empty directory in the place of one that is closed, with what is needed of it in there."""
+        stage = self.directory / "stage"
+        stage.mkdir(exist_ok=True)
+        self.disk(stage, "mode=0755")
+        for number, path in enumerate(needed):
+            self.run("mkdir", stage / str(number))
+            self.run("mount", "--bind", path, stage / str(number))
+        self.disk(top, "mode=0755")
+        for number, path in enumerate(needed):
+            self.run("mkdir", "-p", path)
+            self.run("mount", "--move", stage / str(number), path)
+        self.run("umount", stage)
+
+
+@contextlib.contextmanager
+def private_mounts(directory: Path) -> Iterator[Mounts]:
+    """Make the namespace. It ends with the block, and with this process, once nothing runs in it any more."""
+    directory.mkdir(parents=True)
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; exec cat >/dev/null"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        try:
+            assert holder.stdout.readline() == "ready\n"
+            yield Mounts(holder.pid, directory)
+        finally:
+            holder.stdin.close()
+            holder.wait(10)

@@ -1,0 +1,100 @@
+"""Somebody who gets to the master first, under the id of a node that is coming up, gains nothing."""
+
+from __future__ import annotations
+
+import contextlib
+
+from hart_salt.master.client import fingerprint
+from tests.end_to_end import tools
+from tests.end_to_end.conftest import MakeMaster, SaltMaster
+
+
+def _wait_for_key(master: SaltMaster, minion_id: str, state: str) -> None:
+    tools.until(lambda: minion_id in master.keys()[state], f"{minion_id} in {state}")
+
+
+def _own_key(master: SaltMaster, minion_id: str) -> str:
+    return (master.instances / minion_id / "etc/salt/pki/minion/minion.pub").read_text()
+
+
+def test_foreign_keys_that_are_pending_rejected_or_denied_are_replaced_and_reported(master: SaltMaster) -> None:
+    ids = ("pending", "rejected", "denied")
+    with tools.tried(master) as trial, contextlib.ExitStack() as stack:
+        for minion_id in ids:
+            trial.hold_script(minion_id, "script", tools.BEFORE_KEY)
+        run = stack.enter_context(tools.running(master, "hart.create", ",".join(ids), "role=app"))
+        for minion_id in ids:
+            trial.wait("script", minion_id)
+        for minion_id in ids:
+            stack.enter_context(tools.bare_minion(master, minion_id))
+        for minion_id in ids:
+            _wait_for_key(master, minion_id, "minions_pre")
+        tools.salt_key(master, "-r", "rejected")
+        _wait_for_key(master, "rejected", "minions_rejected")
+        stack.enter_context(tools.bare_minion(master, "denied"))
+        _wait_for_key(master, "denied", "minions_denied")
+        states = {"pending": "minions_pre", "rejected": "minions_rejected", "denied": "minions_denied"}
+        shown = {minion_id: tools.fingerprint(master, state, minion_id) for minion_id, state in states.items()}
+        for minion_id in ids:
+            trial.go("script", minion_id)
+        done = tools.ended(run)
+        assert done.code == 0, done
+        notes = {minion_id: "\n".join(done.data[minion_id]["notes"]) for minion_id in ids}
+        for word in ids:
+            assert f"was {word} under this id was replaced: {shown[word]}" in notes[word]
+        assert "was pending under this id" in notes["denied"], "there were two strangers of that id"
+        for minion_id in ids:
+            assert tools.stored_key(master, minion_id) == _own_key(master, minion_id)
+            assert shown[minion_id] in tools.log_of(master, minion_id)
+        assert master.salt("-L", ",".join(ids), "test.ping").data == dict.fromkeys(ids, True)
+
+
+def test_the_fingerprint_in_the_result_is_the_one_that_salt_key_shows_of_the_nodes_own_key(
+    master: SaltMaster,
+) -> None:
+    done = master.run("hart.create", "a", "role=app")
+    assert done.code == 0, done
+    assert tools.fingerprint(master, "minions", "a") == done.data["a"]["minion_key_finger"]
+    assert fingerprint(_own_key(master, "a")) == done.data["a"]["minion_key_finger"]
+    assert done.data["a"]["notes"] == []
+
+
+def test_a_key_that_an_admin_accepts_during_the_bootstrap_fails_the_node_is_named_and_left(
+    master: SaltMaster,
+) -> None:
+    with tools.tried(master) as trial, contextlib.ExitStack() as stack:
+        trial.hold_script("a", "script", tools.BEFORE_KEY)
+        run = stack.enter_context(tools.running(master, "hart.create", "a", "role=app"))
+        trial.wait("script", "a")
+        stack.enter_context(tools.bare_minion(master, "a"))
+        _wait_for_key(master, "a", "minions_pre")
+        tools.salt_key(master, "-a", "a")
+        shown = tools.fingerprint(master, "minions", "a")
+        trial.go("script", "a")
+        done = tools.ended(run)
+        _assert_stranger_is_left(master, trial, shown, done.data["a"]["error"])
+        assert done.code == 1
+
+
+def test_with_auto_accept_a_stranger_who_came_first_fails_the_node_is_named_and_left(make_master: MakeMaster) -> None:
+    master = make_master(auto_accept=True)
+    with tools.tried(master) as trial, contextlib.ExitStack() as stack:
+        trial.hold_script("a", "script", tools.BEFORE_KEY)
+        run = stack.enter_context(tools.running(master, "hart.create", "a", "role=app"))
+        trial.wait("script", "a")
+        stack.enter_context(tools.bare_minion(master, "a"))
+        _wait_for_key(master, "a", "minions")
+        shown = tools.fingerprint(master, "minions", "a")
+        trial.go("script", "a")
+        done = tools.ended(run)
+        _assert_stranger_is_left(master, trial, shown, done.data["a"]["error"])
+        assert done.code == 1
+        # Who comes under another id harms nobody.
+        assert master.run("hart.create", "b", "role=app").code == 0
+
+
+def _assert_stranger_is_left(master: SaltMaster, trial: tools.Trial, shown: str, error: str) -> None:
+    assert "another key is accepted as a already" in error
+    assert shown in error
+    assert tools.left_of(master, "a", trial) == ["key minions"]
+    assert tools.fingerprint(master, "minions", "a") == shown

@@ -1,0 +1,307 @@
+"""
+Faults of the clouds, each under a whole ``salt-run hart.create_role``: what comes of it, and what is left.
+
+Whatever strikes, the call succeeds or fails with one message and an exit code that is not 0; after a failure
+nothing is left at the provider or on the master, after a success nothing but the nodes; and no answer that was
+lost makes a second instance. The machines are light ones. All outcomes are printed as one table for each cloud.
+
+The cases run side by side, each with a provider that has an account of its own: they mostly wait. What a case
+came to is judged by its test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from saltfactories.manager import FactoriesManager
+
+from tests.emulation.faults import MachineFault
+from tests.end_to_end import light_cloud, tools
+from tests.end_to_end.clouds import Case, Cloud, all_clouds, common_cases
+from tests.end_to_end.conftest import Ran
+from tests.end_to_end.light_cloud import LightCloud, nodes_of, told
+
+_missing = light_cloud.missing()
+pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
+
+CLOUDS = all_clouds()
+#: cases under way at the same time
+AT_ONCE = 8
+#: what is said when the bootstrap fails at a step; before the key of ``ssh`` is there, nothing can be asked
+STEPS = {
+    "ssh": "did not show this node's host key",
+    **{step: f"failed in step {step}" for step in ("trust", "key", "install", "hand-over")},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case."""
+
+    ran: Ran
+    #: instances that there were more than before
+    made: int
+    #: beside nodes that are up
+    left: dict[str, list[str]]
+    #: faults that never struck, mistakes of the emulator, and what the vendor's description says against the calls
+    amiss: list[str]
+
+    def word(self) -> str:
+        """In short."""
+        if self.ran.code == 0:
+            return "success"
+        up = len(_up(self.ran))
+        return f"{up} up, exit {self.ran.code}" if up else f"clean failure, exit {self.ran.code}"
+
+
+def _up(ran: Ran) -> set[str]:
+    return {name for name, entry in nodes_of(ran).items() if entry["result"]}
+
+
+def _beside(left: dict[str, list[str]], nodes: set[str], cloud: Cloud) -> dict[str, list[str]]:
+    """What is left but for nodes that are up; a node of which a part is missing shows as that."""
+    if not nodes:
+        return left
+    whole = dict.fromkeys(("instances", "minion keys", "records"), sorted(nodes))
+    whole["machines"] = sorted(map(cloud.hostname, nodes))
+    return {kind: left.get(kind, ["missing"]) for kind in {**left, **whole} if left.get(kind) != whole.get(kind)}
+
+
+def _amiss(light: LightCloud) -> list[str]:
+    cloud = light.cloud
+    found = [f"never struck: {fault}" for fault in cloud.faults.pending()]
+    return [*found, *map(repr, cloud.defects), *map(repr, cloud.machines.failures), *cloud.said_against()]
+
+
+def _judged(light: LightCloud, before: int, ran: Ran, up: set[str]) -> Outcome:
+    return Outcome(ran, light.cloud.made() - before, _beside(light.left(), up, light.kind), _amiss(light))
+
+
+# what a case does
+
+
+def _create(case: Case) -> Callable[[LightCloud], Outcome]:
+    def work(light: LightCloud) -> Outcome:
+        light.configure(case.account, **case.settings)
+        vars(light.cloud.switches()).update(case.switches)
+        before = light.cloud.made()
+        light.cloud.faults.add(*case.faults)
+        ran = light.create(f"count={case.count}")
+        return _judged(light, before, ran, _up(ran))
+
+    return work
+
+
+def _destroy(case: Case) -> Callable[[LightCloud], Outcome]:
+    def work(light: LightCloud) -> Outcome:
+        created = light.create()
+        before = light.cloud.made()
+        vars(light.cloud.switches()).update(case.switches)
+        light.cloud.faults.add(*case.faults)
+        return _judged(light, before, light.master.run("hart.destroy", *nodes_of(created)), set())
+
+    return work
+
+
+def _one_of_three_refused(light: LightCloud) -> Outcome:
+    before = light.cloud.made()
+    light.cloud.faults.add(light.kind.refused(skip=1))
+    ran = light.create("count=3")
+    return _judged(light, before, ran, _up(ran))
+
+
+def _each_step_fails(light: LightCloud) -> Outcome:
+    light.configure(boot_timeout=6)
+    before = light.cloud.made()
+    light.cloud.faults.add(*(MachineFault(fail_at=step, times=1) for step in STEPS))
+    ran = light.create(f"count={len(STEPS)}")
+    return _judged(light, before, ran, _up(ran))
+
+
+def _three_lost(light: LightCloud) -> Outcome:
+    before = light.cloud.made()
+    light.cloud.faults.add(light.kind.create.lost(times=3))
+    ran = light.create("count=3")
+    return _judged(light, before, ran, _up(ran))
+
+
+def _interrupted(booting: bool, signum: signal.Signals) -> Callable[[LightCloud], Outcome]:
+    """While the instance boots, or while the create call's answer is on its way."""
+
+    def work(light: LightCloud) -> Outcome:
+        light.configure(boot_timeout=60)
+        slow = light.kind.create.fault(when="after", stall=1.5)
+        light.cloud.faults.add(MachineFault(never_active=True) if booting else slow)
+        before, looks = light.cloud.made(), light.looks() + light.kind.looks_before
+        with tools.running(light.master, *light.creation()) as run:
+            tools.until(lambda: light.cloud.made() > before, "an instance")
+            if booting:
+                tools.until(lambda: light.looks() > looks, "a look at it")
+            run.send_signal(signum)
+            return _judged(light, before, tools.ended(run), set())
+
+    return work
+
+
+SIGNALS = {
+    **{f"{signum.name} with an instance booting": (True, signum) for signum in tools.SIGNALS},
+    "SIGTERM with the create call under way": (False, signal.SIGTERM),
+}
+REFUSED, BOOTSTRAP, LOST = "one failed create of three", "bootstrap fails at each step", "create: three answers lost"
+
+
+def _works() -> dict[tuple[str, str], Callable[[LightCloud], Outcome]]:
+    """Everything that is done, by cloud and name."""
+    found: dict[tuple[str, str], Callable[[LightCloud], Outcome]] = {}
+    for name, cloud in CLOUDS.items():
+        found |= {(name, case.name): _create(case) for case in (*common_cases(cloud), *cloud.cases)}
+        found |= {(name, case.name): _destroy(case) for case in cloud.destroying}
+        found |= {(name, REFUSED): _one_of_three_refused, (name, BOOTSTRAP): _each_step_fails}
+        found[name, LOST] = _three_lost
+        found |= {(name, what): _interrupted(*how) for what, how in SIGNALS.items()}
+    return found
+
+
+WORKS = _works()
+
+
+class Table:
+    """The cases that are asked for, side by side, and a line for each."""
+
+    def __init__(self, lanes: list[LightCloud], asked: list[tuple[str, str]]) -> None:
+        self._free = {name: queue.SimpleQueue[LightCloud]() for name in CLOUDS}
+        for lane in lanes:
+            self._free[lane.kind.name].put(lane)
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="case")
+        # The clouds take turns: each has but a few lanes, and whoever waits for one does nothing else.
+        rounds = [[key for key in asked if key[0] == cloud] for cloud in CLOUDS]
+        self._outcomes: dict[tuple[str, str], Future[Outcome]] = {
+            key: self._pool.submit(self._run, key)
+            for turn in itertools.zip_longest(*rounds)
+            for key in turn
+            if key is not None
+        }
+
+    def _run(self, key: tuple[str, str]) -> Outcome:
+        lane = self._free[key[0]].get()
+        try:
+            return WORKS[key](lane)
+        finally:
+            lane.forget()
+            self._free[key[0]].put(lane)
+
+    def outcome(self, cloud: str, name: str) -> Outcome:
+        """What came of a case; waits for it."""
+        return self._outcomes[cloud, name].result()
+
+    def close(self) -> None:
+        """Begin no more of them, and wait for those under way."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def lines(self) -> Iterator[str]:
+        """The table, a part for each cloud."""
+        for cloud in CLOUDS:
+            yield f"\n\n{cloud + ': fault':<50} {'outcome':<24} left"
+            for (where, name), future in self._outcomes.items():
+                if where == cloud and future.done() and not future.cancelled() and not future.exception():
+                    outcome = future.result()
+                    left = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in outcome.left.items())
+                    yield f"  {name:<48} {outcome.word():<24} {left or 'nothing'}"
+
+
+@pytest.fixture(scope="module")
+def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterator[Table]:
+    marks = (item.get_closest_marker("fault_case") for item in request.session.items)
+    asked = [mark.args for mark in marks if mark is not None]
+    kinds = [CLOUDS[name] for name in dict.fromkeys(cloud for cloud, _ in asked)]
+    lanes = [kind for kind in kinds for _ in range(kind.lanes)]
+    with light_cloud.light_clouds(factories, lanes) as opened:
+        table = Table(opened, asked)
+        try:
+            yield table
+        finally:
+            table.close()
+    plugins = request.config.pluginmanager
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        for line in table.lines():
+            plugins.get_plugin("terminalreporter").write_line(line)
+
+
+def _params(of: Callable[[str], list[Any]]) -> list[Any]:
+    """A test for each cloud and what ``of`` names for it; the mark says what has to be run."""
+    return [
+        pytest.param(cloud, what, id=f"{cloud}-{name}", marks=pytest.mark.fault_case(cloud, name))
+        for cloud in CLOUDS
+        for what in of(cloud)
+        for name in [getattr(what, "name", what)]
+    ]
+
+
+def _check_clean(outcome: Outcome) -> None:
+    """What holds for every end."""
+    assert "Traceback" not in outcome.ran.stdout + outcome.ran.stderr, outcome.ran
+    assert outcome.left == {}, outcome.ran
+    assert outcome.amiss == []
+
+
+@pytest.mark.parametrize(("cloud", "case"), _params(lambda name: [*common_cases(CLOUDS[name]), *CLOUDS[name].cases]))
+def test_a_fault_ends_as_success_or_as_a_clean_failure(table: Table, cloud: str, case: Case) -> None:
+    outcome = table.outcome(cloud, case.name)
+    _check_clean(outcome)
+    ran, messages = outcome.ran, told(outcome.ran)
+    if case.told:
+        assert ran.code in (1, 2)
+        assert len(messages) == 1
+        assert case.told in messages[0]
+        assert outcome.made <= 1
+    else:
+        assert (ran.code, messages, len(_up(ran)), outcome.made) == (0, [], case.count, case.count), ran
+
+
+@pytest.mark.parametrize(("cloud", "case"), _params(lambda name: list(CLOUDS[name].destroying)))
+def test_a_fault_while_a_node_is_destroyed(table: Table, cloud: str, case: Case) -> None:
+    outcome = table.outcome(cloud, case.name)
+    _check_clean(outcome)
+    assert (outcome.ran.code, outcome.made) == (0, 0)
+
+
+@pytest.mark.parametrize(("cloud", "name"), _params(lambda _: [REFUSED]))
+def test_one_failed_create_of_three_harms_no_other(table: Table, cloud: str, name: str) -> None:
+    outcome = table.outcome(cloud, name)
+    _check_clean(outcome)
+    assert (outcome.ran.code, len(nodes_of(outcome.ran)), len(_up(outcome.ran)), len(told(outcome.ran))) == (1, 3, 2, 1)
+
+
+@pytest.mark.parametrize(("cloud", "name"), _params(lambda _: [BOOTSTRAP]))
+def test_a_bootstrap_that_fails_at_any_step_leaves_nothing(table: Table, cloud: str, name: str) -> None:
+    outcome = table.outcome(cloud, name)
+    _check_clean(outcome)
+    messages = told(outcome.ran)
+    assert (outcome.ran.code, len(messages)) == (1, len(STEPS))
+    assert {step: sum(words in message for message in messages) for step, words in STEPS.items()} == dict.fromkeys(
+        STEPS, 1
+    )
+
+
+@pytest.mark.parametrize(("cloud", "name"), _params(lambda _: [LOST]))
+def test_three_lost_answers_are_three_instances(table: Table, cloud: str, name: str) -> None:
+    outcome = table.outcome(cloud, name)
+    _check_clean(outcome)
+    assert (outcome.ran.code, len(nodes_of(outcome.ran)), outcome.made) == (0, 3, 3)
+
+
+@pytest.mark.parametrize(("cloud", "name"), _params(lambda _: list(SIGNALS)))
+def test_a_signal_takes_everything_back(table: Table, cloud: str, name: str) -> None:
+    outcome = table.outcome(cloud, name)
+    _, signum = SIGNALS[name]
+    _check_clean(outcome)
+    assert outcome.ran.code == 128 + signum, outcome.ran
+    (message,) = told(outcome.ran)
+    assert f"interrupted by {signum.name}; it was undone" in message

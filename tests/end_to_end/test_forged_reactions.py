@@ -1,0 +1,157 @@
+"""The reactors of the examples and of the README, with what a hostile minion fires at them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+import yaml
+from saltfactories.manager import FactoriesManager
+
+from hart_salt.inventory.records import Record, Store
+from hart_salt.master.client import Master
+from tests.emulation.light import make_minion_key
+from tests.end_to_end import forging, tools
+from tests.end_to_end.conftest import SaltMaster, running_master
+from tests.end_to_end.forging import Forger
+from tests.end_to_end.test_examples import EXAMPLES
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+#: what nobody should write, and what must still grant nothing: all arguments from the event
+ALL_FROM_THE_EVENT = """
+all of it:
+  runner.hart.scale:
+    - args:
+{%- for name, value in data['args'].items() %}
+      - {{ {name: value} | tojson }}
+{%- endfor %}
+"""
+NODE, ADDRESS, ELSEWHERE = "web", "203.0.113.7", "203.0.113.66"
+PATIENCE = 200
+
+
+@dataclass(frozen=True)
+class Scene:
+    master: SaltMaster
+    mallory: Forger
+
+    @property
+    def canary(self) -> Path:
+        """What exists once something of an event was run."""
+        return self.master.root / "canary"
+
+    def ended(self, function: str, since: float) -> list[Any]:
+        """What came of the runner calls of reactors since then."""
+        assert self.master.daemon is not None
+        listener, daemon = self.master.daemon.event_listener, self.master.daemon.id
+        seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= since]
+        data = [one.full_data for one in seen if re.fullmatch("salt/run/[0-9]+/ret", one.tag)]
+        # The jobs that they began end with such an event, too, of another user.
+        return [one["return"] for one in data if one["fun"] == f"runner.{function}" and one["user"] == "Reactor"]
+
+    def after(self, function: str, events: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+        """Fire the events, and return what came of the calls when there are as many."""
+        since = time.time()
+        for tag, data in events:
+            self.mallory.fire(tag, data)
+        enough: Callable[[], Any] = lambda: len(self.ended(function, since)) >= len(events)  # noqa: E731
+        tools.until(enough, f"{len(events)} calls of {function}", PATIENCE)
+        return self.ended(function, since)
+
+    def asked(self, minion_id: str, since: float) -> list[tuple[str, Any]]:
+        """The jobs for a minion but for Salt's own question whether one still runs, each with its keywords."""
+        jobs = [job for job in forging.jobs_for(self.master, minion_id, since) if job["fun"] != "saltutil.find_job"]
+        return [(job["fun"], next((one for one in job["arg"] if isinstance(one, dict)), None)) for job in jobs]
+
+
+def _of_the_readme(file: str) -> str:
+    (text,) = re.findall(rf"^`{file}`:\n\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return text
+
+
+@pytest.fixture(scope="module")
+def scene(factories: FactoriesManager) -> Iterator[Scene]:
+    config: dict[str, Any] = {}
+    for file in (EXAMPLES / "master.d").glob("*.conf"):
+        config |= yaml.safe_load(file.read_text())
+    more = {"hart/*/ready": ["salt://reactor/ready.sls"], "all/from/the/event": ["salt://reactor/all.sls"]}
+    config["reactor"] += [{tag: files} for tag, files in more.items()]
+    config.pop("schedule")
+
+    def prepare(master: SaltMaster) -> None:
+        roots = master.root / "srv/salt"
+        shutil.copytree(EXAMPLES / "salt", roots, dirs_exist_ok=True)
+        for name in ("reactor/ready.sls", "orch/ready.sls"):
+            (roots / name).write_text(_of_the_readme(name))
+        (roots / "reactor/all.sls").write_text(ALL_FROM_THE_EVENT)
+
+    with running_master(factories, prepare, **config) as master, forging.taken_over(master) as mallory:
+        opts = salt.config.master_config(str(master.root / "etc/master"))
+        ours = Master(opts)
+        for minion_id in ("firewall", NODE):
+            ours.accept_key(minion_id, make_minion_key())
+        record = Record(
+            minion_id=NODE, provider="local", driver="local", region="local", size="shared", stage="running",
+            owner="", batch="", created=time.time(), public_ip=ADDRESS,
+        )  # fmt: skip
+        Store(ours.cache()).put(record)
+        yield Scene(master, mallory)
+
+
+def hostile(canary: Path) -> list[Any]:
+    """Values for any field of an event: line ends, jinja, quotes, globs, and what is no text."""
+    command = f"touch {canary}"
+    run = f"runner.salt.cmd:\n    - args:\n      - fun: cmd.run\n      - cmd: '{command}'\n      - python_shell: true"
+    return [
+        f"'victim'\nowned on the master:\n  {run}\nx:\n  local.test.ping:\n    - tgt: mallory",
+        f"x\"\nowned on the master:\n  {run}\n",
+        "{{ salt['cmd.run']('" + command + "') }}",
+        "{% do salt.cmd.run('" + command + "') %}",
+        "*", [NODE], {"minion_id": NODE}, None,
+    ]  # fmt: skip
+
+
+def test_a_forged_event_opens_no_firewall_and_runs_nothing(scene: Scene) -> None:
+    since = time.time()
+    values = hostile(scene.canary)
+    events = [("hart/x/running", {"minion_id": value, "public_ip": ELSEWHERE}) for value in values]
+    events += [(f"hart/{NODE}/running", {"minion_id": NODE, "public_ip": ELSEWHERE})]
+    events += [("hart/x/destroyed", {"minion_id": NODE, "public_ip": value}) for value in (*values[:4], "0.0.0.0/0")]
+    events += [(f"hart/{NODE}/destroyed", {"minion_id": NODE, "public_ip": ADDRESS})]
+    events += [("hart/gone/destroyed", {"minion_id": "gone", "public_ip": ELSEWHERE})]
+    # The node is no further than running.
+    events += [("hart/x/ready", {"minion_id": value}) for value in (values[0], values[4], NODE)]
+    scene.after("state.orchestrate", events)
+    told = scene.asked("firewall", since)
+    assert sorted((function, keywords["entry"]) for function, keywords in told) == [
+        ("ipset.add", ADDRESS), ("ipset.delete", ELSEWHERE)
+    ]  # fmt: skip
+    assert scene.asked(NODE, since) == []
+    assert not scene.canary.exists()
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        {"__hart_background__": True},
+        {"__user__": "root", "__pub_user": "root", "__orchestration_jid__": "20260101120000000000", "__jid__": "1"},
+        {"__hart_background__": "a text", "__context__": {}, "__opts__": {}},
+    ],
+)
+def test_no_argument_of_an_event_makes_a_reactor_s_call_another_one(scene: Scene, smuggled: dict[str, Any]) -> None:
+    arguments = {"role": "app", "count": 0, "test": True, **smuggled}
+    (returned,) = scene.after("hart.scale", [("all/from/the/event", {"args": arguments})])
+    assert set(returned) == {"job", "note"}, "it is begun as a job of its own"
+
+
+def test_arguments_of_an_event_do_not_become_those_of_the_job(scene: Scene) -> None:
+    arguments = {"role": "app", "count": 0, "arg": ["app"], "kwarg": {"count": 5, "__hart_background__": True}}
+    (returned,) = scene.after("hart.scale", [("all/from/the/event", {"args": arguments})])
+    assert returned == {"error": "unknown argument: arg, kwarg", "retcode": 2}

@@ -1,0 +1,122 @@
+"""The wheel and the source distribution, each installed where the checkout cannot be seen, at work from there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import psutil
+import pytest
+
+import hart_salt
+from tests import builds, distributions
+from tests.end_to_end.conftest import SaltMaster
+
+SITE = Path("lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+SCRIPT = "#!{python}\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
+
+
+def pip(*arguments: str | Path, environment: dict[str, str] | None = None) -> None:
+    """Without the network: what is asked for has to be complete."""
+    command = [sys.executable, "-m", "pip", *arguments, "--no-index", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def fresh_environment(place: Path) -> Path:
+    """An environment with all that the package needs, as links to what is installed here, but without the package."""
+    venv.create(place, symlinks=True)
+    needed = distributions.closure("hart-salt")
+    del needed["hart-salt"]
+    installed = Path(sysconfig.get_path("purelib"))
+    tops = {file.parts[0] for found in needed.values() for file in found.files or []} - {"..", "__pycache__"}
+    for top in tops:
+        (place / SITE / top).symlink_to(installed / top)
+    for name in ("salt-run", "salt-call"):
+        script = place / "bin" / name
+        script.write_text(SCRIPT.format(python=place / "bin/python", function=name.replace("-", "_")))
+        script.chmod(0o755)
+    return place
+
+
+def package(kind: str, place: Path) -> Path:
+    """A wheel: of the checkout itself, or as pip makes it of a source distribution."""
+    for name in ("backend", "built", "made"):
+        (place / name).mkdir()
+    environment = builds.backend(place / "backend")
+    built = builds.build(kind, builds.ROOT, place / "built", environment)
+    if kind == "wheel":
+        return built
+    pip("wheel", built, "--no-deps", "--no-build-isolation", "-w", place / "made", environment=environment)
+    (made,) = (place / "made").iterdir()
+    return made
+
+
+def installed(kind: str, place: Path) -> Path:
+    environment = fresh_environment(place / "environment")
+    # pip looks for what the package needs and finds it all there.
+    pip("--python", environment / "bin/python", "install", package(kind, place))
+    return environment
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel in it."""
+    return installed("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with the source distribution in it."""
+    return installed("sdist", tmp_path_factory.mktemp("sdist"))
+
+
+def at(environment: Path, master: SaltMaster) -> SaltMaster:
+    """The master, asked with the programs of another environment."""
+    return dataclasses.replace(master, bin=environment / "bin")
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_the_installed_files_are_those_that_are_loaded(
+    master: SaltMaster, kind: str, request: pytest.FixtureRequest
+) -> None:
+    environment = request.getfixturevalue(kind)
+    ran = at(environment, master).run("hart.version")
+    assert (ran.code, ran.data["hart-salt"]) == (0, hart_salt.__version__), ran
+    assert ran.data["package"] == str(environment / SITE / "hart_salt")
+    assert ran.data["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
+
+
+def test_minions_load_the_execution_module(wheel: Path, tmp_path: Path) -> None:
+    (tmp_path / "minion").write_text(f"root_dir: {tmp_path}\nfile_client: local\nlog_file: {tmp_path}/log\n")
+    command = [wheel / "bin/salt-call", "--local", "-c", tmp_path, "--out=newline_values_only", "sys.doc", "hart"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "salt -G roles:app hart.info" in done.stdout
+    assert "salt -G roles:app hart.sealed" in done.stdout
+
+
+def test_a_role_becomes_a_minion_and_goes_again(master: SaltMaster, wheel: Path) -> None:
+    there = at(wheel, master)
+    shown = there.run("hart.show_role", "app")
+    assert (shown.code, shown.data["provider"]) == (0, "local"), shown
+    made = there.run("hart.create_role", "app")
+    assert made.code == 0, made
+    (minion_id,) = made.data
+    assert pythons(there.instance_processes()) == {str(wheel / "bin/python")}
+    assert there.run("hart.check_seal", minion_id).data == {minion_id: {"result": True}}
+    assert there.run("hart.destroy", minion_id).code == 0
+    assert not any(there.left_over().values())
+
+
+def pythons(processes: list[psutil.Process]) -> set[str]:
+    """The interpreters that run; one of the processes may have ended since they were listed."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            found.update(process.cmdline()[:1])
+    return {program for program in found if "python" in program}

@@ -1,0 +1,302 @@
+"""
+``salt-run`` ended with SIGKILL at every point of a node's life, for each driver; then a sweep, and all is as before.
+
+The points are: every stage, right after its record is written; before and after each verb of the driver and each
+change of the key store; and, at the clouds, each call that changes something: before it was done, and after, with its
+answer still on the way. The machines are light ones, and for the driver ``local`` real ones. Whatever the point was,
+after the sweep there is nothing, or a node that is whole and sealed: nothing of it was taken away yet, or it was ready.
+All outcomes are printed as one table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from saltfactories.manager import FactoriesManager
+
+from tests.emulation.faults import Fault
+from tests.end_to_end import light_cloud, tools
+from tests.end_to_end.clouds import WHOLE, all_clouds
+from tests.end_to_end.conftest import Ran, SaltMaster, running_master
+from tests.end_to_end.light_cloud import LightCloud
+
+_missing = light_cloud.missing()
+pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
+
+CLOUDS = all_clouds()
+DRIVERS = (*CLOUDS, "local")
+STAGES = ("launching", "running", "bootstrapping", "enrolling", "enrolled", "ready", "sealed")
+BEFORE_AFTER = ("before", "after")
+CREATING = (
+    *(f"stage:{stage}" for stage in STAGES),
+    *(f"{verb}:{when}" for verb in ("access", "launch", "accept_key", "settle", "close") for when in BEFORE_AFTER),
+)
+DESTROYING = tuple(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "remove") for when in BEFORE_AFTER)
+#: what is a driver's own
+OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "terminate") for when in BEFORE_AFTER)
+#: the drivers that are killed at every point; the others where their own code is at work
+EVERY_POINT = DRIVERS if WHOLE else ("do", "local")
+#: masters of a driver that work side by side, where there is more than one
+LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2}
+#: more calls that change something than any driver makes for one node
+MOST_CALLS = 20
+STALL = 30.0  #: seconds for which the answer of a call is on its way; by then its run has been killed
+PATIENCE = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case."""
+
+    name: str
+    #: how the run ended that was to be killed, and what it printed
+    code: int
+    said: str
+    left_before: dict[str, list[str]]
+    swept: Ran
+    #: after the sweep; a node that is whole is ``{"whole": [its id]}``
+    left: dict[str, list[str]]
+    #: after a last destroy, where the node was whole
+    at_last: dict[str, list[str]]
+
+    def line(self) -> str:
+        """For the table."""
+        before = "; ".join(f"{kind} {len(names)}" for kind, names in self.left_before.items()) or "nothing"
+        after = "the whole node" if "whole" in self.left else str(self.left or "none")
+        return f"{self.name:<36} {before:<72} {after}"
+
+
+@dataclass
+class Lane:
+    """One provider, with one node at a time."""
+
+    driver: str
+    provider: str
+    master: SaltMaster
+    site: Path
+    read: Callable[[], dict[str, list[str]]]
+    clear: Callable[[], None]
+    light: LightCloud | None = None
+    node: str = field(init=False)
+    #: the names by which the parts of the node are known
+    names: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.node = f"node.{self.provider}.app"
+        self.names = {self.node, self.light.kind.hostname(self.node) if self.light else self.node}
+
+    @property
+    def creation(self) -> list[str]:
+        return ["hart.create", self.node, "role=app", f"provider={self.provider}"]
+
+    def killed_at(self, point: str, command: list[str]) -> tuple[int, str]:
+        """With the package that kills at a point."""
+        more = {"PYTHONPATH": str(self.site), "HART_KILL": point, "HART_KILL_DRIVER": self.driver}
+        ran = self.master.run_with(more, *command, timeout=PATIENCE)
+        return ran.code, ran.stdout + ran.stderr
+
+    def killed_in_call(self, number: int, when: str, command: list[str]) -> int:
+        """Kill it while the answer of its call of that number is on its way, counting those that change things."""
+        assert self.light is not None
+        cloud, changing = self.light.cloud, self.light.kind.changing
+        # One that was not done fails in the end, whatever the client does.
+        how: dict[str, Any] = {"when": when, "stall": STALL, "status": 503 if when == "before" else None}
+        fault: Fault = changing.fault(skip=number, **how)
+        cloud.faults.add(fault)
+        with tools.running(self.master, *command) as run:
+            tools.until(lambda: fault in cloud.faults.struck or run.poll() is not None, "the call, or the end")
+            run.send_signal(signal.SIGKILL)
+            code = run.wait(PATIENCE)
+        cloud.faults.clear()
+        cloud.faults.struck.clear()
+        return code
+
+    def swept(self, name: str, code: int, said: str = "") -> Outcome:
+        """Look, sweep, and look again."""
+        before = self.read()
+        swept = self.master.run("hart.sweep", f"provider={self.provider}", "grace=0")
+        left = self._whole(self.read())
+        if "whole" in left:
+            assert self.master.run("hart.destroy", self.node).code == 0
+        outcome = Outcome(name, code, said, before, swept, left, self.read())
+        self.clear()
+        return outcome
+
+    def _whole(self, left: dict[str, list[str]]) -> dict[str, list[str]]:
+        """A node of which every part is there, and that is ready, is no leaving."""
+        if not left:
+            return {}
+        listed = self.master.run("hart.list_minions", f"provider={self.provider}").data
+        ready = {name for name, entry in listed.items() if entry["status"] == "ready"}
+        parts = {name for names in left.values() for name in names}
+        return {"whole": [self.node]} if ready == {self.node} and parts == self.names else left
+
+
+def by_point(lane: Lane, phase: str, point: str) -> Outcome:
+    if phase == "destroy":
+        assert lane.master.run(*lane.creation).code == 0
+    command = lane.creation if phase == "create" else ["hart.destroy", lane.node]
+    return lane.swept(f"{phase}: {point}", *lane.killed_at(point, command))
+
+
+def by_call(lane: Lane, phase: str, when: str) -> list[Outcome]:
+    """One kill for each call that changes something, until a run has no more of them."""
+    found = []
+    for number in range(MOST_CALLS):
+        if phase == "destroy":
+            assert lane.master.run(*lane.creation).code == 0
+        command = lane.creation if phase == "create" else ["hart.destroy", lane.node]
+        code = lane.killed_in_call(number, when, command)
+        outcome = lane.swept(f"{phase}: {when} call {number + 1} was done", code)
+        if code != -signal.SIGKILL:
+            return found
+        found.append(outcome)
+    raise AssertionError(f"more than {MOST_CALLS} calls")
+
+
+Case = tuple[str, str, str]
+
+
+def cases(driver: str) -> list[Case]:
+    """A driver's cases, in the order in which its lane does them."""
+    creating, destroying = (CREATING, DESTROYING) if driver in EVERY_POINT else (OF_DRIVERS[:-2], OF_DRIVERS[-2:])
+    points = [*(("create", point) for point in creating), *(("destroy", point) for point in destroying)]
+    calls = [(phase, f"calls {when}") for phase in ("create", "destroy") for when in BEFORE_AFTER]
+    return [(driver, phase, what) for phase, what in (*points, *(calls if driver in CLOUDS else []))]
+
+
+def outcomes_of(lane: Lane, case: Case) -> list[Outcome]:
+    _, phase, what = case
+    if what.startswith("calls "):
+        return by_call(lane, phase, what.removeprefix("calls "))
+    return [by_point(lane, phase, what)]
+
+
+class Table:
+    """The cases that are asked for, side by side: most of a case is waiting, for sweep's second looks above all."""
+
+    def __init__(self, lanes: list[Lane], asked: list[Case]) -> None:
+        self._outcomes: dict[Case, Future[list[Outcome]]] = {case: Future() for case in asked}
+        self._waiting = list(asked)
+        self._stop = False
+        self._taking = threading.Lock()
+        self._threads = [threading.Thread(target=self._work, args=(lane,), name=lane.driver) for lane in lanes]
+        for thread in self._threads:
+            thread.start()
+
+    def _next(self, driver: str) -> Case | None:
+        with self._taking:
+            case = next((case for case in self._waiting if case[0] == driver and not self._stop), None)
+            if case is not None:
+                self._waiting.remove(case)
+            return case
+
+    def _work(self, lane: Lane) -> None:
+        while case := self._next(lane.driver):
+            future = self._outcomes[case]
+            try:
+                future.set_result(outcomes_of(lane, case))
+            except BaseException as error:
+                future.set_exception(error)
+                with contextlib.suppress(Exception):
+                    lane.clear()
+
+    def outcomes(self, case: Case) -> list[Outcome]:
+        """What came of a case; waits for it."""
+        return self._outcomes[case].result()
+
+    def close(self) -> None:
+        """Begin no more of them, and wait for those under way."""
+        self._stop = True
+        for thread in self._threads:
+            thread.join()
+
+    def lines(self) -> Iterator[str]:
+        """The table, a part for each driver."""
+        for driver in DRIVERS:
+            done = [one for case, one in self._outcomes.items() if case[0] == driver and one.done()]
+            rows = [outcome.line() for one in done if not one.exception() for outcome in one.result()]
+            if rows:
+                yield f"\n\n{driver + ': killed at':<36} {'left':<72} after the sweep"
+                yield from (f"  {row}" for row in rows)
+
+
+@pytest.fixture(scope="module")
+def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterator[Table]:
+    marks = (item.get_closest_marker("kill_case") for item in request.session.items)
+    asked = [mark.args for mark in marks if mark is not None]
+    with contextlib.ExitStack() as stack:
+        drivers = [driver for driver in dict.fromkeys(case[0] for case in asked) for _ in range(LANES.get(driver, 1))]
+        lanes = [stack.enter_context(lane(factories, driver)) for driver in drivers]
+        table = Table(lanes, asked)
+        stack.callback(table.close)
+        yield table
+    plugins = request.config.pluginmanager
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        for line in table.lines():
+            plugins.get_plugin("terminalreporter").write_line(line)
+
+
+@contextlib.contextmanager
+def lane(factories: FactoriesManager, driver: str) -> Iterator[Lane]:
+    """A master with the driver's cloud, or with local instances."""
+    if driver == "local":
+        with running_master(factories, hart={"roles": {"app": {}}, "providers": {"local": {}}}) as master:
+            yield Lane(driver, "local", master, _site(master), lambda: _left_locally(master), master.clear)
+        return
+    with light_cloud.light_cloud(factories, CLOUDS[driver]) as light:
+        yield Lane(driver, light.provider, light.master, _site(light.master), light.left, light.forget, light)
+
+
+def _left_locally(master: SaltMaster) -> dict[str, list[str]]:
+    """By node, so that a whole one shows; processes and sockets are those of its directory."""
+    node = "node.local.app"
+    found = tools.left_of(master, node)
+    claims = [path.name for path in (master.cachedir / "hart/locks").glob("*.batch")]
+    return {**({"claims": claims} if claims else {}), **{part: [node] for part in found}}
+
+
+def _site(master: SaltMaster) -> Path:
+    """Where the package with the killer is installed."""
+    site = master.root / "site"
+    info = site / "hart_killer-1.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("killer_driver.py"), site / "hart_killer.py")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hart-killer\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[hart_salt.drivers]\nkiller = hart_killer:DRIVER\n")
+    return site
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id="-".join(case), marks=pytest.mark.kill_case(*case))
+        for driver in DRIVERS
+        for case in cases(driver)
+    ],
+)
+def test_a_sweep_removes_what_a_killed_run_left(table: Table, case: Case) -> None:
+    outcomes = table.outcomes(case)
+    assert outcomes, "there are no such calls"
+    for outcome in outcomes:
+        assert outcome.code == -signal.SIGKILL, outcome.said
+        assert outcome.swept.code == 0, outcome
+        assert outcome.left in ({}, {"whole": outcome.left.get("whole")}), outcome
+        assert outcome.at_last == {}, outcome
+        if case[1] == "create" and case[2] in MAY_BE_READY:
+            assert "whole" in outcome.left, "it was ready: nothing takes it away"
+        elif case[1] == "create":
+            assert outcome.left == {} or "call" in outcome.name, outcome
+
+
+#: points from which on the node is a minion that stays: it was told to be ready, and sweep seals it
+MAY_BE_READY = ("stage:ready", "stage:sealed", "settle:before", "settle:after", "close:before", "close:after")

@@ -1,0 +1,168 @@
+"""``script``, ``apply``, ``minion_config``, ``tags`` and grains, on real minions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+import hart_salt
+from tests.end_to_end import tools
+from tests.end_to_end.conftest import Ran, SaltMaster
+
+GOOD, BAD_SCRIPT, BAD_STATE = IDS = ("good.example", "badscript.example", "badstate.example")
+SCRIPT = """#!/bin/sh
+echo "the script sees $(ls "$HART_ROOT/etc/salt/pki/minion" | tr '\\n' ' ')"
+case "$HART_ROOT" in */badscript.example) echo "the script gives up" >&2; exit 4 ;; esac
+"""
+#: a file on each node; and a state that fails on one of them
+STATES = {
+    "site": "{{ opts.cachedir }}/site:\n  file.managed:\n    - contents: by state\n",
+    "picky": "picky:\n  test.configurable_test_state:\n    - result: {{ grains.id != 'badstate.example' }}\n",
+    "top": "base:\n  roles:app:\n    - match: grain\n    - site\n    - picky\n",
+}
+MINION_CONFIG = {
+    "grains": {"team": {"name": "blue"}, "hart.size": "mine"},
+    "schedule": {"nothing": {"function": "test.ping", "days": 30}},
+    "log_fmt_console": "%(message)s",
+    "master_tries": 7,
+}
+
+
+@dataclass
+class Made:
+    """Three nodes of one call, and what a minion of them says of itself."""
+
+    done: Ran
+    left: dict[str, list[str]]
+    logs: dict[str, str]
+    kept_script: tuple[str, int]
+    state_files: dict[str, bool]
+    says: dict[str, Any]
+    listed: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made(_session_master: SaltMaster) -> Made:
+    """One call with all options; the nodes are gone again when the tests look."""
+    master = _session_master
+    try:
+        return _make(master)
+    finally:
+        master.config["hart"] = {"roles": {"app": {}}}
+        master.write()
+        master.clear()
+
+
+def _make(master: SaltMaster) -> Made:
+    _write_states(master)
+    script = master.root / "srv/first"
+    script.write_text(SCRIPT)
+    master.hart["minion_config"] = {"grains": {"team": {"floor": 2}}, "master_tries": 6}
+    master.hart["roles"]["app"] = {
+        "script": str(script), "apply": ["site", "picky"], "minion_config": MINION_CONFIG, "tags": ["one", "two"],
+    }  # fmt: skip
+    master.write()
+    done = master.run("hart.create", ",".join(IDS), "role=app")
+    kept = master.instances / GOOD / "root/hart-init"
+    minions = master.instances.glob("*")
+    return Made(
+        done=done,
+        left=tools.left_of_each(master, IDS),
+        logs={minion_id: tools.log_of(master, minion_id) for minion_id in IDS},
+        kept_script=(kept.read_text(), kept.stat().st_mode & 0o777),
+        state_files={path.name: (path / "var/cache/salt/minion/site").exists() for path in minions},
+        says={
+            "info": master.salt(GOOD, "hart.info").data,
+            "grains": master.salt(GOOD, "grains.items").data[GOOD],
+            "schedule": master.salt(GOOD, "config.get", "schedule").data[GOOD],
+            "master_tries": master.salt(GOOD, "config.get", "master_tries").data[GOOD],
+            "by role": master.salt("-G", "roles:app", "test.ping").data,
+        },
+        listed=master.run("hart.list_minions").data,
+    )
+
+
+def _write_states(master: SaltMaster) -> None:
+    for name, text in STATES.items():
+        (master.root / f"srv/salt/{name}.sls").write_text(text)
+
+
+def test_the_script_runs_on_the_node_once_it_is_a_minion_and_stays_there_as_a_record(made: Made) -> None:
+    assert made.kept_script == (SCRIPT, 0o700)
+    # salt-minion writes nothing there but its keys; the master's key was there, and the node had pinged.
+    assert "the script sees minion.pem minion.pub minion_master.pub" in made.logs[GOOD]
+    order = [made.logs[GOOD].index(word) for word in ("== enrolled", "the script sees", "== ready")]
+    assert order == sorted(order)
+
+
+def test_a_failing_script_fails_its_node_with_its_output_in_the_log_and_leaves_nothing(made: Made) -> None:
+    entry = made.done.data[BAD_SCRIPT]
+    assert entry["result"] is False
+    assert "ended with exit code 4" in entry["error"]
+    assert "the script gives up" in entry["output"]
+    assert "the script gives up" in made.logs[BAD_SCRIPT]
+    assert made.left[BAD_SCRIPT] == []
+    assert made.done.code == 1
+
+
+def test_states_are_applied_once_the_minion_is_ready(made: Made) -> None:
+    assert made.done.data[GOOD]["result"] is True
+    assert made.state_files == {GOOD: True, BAD_STATE: True}
+
+
+def test_a_failing_state_is_reported_and_keeps_its_node_as_a_ready_minion(made: Made) -> None:
+    entry = made.done.data[BAD_STATE]
+    assert entry["result"] is False
+    assert "was kept" in entry["error"]
+    assert "picky" in entry["error"]
+    assert "picky" in made.logs[BAD_STATE]
+    assert made.listed[BAD_STATE]["status"] == "ready"
+    assert made.says["by role"] == {GOOD: True, BAD_STATE: True}
+
+
+def test_minion_config_is_merged_at_every_depth_on_the_minion(made: Made) -> None:
+    grains = made.says["grains"]
+    assert grains["team"] == {"name": "blue", "floor": 2}
+    assert made.says["schedule"]["nothing"]["function"] == "test.ping"
+    assert made.says["master_tries"] == 7
+
+
+def test_the_minion_knows_its_role_provider_region_and_size_unless_the_user_says_otherwise(made: Made) -> None:
+    grains = made.says["grains"]
+    assert {name: grains[name] for name in ("roles", "hart.provider", "hart.region", "hart.size")} == {
+        "roles": ["app"], "hart.provider": "local", "hart.region": "local", "hart.size": "mine",
+    }  # fmt: skip
+
+
+def test_the_execution_module_tells_how_the_minion_came_to_be(made: Made) -> None:
+    told = made.says["info"][GOOD]
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(told.pop("created"))
+    assert timedelta(0) <= age < timedelta(hours=1)
+    assert told == {
+        "roles": ["app"], "provider": "local", "region": "local", "zone": None, "size": "mine",
+        "version": hart_salt.__version__,
+    }  # fmt: skip
+
+
+def test_the_highstate_is_applied_and_one_that_fails_is_reported(master: SaltMaster) -> None:
+    _write_states(master)
+    done = master.run("hart.create", f"{GOOD},{BAD_STATE}", "role=app", "apply=highstate")
+    files = [(master.instances / minion_id / "var/cache/salt/minion/site").exists() for minion_id in (GOOD, BAD_STATE)]
+    assert done.code == 1
+    assert (done.data[GOOD]["result"], done.data[BAD_STATE]["result"]) == (True, False)
+    assert files == [True, True]
+
+
+def test_states_that_cannot_be_rendered_are_reported_and_keep_the_node(master: SaltMaster) -> None:
+    done = master.run("hart.create", "a", "role=app", "apply=nowhere")
+    assert done.code == 1
+    assert "nowhere" in done.data["a"]["error"]
+    assert master.salt("a", "test.ping").data == {"a": True}
+
+
+def test_a_node_with_tags_is_made_and_its_settings_are_shown(master: SaltMaster) -> None:
+    assert master.run("hart.create", "a", "role=app", "tags=x,y").data["a"]["result"] is True
+    assert master.run("hart.show_role", "app", "tags=x,y").data["tags"] == ["x", "y"]

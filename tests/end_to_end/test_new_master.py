@@ -1,0 +1,184 @@
+"""A new salt-master on a real machine, from a machine that has none; and that master creates a minion of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncssh
+import pytest
+
+from tests.drivers.do.emulator.cloud import DigitalOcean
+from tests.drivers.do.emulator.state import Settings
+from tests.drivers.do.in_tables import CLOUD
+from tests.end_to_end import real_cloud
+from tests.end_to_end.conftest import Ran, SaltMaster, idle_machine
+from tests.end_to_end.real_cloud import files_with, ok
+from tests.end_to_end.runs import side_by_side
+from tests.end_to_end.tools import Relay
+from tests.machines import requirements, salt_package
+from tests.machines.machines import Machine, MachineHost
+from tests.machines.real import RealMachines
+
+_missing = requirements.missing()
+pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted here: {'; '.join(_missing)}")
+
+MASTER, BROKEN = "salt.example", "broken.example"
+KEY = asyncssh.generate_private_key("ssh-ed25519", comment="admin@example")
+#: what an admin would have it do: give the new master its configuration, of which the caller knows nothing. An API
+#: without TLS may be asked on the machine itself only, so it has the cloud's there, at the same port as the caller
+SCRIPT = """\
+#!/bin/sh
+set -eu
+systemd-run --quiet --unit=cloud-api --socket-property=ListenStream=127.0.0.1:{port} \\
+    /lib/systemd/systemd-socket-proxyd {relay}
+address=$(ip -4 -oneline address show eth0 | awk '{{ split($4, part, "/"); print part[1] }}')
+cat > /etc/salt/master.d/repository.asc <<'END'
+{key}
+END
+cat > /etc/salt/master.d/hart.conf <<END
+hart:
+  saltmaster: $address
+  image: bookworm
+  security_upgrades: "off"
+  salt_repo: {repository}
+  salt_repo_key: /etc/salt/master.d/repository.asc
+  role_naming_scheme: "{{unique_id}}.{{role}}.example"
+  providers:
+    do: {{token: {token}, endpoint: "{endpoint}", region: nyc3}}
+  roles:
+    app: {{}}
+END
+chown salt: /etc/salt/master.d/hart.conf
+chmod 600 /etc/salt/master.d/hart.conf
+"""
+
+
+@dataclass
+class Scene:
+    """Everything that the tests look at."""
+
+    caller: SaltMaster
+    backend: RealMachines
+    cloud: DigitalOcean
+    created: Ran
+    broken: Ran
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return dict(self.created.data[MASTER])
+
+    @property
+    def machine(self) -> Machine:
+        return self.backend.by_name(MASTER)
+
+    def on_master(self, command: str) -> Any:
+        """What a command says on the new master, in JSON."""
+        return json.loads(ok(self.machine, f"{command} --out=json 2> /dev/null"))
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    settings = Settings(active_after=0.0)
+    with MachineHost() as host, idle_machine() as caller:
+        backend = RealMachines(host, CLOUD.datasource)
+        with DigitalOcean(backend, settings=settings) as cloud, Relay(lambda: port, host=host.address) as relay:
+            port = urlsplit(cloud.endpoint).port
+            assert port is not None
+            files = {"repository.asc": host.repository_key, "script": SCRIPT.format(
+                key=host.repository_key, repository=host.repository_url, port=port,
+                relay=f"{host.address}:{relay.port}", **cloud.account(),
+            )}  # fmt: skip
+            for name, text in files.items():
+                (caller.root / name).write_text(text)
+            caller.config["hart"] = {
+                "image": "bookworm", "salt_repo": host.repository_url, "security_upgrades": "off",
+                "salt_repo_key": str(caller.root / "repository.asc"), "providers": {"do": cloud.account()},
+            }  # fmt: skip
+            caller.write()
+            arguments = {
+                "authorize_key": KEY.export_public_key().decode().strip(), "script": str(caller.root / "script"),
+                "grains": '{"team": "ops"}', "minion_config": '{"log_level": "info"}',
+            }  # fmt: skip
+            given = [f"{name}={value}" for name, value in arguments.items()]
+            created, broken = side_by_side(caller, [
+                ["hart.create_master", MASTER, "region=nyc3", *given],
+                ["hart.create_master", BROKEN, "region=nyc3", "hart_salt=no-such-package-of-hart"],
+            ])  # fmt: skip
+            assert created.code == 0, created.stdout
+            yield Scene(caller, backend, cloud, created, broken)
+
+
+def test_the_new_master_runs_and_its_minion_is_for_salt_call_alone(scene: Scene) -> None:
+    machine = scene.machine
+    states = [ok(machine, f"systemctl {it} || true") for it in (
+        "is-active salt-master", "is-enabled salt-master", "is-active salt-minion", "is-enabled salt-minion",
+    )]  # fmt: skip
+    assert states == ["active", "enabled", "inactive", "disabled"]
+    assert machine.run("systemctl --failed --no-legend | grep .")[0] == 1
+    assert salt_package.version() in ok(machine, "salt-master --version")
+    assert ok(machine, "ps -o user= -p $(systemctl show -P MainPID salt-master)") == "salt"
+    grains = scene.on_master("salt-call grains.item team hart.provider roles")["local"]
+    assert grains == {"team": "ops", "hart.provider": "do", "roles": []}
+    assert scene.on_master("salt-call config.get log_level")["local"] == "info"
+
+
+def test_the_host_key_fingerprints_are_those_that_the_machine_itself_tells(scene: Scene) -> None:
+    # cloud-init of Debian 12 makes a DSA key as well, which no client of today takes.
+    told = ok(scene.machine, "for file in /etc/ssh/ssh_host_[!d]*_key.pub; do ssh-keygen -lf $file; done").splitlines()
+    assert scene.entry["ssh_host_key_fingers"] == [line.split()[1] for line in told]
+
+
+def test_nothing_of_the_bootstrap_is_left_but_the_key_that_was_authorized(scene: Scene) -> None:
+    assert files_with(scene.machine, real_cloud.secrets_of(scene.cloud.user_data()[MASTER])) == []
+    assert scene.on_master("salt-call hart.sealed")["local"] is True
+    line = KEY.export_public_key().decode().strip()
+    assert ok(scene.machine, "cat /root/.ssh/authorized_keys") == line
+
+
+def test_with_that_key_the_admin_gets_in(scene: Scene) -> None:
+    async def log_in() -> str:
+        known = ([asyncssh.import_public_key(line) for line in scene.entry["ssh_host_keys"]], [], [])
+        async with asyncssh.connect(
+            scene.entry["public_ip"], username="root", client_keys=[KEY], known_hosts=known, config=None,
+            agent_path=None,
+        ) as connection:  # fmt: skip
+            done = await connection.run("salt-run --out=json hart.version", check=True)
+            return str(done.stdout)
+
+    told = json.loads(asyncio.run(log_in()))
+    assert told["runner"].startswith("/opt/saltstack/salt/")
+
+
+def test_a_hart_salt_that_cannot_be_installed_fails_and_leaves_nothing(scene: Scene) -> None:
+    entry = scene.broken.data[BROKEN]
+    assert scene.broken.code == 1
+    assert "hart-salt could not be installed: salt-pip ended with exit code 1" in entry["error"]
+    assert "no-such-package-of-hart" in "\n".join(entry["output"])
+    assert scene.cloud.settle(60)
+    assert CLOUD.left(scene.cloud) == {"instances": [MASTER]}
+    assert scene.backend.hostnames() == [MASTER]
+
+
+def test_the_new_master_creates_a_minion_of_its_own_and_all_goes_with_destroy(scene: Scene) -> None:
+    # A minion that is told another fingerprint than its master's ends itself.
+    config = json.dumps({"master_finger": scene.entry["master_key_finger"]})
+    made = scene.on_master(f"salt-run hart.create_role app minion_config={shlex.quote(config)}")
+    ((minion_id, entry),) = made.items()
+    assert entry["result"] is True, made
+    assert scene.on_master("salt '*' test.ping --static") == {minion_id: True}
+    minion = scene.backend.by_name(minion_id)
+    assert salt_package.version() in ok(minion, "salt-call --version")
+    assert scene.entry["master_key_finger"] in ok(minion, "cat /etc/salt/minion.d/hart.conf")
+    assert scene.on_master(f"salt-run hart.destroy {minion_id}")[minion_id]["result"] is True
+    ran = scene.caller.run("hart.destroy", MASTER)
+    assert (ran.code, ran.data[MASTER]["result"]) == (0, True), ran
+    assert scene.cloud.settle(60)
+    assert CLOUD.left(scene.cloud) == {}
+    assert scene.backend.hostnames() == []
+    assert (scene.cloud.defects, scene.cloud.machines.failures) == ([], [])

@@ -1,0 +1,90 @@
+"""hart in real orchestrations: its results decide what follows, and test mode touches nothing."""
+
+from __future__ import annotations
+
+from tests.end_to_end.conftest import SaltMaster
+from tests.end_to_end.runs import states_of, write_sls
+
+RAISE = """
+    nodes:
+      salt.runner:
+        - name: hart.create_role
+        - role: app
+        - count: 2
+"""
+
+
+def test_an_orchestration_creates_nodes_applies_states_to_them_by_role_and_destroys_them(master: SaltMaster) -> None:
+    write_sls(
+        master,
+        "hello",
+        f"""
+        greeting:
+          file.append:
+            - name: {master.root}/greetings
+            - text: {{{{ grains.id }}}} is {{{{ grains.roles | join }}}}
+        """,
+    )
+    # The first step's nodes are found by what it gave them; the last one takes its ids from hart's own list.
+    write_sls(
+        master,
+        "orch.whole",
+        RAISE
+        + """
+    states:
+      salt.state:
+        - tgt: roles:app
+        - tgt_type: grain
+        - sls: hello
+        - require:
+          - salt: nodes
+    removal:
+      salt.runner:
+        - name: state.orchestrate
+        - mods: orch.remove
+        - require:
+          - salt: states
+    """,
+    )
+    write_sls(
+        master,
+        "orch.remove",
+        """
+        gone:
+          salt.runner:
+            - name: hart.destroy
+            - minion_id: {{ salt["saltutil.runner"]("hart.list_minions", role="app") | list }}
+        """,
+    )
+    ran = master.run("state.orchestrate", "orch.whole")
+    assert ran.code == 0, ran
+    states = states_of(ran)
+    assert {name: state["result"] for name, state in states.items()} == dict.fromkeys(states, True)
+
+    made = states["nodes"]["changes"]["return"]
+    assert len(made) == 2
+    assert {entry["role"] for entry in made.values()} == {"app"}
+    greetings = (master.root / "greetings").read_text().split("\n")
+    assert sorted(filter(None, greetings)) == sorted(f"{minion_id} is app" for minion_id in made)
+    assert not any(master.left_over().values())
+
+
+def test_an_orchestration_with_test_as_an_argument_plans(master: SaltMaster) -> None:
+    write_sls(master, "orch.plan", RAISE + "        - test: True\n")
+    ran = master.run("state.orchestrate", "orch.plan")
+    assert ran.code == 0, ran
+    plan = states_of(ran)["nodes"]["changes"]["return"]
+    assert [(entry["action"], entry["result"], entry["region"]) for entry in plan.values()] == [
+        ("create", None, "local")
+    ] * 2
+    assert not any(master.left_over().values())
+    assert not list(master.log_dir.glob("*"))
+
+
+def test_an_orchestration_in_test_mode_calls_nothing(master: SaltMaster) -> None:
+    write_sls(master, "orch.raise", RAISE)
+    with master.events() as events:
+        ran = master.run("state.orch", "orch.raise", "test=True")
+    assert states_of(ran)["nodes"]["result"] is None
+    assert not any(event.tag.startswith("hart/") or "hart.create" in str(event.data.get("fun")) for event in events)
+    assert not any(master.left_over().values())

@@ -1,0 +1,21 @@
+"""What the tests take for a process of an instance."""
+
+from __future__ import annotations
+
+from tests.end_to_end import tools
+from tests.end_to_end.conftest import SaltMaster
+from tests.end_to_end.processes import is_job, processes_of
+
+
+def test_a_job_of_a_minion_is_no_process_of_its_instance_while_the_minion_lives(master: SaltMaster) -> None:
+    assert master.run("hart.create", "w1", "role=app").code == 0
+    lasting = {process.pid for process in master.instance_processes()}
+    assert len(lasting) >= 3, "the machine and the two processes of salt-minion"
+    master.salt("--async", "w1", "test.sleep", "300")
+    [job] = tools.until(lambda: [one for one in processes_of(master.root) if is_job(one)], "the job")
+    assert {process.pid for process in master.instance_processes()} == lasting
+    for process in job.parents()[:2]:
+        process.kill()
+    tools.until(lambda: not is_job(job), "the job has lost its minion")
+    now = {process.pid for process in master.instance_processes()}
+    assert now - lasting == {job.pid}

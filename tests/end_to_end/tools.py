@@ -1,0 +1,527 @@
+"""What the end-to-end tests share: planned faults, relays, strangers on the wire, and what is left over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import psutil
+import salt.config
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hart_salt.drivers.local import directory
+from tests.end_to_end.conftest import BIN, Event, Ran, SaltMaster
+
+PATIENCE = 120  # seconds for what takes two at the most
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Wait until the condition is true, and return what it says."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+# planned faults
+
+
+class Trial:
+    """The plan for the driver of ``trial_driver.py``, and what it has seen."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._plan: dict[str, Any] = {"hold": [], "fail": {}, "user_data": {}, "seen": {}, "hidden": {}}
+        for part in ("reached", "go", "user-data"):
+            (path / part).mkdir()
+        self._write()
+
+    def _write(self) -> None:
+        new = self.path / "plan.new"
+        new.write_text(json.dumps(self._plan))
+        new.rename(self.path / "plan.json")
+
+    def hold(self, point: str, minion_id: str) -> None:
+        """Stop at a point of the driver until ``go``."""
+        self._plan["hold"].append(f"{point}@{minion_id}")
+        self._write()
+
+    def fail(self, point: str, minion_id: str, error: str = "TemporaryFailure", times: int = 1000) -> None:
+        """Raise an error of ``hart_salt.base.errors`` at a point of the driver."""
+        self._plan["fail"][f"{point}@{minion_id}"] = {"error": error, "times": times}
+        self._write()
+
+    def mend(self) -> None:
+        """From now on nothing fails."""
+        self._plan["fail"] = {}
+        self._write()
+
+    def alter(self, minion_id: str, old: str, new: str) -> None:
+        """Give the instance a user-data that is not the one that hart made."""
+        self._plan["user_data"].setdefault(minion_id, []).append([old, new])
+        self._write()
+
+    def unalter(self, minion_id: str) -> None:
+        """From now on the instance gets what hart made."""
+        self._plan["user_data"].pop(minion_id, None)
+        self._write()
+
+    def hold_script(self, minion_id: str, point: str, line: str) -> None:
+        """Stop a script on the node in front of this line of it, until ``go``."""
+        name = f"{point}@{minion_id}"
+        wait = f"touch {self.path}/reached/{name}; while [ ! -e {self.path}/go/{name} ]; do sleep 0.05; done"
+        self.alter(minion_id, line, f"{wait}\n{line}")
+
+    def seen_as(self, minion_id: str, /, **facts: Any) -> None:
+        """Let the provider report something else of an instance."""
+        self._plan["seen"][minion_id] = facts
+        self._write()
+
+    def hide(self, instance_id: str, first: int, last: int) -> None:
+        """Leave an instance out of some lists, counted from 0 and from now on: from ``first`` up to before ``last``."""
+        (self.path / f"lists-{instance_id}").unlink(missing_ok=True)
+        self._plan["hidden"][instance_id] = [first, last]
+        self._write()
+
+    def lists(self, instance_id: str) -> str:
+        """A character for each list since ``hide``."""
+        path = self.path / f"lists-{instance_id}"
+        return path.read_text() if path.exists() else ""
+
+    def reached(self, point: str, minion_id: str) -> bool:
+        return (self.path / "reached" / f"{point}@{minion_id}").exists()
+
+    def wait(self, point: str, minion_id: str) -> None:
+        until(lambda: self.reached(point, minion_id), f"{minion_id} at {point}")
+
+    def go(self, point: str, minion_id: str) -> None:
+        (self.path / "go" / f"{point}@{minion_id}").touch()
+
+    def go_everywhere(self) -> None:
+        """Release whatever holds, in the driver and on the nodes, now and later."""
+        for name in self._plan["hold"]:
+            (self.path / "go" / name).touch()
+        for reached in (self.path / "reached").iterdir():
+            (self.path / "go" / reached.name).touch()
+
+    def noted(self, name: str) -> list[Any]:
+        """What the witness inside of the runner wrote down."""
+        path = self.path / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def user_data(self, minion_id: str) -> str:
+        return (self.path / "user-data" / minion_id).read_text()
+
+
+#: lines of the bootstrap in front of which a node can be stopped or broken
+BEFORE_SSH = "begin ssh\n"
+BEFORE_KEY = "begin key\n"
+AT_START = 'kill -USR1 "$(cat "$HART_ROOT/run/machine.pid")"\n'
+AT_SEAL = 'rm -rf "$HART_ROOT/run/hart"\n'
+#: the line that puts the result document in place
+END = '    mv "$run/result.json.new" "$run/result.json"\n'
+
+
+@contextlib.contextmanager
+def tried(master: SaltMaster) -> Iterator[Trial]:
+    """Let ``local`` be a provider of the driver ``trial``, from a package that is installed for the test."""
+    path = Path(tempfile.mkdtemp(prefix="htt-"))
+    before = dict(master.environment)
+    try:
+        trial = Trial(path)
+        _install_driver(path / "site")
+        there = before.get("PYTHONPATH")
+        master.environment.update(
+            HART_TRIAL=str(path),
+            PYTHONPATH=f"{path / 'site'}{os.pathsep + there if there else ''}",
+        )
+        master.hart["providers"] = {"local": {"driver": "trial", "saltmaster": "127.0.0.1"}}
+        master.write()
+        yield trial
+    finally:
+        with contextlib.suppress(NameError):
+            trial.go_everywhere()
+        master.environment.clear()
+        master.environment.update(before)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _install_driver(site: Path) -> None:
+    info = site / "hart_trial-1.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("trial_driver.py"), site / "hart_trial.py")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hart-trial\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[hart_salt.drivers]\ntrial = hart_trial:Trial\n")
+
+
+# runs
+
+
+@contextlib.contextmanager
+def running(master: SaltMaster, function: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start ``salt-run``; it is ended with the block, whatever happens."""
+    process = master.begin(function, *arguments)
+    try:
+        yield process
+    finally:
+        _end_group(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def _end_group(process: subprocess.Popen[Any]) -> None:
+    """Kill a process that was started in a session of its own, with its children."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def ended(process: subprocess.Popen[str]) -> Ran:
+    """Wait for a run to end."""
+    out, err = process.communicate(timeout=300)
+    return Ran(process.returncode, out, err)
+
+
+def left_of(master: SaltMaster, minion_id: str, trial: Trial | None = None) -> list[str]:
+    """Everything that one node has left anywhere, as words."""
+    return left_of_each(master, [minion_id], trial)[minion_id]
+
+
+def left_of_each(master: SaltMaster, minion_ids: Iterable[str], trial: Trial | None = None) -> dict[str, list[str]]:
+    """The same for several nodes, with one look at the keys."""
+    keys = master.keys()
+    return {
+        minion_id: [f"key {state}" for state, ids in keys.items() if minion_id in ids]
+        + _left_elsewhere(master, master.instances / minion_id, trial)
+        for minion_id in minion_ids
+    }
+
+
+def left_elsewhere_but_up(master: SaltMaster, minion_id: str) -> list[str]:
+    """What shows that an operation on a node that is up has not ended yet."""
+    path = master.cachedir / "hart/locks"
+    return [file.name for file in path.glob("*")]
+
+
+def _left_elsewhere(master: SaltMaster, path: Path, trial: Trial | None) -> list[str]:
+    places = {
+        "instance": path,
+        "record": master.cachedir / f"hart/nodes/{path.name}.node.p",
+        "lock": master.cachedir / f"hart/locks/{path.name}.lock",
+    }
+    places["sockets"] = directory.socket_dir(path)
+    found = [word for word, place in places.items() if place.exists()]
+    found += [f"half an instance {half.name}" for half in path.parent.glob(".*") if path.parent.exists()]
+    others = {directory.socket_dir(other).name for other in path.parent.glob("*") if other != path}
+    found += [f"temporary {file.name}" for file in master.temporary.iterdir() if file.name not in others]
+    found += [file.name for file in (trial.path.glob("temporary-access-*") if trial else [])]
+    return found + [f"process {pid}" for pid in processes_of(path)]
+
+
+def processes_of(path: Path) -> list[int]:
+    """The processes that belong to an instance, by their command or their environment."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.info["status"] == psutil.STATUS_ZOMBIE:
+                continue
+            command = " ".join(process.cmdline()) + " "
+            if f"{path}/" in command or f"{path} " in command or process.environ().get("HART_INSTANCE") == str(path):
+                found.append(process.pid)
+    return found
+
+
+def log_of(master: SaltMaster, minion_id: str) -> str:
+    return (master.log_dir / f"{minion_id}.log").read_text()
+
+
+def of(events: list[Event], prefix: str, **wanted: Any) -> list[dict[str, Any]]:
+    """The data of the events with such a tag, and such values in them."""
+    return [
+        event.data
+        for event in events
+        if event.tag.startswith(prefix) and all(event.data.get(key) == value for key, value in wanted.items())
+    ]
+
+
+# keys
+
+
+def fingerprint(master: SaltMaster, state: str, minion_id: str) -> str:
+    """What ``salt-key -F`` shows of a key; of denied keys, of which there can be several, it makes a list."""
+    shown = json.loads(_salt_key(master, "-F"))[state][minion_id]
+    return shown if isinstance(shown, str) else shown[0]
+
+
+def stored_key(master: SaltMaster, minion_id: str) -> str:
+    """The accepted key of an id, with every byte that the store has of it."""
+    path = master.root / "etc/salt/pki/master/minions" / minion_id
+    if not path.exists():
+        path = Path(salt.config.master_config(str(master.root / "etc/master"))["pki_dir"]) / "minions" / minion_id
+    return path.read_bytes().decode()
+
+
+def salt_key(master: SaltMaster, *arguments: str) -> None:
+    """Do what an admin does with ``salt-key``."""
+    _salt_key(master, "-y", *arguments)
+
+
+def _salt_key(master: SaltMaster, *arguments: str) -> str:
+    return subprocess.run(
+        [BIN / "salt-key", "-c", master.root / "etc", "--out", "json", *arguments], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, env=master.environment, timeout=300, check=True,
+    ).stdout  # fmt: skip
+
+
+def foreign_key() -> str:
+    """A public key of which nobody has the private half."""
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode().strip()
+
+
+def _minion_process(master: SaltMaster, minion_id: str) -> psutil.Process:
+    machine = json.loads((master.instances / minion_id / "run/machine.json").read_text())
+    return psutil.Process(machine["minion"])
+
+
+def stop_minion(master: SaltMaster, minion_id: str) -> None:
+    """Let the minion of a local instance answer nobody, without ending it."""
+    _to_family(_minion_process(master, minion_id), psutil.Process.suspend)
+
+
+def resume_minion(master: SaltMaster, minion_id: str) -> None:
+    """The other way."""
+    _to_family(_minion_process(master, minion_id), psutil.Process.resume)
+
+
+def end_instance(master: SaltMaster, minion_id: str) -> None:
+    """Let a local instance be gone, with its processes, as if somebody had deleted it by hand."""
+    path = master.instances / minion_id
+    for pid in processes_of(path):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
+    until(lambda: not processes_of(path), "its processes have ended")
+    shutil.rmtree(path)
+
+
+def kill_family(pid: int) -> None:
+    """Kill a process and all that it started, at once."""
+    _to_family(psutil.Process(pid), psutil.Process.kill)
+
+
+def _to_family(process: psutil.Process, do: Callable[[psutil.Process], None]) -> None:
+    """Do it to a process and to all that it started; those that have ended meanwhile need it no more."""
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            do(one)
+
+
+def without_colours(text: str) -> str:
+    """What a terminal shows of it."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@contextlib.contextmanager
+def bare_minion(master: SaltMaster, minion_id: str) -> Iterator[Path]:
+    """A real salt-minion that hart knows nothing of, with a key of its own; yields its pki directory."""
+    root = Path(tempfile.mkdtemp(prefix="bare-", dir=master.root))
+    config = {
+        "id": minion_id,
+        "master": "127.0.0.1",
+        "master_port": master.config["ret_port"],
+        "publish_port": master.config["publish_port"],
+        "user": psutil.Process().username(),
+        "root_dir": "/",
+        "pki_dir": str(root / "pki"),
+        "cachedir": str(root / "cache"),
+        "sock_dir": str(root / "run"),
+        "log_file": str(root / "log"),
+        "pidfile": str(root / "pid"),
+        "acceptance_wait_time": 1,
+    }
+    (root / "minion").write_text(yaml.safe_dump(config))
+    process = subprocess.Popen(
+        [BIN / "salt-minion", "-c", root, "-l", "warning"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env=master.environment, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield root / "pki"
+    finally:
+        _end_group(process)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+# on the wire
+
+NEWKEYS = 21
+#: what a client may send before it knows that the host is the right one
+BEFORE_TRUST = {1: "disconnect", 20: "key exchange init", 30: "key exchange"}
+
+
+class Relay:
+    """Passes TCP connections on to a port, and keeps what the clients sent."""
+
+    def __init__(self, backend: Callable[[], int], host: str = "127.0.0.1") -> None:
+        self.connections: list[bytearray] = []
+        self._backend = backend
+        self._server = socket.create_server((host, 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                sent = bytearray()
+                self.connections.append(sent)
+                threading.Thread(target=self._serve, args=(client, sent), daemon=True).start()
+
+    def _serve(self, client: socket.socket, sent: bytearray) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._backend())) as backend:
+            other = threading.Thread(target=_pump, args=(backend, client, None), daemon=True)
+            other.start()
+            _pump(client, backend, sent)
+            other.join()
+
+    def packets(self) -> list[list[int]]:
+        """For each connection the kinds of packets that the client sent, as far as they can be read."""
+        return [client_packets(bytes(sent)) for sent in self.connections]
+
+    def trusted(self) -> int:
+        """How many of the connections got past the host key."""
+        return sum(NEWKEYS in packets for packets in self.packets())
+
+
+def _pump(source: socket.socket, sink: socket.socket, copy: bytearray | None) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            if copy is not None:
+                copy += data
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def client_packets(sent: bytes) -> list[int]:
+    """The message numbers of RFC 4253 that a client sent, up to the first that is encrypted."""
+    _, _, rest = sent.partition(b"\r\n")
+    kinds: list[int] = []
+    while len(rest) > 5 and NEWKEYS not in kinds:
+        kinds.append(rest[5])
+        rest = rest[4 + int.from_bytes(rest[:4], "big") :]
+    return kinds
+
+
+class Impostor:
+    """Another machine: an SSH server with an ed25519 host key of its own that would let anyone try."""
+
+    def __init__(self) -> None:
+        self.key = asyncssh.generate_private_key("ssh-ed25519")
+        self.authentications: list[str] = []
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Impostor:
+        self._thread.start()
+        listener = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self.port = listener.get_port()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        impostor = self
+
+        class Server(asyncssh.SSHServer):
+            def begin_auth(self, username: str) -> bool:
+                impostor.authentications.append(username)
+                return True
+
+            def public_key_auth_supported(self) -> bool:
+                return True
+
+            def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+                impostor.authentications.append(f"{username} with {key.get_fingerprint()}")
+                return True
+
+        return await asyncssh.listen("127.0.0.1", 0, server_host_keys=[self.key], server_factory=Server, config=None)
+
+
+def ssh_port(master: SaltMaster, minion_id: str) -> int:
+    """The port on which an instance really answers."""
+    return json.loads((master.instances / minion_id / "run/machine.json").read_text())["port"]
+
+
+def host_key_at(port: int) -> str:
+    """The host key that a port shows now, as an OpenSSH line without a comment."""
+    key = asyncio.run(asyncssh.get_server_host_key("127.0.0.1", port, config=None))
+    assert key is not None
+    return key.export_public_key().decode().strip()
+
+
+def can_log_in(port: int, private_key: str) -> bool:
+    """Whether a port lets root in with this key."""
+
+    async def attempt() -> bool:
+        try:
+            async with asyncssh.connect(
+                "127.0.0.1", port, username="root", known_hosts=None, agent_path=None, config=None,
+                client_keys=[asyncssh.import_private_key(private_key)], preferred_auth=["publickey"],
+            ):  # fmt: skip
+                return True
+        except asyncssh.PermissionDenied:
+            return False
+
+    return asyncio.run(attempt())
+
+
+# searching
+
+
+def body_lines(private_key: str) -> list[str]:
+    """The lines of a private key's text that no other key has; the first of OpenSSH's is the same for all."""
+    lines = private_key.strip().splitlines()[1:-1]
+    return lines[1:] if "OPENSSH" in private_key else lines
+
+
+def files_with(root: Path, texts: list[str]) -> list[str]:
+    """The files below a directory that hold any of the texts."""
+    wanted = [text.encode() for text in texts]
+    found = []
+    for path in sorted(root.rglob("*")):
+        with contextlib.suppress(OSError):
+            if path.is_file() and any(text in path.read_bytes() for text in wanted):
+                found.append(str(path.relative_to(root)))
+    return found

@@ -1,0 +1,169 @@
+"""
+``salt-run`` begun from a process that has imported Salt already: ``python -m tests.end_to_end.warm CONFIG_DIR FD``.
+
+Most of what a short ``salt-run`` costs is the import of Salt, and a test makes thousands of them. Each command is a
+process of its own, forked before anything but imports was done, with the environment, the directory and the output that
+it is given, and ends as the program does. What a test starts to send it signals, or as somebody else's program, is the
+program itself: ``SaltMaster.begin`` and ``command``.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+#: what a ``salt-run`` of hart imports, and what takes time
+IMPORTED = (
+    "salt.scripts", "salt.cli.run", "salt.runner", "salt.minion", "salt.loader", "salt.client", "salt.pillar",
+    "salt.output", "salt.template", "salt.utils.sdb", "salt.utils.event", "salt.utils.process", "salt.transport.tcp",
+    "hart_salt.answer", "asyncssh", "jinja2", "rich.live", "rich.table", "tenacity", "psutil", "yaml",
+)  # fmt: skip
+LONGEST = 1 << 20  #: bytes of a request
+
+
+class Warm:
+    """One such process, for the commands of one master. It ends when it is closed, or with this process."""
+
+    def __init__(self, config_dir: Path, environment: Mapping[str, str]) -> None:
+        self._lock = threading.Lock()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        with theirs:
+            # The directory is in the command, so that whoever ends what belongs to it ends this, too.
+            command = [sys.executable, "-m", "tests.end_to_end.warm", f"{config_dir}/", str(theirs.fileno())]
+            ours_alone = {**environment, "PYTHONPATH": ""}
+            root = Path(__file__).resolve().parents[2]
+            self.process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], env=ours_alone, cwd=root, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def lives(self) -> bool:
+        """Whether nobody ended it."""
+        return self.process.poll() is None
+
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, with what it prints captured. Raises ``TimeoutExpired`` after ``timeout`` seconds."""
+        outputs, errors, ends = os.pipe(), os.pipe(), os.pipe()
+        asked = {"argv": list(command), "cwd": str(Path.cwd()), "environment": dict(environment)}
+        request = json.dumps(asked).encode()
+        with self._lock:
+            socket.send_fds(self._socket, [request], [outputs[1], errors[1], ends[1]])
+        for pipe in (outputs, errors, ends):
+            os.close(pipe[1])
+        said: dict[str, str] = {}
+        with os.fdopen(ends[0], "rb", buffering=0) as end:
+            pid = _number(end)
+            readers = [_Reader(name, pipe[0], said) for name, pipe in (("stdout", outputs), ("stderr", errors))]
+            for reader in readers:
+                reader.join(timeout)
+                if reader.is_alive():
+                    os.kill(pid, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired(list(command), timeout)
+            code = _number(end)
+        return subprocess.CompletedProcess(list(command), code, said["stdout"], said["stderr"])
+
+    def close(self) -> None:
+        """End it; commands under way go on."""
+        self._socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def _number(file: Any) -> int:
+    """The next number that is told. Nothing told is no number: whoever was to tell it has been ended."""
+    told = file.read(8)
+    if len(told) != 8:
+        raise RuntimeError("the process that starts salt-run for the tests, or that waits for it, was ended")
+    return int.from_bytes(told, "little", signed=True)
+
+
+class _Reader(threading.Thread):
+    """Reads a pipe to its end."""
+
+    def __init__(self, name: str, descriptor: int, said: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self._part, self._descriptor, self._said = name, descriptor, said
+        self.start()
+
+    def run(self) -> None:
+        with os.fdopen(self._descriptor, encoding="utf-8") as file:
+            self._said[self._part] = file.read()
+
+
+def _serve(connection: socket.socket) -> None:
+    """Fork for each request; returns in the new processes only."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever waits for a command ends without being waited for
+    while True:
+        request, descriptors = _received(connection)
+        if not request:
+            os._exit(0)
+        if os.fork() == 0:
+            connection.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if _become(json.loads(request), descriptors):
+                return
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _received(connection: socket.socket) -> tuple[bytes, list[int]]:
+    data, ancillary, _, _ = connection.recvmsg(LONGEST, socket.CMSG_LEN(3 * array.array("i").itemsize))
+    descriptors = array.array("i")
+    for _, _, part in ancillary:
+        descriptors.frombytes(part)
+    return data, list(descriptors)
+
+
+def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> bool:
+    """True in the process of the command; the one between waits for it and tells how it ended."""
+    out, err, end = descriptors
+    pid = os.fork()
+    if pid:
+        os.close(out)
+        os.close(err)
+        os.write(end, pid.to_bytes(8, "little", signed=True))
+        _, status = os.waitpid(pid, 0)
+        os.write(end, os.waitstatus_to_exitcode(status).to_bytes(8, "little", signed=True))
+        os._exit(0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[:0] = [part for part in os.environ.get("PYTHONPATH", "").split(":") if part]
+    sys.argv = list(request["argv"])
+    return True
+
+
+def main() -> NoReturn:
+    """Import, then serve; a process of a command goes on as the program ``salt-run`` does."""
+    connection = socket.socket(fileno=int(sys.argv[2]))
+    connection.set_inheritable(False)
+    del sys.path[0]  # put there by -m; the program has none of it
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()
+    _serve(connection)
+    from salt.scripts import salt_run
+
+    sys.exit(salt_run())
+
+
+if __name__ == "__main__":
+    main()

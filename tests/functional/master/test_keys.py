@@ -1,0 +1,401 @@
+"""Salt's key store through our own door, with every kind of store that the installed Salt has."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import socketserver
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.cache
+import salt.utils.crypt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from hart_salt.base.errors import EnvironmentFault, NodeFailed, Refused
+from hart_salt.master.client import (
+    ACCEPTED,
+    DENIED,
+    PENDING,
+    REJECTED,
+    SALT_VERSION,
+    Master,
+    check_public_key,
+    fingerprint,
+    master_fingerprint,
+    same_key,
+)
+from tests.parts import master_opts
+
+FILES_ONLY = int(SALT_VERSION.split(".")[0]) < 3008
+STORES = ["files"] if FILES_ONLY else ["localfs_key", "mmap_key"]
+
+
+def pem(key: Any) -> str:
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return str(public.decode())
+
+
+def rsa_key(bits: int = 2048) -> str:
+    return pem(rsa.generate_private_key(public_exponent=65537, key_size=bits))
+
+
+OURS, FOREIGN, THIRD = (rsa_key() for _ in range(3))
+
+
+class KeyStore:
+    """A master that does not run, and its keys as Salt itself stores them."""
+
+    def __init__(self, root: Path, sock_dir: Path, store: str) -> None:
+        settings = {} if store == "files" else {"keys.cache_driver": store}
+        self.opts = master_opts(root, **settings)
+        self.opts["sock_dir"] = str(sock_dir)
+        # What the daemon makes when it starts.
+        for state in (ACCEPTED, PENDING, REJECTED, DENIED, "minions_autosign"):
+            Path(self.opts["pki_dir"], state).mkdir(parents=True)
+        Path(self.opts["cachedir"]).mkdir()
+        self.master = Master(self.opts)
+
+    def plant(self, state: str, minion_id: str, key: str) -> None:
+        """As the master's daemon does when a minion comes to it, or an admin with salt-key."""
+        if FILES_ONLY:
+            Path(self.opts["pki_dir"], state, minion_id).write_text(key)
+            return
+        cache = salt.cache.Cache(self.opts, driver=self.opts["keys.cache_driver"])
+        if state == DENIED:
+            cache.store("denied_keys", minion_id, [key])
+        else:
+            word = {ACCEPTED: "accepted", PENDING: "pending", REJECTED: "rejected"}[state]
+            cache.store("keys", minion_id, {"pub": key, "state": word})
+
+    def there(self, minion_id: str) -> dict[str, str]:
+        """What a fresh look finds under one id: the keys by their state."""
+        found = Master(self.opts)._keys(minion_id)
+        return {state: key.strip() for state, keys in found.items() for key in keys}
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the running master would make a new AES key."""
+        return any(Path(self.opts["cachedir"]).glob(".dfn*"))
+
+
+class Discard(socketserver.BaseRequestHandler):
+    """Takes whatever comes."""
+
+    def handle(self) -> None:
+        while self.request.recv(65536):
+            pass
+
+
+@pytest.fixture(scope="module")
+def event_bus() -> Iterator[Path]:
+    """A socket directory in which events are taken: without a master, each of Salt's changes waits for one."""
+    with tempfile.TemporaryDirectory(prefix="hart-") as name, contextlib.ExitStack() as stack:
+        for socket in ("master_event_pull.ipc", "master_event_pub.ipc"):
+            server = socketserver.ThreadingUnixStreamServer(f"{name}/{socket}", Discard)
+            server.daemon_threads = True
+            stack.enter_context(server)
+            stack.callback(server.shutdown)
+            server.block_on_close = False
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield Path(name)
+
+
+@pytest.fixture(params=STORES)
+def keys(request: pytest.FixtureRequest, tmp_path: Path, event_bus: Path) -> KeyStore:
+    if request.param == "mmap_key" and importlib.util.find_spec("salt.cache.mmap_key") is None:
+        pytest.skip("this Salt has no mmap_key")
+    return KeyStore(tmp_path, event_bus, request.param)
+
+
+def test_a_key_is_accepted_where_there_is_none(keys: KeyStore) -> None:
+    assert keys.master.accept_key("web", OURS) == []
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+    assert keys.master.key_states() == {"web": (ACCEPTED,)}
+
+
+def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deposit, deposited = keys.master._deposit, []
+
+    def disturbed(minion_id: str, key: str) -> None:
+        deposit(minion_id, key)
+        deposited.append(key)
+        if len(deposited) == 1:
+            keys.master._delete({PENDING: [minion_id]}, rotate=False)
+            keys.plant(DENIED, minion_id, FOREIGN)
+
+    monkeypatch.setattr(keys.master, "_deposit", disturbed)
+    notes = keys.master.accept_key("web", OURS)
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+    assert ["was denied under this id" in note for note in notes] == [True]
+
+
+@pytest.mark.parametrize(
+    ("state", "word"), [(PENDING, "pending"), (REJECTED, "rejected"), (DENIED, "denied")]
+)
+def test_whoever_came_first_is_replaced_and_reported(keys: KeyStore, state: str, word: str) -> None:
+    keys.plant(state, "web", FOREIGN)
+    notes = keys.master.accept_key("web", OURS)
+    assert notes == [f"a foreign key that was {word} under this id was replaced: {fingerprint(FOREIGN)}"]
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+
+
+def test_several_who_came_first_are_all_replaced(keys: KeyStore) -> None:
+    keys.plant(PENDING, "web", FOREIGN)
+    keys.plant(DENIED, "web", THIRD)
+    assert len(keys.master.accept_key("web", OURS)) == 2
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+
+
+@pytest.mark.parametrize("state", [PENDING, REJECTED, DENIED])
+def test_the_node_s_own_key_in_another_state_is_accepted_without_a_note(keys: KeyStore, state: str) -> None:
+    keys.plant(state, "web", OURS)
+    assert keys.master.accept_key("web", OURS) == []
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+
+
+def test_the_same_key_may_be_accepted_already(keys: KeyStore) -> None:
+    keys.plant(ACCEPTED, "web", OURS)
+    assert keys.master.accept_key("web", OURS) == []
+    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+
+
+def test_a_foreign_key_that_is_accepted_fails_the_node_and_is_left_for_the_admin(keys: KeyStore) -> None:
+    keys.plant(ACCEPTED, "web", FOREIGN)
+    with pytest.raises(NodeFailed) as caught:
+        keys.master.accept_key("web", OURS)
+    assert fingerprint(FOREIGN) in str(caught.value)
+    assert "salt-key -d web" in str(caught.value)
+    assert keys.there("web") == {ACCEPTED: FOREIGN.strip()}
+
+
+def test_one_who_slips_in_between_two_steps_is_found_out(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    deposit = keys.master._deposit
+
+    def raced(minion_id: str, key: str) -> None:
+        deposit(minion_id, key)
+        keys.plant(PENDING, minion_id, FOREIGN)
+
+    monkeypatch.setattr(keys.master, "_deposit", raced)
+    with pytest.raises(NodeFailed, match=fingerprint(FOREIGN)):
+        keys.master.accept_key("web", OURS)
+
+
+def test_of_a_key_that_a_node_names_its_holders_are_told_and_none_is_touched(keys: KeyStore) -> None:
+    """It may be another machine's, which waits to be accepted: a node can name whatever key it saw."""
+    keys.plant(PENDING, "image", FOREIGN)
+    keys.plant(PENDING, "other", THIRD)
+    keys.plant(ACCEPTED, "original", FOREIGN)
+    before = keys.master.key_states()
+    pending, accepted = keys.master.holders(FOREIGN)
+    assert f"{fingerprint(FOREIGN)} is pending as image" in pending
+    assert "salt-key -d image" in pending
+    assert "is accepted as original" in accepted
+    assert keys.master.key_states() == before
+    assert keys.master.holders(OURS) == []
+    assert keys.master.holders("no key") == []
+
+
+def test_the_holders_of_a_key_are_a_few_and_their_ids_are_one_word_each(keys: KeyStore) -> None:
+    for number in range(20):
+        keys.plant(PENDING, f"a; b{number}", FOREIGN)
+    notes = keys.master.holders(FOREIGN)
+    assert len(notes) == 5
+    assert all("salt-key -d 'a; b" in note for note in notes)
+
+
+def test_accepting_one_id_touches_no_other(keys: KeyStore) -> None:
+    keys.plant(PENDING, "web2", FOREIGN)
+    keys.master.accept_key("web", OURS)
+    assert keys.there("web2") == {PENDING: FOREIGN.strip()}
+
+
+def test_keys_are_deleted_by_their_exact_ids_in_every_state(keys: KeyStore) -> None:
+    for state, minion_id in ((ACCEPTED, "a"), (PENDING, "b"), (REJECTED, "c"), (DENIED, "d"), (ACCEPTED, "ab")):
+        keys.plant(state, minion_id, FOREIGN)
+    keys.master.delete_keys(["a", "b", "c", "d", "none-of-that-id"])
+    assert keys.master.key_states() == {"ab": (ACCEPTED,)}
+
+
+@pytest.mark.parametrize("glob", ["*", "web*", "web?", "web[12]", "[!x]eb1"])
+def test_what_looks_like_a_glob_is_never_expanded(keys: KeyStore, glob: str) -> None:
+    keys.plant(ACCEPTED, "web1", FOREIGN)
+    keys.plant(PENDING, "web2", FOREIGN)
+    keys.master.delete_keys([glob])
+    assert keys.master.key_states() == {"web1": (ACCEPTED,), "web2": (PENDING,)}
+
+
+def test_deleting_can_be_repeated(keys: KeyStore) -> None:
+    keys.plant(ACCEPTED, "web", OURS)
+    for _ in range(2):
+        keys.master.delete_keys(["web"])
+        keys.master.delete_key("web", OURS, connected=False)
+    assert keys.master.key_states() == {}
+
+
+@pytest.mark.parametrize("state", [ACCEPTED, PENDING])
+def test_undoing_deletes_the_node_s_key_and_leaves_a_foreign_one(keys: KeyStore, state: str) -> None:
+    keys.plant(state, "web", FOREIGN)
+    keys.master.delete_key("web", OURS, connected=False)
+    assert keys.there("web") == {state: FOREIGN.strip()}
+    keys.master.delete_key("web", FOREIGN, connected=False)
+    assert keys.there("web") == {}
+
+
+@pytest.mark.parametrize("state", [PENDING, DENIED])
+def test_what_asked_under_the_id_of_a_node_that_was_started_goes_with_it(keys: KeyStore, state: str) -> None:
+    """Its image made the key anew after it was reported: the id is to be free again."""
+    keys.plant(ACCEPTED if state == DENIED else state, "a", OURS if state == DENIED else THIRD)
+    if state == DENIED:
+        keys.plant(DENIED, "a", THIRD)
+    keys.master.delete_key("a", OURS, connected=True)
+    assert keys.there("a") == {}
+
+
+def test_what_was_denied_beside_a_foreign_accepted_key_stays(keys: KeyStore) -> None:
+    keys.plant(ACCEPTED, "a", FOREIGN)
+    keys.plant(DENIED, "a", THIRD)
+    for connected in (True, False):
+        keys.master.delete_key("a", OURS, connected=connected)
+    keys.master.delete_own_keys({"a": fingerprint(OURS), "b": None})
+    assert keys.there("a") == {ACCEPTED: FOREIGN.strip(), DENIED: THIRD.strip()}
+
+
+@pytest.mark.parametrize("there", [{ACCEPTED: OURS, DENIED: THIRD}, {DENIED: THIRD}])
+def test_sweep_takes_what_was_denied_with_the_node_s_own_key(keys: KeyStore, there: dict[str, str]) -> None:
+    for state, key in there.items():
+        keys.plant(state, "a", key)
+    keys.plant(PENDING, "b", THIRD)
+    keys.master.delete_own_keys({"a": fingerprint(OURS), "b": fingerprint(OURS)})
+    assert (keys.there("a"), keys.there("b")) == ({}, {PENDING: THIRD.strip()})
+
+
+def test_the_master_makes_a_new_aes_key_only_for_keys_that_were_used(keys: KeyStore) -> None:
+    for minion_id in ("a", "b", "c"):
+        keys.master.accept_key(minion_id, OURS)
+    keys.master.delete_key("a", OURS, connected=False)
+    keys.master.delete_keys(["b"], connected=False)
+    assert not keys.rotates
+    keys.master.delete_keys(["c"])
+    assert keys.rotates
+
+
+def test_replacing_a_key_that_never_authenticated_makes_no_new_aes_key(keys: KeyStore) -> None:
+    keys.plant(PENDING, "web", FOREIGN)
+    keys.master.accept_key("web", OURS)
+    assert not keys.rotates
+
+
+def test_nothing_of_a_deposit_is_left_beside_the_keys(keys: KeyStore) -> None:
+    keys.master.accept_key("web", OURS)
+    keys.master.delete_keys(["web"])
+    names = [path.name for path in Path(keys.opts["pki_dir"]).rglob("*") if path.is_file()]
+    assert [name for name in names if "web" in name or "hart" in name] == []
+
+
+def test_a_master_that_never_ran_has_no_key_and_is_refused_where_it_would_have_to_run(tmp_path: Path) -> None:
+    master = Master(master_opts(tmp_path))
+    with pytest.raises(Refused, match="start salt-master once"):
+        master.require_running()
+    assert master.info().public_key == ""
+    assert (master.key_states(), list(tmp_path.rglob("*.pem"))) == ({}, [])
+
+
+def test_what_stands_for_a_machine_without_a_key_stays_the_same_until_there_is_one(tmp_path: Path) -> None:
+    owner = Master(master_opts(tmp_path)).info().owner
+    assert len(owner) == 16
+    assert Master(master_opts(tmp_path)).info().owner == owner
+    assert [path.name for path in (tmp_path / "cache/hart").iterdir()] == ["owner"]
+    master = Master(master_opts(tmp_path))
+    vars(master)["_public_key"] = OURS  # as if it had been read
+    assert (master.info().public_key, master.info().owner == owner) == (OURS, False)
+
+
+def test_an_owner_that_was_tampered_with_is_refused_and_told_how_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "cache/hart").mkdir(parents=True)
+    (tmp_path / "cache/hart/owner").write_text("me")
+    with pytest.raises(Refused, match="does not hold 16 hex digits: remove it"):
+        Master(master_opts(tmp_path)).info()
+
+
+def test_nothing_is_fired_where_nobody_can_hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    master = Master(master_opts(tmp_path))
+    monkeypatch.setattr(master, "_event_bus", lambda **_: pytest.fail("the bus was looked for"))
+    master.fire("hart/web/ready", {})
+
+
+def test_the_fingerprint_of_a_master_s_key_is_the_one_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "master.pub").write_text(OURS)
+    expected = salt.utils.crypt.pem_finger(path=str(tmp_path / "master.pub"), sum_type="sha256")
+    assert {master_fingerprint(text) for text in (OURS, OURS.strip(), f"{OURS}\n")} == {expected}
+
+
+REFUSED_KEYS = {
+    "nothing": "",
+    "garbage": "not a key at all",
+    "not ASCII": "ключ",
+    "an empty block": "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
+    "a private key": rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    .private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    .decode(),
+    "an elliptic curve": pem(ec.generate_private_key(ec.SECP256R1())),
+    "1024 bits": rsa_key(1024),
+    "an OpenSSH key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ",
+    "a cut": OURS[:200],
+    "text before it": "look here\n" + OURS,
+    "text behind it": OURS + "and here\n",
+    "two of them": OURS + FOREIGN,
+    "an escape sequence around it": f"\x1b[2J{OURS}",
+    "its own words on the first line": OURS.replace("-----\n", "-----\nProc-Type: 4\n\n", 1),
+    "one long line": OURS[:27] + OURS[27:-26].replace("\n", "") + OURS[-26:],
+}
+
+
+@pytest.mark.parametrize("text", REFUSED_KEYS.values(), ids=REFUSED_KEYS)
+def test_what_is_no_rsa_public_key_of_2048_bits_is_refused(text: str) -> None:
+    with pytest.raises(NodeFailed, match="key"):
+        check_public_key(text)
+
+
+def test_a_public_key_is_taken_and_written_anew() -> None:
+    assert check_public_key(OURS) == OURS
+    assert check_public_key("\n" + OURS.replace("\n", "\r\n") + "\n") == OURS
+
+
+@pytest.mark.parametrize("text", [OURS, OURS.strip(), OURS + "\n\n", OURS.replace("\n", "\r\n")])
+def test_line_ends_make_no_other_key(text: str) -> None:
+    assert same_key(OURS, text)
+    assert not same_key(FOREIGN, text)
+
+
+@pytest.mark.parametrize("state", [ACCEPTED, PENDING, REJECTED])
+def test_the_fingerprint_is_the_one_that_salt_key_shows(keys: KeyStore, state: str) -> None:
+    keys.plant(state, "web", FOREIGN)
+    shown = keys.master._wheel()["key.finger"]("web")[state]["web"]
+    assert fingerprint(keys.master._keys("web")[state][0]) == shown
+    assert shown == salt.utils.crypt.pem_finger(key=FOREIGN.encode(), sum_type="sha256")
+
+
+def test_the_fingerprint_of_an_accepted_node_is_the_one_that_salt_key_shows(keys: KeyStore) -> None:
+    keys.master.accept_key("web", OURS)
+    assert keys.master._wheel()["key.finger"]("web")[ACCEPTED]["web"] == fingerprint(OURS)
+
+
+def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_leaves_nothing(keys: KeyStore) -> None:
+    directory = Path(keys.opts["pki_dir"], PENDING)
+    (directory / "web").mkdir()
+    master = Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"})
+    with pytest.raises(EnvironmentFault, match=f"the key cannot be stored: {directory}: Is a directory"):
+        master._deposit("web", OURS)
+    assert [path.name for path in directory.iterdir()] == ["web"]

@@ -1,0 +1,117 @@
+"""Password logins: the part of the script for Debian that turns them off, with a stand-in for sshd."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hart_salt.config.settings import Settings
+from hart_salt.node import bootstrap
+from hart_salt.node.bootstrap import Script
+
+OURS = "00-hart-passwords.conf"
+#: what ``sshd -T`` says: of each option the first value, in the order of the files
+SSHD = """#!/bin/sh
+cat {0}/*.conf {0}/../defaults | tr 'A-Z' 'a-z' | awk '!seen[$1]++'
+"""
+DEFAULTS = "port 22\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
+
+
+def script(*, forbid: bool) -> str:
+    return bootstrap.render(
+        Script("debian", "KEY", "ssh-ed25519 AAAA hart", "MASTER", "3008", Settings(), forbid_passwords=forbid)
+    )
+
+
+@dataclass
+class Image:
+    """An image's sshd configuration, and what the script makes of it."""
+
+    directory: Path
+
+    def has(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text)
+
+    def run(self) -> tuple[bool, str, list[str]]:
+        """Whether password logins are off for sure, what was printed, and the notes."""
+        rendered = script(forbid=True)
+        functions = rendered[rendered.index("password_options() {") : rendered.index("# Ubuntu 24.04 starts sshd")]
+        program = (
+            f"set -eu\numask 077\nssh_drop_in={self.directory}/00-hart.conf\nnote() {{ echo \"NOTE $1\"; }}\n"
+            f"{functions}\nforbid_passwords\nif password_options > /dev/null; then exit 7; fi\n"
+        )
+        path = f"{self.directory.parent}/bin:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-c", program], env={"PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode in (0, 7), done.stderr) == (True, "")
+        lines = done.stdout.splitlines()
+        return done.returncode == 0, done.stdout, [line[5:] for line in lines if line.startswith("NOTE ")]
+
+    def ours(self) -> str | None:
+        file = self.directory / OURS
+        return file.read_text() if file.exists() else None
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    directory = tmp_path / "sshd_config.d"
+    for made in (directory, tmp_path / "bin"):
+        made.mkdir()
+    (tmp_path / "defaults").write_text(DEFAULTS)
+    (directory / "90-none.conf").write_text("")
+    sshd = tmp_path / "bin/sshd"
+    sshd.write_text(SSHD.format(directory))
+    sshd.chmod(0o755)
+    return Image(directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("PasswordAuthentication yes\n", "passwordauthentication no\n"),
+        ("KbdInteractiveAuthentication yes\n", "kbdinteractiveauthentication no\n"),
+        ("PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n",
+         "passwordauthentication no\nkbdinteractiveauthentication no\n"),
+    ],
+)  # fmt: skip
+def test_what_is_on_is_turned_off_for_good_and_told(image: Image, text: str, file: str) -> None:
+    image.has("50-cloud-init.conf", text)
+    off, _, notes = image.run()
+    assert (off, image.ours()) == (True, file)
+    assert notes == [f"the image took passwords at SSH; {image.directory}/{OURS} has turned that off"]
+
+
+def test_what_is_off_is_left_alone_and_nothing_is_told(image: Image) -> None:
+    image.has("50-cloud-init.conf", "PasswordAuthentication no\n")
+    assert image.run() == (True, "", [])
+    assert image.ours() is None
+
+
+def test_an_image_of_a_node_has_it_already(image: Image) -> None:
+    image.has("50-cloud-init.conf", "PasswordAuthentication yes\n")
+    image.run()
+    before = image.ours()
+    assert image.run() == (True, "", [])
+    assert image.ours() == before
+
+
+def test_a_file_that_comes_first_has_the_last_word_and_that_is_no_success(image: Image) -> None:
+    image.has("00-aaa.conf", "PasswordAuthentication yes\n")
+    off, _, _ = image.run()
+    assert not off
+
+
+def test_it_is_part_of_the_script_where_the_driver_asks_for_it_alone() -> None:
+    with_it, without = script(forbid=True), script(forbid=False)
+    assert "passwordauthentication" not in without.lower()
+    opening = with_it[with_it.index("open_ssh() {") : with_it.index("begin trust")]
+    # Before sshd is told to look again, and judged after it: the master can be told of it then.
+    places = [opening.index(line) for line in (" forbid_passwords\n", " reload_ssh\n", "if password_options;")]
+    assert places == sorted(places)
+    done = subprocess.run(["sh", "-n"], input=with_it, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

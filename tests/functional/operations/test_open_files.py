@@ -1,0 +1,123 @@
+"""Many nodes with few files: as many are under way as may have theirs open, and the others wait for their turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hart_salt.base import descriptors
+from hart_salt.base.errors import HartError
+from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.records import Store
+from hart_salt.operations import create
+from tests.unit.inventory.test_records import MemoryCache
+
+NODES = 200
+ROOM = 160  #: files that may be opened beyond those that are
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """A limit that 200 nodes at once would go over."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors._open() + ROOM, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Fleet:
+    """Lives that hold what a node's does: a log, a socket, and by ``_in_turns`` a lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.home: Any = SimpleNamespace(locks=Locks(str(path)), store=Store(MemoryCache()))
+        self.done: list[str] = []
+        self.under_way = 0
+        self.most = 0
+
+    async def life(self, minion_id: str) -> None:
+        with (self.path / f"{minion_id}.log").open("w"), socket.socket():
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.under_way -= 1
+            self.done.append(minion_id)
+
+    def run(self, ids: list[str], room: int) -> list[BaseException | None]:
+        async def main() -> list[BaseException | None]:
+            lives = create._in_turns({one: self.life(one) for one in ids}, self.home, room)
+            return await asyncio.gather(*lives.values(), return_exceptions=True)
+
+        return asyncio.run(main())
+
+
+@pytest.mark.usefixtures("few_files")
+def test_two_hundred_nodes_come_up_with_a_limit_that_has_room_for_few(tmp_path: Path) -> None:
+    fleet, room = Fleet(tmp_path), descriptors.places()
+    assert 1 < room < NODES // 3
+    ids = [f"n{number}" for number in range(NODES)]
+    assert fleet.run(ids, room) == [None] * NODES
+    assert sorted(fleet.done) == sorted(ids)
+    assert fleet.most == room
+
+
+def test_an_id_that_is_taken_when_its_turn_comes_fails_alone(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    with Locks(str(tmp_path)).claim("b"):
+        first, taken, last = fleet.run(["a", "b", "c"], 1)
+    assert (first, last, fleet.done) == (None, None, ["a", "c"])
+    assert isinstance(taken, HartError)
+    assert "being worked on by another operation" in str(taken)
+
+
+def test_who_waits_when_the_call_is_interrupted_never_begins(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+
+    async def main() -> None:
+        lives = create._in_turns({one: fleet.life(one) for one in ("a", "b")}, fleet.home, 1)
+        tasks = [asyncio.ensure_future(life) for life in lives.values()]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+    asyncio.run(main())
+    assert fleet.done == []
+    assert list((tmp_path / "hart/locks").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "each", "places"),
+    [
+        (256, 30, 4, 32),
+        (1024, 30, 4, 224),
+        (65536, 40, 4, 16350),
+        (256, 30, 24, 5),
+        (64, 30, 4, 1),
+        (None, 30, 4, 2**31),
+    ],
+)
+def test_how_many_fit(limit: int | None, used: int, each: int, places: int) -> None:
+    assert descriptors._places(limit, used, each) == places
+
+
+def test_the_limit_is_raised_as_far_as_the_system_lets_it() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors._open() + 50, before[1]))
+        descriptors.raise_limit()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert soft == (descriptors.MOST if hard == resource.RLIM_INFINITY else min(hard, descriptors.MOST))

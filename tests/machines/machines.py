@@ -1,0 +1,373 @@
+"""Machines: booted, looked into, ended, and kept as an image; and the host of all of a session."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.drivers.do.emulator import metadata as metadata_do
+from tests.drivers.ec2.emulator import metadata as metadata_ec2
+from tests.drivers.gce.emulator import metadata as metadata_gce
+from tests.drivers.vultr.emulator import metadata as metadata_vultr
+from tests.machines import cache, cgroups, image, launch, metadata, repository, slots
+from tests.machines.network import Attachment, Interface, Network
+
+#: what a command inside has
+INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+ATTEMPT_TIMEOUT = 15.0  #: seconds for one try of a command that is waited for
+
+
+#: datasource → what makes the answers of its metadata service
+METADATA = {
+    "digitalocean": metadata_do.service,
+    "ec2": metadata_ec2.service,
+    "gce-startup": metadata_gce.service,
+    "vultr": metadata_vultr.service,
+}
+#: datasource → what a machine has beyond Debian's image: what the provider's own image has, and what its metadata lack
+FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] = {
+    "ec2": metadata_ec2.files,
+    "gce-startup": metadata_gce.files,
+    "vultr": metadata_vultr.files,
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A machine as a provider would make it."""
+
+    instance_id: str
+    hostname: str
+    user_data: str = field(repr=False)
+    #: OpenSSH lines for root
+    public_keys: tuple[str, ...]
+    #: which of ``metadata.py``'s providers it believes to be at
+    datasource: str
+    #: None for a machine with a private address only
+    public_ip: str | None
+    #: empty for a machine with a public address only
+    private_ip: str
+    #: ``debian-12``, ``debian-13`` or a name that ``snapshot`` returned
+    image: str = "debian-12"
+    #: fields added to the provider's document, or a callable that answers instead (``metadata.Answer``)
+    metadata: Mapping[str, Any] | metadata.Answer = field(default_factory=dict)
+    #: how apt's sources are written: ``one-line`` or ``deb822``
+    apt_sources: str = "deb822"
+    #: files that it finds when it boots for the first time; those in a ``bin`` can be run
+    files: Mapping[str, str] = field(default_factory=dict)
+    #: directories that lie over the image
+    layers: tuple[Path, ...] = ()
+    #: directories of this host that it sees and cannot write to, and where
+    binds: Mapping[Path, str] = field(default_factory=dict)
+
+
+class Machine:
+    """
+    One machine. ``boot`` of its host returns it before it runs.
+
+    ``state``: ``starting`` (no process yet), ``running``, ``stopped`` (it or somebody turned it off; its disk is
+    there), ``failed`` (it could not be started: see ``failure``), ``gone`` after ``kill``.
+    """
+
+    def __init__(self, host: MachineHost, spec: Spec, directory: Path) -> None:
+        self.spec = spec
+        #: what kept it from starting
+        self.failure: Exception | None = None
+        self._host = host
+        self.place = launch.Place(directory)
+        self.cgroup = host.slot.cgroup / directory.name
+        self.attachment: Attachment | None = None
+        self.service: metadata.MetadataService | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._gone = False
+        self._lock = threading.Lock()
+        self._starter = threading.Thread(target=self._begin, name=f"boot-{spec.instance_id}")
+        self._starter.start()
+
+    def _begin(self) -> None:
+        try:
+            self.place.make()
+            spec, network = self.spec, self._host.network
+            self.attachment = network.attach(spec.public_ip, spec.private_ip)
+            own = FILES[spec.datasource](spec, self.attachment.interfaces) if spec.datasource in FILES else {}
+            launch.write(self.place.upper, {**self._host.files(spec), **own})
+            provider = METADATA[spec.datasource](spec, self.attachment.interfaces, (network.private_host,))
+            self.service = metadata.MetadataService(self.attachment.namespace, spec, provider)
+            self._launch()
+        except Exception as error:
+            self.failure = error
+
+    def _launch(self) -> None:
+        assert self.attachment is not None
+        self.cgroup.mkdir(exist_ok=True)
+        layers = [*self.spec.layers, *self._host.layers(self.spec.image)]
+        command = launch.command(layers, self.cgroup, self.attachment.namespace, self.spec.binds)
+        with self.place.console.open("ab") as console:
+            self._process = subprocess.Popen(
+                command, cwd=self.place.root, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
+                env=ENVIRONMENT, start_new_session=True,
+            )  # fmt: skip
+
+    def wait_started(self) -> None:
+        """Wait until it has its process, and raise what kept it from that."""
+        self._starter.join()
+        if self.failure:
+            raise self.failure
+
+    def state(self) -> str:
+        """Return how it is; see the class."""
+        if self._gone:
+            return "gone"
+        if self.failure:
+            return "failed"
+        if self._process is None:
+            return "starting"
+        return "running" if self._process.poll() is None else "stopped"
+
+    def run(self, command: str, timeout: float = 60) -> tuple[int, str]:
+        """
+        Run a shell command as root inside and return exit code and output. For assertions: no client can do so.
+
+        127 and nothing while it has no init yet.
+        """
+        entry = self._entry()
+        if entry is None:
+            return 127, ""
+        done = subprocess.run(
+            [*entry, "sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=timeout, env=INSIDE, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def enter(self, *command: str) -> int:
+        """Run a command as root inside, with this process's own input and output, and return its exit code."""
+        entry = self._entry()
+        if entry is None:
+            raise RuntimeError(f"the machine is {self.state()}")
+        return subprocess.run([*entry, *command], env=INSIDE, check=False).returncode
+
+    def _entry(self) -> list[str] | None:
+        """What stands before a command to be run inside; None while it has no init yet."""
+        self._starter.join()
+        init = self._init()
+        if init is None:
+            return None
+        return ["nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
+
+    def _init(self) -> int | None:
+        """Return the process that is number 1 inside; nspawn has it as its child, and its own is the shell's."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        try:
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                numbers = _namespace_pids(process.pid)
+                if len(numbers) == 2 and numbers[-1] == 1:
+                    return process.pid
+        except psutil.NoSuchProcess:
+            pass
+        return None
+
+    def wait(self, command: str, timeout: float = 60) -> str:
+        """Run a command inside until it succeeds and return its output."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                code, output = self.run(command, timeout=ATTEMPT_TIMEOUT)
+            except subprocess.TimeoutExpired:  # it was entered while it went down, and answers no more
+                code, output = 1, "no answer"
+            if code == 0:
+                return output
+            if time.monotonic() > deadline or self.state() in ("failed", "gone"):
+                said = f"{command}: {output[-500:]}\n{self.console()[-3000:]}"
+                raise AssertionError(f"the machine is {self.state()} {self.failure or ''}, {said}")
+            time.sleep(0.1)
+
+    def console(self) -> str:
+        """Return what it printed while it booted."""
+        try:
+            return self.place.console.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def stop(self) -> None:
+        """Turn it off as by the switch; its disk stays. Repeatable."""
+        self._starter.join()
+        with self._lock:
+            cgroups.end(self.cgroup)
+            if self._process is not None:
+                self._process.wait(20)
+
+    def start(self, *, cold: bool = False) -> None:
+        """Turn it on again after a stop; ``cold``: with nothing left of what it had set on its interfaces."""
+        self.stop()
+        with self._lock:
+            if cold and self.attachment is not None:
+                self._host.network.darken(self.attachment)
+            self._launch()
+
+    def kill(self) -> None:
+        """End it and remove all that it was. Repeatable."""
+        self.stop()
+        with self._lock:
+            if self._gone:
+                return
+            if self.service is not None:
+                self.service.close()
+            if self.attachment is not None:
+                self._host.network.detach(self.attachment)
+            self._gone = True
+        self._host.discard(self.place.root)
+
+
+def _namespace_pids(pid: int) -> list[int]:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return [int(word) for word in line.split()[1:]]
+    except OSError:
+        pass
+    return []
+
+
+class MachineHost:
+    """
+    Everything that the machines of one session need: network, names, repositories. A context manager.
+
+    Opening it clears what killed sessions left on this host; closing it leaves nothing. Several may be open
+    on one host, in one process or in many.
+    """
+
+    def __init__(self) -> None:
+        self.slot = slots.take()
+        self.directory = Path()
+        self.machines: list[Machine] = []
+        self._snapshots: dict[str, tuple[str, ...]] = {}
+        self._numbers = 0
+        self._lock = threading.Lock()
+        self._removing = ThreadPoolExecutor(1, thread_name_prefix="remove")
+        try:
+            self._open()
+        except BaseException:
+            self.slot.clear()
+            self.slot.release()
+            raise
+
+    def _open(self) -> None:
+        top = cache.directory() / "sessions"
+        top.mkdir(parents=True, exist_ok=True)
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.slot.number}-", dir=top))
+        self.slot.use(self.directory)
+        self.network = Network(self.slot)
+        self.network.open()
+        self.repository = repository.Repositories()
+        self.repository.open(self.network.private_host)
+
+    def __enter__(self) -> MachineHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        """This host's address that every machine reaches: a salt-master for them listens here."""
+        return self.network.private_host
+
+    @property
+    def dns(self) -> dict[str, str]:
+        """Names that the machines can resolve; may be changed at any time."""
+        return self.network.dns.names
+
+    @property
+    def repository_url(self) -> str:
+        """Salt's apt repository, as the setting of the product wants it."""
+        return self.repository.salt_url
+
+    @property
+    def repository_key(self) -> str:
+        """Its signing key, armoured."""
+        return self.repository.salt_key
+
+    @property
+    def wrong_key(self) -> str:
+        """A key that it is not signed with."""
+        return self.repository.wrong_key
+
+    def boot(self, spec: Spec) -> Machine:
+        """Return at once; the machine comes up meanwhile."""
+        if spec.image not in image.RELEASES and spec.image not in self._snapshots:
+            raise ValueError(f"no image {spec.image}")
+        metadata.dmi(spec)  # an unknown datasource is an error here and not in a thread
+        with self._lock:
+            self._numbers += 1
+            machine = Machine(self, spec, self.directory / f"machine-{self._numbers}")
+            self.machines.append(machine)
+        return machine
+
+    def snapshot(self, machine: Machine) -> str:
+        """Turn a machine off and return an image of its disk, for the ``image`` of a Spec; it stays off."""
+        machine.stop()
+        with self._lock:
+            self._numbers += 1
+            name = f"snapshot-{self._numbers}"
+        kept = self.directory / name
+        # cp knows the marks that an overlay puts on what was removed; a Python copy does not.
+        cache.run("cp", "--archive", machine.place.upper, kept)
+        self._snapshots[name] = (str(kept), *map(str, self.layers(machine.spec.image)))
+        return name
+
+    def discard(self, directory: Path) -> None:
+        """Remove the files of a machine that is gone, without keeping anyone waiting; ``close`` waits."""
+        if directory.exists():
+            removed = directory.rename(directory.with_name(f"{directory.name}.removed"))
+            self._removing.submit(cache.remove, removed)
+
+    def layers(self, name: str) -> list[Path]:
+        """Return the directories that make up an image, topmost first."""
+        if name in self._snapshots:
+            return [Path(layer) for layer in self._snapshots[name]]
+        return [image.base(name)]
+
+    def release(self, name: str) -> str:
+        """Return the Debian that an image is or was made from, by its codename."""
+        return next(code for code in image.RELEASES.values() if f"/{_image_of(code)}-" in str(self.layers(name)[-1]))
+
+    def files(self, spec: Spec) -> dict[str, str]:
+        """Return what a machine has before it boots: firmware, name server, apt's sources and pip's."""
+        fields = {f"{image.DMI}/{name}": f"{value}\n" for name, value in metadata.dmi(spec).items()}
+        return {
+            **fields,
+            "/etc/resolv.conf": f"nameserver {self.network.private_host}\n",
+            "/etc/pip.conf": self.repository.pip_configuration(),
+            **self.repository.sources(self.release(spec.image), spec.apt_sources),
+            **spec.files,
+        }
+
+    def close(self) -> None:
+        """End every machine and leave nothing. Repeatable."""
+        with self._lock:
+            machines, self.machines = self.machines, []
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(Machine.kill, machines))
+        self._removing.shutdown()
+        if self.directory == Path():
+            return
+        self.repository.close()
+        self.network.close()
+        self.slot.clear()
+        self.slot.release()
+        self.directory = Path()
+
+
+def _image_of(codename: str) -> str:
+    return next(name for name, code in image.RELEASES.items() if code == codename)

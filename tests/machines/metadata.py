@@ -1,0 +1,109 @@
+"""
+The provider's metadata service of one machine, at 169.254.169.254 port 80 inside it.
+
+The socket is opened in the machine's network namespace and served from the test's process: no other machine
+can ask it, and the host's own such address (a test may run on a cloud's instance) is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
+from typing import Any, Protocol
+
+from tests.machines import links
+
+#: status, content type and body, and further headers where the provider has some
+Reply = tuple[int, str, bytes] | tuple[int, str, bytes, Mapping[str, str]]
+#: method, path with its query, and request headers → reply; None for "as the provider answers by itself"
+Answer = Callable[[str, str, Mapping[str, str]], "Reply | None"]
+Provider = Callable[[str, str, Mapping[str, str]], Reply]
+
+
+class Instance(Protocol):
+    """What a document is made from; ``machines.Spec`` is one."""
+
+    instance_id: str
+    hostname: str
+    user_data: str
+    public_keys: tuple[str, ...]
+    datasource: str
+    metadata: Mapping[str, Any] | Answer
+
+
+def dmi(spec: Instance) -> dict[str, str]:
+    """
+    Return the firmware's fields by which cloud-init knows the provider, as on the provider's hardware.
+
+    ``ds-identify`` and the datasource itself compare ``sys_vendor``; the serial is the instance's id, by which
+    cloud-init also tells a reboot from a new instance that was made from a snapshot.
+    """
+    digest = hashlib.sha256(spec.instance_id.encode()).hexdigest()
+    ec2 = f"ec2{digest[:5]}-{digest[5:9]}-4{digest[9:12]}-8{digest[12:15]}-{digest[15:27]}"
+    known = {
+        "digitalocean": {"sys_vendor": "DigitalOcean", "product_name": "Droplet", "product_serial": spec.instance_id},
+        "ec2": {"sys_vendor": "Amazon EC2", "product_uuid": ec2, "product_serial": ec2},
+        "vultr": {"sys_vendor": "Vultr", "product_name": "VC2", "product_serial": spec.instance_id},
+        "gce-startup": {"sys_vendor": "Google", "product_name": "Google Compute Engine"},
+    }
+    if spec.datasource not in known:
+        raise ValueError(f"no datasource {spec.datasource}: there are {', '.join(known)}")
+    return known[spec.datasource]
+
+
+class MetadataService:
+    """The service of one machine, from before it boots until it is gone."""
+
+    def __init__(self, namespace: str, spec: Instance, provider: Provider) -> None:
+        #: the paths that were asked for, for tests that look
+        self.asked: list[str] = []
+        self._provider = provider
+        self._own = spec.metadata if callable(spec.metadata) else None
+        self._server = _server(links.listening_socket(namespace, links.METADATA, 80), self)
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metadata", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Reply:
+        """Answer one request; names of headers are in lower case."""
+        self.asked.append(path)
+        own = self._own(method, path, headers) if self._own else None
+        return own or self._provider(method, path, headers)
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+
+
+def _server(listening: Any, service: MetadataService) -> _Server:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 30  # a machine that was killed says no goodbye
+
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            status, kind, body, *more = service.answer(self.command, self.path, headers)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            for name, value in (more[0] if more else {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            with contextlib.suppress(ConnectionError):  # who waited for a change may have gone
+                self.end_headers()
+                self.wfile.write(body)
+
+        do_PUT = do_GET  # noqa: N815 - EC2's and Vultr's tokens are asked for so
+
+        def log_message(self, *_: object) -> None:
+            """Quiet: ``asked`` keeps what was asked for."""
+
+    server = _Server((links.METADATA, 80), Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listening
+    return server

@@ -1,0 +1,102 @@
+"""The back end of real machines: what an emulated provider asks for, booted by ``machines.py``."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.emulation.backend import Addresses, BootRequest
+from tests.machines.machines import Machine, MachineHost, Spec
+
+#: the providers' images, by what they are made of here: DigitalOcean's slugs, Vultr's ids
+IMAGES = {
+    "debian-12-x64": "debian-12", "debian-13-x64": "debian-13",
+    "2136": "debian-12", "2625": "debian-13",
+}  # fmt: skip
+
+
+class RealMachines:
+    """Machines of one host for one emulator; closing it leaves the host open."""
+
+    def __init__(self, host: MachineHost, datasource: str, apt_sources: str = "deb822") -> None:
+        self.host = host
+        self.apt_sources = apt_sources
+        self.machines: dict[str, Machine] = {}
+        self._datasource = datasource
+        self._lock = threading.Lock()
+
+    def boot(self, request: BootRequest) -> None:
+        """Boot it; an impostor boots without the user-data, and so answers with keys of its own."""
+        user_data = failing(request.user_data, request.fail_at) if request.fail_at else request.user_data
+        spec = Spec(
+            instance_id=request.instance_id,
+            hostname=request.hostname,
+            user_data="" if request.impostor else user_data,
+            public_keys=request.public_keys,
+            datasource=self._datasource,
+            public_ip=request.public_ip,
+            private_ip=request.private_ip,
+            image=IMAGES.get(request.image, request.image_name),
+            apt_sources=self.apt_sources,
+            metadata=request.metadata,
+        )
+        machine = self.host.boot(spec)
+        with self._lock:
+            self.machines[request.instance_id] = machine
+        machine.wait_started()
+
+    def kill(self, instance_id: str) -> None:
+        """End it."""
+        with self._lock:
+            machine = self.machines.pop(instance_id, None)
+        if machine is not None:
+            machine.kill()
+
+    def take(self, public: bool) -> Addresses:
+        """Addresses of the host's own networks."""
+        network = self.host.network
+        return Addresses(network.take("public") if public else None, network.take("private"))
+
+    def give_back(self, addresses: Addresses) -> None:
+        """They may be another machine's now."""
+        for address in (addresses.public, addresses.private):
+            if address:
+                self.host.network.give_back(address)
+
+    def plug(self, instance_id: str, private_ip: str) -> str:
+        """A second interface, without a configuration: no cloud's image knows of it."""
+        attachment = self.machines[instance_id].attachment
+        assert attachment is not None
+        return self.host.network.plug(attachment, private_ip)
+
+    def unplug(self, instance_id: str) -> None:
+        """Take that away."""
+        attachment = self.machines[instance_id].attachment
+        assert attachment is not None
+        self.host.network.unplug(attachment)
+
+    def restart(self, instance_id: str) -> None:
+        """By the switch."""
+        machine = self.machines.get(instance_id)
+        if machine is not None:
+            machine.start(cold=True)
+
+    def hostnames(self) -> list[str]:
+        """The names of all machines that there are."""
+        return sorted(machine.spec.hostname for machine in self.machines.values())
+
+    def by_name(self, hostname: str) -> Machine:
+        """The machine of a name, for a test to look into."""
+        return next(machine for machine in self.machines.values() if machine.spec.hostname == hostname)
+
+    def close(self) -> None:
+        """End every machine of this back end."""
+        for instance_id in list(self.machines):
+            self.kill(instance_id)
+
+
+def failing(script: str, step: str) -> str:
+    """Make the step of a bootstrap script fail, right after it has begun."""
+    mark = f"begin {step}\n"
+    if mark not in script:
+        raise ValueError(f"the script has no step {step}")
+    return script.replace(mark, f"{mark}echo 'the test cloud fails this step'; false\n")

@@ -1,0 +1,204 @@
+"""
+The apt repositories of a session, over HTTP on the bridge: Salt's and Debian's.
+
+    /saltproject-deb     suite ``stable``, component ``main``, debs in ``pool``: as Salt's own repository
+    /debian              the release and its ``-updates``: what a machine's own sources name
+    /debian-security     the release's ``-security``
+    /simple              no apt repository: the Python package index of ``package_index.py``
+
+Debian's have no more than the packages that the base has in an older version: ``behind-security``, whose fix is
+in ``-security``, and ``behind-updates``, whose newer version is no security upgrade. All else that a machine
+needs, it has. Each repository is signed when it is built, with a key that is thrown away then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from tests.machines import cache, debs, image, package_index, salt_master, salt_package
+
+KEYS = ("salt", "debian", "wrong")
+
+
+class Repositories:
+    """The repositories, built once and kept, and served while this is open."""
+
+    def __init__(self) -> None:
+        self.root = Path()
+        self.url = ""
+        #: the paths that machines asked for, in order
+        self.asked: list[str] = []
+        self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def salt_url(self) -> str:
+        """Salt's repository; a source is ``<this> stable main``."""
+        return f"{self.url}/saltproject-deb"
+
+    @property
+    def salt_key(self) -> str:
+        """The key that it is signed with, armoured."""
+        return self._key("salt")
+
+    @property
+    def wrong_key(self) -> str:
+        """Another key."""
+        return self._key("wrong")
+
+    def _key(self, name: str) -> str:
+        return (self.root.parent / "keys" / f"{name}.asc").read_text()
+
+    def open(self, address: str) -> None:
+        """Build if needed, which takes a minute or two, and serve at a free port of an address."""
+        self.root = _built() / "www"
+        server = ThreadingHTTPServer((address, 0), partial(_Handler, self.asked, directory=str(self.root)))
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.1,), name="repository", daemon=True).start()
+        self.url = f"http://{address}:{server.server_address[1]}"
+        self._server = server
+
+    def close(self) -> None:
+        """Stop serving."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def pip_configuration(self) -> str:
+        """What pip on a machine is configured with."""
+        host = self.url.split("/")[2]
+        return f"[global]\nindex-url = {self.url}/simple\ntrusted-host = {host}\n"
+
+    def sources(self, codename: str, style: str) -> dict[str, str]:
+        """Return the files by which a machine's apt knows Debian: ``one-line`` or ``deb822``."""
+        key = "/usr/share/keyrings/test-cloud-debian.asc"
+        suites = {"debian": [codename, f"{codename}-updates"], "debian-security": [f"{codename}-security"]}
+        if style == "one-line":
+            lines = [f"deb {self.url}/{name} {suite} main\n" for name, each in suites.items() for suite in each]
+            # An option such as signed-by is rare in these: apt trusts the key for all.
+            return {"/etc/apt/sources.list": "".join(lines), "/etc/apt/trusted.gpg.d/debian.asc": self._key("debian")}
+        if style == "deb822":
+            stanzas = [
+                f"Types: deb\nURIs: {self.url}/{name}\nSuites: {' '.join(each)}\nComponents: main\nSigned-By: {key}\n"
+                for name, each in suites.items()
+            ]
+            return {"/etc/apt/sources.list.d/debian.sources": "\n".join(stanzas), key: self._key("debian")}
+        raise ValueError(f"no style of sources {style}")
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # a machine that was killed says no goodbye
+
+    def __init__(self, asked: list[str], *arguments: object, **options: object) -> None:
+        self.asked = asked
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet: ``asked`` keeps what was asked for."""
+
+
+def _built() -> Path:
+    base = image.base("debian-12")
+    packages = cache.key(salt_package.ingredients(), base.name)
+    more = (salt_master.ingredients(), package_index.ingredients())
+    name = cache.key(packages, *more, Path(__file__).read_bytes(), repr(sorted(image.RELEASES.values())))
+    salt = cache.built(f"salt-{packages}", lambda place: salt_package.build(place / "pool", base))
+    return cache.built(f"repositories-{name}", lambda place: _build(place, salt))
+
+
+def _build(place: Path, salt: Path) -> None:
+    www = place / "www"
+    shutil.copytree(salt / "pool", www / "saltproject-deb/pool", copy_function=_link)
+    salt_master.build(www / "saltproject-deb/pool")
+    package_index.build(www / "simple")
+    for name, (_, suffix, version) in image.BEHIND.items():
+        root = www / ("debian-security" if suffix == "-security" else "debian")
+        debs.build_small(debs.Package(name, version), {f"usr/share/{name}/version": f"{version}\n"}, root / "pool")
+    with _keyring(place / "keys") as home:
+        _publish(www / "saltproject-deb", "stable", "Salt", home, "salt", with_pool=True)
+        for codename in image.RELEASES.values():
+            _publish(www / "debian", codename, "Debian", home, "debian", with_pool=False)
+            _publish(www / "debian", f"{codename}-updates", "Debian", home, "debian", with_pool=True)
+            _publish(www / "debian-security", f"{codename}-security", "Debian-Security", home, "debian", with_pool=True)
+
+
+def _link(source: str, target: str) -> None:
+    os.link(source, target)
+
+
+@contextlib.contextmanager
+def _keyring(public: Path) -> Iterator[Path]:
+    """Make the keys, write their public halves, and throw them away in the end, gpg's agent too."""
+    public.mkdir()
+    # An agent's socket needs a short path.
+    with tempfile.TemporaryDirectory(prefix="hart-gpg-") as name:
+        home = Path(name)
+        try:
+            for key in KEYS:
+                _gpg(home, "--passphrase", "", "--quick-generate-key", _user(key), "rsa3072", "sign", "never")
+                (public / f"{key}.asc").write_text(_gpg(home, "--armor", "--export", _user(key)))
+            yield home
+        finally:
+            cache.run("gpgconf", "--homedir", home, "--kill", "all")
+
+
+def _user(key: str) -> str:
+    return f"Test cloud {key} <{key}@example.invalid>"
+
+
+def _gpg(home: Path, *arguments: str | Path) -> str:
+    return cache.run("gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", *arguments)
+
+
+def _publish(root: Path, suite: str, label: str, home: Path, key: str, *, with_pool: bool) -> None:
+    """Write the indexes of a suite and sign them."""
+    dists = root / "dists" / suite
+    index = f"main/binary-{debs.architecture()}/Packages"
+    (dists / index).parent.mkdir(parents=True)
+    text = "".join(_stanza(root, deb) for deb in sorted(root.glob("pool/*.deb"))) if with_pool else ""
+    (dists / index).write_text(text)
+    (dists / f"{index}.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+    release = dists / "Release"
+    release.write_text(_release(dists, suite, label, [index, f"{index}.gz"]))
+    _gpg(home, "--local-user", _user(key), "--armor", "--detach-sign", "--output", dists / "Release.gpg", release)
+    _gpg(home, "--local-user", _user(key), "--clearsign", "--output", dists / "InRelease", release)
+
+
+def _stanza(root: Path, deb: Path) -> str:
+    """Return what an index says about one package."""
+    control = cache.run("dpkg-deb", "--field", deb).strip()
+    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+    return f"{control}\nFilename: {deb.relative_to(root)}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n\n"
+
+
+def _release(dists: Path, suite: str, label: str, indexes: list[str]) -> str:
+    fields: Mapping[str, str] = {
+        "Origin": re.sub("-.*", "", label),
+        "Label": label,
+        "Suite": suite,
+        "Codename": suite,
+        "Date": cache.run("date", "--utc", "--rfc-email").strip().replace("+0000", "UTC"),
+        "Architectures": debs.architecture(),
+        "Components": "main",
+    }
+    sums = "".join(
+        f" {hashlib.sha256((dists / name).read_bytes()).hexdigest()} {(dists / name).stat().st_size} {name}\n"
+        for name in indexes
+    )
+    return "".join(f"{name}: {value}\n" for name, value in fields.items()) + f"SHA256:\n{sums}"

@@ -1,0 +1,82 @@
+"""
+``python -m tests.machines shell``: a machine with a salt-master and this checkout's hart, and a shell in it.
+
+Nothing is downloaded: the machine has the Python of the test cloud's Salt package, and sees the checkout and the
+modules of this environment, which it cannot write to. What runs in it is ``tools/master-shell.sh``, as in Docker. It
+reaches this host and nothing beyond, so of the providers only ``local`` makes sense there. Its ports are its own
+address's.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.machines import cache, salt_package
+from tests.machines.machines import Machine, MachineHost, Spec
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = "/opt/hart"
+BIN = f"{HOME}/bin"
+SITE = f"{HOME}/lib/{salt_package.PYTHON}/site-packages"
+#: program → what it calls of ``salt.scripts``
+PROGRAMS = {
+    "salt": "salt_main", "salt-call": "salt_call", "salt-key": "salt_key", "salt-master": "salt_master",
+    "salt-minion": "salt_minion", "salt-run": "salt_run",
+}  # fmt: skip
+READY = "cloud-init status | grep -q done"
+
+# Positional: the package, where to. The runtime is the interpreter alone; the modules are this environment's.
+UNPACK = f'dpkg-deb --fsys-tarfile "$1" | tar --extract --directory="$2" ./{salt_package.RUNTIME}'
+SCRIPT = "#!{bin}/python3\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
+
+
+def main(command: Sequence[str]) -> int:
+    """Boot the machine, run the command beside its master, or a shell, and take it all down; return the exit code."""
+    with MachineHost() as host:
+        machine = host.boot(_spec(host))
+        machine.wait(READY)
+        print(f"hart: ports 4505 and 4506 are those of {machine.spec.public_ip}", file=sys.stderr, flush=True)
+        return _enter(machine, command)
+
+
+def _spec(host: MachineHost) -> Spec:
+    return Spec(
+        instance_id="1", hostname="salt", user_data="", public_keys=(), datasource="digitalocean",
+        public_ip=host.network.take("public"), private_ip=host.network.take("private"), layers=(_layer(host),),
+        binds={ROOT: str(ROOT), Path(sysconfig.get_path("purelib")): SITE},
+    )  # fmt: skip
+
+
+def _enter(machine: Machine, command: Sequence[str]) -> int:
+    shell = ["env", "HART_THROWAWAY=yes", f"HART_BIN={BIN}", str(ROOT / "tools/master-shell.sh"), *command]
+    if not sys.stdin.isatty():
+        return machine.enter(*shell)
+    # A terminal of the machine's own: with this one's, nothing in there could open it.
+    terminal = ["script", "--quiet", "--return", "--command", shlex.join(shell), "/dev/null"]
+    return machine.enter("env", "TERM=xterm", *terminal)
+
+
+def _layer(host: MachineHost) -> Path:
+    """Python and Salt's programs, as a directory to lie over an image."""
+    name = cache.key(salt_package.ingredients(), Path(__file__).read_bytes())
+    return cache.built(f"shell-{name}", lambda place: _build(place, host))
+
+
+def _build(place: Path, host: MachineHost) -> None:
+    place.chmod(0o755)
+    (package,) = host.repository.root.rglob(f"salt-common_{salt_package.version()}_*.deb")
+    cache.run("sh", "-euc", UNPACK, "unpack", package, place)
+    home = place / HOME.lstrip("/")
+    (home / "bin").mkdir(parents=True)
+    (place / SITE.lstrip("/")).mkdir(parents=True)
+    runtime = f"/{salt_package.RUNTIME}/bin"
+    (home / "pyvenv.cfg").write_text(f"home = {runtime}\ninclude-system-site-packages = false\n")
+    (home / "bin/python3").symlink_to(f"{runtime}/{salt_package.PYTHON}")
+    for program, function in PROGRAMS.items():
+        script = home / "bin" / program
+        script.write_text(SCRIPT.format(bin=BIN, function=function))
+        script.chmod(0o755)

@@ -1,0 +1,113 @@
+"""Parts that the functional tests share: keys, a master's facts and configuration, nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import salt.config
+import yaml
+
+from hart_salt.config.settings import Settings
+from hart_salt.drivers.local.driver import Options
+from hart_salt.model import MasterInfo, Node
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A short directory with a blank in its name; whatever still runs below it is ended with the test."""
+    path = Path(tempfile.mkdtemp(prefix="hart test "))
+    yield path
+    end_processes(str(path))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def end_processes(mark: str) -> None:
+    """Kill every process that names ``mark`` in its command or its environment, until there is none."""
+    for _ in range(50):
+        found = processes(mark)
+        if not found:
+            return
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=0.2)
+
+
+def processes(mark: str) -> list[psutil.Process]:
+    """The living processes that name ``mark`` in their command or their environment; not this one."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if mark in " ".join(process.cmdline()) or mark in " ".join(process.environ().values()):
+                found.append(process)
+    return found
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a process with pipes; it is ended by its id when the test ends."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            process = subprocess.Popen(command, **{**pipes, **options})
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            return process
+
+        yield begin
+
+
+def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:
+    """The facts of a master that is not there; nothing of it answers."""
+    return MasterInfo(
+        master_id="test_master", owner=owner, public_key="-----BEGIN PUBLIC KEY-----\nM\n-----END PUBLIC KEY-----",
+        salt_version="3008.3", local_address="127.0.0.1", publish_port=4505, return_port=4506,
+        cachedir=str(cachedir), log_dir=str(cachedir / "log"),
+    )  # fmt: skip
+
+
+def new_node(minion_id: str = "web-1", **changes: Any) -> Node:
+    """A node of the local driver, with everything at its default."""
+    given = {
+        "minion_id": minion_id, "role": "app", "provider": "local", "driver": "local", "region": "local",
+        "zone": None, "size": "shared", "settings": Settings(), "options": Options(), "minion_config": {},
+        "batch": "b0",
+    }  # fmt: skip
+    return Node(**{**given, **changes})
+
+
+def master_opts(root: Path, **settings: Any) -> dict[str, Any]:
+    """The options of a master below ``root``, as Salt itself makes them; it does not run."""
+    (root / "etc").mkdir(exist_ok=True)
+    config = {
+        "root_dir": str(root), "interface": "127.0.0.1", "user": getpass.getuser(), "sock_dir": str(root / "run"),
+        "log_file": str(root / "log"), "pki_dir": str(root / "pki"), "cachedir": str(root / "cache"),
+        "id": "test_master", **settings,
+    }  # fmt: skip
+    (root / "etc/master").write_text(yaml.safe_dump(config))
+    opts: dict[str, Any] = salt.config.master_config(str(root / "etc/master"))
+    return opts
+
+
+@pytest.fixture
+def minion_opts(root: Path) -> dict[str, Any]:
+    """Options of a minion that never ran, for Salt's loader."""
+    found: dict[str, Any] = salt.config.DEFAULT_MINION_OPTS.copy()
+    found.update(id="web", cachedir=str(root), extension_modules=str(root / "extmods"))
+    return found

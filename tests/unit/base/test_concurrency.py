@@ -1,0 +1,260 @@
+"""Blocking calls, the event loop and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hart_salt.base import concurrency
+from hart_salt.base.concurrency import Calls, uninterrupted
+from hart_salt.base.signals import SIGNALS
+
+#: works until it is cancelled, then undoes something that takes a while
+WORKER = """
+import asyncio, sys
+from hart_salt import threads
+from hart_salt.base.errors import Interrupted
+
+async def main():
+    try:
+        print("begun", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        print("undoing", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        print("undone", flush=True)
+
+try:
+    threads.run(main)
+except Interrupted as error:
+    print(error.signum, error, flush=True)
+"""
+
+
+@contextmanager
+def worker() -> Iterator[subprocess.Popen[str]]:
+    """A process that runs ``WORKER``; it has begun. Its undo ends when it gets a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_undoes_the_work_and_is_named(signum: signal.Signals) -> None:
+    with worker() as process:
+        process.send_signal(signum)
+        out, err = process.communicate("\n")
+    assert out.splitlines() == ["undoing", "undone", f"{signum.value} interrupted by {signum.name}"]
+    assert err == f"hart: {signum.name}: undoing what is under way\n"
+
+
+def test_further_signals_do_not_end_the_undo() -> None:
+    with worker() as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "undoing\n"
+        assert "undoing what" in process.stderr.readline()
+        for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(signum)
+            assert process.stderr.readline() == f"hart: {signum.name}: still undoing what was under way\n"
+        out, _ = process.communicate("\n")
+    assert out.splitlines()[0] == "undone"
+    assert process.returncode == 0
+
+
+def test_signal_handlers_are_put_back() -> None:
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    during = {}
+
+    async def main() -> None:
+        during.update({signum: signal.getsignal(signum) for signum in SIGNALS})
+
+    concurrency.run(main)
+    assert all(during[signum] != before[signum] for signum in before)
+    assert {signum: signal.getsignal(signum) for signum in SIGNALS} == before
+
+
+def test_in_a_thread_of_a_reactor_the_work_is_done_without_signals() -> None:
+    done = []
+
+    async def main() -> None:
+        done.append(threading.current_thread().name)
+
+    thread = threading.Thread(target=concurrency.run, args=(main,))
+    thread.start()
+    thread.join()
+    assert done == ["hart-loop"]
+
+
+def test_the_error_of_the_work_is_raised_to_the_caller() -> None:
+    async def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        concurrency.run(main)
+
+
+def test_work_that_must_not_be_interrupted_is_finished_and_the_interruption_raised_then() -> None:
+    finished = []
+
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def work() -> None:
+            await go.wait()
+            finished.append(True)
+
+        task = asyncio.create_task(uninterrupted(work()))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert finished == [True]
+
+
+def test_the_failure_of_work_that_was_to_be_interrupted_goes_with_the_interruption() -> None:
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def work() -> None:
+            await go.wait()
+            raise ZeroDivisionError
+
+        async def interrupted() -> None:
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await uninterrupted(work())
+            causes.append(caught.value.__cause__)
+
+        task = asyncio.create_task(interrupted())
+        await asyncio.sleep(0)
+        task.cancel()
+        go.set()
+        await task
+
+    causes: list[object] = []
+    asyncio.run(main())
+    assert isinstance(causes[0], ZeroDivisionError)
+
+
+def test_work_without_an_interruption_returns_or_raises_what_it_did() -> None:
+    async def seven() -> int:
+        return 7
+
+    async def fail() -> int:
+        raise ZeroDivisionError
+
+    assert asyncio.run(uninterrupted(seven())) == 7
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(uninterrupted(fail()))
+
+
+def test_calls_of_salt_are_made_one_after_another_in_their_order() -> None:
+    made: list[int] = []
+    inside: list[int] = []
+
+    def call(number: int) -> None:
+        inside.append(number)
+        assert inside == [number]
+        made.append(number)
+        inside.pop()
+
+    async def main() -> None:
+        with Calls() as calls:
+            await asyncio.gather(*(calls.salt(call, number) for number in range(200)))
+
+    asyncio.run(main())
+    assert made == list(range(200))
+
+
+def test_calls_that_nobody_waits_for_are_made_before_the_end() -> None:
+    made = []
+
+    async def main(calls: Calls) -> None:
+        for number in range(50):
+            asyncio.ensure_future(calls.salt(made.append, number))
+        await calls.salt(made.append, "last")
+
+    with Calls() as calls:
+        asyncio.run(main(calls))
+    assert made == [*range(50), "last"]
+
+
+def test_calls_of_drivers_are_made_side_by_side() -> None:
+    all_there = threading.Barrier(4)
+
+    async def main() -> None:
+        with Calls() as calls:
+            await asyncio.gather(*(calls.driver(all_there.wait, 60) for _ in range(4)))
+
+    asyncio.run(main())
+
+
+def test_a_call_aside_returns_or_raises_what_it_did() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def main() -> int:
+        with Calls() as calls:
+            with pytest.raises(ZeroDivisionError):
+                await calls.aside(fail)
+            return await calls.aside(int, "7")
+
+    assert asyncio.run(main()) == 7
+
+
+def test_a_call_aside_that_never_comes_back_does_not_block_the_end(tmp_path: Path) -> None:
+    code = """
+import asyncio, threading
+from hart_salt.base.concurrency import Calls
+async def main():
+    with Calls() as calls:
+        try:
+            await asyncio.wait_for(calls.aside(threading.Event().wait), 0.01)
+        except asyncio.TimeoutError:
+            print("given up")
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "given up\n", "")
+
+
+def test_a_call_aside_that_comes_back_late_harms_nobody() -> None:
+    go = threading.Event()
+    errors: list[object] = []
+    before, threading.excepthook = threading.excepthook, lambda arguments: errors.append(arguments)
+
+    async def main() -> None:
+        with Calls() as calls, pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(calls.aside(go.wait), 0.01)
+
+    try:
+        asyncio.run(main())
+        go.set()
+        for thread in threading.enumerate():
+            if thread.name == "hart-aside":
+                thread.join()
+    finally:
+        threading.excepthook = before
+    assert errors == []

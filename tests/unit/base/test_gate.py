@@ -1,0 +1,97 @@
+"""Everything leaves through one gate: unseen characters, then secrets, then length."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import SecretStr
+
+from hart_salt.base.gate import DEEPEST, ERROR_LENGTH, Gate
+
+TOKEN = "dop_v1_5a0f3c9b7e1d42688f60c3b2a9d5e714"  # noqa: S105 - it is nobody's
+
+
+def gate_with(*secrets: object) -> Gate:
+    gate = Gate()
+    for secret in secrets:
+        gate.secrets.add(secret)
+    return gate
+
+
+def parts_of(secret: str, text: str) -> list[str]:
+    """The runs of 8 characters of a secret that a text shows."""
+    return [part for at in range(len(secret) - 7) if (part := secret[at : at + 8]) in text]
+
+
+def test_keys_values_and_numbers_pass() -> None:
+    data = {"my-token-1": ["x my-token-1", 3, None, True, 1.5], "n": 12345678, "t": ("my-token-1",), 7: SecretStr("a")}
+    assert gate_with("my-token-1", 12345678).data(data) == {
+        "***": ["x ***", 3, None, True, 1.5],
+        "n": "***",
+        "t": ["***"],
+        7: "***",
+    }
+
+
+def test_of_keys_that_become_the_same_no_entry_is_lost() -> None:
+    data = {"first-token": 1, "second-token": 2, "third-token": {"third-token": 3}, "***(2)": 4}
+    shown = gate_with("first-token", "second-token", "third-token").data(data)
+    assert list(shown) == ["***", "***(2)", "***(3)", "***(2)(2)"]
+    assert list(shown.values()) == [1, 2, {"***": 3}, 4]
+
+
+def test_what_is_no_plain_data_becomes_text() -> None:
+    data = {"error": ValueError("with my-token-1"), "bytes": b"my-token-1\xff", "set": {"my-token-1"}, b"my-token-1": 0}
+    shown = gate_with("my-token-1").data(data)
+    assert shown == {"error": "with ***", "bytes": "***\N{REPLACEMENT CHARACTER}", "set": ["***"], "***": 0}
+
+
+def test_data_that_is_nested_without_end_ends() -> None:
+    nested: list[object] = []
+    for _ in range(10 * DEEPEST):
+        nested = [nested]
+    assert str(Gate().data(nested)).count("[") == DEEPEST
+
+
+def test_unseen_characters_are_marked_before_secrets_are_looked_for() -> None:
+    assert gate_with("pass\x07word\x9b!").text("<pass\x07word\x9b!>\x1b[2J") == "<***>\ufffd[2J"
+
+
+def test_a_text_is_made_shorter_after_its_secrets_are_hidden() -> None:
+    gate = gate_with(TOKEN)
+    for before in range(0, 2 * ERROR_LENGTH, 7):
+        shown = gate.error("a" * before + TOKEN + "b" * ERROR_LENGTH)
+        assert len(shown) <= ERROR_LENGTH
+        assert parts_of(TOKEN, shown) == []
+    long = "the start" + "x" * 5000 + "the end"
+    assert gate.error(long).startswith("the start")
+    assert gate.error(long).endswith("the end")
+
+
+def test_records_of_any_logger_pass_while_it_is_open() -> None:
+    logger, lines = logging.getLogger("some.package"), []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    handler = Handler()
+    logging.getLogger().addHandler(handler)
+    try:
+        with gate_with(TOKEN).logs():
+            logger.warning("asked with %s", TOKEN)
+            try:
+                raise ValueError(f"cannot use {TOKEN}")  # noqa: TRY301
+            except ValueError:
+                logger.exception("failed")
+            # Salt's own class of records raises earlier; that of a library whose records are made otherwise does not.
+            handler.handle(logging.LogRecord("library", logging.ERROR, "", 0, "%d of them", (TOKEN,), None))
+        logger.warning("%s", "afterwards")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert lines[0] == "asked with ***"
+    assert "ValueError: cannot use ***" in lines[1]
+    assert lines[2].startswith("%d of them")
+    assert TOKEN not in lines[2]
+    assert lines[3] == "afterwards"
+    assert handler.filters == []

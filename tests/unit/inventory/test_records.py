@@ -1,0 +1,187 @@
+"""Records in Salt's cache, and when a role was last scaled."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.cache
+import salt.config
+
+from hart_salt.base.errors import BrokenRecord, EnvironmentFault
+from hart_salt.inventory.records import BANK, SUFFIX, Cache, Record, Store, instance_of
+from hart_salt.model import Instance, Place
+
+RECORD = Record(
+    minion_id="a", provider="local", driver="local", region="r", size="s", stage="ready", owner="o", batch="b",
+    created=1.5, ssh_host_keys=["ssh-ed25519 AAAA"], seconds={"launching": 0.25},
+)  # fmt: skip
+
+
+class MemoryCache:
+    """``salt.cache.Cache`` without a disk: what is missing is ``{}`` or ``[]``, and nothing is shared."""
+
+    def __init__(self) -> None:
+        self.banks: dict[str, dict[str, Any]] = {}
+
+    def store(self, bank: str, key: str, data: Any) -> None:
+        self.banks.setdefault(bank, {})[key] = copy.deepcopy(data)
+
+    def fetch(self, bank: str, key: str) -> Any:
+        return copy.deepcopy(self.banks.get(bank, {}).get(key, {}))
+
+    def flush(self, bank: str, key: str) -> None:
+        self.banks.get(bank, {}).pop(key, None)
+
+    def list(self, bank: str) -> list[str]:
+        return list(self.banks.get(bank, {}))
+
+
+@pytest.fixture(params=["memory", "localfs"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
+    """The stand-in, and the real one beside it, which says whether the stand-in is right."""
+    if request.param == "memory":
+        return MemoryCache()
+    real: Cache = salt.cache.Cache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path / "cache")})
+    return real
+
+
+@pytest.fixture
+def store(cache: Cache) -> Store:
+    return Store(cache)
+
+
+def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
+    store.put(RECORD)
+    assert store.get("a") == RECORD
+
+
+def test_a_later_record_takes_the_place_of_the_earlier(store: Store) -> None:
+    store.put(RECORD)
+    store.put(replace(RECORD, stage="failed"))
+    assert [record.stage for record in store.all()] == ["failed"]
+
+
+def test_all_records_come_in_the_order_of_their_ids(store: Store) -> None:
+    for minion_id in ("b.x", "a", "c_1"):
+        store.put(replace(RECORD, minion_id=minion_id))
+    assert [record.minion_id for record in store.all()] == ["a", "b.x", "c_1"]
+
+
+def test_an_empty_store_has_no_records(store: Store) -> None:
+    assert (store.get("a"), store.all()) == (None, [])
+
+
+def test_removing_can_be_repeated(store: Store) -> None:
+    store.put(RECORD)
+    store.remove("a")
+    store.remove("a")
+    assert store.all() == []
+
+
+def test_fields_of_a_newer_hart_are_passed_over(cache: Cache, store: Store) -> None:
+    cache.store(BANK, f"a{SUFFIX}", {**asdict(RECORD), "invented_later": {"x": [1]}})
+    assert store.get("a") == RECORD
+
+
+def test_when_a_role_was_last_scaled_is_remembered_for_each(store: Store) -> None:
+    assert store.last_scaled("app") is None
+    store.scaled("app", 5.5)
+    store.scaled("app.p", 7.0)
+    assert (store.last_scaled("app"), store.last_scaled("app.p"), store.last_scaled("web")) == (5.5, 7.0, None)
+    assert store.all() == []
+
+
+def test_the_instance_of_a_record_is_what_the_record_knows_of_it() -> None:
+    assert instance_of(RECORD) is None
+    known = instance_of(replace(RECORD, instance_id="i-1", zone="z", role="app", public_ip="192.0.2.1"))
+    assert known == Instance(
+        "i-1", "a", "unknown", "app", "b", "r", "z", "s", public_ip="192.0.2.1", created=1.5
+    )
+
+
+BROKEN: dict[str, tuple[Any, str]] = {
+    "no mapping": (["x"], "it is no mapping"),
+    "nothing in it": ([], "it is no mapping"),
+    "a newer form": ({**asdict(RECORD), "format": 2}, "it is of format 2, and this hart knows 1 only"),
+    "a field missing": ({k: v for k, v in asdict(RECORD).items() if k != "owner"}, "owner: Field required"),
+    "a wrong kind": ({**asdict(RECORD), "created": "1.5"}, "created: Input should be a valid number"),
+    "a wrong kind below": ({**asdict(RECORD), "ssh_host_keys": [1]}, "ssh_host_keys.0: Input should be a valid str"),
+    "no time": ({**asdict(RECORD), "created": float("nan")}, "Out of range float values"),
+    "no end": ({**asdict(RECORD), "seconds": {"launching": float("inf")}}, "Out of range float values"),
+    "bytes": ({**asdict(RECORD), "region": b"r"}, "it holds what no record holds"),
+    "another's": ({**asdict(RECORD), "minion_id": "b"}, "it is that of another minion id"),
+    "half an address": ({**asdict(RECORD), "addresses": [{"ip": "192.0.2.1"}]}, "addresses: each needs kind"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_record_is_no_record_and_is_not_none_and_harms_no_other(
+    cache: Cache, store: Store, name: str
+) -> None:
+    data, why = BROKEN[name]
+    cache.store(BANK, f"a{SUFFIX}", data)
+    store.put(replace(RECORD, minion_id="b"))
+    with pytest.raises(BrokenRecord, match=f"the record hart/nodes/a.node is broken: {why}"):
+        store.get("a")
+    found = store.read()
+    assert list(found.good) == ["b"]
+    assert list(found.broken) == ["a"]
+    assert "salt-run hart.destroy a destroys the node with it" in found.broken["a"]
+    store.remove("a")
+    assert store.get("a") is None
+
+
+@pytest.mark.parametrize("kind", ["truncated", "directory"])
+def test_a_file_that_is_no_record_is_broken_and_can_be_removed(tmp_path: Path, kind: str) -> None:
+    cache = salt.cache.Cache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)})
+    store = Store(cache, Place("localfs", tmp_path))
+    store.put(RECORD)
+    file = tmp_path / BANK / f"a{SUFFIX}.p"
+    if kind == "truncated":
+        file.write_bytes(file.read_bytes()[:-3])
+    else:
+        file.unlink()
+        (file / "below").mkdir(parents=True)
+    with pytest.raises(BrokenRecord, match=f"rm -r {file} removes the record alone"):
+        store.get("a")
+    assert list(store.read().broken) == ["a"]
+    store.remove("a")
+    assert (store.get("a"), store.all()) == (None, [])
+
+
+class Gone:
+    """A cache that cannot be reached."""
+
+    def _fail(self, *_: Any) -> Any:
+        raise ConnectionError("Error 111 connecting to db:6379. Connection refused.\nmore")
+
+    store = fetch = flush = list = _fail
+
+
+def test_a_store_that_cannot_be_reached_is_told_by_each_call() -> None:
+    store = Store(Gone(), Place("redis at db"))
+    for call in (
+        lambda: store.put(RECORD), lambda: store.get("a"), store.all, lambda: store.remove("a"),
+        lambda: store.scaled("app", 1.0), lambda: store.last_scaled("app"), store.check,
+    ):  # fmt: skip
+        with pytest.raises(EnvironmentFault) as caught:
+            call()
+        assert not isinstance(caught.value, BrokenRecord)
+        told = ": redis at db: Error 111 connecting to db:6379. Connection refused.; see that it runs"
+        assert told in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_when_a_role_was_scaled_is_not_known_where_that_is_broken(cache: Cache, store: Store) -> None:
+    for data in (["x"], {"scaled": "yesterday"}, {"scaled": None}, {"scaled": float("nan")}):
+        cache.store("hart/roles", f"app{SUFFIX}", data)
+        assert store.last_scaled("app") is None
+
+
+def test_a_check_leaves_nothing(store: Store, cache: Cache) -> None:
+    store.check()
+    assert list(cache.list("hart/roles")) == []

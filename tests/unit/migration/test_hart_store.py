@@ -1,0 +1,69 @@
+"""hart's own store of minions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import Refused
+from hart_salt.config.schema import Provider
+from hart_salt.drivers.local.driver import Account
+from hart_salt.migration import hart_store
+from hart_salt.migration.match import ImportWish, Noted
+
+#: of the docstring of hart 0.22's ``minion_store.py``
+ENTRY: dict[str, Any] = {
+    "minion_id": "minion.us-east-1.ec2.consumer", "provider": "ec2", "region": "us-east-1", "zone": "us-east-1a",
+    "size": "t3.micro", "debian_codename": "bookworm", "roles": ["consumer"], "public_ips": ["203.0.113.5"],
+    "private_ips": ["10.0.0.5"], "connect_via_private_ip": False, "node_id": "i-0123456789abcdef0",
+    "node_name": "minion.us-east-1.ec2.consumer", "created_at": "2026-08-06T12:00:00+00:00",
+}  # fmt: skip
+PROVIDERS = {name: Provider(name, driver, Account()) for name, driver in (("ec2", "ec2"), ("mine", "do"))}
+
+
+def test_what_hart_writes_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "minions.json"
+    file.write_text(json.dumps({"version": 1, "minions": {ENTRY["minion_id"]: ENTRY}}))
+    ((minion_id, entry),) = hart_store.read(str(file)).items()
+    assert hart_store.wish(minion_id, entry, PROVIDERS, None) == ImportWish(
+        ENTRY["minion_id"], "ec2", region="us-east-1",
+        noted=Noted("i-0123456789abcdef0", ("consumer",), frozenset(["203.0.113.5", "10.0.0.5"])),
+    )  # fmt: skip
+
+
+def test_nulls_and_what_is_missing_say_nothing() -> None:
+    entry = {"provider": "ec2", "region": None, "roles": None, "public_ips": None, "node_id": None}
+    assert hart_store.wish("a", entry, PROVIDERS, None) == ImportWish("a", "ec2", noted=Noted())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no JSON document"),
+        ("[]", "has no mapping of minions"),
+        ('{"version": 2, "minions": {}}', "is of version 2, and only 1 is known"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
+    file = tmp_path / "minions.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Refused, match=words):
+        hart_store.read(str(file))
+
+
+@pytest.mark.parametrize(
+    ("alias", "given", "provider"), [("ec2", None, "ec2"), ("do", None, "mine"), ("gce", "mine", "mine")]
+)
+def test_the_provider(alias: str, given: str | None, provider: str) -> None:
+    assert hart_store.wish("a", {"provider": alias}, PROVIDERS, given).provider == provider
+
+
+@pytest.mark.parametrize("entry", [None, [], {}, {"provider": 1}, {"provider": "gce"}])
+def test_an_entry_without_a_provider_that_there_is_is_refused(entry: Any) -> None:
+    with pytest.raises(Refused, match="names no provider|name one with provider="):
+        hart_store.wish("a", entry, PROVIDERS, None)

@@ -1,0 +1,170 @@
+"""Which instance is the machine of a minion that hart did not create, and what makes it another's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import Refused
+from hart_salt.inventory.records import IMPORTING, Record
+from hart_salt.master.client import ACCEPTED, PENDING
+from hart_salt.migration.match import ImportWish, Known, Match, Noted, match, refuse_minion
+from hart_salt.model import Candidate, Instance
+
+OURS, THEIRS = "ab12" * 4, "cd34" * 4
+ID = "db1.example.com"
+WISH = ImportWish(ID, "do")
+THERE = Instance("7", ID, "running", region="nyc3", size="s", public_ip="203.0.113.7", private_ip="10.0.0.7")
+PLAIN = Candidate(THERE, ID)
+GRAINS: dict[str, Any] = {"ipv4": ["127.0.0.1", "10.0.0.7"], "ipv6": ["::1", "fe80::1"], "roles": []}
+KNOWN = Known(OURS, "m", ("app", "db"), (ACCEPTED,), GRAINS, None, {})
+RECORD = Record(ID, "do", "do", "nyc3", "s", "ready", OURS, "", 1.0, instance_id="7", sealed=True)
+TAGGED = Candidate(THERE, ID, OURS)
+
+
+def said(wish: ImportWish = WISH, *found: Candidate, known: Known = KNOWN) -> str:
+    with pytest.raises(Refused) as caught:
+        refuse_minion(wish, known)
+        match(wish, found or [PLAIN], known)
+    return str(caught.value)
+
+
+def matched(wish: ImportWish = WISH, *found: Candidate, **known: Any) -> Match:
+    refuse_minion(wish, replace(KNOWN, **known))
+    return match(wish, found or [PLAIN], replace(KNOWN, **known))
+
+
+def test_the_only_one_of_its_name_it_is() -> None:
+    assert matched() == Match(THERE, None, owned=False, tagged=False, done=False)
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [((), "there is no key of that id; accept its key first"), ((PENDING,), "its key is pending; accept its key")],
+)
+def test_what_is_no_accepted_minion_is_refused(states: tuple[str, ...], words: str) -> None:
+    assert words in said(known=replace(KNOWN, states=states))
+
+
+@pytest.mark.parametrize("minion_id", ["a*", "../x", "", "m"])
+def test_what_is_no_minion_id_is_refused(minion_id: str) -> None:
+    assert said(replace(WISH, minion_id=minion_id)).startswith(("it may", "it must", "it is the id"))
+
+
+def test_none_and_several_are_refused_and_told() -> None:
+    with pytest.raises(Refused, match="do has no instance of its name; say which it is, with instance_id="):
+        match(WISH, [], KNOWN)
+    with pytest.raises(Refused, match="do in nyc3 has no instance 9"):
+        match(replace(WISH, instance_id="9", region="nyc3"), [], KNOWN)
+    second = Candidate(replace(THERE, instance_id="8", public_ip=None, state="stopped"), ID)
+    assert said(WISH, PLAIN, second) == (
+        "do has 2 instances that it may be: 7 (db1.example.com, nyc3, running, 203.0.113.7, 10.0.0.7), 8 "
+        "(db1.example.com, nyc3, stopped, 10.0.0.7); say which, with instance_id="
+    )
+
+
+def test_another_master_s_is_refused_and_that_one_named() -> None:
+    assert f"belongs to another master of hart's, {THEIRS}" in said(WISH, replace(PLAIN, owner=THEIRS))
+
+
+def test_the_machine_of_another_node_is_refused() -> None:
+    other = Candidate(replace(THERE, minion_id="web1"), "web1", OURS)
+    assert "is this master's node web1 already" in said(WISH, other)
+    assert "is the machine of the node web2" in said(known=replace(KNOWN, machines={("do", "7"): "web2"}))
+
+
+@pytest.mark.parametrize("answer", [["192.0.2.1"], ["192.0.2.1", "2001:db8::1", "no address"]])
+def test_a_minion_that_has_none_of_the_addresses_is_on_another_machine(answer: list[str]) -> None:
+    words = said(known=replace(KNOWN, grains={"ipv4": answer}))
+    assert words.startswith("7 is another machine: the minion has 192.0.2.1")
+    assert words.endswith("the instance 10.0.0.7, 203.0.113.7")
+
+
+@pytest.mark.parametrize("grains", [{"ipv4": ["203.0.113.7"]}, {"ipv6": ["2001:db8:0::7"]}])
+def test_one_address_in_common_is_enough(grains: dict[str, Any]) -> None:
+    there = replace(THERE, private_ip="2001:db8::7")
+    assert matched(WISH, Candidate(there, ID), grains=grains).notes == []
+
+
+def test_what_could_not_be_checked_is_told() -> None:
+    assert "does not answer" in matched(grains=None).notes[0]
+    assert "no addresses are known" in matched(grains={"ipv4": ["127.0.0.1", "169.254.0.1"]}).notes[0]
+    nowhere = replace(THERE, public_ip=None, private_ip=None)
+    assert "no addresses are known" in matched(WISH, Candidate(nowhere, ID)).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("noted", "fits"),
+    [
+        (Noted("9", addresses=frozenset(["10.0.0.7"])), True),
+        (Noted("7", addresses=frozenset(["10.9.9.9"])), True),
+        (Noted(None, addresses=frozenset(["10.9.9.9"])), True),
+        (Noted("9", addresses=frozenset(["10.9.9.9"])), False),
+    ],
+)
+def test_without_an_answer_what_was_noted_must_not_say_that_it_is_another(noted: Noted, fits: bool) -> None:
+    wish = replace(WISH, noted=noted)
+    if fits:
+        assert matched(wish, grains=None).instance == THERE
+    else:
+        assert "not the instance 9 that is noted" in said(wish, known=replace(KNOWN, grains=None))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tag", "grain", "noted", "role"),
+    [
+        ("app", "db", ["db"], ("db",), "app"),
+        (None, "db", ["app"], ("app",), "db"),
+        (None, "no-longer-configured", [], (), "no-longer-configured"),
+        (None, None, ["app", "something.else"], ("db",), "app"),
+        (None, None, "app", (), "app"),
+        (None, None, [], ("db",), "db"),
+        (None, None, None, (), None),
+    ],
+)
+def test_the_role(wanted: str | None, tag: str | None, grain: Any, noted: tuple[str, ...], role: str | None) -> None:
+    found = matched(
+        replace(WISH, role=wanted, noted=Noted(roles=noted)), Candidate(replace(THERE, role=tag), ID),
+        grains={**GRAINS, "roles": grain},
+    )  # fmt: skip
+    assert (found.role, found.notes) == (role, [])
+
+
+@pytest.mark.parametrize(("grain", "why"), [(["web"], "none of them"), (["app", "db"], "2 of these")])
+def test_a_role_that_is_not_clear_is_none_and_told(grain: list[str], why: str) -> None:
+    found = matched(grains={**GRAINS, "roles": grain})
+    assert found.role is None
+    assert why in found.notes[0]
+
+
+def test_what_is_a_node_and_the_same_is_done() -> None:
+    known = {"record": replace(RECORD, role="app"), "machines": {("do", "7"): ID}}
+    tagged = replace(TAGGED, instance=replace(THERE, role="app"))
+    for wish in (WISH, replace(WISH, role="app"), replace(WISH, instance_id="7")):
+        assert matched(wish, tagged, **known).done
+    # Somebody took its tags off, or changed them: they are put on again, with the role that it has.
+    assert matched(WISH, PLAIN, **known) == Match(THERE, "app", owned=False, tagged=False, done=False)
+    assert matched(WISH, TAGGED, **known) == Match(THERE, "app", owned=True, tagged=False, done=False)
+
+
+def test_what_is_a_node_and_not_the_same_is_refused() -> None:
+    known = replace(KNOWN, record=RECORD)
+    assert "at the provider do" in said(replace(WISH, provider="ec2"), known=known)
+    assert "with no role; an import changes no node's role" in said(replace(WISH, role="app"), known=known)
+    other = Candidate(replace(THERE, instance_id="8"), ID)
+    assert "with the instance 7; this is 8" in said(WISH, other, known=known)
+    assert "left at failed" in said(known=replace(KNOWN, record=replace(RECORD, stage="failed")))
+
+
+def test_an_import_that_was_cut_short_goes_on() -> None:
+    cut = replace(RECORD, stage=IMPORTING)
+    assert matched(WISH, TAGGED, record=cut) == Match(THERE, None, owned=True, tagged=True, done=False)
+    again = matched(replace(WISH, role="app"), TAGGED, record=cut)
+    assert (again.role, again.tagged, again.done) == ("app", False, False)
+
+
+def test_one_that_is_ours_and_whose_record_was_lost_can_be_imported() -> None:
+    found = matched(WISH, replace(TAGGED, instance=replace(THERE, role="app")))
+    assert (found.role, found.tagged, found.done) == ("app", True, False)

@@ -1,0 +1,81 @@
+"""The bootstrap script as text."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import jinja2
+import pytest
+
+from hart_salt.config.settings import Settings
+from hart_salt.node import bootstrap
+from hart_salt.node.bootstrap import Outfit, Script
+
+SCRIPT = Script(
+    platform="local",
+    host_private_key="-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
+    client_public_key="ssh-ed25519 AAAA hart-1\n",
+    master_public_key="-----BEGIN PUBLIC KEY-----\nBBBB\n-----END PUBLIC KEY-----\n",
+    salt_version="3008",
+)
+
+def test_the_same_input_makes_the_same_script() -> None:
+    assert bootstrap.render(SCRIPT) == bootstrap.render(replace(SCRIPT))
+
+
+def test_line_ends_around_a_key_change_nothing() -> None:
+    padded = replace(SCRIPT, host_private_key=f"\n{SCRIPT.host_private_key}\n\n")
+    assert bootstrap.render(padded) == bootstrap.render(SCRIPT)
+
+
+def test_the_keys_stand_in_the_script_as_they_are() -> None:
+    text = bootstrap.render(SCRIPT)
+    for key in (SCRIPT.host_private_key, SCRIPT.master_public_key):
+        assert f"\n{key}HART_END\n" in text
+    assert SCRIPT.client_public_key.strip() in text
+
+
+def test_a_value_that_is_missing_is_an_error_and_not_an_empty_text() -> None:
+    with pytest.raises(jinja2.TemplateError):
+        bootstrap.render(replace(SCRIPT, platform="no-such-platform"))
+
+
+@pytest.mark.parametrize("comment", ["hart-1", "it's \"x\"", "$(touch x) `touch x` ; # \\n %s"])
+def test_a_shell_can_read_the_script_whatever_the_client_key_s_comment_is(comment: str) -> None:
+    text = bootstrap.render(replace(SCRIPT, client_public_key=f"ssh-ed25519 AAAA {comment}"))
+    done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+MASTER = replace(
+    SCRIPT, platform="debian", settings=Settings(),
+    outfit=Outfit("/run/hart/x.whl[do] it's $(x)", "x.whl", "https://index.example/simple"),
+)  # fmt: skip
+
+
+def test_a_shell_can_read_the_script_of_a_salt_master_and_each_one_in_it() -> None:
+    text = bootstrap.render(MASTER)
+    inner = re.findall(r"<<'HART_END'\n(set -eu\n.*?)HART_END\n", text, re.DOTALL)
+    assert len(inner) == 4  # equip, start, authorize, seal
+    for script in (text, *inner):
+        done = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_salt_master_has_no_minion_key_and_gets_both_packages() -> None:
+    text, minion = bootstrap.render(MASTER), bootstrap.render(replace(MASTER, outfit=None))
+    assert " salt-master salt-minion\n" in text
+    assert ("\nmake_minion_key\n" in text, "\nmake_minion_key\n" in minion) == (False, True)
+    assert SCRIPT.master_public_key.strip() not in text
+    assert "salt-master" not in minion
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shellcheck_finds_nothing_in_the_script() -> None:
+    done = subprocess.run(
+        ["shellcheck", "-s", "sh", "-"], input=bootstrap.render(SCRIPT), capture_output=True, text=True, check=False
+    )
+    assert done.stdout == ""

@@ -1,0 +1,244 @@
+"""One question for all minions that are waited for, and each answer when it comes; what others say does not count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from hart_salt.node.readiness import Presence
+
+NEVER = 3600.0  #: an interval after which no test looks any more
+AT_ONCE = 0.0
+
+
+@dataclass
+class Salt:
+    """The minions in ``there`` answer each question with their codes; asking fails as often as ``failures`` says."""
+
+    there: set[str] = field(default_factory=set)
+    failures: int = 0
+    #: who was asked, question by question
+    asked: list[list[str]] = field(default_factory=list)
+    codes: dict[str, str] = field(default_factory=dict)
+    #: held back as long as it is not set
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    presence: Presence = field(init=False)
+
+    async def ask(self, minion_ids: Sequence[str]) -> None:
+        self.asked.append(list(minion_ids))
+        if self.failures:
+            self.failures -= 1
+            raise OSError("no master")
+        for minion_id in self.there & set(minion_ids):
+            self.presence.answered(minion_id, self.codes[minion_id])
+        await self.open.wait()
+
+    def silent(self, *minion_ids: str) -> list[asyncio.Task[None]]:
+        """They are waited for, and were not heard to start."""
+        self.codes |= {minion_id: self.presence.expect(minion_id) for minion_id in minion_ids}
+        return [asyncio.create_task(self.presence.answer_of(minion_id)) for minion_id in minion_ids]
+
+    def waiting(self, *minion_ids: str) -> list[asyncio.Task[None]]:
+        """They are waited for, and have started."""
+        tasks = self.silent(*minion_ids)
+        for minion_id in minion_ids:
+            self.presence.started(minion_id)
+        return tasks
+
+
+def play(
+    use: Callable[[Salt, Presence], Coroutine[Any, Any, Any]], interval: float = NEVER, gap: float = 0.0, **salt: Any
+) -> Any:
+    """What ``use`` returns."""
+
+    async def main() -> Any:
+        world = Salt(**salt)
+        world.open.set()
+        presence = world.presence = Presence(world.ask, interval, gap)
+        try:
+            return await use(world, presence)
+        finally:
+            await presence.close()
+
+    return asyncio.run(main())
+
+
+async def a_while() -> None:
+    """Let everything run that can."""
+    for _ in range(40):
+        await asyncio.sleep(0)
+
+
+async def asked_again(salt: Salt) -> None:
+    """Come back when who waits was asked three times."""
+    while len(salt.asked) < 3:  # noqa: ASYNC110 - the time that passes is the loop's
+        await asyncio.sleep(0)
+
+
+def test_many_who_wait_are_asked_by_one_question() -> None:
+    many = [f"web-{number:02}" for number in range(20)]
+
+    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+        await asyncio.gather(*salt.waiting(*many))
+        return salt.asked
+
+    assert play(use, there=set(many)) == [many]
+
+
+def test_who_comes_while_a_question_is_asked_is_in_the_next_one() -> None:
+    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+        salt.open.clear()
+        first = salt.waiting("a")
+        await a_while()
+        others = salt.waiting("c", "b")
+        await a_while()
+        assert salt.asked == [["a"]]
+        salt.open.set()
+        await asyncio.gather(*first, *others)
+        return salt.asked
+
+    assert play(use, there={"a", "b", "c"}) == [["a"], ["b", "c"]]
+
+
+def test_an_answer_counts_before_the_asking_has_come_back() -> None:
+    async def use(salt: Salt, presence: Presence) -> None:
+        salt.open.clear()
+        await asyncio.gather(*salt.waiting("a"))
+
+    play(use, there={"a"})
+
+
+def test_one_who_does_not_answer_holds_up_nobody() -> None:
+    async def use(salt: Salt, presence: Presence) -> tuple[bool, bool]:
+        (deaf,) = salt.waiting("deaf")
+        await a_while()
+        await asyncio.gather(*salt.waiting("a", "b"))
+        done = deaf.done()
+        deaf.cancel()
+        await a_while()
+        return done, deaf.cancelled()
+
+    assert play(use, there={"a", "b"}) == (False, True)
+
+
+def test_one_who_does_not_answer_is_asked_again() -> None:
+    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+        (late,) = salt.waiting("late")
+        await asked_again(salt)
+        salt.there.add("late")
+        await late
+        return salt.asked
+
+    asked = play(use, interval=AT_ONCE)
+    assert len(asked) > 3
+    assert {tuple(ids) for ids in asked} == {("late",)}
+
+
+def test_one_whose_start_nobody_heard_is_asked_all_the_same() -> None:
+    async def use(salt: Salt, presence: Presence) -> bool:
+        await asyncio.gather(*salt.silent("a"))
+        return presence.heard("a")
+
+    assert play(use, interval=AT_ONCE, there={"a"}) is False
+
+
+def test_an_answer_counts_that_comes_later_than_the_next_question() -> None:
+    async def use(salt: Salt, presence: Presence) -> None:
+        (late,) = salt.waiting("late")
+        await asked_again(salt)
+        presence.answered("late", salt.codes["late"])
+        await late
+
+    play(use, interval=AT_ONCE)
+
+
+@pytest.mark.parametrize("said", ["", "True", "a code", "0" * 32, "\udcff", "x" * 10**6])
+def test_an_answer_without_the_code_is_none(said: str) -> None:
+    async def use(salt: Salt, presence: Presence) -> list[bool]:
+        waits, _ = salt.waiting("a", "b")
+        await a_while()
+        presence.answered("a", said)
+        presence.answered("a", salt.codes["b"])
+        presence.answered("nobody", said)
+        await a_while()
+        done = [waits.done()]
+        presence.answered("a", salt.codes["a"])
+        await a_while()
+        return [*done, waits.done()]
+
+    assert play(use) == [False, True]
+
+
+def test_each_time_that_a_minion_is_waited_for_it_has_another_code() -> None:
+    async def use(salt: Salt, presence: Presence) -> set[str]:
+        return {presence.expect("a") for _ in range(5)} | {presence.expect("b")}
+
+    assert len(play(use)) == 6
+
+
+def test_many_start_events_make_few_questions() -> None:
+    async def use(salt: Salt, presence: Presence) -> int:
+        (waits,) = salt.waiting("a")
+        for _ in range(50):
+            presence.started("a")
+            await a_while()
+        waits.cancel()
+        return len(salt.asked)
+
+    assert play(use, gap=NEVER) == 1
+
+
+def test_asking_that_fails_is_told_and_tried_again() -> None:
+    async def use(salt: Salt, presence: Presence) -> list[str]:
+        (waits,) = salt.waiting("a")
+        await asked_again(salt)
+        told = [presence.problem]
+        salt.failures = 0
+        await waits
+        await a_while()
+        return [*told, presence.problem]
+
+    assert play(use, interval=AT_ONCE, there={"a"}, failures=10**6) == ["no master", ""]
+
+
+def test_nobody_is_asked_who_no_longer_waits() -> None:
+    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+        salt.open.clear()
+        first, second = salt.waiting("a", "b")
+        await a_while()
+        gone, stays = salt.waiting("gone", "stays")
+        await a_while()
+        gone.cancel()
+        await a_while()
+        salt.open.set()
+        await asyncio.gather(first, second, stays)
+        return salt.asked
+
+    assert play(use, there={"a", "b", "stays"}) == [["a", "b"], ["stays"]]
+
+
+def test_a_start_is_heard_also_before_it_is_waited_for() -> None:
+    async def use(salt: Salt, presence: Presence) -> list[bool]:
+        salt.codes["a"] = presence.expect("a")
+        presence.started("b")
+        await a_while()
+        before = presence.heard("a")
+        presence.started("a")
+        await a_while()
+        await presence.answer_of("a")
+        return [before, presence.heard("a")]
+
+    assert play(use, there={"a"}) == [False, True]
+
+
+def test_whoever_hears_something_after_the_end_does_no_harm() -> None:
+    async def make() -> Presence:
+        return Presence(lambda ids: asyncio.sleep(0))
+
+    presence = asyncio.run(make())
+    presence.started("a")
+    presence.answered("a", "b")

@@ -1,0 +1,265 @@
+"""One poll of a provider for all instances that are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import AuthError, DriverError, NodeFailed, RateLimited, TemporaryFailure
+from hart_salt.model import Instance
+from hart_salt.node.watcher import Watcher
+
+PATIENCE = 60.0  #: a deadline that no test reaches
+BRIEF = 0.05  #: a deadline that is reached, since nothing else ever happens
+
+PENDING = Instance("i-1", "a", "pending")
+RUNNING = replace(PENDING, state="running", public_ip="192.0.2.1")
+OTHER = replace(RUNNING, instance_id="i-2", minion_id="b")
+
+
+@dataclass
+class Provider:
+    """Answers each list call with the next of ``answers``, and with the last one from then on."""
+
+    answers: list[list[Instance] | Exception]
+    calls: int = 0
+    slept: list[float] = field(default_factory=list)
+    #: what the instance's id finds, call after call; the last one from then on
+    by_id: list[Instance | None | Exception] = field(default_factory=list)
+    looks: int = 0
+
+    def clock(self) -> float:
+        return sum(self.slept)
+
+    async def look(self) -> Instance | None:
+        answer = self.by_id[min(self.looks, len(self.by_id) - 1)]
+        self.looks += 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def list(self) -> list[Instance]:
+        answer = self.answers[min(self.calls, len(self.answers) - 1)]
+        self.calls += 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await a_while()  # long enough for whoever was served to go
+
+
+async def a_while() -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def is_running(instance: Instance) -> bool:
+    return instance.state == "running"
+
+
+def watching(provider: Provider, use: Callable[[Watcher], Coroutine[Any, Any, Any]]) -> Any:
+    """What ``use`` returns with a watcher of ``provider``, which is closed afterwards."""
+
+    async def main() -> Any:
+        watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock)
+        try:
+            return await use(watcher)
+        finally:
+            await watcher.close()
+
+    return asyncio.run(main())
+
+
+def wait_for(*answers: list[Instance] | Exception, timeout: float = PATIENCE) -> Instance:
+    found: Instance = watching(Provider(list(answers)), lambda watcher: watcher.wait("i-1", is_running, timeout))
+    return found
+
+
+async def end_of_polling(watcher: Watcher) -> None:
+    assert watcher._poller is not None
+    await asyncio.wait([watcher._poller])
+
+
+def test_the_instance_is_returned_as_it_was_listed() -> None:
+    assert wait_for([PENDING, OTHER], [PENDING, OTHER], [RUNNING, OTHER]) == RUNNING
+
+
+def test_an_instance_that_is_not_listed_yet_is_waited_for() -> None:
+    assert wait_for([], [OTHER], [], [RUNNING]) == RUNNING
+
+
+@pytest.mark.parametrize("misses", [1, 2, 5])
+def test_a_few_lists_without_an_instance_that_was_seen_prove_nothing(misses: int) -> None:
+    """At 3 seconds between lists, 5 of them miss it over 12 seconds."""
+    assert wait_for([PENDING], *[[]] * misses, [RUNNING]) == RUNNING
+
+
+def test_an_instance_that_was_seen_and_that_lists_miss_for_long_has_failed() -> None:
+    provider = Provider([[PENDING], []])
+    with pytest.raises(NodeFailed, match="the instance disappeared"):
+        watching(provider, lambda watcher: watcher.wait("i-1", is_running, PATIENCE))
+    assert 15.0 <= sum(provider.slept[1:]) < 20.0
+
+
+def by_id(provider: Provider) -> Instance:
+    found: Instance = watching(provider, lambda it: it.wait("i-1", is_running, PATIENCE, provider.look))
+    return found
+
+
+@pytest.mark.parametrize("first", [[PENDING], []], ids=["seen", "never listed"])
+def test_one_that_lists_miss_for_long_is_asked_for_by_its_id(first: list[Instance]) -> None:
+    """Its tags may show late, or be gone: it is the instance all the same."""
+    provider = Provider([first, []], by_id=[PENDING, TemporaryFailure("the API is down"), RUNNING])
+    assert by_id(provider) == RUNNING
+    assert provider.looks == 3
+    assert provider.calls >= 3 * 6, "never one question for each list"
+
+
+def test_one_whose_id_finds_nothing_either_has_failed_if_it_was_seen_and_is_waited_for_if_not() -> None:
+    with pytest.raises(NodeFailed, match="the instance disappeared"):
+        by_id(Provider([[PENDING], []], by_id=[None]))
+    assert by_id(Provider([*[[]] * 20, [RUNNING]], by_id=[None])) == RUNNING
+
+
+def test_a_defect_in_a_look_by_id_fails_at_once() -> None:
+    with pytest.raises(NodeFailed, match="ZeroDivisionError"):
+        by_id(Provider([[PENDING], []], by_id=[ZeroDivisionError()]))
+
+
+def test_one_that_ended_is_told_by_its_id() -> None:
+    with pytest.raises(NodeFailed, match="the instance is gone: spot"):
+        by_id(Provider([[PENDING], []], by_id=[replace(PENDING, state="gone", problem="spot")]))
+
+
+@pytest.mark.parametrize("state", ["stopped", "gone"])
+def test_an_instance_that_will_not_come_back_by_itself_has_failed(state: str) -> None:
+    with pytest.raises(NodeFailed, match=f"the instance is {state}"):
+        wait_for([PENDING], [replace(PENDING, state=state)])
+
+
+def test_why_the_provider_gave_an_instance_up_is_told() -> None:
+    with pytest.raises(NodeFailed, match="the instance is pending: no capacity in z1"):
+        wait_for([replace(PENDING, problem="no capacity in z1")])
+
+
+def test_many_who_wait_are_served_by_one_call_per_interval() -> None:
+    many = [replace(PENDING, instance_id=f"i-{number}") for number in range(20)]
+    up = [replace(instance, state="running") for instance in many]
+    provider = Provider([many, many, up])
+
+    async def use(watcher: Watcher) -> list[Instance]:
+        return await asyncio.gather(*(watcher.wait(one.instance_id, is_running, PATIENCE) for one in many))
+
+    assert watching(provider, use) == up
+    assert provider.calls == 3
+    assert provider.slept[:2] == [3.0, 3.0]
+
+
+def test_one_who_fails_does_not_disturb_the_others() -> None:
+    coming = replace(OTHER, state="pending")
+    provider = Provider([[PENDING, coming], [replace(PENDING, state="stopped"), coming], [OTHER]])
+
+    async def use(watcher: Watcher) -> list[Any]:
+        waits = (watcher.wait(one, is_running, PATIENCE) for one in ("i-1", "i-2"))
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    failed, found = watching(provider, use)
+    assert isinstance(failed, NodeFailed)
+    assert found == OTHER
+
+
+@pytest.mark.parametrize("error", [TemporaryFailure("the API is down"), RateLimited("too many calls", 9.0)])
+def test_an_error_that_passes_is_survived(error: DriverError) -> None:
+    assert wait_for([PENDING], error, error, [RUNNING]) == RUNNING
+
+
+def test_the_error_at_the_deadline_names_the_provider_s_last_one() -> None:
+    with pytest.raises(NodeFailed, match=r"not up within 0\.05 s .*the API is down"):
+        wait_for(TemporaryFailure("the API is down"), timeout=BRIEF)
+
+
+def test_the_error_at_the_deadline_names_no_provider_that_answered() -> None:
+    with pytest.raises(NodeFailed) as caught:
+        wait_for([PENDING], timeout=BRIEF)
+    assert str(caught.value) == "the instance was not up within 0.05 s"
+
+
+def test_credentials_that_do_not_work_fail_all_at_once() -> None:
+    provider = Provider([AuthError("the token is not valid")])
+
+    async def use(watcher: Watcher) -> list[Any]:
+        waits = (watcher.wait(one, is_running, PATIENCE) for one in ("i-1", "i-2"))
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    assert [str(error) for error in watching(provider, use)] == ["the token is not valid"] * 2
+    assert provider.calls == 1
+
+
+def test_a_defect_in_a_driver_fails_at_once_and_not_at_the_deadline() -> None:
+    with pytest.raises(NodeFailed, match="ZeroDivisionError"):
+        wait_for(ZeroDivisionError())
+
+
+def test_nobody_waits_and_nothing_is_polled() -> None:
+    provider = Provider([[RUNNING]])
+
+    async def use(watcher: Watcher) -> int:
+        await asyncio.sleep(0)
+        before = provider.calls
+        await watcher.wait("i-1", is_running, PATIENCE)
+        await end_of_polling(watcher)
+        return before
+
+    assert watching(provider, use) == 0
+    assert provider.calls == 1
+
+
+def test_polling_begins_again_for_whoever_waits_later() -> None:
+    provider = Provider([[RUNNING], AuthError("expired"), [RUNNING]])
+
+    async def use(watcher: Watcher) -> None:
+        for expected in (None, NodeFailed, None):
+            try:
+                await watcher.wait("i-1", is_running, PATIENCE)
+            except NodeFailed:
+                assert expected is NodeFailed
+            await end_of_polling(watcher)
+
+    watching(provider, use)
+    assert provider.calls == 3
+
+
+def test_one_who_gives_up_is_waited_for_no_more() -> None:
+    provider = Provider([[PENDING]])
+
+    async def use(watcher: Watcher) -> None:
+        waiting = asyncio.create_task(watcher.wait("i-1", is_running, PATIENCE))
+        await a_while()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await end_of_polling(watcher)
+
+    watching(provider, use)
+
+
+def test_closing_ends_the_polling_while_somebody_waits() -> None:
+    provider = Provider([[PENDING]])
+
+    async def use(watcher: Watcher) -> None:
+        waiting = asyncio.create_task(watcher.wait("i-1", is_running, PATIENCE))
+        await a_while()
+        await watcher.close()
+        before = provider.calls
+        await a_while()
+        assert provider.calls == before > 0
+        waiting.cancel()
+
+    watching(provider, use)

@@ -1,0 +1,122 @@
+"""What is asked for a new salt-master: what is taken, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import asyncssh
+import pytest
+
+from hart_salt.base.errors import ConfigError, Refused
+from hart_salt.config.loader import Source, load
+from hart_salt.model import Node
+from hart_salt.node import ssh
+from hart_salt.operations import create_master
+from hart_salt.planning import resolve
+from tests.unit.planning.test_resolve import DO, MASTER, SCHEMAS
+
+KEY = asyncssh.generate_private_key("ssh-ed25519", comment="admin@example")
+LINE = KEY.export_public_key().decode().strip()
+PRIVATE = KEY.export_private_key().decode()
+
+
+def node(defaults: dict[str, Any] | None = None, **arguments: Any) -> Node:
+    """The node of a new master; its caller's Salt is 3008.3."""
+    config = load([Source("test", {"providers": DO, **(defaults or {})})], SCHEMAS, lambda uri: uri)
+    return resolve.resolve(
+        config, SCHEMAS, MASTER, minion_id="salt", provider="do", arguments={"region": "nyc3", **arguments},
+        now=datetime.now(timezone.utc), masterless=True,
+    )  # fmt: skip
+
+
+def test_what_is_not_wished_is_not_there() -> None:
+    names = ("authorize_key", "grains", "hart_salt", "pip_index")
+    wanted = create_master.wishes(dict.fromkeys(names))
+    assert [getattr(wanted, name) for name in names] == [None] * 4
+
+
+def test_a_key_line_is_taken_with_its_comment() -> None:
+    assert create_master.wishes({"authorize_key": f" {LINE} "}).authorize_key == LINE
+
+
+@pytest.mark.parametrize("value", [PRIVATE, PRIVATE.replace("\n", " "), "/root/.ssh/id.pub", f"{LINE}\n{LINE}", 7, ""])
+def test_what_is_no_public_key_line_is_refused_and_not_repeated(value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        create_master.wishes({"authorize_key": value})
+    assert str(caught.value).startswith("argument:authorize_key: must ")
+    assert str(value)[:20] not in str(caught.value) or value == ""
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("grains", ["a"]), ("grains", "a"), ("hart_salt", "-r x"), ("hart_salt", "./x"), ("pip_index", "http://example.com/"),
+    ("pip_index", "file:///x"),
+])  # fmt: skip
+def test_each_mistake_is_told_with_its_place(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^argument:{name}: must be "):
+        create_master.wishes({name: value})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        create_master.wishes({"grains": 1, "hart_salt": 1.5, "pip_index": "x"})
+    assert len(caught.value.faults) == 3
+
+
+@pytest.mark.parametrize("name", ["apply", "drain", "role", "count"])
+def test_what_is_for_minions_alone_is_refused_as_an_argument(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"argument:{name}: is for minions"):
+        create_master.settings_with(create_master.wishes({}), {name: "highstate"})
+
+
+def test_grains_go_over_those_of_the_minion_config() -> None:
+    given = {"minion_config": {"log_level": "info", "grains": {"a": 1, "b": 1}}, "size": "s"}
+    made = create_master.settings_with(create_master.wishes({"grains": {"b": 2}}), given)
+    assert made == {"size": "s", "minion_config": {"log_level": "info", "grains": {"a": 1, "b": 2}}}
+
+
+def test_its_minion_has_no_master_and_its_own_settings_win() -> None:
+    config = node(minion_config={"state_verbose": True, "grains": {"team": "ops"}}).minion_config
+    assert (config["id"], config["file_client"], config["state_verbose"]) == ("salt", "local", True)
+    assert (config["grains"]["team"], config["grains"]["hart.provider"], config["grains"]["roles"]) == ("ops", "do", [])
+    assert not {"master", "master_type", "master_port"} & set(config)
+
+
+def test_its_salt_may_be_newer_than_the_caller_s() -> None:
+    assert node(salt_version="3009").settings.salt_version == "3009"
+
+
+def test_defaults_that_are_for_minions_do_not_hold_for_it() -> None:
+    class Driver:
+        platform = "debian"
+
+    made = node({"apply": "highstate", "drain": "stop"})
+    fitted = create_master.fit(made, Driver)  # type: ignore[arg-type]
+    assert (made.settings.apply, fitted.settings.apply, fitted.settings.drain) == ("highstate", None, None)
+
+
+def test_a_driver_without_machines_of_their_own_is_refused() -> None:
+    class Driver:
+        platform = "local"
+
+    with pytest.raises(Refused, match="do cannot have a salt-master: .* name a cloud"):
+        create_master.fit(node(), Driver)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("asked", "driver", "requirement"), [
+    (None, "do", "/run/hart/hart_salt-{version}-py3-none-any.whl[do]"),
+    (None, "of-others", "/run/hart/hart_salt-{version}-py3-none-any.whl"),
+    ("hart-salt[all]==1.0.0", "do", "hart-salt[all]==1.0.0"),
+])  # fmt: skip
+def test_what_is_installed_is_what_was_asked_for_or_the_caller_s_own(
+    asked: str | None, driver: str, requirement: str
+) -> None:
+    outfit = create_master._outfit(create_master.wishes({"hart_salt": asked}), driver)
+    assert outfit.requirement == requirement.format(version=create_master.wheel._distribution().version)
+    assert bool(outfit.wheel) is (asked is None)
+
+
+def test_fingerprints_are_those_of_ssh_keygen() -> None:
+    assert ssh.key_fingerprint(LINE) == KEY.get_fingerprint()
+    with pytest.raises(ValueError, match="not an OpenSSH public key line"):
+        ssh.key_fingerprint("x")

@@ -1,0 +1,164 @@
+"""How many nodes there are to be, which go, and how a fleet is renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import Interrupted, Refused, TemporaryFailure
+from hart_salt.inventory.records import Record
+from hart_salt.operations.fleet import Changes, Goal, Hands, Outcomes, renew, victims
+
+FIRST = Record("a", "cloud", "local", "r", "s", "ready", "me", "b1", 1.0)
+FLEET = [replace(FIRST, minion_id=name, created=created) for name, created in (("b", 2.0), ("a", 1.0), ("c", 3.0))]
+
+
+def ids(records: Sequence[Record]) -> list[str]:
+    return [record.minion_id for record in records]
+
+
+@pytest.mark.parametrize(
+    ("goal", "have", "target"),
+    [
+        (Goal(count=3), 5, 3),
+        (Goal(count=0), 5, 0),
+        (Goal(delta=2), 5, 7),
+        (Goal(delta=2, maximum=6), 5, 6),
+        (Goal(delta=2, maximum=4), 5, 5),
+        (Goal(delta=-2), 5, 3),
+        (Goal(delta=-2, minimum=4), 5, 4),
+        (Goal(delta=-2, minimum=9), 5, 5),
+        (Goal(delta=-9), 5, 0),
+        (Goal(delta=0, minimum=1, maximum=9), 5, 5),
+    ],
+)
+def test_the_number_that_there_is_to_be(goal: Goal, have: int, target: int) -> None:
+    goal.check()
+    assert goal.target(have) == target
+
+
+@pytest.mark.parametrize(
+    ("goal", "words"),
+    [
+        (Goal(), "either count"),
+        (Goal(count=1, delta=1), "either count"),
+        (Goal(count=1, maximum=2), "bounds for delta"),
+        (Goal(delta=1, minimum=3, maximum=2), "min must not be above max"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(goal: Goal, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        goal.check()
+
+
+@pytest.mark.parametrize(
+    ("remove", "number", "gone"),
+    [("newest", 2, ["c", "b"]), ("oldest", 2, ["a", "b"]), ("b, a", 1, ["b"]), ("b,a,b", 2, ["b", "a"])],
+)
+def test_which_go_first(remove: str, number: int, gone: list[str]) -> None:
+    assert ids(victims(FLEET, number, remove)) == gone
+
+
+@pytest.mark.parametrize(("remove", "number"), [("b", 2), ("x", 1), ("newest", 4), ("", 1), ("newst", 1)])
+def test_too_few_or_strangers_are_refused(remove: str, number: int) -> None:
+    with pytest.raises(Refused):
+        victims(FLEET, number, remove)
+
+
+@dataclass
+class World:
+    """A fleet that is changed, and what is to go wrong."""
+
+    there: list[str] = field(default_factory=lambda: ids(FLEET))
+    log: list[str] = field(default_factory=list)
+    #: of each creation, how many come up
+    fail_creating: dict[int, Any] = field(default_factory=dict)
+    undrained: dict[str, Any] = field(default_factory=dict)
+    undestroyed: set[str] = field(default_factory=set)
+    #: the lowest number of nodes that there ever was
+    fewest: int = 3
+    made: int = 0
+
+    def hands(self) -> Hands:
+        return Hands(self._create, self._drain, self._destroy)
+
+    def _create(self, count: int) -> Outcomes:
+        self.log.append(f"create {count}")
+        new = [f"new{self.made + number}" for number in range(count)]
+        up = self.fail_creating.get(self.made, count)
+        self.made += count
+        if isinstance(up, Exception):
+            raise up
+        self.there += new[:up]
+        return Outcomes({name: {"result": name in new[:up]} for name in new}, up == count)
+
+    def _drain(self, records: Sequence[Record]) -> Mapping[str, str]:
+        self.log.append(f"drain {','.join(ids(records))}")
+        for error in self.undrained.values():
+            if isinstance(error, Exception):
+                raise error
+        return {name: why for name, why in self.undrained.items() if name in ids(records)}
+
+    def _destroy(self, records: Sequence[Record]) -> Outcomes:
+        self.log.append(f"destroy {','.join(ids(records))}")
+        gone = [name for name in ids(records) if name not in self.undestroyed]
+        self.there = [name for name in self.there if name not in gone]
+        self.fewest = min(self.fewest, len(self.there))
+        return Outcomes({name: {"result": name in gone} for name in ids(records)}, len(gone) == len(records))
+
+
+def test_a_fleet_is_renewed_oldest_first_new_ones_before_old_ones() -> None:
+    world = World()
+    changes = renew(FLEET, 2, world.hands())
+    assert world.log == ["create 2", "drain a,b", "destroy a,b", "create 1", "drain c", "destroy c"]
+    assert (sorted(world.there), changes.ok, changes.number, world.fewest) == (["new0", "new1", "new2"], True, 0, 3)
+
+
+def test_a_failed_creation_stops_it_and_only_as_many_old_ones_go_as_new_ones_came() -> None:
+    world = World(fail_creating={0: 1})
+    changes = renew(FLEET, 2, world.hands())
+    assert world.log == ["create 2", "drain a", "destroy a"]
+    assert (sorted(world.there), changes.ok, world.fewest) == (["b", "c", "new0"], False, 3)
+
+
+def test_where_none_came_up_none_goes() -> None:
+    world = World(fail_creating={0: 0})
+    assert not renew(FLEET, 2, world.hands()).ok
+    assert (world.log, world.there) == (["create 2"], ids(FLEET))
+
+
+def test_a_node_that_cannot_be_drained_stays_and_stops_it() -> None:
+    world = World(undrained={"b": "busy"})
+    changes = renew(FLEET, 2, world.hands())
+    assert world.log == ["create 2", "drain a,b", "destroy a"]
+    assert (changes.kept, changes.ok, world.fewest) == ({"b": "busy"}, False, 3)
+
+
+def test_a_node_that_cannot_be_destroyed_stops_it() -> None:
+    world = World(undestroyed={"a"})
+    changes = renew(FLEET, 1, world.hands())
+    assert (world.log, changes.ok) == (["create 1", "drain a", "destroy a"], False)
+
+
+def test_an_error_later_on_tells_what_was_done_by_then() -> None:
+    world = World(fail_creating={1: TemporaryFailure("no answer")})
+    changes = renew(FLEET, 1, world.hands())
+    assert (changes.problem, changes.ok, list(changes.destroyed)) == ("no answer", False, ["a"])
+    with pytest.raises(TemporaryFailure):
+        renew(FLEET, 1, World(fail_creating={0: TemporaryFailure("no answer")}).hands())
+
+
+def test_a_signal_while_nodes_are_drained_leaves_them() -> None:
+    world = World(undrained={"a": Interrupted(15, "interrupted by SIGTERM")})
+    changes = renew(FLEET, 1, world.hands())
+    assert (changes.interrupted, changes.ok, changes.destroyed) == (15, False, {})
+
+
+def test_the_number_of_nodes_after_changes() -> None:
+    changes = Changes()
+    changes.add(World(fail_creating={0: 2}).hands(), 3)
+    assert (changes.number, changes.any, changes.ok) == (2, True, False)
+    assert not Changes().any

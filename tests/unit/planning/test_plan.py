@@ -1,0 +1,69 @@
+"""The plan of a call: plain data, by minion id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hart_salt.config.settings import Settings
+from hart_salt.drivers.local.driver import Options
+from hart_salt.inventory.records import Record
+from hart_salt.model import Node, Size
+from hart_salt.planning import plan
+
+NODE = Node("a", "app", "cloud", "do", "nyc3", "z1", "s-2", Settings(), Options(), {"password": "planted-s3cret"})
+RECORD = Record("a", "cloud", "do", "nyc3", "s-2", "ready", "owner", "batch", 1.0, "app", "z1", "i-1")
+
+
+def test_a_creation_says_what_would_be_there_and_what_it_costs() -> None:
+    assert plan.creation([NODE], Size("s-2", 1024, 1, monthly_price=6.0)) == {
+        "a": {
+            "result": None, "action": "create", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
+            "size": "s-2", "monthly_price": 6.0,
+        }
+    }  # fmt: skip
+
+
+def test_a_price_that_is_not_known_is_none() -> None:
+    for size in (None, Size("s-2", 1024, 1)):
+        assert plan.creation([NODE], size)["a"]["monthly_price"] is None
+
+
+def test_a_destruction_names_the_instance_that_would_go() -> None:
+    assert plan.destruction({"a": RECORD}) == {
+        "a": {
+            "result": None, "action": "destroy", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
+            "size": "s-2", "instance_id": "i-1",
+        }
+    }  # fmt: skip
+
+
+def test_no_setting_that_may_be_secret_is_in_a_plan() -> None:
+    assert "planted-s3cret" not in repr(plan.creation([NODE], None))
+
+
+def first(zones: Sequence[str]) -> str:
+    return zones[0]
+
+
+def test_a_node_goes_to_the_zone_with_the_fewest() -> None:
+    assert plan.spread(["a", "b", "c"], ["a", "a", "b", "c", "c"], 1, first) == ["b"]
+
+
+def test_a_batch_spreads_evenly_over_what_is_there() -> None:
+    assert plan.spread(["a", "b", "c"], ["a", "a"], 4, first) == ["b", "c", "b", "c"]
+    assert plan.spread(["a", "b", "c"], [], 7, first) == ["a", "b", "c"] * 2 + ["a"]
+
+
+def test_nodes_in_zones_that_cannot_be_had_or_in_none_do_not_count() -> None:
+    assert plan.spread(["a", "b"], ["z", None, "a"], 1, first) == ["b"]
+
+
+def test_of_zones_with_equally_few_any_may_be_chosen() -> None:
+    asked: list[list[str]] = []
+
+    def last(zones: Sequence[str]) -> str:
+        asked.append(list(zones))
+        return zones[-1]
+
+    assert plan.spread(["a", "b", "c"], ["b"], 2, last) == ["c", "a"]
+    assert asked == [["a", "c"], ["a"]]

@@ -1,0 +1,481 @@
+"""Roles: the layers of a node, its id, and its minion configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hart_salt
+from hart_salt.base.errors import ConfigError, Refused
+from hart_salt.base.gate import Gate
+from hart_salt.base.names import RESERVED_IDS, NamingError, build_minion_id, check_minion_id
+from hart_salt.config.loader import Config, Source, load, read_toml
+from hart_salt.config.schema import Schema
+from hart_salt.config.settings import Section
+from hart_salt.drivers.do import driver as do
+from hart_salt.drivers.ec2 import driver as ec2
+from hart_salt.drivers.gce import driver as gce
+from hart_salt.drivers.vultr import driver as vultr
+from hart_salt.model import MasterInfo, Node
+from hart_salt.planning.resolve import choose_provider, resolve, show
+
+PLANTED = "planted-s3cret-value"
+NOW = datetime(2026, 3, 7, 23, 30, tzinfo=timezone(-timedelta(hours=2)))
+MASTER = MasterInfo(
+    master_id="salt_master",
+    owner="0123456789abcdef",
+    public_key="",
+    salt_version="3008.3",
+    local_address="127.0.0.1",
+    publish_port=4505,
+    return_port=4506,
+    cachedir="",
+    log_dir="",
+)
+
+
+class Nothing(Section):
+    """A driver that may be told nothing."""
+
+
+LOCAL = Schema(driver="local", account=Nothing, options=Nothing, default_size="local", default_region="local")
+SCHEMAS = {schema.driver: schema for schema in (do.SCHEMA, ec2.SCHEMA, gce.SCHEMA, LOCAL, vultr.SCHEMA)}
+
+DO: Mapping[str, Any] = {"do": {"token": PLANTED, "region": "sfo3"}}
+
+
+def loaded(**data: Any) -> Config:
+    return load([Source("test", {"saltmaster": "salt.example.com", **data})], SCHEMAS, lambda uri: uri)
+
+
+def node(config: Config, role: str | None = "app", *, master: MasterInfo = MASTER, **given: Any) -> Node:
+    given.setdefault("unique_id", lambda: "0badcafe")
+    return resolve(config, SCHEMAS, master, role=role, now=NOW, **given)
+
+
+def faults(config: Config, role: str | None = "app", **given: Any) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        node(config, role, **given)
+    assert PLANTED not in str(caught.value)
+    return {fault.path: fault.problem for fault in caught.value.faults}
+
+
+def refusal(config: Config, role: str | None = "app", **given: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        node(config, role, **given)
+    assert not isinstance(caught.value, ConfigError)
+    return str(caught.value)
+
+
+# The example: a file that somebody brings along from hart
+
+EXAMPLE = """
+[providers.do]
+token = "<token>"
+role_naming_scheme = "{unique_id}.{region}.{provider}.{role}.example.com"
+region = "sfo3"
+[roles.db]
+size = "s-4vcpu-8gb"
+[roles.app]
+size = "s-2vcpu-2gb"
+[roles.app.ec2]
+subnet = "subnet-123"
+size = "t3.medium"
+[roles.app.do.nyc3]
+size = "s-3vcpu-3gb"
+"""
+
+MASTER_SETTING = '[hart]\nsaltmaster = "salt.example.com"\n'
+
+
+def example(tmp_path: Path, more: str = MASTER_SETTING) -> Config:
+    file = tmp_path / "hart.toml"
+    file.write_text(EXAMPLE + more)
+    source = read_toml(file, required=True)
+    assert source is not None
+    return load([source], SCHEMAS, lambda uri: uri)
+
+
+def test_example_provider_do(tmp_path: Path) -> None:
+    found = node(example(tmp_path), provider="do", preview=True)
+    assert (found.region, found.size) == ("sfo3", "s-2vcpu-2gb")
+    assert found.minion_id == "????????.sfo3.do.app.example.com"
+
+
+def test_example_with_a_region(tmp_path: Path) -> None:
+    found = node(example(tmp_path), provider="do", region="nyc3", preview=True)
+    assert (found.region, found.size) == ("nyc3", "s-3vcpu-3gb")
+    assert found.minion_id == "????????.nyc3.do.app.example.com"
+
+
+def test_example_with_ec2_added(tmp_path: Path) -> None:
+    config = example(tmp_path, MASTER_SETTING + '[providers.ec2]\nregion = "eu-west-1"\n')
+    found = node(config, provider="ec2")
+    assert found.size == "t3.medium"
+    assert found.options.subnet == "subnet-123"  # type: ignore[attr-defined]
+
+
+def test_example_with_one_provider_it_need_not_be_named(tmp_path: Path) -> None:
+    assert node(example(tmp_path)).provider == "do"
+    assert node(example(tmp_path), "db").size == "s-4vcpu-8gb"
+
+
+@pytest.mark.parametrize("where", ['[hart]\nsaltmaster = "m"\nprovider = "do"\n', MASTER_SETTING])
+def test_example_with_a_provider_in_a_layer_it_need_not_be_named(tmp_path: Path, where: str) -> None:
+    more = where + '[providers.ec2]\nregion = "eu-west-1"\n[roles.web]\nprovider = "do"\n'
+    role = "app" if "provider" in where else "web"
+    assert node(example(tmp_path, more), role).provider == "do"
+
+
+def test_example_with_several_providers_the_error_names_them(tmp_path: Path) -> None:
+    config = example(tmp_path, MASTER_SETTING + "[providers.ec2]\n")
+    assert refusal(config) == "several providers could be meant: do, ec2; name one, as in provider=do"
+
+
+def test_example_as_it_stands_lacks_only_the_masters_address(tmp_path: Path) -> None:
+    assert faults(example(tmp_path, "")) == {
+        "hart:saltmaster": "is not set: say where minions reach this master, by a host name or an address"
+    }
+
+
+# Layers
+
+
+def test_later_layers_win_in_the_order_of_the_design() -> None:
+    config = loaded(
+        providers={"do": {"token": "t", "size": "2"}},
+        size="1",
+        roles={"app": {"size": "3", "do": {"size": "4", "nyc3": {"size": "5"}}}, "db": {}},
+        region="sfo3",
+    )
+    assert node(config, "db").size == "2"
+    assert node(config).size == "4"
+    assert node(config, region="nyc3").size == "5"
+    assert node(config, region="nyc3", arguments={"size": "6"}).size == "6"
+    assert node(config, None, minion_id="x").size == "2"
+
+
+def test_without_any_layer_the_drivers_default_size_counts() -> None:
+    assert node(loaded(providers=DO, roles={"app": {}})).size == "s-1vcpu-1gb"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"region": "nyc3"},
+        {"providers": {"do": {"token": "t", "region": "nyc3"}}},
+        {"roles": {"app": {"region": "nyc3", "do": {"nyc3": {"size": "there"}}}}},
+        {"roles": {"app": {"do": {"region": "nyc3", "nyc3": {"size": "there"}}}}},
+    ],
+)
+def test_a_region_may_live_in_any_layer_and_picks_its_section(data: dict[str, Any]) -> None:
+    base = {"providers": {"do": {"token": "t"}}, "roles": {"app": {"do": {"nyc3": {"size": "there"}}}}}
+    found = node(loaded(**{**base, **data}))
+    assert (found.region, found.size) == ("nyc3", "there")
+
+
+def test_minion_config_and_labels_merge_over_all_layers_and_lists_replace() -> None:
+    config = loaded(
+        minion_config={"a": {"b": {"one": 1, "two": 1}}, "list": [1]},
+        labels={"x": "1", "y": "1"},
+        providers={"gce": {"project": "p", "region": "europe-west1", "minion_config": {"a": {"c": 2}}}},
+        roles={"app": {"minion_config": {"a": {"b": {"two": 3}}, "list": [3]}, "gce": {"labels": {"y": "2"}}}},
+    )
+    found = node(config, arguments={"minion_config": {"a": {"d": 4}}, "labels": "z=3"})
+    assert found.settings.minion_config == {"a": {"b": {"one": 1, "two": 3}, "c": 2, "d": 4}, "list": [3]}
+    assert found.options.labels == {"x": "1", "y": "2", "z": "3"}  # type: ignore[attr-defined]
+    assert found.minion_config["a"] == found.settings.minion_config["a"]
+
+
+def test_a_default_for_other_drivers_is_ignored_and_a_role_that_has_one_is_refused() -> None:
+    config = loaded(providers=DO, subnet="s", ipv6=True, roles={"app": {}, "web": {"local_ssds": 1, "subnet": "s"}})
+    assert node(config).options.ipv6 is True  # type: ignore[attr-defined]
+    assert faults(config, "web") == {
+        "hart:roles:web:local_ssds": "is a setting of gce, and the driver here is do",
+        "hart:roles:web:subnet": "is a setting of ec2 and gce, and the driver here is do",
+    }
+
+
+def test_a_value_that_only_another_driver_takes_is_a_fault_where_it_stands() -> None:
+    config = loaded(providers={"gce": {"project": "p", "region": "r"}}, roles={"app": {"volume_type": "gp3"}})
+    assert "must be one of pd-standard" in faults(config)["hart:roles:app:volume_type"]
+
+
+def test_arguments_are_checked_with_all_faults_at_once() -> None:
+    found = faults(
+        loaded(providers=DO, roles={"app": {}}),
+        arguments={"szie": 1, "subnet": "s", "token": PLANTED, "salt_version": 3006.1, "unset": None},
+    )
+    assert found == {
+        "argument:szie": "unknown setting, did you mean size?",
+        "argument:subnet": "is a setting of ec2 and gce, and the driver here is do",
+        "argument:token": "belongs in hart:providers:<name>, which is the only place for it",
+        "argument:salt_version": "must be in quotes: without them 3006.10 is read as 3006.1",
+    }
+
+
+def test_arguments_may_use_names_of_hart_and_not_contradict_themselves() -> None:
+    config = loaded(providers=DO, image="bookworm", roles={"app": {}})
+    assert node(config, arguments={"debian_codename": "trixie"}).settings.image == "trixie"
+    found = faults(config, arguments={"image": "trixie", "debian_codename": "bookworm"})
+    assert found == {"argument:debian_codename": "is another name of image, which is given as well"}
+
+
+def test_a_node_without_a_public_address_is_reached_over_its_private_one() -> None:
+    config = loaded(providers=DO, connect_via="public", roles={"app": {"no_public_ip": True}})
+    assert node(config).settings.connect_via == "private"
+
+
+def test_settings_that_do_not_go_together_across_layers_are_a_fault_of_the_role() -> None:
+    config = loaded(
+        providers={"ec2": {"region": "r", "volume_type": "gp2"}}, roles={"app": {"ec2": {"volume_iops": 3000}}}
+    )
+    assert faults(config) == {"hart:roles:app": "volume_iops needs a volume_type of gp3, io1 or io2"}
+
+
+def test_a_missing_region_is_a_fault_that_says_where_to_set_it() -> None:
+    config = loaded(providers={"do": {"token": "t"}}, roles={"app": {}})
+    problem = faults(config)["hart:roles:app:region"]
+    assert "hart:providers:do" in problem
+    assert "region=" in problem
+
+
+def test_roles_and_providers_that_are_not_there_are_refused_with_those_that_are() -> None:
+    config = loaded(providers=DO, roles={"app": {}, "db": {}})
+    assert refusal(config, "ap") == "there is no role ap, did you mean app?; there are app, db"
+    assert refusal(config, provider="ec2") == (
+        "there is no provider ec2; configured: do; set it up under hart:providers"
+    )
+    assert "none is configured" in refusal(loaded(), "app")
+    assert "a role or a minion id" in refusal(config, None)
+
+
+def test_a_provider_is_chosen_without_a_role_too() -> None:
+    assert choose_provider(loaded(), None, None).driver == "local"
+
+
+@pytest.mark.parametrize("version", ["3009", "3009.1", "4000.*"])
+def test_a_minion_may_not_be_newer_than_its_master(version: str) -> None:
+    config = loaded(providers=DO, roles={"app": {"salt_version": version}})
+    assert "newer than the master" in faults(config)["hart:roles:app:salt_version"]
+
+
+@pytest.mark.parametrize("version", [3006, "3008", "3008.9"])
+def test_a_minion_of_the_masters_series_or_an_older_one_is_fine(version: Any) -> None:
+    assert node(loaded(providers=DO, roles={"app": {"salt_version": version}})).settings.salt_version == str(version)
+
+
+# Minion configuration
+
+
+def test_the_minion_config_has_what_hart_sets() -> None:
+    found = node(loaded(providers=DO, roles={"app": {"zone": "z1"}}))
+    assert found.minion_config == {
+        "id": "0badcafe.sfo3.do.app",
+        "master": "salt.example.com",
+        "grains": {
+            "roles": ["app"],
+            "hart.provider": "do",
+            "hart.region": "sfo3",
+            "hart.size": "s-1vcpu-1gb",
+            "hart.zone": "z1",
+            "hart.created": "2026-03-08T01:30:00+00:00",
+            "hart.version": hart_salt.__version__,
+        },
+        "master_tries": -1,
+        "master_alive_interval": 90,
+        "auth_safemode": False,
+        "master_type": "failover",
+        "retry_dns": 0,
+    }
+
+
+def test_the_users_minion_config_wins_at_every_depth() -> None:
+    user = {"grains": {"env": "prod", "hart.size": "big"}, "master": "other", "master_tries": 3}
+    config = node(loaded(providers=DO, roles={"app": {"minion_config": user}})).minion_config
+    assert config["grains"] == {
+        "roles": ["app"],
+        "hart.provider": "do",
+        "hart.region": "sfo3",
+        "hart.size": "big",
+        "hart.created": "2026-03-08T01:30:00+00:00",
+        "hart.version": hart_salt.__version__,
+        "env": "prod",
+    }
+    assert (config["master"], config["master_tries"]) == ("other", 3)
+
+
+def test_empty_grains_of_the_user_lose_nothing() -> None:
+    found = node(loaded(providers=DO, roles={"app": {"minion_config": {"grains": None}}}))
+    assert found.minion_config["grains"]["roles"] == ["app"]
+
+
+def test_another_master_type_goes_without_the_settings_of_failover() -> None:
+    config = node(loaded(providers=DO, roles={"app": {"minion_config": {"master_type": "str"}}})).minion_config
+    assert config["master_type"] == "str"
+    assert "retry_dns" not in config
+    assert config["master_tries"] == -1
+
+
+def test_several_masters_are_tried_in_turn() -> None:
+    config = node(loaded(saltmaster=["a", "b"], providers=DO, roles={"app": {}})).minion_config
+    assert (config["master"], config["master_type"]) == (["a", "b"], "failover")
+
+
+def test_a_master_in_minion_config_is_enough() -> None:
+    config = loaded(saltmaster=None, providers=DO, roles={"app": {"minion_config": {"master": "m"}}})
+    assert node(config).minion_config["master"] == "m"
+
+
+def test_a_local_node_knows_its_master_and_its_port() -> None:
+    config = loaded(saltmaster=None, roles={"app": {}})
+    found = node(config, master=replace(MASTER, return_port=14506))
+    assert (found.minion_config["master"], found.minion_config["master_port"]) == ("127.0.0.1", 14506)
+    found = node(config, master=replace(MASTER, publish_port=14505))
+    assert found.minion_config["publish_port"] == 14505
+
+
+def test_a_node_without_a_role_has_no_roles() -> None:
+    found = node(loaded(providers=DO), None, minion_id="db1.example.com")
+    assert found.minion_config["grains"]["roles"] == []
+    assert found.minion_config["id"] == found.minion_id == "db1.example.com"
+
+
+def test_the_id_is_not_for_minion_config_to_set() -> None:
+    config = loaded(providers=DO, roles={"app": {}})
+    assert "must not set id" in faults(config, arguments={"minion_config": {"id": "x"}})["argument:minion_config"]
+
+
+# Minion ids
+
+
+@pytest.mark.parametrize(
+    ("minion_id", "words"),
+    [
+        ("", "empty"),
+        ("a b", "letters"),
+        ("a/b", "letters"),
+        ("a\n", "letters"),
+        ("ä", "letters"),
+        ("*", "letters"),
+        (".a", "start and end"),
+        ("a-", "start and end"),
+        ("_a", "start and end"),
+        ("a..b", "'..'"),
+        ("a" * 201, "longer"),
+        ("retcode", "Salt reads"),
+        ("Return", "Salt reads"),
+        ("salt_master", "the master itself"),
+    ],
+)
+def test_an_id_that_is_not_sane_is_refused(minion_id: str, words: str) -> None:
+    assert words in str(check_minion_id(minion_id, "salt_master"))
+
+
+@given(st.text(max_size=30))
+def test_an_accepted_id_is_a_safe_file_name_and_no_glob(minion_id: str) -> None:
+    if check_minion_id(minion_id) is None:
+        assert minion_id.isascii()
+        assert not set(minion_id) & set("/\\*?[]{}()|&;<>$`'\" \t\r\n\0,@:=")
+        assert not minion_id.startswith((".", "-"))
+        assert minion_id.lower() not in RESERVED_IDS
+
+
+@given(st.from_regex(r"[a-z0-9]+([._-][a-z0-9]+)*", fullmatch=True).filter(lambda text: len(text) <= 200))
+def test_ordinary_ids_are_accepted(minion_id: str) -> None:
+    assert check_minion_id(minion_id) is None or minion_id in RESERVED_IDS
+
+
+def test_an_insane_id_of_a_call_or_a_scheme_is_a_fault_of_that_place() -> None:
+    config = loaded(providers=DO, roles={"app": {"role_naming_scheme": "{role} {region}"}})
+    assert "letters" in faults(config, None, minion_id="a b")["argument:minion_id"]
+    assert "makes the id 'app sfo3'" in faults(config)["hart:roles:app:role_naming_scheme"]
+
+
+def test_a_question_mark_passes_in_previews_only() -> None:
+    config = loaded(providers=DO, roles={"app": {"role_naming_scheme": "????????.{role}"}})
+    assert "hart:roles:app:role_naming_scheme" in faults(config)
+
+
+def test_a_scheme_may_name_any_plain_setting_and_the_date_in_utc() -> None:
+    scheme = "{unique_id}-{year}-{month}-{day}.{size}.{zone}.{image}.{log_days}.{volume_size}"
+    providers = {"gce": {"project": "p", "region": "r", "zone": "z"}}
+    found = node(loaded(providers=providers, roles={"app": {"role_naming_scheme": scheme}}))
+    assert found.minion_id == "0badcafe-2026-03-08.e2-small.z.trixie.30.10"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [
+        ("{nope}", "unknown variable {nope}; there are {apply}"),
+        ("{zone}.x", "{zone}, which has no value here"),
+        ("{minion_config}", "unknown variable"),
+        ("{public_ip}", "unknown variable"),
+    ],
+)
+def test_a_scheme_with_a_variable_that_is_not_there_is_a_fault(scheme: str, words: str) -> None:
+    config = loaded(providers=DO, roles={"app": {"role_naming_scheme": scheme}})
+    assert words in faults(config)["hart:roles:app:role_naming_scheme"]
+
+
+@pytest.mark.parametrize("scheme", ["{a.b}", "{a[0]}", "{a!r}", "{a:>9}", "{}", "{0}", "{a", "a}", "{a:{b}}"])
+def test_a_scheme_reaches_no_further_than_plain_variables(scheme: str) -> None:
+    with pytest.raises(NamingError):
+        build_minion_id(scheme, {"a": "x", "b": "y", "0": "z"})
+
+
+def test_each_node_gets_a_unique_id_of_its_own() -> None:
+    config = loaded(providers=DO, roles={"app": {}})
+    ids = {resolve(config, SCHEMAS, MASTER, role="app", now=NOW).minion_id for _ in range(20)}
+    assert len(ids) == 20
+    assert all(check_minion_id(one) is None for one in ids)
+
+
+# What is shown
+
+
+def test_show_has_every_setting_in_effect_as_plain_data() -> None:
+    config = loaded(providers=DO, roles={"app": {"tags": ["a"]}})
+    shown = show(node(config))
+    assert shown == json.loads(json.dumps(shown))
+    assert (shown["size"], shown["tags"], shown["ipv6"], shown["image"]) == ("s-1vcpu-1gb", ["a"], False, "trixie")
+    assert shown["minion_config"]["grains"]["roles"] == ["app"]
+
+
+def test_show_says_the_same_at_every_moment() -> None:
+    config = loaded(providers=DO, roles={"app": {}})
+    grains = show(node(config))["minion_config"]["grains"]
+    assert "hart.created" not in grains
+    assert grains["hart.region"] == "sfo3"
+
+
+def test_show_hides_secrets_of_every_source() -> None:
+    config = load(
+        [
+            Source(
+                "test",
+                {
+                    "saltmaster": "m",
+                    "salt_repo": f"https://me:{PLANTED}-repo@mirror/",
+                    "providers": DO,
+                    "roles": {"app": {"minion_config": {"password": "abc", "plain": "sdb://v/x", "n": PLANTED}}},
+                },
+            )
+        ],
+        SCHEMAS,
+        lambda uri: f"{PLANTED}-sdb",
+    )
+    found = node(config, arguments={"minion_config": {"api_key": f"{PLANTED}-argument"}})
+    shown = Gate(config.secrets).data(show(found))
+    assert PLANTED not in repr(shown)
+    assert {shown["minion_config"][key] for key in ("password", "plain", "api_key", "n")} == {"***"}
+    assert found.minion_config["plain"] == f"{PLANTED}-sdb"
+    assert PLANTED not in repr(found)
