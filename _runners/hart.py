@@ -206,9 +206,10 @@ def create_master(
 
     def work(service):
         name = _word("hart.create_master", "id", minion_id, extra)
-        wishes = {"authorize_key": authorize_key, "grains": grains, "hart_salt": hart_salt, "pip_index": pip_index}
+        options = {"authorize_key": authorize_key, "grains": grains, "hart_salt": hart_salt, "pip_index": pip_index}
         return service(config).create_master(
-            name, **_names(provider=provider, region=region), wishes=wishes, settings=_clean(settings), test=_flag(test)
+            name, **_names(provider=provider, region=region), options=options, settings=_clean(settings),
+            test=_flag(test),
         )
 
     return _report(work, config, {**settings, "grains": grains, "pip_index": pip_index, "hart_salt": hart_salt})
@@ -297,7 +298,7 @@ def import_minion(
 
     def work(service):
         _none(unknown)
-        from hart_salt.migration.match import ImportWish
+        from hart_salt.migration.match import ImportRequest
 
         name = _word("hart.import_minion", "id", minion_id, extra)
         names = _names(provider=provider, instance_id=instance_id, region=region, role=role)
@@ -306,8 +307,8 @@ def import_minion(
             from hart_salt.base.errors import Refused
 
             raise Refused(f"{empty[0]} must not be empty; leave it out where nothing is meant")
-        wish = ImportWish(name, **{**names, "provider": names["provider"] or ""})
-        return service(config).import_minion(wish, test=_flag(test))
+        request = ImportRequest(name, **{**names, "provider": names["provider"] or ""})
+        return service(config).import_minion(request, test=_flag(test))
 
     return _report(work, config, unknown)
 
@@ -453,8 +454,8 @@ def add_ip(
     def work(service):
         _none(unknown)
         name = _word("hart.add_ip", "id", minion_id, extra)
-        wish = _wish(**_names(kind=kind, ip=ip, vpc=vpc))
-        return service(config).add_ip(name, wish, reboot=_flag(reboot, "reboot"), test=_flag(test))
+        request = _request(**_names(kind=kind, ip=ip, vpc=vpc))
+        return service(config).add_ip(name, request, reboot=_flag(reboot, "reboot"), test=_flag(test))
 
     return _report(work, config, unknown)
 
@@ -1106,10 +1107,10 @@ def _seconds(name, value):
     return value
 
 
-def _wish(kind, ip, vpc):
+def _request(kind, ip, vpc):
     """What ``hart.add_ip`` is asked for; what does not go together is refused."""
     from hart_salt.base.errors import Refused
-    from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Wish
+    from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 
     kind = kind or (RESERVED if ip is not None else None)
     kinds = (RESERVED, ADDITIONAL, PRIVATE)
@@ -1119,7 +1120,7 @@ def _wish(kind, ip, vpc):
         raise Refused(f"ip says which {RESERVED} address it is: leave it out with kind={kind}")
     if vpc is not None and kind != PRIVATE:
         raise Refused(f"vpc says which private network it is: leave it out with kind={kind}")
-    return Wish(kind, _ipv4(ip) if kind == RESERVED else None, vpc)
+    return AddressRequest(kind, _ipv4(ip) if kind == RESERVED else None, vpc)
 
 
 def _ipv4(value):
@@ -1143,9 +1144,9 @@ def _flag(value, name="test"):
 
 
 def _goal(**numbers):
-    from hart_salt.operations.fleet import Goal
+    from hart_salt.operations.fleet import TargetSize
 
-    return Goal(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
+    return TargetSize(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
 
 
 def _order(role, provider, region, force, test, settings):

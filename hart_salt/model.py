@@ -88,7 +88,7 @@ RESERVED, ADDITIONAL, PRIVATE = "reserved", "additional", "private"
 
 
 @dataclass(frozen=True)
-class Wish:
+class AddressRequest:
     """A further address that a running node is to have."""
 
     #: ``reserved``, ``additional`` or ``private``

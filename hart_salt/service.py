@@ -29,17 +29,17 @@ from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
 from hart_salt.inventory import rebuild
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found, sane
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.side_by_side import ask_each
-from hart_salt.inventory.snapshot import Survey, bare_record, record_of, survey
+from hart_salt.inventory.snapshot import Snapshot, bare_record, record_of, take_snapshot
 from hart_salt.master.client import SALT_VERSION, Master
 from hart_salt.migration import adopt, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
-from hart_salt.model import Instance, MasterInfo, Node, Wish
+from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
 from hart_salt.operations import (
     addresses,
     create,
@@ -100,7 +100,7 @@ class Service:
             self._sources(config_file), self.schemas, self.master.resolve_sdb, self.gate.secrets
         )
         store = Store(self.master.cache(), self.master.record_place())
-        self.home = Home(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
+        self.context = Context(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
         self._drivers: dict[str, Driver] = {}
         #: seconds that an API which cannot be reached is waited for; see ``drivers/outage.py``
         self._limit = READING
@@ -168,11 +168,11 @@ class Service:
         there = sane(driver.instances())
         if nodes[0].zone == plan.DISTRIBUTED:
             nodes = _each(resolve, list(zip(ids, preflight.zones(nodes, driver, there), strict=True)))
-        preflight.refuse_unfit(nodes, driver, there, self.home)
+        preflight.refuse_unfit(nodes, driver, there, self.context)
         if test:
             return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
-        return self._report(*create.create_all(nodes, driver, self.home))
+        return self._report(*create.create_all(nodes, driver, self.context))
 
     def create_master(
         self,
@@ -180,20 +180,20 @@ class Service:
         *,
         provider: str | None = None,
         region: str | None = None,
-        wishes: Mapping[str, Any],
+        options: Mapping[str, Any],
         settings: Mapping[str, Any],
         test: bool = False,
     ) -> Report:
         """
         Create a salt-master; none need run or have a key here.
 
-        wishes
-            ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None: nothing is wished
+        options
+            ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None: nothing is asked for
 
         Returns what it is or why it failed, by its id. Raises ``Refused`` before anything is touched.
         """
         self._changes(test=test)
-        wanted = create_master.wishes(wishes)
+        wanted = create_master.options(options)
         now = datetime.now(timezone.utc)
         node = roles.resolve(
             self.config, self.schemas, self.info, provider=provider, region=region, minion_id=minion_id,
@@ -207,11 +207,11 @@ class Service:
         there = sane(driver.instances())
         if node.zone == plan.DISTRIBUTED:
             node = dataclasses.replace(node, zone=preflight.zones([node], driver, there)[0])
-        preflight.refuse_unfit([node], driver, there, self.home)
+        preflight.refuse_unfit([node], driver, there, self.context)
         if test:
             return Report(plan.creation([node], driver.size(node.size, node.region)))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
-        return self._report(*create_master.create_master(node, driver, self.home, wanted))
+        return self._report(*create_master.create_master(node, driver, self.context, wanted))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Report:
         """``test``: an entry without a result is a plan, and as good as any."""
@@ -231,7 +231,7 @@ class Service:
         records = self._nodes_of(minion_ids)
         if test:
             return Report(plan.destruction(records))
-        return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.home))
+        return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
 
     def _drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]:
         return {record.provider: self.driver(record.provider) for record in records}
@@ -240,16 +240,16 @@ class Service:
         """The records of these ids; for an instance without one, the record that it would have."""
         found: dict[str, Record] = {}
         problems: list[str] = []
-        everywhere: Survey | None = None
+        everywhere: Snapshot | None = None
         for minion_id in dict.fromkeys(minion_ids):
             problem = check_minion_id(minion_id)
             record = broken = None
             try:
-                record = None if problem else self.home.store.get(minion_id)
+                record = None if problem else self.context.store.get(minion_id)
             except BrokenRecord as error:
                 broken = str(error)
             if problem is None and record is None:
-                everywhere = everywhere or survey(self._drivers_for(None), self.home.store, self.master)
+                everywhere = everywhere or take_snapshot(self._drivers_for(None), self.context.store, self.master)
                 record = self._unrecorded(everywhere).get(minion_id)
                 if broken and not everywhere.problems:
                     record = record or self._bare(minion_id)
@@ -273,13 +273,13 @@ class Service:
             )
         return "is not known: there is no record, no instance and no key of that id"
 
-    def _unrecorded(self, seen: Survey) -> dict[str, Record]:
+    def _unrecorded(self, seen: Snapshot) -> dict[str, Record]:
         """Instances that are ours by their tags, of all providers that can be asked."""
         return {one.instance.minion_id: record_of(one.instance, one.provider, self.info) for one in seen.found}
 
     # further addresses
 
-    def add_ip(self, minion_id: str, wish: Wish, *, reboot: bool, test: bool) -> Report:
+    def add_ip(self, minion_id: str, request: AddressRequest, *, reboot: bool, test: bool) -> Report:
         """
         Give a node a further address; see ``addresses``.
 
@@ -291,11 +291,11 @@ class Service:
         self._changes(test=test)
         with self._ready_node(minion_id) as (record, instance):
             driver = self.driver(record.provider)
-            address = addresses.find(record, instance, wish, driver)
+            address = addresses.find(record, instance, request, driver)
             if test:
-                return Report({minion_id: addresses.plan(record, address, self.home)})
-            addresses.refuse_unready(record, address, self.home, reboot=reboot, giving=True)
-            entry, interrupted = addresses.add(record, instance, address, driver, self.home)
+                return Report({minion_id: addresses.plan(record, address, self.context)})
+            addresses.refuse_unready(record, address, self.context, reboot=reboot, giving=True)
+            entry, interrupted = addresses.add(record, instance, address, driver, self.context)
         return self._report({minion_id: entry}, interrupted)
 
     def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Report:
@@ -309,8 +309,8 @@ class Service:
                 return Report({minion_id: {**facts, "notes": ["it has no such address"]}})
             if test:
                 return Report({minion_id: plan.removal(address)})
-            addresses.refuse_unready(record, address, self.home, reboot=reboot, giving=False)
-            entry, interrupted = addresses.remove(record, instance, address, driver, self.home)
+            addresses.refuse_unready(record, address, self.context, reboot=reboot, giving=False)
+            entry, interrupted = addresses.remove(record, instance, address, driver, self.context)
         return self._report({minion_id: entry}, interrupted)
 
     @contextmanager
@@ -318,8 +318,8 @@ class Service:
         """A node that is a minion, held while something is done to it. Raises ``Refused`` for any other id."""
         self._nodes_of([minion_id])
         self.master.require_running()
-        with self.home.locks.claim(minion_id):
-            record = self.home.store.get(minion_id)
+        with self.context.locks.claim(minion_id):
+            record = self.context.store.get(minion_id)
             instance = instance_of(record) if record is not None and is_ready(record) else None
             if record is None or instance is None:
                 raise Refused(f"{minion_id} is no node that is ready; salt-run hart.show {minion_id} tells how it is")
@@ -327,48 +327,50 @@ class Service:
 
     # what hart did not create
 
-    def import_minion(self, wish: match.ImportWish, *, test: bool = False) -> Report:
+    def import_minion(self, request: match.ImportRequest, *, test: bool = False) -> Report:
         """
         Take an existing minion under management; see ``importing``.
 
-        ``wish.provider`` may be empty where the configuration leaves no choice. Raises ``Refused``, with nothing done,
-        for what is not an accepted minion, and where the instance is not one for certain.
+        ``request.provider`` may be empty where the configuration leaves no choice. Raises ``Refused``, with nothing
+        done, for what is not an accepted minion, and where the instance is not one for certain.
         """
-        provider = roles.choose_provider(self.config, wish.role, wish.provider or None).name
-        wish = dataclasses.replace(wish, provider=provider)
-        outcomes, interrupted = self._import([wish], test)
-        outcome = outcomes[wish.minion_id]
+        provider = roles.choose_provider(self.config, request.role, request.provider or None).name
+        request = dataclasses.replace(request, provider=provider)
+        outcomes, interrupted = self._import([request], test)
+        outcome = outcomes[request.minion_id]
         if outcome.refused:
-            raise Refused(f"{wish.minion_id}: {outcome.error}")
-        return self._report({wish.minion_id: outcome.data(test)}, interrupted, test=test)
+            raise Refused(f"{request.minion_id}: {outcome.error}")
+        return self._report({request.minion_id: outcome.data(test)}, interrupted, test=test)
 
     def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Report:
         """Import everything that hart's own store of minions has. A minion that cannot be is told of, by its id."""
         if provider is not None:
             self._provider(provider)
-        wishes, data = [], {}
+        requests, data = [], {}
         for minion_id, entry in hart_store.read(path).items():
             try:
-                wishes.append(hart_store.wish(minion_id, entry, self.config.providers, provider))
+                requests.append(hart_store.request(minion_id, entry, self.config.providers, provider))
             except Refused as error:
                 data[minion_id] = {"result": False, "error": str(error)}
-        outcomes, interrupted = self._import(wishes, test) if wishes else ({}, None)
+        outcomes, interrupted = self._import(requests, test) if requests else ({}, None)
         data |= {minion_id: outcome.data(test) for minion_id, outcome in outcomes.items()}
         return self._report(dict(sorted(data.items())), interrupted, test=test)
 
     def _import(
-        self, wishes: Sequence[match.ImportWish], test: bool
+        self, requests: Sequence[match.ImportRequest], test: bool
     ) -> tuple[dict[str, adopt.Outcome], int | None]:
         self._changes(test=test)
         self.master.require_running()
-        chosen = {name: self.driver(name) for name in dict.fromkeys(wish.provider for wish in wishes)}
-        work = adopt.Importing(wishes, chosen, self.home, self.config.roles, test=test)
+        chosen = {name: self.driver(name) for name in dict.fromkeys(request.provider for request in requests)}
+        work = adopt.Importing(requests, chosen, self.context, self.config.roles, test=test)
         interrupted = work.run()
         return work.outcomes, interrupted
 
     # fleets
 
-    def scale(self, order: scaling.Order, goal: fleet.Goal, *, remove: str, cooldown: float, wait: bool) -> Report:
+    def scale(
+        self, order: scaling.Order, goal: fleet.TargetSize, *, remove: str, cooldown: float, wait: bool
+    ) -> Report:
         """Make the number of a role's nodes what it is to be; see ``Scaling.scale``."""
         if order.provider is not None or order.role not in self.config.roles:
             # Without a provider, all of the role's nodes count; only new ones need to know where to go.
@@ -395,21 +397,22 @@ class Service:
             self._sweep_dead(order.provider)
 
         return scaling.Scaling(
-            order, self.home, self._survey, make, end, self._settings_of, sweep_dead, self._restore, self.driver
+            order, self.context, self._take_snapshot, make, end, self._settings_of, sweep_dead, self._restore,
+            self.driver,
         )
 
     def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
         """Write records anew that were lost; what is sealed is found out from the minions that answer."""
-        records = [rebuild.new_record(found, self.home) for found in lost]
+        records = [rebuild.new_record(found, self.context) for found in lost]
         if test:
             return records
-        written, _ = rebuild.write(records, self.home)
+        written, _ = rebuild.write(records, self.context)
         instances = {found.instance.minion_id: found.instance for found in lost}
         answering = self.master.present([record.minion_id for record in written])
         nodes = [(one, instances[one.minion_id]) for one in written if one.minion_id in answering]
         if nodes:
-            sealing.finish(nodes, self._drivers_of(written), self.home, young=answering)
-        return [self.home.store.get(record.minion_id) or record for record in records]
+            sealing.finish(nodes, self._drivers_of(written), self.context, young=answering)
+        return [self.context.store.get(record.minion_id) or record for record in records]
 
     def _scaled(self, outcome: scaling.Outcome) -> Report:
         exit_code = 128 + outcome.interrupted if outcome.interrupted else 1
@@ -431,12 +434,12 @@ class Service:
     # after a crash
 
     def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Report:
-        """Find and remove what crashes left behind, at one provider or at all; see ``strays`` and ``sweep``."""
+        """Find and remove what crashes left behind, at one provider or at all; see ``orphans`` and ``sweep``."""
         self._changes(test=test)
         if provider is not None:
             self._provider(provider)
         chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
-        data, interrupted = sweep.Sweep(chosen, self.home).run(grace=grace, test=test, force=force)
+        data, interrupted = sweep.Sweep(chosen, self.context).run(grace=grace, test=test, force=force)
         ok = not any(data.get(name) for name in ("failed", "errors")) and interrupted is None
         return Report(data, ok, 128 + interrupted if interrupted else 1)
 
@@ -449,16 +452,16 @@ class Service:
         provider
             the one that the call is for: no other is asked; None: it is for all
         """
-        claims = self.home.locks.dead_batches().values()
+        claims = self.context.locks.dead_batches().values()
         names = {str(facts.get("provider")) for facts in claims}
         names &= {provider} if provider else set(self.config.providers)
         if not names:
             return
         chosen = {name: self.driver(name) for name in names}
-        data, interrupted = sweep.Sweep(chosen, self.home).run(grace=0, only_dead=True)
+        data, interrupted = sweep.Sweep(chosen, self.context).run(grace=0, only_dead=True)
         for word in ("removed", "rebuilt", "sealed", "failed"):
-            for stray in data.get(word, []):
-                log.warning("hart sweep: %s: %s", word, self.gate.data(stray))
+            for orphan in data.get(word, []):
+                log.warning("hart sweep: %s: %s", word, self.gate.data(orphan))
         for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
             log.warning("hart sweep: %s", self.gate.error(problem))
         if interrupted is not None:
@@ -472,9 +475,10 @@ class Service:
         """Every node, with what the cloud, the records, the key store and the minions themselves say of it."""
         if provider is not None:
             self._provider(provider)
-        seen = survey(self._drivers_for(provider), self.home.store, self.master, self.master.present if ping else None)
+        present = self.master.present if ping else None
+        seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master, present)
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
-        data: dict[str, Any] = dict(listing.chosen(listing.nodes(seen, self.home.locks.busy, self.info), wanted))
+        data: dict[str, Any] = dict(listing.chosen(listing.nodes(seen, self.context.locks.busy, self.info), wanted))
         problems = [*seen.problems, *seen.broken.values()]
         if problems:
             data["errors"] = problems
@@ -485,21 +489,21 @@ class Service:
         if problem := check_minion_id(minion_id):
             raise Refused(f"{minion_id}: {problem}")
         try:
-            record = self.home.store.get(minion_id)
+            record = self.context.store.get(minion_id)
         except BrokenRecord:
             record = None  # the entry says so
-        seen = survey(self._drivers_for(record.provider if record else None), self.home.store, self.master,
+        seen = take_snapshot(self._drivers_for(record.provider if record else None), self.context.store, self.master,
                       lambda ids: self.master.present([one for one in ids if one == minion_id]))  # fmt: skip
-        entry = listing.nodes(seen, self.home.locks.busy, self.info).get(minion_id)
+        entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {self._stranger(minion_id)}")
         more = {name: getattr(record, name) for name in SHOWN} if record else {}
         errors = {"errors": list(seen.problems)} if seen.problems else {}
         return Report({**entry, **more, **errors}, not errors)
 
-    def _survey(self, provider: str | None) -> Survey:
+    def _take_snapshot(self, provider: str | None) -> Snapshot:
         """What there is at a provider, or at all. Raises ``Refused`` where one cannot be asked."""
-        seen = survey(self._drivers_for(provider), self.home.store, self.master)
+        seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master)
         if seen.problems:
             raise Refused("; ".join(seen.problems))
         return seen
@@ -552,7 +556,7 @@ class Service:
         """One line for each provider: whether its credentials work; and what hart needs of this machine."""
         asked = {driver.provider.name: driver for driver in self._drivers_for(None)}
         answers = ask_each(asked, lambda driver: driver.check())
-        lines = {**health.lines(self.home), **{name: _check_line(answer) for name, answer in answers.items()}}
+        lines = {**health.lines(self.context), **{name: _check_line(answer) for name, answer in answers.items()}}
         ok = all(line.startswith("ok") for line in lines.values())
         return Report(lines, ok)
 

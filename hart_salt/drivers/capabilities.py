@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hart_salt.drivers.contract import Driver
-from hart_salt.model import Instance, IpAddress, Wish
+from hart_salt.model import AddressRequest, Instance, IpAddress
 
 
 class Addresses(abc.ABC):
@@ -32,7 +32,7 @@ class Addresses(abc.ABC):
         """``Driver.addresses``."""
 
     @abc.abstractmethod
-    def find(self, instance: Instance, wish: Wish) -> IpAddress:
+    def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """``Driver.find_address``."""
 
     @abc.abstractmethod
@@ -44,7 +44,7 @@ class Addresses(abc.ABC):
         """``Driver.remove_address``."""
 
 
-class Giving(Driver):
+class AddressSupport(Driver):
     """A driver whose further addresses are in the hands of ``_addresses``."""
 
     _addresses: Addresses
@@ -53,9 +53,9 @@ class Giving(Driver):
         """As the contract says."""
         return self._addresses.all(instance)
 
-    def find_address(self, instance: Instance, wish: Wish) -> IpAddress:
+    def find_address(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """As the contract says."""
-        return self._addresses.find(instance, wish)
+        return self._addresses.find(instance, request)
 
     def add_address(self, instance: Instance, address: IpAddress) -> IpAddress:
         """As the contract says."""

@@ -21,6 +21,7 @@ from hart_salt.drivers.outage import READING as READING
 from hart_salt.drivers.outage import Outage
 from hart_salt.model import (
     Access,
+    AddressRequest,
     Candidate,
     Image,
     Instance,
@@ -30,7 +31,6 @@ from hart_salt.model import (
     Node,
     Region,
     Size,
-    Wish,
 )
 
 
@@ -150,7 +150,7 @@ class Driver(abc.ABC):
         """The further addresses that the instance has at this moment."""
         return ()
 
-    def find_address(self, instance: Instance, wish: Wish) -> IpAddress:
+    def find_address(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """
         The address that is wished for, as the instance has it (``there``), or as it would get it. Changes nothing.
 

@@ -12,7 +12,7 @@ from hart_salt.model import MasterInfo
 
 
 @dataclass(frozen=True)
-class Home:
+class Context:
     """This master: what is asked of Salt, its facts, the records, the locks, and the gate for all that is shown."""
 
     master: Master

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hart_salt.base.errors import HartError
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.records import Record, instance_of
-from hart_salt.inventory.snapshot import Survey
+from hart_salt.inventory.snapshot import Snapshot
 
 LOOKS = 3  #: further looks, each of which has to miss it
 INTERVAL = 5.0  #: seconds before each of them
@@ -20,7 +20,7 @@ INTERVAL = 5.0  #: seconds before each of them
 
 def gone(
     missing: Sequence[Record],
-    look: Callable[[frozenset[str]], Survey],
+    look: Callable[[frozenset[str]], Snapshot],
     driver: Callable[[str], Driver],
     sleep: Callable[[float], None],
 ) -> list[Record]:

@@ -14,10 +14,10 @@ from typing import Any
 
 from hart_salt.base.errors import HartError
 from hart_salt.base.names import batch_time
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import READY, Record
-from hart_salt.inventory.snapshot import Survey, record_of
+from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.client import ACCEPTED
 
 MANY = 5  #: as many missing records, or this part of all nodes, are no accident
@@ -25,7 +25,7 @@ PART = 10
 
 
 def without_record(
-    seen: Survey, busy: Callable[[str], bool], batch_lives: Callable[[str], bool]
+    seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool]
 ) -> list[Found]:
     """The instances that have no record and on which no living operation of this machine works."""
     return [
@@ -38,13 +38,13 @@ def without_record(
     ]
 
 
-def is_enrolled(seen: Survey, found: Found) -> bool:
+def is_enrolled(seen: Snapshot, found: Found) -> bool:
     """Whether the minion's key is accepted: then it is a node, whatever the records say."""
     return ACCEPTED in seen.keys.get(found.instance.minion_id, ())
 
 
 def lost(
-    seen: Survey, busy: Callable[[str], bool], batch_lives: Callable[[str], bool], dead: Collection[str]
+    seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool], dead: Collection[str]
 ) -> str:
     """
     Why the records seem to be lost as a whole, in a sentence; empty: they do not.
@@ -64,19 +64,19 @@ def lost(
     return f"{len(missing)} of {total} nodes have no record: the record store seems to have been lost"
 
 
-def new_record(found: Found, home: Home) -> Record:
+def new_record(found: Found, context: Context) -> Record:
     """The record of an instance whose minion's key is accepted. Whether it is sealed is not known yet."""
     instance = found.instance
-    record = record_of(instance, found.provider, home.info)
+    record = record_of(instance, found.provider, context.info)
     return dataclasses.replace(
         record,
         stage=READY,
         created=instance.created or batch_time(instance.batch) or time.time(),
-        minion_key_finger=home.master.accepted_finger(instance.minion_id),
+        minion_key_finger=context.master.accepted_finger(instance.minion_id),
     )
 
 
-def write(records: Sequence[Record], home: Home) -> tuple[list[Record], dict[str, str]]:
+def write(records: Sequence[Record], context: Context) -> tuple[list[Record], dict[str, str]]:
     """
     Write the records of ids that still have none; whichever operation comes first under an id has it.
 
@@ -85,9 +85,9 @@ def write(records: Sequence[Record], home: Home) -> tuple[list[Record], dict[str
     written, problems = [], {}
     for record in records:
         try:
-            with home.locks.claim(record.minion_id):
-                if home.store.get(record.minion_id) is None:
-                    home.store.put(record)
+            with context.locks.claim(record.minion_id):
+                if context.store.get(record.minion_id) is None:
+                    context.store.put(record)
                     written.append(record)
         except HartError as error:
             problems[record.minion_id] = str(error)

@@ -22,7 +22,7 @@ from hart_salt.model import Instance, MasterInfo
 
 
 @dataclass(frozen=True)
-class Survey:
+class Snapshot:
     """The state of things at one moment, as far as it could be found out."""
 
     found: Sequence[Found]
@@ -54,12 +54,12 @@ def _is_of(instance: Instance, record: Record) -> bool:
     return instance.minion_id == record.minion_id and instance.batch in ("", record.batch)
 
 
-def survey(
+def take_snapshot(
     drivers: Sequence[Driver],
     store: Store,
     master: Master,
     present: Callable[[Sequence[str]], frozenset[str]] | None = None,
-) -> Survey:
+) -> Snapshot:
     """
     Look at everything.
 
@@ -84,7 +84,7 @@ def survey(
     known = {*records, *(one.instance.minion_id for one in found)}
     accepted = sorted(minion_id for minion_id in known if ACCEPTED in keys.get(minion_id, ()))
     there = present(accepted) if present else None
-    return Survey(found, frozenset(asked), problems, records, keys, there, stored.broken, unknown)
+    return Snapshot(found, frozenset(asked), problems, records, keys, there, stored.broken, unknown)
 
 
 def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Record:

@@ -19,11 +19,11 @@ from hart_salt.base import concurrency, faults
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, Refused
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.inventory.snapshot import record_of
 from hart_salt.master.client import ACCEPTED
-from hart_salt.migration.match import GRAINS, ImportWish, Known, Match, match, refuse_minion
+from hart_salt.migration.match import GRAINS, ImportRequest, Known, Match, match, refuse_minion
 from hart_salt.model import Candidate, Instance
 from hart_salt.operations.create import Fire, facts, open_events
 from hart_salt.planning import plan
@@ -58,7 +58,7 @@ class Outcome:
 class _Taken:
     """A minion whose record was written, and how to go back."""
 
-    wish: ImportWish
+    request: ImportRequest
     match: Match
     before: Record | None
     record: Record
@@ -73,13 +73,13 @@ class Importing:
     """One call that imports some minions."""
 
     def __init__(
-        self, wishes: Sequence[ImportWish], drivers: Mapping[str, Driver], home: Home, roles: Collection[str], *,
-        test: bool,
+        self, requests: Sequence[ImportRequest], drivers: Mapping[str, Driver], context: Context,
+        roles: Collection[str], *, test: bool,
     ) -> None:  # fmt: skip
         """
         Remember what to do.
 
-        wishes
+        requests
             one for each minion id
         drivers
             by the provider's name
@@ -88,20 +88,20 @@ class Importing:
         test
             only say what would be done
         """
-        self._wishes = wishes
+        self._requests = requests
         self._drivers = drivers
-        self._home = home
+        self._context = context
         self._roles = roles
         self._test = test
         self._send: Fire
         self._taken: list[_Taken] = []
         #: by provider and instance, whose machine it is in this call
         self._machines: dict[tuple[str, str], str] = {}
-        self.outcomes: dict[str, Outcome] = {wish.minion_id: Outcome() for wish in wishes}
+        self.outcomes: dict[str, Outcome] = {request.minion_id: Outcome() for request in requests}
 
     def run(self) -> int | None:
         """Do it; ``outcomes`` say what came of it. Returns the number of the signal that ended it early, if one did."""
-        with Calls() as calls, open_events(self._home) as self._send:
+        with Calls() as calls, open_events(self._context) as self._send:
             try:
                 concurrency.run(lambda: self._all(calls))
             except Interrupted as signal:
@@ -115,7 +115,7 @@ class Importing:
         known = await calls.salt(self._known)
         with ExitStack() as stack:
             try:
-                await _every(self._begin(wish, known[wish.minion_id], calls, stack) for wish in self._wishes)
+                await _every(self._begin(request, known[request.minion_id], calls, stack) for request in self._requests)
                 await _every(self._confirm(name, calls) for name in self._drivers)
             finally:
                 for taken in self._taken:
@@ -124,93 +124,95 @@ class Importing:
 
     def _known(self) -> dict[str, Known]:
         """Everything that this master knows, asked for all minions at once."""
-        home, states = self._home, self._home.master.key_states()
-        records = home.store.all()
+        context, states = self._context, self._context.master.key_states()
+        records = context.store.all()
         by_id = {record.minion_id: record for record in records}
         machines = {(it.provider, it.instance_id): it.minion_id for it in records if it.instance_id}
-        accepted = [wish.minion_id for wish in self._wishes if ACCEPTED in states.get(wish.minion_id, ())]
-        grains = home.master.grains(accepted, GRAINS)
+        accepted = [request.minion_id for request in self._requests if ACCEPTED in states.get(request.minion_id, ())]
+        grains = context.master.grains(accepted, GRAINS)
         return {
             name: Known(
-                home.info.owner, home.info.master_id, self._roles, states.get(name, ()), grains.get(name),
+                context.info.owner, context.info.master_id, self._roles, states.get(name, ()), grains.get(name),
                 by_id.get(name), machines,
             )
-            for name in (wish.minion_id for wish in self._wishes)
+            for name in (request.minion_id for request in self._requests)
         }  # fmt: skip
 
     # one minion
 
-    async def _begin(self, wish: ImportWish, known: Known, calls: Calls, stack: ExitStack) -> None:
+    async def _begin(self, request: ImportRequest, known: Known, calls: Calls, stack: ExitStack) -> None:
         """Find the instance, write the record, and tag it. A failure is this minion's alone."""
-        outcome = self.outcomes[wish.minion_id]
+        outcome = self.outcomes[request.minion_id]
         try:
-            refuse_minion(wish, known)
-            found = match(wish, await calls.driver(self._candidates, wish), known)
-            self._refuse_twice(wish, found)
-            record = await calls.salt(self._record, wish, found, known.record)
+            refuse_minion(request, known)
+            found = match(request, await calls.driver(self._candidates, request), known)
+            self._refuse_twice(request, found)
+            record = await calls.salt(self._record, request, found, known.record)
             if found.done or self._test:
                 outcome.record, outcome.changed, outcome.notes = record, not found.done, found.notes
                 return
-            take = calls.salt(self._take, wish, found, known.record, record, stack)
+            take = calls.salt(self._take, request, found, known.record, record, stack)
             taken = await concurrency.uninterrupted(take)
         except HartError as error:
-            begun = [it for it in self._taken if it.wish is wish]
+            begun = [it for it in self._taken if it.request is request]
             for taken in begun:
                 taken.error = str(error)
             outcome.error, outcome.refused = str(error), not begun
             return
         await self._tag(taken, calls)
 
-    def _candidates(self, wish: ImportWish) -> list[Candidate]:
+    def _candidates(self, request: ImportRequest) -> list[Candidate]:
         """By what is asked for; of what was only noted, the name counts where the id leads nowhere."""
-        driver, noted = self._drivers[wish.provider], wish.noted
-        if wish.instance_id or not (noted and noted.instance_id):
-            return driver.candidates(wish.minion_id, wish.instance_id, wish.region)
-        found = driver.candidates(wish.minion_id, noted.instance_id, wish.region)
-        return found or driver.candidates(wish.minion_id, None, wish.region)
+        driver, noted = self._drivers[request.provider], request.noted
+        if request.instance_id or not (noted and noted.instance_id):
+            return driver.candidates(request.minion_id, request.instance_id, request.region)
+        found = driver.candidates(request.minion_id, noted.instance_id, request.region)
+        return found or driver.candidates(request.minion_id, None, request.region)
 
-    def _refuse_twice(self, wish: ImportWish, found: Match) -> None:
+    def _refuse_twice(self, request: ImportRequest, found: Match) -> None:
         """Names may lead two minions to one machine."""
         instance_id = found.instance.instance_id
-        other = self._machines.setdefault((wish.provider, instance_id), wish.minion_id)
-        if other != wish.minion_id:
+        other = self._machines.setdefault((request.provider, instance_id), request.minion_id)
+        if other != request.minion_id:
             raise Refused(f"{instance_id} is what {other} leads to as well; say which is whose, with instance_id=")
 
-    def _record(self, wish: ImportWish, found: Match, before: Record | None) -> Record:
+    def _record(self, request: ImportRequest, found: Match, before: Record | None) -> Record:
         """The record of the node that it is going to be; what an earlier one says beyond that stays."""
-        new = record_of(found.instance, self._drivers[wish.provider].provider, self._home.info)
+        new = record_of(found.instance, self._drivers[request.provider].provider, self._context.info)
         new = dataclasses.replace(
-            new, minion_id=wish.minion_id, role=found.role, stage=READY, sealed=True, batch="",
-            minion_key_finger=self._home.master.accepted_finger(wish.minion_id),
+            new, minion_id=request.minion_id, role=found.role, stage=READY, sealed=True, batch="",
+            minion_key_finger=self._context.master.accepted_finger(request.minion_id),
         )  # fmt: skip
         if before is None:
             return new
         seen = ("region", "zone", "size", "role", "stage", "sealed", "instance_id", "public_ip", "private_ip")
         return dataclasses.replace(before, **{name: getattr(new, name) for name in seen})
 
-    def _take(self, wish: ImportWish, found: Match, before: Record | None, record: Record, stack: ExitStack) -> _Taken:
+    def _take(
+        self, request: ImportRequest, found: Match, before: Record | None, record: Record, stack: ExitStack
+    ) -> _Taken:
         """The lock, a second look at the record under it, and the claim."""
-        store = self._home.store
-        stack.enter_context(self._home.locks.claim(wish.minion_id))
-        if store.get(wish.minion_id) != before:
+        store = self._context.store
+        stack.enter_context(self._context.locks.claim(request.minion_id))
+        if store.get(request.minion_id) != before:
             raise Refused("another operation has changed its record meanwhile")
-        taken = _Taken(wish, found, before, record, self._drivers[wish.provider])
+        taken = _Taken(request, found, before, record, self._drivers[request.provider])
         self._taken.append(taken)
         store.put(dataclasses.replace(record, stage=IMPORTING))
         # After the record is there: of two calls that import one machine at the same time, one at least sees the other.
         there = (record.provider, record.instance_id)
         others = [it.minion_id for it in store.all() if (it.provider, it.instance_id) == there]
-        if others != [wish.minion_id]:
-            raise Refused(f"{record.instance_id} is the machine of {' and '.join(set(others) - {wish.minion_id})}")
+        if others != [request.minion_id]:
+            raise Refused(f"{record.instance_id} is the machine of {' and '.join(set(others) - {request.minion_id})}")
         return taken
 
     async def _tag(self, taken: _Taken, calls: Calls) -> None:
-        wish, instance = taken.wish, taken.match.instance
+        request, instance = taken.request, taken.match.instance
         if taken.match.tagged:
             return
         taken.tagging = True
         try:
-            adoption = calls.driver(taken.driver.adopt, instance, wish.minion_id, taken.match.role)
+            adoption = calls.driver(taken.driver.adopt, instance, request.minion_id, taken.match.role)
             await concurrency.uninterrupted(adoption)
         except Exception as error:  # a defect of a driver, too, is this one minion's failure
             taken.error = _reason(error)
@@ -219,7 +221,7 @@ class Importing:
 
     async def _confirm(self, provider: str, calls: Calls) -> None:
         """Wait until the provider's list shows them as ours, as sweep will look at it; then they are nodes."""
-        waiting = [it for it in self._taken if it.wish.provider == provider and not it.error]
+        waiting = [it for it in self._taken if it.request.provider == provider and not it.error]
         problem = f"{provider} does not list it as this master's after it was tagged"
         for look in range(LOOKS if waiting else 0):
             if look:
@@ -239,23 +241,23 @@ class Importing:
 
     async def _finish(self, taken: _Taken, calls: Calls) -> None:
         try:
-            await concurrency.uninterrupted(calls.salt(self._home.store.put, taken.record))
+            await concurrency.uninterrupted(calls.salt(self._context.store.put, taken.record))
         except EnvironmentFault as error:
             taken.error = str(error)
             return
         taken.ready = True
-        outcome = self.outcomes[taken.wish.minion_id]
+        outcome = self.outcomes[taken.request.minion_id]
         outcome.record, outcome.changed, outcome.notes = taken.record, True, taken.match.notes
         self._fire(taken.record)
 
     def _fire(self, record: Record) -> None:
         names = ("minion_id", "role", "provider", "region", "zone", "size", "public_ip", "private_ip")
-        data = self._home.gate.data({name: getattr(record, name) for name in names})
+        data = self._context.gate.data({name: getattr(record, name) for name in names})
         self._send(f"hart/{record.minion_id}/{EVENT}", data)
 
     async def _undo(self, taken: _Taken, calls: Calls) -> None:
         """The tags go first: as long as they may be there, the record says that it is an import."""
-        outcome, minion_id = self.outcomes[taken.wish.minion_id], taken.wish.minion_id
+        outcome, minion_id = self.outcomes[taken.request.minion_id], taken.request.minion_id
         reason = taken.error or outcome.error or "it was interrupted"
         try:
             if taken.tagging:
@@ -270,7 +272,7 @@ class Importing:
 
     def _untag(self, taken: _Taken) -> None:
         """One that was this master's before gets the tags that it had. No record says ready while they go."""
-        self._home.store.put(dataclasses.replace(taken.record, stage=IMPORTING))
+        self._context.store.put(dataclasses.replace(taken.record, stage=IMPORTING))
         instance = taken.match.instance
         if taken.match.owned:
             taken.driver.adopt(instance, instance.minion_id, instance.role)
@@ -281,13 +283,13 @@ class Importing:
         """The record that was there, unless it is that of an earlier import whose tags are gone as well."""
         before = taken.before
         if before is None or (before.stage == IMPORTING and not taken.match.owned):
-            self._home.store.remove(taken.wish.minion_id)
+            self._context.store.remove(taken.request.minion_id)
         else:
-            self._home.store.put(before)
+            self._context.store.put(before)
 
 
 def _is_there(taken: _Taken, listed: Sequence[Instance]) -> bool:
-    wanted = (taken.match.instance.instance_id, taken.wish.minion_id, taken.match.role)
+    wanted = (taken.match.instance.instance_id, taken.request.minion_id, taken.match.role)
     return any((it.instance_id, it.minion_id, it.role) == wanted for it in listed)
 
 

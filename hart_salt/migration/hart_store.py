@@ -14,7 +14,7 @@ from hart_salt.base import faults
 from hart_salt.base.errors import Refused
 from hart_salt.config.schema import Provider
 from hart_salt.config.sources import expanded
-from hart_salt.migration.match import ImportWish, Noted
+from hart_salt.migration.match import ImportRequest, Noted
 
 DEFAULT_FILE = "/var/lib/hart/minions.json"
 VERSION = 1
@@ -42,7 +42,7 @@ def read(path: str) -> dict[str, Mapping[str, Any]]:
     return {str(minion_id): entry for minion_id, entry in minions.items()}
 
 
-def wish(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> ImportWish:
+def request(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> ImportRequest:
     """
     What is to be imported.
 
@@ -55,7 +55,7 @@ def wish(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("provider"), str):
         raise Refused("its entry in the file names no provider")
-    return ImportWish(
+    return ImportRequest(
         minion_id,
         provider or _provider(entry["provider"], providers),
         region=_text(entry.get("region")),

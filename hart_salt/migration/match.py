@@ -19,7 +19,7 @@ LOOPBACK = ("127.0.0.1", "::1")  #: what every machine has
 
 
 @dataclass(frozen=True)
-class ImportWish:
+class ImportRequest:
     """A minion that is to be imported, and where its machine is."""
 
     minion_id: str
@@ -74,9 +74,9 @@ class Match:
     notes: list[str] = field(default_factory=list)
 
 
-def refuse_minion(wish: ImportWish, known: Known) -> None:
+def refuse_minion(request: ImportRequest, known: Known) -> None:
     """Raise ``Refused`` for what no import can help, before a provider is asked."""
-    if problem := check_minion_id(wish.minion_id, known.master_id):
+    if problem := check_minion_id(request.minion_id, known.master_id):
         raise Refused(f"it {problem}")
     if ACCEPTED not in known.states:
         states = " and ".join(STATE_WORDS[state] for state in known.states)
@@ -86,30 +86,31 @@ def refuse_minion(wish: ImportWish, known: Known) -> None:
     if record is None:
         return
     if record.stage not in (READY, IMPORTING):
-        raise Refused(f"it is a node that was left at {record.stage}; salt-run hart.show {wish.minion_id} tells more")
-    if record.provider != wish.provider:
+        more = f"salt-run hart.show {request.minion_id} tells more"
+        raise Refused(f"it is a node that was left at {record.stage}; {more}")
+    if record.provider != request.provider:
         raise Refused(f"it is a node already, at the provider {record.provider}")
-    if record.stage == READY and wish.role not in (None, record.role):
+    if record.stage == READY and request.role not in (None, record.role):
         raise Refused(f"it is a node already, with {_role_words(record.role)}; an import changes no node's role")
 
 
-def match(wish: ImportWish, found: Sequence[Candidate], known: Known) -> Match:
+def match(request: ImportRequest, found: Sequence[Candidate], known: Known) -> Match:
     """Decide which instance it is. Raises ``Refused`` for none, for several, and for one that is not the minion's."""
-    candidate = _only(wish, found)
+    candidate = _only(request, found)
     instance = candidate.instance
-    _refuse_owned(wish, candidate, known)
-    notes = _compared(instance, known, wish)
+    _refuse_owned(request, candidate, known)
+    notes = _compared(instance, known, request)
     ready = known.record is not None and known.record.stage == READY
-    role, more = (known.record.role, []) if known.record and ready else _role(wish, candidate, known)
+    role, more = (known.record.role, []) if known.record and ready else _role(request, candidate, known)
     owned = candidate.owner == known.owner
-    tagged = owned and (instance.minion_id, instance.role) == (wish.minion_id, role)
+    tagged = owned and (instance.minion_id, instance.role) == (request.minion_id, role)
     return Match(instance, role, owned, tagged, tagged and ready, notes + more)
 
 
-def _only(wish: ImportWish, found: Sequence[Candidate]) -> Candidate:
-    where = wish.provider + (f" in {wish.region}" if wish.region else "")
-    if not found and wish.instance_id:
-        raise Refused(f"{where} has no instance {wish.instance_id}")
+def _only(request: ImportRequest, found: Sequence[Candidate]) -> Candidate:
+    where = request.provider + (f" in {request.region}" if request.region else "")
+    if not found and request.instance_id:
+        raise Refused(f"{where} has no instance {request.instance_id}")
     if not found:
         raise Refused(f"{where} has no instance of its name; say which it is, with instance_id=")
     if len(found) > 1:
@@ -125,7 +126,7 @@ def describe(candidate: Candidate) -> str:
     return f"{instance.instance_id} ({', '.join(fact for fact in facts if fact)})"
 
 
-def _refuse_owned(wish: ImportWish, candidate: Candidate, known: Known) -> None:
+def _refuse_owned(request: ImportRequest, candidate: Candidate, known: Known) -> None:
     """An instance is one minion's, and one master's."""
     instance = candidate.instance
     if candidate.owner not in (None, known.owner):
@@ -133,17 +134,17 @@ def _refuse_owned(wish: ImportWish, candidate: Candidate, known: Known) -> None:
             f"{describe(candidate)} belongs to another master of hart's, {candidate.owner} by its tag hart-owner: "
             "it is that one's to manage"
         )
-    if candidate.owner == known.owner and instance.minion_id != wish.minion_id:
+    if candidate.owner == known.owner and instance.minion_id != request.minion_id:
         raise Refused(f"{describe(candidate)} is this master's node {instance.minion_id} already")
-    whose = known.machines.get((wish.provider, instance.instance_id), wish.minion_id)
-    if whose != wish.minion_id:
+    whose = known.machines.get((request.provider, instance.instance_id), request.minion_id)
+    if whose != request.minion_id:
         raise Refused(f"{describe(candidate)} is the machine of the node {whose}")
     record = known.record
     if record is not None and record.stage == READY and record.instance_id != instance.instance_id:
         raise Refused(f"it is a node already, with the instance {record.instance_id}; this is {describe(candidate)}")
 
 
-def _compared(instance: Instance, known: Known, wish: ImportWish) -> list[str]:
+def _compared(instance: Instance, known: Known, request: ImportRequest) -> list[str]:
     """
     Hold the minion's own addresses against those of the instance: they must have one in common.
 
@@ -152,7 +153,7 @@ def _compared(instance: Instance, known: Known, wish: ImportWish) -> list[str]:
     """
     here = frozenset(filter(None, (instance.public_ip, instance.private_ip)))
     if known.grains is None:
-        noted = wish.noted or Noted()
+        noted = request.noted or Noted()
         if noted.instance_id not in (None, instance.instance_id) and here.isdisjoint(noted.addresses):
             raise Refused(
                 f"it does not answer, and {instance.instance_id}, which has its name, is not the instance "
@@ -185,13 +186,13 @@ def _addresses(grains: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _role(wish: ImportWish, candidate: Candidate, known: Known) -> tuple[str | None, list[str]]:
+def _role(request: ImportRequest, candidate: Candidate, known: Known) -> tuple[str | None, list[str]]:
     """The caller's word, then that of the tags, of the minion's grain, and of what was noted."""
-    said = wish.role or candidate.instance.role
+    said = request.role or candidate.instance.role
     if said:
         return said, []
     grain = _names((known.grains or {}).get("roles"))
-    for names in (grain, list(wish.noted.roles) if wish.noted else []):
+    for names in (grain, list(request.noted.roles) if request.noted else []):
         fitting = [name for name in names if name in known.roles]
         if len(fitting) == 1:
             return fitting[0], []

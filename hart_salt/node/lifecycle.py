@@ -31,7 +31,7 @@ from hart_salt.master.listener import ANSWER_SETTING
 from hart_salt.model import Access, Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.progress import Progress, facts_of
-from hart_salt.node.readiness import Presence
+from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
 
 COMMAND_TIMEOUT = 60.0  #: seconds for the short commands over the session: result, start, seal
@@ -40,14 +40,14 @@ UNDO_INTERVAL = 2.0  #: seconds between them; lists of some clouds show an insta
 
 
 @dataclass(frozen=True)
-class Kind:
+class NodeKind:
     """What a node becomes once its bootstrap is through."""
 
     #: as its record has it
     name: str
-    become: Callable[[Node, Batch, Life, ssh.Session, bootstrap.Result], Awaitable[None]]
+    become: Callable[[Node, Batch, NodeState, ssh.Session, bootstrap.Result], Awaitable[None]]
     #: what it boots with; None: as a minion
-    outfit: bootstrap.Outfit | None = None
+    spec: bootstrap.InstallSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Batch:
     access: Access
     client_key: ssh.Key
     progress: Progress
-    presence: Presence
+    presence: Readiness
     calls: Calls
-    kind: Kind
+    kind: NodeKind
 
 
 @dataclass
-class Life:
+class NodeState:
     """What one node has so far; the undo goes by it."""
 
     record: Record
@@ -86,12 +86,12 @@ class Life:
     problems: list[str] = field(default_factory=list)
 
 
-def new_life(node: Node, batch: Batch) -> Life:
+def new_life(node: Node, batch: Batch) -> NodeState:
     """A node that has nothing yet."""
-    return Life(_new_record(node, batch))
+    return NodeState(_new_record(node, batch))
 
 
-async def raise_node(node: Node, batch: Batch, life: Life) -> None:
+async def raise_node(node: Node, batch: Batch, life: NodeState) -> None:
     """
     Bring one node up; ``life`` tells at any time how far it is. ``problems`` in it are those of ``apply``.
 
@@ -115,7 +115,7 @@ async def raise_node(node: Node, batch: Batch, life: Life) -> None:
     await _finish(node, batch, life)
 
 
-async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> None:
+async def _launch(node: Node, batch: Batch, life: NodeState, host_key: ssh.Key) -> None:
     """The record first, then the one create call. It is waited for even if the call is cancelled."""
     await advance(node, batch, life, "launching")
     user_data = bootstrap.render(
@@ -128,7 +128,7 @@ async def _launch(node: Node, batch: Batch, life: Life, host_key: ssh.Key) -> No
             settings=node.settings,
             repository_key=_repository_key(node),
             forbid_passwords=batch.driver.password_logins,
-            outfit=batch.kind.outfit,
+            spec=batch.kind.spec,
         )
     )
     life.launched = True
@@ -143,7 +143,7 @@ def _repository_key(node: Node) -> str:
     return Path(node.settings.salt_repo_key).read_text(encoding="ascii") if node.settings.salt_repo_key else ""
 
 
-async def _reach(node: Node, batch: Batch, life: Life) -> Instance:
+async def _reach(node: Node, batch: Batch, life: NodeState) -> Instance:
     """Wait until the instance runs and has the address that we connect to."""
     launched = life.instance
     assert launched is not None  # noqa: S101 - _launch has returned
@@ -173,13 +173,13 @@ def _endpoint(node: Node, batch: Batch, instance: Instance, host_key: ssh.Key) -
     return ssh.Endpoint(address, instance.ssh_port, host_key.public, batch.client_key)
 
 
-def commands(batch: Batch, life: Life) -> bootstrap.Commands:
+def commands(batch: Batch, life: NodeState) -> bootstrap.Commands:
     """What can be called over the session."""
     assert life.instance is not None  # noqa: S101 - there is a session with it
     return bootstrap.commands(batch.driver.root(life.instance))
 
 
-async def _bootstrap(node: Node, batch: Batch, life: Life, session: ssh.Session) -> bootstrap.Result:
+async def _bootstrap(node: Node, batch: Batch, life: NodeState, session: ssh.Session) -> bootstrap.Result:
     """Follow the script's log to its end and read the document that it leaves."""
     await advance(node, batch, life, "bootstrapping")
     known = commands(batch, life)
@@ -217,16 +217,16 @@ async def follow(
 
 
 async def _become_minion(
-    node: Node, batch: Batch, life: Life, session: ssh.Session, result: bootstrap.Result
+    node: Node, batch: Batch, life: NodeState, session: ssh.Session, result: bootstrap.Result
 ) -> None:
     await _enrol(node, batch, life, result)
     await _start(node, batch, life, session)
 
 
-MINION = Kind("minion", _become_minion)
+MINION = NodeKind("minion", _become_minion)
 
 
-async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result) -> None:
+async def _enrol(node: Node, batch: Batch, life: NodeState, result: bootstrap.Result) -> None:
     """
     Make the key that the node reported its accepted key.
 
@@ -247,7 +247,7 @@ async def _enrol(node: Node, batch: Batch, life: Life, result: bootstrap.Result)
     await advance(node, batch, life, "enrolled")
 
 
-async def _start(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
+async def _start(node: Node, batch: Batch, life: NodeState, session: ssh.Session) -> None:
     """Hand over the minion configuration, start salt-minion for the only time, and wait for its answer."""
     presence = batch.presence
     code = presence.expect(node.minion_id)
@@ -278,7 +278,7 @@ def configuration(node: Node, batch: Batch, more: Mapping[str, Any] = MappingPro
     return yaml.safe_dump(data, default_flow_style=False, width=math.inf)
 
 
-async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
+async def _run_script(node: Node, batch: Batch, life: NodeState, session: ssh.Session) -> None:
     """Run the operator's script on the node, where it stays as a record; its output goes to the log."""
     if not node.settings.script:
         return
@@ -290,14 +290,14 @@ async def _run_script(node: Node, batch: Batch, life: Life, session: ssh.Session
         raise NodeFailed(f"the script {node.settings.script} ended with exit code {status} on the node")
 
 
-async def _after(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
+async def _after(node: Node, batch: Batch, life: NodeState, session: ssh.Session) -> None:
     """What the bootstrap put off until the minion was there: security upgrades, if it was told so."""
     what, timeout = "the security upgrade", node.settings.bootstrap_timeout
     if await follow(node, batch, session, commands(batch, life).after, what, timeout):
         raise NodeFailed("the security upgrades failed on the node")
 
 
-async def _seal(node: Node, batch: Batch, life: Life, session: ssh.Session) -> None:
+async def _seal(node: Node, batch: Batch, life: NodeState, session: ssh.Session) -> None:
     """Remove all that the bootstrap opened: on the node first, over the session that this closes for good."""
     assert life.instance is not None  # noqa: S101 - there is a session with it
     await session.run(commands(batch, life).seal, timeout=COMMAND_TIMEOUT)
@@ -307,7 +307,7 @@ async def _seal(node: Node, batch: Batch, life: Life, session: ssh.Session) -> N
     await uninterrupted(batch.calls.salt(batch.store.put, life.record))
 
 
-async def _apply(node: Node, batch: Batch, life: Life) -> None:
+async def _apply(node: Node, batch: Batch, life: NodeState) -> None:
     """Apply states to the minion. It is a trusted minion by now: what fails here is reported, not undone."""
     if not node.settings.apply:
         return
@@ -344,7 +344,7 @@ def _new_record(node: Node, batch: Batch) -> Record:
     )
 
 
-async def advance(node: Node, batch: Batch, life: Life, stage: str) -> None:
+async def advance(node: Node, batch: Batch, life: NodeState, stage: str) -> None:
     """Write the record, then tell everyone: whoever hears of a stage finds it in the record."""
     instance = life.instance
     life.record = dataclasses.replace(
@@ -359,11 +359,11 @@ async def advance(node: Node, batch: Batch, life: Life, stage: str) -> None:
     _show(node, batch, life, stage)
 
 
-def _show(node: Node, batch: Batch, life: Life, stage: str, **more: Any) -> None:
+def _show(node: Node, batch: Batch, life: NodeState, stage: str, **more: Any) -> None:
     batch.progress.stage(node.minion_id, stage, {**facts_of(node, life.instance), **more})
 
 
-async def _finish(node: Node, batch: Batch, life: Life) -> None:
+async def _finish(node: Node, batch: Batch, life: NodeState) -> None:
     """The last write: sealed, with the seconds of every stage."""
     _show(node, batch, life, "done")
     life.record = dataclasses.replace(life.record, seconds=batch.progress.seconds(node.minion_id))
@@ -374,7 +374,7 @@ async def _finish(node: Node, batch: Batch, life: Life) -> None:
 
 
 @asynccontextmanager
-async def _undone_on_failure(node: Node, batch: Batch, life: Life) -> AsyncIterator[None]:
+async def _undone_on_failure(node: Node, batch: Batch, life: NodeState) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
@@ -394,7 +394,7 @@ def _reason(error: BaseException) -> str:
     return faults.reason(error)
 
 
-async def _undo(node: Node, batch: Batch, life: Life, reason: str, keep: bool) -> None:
+async def _undo(node: Node, batch: Batch, life: NodeState, reason: str, keep: bool) -> None:
     """
     Take back what the node had: the instance, its key, its record.
 
@@ -432,7 +432,7 @@ async def _attempt(work: Awaitable[Any], failure: str) -> list[str]:
     return []
 
 
-async def _remove_instance(node: Node, batch: Batch, life: Life) -> None:
+async def _remove_instance(node: Node, batch: Batch, life: NodeState) -> None:
     """
     Terminate the instance, also one of which only the provider knows: the answer to its create was lost.
 

@@ -33,7 +33,7 @@ class _Waiting:
     heard: bool = False
 
 
-class Presence:
+class Readiness:
     """
     Made on the event loop; ``started`` and ``answered`` are told by the thread that hears Salt's bus.
 

@@ -18,9 +18,9 @@ from hart_salt.base import concurrency
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import DriverError, HartError, Interrupted, NodeFailed, Refused, TemporaryFailure
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record, addresses_of
-from hart_salt.model import Instance, IpAddress, Wish
+from hart_salt.model import AddressRequest, Instance, IpAddress
 
 SCRIPT = Path(__file__).with_name("address.sh")
 PING_TIMEOUT = 15.0  #: seconds for a minion to say that it is there
@@ -29,9 +29,9 @@ RESTART_INTERVAL = 3.0  #: seconds between two looks for that
 NO_INTERFACE = 3  #: the script's exit code where the node has no such interface, or not yet
 
 
-def find(record: Record, instance: Instance, wish: Wish, driver: Driver) -> IpAddress:
+def find(record: Record, instance: Instance, request: AddressRequest, driver: Driver) -> IpAddress:
     """The address that is wished for, as it is or would be; one that the node was created with needs nothing."""
-    address = driver.find_address(instance, wish)
+    address = driver.find_address(instance, request)
     is_first = address.ip in (record.public_ip, record.private_ip)
     return dataclasses.replace(address, on_node=False) if is_first else address
 
@@ -48,7 +48,7 @@ def find_there(record: Record, instance: Instance, ip: str, driver: Driver) -> I
     return next((one for one in known if one.ip == ip), None)
 
 
-def plan(record: Record, address: IpAddress, home: Home) -> dict[str, Any]:
+def plan(record: Record, address: IpAddress, context: Context) -> dict[str, Any]:
     """
     What adding the address would do, as plain data; nothing is changed.
 
@@ -56,22 +56,22 @@ def plan(record: Record, address: IpAddress, home: Home) -> dict[str, Any]:
     """
     action = "none" if address.there else "add"
     if address.there and address.on_node:
-        _require_answer(record, home)
-        answer = home.master.shell(record.minion_id, SCRIPT.read_text(), _arguments("check", address))
+        _require_answer(record, context)
+        answer = context.master.shell(record.minion_id, SCRIPT.read_text(), _arguments("check", address))
         action = "none" if answer and answer[0] == 0 else "configure"
     return {"result": None, "action": action, **_facts(address), "restarts": address.restarts and not address.there}
 
 
-def refuse_unready(record: Record, address: IpAddress, home: Home, *, reboot: bool, giving: bool) -> None:
+def refuse_unready(record: Record, address: IpAddress, context: Context, *, reboot: bool, giving: bool) -> None:
     """Raise ``Refused`` where the node would be restarted unasked, or has its part in it and does not answer."""
     if address.restarts and not reboot and not (giving and address.there):
         raise Refused(f"{record.minion_id}: {record.provider} restarts the node for that: allow it with reboot=True")
     if address.on_node:
-        _require_answer(record, home)
+        _require_answer(record, context)
 
 
-def _require_answer(record: Record, home: Home) -> None:
-    if not home.master.ping(record.minion_id, PING_TIMEOUT):
+def _require_answer(record: Record, context: Context) -> None:
+    if not context.master.ping(record.minion_id, PING_TIMEOUT):
         raise Refused(
             f"{record.minion_id}: the minion does not answer, and the address has to be configured on it: see that it "
             "runs, and try again"
@@ -79,21 +79,21 @@ def _require_answer(record: Record, home: Home) -> None:
 
 
 def add(
-    record: Record, instance: Instance, address: IpAddress, driver: Driver, home: Home
+    record: Record, instance: Instance, address: IpAddress, driver: Driver, context: Context
 ) -> tuple[dict[str, Any], int | None]:
     """
     Give the node the address that ``Driver.find_address`` found. All of it there already is success, and no write.
 
     Returns the outcome, and the number of the signal that ended it early, if one did: then it was undone.
     """
-    return _run(lambda work: work.add(), _Work(record, instance, address, driver, home))
+    return _run(lambda work: work.add(), _Work(record, instance, address, driver, context))
 
 
 def remove(
-    record: Record, instance: Instance, address: IpAddress, driver: Driver, home: Home
+    record: Record, instance: Instance, address: IpAddress, driver: Driver, context: Context
 ) -> tuple[dict[str, Any], int | None]:
     """Take an address away, from the node and then from the instance; can be repeated. Returns the same as ``add``."""
-    return _run(lambda work: work.remove(), _Work(record, instance, address, driver, home))
+    return _run(lambda work: work.remove(), _Work(record, instance, address, driver, context))
 
 
 def _run(main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work) -> tuple[dict[str, Any], int | None]:
@@ -113,7 +113,9 @@ def _run(main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work) -> tup
 
 
 class _Work:
-    def __init__(self, record: Record, instance: Instance, address: IpAddress, driver: Driver, home: Home) -> None:
+    def __init__(
+        self, record: Record, instance: Instance, address: IpAddress, driver: Driver, context: Context
+    ) -> None:
         self.calls = Calls()
         self.address = address
         self.changed = False
@@ -125,8 +127,8 @@ class _Work:
         self._record = record
         self._instance = instance
         self._driver = driver
-        self._master = home.master
-        self._store = home.store
+        self._master = context.master
+        self._store = context.store
         #: what may have to be undone
         self._asked = False
         self._configured = False

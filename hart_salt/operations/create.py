@@ -16,14 +16,14 @@ from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted, Refused
 from hart_salt.base.outbox import Outbox
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import BatchClaim
 from hart_salt.inventory.records import Record
 from hart_salt.model import Access, Node
 from hart_salt.node import ssh
-from hart_salt.node.lifecycle import MINION, Batch, Kind, Life, new_life, raise_node
+from hart_salt.node.lifecycle import MINION, Batch, NodeKind, NodeState, new_life, raise_node
 from hart_salt.node.progress import Progress
-from hart_salt.node.readiness import Presence
+from hart_salt.node.readiness import Readiness
 from hart_salt.node.terminal import view_for
 from hart_salt.node.watcher import Watcher
 
@@ -36,14 +36,14 @@ EVENTS = 20_000  #: that may wait to be sent at the same time
 class Outcomes:
     """What is known of each node; also when the work is interrupted."""
 
-    lives: dict[str, Life] = field(default_factory=dict)
+    lives: dict[str, NodeState] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     #: what of the batch as a whole could not be tidied up
     problems: list[str] = field(default_factory=list)
 
 
 def create_all(
-    nodes: Sequence[Node], driver: Driver, home: Home, kind: Kind = MINION
+    nodes: Sequence[Node], driver: Driver, context: Context, kind: NodeKind = MINION
 ) -> tuple[dict[str, Any], int | None]:
     """
     Create the nodes side by side; one node's failure leaves the others alone.
@@ -54,9 +54,9 @@ def create_all(
     """
     outcomes = Outcomes()
     interrupted = None
-    with Calls() as calls, open_progress(home, events=kind is MINION) as progress:
+    with Calls() as calls, open_progress(context, events=kind is MINION) as progress:
         try:
-            concurrency.run(lambda: _create(nodes, driver, home, progress, calls, outcomes, kind))
+            concurrency.run(lambda: _create(nodes, driver, context, progress, calls, outcomes, kind))
         except Interrupted as signal:
             interrupted = signal.signum
             for node in nodes:
@@ -70,15 +70,15 @@ def create_all(
 
 
 @contextmanager
-def open_progress(home: Home, *, events: bool = True) -> Iterator[Progress]:
+def open_progress(context: Context, *, events: bool = True) -> Iterator[Progress]:
     """
     Where the stages of a call's nodes go.
 
     events
         False: there are none, since nobody is to hear of these nodes (default True)
     """
-    with open_events(home) as send:
-        progress = Progress(home.info.log_dir, home.gate, send if events else _nobody, view_for())
+    with open_events(context) as send:
+        progress = Progress(context.info.log_dir, context.gate, send if events else _nobody, view_for())
         try:
             yield progress
         finally:
@@ -86,14 +86,14 @@ def open_progress(home: Home, *, events: bool = True) -> Iterator[Progress]:
 
 
 @contextmanager
-def open_events(home: Home) -> Iterator[Fire]:
+def open_events(context: Context) -> Iterator[Fire]:
     """
     Events go out in the order of the stages; nobody waits for them, and nothing fails where one cannot be sent.
 
     A thread of their own: a bus that hangs must not hold up keys and records.
     """
     outbox: Outbox[tuple[str, dict[str, Any]]] = Outbox(
-        lambda event: home.master.fire(*event), home.master.close, limit=EVENTS
+        lambda event: context.master.fire(*event), context.master.close, limit=EVENTS
     )
     try:
         yield lambda tag, data: outbox.put((tag, data))
@@ -106,34 +106,36 @@ def _nobody(tag: str, data: dict[str, Any]) -> None:
 
 
 async def _create(
-    nodes: Sequence[Node], driver: Driver, home: Home, progress: Progress, calls: Calls, outcomes: Outcomes, kind: Kind
-) -> None:
+    nodes: Sequence[Node], driver: Driver, context: Context, progress: Progress, calls: Calls, outcomes: Outcomes,
+    kind: NodeKind,
+) -> None:  # fmt: skip
     room = descriptors.places(APPLYING if any(node.settings.apply for node in nodes) else PER_NODE)
     crowded = len(nodes) > room
     # Where all of them fit, each has its log and its lock before anything is touched; otherwise in its turn.
     for node in nodes[:1] if crowded else nodes:
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
-    presence = Presence(functools.partial(calls.aside, home.master.ask_for_answers))
+    presence = Readiness(functools.partial(calls.aside, context.master.ask_for_answers))
     region = nodes[0].region
     watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:
-        claim = stack.enter_context(home.locks.batch(nodes[0].batch, {"provider": nodes[0].provider, "region": region}))
+        place = {"provider": nodes[0].provider, "region": region}
+        claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
         stack.callback(_keep_what_is_left, claim, outcomes)
         for node in () if crowded else nodes:
-            stack.enter_context(_claimed(home, node.minion_id))
+            stack.enter_context(_claimed(context, node.minion_id))
         if kind is MINION:
-            stack.enter_context(home.master.events(presence.started, presence.answered))
+            stack.enter_context(context.master.events(presence.started, presence.answered))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
-                home.master, home.info, home.store, driver, watcher, access, client_key, progress, presence, calls,
-                kind,
+                context.master, context.info, context.store, driver, watcher, access, client_key, progress, presence,
+                calls, kind,
             )  # fmt: skip
             outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
             lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
             if crowded:
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
-                lives = _in_turns(lives, home, room)
+                lives = _in_turns(lives, context, room)
             try:
                 await _side_by_side(lives, outcomes)
             finally:
@@ -141,14 +143,14 @@ async def _create(
                 await presence.close()
 
 
-def _in_turns(lives: Mapping[str, Any], home: Home, room: int) -> dict[str, Any]:
+def _in_turns(lives: Mapping[str, Any], context: Context, room: int) -> dict[str, Any]:
     """The same lives, of which as many go on at the same time as may have their files open; the others wait."""
     seats = asyncio.Semaphore(room)
 
     async def in_turn(minion_id: str, life: Any) -> None:
         try:
             async with seats:
-                with _claimed(home, minion_id):
+                with _claimed(context, minion_id):
                     await life
         finally:
             life.close()  # one whose turn never came
@@ -162,10 +164,10 @@ def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
 
 
 @contextmanager
-def _claimed(home: Home, minion_id: str) -> Iterator[None]:
+def _claimed(context: Context, minion_id: str) -> Iterator[None]:
     """The lock, and the look at the record under it: two calls at once cannot both have found it free."""
-    with home.locks.claim(minion_id):
-        if home.store.get(minion_id) is not None:
+    with context.locks.claim(minion_id):
+        if context.store.get(minion_id) is not None:
             raise Refused(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
         yield
 

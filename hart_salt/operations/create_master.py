@@ -20,11 +20,20 @@ from hart_salt.base.errors import ConfigError, Fault, NodeFailed, Refused
 from hart_salt.config.settings import Section, as_minion_config, as_text, as_url, problem
 from hart_salt.config.validation import check_section
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.master import client
 from hart_salt.model import Node
 from hart_salt.node import bootstrap, ssh
-from hart_salt.node.lifecycle import COMMAND_TIMEOUT, Batch, Kind, Life, advance, commands, configuration, follow
+from hart_salt.node.lifecycle import (
+    COMMAND_TIMEOUT,
+    Batch,
+    NodeKind,
+    NodeState,
+    advance,
+    commands,
+    configuration,
+    follow,
+)
 from hart_salt.operations import create
 from hart_salt.operations import own_wheel as wheel
 
@@ -70,7 +79,7 @@ def _as_index(value: Any) -> str:
     return address
 
 
-class Wishes(Section):
+class MasterOptions(Section):
     """What is asked for beyond the settings that all nodes have."""
 
     authorize_key: Annotated[str, PlainValidator(_as_key_line)] | None = None
@@ -79,16 +88,17 @@ class Wishes(Section):
     pip_index: Annotated[str, PlainValidator(_as_index)] | None = None
 
 
-def wishes(given: Mapping[str, Any]) -> Wishes:
+def options(given: Mapping[str, Any]) -> MasterOptions:
     """Check what was given, where None means nothing. Raises ``ConfigError`` with all that is wrong."""
-    checked, problems = check_section(Wishes, {name: value for name, value in given.items() if value is not None})
+    named = {name: value for name, value in given.items() if value is not None}
+    checked, problems = check_section(MasterOptions, named)
     if checked is None or problems:
         raise ConfigError([Fault(f"argument:{name}", text) for name, text in problems])
-    made: Wishes = checked
+    made: MasterOptions = checked
     return made
 
 
-def settings_with(wanted: Wishes, settings: Mapping[str, Any]) -> dict[str, Any]:
+def settings_with(wanted: MasterOptions, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the call as settings of the node: ``grains`` go over those of ``minion_config``."""
     faults = [Fault(f"argument:{name}", why) for name, why in MISPLACED.items() if settings.get(name) is not None]
     if faults:
@@ -116,33 +126,35 @@ class _Goods:
     authorize_key: str | None
 
 
-def create_master(node: Node, driver: Driver, home: Home, wanted: Wishes) -> tuple[dict[str, Any], int | None]:
+def create_master(
+    node: Node, driver: Driver, context: Context, wanted: MasterOptions
+) -> tuple[dict[str, Any], int | None]:
     """
     Create it. Returns its outcome by its id, and the number of the signal that ended the work early, if one did.
 
     Whatever fails is undone as with ``create.create_all``. Raises ``Refused`` before anything is touched.
     """
-    outfit = _outfit(wanted, node.driver)
-    goods = _Goods(wheel.build() if outfit.wheel else b"", wanted.authorize_key)
-    kind = Kind("master", functools.partial(_become_master, goods), outfit)
-    data, interrupted = create.create_all([node], driver, home, kind)
+    spec = _spec(wanted, node.driver)
+    goods = _Goods(wheel.build() if spec.wheel else b"", wanted.authorize_key)
+    kind = NodeKind("master", functools.partial(_become_master, goods), spec)
+    data, interrupted = create.create_all([node], driver, context, kind)
     entry = data[node.minion_id]
     if entry["result"]:
         entry["ssh_host_key_fingers"] = [ssh.key_fingerprint(line) for line in entry["ssh_host_keys"]]
     return data, interrupted
 
 
-def _outfit(wanted: Wishes, driver: str) -> bootstrap.Outfit:
+def _spec(wanted: MasterOptions, driver: str) -> bootstrap.InstallSpec:
     """What was asked for, or the hart-salt that is installed here, with what it needs for this driver."""
     index = wanted.pip_index or ""
     if wanted.hart_salt:
-        return bootstrap.Outfit(wanted.hart_salt, index=index)
+        return bootstrap.InstallSpec(wanted.hart_salt, index=index)
     extra = f"[{driver}]" if driver in wheel.extras() else ""
-    return bootstrap.Outfit(f"{bootstrap.RUN_DIR}/{wheel.file_name()}{extra}", wheel.file_name(), index)
+    return bootstrap.InstallSpec(f"{bootstrap.RUN_DIR}/{wheel.file_name()}{extra}", wheel.file_name(), index)
 
 
 async def _become_master(
-    goods: _Goods, node: Node, batch: Batch, life: Life, session: ssh.Session, result: bootstrap.Result
+    goods: _Goods, node: Node, batch: Batch, life: NodeState, session: ssh.Session, result: bootstrap.Result
 ) -> None:
     known = commands(batch, life)
     await advance(node, batch, life, "equipping")

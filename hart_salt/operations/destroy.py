@@ -11,7 +11,7 @@ from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record, addresses_of, instance_of
 from hart_salt.model import RESERVED, Instance
 from hart_salt.node.progress import Progress
@@ -22,7 +22,7 @@ DESTROYING = 3
 
 
 def destroy_all(
-    records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, *, own_keys: bool = False
+    records: Mapping[str, Record], by_provider: Mapping[str, Driver], context: Context, *, own_keys: bool = False
 ) -> tuple[dict[str, Any], int | None]:
     """
     Destroy the nodes; one node's failure leaves the others alone.
@@ -41,8 +41,9 @@ def destroy_all(
     passed_over: dict[str, str] = {}
     gone: set[str] = set()
     interrupted = None
-    with Calls() as calls, open_progress(home) as progress:
-        work = _Destroying(records, by_provider, home, progress, calls, errors, passed_over if own_keys else None, gone)
+    with Calls() as calls, open_progress(context) as progress:
+        foreign = passed_over if own_keys else None
+        work = _Destroying(records, by_provider, context, progress, calls, errors, foreign, gone)
         try:
             concurrency.run(work.all)
         except Interrupted as signal:
@@ -61,15 +62,15 @@ def _outcome(record: Record, error: str | None) -> dict[str, Any]:
 
 class _Destroying:
     def __init__(
-        self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], home: Home, progress: Progress,
+        self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], context: Context, progress: Progress,
         calls: Calls, errors: dict[str, str], passed_over: dict[str, str] | None, gone: set[str],
     ) -> None:  # fmt: skip
         """``passed_over``: not None for sweep, and then gets the nodes that another operation has in hand."""
         self._records = records
         self._drivers = by_provider
-        self._master = home.master
-        self._store = home.store
-        self._locks = home.locks
+        self._master = context.master
+        self._store = context.store
+        self._locks = context.locks
         self._progress = progress
         self._calls = calls
         self._errors = errors

@@ -13,7 +13,7 @@ NEWEST, OLDEST = "newest", "oldest"
 
 
 @dataclass(frozen=True)
-class Goal:
+class TargetSize:
     """What a call wants: a number, or more or fewer of what there is, within bounds."""
 
     count: int | None = None
@@ -96,7 +96,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Hands:
+class FleetActions:
     """What a fleet is changed with."""
 
     create: Callable[[int], Outcomes]
@@ -118,10 +118,10 @@ class Changes:
     ok: bool = True
     interrupted: int | None = None
 
-    def add(self, hands: Hands, number: int) -> list[str]:
+    def add(self, actions: FleetActions, number: int) -> list[str]:
         """Create nodes; returns those that came up. Raises ``HartError`` if nothing was changed before."""
         try:
-            outcomes = hands.create(number)
+            outcomes = actions.create(number)
         except HartError as error:
             if not self.any:
                 raise
@@ -131,16 +131,16 @@ class Changes:
         self._note(outcomes)
         return outcomes.good()
 
-    def take(self, hands: Hands, records: Sequence[Record]) -> bool:
+    def take(self, actions: FleetActions, records: Sequence[Record]) -> bool:
         """Drain nodes and destroy them; those that could not be drained stay. Returns whether all went."""
         try:
-            stay = hands.drain(records)
+            stay = actions.drain(records)
         except Interrupted as signal:
             self.ok, self.interrupted, self.problem = False, signal.signum, f"{signal} while nodes were drained"
             return False
         self.kept.update(stay)
         going = [record for record in records if record.minion_id not in stay]
-        outcomes = hands.destroy(going) if going else Outcomes()
+        outcomes = actions.destroy(going) if going else Outcomes()
         self.destroyed.update(outcomes.data)
         self._note(outcomes)
         self.ok = self.ok and not stay
@@ -161,7 +161,7 @@ class Changes:
         return bool(Outcomes(self.created).good() or Outcomes(self.destroyed).good())
 
 
-def renew(old: Sequence[Record], batch: int, hands: Hands) -> Changes:
+def renew(old: Sequence[Record], batch: int, actions: FleetActions) -> Changes:
     """
     Replace nodes by new ones, ``batch`` at a time: the new ones are ready before as many of the old ones go.
 
@@ -172,10 +172,10 @@ def renew(old: Sequence[Record], batch: int, hands: Hands) -> Changes:
     by_age = sorted(old, key=lambda record: (record.created, record.minion_id))
     for first in range(0, len(by_age), batch):
         some = by_age[first : first + batch]
-        up = changes.add(hands, len(some))
+        up = changes.add(actions, len(some))
         if changes.interrupted is not None:
             break
-        gone = changes.take(hands, some[: len(up)]) if up else False
+        gone = changes.take(actions, some[: len(up)]) if up else False
         if len(up) < len(some) or not gone:
             break
     return changes

@@ -8,35 +8,35 @@ from __future__ import annotations
 
 from hart_salt.base import descriptors
 from hart_salt.base.errors import EnvironmentFault, kind_of
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 
 
-def lines(home: Home) -> dict[str, str]:
+def lines(context: Context) -> dict[str, str]:
     """Return a line for each thing, which begins with ``ok`` where nothing is wrong with it."""
     return {
-        "log directory": _log_directory(home),
-        "record store": _record_store(home),
-        "broken records": _broken_records(home),
+        "log directory": _log_directory(context),
+        "record store": _record_store(context),
+        "broken records": _broken_records(context),
         "open files": _open_files(),
     }
 
 
-def _log_directory(home: Home) -> str:
-    note = f", {home.info.log_note}" if home.info.log_note else ""
-    return f"ok: {home.info.log_dir}{note}"
+def _log_directory(context: Context) -> str:
+    note = f", {context.info.log_note}" if context.info.log_note else ""
+    return f"ok: {context.info.log_dir}{note}"
 
 
-def _record_store(home: Home) -> str:
+def _record_store(context: Context) -> str:
     try:
-        home.store.check()
+        context.store.check()
     except EnvironmentFault as error:
         return f"{kind_of(error)}: {error}"
-    return f"ok: {home.store.place}"
+    return f"ok: {context.store.place}"
 
 
-def _broken_records(home: Home) -> str:
+def _broken_records(context: Context) -> str:
     try:
-        broken = home.store.read().broken
+        broken = context.store.read().broken
     except EnvironmentFault:
         return f"{EnvironmentFault.__name__}: they cannot be counted; see the record store"
     return f"{len(broken)}: {'; '.join(broken.values())}" if broken else "ok: none"

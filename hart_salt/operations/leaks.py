@@ -21,7 +21,7 @@ from hart_salt.base.names import batch_time
 from hart_salt.inventory import rebuild
 from hart_salt.inventory.identity import Found, Unknown, is_batch, shown
 from hart_salt.inventory.records import IMPORTING, READY, Record
-from hart_salt.inventory.snapshot import Survey
+from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.master.client import ACCEPTED
 from hart_salt.model import Instance, Leftover
 
@@ -29,7 +29,7 @@ GRACE = 3600.0  #: seconds; longer than any operation takes that is still going 
 
 
 @dataclass(frozen=True)
-class Stray:
+class Orphan:
     """One thing that nothing living has a use for."""
 
     #: ``instance``, ``node`` (a record with all that it names), or a driver's word for something temporary
@@ -56,7 +56,7 @@ class Stray:
 class Scene:
     """Everything that is needed to decide."""
 
-    survey: Survey
+    snapshot: Snapshot
     #: what is temporary at the providers that answered
     leftovers: Sequence[tuple[str, Leftover]]
     #: whether a living process works on a node, or on a batch
@@ -80,32 +80,32 @@ class Scene:
 class Decision:
     """What is to go, what only looks like it, with the reason why it stays, and what is to be put right."""
 
-    strays: list[Stray] = field(default_factory=list)
-    spared: list[Stray] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
+    spared: list[Orphan] = field(default_factory=list)
     #: instances whose record is to be written anew
-    rebuild: list[Stray] = field(default_factory=list)
+    rebuild: list[Orphan] = field(default_factory=list)
     #: nodes that became ready and were never sealed
-    unsealed: list[Stray] = field(default_factory=list)
+    unsealed: list[Orphan] = field(default_factory=list)
     #: why the records seem to be lost, in a sentence; empty: they do not
     lost: str = ""
 
 
 def decide(scene: Scene) -> Decision:
-    """Find the strays, and what is to be put right. Nothing is touched."""
+    """Find the orphans, and what is to be put right. Nothing is touched."""
     decision = Decision()
-    for found in scene.survey.found:
+    for found in scene.snapshot.found:
         _judge_instance(scene, found, decision)
-    for unknown in scene.survey.unknown:
+    for unknown in scene.snapshot.unknown:
         _judge_unknown(scene, unknown, decision)
-    for record in scene.survey.records.values():
+    for record in scene.snapshot.records.values():
         _judge_record(scene, record, decision)
     for provider, leftover in scene.leftovers:
         _judge_leftover(scene, provider, leftover, decision)
-    decision.lost = rebuild.lost(scene.survey, scene.busy, scene.batch_lives, scene.dead)
+    decision.lost = rebuild.lost(scene.snapshot, scene.busy, scene.batch_lives, scene.dead)
     if decision.lost and not scene.force:
         held = "the records seem to be lost, so nothing is removed without force=True"
-        decision.spared += [_because(stray, f"{stray.why}, but {held}") for stray in decision.strays]
-        decision.strays.clear()
+        decision.spared += [_because(orphan, f"{orphan.why}, but {held}") for orphan in decision.orphans]
+        decision.orphans.clear()
     return decision
 
 
@@ -113,25 +113,25 @@ def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
     """An instance that belongs to no record; that of a record goes or stays with it."""
     instance = found.instance
     name = instance.minion_id
-    if name in scene.survey.records or scene.busy(name) or scene.batch_lives(instance.batch):
+    if name in scene.snapshot.records or scene.busy(name) or scene.batch_lives(instance.batch):
         return
-    stray = Stray("instance", name, found.provider.name, "no record of it", instance=instance)
+    orphan = Orphan("instance", name, found.provider.name, "no record of it", instance=instance)
     dead = _is_dead(scene, instance.batch)
-    if name in scene.survey.broken:
-        decision.spared.append(_because(stray, scene.survey.broken[name]))
-    elif ACCEPTED in scene.survey.keys.get(name, ()):
+    if name in scene.snapshot.broken:
+        decision.spared.append(_because(orphan, scene.snapshot.broken[name]))
+    elif ACCEPTED in scene.snapshot.keys.get(name, ()):
         if dead or not scene.only_dead:
-            decision.rebuild.append(_because(stray, "its record was missing, and its key is accepted"))
+            decision.rebuild.append(_because(orphan, "its record was missing, and its key is accepted"))
     elif dead:
-        decision.strays.append(_because(stray, "its operation died"))
+        decision.orphans.append(_because(orphan, "its operation died"))
     elif scene.only_dead:
         return
     elif scene.masterless:
         # Crashes on this machine leave a claim, and no other has its owner.
         spared = f"there is no record of it, but it is a salt-master made here: salt-run hart.destroy {name} removes it"
-        decision.spared.append(_because(stray, spared))
+        decision.spared.append(_because(orphan, spared))
     else:
-        _by_age(scene, stray, instance.created or batch_time(instance.batch), decision)
+        _by_age(scene, orphan, instance.created or batch_time(instance.batch), decision)
 
 
 def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
@@ -139,41 +139,41 @@ def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
     instance = unknown.instance
     if unknown.double and (scene.busy(instance.minion_id) or scene.batch_lives(instance.batch)):
         return
-    stray = Stray("instance", unknown.name, unknown.provider.name, unknown.why, instance=instance)
+    orphan = Orphan("instance", unknown.name, unknown.provider.name, unknown.why, instance=instance)
     if unknown.double and _is_dead(scene, instance.batch):
-        decision.strays.append(_because(stray, "its operation died"))
+        decision.orphans.append(_because(orphan, "its operation died"))
     elif not scene.only_dead:
-        decision.spared.append(replace(stray, instance=None))
+        decision.spared.append(replace(orphan, instance=None))
 
 
 def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
     """A node that never became ready, or whose instance is gone."""
-    if record.provider not in scene.survey.asked or record.kept:
+    if record.provider not in scene.snapshot.asked or record.kept:
         return
     if scene.busy(record.minion_id) or scene.batch_lives(record.batch):
         return
     if record.stage == IMPORTING:
         _spare_import(scene, record, decision)
         return
-    there = scene.survey.instance_of(record)
+    there = scene.snapshot.instance_of(record)
     ready = is_ready(record)
     if record.stage == READY and there is not None:
         if not ready:
             _judge_unsealed(scene, record, there, decision)
         return
     why = "its instance is gone" if record.stage == READY else f"it was left at {record.stage}"
-    stray = Stray("node", record.minion_id, record.provider, why, record=record)
+    orphan = Orphan("node", record.minion_id, record.provider, why, record=record)
     if scene.owner not in ("", record.owner):
         # Its instance carries another tag than those that were looked for, and may well be there.
-        decision.spared.append(_because(stray, "it was created by another master, or under this one's former key"))
+        decision.spared.append(_because(orphan, "it was created by another master, or under this one's former key"))
         return
-    if record.minion_id in (scene.survey.present or ()):
+    if record.minion_id in (scene.snapshot.present or ()):
         if not scene.only_dead or _is_dead(scene, record.batch):
-            decision.spared.append(_because(stray, _lives(record, why)))
+            decision.spared.append(_because(orphan, _lives(record, why)))
     elif record.stage != READY and _is_dead(scene, record.batch):
-        decision.strays.append(stray)
+        decision.orphans.append(orphan)
     elif not scene.only_dead:
-        _by_age(scene, stray, record.created, decision)
+        _by_age(scene, orphan, record.created, decision)
 
 
 def _lives(record: Record, why: str) -> str:
@@ -188,13 +188,13 @@ def _lives(record: Record, why: str) -> str:
 
 def _judge_unsealed(scene: Scene, record: Record, there: Instance, decision: Decision) -> None:
     """It became ready, and was told to be: whatever its minion says now, it stays, and its sealing is finished."""
-    stray = Stray("node", record.minion_id, record.provider, "it was never sealed", instance=there, record=record)
+    orphan = Orphan("node", record.minion_id, record.provider, "it was never sealed", instance=there, record=record)
     if _is_dead(scene, record.batch):
-        decision.unsealed.append(stray)
+        decision.unsealed.append(orphan)
     elif not scene.only_dead:
         waiting = Decision()
-        _by_age(scene, stray, record.created, waiting)
-        decision.unsealed += waiting.strays
+        _by_age(scene, orphan, record.created, waiting)
+        decision.unsealed += waiting.orphans
         decision.spared += waiting.spared
 
 
@@ -202,42 +202,42 @@ def _spare_import(scene: Scene, record: Record, decision: Decision) -> None:
     """The machine of an import that was cut short was there before hart, whatever its tags say by now."""
     if not scene.only_dead:
         why = f"its import was cut short: salt-run hart.import_minion {record.minion_id} brings it to an end"
-        decision.spared.append(Stray("node", record.minion_id, record.provider, why, record=record))
+        decision.spared.append(Orphan("node", record.minion_id, record.provider, why, record=record))
 
 
 def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: Decision) -> None:
     if not is_batch(leftover.batch):
         if not scene.only_dead:
             why = f"its batch {shown(leftover.batch)!r} is none that hart gives: remove it at the provider"
-            decision.spared.append(Stray(leftover.kind, shown(leftover.name), provider, why))
+            decision.spared.append(Orphan(leftover.kind, shown(leftover.name), provider, why))
         return
     if scene.batch_lives(leftover.batch):
         return
-    if any(record.batch == leftover.batch and scene.busy(name) for name, record in scene.survey.records.items()):
+    if any(record.batch == leftover.batch and scene.busy(name) for name, record in scene.snapshot.records.items()):
         return
-    stray = Stray(leftover.kind, leftover.name, provider, "its batch is over", leftover=leftover)
+    orphan = Orphan(leftover.kind, leftover.name, provider, "its batch is over", leftover=leftover)
     if _is_dead(scene, leftover.batch):
-        decision.strays.append(stray)
+        decision.orphans.append(orphan)
     elif not scene.only_dead:
-        _by_age(scene, stray, leftover.created or batch_time(leftover.batch), decision)
+        _by_age(scene, orphan, leftover.created or batch_time(leftover.batch), decision)
 
 
 def _is_dead(scene: Scene, batch: str) -> bool:
     return bool(batch) and batch in scene.dead
 
 
-def _by_age(scene: Scene, stray: Stray, created: float | None, decision: Decision) -> None:
+def _by_age(scene: Scene, orphan: Orphan, created: float | None, decision: Decision) -> None:
     """Another master with these records and this key, on another machine, may be at work on what is young."""
     age = None if created is None else scene.now - created
     if age is not None and age < scene.grace:
-        young = f"{stray.why}, but it is younger than the grace period of {scene.grace:g} s"
-        decision.spared.append(_because(stray, young))
+        young = f"{orphan.why}, but it is younger than the grace period of {scene.grace:g} s"
+        decision.spared.append(_because(orphan, young))
     else:
-        decision.strays.append(stray)
+        decision.orphans.append(orphan)
 
 
-def _because(stray: Stray, why: str) -> Stray:
-    return replace(stray, why=why)
+def _because(orphan: Orphan, why: str) -> Orphan:
+    return replace(orphan, why=why)
 
 
 def is_ready(record: Record) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.records import Record
-from hart_salt.inventory.snapshot import Survey, record_of
+from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.client import ACCEPTED, STATE_WORDS
 from hart_salt.model import Instance, MasterInfo
 
@@ -20,7 +20,7 @@ BROKEN = "broken record"
 BAD_ID = "bad id"
 
 
-def nodes(survey: Survey, busy: Callable[[str], bool], info: MasterInfo) -> dict[str, dict[str, Any]]:
+def nodes(snapshot: Snapshot, busy: Callable[[str], bool], info: MasterInfo) -> dict[str, dict[str, Any]]:
     """
     Return every node by minion id.
 
@@ -32,36 +32,36 @@ def nodes(survey: Survey, busy: Callable[[str], bool], info: MasterInfo) -> dict
     An instance whose tags name no node for certain has the status ``bad id`` and stands under its instance id; ``note``
     says what is wrong with it and what to do.
     """
-    records = dict(survey.records)
-    for one in survey.found:
+    records = dict(snapshot.records)
+    for one in snapshot.found:
         records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
-    found = {minion_id: _entry(survey, record, busy(minion_id)) for minion_id, record in records.items()}
-    others = {*survey.keys, *survey.broken} - records.keys()
-    strangers = {minion_id: _stranger(survey, minion_id) for minion_id in others}
+    found = {minion_id: _entry(snapshot, record, busy(minion_id)) for minion_id, record in records.items()}
+    others = {*snapshot.keys, *snapshot.broken} - records.keys()
+    strangers = {minion_id: _stranger(snapshot, minion_id) for minion_id in others}
     both = {**found, **strangers}
-    told = {minion_id: _broken(survey, minion_id, entry) for minion_id, entry in both.items()}
-    bad = {_name(one.name, both): _bad(one) for one in survey.unknown}
+    told = {minion_id: _broken(snapshot, minion_id, entry) for minion_id, entry in both.items()}
+    bad = {_name(one.name, both): _bad(one) for one in snapshot.unknown}
     return dict(sorted({**told, **bad}.items()))
 
 
-def _broken(survey: Survey, minion_id: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _broken(snapshot: Snapshot, minion_id: str, entry: dict[str, Any]) -> dict[str, Any]:
     """The entry of a node, changed where its record cannot be used."""
-    if minion_id not in survey.broken:
+    if minion_id not in snapshot.broken:
         return entry
     sources = {**entry["sources"], "record": "broken"}
-    return {**entry, "status": BROKEN, "error": survey.broken[minion_id], "sources": sources}
+    return {**entry, "status": BROKEN, "error": snapshot.broken[minion_id], "sources": sources}
 
 
-def _entry(survey: Survey, record: Record, busy: bool) -> dict[str, Any]:
-    instance = survey.instance_of(record)
-    status = _status(survey, record, instance, busy)
-    return {"status": status, **{name: getattr(record, name) for name in FACTS}, "sources": _sources(survey, record)}
+def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
+    instance = snapshot.instance_of(record)
+    status = _status(snapshot, record, instance, busy)
+    return {"status": status, **{name: getattr(record, name) for name in FACTS}, "sources": _sources(snapshot, record)}
 
 
-def _status(survey: Survey, record: Record, instance: Instance | None, busy: bool) -> str:
+def _status(snapshot: Snapshot, record: Record, instance: Instance | None, busy: bool) -> str:
     if busy:
         return "in progress"
-    if record.provider not in survey.asked:
+    if record.provider not in snapshot.asked:
         return "unknown"
     if instance is None:
         return "no instance"
@@ -73,31 +73,31 @@ def _status(survey: Survey, record: Record, instance: Instance | None, busy: boo
         return record.stage if record.stage == "failed" else f"left at {record.stage}"
     if record.kind == "master":
         return "ready" if record.sealed else "unsealed"  # it is nobody's minion here
-    if ACCEPTED not in survey.keys.get(record.minion_id, ()):
+    if ACCEPTED not in snapshot.keys.get(record.minion_id, ()):
         return "no key"
-    if survey.present is not None and record.minion_id not in survey.present:
+    if snapshot.present is not None and record.minion_id not in snapshot.present:
         return "unreachable"
     return "ready" if record.sealed else "unsealed"
 
 
-def _sources(survey: Survey, record: Record) -> dict[str, Any]:
+def _sources(snapshot: Snapshot, record: Record) -> dict[str, Any]:
     """What each source says; None where it was not or could not be asked."""
-    instance = survey.instance_of(record)
+    instance = snapshot.instance_of(record)
     return {
-        "cloud": (instance.state if instance else "absent") if record.provider in survey.asked else None,
+        "cloud": (instance.state if instance else "absent") if record.provider in snapshot.asked else None,
         "record": None if record.stage == "unknown" else record.stage,
-        "key": _key(survey, record.minion_id),
-        "present": None if survey.present is None else record.minion_id in survey.present,
+        "key": _key(snapshot, record.minion_id),
+        "present": None if snapshot.present is None else record.minion_id in snapshot.present,
     }
 
 
-def _key(survey: Survey, minion_id: str) -> str | None:
-    states = survey.keys.get(minion_id, ())
+def _key(snapshot: Snapshot, minion_id: str) -> str | None:
+    states = snapshot.keys.get(minion_id, ())
     return " and ".join(STATE_WORDS[state] for state in states) or None
 
 
-def _stranger(survey: Survey, minion_id: str) -> dict[str, Any]:
-    sources = {"cloud": None, "record": None, "key": _key(survey, minion_id), "present": None}
+def _stranger(snapshot: Snapshot, minion_id: str) -> dict[str, Any]:
+    sources = {"cloud": None, "record": None, "key": _key(snapshot, minion_id), "present": None}
     return {"status": NOT_OURS, **dict.fromkeys(FACTS), "sources": sources}
 
 

@@ -13,12 +13,12 @@ from hart_salt.base.streams import tell
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import READY, Record
-from hart_salt.inventory.snapshot import Survey, record_of
+from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.operations.drain import drain_all
-from hart_salt.operations.fleet import Changes, Goal, Hands, Outcomes, renew, victims
+from hart_salt.operations.fleet import Changes, FleetActions, Outcomes, TargetSize, renew, victims
 from hart_salt.operations.leaks import GRACE, is_ready
 from hart_salt.planning import plan
 
@@ -52,8 +52,8 @@ class Scaling:
     def __init__(
         self,
         order: Order,
-        home: Home,
-        survey: Callable[[str | None], Survey],
+        context: Context,
+        take_snapshot: Callable[[str | None], Snapshot],
         make: Callable[[int, bool], Outcomes],
         end: Callable[[Sequence[Record]], Outcomes],
         settings_of: Callable[[Record], Settings],
@@ -65,7 +65,7 @@ class Scaling:
         """
         Keep what is needed.
 
-        survey
+        take_snapshot
             looks at a provider, or at all
         make
             creates a number of nodes, or plans them
@@ -81,8 +81,8 @@ class Scaling:
             gives the driver of a provider
         """
         self._order = order
-        self._home = home
-        self._survey = survey
+        self._context = context
+        self._take_snapshot = take_snapshot
         self._make = make
         self._end = end
         self._settings_of = settings_of
@@ -93,7 +93,7 @@ class Scaling:
         #: ids of nodes whose records were written anew
         self._rebuilt: list[str] = []
 
-    def scale(self, goal: Goal, *, remove: str, cooldown: float, wait: bool) -> Outcome:
+    def scale(self, goal: TargetSize, *, remove: str, cooldown: float, wait: bool) -> Outcome:
         """
         Make the number what it is to be. Already so is success, and nothing is asked to change.
 
@@ -121,9 +121,9 @@ class Scaling:
                 return self._planned(have, target, leaving)
             changes = Changes()
             if target > have:
-                changes.add(self._hands, target - have)
+                changes.add(self._actions, target - have)
             if leaving:
-                changes.take(self._hands, leaving)
+                changes.take(self._actions, leaving)
             return self._changed(have, changes)
 
     def replace(self, batch: int, *, wait: bool) -> Outcome:
@@ -135,11 +135,11 @@ class Scaling:
             ready, _ = self._fleet()
             if self._order.test:
                 return self._planned(len(ready), len(ready), ready)
-            return self._changed(len(ready), renew(ready, batch, self._hands))
+            return self._changed(len(ready), renew(ready, batch, self._actions))
 
     @contextmanager
     def _alone(self, wait: bool) -> Iterator[bool]:
-        locks, role = self._home.locks, self._order.role
+        locks, role = self._context.locks, self._order.role
         with locks.role(role, wait=False) as held:
             if held or not wait:
                 yield held
@@ -153,7 +153,7 @@ class Scaling:
             self._sweep_dead()
 
     def _rest(self, cooldown: float) -> float:
-        last = self._home.store.last_scaled(self._order.role)
+        last = self._context.store.last_scaled(self._order.role)
         # A clock that was set back since makes nobody wait for longer than was asked for.
         return min(cooldown, max(0.0, cooldown - (time.time() - last))) if last is not None else 0.0
 
@@ -164,14 +164,14 @@ class Scaling:
         The cloud's tags say what there is: instances whose records were lost count as well, and get them again. An
         instance that one list misses is looked for again.
         """
-        seen = self._survey(self._order.provider)
+        seen = self._take_snapshot(self._order.provider)
         records = self._of_role(seen.records.values())
         # One that is being sealed at this moment is somebody's who brings it up.
         coming = [one for one in records if not is_ready(one) and self._busy(one)]
         ready = [one for one in records if one.stage == READY and one not in coming]
         there = [one for one in ready if seen.instance_of(one) is not None]
         missing = [one for one in ready if one not in there]
-        gone = misses.gone(missing, lambda _: self._survey(self._order.provider), self._driver, self._sleep)
+        gone = misses.gone(missing, lambda _: self._take_snapshot(self._order.provider), self._driver, self._sleep)
         lost, young = self._without_record(seen)
         restored = list(self._restore(lost, self._order.test)) if lost else []
         self._rebuilt = [one.minion_id for one in restored]
@@ -189,13 +189,13 @@ class Scaling:
         ]
 
     def _busy(self, record: Record) -> bool:
-        return self._home.locks.busy(record.minion_id)
+        return self._context.locks.busy(record.minion_id)
 
-    def _without_record(self, seen: Survey) -> tuple[list[Found], list[Record]]:
+    def _without_record(self, seen: Snapshot) -> tuple[list[Found], list[Record]]:
         """Instances of the role without a record: those that are nodes, and those that another machine may bring up."""
         lost, young = [], []
-        for found in rebuild.without_record(seen, self._home.locks.busy, self._home.locks.batch_lives):
-            record = record_of(found.instance, found.provider, self._home.info)
+        for found in rebuild.without_record(seen, self._context.locks.busy, self._context.locks.batch_lives):
+            record = record_of(found.instance, found.provider, self._context.info)
             if not self._of_role([record]):
                 continue
             if rebuild.is_enrolled(seen, found):
@@ -205,13 +205,13 @@ class Scaling:
         return lost, young
 
     @property
-    def _hands(self) -> Hands:
-        return Hands(lambda count: self._make(count, False), self._drain, self._end)
+    def _actions(self) -> FleetActions:
+        return FleetActions(lambda count: self._make(count, False), self._drain, self._end)
 
     def _drain(self, records: Sequence[Record]) -> Mapping[str, str]:
         found = {record.minion_id: self._settings_of(record) for record in records}
         wanted = {minion_id: settings for minion_id, settings in found.items() if settings.drain}
-        problems = drain_all(wanted, self._home.master) if wanted else {}
+        problems = drain_all(wanted, self._context.master) if wanted else {}
         return {} if self._order.force else problems
 
     # what is told
@@ -248,7 +248,7 @@ class Scaling:
     def _remember(self) -> str | None:
         """Keep when the role was scaled; what keeps that from being kept, in a sentence, beside what was done."""
         try:
-            self._home.store.scaled(self._order.role, time.time())
+            self._context.store.scaled(self._order.role, time.time())
         except EnvironmentFault as error:
             return f"the fleet was changed, but cooldown does not know of it: {error}"
         return None

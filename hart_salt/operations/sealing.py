@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from hart_salt.base.errors import HartError
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record
 from hart_salt.model import Instance
 
@@ -40,7 +40,7 @@ rm -rf "$run"
 def finish(
     nodes: Sequence[tuple[Record, Instance]],
     drivers: Mapping[str, Driver],
-    home: Home,
+    context: Context,
     *,
     young: Collection[str] = (),
 ) -> dict[str, str]:
@@ -54,11 +54,11 @@ def finish(
     """
     answers: dict[str, tuple[int, str] | None] = {}
     for (root, how), minion_ids in _groups(nodes, drivers, young).items():
-        answers.update(home.master.shell_all(minion_ids, SCRIPT, [root, how]))
+        answers.update(context.master.shell_all(minion_ids, SCRIPT, [root, how]))
     problems = {}
     for record, instance in nodes:
         try:
-            problem = _said(answers.get(record.minion_id)) or _settle(record, instance, drivers, home)
+            problem = _said(answers.get(record.minion_id)) or _settle(record, instance, drivers, context)
         except HartError as error:
             problem = str(error)
         if problem:
@@ -93,11 +93,11 @@ def _said(answer: tuple[int, str] | None) -> str:
     return f"its seal script ended with exit code {code}: {said}" if code else ""
 
 
-def _settle(record: Record, instance: Instance, drivers: Mapping[str, Driver], home: Home) -> str:
+def _settle(record: Record, instance: Instance, drivers: Mapping[str, Driver], context: Context) -> str:
     """The provider's part, then the record; returns why not."""
     drivers[record.provider].settle(instance)
-    with home.locks.claim(record.minion_id):
-        if home.store.get(record.minion_id) != record:
+    with context.locks.claim(record.minion_id):
+        if context.store.get(record.minion_id) != record:
             return "another operation has changed it meanwhile"
-        home.store.put(dataclasses.replace(record, sealed=True))
+        context.store.put(dataclasses.replace(record, sealed=True))
     return ""

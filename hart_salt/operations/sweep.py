@@ -17,15 +17,15 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.side_by_side import ask_each
-from hart_salt.inventory.snapshot import Survey, survey
+from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.client import ACCEPTED
 from hart_salt.model import Leftover
 from hart_salt.operations import sealing
 from hart_salt.operations.destroy import destroy_all
-from hart_salt.operations.leaks import Decision, Scene, Stray, decide
+from hart_salt.operations.leaks import Decision, Orphan, Scene, decide
 
 SIDE_BY_SIDE = 16  #: removals under way at the same time
 #: questions, of some seconds each, that a minion has to leave unanswered before it counts as one that does not live
@@ -36,17 +36,17 @@ class Sweep:
     """One sweep over some providers."""
 
     def __init__(
-        self, drivers: Mapping[str, Driver], home: Home, sleep: Callable[[float], None] = time.sleep
+        self, drivers: Mapping[str, Driver], context: Context, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._drivers = drivers
-        self._home = home
+        self._context = context
         self._sleep = sleep
 
     def run(
         self, *, grace: float, only_dead: bool = False, test: bool = False, force: bool = False
     ) -> tuple[dict[str, Any], int | None]:
         """
-        Find the strays and remove them; write lost records anew; finish the sealing of nodes that are ready.
+        Find the orphans and remove them; write lost records anew; finish the sealing of nodes that are ready.
 
         grace
             seconds for which what is young is spared, where it is not known that its operation died
@@ -64,62 +64,62 @@ class Sweep:
         decision, seen = self._decide(grace, only_dead, force, problems)
         if test:
             planned = {"would_rebuild": decision.rebuild, "would_seal": decision.unsealed}
-            return _report("would_remove", _undone(decision.strays), decision, problems, planned), None
+            return _report("would_remove", _undone(decision.orphans), decision, problems, planned), None
         rebuilt = self._rebuild(decision)
         sealed = self._seal(decision, seen, rebuilt, grace)
         removed, interrupted = self._remove(decision)
         if not problems and interrupted is None and not any(error for _, error in removed):
             self._forget_dead(decision)
-        self._home.locks.clear()
+        self._context.locks.clear()
         put_right = {"rebuilt": rebuilt, "sealed": sealed}
         return _report("removed", removed, decision, problems, put_right), interrupted
 
     def _forget_dead(self, decision: Decision) -> None:
         """The claims of dead batches of which nothing is left to do."""
-        waiting = {stray.record.batch for stray in decision.unsealed if stray.record is not None}
-        for batch, facts in self._home.locks.dead_batches().items():
+        waiting = {orphan.record.batch for orphan in decision.unsealed if orphan.record is not None}
+        for batch, facts in self._context.locks.dead_batches().items():
             if facts.get("provider") in self._drivers and batch not in waiting and not decision.lost:
-                self._home.locks.forget_batch(batch)
+                self._context.locks.forget_batch(batch)
 
     # looking
 
     def _decide(
         self, grace: float, only_dead: bool, force: bool, problems: list[str]
-    ) -> tuple[Decision, Survey]:
+    ) -> tuple[Decision, Snapshot]:
         """The cloud first, then the records; then the minions that a first decision is about are asked."""
         leftovers = self._leftovers(problems)
         seen = self._look(frozenset(self._drivers))
         problems += seen.problems
-        locks, info = self._home.locks, self._home.info
+        locks, info = self._context.locks, self._context.info
         scene = Scene(
             seen, leftovers, locks.busy, locks.batch_lives, locks.dead_batches(), time.time(), grace, only_dead,
             info.owner, masterless=not info.public_key, force=force,
         )  # fmt: skip
         first = decide(dataclasses.replace(scene, force=True))
-        names = {stray.name for stray in (*first.strays, *first.rebuild, *first.unsealed) if stray.leftover is None}
+        names = {orphan.name for orphan in (*first.orphans, *first.rebuild, *first.unsealed) if orphan.leftover is None}
         asked = sorted(name for name in names if ACCEPTED in seen.keys.get(name, ()))
-        going = {stray.name for stray in first.strays if not stray.is_missing}
-        seen = dataclasses.replace(seen, present=answering(self._home.master.present, asked, going))
-        decision = decide(dataclasses.replace(scene, survey=seen))
+        going = {orphan.name for orphan in first.orphans if not orphan.is_missing}
+        seen = dataclasses.replace(seen, present=answering(self._context.master.present, asked, going))
+        decision = decide(dataclasses.replace(scene, snapshot=seen))
         self._confirm(decision)
         return decision, seen
 
     def _confirm(self, decision: Decision) -> None:
         """Nodes whose instances are only missing from one list, or whose minions answer after all, stay."""
-        missing = [stray.record for stray in decision.strays if stray.is_missing and stray.record is not None]
+        missing = [orphan.record for orphan in decision.orphans if orphan.is_missing and orphan.record is not None]
         if not missing:
             return
         gone = misses.gone(missing, self._look, self._drivers.__getitem__, self._sleep)
         confirmed = {record.minion_id for record in gone}
-        confirmed -= self._home.master.present(sorted(confirmed))
-        kept = [one for one in decision.strays if one.is_missing and one.name not in confirmed]
+        confirmed -= self._context.master.present(sorted(confirmed))
+        kept = [one for one in decision.orphans if one.is_missing and one.name not in confirmed]
         why = "a list has missed its instance, but it is there, or its minion answers: see its tags at the provider"
         decision.spared += [dataclasses.replace(one, why=why) for one in kept]
-        decision.strays = [one for one in decision.strays if one not in kept]
+        decision.orphans = [one for one in decision.orphans if one not in kept]
 
-    def _look(self, providers: frozenset[str]) -> Survey:
+    def _look(self, providers: frozenset[str]) -> Snapshot:
         drivers = [driver for name, driver in self._drivers.items() if name in providers]
-        return survey(drivers, self._home.store, self._home.master)
+        return take_snapshot(drivers, self._context.store, self._context.master)
 
     def _leftovers(self, problems: list[str]) -> list[tuple[str, Leftover]]:
         found = []
@@ -132,74 +132,74 @@ class Sweep:
 
     # putting right
 
-    def _rebuild(self, decision: Decision) -> list[Stray]:
+    def _rebuild(self, decision: Decision) -> list[Orphan]:
         """Write lost records anew; the nodes are then looked at as those are that were never sealed."""
-        by_name = {stray.name: stray for stray in decision.rebuild}
+        by_name = {orphan.name: orphan for orphan in decision.rebuild}
         records = [
-            rebuild.new_record(Found(stray.instance, self._drivers[stray.provider].provider), self._home)
-            for stray in decision.rebuild
-            if stray.instance is not None
+            rebuild.new_record(Found(orphan.instance, self._drivers[orphan.provider].provider), self._context)
+            for orphan in decision.rebuild
+            if orphan.instance is not None
         ]
-        written, failed = rebuild.write(records, self._home)
+        written, failed = rebuild.write(records, self._context)
         decision.spared += [dataclasses.replace(by_name[name], why=why) for name, why in failed.items()]
         return [dataclasses.replace(by_name[record.minion_id], record=record) for record in written]
 
-    def _seal(self, decision: Decision, seen: Survey, rebuilt: Sequence[Stray], grace: float) -> list[Stray]:
+    def _seal(self, decision: Decision, seen: Snapshot, rebuilt: Sequence[Orphan], grace: float) -> list[Orphan]:
         """
         Finish the sealing of nodes whose minions answer; what could not be sealed is told with what to do.
 
         Of a record that was written anew just now, only whether it is sealed has to be found out.
         """
         decision.unsealed += rebuilt
-        answering = [stray for stray in decision.unsealed if stray.name in (seen.present or ())]
-        young = {stray.name for stray in rebuilt if self._is_young(stray, grace)}
+        answering = [orphan for orphan in decision.unsealed if orphan.name in (seen.present or ())]
+        young = {orphan.name for orphan in rebuilt if self._is_young(orphan, grace)}
         nodes = [(it.record, it.instance) for it in answering if it.record is not None and it.instance is not None]
-        failed = sealing.finish(nodes, self._drivers, self._home, young=young) if nodes else {}
-        sealed = [stray for stray in answering if stray.name not in failed]
-        left = [stray for stray in decision.unsealed if stray not in sealed]
-        for stray in left:
-            why = failed.get(stray.name, "its minion does not answer")
-            decision.spared.append(dataclasses.replace(stray, why=_unsealed(stray, why)))
+        failed = sealing.finish(nodes, self._drivers, self._context, young=young) if nodes else {}
+        sealed = [orphan for orphan in answering if orphan.name not in failed]
+        left = [orphan for orphan in decision.unsealed if orphan not in sealed]
+        for orphan in left:
+            why = failed.get(orphan.name, "its minion does not answer")
+            decision.spared.append(dataclasses.replace(orphan, why=_unsealed(orphan, why)))
         decision.unsealed = left
-        return [stray for stray in sealed if stray not in rebuilt]
+        return [orphan for orphan in sealed if orphan not in rebuilt]
 
-    def _is_young(self, stray: Stray, grace: float) -> bool:
-        record = stray.record
-        dead = record is not None and record.batch in self._home.locks.dead_batches()
+    def _is_young(self, orphan: Orphan, grace: float) -> bool:
+        record = orphan.record
+        dead = record is not None and record.batch in self._context.locks.dead_batches()
         return record is not None and not dead and time.time() - record.created < grace
 
     # removing
 
-    def _remove(self, decision: Decision) -> tuple[list[tuple[Stray, str | None]], int | None]:
+    def _remove(self, decision: Decision) -> tuple[list[tuple[Orphan, str | None]], int | None]:
         """Nodes first, as ``hart.destroy`` does it; then the rest: a firewall may be in use until they are gone."""
-        strays = decision.strays
-        nodes = {stray.name: stray.record for stray in strays if stray.record is not None}
-        data, interrupted = destroy_all(nodes, self._drivers, self._home, own_keys=True) if nodes else ({}, None)
-        done: list[tuple[Stray, str | None]] = []
-        for stray in [stray for stray in strays if stray.record is not None]:
-            entry = data[stray.name]
+        orphans = decision.orphans
+        nodes = {orphan.name: orphan.record for orphan in orphans if orphan.record is not None}
+        data, interrupted = destroy_all(nodes, self._drivers, self._context, own_keys=True) if nodes else ({}, None)
+        done: list[tuple[Orphan, str | None]] = []
+        for orphan in [orphan for orphan in orphans if orphan.record is not None]:
+            entry = data[orphan.name]
             if entry["result"] is None:
-                decision.spared.append(dataclasses.replace(stray, why=entry["note"]))
+                decision.spared.append(dataclasses.replace(orphan, why=entry["note"]))
             else:
-                done.append((stray, entry.get("error")))
+                done.append((orphan, entry.get("error")))
         for kind in ("instance", "leftover"):
-            rest = [stray for stray in strays if getattr(stray, kind) is not None]
+            rest = [orphan for orphan in orphans if getattr(orphan, kind) is not None]
             if rest and interrupted is None:
                 errors, interrupted = self._remove_each(rest)
                 done += list(zip(rest, errors, strict=True))
         return done, interrupted
 
-    def _remove_each(self, strays: Sequence[Stray]) -> tuple[list[str | None], int | None]:
+    def _remove_each(self, orphans: Sequence[Orphan]) -> tuple[list[str | None], int | None]:
         """What has begun is waited for, whatever comes; after a signal nothing more is begun."""
-        errors: list[str | None] = ["interrupted; call hart.sweep again"] * len(strays)
+        errors: list[str | None] = ["interrupted; call hart.sweep again"] * len(orphans)
         some = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def one(number: int, calls: Calls) -> None:
             async with some:
-                errors[number] = await concurrency.uninterrupted(calls.driver(self._remove_one, strays[number]))
+                errors[number] = await concurrency.uninterrupted(calls.driver(self._remove_one, orphans[number]))
 
         async def every(calls: Calls) -> None:
-            for error in await asyncio.gather(*(one(n, calls) for n in range(len(strays))), return_exceptions=True):
+            for error in await asyncio.gather(*(one(n, calls) for n in range(len(orphans))), return_exceptions=True):
                 if error is not None:
                     raise error
 
@@ -210,26 +210,26 @@ class Sweep:
                 return errors, signal.signum
         return errors, None
 
-    def _remove_one(self, stray: Stray) -> str | None:
-        driver = self._drivers[stray.provider]
+    def _remove_one(self, orphan: Orphan) -> str | None:
+        driver = self._drivers[orphan.provider]
         try:
-            if stray.instance is not None:
-                driver.terminate(stray.instance)
-            if stray.leftover is not None:
-                driver.remove(stray.leftover)
+            if orphan.instance is not None:
+                driver.terminate(orphan.instance)
+            if orphan.leftover is not None:
+                driver.remove(orphan.leftover)
         except HartError as error:
             return str(error)
         return None
 
 
-def _unsealed(stray: Stray, why: str) -> str:
-    if stray.record is not None and stray.record.kind == "master":
-        return f"it was never sealed, and is no minion of this master: salt-run hart.destroy {stray.name} removes it"
-    return f"it is a minion that is not known to be sealed: {why}; {sealing.remedy(stray.name)}"
+def _unsealed(orphan: Orphan, why: str) -> str:
+    if orphan.record is not None and orphan.record.kind == "master":
+        return f"it was never sealed, and is no minion of this master: salt-run hart.destroy {orphan.name} removes it"
+    return f"it is a minion that is not known to be sealed: {why}; {sealing.remedy(orphan.name)}"
 
 
-def _undone(strays: Sequence[Stray]) -> list[tuple[Stray, str | None]]:
-    return [(stray, None) for stray in strays]
+def _undone(orphans: Sequence[Orphan]) -> list[tuple[Orphan, str | None]]:
+    return [(orphan, None) for orphan in orphans]
 
 
 def answering(
@@ -252,14 +252,14 @@ def answering(
 
 
 def _report(
-    word: str, done: Sequence[tuple[Stray, str | None]], decision: Decision, problems: Sequence[str],
-    put_right: Mapping[str, Sequence[Stray]],
+    word: str, done: Sequence[tuple[Orphan, str | None]], decision: Decision, problems: Sequence[str],
+    put_right: Mapping[str, Sequence[Orphan]],
 ) -> dict[str, Any]:  # fmt: skip
     """Lists, since one name may stand for several things."""
-    gone = [stray.facts() for stray, error in done if error is None]
-    failed = [{**stray.facts(), "error": error} for stray, error in done if error is not None]
-    report: dict[str, Any] = {word: gone, "spared": [stray.facts() for stray in decision.spared]}
-    report.update({name: [stray.facts() for stray in strays] for name, strays in put_right.items() if strays})
+    gone = [orphan.facts() for orphan, error in done if error is None]
+    failed = [{**orphan.facts(), "error": error} for orphan, error in done if error is not None]
+    report: dict[str, Any] = {word: gone, "spared": [orphan.facts() for orphan in decision.spared]}
+    report.update({name: [orphan.facts() for orphan in orphans] for name, orphans in put_right.items() if orphans})
     if decision.lost:
         report["lost"] = decision.lost
     if failed:

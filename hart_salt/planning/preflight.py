@@ -8,20 +8,20 @@ from pathlib import Path
 from hart_salt.base import faults
 from hart_salt.base.errors import BrokenRecord, Refused
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.master.client import STATE_WORDS
 from hart_salt.model import Instance, Node
 from hart_salt.planning.plan import DISTRIBUTED, spread
 
 
-def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], home: Home) -> None:
+def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], context: Context) -> None:
     """
     Raise ``Refused`` with everything that is wrong, all of it at once.
 
     there
         the instances that the provider has
     """
-    problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *_taken(nodes, driver, there, home)]
+    problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *_taken(nodes, driver, there, context)]
     problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
     if problems:
         raise Refused("\n".join(problems))
@@ -37,7 +37,7 @@ def zones(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> l
     return spread(offered, of_role, len(nodes))
 
 
-def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], home: Home) -> list[str]:
+def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], context: Context) -> list[str]:
     """A minion id names one thing; it must not name anything yet."""
     ids = [node.minion_id for node in nodes]
     problems = [
@@ -45,14 +45,14 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], hom
         "{unique_id}"
         for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
     ]
-    keys = home.master.key_states()
+    keys = context.master.key_states()
     named = {instance.minion_id for instance in there}
     for minion_id in dict.fromkeys(ids):
         if minion_id in keys:
             states = " and ".join(STATE_WORDS[state] for state in keys[minion_id])
             problems.append(f"{minion_id}: there is a key of that id, {states}; see salt-key -f {minion_id}")
         try:
-            record = home.store.get(minion_id)
+            record = context.store.get(minion_id)
         except BrokenRecord as error:
             problems.append(f"{minion_id}: {error}")
             continue

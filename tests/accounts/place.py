@@ -66,7 +66,7 @@ def account(place: Path, driver: str) -> Account:
 
 @contextlib.contextmanager
 def running(factories: FactoriesManager, place: Path, **overrides: object) -> Iterator[SaltMaster]:
-    """Run the master of a place; one at a time, as two with one key would take each other's nodes for strays."""
+    """Run the master of a place; one at a time, as two with one key would take each other's nodes for orphans."""
     kept = place / KEPT
     kept.mkdir(mode=0o700, exist_ok=True)
     with (kept / "lock").open("a") as lock:

@@ -87,8 +87,8 @@ class Hart:
         """Everything that this master has at the provider: instances, and what is temporary; and records of it."""
         listed = self.at_provider("list_minions", "ping=False")
         swept = self.at_provider("sweep", "grace=0", "test=True")
-        strays = [stray for word in ("would_remove", "spared") for stray in swept[word]]
-        return [*listed, *(f"{stray['kind']} {stray['name']}" for stray in strays)]
+        orphans = [orphan for word in ("would_remove", "spared") for orphan in swept[word]]
+        return [*listed, *(f"{orphan['kind']} {orphan['name']}" for orphan in orphans)]
 
 
 def look(hart: Hart) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def plan(hart: Hart, facts: Mapping[str, Any]) -> Plan:
 
 def tidy(hart: Hart) -> None:
     """Remove what an earlier run left."""
-    for stray in hart.at_provider("sweep", "grace=0")["removed"]:
-        hart.say(f"an earlier run had left the {stray['kind']} {stray['name']}; it is removed")
+    for orphan in hart.at_provider("sweep", "grace=0")["removed"]:
+        hart.say(f"an earlier run had left the {orphan['kind']} {orphan['name']}; it is removed")
 
 
 def _check(hart: Hart) -> None:

@@ -82,7 +82,7 @@ class Bringing:
 
     async def _one(self, wanted: Node, batch: Any, launched: Any) -> None:
         record: Any = None
-        life = lifecycle.Life(record, launched=True)
+        life = lifecycle.NodeState(record, launched=True)
         try:
             try:
                 life.instance = await batch.calls.driver(batch.driver.launch, wanted, SCRIPT, batch.access)

@@ -25,7 +25,7 @@ from hart_salt.config.schema import Provider
 from hart_salt.drivers import driver_class, schemas
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.local.driver import Account
-from hart_salt.model import RESERVED, Access, Image, Instance, IpAddress, Node, Region, Size, Wish
+from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Node, Region, Size
 from tests.drivers.do import driver as do_driver
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.gce import driver as gce_driver
@@ -421,7 +421,7 @@ def test_an_address_that_cannot_be_given_is_an_invalid_request_with_a_sentence(
 ) -> None:
     instance = up(environment, driver)
     with pytest.raises(errors.InvalidRequest, match="address"):
-        driver.find_address(instance, Wish(RESERVED, "192.0.2.77"))
+        driver.find_address(instance, AddressRequest(RESERVED, "192.0.2.77"))
     assert list(driver.addresses(instance)) == []
     assert environment.reserve() or type(driver).no_addresses != Driver.no_addresses
 
@@ -432,23 +432,23 @@ def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
 ) -> None:
     ip = environment.reserve()
     instance, other = up(environment, driver), up(environment, driver, "other")
-    found = driver.find_address(instance, Wish(RESERVED, ip))
+    found = driver.find_address(instance, AddressRequest(RESERVED, ip))
     assert (found.kind, found.ip, found.there) == (RESERVED, ip, False)
     assert list(driver.addresses(instance)) == []
     given = driver.add_address(instance, found)
-    assert given == driver.find_address(instance, Wish(RESERVED, ip))
+    assert given == driver.find_address(instance, AddressRequest(RESERVED, ip))
     assert given == dataclasses.replace(found, there=True)
     assert [(one.kind, one.ip, one.there) for one in driver.addresses(instance)] == [(RESERVED, ip, True)]
     assert list(driver.addresses(other)) == []
     with pytest.raises(errors.InvalidRequest, match=instance.instance_id):
-        driver.find_address(other, Wish(RESERVED, ip))
+        driver.find_address(other, AddressRequest(RESERVED, ip))
     known = IpAddress(RESERVED, ip, given.handle)  # as a record has it
     driver.remove_address(other, known)
     assert driver.addresses(instance) != [], "it was another's"
     for _ in range(2):
         driver.remove_address(instance, known)
     assert list(driver.addresses(instance)) == []
-    driver.add_address(other, driver.find_address(other, Wish(RESERVED, ip)))
+    driver.add_address(other, driver.find_address(other, AddressRequest(RESERVED, ip)))
     driver.remove_address(instance, known)
     assert [one.ip for one in driver.addresses(other)] == [ip]
 
@@ -459,11 +459,12 @@ def test_a_reserved_address_is_free_again_when_its_instance_is_terminated(
 ) -> None:
     ip = environment.reserve()
     instance = up(environment, driver)
-    driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
     driver.terminate(instance)
     again = up(environment, driver)
-    assert driver.find_address(again, Wish(RESERVED, ip)).there is False
-    driver.remove_address(instance, IpAddress(RESERVED, ip, driver.find_address(again, Wish(RESERVED, ip)).handle))
+    assert driver.find_address(again, AddressRequest(RESERVED, ip)).there is False
+    handle = driver.find_address(again, AddressRequest(RESERVED, ip)).handle
+    driver.remove_address(instance, IpAddress(RESERVED, ip, handle))
 
 
 def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver) -> None:

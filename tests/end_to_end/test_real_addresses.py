@@ -63,8 +63,8 @@ def test_addresses_are_there_at_once_and_after_reboots_and_go_with_their_removal
     expected = {f"eth0 {reserved}/32", f"eth0 {bought['ip']}/32", f"eth1 {inside['ip']}/20"}
     assert expected == {*ok(machine, ADDRESSES).splitlines()} - {*before.splitlines()}
     calls = len(cloud.cloud.calls)
-    for wish in ([f"ip={reserved}"], ["kind=additional"], ["kind=private"]):
-        assert done(run("hart.add_ip", MINION, *wish))["changed"] is False
+    for request in ([f"ip={reserved}"], ["kind=additional"], ["kind=private"]):
+        assert done(run("hart.add_ip", MINION, *request))["changed"] is False
     assert {call.method for call in cloud.cloud.calls[calls:]} == {"GET"}
 
     # After another reboot nothing of it has changed, and the node is as sound as it was.

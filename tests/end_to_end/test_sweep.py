@@ -39,8 +39,8 @@ def sweep(master: SaltMaster, *arguments: str) -> dict[str, Any]:
     return data
 
 
-def names(strays: list[dict[str, Any]]) -> list[str]:
-    return sorted(stray["name"] for stray in strays)
+def names(orphans: list[dict[str, Any]]) -> list[str]:
+    return sorted(orphan["name"] for orphan in orphans)
 
 
 def test_of_two_runs_the_dead_one_is_removed_and_the_living_one_untouched(master: SaltMaster, trial: Trial) -> None:
@@ -67,8 +67,8 @@ def test_a_look_shows_what_would_be_removed_and_touches_nothing(master: SaltMast
     kill_at(master, trial, "launched", "dead")
     left = parts(master, "dead")
     looked = sweep(master, "test=True")
-    (stray,) = looked["would_remove"]
-    assert (stray["kind"], stray["name"], stray["why"]) == ("node", "dead", "it was left at launching")
+    (orphan,) = looked["would_remove"]
+    assert (orphan["kind"], orphan["name"], orphan["why"]) == ("node", "dead", "it was left at launching")
     assert parts(master, "dead") == left
     assert names(sweep(master)["removed"]) == ["dead"], "it is known to be dead, so no grace is due"
 

@@ -30,8 +30,8 @@ def run(master: SaltMaster, *arguments: str, code: int = 0) -> dict[str, Any]:
     return data
 
 
-def names(strays: list[dict[str, Any]]) -> list[str]:
-    return sorted(stray["name"] for stray in strays)
+def names(orphans: list[dict[str, Any]]) -> list[str]:
+    return sorted(orphan["name"] for orphan in orphans)
 
 
 def statuses(master: SaltMaster, *arguments: str) -> dict[str, str]:
@@ -157,7 +157,7 @@ def test_sweep_writes_lost_records_anew_and_removes_nothing_without_force(master
     swept = run(master, "hart.sweep", "grace=0")
     assert "the record store seems to have been lost" in swept["lost"]
     assert (swept["removed"], names(swept["rebuilt"])) == ([], made[1:])
-    assert "force=True" in next(stray["why"] for stray in swept["spared"] if stray["name"] == orphan)
+    assert "force=True" in next(one["why"] for one in swept["spared"] if one["name"] == orphan)
     assert statuses(master, "role=app") == {orphan: "no record", stopped: "unreachable", made[2]: "ready"}
     lose_records(master)
     assert names(run(master, "hart.sweep", "grace=0", "force=True")["removed"]) == [orphan]

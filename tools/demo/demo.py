@@ -131,7 +131,7 @@ class Place:
                 process.kill()
                 process.wait(STOP_TIMEOUT)
 
-    def strays(self) -> list[str]:
+    def orphans(self) -> list[str]:
         """Every process that has anything to do with the directory, and is none of the master's."""
         found = []
         for one in _processes():
@@ -398,7 +398,7 @@ class Demo:
             "nodes in hart's records": list(records),
             "keys in Salt's key store": [key for names in keys.values() for key in names],
             "instance directories": [str(path) for path in self.place.instances.glob("*")],
-            "processes of the instances": self.place.strays(),
+            "processes of the instances": self.place.orphans(),
             "socket directories": [str(one) for one in map(directory.socket_dir, paths) if one.exists()],
         }
         for what, found in left.items():
@@ -479,7 +479,7 @@ def demonstrate(*, keep: bool) -> None:
         if not kept:
             place.end()
     if not kept:
-        left = [*place.strays(), *(f"{one.pid} {_command(one)}" for one in place.masters())]
+        left = [*place.orphans(), *(f"{one.pid} {_command(one)}" for one in place.masters())]
         if left or place.root.exists():
             raise Failed("something is left: " + ", ".join([*left, str(place.root)]))
         say(f"\nThe master has ended and {place.root} is removed. All of it took {time.monotonic() - began:.0f} s.")

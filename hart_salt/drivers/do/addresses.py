@@ -14,7 +14,7 @@ from typing import Any
 from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers import retry
 from hart_salt.drivers.capabilities import Addresses
-from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, IpAddress, Wish
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance, IpAddress
 
 PENDING = "pending event"  #: said of a droplet or an address that is being changed, which passes
 LOOKS = 30  #: looks, 2 s apart, for the end of an action
@@ -29,11 +29,13 @@ class ReservedAddresses(Addresses):
         listed = self._api.get("reserved_ips", "reserved_ips")
         return [_address(one) for one in listed if _holder(one) == instance.instance_id]
 
-    def find(self, instance: Instance, wish: Wish) -> IpAddress:
+    def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """What is wished for, as it is or would be."""
-        if wish.kind == ADDITIONAL:
+        if request.kind == ADDITIONAL:
             raise InvalidRequest("DigitalOcean: a second public address is a reserved one: kind=reserved ip=ADDRESS")
-        return self._find_reserved(instance, str(wish.ip)) if wish.kind == RESERVED else self._find_private(instance)
+        if request.kind == RESERVED:
+            return self._find_reserved(instance, str(request.ip))
+        return self._find_private(instance)
 
     def _find_reserved(self, instance: Instance, ip: str) -> IpAddress:
         listed = self._api.get("reserved_ips", "reserved_ips")

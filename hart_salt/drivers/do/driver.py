@@ -21,7 +21,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
 from hart_salt.drivers import retry
 from hart_salt.drivers import tags as reports
-from hart_salt.drivers.capabilities import Giving
+from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.do.addresses import ReservedAddresses
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
@@ -72,7 +72,7 @@ SCHEMA = Schema(
 )
 
 
-class DigitalOcean(Giving):
+class DigitalOcean(AddressSupport):
     """One DigitalOcean account."""
 
     schema: ClassVar[Schema] = SCHEMA

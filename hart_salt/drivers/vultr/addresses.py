@@ -13,7 +13,7 @@ from typing import Any
 from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers import retry
 from hart_salt.drivers.capabilities import Addresses
-from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, IpAddress, Wish
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance, IpAddress
 
 MAIN, INSIDE = "main_ip", "private"  #: kinds of addresses as the API has them; all others are further ones
 #: of interfaces in a VPC, as Vultr's metadata say it to cloud-init
@@ -40,11 +40,13 @@ class VultrAddresses(Addresses):
             *(self._inside(one) for one in self._networks(instance)),
         ]
 
-    def find(self, instance: Instance, wish: Wish) -> IpAddress:
+    def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """What is wished for, as it is or would be."""
-        if wish.kind == RESERVED:
-            return self._find_reserved(instance, str(wish.ip))
-        return self._find_additional(instance) if wish.kind == ADDITIONAL else self._find_private(instance, wish.vpc)
+        if request.kind == RESERVED:
+            return self._find_reserved(instance, str(request.ip))
+        if request.kind == ADDITIONAL:
+            return self._find_additional(instance)
+        return self._find_private(instance, request.vpc)
 
     def _find_reserved(self, instance: Instance, ip: str) -> IpAddress:
         known = self._reserved()

@@ -21,7 +21,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
 from hart_salt.drivers import retry
 from hart_salt.drivers import tags as reports
-from hart_salt.drivers.capabilities import Giving
+from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.vultr import rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
@@ -70,7 +70,7 @@ class Options(Section):
 SCHEMA = Schema(driver="vultr", account=Account, options=Options, default_size="vc2-1c-1gb", default_region=None)
 
 
-class Vultr(Giving):
+class Vultr(AddressSupport):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA

@@ -31,7 +31,7 @@ MASTER_PLATFORMS = frozenset({"debian"})
 
 
 @dataclass(frozen=True)
-class Outfit:
+class InstallSpec:
     """What a node gets that becomes a salt-master."""
 
     #: of hart-salt, as pip takes it
@@ -59,7 +59,7 @@ class Script:
     #: turn password logins off where the image has them on
     forbid_passwords: bool = False
     #: None: it becomes a minion
-    outfit: Outfit | None = None
+    spec: InstallSpec | None = None
 
 
 def render(script: Script) -> str:
@@ -74,7 +74,7 @@ def render(script: Script) -> str:
         salt_pattern=version_pattern(script.salt_version),
         repository_key=(script.repository_key or _built_in_key()).strip(),
         forbid_passwords=script.forbid_passwords,
-        outfit=script.outfit,
+        spec=script.spec,
         settings=script.settings,
     )
 

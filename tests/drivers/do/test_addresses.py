@@ -8,7 +8,7 @@ import pytest
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
 from hart_salt.drivers.do import driver as do
-from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, Wish
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance
 from tests.drivers.do.driver import Time, driver_of, launch, node, open_cloud
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
@@ -46,7 +46,7 @@ def assigned(cloud: Cloud) -> list[str]:
 
 
 def test_nothing_is_to_be_configured_on_the_node(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
-    found = driver.find_address(instance, Wish(RESERVED, cloud.add_reserved("nyc3")))
+    found = driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3")))
     assert (found.on_node, found.restarts, found.there) == (False, False, False)
     assert "goes out from its public address" in found.note
 
@@ -56,9 +56,9 @@ def test_an_assignment_that_takes_its_time_is_waited_for(
 ) -> None:
     ip = cloud.add_reserved("nyc3")
     cloud.settings.assign_after = 11
-    driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
     assert (assigned(cloud), sum(time.waits) >= 10) == ([ip], True)
-    driver.remove_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    driver.remove_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
     assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([], 2)
 
 
@@ -68,7 +68,7 @@ def test_an_assignment_that_never_ends_is_an_uncertain_failure(
     ip = cloud.add_reserved("nyc3")
     cloud.settings.assign_after = 3600
     with pytest.raises(TemporaryFailure, match="is still being changed") as caught:
-        driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+        driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
     assert caught.value.uncertain
 
 
@@ -77,11 +77,11 @@ def test_a_droplet_with_an_event_under_way_is_asked_again(
 ) -> None:
     ip = cloud.add_reserved("nyc3")
     cloud.settings.pending_events = 3
-    driver.add_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
     assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([ip], 4)
     cloud.settings.pending_events = 1000
     with pytest.raises(InvalidRequest, match="pending event"):
-        driver.remove_address(instance, driver.find_address(instance, Wish(RESERVED, ip)))
+        driver.remove_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
 
 
 def test_what_cannot_be_given_is_refused_with_what_to_do(
@@ -91,24 +91,24 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     launch(driver, node("other.example.com"))
     time.advance(60)
     other = next(one for one in driver.instances() if one.minion_id == "other.example.com")
-    driver.add_address(other, driver.find_address(other, Wish(RESERVED, taken)))
+    driver.add_address(other, driver.find_address(other, AddressRequest(RESERVED, taken)))
     for wanted, told in {
-        Wish(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free} ?",
-        Wish(RESERVED, far): "is of fra1, and the node of nyc3",
-        Wish(RESERVED, taken): f"the droplet {other.instance_id} has {taken}: take it from there first",
-        Wish(ADDITIONAL): "a second public address is a reserved one: kind=reserved",
+        AddressRequest(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free} ?",
+        AddressRequest(RESERVED, far): "is of fra1, and the node of nyc3",
+        AddressRequest(RESERVED, taken): f"the droplet {other.instance_id} has {taken}: take it from there first",
+        AddressRequest(ADDITIONAL): "a second public address is a reserved one: kind=reserved",
     }.items():
         with pytest.raises(InvalidRequest, match=told):
             driver.find_address(instance, wanted)
     with pytest.raises(InvalidRequest, match=f"one reserved address at the most, and the node has {taken}"):
-        driver.find_address(other, Wish(RESERVED, free))
+        driver.find_address(other, AddressRequest(RESERVED, free))
     assert cloud.count("POST", ACTIONS) == 1
 
 
 def test_the_private_address_is_there_from_the_creation(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance
 ) -> None:
-    found = driver.find_address(instance, Wish(PRIVATE))
+    found = driver.find_address(instance, AddressRequest(PRIVATE))
     assert (found.there, found.on_node, found.ip) == (True, False, instance.private_ip)
 
 
@@ -117,7 +117,7 @@ def test_the_private_address_is_there_from_the_creation(
 def test_lost_answers_are_settled_by_looking(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance, kind: str, how: str
 ) -> None:
-    wanted = Wish(RESERVED, cloud.add_reserved("nyc3"))
+    wanted = AddressRequest(RESERVED, cloud.add_reserved("nyc3"))
     if kind == "unassign":
         driver.add_address(instance, driver.find_address(instance, wanted))
     cloud.faults.add({
@@ -133,7 +133,7 @@ def test_lost_answers_are_settled_by_looking(
 def test_a_call_that_did_nothing_is_an_uncertain_failure(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance
 ) -> None:
-    found = driver.find_address(instance, Wish(RESERVED, cloud.add_reserved("nyc3")))
+    found = driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3")))
     cloud.faults.add(Fault("POST", ACTIONS, drop=True))
     with pytest.raises(TemporaryFailure) as caught:
         driver.add_address(instance, found)
@@ -141,7 +141,7 @@ def test_a_call_that_did_nothing_is_an_uncertain_failure(
 
 
 def test_a_refusal_is_told_and_not_repeated(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
-    found = driver.find_address(instance, Wish(RESERVED, cloud.add_reserved("nyc3")))
+    found = driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3")))
     cloud.faults.add(Fault("POST", ACTIONS, status=422, answer={"id": "unprocessable_entity", "message": "No."}))
     with pytest.raises(InvalidRequest, match="No"):
         driver.add_address(instance, found)

@@ -8,7 +8,7 @@ import pytest
 
 from hart_salt.base.errors import DriverError, InvalidRequest, TemporaryFailure
 from hart_salt.drivers.vultr import driver as vultr
-from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, IpAddress, Wish
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance, IpAddress
 from tests.drivers.do.driver import Time
 from tests.drivers.vultr.driver import driver_of, launch, node, open_cloud
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
@@ -47,13 +47,13 @@ def instance(driver: vultr.Vultr, time: Time) -> Instance:
     return listed
 
 
-def wish(kind: str, cloud: Cloud) -> Wish:
+def request(kind: str, cloud: Cloud) -> AddressRequest:
     """One that can be granted."""
     if kind == RESERVED:
-        return Wish(kind, cloud.add_reserved("ams"))
+        return AddressRequest(kind, cloud.add_reserved("ams"))
     if kind == PRIVATE:
-        return Wish(kind, vpc=cloud.add_vpc("of-the-account", "ams"))
-    return Wish(kind)
+        return AddressRequest(kind, vpc=cloud.add_vpc("of-the-account", "ams"))
+    return AddressRequest(kind)
 
 
 def writes(cloud: Cloud) -> list[str]:
@@ -72,7 +72,7 @@ def held(cloud: Cloud, instance: Instance) -> int:
 def test_each_kind_is_given_with_one_call_and_taken_with_one(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str
 ) -> None:
-    wanted = wish(kind, cloud)
+    wanted = request(kind, cloud)
     found = driver.find_address(instance, wanted)
     assert (found.there, writes(cloud)) == (False, [])
     given = driver.add_address(instance, found)
@@ -91,7 +91,7 @@ def test_public_ones_belong_beside_the_main_address_alone_and_restart_nothing(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
     for kind in (RESERVED, ADDITIONAL):
-        given = driver.add_address(instance, driver.find_address(instance, wish(kind, cloud)))
+        given = driver.add_address(instance, driver.find_address(instance, request(kind, cloud)))
         assert (given.beside, given.prefix, given.mac, given.restarts) == (instance.public_ip, 32, "", False)
         assert "may need the instance restarted" in given.note
     assert cloud.state.instances[instance.instance_id].restarts == 0
@@ -101,7 +101,7 @@ def test_public_ones_belong_beside_the_main_address_alone_and_restart_nothing(
 def test_a_private_one_says_where_it_belongs_and_that_the_instance_is_restarted(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
-    found = driver.find_address(instance, wish(PRIVATE, cloud))
+    found = driver.find_address(instance, request(PRIVATE, cloud))
     assert found.restarts
     given = driver.add_address(instance, found)
     assert (given.mac, given.prefix, given.mtu) == ("5a:02:04:5e:00:28", 20, 1450)
@@ -112,13 +112,13 @@ def test_the_only_network_of_the_region_need_not_be_named(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
     with pytest.raises(InvalidRequest, match="say which VPC with vpc=ID; ams has: none"):
-        driver.find_address(instance, Wish(PRIVATE))
+        driver.find_address(instance, AddressRequest(PRIVATE))
     cloud.add_vpc("elsewhere", "ewr")
     one = cloud.add_vpc("here", "ams")
-    assert driver.find_address(instance, Wish(PRIVATE)).handle == one
+    assert driver.find_address(instance, AddressRequest(PRIVATE)).handle == one
     other = cloud.add_vpc("also here", "ams")
     with pytest.raises(InvalidRequest, match=f"{one}, {other}"):
-        driver.find_address(instance, Wish(PRIVATE))
+        driver.find_address(instance, AddressRequest(PRIVATE))
 
 
 def test_what_cannot_be_given_is_refused_with_what_to_do(
@@ -129,13 +129,13 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     time.advance(60)
     other = next(one for one in driver.instances() if one.minion_id == "other.example.com")
     taken = cloud.add_reserved("ams")
-    driver.add_address(other, driver.find_address(other, Wish(RESERVED, taken)))
+    driver.add_address(other, driver.find_address(other, AddressRequest(RESERVED, taken)))
     before = len(writes(cloud))
     for wanted, told in {
-        Wish(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free}$",
-        Wish(RESERVED, far): "is of the region ewr, and the node of ams",
-        Wish(RESERVED, taken): f"attached to the instance {other.instance_id}: take it from there first",
-        Wish(PRIVATE, vpc="no-such"): "ams has no VPC no-such; it has: none",
+        AddressRequest(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free}$",
+        AddressRequest(RESERVED, far): "is of the region ewr, and the node of ams",
+        AddressRequest(RESERVED, taken): f"attached to the instance {other.instance_id}: take it from there first",
+        AddressRequest(PRIVATE, vpc="no-such"): "ams has no VPC no-such; it has: none",
     }.items():
         with pytest.raises(InvalidRequest, match=told):
             driver.find_address(instance, wanted)
@@ -150,7 +150,7 @@ def test_without_a_public_ipv4_address_there_are_none_beside_it(
     (instance,) = driver.instances()
     for kind in (RESERVED, ADDITIONAL):
         with pytest.raises(InvalidRequest, match="no public IPv4 address"):
-            driver.find_address(instance, wish(kind, cloud))
+            driver.find_address(instance, request(kind, cloud))
 
 
 @pytest.mark.parametrize(("kind", "path"), GIVING)
@@ -158,7 +158,7 @@ def test_without_a_public_ipv4_address_there_are_none_beside_it(
 def test_an_answer_that_was_lost_is_settled_by_looking_and_nothing_is_asked_twice(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str, answer: str
 ) -> None:
-    found = driver.find_address(instance, wish(kind, cloud))
+    found = driver.find_address(instance, request(kind, cloud))
     if answer == "502 but done":
         cloud.faults.add(Fault("POST", path, status=502, answer=faults.HTML.format(502), when="after"))
     else:
@@ -173,7 +173,7 @@ def test_an_answer_that_was_lost_is_settled_by_looking_and_nothing_is_asked_twic
 def test_a_call_that_may_have_done_something_and_did_not_is_an_uncertain_failure(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str
 ) -> None:
-    found = driver.find_address(instance, wish(kind, cloud))
+    found = driver.find_address(instance, request(kind, cloud))
     cloud.faults.add(Fault("POST", path, drop=True))
     with pytest.raises(TemporaryFailure) as caught:
         driver.add_address(instance, found)
@@ -185,7 +185,7 @@ def test_a_call_that_may_have_done_something_and_did_not_is_an_uncertain_failure
 def test_a_throttled_call_is_made_again_and_a_refused_one_is_not(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str
 ) -> None:
-    found = driver.find_address(instance, wish(kind, cloud))
+    found = driver.find_address(instance, request(kind, cloud))
     cloud.faults.add(Fault("POST", path, status=400, answer={"error": "No.", "status": 400}))
     with pytest.raises(InvalidRequest, match="No"):
         driver.add_address(instance, found)
@@ -200,7 +200,7 @@ def test_a_throttled_call_is_made_again_and_a_refused_one_is_not(
 def test_taking_an_address_survives_lost_answers(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, method: str, path: str, how: str
 ) -> None:
-    given = driver.add_address(instance, driver.find_address(instance, wish(kind, cloud)))
+    given = driver.add_address(instance, driver.find_address(instance, request(kind, cloud)))
     cloud.faults.add({
         "lost": faults.lost_answer(path, method), "throttled": faults.throttled(path, method),
         "500": Fault(method, path, status=500),
@@ -215,14 +215,14 @@ def test_taking_an_address_survives_lost_answers(
 
 
 def test_what_vultr_cannot_detach_is_told_in_its_words(cloud: Cloud, driver: vultr.Vultr, instance: Instance) -> None:
-    given = driver.add_address(instance, driver.find_address(instance, wish(RESERVED, cloud)))
+    given = driver.add_address(instance, driver.find_address(instance, request(RESERVED, cloud)))
     cloud.settings.stuck = True
     with pytest.raises(InvalidRequest, match="please restart your server from the control panel"):
         driver.remove_address(instance, given)
 
 
 def test_an_additional_address_ends_with_its_instance(cloud: Cloud, driver: vultr.Vultr, instance: Instance) -> None:
-    driver.add_address(instance, driver.find_address(instance, Wish(ADDITIONAL)))
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(ADDITIONAL)))
     assert cloud.state.left()["additional addresses"] != []
     driver.terminate(instance)
     assert cloud.state.left()["additional addresses"] == []

@@ -18,14 +18,14 @@ import pytest
 
 from hart_salt.base.gate import Gate
 from hart_salt.drivers.do.driver import DigitalOcean
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import IMPORTING, Record, Store
 from hart_salt.master import client
 from hart_salt.master.client import ACCEPTED
 from hart_salt.migration import adopt as importing
 from hart_salt.migration.adopt import Importing, Outcome
-from hart_salt.migration.match import ImportWish, Noted
+from hart_salt.migration.match import ImportRequest, Noted
 from hart_salt.model import Instance
 from hart_salt.operations.sweep import Sweep
 from tests.drivers.do.driver import OWNER, Client, Time, driver_of, open_cloud
@@ -77,7 +77,7 @@ class World:
         self.cloud, self.time = cloud, time
         self.master = FakeMaster()
         self.info = replace(master_info(root), owner=OWNER)
-        self.home = Home(self.master, self.info, Store(MemoryCache()), Locks(str(root)), Gate())  # type: ignore[arg-type]
+        self.context = Context(self.master, self.info, Store(MemoryCache()), Locks(str(root)), Gate())  # type: ignore[arg-type]
         self.driver: DigitalOcean = driver_of(cloud, time)
 
     def make(self, name: str = ID, **more: Any) -> str:
@@ -85,25 +85,25 @@ class World:
         self.time.advance(20)
         return made
 
-    def run(self, *wishes: ImportWish, test: bool = False) -> dict[str, Outcome]:
-        given = wishes or (ImportWish(ID, "do"),)
-        work = Importing(given, {"do": self.driver}, self.home, {"app": None}, test=test)
+    def run(self, *requests: ImportRequest, test: bool = False) -> dict[str, Outcome]:
+        given = requests or (ImportRequest(ID, "do"),)
+        work = Importing(given, {"do": self.driver}, self.context, {"app": None}, test=test)
         assert work.run() is None
         return work.outcomes
 
-    def one(self, *wishes: ImportWish, test: bool = False) -> Outcome:
-        (outcome,) = self.run(*wishes, test=test).values()
+    def one(self, *requests: ImportRequest, test: bool = False) -> Outcome:
+        (outcome,) = self.run(*requests, test=test).values()
         return outcome
 
     def tags(self) -> dict[str, list[str]]:
         return {str(it.id): sorted(it.tags) for it in self.cloud.state.droplets.values()}
 
     def records(self) -> dict[str, str]:
-        return {record.minion_id: record.stage for record in self.home.store.all()}
+        return {record.minion_id: record.stage for record in self.context.store.all()}
 
     def swept(self) -> dict[str, Any]:
         """A sweep that spares nothing for being young, as the crash of an import leaves things."""
-        data, _ = Sweep({"do": self.driver}, self.home, sleep=lambda seconds: None).run(grace=0)
+        data, _ = Sweep({"do": self.driver}, self.context, sleep=lambda seconds: None).run(grace=0)
         return data
 
 
@@ -119,7 +119,7 @@ def test_it_is_tagged_and_recorded_and_told(world: World) -> None:
     number = world.make()
     world.master.grains_of = {ID: {"ipv4": ["127.0.0.1", "10.120.0.4"], "roles": ["app"]}}
     outcome = world.one()
-    record = world.home.store.get(ID)
+    record = world.context.store.get(ID)
     assert (outcome.error, outcome.changed, outcome.record, outcome.notes) == ("", True, record, [])
     assert world.tags() == {number: ["hart", f"hart-owner:{OWNER}", "hart-role:app", "theirs"]}
     assert record == Record(
@@ -166,7 +166,7 @@ def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
     world.master.accepted |= set(names)
     ids = {name: world.make(name) for name in names[:-1]}
     looks = world.cloud.count("GET", LIST, query="tag_name=")
-    outcomes = world.run(*(ImportWish(name, "do") for name in names))
+    outcomes = world.run(*(ImportRequest(name, "do") for name in names))
     assert [name for name, outcome in outcomes.items() if outcome.error] == [names[-1]]
     assert world.records() == dict.fromkeys(ids, "ready")
     assert world.cloud.count("GET", LIST, query="tag_name=") == looks + 1, "one list for all that were tagged"
@@ -176,7 +176,7 @@ def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
 def test_one_machine_is_not_two_minions(world: World, test: bool) -> None:
     number = world.make()
     world.master.accepted |= {"old-2"}
-    both = world.run(ImportWish(ID, "do"), ImportWish("old-2", "do", instance_id=number), test=test)
+    both = world.run(ImportRequest(ID, "do"), ImportRequest("old-2", "do", instance_id=number), test=test)
     (refused,) = [outcome for outcome in both.values() if outcome.error]
     assert (refused.refused, f"{number} is what" in refused.error) == (True, True)
     assert len(world.records()) == (not test)
@@ -185,14 +185,14 @@ def test_one_machine_is_not_two_minions(world: World, test: bool) -> None:
 
 def test_another_call_that_imports_the_same_machine_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     number = world.make()
-    real = world.home.store.put
+    real = world.context.store.put
 
     def put(record: Record) -> None:
         real(record)
         if record.minion_id == ID and record.stage == IMPORTING:
             real(replace(record, minion_id="other"))
 
-    monkeypatch.setattr(world.home.store, "put", put)
+    monkeypatch.setattr(world.context.store, "put", put)
     assert f"{number} is the machine of other; it is as it was before" in world.one().error
     assert world.records() == {"other": IMPORTING}
     assert world.tags()[number] == ["theirs"]
@@ -200,15 +200,15 @@ def test_another_call_that_imports_the_same_machine_is_seen(world: World, monkey
 
 def test_an_id_that_was_noted_counts_and_a_stale_one_leads_to_the_name(world: World) -> None:
     first = world.make("renamed-by-somebody")
-    assert world.one(ImportWish(ID, "do", noted=Noted(first))).record.instance_id == first  # type: ignore[union-attr]
+    assert world.one(ImportRequest(ID, "do", noted=Noted(first))).record.instance_id == first  # type: ignore[union-attr]
     assert [(it.instance_id, it.minion_id) for it in world.driver.instances()] == [(first, ID)]
     world.master.accepted |= {"old-2"}
     second = world.make("old-2")
     noted = Noted("999", addresses=frozenset(["203.0.113.7"]))
-    refused = world.one(ImportWish("old-2", "do", noted=noted))
+    refused = world.one(ImportRequest("old-2", "do", noted=noted))
     assert "not the instance 999" in refused.error
     noted = replace(noted, addresses=frozenset(["10.120.0.5", "203.0.113.5"]))
-    assert world.one(ImportWish("old-2", "do", noted=noted)).record.instance_id == second  # type: ignore[union-attr]
+    assert world.one(ImportRequest("old-2", "do", noted=noted)).record.instance_id == second  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_no_crash_lets_sweep_end_the_machine_and_the_import_can_go_on(world: Wor
     number = world.make()
     left = world.one(test=True).record
     assert left is not None
-    world.home.store.put(replace(left, stage=IMPORTING))
+    world.context.store.put(replace(left, stage=IMPORTING))
     if crash != "record":
         world.driver.adopt(Instance(number, "", ""), ID, "app" if crash == "some tags" else None)
     swept = world.swept()
@@ -299,7 +299,7 @@ def test_a_signal_undoes_what_is_not_ready(world: World, monkeypatch: pytest.Mon
         real(*arguments)
 
     monkeypatch.setattr(world.driver, "adopt", adopt)
-    work = Importing([ImportWish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
+    work = Importing([ImportRequest(ID, "do")], {"do": world.driver}, world.context, (), test=False)
     assert work.run() == signal.SIGTERM
     assert work.outcomes[ID].error == "it was interrupted; it is as it was before"
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
@@ -310,7 +310,7 @@ def test_a_signal_while_the_record_becomes_ready_leaves_no_ready_record_without_
 ) -> None:
     number = world.make()
     stages: list[tuple[str, bool]] = []
-    real = world.home.store.put
+    real = world.context.store.put
 
     def put(record: Record) -> None:
         stages.append((record.stage, f"hart-owner:{OWNER}" in world.tags()[number]))
@@ -319,8 +319,8 @@ def test_a_signal_while_the_record_becomes_ready_leaves_no_ready_record_without_
             threading.Event().wait(0.5)
         real(record)
 
-    monkeypatch.setattr(world.home.store, "put", put)
-    work = Importing([ImportWish(ID, "do")], {"do": world.driver}, world.home, (), test=False)
+    monkeypatch.setattr(world.context.store, "put", put)
+    work = Importing([ImportRequest(ID, "do")], {"do": world.driver}, world.context, (), test=False)
     assert work.run() == signal.SIGTERM
     assert stages == [(IMPORTING, False), ("ready", True), (IMPORTING, True)]
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
@@ -328,7 +328,7 @@ def test_a_signal_while_the_record_becomes_ready_leaves_no_ready_record_without_
 
 def test_what_another_operation_has_in_hand_is_left_to_it(world: World) -> None:
     world.make()
-    with world.home.locks.claim(ID):
+    with world.context.locks.claim(ID):
         assert "is being worked on by another operation" in world.one().error
     assert world.records() == {}
 
@@ -341,6 +341,6 @@ def test_one_whose_record_was_lost_gets_one_and_a_failure_leaves_its_tags(world:
     assert world.one().error
     assert (world.records(), world.tags()) == ({}, before)
     world.cloud.faults.add(Fault("POST", TAG, status=403, when="after"))
-    assert world.one(ImportWish(ID, "do", role="db")).error
+    assert world.one(ImportRequest(ID, "do", role="db")).error
     assert (world.records(), world.tags()) == ({}, before), "the tags that it had are back"
     assert world.one().record.role == "app"  # type: ignore[union-attr]

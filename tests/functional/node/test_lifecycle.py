@@ -30,14 +30,14 @@ from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.local.driver import SCHEMA, Account
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
 from hart_salt.node import bootstrap, lifecycle, ssh
-from hart_salt.node.lifecycle import Batch, Life
+from hart_salt.node.lifecycle import Batch, NodeState
 from hart_salt.node.progress import Progress
-from hart_salt.node.readiness import Presence
+from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
 from hart_salt.operations import create
 from tests.parts import master_info, new_node
@@ -263,9 +263,9 @@ class Stage:
         config = {"id": minion_id, "master": "192.0.2.9"}
         return new_node(minion_id, settings=Settings(**settings), minion_config=config, batch="b1")
 
-    def play(self, node: Node, around: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]) -> Life:
+    def play(self, node: Node, around: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]) -> NodeState:
         """Bring the node up, with ``around`` around its coroutine; return what it has then."""
-        lives: list[Life] = []
+        lives: list[NodeState] = []
         with Calls(no_time) as calls, contextlib.closing(self._progress()) as progress:
             asyncio.run(self._main(node, calls, progress, lives, around))
         return lives[0]
@@ -274,11 +274,11 @@ class Stage:
         return Progress(self.info.log_dir, Gate(), lambda tag, data: self.world.events.append(tag), Quiet())
 
     async def _main(
-        self, node: Node, calls: Calls, progress: Progress, lives: list[Life], around: Callable[..., Any]
+        self, node: Node, calls: Calls, progress: Progress, lives: list[NodeState], around: Callable[..., Any]
     ) -> None:
         watcher = Watcher(lambda: calls.driver(self.driver.instances), 1.0, no_time)
         master: Any = FakeMaster(self.world)
-        presence = Presence(functools.partial(calls.aside, master.ask_for_answers), interval=0.01, gap=0.0)
+        presence = Readiness(functools.partial(calls.aside, master.ask_for_answers), interval=0.01, gap=0.0)
         self.world.on_start, self.world.on_answer = presence.started, presence.answered
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
@@ -596,10 +596,10 @@ def test_a_cancellation_at_any_wait_leaves_nothing_or_a_sealed_minion(
 def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lives: list[Life] = []
+    lives: list[NodeState] = []
     new_life = lifecycle.new_life
 
-    def remembered(node: Node, batch: Batch) -> Life:
+    def remembered(node: Node, batch: Batch) -> NodeState:
         lives.append(new_life(node, batch))
         return lives[-1]
 
@@ -645,8 +645,8 @@ def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Sta
 
 def create_all(stage: Stage, *nodes: Node) -> dict[str, Any]:
     master: Any = FakeMaster(stage.world)
-    home = Home(master, stage.info, stage.store, Locks(stage.info.cachedir), Gate())
-    data, interrupted = create.create_all(nodes, stage.driver, home)
+    context = Context(master, stage.info, stage.store, Locks(stage.info.cachedir), Gate())
+    data, interrupted = create.create_all(nodes, stage.driver, context)
     assert interrupted is None
     return data
 

@@ -20,10 +20,10 @@ import pytest
 from hart_salt.base.errors import Refused
 from hart_salt.base.gate import Gate
 from hart_salt.drivers.contract import Driver
-from hart_salt.inventory.context import Home
+from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store
-from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Instance, Wish
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance
 from hart_salt.operations import addresses, destroy
 from tests.drivers.do import driver as do_driver
 from tests.drivers.vultr import driver as vultr_driver
@@ -81,26 +81,26 @@ class Stage:
     cloud: Any
     driver: Driver
     master: FakeMaster
-    home: Home
+    context: Context
     instance: Instance
     before: dict[str, Any]
 
     @property
     def record(self) -> Record:
-        found = self.home.store.get(ID)
+        found = self.context.store.get(ID)
         assert found is not None
         return found
 
-    def find(self, wish: Wish) -> Any:
-        return addresses.find(self.record, self.instance, wish, self.driver)
+    def find(self, request: AddressRequest) -> Any:
+        return addresses.find(self.record, self.instance, request, self.driver)
 
-    def add(self, wish: Wish) -> tuple[dict[str, Any], int | None]:
-        return addresses.add(self.record, self.instance, self.find(wish), self.driver, self.home)
+    def add(self, request: AddressRequest) -> tuple[dict[str, Any], int | None]:
+        return addresses.add(self.record, self.instance, self.find(request), self.driver, self.context)
 
     def remove(self, ip: str) -> tuple[dict[str, Any], int | None]:
         found = addresses.find_there(self.record, self.instance, ip, self.driver)
         assert found is not None
-        return addresses.remove(self.record, self.instance, found, self.driver, self.home)
+        return addresses.remove(self.record, self.instance, found, self.driver, self.context)
 
     def state(self) -> dict[str, Any]:
         """Provider, node and record."""
@@ -118,12 +118,12 @@ def stage_of(cloud: Any, driver: Any, helper: Any, clock: Any, root: Path) -> St
     (instance,) = driver.instances()
     master, info = FakeMaster(), master_info(root)
     store = Store(MemoryCache())
-    home: Any = Home(master, info, store, Locks(str(root)), Gate())  # type: ignore[arg-type]
+    context: Any = Context(master, info, store, Locks(str(root)), Gate())  # type: ignore[arg-type]
     store.put(Record(
         ID, driver.provider.name, "x", instance.region, "s", "ready", info.owner, "b", 1.0,
         instance_id=instance.instance_id, public_ip=instance.public_ip, private_ip=instance.private_ip, sealed=True,
     ))  # fmt: skip
-    stage = Stage(cloud, driver, master, home, instance, {})
+    stage = Stage(cloud, driver, master, context, instance, {})
     stage.before = stage.state()
     return stage
 
@@ -147,10 +147,12 @@ def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "RESTART_INTERVAL", 0.01)
 
 
-def wish_of(kind: str, stage: Stage) -> Wish:
+def request_of(kind: str, stage: Stage) -> AddressRequest:
     if kind == RESERVED:
-        return Wish(kind, stage.cloud.add_reserved("ams"))
-    return Wish(kind, vpc=stage.cloud.add_vpc("of-the-account", "ams")) if kind == PRIVATE else Wish(kind)
+        return AddressRequest(kind, stage.cloud.add_reserved("ams"))
+    if kind == PRIVATE:
+        return AddressRequest(kind, vpc=stage.cloud.add_vpc("of-the-account", "ams"))
+    return AddressRequest(kind)
 
 
 KINDS = pytest.mark.parametrize("kind", [RESERVED, ADDITIONAL, PRIVATE])
@@ -163,22 +165,22 @@ def changes(cloud: Emulator) -> int:
 
 @KINDS
 def test_it_is_given_and_configured_and_asking_again_writes_nothing(vultr: Stage, kind: str) -> None:
-    wish = wish_of(kind, vultr)
-    entry, interrupted = vultr.add(wish)
+    request = request_of(kind, vultr)
+    entry, interrupted = vultr.add(request)
     assert (entry["result"], entry["changed"], entry["interface"], interrupted) == (True, True, "eth0", None), entry
     ip = entry["ip"]
     assert [one.partition("/")[0] for one in vultr.master.configured] == [ip]
     assert [(one["kind"], one["ip"]) for one in vultr.record.addresses] == [(kind, ip)]
     before = changes(vultr.cloud)
-    again, _ = vultr.add(wish)
+    again, _ = vultr.add(request)
     assert (again["result"], again["changed"], again["ip"]) == (True, False, ip)
     assert changes(vultr.cloud) == before
-    assert addresses.plan(vultr.record, vultr.find(wish), vultr.home)["action"] == "none"
+    assert addresses.plan(vultr.record, vultr.find(request), vultr.context)["action"] == "none"
 
 
 @KINDS
 def test_it_is_taken_from_the_node_and_the_provider_and_the_record(vultr: Stage, kind: str) -> None:
-    entry, _ = vultr.add(wish_of(kind, vultr))
+    entry, _ = vultr.add(request_of(kind, vultr))
     gone, _ = vultr.remove(entry["ip"])
     assert (gone["result"], gone["changed"]) == (True, True)
     assert vultr.nothing_changed()
@@ -187,17 +189,17 @@ def test_it_is_taken_from_the_node_and_the_provider_and_the_record(vultr: Stage,
 
 @KINDS
 def test_a_plan_says_what_would_be_done_and_does_nothing(vultr: Stage, kind: str) -> None:
-    wish = wish_of(kind, vultr)
+    request = request_of(kind, vultr)
     before = changes(vultr.cloud)
-    plan = addresses.plan(vultr.record, vultr.find(wish), vultr.home)
-    assert plan == {"result": None, "action": "add", "kind": kind, "ip": wish.ip, "restarts": kind == PRIVATE}
+    plan = addresses.plan(vultr.record, vultr.find(request), vultr.context)
+    assert plan == {"result": None, "action": "add", "kind": kind, "ip": request.ip, "restarts": kind == PRIVATE}
     assert (changes(vultr.cloud), vultr.master.ran, vultr.nothing_changed()) == (before, [], True)
 
 
 @KINDS
 def test_what_cannot_be_configured_is_taken_back(vultr: Stage, kind: str) -> None:
     vultr.master.answers = [(1, "RTNETLINK answers: no")]
-    entry, interrupted = vultr.add(wish_of(kind, vultr))
+    entry, interrupted = vultr.add(request_of(kind, vultr))
     assert (entry["result"], interrupted) == (False, None)
     assert entry["error"] == f"{ID} says: RTNETLINK answers: no; it was undone"
     assert vultr.nothing_changed()
@@ -207,7 +209,7 @@ def test_what_cannot_be_configured_is_taken_back(vultr: Stage, kind: str) -> Non
 def test_without_an_answer_of_the_node_both_are_undone(vultr: Stage, kind: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(addresses, "RESTART_TIMEOUT", 0.0)
     vultr.master.answers = [None]
-    entry, _ = vultr.add(wish_of(kind, vultr))
+    entry, _ = vultr.add(request_of(kind, vultr))
     assert entry["error"] == f"{ID} gave no answer; it was undone"
     assert (vultr.master.ran[-1], vultr.nothing_changed()) == ("remove", True)
 
@@ -215,13 +217,13 @@ def test_without_an_answer_of_the_node_both_are_undone(vultr: Stage, kind: str, 
 def test_what_is_not_undone_is_told(vultr: Stage) -> None:
     vultr.master.answers = [None, None]
     vultr.cloud.faults.add(Fault("POST", "/detach$", status=400, answer={"error": "stuck", "status": 400}))
-    wish = wish_of(RESERVED, vultr)
-    entry, _ = vultr.add(wish)
+    request = request_of(RESERVED, vultr)
+    entry, _ = vultr.add(request)
     assert "the node may have it configured: w1.example.com gave no answer" in entry["error"]
     assert "the instance may still have it: Vultr: stuck (400); hart.remove_ip takes it away" in entry["error"]
     # It is on record, so that it can be taken away, by hart.destroy as well.
-    assert [one["ip"] for one in vultr.record.addresses] == [wish.ip]
-    assert vultr.add(wish)[0]["result"] is True
+    assert [one["ip"] for one in vultr.record.addresses] == [request.ip]
+    assert vultr.add(request)[0]["result"] is True
 
 
 @KINDS
@@ -232,7 +234,7 @@ def test_faults_of_the_only_call_that_gives(vultr: Stage, kind: str, how: str) -
         "lost": faults.lost_answer(GIVE), "throttled": faults.throttled(GIVE, "POST"),
         "not done": Fault("POST", GIVE, drop=True),
     }[how])  # fmt: skip
-    entry, _ = vultr.add(wish_of(kind, vultr))
+    entry, _ = vultr.add(request_of(kind, vultr))
     assert entry["result"] is (how in ("lost", "throttled")), entry
     if how == "refused":
         assert entry["error"] == "Vultr: No. (400); nothing was changed"
@@ -249,7 +251,7 @@ def test_a_signal_undoes_what_was_done(vultr: Stage, kind: str, signum: int) -> 
         time.sleep(0.5)  # while the waiting thread hears it
 
     vultr.master.meanwhile = once
-    entry, interrupted = vultr.add(wish_of(kind, vultr))
+    entry, interrupted = vultr.add(request_of(kind, vultr))
     assert interrupted == signum, entry
     assert (entry["result"], "interrupted by" in entry["error"]) == (False, True)
     assert entry["error"].endswith("; it was undone")
@@ -258,45 +260,45 @@ def test_a_signal_undoes_what_was_done(vultr: Stage, kind: str, signum: int) -> 
 
 def test_a_node_that_is_restarted_is_waited_for(vultr: Stage) -> None:
     vultr.master.answers = [(addresses.NO_INTERFACE, "no interface"), None, (addresses.NO_INTERFACE, "no interface")]
-    entry, _ = vultr.add(wish_of(PRIVATE, vultr))
+    entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert (entry["result"], vultr.master.ran) == (True, ["add"] * 4)
 
 
 def test_nothing_is_run_on_a_node_before_it_answers_again(vultr: Stage) -> None:
     answers = [False, False, True]
     vultr.master.ping = lambda minion_id, timeout: answers.pop(0)  # type: ignore[method-assign]
-    entry, _ = vultr.add(wish_of(PRIVATE, vultr))
+    entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert (entry["result"], vultr.master.ran, answers) == (True, ["add"], [])
 
 
 def test_a_node_that_does_not_come_back_with_its_interface_is_undone(vultr: Stage, monkeypatch: Any) -> None:
     monkeypatch.setattr(addresses, "RESTART_TIMEOUT", 0.05)
     vultr.master.answers = [(addresses.NO_INTERFACE, "no interface of this machine has 5a")] * 100
-    entry, _ = vultr.add(wish_of(PRIVATE, vultr))
+    entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert "no interface of this machine has 5a" in entry["error"]
     assert vultr.nothing_changed()
 
 
 def test_what_the_instance_has_already_is_configured_and_stays_where_that_fails(vultr: Stage) -> None:
     """As after a crash between the two, or where somebody attached it by hand."""
-    wish = wish_of(RESERVED, vultr)
-    vultr.driver.add_address(vultr.instance, vultr.find(wish))
+    request = request_of(RESERVED, vultr)
+    vultr.driver.add_address(vultr.instance, vultr.find(request))
     attached = vultr.cloud.state.left()["attached addresses"]
-    assert addresses.plan(vultr.record, vultr.find(wish), vultr.home)["action"] == "configure"
+    assert addresses.plan(vultr.record, vultr.find(request), vultr.context)["action"] == "configure"
     vultr.master.there = False
     with pytest.raises(Refused, match="the minion does not answer"):
-        addresses.plan(vultr.record, vultr.find(wish), vultr.home)
+        addresses.plan(vultr.record, vultr.find(request), vultr.context)
     vultr.master.there = True
     vultr.master.answers = [(1, "no")]
-    entry, _ = vultr.add(wish)
+    entry, _ = vultr.add(request)
     assert (entry["result"], entry["error"]) == (False, f"{ID} says: no; nothing was changed")
     assert vultr.cloud.state.left()["attached addresses"] == attached
-    entry, _ = vultr.add(wish)
+    entry, _ = vultr.add(request)
     assert (entry["result"], entry["changed"]) == (True, True)
 
 
 def test_removing_can_be_repeated_after_a_failure_at_either_end(vultr: Stage) -> None:
-    entry, _ = vultr.add(wish_of(ADDITIONAL, vultr))
+    entry, _ = vultr.add(request_of(ADDITIONAL, vultr))
     vultr.master.answers = [(1, "busy")]
     failed, _ = vultr.remove(entry["ip"])
     assert failed["error"] == f"{ID} says: busy; call hart.remove_ip again"
@@ -315,19 +317,19 @@ def test_addresses_that_the_node_was_created_with_are_not_taken(vultr: Stage) ->
 
 @pytest.mark.parametrize("giving", [True, False])
 def test_a_restart_has_to_be_allowed_and_a_node_to_answer(vultr: Stage, giving: bool) -> None:
-    found = vultr.find(wish_of(PRIVATE, vultr))
+    found = vultr.find(request_of(PRIVATE, vultr))
     with pytest.raises(Refused, match="allow it with reboot=True"):
-        addresses.refuse_unready(vultr.record, found, vultr.home, reboot=False, giving=giving)
-    addresses.refuse_unready(vultr.record, found, vultr.home, reboot=True, giving=giving)
+        addresses.refuse_unready(vultr.record, found, vultr.context, reboot=False, giving=giving)
+    addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, giving=giving)
     vultr.master.there = False
     with pytest.raises(Refused, match="the minion does not answer"):
-        addresses.refuse_unready(vultr.record, found, vultr.home, reboot=True, giving=giving)
+        addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, giving=giving)
 
 
 def test_destroy_gives_reserved_addresses_back_first_and_ends_the_others(vultr: Stage) -> None:
-    vultr.add(wish_of(RESERVED, vultr))
-    vultr.add(wish_of(ADDITIONAL, vultr))
-    outcome, _ = destroy.destroy_all({ID: vultr.record}, {"vultr": vultr.driver}, vultr.home)
+    vultr.add(request_of(RESERVED, vultr))
+    vultr.add(request_of(ADDITIONAL, vultr))
+    outcome, _ = destroy.destroy_all({ID: vultr.record}, {"vultr": vultr.driver}, vultr.context)
     assert outcome[ID]["result"] is True
     paths = [call.path for call in vultr.cloud.calls if call.method in ("POST", "DELETE")]
     assert paths[-2].endswith("/detach")
@@ -337,9 +339,9 @@ def test_destroy_gives_reserved_addresses_back_first_and_ends_the_others(vultr: 
 
 
 def test_destroy_goes_on_where_the_provider_does_not_detach(vultr: Stage) -> None:
-    vultr.add(wish_of(RESERVED, vultr))
+    vultr.add(request_of(RESERVED, vultr))
     vultr.cloud.settings.stuck = True
-    outcome, _ = destroy.destroy_all({ID: vultr.record}, {"vultr": vultr.driver}, vultr.home)
+    outcome, _ = destroy.destroy_all({ID: vultr.record}, {"vultr": vultr.driver}, vultr.context)
     assert outcome[ID]["result"] is True
     assert vultr.cloud.state.left()["attached addresses"] == []
 
@@ -349,25 +351,25 @@ def test_destroy_goes_on_where_the_provider_does_not_detach(vultr: Stage) -> Non
 
 def test_a_droplet_gets_its_address_without_a_word_to_the_node(do: Stage) -> None:
     do.master.there = False  # nobody needs it
-    wish = Wish(RESERVED, do.cloud.add_reserved("nyc3"))
-    addresses.refuse_unready(do.record, do.find(wish), do.home, reboot=False, giving=True)
-    entry, _ = do.add(wish)
+    request = AddressRequest(RESERVED, do.cloud.add_reserved("nyc3"))
+    addresses.refuse_unready(do.record, do.find(request), do.context, reboot=False, giving=True)
+    entry, _ = do.add(request)
     assert (entry["result"], entry["changed"], entry["interface"], do.master.ran) == (True, True, None, [])
-    assert do.add(wish)[0]["changed"] is False
+    assert do.add(request)[0]["changed"] is False
     assert do.cloud.count("POST", "/actions$") == 1
-    assert do.remove(str(wish.ip))[0]["result"] is True
+    assert do.remove(str(request.ip))[0]["result"] is True
     assert do.nothing_changed()
 
 
 def test_an_assignment_that_does_not_end_is_taken_back(do: Stage) -> None:
-    wish = Wish(RESERVED, do.cloud.add_reserved("nyc3"))
+    request = AddressRequest(RESERVED, do.cloud.add_reserved("nyc3"))
     do.cloud.settings.assign_after = 70
-    entry, _ = do.add(wish)
+    entry, _ = do.add(request)
     assert "is still being changed" in entry["error"]
     assert do.nothing_changed()
 
 
 def test_destroy_frees_the_address_of_a_droplet(do: Stage) -> None:
-    do.add(Wish(RESERVED, do.cloud.add_reserved("nyc3")))
-    outcome, _ = destroy.destroy_all({ID: do.record}, {"do": do.driver}, do.home)
+    do.add(AddressRequest(RESERVED, do.cloud.add_reserved("nyc3")))
+    outcome, _ = destroy.destroy_all({ID: do.record}, {"do": do.driver}, do.context)
     assert (outcome[ID]["result"], do.cloud.state.left()["assigned"]) == (True, [])

@@ -12,7 +12,7 @@ from hart_salt.base.errors import Refused
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.local.driver import Account
 from hart_salt.migration import hart_store
-from hart_salt.migration.match import ImportWish, Noted
+from hart_salt.migration.match import ImportRequest, Noted
 
 #: of the docstring of hart 0.22's ``minion_store.py``
 ENTRY: dict[str, Any] = {
@@ -28,7 +28,7 @@ def test_what_hart_writes_is_read(tmp_path: Path) -> None:
     file = tmp_path / "minions.json"
     file.write_text(json.dumps({"version": 1, "minions": {ENTRY["minion_id"]: ENTRY}}))
     ((minion_id, entry),) = hart_store.read(str(file)).items()
-    assert hart_store.wish(minion_id, entry, PROVIDERS, None) == ImportWish(
+    assert hart_store.request(minion_id, entry, PROVIDERS, None) == ImportRequest(
         ENTRY["minion_id"], "ec2", region="us-east-1",
         noted=Noted("i-0123456789abcdef0", ("consumer",), frozenset(["203.0.113.5", "10.0.0.5"])),
     )  # fmt: skip
@@ -36,7 +36,7 @@ def test_what_hart_writes_is_read(tmp_path: Path) -> None:
 
 def test_nulls_and_what_is_missing_say_nothing() -> None:
     entry = {"provider": "ec2", "region": None, "roles": None, "public_ips": None, "node_id": None}
-    assert hart_store.wish("a", entry, PROVIDERS, None) == ImportWish("a", "ec2", noted=Noted())
+    assert hart_store.request("a", entry, PROVIDERS, None) == ImportRequest("a", "ec2", noted=Noted())
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str | None, words:
     ("alias", "given", "provider"), [("ec2", None, "ec2"), ("do", None, "mine"), ("gce", "mine", "mine")]
 )
 def test_the_provider(alias: str, given: str | None, provider: str) -> None:
-    assert hart_store.wish("a", {"provider": alias}, PROVIDERS, given).provider == provider
+    assert hart_store.request("a", {"provider": alias}, PROVIDERS, given).provider == provider
 
 
 @pytest.mark.parametrize("entry", [None, [], {}, {"provider": 1}, {"provider": "gce"}])
 def test_an_entry_without_a_provider_that_there_is_is_refused(entry: Any) -> None:
     with pytest.raises(Refused, match="names no provider|name one with provider="):
-        hart_store.wish("a", entry, PROVIDERS, None)
+        hart_store.request("a", entry, PROVIDERS, None)

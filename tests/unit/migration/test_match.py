@@ -10,12 +10,12 @@ import pytest
 from hart_salt.base.errors import Refused
 from hart_salt.inventory.records import IMPORTING, Record
 from hart_salt.master.client import ACCEPTED, PENDING
-from hart_salt.migration.match import ImportWish, Known, Match, Noted, match, refuse_minion
+from hart_salt.migration.match import ImportRequest, Known, Match, Noted, match, refuse_minion
 from hart_salt.model import Candidate, Instance
 
 OURS, THEIRS = "ab12" * 4, "cd34" * 4
 ID = "db1.example.com"
-WISH = ImportWish(ID, "do")
+WISH = ImportRequest(ID, "do")
 THERE = Instance("7", ID, "running", region="nyc3", size="s", public_ip="203.0.113.7", private_ip="10.0.0.7")
 PLAIN = Candidate(THERE, ID)
 GRAINS: dict[str, Any] = {"ipv4": ["127.0.0.1", "10.0.0.7"], "ipv6": ["::1", "fe80::1"], "roles": []}
@@ -24,16 +24,16 @@ RECORD = Record(ID, "do", "do", "nyc3", "s", "ready", OURS, "", 1.0, instance_id
 TAGGED = Candidate(THERE, ID, OURS)
 
 
-def said(wish: ImportWish = WISH, *found: Candidate, known: Known = KNOWN) -> str:
+def said(request: ImportRequest = WISH, *found: Candidate, known: Known = KNOWN) -> str:
     with pytest.raises(Refused) as caught:
-        refuse_minion(wish, known)
-        match(wish, found or [PLAIN], known)
+        refuse_minion(request, known)
+        match(request, found or [PLAIN], known)
     return str(caught.value)
 
 
-def matched(wish: ImportWish = WISH, *found: Candidate, **known: Any) -> Match:
-    refuse_minion(wish, replace(KNOWN, **known))
-    return match(wish, found or [PLAIN], replace(KNOWN, **known))
+def matched(request: ImportRequest = WISH, *found: Candidate, **known: Any) -> Match:
+    refuse_minion(request, replace(KNOWN, **known))
+    return match(request, found or [PLAIN], replace(KNOWN, **known))
 
 
 def test_the_only_one_of_its_name_it_is() -> None:
@@ -105,11 +105,11 @@ def test_what_could_not_be_checked_is_told() -> None:
     ],
 )
 def test_without_an_answer_what_was_noted_must_not_say_that_it_is_another(noted: Noted, fits: bool) -> None:
-    wish = replace(WISH, noted=noted)
+    request = replace(WISH, noted=noted)
     if fits:
-        assert matched(wish, grains=None).instance == THERE
+        assert matched(request, grains=None).instance == THERE
     else:
-        assert "not the instance 9 that is noted" in said(wish, known=replace(KNOWN, grains=None))
+        assert "not the instance 9 that is noted" in said(request, known=replace(KNOWN, grains=None))
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_a_role_that_is_not_clear_is_none_and_told(grain: list[str], why: str) -
 def test_what_is_a_node_and_the_same_is_done() -> None:
     known = {"record": replace(RECORD, role="app"), "machines": {("do", "7"): ID}}
     tagged = replace(TAGGED, instance=replace(THERE, role="app"))
-    for wish in (WISH, replace(WISH, role="app"), replace(WISH, instance_id="7")):
-        assert matched(wish, tagged, **known).done
+    for request in (WISH, replace(WISH, role="app"), replace(WISH, instance_id="7")):
+        assert matched(request, tagged, **known).done
     # Somebody took its tags off, or changed them: they are put on again, with the role that it has.
     assert matched(WISH, PLAIN, **known) == Match(THERE, "app", owned=False, tagged=False, done=False)
     assert matched(WISH, TAGGED, **known) == Match(THERE, "app", owned=True, tagged=False, done=False)

@@ -12,7 +12,7 @@ import pytest
 
 from hart_salt.config.settings import Settings
 from hart_salt.node import bootstrap
-from hart_salt.node.bootstrap import Outfit, Script
+from hart_salt.node.bootstrap import InstallSpec, Script
 
 SCRIPT = Script(
     platform="local",
@@ -52,7 +52,7 @@ def test_a_shell_can_read_the_script_whatever_the_client_key_s_comment_is(commen
 
 MASTER = replace(
     SCRIPT, platform="debian", settings=Settings(),
-    outfit=Outfit("/run/hart/x.whl[do] it's $(x)", "x.whl", "https://index.example/simple"),
+    spec=InstallSpec("/run/hart/x.whl[do] it's $(x)", "x.whl", "https://index.example/simple"),
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_a_shell_can_read_the_script_of_a_salt_master_and_each_one_in_it() -> No
 
 
 def test_a_salt_master_has_no_minion_key_and_gets_both_packages() -> None:
-    text, minion = bootstrap.render(MASTER), bootstrap.render(replace(MASTER, outfit=None))
+    text, minion = bootstrap.render(MASTER), bootstrap.render(replace(MASTER, spec=None))
     assert " salt-master salt-minion\n" in text
     assert ("\nmake_minion_key\n" in text, "\nmake_minion_key\n" in minion) == (False, True)
     assert SCRIPT.master_public_key.strip() not in text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hart_salt.node.readiness import Presence
+from hart_salt.node.readiness import Readiness
 
 NEVER = 3600.0  #: an interval after which no test looks any more
 AT_ONCE = 0.0
@@ -26,7 +26,7 @@ class Salt:
     codes: dict[str, str] = field(default_factory=dict)
     #: held back as long as it is not set
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    presence: Presence = field(init=False)
+    presence: Readiness = field(init=False)
 
     async def ask(self, minion_ids: Sequence[str]) -> None:
         self.asked.append(list(minion_ids))
@@ -51,14 +51,14 @@ class Salt:
 
 
 def play(
-    use: Callable[[Salt, Presence], Coroutine[Any, Any, Any]], interval: float = NEVER, gap: float = 0.0, **salt: Any
+    use: Callable[[Salt, Readiness], Coroutine[Any, Any, Any]], interval: float = NEVER, gap: float = 0.0, **salt: Any
 ) -> Any:
     """What ``use`` returns."""
 
     async def main() -> Any:
         world = Salt(**salt)
         world.open.set()
-        presence = world.presence = Presence(world.ask, interval, gap)
+        presence = world.presence = Readiness(world.ask, interval, gap)
         try:
             return await use(world, presence)
         finally:
@@ -82,7 +82,7 @@ async def asked_again(salt: Salt) -> None:
 def test_many_who_wait_are_asked_by_one_question() -> None:
     many = [f"web-{number:02}" for number in range(20)]
 
-    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+    async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         await asyncio.gather(*salt.waiting(*many))
         return salt.asked
 
@@ -90,7 +90,7 @@ def test_many_who_wait_are_asked_by_one_question() -> None:
 
 
 def test_who_comes_while_a_question_is_asked_is_in_the_next_one() -> None:
-    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+    async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         salt.open.clear()
         first = salt.waiting("a")
         await a_while()
@@ -105,7 +105,7 @@ def test_who_comes_while_a_question_is_asked_is_in_the_next_one() -> None:
 
 
 def test_an_answer_counts_before_the_asking_has_come_back() -> None:
-    async def use(salt: Salt, presence: Presence) -> None:
+    async def use(salt: Salt, presence: Readiness) -> None:
         salt.open.clear()
         await asyncio.gather(*salt.waiting("a"))
 
@@ -113,7 +113,7 @@ def test_an_answer_counts_before_the_asking_has_come_back() -> None:
 
 
 def test_one_who_does_not_answer_holds_up_nobody() -> None:
-    async def use(salt: Salt, presence: Presence) -> tuple[bool, bool]:
+    async def use(salt: Salt, presence: Readiness) -> tuple[bool, bool]:
         (deaf,) = salt.waiting("deaf")
         await a_while()
         await asyncio.gather(*salt.waiting("a", "b"))
@@ -126,7 +126,7 @@ def test_one_who_does_not_answer_holds_up_nobody() -> None:
 
 
 def test_one_who_does_not_answer_is_asked_again() -> None:
-    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+    async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         (late,) = salt.waiting("late")
         await asked_again(salt)
         salt.there.add("late")
@@ -139,7 +139,7 @@ def test_one_who_does_not_answer_is_asked_again() -> None:
 
 
 def test_one_whose_start_nobody_heard_is_asked_all_the_same() -> None:
-    async def use(salt: Salt, presence: Presence) -> bool:
+    async def use(salt: Salt, presence: Readiness) -> bool:
         await asyncio.gather(*salt.silent("a"))
         return presence.heard("a")
 
@@ -147,7 +147,7 @@ def test_one_whose_start_nobody_heard_is_asked_all_the_same() -> None:
 
 
 def test_an_answer_counts_that_comes_later_than_the_next_question() -> None:
-    async def use(salt: Salt, presence: Presence) -> None:
+    async def use(salt: Salt, presence: Readiness) -> None:
         (late,) = salt.waiting("late")
         await asked_again(salt)
         presence.answered("late", salt.codes["late"])
@@ -158,7 +158,7 @@ def test_an_answer_counts_that_comes_later_than_the_next_question() -> None:
 
 @pytest.mark.parametrize("said", ["", "True", "a code", "0" * 32, "\udcff", "x" * 10**6])
 def test_an_answer_without_the_code_is_none(said: str) -> None:
-    async def use(salt: Salt, presence: Presence) -> list[bool]:
+    async def use(salt: Salt, presence: Readiness) -> list[bool]:
         waits, _ = salt.waiting("a", "b")
         await a_while()
         presence.answered("a", said)
@@ -174,14 +174,14 @@ def test_an_answer_without_the_code_is_none(said: str) -> None:
 
 
 def test_each_time_that_a_minion_is_waited_for_it_has_another_code() -> None:
-    async def use(salt: Salt, presence: Presence) -> set[str]:
+    async def use(salt: Salt, presence: Readiness) -> set[str]:
         return {presence.expect("a") for _ in range(5)} | {presence.expect("b")}
 
     assert len(play(use)) == 6
 
 
 def test_many_start_events_make_few_questions() -> None:
-    async def use(salt: Salt, presence: Presence) -> int:
+    async def use(salt: Salt, presence: Readiness) -> int:
         (waits,) = salt.waiting("a")
         for _ in range(50):
             presence.started("a")
@@ -193,7 +193,7 @@ def test_many_start_events_make_few_questions() -> None:
 
 
 def test_asking_that_fails_is_told_and_tried_again() -> None:
-    async def use(salt: Salt, presence: Presence) -> list[str]:
+    async def use(salt: Salt, presence: Readiness) -> list[str]:
         (waits,) = salt.waiting("a")
         await asked_again(salt)
         told = [presence.problem]
@@ -206,7 +206,7 @@ def test_asking_that_fails_is_told_and_tried_again() -> None:
 
 
 def test_nobody_is_asked_who_no_longer_waits() -> None:
-    async def use(salt: Salt, presence: Presence) -> list[list[str]]:
+    async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         salt.open.clear()
         first, second = salt.waiting("a", "b")
         await a_while()
@@ -222,7 +222,7 @@ def test_nobody_is_asked_who_no_longer_waits() -> None:
 
 
 def test_a_start_is_heard_also_before_it_is_waited_for() -> None:
-    async def use(salt: Salt, presence: Presence) -> list[bool]:
+    async def use(salt: Salt, presence: Readiness) -> list[bool]:
         salt.codes["a"] = presence.expect("a")
         presence.started("b")
         await a_while()
@@ -236,8 +236,8 @@ def test_a_start_is_heard_also_before_it_is_waited_for() -> None:
 
 
 def test_whoever_hears_something_after_the_end_does_no_harm() -> None:
-    async def make() -> Presence:
-        return Presence(lambda ids: asyncio.sleep(0))
+    async def make() -> Readiness:
+        return Readiness(lambda ids: asyncio.sleep(0))
 
     presence = asyncio.run(make())
     presence.started("a")

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import Refused
-from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, Wish
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.runners import hart as runner
 
 
 @pytest.mark.parametrize(
-    ("given", "wish"),
+    ("given", "asked"),
     [
-        ({"ip": "203.0.113.7"}, Wish(RESERVED, "203.0.113.7")),
-        ({"kind": "reserved", "ip": "203.0.113.7"}, Wish(RESERVED, "203.0.113.7")),
-        ({"kind": "additional"}, Wish(ADDITIONAL)),
-        ({"kind": "private"}, Wish(PRIVATE)),
-        ({"kind": "private", "vpc": "v"}, Wish(PRIVATE, vpc="v")),
+        ({"ip": "203.0.113.7"}, AddressRequest(RESERVED, "203.0.113.7")),
+        ({"kind": "reserved", "ip": "203.0.113.7"}, AddressRequest(RESERVED, "203.0.113.7")),
+        ({"kind": "additional"}, AddressRequest(ADDITIONAL)),
+        ({"kind": "private"}, AddressRequest(PRIVATE)),
+        ({"kind": "private", "vpc": "v"}, AddressRequest(PRIVATE, vpc="v")),
     ],
 )
-def test_what_goes_together_is_a_wish(given: dict[str, Any], wish: Wish) -> None:
-    assert runner._wish(**{"kind": None, "ip": None, "vpc": None, **given}) == wish
+def test_what_goes_together_is_a_request(given: dict[str, Any], asked: AddressRequest) -> None:
+    assert runner._request(**{"kind": None, "ip": None, "vpc": None, **given}) == asked
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_what_goes_together_is_a_wish(given: dict[str, Any], wish: Wish) -> None
 )
 def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], told: str) -> None:
     with pytest.raises(Refused) as caught:
-        runner._wish(**{"kind": None, "ip": None, "vpc": None, **given})
+        runner._request(**{"kind": None, "ip": None, "vpc": None, **given})
     assert told in str(caught.value)

@@ -32,18 +32,18 @@ def node(defaults: dict[str, Any] | None = None, **arguments: Any) -> Node:
 
 def test_what_is_not_wished_is_not_there() -> None:
     names = ("authorize_key", "grains", "hart_salt", "pip_index")
-    wanted = create_master.wishes(dict.fromkeys(names))
+    wanted = create_master.options(dict.fromkeys(names))
     assert [getattr(wanted, name) for name in names] == [None] * 4
 
 
 def test_a_key_line_is_taken_with_its_comment() -> None:
-    assert create_master.wishes({"authorize_key": f" {LINE} "}).authorize_key == LINE
+    assert create_master.options({"authorize_key": f" {LINE} "}).authorize_key == LINE
 
 
 @pytest.mark.parametrize("value", [PRIVATE, PRIVATE.replace("\n", " "), "/root/.ssh/id.pub", f"{LINE}\n{LINE}", 7, ""])
 def test_what_is_no_public_key_line_is_refused_and_not_repeated(value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
-        create_master.wishes({"authorize_key": value})
+        create_master.options({"authorize_key": value})
     assert str(caught.value).startswith("argument:authorize_key: must ")
     assert str(value)[:20] not in str(caught.value) or value == ""
 
@@ -54,24 +54,24 @@ def test_what_is_no_public_key_line_is_refused_and_not_repeated(value: Any) -> N
 ])  # fmt: skip
 def test_each_mistake_is_told_with_its_place(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"^argument:{name}: must be "):
-        create_master.wishes({name: value})
+        create_master.options({name: value})
 
 
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        create_master.wishes({"grains": 1, "hart_salt": 1.5, "pip_index": "x"})
+        create_master.options({"grains": 1, "hart_salt": 1.5, "pip_index": "x"})
     assert len(caught.value.faults) == 3
 
 
 @pytest.mark.parametrize("name", ["apply", "drain", "role", "count"])
 def test_what_is_for_minions_alone_is_refused_as_an_argument(name: str) -> None:
     with pytest.raises(ConfigError, match=f"argument:{name}: is for minions"):
-        create_master.settings_with(create_master.wishes({}), {name: "highstate"})
+        create_master.settings_with(create_master.options({}), {name: "highstate"})
 
 
 def test_grains_go_over_those_of_the_minion_config() -> None:
     given = {"minion_config": {"log_level": "info", "grains": {"a": 1, "b": 1}}, "size": "s"}
-    made = create_master.settings_with(create_master.wishes({"grains": {"b": 2}}), given)
+    made = create_master.settings_with(create_master.options({"grains": {"b": 2}}), given)
     assert made == {"size": "s", "minion_config": {"log_level": "info", "grains": {"a": 1, "b": 2}}}
 
 
@@ -111,9 +111,9 @@ def test_a_driver_without_machines_of_their_own_is_refused() -> None:
 def test_what_is_installed_is_what_was_asked_for_or_the_caller_s_own(
     asked: str | None, driver: str, requirement: str
 ) -> None:
-    outfit = create_master._outfit(create_master.wishes({"hart_salt": asked}), driver)
-    assert outfit.requirement == requirement.format(version=create_master.wheel._distribution().version)
-    assert bool(outfit.wheel) is (asked is None)
+    spec = create_master._spec(create_master.options({"hart_salt": asked}), driver)
+    assert spec.requirement == requirement.format(version=create_master.wheel._distribution().version)
+    assert bool(spec.wheel) is (asked is None)
 
 
 def test_fingerprints_are_those_of_ssh_keygen() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hart_salt.base.errors import Interrupted, Refused, TemporaryFailure
 from hart_salt.inventory.records import Record
-from hart_salt.operations.fleet import Changes, Goal, Hands, Outcomes, renew, victims
+from hart_salt.operations.fleet import Changes, FleetActions, Outcomes, TargetSize, renew, victims
 
 FIRST = Record("a", "cloud", "local", "r", "s", "ready", "me", "b1", 1.0)
 FLEET = [replace(FIRST, minion_id=name, created=created) for name, created in (("b", 2.0), ("a", 1.0), ("c", 3.0))]
@@ -23,19 +23,19 @@ def ids(records: Sequence[Record]) -> list[str]:
 @pytest.mark.parametrize(
     ("goal", "have", "target"),
     [
-        (Goal(count=3), 5, 3),
-        (Goal(count=0), 5, 0),
-        (Goal(delta=2), 5, 7),
-        (Goal(delta=2, maximum=6), 5, 6),
-        (Goal(delta=2, maximum=4), 5, 5),
-        (Goal(delta=-2), 5, 3),
-        (Goal(delta=-2, minimum=4), 5, 4),
-        (Goal(delta=-2, minimum=9), 5, 5),
-        (Goal(delta=-9), 5, 0),
-        (Goal(delta=0, minimum=1, maximum=9), 5, 5),
+        (TargetSize(count=3), 5, 3),
+        (TargetSize(count=0), 5, 0),
+        (TargetSize(delta=2), 5, 7),
+        (TargetSize(delta=2, maximum=6), 5, 6),
+        (TargetSize(delta=2, maximum=4), 5, 5),
+        (TargetSize(delta=-2), 5, 3),
+        (TargetSize(delta=-2, minimum=4), 5, 4),
+        (TargetSize(delta=-2, minimum=9), 5, 5),
+        (TargetSize(delta=-9), 5, 0),
+        (TargetSize(delta=0, minimum=1, maximum=9), 5, 5),
     ],
 )
-def test_the_number_that_there_is_to_be(goal: Goal, have: int, target: int) -> None:
+def test_the_number_that_there_is_to_be(goal: TargetSize, have: int, target: int) -> None:
     goal.check()
     assert goal.target(have) == target
 
@@ -43,13 +43,13 @@ def test_the_number_that_there_is_to_be(goal: Goal, have: int, target: int) -> N
 @pytest.mark.parametrize(
     ("goal", "words"),
     [
-        (Goal(), "either count"),
-        (Goal(count=1, delta=1), "either count"),
-        (Goal(count=1, maximum=2), "bounds for delta"),
-        (Goal(delta=1, minimum=3, maximum=2), "min must not be above max"),
+        (TargetSize(), "either count"),
+        (TargetSize(count=1, delta=1), "either count"),
+        (TargetSize(count=1, maximum=2), "bounds for delta"),
+        (TargetSize(delta=1, minimum=3, maximum=2), "min must not be above max"),
     ],
 )
-def test_what_makes_no_sense_together_is_refused(goal: Goal, words: str) -> None:
+def test_what_makes_no_sense_together_is_refused(goal: TargetSize, words: str) -> None:
     with pytest.raises(Refused, match=words):
         goal.check()
 
@@ -82,8 +82,8 @@ class World:
     fewest: int = 3
     made: int = 0
 
-    def hands(self) -> Hands:
-        return Hands(self._create, self._drain, self._destroy)
+    def actions(self) -> FleetActions:
+        return FleetActions(self._create, self._drain, self._destroy)
 
     def _create(self, count: int) -> Outcomes:
         self.log.append(f"create {count}")
@@ -112,53 +112,53 @@ class World:
 
 def test_a_fleet_is_renewed_oldest_first_new_ones_before_old_ones() -> None:
     world = World()
-    changes = renew(FLEET, 2, world.hands())
+    changes = renew(FLEET, 2, world.actions())
     assert world.log == ["create 2", "drain a,b", "destroy a,b", "create 1", "drain c", "destroy c"]
     assert (sorted(world.there), changes.ok, changes.number, world.fewest) == (["new0", "new1", "new2"], True, 0, 3)
 
 
 def test_a_failed_creation_stops_it_and_only_as_many_old_ones_go_as_new_ones_came() -> None:
     world = World(fail_creating={0: 1})
-    changes = renew(FLEET, 2, world.hands())
+    changes = renew(FLEET, 2, world.actions())
     assert world.log == ["create 2", "drain a", "destroy a"]
     assert (sorted(world.there), changes.ok, world.fewest) == (["b", "c", "new0"], False, 3)
 
 
 def test_where_none_came_up_none_goes() -> None:
     world = World(fail_creating={0: 0})
-    assert not renew(FLEET, 2, world.hands()).ok
+    assert not renew(FLEET, 2, world.actions()).ok
     assert (world.log, world.there) == (["create 2"], ids(FLEET))
 
 
 def test_a_node_that_cannot_be_drained_stays_and_stops_it() -> None:
     world = World(undrained={"b": "busy"})
-    changes = renew(FLEET, 2, world.hands())
+    changes = renew(FLEET, 2, world.actions())
     assert world.log == ["create 2", "drain a,b", "destroy a"]
     assert (changes.kept, changes.ok, world.fewest) == ({"b": "busy"}, False, 3)
 
 
 def test_a_node_that_cannot_be_destroyed_stops_it() -> None:
     world = World(undestroyed={"a"})
-    changes = renew(FLEET, 1, world.hands())
+    changes = renew(FLEET, 1, world.actions())
     assert (world.log, changes.ok) == (["create 1", "drain a", "destroy a"], False)
 
 
 def test_an_error_later_on_tells_what_was_done_by_then() -> None:
     world = World(fail_creating={1: TemporaryFailure("no answer")})
-    changes = renew(FLEET, 1, world.hands())
+    changes = renew(FLEET, 1, world.actions())
     assert (changes.problem, changes.ok, list(changes.destroyed)) == ("no answer", False, ["a"])
     with pytest.raises(TemporaryFailure):
-        renew(FLEET, 1, World(fail_creating={0: TemporaryFailure("no answer")}).hands())
+        renew(FLEET, 1, World(fail_creating={0: TemporaryFailure("no answer")}).actions())
 
 
 def test_a_signal_while_nodes_are_drained_leaves_them() -> None:
     world = World(undrained={"a": Interrupted(15, "interrupted by SIGTERM")})
-    changes = renew(FLEET, 1, world.hands())
+    changes = renew(FLEET, 1, world.actions())
     assert (changes.interrupted, changes.ok, changes.destroyed) == (15, False, {})
 
 
 def test_the_number_of_nodes_after_changes() -> None:
     changes = Changes()
-    changes.add(World(fail_creating={0: 2}).hands(), 3)
+    changes.add(World(fail_creating={0: 2}).actions(), 3)
     assert (changes.number, changes.any, changes.ok) == (2, True, False)
     assert not Changes().any

@@ -1,4 +1,4 @@
-"""What sweep takes for a stray, and what it spares."""
+"""What sweep takes for an orphan, and what it spares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hart_salt.config.schema import Provider
 from hart_salt.drivers.local.driver import Account
 from hart_salt.inventory.identity import Found, sort_out
 from hart_salt.inventory.records import IMPORTING, Record
-from hart_salt.inventory.snapshot import Survey
+from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.model import Instance, Leftover
 from hart_salt.operations.leaks import Scene, decide
 
@@ -34,39 +34,39 @@ def scene(
     by_id = {record.minion_id: record for record in records}
     found, unknown = sort_out([Found(instance, CLOUD) for instance in instances], by_id)
     keys: Mapping[str, tuple[str, ...]] = dict.fromkeys(accepted, ("minions",))
-    seen = Survey(found, frozenset(asked), (), by_id, keys, frozenset(present), unknown=unknown)
+    seen = Snapshot(found, frozenset(asked), (), by_id, keys, frozenset(present), unknown=unknown)
     temporary = [("cloud", leftover) for leftover in leftovers]
     dead: dict[str, dict[str, Any]] = {DEAD: {}}
     given = {"dead": dead, "now": NOW, "grace": 3600.0, **more}
     return Scene(seen, temporary, lambda name: name == busy, lambda batch: batch == LIVING, **given)
 
 
-def strays(what: Scene) -> list[tuple[str, str]]:
-    return [(stray.kind, stray.name) for stray in decide(what).strays]
+def orphans(what: Scene) -> list[tuple[str, str]]:
+    return [(orphan.kind, orphan.name) for orphan in decide(what).orphans]
 
 
 def spared(what: Scene) -> list[tuple[str, str]]:
-    return [(stray.kind, stray.name) for stray in decide(what).spared]
+    return [(orphan.kind, orphan.name) for orphan in decide(what).spared]
 
 
 NOBODY: list[tuple[str, str]] = []
 
 
 def test_a_ready_node_with_its_instance_is_none() -> None:
-    assert strays(scene(THERE, records=(READY,))) == spared(scene(THERE, records=(READY,))) == NOBODY
+    assert orphans(scene(THERE, records=(READY,))) == spared(scene(THERE, records=(READY,))) == NOBODY
 
 
 @pytest.mark.parametrize("record", [READY, replace(READY, stage="running", sealed=False)])
 def test_a_node_of_another_owner_is_spared_for_its_instance_was_not_looked_for(record: Record) -> None:
     what = scene(records=(record,), owner="another")
-    assert (strays(what), spared(what)) == (NOBODY, [("node", "a")])
-    assert strays(scene(records=(record,), owner="me")) == [("node", "a")]
+    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert orphans(scene(records=(record,), owner="me")) == [("node", "a")]
 
 
 @pytest.mark.parametrize("stage", ["launching", "running", "bootstrapping", "enrolling", "enrolled", "failed"])
 def test_a_node_that_never_became_ready_goes_with_its_instance(stage: str) -> None:
     left = replace(READY, stage=stage, sealed=False)
-    assert strays(scene(THERE, records=(left,))) == [("node", "a")]
+    assert orphans(scene(THERE, records=(left,))) == [("node", "a")]
 
 
 @pytest.mark.parametrize("present", [("a",), ()])
@@ -76,13 +76,13 @@ def test_a_node_that_is_ready_and_was_never_sealed_stays_and_is_to_be_sealed(
 ) -> None:
     """It was told to be ready; whether its minion answers at this moment decides nothing."""
     what = scene(THERE, records=(replace(READY, sealed=False, batch=DEAD),), present=present, **more)
-    assert (strays(what), spared(what)) == (NOBODY, NOBODY)
-    assert [stray.name for stray in decide(what).unsealed] == ["a"]
+    assert (orphans(what), spared(what)) == (NOBODY, NOBODY)
+    assert [orphan.name for orphan in decide(what).unsealed] == ["a"]
 
 
 def test_one_that_another_machine_may_be_sealing_is_left_to_it() -> None:
     what = scene(THERE, records=(replace(READY, sealed=False, created=YOUNG),))
-    assert (strays(what), decide(what).unsealed, spared(what)) == (NOBODY, [], [("node", "a")])
+    assert (orphans(what), decide(what).unsealed, spared(what)) == (NOBODY, [], [("node", "a")])
     assert decide(scene(THERE, records=(replace(READY, sealed=False),))).unsealed != []
     assert decide(scene(THERE, records=(replace(READY, sealed=False),), only_dead=True)).unsealed == []
 
@@ -92,25 +92,25 @@ def test_one_that_another_machine_may_be_sealing_is_left_to_it() -> None:
 def test_a_minion_that_answers_stays_whatever_its_record_says(stage: str, batch: str) -> None:
     left = replace(READY, stage=stage, sealed=False, batch=batch)
     what = scene(replace(THERE, batch=batch), records=(left,), present=("a",))
-    assert (strays(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
     assert "salt-run hart.destroy a removes it" in decide(what).spared[0].why
 
 
 def test_the_instance_of_a_record_that_never_learned_its_id_is_that_record_s() -> None:
     left = replace(READY, stage="launching", sealed=False, instance_id=None)
-    assert strays(scene(THERE, records=(left,))) == [("node", "a")]
+    assert orphans(scene(THERE, records=(left,))) == [("node", "a")]
 
 
 def test_an_instance_without_a_record_goes() -> None:
-    assert strays(scene(THERE)) == [("instance", "a")]
+    assert orphans(scene(THERE)) == [("instance", "a")]
 
 
 def test_a_second_instance_under_the_id_of_a_ready_node_is_named_and_goes_only_where_its_operation_died() -> None:
     second = replace(THERE, instance_id="i-2")
     what = scene(THERE, second, records=(READY,))
-    assert (strays(what), spared(what)) == (NOBODY, [("instance", "i-2")])
-    (stray,) = decide(scene(THERE, replace(second, batch=DEAD), records=(READY,))).strays
-    assert (stray.name, stray.instance) == ("i-2", replace(second, batch=DEAD))
+    assert (orphans(what), spared(what)) == (NOBODY, [("instance", "i-2")])
+    (orphan,) = decide(scene(THERE, replace(second, batch=DEAD), records=(READY,))).orphans
+    assert (orphan.name, orphan.instance) == ("i-2", replace(second, batch=DEAD))
     for more in ({"busy": "a"}, {}):
         living = replace(second, batch="b2" if more else LIVING)
         assert spared(scene(THERE, living, records=(READY,), **more)) == NOBODY
@@ -120,8 +120,8 @@ def test_a_second_instance_under_the_id_of_a_ready_node_is_named_and_goes_only_w
 @pytest.mark.parametrize("present", [("a",), ()])
 def test_an_instance_whose_key_is_accepted_gets_its_record_again(instance: Instance, present: tuple[str, ...]) -> None:
     what = scene(instance, accepted=("a",), present=present)
-    assert (strays(what), spared(what)) == (NOBODY, NOBODY)
-    assert [stray.instance for stray in decide(what).rebuild] == [instance]
+    assert (orphans(what), spared(what)) == (NOBODY, NOBODY)
+    assert [orphan.instance for orphan in decide(what).rebuild] == [instance]
 
 
 def test_before_a_create_only_what_died_gets_its_record_again() -> None:
@@ -131,9 +131,9 @@ def test_before_a_create_only_what_died_gets_its_record_again() -> None:
 
 def test_without_a_master_key_an_instance_is_a_salt_master_that_is_named_and_stays() -> None:
     what = scene(THERE, masterless=True)
-    assert (strays(what), spared(what)) == (NOBODY, [("instance", "a")])
+    assert (orphans(what), spared(what)) == (NOBODY, [("instance", "a")])
     assert "hart.destroy a" in decide(what).spared[0].why
-    assert strays(scene(replace(THERE, batch=DEAD), masterless=True)) == [("instance", "a")]
+    assert orphans(scene(replace(THERE, batch=DEAD), masterless=True)) == [("instance", "a")]
 
 
 def many(number: int, **more: Any) -> list[Instance]:
@@ -143,10 +143,10 @@ def many(number: int, **more: Any) -> list[Instance]:
 def test_many_records_missing_at_once_are_a_lost_store_and_nothing_goes_without_force() -> None:
     left = replace(READY, minion_id="left", instance_id=None, stage="running", sealed=False)
     what = scene(*many(5), records=(left,), leftovers=(KEY,))
-    assert (strays(what), len(spared(what))) == (NOBODY, 7)
+    assert (orphans(what), len(spared(what))) == (NOBODY, 7)
     assert "5 of 6 nodes have no record" in decide(what).lost
-    assert all("force=True" in stray.why for stray in decide(what).spared)
-    assert len(strays(replace(what, force=True))) == 7
+    assert all("force=True" in orphan.why for orphan in decide(what).spared)
+    assert len(orphans(replace(what, force=True))) == 7
 
 
 def test_a_tenth_of_the_nodes_without_record_and_with_their_keys_are_a_lost_store() -> None:
@@ -158,65 +158,65 @@ def test_a_tenth_of_the_nodes_without_record_and_with_their_keys_are_a_lost_stor
 
 
 def test_what_crashes_left_elsewhere_is_no_lost_store() -> None:
-    assert strays(scene(*many(4))) == [("instance", f"m{it}") for it in range(4)]
-    assert len(strays(scene(*many(9, batch=DEAD)))) == 9
+    assert orphans(scene(*many(4))) == [("instance", f"m{it}") for it in range(4)]
+    assert len(orphans(scene(*many(9, batch=DEAD)))) == 9
     assert not decide(scene(*many(9, batch=LIVING))).lost
 
 
 @pytest.mark.parametrize("minion_id", ["", "x" * 256, "a\0b", "../../x", "retcode", "*", "a b", 7, None, ["a"]])
 def test_an_instance_that_names_no_node_is_told_under_its_own_id_and_stays(minion_id: Any) -> None:
     what = scene(replace(THERE, minion_id=minion_id), replace(THERE, instance_id="i-2", minion_id="b"))
-    assert (strays(what), spared(what)) == ([("instance", "b")], [("instance", "i-1")])
+    assert (orphans(what), spared(what)) == ([("instance", "b")], [("instance", "i-1")])
 
 
 def test_two_instances_of_one_id_are_told_and_stay() -> None:
     what = scene(THERE, replace(THERE, instance_id="i-2"), accepted=("a",), present=("a",))
-    assert (strays(what), decide(what).rebuild) == (NOBODY, [])
+    assert (orphans(what), decide(what).rebuild) == (NOBODY, [])
     assert spared(what) == [("instance", "i-1"), ("instance", "i-2")]
 
 
 def test_something_temporary_with_a_batch_that_is_none_is_told_and_stays() -> None:
     what = scene(leftovers=(replace(KEY, batch="../../x"), replace(KEY, name="other")))
-    assert (strays(what), spared(what)) == ([("SSH key", "other")], [("SSH key", "hart-me-b1")])
+    assert (orphans(what), spared(what)) == ([("SSH key", "other")], [("SSH key", "hart-me-b1")])
 
 
 def test_a_ready_node_whose_instance_is_gone_goes() -> None:
-    (stray,) = decide(scene(records=(READY,))).strays
-    assert (stray.kind, stray.name, stray.is_missing) == ("node", "a", True)
+    (orphan,) = decide(scene(records=(READY,))).orphans
+    assert (orphan.kind, orphan.name, orphan.is_missing) == ("node", "a", True)
 
 
 def test_it_is_spared_as_long_as_its_minion_answers() -> None:
     """The account may be another one today, or the provider's list may have a gap."""
     what = scene(records=(READY,), present=("a",))
-    assert (strays(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
 
 
 def test_of_a_provider_that_could_not_be_asked_nothing_goes() -> None:
-    assert strays(scene(records=(READY, replace(READY, minion_id="b", sealed=False)), asked=())) == NOBODY
+    assert orphans(scene(records=(READY, replace(READY, minion_id="b", sealed=False)), asked=())) == NOBODY
 
 
 @pytest.mark.parametrize("record", [None, replace(READY, stage="running", sealed=False), READY])
 def test_what_a_living_process_works_on_is_not_touched(record: Record | None) -> None:
     records = (record,) if record else ()
-    assert strays(scene(replace(THERE, instance_id="i-9"), records=records, busy="a")) == NOBODY
+    assert orphans(scene(replace(THERE, instance_id="i-9"), records=records, busy="a")) == NOBODY
 
 
 def test_what_belongs_to_a_batch_that_a_living_process_holds_is_not_touched() -> None:
     """Its record may not be written yet, or its instance may show late."""
     left = replace(READY, stage="launching", sealed=False, batch=LIVING, minion_id="b")
     what = scene(replace(THERE, batch=LIVING), records=(left,), leftovers=(replace(KEY, batch=LIVING),))
-    assert strays(what) == NOBODY
+    assert orphans(what) == NOBODY
 
 
 def test_what_was_kept_as_asked_stays() -> None:
     kept = replace(READY, stage="failed", sealed=False, kept=True)
-    assert strays(scene(THERE, records=(kept,))) == NOBODY
+    assert orphans(scene(THERE, records=(kept,))) == NOBODY
 
 
 def test_what_is_young_is_spared() -> None:
     left = replace(READY, minion_id="b", instance_id=None, stage="running", sealed=False, created=YOUNG)
     what = scene(replace(THERE, created=YOUNG), records=(left,), leftovers=(replace(KEY, created=YOUNG),))
-    assert (strays(what), len(spared(what))) == (NOBODY, 3)
+    assert (orphans(what), len(spared(what))) == (NOBODY, 3)
 
 
 def test_what_is_young_and_known_to_be_dead_goes() -> None:
@@ -224,7 +224,7 @@ def test_what_is_young_and_known_to_be_dead_goes() -> None:
     what = scene(
         replace(THERE, created=YOUNG, batch=DEAD), records=(left,), leftovers=(replace(KEY, created=YOUNG, batch=DEAD),)
     )
-    assert strays(what) == [("instance", "a"), ("node", "b"), ("SSH key", "hart-me-b1")]
+    assert orphans(what) == [("instance", "a"), ("node", "b"), ("SSH key", "hart-me-b1")]
 
 
 def test_where_only_the_dead_are_asked_for_nothing_else_goes() -> None:
@@ -232,24 +232,24 @@ def test_where_only_the_dead_are_asked_for_nothing_else_goes() -> None:
     dead = replace(left, minion_id="c", batch=DEAD, instance_id=None)
     gone = replace(READY, minion_id="d", instance_id="i-4")
     what = scene(THERE, records=(left, dead, gone), leftovers=(KEY,), only_dead=True)
-    assert strays(what) == [("node", "c")]
+    assert orphans(what) == [("node", "c")]
 
 
 def test_a_temporary_thing_without_a_date_is_as_old_as_its_batch() -> None:
     batch = f"{int(YOUNG):08x}abcdef"
-    assert strays(scene(leftovers=(replace(KEY, batch=batch),))) == NOBODY
-    assert strays(scene(leftovers=(replace(KEY, batch=f"{int(OLD):08x}abcdef"),))) == [("SSH key", "hart-me-b1")]
-    assert strays(scene(leftovers=(KEY,))) == [("SSH key", "hart-me-b1")]
+    assert orphans(scene(leftovers=(replace(KEY, batch=batch),))) == NOBODY
+    assert orphans(scene(leftovers=(replace(KEY, batch=f"{int(OLD):08x}abcdef"),))) == [("SSH key", "hart-me-b1")]
+    assert orphans(scene(leftovers=(KEY,))) == [("SSH key", "hart-me-b1")]
 
 
 def test_a_temporary_thing_of_a_node_that_is_being_brought_up_stays() -> None:
     coming = replace(READY, minion_id="n", stage="running", sealed=False)
-    assert strays(scene(records=(coming,), leftovers=(KEY,), busy="n")) == NOBODY
+    assert orphans(scene(records=(coming,), leftovers=(KEY,), busy="n")) == NOBODY
 
 
 def test_it_says_of_each_what_and_why() -> None:
-    (stray,) = decide(scene(replace(THERE, region="nyc3"))).strays
-    assert stray.facts() == {
+    (orphan,) = decide(scene(replace(THERE, region="nyc3"))).orphans
+    assert orphan.facts() == {
         "kind": "instance", "name": "a", "provider": "cloud", "region": "nyc3", "why": "no record of it",
     }  # fmt: skip
 
@@ -259,7 +259,7 @@ def test_an_import_that_was_cut_short_is_spared_whatever_there_is_of_it(there: t
     """Its machine was there before hart: it is none of a crash's."""
     cut = replace(READY, stage=IMPORTING, batch="")
     what = scene(*there, records=(cut,))
-    assert (strays(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
     assert "hart.import_minion a" in decide(what).spared[0].why
     assert spared(scene(*there, records=(cut,), only_dead=True)) == NOBODY
     assert spared(scene(*there, records=(cut,), busy="a")) == NOBODY
