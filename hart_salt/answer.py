@@ -101,13 +101,13 @@ def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None
             sources.append(toml)
     master = Master(opts)
     with suppress(Exception):
-        gate.secrets.gather(master.own_settings())
-        gate.secrets.add(master.from_sdb())
-    for label, read in (("master config", master.configuration), ("pillar", master.pillar)):
+        gate.secrets.gather(master.configuration.own_settings())
+        gate.secrets.add(master.configuration.from_sdb())
+    for label, read in (("master config", master.configuration.section), ("pillar", master.configuration.pillar)):
         with suppress(Exception):
             sources.append(loader.Source(label, read()))
     with suppress(Exception):
-        loader.load(sources, drivers.schemas(), master.resolve_sdb, gate.secrets)
+        loader.load(sources, drivers.schemas(), master.configuration.resolve_sdb, gate.secrets)
 
 
 # secrets that came as arguments

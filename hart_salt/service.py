@@ -92,12 +92,12 @@ class Service:
         """
         self.gate = gate or Gate()
         self.master = Master(opts)
-        self.gate.secrets.gather(self.master.own_settings())
-        self.gate.secrets.add(self.master.from_sdb())
+        self.gate.secrets.gather(self.master.configuration.own_settings())
+        self.gate.secrets.add(self.master.configuration.from_sdb())
         self.info: MasterInfo = self.master.info()
         self.schemas = drivers.schemas()
         self.config = loader.load(
-            self._sources(config_file), self.schemas, self.master.resolve_sdb, self.gate.secrets
+            self._sources(config_file), self.schemas, self.master.configuration.resolve_sdb, self.gate.secrets
         )
         store = Store(self.master.cache(), self.master.record_place())
         self.context = Context(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
@@ -109,8 +109,8 @@ class Service:
         toml = loader.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
         return [
             *([toml] if toml else []),
-            loader.Source("master config", self.master.configuration()),
-            loader.Source("pillar", self.master.pillar()),
+            loader.Source("master config", self.master.configuration.section()),
+            loader.Source("pillar", self.master.configuration.pillar()),
         ]
 
     def driver(self, name: str) -> Driver:
@@ -266,7 +266,7 @@ class Service:
         return bare_record(minion_id, next(iter(self.config.providers.values())), self.info)
 
     def _stranger(self, minion_id: str) -> str:
-        if minion_id in self.master.key_states():
+        if minion_id in self.master.keys.states():
             return (
                 f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that, and salt-run "
                 f"hart.import_minion {minion_id} makes a node of an accepted minion"
@@ -408,7 +408,7 @@ class Service:
             return records
         written, _ = rebuild.write(records, self.context)
         instances = {found.instance.minion_id: found.instance for found in lost}
-        answering = self.master.present([record.minion_id for record in written])
+        answering = self.master.minions.present([record.minion_id for record in written])
         nodes = [(one, instances[one.minion_id]) for one in written if one.minion_id in answering]
         if nodes:
             sealing.finish(nodes, self._drivers_of(written), self.context, young=answering)
@@ -427,7 +427,7 @@ class Service:
 
     def check_seal(self, target: str, target_type: str) -> Report:
         """Ask minions whether anything temporary of their bootstrap is left."""
-        answers = self.master.ask(target, target_type, "hart.sealed")
+        answers = self.master.minions.ask(target, target_type, "hart.sealed")
         data = {minion_id: _seal_of(answer) for minion_id, answer in answers.items()}
         return Report(data, all(entry["result"] for entry in data.values()))
 
@@ -475,7 +475,7 @@ class Service:
         """Every node, with what the cloud, the records, the key store and the minions themselves say of it."""
         if provider is not None:
             self._provider(provider)
-        present = self.master.present if ping else None
+        present = self.master.minions.present if ping else None
         seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master, present)
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
         data: dict[str, Any] = dict(listing.chosen(listing.nodes(seen, self.context.locks.busy, self.info), wanted))
@@ -493,7 +493,7 @@ class Service:
         except BrokenRecord:
             record = None  # the entry says so
         seen = take_snapshot(self._drivers_for(record.provider if record else None), self.context.store, self.master,
-                      lambda ids: self.master.present([one for one in ids if one == minion_id]))  # fmt: skip
+                      lambda ids: self.master.minions.present([one for one in ids if one == minion_id]))  # fmt: skip
         entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {self._stranger(minion_id)}")
@@ -620,7 +620,7 @@ def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: st
     Raises ``Refused`` for what cannot be read.
     """
     base = directory or str(Path(str(opts["conf_file"])).parent)
-    return cloud_config.translation(files.read(base, map_file, Master(opts).render), drivers.schemas())
+    return cloud_config.translation(files.read(base, map_file, Master(opts).configuration.render), drivers.schemas())
 
 
 def _each(

@@ -18,7 +18,7 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
-from hart_salt.master.client import ACCEPTED
+from hart_salt.master.keys import ACCEPTED
 
 MANY = 5  #: as many missing records, or this part of all nodes, are no accident
 PART = 10
@@ -72,7 +72,7 @@ def new_record(found: Found, context: Context) -> Record:
         record,
         stage=READY,
         created=instance.created or batch_time(instance.batch) or time.time(),
-        minion_key_finger=context.master.accepted_finger(instance.minion_id),
+        minion_key_finger=context.master.keys.accepted_finger(instance.minion_id),
     )
 
 

@@ -17,7 +17,8 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.identity import Found, Unknown, sort_out
 from hart_salt.inventory.records import Record, Store
 from hart_salt.inventory.side_by_side import ask_each
-from hart_salt.master.client import ACCEPTED, Master
+from hart_salt.master.client import Master
+from hart_salt.master.keys import ACCEPTED
 from hart_salt.model import Instance, MasterInfo
 
 
@@ -80,7 +81,7 @@ def take_snapshot(
     stored = store.read()
     records = dict(stored.good)
     found, unknown = sort_out(listed, records)
-    keys = master.key_states()
+    keys = master.keys.states()
     known = {*records, *(one.instance.minion_id for one in found)}
     accepted = sorted(minion_id for minion_id in known if ACCEPTED in keys.get(minion_id, ()))
     there = present(accepted) if present else None

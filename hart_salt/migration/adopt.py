@@ -22,7 +22,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.inventory.snapshot import record_of
-from hart_salt.master.client import ACCEPTED
+from hart_salt.master.keys import ACCEPTED
 from hart_salt.migration.match import GRAINS, ImportRequest, Known, Match, match, refuse_minion
 from hart_salt.model import Candidate, Instance
 from hart_salt.operations.create import Fire, facts, open_events
@@ -124,12 +124,12 @@ class Importing:
 
     def _known(self) -> dict[str, Known]:
         """Everything that this master knows, asked for all minions at once."""
-        context, states = self._context, self._context.master.key_states()
+        context, states = self._context, self._context.master.keys.states()
         records = context.store.all()
         by_id = {record.minion_id: record for record in records}
         machines = {(it.provider, it.instance_id): it.minion_id for it in records if it.instance_id}
         accepted = [request.minion_id for request in self._requests if ACCEPTED in states.get(request.minion_id, ())]
-        grains = context.master.grains(accepted, GRAINS)
+        grains = context.master.minions.grains(accepted, GRAINS)
         return {
             name: Known(
                 context.info.owner, context.info.master_id, self._roles, states.get(name, ()), grains.get(name),
@@ -181,7 +181,7 @@ class Importing:
         new = record_of(found.instance, self._drivers[request.provider].provider, self._context.info)
         new = dataclasses.replace(
             new, minion_id=request.minion_id, role=found.role, stage=READY, sealed=True, batch="",
-            minion_key_finger=self._context.master.accepted_finger(request.minion_id),
+            minion_key_finger=self._context.master.keys.accepted_finger(request.minion_id),
         )  # fmt: skip
         if before is None:
             return new

@@ -10,7 +10,7 @@ from typing import Any
 from hart_salt.base.errors import Refused
 from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.records import IMPORTING, READY, Record
-from hart_salt.master.client import ACCEPTED, STATE_WORDS
+from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import Candidate, Instance
 
 #: grains that are asked for

@@ -26,7 +26,8 @@ from hart_salt.base.concurrency import Calls, uninterrupted
 from hart_salt.base.errors import DriverError, NodeFailed
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.records import Record, Store
-from hart_salt.master import client as master
+from hart_salt.master.client import Master
+from hart_salt.master.keys import check_public_key, fingerprint
 from hart_salt.master.listener import ANSWER_SETTING
 from hart_salt.model import Access, Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, ssh
@@ -54,7 +55,7 @@ class NodeKind:
 class Batch:
     """What the nodes of one call at one provider share."""
 
-    master: master.Master
+    master: Master
     info: MasterInfo
     store: Store
     driver: Driver
@@ -233,14 +234,14 @@ async def _enrol(node: Node, batch: Batch, life: NodeState, result: bootstrap.Re
     The id is the one that we gave; the session proved that the node is the one that we made. Nothing that
     the node says about itself is believed but its key.
     """
-    key = master.check_public_key(result.minion_key)
+    key = check_public_key(result.minion_key)
     life.key = key
     # Before the key is accepted: sweep deletes a key only where a record says that it was the node's.
-    life.record = dataclasses.replace(life.record, minion_key_finger=master.fingerprint(key))
+    life.record = dataclasses.replace(life.record, minion_key_finger=fingerprint(key))
     await advance(node, batch, life, "enrolling")
-    notes = await uninterrupted(batch.calls.salt(batch.master.accept_key, node.minion_id, key))
+    notes = await uninterrupted(batch.calls.salt(batch.master.keys.accept, node.minion_id, key))
     if result.former_key:
-        notes += await batch.calls.salt(batch.master.holders, result.former_key)
+        notes += await batch.calls.salt(batch.master.keys.holders, result.former_key)
     for note in notes:
         life.notes.append(note)
         batch.progress.line(node.minion_id, f"hart: {note}")
@@ -312,7 +313,7 @@ async def _apply(node: Node, batch: Batch, life: NodeState) -> None:
     if not node.settings.apply:
         return
     _show(node, batch, life, "applying")
-    work = batch.calls.aside(batch.master.apply, node.minion_id, node.settings.apply)
+    work = batch.calls.aside(batch.master.minions.apply, node.minion_id, node.settings.apply)
     try:
         life.problems = await asyncio.wait_for(work, node.settings.apply_timeout)
     except asyncio.TimeoutError:
@@ -409,7 +410,7 @@ async def _undo(node: Node, batch: Batch, life: NodeState, reason: str, keep: bo
     if life.key:
         connected = life.minion_started
         work = batch.calls.salt(
-            functools.partial(batch.master.delete_key, node.minion_id, life.key, connected=connected)
+            functools.partial(batch.master.keys.delete_one, node.minion_id, life.key, connected=connected)
         )
         left += await _attempt(work, "the key could not be deleted")
     if left:

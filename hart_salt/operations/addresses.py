@@ -57,7 +57,7 @@ def plan(record: Record, address: IpAddress, context: Context) -> dict[str, Any]
     action = "none" if address.there else "add"
     if address.there and address.on_node:
         _require_answer(record, context)
-        answer = context.master.shell(record.minion_id, SCRIPT.read_text(), _arguments("check", address))
+        answer = context.master.minions.shell(record.minion_id, SCRIPT.read_text(), _arguments("check", address))
         action = "none" if answer and answer[0] == 0 else "configure"
     return {"result": None, "action": action, **_facts(address), "restarts": address.restarts and not address.there}
 
@@ -71,7 +71,7 @@ def refuse_unready(record: Record, address: IpAddress, context: Context, *, rebo
 
 
 def _require_answer(record: Record, context: Context) -> None:
-    if not context.master.ping(record.minion_id, PING_TIMEOUT):
+    if not context.master.minions.ping(record.minion_id, PING_TIMEOUT):
         raise Refused(
             f"{record.minion_id}: the minion does not answer, and the address has to be configured on it: see that it "
             "runs, and try again"
@@ -182,14 +182,14 @@ class _Work:
 
     async def _answers(self) -> bool:
         """Whether the minion is there: it says so, or not, sooner than it runs a script."""
-        there: bool = await self.calls.aside(self._master.ping, self._record.minion_id, PING_TIMEOUT)
+        there: bool = await self.calls.aside(self._master.minions.ping, self._record.minion_id, PING_TIMEOUT)
         if not there:
             await self.calls.sleep(RESTART_INTERVAL)
         return there
 
     def _script(self, what: str) -> Any:
         arguments = _arguments(what, self.address)
-        return self.calls.aside(self._master.shell, self._record.minion_id, SCRIPT.read_text(), arguments)
+        return self.calls.aside(self._master.minions.shell, self._record.minion_id, SCRIPT.read_text(), arguments)
 
     async def _undo(self) -> None:
         """What the provider had given before stays; then the node is what the same call mends."""

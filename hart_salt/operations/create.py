@@ -115,7 +115,7 @@ async def _create(
     for node in nodes[:1] if crowded else nodes:
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
-    presence = Readiness(functools.partial(calls.aside, context.master.ask_for_answers))
+    presence = Readiness(functools.partial(calls.aside, context.master.minions.ask_for_answers))
     region = nodes[0].region
     watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:

@@ -21,7 +21,7 @@ from hart_salt.config.settings import Section, as_minion_config, as_text, as_url
 from hart_salt.config.validation import check_section
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.master import client
+from hart_salt.master import keys
 from hart_salt.model import Node
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.lifecycle import (
@@ -168,7 +168,7 @@ async def _become_master(
         await session.run(known.start, stdin=configuration(node, batch), timeout=node.settings.ready_timeout)
     except NodeFailed as error:
         raise NodeFailed(f"the new salt-master did not get ready: {error}") from error
-    key = client.check_public_key(await session.run(known.master_key, timeout=COMMAND_TIMEOUT))
-    life.record = dataclasses.replace(life.record, master_key_finger=client.master_fingerprint(key))
+    key = keys.check_public_key(await session.run(known.master_key, timeout=COMMAND_TIMEOUT))
+    life.record = dataclasses.replace(life.record, master_key_finger=keys.master_fingerprint(key))
     if goods.authorize_key:
         await session.run(known.authorize, stdin=goods.authorize_key, timeout=COMMAND_TIMEOUT)

@@ -163,9 +163,9 @@ class _Destroying:
         try:
             if self._passed_over is not None:
                 own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
-                await self._calls.salt(self._master.delete_own_keys, own)
+                await self._calls.salt(self._master.keys.delete_own, own)
             else:
-                await self._calls.salt(self._master.delete_keys, minion_ids)
+                await self._calls.salt(self._master.keys.delete, minion_ids)
             for minion_id in minion_ids:
                 await self._calls.salt(self._store.remove, minion_id)
                 self._gone.add(minion_id)

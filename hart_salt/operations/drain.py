@@ -42,5 +42,5 @@ def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
 
 def _work(minion_id: str, drain: Any, master: Master, calls: Calls) -> Any:
     if isinstance(drain, Mapping):
-        return calls.aside(master.call, minion_id, drain["function"], drain["args"], drain["kwargs"])
-    return calls.aside(master.apply, minion_id, drain)
+        return calls.aside(master.minions.call, minion_id, drain["function"], drain["args"], drain["kwargs"])
+    return calls.aside(master.minions.apply, minion_id, drain)

@@ -22,7 +22,7 @@ from hart_salt.inventory import rebuild
 from hart_salt.inventory.identity import Found, Unknown, is_batch, shown
 from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.inventory.snapshot import Snapshot
-from hart_salt.master.client import ACCEPTED
+from hart_salt.master.keys import ACCEPTED
 from hart_salt.model import Instance, Leftover
 
 GRACE = 3600.0  #: seconds; longer than any operation takes that is still going to succeed

@@ -9,7 +9,7 @@ from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
-from hart_salt.master.client import ACCEPTED, STATE_WORDS
+from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import Instance, MasterInfo
 
 FACTS = (

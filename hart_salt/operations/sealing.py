@@ -54,7 +54,7 @@ def finish(
     """
     answers: dict[str, tuple[int, str] | None] = {}
     for (root, how), minion_ids in _groups(nodes, drivers, young).items():
-        answers.update(context.master.shell_all(minion_ids, SCRIPT, [root, how]))
+        answers.update(context.master.minions.shell_all(minion_ids, SCRIPT, [root, how]))
     problems = {}
     for record, instance in nodes:
         try:

@@ -21,7 +21,7 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
-from hart_salt.master.client import ACCEPTED
+from hart_salt.master.keys import ACCEPTED
 from hart_salt.model import Leftover
 from hart_salt.operations import sealing
 from hart_salt.operations.destroy import destroy_all
@@ -99,7 +99,7 @@ class Sweep:
         names = {orphan.name for orphan in (*first.orphans, *first.rebuild, *first.unsealed) if orphan.leftover is None}
         asked = sorted(name for name in names if ACCEPTED in seen.keys.get(name, ()))
         going = {orphan.name for orphan in first.orphans if not orphan.is_missing}
-        seen = dataclasses.replace(seen, present=answering(self._context.master.present, asked, going))
+        seen = dataclasses.replace(seen, present=answering(self._context.master.minions.present, asked, going))
         decision = decide(dataclasses.replace(scene, snapshot=seen))
         self._confirm(decision)
         return decision, seen
@@ -111,7 +111,7 @@ class Sweep:
             return
         gone = misses.gone(missing, self._look, self._drivers.__getitem__, self._sleep)
         confirmed = {record.minion_id for record in gone}
-        confirmed -= self._context.master.present(sorted(confirmed))
+        confirmed -= self._context.master.minions.present(sorted(confirmed))
         kept = [one for one in decision.orphans if one.is_missing and one.name not in confirmed]
         why = "a list has missed its instance, but it is there, or its minion answers: see its tags at the provider"
         decision.spared += [dataclasses.replace(one, why=why) for one in kept]

@@ -9,7 +9,7 @@ from hart_salt.base import faults
 from hart_salt.base.errors import BrokenRecord, Refused
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.master.client import STATE_WORDS
+from hart_salt.master.keys import STATE_WORDS
 from hart_salt.model import Instance, Node
 from hart_salt.planning.plan import DISTRIBUTED, spread
 
@@ -45,7 +45,7 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], con
         "{unique_id}"
         for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
     ]
-    keys = context.master.key_states()
+    keys = context.master.keys.states()
     named = {instance.minion_id for instance in there}
     for minion_id in dict.fromkeys(ids):
         if minion_id in keys:

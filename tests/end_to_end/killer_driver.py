@@ -2,7 +2,7 @@
 A package that ends ``salt-run`` with SIGKILL at a point of hart's, as the test that installs it says.
 
 ``HART_KILL`` names the point: ``stage:<stage>`` right after the record of that stage is written; ``<verb>:before`` and
-``<verb>:after`` around a verb of the driver, or around a function of ``Master`` or ``Store``, of which the result is
+``<verb>:after`` around a verb of the driver, or around a function of ``Keys`` or ``Store``, of which the result is
 lost. hart loads this as it loads the drivers of other packages.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from hart_salt.drivers import driver_class
 from hart_salt.drivers.local.driver import Local
 from hart_salt.inventory.records import Store
-from hart_salt.master.client import Master
+from hart_salt.master.keys import Keys
 
 POINT = os.environ.get("HART_KILL", "")
 DRIVER = Local  #: a driver has to be offered; nobody uses it
@@ -28,15 +28,15 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _around(owner: Any, name: str) -> None:
+def _around(owner: Any, name: str, point: str) -> None:
     real = getattr(owner, name)
 
     @functools.wraps(real)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if f"{name}:before" == POINT:
+        if f"{point}:before" == POINT:
             _die()
         answer = real(*args, **kwargs)
-        if f"{name}:after" == POINT:
+        if f"{point}:after" == POINT:
             _die()
         return answer
 
@@ -73,11 +73,11 @@ def _stages(real: Any) -> Any:
 
 
 if POINT:
-    for _name in ("accept_key", "delete_keys"):
-        _around(Master, _name)
-    _around(Store, "remove")
+    _around(Keys, "accept", "accept_key")
+    _around(Keys, "delete", "delete_keys")
+    _around(Store, "remove", "remove")
     Store.put = _stages(Store.put)  # type: ignore[method-assign]
     _driver = driver_class(os.environ["HART_KILL_DRIVER"])
     for _name in VERBS:
-        _around(_driver, _name)
+        _around(_driver, _name, _name)
     _around_access(_driver)

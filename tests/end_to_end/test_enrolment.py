@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from hart_salt.master.client import fingerprint
+from hart_salt.master.keys import fingerprint
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import MakeMaster, SaltMaster
 

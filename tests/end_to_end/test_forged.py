@@ -94,14 +94,14 @@ def test_a_minion_that_is_down_is_not_up_because_another_says_so(scene: Scene) -
     """Everything else that is asked goes the same way as ``ping`` and ``grains``."""
     master, silent = scene.master, "silent"
     ours = Master(salt.config.master_config(str(master.root / "etc/master")))
-    ours.accept_key(silent, make_minion_key())
-    assert ours.ping("mallory", 5), "a minion that is there answers"
+    ours.keys.accept(silent, make_minion_key())
+    assert ours.minions.ping("mallory", 5), "a minion that is there answers"
     began = time.time()
     with ThreadPoolExecutor() as pool:
-        asked = [pool.submit(ours.present, [silent]), pool.submit(ours.grains, [silent], ["ipv4"])]
+        asked = [pool.submit(ours.minions.present, [silent]), pool.submit(ours.minions.grains, [silent], ["ipv4"])]
         while not all(one.done() for one in asked):
             for job in forging.jobs_for(master, silent, began):
                 scene.mallory.answer(job, silent, True if job["fun"] == "test.ping" else {"ipv4": []}, "event")
             time.sleep(0.3)
     assert [one.result() for one in asked] == [frozenset(), {}]
-    ours.delete_keys([silent])
+    ours.keys.delete([silent])

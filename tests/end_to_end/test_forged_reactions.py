@@ -96,7 +96,7 @@ def scene(factories: FactoriesManager) -> Iterator[Scene]:
         opts = salt.config.master_config(str(master.root / "etc/master"))
         ours = Master(opts)
         for minion_id in ("firewall", NODE):
-            ours.accept_key(minion_id, make_minion_key())
+            ours.keys.accept(minion_id, make_minion_key())
         record = Record(
             minion_id=NODE, provider="local", driver="local", region="local", size="shared", stage="running",
             owner="", batch="", created=time.time(), public_ip=ADDRESS,

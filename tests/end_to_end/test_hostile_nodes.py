@@ -100,7 +100,7 @@ def seen(factories: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             for minion_id, snippet in {**{name: one for name, (one, _) in FAILING.items()}, **LYING}.items():
                 trial.alter(minion_id, LAST, snippet.replace("@VICTIM@", str(file)) + "\n" + LAST)
             # Another machine's, which waits to be accepted.
-            Master(salt.config.master_config(str(master.root / "etc/master")))._deposit("victim", victim)
+            Master(salt.config.master_config(str(master.root / "etc/master"))).keys._deposit("victim", victim)
             ran = master.run("hart.create", ",".join(["good", *FAILING, *LYING]), "role=app", timeout=400)
             yield Seen(ran, master, master.keys(), master.left_over(), victim)
 

@@ -17,7 +17,7 @@ from tests.end_to_end.conftest import SaltMaster
 def test_a_start_event_and_a_ping(master: SaltMaster):
     config = master.root / "etc/master"
     ours = Master(salt.config.master_config(str(config)))
-    ours.accept_key("app-1", make_minion_key())
+    ours.keys.accept("app-1", make_minion_key())
     heard: list[tuple[str, ...]] = []
     came = threading.Semaphore(0)
 
@@ -26,12 +26,12 @@ def test_a_start_event_and_a_ping(master: SaltMaster):
         came.release()
 
     with BusMinions(config) as minions, ours.events(hear, hear):
-        assert not ours.ping("app-1", 2)
+        assert not ours.minions.ping("app-1", 2)
         minions.join("app-1")
         assert came.acquire(timeout=10)
-        assert ours.ping("app-1", 10)
+        assert ours.minions.ping("app-1", 10)
         minions.configured["app-1"] = {"hart_answer": "a code"}
-        ours.ask_for_answers(["app-1"])
+        ours.minions.ask_for_answers(["app-1"])
         assert came.acquire(timeout=10)
     # A return that the master cannot store yet is sent again, and the bus then has it more than once.
     assert heard[0] == ("app-1",)
@@ -42,5 +42,5 @@ def test_a_start_event_and_a_ping(master: SaltMaster):
 def test_a_question_that_the_master_does_not_publish_is_told(master: SaltMaster, capsys: pytest.CaptureFixture[str]):
     ours = Master(salt.config.master_config(str(master.root / "etc/master")))
     with pytest.raises(HartError, match="published no"):
-        ours.ask_for_answers(["nobody"])
+        ours.minions.ask_for_answers(["nobody"])
     assert capsys.readouterr().out == ""

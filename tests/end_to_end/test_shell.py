@@ -15,7 +15,7 @@ def test_a_script_gets_its_arguments_as_they_are_and_its_end_is_told(master: Sal
     assert master.run("hart.create", "w1", "role=app").code == 0
     asked = Master(salt.config.master_config(str(master.root / "etc/master")))
     awkward = ["a b", "mac=02:00:00:00:00:01", "$(id)", "{{ x }}", "1.2.3.4/32", "it's"]
-    assert asked.shell("w1", SAYS, ["0", *awkward]) == (0, "|".join(["0", *awkward, ""]))
-    assert asked.shell("w1", SAYS, ["3"]) == (3, "no")
+    assert asked.minions.shell("w1", SAYS, ["0", *awkward]) == (0, "|".join(["0", *awkward, ""]))
+    assert asked.minions.shell("w1", SAYS, ["3"]) == (3, "no")
     end_processes(master.instances / "w1")
-    assert asked.shell("w1", SAYS, ["0"]) is None
+    assert asked.minions.shell("w1", SAYS, ["0"]) is None

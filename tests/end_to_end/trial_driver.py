@@ -28,7 +28,7 @@ from hart_salt.base import concurrency, errors
 from hart_salt.drivers import tags
 from hart_salt.drivers.local.driver import SCHEMA, Local
 from hart_salt.inventory.records import Record, Store
-from hart_salt.master.client import Master
+from hart_salt.master.keys import Keys
 from hart_salt.model import Access, Instance, Node
 from hart_salt.node import ssh
 
@@ -182,9 +182,9 @@ def _run(real: Any) -> Any:
 
 
 def _accept_key(real: Any) -> Any:
-    def accept_key(master: Master, minion_id: str, pem: str) -> Any:
+    def accept_key(keys: Keys, minion_id: str, pem: str) -> Any:
         reach("accept", minion_id)
-        answer = real(master, minion_id, pem)
+        answer = real(keys, minion_id, pem)
         reach("accepted", minion_id)
         return answer
 
@@ -220,7 +220,7 @@ if "HART_TRIAL" in os.environ:
     _witness(ssh, "make_key", _make_key)
     _witness(ssh.Session, "stream", _stream)
     _witness(ssh.Session, "run", _run)
-    _witness(Master, "accept_key", _accept_key)
+    _witness(Keys, "accept", _accept_key)
     _witness(Store, "put", _put)
     _witness(concurrency._Work, "cancel", _cancel)
     _witness(salt.crypt, "dropfile", _dropfile)

@@ -146,7 +146,7 @@ def test_what_salt_took_from_sdb_for_its_configuration_is_known(tmp_path: Path) 
     (tmp_path / "m.d/hart.conf").write_text(f"hart: {{roles: {roles}}}\n")
     opts = salt.config.master_config(str(tmp_path / "master"))
     assert opts["hart"]["roles"]["app"]["tags"] == ["a", f"of {TOKEN}"]
-    assert sorted(Master(opts).from_sdb()) == sorted([f"of {TOKEN}", TOKEN[::-1]])
+    assert sorted(Master(opts).configuration.from_sdb()) == sorted([f"of {TOKEN}", TOKEN[::-1]])
     report = answer.answer(opts, lambda service: raising(Refused(f"the tag {TOKEN} is hart's"))())
     assert report.data == {"error": "the tag *** is hart's"}
 

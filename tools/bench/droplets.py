@@ -181,7 +181,7 @@ def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float
     config = {"id": name, "master": master.address, "publish_port": master.publish, "master_port": master.reply}
     _write(booted, "/etc/salt/minion.d/bench.conf", yaml.safe_dump(config))
     _do(booted, "systemctl unmask salt-minion.service")
-    master.api.accept_key(name, public)
+    master.api.keys.accept(name, public)
     heard = threading.Event()
     with master.api.events(lambda minion_id: heard.set() if minion_id == name else None, lambda jid, minion_id: None):
         began = time.monotonic()
@@ -189,9 +189,9 @@ def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float
         if not heard.wait(LIMIT):
             raise SystemExit(f"the bare salt-minion did not start within {LIMIT:g} s")
         event = time.monotonic() - began
-        until(lambda: master.api.ping(name, LIMIT))
+        until(lambda: master.api.minions.ping(name, LIMIT))
         answered = time.monotonic() - began
-    master.api.delete_keys([name], connected=True)
+    master.api.keys.delete([name], connected=True)
     return {"start event": event, "start to ping": answered}
 
 

@@ -152,11 +152,11 @@ def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
         if not started.wait(LIMIT):
             raise SystemExit(f"the bare salt-minion did not start within {LIMIT:g} s")
         event = time.monotonic() - began
-        until(lambda: master.ping(name, LIMIT))
+        until(lambda: master.minions.ping(name, LIMIT))
         answer = time.monotonic() - began
     end_processes(home)
     process.wait(LIMIT)
-    master.delete_keys([name])
+    master.keys.delete([name])
     return event, answer
 
 
@@ -180,7 +180,7 @@ def write_minion(private: PrivateMaster, home: Path, name: str, master: Master) 
         "user": getpass.getuser(), "sock_dir": "run", "log_file": str(home / "log"),
     }  # fmt: skip
     (home / "etc/minion").write_text(yaml.safe_dump(config))
-    master.accept_key(name, public.decode())
+    master.keys.accept(name, public.decode())
 
 
 def create(private: PrivateMaster, count: int) -> tuple[float, list[dict[str, float]]]:

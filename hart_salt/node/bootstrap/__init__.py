@@ -18,7 +18,7 @@ import jinja2
 
 from hart_salt.node.bootstrap.document import Result, parse_result
 
-__all__ = ["Commands", "Outfit", "Result", "Script", "commands", "parse_result", "render", "version_pattern"]
+__all__ = ["Commands", "InstallSpec", "Result", "Script", "commands", "parse_result", "render", "version_pattern"]
 
 #: where the script works on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
 RUN_DIR = "/run/hart"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from hart_salt.base.errors import NodeFailed
-from hart_salt.master import client as master
+from hart_salt.master import keys as master_keys
 from hart_salt.node import bootstrap, ssh
 from tests.drivers.do.emulator.client import Client
 from tests.drivers.do.emulator.cloud import DigitalOcean
@@ -84,7 +84,7 @@ def test_the_whole_protocol(machines: LightMachines, keys, started: list[LightMa
 
     result = asyncio.run(work())
     assert (result.exit_code, list(result.seconds)) == (0, list(STEPS))
-    assert master.check_public_key(result.minion_key) == master.check_public_key(machine.minion_key)
+    assert master_keys.check_public_key(result.minion_key) == master_keys.check_public_key(machine.minion_key)
     # The end of a stream may come as an empty line of its own.
     assert [line for line in lines if line] == [f"hart: {step}" for step in STEPS] + ["the script ran"]
     assert started == [machine]

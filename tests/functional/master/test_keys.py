@@ -18,13 +18,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from hart_salt.base.errors import EnvironmentFault, NodeFailed, Refused
-from hart_salt.master.client import (
+from hart_salt.master.client import SALT_VERSION, Master
+from hart_salt.master.keys import (
     ACCEPTED,
     DENIED,
     PENDING,
     REJECTED,
-    SALT_VERSION,
-    Master,
     check_public_key,
     fingerprint,
     master_fingerprint,
@@ -77,7 +76,7 @@ class KeyStore:
 
     def there(self, minion_id: str) -> dict[str, str]:
         """What a fresh look finds under one id: the keys by their state."""
-        found = Master(self.opts)._keys(minion_id)
+        found = Master(self.opts).keys._keys(minion_id)
         return {state: key.strip() for state, keys in found.items() for key in keys}
 
     @property
@@ -116,25 +115,25 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path, event_bus: Path) -> Key
 
 
 def test_a_key_is_accepted_where_there_is_none(keys: KeyStore) -> None:
-    assert keys.master.accept_key("web", OURS) == []
+    assert keys.master.keys.accept("web", OURS) == []
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
-    assert keys.master.key_states() == {"web": (ACCEPTED,)}
+    assert keys.master.keys.states() == {"web": (ACCEPTED,)}
 
 
 def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
     keys: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deposit, deposited = keys.master._deposit, []
+    deposit, deposited = keys.master.keys._deposit, []
 
     def disturbed(minion_id: str, key: str) -> None:
         deposit(minion_id, key)
         deposited.append(key)
         if len(deposited) == 1:
-            keys.master._delete({PENDING: [minion_id]}, rotate=False)
+            keys.master.keys._delete({PENDING: [minion_id]}, rotate=False)
             keys.plant(DENIED, minion_id, FOREIGN)
 
-    monkeypatch.setattr(keys.master, "_deposit", disturbed)
-    notes = keys.master.accept_key("web", OURS)
+    monkeypatch.setattr(keys.master.keys, "_deposit", disturbed)
+    notes = keys.master.keys.accept("web", OURS)
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
     assert ["was denied under this id" in note for note in notes] == [True]
 
@@ -144,7 +143,7 @@ def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
 )
 def test_whoever_came_first_is_replaced_and_reported(keys: KeyStore, state: str, word: str) -> None:
     keys.plant(state, "web", FOREIGN)
-    notes = keys.master.accept_key("web", OURS)
+    notes = keys.master.keys.accept("web", OURS)
     assert notes == [f"a foreign key that was {word} under this id was replaced: {fingerprint(FOREIGN)}"]
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
@@ -152,42 +151,42 @@ def test_whoever_came_first_is_replaced_and_reported(keys: KeyStore, state: str,
 def test_several_who_came_first_are_all_replaced(keys: KeyStore) -> None:
     keys.plant(PENDING, "web", FOREIGN)
     keys.plant(DENIED, "web", THIRD)
-    assert len(keys.master.accept_key("web", OURS)) == 2
+    assert len(keys.master.keys.accept("web", OURS)) == 2
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
 
 @pytest.mark.parametrize("state", [PENDING, REJECTED, DENIED])
 def test_the_node_s_own_key_in_another_state_is_accepted_without_a_note(keys: KeyStore, state: str) -> None:
     keys.plant(state, "web", OURS)
-    assert keys.master.accept_key("web", OURS) == []
+    assert keys.master.keys.accept("web", OURS) == []
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
 
 def test_the_same_key_may_be_accepted_already(keys: KeyStore) -> None:
     keys.plant(ACCEPTED, "web", OURS)
-    assert keys.master.accept_key("web", OURS) == []
+    assert keys.master.keys.accept("web", OURS) == []
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
 
 def test_a_foreign_key_that_is_accepted_fails_the_node_and_is_left_for_the_admin(keys: KeyStore) -> None:
     keys.plant(ACCEPTED, "web", FOREIGN)
     with pytest.raises(NodeFailed) as caught:
-        keys.master.accept_key("web", OURS)
+        keys.master.keys.accept("web", OURS)
     assert fingerprint(FOREIGN) in str(caught.value)
     assert "salt-key -d web" in str(caught.value)
     assert keys.there("web") == {ACCEPTED: FOREIGN.strip()}
 
 
 def test_one_who_slips_in_between_two_steps_is_found_out(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    deposit = keys.master._deposit
+    deposit = keys.master.keys._deposit
 
     def raced(minion_id: str, key: str) -> None:
         deposit(minion_id, key)
         keys.plant(PENDING, minion_id, FOREIGN)
 
-    monkeypatch.setattr(keys.master, "_deposit", raced)
+    monkeypatch.setattr(keys.master.keys, "_deposit", raced)
     with pytest.raises(NodeFailed, match=fingerprint(FOREIGN)):
-        keys.master.accept_key("web", OURS)
+        keys.master.keys.accept("web", OURS)
 
 
 def test_of_a_key_that_a_node_names_its_holders_are_told_and_none_is_touched(keys: KeyStore) -> None:
@@ -195,59 +194,59 @@ def test_of_a_key_that_a_node_names_its_holders_are_told_and_none_is_touched(key
     keys.plant(PENDING, "image", FOREIGN)
     keys.plant(PENDING, "other", THIRD)
     keys.plant(ACCEPTED, "original", FOREIGN)
-    before = keys.master.key_states()
-    pending, accepted = keys.master.holders(FOREIGN)
+    before = keys.master.keys.states()
+    pending, accepted = keys.master.keys.holders(FOREIGN)
     assert f"{fingerprint(FOREIGN)} is pending as image" in pending
     assert "salt-key -d image" in pending
     assert "is accepted as original" in accepted
-    assert keys.master.key_states() == before
-    assert keys.master.holders(OURS) == []
-    assert keys.master.holders("no key") == []
+    assert keys.master.keys.states() == before
+    assert keys.master.keys.holders(OURS) == []
+    assert keys.master.keys.holders("no key") == []
 
 
 def test_the_holders_of_a_key_are_a_few_and_their_ids_are_one_word_each(keys: KeyStore) -> None:
     for number in range(20):
         keys.plant(PENDING, f"a; b{number}", FOREIGN)
-    notes = keys.master.holders(FOREIGN)
+    notes = keys.master.keys.holders(FOREIGN)
     assert len(notes) == 5
     assert all("salt-key -d 'a; b" in note for note in notes)
 
 
 def test_accepting_one_id_touches_no_other(keys: KeyStore) -> None:
     keys.plant(PENDING, "web2", FOREIGN)
-    keys.master.accept_key("web", OURS)
+    keys.master.keys.accept("web", OURS)
     assert keys.there("web2") == {PENDING: FOREIGN.strip()}
 
 
 def test_keys_are_deleted_by_their_exact_ids_in_every_state(keys: KeyStore) -> None:
     for state, minion_id in ((ACCEPTED, "a"), (PENDING, "b"), (REJECTED, "c"), (DENIED, "d"), (ACCEPTED, "ab")):
         keys.plant(state, minion_id, FOREIGN)
-    keys.master.delete_keys(["a", "b", "c", "d", "none-of-that-id"])
-    assert keys.master.key_states() == {"ab": (ACCEPTED,)}
+    keys.master.keys.delete(["a", "b", "c", "d", "none-of-that-id"])
+    assert keys.master.keys.states() == {"ab": (ACCEPTED,)}
 
 
 @pytest.mark.parametrize("glob", ["*", "web*", "web?", "web[12]", "[!x]eb1"])
 def test_what_looks_like_a_glob_is_never_expanded(keys: KeyStore, glob: str) -> None:
     keys.plant(ACCEPTED, "web1", FOREIGN)
     keys.plant(PENDING, "web2", FOREIGN)
-    keys.master.delete_keys([glob])
-    assert keys.master.key_states() == {"web1": (ACCEPTED,), "web2": (PENDING,)}
+    keys.master.keys.delete([glob])
+    assert keys.master.keys.states() == {"web1": (ACCEPTED,), "web2": (PENDING,)}
 
 
 def test_deleting_can_be_repeated(keys: KeyStore) -> None:
     keys.plant(ACCEPTED, "web", OURS)
     for _ in range(2):
-        keys.master.delete_keys(["web"])
-        keys.master.delete_key("web", OURS, connected=False)
-    assert keys.master.key_states() == {}
+        keys.master.keys.delete(["web"])
+        keys.master.keys.delete_one("web", OURS, connected=False)
+    assert keys.master.keys.states() == {}
 
 
 @pytest.mark.parametrize("state", [ACCEPTED, PENDING])
 def test_undoing_deletes_the_node_s_key_and_leaves_a_foreign_one(keys: KeyStore, state: str) -> None:
     keys.plant(state, "web", FOREIGN)
-    keys.master.delete_key("web", OURS, connected=False)
+    keys.master.keys.delete_one("web", OURS, connected=False)
     assert keys.there("web") == {state: FOREIGN.strip()}
-    keys.master.delete_key("web", FOREIGN, connected=False)
+    keys.master.keys.delete_one("web", FOREIGN, connected=False)
     assert keys.there("web") == {}
 
 
@@ -257,7 +256,7 @@ def test_what_asked_under_the_id_of_a_node_that_was_started_goes_with_it(keys: K
     keys.plant(ACCEPTED if state == DENIED else state, "a", OURS if state == DENIED else THIRD)
     if state == DENIED:
         keys.plant(DENIED, "a", THIRD)
-    keys.master.delete_key("a", OURS, connected=True)
+    keys.master.keys.delete_one("a", OURS, connected=True)
     assert keys.there("a") == {}
 
 
@@ -265,8 +264,8 @@ def test_what_was_denied_beside_a_foreign_accepted_key_stays(keys: KeyStore) -> 
     keys.plant(ACCEPTED, "a", FOREIGN)
     keys.plant(DENIED, "a", THIRD)
     for connected in (True, False):
-        keys.master.delete_key("a", OURS, connected=connected)
-    keys.master.delete_own_keys({"a": fingerprint(OURS), "b": None})
+        keys.master.keys.delete_one("a", OURS, connected=connected)
+    keys.master.keys.delete_own({"a": fingerprint(OURS), "b": None})
     assert keys.there("a") == {ACCEPTED: FOREIGN.strip(), DENIED: THIRD.strip()}
 
 
@@ -275,29 +274,29 @@ def test_sweep_takes_what_was_denied_with_the_node_s_own_key(keys: KeyStore, the
     for state, key in there.items():
         keys.plant(state, "a", key)
     keys.plant(PENDING, "b", THIRD)
-    keys.master.delete_own_keys({"a": fingerprint(OURS), "b": fingerprint(OURS)})
+    keys.master.keys.delete_own({"a": fingerprint(OURS), "b": fingerprint(OURS)})
     assert (keys.there("a"), keys.there("b")) == ({}, {PENDING: THIRD.strip()})
 
 
 def test_the_master_makes_a_new_aes_key_only_for_keys_that_were_used(keys: KeyStore) -> None:
     for minion_id in ("a", "b", "c"):
-        keys.master.accept_key(minion_id, OURS)
-    keys.master.delete_key("a", OURS, connected=False)
-    keys.master.delete_keys(["b"], connected=False)
+        keys.master.keys.accept(minion_id, OURS)
+    keys.master.keys.delete_one("a", OURS, connected=False)
+    keys.master.keys.delete(["b"], connected=False)
     assert not keys.rotates
-    keys.master.delete_keys(["c"])
+    keys.master.keys.delete(["c"])
     assert keys.rotates
 
 
 def test_replacing_a_key_that_never_authenticated_makes_no_new_aes_key(keys: KeyStore) -> None:
     keys.plant(PENDING, "web", FOREIGN)
-    keys.master.accept_key("web", OURS)
+    keys.master.keys.accept("web", OURS)
     assert not keys.rotates
 
 
 def test_nothing_of_a_deposit_is_left_beside_the_keys(keys: KeyStore) -> None:
-    keys.master.accept_key("web", OURS)
-    keys.master.delete_keys(["web"])
+    keys.master.keys.accept("web", OURS)
+    keys.master.keys.delete(["web"])
     names = [path.name for path in Path(keys.opts["pki_dir"]).rglob("*") if path.is_file()]
     assert [name for name in names if "web" in name or "hart" in name] == []
 
@@ -307,7 +306,7 @@ def test_a_master_that_never_ran_has_no_key_and_is_refused_where_it_would_have_t
     with pytest.raises(Refused, match="start salt-master once"):
         master.require_running()
     assert master.info().public_key == ""
-    assert (master.key_states(), list(tmp_path.rglob("*.pem"))) == ({}, [])
+    assert (master.keys.states(), list(tmp_path.rglob("*.pem"))) == ({}, [])
 
 
 def test_what_stands_for_a_machine_without_a_key_stays_the_same_until_there_is_one(tmp_path: Path) -> None:
@@ -382,14 +381,14 @@ def test_line_ends_make_no_other_key(text: str) -> None:
 @pytest.mark.parametrize("state", [ACCEPTED, PENDING, REJECTED])
 def test_the_fingerprint_is_the_one_that_salt_key_shows(keys: KeyStore, state: str) -> None:
     keys.plant(state, "web", FOREIGN)
-    shown = keys.master._wheel()["key.finger"]("web")[state]["web"]
-    assert fingerprint(keys.master._keys("web")[state][0]) == shown
+    shown = keys.master.keys._wheel()["key.finger"]("web")[state]["web"]
+    assert fingerprint(keys.master.keys._keys("web")[state][0]) == shown
     assert shown == salt.utils.crypt.pem_finger(key=FOREIGN.encode(), sum_type="sha256")
 
 
 def test_the_fingerprint_of_an_accepted_node_is_the_one_that_salt_key_shows(keys: KeyStore) -> None:
-    keys.master.accept_key("web", OURS)
-    assert keys.master._wheel()["key.finger"]("web")[ACCEPTED]["web"] == fingerprint(OURS)
+    keys.master.keys.accept("web", OURS)
+    assert keys.master.keys._wheel()["key.finger"]("web")[ACCEPTED]["web"] == fingerprint(OURS)
 
 
 def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_leaves_nothing(keys: KeyStore) -> None:
@@ -397,5 +396,5 @@ def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_le
     (directory / "web").mkdir()
     master = Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"})
     with pytest.raises(EnvironmentFault, match=f"the key cannot be stored: {directory}: Is a directory"):
-        master._deposit("web", OURS)
+        master.keys._deposit("web", OURS)
     assert [path.name for path in directory.iterdir()] == ["web"]

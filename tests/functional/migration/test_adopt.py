@@ -21,8 +21,9 @@ from hart_salt.drivers.do.driver import DigitalOcean
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import IMPORTING, Record, Store
-from hart_salt.master import client
-from hart_salt.master.client import ACCEPTED
+from hart_salt.master.client import Master
+from hart_salt.master.keys import ACCEPTED, Keys
+from hart_salt.master.minions import Minions
 from hart_salt.migration import adopt as importing
 from hart_salt.migration.adopt import Importing, Outcome
 from hart_salt.migration.match import ImportRequest, Noted
@@ -46,8 +47,9 @@ class FakeMaster:
         self.accepted = {ID}
         self.grains_of: dict[str, Mapping[str, Any]] = {}
         self.fired: list[tuple[str, Any]] = []
+        self.keys = self.minions = self
 
-    def key_states(self) -> dict[str, tuple[str, ...]]:
+    def states(self) -> dict[str, tuple[str, ...]]:
         return dict.fromkeys(self.accepted, (ACCEPTED,))
 
     def grains(self, minion_ids: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -67,7 +69,8 @@ class FakeMaster:
         """Nothing is open."""
 
 
-assert all(hasattr(client.Master, name) for name in vars(FakeMaster) if not name.startswith("_"))
+REAL = (Master, Keys, Minions)
+assert all(any(hasattr(one, name) for one in REAL) for name in vars(FakeMaster) if not name.startswith("_"))
 
 
 class World:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import salt.version
 
-from hart_salt.master import client
+from hart_salt.master import keys
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.bootstrap import Result, Script
 from tests.parts import Start
@@ -84,7 +84,7 @@ def test_the_document_tells_the_minion_s_key_the_host_s_keys_and_the_time_of_eac
     result = machine.result()
     assert (result.exit_code, result.failed_step) == (0, "")
     assert result.minion_key == machine.file("etc/salt/pki/minion/minion.pub").read_text()
-    assert client.check_public_key(result.minion_key)
+    assert keys.check_public_key(result.minion_key)
     assert result.host_keys == [machine.file("etc/ssh/ssh_host_ed25519_key.pub").read_text().strip()]
     assert list(result.seconds) == ["ssh", "trust", "key", "install", "hand-over"]
     assert result.salt_version == salt.version.__version__

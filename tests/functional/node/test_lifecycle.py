@@ -145,8 +145,9 @@ class FakeMaster:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.keys = self.minions = self
 
-    def accept_key(self, minion_id: str, pem: str) -> list[str]:
+    def accept(self, minion_id: str, pem: str) -> list[str]:
         self.world.step("before accept")
         if self.world.keys.setdefault(minion_id, pem) != pem:
             raise NodeFailed(f"another key is accepted as {minion_id} already")
@@ -156,7 +157,7 @@ class FakeMaster:
     def holders(self, pem: str) -> list[str]:
         return [f"a minion of the image's own with {pem}"]
 
-    def delete_key(self, minion_id: str, pem: str, *, connected: bool) -> None:
+    def delete_one(self, minion_id: str, pem: str, *, connected: bool) -> None:
         self.world.step("delete key")
         if self.world.keys.get(minion_id) == pem:
             del self.world.keys[minion_id]
@@ -278,7 +279,7 @@ class Stage:
     ) -> None:
         watcher = Watcher(lambda: calls.driver(self.driver.instances), 1.0, no_time)
         master: Any = FakeMaster(self.world)
-        presence = Readiness(functools.partial(calls.aside, master.ask_for_answers), interval=0.01, gap=0.0)
+        presence = Readiness(functools.partial(calls.aside, master.minions.ask_for_answers), interval=0.01, gap=0.0)
         self.world.on_start, self.world.on_answer = presence.started, presence.answered
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),

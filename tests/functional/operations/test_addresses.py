@@ -48,7 +48,10 @@ class FakeMaster:
     #: called when something is run
     meanwhile: Callable[[], None] = lambda: None
     there: bool = True
-    keys: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys = self.minions = self
 
     def ping(self, minion_id: str, timeout: float) -> bool:
         return self.there
@@ -67,8 +70,8 @@ class FakeMaster:
         self.meanwhile()
         return 0, "changed" if what == "remove" else f"{'unchanged' if was else 'changed'} eth0"
 
-    def delete_keys(self, minion_ids: list[str]) -> None:
-        self.keys += minion_ids
+    def delete(self, minion_ids: list[str]) -> None:
+        self.deleted += minion_ids
 
     def fire(self, tag: str, data: dict[str, Any]) -> None: ...
     def close(self) -> None: ...
@@ -266,7 +269,7 @@ def test_a_node_that_is_restarted_is_waited_for(vultr: Stage) -> None:
 
 def test_nothing_is_run_on_a_node_before_it_answers_again(vultr: Stage) -> None:
     answers = [False, False, True]
-    vultr.master.ping = lambda minion_id, timeout: answers.pop(0)  # type: ignore[method-assign]
+    vultr.master.minions.ping = lambda minion_id, timeout: answers.pop(0)  # type: ignore[method-assign]
     entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert (entry["result"], vultr.master.ran, answers) == (True, ["add"], [])
 

@@ -9,7 +9,7 @@ import pytest
 
 from hart_salt.base.errors import Refused
 from hart_salt.inventory.records import IMPORTING, Record
-from hart_salt.master.client import ACCEPTED, PENDING
+from hart_salt.master.keys import ACCEPTED, PENDING
 from hart_salt.migration.match import ImportRequest, Known, Match, Noted, match, refuse_minion
 from hart_salt.model import Candidate, Instance
 

@@ -1,0 +1,171 @@
+"""What minions are asked and told, and what the master has stored of their answers."""
+
+from __future__ import annotations
+
+import pwd
+import shlex
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import salt.client
+import salt.utils.args
+import salt.utils.jid
+import salt.utils.minions
+
+from hart_salt.base import faults
+from hart_salt.base.errors import HartError, Refused
+from hart_salt.master import jobs
+from hart_salt.master.listener import ANSWER_SETTING, QUESTION
+
+PING_TIMEOUT = 5  #: seconds for the answer to a test.ping
+PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs, after a ping
+ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
+APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
+APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is being set up is busy
+
+
+def user_of(opts: Mapping[str, Any]) -> str:
+    """
+    Whose key to talk to the master with.
+
+    In a runner that a reactor's orchestration calls, Salt has the word Reactor for the user.
+    """
+    user = str(opts.get("user") or "")
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return faults.user()
+    return user
+
+
+class Minions:
+    """The minions of the salt-master whose configuration ``opts`` is."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self._opts = opts
+
+    def _ask(
+        self, minion_ids: Sequence[str], function: str, arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] = MappingProxyType({}), *, timeout: float = PING_TIMEOUT,
+        gather_timeout: float = PING_GATHER_TIMEOUT,
+    ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
+        """What the master has stored of those that answered; see ``jobs.ask``."""
+        if not minion_ids:
+            return {}
+        given = salt.utils.args.condition_input(list(arguments), dict(keywords))
+        with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
+            return jobs.ask(
+                client, lambda: str(salt.utils.jid.gen_jid(self._opts)), minion_ids, function, given, timeout=timeout,
+                gather_timeout=gather_timeout,
+            )  # fmt: skip
+
+    def ping(self, minion_id: str, timeout: float) -> bool:
+        """Whether the minion answers test.ping; asked once, given up after ``timeout`` seconds."""
+        answers = self._ask([minion_id], "test.ping", timeout=min(timeout, PING_TIMEOUT))
+        return minion_id in answers and answers[minion_id].get("return") is True
+
+    def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
+        """
+        Ask new minions for their codes, and do not wait: ``events`` tells what they answer.
+
+        Raises ``HartError`` when the master did not publish it, and what Salt raises when it cannot be reached.
+        """
+        with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
+            # Not by run_job: that prints what went wrong, and what is printed here is salt-run's result.
+            answer = client.pub(
+                list(minion_ids), QUESTION, [ANSWER_SETTING], tgt_type="list", timeout=jobs.PUBLISH_TIMEOUT
+            )
+        if not isinstance(answer, Mapping) or not answer.get("minions"):
+            raise HartError("the master published no question to them; see its log")
+
+    def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
+        """The minions among these that answer test.ping within a few seconds; all are asked at once."""
+        answers = self._ask(minion_ids, "test.ping")
+        return frozenset(minion_id for minion_id, answer in answers.items() if answer.get("return") is True)
+
+    def grains(self, minion_ids: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Some grains of the minions among these that answer within a few seconds; all are asked at once."""
+        said = {name: answer.get("return") for name, answer in self._ask(minion_ids, "grains.item", names).items()}
+        return {minion_id: grains for minion_id, grains in said.items() if isinstance(grains, Mapping)}
+
+    def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
+        """
+        Call a function without arguments on all minions of a target; None for one that did not answer.
+
+        target_type
+            as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` …
+
+        Raises ``Refused`` for a target that no minion matches.
+        """
+        minions = salt.utils.minions.CkMinions(dict(self._opts))
+        expected = minions.check_minions(target, target_type)["minions"]
+        if not expected:
+            raise Refused(f"no minion with an accepted key matches {target}")
+        answers = self._ask(sorted(expected), function, timeout=ASK_TIMEOUT)
+        return {name: answers[name].get("return") if name in answers else None for name in sorted(expected)}
+
+    def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
+        """
+        Apply the highstate (``"highstate"``) or a list of SLS, and wait for as long as the job runs.
+
+        Returns the problems, one sentence each; none means that every state succeeded.
+        """
+        arguments = () if states == "highstate" else (list(states),)
+        answers = self._ask(
+            [minion_id], "state.apply", arguments, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
+        )
+        answer = answers.get(minion_id, {}).get("return")
+        if isinstance(answer, Mapping) and answer:
+            return [
+                f"{key.split('_|-')[1] if '_|-' in key else key}: {state.get('comment', 'failed')}"
+                for key, state in answer.items()
+                if isinstance(state, Mapping) and state.get("result") is False
+            ]
+        if isinstance(answer, list):
+            return [str(problem) for problem in answer]
+        return [str(answer) if answer else "the minion gave no answer"]
+
+    def call(self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+        """
+        Call an execution function, and wait for as long as the job runs.
+
+        Returns the problems, one sentence each; none means that it succeeded: its return is not False, and its return
+        code is 0.
+        """
+        answers = self._ask(
+            [minion_id], function, args, kwargs, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
+        )
+        if minion_id not in answers:
+            return ["the minion gave no answer"]
+        answer = answers[minion_id]
+        if answer.get("retcode") or answer.get("return") is False:
+            return [f"{function} failed: {answer.get('return')}"]
+        return []
+
+    def shell(self, minion_id: str, script: str, arguments: Sequence[str]) -> tuple[int, str] | None:
+        """
+        Run a POSIX shell script on a minion with what every minion has, and return its exit code and what it said.
+
+        None when there was no answer in time: it may have run, or run later.
+        """
+        return self.shell_all([minion_id], script, arguments)[minion_id]
+
+    def shell_all(
+        self, minion_ids: Sequence[str], script: str, arguments: Sequence[str]
+    ) -> dict[str, tuple[int, str] | None]:
+        """The same on several minions, in one job."""
+        command = shlex.join(["sh", "-s", "--", *arguments])
+        how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
+        answers = self._ask(minion_ids, "cmd.run_all", [command], how, timeout=ASK_TIMEOUT)
+        return {minion_id: _shell_answer(answers.get(minion_id)) for minion_id in minion_ids}
+
+
+def _shell_answer(answer: Mapping[str, Any] | None) -> tuple[int, str] | None:
+    if answer is None:
+        return None
+    said = answer.get("return")
+    if not isinstance(said, Mapping):
+        return 1, str(said)
+    code = int(said["retcode"])
+    return code, str(said["stderr" if code else "stdout"]).strip()
