@@ -21,7 +21,8 @@ from hart_salt.inventory.locks import BatchClaim
 from hart_salt.inventory.records import Record
 from hart_salt.model import Access, Node
 from hart_salt.node import ssh
-from hart_salt.node.lifecycle import MINION, Batch, NodeKind, NodeState, new_life, raise_node
+from hart_salt.node.batch import Batch, NodeKind, NodeState
+from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.terminal import view_for
@@ -115,7 +116,7 @@ async def _create(
     for node in nodes[:1] if crowded else nodes:
         progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
-    presence = Readiness(functools.partial(calls.aside, context.master.minions.ask_for_answers))
+    readiness = Readiness(functools.partial(calls.aside, context.master.minions.ask_for_answers))
     region = nodes[0].region
     watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
     with ExitStack() as stack:
@@ -125,14 +126,15 @@ async def _create(
         for node in () if crowded else nodes:
             stack.enter_context(_claimed(context, node.minion_id))
         if kind is MINION:
-            stack.enter_context(context.master.events(presence.started, presence.answered))
+            stack.enter_context(context.master.events(readiness.started, readiness.answered))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
-                context.master, context.info, context.store, driver, watcher, access, client_key, progress, presence,
+                context.master, context.info, context.store, driver, watcher, access, client_key, progress, readiness,
                 calls, kind,
             )  # fmt: skip
-            outcomes.lives = {node.minion_id: new_life(node, batch) for node in nodes}
-            lives = {node.minion_id: raise_node(node, batch, outcomes.lives[node.minion_id]) for node in nodes}
+            begun = {node.minion_id: Lifecycle(node, batch) for node in nodes}
+            outcomes.lives = {minion_id: life.state for minion_id, life in begun.items()}
+            lives: dict[str, Any] = {minion_id: life.run() for minion_id, life in begun.items()}
             if crowded:
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
                 lives = _in_turns(lives, context, room)
@@ -140,7 +142,7 @@ async def _create(
                 await _side_by_side(lives, outcomes)
             finally:
                 await watcher.close()
-                await presence.close()
+                await readiness.close()
 
 
 def _in_turns(lives: Mapping[str, Any], context: Context, room: int) -> dict[str, Any]:

@@ -24,16 +24,8 @@ from hart_salt.inventory.context import Context
 from hart_salt.master import keys
 from hart_salt.model import Node
 from hart_salt.node import bootstrap, ssh
-from hart_salt.node.lifecycle import (
-    COMMAND_TIMEOUT,
-    Batch,
-    NodeKind,
-    NodeState,
-    advance,
-    commands,
-    configuration,
-    follow,
-)
+from hart_salt.node.batch import NodeKind
+from hart_salt.node.lifecycle import COMMAND_TIMEOUT, Lifecycle
 from hart_salt.operations import create
 from hart_salt.operations import own_wheel as wheel
 
@@ -153,22 +145,20 @@ def _spec(wanted: MasterOptions, driver: str) -> bootstrap.InstallSpec:
     return bootstrap.InstallSpec(f"{bootstrap.RUN_DIR}/{wheel.file_name()}{extra}", wheel.file_name(), index)
 
 
-async def _become_master(
-    goods: _Goods, node: Node, batch: Batch, life: NodeState, session: ssh.Session, result: bootstrap.Result
-) -> None:
-    known = commands(batch, life)
-    await advance(node, batch, life, "equipping")
+async def _become_master(goods: _Goods, life: Lifecycle, session: ssh.Session, result: bootstrap.Result) -> None:
+    known = life.commands()
+    await life.advance("equipping")
     if goods.wheel:
         await session.run(known.carry, stdin=goods.wheel, timeout=COMMAND_TIMEOUT)
-    what, timeout = "the installation of hart-salt", node.settings.bootstrap_timeout
-    if status := await follow(node, batch, session, known.equip, what, timeout):
+    what, timeout = "the installation of hart-salt", life.node.settings.bootstrap_timeout
+    if status := await life.follow(session, known.equip, what, timeout):
         raise NodeFailed(f"hart-salt could not be installed: salt-pip ended with exit code {status}")
-    await advance(node, batch, life, "starting")
+    await life.advance("starting")
     try:
-        await session.run(known.start, stdin=configuration(node, batch), timeout=node.settings.ready_timeout)
+        await session.run(known.start, stdin=life.configuration(), timeout=life.node.settings.ready_timeout)
     except NodeFailed as error:
         raise NodeFailed(f"the new salt-master did not get ready: {error}") from error
     key = keys.check_public_key(await session.run(known.master_key, timeout=COMMAND_TIMEOUT))
-    life.record = dataclasses.replace(life.record, master_key_finger=keys.master_fingerprint(key))
+    life.note(master_key_finger=keys.master_fingerprint(key))
     if goods.authorize_key:
         await session.run(known.authorize, stdin=goods.authorize_key, timeout=COMMAND_TIMEOUT)

@@ -19,7 +19,9 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import HartError
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance, Node
-from hart_salt.node import lifecycle, ssh
+from hart_salt.node import ssh
+from hart_salt.node.batch import NodeState
+from hart_salt.node.undo import Undo
 from hart_salt.node.watcher import Watcher
 from hart_salt.operations import create
 from tests.drivers.do.driver import KEY, SCRIPT, Time
@@ -82,7 +84,7 @@ class Bringing:
 
     async def _one(self, wanted: Node, batch: Any, launched: Any) -> None:
         record: Any = None
-        life = lifecycle.NodeState(record, launched=True)
+        life = NodeState(record, launched=True)
         try:
             try:
                 life.instance = await batch.calls.driver(batch.driver.launch, wanted, SCRIPT, batch.access)
@@ -95,7 +97,11 @@ class Bringing:
             self.outcomes[wanted.minion_id] = UP
         except HartError as error:
             self.outcomes[wanted.minion_id] = type(error).__name__
-            await lifecycle._remove_instance(wanted, batch, life)
+            await Undo(wanted, batch, life, _silent).remove_instance()
+
+
+def _silent(*_: Any, **__: Any) -> None:
+    """Hears what becomes of a node."""
 
 
 class Barrier:

@@ -139,10 +139,13 @@ def test_the_example_of_salt_cloud_s_configuration_is_what_comes_of_it(tmp_path:
     assert [note for note in made.notes if "create_dns_record was left out" in note]
 
 
-@pytest.mark.parametrize("name", ["_undone_on_failure", "_undo", "_seal", "_enrol", "_start", "raise_node", "_launch"])
-def test_the_security_model_names_what_there_is(name: str) -> None:
-    assert f"`{name}`" in README
-    assert re.search(rf"def {name}\(", (ROOT / "hart_salt/node/lifecycle.py").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("undo", "on_failure"), *(("lifecycle", name) for name in ("_seal", "enrol", "start", "run", "_launch"))],
+)
+def test_the_security_model_names_what_there_is(file: str, name: str) -> None:
+    assert re.search(rf"`(Lifecycle\.)?{name}`", README)
+    assert re.search(rf"def {name}\(", (ROOT / f"hart_salt/node/{file}.py").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README))))

@@ -34,8 +34,9 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
-from hart_salt.node import bootstrap, lifecycle, ssh
-from hart_salt.node.lifecycle import Batch, NodeState
+from hart_salt.node import bootstrap, ssh, undo
+from hart_salt.node.batch import Batch, NodeState
+from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
@@ -279,18 +280,19 @@ class Stage:
     ) -> None:
         watcher = Watcher(lambda: calls.driver(self.driver.instances), 1.0, no_time)
         master: Any = FakeMaster(self.world)
-        presence = Readiness(functools.partial(calls.aside, master.minions.ask_for_answers), interval=0.01, gap=0.0)
-        self.world.on_start, self.world.on_answer = presence.started, presence.answered
+        readiness = Readiness(functools.partial(calls.aside, master.minions.ask_for_answers), interval=0.01, gap=0.0)
+        self.world.on_start, self.world.on_answer = readiness.started, readiness.answered
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
-            progress, presence, calls, lifecycle.MINION,
+            progress, readiness, calls, MINION,
         )  # fmt: skip
-        lives.append(lifecycle.new_life(node, batch))
+        life = Lifecycle(node, batch)
+        lives.append(life.state)
         try:
-            await around(lifecycle.raise_node(node, batch, lives[0]))
+            await around(life.run())
         finally:
             await watcher.close()
-            await presence.close()
+            await readiness.close()
 
     def left(self) -> dict[str, list[str]]:
         """What there is of any node."""
@@ -598,13 +600,13 @@ def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lives: list[NodeState] = []
-    new_life = lifecycle.new_life
+    begin = Lifecycle.__init__
 
-    def remembered(node: Node, batch: Batch) -> NodeState:
-        lives.append(new_life(node, batch))
-        return lives[-1]
+    def remembered(life: Lifecycle, node: Node, batch: Batch) -> None:
+        begin(life, node, batch)
+        lives.append(life.state)
 
-    monkeypatch.setattr(lifecycle, "new_life", remembered)
+    monkeypatch.setattr(Lifecycle, "__init__", remembered)
     for at in range(1, 200):
         stage = new_stage(tmp_path / str(at), monkeypatch)
         cancelling = Cancelling(at, False)
@@ -631,7 +633,7 @@ def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Sta
         await task
 
     def give_up() -> None:
-        if stage.world.lists == lifecycle.UNDO_ATTEMPTS - 1:
+        if stage.world.lists == undo.UNDO_ATTEMPTS - 1:
             looked.set()
 
     stage.world.faults.update({"before launch": interrupted, "list": give_up})

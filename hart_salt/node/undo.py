@@ -1,0 +1,124 @@
+"""The undo of one node: whatever ends its way early takes back what it had. It cannot be cancelled itself."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from hart_salt.base import faults
+from hart_salt.base.concurrency import uninterrupted
+from hart_salt.base.errors import DriverError, NodeFailed
+from hart_salt.model import Instance, Node
+from hart_salt.node.batch import Batch, NodeState
+
+UNDO_ATTEMPTS = 4  #: looks and tries to take an instance back before the record is left for sweep
+UNDO_INTERVAL = 2.0  #: seconds between them; lists of some clouds show an instance only after a second or two
+
+
+class Undo:
+    """
+    What takes one node back; it goes by ``state``.
+
+    show
+        tells that the node failed, with ``error`` and ``left``
+    """
+
+    def __init__(self, node: Node, batch: Batch, state: NodeState, show: Callable[..., None]) -> None:
+        self._node = node
+        self._batch = batch
+        self._state = state
+        self._show = show
+
+    @asynccontextmanager
+    async def on_failure(self) -> AsyncIterator[None]:
+        """
+        Undo the node when the block fails or is cancelled.
+
+        Raises ``NodeFailed`` in place of a failure, and a cancellation as it is, in both cases after the undo.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self._state.sealed:  # the session was being closed; the node is a minion, and is reported as one
+                raise
+            reason = self._batch.progress.gate.error(_reason(error))
+            keep = self._node.settings.keep_failed and isinstance(error, Exception)
+            await uninterrupted(self._undo(reason, keep))
+            if isinstance(error, Exception):
+                raise NodeFailed("; ".join([reason, *self._state.left])) from error
+            raise
+
+    async def _undo(self, reason: str, keep: bool) -> None:
+        """
+        Take back what the node had: the instance, its key, its record.
+
+        The instance goes before its key, or a minion that is still there would ask to be let in again. What cannot be
+        taken back is told in ``left``; the record then stays, for ``hart.destroy`` and for sweep.
+        """
+        minion_id, calls, store, state = self._node.minion_id, self._batch.calls, self._batch.store, self._state
+        self._batch.progress.line(minion_id, f"hart: {reason}")
+        remedy = f"salt-run hart.destroy {minion_id} removes it"
+        left = state.left = [f"the instance was kept as asked; {remedy}"] if keep else []
+        if not keep:
+            left += await _attempt(self.remove_instance(), "the instance could not be removed")
+        if state.key:
+            left += await _attempt(self._delete_key(state.key), "the key could not be deleted")
+        if left:
+            left += [] if keep else [remedy]
+            state.record = dataclasses.replace(state.record, stage="failed", error=reason, kept=keep)
+            left += await _attempt(calls.salt(store.put, state.record), "its record could not be kept")
+        else:
+            left += await _attempt(calls.salt(store.remove, minion_id), "its record could not be removed")
+        self._show("failed", error=reason, left=left)
+
+    def _delete_key(self, key: str) -> Awaitable[None]:
+        delete = self._batch.master.keys.delete_one
+        connected = self._state.minion_started
+        return self._batch.calls.salt(functools.partial(delete, self._node.minion_id, key, connected=connected))
+
+    async def remove_instance(self) -> None:
+        """
+        Terminate the instance, also one of which only the provider knows: the answer to its create was lost.
+
+        It is known by its minion id and the batch, both of which were in the create call.
+        """
+        if not self._state.launched:
+            return
+        calls, driver = self._batch.calls, self._batch.driver
+        for attempt in range(UNDO_ATTEMPTS):
+            if attempt:
+                await calls.sleep(UNDO_INTERVAL)
+            try:
+                self._state.instance = self._state.instance or await self._find()
+                if self._state.instance is not None:
+                    await calls.driver(driver.terminate, self._state.instance)
+                    return
+            except DriverError:
+                if attempt == UNDO_ATTEMPTS - 1:
+                    raise
+
+    async def _find(self) -> Instance | None:
+        node = self._node
+        for instance in await self._batch.calls.driver(self._batch.driver.instances, node.region):
+            if instance.minion_id == node.minion_id and instance.batch == node.batch:
+                return instance
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "interrupted"
+    return faults.reason(error)
+
+
+async def _attempt(work: Awaitable[Any], failure: str) -> list[str]:
+    """Do one part of the undo; a part that fails does not keep the others from being done."""
+    try:
+        await work
+    except Exception as error:
+        return [f"{failure}: {faults.as_fault(error) or error}"]
+    return []
