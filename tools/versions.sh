@@ -7,7 +7,7 @@
 # --floors   the lowest version of each dependency that pyproject.toml allows, see
 #            tools/floors.sh: which of them do not work, or do not go together?
 # SERIES     of Salt; otherwise, and without --floors, 3006 3007 3008
-# ARGUMENTS  for pytest; otherwise the fast tests: tests/unit tests/functional
+# ARGUMENTS  for pytest; otherwise the fast tests: tests/unit tests/functional tests/drivers
 #
 # PYTHON as in tools/env.sh. The exit code is 1 if anything failed with any series.
 set -u
@@ -24,7 +24,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     shift
 done
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- tests/unit tests/functional
+[ $# -gt 0 ] || set -- tests/unit tests/functional tests/drivers
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT

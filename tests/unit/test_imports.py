@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import hart_salt
+from hart_salt.drivers import base, contract
 
 PACKAGE = Path(hart_salt.__file__).resolve().parent
 
@@ -97,6 +98,13 @@ def test_a_driver_knows_no_other_cloud_and_of_the_rest_only_what_is_data(cloud: 
 def test_what_drivers_share_knows_no_cloud() -> None:
     shared = [name for name in SOURCES if name.startswith("drivers.") and name.split(".")[1] not in CLOUDS]
     assert {other for name in shared for other in ours(name) if other.split(".")[1:2] in [[c] for c in CLOUDS]} == set()
+
+
+def test_drivers_of_other_packages_find_the_contract_where_it_was() -> None:
+    public = {name for name, value in vars(contract).items() if getattr(value, "__module__", "") == contract.__name__}
+    assert public == {"Driver"}
+    for name in (*public, "BEGINNING", "READING"):
+        assert getattr(base, name) is getattr(contract, name)
 
 
 def test_salt_loads_no_package_that_is_not_made_for_it() -> None:

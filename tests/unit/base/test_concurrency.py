@@ -20,7 +20,7 @@ from hart_salt.base.signals import SIGNALS
 #: works until it is cancelled, then undoes something that takes a while
 WORKER = """
 import asyncio, sys
-from hart_salt import threads
+from hart_salt.base import concurrency
 from hart_salt.base.errors import Interrupted
 
 async def main():
@@ -33,7 +33,7 @@ async def main():
         print("undone", flush=True)
 
 try:
-    threads.run(main)
+    concurrency.run(main)
 except Interrupted as error:
     print(error.signum, error, flush=True)
 """
