@@ -389,12 +389,12 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
 
     def work(service):
         _none(unknown, extra)
-        from hart_salt.service import Report
+        from hart_salt.service import Result
         from hart_salt.service import from_salt_cloud as translate
 
         names = _names(directory=directory, map=map)
         made = translate(__opts__, names["directory"], names["map"])
-        return Report({"text": made.text()} if as_text else made.data())
+        return Result({"text": made.text()} if as_text else made.data())
 
     data = _report(work, None, unknown)
     return {"outputter": "txt", "data": data["text"]} if "text" in data else data
@@ -1186,10 +1186,10 @@ def _begin(function, args, kwargs):
         # Salt would take a job's "arg" and "kwarg" for all of its arguments; no setting has such a name.
         _none({name: settings[name] for name in ("arg", "kwarg") if name in settings})
         from hart_salt.master.client import Master
-        from hart_salt.service import Report
+        from hart_salt.service import Result
 
         jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
-        return Report({"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"})
+        return Result({"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"})
 
     data = _report(work, given.get("config"), {**given, **settings})
     if "retcode" in data:

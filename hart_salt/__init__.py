@@ -27,6 +27,8 @@ A map of the package, from the top down. A package imports what stands below it 
     plain data that the parts hand to each other
 ``config/``
     from files and layers to one checked configuration, with every fault
+``result.py``
+    what a use case comes to
 ``base/``
     errors, faults of this machine, names; the gate, and what must never be shown; threads, signals, streams
 

@@ -6,6 +6,7 @@ The use cases themselves return and raise what they have; nothing of it reaches 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,7 +20,8 @@ from hart_salt.base.faults import as_fault
 from hart_salt.base.gate import Gate
 from hart_salt.config import loader
 from hart_salt.master.client import Master
-from hart_salt.service import DEFAULT_CONFIG_FILE, Report, Service
+from hart_salt.result import Result
+from hart_salt.service import DEFAULT_CONFIG_FILE, Service
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +32,10 @@ DEFECT = 70  #: the exit code of an error that is ours: EX_SOFTWARE of sysexits.
 
 def answer(
     opts: Mapping[str, Any],
-    work: Callable[[Callable[[str | None], Service]], Report],
+    work: Callable[[Callable[[str | None], Service]], Result],
     config_file: str | None = None,
     arguments: Mapping[str, Any] | None = None,
-) -> Report:
+) -> Result:
     """
     Do the work, and return its report, or that of the error it ended with; never an exception.
 
@@ -62,14 +64,14 @@ def answer(
         data = gate.data(report.data)
         if named := gate.secrets.named_in(arguments or {}):
             data = _with_note(data, gate.text(_note(named)))
-    return Report(data, report.ok, report.exit_code)
+    return dataclasses.replace(report, data=data)
 
 
-def _done(work: Callable[[Callable[[str | None], Service]], Report], service: Any, gate: Gate) -> Report:
+def _done(work: Callable[[Callable[[str | None], Service]], Result], service: Any, gate: Gate) -> Result:
     try:
         return work(service)
     except Interrupted as error:
-        return _failed(str(error), 128 + error.signum)
+        return Result({"error": str(error)}, False, signal=error.signum)
     except HartError as error:
         return _failed(str(error), REFUSED)
     except SystemExit as error:  # a signal when nothing is under way that would be undone
@@ -85,8 +87,8 @@ def _done(work: Callable[[Callable[[str | None], Service]], Report], service: An
         return _failed(f"a defect in hart: {type(error).__name__}; the log has its place", DEFECT)
 
 
-def _failed(error: str, exit_code: int) -> Report:
-    return Report({"error": error}, False, exit_code)
+def _failed(error: str, code: int) -> Result:
+    return Result({"error": error}, False, code=code)
 
 
 def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None:

@@ -1,7 +1,7 @@
 """
 The use cases. The only file that knows all the others.
 
-Every function returns plain data, keyed by minion id where it is about nodes. ``Report.ok`` says whether all
+Every function returns plain data, keyed by minion id where it is about nodes. ``Result.ok`` says whether all
 went well; what it did not do at all is a ``Refused``.
 """
 
@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import hart_salt
 from hart_salt import drivers
-from hart_salt.base.errors import BrokenRecord, ConfigError, Fault, HartError, Interrupted, Refused, kind_of
+from hart_salt.base.errors import BrokenRecord, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import check_minion_id, new_batch
@@ -28,20 +25,20 @@ from hart_salt.config import loader
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
-from hart_salt.inventory import rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found, sane
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store, instance_of
-from hart_salt.inventory.side_by_side import ask_each
-from hart_salt.inventory.snapshot import Snapshot, bare_record, record_of, take_snapshot
-from hart_salt.master.client import SALT_VERSION, Master
+from hart_salt.inventory.snapshot import Snapshot, take_snapshot
+from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
 from hart_salt.operations import (
     addresses,
+    catalog,
+    chosen,
     create,
     create_master,
     destroy,
@@ -56,24 +53,10 @@ from hart_salt.operations import scale as scaling
 from hart_salt.operations.leaks import is_ready
 from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
+from hart_salt.result import Result
 
 log = logging.getLogger(__name__)
-
-#: what ``hart.show`` tells of a record beyond the list
-SHOWN = (
-    "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
-    "addresses",
-)  # fmt: skip
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a use case returns. ``ok`` False: something failed, and ``data`` says what, node by node."""
-
-    data: dict[str, Any]
-    ok: bool = True
-    exit_code: int = 1
 
 
 class Service:
@@ -142,7 +125,7 @@ class Service:
         region: str | None = None,
         settings: Mapping[str, Any],
         test: bool = False,
-    ) -> Report:
+    ) -> Result:
         """
         Create nodes: one for each of ``minion_ids``, or ``count`` of a role with names by its scheme.
 
@@ -160,17 +143,17 @@ class Service:
             )  # fmt: skip
 
         ids = list(minion_ids or (None,) * count)
-        nodes = _each(resolve, [(minion_id, None) for minion_id in ids])
+        nodes = roles.each(resolve, [(minion_id, None) for minion_id in ids])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
         if not test:
             self._sweep_dead(nodes[0].provider)
         there = sane(driver.instances())
         if nodes[0].zone == plan.DISTRIBUTED:
-            nodes = _each(resolve, list(zip(ids, preflight.zones(nodes, driver, there), strict=True)))
+            nodes = roles.each(resolve, list(zip(ids, preflight.zones(nodes, driver, there), strict=True)))
         preflight.refuse_unfit(nodes, driver, there, self.context)
         if test:
-            return Report(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
+            return Result(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         return self._report(*create.create_all(nodes, driver, self.context))
 
@@ -183,7 +166,7 @@ class Service:
         options: Mapping[str, Any],
         settings: Mapping[str, Any],
         test: bool = False,
-    ) -> Report:
+    ) -> Result:
         """
         Create a salt-master; none need run or have a key here.
 
@@ -209,19 +192,19 @@ class Service:
             node = dataclasses.replace(node, zone=preflight.zones([node], driver, there)[0])
         preflight.refuse_unfit([node], driver, there, self.context)
         if test:
-            return Report(plan.creation([node], driver.size(node.size, node.region)))
+            return Result(plan.creation([node], driver.size(node.size, node.region)))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
         return self._report(*create_master.create_master(node, driver, self.context, wanted))
 
-    def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Report:
+    def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """``test``: an entry without a result is a plan, and as good as any."""
         good = (True, None) if test else (True,)
         ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
-        return Report(data, ok, 128 + interrupted if interrupted else 1)
+        return Result(data, ok, interrupted)
 
     # destroying
 
-    def destroy(self, minion_ids: Sequence[str], *, test: bool = False) -> Report:
+    def destroy(self, minion_ids: Sequence[str], *, test: bool = False) -> Result:
         """
         Destroy nodes: the instance, then the key, then the record.
 
@@ -230,7 +213,7 @@ class Service:
         self._changes(test=test)
         records = self._nodes_of(minion_ids)
         if test:
-            return Report(plan.destruction(records))
+            return Result(plan.destruction(records))
         return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
 
     def _drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]:
@@ -238,48 +221,14 @@ class Service:
 
     def _nodes_of(self, minion_ids: Sequence[str]) -> dict[str, Record]:
         """The records of these ids; for an instance without one, the record that it would have."""
-        found: dict[str, Record] = {}
-        problems: list[str] = []
-        everywhere: Snapshot | None = None
-        for minion_id in dict.fromkeys(minion_ids):
-            problem = check_minion_id(minion_id)
-            record = broken = None
-            try:
-                record = None if problem else self.context.store.get(minion_id)
-            except BrokenRecord as error:
-                broken = str(error)
-            if problem is None and record is None:
-                everywhere = everywhere or take_snapshot(self._drivers_for(None), self.context.store, self.master)
-                record = self._unrecorded(everywhere).get(minion_id)
-                if broken and not everywhere.problems:
-                    record = record or self._bare(minion_id)
-            if record is not None:
-                found[minion_id] = record
-            else:
-                problems.append(f"{minion_id}: {problem or broken or self._stranger(minion_id)}")
-        if problems:
-            raise Refused("\n".join([*problems, *(everywhere.problems if everywhere else ())]))
-        return found
-
-    def _bare(self, minion_id: str) -> Record:
-        """What goes with a broken record that no provider has an instance for: the record, and a key of its id."""
-        return bare_record(minion_id, next(iter(self.config.providers.values())), self.info)
-
-    def _stranger(self, minion_id: str) -> str:
-        if minion_id in self.master.keys.states():
-            return (
-                f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that, and salt-run "
-                f"hart.import_minion {minion_id} makes a node of an accepted minion"
-            )
-        return "is not known: there is no record, no instance and no key of that id"
-
-    def _unrecorded(self, seen: Snapshot) -> dict[str, Record]:
-        """Instances that are ours by their tags, of all providers that can be asked."""
-        return {one.instance.minion_id: record_of(one.instance, one.provider, self.info) for one in seen.found}
+        return chosen.records_of(
+            minion_ids, self.context, next(iter(self.config.providers.values())),
+            lambda: take_snapshot(self._drivers_for(None), self.context.store, self.master),
+        )  # fmt: skip
 
     # further addresses
 
-    def add_ip(self, minion_id: str, request: AddressRequest, *, reboot: bool, test: bool) -> Report:
+    def add_ip(self, minion_id: str, request: AddressRequest, *, reboot: bool, test: bool) -> Result:
         """
         Give a node a further address; see ``addresses``.
 
@@ -293,12 +242,12 @@ class Service:
             driver = self.driver(record.provider)
             address = addresses.find(record, instance, request, driver)
             if test:
-                return Report({minion_id: addresses.plan(record, address, self.context)})
+                return Result({minion_id: addresses.plan(record, address, self.context)})
             addresses.refuse_unready(record, address, self.context, reboot=reboot, giving=True)
             entry, interrupted = addresses.add(record, instance, address, driver, self.context)
         return self._report({minion_id: entry}, interrupted)
 
-    def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Report:
+    def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Result:
         """Take a further address from a node; one that it does not have is success."""
         self._changes(test=test)
         with self._ready_node(minion_id) as (record, instance):
@@ -306,9 +255,9 @@ class Service:
             address = addresses.find_there(record, instance, ip, driver)
             if address is None:
                 facts = {"result": True, "changed": False, "ip": ip}
-                return Report({minion_id: {**facts, "notes": ["it has no such address"]}})
+                return Result({minion_id: {**facts, "notes": ["it has no such address"]}})
             if test:
-                return Report({minion_id: plan.removal(address)})
+                return Result({minion_id: plan.removal(address)})
             addresses.refuse_unready(record, address, self.context, reboot=reboot, giving=False)
             entry, interrupted = addresses.remove(record, instance, address, driver, self.context)
         return self._report({minion_id: entry}, interrupted)
@@ -327,7 +276,7 @@ class Service:
 
     # what hart did not create
 
-    def import_minion(self, request: match.ImportRequest, *, test: bool = False) -> Report:
+    def import_minion(self, request: match.ImportRequest, *, test: bool = False) -> Result:
         """
         Take an existing minion under management; see ``importing``.
 
@@ -342,7 +291,7 @@ class Service:
             raise Refused(f"{request.minion_id}: {outcome.error}")
         return self._report({request.minion_id: outcome.data(test)}, interrupted, test=test)
 
-    def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Report:
+    def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Result:
         """Import everything that hart's own store of minions has. A minion that cannot be is told of, by its id."""
         if provider is not None:
             self._provider(provider)
@@ -370,14 +319,14 @@ class Service:
 
     def scale(
         self, order: scaling.Order, goal: fleet.TargetSize, *, remove: str, cooldown: float, wait: bool
-    ) -> Report:
+    ) -> Result:
         """Make the number of a role's nodes what it is to be; see ``Scaling.scale``."""
         if order.provider is not None or order.role not in self.config.roles:
             # Without a provider, all of the role's nodes count; only new ones need to know where to go.
             roles.choose_provider(self.config, order.role, order.provider)
         return self._scaled(self._scaling(order).scale(goal, remove=remove, cooldown=cooldown, wait=wait))
 
-    def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Report:
+    def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
         """Replace a role's nodes by new ones; see ``Scaling.replace``."""
         chosen = roles.choose_provider(self.config, order.role, order.provider)
         return self._scaled(self._scaling(dataclasses.replace(order, provider=chosen.name)).replace(batch, wait=wait))
@@ -388,10 +337,10 @@ class Service:
                 None, role=order.role, count=count, provider=order.provider, region=order.region,
                 settings=order.settings, test=test,
             )  # fmt: skip
-            return _outcomes(made)
+            return fleet.outcomes(made)
 
         def end(records: Sequence[Record]) -> fleet.Outcomes:
-            return _outcomes(self.destroy([record.minion_id for record in records]))
+            return fleet.outcomes(self.destroy([record.minion_id for record in records]))
 
         def sweep_dead() -> None:
             self._sweep_dead(order.provider)
@@ -402,21 +351,11 @@ class Service:
         )
 
     def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
-        """Write records anew that were lost; what is sealed is found out from the minions that answer."""
-        records = [rebuild.new_record(found, self.context) for found in lost]
-        if test:
-            return records
-        written, _ = rebuild.write(records, self.context)
-        instances = {found.instance.minion_id: found.instance for found in lost}
-        answering = self.master.minions.present([record.minion_id for record in written])
-        nodes = [(one, instances[one.minion_id]) for one in written if one.minion_id in answering]
-        if nodes:
-            sealing.finish(nodes, self._drivers_of(written), self.context, young=answering)
-        return [self.context.store.get(record.minion_id) or record for record in records]
+        drivers_of = {found.provider.name: self.driver(found.provider.name) for found in lost}
+        return sealing.restore(lost, drivers_of, self.context, test=test)
 
-    def _scaled(self, outcome: scaling.Outcome) -> Report:
-        exit_code = 128 + outcome.interrupted if outcome.interrupted else 1
-        return Report(outcome.data, outcome.ok, exit_code)
+    def _scaled(self, outcome: scaling.Outcome) -> Result:
+        return Result(outcome.data, outcome.ok, outcome.interrupted)
 
     def _settings_of(self, record: Record) -> Settings:
         """The settings that the configuration has today for a node of this role and place."""
@@ -425,15 +364,15 @@ class Service:
             now=datetime.now(timezone.utc), preview=True,
         ).settings  # fmt: skip
 
-    def check_seal(self, target: str, target_type: str) -> Report:
+    def check_seal(self, target: str, target_type: str) -> Result:
         """Ask minions whether anything temporary of their bootstrap is left."""
         answers = self.master.minions.ask(target, target_type, "hart.sealed")
-        data = {minion_id: _seal_of(answer) for minion_id, answer in answers.items()}
-        return Report(data, all(entry["result"] for entry in data.values()))
+        data = {minion_id: sealing.seen_by_minion(answer) for minion_id, answer in answers.items()}
+        return Result(data, all(entry["result"] for entry in data.values()))
 
     # after a crash
 
-    def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Report:
+    def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Result:
         """Find and remove what crashes left behind, at one provider or at all; see ``orphans`` and ``sweep``."""
         self._changes(test=test)
         if provider is not None:
@@ -441,37 +380,18 @@ class Service:
         chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
         data, interrupted = sweep.Sweep(chosen, self.context).run(grace=grace, test=test, force=force)
         ok = not any(data.get(name) for name in ("failed", "errors")) and interrupted is None
-        return Report(data, ok, 128 + interrupted if interrupted else 1)
+        return Result(data, ok, interrupted)
 
     def _sweep_dead(self, provider: str | None) -> None:
-        """
-        Remove what operations that died on this machine left, before something new begins.
-
-        Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is told in the log.
-
-        provider
-            the one that the call is for: no other is asked; None: it is for all
-        """
-        claims = self.context.locks.dead_batches().values()
-        names = {str(facts.get("provider")) for facts in claims}
-        names &= {provider} if provider else set(self.config.providers)
-        if not names:
-            return
-        chosen = {name: self.driver(name) for name in names}
-        data, interrupted = sweep.Sweep(chosen, self.context).run(grace=0, only_dead=True)
-        for word in ("removed", "rebuilt", "sealed", "failed"):
-            for orphan in data.get(word, []):
-                log.warning("hart sweep: %s: %s", word, self.gate.data(orphan))
-        for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
-            log.warning("hart sweep: %s", self.gate.error(problem))
-        if interrupted is not None:
-            raise Interrupted(interrupted, "interrupted while what a dead call left was removed; nothing was begun")
+        """``provider``: the one that the call is for, no other is asked; None: it is for all."""
+        names = {provider} if provider else set(self.config.providers)
+        sweep.remove_dead(names, self.driver, self.context, log)
 
     # looking
 
     def list_minions(
         self, *, role: str | None, provider: str | None, region: str | None, status: str | None, ping: bool
-    ) -> Report:
+    ) -> Result:
         """Every node, with what the cloud, the records, the key store and the minions themselves say of it."""
         if provider is not None:
             self._provider(provider)
@@ -482,9 +402,9 @@ class Service:
         problems = [*seen.problems, *seen.broken.values()]
         if problems:
             data["errors"] = problems
-        return Report(data, not problems)
+        return Result(data, not problems)
 
-    def show(self, minion_id: str) -> Report:
+    def show(self, minion_id: str) -> Result:
         """Everything about one node but secrets. Raises ``Refused`` for an id that nothing knows."""
         if problem := check_minion_id(minion_id):
             raise Refused(f"{minion_id}: {problem}")
@@ -496,10 +416,10 @@ class Service:
                       lambda ids: self.master.minions.present([one for one in ids if one == minion_id]))  # fmt: skip
         entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
         if entry is None:
-            raise Refused(f"{minion_id}: {self._stranger(minion_id)}")
-        more = {name: getattr(record, name) for name in SHOWN} if record else {}
+            raise Refused(f"{minion_id}: {chosen.stranger(minion_id, self.master)}")
+        more = listing.more(record) if record else {}
         errors = {"errors": list(seen.problems)} if seen.problems else {}
-        return Report({**entry, **more, **errors}, not errors)
+        return Result({**entry, **more, **errors}, not errors)
 
     def _take_snapshot(self, provider: str | None) -> Snapshot:
         """What there is at a provider, or at all. Raises ``Refused`` where one cannot be asked."""
@@ -511,101 +431,57 @@ class Service:
     def _drivers_for(self, provider: str | None) -> list[Driver]:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]
 
-    def list_roles(self) -> Report:
+    def list_roles(self) -> Result:
         """Every role, with the providers that may be meant for it."""
-        return Report({role: list(providers) for role, providers in self.config.role_names().items()})
+        return Result({role: list(providers) for role, providers in self.config.role_names().items()})
 
     def show_role(
         self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]
-    ) -> Report:
+    ) -> Result:
         """What a node of this role would be, every layer taken together."""
         node = roles.resolve(
             self.config, self.schemas, self.info, role=role, provider=provider, region=region,
             arguments=settings, now=datetime.now(timezone.utc), preview=True,
         )  # fmt: skip
-        return Report(roles.show(node))
+        return Result(roles.show(node))
 
-    def list_regions(self, provider: str | None) -> Report:
+    def list_regions(self, provider: str | None) -> Result:
         """The regions of a provider."""
-        driver = self._asked_driver(provider)
-        return Report({region.name: _facts(region, "name") for region in driver.regions()})
+        return Result(catalog.regions(self._asked_driver(provider)))
 
-    def list_sizes(self, provider: str | None, region: str | None) -> Report:
+    def list_sizes(self, provider: str | None, region: str | None) -> Result:
         """The sizes of a provider, cheapest first, those without a known price last."""
         driver = self._asked_driver(provider)
-        sizes = driver.sizes(region or self._home_region(driver))
-        ordered = sorted(sizes, key=lambda size: (size.monthly_price is None, size.monthly_price or 0, size.name))
-        return Report({size.name: _facts(size, "name") for size in ordered})
+        return Result(catalog.sizes(driver, region or catalog.region_of(driver, self.config)))
 
-    def list_images(self, provider: str | None, region: str | None) -> Report:
+    def list_images(self, provider: str | None, region: str | None) -> Result:
         """The images of a provider, by what to write as ``image``."""
         driver = self._asked_driver(provider)
-        images = driver.images(region or self._home_region(driver))
-        return Report({image.setting: _facts(image, "setting") for image in images})
+        return Result(catalog.images(driver, region or catalog.region_of(driver, self.config)))
 
     def _asked_driver(self, provider: str | None) -> Driver:
         return self.driver(roles.choose_provider(self.config, None, provider).name)
 
-    def _home_region(self, driver: Driver) -> str | None:
-        """The region that a provider's nodes go to where nothing else is said; None: there is no such."""
-        defaults = self.config.provider_defaults.get(driver.provider.name, {})
-        region = defaults.get("region") or self.config.defaults.get("region") or driver.schema.default_region
-        return str(region) if region else None
-
-    def check(self) -> Report:
+    def check(self) -> Result:
         """One line for each provider: whether its credentials work; and what hart needs of this machine."""
         asked = {driver.provider.name: driver for driver in self._drivers_for(None)}
-        answers = ask_each(asked, lambda driver: driver.check())
-        lines = {**health.lines(self.context), **{name: _check_line(answer) for name, answer in answers.items()}}
-        ok = all(line.startswith("ok") for line in lines.values())
-        return Report(lines, ok)
+        lines = {**health.lines(self.context), **health.of_providers(asked)}
+        return Result(lines, all(line.startswith("ok") for line in lines.values()))
 
 
-def _check_line(answer: str | HartError) -> str:
-    return f"{kind_of(answer)}: {answer}" if isinstance(answer, HartError) else f"ok: {answer}"
-
-
-def _seal_of(answer: Any) -> dict[str, Any]:
-    """What ``hart.sealed`` said on one minion."""
-    if answer is True:
-        return {"result": True}
-    if isinstance(answer, list):
-        return {"result": False, "error": "; ".join(map(str, answer))}
-    if answer is None:
-        return {"result": False, "error": "the minion gave no answer"}
-    return {"result": False, "error": f"it could not be asked: {answer}; see salt-run saltutil.sync_modules"}
-
-
-def _outcomes(report: Report) -> fleet.Outcomes:
-    nodes = {minion_id: entry for minion_id, entry in report.data.items() if isinstance(entry, dict)}
-    interrupted = report.exit_code - 128 if not report.ok and report.exit_code > 128 else None
-    return fleet.Outcomes(nodes, report.ok, interrupted)
-
-
-def version(runner_file: str) -> Report:
+def version(runner_file: str) -> Result:
     """The versions that matter, and which files are loaded: a synced runner shadows an installed one."""
-    package = Path(hart_salt.__file__).resolve().parent
-    installed = Path(runner_file).resolve() == (package / "runners" / "hart.py").resolve()
-    note = "" if installed else " (not the installed one: a copy synced from the file server is loaded instead)"
-    return Report(
-        {
-            "hart-salt": hart_salt.__version__,
-            "salt": SALT_VERSION,
-            "python": sys.version.split()[0],
-            "runner": f"{runner_file}{note}",
-            "package": str(package),
-        }
-    )
+    return Result(health.versions(runner_file))
 
 
-def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Report:
+def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:
     """What the record of a node says, see ``lookup.node``; no configuration is read, and no cloud asked."""
-    return Report(lookup.node(Store(Master(opts).cache()), minion_id, stage))
+    return Result(lookup.node(Store(Master(opts).cache()), minion_id, stage))
 
 
-def node_of(opts: Mapping[str, Any], ip: str) -> Report:
+def node_of(opts: Mapping[str, Any], ip: str) -> Result:
     """Which node has an address, see ``lookup.node_of``."""
-    return Report(lookup.node_of(Store(Master(opts).cache()), ip))
+    return Result(lookup.node_of(Store(Master(opts).cache()), ip))
 
 
 def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:
@@ -621,26 +497,3 @@ def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: st
     """
     base = directory or str(Path(str(opts["conf_file"])).parent)
     return cloud_config.translation(files.read(base, map_file, Master(opts).configuration.render), drivers.schemas())
-
-
-def _each(
-    resolve: Callable[[str | None, str | None], Node], wanted: Sequence[tuple[str | None, str | None]]
-) -> list[Node]:
-    """The node of each id and zone; the faults of all of them together, each of them once."""
-    nodes = []
-    faults: dict[Fault, None] = {}
-    for minion_id, zone in wanted:
-        try:
-            nodes.append(resolve(minion_id, zone))
-        except ConfigError as error:
-            faults.update(dict.fromkeys(error.faults))
-    if faults:
-        raise ConfigError(list(faults))
-    return nodes
-
-
-def _facts(thing: Any, key: str) -> dict[str, Any]:
-    facts = {name: value for name, value in vars(thing).items() if name != key}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
-
-

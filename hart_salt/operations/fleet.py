@@ -8,6 +8,7 @@ from typing import Any
 
 from hart_salt.base.errors import HartError, Interrupted, Refused
 from hart_salt.inventory.records import Record
+from hart_salt.result import Result
 
 NEWEST, OLDEST = "newest", "oldest"
 
@@ -179,3 +180,9 @@ def renew(old: Sequence[Record], batch: int, actions: FleetActions) -> Changes:
         if len(up) < len(some) or not gone:
             break
     return changes
+
+
+def outcomes(result: Result) -> Outcomes:
+    """What came of each node, from the result of the call that was for them."""
+    nodes = {minion_id: entry for minion_id, entry in result.data.items() if isinstance(entry, dict)}
+    return Outcomes(nodes, result.ok, None if result.ok else result.signal)

@@ -1,14 +1,22 @@
 """
-What hart needs of this machine, a line each, for ``hart.check``.
+What hart needs of this machine, and whether its providers can be asked, a line each, for ``hart.check``.
 
-Their names have blanks in them, which names of providers have not.
+Names of what it needs have blanks in them, which names of providers have not.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import hart_salt
 from hart_salt.base import descriptors
-from hart_salt.base.errors import EnvironmentFault, kind_of
+from hart_salt.base.errors import EnvironmentFault, HartError, kind_of
+from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.side_by_side import ask_each
+from hart_salt.master.client import SALT_VERSION
 
 
 def lines(context: Context) -> dict[str, str]:
@@ -18,6 +26,30 @@ def lines(context: Context) -> dict[str, str]:
         "record store": _record_store(context),
         "broken records": _broken_records(context),
         "open files": _open_files(),
+    }
+
+
+def of_providers(drivers: Mapping[str, Driver]) -> dict[str, str]:
+    """A line for each provider: whether its credentials work."""
+    answers = ask_each(drivers, lambda driver: driver.check())
+    return {name: _of_provider(answer) for name, answer in answers.items()}
+
+
+def _of_provider(answer: str | HartError) -> str:
+    return f"{kind_of(answer)}: {answer}" if isinstance(answer, HartError) else f"ok: {answer}"
+
+
+def versions(runner_file: str) -> dict[str, str]:
+    """The versions that matter, and which files are loaded: a synced runner shadows an installed one."""
+    package = Path(hart_salt.__file__).resolve().parent
+    installed = Path(runner_file).resolve() == (package / "runners" / "hart.py").resolve()
+    note = "" if installed else " (not the installed one: a copy synced from the file server is loaded instead)"
+    return {
+        "hart-salt": hart_salt.__version__,
+        "salt": SALT_VERSION,
+        "python": sys.version.split()[0],
+        "runner": f"{runner_file}{note}",
+        "package": str(package),
     }
 
 

@@ -18,6 +18,16 @@ FACTS = (
 NOT_OURS = "not ours"
 BROKEN = "broken record"
 BAD_ID = "bad id"
+#: what ``hart.show`` tells of a record beyond the list
+SHOWN = (
+    "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
+    "addresses",
+)  # fmt: skip
+
+
+def more(record: Record) -> dict[str, Any]:
+    """What the record of one node tells beyond the list."""
+    return {name: getattr(record, name) for name in SHOWN}
 
 
 def nodes(snapshot: Snapshot, busy: Callable[[str], bool], info: MasterInfo) -> dict[str, dict[str, Any]]:

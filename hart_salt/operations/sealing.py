@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from hart_salt.base.errors import HartError
 from hart_salt.drivers.contract import Driver
+from hart_salt.inventory import rebuild
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import Record
 from hart_salt.model import Instance
 
@@ -64,6 +67,33 @@ def finish(
         if problem:
             problems[record.minion_id] = problem
     return problems
+
+
+def restore(
+    lost: Sequence[Found], drivers: Mapping[str, Driver], context: Context, *, test: bool = False
+) -> Sequence[Record]:
+    """Write records anew that were lost; what is sealed is found out from the minions that answer."""
+    records = [rebuild.new_record(found, context) for found in lost]
+    if test:
+        return records
+    written, _ = rebuild.write(records, context)
+    instances = {found.instance.minion_id: found.instance for found in lost}
+    answering = context.master.minions.present([record.minion_id for record in written])
+    nodes = [(one, instances[one.minion_id]) for one in written if one.minion_id in answering]
+    if nodes:
+        finish(nodes, drivers, context, young=answering)
+    return [context.store.get(record.minion_id) or record for record in records]
+
+
+def seen_by_minion(answer: Any) -> dict[str, Any]:
+    """What ``hart.sealed`` said on one minion."""
+    if answer is True:
+        return {"result": True}
+    if isinstance(answer, list):
+        return {"result": False, "error": "; ".join(map(str, answer))}
+    if answer is None:
+        return {"result": False, "error": "the minion gave no answer"}
+    return {"result": False, "error": f"it could not be asked: {answer}; see salt-run saltutil.sync_modules"}
 
 
 def remedy(minion_id: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -267,3 +268,26 @@ def _report(
     if problems:
         report["errors"] = list(problems)
     return report
+
+
+def remove_dead(
+    providers: Collection[str], driver: Callable[[str], Driver], context: Context, log: logging.Logger
+) -> None:
+    """
+    Remove what operations that died on this machine left at these providers, before something new begins.
+
+    Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is told in the log.
+
+    Raises ``Interrupted`` for a signal meanwhile.
+    """
+    names = {str(facts.get("provider")) for facts in context.locks.dead_batches().values()} & set(providers)
+    if not names:
+        return
+    data, interrupted = Sweep({name: driver(name) for name in names}, context).run(grace=0, only_dead=True)
+    for word in ("removed", "rebuilt", "sealed", "failed"):
+        for orphan in data.get(word, []):
+            log.warning("hart sweep: %s: %s", word, context.gate.data(orphan))
+    for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
+        log.warning("hart sweep: %s", context.gate.error(problem))
+    if interrupted is not None:
+        raise Interrupted(interrupted, "interrupted while what a dead call left was removed; nothing was begun")

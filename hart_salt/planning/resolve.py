@@ -384,3 +384,19 @@ def _variables(node: Node, now: datetime, unique: str) -> dict[str, object]:
 
 def _is_plain(value: Any) -> bool:
     return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+
+
+def each(
+    resolve: Callable[[str | None, str | None], Node], wanted: Sequence[tuple[str | None, str | None]]
+) -> list[Node]:
+    """The node of each id and zone; the faults of all of them together, each of them once."""
+    nodes = []
+    faults: dict[Fault, None] = {}
+    for minion_id, zone in wanted:
+        try:
+            nodes.append(resolve(minion_id, zone))
+        except ConfigError as error:
+            faults.update(dict.fromkeys(error.faults))
+    if faults:
+        raise ConfigError(list(faults))
+    return nodes

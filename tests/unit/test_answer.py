@@ -15,8 +15,8 @@ import salt.config
 from hart_salt import answer, reference, service
 from hart_salt.base.errors import Interrupted, Refused, TemporaryFailure
 from hart_salt.master.client import Master
+from hart_salt.result import Result
 from hart_salt.runners import hart as runner
-from hart_salt.service import Report
 
 TOKEN = "dop_v1_5a0f3c9b7e1d42688f60c3b2a9d5e714"  # noqa: S105 - it is nobody's
 CUT = f"the API says: {TOKEN[:20]}…; {TOKEN[-20:]}"
@@ -63,21 +63,21 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 class Says:
     """A service of which every use case does the same."""
 
-    def __init__(self, deed: Callable[[], Report]) -> None:
+    def __init__(self, deed: Callable[[], Result]) -> None:
         self._deed = deed
 
-    def __getattr__(self, name: str) -> Callable[..., Report]:
+    def __getattr__(self, name: str) -> Callable[..., Result]:
         return lambda *arguments, **named: self._deed()
 
 
-def raising(error: BaseException) -> Callable[[], Report]:
-    def deed() -> Report:
+def raising(error: BaseException) -> Callable[[], Result]:
+    def deed() -> Result:
         raise error
 
     return deed
 
 
-def serve(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], Report]) -> None:
+def serve(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], Result]) -> None:
     def make(opts: Any, path: Any, gate: Any) -> Says:
         gate.secrets.gather(opts["hart"])
         return Says(deed)
@@ -98,7 +98,7 @@ def test_an_error_of_any_use_case_passes(name: str, error: BaseException, monkey
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - WITHOUT))
 def test_the_data_of_any_use_case_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(monkeypatch, lambda: Report({TOKEN: {TOKEN: [CUT]}, f"<{TOKEN}>": 1, "notes": (CUT,)}, ok=False))
+    serve(monkeypatch, lambda: Result({TOKEN: {TOKEN: [CUT]}, f"<{TOKEN}>": 1, "notes": (CUT,)}, ok=False))
     data = call(name)
     assert parts_in(data) == []
     assert {"***", "<***>", "notes"} <= set(data)
@@ -121,7 +121,7 @@ def test_a_fault_that_is_found_before_the_configuration_is_read_passes(name: str
 def test_a_secret_among_the_arguments_is_noted(
     name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve(monkeypatch, lambda: Report({"web1": {"result": True, "notes": ["one"]}, "web2": {"result": False}}))
+    serve(monkeypatch, lambda: Result({"web1": {"result": True, "notes": ["one"]}, "web2": {"result": False}}))
     data = call(name, **settings)
     assert [len(data[node]["notes"]) for node in ("web1", "web2")] == [2, 1]
     assert "holds a secret" in data["web2"]["notes"][0]
@@ -130,7 +130,7 @@ def test_a_secret_among_the_arguments_is_noted(
 
 
 def test_what_is_no_secret_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(monkeypatch, lambda: Report({"web1": {"result": True}}))
+    serve(monkeypatch, lambda: Result({"web1": {"result": True}}))
     settings = {"minion_config": {"password": "sdb://vault/x", "token_expire": 60}, "size": "s-1vcpu-1gb"}
     assert call("create", **settings) == {"web1": {"result": True}}
 
