@@ -110,10 +110,11 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        ids = _ids("hart.create", minion_id, extra)
+    def work(service, arguments):
+        ids = arguments.ids("hart.create", minion_id, extra)
         return service(config).create(
-            ids, **_names(role=role, provider=provider, region=region), settings=_clean(settings), test=_flag(test)
+            ids, **arguments.names(role=role, provider=provider, region=region), settings=_clean(settings),
+            test=arguments.flag(test),
         )
 
     return _report(work, config, settings)
@@ -144,11 +145,11 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        name = _word("hart.create_role", "role", role, extra)
+    def work(service, arguments):
+        name = arguments.word("hart.create_role", "role", role, extra)
         return service(config).create(
-            None, role=name, count=_count(count), **_names(provider=provider, region=region),
-            settings=_clean(settings), test=_flag(test),
+            None, role=name, count=arguments.count(count), **arguments.names(provider=provider, region=region),
+            settings=_clean(settings), test=arguments.flag(test),
         )  # fmt: skip
 
     return _report(work, config, settings)
@@ -204,12 +205,12 @@ def create_master(
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        name = _word("hart.create_master", "id", minion_id, extra)
+    def work(service, arguments):
+        name = arguments.word("hart.create_master", "id", minion_id, extra)
         options = {"authorize_key": authorize_key, "grains": grains, "hart_salt": hart_salt, "pip_index": pip_index}
         return service(config).create_master(
-            name, **_names(provider=provider, region=region), options=options, settings=_clean(settings),
-            test=_flag(test),
+            name, **arguments.names(provider=provider, region=region), options=options, settings=_clean(settings),
+            test=arguments.flag(test),
         )
 
     return _report(work, config, {**settings, "grains": grains, "pip_index": pip_index, "hart_salt": hart_salt})
@@ -237,9 +238,9 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
-        return service(config).destroy(_ids("hart.destroy", minion_id, extra), test=_flag(test))
+    def work(service, arguments):
+        arguments.refuse(unknown)
+        return service(config).destroy(arguments.ids("hart.destroy", minion_id, extra), test=arguments.flag(test))
 
     return _report(work, config, unknown)
 
@@ -296,19 +297,19 @@ def import_minion(
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
+    def work(service, arguments):
+        arguments.refuse(unknown)
         from hart_salt.migration.match import ImportRequest
 
-        name = _word("hart.import_minion", "id", minion_id, extra)
-        names = _names(provider=provider, instance_id=instance_id, region=region, role=role)
+        name = arguments.word("hart.import_minion", "id", minion_id, extra)
+        names = arguments.names(provider=provider, instance_id=instance_id, region=region, role=role)
         empty = [word for word, value in names.items() if value == ""]
         if empty:
             from hart_salt.base.errors import Refused
 
             raise Refused(f"{empty[0]} must not be empty; leave it out where nothing is meant")
         request = ImportRequest(name, **{**names, "provider": names["provider"] or ""})
-        return service(config).import_minion(request, test=_flag(test))
+        return service(config).import_minion(request, test=arguments.flag(test))
 
     return _report(work, config, unknown)
 
@@ -347,12 +348,12 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
+    def work(service, arguments):
+        arguments.refuse(unknown)
         from hart_salt.migration.hart_store import DEFAULT_FILE
 
-        path = DEFAULT_FILE if file is None else _word("hart.import_minions", "file", file, extra)
-        return service(config).import_minions(path, **_names(provider=provider), test=_flag(test))
+        path = DEFAULT_FILE if file is None else arguments.word("hart.import_minions", "file", file, extra)
+        return service(config).import_minions(path, **arguments.names(provider=provider), test=arguments.flag(test))
 
     return _report(work, config, unknown)
 
@@ -387,12 +388,12 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
     """
     as_text = not __opts__.get("output")
 
-    def work(service):
-        _none(unknown, extra)
-        from hart_salt.service import Result
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
+        from hart_salt.result import Result
         from hart_salt.service import from_salt_cloud as translate
 
-        names = _names(directory=directory, map=map)
+        names = arguments.names(directory=directory, map=map)
         made = translate(__opts__, names["directory"], names["map"])
         return Result({"text": made.text()} if as_text else made.data())
 
@@ -451,11 +452,11 @@ def add_ip(
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
-        name = _word("hart.add_ip", "id", minion_id, extra)
-        request = _request(**_names(kind=kind, ip=ip, vpc=vpc))
-        return service(config).add_ip(name, request, reboot=_flag(reboot, "reboot"), test=_flag(test))
+    def work(service, arguments):
+        arguments.refuse(unknown)
+        name = arguments.word("hart.add_ip", "id", minion_id, extra)
+        request = arguments.address_request(**arguments.names(kind=kind, ip=ip, vpc=vpc))
+        return service(config).add_ip(name, request, reboot=arguments.flag(reboot, "reboot"), test=arguments.flag(test))
 
     return _report(work, config, unknown)
 
@@ -488,10 +489,11 @@ def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=F
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
-        name = _word("hart.remove_ip", "id", minion_id, extra)
-        return service(config).remove_ip(name, _ipv4(ip), reboot=_flag(reboot, "reboot"), test=_flag(test))
+    def work(service, arguments):
+        arguments.refuse(unknown)
+        name = arguments.word("hart.remove_ip", "id", minion_id, extra)
+        flags = {"reboot": arguments.flag(reboot, "reboot"), "test": arguments.flag(test)}
+        return service(config).remove_ip(name, arguments.ipv4(ip), **flags)
 
     return _report(work, config, unknown)
 
@@ -549,14 +551,14 @@ def scale(
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        name = _word("hart.scale", "role", role, extra)
-        numbers = {"count": count, "delta": delta, "min": min, "max": max}
-        goal = _goal(**{key: _whole(key, value, None if key == "delta" else 0) for key, value in numbers.items()})
-        order = _order(name, provider, region, force, test, settings)
-        names = _names(remove=",".join(remove) if isinstance(remove, list) else remove)
+    def work(service, arguments):
+        name = arguments.word("hart.scale", "role", role, extra)
+        goal = arguments.target_size(count=count, delta=delta, min=min, max=max)
+        order = arguments.order(name, provider, region, force, test, settings)
+        names = arguments.names(remove=",".join(remove) if isinstance(remove, list) else remove)
         return service(config).scale(
-            order, goal, remove=names["remove"] or "newest", cooldown=_seconds("cooldown", cooldown), wait=_may_wait()
+            order, goal, remove=names["remove"] or "newest", cooldown=arguments.seconds("cooldown", cooldown),
+            wait=_may_wait(),
         )
 
     return _report(work, config, settings)
@@ -595,10 +597,10 @@ def replace(
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        name = _word("hart.replace", "role", role, extra)
-        order = _order(name, provider, region, force, test, settings)
-        return service(config).replace(order, _whole("batch", batch, 1) or 1, wait=_may_wait())
+    def work(service, arguments):
+        name = arguments.word("hart.replace", "role", role, extra)
+        order = arguments.order(name, provider, region, force, test, settings)
+        return service(config).replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
     return _report(work, config, settings)
 
@@ -647,11 +649,12 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
-        names = _names(provider=provider)
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
+        names = arguments.names(provider=provider)
         return service(config).sweep(
-            **names, grace=_seconds("grace", grace), test=_flag(test), force=_flag(force, "force")
+            **names, grace=arguments.seconds("grace", grace), test=arguments.flag(test),
+            force=arguments.flag(force, "force"),
         )
 
     return _report(work, config, unknown)
@@ -687,10 +690,10 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
-        names = _names(role=role, provider=provider, region=region, status=status)
-        return service(config).list_minions(**names, ping=_flag(ping, "ping"))
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
+        names = arguments.names(role=role, provider=provider, region=region, status=status)
+        return service(config).list_minions(**names, ping=arguments.flag(ping, "ping"))
 
     return _as_table(_report(work, config, unknown))
 
@@ -720,10 +723,11 @@ def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
-        names = _names(tgt_type=tgt_type)
-        return service(config).check_seal(_word("hart.check_seal", "target", tgt, extra), names["tgt_type"] or "glob")
+    def work(service, arguments):
+        arguments.refuse(unknown)
+        names = arguments.names(tgt_type=tgt_type)
+        target = arguments.word("hart.check_seal", "target", tgt, extra)
+        return service(config).check_seal(target, names["tgt_type"] or "glob")
 
     return _report(work, config, unknown)
 
@@ -749,9 +753,9 @@ def show(minion_id=None, *extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
-        return service(config).show(_word("hart.show", "id", minion_id, extra))
+    def work(service, arguments):
+        arguments.refuse(unknown)
+        return service(config).show(arguments.word("hart.show", "id", minion_id, extra))
 
     return _report(work, config, unknown)
 
@@ -783,12 +787,12 @@ def node(minion_id=None, *extra, stage=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
+    def work(service, arguments):
+        arguments.refuse(unknown)
         from hart_salt.service import node as look
 
-        name = _word("hart.node", "id", minion_id, extra)
-        return look(__opts__, name, _names(stage=stage)["stage"])
+        name = arguments.word("hart.node", "id", minion_id, extra)
+        return look(__opts__, name, arguments.names(stage=stage)["stage"])
 
     return _report(work, None, unknown)
 
@@ -811,11 +815,11 @@ def node_of(ip=None, *extra, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown)
+    def work(service, arguments):
+        arguments.refuse(unknown)
         from hart_salt.service import node_of as look
 
-        return look(__opts__, _word("hart.node_of", "ip", ip, extra))
+        return look(__opts__, arguments.word("hart.node_of", "ip", ip, extra))
 
     return _report(work, None, unknown)
 
@@ -836,8 +840,8 @@ def list_roles(*extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
         return service(config).list_roles()
 
     return _report(work, config, unknown)
@@ -859,9 +863,10 @@ def show_role(role=None, *extra, provider=None, region=None, config=None, **sett
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        name = _word("hart.show_role", "role", role, extra)
-        return service(config).show_role(name, **_names(provider=provider, region=region), settings=_clean(settings))
+    def work(service, arguments):
+        name = arguments.word("hart.show_role", "role", role, extra)
+        names = arguments.names(provider=provider, region=region)
+        return service(config).show_role(name, **names, settings=_clean(settings))
 
     return _report(work, config, settings)
 
@@ -885,9 +890,9 @@ def list_regions(provider=None, *extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
-        return service(config).list_regions(**_names(provider=provider))
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
+        return service(config).list_regions(**arguments.names(provider=provider))
 
     return _report(work, config, unknown)
 
@@ -914,9 +919,9 @@ def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
-        return service(config).list_sizes(**_names(provider=provider, region=region))
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
+        return service(config).list_sizes(**arguments.names(provider=provider, region=region))
 
     return _report(work, config, unknown)
 
@@ -937,9 +942,9 @@ def list_images(provider=None, *extra, region=None, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
-        return service(config).list_images(**_names(provider=provider, region=region))
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
+        return service(config).list_images(**arguments.names(provider=provider, region=region))
 
     return _report(work, config, unknown)
 
@@ -963,8 +968,8 @@ def check(*extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
         return service(config).check()
 
     return _report(work, config, unknown)
@@ -983,8 +988,8 @@ def version(*extra, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service):
-        _none(unknown, extra)
+    def work(service, arguments):
+        arguments.refuse(unknown, extra)
         from hart_salt.service import version as versions
 
         return versions(__file__)
@@ -1017,10 +1022,11 @@ def _data(work, config, given):
     __context__["retcode"] = 0
     try:
         # Everything heavy is imported here: when hart is called, and not when any other runner is.
+        from hart_salt import arguments
         from hart_salt.answer import answer
 
         path = config if isinstance(config, str) else None
-        report = answer(__opts__, work, path, _clean(given or {}))
+        report = answer(__opts__, functools.partial(work, arguments=arguments), path, _clean(given or {}))
         data = dict(report.data)
         if not report.ok:
             data["retcode"] = report.exit_code
@@ -1037,123 +1043,6 @@ def _data(work, config, given):
 def _clean(keywords):
     """The user's keywords: an orchestration adds its own, such as ``__pub_user``."""
     return {key: value for key, value in keywords.items() if not key.startswith("__")}
-
-
-def _none(keywords, positional=()):
-    """Refuse what a function does not know; Salt would call a TypeError a success."""
-    from hart_salt.base.errors import Refused
-
-    names = [*_clean(keywords), *map(str, positional)]
-    if names:
-        raise Refused(f"unknown argument: {', '.join(sorted(names))}")
-
-
-def _names(**given):
-    """Names as text; a command line makes a number of digits, and a state may hold anything."""
-    from hart_salt.base.errors import Refused
-
-    kinds = str | int | None
-    wrong = [name for name, value in given.items() if not isinstance(value, kinds) or isinstance(value, bool)]
-    if wrong:
-        raise Refused(f"{' and '.join(wrong)} must be a name, in text")
-    return {name: None if value is None else str(value) for name, value in given.items()}
-
-
-def _word(function, name, value, extra):
-    from hart_salt.base.errors import Refused
-
-    if value is None or isinstance(value, (dict, list)) or value == "":
-        article = "an" if name == "id" else "a"
-        raise Refused(f"{function} needs {article} {name}: salt-run {function} {name.upper()}")
-    if extra:
-        raise Refused(f"{function} takes one {name}; give everything else as name=value: {extra[0]}")
-    return str(value)
-
-
-def _ids(function, value, extra):
-    """Ids from the command line (one text with commas), or from a state (a list)."""
-    from hart_salt.base.errors import Refused
-
-    if isinstance(value, list) and value and not extra:
-        parts = [str(part) for part in value]
-    else:
-        parts = _word(function, "id", value, extra).split(",")
-    ids = [part.strip() for part in parts if part.strip()]
-    if not ids:
-        raise Refused(f"{function} needs an id: salt-run {function} ID")
-    return ids
-
-
-def _count(value):
-    return _whole("count", value, 1)
-
-
-def _whole(name, value, least):
-    """A whole number; None where it is not given."""
-    from hart_salt.base.errors import Refused
-
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
-        raise Refused(f"{name} must be a whole number" + ("" if least is None else f" of at least {least}"))
-    return value
-
-
-def _seconds(name, value):
-    from hart_salt.base.errors import Refused
-
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise Refused(f"{name} must be a number of seconds")
-    return value
-
-
-def _request(kind, ip, vpc):
-    """What ``hart.add_ip`` is asked for; what does not go together is refused."""
-    from hart_salt.base.errors import Refused
-    from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
-
-    kind = kind or (RESERVED if ip is not None else None)
-    kinds = (RESERVED, ADDITIONAL, PRIVATE)
-    if kind not in kinds:
-        raise Refused(f"kind must be one of {', '.join(kinds)}; with ip=ADDRESS it is {RESERVED}")
-    if ip is not None and kind != RESERVED:
-        raise Refused(f"ip says which {RESERVED} address it is: leave it out with kind={kind}")
-    if vpc is not None and kind != PRIVATE:
-        raise Refused(f"vpc says which private network it is: leave it out with kind={kind}")
-    return AddressRequest(kind, _ipv4(ip) if kind == RESERVED else None, vpc)
-
-
-def _ipv4(value):
-    """An address as it is usually written."""
-    import ipaddress
-
-    from hart_salt.base.errors import Refused
-
-    try:
-        return str(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
-    except ValueError:
-        raise Refused("ip must be an IPv4 address, such as ip=203.0.113.7") from None
-
-
-def _flag(value, name="test"):
-    from hart_salt.base.errors import Refused
-
-    if not isinstance(value, bool):
-        raise Refused(f"{name} must be True or False")
-    return value
-
-
-def _goal(**numbers):
-    from hart_salt.operations.fleet import TargetSize
-
-    return TargetSize(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
-
-
-def _order(role, provider, region, force, test, settings):
-    from hart_salt.operations.scale import Order
-
-    names = _names(provider=provider, region=region)
-    return Order(role, **names, force=_flag(force, "force"), test=_flag(test), settings=_clean(settings))
 
 
 def _as_table(data):
@@ -1182,11 +1071,11 @@ def _begin(function, args, kwargs):
     if given.pop("extra", ()):
         return function(*args, **kwargs)  # refused at once
 
-    def work(service):
+    def work(service, arguments):
         # Salt would take a job's "arg" and "kwarg" for all of its arguments; no setting has such a name.
-        _none({name: settings[name] for name in ("arg", "kwarg") if name in settings})
+        arguments.refuse({name: settings[name] for name in ("arg", "kwarg") if name in settings})
         from hart_salt.master.client import Master
-        from hart_salt.service import Result
+        from hart_salt.result import Result
 
         jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
         return Result({"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"})

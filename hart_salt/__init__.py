@@ -7,6 +7,8 @@ A map of the package, from the top down. A package imports what stands below it 
     what Salt loads: the functions of ``salt-run hart.…``, and what minions can ask
 ``answer.py``
     what a call answers: data or a sentence, all of it through the gate
+``arguments.py``
+    what the functions are given, checked
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows them all
 ``migration/``

@@ -18,8 +18,8 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 
 #: every package and every module that is in none, from the top down; each may import only what stands below it
 LAYERS = [
-    "reference", "runners", "modules", "answer", "service", "migration", "operations", "node", "planning", "inventory",
-    "drivers", "master", "model", "config", "result", "base",
+    "reference", "runners", "modules", "answer", "arguments", "service", "migration", "operations", "node", "planning",
+    "inventory", "drivers", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 CLOUDS = ("do", "ec2", "gce", "local", "vultr")
 #: what drivers may know of the rest of the package

@@ -1,0 +1,121 @@
+"""What the functions of the runner may be given, and the sentences for what they may not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from hart_salt import arguments
+from hart_salt.base.errors import Refused
+from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"ip": "203.0.113.7"}, AddressRequest(RESERVED, "203.0.113.7")),
+        ({"kind": "reserved", "ip": "203.0.113.7"}, AddressRequest(RESERVED, "203.0.113.7")),
+        ({"kind": "additional"}, AddressRequest(ADDITIONAL)),
+        ({"kind": "private"}, AddressRequest(PRIVATE)),
+        ({"kind": "private", "vpc": "v"}, AddressRequest(PRIVATE, vpc="v")),
+    ],
+)
+def test_what_goes_together_is_a_request(given: dict[str, Any], asked: AddressRequest) -> None:
+    assert arguments.address_request(**{"kind": None, "ip": None, "vpc": None, **given}) == asked
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "kind must be one of reserved, additional, private; with ip=ADDRESS it is reserved"),
+        ({"kind": "floating"}, "kind must be one of reserved, additional, private"),
+        ({"kind": "reserved"}, "ip must be an IPv4 address, such as ip=203.0.113.7"),
+        ({"ip": "203.0.113"}, "ip must be an IPv4 address"),
+        ({"ip": "2001:db8::1"}, "ip must be an IPv4 address"),
+        ({"ip": "203.0.113.7/32"}, "ip must be an IPv4 address"),
+        ({"ip": "203.0.113.7; reboot"}, "ip must be an IPv4 address"),
+        ({"kind": "private", "ip": "203.0.113.7"}, "ip says which reserved address it is: leave it out"),
+        ({"kind": "additional", "ip": "203.0.113.7"}, "ip says which reserved address it is: leave it out"),
+        ({"ip": "203.0.113.7", "vpc": "v"}, "vpc says which private network it is: leave it out with kind=reserved"),
+    ],
+)
+def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(Refused) as caught:
+        arguments.address_request(**{"kind": None, "ip": None, "vpc": None, **given})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "extra", "found"),
+    [("a", (), ["a"]), ("a, b,", (), ["a", "b"]), (["a", 7], (), ["a", "7"]), (12, (), ["12"])],
+)
+def test_ids_come_as_a_text_with_commas_or_as_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
+    assert arguments.ids("hart.create", value, extra) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "extra", "told"),
+    [
+        (None, (), "hart.create needs an id: salt-run hart.create ID"),
+        ("", (), "hart.create needs an id"),
+        ([], (), "hart.create needs an id"),
+        ({"a": 1}, (), "hart.create needs an id"),
+        (" , ", (), "hart.create needs an id: salt-run hart.create ID"),
+        ("a", ("b",), "hart.create takes one id; give everything else as name=value: b"),
+        (["a"], ("b",), "hart.create needs an id"),
+    ],
+)
+def test_what_is_no_id_is_refused(value: Any, extra: tuple[str, ...], told: str) -> None:
+    with pytest.raises(Refused, match=re.escape(told)):
+        arguments.ids("hart.create", value, extra)
+
+
+def test_what_a_function_does_not_know_is_refused_and_salts_own_keywords_are_not() -> None:
+    arguments.refuse({"__pub_user": "root"})
+    with pytest.raises(Refused, match="unknown argument: colour, red"):
+        arguments.refuse({"colour": 1, "__pub_user": "root"}, ["red"])
+
+
+def test_names_are_text_also_where_they_look_like_numbers() -> None:
+    assert arguments.names(role=12, provider=None, region="ams") == {"role": "12", "provider": None, "region": "ams"}
+    with pytest.raises(Refused, match="role and region must be a name, in text"):
+        arguments.names(role=True, provider="do", region=["ams"])
+
+
+@pytest.mark.parametrize(("value", "least"), [(3, 1), (1, 1), (0, 0), (None, 1), (-2, None)])
+def test_whole_numbers(value: Any, least: int | None) -> None:
+    assert arguments.whole("count", value, least) == value
+
+
+@pytest.mark.parametrize(("value", "least"), [(0, 1), (-1, 0), (True, 0), ("3", 0), (1.0, 0)])
+def test_what_is_no_whole_number_is_refused(value: Any, least: int) -> None:
+    with pytest.raises(Refused, match="count must be a whole number of at least"):
+        arguments.whole("count", value, least)
+
+
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), True, "5", None])
+def test_what_is_no_number_of_seconds_is_refused(value: Any) -> None:
+    assert arguments.seconds("grace", 0) == 0
+    with pytest.raises(Refused, match="grace must be a number of seconds"):
+        arguments.seconds("grace", value)
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", None])
+def test_a_flag_is_true_or_false(value: Any) -> None:
+    assert arguments.flag(False) is False
+    with pytest.raises(Refused, match="force must be True or False"):
+        arguments.flag(value, "force")
+
+
+def test_a_size_to_be_has_whole_numbers_of_which_only_the_difference_may_be_negative() -> None:
+    size = arguments.target_size(count=None, delta=-2, min=0, max=9)
+    assert (size.count, size.delta) == (None, -2)
+    with pytest.raises(Refused, match="min must be a whole number of at least 0"):
+        arguments.target_size(count=None, delta=1, min=-1, max=None)
+
+
+def test_an_order_has_the_settings_of_the_user_and_none_of_salts() -> None:
+    order = arguments.order("app", "do", None, False, True, {"size": "s", "__pub_user": "root"})
+    assert (order.role, order.provider, order.test, order.settings) == ("app", "do", True, {"size": "s"})
