@@ -12,22 +12,20 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
-
-from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
 from hart_salt.drivers import retry
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.do.addresses import ReservedAddresses
+from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
+from hart_salt.drivers.do.settings import Account as Account
+from hart_salt.drivers.do.settings import Options as Options
+from hart_salt.drivers.rest_driver import Report, RestDriver
 from hart_salt.drivers.retry import StillThere
-from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
-
-if TYPE_CHECKING:
-    from hart_salt.drivers.do.client import Api
+from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 #: a slug always means the current build of a release, so there is no newest one to be looked for
 IMAGES = {
@@ -42,64 +40,24 @@ TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class Account(Section):
-    """How to reach DigitalOcean's API."""
-
-    token: Secret = Field(description="An API token that may read and write droplets, keys and tags.")
-    endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: DigitalOcean's own)."
-    )
-    api_timeout: ApiTimeout = 60
-
-
-class Options(Section):
-    """DigitalOcean's own settings of a node."""
-
-    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
-
-    ipv6: Flag = Field(False, description="Whether the droplet gets a public IPv6 address.")
-    vpc: Text | None = Field(None, description="The VPC's UUID (default: the region's default VPC).")
-    monitoring: Flag = Field(False, description="Whether DigitalOcean's metrics agent is installed.")
-    backups: Flag = Field(False, description="Whether DigitalOcean makes backups; they cost extra.")
-    volumes: Names = Field(default_factory=list, description="Ids of existing volumes to attach.")
-    firewall: Text | None = Field(
-        None, description="Id of a cloud firewall to put the droplet in, or the tag that one is for."
-    )
-
-
-SCHEMA = Schema(
-    driver="do", account=Account, options=Options, default_size="s-1vcpu-1gb", default_region=None
-)
-
-
-class DigitalOcean(AddressSupport):
+class DigitalOcean(AddressSupport, RestDriver):
     """One DigitalOcean account."""
 
     schema: ClassVar[Schema] = SCHEMA
+    vendor, needs = "DigitalOcean", "python-digitalocean"
+    path, field, id_pattern = "droplets", "droplet", re.compile("[0-9]+")
 
     def __init__(
         self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        super().__init__(provider, master)
-        self._sleep = sleep
-        self._made: Api | None = None
+        super().__init__(provider, master, sleep)
         self._addresses = ReservedAddresses(lambda: self._api, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
 
-    @property
-    def _api(self) -> Api:
-        if self._made is None:
-            try:
-                from hart_salt.drivers.do.client import Api
-            except ImportError as error:
-                raise Refused(
-                    "the driver do needs python-digitalocean: salt-pip install python-digitalocean"
-                ) from error
-            account: Any = self.provider.account
-            self._made = Api(
-                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
-            )
-        return self._made
+    def _client(self) -> Callable[..., Any]:
+        from hart_salt.drivers.do.client import Api
+
+        return Api
 
     def check(self) -> str:
         """Ask for the account. A locked one cannot create anything."""
@@ -141,10 +99,14 @@ class DigitalOcean(AddressSupport):
         try:
             return int(self._api.post("account/keys", {"name": name, "public_key": public_key}, "ssh_key")["id"])
         except TemporaryFailure as error:
-            found = self._look_for("account/keys", "ssh_keys", name) if error.uncertain else None
+            found = retry.look(lambda: self._key_named(name), self._sleep) if error.uncertain else None
             if found is None:
                 raise
-            return int(found["id"])
+            return found
+
+    def _key_named(self, name: str) -> int | None:
+        keys = self._api.get("account/keys", "ssh_keys")
+        return next((int(key["id"]) for key in keys if key.get("name") == name), None)
 
     def _remove(self, paths: Mapping[str, str]) -> None:
         """Delete all of them; one that fails does not keep the others from it."""
@@ -158,22 +120,10 @@ class DigitalOcean(AddressSupport):
             raise TemporaryFailure("; ".join(problems))
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """
-        One create call. If its answer is lost, the droplet is looked for by its name and the batch's tag.
-
-        It is never sent again after that: a droplet that shows up late would be a second one.
-        """
-        try:
-            droplet = self._api.post("droplets", self._body(node, user_data, access), "droplet")
-        except NotFound as error:
-            # (koalalorenzo/python-digitalocean#264)
-            raise InvalidRequest(f"{error}; it says so of a vpc that it does not have") from error
-        except TemporaryFailure as error:
-            tag = self._batch_tag(access.batch)
-            found = self._look_for("droplets", "droplets", node.minion_id, tag_name=tag) if error.uncertain else None
-            if found is None:
-                raise
-            droplet = found
+        """As the base creates, and then into its firewall."""
+        # (koalalorenzo/python-digitalocean#264)
+        of_vpc = "; it says so of a vpc that it does not have"
+        droplet = self._create(node, self._body(node, user_data, access), access, of_vpc)
         self._join_firewall(node, droplet)
         return _instance(droplet)
 
@@ -208,16 +158,13 @@ class DigitalOcean(AddressSupport):
     def _role_tags(self, role: str | None) -> list[str]:
         return [f"hart-role:{_tagged(role)}"] if role else []
 
-    @property
-    def _owner_tag(self) -> str:
-        return f"hart-owner:{self.master.owner}"
+    def _listed(self, **query: str) -> list[dict[str, Any]]:
+        asked = {"tag_name" if name == "tag" else name: value for name, value in query.items()}
+        listed: list[dict[str, Any]] = self._api.get("droplets", "droplets", **asked)
+        return listed
 
-    def _look_for(self, path: str, field: str, name: str, **query: str) -> dict[str, Any] | None:
-        def find() -> dict[str, Any] | None:
-            listed: list[dict[str, Any]] = self._api.get(path, field, **query)
-            return next((one for one in listed if one.get("name") == name), None)
-
-        return retry.look(find, self._sleep)
+    def _instance(self, report: Report) -> Instance:
+        return _instance(report)
 
     def _join_firewall(self, node: Node, droplet: Mapping[str, Any]) -> None:
         """A droplet that cannot be put in its firewall goes at once, whatever else becomes of the node."""
@@ -233,38 +180,6 @@ class DigitalOcean(AddressSupport):
                 raise InvalidRequest(f"DigitalOcean: there is no firewall {firewall}") from error
             raise
 
-    def instances(self, region: str | None = None) -> list[Instance]:
-        """One list, filtered by the owner's tag on the server, and once more here: what is listed may be swept."""
-        droplets = self._api.get("droplets", "droplets", tag_name=self._owner_tag)
-        return [_instance(droplet) for droplet in droplets if self._owner_tag in (droplet.get("tags") or [])]
-
-    def instance(self, instance: Instance) -> Instance | None:
-        """One call."""
-        return next((_instance(droplet) for droplet in self._droplet(instance.instance_id)), None)
-
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
-        """By the droplet's name, which is the minion id of all that hart and salt-cloud made; or by its id."""
-        if instance_id is None:
-            listed = self._api.get("droplets", "droplets", name=minion_id)
-            found = [droplet for droplet in listed if droplet.get("name") == minion_id]
-        else:
-            found = self._droplet(instance_id)
-        return [
-            Candidate(_instance(one), one.get("name", ""), reports.owner(one.get("tags") or [], self.master.owner))
-            for one in found
-        ]
-
-    def _droplet(self, instance_id: str) -> list[dict[str, Any]]:
-        """The droplet of that id, if there is one."""
-        if not instance_id.isdigit():
-            return []
-        try:
-            return [self._api.get(f"droplets/{instance_id}", "droplet")]
-        except NotFound:
-            return []
-
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
         """
         Each tag by a call of its own, the owner's last. The minion id is a tag only where the name is another.
@@ -274,11 +189,6 @@ class DigitalOcean(AddressSupport):
         droplet = self._api.get(f"droplets/{instance.instance_id}", "droplet")
         named = [] if droplet.get("name") == minion_id else [f"hart-minion:{_tagged(minion_id)}"]
         self._retag(droplet, ["hart", *self._role_tags(role), *named, self._owner_tag])
-
-    def release(self, instance: Instance) -> None:
-        """The tags themselves stay in the account: others may carry them."""
-        for droplet in self._droplet(instance.instance_id):
-            self._retag(droplet, [])
 
     def _retag(self, droplet: Mapping[str, Any], wanted: Sequence[str]) -> None:
         """Make ``wanted`` the only tags of these kinds."""
@@ -292,25 +202,12 @@ class DigitalOcean(AddressSupport):
                 self._api.add("tags", {"name": tag})  # one that exists is success
                 self._api.add(f"tags/{tag}/resources", body)
 
-    def terminate(self, instance: Instance) -> None:
-        """
-        Delete the droplet until it is gone: one that is still new may refuse, or take no notice.
-
-        (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)
-        """
-        if not instance.instance_id.isdigit():  # no droplet's id; an empty one would ask for a delete of many
-            return
-        retry.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
-
     def _terminate_once(self, instance_id: str) -> None:
+        """One that is still new may refuse (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)."""
         try:
-            self._api.delete(f"droplets/{instance_id}")
-            self._api.get(f"droplets/{instance_id}", "droplet")
-        except NotFound:
-            return
+            super()._terminate_once(instance_id)
         except InvalidRequest as error:
             raise StillThere(str(error)) from error
-        raise StillThere(f"droplet {instance_id} is still there after it was deleted")
 
     def objections(self, node: Node) -> Sequence[str]:
         """What the API would refuse of the names, and a firewall that is not there: one list call for all nodes."""

@@ -18,26 +18,13 @@ import psutil
 
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.config.settings import Section
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.local import directory
+from hart_salt.drivers.local.settings import REGION, SIZE
+from hart_salt.drivers.local.settings import SCHEMA as SCHEMA
+from hart_salt.drivers.local.settings import Account as Account
+from hart_salt.drivers.local.settings import Options as Options
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
-
-REGION = "local"
-SIZE = "shared"
-
-
-class Account(Section):
-    """There is no account."""
-
-
-class Options(Section):
-    """Nothing beyond the common settings."""
-
-
-SCHEMA = Schema(
-    driver="local", account=Account, options=Options, default_size=SIZE, default_region=REGION
-)
 
 
 class Local(Driver):

@@ -12,92 +12,45 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
-
-from hart_salt.base.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
-from hart_salt.drivers import retry
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
-from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.rest_driver import Report, RestDriver
 from hart_salt.drivers.vultr import rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
 from hart_salt.drivers.vultr.rules import IMAGES, Known
-from hart_salt.model import Access, Candidate, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.drivers.vultr.settings import SCHEMA as SCHEMA
+from hart_salt.drivers.vultr.settings import Account as Account
+from hart_salt.drivers.vultr.settings import Options as Options
+from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
 
-if TYPE_CHECKING:
-    from hart_salt.drivers.vultr.client import Api
-
-#: what is no id would lead to another call
-ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 #: marks an instance without a public IPv4 address: lists do not tell it from one that has none yet
 IPV6_ONLY = "hart-address:ipv6"
 
 
-class Account(Section):
-    """How to reach Vultr's API."""
-
-    token: Secret = Field(description="An API key. The account may limit the addresses that it works from.")
-    endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: Vultr's own)."
-    )
-    api_timeout: ApiTimeout = 60
-
-
-class Options(Section):
-    """Vultr's own settings of a node."""
-
-    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
-
-    ipv6: Flag = Field(False, description="Whether the instance gets a public IPv6 address.")
-    disable_public_ipv4: Flag = Field(
-        False,
-        description="Whether the instance has no public IPv4 address, and is reached at its IPv6 one; takes `ipv6`.",
-    )
-    vpc: Text | None = Field(
-        None, description="Id of the VPC to attach (default: none; with `private_networking`, the region's only one)."
-    )
-    firewall_group: Text | None = Field(None, description="Id of the firewall group to put the instance in.")
-    backups: Flag = Field(False, description="Whether Vultr makes backups; they cost extra.")
-    ssh_keys: Names = Field(
-        default_factory=list, description="Ids of SSH keys of the account that root gets, and that stay."
-    )
-
-
-SCHEMA = Schema(driver="vultr", account=Account, options=Options, default_size="vc2-1c-1gb", default_region=None)
-
-
-class Vultr(AddressSupport):
+class Vultr(AddressSupport, RestDriver):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA
+    vendor, needs = "Vultr", "requests"
+    path, field, name_field = "instances", "instance", "label"
+    id_pattern = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
     #: root has a password from the start, sshd takes it, and guessing begins within minutes (tent, 3.4 and 3.6)
     password_logins: ClassVar[bool] = True
 
     def __init__(
         self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        super().__init__(provider, master)
-        self._sleep = sleep
-        self._made: Api | None = None
+        super().__init__(provider, master, sleep)
         self._known = Known(lambda: self._api)
         self._addresses = VultrAddresses(lambda: self._api, sleep)
 
-    @property
-    def _api(self) -> Api:
-        if self._made is None:
-            try:
-                from hart_salt.drivers.vultr.client import Api
-            except ImportError as error:
-                raise Refused("the driver vultr needs requests: salt-pip install requests") from error
-            account: Any = self.provider.account
-            self._made = Api(
-                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
-            )
-        return self._made
+    def _client(self) -> Callable[..., Any]:
+        from hart_salt.drivers.vultr.client import Api
+
+        return Api
 
     def check(self) -> str:
         """Ask for the account."""
@@ -115,23 +68,8 @@ class Vultr(AddressSupport):
         yield Access(batch, client_public_key)
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """
-        One create call. If its answer is lost, the instance is looked for by its label and the batch's tag.
-
-        It is never sent again after that: an instance that shows up late, which takes up to a second (tent, 3.3),
-        would be a second one.
-        """
-        body = self._body(node, user_data, access)
-        try:
-            made = self._api.post("instances", body, "instance")
-        except NotFound as error:  # what a setting names
-            raise InvalidRequest(str(error)) from error
-        except TemporaryFailure as error:
-            found = self._look_for(node, access) if error.uncertain else None
-            if found is None:
-                raise
-            made = found
-        return _instance(made)
+        """As the base creates; an instance shows in lists up to a second late (tent, 3.3)."""
+        return _instance(self._create(node, self._body(node, user_data, access), access))
 
     def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
         options: Any = node.options
@@ -162,56 +100,21 @@ class Vultr(AddressSupport):
     def _tags(self, node: Node, batch: str) -> list[str]:
         """They are kept as they are written (tent, 3.3); those that are asked for later are in lower case."""
         options: Any = node.options
-        tags = ["hart", self._owner_tag, _batch_tag(batch)]
+        tags = ["hart", self._owner_tag, self._batch_tag(batch)]
         tags += [f"hart-role:{node.role}"] if node.role else []
         tags += [IPV6_ONLY] if options.disable_public_ipv4 else []
         return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
 
-    @property
-    def _owner_tag(self) -> str:
-        return f"hart-owner:{self.master.owner}"
+    def _batch_tag(self, batch: str) -> str:
+        return f"hart-batch:{batch}"
 
-    def _look_for(self, node: Node, access: Access) -> dict[str, Any] | None:
-        def find() -> dict[str, Any] | None:
-            listed = self._tagged(_batch_tag(access.batch))
-            return next((one for one in listed if one.get("label") == node.minion_id), None)
+    def _listed(self, **query: str) -> list[dict[str, Any]]:
+        asked = {"label" if name == "name" else name: value for name, value in query.items()}
+        listed: list[dict[str, Any]] = self._api.listed("instances", "instances", **asked)
+        return listed
 
-        return retry.look(find, self._sleep)
-
-    def _tagged(self, tag: str) -> list[dict[str, Any]]:
-        """Filtered once more here: Vultr takes no notice of case, and what is listed may be swept."""
-        return [one for one in self._api.listed("instances", "instances", tag=tag) if tag in (one.get("tags") or [])]
-
-    def instances(self, region: str | None = None) -> list[Instance]:
-        """One list, filtered by the owner's tag."""
-        return [_instance(one) for one in self._tagged(self._owner_tag)]
-
-    def instance(self, instance: Instance) -> Instance | None:
-        """One call."""
-        return next((_instance(report) for report in self._report(instance.instance_id)), None)
-
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
-        """By the label, which is the minion id of all that hart and salt-cloud made; or by its id."""
-        if instance_id is None:
-            listed = self._api.listed("instances", "instances", label=minion_id)
-            found = [one for one in listed if one.get("label") == minion_id]
-        else:
-            found = self._report(instance_id)
-        return [
-            Candidate(_instance(one), one.get("label", ""), reports.owner(one.get("tags") or [], self.master.owner))
-            for one in found
-        ]
-
-    def _report(self, instance_id: str) -> list[dict[str, Any]]:
-        """The instance of that id, if there is one."""
-        if not ID.fullmatch(instance_id):
-            return []
-        try:
-            return [self._api.get(f"instances/{instance_id}", "instance")]
-        except NotFound:
-            return []
+    def _instance(self, report: Report) -> Instance:
+        return _instance(report)
 
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
         """
@@ -223,34 +126,12 @@ class Vultr(AddressSupport):
         named = [] if report.get("label") == minion_id else [f"hart-minion:{minion_id}"]
         self._retag(report, ["hart", self._owner_tag, *([f"hart-role:{role}"] if role else []), *named])
 
-    def release(self, instance: Instance) -> None:
-        """One call with the tags that are not hart's."""
-        for report in self._report(instance.instance_id):
-            self._retag(report, [])
-
     def _retag(self, report: Mapping[str, Any], wanted: Sequence[str]) -> None:
         """Make ``wanted`` the only tags of these kinds."""
         there = list(report.get("tags") or [])
         kept = [tag for tag in there if tag != "hart" and not tag.startswith(reports.ADOPTED)]
         if there != [*kept, *wanted]:
             self._api.change(f"instances/{report['id']}", {"tags": [*kept, *wanted]})
-
-    def terminate(self, instance: Instance) -> None:
-        """
-        Delete the instance until it is gone, for some three minutes: one that is being installed is locked.
-
-        A failure of the API itself is repeated as everywhere.
-        """
-        if ID.fullmatch(instance.instance_id):
-            retry.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
-
-    def _terminate_once(self, instance_id: str) -> None:
-        try:
-            self._api.delete(f"instances/{instance_id}")
-            self._api.get(f"instances/{instance_id}", "instance")
-        except NotFound:
-            return
-        raise StillThere(f"Vultr: instance {instance_id} is still there after it was deleted")
 
     def settle(self, instance: Instance) -> None:
         """
@@ -304,10 +185,6 @@ class Vultr(AddressSupport):
 
 
 DRIVER = Vultr
-
-
-def _batch_tag(batch: str) -> str:
-    return f"hart-batch:{batch}"
 
 
 def _instance(report: Mapping[str, Any]) -> Instance:
