@@ -124,28 +124,41 @@ class Changes:
         try:
             outcomes = actions.create(number)
         except HartError as error:
-            if not self.any:
-                raise
-            self.ok, self.problem = False, str(error)
+            self._stop(error)
             return []
         self.created.update(outcomes.data)
         self._note(outcomes)
         return outcomes.good()
 
     def take(self, actions: FleetActions, records: Sequence[Record]) -> bool:
-        """Drain nodes and destroy them; those that could not be drained stay. Returns whether all went."""
+        """
+        Drain nodes and destroy them; those that could not be drained stay. Returns whether all went.
+
+        Raises ``HartError`` if nothing was changed before.
+        """
         try:
             stay = actions.drain(records)
+            self.kept.update(stay)
+            going = [record for record in records if record.minion_id not in stay]
+            outcomes = actions.destroy(going) if going else Outcomes()
         except Interrupted as signal:
             self.ok, self.interrupted, self.problem = False, signal.signum, f"{signal} while nodes were drained"
             return False
-        self.kept.update(stay)
-        going = [record for record in records if record.minion_id not in stay]
-        outcomes = actions.destroy(going) if going else Outcomes()
+        except HartError as error:
+            self._stop(error)
+            return False
         self.destroyed.update(outcomes.data)
         self._note(outcomes)
         self.ok = self.ok and not stay
         return outcomes.ok and not stay
+
+    def _stop(self, error: HartError) -> None:
+        """Keep why no more is done. Raises the error if nothing was changed before: then it is all that there is."""
+        if not self.any:
+            raise error
+        self.ok, self.problem = False, str(error)
+        if isinstance(error, Interrupted):
+            self.interrupted = error.signum
 
     def _note(self, outcomes: Outcomes) -> None:
         self.ok = self.ok and outcomes.ok

@@ -194,13 +194,14 @@ class Scaling:
     def _without_record(self, seen: Snapshot) -> tuple[list[Found], list[Record]]:
         """Instances of the role without a record: those that are nodes, and those that another machine may bring up."""
         lost, young = [], []
+        dead = self._context.locks.dead_batches()
         for found in rebuild.without_record(seen, self._context.locks.busy, self._context.locks.batch_lives):
             record = record_of(found.instance, found.provider, self._context.info)
             if not self._of_role([record]):
                 continue
             if rebuild.is_enrolled(seen, found):
                 lost.append(found)
-            elif time.time() - record.created < GRACE:
+            elif record.batch not in dead and time.time() - record.created < GRACE:
                 young.append(record)
         return lost, young
 
