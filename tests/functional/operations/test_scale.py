@@ -1,0 +1,467 @@
+"""
+What ``hart.scale`` leaves of a role's nodes: which count, which are made, which go, and when nothing is changed.
+
+All in memory; see ``scale_world.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import Refused, TemporaryFailure
+from hart_salt.config.settings import Settings
+from hart_salt.inventory.records import IMPORTING, READY
+from hart_salt.operations import scale
+from hart_salt.operations.fleet import TargetSize
+from hart_salt.operations.leaks import GRACE
+from hart_salt.operations.scale import Outcome
+from tests.functional.operations.scale_world import NOW, Up, World, numbers, open_world
+
+#: stages of a node on its way
+COMING = ["launching", "running", "bootstrapping", "enrolling", "enrolled"]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with open_world(tmp_path, monkeypatch) as made:
+        yield made
+
+
+# which count
+
+
+def test_as_many_are_created_as_there_are_too_few(world: World) -> None:
+    world.add("a", "b")
+    outcome = world.scale(5)
+    assert world.ids == ["a", "b", "new1", "new2", "new3"]
+    assert (outcome.ok, numbers(outcome), sorted(outcome.data["created"])) == (True, (2, 5), ["new1", "new2", "new3"])
+    assert outcome.data["changed"] is True
+
+
+def test_already_so_is_success_and_changes_nothing(world: World) -> None:
+    world.add("a", "b")
+    before = world.state()
+    outcome = world.scale(2)
+    assert (outcome.ok, numbers(outcome), outcome.data["changed"]) == (True, (2, 2), False)
+    assert (world.state(), world.clock.waited) == (before, 0.0)
+
+
+def test_nodes_of_other_roles_and_of_none_do_not_count(world: World) -> None:
+    world.add("a")
+    world.add("web", role="web")
+    world.add("alone", role=None)
+    assert numbers(world.scale(0)) == (1, 0)
+    assert world.ids == ["alone", "web"]
+
+
+KINDS: dict[str, Callable[..., None]] = {
+    "ready": World.add,
+    "coming": World.add_coming,
+    "without record": World.add_unrecorded,
+    "young": lambda world, *ids, **facts: world.add_unrecorded(*ids, stage="launching", created=NOW - 60, **facts),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("order", "before"),
+    [
+        ({}, 3), ({"region": "r1"}, 2), ({"region": "r2"}, 1), ({"provider": "west"}, 1), ({"provider": "east"}, 2),
+        ({"provider": "east", "region": "r1"}, 1), ({"provider": "west", "region": "r2"}, 0),
+    ],
+)  # fmt: skip
+def test_only_nodes_of_the_provider_and_region_asked_for_count(
+    world: World, kind: str, order: dict[str, Any], before: int
+) -> None:
+    KINDS[kind](world, "a")
+    KINDS[kind](world, "b", region="r2")
+    KINDS[kind](world, "c", provider="west")
+    assert numbers(world.scale(before + 1, **order)) == (before, before + 1)
+    assert world.ids == ["a", "b", "c", "new1"]
+
+
+def test_only_nodes_of_the_provider_and_region_asked_for_go(world: World) -> None:
+    world.add("a")
+    world.add("b", region="r2")
+    world.add("c", provider="west")
+    assert numbers(world.scale(0, provider="east", region="r2")) == (1, 0)
+    assert world.ids == ["a", "c"]
+    assert numbers(world.scale(0, provider="west")) == (1, 0)
+    assert world.ids == ["a"]
+
+
+def test_a_provider_that_is_not_meant_is_not_asked_and_one_that_is_has_to_answer(world: World) -> None:
+    world.add("a")
+    world.clouds["west"].fault = TemporaryFailure("no answer")
+    before = world.state()
+    with pytest.raises(Refused, match="west: no answer"):
+        world.scale(2)
+    assert world.state() == before
+    assert numbers(world.scale(2, provider="east")) == (1, 2)
+
+
+@pytest.mark.parametrize("stage", [*COMING, IMPORTING, READY])
+def test_a_node_that_a_living_call_brings_up_counts_and_stays(world: World, stage: str) -> None:
+    """``ready`` and not sealed yet: it is being sealed."""
+    world.add("a", "b")
+    world.add_coming("x", stage=stage, created=NOW)
+    outcome = world.scale(3)
+    assert (numbers(outcome), outcome.data["changed"]) == ((3, 3), False)
+    assert numbers(world.scale(2)) == (3, 2)
+    assert world.ids == ["a", "x"]
+
+
+@pytest.mark.parametrize("stage", [*COMING, IMPORTING, "failed"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_node_that_never_became_ready_and_that_nobody_works_on_does_not_count(
+    world: World, stage: str, kept: bool
+) -> None:
+    world.add("a")
+    world.add("x", stage=stage, sealed=False, kept=kept)
+    assert numbers(world.scale(2)) == (1, 2)
+    assert world.ids == ["a", "new1", "x"]
+    assert numbers(world.scale(0)) == (2, 0)
+    assert world.ids == ["x"]
+
+
+def test_a_ready_node_that_was_never_sealed_counts_and_so_does_one_that_is_worked_on(world: World) -> None:
+    world.add("a", sealed=False)
+    world.add("b")
+    with world.locks.claim("b"):
+        assert numbers(world.scale(2)) == (2, 2)
+        assert numbers(world.scale(0)) == (2, 0)
+
+
+def test_a_node_without_a_record_whose_key_is_accepted_counts_and_gets_it_again(world: World) -> None:
+    world.add("a")
+    world.add_unrecorded("lost")
+    outcome = world.scale(2)
+    assert (numbers(outcome), outcome.data["changed"], outcome.data["rebuilt"]) == ((2, 2), False, ["lost"])
+    record = world.store.get("lost")
+    assert record is not None
+    assert (record.stage, record.role, record.instance_id, record.region) == (READY, "app", "i-lost", "r1")
+    assert "rebuilt" not in world.scale(2).data
+
+
+def test_a_node_whose_record_was_lost_may_go(world: World) -> None:
+    world.add("a")
+    world.add_unrecorded("lost")
+    assert numbers(world.scale(1, remove="lost")) == (2, 1)
+    assert (world.ids, world.state()["keys"], list(world.state()["records"])) == (["a"], ["a"], ["a"])
+
+
+@pytest.mark.parametrize(("age", "counts"), [(0.0, 1), (GRACE - 1, 1), (GRACE, 0), (GRACE + 1, 0)])
+def test_an_instance_without_record_and_key_counts_only_while_another_machine_may_bring_it_up(
+    world: World, age: float, counts: int
+) -> None:
+    world.add("a")
+    world.add_unrecorded("x", stage="launching", created=NOW - age)
+    outcome = world.scale(2)
+    assert numbers(outcome) == (1 + counts, 2)
+    assert (world.store.get("x"), "rebuilt" in outcome.data) == (None, False)
+    world.scale(1)
+    assert "x" in world.ids
+
+
+def test_what_a_dead_call_left_is_removed_first(world: World) -> None:
+    world.add("a")
+    world.add_dead("x")
+    assert numbers(world.scale(2)) == (1, 2)
+    assert (world.ids, world.state()["dead"]) == (["a", "new1"], [])
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_what_a_dead_call_left_does_not_count_also_where_it_was_not_removed(world: World, test: bool) -> None:
+    """It is as young as what another machine brings up, and nobody brings it up."""
+    world.sweeps = False
+    world.add("a")
+    world.add_dead("x")
+    assert numbers(world.scale(2, test=test)) == (1, 2)
+
+
+# instances that a list misses
+
+
+@pytest.mark.parametrize("lists", [1, 2, 3])
+def test_a_node_whose_instance_a_few_lists_miss_is_not_replaced(world: World, lists: int) -> None:
+    world.add("a", "b")
+    world.clouds["east"].gaps["i-a"] = lists
+    outcome = world.scale(2)
+    assert (numbers(outcome), world.ids) == ((2, 2), ["a", "b"])
+    assert numbers(world.scale(1, remove="a")) == (2, 1)
+
+
+def test_a_node_whose_instance_no_list_has_and_its_id_finds_is_not_replaced(world: World) -> None:
+    world.add("a", "b")
+    world.clouds["east"].gaps["i-a"] = math.inf
+    assert (numbers(world.scale(2)), world.ids) == ((2, 2), ["a", "b"])
+
+
+def test_a_node_whose_instance_is_gone_is_replaced_after_several_looks_over_15_seconds(world: World) -> None:
+    world.add("a", "b")
+    world.lose_instance("a")
+    assert numbers(world.scale(2, provider="east")) == (1, 2)
+    assert world.ids == ["b", "new1"]
+    assert (world.clock.waited >= 15.0, world.clouds["east"].lists, world.clouds["west"].lists) == (True, 4, 0)
+    with pytest.raises(Refused, match="no ready node"):
+        world.scale(1, remove="a")
+
+
+# one call at a time
+
+
+@pytest.mark.parametrize("call", [World.scale, World.replace])
+def test_without_waiting_another_call_at_work_is_told_and_nothing_is_touched(
+    world: World, call: Callable[..., Outcome]
+) -> None:
+    world.add("a", "b")
+    world.add_dead("x")
+    before = world.state()
+    with world.locks.role("app", wait=False):
+        outcome = call(world, 1)
+    assert outcome.ok
+    assert (outcome.data["changed"], outcome.data["note"]) == (False, "another call changes its fleet at this moment")
+    assert (world.state(), world.clouds["east"].lists) == (before, 0)
+
+
+@pytest.mark.parametrize(("call", "left"), [(World.scale, ["a", "new1", "other"]), (World.replace, ["new1", "new2"])])
+def test_another_call_at_work_is_waited_for_and_what_it_did_counts_and_the_role_is_held_then(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome], left: list[str]
+) -> None:
+    world.add("a")
+    with contextlib.ExitStack() as other:
+        assert other.enter_context(world.locks.role("app", wait=False))
+
+        def end(text: str) -> None:
+            """It is told before it is waited for: by then the other call ends."""
+            assert text == "hart: another call changes the fleet of app; waiting for it"
+            world.add("other")
+            other.close()
+
+        free: list[bool] = []
+        world.on_create = lambda: free.append(world.is_role_free())
+        monkeypatch.setattr(scale, "tell", end)
+        outcome = call(world, 3, wait=True)
+    assert (outcome.ok, outcome.data["before"], world.ids, free) == (True, 2, left, [False])
+
+
+@pytest.mark.parametrize("call", [World.scale, World.replace])
+def test_a_role_is_held_while_its_fleet_is_changed_and_no_longer(world: World, call: Callable[..., Outcome]) -> None:
+    world.add("a", "b")
+    world.settings["r1"] = Settings(drain=["stop"])
+    free: list[bool] = []
+    world.on_create = world.on_destroy = world.master.meanwhile = lambda: free.append(world.is_role_free())
+    with world.locks.role("web", wait=False):
+        assert call(world, 1).ok
+        assert call(world, 3).ok
+    assert len(free) >= 3
+    assert not any(free)
+    assert world.is_role_free()
+
+
+# a role that rests
+
+
+@pytest.mark.parametrize("first", [lambda it: it.scale(3), lambda it: it.scale(1), lambda it: it.replace(2)])
+def test_after_a_change_nothing_is_changed_for_as_long_as_is_asked_for(world: World, first: Any) -> None:
+    world.add("a", "b")
+    world.on_create = world.on_destroy = lambda: world.clock.sleep(1000)
+    first(world)
+    before = world.state()
+    world.clock.now += 299
+    outcome = world.scale(7, cooldown=300)
+    assert (outcome.ok, outcome.data["changed"]) == (True, False)
+    assert outcome.data["note"] == "it was scaled less than 300 s ago; it rests for 1 s"
+    assert world.state() == before
+    world.clock.now += 1
+    assert world.scale(7, cooldown=300).data["after"] == 7
+    assert world.scale(2).data["after"] == 2, "nothing rests where no cooldown is asked for"
+
+
+def test_a_change_by_the_call_that_was_waited_for_makes_it_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as other:
+        assert other.enter_context(world.locks.role("app", wait=False))
+
+        def end(_: str) -> None:
+            world.store.scaled("app", NOW)
+            other.close()
+
+        monkeypatch.setattr(scale, "tell", end)
+        outcome = world.scale(2, cooldown=300, wait=True)
+    assert (outcome.data["changed"], world.ids) == (False, [])
+
+
+def test_another_role_s_change_makes_nobody_rest(world: World) -> None:
+    world.store.scaled("web", NOW)
+    assert world.scale(1, cooldown=300).data["changed"]
+    assert world.store.last_scaled("app") == NOW
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        lambda it: it.scale(2), lambda it: it.scale(3, test=True), lambda it: it.replace(test=True),
+        lambda it: (it.creations.append(Up(0)), it.scale(3)),
+        lambda it: (it.stuck.update("ab"), it.scale(1)),
+        lambda it: (it.creations.append(Up(0)), it.replace()),
+    ],
+)  # fmt: skip
+def test_where_nothing_was_changed_nothing_rests(world: World, nothing: Any) -> None:
+    world.add("a", "b")
+    nothing(world)
+    assert world.store.last_scaled("app") is None
+    assert world.scale(4, cooldown=300).data["after"] == 4
+
+
+def test_a_change_in_part_makes_it_rest(world: World) -> None:
+    world.creations = [Up(1)]
+    outcome = world.scale(3)
+    assert (outcome.ok, numbers(outcome), outcome.data["changed"]) == (False, (0, 1), True)
+    assert world.scale(3, cooldown=300).data["changed"] is False
+
+
+# how many there are to be
+
+
+@pytest.mark.parametrize(
+    ("ready", "coming", "goal", "after"),
+    [
+        (2, 1, TargetSize(delta=1), 4),
+        (2, 1, TargetSize(delta=2, maximum=4), 4),
+        (2, 1, TargetSize(delta=1, maximum=3), 3),
+        (2, 1, TargetSize(delta=1, maximum=2), 3),
+        (2, 1, TargetSize(delta=1, minimum=9), 4),
+        (2, 1, TargetSize(delta=-1), 2),
+        (2, 1, TargetSize(delta=-2, minimum=2), 2),
+        (2, 1, TargetSize(delta=-1, minimum=3), 3),
+        (2, 1, TargetSize(delta=-1, minimum=4), 3),
+        (2, 1, TargetSize(delta=-1, maximum=1), 2),
+        (2, 0, TargetSize(delta=-5), 0),
+        (2, 0, TargetSize(delta=-5, minimum=0), 0),
+        (0, 0, TargetSize(delta=1, maximum=0), 0),
+        (2, 1, TargetSize(delta=0, minimum=3, maximum=3), 3),
+        (0, 3, 3, 3),
+        (2, 0, 0, 0),
+    ],
+)
+def test_bounds_hold_back_a_change_and_count_what_comes(
+    world: World, ready: int, coming: int, goal: TargetSize | int, after: int
+) -> None:
+    world.add(*(f"a{number}" for number in range(ready)))
+    world.add_coming(*(f"x{number}" for number in range(coming)))
+    outcome = world.scale(goal)
+    assert (outcome.ok, numbers(outcome), len(world.ids)) == (True, (ready + coming, after), after)
+
+
+@pytest.mark.parametrize(
+    "goal", [TargetSize(), TargetSize(count=3, maximum=4), TargetSize(delta=1, minimum=3, maximum=2)]
+)
+def test_what_makes_no_sense_together_is_refused_before_anything_is_touched(world: World, goal: TargetSize) -> None:
+    world.add("a")
+    world.add_dead("x")
+    before = world.state()
+    with pytest.raises(Refused):
+        world.scale(goal)
+    assert (world.state(), world.clouds["east"].lists) == (before, 0)
+
+
+# which go
+
+
+@pytest.mark.parametrize(
+    ("remove", "left"),
+    [("newest", ["b"]), ("oldest", ["a"]), ("c,b", ["a"]), ("b, a", ["c"]), ("a,a,b,c", ["c"])],
+)
+def test_those_go_that_are_asked_for(world: World, remove: str, left: list[str]) -> None:
+    """By when they were created: ids say nothing of that."""
+    world.add("b", "c", "a")
+    outcome = world.scale(1, remove=remove)
+    assert (world.ids, numbers(outcome)) == (left, (3, 1))
+    state = world.state()
+    assert (state["keys"], list(state["records"]), sorted([*outcome.data["destroyed"], *left])) == (
+        left, left, ["a", "b", "c"]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("remove", ["coming", "west", "web", "failed", "nobody", "a,nobody", "a", ""])
+def test_who_is_no_ready_node_of_the_role_there_cannot_be_chosen(world: World, remove: str) -> None:
+    world.add("a", "b")
+    world.add_coming("coming")
+    world.add("west", provider="west")
+    world.add("web", role="web")
+    world.add("failed", stage="failed")
+    before = world.state()
+    with pytest.raises(Refused):
+        world.scale(1, remove=remove, provider="east")
+    assert world.state() == before
+
+
+# plans
+
+
+@pytest.mark.parametrize(
+    ("call", "numbers_told", "created", "destroyed"),
+    [
+        (lambda it: it.scale(5, test=True), (3, 5), 2, []),
+        (lambda it: it.scale(3, test=True), (3, 3), 0, []),
+        (lambda it: it.scale(1, test=True, remove="oldest"), (3, 1), 0, ["a", "b"]),
+        (lambda it: it.replace(2, test=True), (3, 3), 3, ["a", "b", "lost"]),
+    ],
+)
+def test_a_plan_says_what_would_be_done_and_touches_nothing(
+    world: World, call: Any, numbers_told: tuple[int, int], created: int, destroyed: list[str]
+) -> None:
+    world.add("a", "b")
+    world.add_unrecorded("lost")
+    world.add_dead("x")
+    world.settings["r1"] = Settings(drain=["stop"])
+    before = world.state()
+    outcome = call(world)
+    assert (outcome.ok, numbers(outcome), outcome.data["would_rebuild"]) == (True, numbers_told, ["lost"])
+    assert len(outcome.data.get("created", ())) == created
+    plans = outcome.data.get("destroyed", {})
+    assert (sorted(plans), {plan["result"] for plan in plans.values()}) == (destroyed, {None} if destroyed else set())
+    assert world.state() == before
+    assert world.is_role_free()
+
+
+# what goes wrong
+
+
+def test_nodes_that_did_not_come_up_are_told_and_do_not_count(world: World) -> None:
+    world.add("a")
+    world.creations = [Up(1, signal.SIGINT)]
+    outcome = world.scale(4)
+    assert (outcome.ok, outcome.interrupted, numbers(outcome), world.ids) == (
+        False, signal.SIGINT, (1, 2), ["a", "new1"]
+    )  # fmt: skip
+    assert {name: entry["result"] for name, entry in outcome.data["created"].items()} == {
+        "new1": True, "new2": False, "new3": False
+    }  # fmt: skip
+
+
+def test_an_error_before_anything_was_changed_is_raised(world: World) -> None:
+    world.add("a")
+    before = world.state()
+    world.creations = [TemporaryFailure("no answer")]
+    with pytest.raises(TemporaryFailure):
+        world.scale(2)
+    assert {**world.state(), "log": []} == before
+    assert world.is_role_free()
+
+
+def test_a_node_that_could_not_be_destroyed_counts(world: World) -> None:
+    world.add("a", "b", "c")
+    world.stuck, world.cut = {"b"}, signal.SIGINT
+    outcome = world.scale(1)
+    assert (outcome.ok, outcome.interrupted, numbers(outcome)) == (False, signal.SIGINT, (3, 2))
+    assert {name: entry["result"] for name, entry in outcome.data["destroyed"].items()} == {"b": False, "c": True}
