@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from hart_salt.base import concurrency
+from hart_salt.base import concurrency, faults
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import HartError, Interrupted
 from hart_salt.drivers.contract import Driver
@@ -62,6 +62,8 @@ class Sweep:
         the signal that ended it early, if one did.
         """
         problems: list[str] = []
+        # Before anything is looked at: what an operation leaves that dies meanwhile may not have been there yet.
+        dead = self._context.locks.dead_batches()
         decision, seen = self._decide(grace, only_dead, force, problems)
         if test:
             planned = {"would_rebuild": decision.rebuild, "would_seal": decision.unsealed}
@@ -70,15 +72,15 @@ class Sweep:
         sealed = self._seal(decision, seen, rebuilt, grace)
         removed, interrupted = self._remove(decision)
         if not problems and interrupted is None and not any(error for _, error in removed):
-            self._forget_dead(decision)
+            self._forget_dead(dead, decision)
         self._context.locks.clear()
         put_right = {"rebuilt": rebuilt, "sealed": sealed}
         return _report("removed", removed, decision, problems, put_right), interrupted
 
-    def _forget_dead(self, decision: Decision) -> None:
+    def _forget_dead(self, dead: Mapping[str, Mapping[str, Any]], decision: Decision) -> None:
         """The claims of dead batches of which nothing is left to do."""
         waiting = {orphan.record.batch for orphan in decision.unsealed if orphan.record is not None}
-        for batch, facts in self._context.locks.dead_batches().items():
+        for batch, facts in dead.items():
             if facts.get("provider") in self._drivers and batch not in waiting and not decision.lost:
                 self._context.locks.forget_batch(batch)
 
@@ -195,9 +197,12 @@ class Sweep:
         errors: list[str | None] = ["interrupted; call hart.sweep again"] * len(orphans)
         some = asyncio.Semaphore(SIDE_BY_SIDE)
 
+        async def told(number: int, calls: Calls) -> None:
+            errors[number] = await calls.driver(self._remove_one, orphans[number])
+
         async def one(number: int, calls: Calls) -> None:
             async with some:
-                errors[number] = await concurrency.uninterrupted(calls.driver(self._remove_one, orphans[number]))
+                await concurrency.uninterrupted(told(number, calls))
 
         async def every(calls: Calls) -> None:
             for error in await asyncio.gather(*(one(n, calls) for n in range(len(orphans))), return_exceptions=True):
@@ -218,8 +223,8 @@ class Sweep:
                 driver.terminate(orphan.instance)
             if orphan.leftover is not None:
                 driver.remove(orphan.leftover)
-        except HartError as error:
-            return str(error)
+        except Exception as error:  # a defect of a driver, too, is the failure of this one thing
+            return faults.reason(error)
         return None
 
 
