@@ -44,12 +44,13 @@ class Snapshot:
     def instance_of(self, record: Record) -> Instance | None:
         """The instance of a record: that of its id, or, where it has none, one of its name and batch."""
         for found in self.found:
-            if found.provider.name == record.provider and _is_of(found.instance, record):
+            if found.provider.name == record.provider and is_of(found.instance, record):
                 return found.instance
         return None
 
 
-def _is_of(instance: Instance, record: Record) -> bool:
+def is_of(instance: Instance, record: Record) -> bool:
+    """Whether an instance is the one of its id; where the record has none, one that its call made under its name."""
     if record.instance_id:
         return instance.instance_id == record.instance_id
     return instance.minion_id == record.minion_id and instance.batch in ("", record.batch)

@@ -13,6 +13,7 @@ from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record, addresses_of, instance_of
+from hart_salt.inventory.snapshot import is_of
 from hart_salt.model import RESERVED, Instance
 from hart_salt.node.progress import Progress
 from hart_salt.operations.create import open_progress
@@ -153,10 +154,16 @@ class _Destroying:
                 self._progress.line(record.minion_id, f"hart: {address.ip} goes back with the instance: {error}")
 
     async def _instances_of(self, record: Record, driver: Driver) -> list[Instance]:
-        """The one of the record; without one there, whatever the provider has under this minion id."""
+        """
+        The one of the record; without one there, whatever the provider has under this minion id.
+
+        For sweep only what the record's own call made there: what another one made is not what was decided about.
+        """
         if known := instance_of(record):
             return [known]
         listed = await self._calls.driver(driver.instances)
+        if self._passed_over is not None:
+            return [instance for instance in listed if is_of(instance, record)]
         return [instance for instance in listed if instance.minion_id == record.minion_id]
 
     async def _forget(self, minion_ids: list[str]) -> None:
