@@ -49,7 +49,7 @@ def destroy_all(
             concurrency.run(work.all)
         except Interrupted as signal:
             interrupted = signal.signum
-            errors.update({i: f"{signal}; call hart.destroy again" for i in records if i not in gone})
+            errors.update({i: errors.get(i, f"{signal}; call hart.destroy again") for i in records if i not in gone})
         except HartError as error:  # some are gone, so it is no refusal
             errors.update({i: errors.get(i, f"{error}; call hart.destroy again") for i in records if i not in gone})
     left = {name: {"result": None, "note": note} for name, note in passed_over.items()}
