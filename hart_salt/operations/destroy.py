@@ -168,20 +168,34 @@ class _Destroying:
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:
-            if self._passed_over is not None:
-                own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
-                await self._calls.salt(self._master.keys.delete_own, own)
-            else:
-                await self._calls.salt(self._master.keys.delete, minion_ids)
+            await self._delete_keys(minion_ids)
+        except Exception as error:
             for minion_id in minion_ids:
+                self._tell_left(minion_id, error)
+            return
+        for minion_id in minion_ids:
+            try:
                 await self._calls.salt(self._store.remove, minion_id)
+            except Exception as error:
+                self._tell_left(minion_id, error)
+            else:
                 self._gone.add(minion_id)
                 self._show(minion_id, "destroyed")
-        except Exception as error:  # one that cannot be forgotten can be destroyed again, and that is told
-            reason = f"the instance is gone, but its key or record could not be removed: {faults.reason(error)}"
-            for minion_id in (one for one in minion_ids if one not in self._gone):
-                self._errors[minion_id] = f"{reason}; salt-run hart.destroy {minion_id} does the rest"
-                self._show(minion_id, "failed", error=self._errors[minion_id])
+
+    async def _delete_keys(self, minion_ids: list[str]) -> None:
+        if self._passed_over is not None:
+            own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
+            await self._calls.salt(self._master.keys.delete_own, own)
+        else:
+            await self._calls.salt(self._master.keys.delete, minion_ids)
+
+    def _tell_left(self, minion_id: str, error: Exception) -> None:
+        """One that cannot be forgotten can be destroyed again."""
+        self._errors[minion_id] = (
+            f"the instance is gone, but its key or record could not be removed: {faults.reason(error)}; "
+            f"salt-run hart.destroy {minion_id} does the rest"
+        )
+        self._show(minion_id, "failed", error=self._errors[minion_id])
 
     def _show(self, minion_id: str, stage: str, **more: Any) -> None:
         record = self._records[minion_id]
