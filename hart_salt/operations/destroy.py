@@ -157,14 +157,18 @@ class _Destroying:
         """
         The one of the record; without one there, whatever the provider has under this minion id.
 
-        For sweep only what the record's own call made there: what another one made is not what was decided about.
+        But for what the record of another node names: that is the other's, whatever its tags say by now. For
+        sweep only what the record's own call made there: what another one made is not what was decided about.
         """
         if known := instance_of(record):
             return [known]
         listed = await self._calls.driver(driver.instances)
+        records = await self._calls.salt(self._store.all)
+        others = {it.instance_id for it in records if it.driver == record.driver and it.minion_id != record.minion_id}
+        free = [instance for instance in listed if instance.instance_id not in others]
         if self._passed_over is not None:
-            return [instance for instance in listed if is_of(instance, record)]
-        return [instance for instance in listed if instance.minion_id == record.minion_id]
+            return [instance for instance in free if is_of(instance, record)]
+        return [instance for instance in free if instance.minion_id == record.minion_id]
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:
