@@ -1,0 +1,294 @@
+"""
+A world in memory for operations: providers, a key store, records and locks, which keep state as the real ones do.
+
+A test lets something go wrong at a step, by the name of the step, and looks at what is left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base import signals
+from hart_salt.base.gate import Gate
+from hart_salt.config.schema import Provider
+from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.local.driver import SCHEMA, Account
+from hart_salt.inventory.context import Context
+from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.records import READY, SUFFIX, Record, Store
+from hart_salt.master.client import Master
+from hart_salt.master.keys import ACCEPTED, Keys
+from hart_salt.master.minions import Minions
+from hart_salt.model import RESERVED, Access, Candidate, Image, Instance, IpAddress, Node, Region, Size
+from tests.parts import master_info
+from tests.unit.inventory.test_records import MemoryCache
+
+Fault = Callable[[], object]
+CLOUD = "cloud"  #: the provider of a node where a test names none
+BATCH = "b1"  #: the call that made the nodes, all of them
+ANOTHER_MASTER = "fedcba9876543210"
+
+
+class World:
+    """
+    All that there is, and what is to go wrong in it.
+
+    Steps: ``list <provider>``, ``terminate <instance id>`` and ``terminated`` after it, ``take <ip>``,
+    ``delete keys``, ``claimed <minion id>``, ``fetch <minion id>``, ``flush <minion id>``.
+    """
+
+    def __init__(self, root: Path, providers: Sequence[str] = (CLOUD,)) -> None:
+        self.info = master_info(root)
+        #: by the name of a step: called when the step is reached, and may raise
+        self.faults: dict[str, Fault] = {}
+        #: fingerprints of accepted keys, by minion id
+        self.keys: dict[str, str] = {}
+        #: how often the master had to give all minions a new key of its own
+        self.rotations = 0
+        #: minions that answer
+        self.answering: set[str] = set()
+        #: what went, in its order: ``instance i-web``
+        self.gone: list[str] = []
+        #: stages that were told on the event bus, with what was told
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.drivers = {name: FakeDriver(name, self) for name in providers}
+        self.cache = _Cache(self)
+        self.store = Store(self.cache)
+        self.locks = _Locks(self, str(root))
+        master: Any = FakeMaster(self)
+        self.context = Context(master, self.info, self.store, self.locks, Gate())
+
+    def step(self, name: str) -> None:
+        """A place where something may go wrong."""
+        self.faults.get(name, lambda: None)()
+
+    def start(self, minion_id: str, provider: str = CLOUD, **changes: Any) -> Record:
+        """
+        Make a node that is ready: its instance, its key and its record, which is returned.
+
+        changes
+            fields of the record alone; such as ``instance_id=None`` for an answer that was lost
+        """
+        instance = self.drivers[provider].run(minion_id)
+        self.keys[minion_id] = finger(minion_id)
+        record = Record(
+            minion_id, provider, "local", "local", "shared", READY, self.info.owner, instance.batch, 1.0, "app",
+            zone=instance.zone, instance_id=instance.instance_id, sealed=True, minion_key_finger=finger(minion_id),
+        )  # fmt: skip
+        record = dataclasses.replace(record, **changes)
+        self.store.put(record)
+        return record
+
+    def die(self, batch: str) -> None:
+        """Leave the claim of an operation that died."""
+        with self.locks.batch(batch, {"provider": CLOUD}) as claim:
+            claim.keep = True
+
+    def left(self) -> dict[str, list[str]]:
+        """What there is, at all providers, of all owners."""
+        instances = [name for driver in self.drivers.values() for name in driver.account]
+        records = [record.minion_id for record in self.store.all()]
+        return {"instances": sorted(instances), "keys": sorted(self.keys), "records": records}
+
+
+def finger(minion_id: str) -> str:
+    """The fingerprint of a node's own key."""
+    return f"finger of {minion_id}"
+
+
+def nodes(*minion_ids: str) -> dict[str, list[str]]:
+    """What is left where these nodes are, whole, and nothing else."""
+    return {"instances": [f"i-{one}" for one in minion_ids], "keys": [*minion_ids], "records": [*minion_ids]}
+
+
+def fails_with(error: BaseException) -> Fault:
+    """A fault that raises this."""
+
+    def fault() -> None:
+        raise error
+
+    return fault
+
+
+def interruption(monkeypatch: pytest.MonkeyPatch) -> Fault:
+    """
+    A fault that is SIGTERM. The work is cancelled by the time the step goes on.
+
+    For steps in threads of the work: the signal goes to the main thread, which waits for it.
+    """
+    heard = threading.Event()
+    hear = signals.Hearing.hear
+
+    def hear_and_tell(self: signals.Hearing, signum: int, frame: Any = None) -> None:
+        hear(self, signum, frame)
+        heard.set()
+
+    monkeypatch.setattr(signals.Hearing, "hear", hear_and_tell)
+
+    def fault() -> None:
+        # To the main thread by name: another would only note it, until that one looks.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        assert heard.wait(30), "nobody heard the signal"
+
+    return fault
+
+
+@dataclasses.dataclass
+class Machine:
+    """An instance as the account has it."""
+
+    owner: str
+    instance: Instance
+
+
+class FakeDriver(Driver):
+    """A provider whose account two masters share; an id counts in its region and zone only, as with real ones."""
+
+    schema = SCHEMA
+
+    def __init__(self, name: str, world: World) -> None:
+        super().__init__(Provider(name, "local", Account()), world.info)
+        self.world = world
+        #: by instance id, whoever owns it
+        self.account: dict[str, Machine] = {}
+        #: reserved addresses: which instance has each; empty: none
+        self.reserved: dict[str, str] = {}
+
+    def run(self, minion_id: str, instance_id: str = "", batch: str = BATCH, owner: str = "") -> Instance:
+        """Start an instance; another master's where its ``owner`` is given."""
+        instance = Instance(instance_id or f"i-{minion_id}", minion_id, "running", "app", batch, "local", "z9")
+        self.account[instance.instance_id] = Machine(owner or self.master.owner, instance)
+        return instance
+
+    def instances(self, region: str | None = None) -> list[Instance]:
+        self.world.step(f"list {self.provider.name}")
+        return [one.instance for one in self.account.values() if one.owner == self.master.owner]
+
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        machines = [one for one in self.account.values() if one.instance.minion_id == minion_id]
+        return [Candidate(one.instance, minion_id, one.owner) for one in machines]
+
+    def terminate(self, instance: Instance) -> None:
+        self.world.step(f"terminate {instance.instance_id}")
+        machine = self.account.get(instance.instance_id)
+        if machine is not None and _place(machine.instance) == _place(instance):
+            del self.account[instance.instance_id]
+            self.reserved.update({ip: "" for ip, holder in self.reserved.items() if holder == instance.instance_id})
+            self.world.gone.append(f"instance {instance.instance_id}")
+        self.world.step("terminated")
+
+    def remove_address(self, instance: Instance, address: IpAddress) -> None:
+        assert address.kind == RESERVED, "any other belongs to its instance"
+        self.world.step(f"take {address.ip}")
+        if self.reserved.get(address.ip) == instance.instance_id:
+            self.reserved[address.ip] = ""
+            self.world.gone.append(f"address {address.ip}")
+
+    def check(self) -> str:
+        return "ok"
+
+    def access(
+        self, batch: str, client_public_key: str, nodes: Sequence[Node]
+    ) -> AbstractContextManager[Access]:
+        raise NotImplementedError
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        raise NotImplementedError
+
+    def regions(self) -> Sequence[Region]:
+        return [Region("local")]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        return [Size("shared", 1, 1)]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        return []
+
+
+def _place(instance: Instance) -> tuple[str | None, str | None]:
+    return instance.region, instance.zone
+
+
+class FakeMaster:
+    """The key store, the event bus and the minions."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.keys = self.minions = self
+
+    def states(self) -> dict[str, tuple[str, ...]]:
+        return dict.fromkeys(self._world.keys, (ACCEPTED,))
+
+    def delete(self, minion_ids: Sequence[str], *, connected: bool = True) -> None:
+        self._delete([one for one in minion_ids if one in self._world.keys])
+
+    def delete_own(self, fingerprints: Mapping[str, str | None]) -> None:
+        self._delete([one for one, wanted in fingerprints.items() if wanted and self._world.keys.get(one) == wanted])
+
+    def _delete(self, minion_ids: Sequence[str]) -> None:
+        self._world.step("delete keys")
+        for minion_id in minion_ids:
+            del self._world.keys[minion_id]
+            self._world.gone.append(f"key {minion_id}")
+        self._world.rotations += bool(minion_ids)
+
+    def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(minion_ids) & self._world.answering
+
+    def fire(self, tag: str, data: dict[str, Any]) -> None:
+        self._world.events.append((tag, data))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _has(real: type, name: str) -> bool:
+    """Whether the real one takes the same parameters."""
+    here, there = (inspect.signature(getattr(one, name, _has)).parameters for one in (FakeMaster, real))
+    return list(here) == list(there)
+
+
+assert all(any(_has(real, name) for real in (Master, Keys, Minions)) for name in vars(FakeMaster) if name[0] != "_")
+
+
+class _Cache(MemoryCache):
+    """Where the records are; it says when one goes."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def fetch(self, bank: str, key: str) -> Any:
+        self._world.step(f"fetch {key.removesuffix(SUFFIX)}")
+        return super().fetch(bank, key)
+
+    def flush(self, bank: str, key: str) -> None:
+        self._world.step(f"flush {key.removesuffix(SUFFIX)}")
+        if key in self.list(bank):
+            self._world.gone.append(f"record {key.removesuffix(SUFFIX)}")
+        super().flush(bank, key)
+
+
+class _Locks(Locks):
+    """The real ones, with a step at the moment at which a node is claimed."""
+
+    def __init__(self, world: World, cachedir: str) -> None:
+        super().__init__(cachedir)
+        self._world = world
+
+    @contextmanager
+    def claim(self, minion_id: str) -> Iterator[None]:
+        with super().claim(minion_id):
+            self._world.step(f"claimed {minion_id}")
+            yield
