@@ -1,0 +1,374 @@
+"""
+Sealing on Debian: the script's own functions open a machine that is a directory, and what they left seals it.
+
+Their paths are moved below that directory. A path that would still be one of this machine fails the test before
+anything runs. ``sshd`` and ``systemctl`` are stand-ins: the daemon that they speak of knows what it last read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hart_salt.config.settings import Settings
+from hart_salt.node import bootstrap
+from hart_salt.node.bootstrap import Script
+from hart_salt.operations import sealing
+
+# Both are nobody's, and always the same: in a key that was just made a line may look like a path.
+HOST_KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXkt+djEA/AAABG5\nQyNTUxOQAAAC+Bx\n"
+    "-----END OPENSSH PRIVATE KEY-----"
+)
+KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIc+8S236fI2Farr5vB5fI2E/eg0L3sOXetb3wDBMZ+H"
+CLIENT_KEY = f"ssh-ed25519 {KEY} hart-0123456789ab"
+RENDERED = bootstrap.render(
+    Script("debian", HOST_KEY, CLIENT_KEY, "MASTER", "3008", Settings(), forbid_passwords=True)
+)
+#: what the image brings
+IMAGE = "PermitRootLogin prohibit-password\n"
+#: as a shell and ``echo`` would read them, these are other lines; and one is not UTF-8, in which grep would stop
+OTHERS = (
+    "# of J\xfcrgen, the admin\n"
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 admin\n"
+    'command="printf \'a\\tb\\n\' >> C:\\\\log; say \\c \\"$HOME\\" `id` *" ssh-rsa AAAAB3NzaC1yc2E  two  blanks\n'
+    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ the-last\n"
+)
+
+#: top-level directories of a machine, where they begin a path
+PATH = re.compile(r"(?<![\w/.+}*])/(?=(?:etc|home|root|run|tmp|usr|var)\b)")
+#: whatever could be an absolute path; one of these is none, but a command of sed
+ABSOLUTE = re.compile(r"(?<![\w/.+}*])/[a-z][\w/.*-]*")
+HARMLESS = {"/dev/null", "/d"}
+
+SYSTEMCTL = """#!/bin/sh
+echo "systemctl $*" >> "{0}/calls"
+case "$*" in
+    "-q is-active ssh.service") test -e "{0}/ssh.service" ;;
+    "-q is-active ssh.socket") test ! -e "{0}/ssh.service" ;;
+    "reload ssh.service")
+        test -e "{0}/ssh.service" && test ! -e "{0}/stuck" || exit 1
+        cat "{0}"/etc/ssh/sshd_config.d/* > "{0}/sshd" ;;
+    *) echo "unknown: $*" >&2; exit 9 ;;
+esac
+"""
+#: ``sshd -T``: of each option the first value, in the order of the files
+SSHD = """#!/bin/sh
+echo "sshd $*" >> "{0}/calls"
+cat "{0}"/etc/ssh/sshd_config.d/* | awk '!seen[$1]++'
+"""
+
+
+def moved(text: str, root: Path) -> str:
+    """The same text for a machine below ``root``."""
+    return checked(PATH.sub(f"{root}/", text), root)
+
+
+def checked(text: str, root: Path) -> str:
+    """The text, which must have no path of this machine."""
+    strange = {path for path in ABSOLUTE.findall(text) if not path.startswith(f"{root}/")} - HARMLESS
+    assert strange == set()
+    return text
+
+
+def function(name: str) -> str:
+    """One of the script's functions."""
+    found = re.search(rf"^{name}\(\) \{{(?: [^\n]*|\n.*?^)\}}$", RENDERED, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[0]
+
+
+FUNCTIONS = "\n".join(
+    function(name) for name in ("password_options", "forbid_passwords", "reload_ssh", "open_ssh", "write_seal")
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A directory with what an image, cloud-init and a provider put on a machine."""
+
+    root: Path
+
+    def file(self, name: str) -> Path:
+        return self.root / name
+
+    def has(self, name: str, text: str, mode: int = 0o644) -> None:
+        path = self.file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="latin-1")
+        path.chmod(mode)
+
+    def lets_in(self, home: str, text: str) -> None:
+        self.has(f"{home}/.ssh/authorized_keys", text, 0o600)
+
+    def sh(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program on the machine, with a language as PAM sets it for a session."""
+        environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "HOME": str(self.root), "LANG": "C.UTF-8"}
+        return subprocess.run(
+            ["sh", "-c", program, "sh", *arguments], env=environment, cwd=self.root, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+
+    def open(self) -> None:
+        """What the bootstrap does of SSH, and the script for sealing that it leaves."""
+        run = self.file("run/hart")
+        run.mkdir(parents=True, mode=0o700)
+        variables = f"run={run}\nssh_drop_in={self.root}/etc/ssh/sshd_config.d/00-hart.conf\nnote() {{ :; }}\n"
+        done = self.sh(f"set -eu\numask 077\n{variables}{moved(FUNCTIONS, self.root)}\nopen_ssh\nwrite_seal\n")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"HostKey {run}/host_key\n" in self.sshd()
+        self.file("calls").unlink()
+
+    def seal(self) -> int:
+        """Run the master's command; its exit code."""
+        done = self.sh(checked(bootstrap.commands(str(self.root)).seal, self.root))
+        assert "unknown" not in done.stderr
+        return done.returncode
+
+    def calls(self) -> list[str]:
+        file = self.file("calls")
+        return file.read_text().splitlines() if file.exists() else []
+
+    def sshd(self) -> str:
+        """The configuration that the daemon goes by."""
+        return self.file("sshd").read_text()
+
+    def files(self, *parts: str) -> dict[str, str]:
+        """The files below some directories of the machine."""
+        found = [path for part in parts for path in sorted(self.file(part).rglob("*")) if path.is_file()]
+        return {str(path.relative_to(self.root)): path.read_text(encoding="latin-1") for path in found}
+
+
+def new_machine(root: Path, image: str = IMAGE) -> Machine:
+    """One that the bootstrap has opened; ``image`` is what its image configures sshd with."""
+    made = Machine(root)
+    made.has("bin/systemctl", SYSTEMCTL.format(root), 0o755)
+    made.has("bin/sshd", SSHD.format(root), 0o755)
+    made.has("etc/ssh/sshd_config.d/50-image.conf", image)
+    made.has("ssh.service", "it runs")
+    made.open()
+    return made
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return new_machine(tmp_path)
+
+
+def traces(machine: Machine) -> list[str]:
+    """The files in which anything of the bootstrap stands."""
+    keys = (KEY, *HOST_KEY.splitlines()[1:3], "hart_answer")
+    parts = ("etc", "home", "root", "run", "var")
+    return [name for name, text in machine.files(*parts).items() if "hart/" in name or any(key in text for key in keys)]
+
+
+# sshd
+
+
+def test_sshd_goes_by_the_image_s_configuration_alone(machine: Machine) -> None:
+    assert machine.seal() == 0
+    assert machine.files("etc/ssh") == {"etc/ssh/sshd_config.d/50-image.conf": IMAGE}
+    assert machine.sshd() == IMAGE
+    assert machine.calls()[-1] == "systemctl reload ssh.service"
+
+
+def test_what_turned_password_logins_off_stays(tmp_path: Path) -> None:
+    machine = new_machine(tmp_path, "PasswordAuthentication yes\n")
+    assert machine.seal() == 0
+    assert machine.sshd() == "PasswordAuthentication no\nPasswordAuthentication yes\n"
+
+
+def test_an_sshd_that_its_socket_starts_is_not_reloaded(machine: Machine) -> None:
+    machine.file("ssh.service").unlink()
+    assert machine.seal() == 0
+    assert machine.calls() == ["systemctl -q is-active ssh.service"]
+    assert traces(machine) == []
+
+
+# what goes
+
+
+def test_nothing_of_the_bootstrap_is_left(machine: Machine) -> None:
+    machine.has("var/log/hart-bootstrap.log", "hart: ssh\n")
+    machine.has("run/hart/result.json", "{}")
+    machine.has("run/other/file", "of somebody else")
+    assert traces(machine) != []
+    assert machine.seal() == 0
+    assert not machine.file("run/hart").exists()
+    assert machine.files("run", "var") == {"run/other/file": "of somebody else"}
+    assert traces(machine) == []
+
+
+@pytest.mark.parametrize("home", ["root", "home/debian", "home/ubuntu"])
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_the_client_key_goes_from_authorized_keys_and_every_other_line_stays(
+    machine: Machine, home: str, place: str
+) -> None:
+    lines = OTHERS.splitlines(keepends=True)
+    at = {"first": 0, "middle": 2, "last": len(lines)}[place]
+    machine.lets_in(home, "".join([*lines[:at], f"{CLIENT_KEY}\n", *lines[at:]]))
+    assert machine.seal() == 0
+    file = machine.file(f"{home}/.ssh/authorized_keys")
+    assert machine.files(home) == {f"{home}/.ssh/authorized_keys": OTHERS}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_client_key_is_known_by_itself_and_not_by_what_stands_around_it(machine: Machine) -> None:
+    """cloud-init puts options in front of root's key, and the provider a name of its own behind it."""
+    machine.lets_in("root", f'no-pty,command="echo no; sleep 10" ssh-ed25519 {KEY} renamed\n{OTHERS}')
+    assert machine.seal() == 0
+    assert machine.files("root") == {"root/.ssh/authorized_keys": OTHERS}
+
+
+def test_a_file_that_had_the_client_key_alone_goes(machine: Machine) -> None:
+    machine.lets_in("root", f"{CLIENT_KEY}\n")
+    assert machine.seal() == 0
+    assert machine.files("root") == {}
+
+
+@pytest.mark.parametrize("text", ["", "\n", OTHERS, f"{OTHERS}\n\n", OTHERS.rstrip("\n")])
+def test_a_file_without_the_client_key_is_not_touched(machine: Machine, text: str) -> None:
+    machine.lets_in("home/admin", text)
+    file = machine.file("home/admin/.ssh/authorized_keys")
+    os.utime(file, (1, 1))
+    assert machine.seal() == 0
+    assert machine.files("home") == {"home/admin/.ssh/authorized_keys": text}
+    assert file.stat().st_mtime == 1
+
+
+def test_cloud_init_s_copies_of_the_script_go_and_its_other_files_stay(machine: Machine) -> None:
+    kept = {"var/lib/cloud/instance/datasource": "DataSourceDigitalOcean", "run/cloud-init/status.json": "{}"}
+    for name, text in kept.items():
+        machine.has(name, text)
+    for name in ("var/lib/cloud/instance/user-data.txt", "var/lib/cloud/a b/part-001", "run/cloud-init/combined"):
+        machine.has(name, RENDERED)
+    assert machine.seal() == 0
+    assert machine.files("var/lib", "run") == kept
+
+
+@pytest.mark.parametrize("name", ["cloud-init.log", "cloud-init-output.log"])
+def test_cloud_init_s_log_stays_without_the_keys_in_the_file_that_it_has_open(machine: Machine, name: str) -> None:
+    log = f"var/log/{name}"
+    machine.has(log, f"before \\n\n{HOST_KEY}\nbetween\n{CLIENT_KEY}\nafter\n")
+    number = machine.file(log).stat().st_ino
+    assert machine.seal() == 0
+    assert machine.files("var/log") == {log: "before \\n\nbetween\nafter\n"}
+    assert machine.file(log).stat().st_ino == number
+
+
+def test_of_the_minion_s_configuration_the_code_of_its_answer_alone_goes(machine: Machine) -> None:
+    machine.has("etc/salt/minion.d/hart.conf", "# hart 0123\nid: web\nhart_answer: 89ab\nmy_hart_answer: 1\n", 0o600)
+    machine.has("etc/salt/minion.d/mine.conf", "hart_answer: mine\n")
+    assert machine.seal() == 0
+    assert machine.files("etc/salt") == {
+        "etc/salt/minion.d/hart.conf": "# hart 0123\nid: web\nmy_hart_answer: 1\n",
+        "etc/salt/minion.d/mine.conf": "hart_answer: mine\n",
+    }
+    assert stat.S_IMODE(machine.file("etc/salt/minion.d/hart.conf").stat().st_mode) == 0o600
+
+
+# again
+
+
+def full(machine: Machine) -> None:
+    """Everything that there can be to seal."""
+    for home in ("root", "home/debian"):
+        machine.lets_in(home, f"{OTHERS}{CLIENT_KEY}\n")
+    machine.has("var/lib/cloud/instance/user-data.txt", RENDERED)
+    machine.has("var/log/cloud-init.log", f"before\n{HOST_KEY}\n{CLIENT_KEY}\nafter\n")
+    machine.has("var/log/hart-bootstrap.log", "hart: ssh\n")
+    machine.has("etc/salt/minion.d/hart.conf", "id: web\nhart_answer: 89ab\n", 0o600)
+
+
+def state(machine: Machine) -> dict[str, str]:
+    return machine.files("etc", "home", "root", "run", "var") | {"sshd": machine.sshd()}
+
+
+SEALED = {
+    "etc/salt/minion.d/hart.conf": "id: web\n",
+    "etc/ssh/sshd_config.d/50-image.conf": IMAGE,
+    "home/debian/.ssh/authorized_keys": OTHERS,
+    "root/.ssh/authorized_keys": OTHERS,
+    "sshd": IMAGE,
+    "var/log/cloud-init.log": "before\nafter\n",
+}
+
+
+def test_a_sealing_that_sshd_refused_fails_keeps_its_script_and_can_be_repeated(machine: Machine) -> None:
+    full(machine)
+    machine.has("stuck", "sshd")
+    assert machine.seal() != 0
+    assert machine.file("run/hart/seal").exists()
+    machine.file("stuck").unlink()
+    assert machine.seal() == 0
+    assert state(machine) == SEALED
+
+
+def cut_off(machine: Machine, program: str, after: int) -> bool:
+    """Seal, but kill the shell that does it at its next call of ``program`` after so many; whether there was one."""
+    original = machine.sh(f"command -v {program}").stdout.strip()
+    kept = machine.file(f"bin/{program}").read_text() if program == "systemctl" else f'exec {original} "$@"\n'
+    calls, shell = machine.file("counted"), machine.file("shell")
+    kill = f'echo >> {calls}\n[ "$(wc -l < {calls})" -le {after} ] || kill -KILL "$(cat {shell})"\n'
+    machine.has(f"bin/{program}", f"#!/bin/sh\n{kill}{kept}", 0o755)
+    ended = machine.sh(f"echo $$ > {shell}; exec sh {machine.root}/run/hart/seal").returncode
+    machine.has(f"bin/{program}", kept if program == "systemctl" else f'#!/bin/sh\nexec {original} "$@"\n', 0o755)
+    assert ended in (0, -9)
+    return ended != 0
+
+
+@pytest.mark.parametrize(("program", "calls"), [("rm", 2), ("grep", 5), ("sed", 2), ("find", 1), ("systemctl", 2)])
+def test_a_sealing_that_is_cut_off_anywhere_is_finished_by_the_next_one(
+    tmp_path: Path, program: str, calls: int
+) -> None:
+    for after in range(calls):
+        machine = new_machine(tmp_path / str(after))
+        full(machine)
+        assert cut_off(machine, program, after)
+        assert machine.file("run/hart/seal").exists()
+        assert machine.seal() == 0
+        assert state(machine) == SEALED
+
+
+def test_sealing_twice_is_the_same_as_once(machine: Machine) -> None:
+    """Two masters may be at it: what the first one has done is no failure of the second one."""
+    full(machine)
+    script = machine.file("run/hart/seal").read_text()
+    assert machine.seal() == 0
+    assert state(machine) == SEALED
+    machine.file("run/hart").mkdir()
+    machine.has("run/hart/seal", script)
+    assert machine.seal() == 0
+    assert state(machine) == SEALED
+
+
+def test_a_machine_with_nothing_but_sshd_is_sealed(machine: Machine) -> None:
+    """No cloud-init, no users, no minion yet."""
+    assert machine.seal() == 0
+    assert state(machine) == {"etc/ssh/sshd_config.d/50-image.conf": IMAGE, "sshd": IMAGE}
+
+
+def test_sweep_finishes_what_was_cut_off(machine: Machine) -> None:
+    full(machine)
+    machine.has("stuck", "sshd")
+    assert machine.seal() != 0
+    machine.file("stuck").unlink()
+    script = checked(sealing.SCRIPT.replace('"$1"/', '"$1/"'), machine.root)
+    done = machine.sh(script, str(machine.root), "seal")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert state(machine) == SEALED
+
+
+# the test itself
+
+
+@pytest.mark.parametrize("text", ["rm -rf /srv/x", "rm /opt", "cat < /boot/y", "x=/lib/z", "rm -rf '/mnt'"])
+def test_a_path_of_this_machine_is_never_run(tmp_path: Path, text: str) -> None:
+    with pytest.raises(AssertionError):
+        moved(text, tmp_path)
