@@ -1,0 +1,73 @@
+"""
+A create whose answer is lost, beside an older instance of the same name and owner: that one is never taken for it.
+
+Names are unique in a zone, so the older one is in another zone, or the create cannot succeed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest
+from hart_salt.drivers.gce import driver as gce
+from hart_salt.model import Instance
+from tests.drivers.do.driver import Time
+from tests.drivers.gce.driver import BATCH, INSERT, KEY, SCRIPT, ZONE, driver_of, launch, left, node, open_cloud
+from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.emulation import faults
+from tests.emulation.faults import Fault
+
+OLDER, ELSEWHERE = "ba9876543210", "us-central1-a"
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> gce.ComputeEngine:
+    return driver_of(cloud, time)
+
+
+def older(cloud: Cloud, time: Time, zone: str) -> Instance:
+    """Of the same name and owner, of an earlier call, which was another process."""
+    driver, wanted = driver_of(cloud, time), dataclasses.replace(node(zone=zone), batch=OLDER)
+    with driver.access(OLDER, KEY, [wanted]) as access:
+        return driver.launch(wanted, SCRIPT, access)
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
+    cloud: Cloud, driver: gce.ComputeEngine, time: Time, remembers: bool
+):
+    other = older(cloud, time, ELSEWHERE)
+    cloud.settings.remembers_requests = remembers
+    cloud.faults.add(faults.lost_answer(INSERT))
+    made = launch(driver, node())
+    assert (made.batch, made.minion_id, made.zone) == (BATCH, other.minion_id, ZONE)
+    assert made.instance_id != other.instance_id
+    assert cloud.made() == 2
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+@pytest.mark.parametrize("broken", [Fault("POST", INSERT, drop=True), Fault("POST", INSERT, status=503)])
+def test_where_nothing_was_made_the_older_instance_is_not_taken(
+    cloud: Cloud, driver: gce.ComputeEngine, time: Time, broken: Fault, remembers: bool
+):
+    other = older(cloud, time, ZONE)
+    cloud.settings.remembers_requests = remembers
+    cloud.faults.add(broken)
+    with pytest.raises(InvalidRequest, match="already, which this call did not make"):
+        launch(driver, node())
+    assert len(left(cloud)["instances"]) == cloud.made() == 1
+    assert [(it.instance_id, it.batch) for it in driver.instances()] == [(other.instance_id, OLDER)]

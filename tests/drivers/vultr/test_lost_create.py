@@ -1,0 +1,63 @@
+"""A create whose answer is lost, beside an older instance of the same name and owner: it is never taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hart_salt.base.errors import TemporaryFailure
+from hart_salt.drivers.vultr import driver as vultr
+from hart_salt.model import Instance
+from tests.drivers.vultr.driver import BATCH, CREATE, KEY, SCRIPT, Time, driver_of, launch, left, node, open_cloud
+from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
+from tests.emulation import faults
+from tests.emulation.faults import Fault, MachineFault
+
+OLDER = "ba9876543210"
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> vultr.Vultr:
+    return driver_of(cloud, time)
+
+
+@pytest.fixture
+def older(driver: vultr.Vultr) -> Instance:
+    """Of the same name and owner, of an earlier call."""
+    with driver.access(OLDER, KEY, []) as access:
+        return driver.launch(node(), SCRIPT, access)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
+    cloud: Cloud, driver: vultr.Vultr, older: Instance, late: int
+):
+    cloud.faults.add(faults.lost_answer(CREATE), MachineFault(hidden_lists=late))
+    made = launch(driver, node())
+    assert (made.batch, made.minion_id) == (BATCH, older.minion_id)
+    assert made.instance_id != older.instance_id
+    assert cloud.made() == 2
+
+
+@pytest.mark.parametrize("broken", [Fault("POST", CREATE, drop=True), Fault("POST", CREATE, status=500)])
+def test_where_nothing_was_made_the_older_instance_is_not_taken(
+    cloud: Cloud, driver: vultr.Vultr, older: Instance, broken: Fault
+):
+    cloud.faults.add(broken)
+    with pytest.raises(TemporaryFailure) as caught:
+        launch(driver, node())
+    assert caught.value.uncertain
+    assert left(cloud) == {"instances": [older.minion_id]}
+    assert [(it.instance_id, it.batch) for it in driver.instances()] == [(older.instance_id, OLDER)]
