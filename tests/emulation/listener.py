@@ -1,7 +1,9 @@
-"""A web server for tests of what is sent where."""
+"""Servers for tests of what is sent where, and of what is not answered."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,3 +46,32 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+class Silence:
+    """A server that takes every connection, says ``words`` to whoever asks, and then nothing more."""
+
+    def __init__(self, words: bytes = b"") -> None:
+        self._words = words
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        #: connections, which stay open until the end
+        self.taken: list[socket.socket] = []
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                connection, _ = self._server.accept()
+                self.taken.append(connection)
+                if self._words:
+                    connection.sendall(self._words)
+
+    def __enter__(self) -> Silence:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for connection in self.taken:
+            connection.close()
