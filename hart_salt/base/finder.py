@@ -41,8 +41,9 @@ _CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
 #: the first and the last line of a key, which are the same in all of them
 _FRAME = re.compile(r"[-A-Z\s\\nr]+")
 
-_MARKS = ("…", "...", "[…", "[...", "(…", "(...", "\ufffd")
-_MARKS_BACKWARDS = ("…", "...", "]…", "]...", ")…", ")...", "\ufffd")
+#: the last ones are how YAML folds a line within quotation marks: a backslash at its end, one where the text goes on
+_MARKS = ("…", "...", "[…", "[...", "(…", "(...", "\ufffd", "\\\n")
+_MARKS_BACKWARDS = ("…", "...", "]…", "]...", ")…", ")...", "\ufffd", "\\ ", "\\\n")
 _ENDS = frozenset("\n\r\"'`)]}>,;")
 _BEGINNINGS = frozenset("\n\r\"'`([{<,;:=")
 

@@ -265,12 +265,26 @@ def _encoded(text: str) -> set[str]:
         repr(text.encode(errors="replace"))[2:-1],
         json.dumps(text, ensure_ascii=False)[1:-1],
         repr(text)[1:-1],
+        *_in_arguments(text, in_json),
         yaml.safe_dump(text, default_style='"', width=math.inf).strip()[1:-1],
         text.replace("'", "''"),
         text.replace("'", "'\"'\"'"),
         *in_url,
         *(_ESCAPED.sub(lambda code: code[0].lower(), form) for form in in_url),
     }
+
+
+def _in_arguments(text: str, in_json: str) -> set[str]:
+    """How lists of arguments show it: Python writes a text that has it, or in which Python or JSON wrote it."""
+    written = _in_python(text)
+    nested = {form for one in (*written, in_json) for form in _in_python(one)}
+    return {*written, *nested, *(json.dumps(one)[1:-1] for one in written)}
+
+
+def _in_python(text: str) -> set[str]:
+    """Within a longer text: what else there is in that decides whether single quotes are escaped."""
+    escaped = repr(f"{text}\"'")[1:-4]
+    return {escaped, escaped.replace("\\'", "'")}
 
 
 def _in_markup(text: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import yaml
 from pydantic import SecretStr
 
 from hart_salt.base.gate import DEEPEST, ERROR_LENGTH, Gate
@@ -66,6 +67,14 @@ def test_a_text_is_made_shorter_after_its_secrets_are_hidden() -> None:
     long = "the start" + "x" * 5000 + "the end"
     assert gate.error(long).startswith("the start")
     assert gate.error(long).endswith("the end")
+
+
+def test_what_a_node_prints_of_its_configuration_passes_in_every_style_of_yaml() -> None:
+    phrase = "correct horse battery staple it's a \"very\" long one, longer than a line may be by far"
+    for style in ("'", '"', "|", ">", None):
+        printed = yaml.safe_dump({"db": {"password": phrase}}, default_style=style)
+        shown = gate_with(phrase).data({"output": [printed]})
+        assert parts_of(phrase, shown["output"][0]) == []
 
 
 def test_records_of_any_logger_pass_while_it_is_open() -> None:

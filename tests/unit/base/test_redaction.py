@@ -165,3 +165,80 @@ def test_mask_hides_short_values_too_and_keeps_the_shape() -> None:
         "secret": None,
         "pass": True,
     }
+
+
+# within YAML, and within the arguments of a call
+
+QUOTED = [
+    "it's a \"long\" one", "don't''stop''now", "a\\b'c\"d\te!", "it's: #no 'comment'", "päss wörd's",
+    "\\'both\\\" ways", "correct horse's battery", "first line's\nsecond \"line\"\nthird line here",
+]  # fmt: skip
+#: of words, in which no part looks random, so that only its ends tell that a line was folded
+FOLDED = [
+    "correct horse battery staple it's a \"very\" long one, longer than a line may be by far",
+    "päss wörd with many words, so that a line of eighty characters cannot hold it at all",
+]
+
+
+def shown(secret: str, text: str) -> list[str]:
+    """The runs of 8 characters of a secret that a text shows."""
+    parts = {line[at : at + 8] for line in secret.splitlines() for at in range(max(1, len(line) - 7))}
+    return sorted(part for part in parts if part in text)
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("style", ["'", '"', "|", ">", None])
+@pytest.mark.parametrize("secret", [*QUOTED, *FOLDED])
+def test_no_style_of_yaml_shows_a_part(secret: str, style: str | None, ascii_only: bool) -> None:
+    data = {"db": {"password": secret, "user": "someone"}, "list": [secret]}
+    dumped = yaml.safe_dump(data, default_style=style, allow_unicode=not ascii_only)
+    redacted = hiding(secret).redact(dumped)
+    assert shown(secret, redacted) == []
+    assert "someone" in redacted
+
+
+def test_yaml_s_single_quotes_are_doubled_and_its_double_quotes_escape() -> None:
+    secrets = hiding("it's \"so\" \\ é")
+    assert secrets.redact("password: 'it''s \"so\" \\ é' # end") == "password: '***' # end"
+    assert secrets.redact('password: "it\'s \\"so\\" \\\\ \\xE9" # end') == 'password: "***" # end'
+
+
+def test_a_block_of_yaml_keeps_its_shape() -> None:
+    secrets = hiding("first line's\nsecond line")
+    assert secrets.redact("key: |\n  first line's\n  second line\nnext: 1\n") == "key: |\n  ***\n  ***\nnext: 1\n"
+
+
+@pytest.mark.parametrize("indent", [0, 2, 20])
+def test_both_ends_of_a_folded_double_quoted_text_are_hidden(indent: int) -> None:
+    folded = "password: \"correct horse battery\\\n" + " " * indent + "\\ staple for everybody\"\nnext: 1\n"
+    redacted = hiding("correct horse battery staple for everybody").redact(folded)
+    assert "correct" not in redacted
+    assert "everybody" not in redacted
+    assert redacted.endswith("\nnext: 1\n")
+
+
+ARGUMENTS = {
+    "as Python has them": repr,
+    "as a text of Python": lambda given: repr(repr(given)),
+    "as words of a call": lambda given: repr([f"{name}={value}" for name, value in given.items()]),
+    "as words with JSON": lambda given: repr([f"{name}={json.dumps(value)}" for name, value in given.items()]),
+    "as JSON": json.dumps,
+    "as JSON of words": lambda given: json.dumps([f"{name}={value!r}" for name, value in given.items()]),
+    "as JSON of words with JSON": lambda given: json.dumps([json.dumps(given)]),
+    "as a job tells them": lambda given: repr({"fun_args": [{"__kwarg__": True, **given}], "user": "root"}),
+    "as a call": lambda given: ", ".join(f"{name}={value!r}" for name, value in given.items()),
+    "in a shell": lambda given: shlex.join([f"password={given['minion_config']['db']['password']}"]),
+    "in YAML": lambda given: yaml.safe_dump(given, default_flow_style=True),
+}
+
+
+@pytest.mark.parametrize("form", ARGUMENTS)
+@pytest.mark.parametrize("secret", QUOTED)
+def test_the_arguments_of_a_call_show_no_secret(secret: str, form: str) -> None:
+    given = {"role": "app", "minion_config": {"db": {"password": secret, "user": "someone"}}}
+    secrets = Secrets()
+    secrets.gather(given)
+    redacted = secrets.redact(ARGUMENTS[form](given))
+    assert shown(secret, redacted) == []
+    assert "***" in redacted
+    assert ("someone" in redacted) == (form != "in a shell")
