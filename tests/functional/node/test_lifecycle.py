@@ -33,6 +33,7 @@ from hart_salt.drivers.local.driver import SCHEMA, Account
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
+from hart_salt.master.keys import fingerprint
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
 from hart_salt.node import bootstrap, ssh, undo
 from hart_salt.node.batch import Batch, NodeState
@@ -403,6 +404,32 @@ def test_the_record_is_there_before_the_instance_is_asked_for(stage: Stage) -> N
 
     stage.world.faults["before launch"] = look
     assert stage.play(stage.node(), plainly).sealed
+
+
+def test_the_record_names_the_key_before_it_is_accepted(stage: Stage) -> None:
+    """Sweep deletes a key only where a record says that it was the node's."""
+
+    def look() -> None:
+        (record,) = stage.store.all()
+        assert (record.stage, record.minion_key_finger) == ("enrolling", fingerprint(PEM))
+
+    stage.world.faults["before accept"] = look
+    assert stage.play(stage.node(), plainly).sealed
+
+
+def test_whoever_hears_of_a_stage_finds_it_in_the_record(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[str, str]] = []
+    tell = Progress.stage
+
+    def told(progress: Progress, minion_id: str, name: str, facts: Any) -> None:
+        (record,) = stage.store.all()
+        heard.append((name, record.stage))
+        tell(progress, minion_id, name, facts)
+
+    monkeypatch.setattr(Progress, "stage", told)
+    stage.play(stage.node(), plainly)
+    stages = ["launching", "running", "bootstrapping", "enrolling", "enrolled", "ready"]
+    assert heard == [*((name, name) for name in stages), ("done", "ready")]
 
 
 # a life that goes wrong

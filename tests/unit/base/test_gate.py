@@ -7,7 +7,7 @@ import logging
 import yaml
 from pydantic import SecretStr
 
-from hart_salt.base.gate import DEEPEST, ERROR_LENGTH, Gate
+from hart_salt.base.gate import DEEPEST, ERROR_LENGTH, Gate, shorten
 
 TOKEN = "dop_v1_5a0f3c9b7e1d42688f60c3b2a9d5e714"  # noqa: S105 - it is nobody's
 
@@ -67,6 +67,13 @@ def test_a_text_is_made_shorter_after_its_secrets_are_hidden() -> None:
     long = "the start" + "x" * 5000 + "the end"
     assert gate.error(long).startswith("the start")
     assert gate.error(long).endswith("the end")
+
+
+def test_where_a_text_is_cut_no_end_of_a_secret_is_left() -> None:
+    words = "correct-horse"
+    for before in range(ERROR_LENGTH // 3 - 20, ERROR_LENGTH // 3 + 5):
+        text = "a" * before + words + "b" * ERROR_LENGTH
+        assert gate_with(words).error(text) == shorten(text.replace(words, "***"), ERROR_LENGTH)
 
 
 def test_what_a_node_prints_of_its_configuration_passes_in_every_style_of_yaml() -> None:

@@ -128,6 +128,13 @@ def test_nested_values_are_added() -> None:
     assert secrets.redact("first-secret second-secret 12345678") == "*** *** ***"
 
 
+def test_what_is_added_later_is_hidden_as_well() -> None:
+    secrets = hiding("correct-horse")
+    assert secrets.redact("correct-horse battery-staple") == "*** battery-staple"
+    secrets.add("battery-staple")
+    assert secrets.redact("correct-horse battery-staple") == "*** ***"
+
+
 def test_gather_takes_values_of_secret_looking_keys_and_passwords_in_urls() -> None:
     secrets = Secrets()
     secrets.gather({"a": {"mysql.pass": "hunter22"}, "repo": ["https://me:mirror-pw@host/deb"], "size": "larger"})

@@ -1,0 +1,176 @@
+"""The mutants of ``tools/mutants.sh``: the lists go with the code, and what is said of a mutant is what it did."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / "tools/mutants"
+DRIVERS = ("do", "ec2", "gce", "vultr", "local")
+MODULES = ("subjects", "runs", "score")
+
+CODE = "def double(number: int) -> int:\n    return 2 * number\n\n\nLIMIT = 3\n"
+CASE = """import time
+from hart_salt import double
+
+def test_it():
+    assert double.double(4) == 8
+    while double.LIMIT > 9:
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture(scope="module")
+def tool() -> Iterator[Any]:
+    """The modules of the program, which are beside it and in no package."""
+    sys.path.insert(0, str(TOOL))
+    try:
+        yield lambda name: importlib.import_module(name)
+    finally:
+        sys.path.remove(str(TOOL))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def mutants(tool: Any) -> list[Any]:
+    return [mutant for some in tool("subjects").load().values() for mutant in some]
+
+
+def test_each_mutant_fits_the_code_and_its_tests_are_there(tool: Any, mutants: list[Any]):
+    assert tool("subjects").faults(mutants, ROOT) == []
+
+
+def test_there_are_enough_of_them_for_each_driver_and_in_all(mutants: list[Any]):
+    numbers = Counter(mutant.subject for mutant in mutants)
+    assert len(mutants) >= 120
+    assert {name: numbers[name] for name in DRIVERS if numbers[name] < 10} == {}
+
+
+def test_none_boots_a_machine(mutants: list[Any]):
+    tests = {file for mutant in mutants for file in mutant.tests.files}
+    slow = ("tests/end_to_end/", "tests/machines/", "tests/accounts/")
+    files = ("test_machines.py", "test_metadata.py", "test_light.py")
+    assert [file for file in tests if file.startswith(slow) or file.endswith(files)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tests = []\nmore = 1", "unknown fields more"),
+        ("select = 'do'", "lacks tests"),
+        ("tests = []\n[[mutants]]\nname = 'one'\nfile = 'a'\nold = 'b'", "one lacks new"),
+        ("tests = [", "its-list.toml"),
+    ],
+)
+def test_a_list_that_is_none_is_told(tool: Any, tmp_path: Path, text: str, said: str):
+    (tmp_path / "its-list.toml").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        tool("subjects").load(tmp_path)
+
+
+def mutant(tool: Any, name: str, old: str, new: str, survives: str = "") -> Any:
+    subjects = tool("subjects")
+    return subjects.Mutant(
+        name, "double", "hart_salt/double.py", old, new, subjects.Tests(("tests/test_double.py",)), survives
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with one module and one test of it."""
+    root = tmp_path / "checkout"
+    for directory in ("hart_salt", "tests"):
+        (root / directory).mkdir(parents=True)
+    (root / "hart_salt/__init__.py").touch()
+    (root / "hart_salt/double.py").write_text(CODE)
+    (root / "tests/test_double.py").write_text(CASE)
+    # Plugins that others need take longer to be loaded than all that is tested here.
+    without = " ".join(f"-p no:{plugin.name}" for plugin in entry_points(group="pytest11"))
+    (root / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\naddopts = '-p no:cacheprovider {without}'\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("3 * number", "4 * number", "is 0 times in"),
+        ("number", "digit", "is 2 times in"),
+        ("LIMIT = 3", "LIMIT = 3", "is the old one"),
+        ("LIMIT = 3", "LIMIT =", "is no Python"),
+    ],
+)
+def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, old: str, new: str, fault: str):
+    (said,) = tool("subjects").faults([mutant(tool, "one", old, new)], checkout)
+    assert fault in said
+
+
+def test_a_name_is_one_mutant_s(tool: Any, checkout: Path):
+    twice = [mutant(tool, "one", "LIMIT = 3", "LIMIT = 4")] * 2
+    assert tool("subjects").faults(twice, checkout) == ["the name one is there 2 times"]
+
+
+def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is(
+    tool: Any, checkout: Path, tmp_path: Path
+):
+    runs, score = tool("runs"), tool("score")
+    place = tmp_path / "copy"
+    place.mkdir()
+    copy = runs.Copy(checkout, place)
+    copy.check()
+    tests = tool("subjects").Tests(("tests/test_double.py",))
+    assert copy.run(tests, 60).code == 0
+    all_mutants = [
+        (mutant(tool, "wrong", "2 * number", "3 * number"), 60, "caught"),
+        (mutant(tool, "harmless", "LIMIT = 3", "LIMIT = 4"), 60, "survived"),
+        (mutant(tool, "endless", "LIMIT = 3", "LIMIT = 99"), 3, "caught by time-out"),
+        (mutant(tool, "no module", "LIMIT = 3", "LIMIT = THERE"), 60, "caught"),
+    ]
+    judged = []
+    for one, limit, word in all_mutants:
+        with copy.broken(one):
+            judged.append(score.Judged(one, copy.run(tests, limit)))
+        assert (judged[-1].word, one.name) == (word, one.name)
+        assert (place / one.file).read_text() == CODE
+    assert (checkout / "hart_salt/double.py").read_text() == CODE
+    assert list(score.table(judged))[2:] == ["| double | 4 | 3 | 1 | 75.0 |", "| all | 4 | 3 | 1 | 75.0 |"]
+    assert list(score.remarks(judged)) == [
+        "survived: harmless in hart_salt/double.py: no test noticed it",
+        "caught by time-out alone: endless",
+    ]
+
+
+def test_what_is_stopped_begins_nothing_more(tool: Any, checkout: Path, tmp_path: Path):
+    place = tmp_path / "copy"
+    place.mkdir()
+    copy = tool("runs").Copy(checkout, place)
+    copy.stop()
+    with pytest.raises(tool("runs").Stopped):
+        copy.run(tool("subjects").Tests(("tests/test_double.py",)), 60)
+
+
+@pytest.mark.parametrize(
+    ("codes", "survives", "good"),
+    [
+        ([1] * 20, "", True),
+        ([1] * 19 + [0], "", False),
+        ([1] * 19 + [0], "it says the same in other words", True),
+        ([1] * 18 + [0] * 2, "it says the same in other words", False),
+        ([1] * 19 + [5], "it says the same in other words", False),
+        ([1] * 18 + [None, -11], "", True),
+    ],
+)
+def test_enough_are_caught_and_the_lists_say_why_the_others_are_not(
+    tool: Any, codes: list[int | None], survives: str, good: bool
+):
+    one = mutant(tool, "one", "LIMIT = 3", "LIMIT = 4", survives)
+    judged = [tool("score").Judged(one, tool("runs").Run(code, 1.0, "")) for code in codes]
+    assert tool("score").is_good(judged) is good
