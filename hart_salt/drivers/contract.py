@@ -4,7 +4,7 @@ The driver contract.
 A driver is our code for one cloud. Its methods block (cloud SDKs do); they are called from threads, and for
 one driver object from several threads at once. Every call has a timeout of its own. Errors are the
 ``DriverError`` classes of ``hart_salt.base.errors``, mapped from the vendor's codes in one table per driver.
-One contract suite, ``tests/drivers/test_contract.py``, runs over every driver.
+One contract suite, ``tests/drivers/test_contract*.py``, runs over every driver.
 """
 
 from __future__ import annotations

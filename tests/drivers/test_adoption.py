@@ -1,7 +1,7 @@
 """
 The contract, for instances that hart did not make: found by their name or id, taken over, let go.
 
-Over the same environments as ``test_driver_contract.py``.
+Over the same environments as ``test_contract.py``.
 """
 
 from __future__ import annotations
@@ -15,24 +15,27 @@ import pytest
 from hart_salt.base.errors import Refused
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Candidate, Instance
+from tests.drivers.environments import (
+    CLOUDS,
+    OTHER_OWNER,
+    OWNER,
+    CloudEnvironment,
+    ComputeEngineEnvironment,
+    Environment,
+    LocalEnvironment,
+    launch,
+    opened,
+)
 from tests.drivers.gce import driver as gce_driver
-from tests.drivers.test_contract import ENVIRONMENTS, OTHER_OWNER, OWNER, ComputeEngineEnvironment, Environment, launch
 
-#: those that have instances which hart did not make
-ADOPTING = [name for name in ENVIRONMENTS if name != "local"]
 ID = "old-1.example.com"
 
 
-@pytest.fixture(params=ADOPTING)
+@pytest.fixture(params=CLOUDS)
 def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Environment]:
-    made = ENVIRONMENTS[request.param](root)
-    with made.closing:
+    """Those that have instances which hart did not make."""
+    with opened(request.param, root) as made:
         yield made
-
-
-@pytest.fixture
-def driver(environment: Environment) -> Driver:
-    return environment.driver()
 
 
 def only(found: list[Candidate]) -> Candidate:
@@ -64,7 +67,8 @@ def test_an_id_that_nothing_has_finds_nothing(environment: Environment, driver: 
     assert driver.candidates("old-2.example.com") == []
 
 
-def test_two_of_one_name_are_both_told_of(environment: Environment, driver: Driver) -> None:
+def test_two_of_one_name_are_both_told_of(environment: CloudEnvironment, driver: Driver) -> None:
+    environment.cloud.settings.page_cap = 1
     if isinstance(environment, ComputeEngineEnvironment):
         gce_driver.by_hand(driver, gce_driver.names_of(ID)[0])  # type: ignore[arg-type]
         both = {environment.by_hand(ID), *(one.instance.instance_id for one in driver.candidates(ID))}
@@ -154,7 +158,7 @@ def test_the_names_at_compute_engine_are_those_that_hart_gives(minion_id: str, n
 
 
 def test_a_driver_that_takes_nothing_over_says_so(root: Path) -> None:
-    driver = ENVIRONMENTS["local"](root).driver()
+    driver = LocalEnvironment(root).driver()
     for instance_id in (None, "a"):
         with pytest.raises(Refused, match="here has only instances that hart made .*there is nothing to import"):
             driver.candidates(ID, instance_id)

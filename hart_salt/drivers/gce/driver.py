@@ -194,6 +194,8 @@ class ComputeEngine(Driver):
             )
         except AlreadyExists as error:
             return self._adopted(node, error)
+        except NotFound as error:  # what a setting names
+            raise InvalidRequest(str(error)) from error
         instance = dataclasses.replace(instance, instance_id=str(operation.target_id))
         parts.inserts.add(operation.name, instance)
         return instance
@@ -202,7 +204,10 @@ class ComputeEngine(Driver):
         """The instance of that name, if this very call made it."""
         parts = self._parts
         name = instances.name_of(node.minion_id)
-        there = parts.api.get("instances", zone=node.zone, instance=name)
+        try:
+            there = parts.api.get("instances", zone=node.zone, instance=name)
+        except NotFound:  # it went meanwhile
+            raise error from None
         instance = instances.report(there)
         if not self._is_ours(there) or (instance.batch, instance.minion_id) != (node.batch, node.minion_id):
             raise InvalidRequest(

@@ -258,7 +258,7 @@ def test_a_token_server_that_gives_none(
         (403, "accessNotConfigured", AuthError),
         (403, "quotaExceeded", QuotaExceeded),
         (403, "somethingNew", AuthError),
-        (404, "notFound", NotFound),
+        (404, "notFound", InvalidRequest),
         (412, "conditionNotMet", InvalidRequest),
         (418, "odd", InvalidRequest),
         (503, "resourcePoolExhausted", NoCapacity),
