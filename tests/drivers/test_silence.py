@@ -24,7 +24,7 @@ from tests.emulation.listener import Silence
 MODULES: dict[str, Any] = {"do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "vultr": vultr_driver}
 API_TIMEOUT = 0.05
 #: seconds; all tries of a call together take a second or two, one that has no timeout never ends
-AT_THE_MOST = 30
+AT_THE_MOST = 120
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
 SAID = {"nothing": b"", "half a head": HEAD, "half a body": HEAD + b'\r\n{"account": {', "half a word": b"HTT"}
