@@ -899,7 +899,7 @@ def list_regions(provider=None, *extra, config=None, **unknown):
 
 def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
     """
-    List the sizes of a provider: memory in MB, CPUs, disk in GB, price in US dollars a month.
+    List the sizes of a provider: memory in MB, CPUs, disk in GB, price a month before tax, and its currency.
 
     provider
         The configured provider. Default: the one that the configuration names, or the only one.

@@ -29,6 +29,7 @@ from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, I
 from tests.drivers.do import driver as do_driver
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.gce import driver as gce_driver
+from tests.drivers.hetzner import driver as hetzner_driver
 from tests.drivers.vultr import driver as vultr_driver
 from tests.parts import master_info, new_node
 
@@ -39,6 +40,9 @@ USER_DATA = "#!/bin/sh\necho planted-user-data\n"
 
 class Environment(ABC):
     """A provider in which a driver works. Nothing in it costs money, and nothing of it outlives the test."""
+
+    #: whether the provider refuses a second instance of a name
+    unique_names = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -171,6 +175,40 @@ class VultrEnvironment(Environment):
         return instance.label, sorted(instance.tags)
 
 
+class HetznerEnvironment(Environment):
+    unique_names = True
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._time = do_driver.Time()
+        self.cloud = self.closing.enter_context(hetzner_driver.open_cloud(self._time))
+
+    def driver(self, owner: str = OWNER) -> Driver:
+        return hetzner_driver.driver_of(self.cloud, self._time, owner=owner)
+
+    def node(self, minion_id: str, **changes: Any) -> Node:
+        return dataclasses.replace(hetzner_driver.node(minion_id), **{"role": "app", "batch": "b1", **changes})
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        (call,) = (one for one in self.cloud.calls if (one.method, one.path) == ("POST", "/v1/servers"))
+        labels = {name.removeprefix("hart-"): value for name, value in call.body["labels"].items()}
+        return {**labels, "minion_id": call.body["name"]}
+
+    def who_can_read_user_data(self, instance: Instance) -> str:
+        shown = self.driver()._api.get(f"servers/{instance.instance_id}", "server")
+        return "others" if "planted-user-data" in json.dumps(shown) else "owner"
+
+    def unlaunchable(self) -> Node:
+        return self.node("web-1.example.com", size="no-such-size")
+
+    def by_hand(self, name: str) -> str:
+        return str(hetzner_driver.Client(self.cloud).create(name, labels={"theirs": ""})["id"])
+
+    def labels(self, instance_id: str) -> Any:
+        server = self.cloud.state.servers[int(instance_id)]
+        return server.name, dict(server.labels)
+
+
 class ComputeEngineEnvironment(Environment):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -245,6 +283,7 @@ ENVIRONMENTS: dict[str, type[Environment]] = {
     "do": DigitalOceanEnvironment,
     "ec2": Ec2Environment,
     "gce": ComputeEngineEnvironment,
+    "hetzner": HetznerEnvironment,
     "vultr": VultrEnvironment,
 }
 #: those that give further addresses

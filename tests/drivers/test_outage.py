@@ -20,10 +20,14 @@ from tests.drivers.do import driver as do_driver
 from tests.drivers.do.driver import Time
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.gce import driver as gce_driver
+from tests.drivers.hetzner import driver as hetzner_driver
 from tests.drivers.vultr import driver as vultr_driver
 from tests.emulation.listener import Listener
 
-CLOUDS = ("do", "ec2", "gce", "vultr")
+CLOUDS = ("do", "ec2", "gce", "hetzner", "vultr")
+MODULES: dict[str, Any] = {
+    "do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "hetzner": hetzner_driver, "vultr": vultr_driver,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +53,7 @@ def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
-            module: Any = {"do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "vultr": vultr_driver}[kind]
+            module = MODULES[kind]
             cloud = stack.enter_context(module.open_cloud(time))
             place = (tmp_path,) if kind == "ec2" else ()
             driver: Driver = module.driver_of(cloud, time, *place, endpoint=endpoint, **account)
@@ -178,7 +182,7 @@ def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make, 
     assert sum(time.waits) <= READING
 
 
-@pytest.mark.parametrize("kind", ["do", "vultr", "gce"])
+@pytest.mark.parametrize("kind", ["do", "vultr", "gce", "hetzner"])
 def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(make, time, told, kind: str):
     with Listener(503) as server, pytest.raises(TemporaryFailure) as caught:
         make(kind, f"http://127.0.0.1:{server.port}", READING).check()

@@ -18,10 +18,13 @@ from tests.drivers.do import driver as do_driver
 from tests.drivers.do.driver import Time
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.gce import driver as gce_driver
+from tests.drivers.hetzner import driver as hetzner_driver
 from tests.drivers.vultr import driver as vultr_driver
 from tests.emulation.listener import Silence
 
-MODULES: dict[str, Any] = {"do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "vultr": vultr_driver}
+MODULES: dict[str, Any] = {
+    "do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "hetzner": hetzner_driver, "vultr": vultr_driver,
+}  # fmt: skip
 API_TIMEOUT = 0.05
 #: seconds; all tries of a call together take a second or two, one that has no timeout never ends
 AT_THE_MOST = 30
