@@ -16,18 +16,11 @@ from hart_salt.drivers import http, outage, source_address
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.gce import credentials
 from hart_salt.drivers.outage import BEGINNING, READING, UNDER_WAY, Outage, Unreachable, within
-from tests.drivers.do import driver as do_driver
+from tests.drivers.clouds import MODULES, driver_of
 from tests.drivers.do.driver import Time
-from tests.drivers.ec2 import driver as ec2_driver
-from tests.drivers.gce import driver as gce_driver
-from tests.drivers.hetzner import driver as hetzner_driver
-from tests.drivers.vultr import driver as vultr_driver
 from tests.emulation.listener import Listener
 
-CLOUDS = ("do", "ec2", "gce", "hetzner", "vultr")
-MODULES: dict[str, Any] = {
-    "do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "hetzner": hetzner_driver, "vultr": vultr_driver,
-}  # fmt: skip
+CLOUDS = tuple(MODULES)
 
 
 @pytest.fixture(autouse=True)
@@ -53,10 +46,8 @@ def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
-            module = MODULES[kind]
-            cloud = stack.enter_context(module.open_cloud(time))
-            place = (tmp_path,) if kind == "ec2" else ()
-            driver: Driver = module.driver_of(cloud, time, *place, endpoint=endpoint, **account)
+            cloud = stack.enter_context(MODULES[kind].open_cloud(time))
+            driver = driver_of(kind, cloud, time, tmp_path, endpoint=endpoint, **account)
             driver.outage = Outage(f"my-{kind}", time, told.append)
             driver.outage.limit = limit
             return driver

@@ -97,7 +97,8 @@ def _text(response: requests.Response, facts: Mapping[str, Any], code: str) -> s
     """The vendor's message with the fields that it is about, status, code, and the number that its support asks for."""
     details = facts.get("details")
     fields = details.get("fields") if isinstance(details, dict) else None
-    names = [str(one["name"]) for one in fields or () if isinstance(one, dict) and one.get("name")]
+    listed = fields if isinstance(fields, list) else []
+    names = [str(one["name"]) for one in listed if isinstance(one, dict) and one.get("name")]
     message = ": ".join(filter(None, [str(facts.get("message") or response.reason or "no message"), ", ".join(names)]))
     marks = " ".join(filter(None, [str(response.status_code), code, response.headers.get("X-Correlation-Id")]))
     return f"{VENDOR}: {message} ({marks}){_HINTS.get(code, '')}"

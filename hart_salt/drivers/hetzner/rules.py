@@ -85,15 +85,15 @@ def objections(node: Node, known: Known) -> list[str]:
 def _labels(node: Node) -> Iterator[str]:
     yield from tags.tag_objections(node)
     seen: set[str] = set()
-    for tag in tags.user_tags(node):
+    for tag in dict.fromkeys(tags.user_tags(node)):
         key, _, value = tag.partition(":")
-        if key == "hart" or (f"{key}:" in tags.OWN_TAGS and not tag.startswith(tags.OWN_TAGS)):
+        if (key == "hart" and value) or tag in (name.rstrip(":") for name in tags.OWN_TAGS):
             yield f"the tag {tag} is one of hart's own"
         if key in seen:
             yield f"the tag {key} is given twice, and a label has one value at Hetzner"
         seen.add(key)
         prefix, slash, name = key.rpartition("/")
-        if (slash and not PREFIX.fullmatch(prefix)) or not WORD.fullmatch(name) or not re.fullmatch(WORD, value or "a"):
+        if (slash and not PREFIX.fullmatch(prefix)) or not WORD.fullmatch(name) or not WORD.fullmatch(value or "a"):
             yield (
                 f"the tag {tag} is no label at Hetzner: name and value have up to 63 letters, digits, '-', '_' and "
                 "'.', and a letter or a digit at both ends"
