@@ -158,12 +158,16 @@ class RestDriver(Driver):
         return [report for report in self._listed(tag=tag) if tag in self._tags_of(report)]
 
     def instances(self, region: str | None = None) -> list[Instance]:
-        """One list, filtered by the owner's tag on the server."""
-        return [self._instance(report) for report in self._tagged(self._owner_tag)]
+        """One list, filtered by the owner's tag on the server; without those that are being deleted."""
+        return self._living(self._tagged(self._owner_tag))
 
     def instance(self, instance: Instance) -> Instance | None:
-        """One call."""
-        return next((self._instance(report) for report in self._report(instance.instance_id)), None)
+        """One call. One that is being deleted is none."""
+        return next(iter(self._living(self._report(instance.instance_id))), None)
+
+    def _living(self, reports: Sequence[Report]) -> list[Instance]:
+        instances = [self._instance(report) for report in reports]
+        return [one for one in instances if one.state != "gone"]
 
     def _report(self, instance_id: str) -> list[Report]:
         """The instance of that id, if there is one."""

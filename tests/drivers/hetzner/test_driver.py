@@ -468,12 +468,13 @@ def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(cloud: Cloud, dri
     assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
 
 
-def test_one_that_is_about_to_go_is_gone_and_no_candidate(cloud: Cloud, driver: hetzner.Hetzner):
+def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: hetzner.Hetzner):
     cloud.settings.gone_after = 1000
     instance = launch(driver, node())
     Client(cloud).call("DELETE", f"servers/{instance.instance_id}")
-    assert [it.state for it in driver.instances()] == ["gone"]
-    assert driver.candidates("w1.example.com") == []
+    assert Client(cloud).get(f"servers/{instance.instance_id}")["server"]["status"] == "deleting"
+    assert driver.instances() == driver.candidates("w1.example.com") == []
+    assert driver.instance(instance) is None
 
 
 def test_one_that_never_goes(cloud: Cloud, driver: hetzner.Hetzner, time: Time):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hcloud
 import pytest
+from hcloud.firewalls import Firewall
+from hcloud.images import Image
+from hcloud.locations import Location
+from hcloud.networks import NetworkSubnet
+from hcloud.server_types import ServerType
+from hcloud.servers import ServerCreatePublicNetwork
+from hcloud.ssh_keys import SSHKey
 
 from tests.drivers.do.emulator.client import Clock, public_key
 from tests.drivers.hetzner.emulator.cloud import Hetzner
 from tests.drivers.hetzner.emulator.state import Settings
-
-hcloud = pytest.importorskip("hcloud")  # needs a newer requests than the lowest versions bring
-
-from hcloud.firewalls import Firewall  # noqa: E402 - what is above decides
-from hcloud.images import Image  # noqa: E402
-from hcloud.locations import Location  # noqa: E402
-from hcloud.networks import NetworkSubnet  # noqa: E402
-from hcloud.server_types import ServerType  # noqa: E402
-from hcloud.servers import ServerCreatePublicNetwork  # noqa: E402
-from hcloud.ssh_keys import SSHKey  # noqa: E402
 
 SPEC = {"server_type": ServerType(name="cx23"), "image": Image(name="debian-12"), "location": Location(name="nbg1")}
 
@@ -37,11 +35,11 @@ def cloud(clock: Clock) -> Iterator[Hetzner]:
 
 
 @pytest.fixture
-def client(cloud: Hetzner):
+def client(cloud: Hetzner) -> hcloud.Client:
     return hcloud.Client(token=cloud.token, api_endpoint=cloud.endpoint, poll_interval=0)
 
 
-def test_what_is_on_offer(client):
+def test_what_is_on_offer(client: hcloud.Client):
     kind = client.server_types.get_by_name("cax11")
     assert (kind.cores, kind.memory, kind.disk, kind.architecture, kind.cpu_type) == (2, 4.0, 40, "arm", "shared")
     assert {it["location"]: it["price_monthly"]["net"] for it in kind.prices}["fsn1"] == "3.7900000000"
@@ -53,7 +51,7 @@ def test_what_is_on_offer(client):
     assert client.locations.get_by_name("ash").network_zone == "us-east"
 
 
-def test_create_list_change_destroy(cloud: Hetzner, client, clock: Clock):
+def test_create_list_change_destroy(cloud: Hetzner, client: hcloud.Client, clock: Clock):
     key = client.ssh_keys.create(name="k", public_key=public_key(), labels={"a": "b"})
     for number in range(5):
         made = client.servers.create(
@@ -81,7 +79,7 @@ def test_create_list_change_destroy(cloud: Hetzner, client, clock: Clock):
     assert sum(map(len, cloud.left().values())) == 0
 
 
-def test_networks_and_firewalls(client, clock: Clock):
+def test_networks_and_firewalls(client: hcloud.Client, clock: Clock):
     subnet = NetworkSubnet(ip_range="10.120.0.0/24", type="cloud", network_zone="eu-central")
     network = client.networks.create(name="inside", ip_range="10.120.0.0/16", subnets=[subnet])
     firewall = client.firewalls.create(name="ssh").firewall
@@ -99,7 +97,7 @@ def test_networks_and_firewalls(client, clock: Clock):
     assert (server.public_net.ipv4, server.public_net.ipv6) == (None, None)
 
 
-def test_power_and_protection(cloud: Hetzner, client, clock: Clock):
+def test_power_and_protection(cloud: Hetzner, client: hcloud.Client, clock: Clock):
     server = client.servers.create(name="app-1", **SPEC).server
     assert cloud.state.mails == ["app-1"]
     clock.advance(10)
@@ -114,7 +112,7 @@ def test_power_and_protection(cloud: Hetzner, client, clock: Clock):
     assert caught.value.code == "protected"
 
 
-def test_errors_are_understood(cloud: Hetzner, client):
+def test_errors_are_understood(cloud: Hetzner, client: hcloud.Client):
     client.servers.create(name="app-1", **SPEC)
     refusals = {
         "uniqueness_error": {"name": "app-1"},
