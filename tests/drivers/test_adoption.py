@@ -15,8 +15,8 @@ import pytest
 from hart_salt.base.errors import Refused
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Candidate, Instance
+from tests.drivers.environments import ENVIRONMENTS, OTHER_OWNER, OWNER, ComputeEngineEnvironment, Environment, launch
 from tests.drivers.gce import driver as gce_driver
-from tests.drivers.test_contract import ENVIRONMENTS, OTHER_OWNER, OWNER, ComputeEngineEnvironment, Environment, launch
 
 #: those that have instances which hart did not make
 ADOPTING = [name for name in ENVIRONMENTS if name != "local"]
