@@ -268,9 +268,9 @@ def import_minion(
         one that is configured.
 
     instance_id
-        The provider's id of the instance. Default: it is found by its name: that of a droplet, the tag ``Name`` of
-        an EC2 instance and the label of one at Vultr are the minion id; at Compute Engine the name is one that hart or
-        hart-salt makes of the id, the id itself, or its first label.
+        The provider's id of the instance. Default: it is found by its name: that of a droplet or of a server at
+        Hetzner, the tag ``Name`` of an EC2 instance and the label of one at Vultr are the minion id; at Compute Engine
+        the name is one that hart or hart-salt makes of the id, the id itself, or its first label.
 
     region
         Look for it only in this region. Default: in all.
@@ -899,7 +899,7 @@ def list_regions(provider=None, *extra, config=None, **unknown):
 
 def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
     """
-    List the sizes of a provider: memory in MB, CPUs, disk in GB, price in US dollars a month.
+    List the sizes of a provider: memory in MB, CPUs, disk in GB, price a month before tax, and its currency.
 
     provider
         The configured provider. Default: the one that the configuration names, or the only one.

@@ -176,7 +176,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Size:
-    """A size as ``hart.list_sizes`` shows it. ``monthly_price`` is in US dollars; None: not known."""
+    """A size as ``hart.list_sizes`` shows it. ``monthly_price`` is in ``currency``, before tax; None: not known."""
 
     name: str
     memory_mb: int
@@ -185,6 +185,8 @@ class Size:
     monthly_price: float | None = None
     available: bool = True
     description: str = ""
+    #: in three letters, as ISO 4217 has them
+    currency: str = "USD"
 
 
 @dataclass(frozen=True)

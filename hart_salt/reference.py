@@ -64,6 +64,7 @@ TITLES = {
     "ec2": "Amazon EC2",
     "gce": "Google Compute Engine",
     "vultr": "Vultr",
+    "hetzner": "Hetzner Cloud",
     "local": "this machine",
 }
 #: the setting names of hart's file; each works here

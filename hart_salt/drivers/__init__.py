@@ -16,7 +16,7 @@ from hart_salt.config.schema import Schema
 from hart_salt.drivers.contract import Driver
 
 ENTRY_POINT_GROUP = "hart_salt.drivers"
-_OWN = ("do", "ec2", "gce", "local", "vultr")
+_OWN = ("do", "ec2", "gce", "hetzner", "local", "vultr")
 
 
 def schemas() -> Mapping[str, Schema]:

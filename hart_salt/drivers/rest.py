@@ -9,14 +9,14 @@ from __future__ import annotations
 import abc
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 
 from hart_salt.base.endpoints import objection
-from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 from hart_salt.drivers.http import LONGEST_WAIT, failure, is_certainly_undone, is_repeatable, repeated
 from hart_salt.drivers.outage import Outage, Peer
 
@@ -98,6 +98,93 @@ class Api(abc.ABC):
     def _field(self, method: str, path: str, parameters: Mapping[str, Any], field: str) -> Any:
         # A mapping of its own each time: what asks may write into it, and would go on there the next time.
         return field_of(self._ask(method, path, dict(parameters)), field, self.vendor)
+
+
+class JsonApi(Api):
+    """
+    An API whose bodies are JSON and whose lists come in pages, asked with requests: a vendor's says the rest.
+
+    An answer below 300 has to be an object, or nothing at all with status 204.
+    """
+
+    default_endpoint: ClassVar[str]
+    #: the most things that a page may have
+    per_page: ClassVar[int]
+    #: how fields of something are set
+    change_method: ClassVar[str] = "PATCH"
+    #: fields that are dropped while an answer is read: nothing that comes out has them
+    secret_fields: ClassVar[Sequence[str]] = ()
+
+    def __init__(
+        self,
+        token: str,
+        endpoint: str | None,
+        timeout: float,
+        sleep: Callable[[float], None] = time.sleep,
+        outage: Outage | None = None,
+    ) -> None:
+        super().__init__(token, (endpoint or self.default_endpoint).rstrip("/"), timeout, sleep, outage)
+        self._sessions = PerThread(requests.Session)
+
+    @abc.abstractmethod
+    def _next(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The query of the page after this one; empty after the last. Raises ``unreadable`` where it is not told."""
+
+    @abc.abstractmethod
+    def _error(self, response: requests.Response, body: Any) -> DriverError:
+        """What an answer of 300 and above is."""
+
+    def listed(self, path: str, field: str, **query: str) -> list[dict[str, Any]]:
+        """
+        Return a list with all its pages. Repeated like ``get``; the whole list, if a later page failed.
+
+        A page that does not say what comes after it is a failure: the rest would be missing.
+        """
+        if "" in query.values():  # an empty filter may let everything through
+            raise InvalidRequest(f"{self.vendor}: a list is not asked for with an empty filter")
+        return self._repeated(lambda: self._pages(path, field, query))
+
+    def tell(self, path: str, body: Mapping[str, Any]) -> None:
+        """Have something done that has no answer. Repeated like ``post``."""
+        self._repeated(lambda: self._ask("POST", path, body), is_certainly_undone)
+
+    def change(self, path: str, body: Mapping[str, Any]) -> None:
+        """Set fields of something, where twice is the same as once. Repeated like ``get``."""
+        self._repeated(lambda: self._ask(self.change_method, path, dict(body)))
+
+    def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        asked: list[Mapping[str, Any]] = [{}]
+        while True:
+            answer = self._ask("GET", path, {**query, "per_page": self.per_page, **asked[-1]})
+            page, following = field_of(answer, field, self.vendor), self._next(answer)
+            if not isinstance(page, list) or not all(isinstance(one, dict) for one in page):
+                raise unreadable(self.vendor)
+            found += page
+            if not following:
+                return found
+            if following in asked:
+                raise unreadable(self.vendor)  # it would go round for ever
+            asked.append(following)
+
+    def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
+        payload = {"params": parameters} if method == "GET" else {"json": parameters or None}
+        session, address = self._sessions.get(), f"{self._endpoint}/{path}"
+        return self._answer(send(session, self.vendor, method, address, self._token, self._timeout, **payload))
+
+    def _answer(self, response: requests.Response) -> Any:
+        """What was answered, without secrets. Raises the error that it is."""
+        if response.status_code == 204:
+            return None
+        body = json_of(response, object_pairs_hook=self._without_secrets)
+        if response.status_code >= 300:
+            raise self._error(response, body)
+        if not isinstance(body, dict):
+            raise unreadable(self.vendor)
+        return body
+
+    def _without_secrets(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in pairs if name not in self.secret_fields}
 
 
 class PerThread(Generic[T]):

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import abc
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from hart_salt.base.errors import InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.config.schema import Provider
 from hart_salt.drivers import retry, tags
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.retry import StillThere
-from hart_salt.model import Access, Candidate, Instance, MasterInfo, Node
+from hart_salt.model import Access, Candidate, Instance, Leftover, MasterInfo, Node
 
 Report = Mapping[str, Any]  #: an instance as the API reports it
 
 
 class RestDriver(Driver):
-    """One account at a JSON API that keeps flat tags with its instances."""
+    """
+    One account at a JSON API that keeps tags with its instances.
+
+    Tags are flat here, as ``tags.py`` has them; a vendor with names and values overrides ``_tags_of``, ``_set_tags``.
+    """
 
     #: as messages name the vendor
     vendor: ClassVar[str]
@@ -41,6 +47,8 @@ class RestDriver(Driver):
         super().__init__(provider, master)
         self._sleep = sleep
         self._made: Any = None
+        self._kept: dict[str, list[dict[str, Any]]] = {}
+        self._lock = threading.Lock()
 
     @property
     def _api(self) -> Any:
@@ -71,16 +79,49 @@ class RestDriver(Driver):
         """An instance as hart knows it; every field of a report but the id may be missing."""
 
     @abc.abstractmethod
-    def _batch_tag(self, batch: str) -> str:
-        """The tag that all instances of a batch carry."""
+    def _set_tags(self, report: Report, wanted: Sequence[str]) -> None:
+        """Make these the tags of an instance, all of them."""
 
-    @abc.abstractmethod
-    def _retag(self, report: Report, wanted: Sequence[str]) -> None:
-        """Make ``wanted`` the only tags of hart's that say whose the instance is, and what."""
+    # tags
+
+    def _tags_of(self, report: Report) -> Sequence[str]:
+        return report.get("tags") or []
+
+    def _tag_value(self, text: str) -> str:
+        """A role or a minion id as it stands in a tag."""
+        return text
 
     @property
     def _owner_tag(self) -> str:
         return f"hart-owner:{self.master.owner}"
+
+    def _batch_tag(self, batch: str) -> str:
+        """The tag that all instances of a batch carry."""
+        return f"hart-batch:{batch}"
+
+    def _role_tags(self, role: str | None) -> list[str]:
+        return [f"hart-role:{self._tag_value(role)}"] if role else []
+
+    def _tags(self, node: Node, batch: str, *more: str) -> list[str]:
+        """The tags of a create call: hart's own, ``more``, and the user's; each once."""
+        own = ["hart", self._owner_tag, self._batch_tag(batch), *self._role_tags(node.role), *more]
+        return list(dict.fromkeys([*own, *tags.user_tags(node)]))
+
+    def _retag(self, report: Report, wanted: Sequence[str]) -> None:
+        """Make ``wanted`` the only tags that say whose the instance is, and what. The others stay."""
+        there = list(self._tags_of(report))
+        kept = [tag for tag in there if tag != "hart" and not tag.startswith(tags.ADOPTED)]
+        if sorted(there) != sorted([*kept, *wanted]):
+            self._set_tags(report, [*kept, *wanted])
+
+    # what there is
+
+    def _known(self, path: str) -> list[dict[str, Any]]:
+        """A list of the vendor's or the account's, asked for once by this driver object."""
+        with self._lock:
+            if path not in self._kept:
+                self._kept[path] = self._api.listed(path, path)
+            return self._kept[path]
 
     # creating
 
@@ -114,15 +155,19 @@ class RestDriver(Driver):
 
     def _tagged(self, tag: str) -> list[dict[str, Any]]:
         """Filtered once more here: an API may take no notice of case, and what is listed may be swept."""
-        return [report for report in self._listed(tag=tag) if tag in (report.get("tags") or [])]
+        return [report for report in self._listed(tag=tag) if tag in self._tags_of(report)]
 
     def instances(self, region: str | None = None) -> list[Instance]:
-        """One list, filtered by the owner's tag on the server."""
-        return [self._instance(report) for report in self._tagged(self._owner_tag)]
+        """One list, filtered by the owner's tag on the server; without those that are being deleted."""
+        return self._living(self._tagged(self._owner_tag))
 
     def instance(self, instance: Instance) -> Instance | None:
-        """One call."""
-        return next((self._instance(report) for report in self._report(instance.instance_id)), None)
+        """One call. One that is being deleted is none."""
+        return next(iter(self._living(self._report(instance.instance_id))), None)
+
+    def _living(self, reports: Sequence[Report]) -> list[Instance]:
+        instances = [self._instance(report) for report in reports]
+        return [one for one in instances if one.state != "gone"]
 
     def _report(self, instance_id: str) -> list[Report]:
         """The instance of that id, if there is one."""
@@ -144,11 +189,22 @@ class RestDriver(Driver):
             found = [one for one in self._listed(name=minion_id) if one.get(self.name_field) == minion_id]
         else:
             found = self._report(instance_id)
-        return [self._candidate(report) for report in found]
+        candidates = [self._candidate(report) for report in found]
+        return [one for one in candidates if one.instance.state != "gone"]
 
     def _candidate(self, report: Report) -> Candidate:
-        owner = tags.owner(report.get("tags") or [], self.master.owner)
+        owner = tags.owner(self._tags_of(report), self.master.owner)
         return Candidate(self._instance(report), report.get(self.name_field, ""), owner)
+
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """
+        The minion id is a tag only where the name is another; what somebody else changes meanwhile may be lost.
+
+        Raises ``NotFound`` for an instance that is gone.
+        """
+        report = self._api.get(f"{self.path}/{instance.instance_id}", self.field)
+        named = [] if report.get(self.name_field) == minion_id else [f"hart-minion:{self._tag_value(minion_id)}"]
+        self._retag(report, ["hart", *self._role_tags(role), *named, self._owner_tag])
 
     def release(self, instance: Instance) -> None:
         """The tags that are not hart's stay."""
@@ -173,3 +229,75 @@ class RestDriver(Driver):
         except NotFound:
             return
         raise StillThere(f"{self.vendor}: {self.field} {instance_id} is still there after it was deleted")
+
+
+class KeyedRestDriver(RestDriver):
+    """A vendor that sends root's password to somebody, unless a create call names an SSH key of the account."""
+
+    #: where the API has the account's keys
+    keys_path: ClassVar[str]
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
+        """
+        A temporary SSH key, and what else goes with the batch (``_temporary``).
+
+        Its name says whose it is before it exists, for ``leftovers``.
+        """
+        name = f"{self._key_prefix}{batch}"
+        key = self._make_key(name, self._key_body(batch, client_public_key))
+        try:
+            yield Access(batch, client_public_key, {"ssh_key": key})
+        finally:
+            self._remove({f"{self.keys_path}/{key}": f"SSH key {name}", **self._temporary(batch)})
+
+    def _temporary(self, batch: str) -> Mapping[str, str]:
+        """What else goes when a batch ends: paths, and what people call it."""
+        return {}
+
+    @property
+    def _key_prefix(self) -> str:
+        return f"hart-{self.master.owner}-"
+
+    def _key_body(self, batch: str, public_key: str) -> Mapping[str, Any]:
+        return {"name": f"{self._key_prefix}{batch}", "public_key": public_key}
+
+    def _make_key(self, name: str, body: Mapping[str, Any]) -> int:
+        """If the answer is lost, the key is looked for by its name."""
+        try:
+            return int(self._api.post(self.keys_path, body, "ssh_key")["id"])
+        except TemporaryFailure as error:
+            found = retry.look(lambda: self._key_named(name), self._sleep) if error.uncertain else None
+            if found is None:
+                raise
+            return found
+
+    def _key_named(self, name: str) -> int | None:
+        keys = self._api.listed(self.keys_path, "ssh_keys")
+        return next((int(key["id"]) for key in keys if key.get("name") == name), None)
+
+    def _remove(self, paths: Mapping[str, str]) -> None:
+        """Delete all of them; one that fails does not keep the others from it."""
+        problems = []
+        for path, what in paths.items():
+            try:
+                self._api.delete(path)
+            except DriverError as error:
+                problems.append(f"the temporary {what} could not be removed: {error}")
+        if problems:
+            raise TemporaryFailure("; ".join(problems))
+
+    def leftovers(self) -> list[Leftover]:
+        """Temporary keys of this master's batches."""
+        return [
+            Leftover(
+                "SSH key", key["name"], f"{self.keys_path}/{key['id']}", key["name"].removeprefix(self._key_prefix),
+                created=tags.seconds(key.get("created")),
+            )
+            for key in self._api.listed(self.keys_path, "ssh_keys")
+            if key["name"].startswith(self._key_prefix)
+        ]  # fmt: skip
+
+    def remove(self, leftover: Leftover) -> None:
+        """Its handle is its path."""
+        self._api.delete(leftover.handle)

@@ -43,7 +43,7 @@ def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, An
     """
     The nodes that would be created, by minion id; all of them have the same size.
 
-    ``monthly_price`` is in US dollars; None: the provider does not tell.
+    ``monthly_price`` is in ``currency``, before tax; None: the provider does not tell.
     """
     return {
         node.minion_id: {
@@ -55,6 +55,7 @@ def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, An
             "zone": node.zone,
             "size": node.size,
             "monthly_price": size.monthly_price if size else None,
+            "currency": size.currency if size else None,
         }
         for node in nodes
     }

@@ -68,6 +68,11 @@ def test_an_id_that_nothing_has_finds_nothing(environment: Environment, driver: 
 
 
 def test_two_of_one_name_are_both_told_of(environment: CloudEnvironment, driver: Driver) -> None:
+    if environment.unique_names:
+        environment.by_hand(ID)
+        with pytest.raises(AssertionError, match="uniqueness_error"):
+            environment.by_hand(ID)
+        return
     environment.cloud.settings.page_cap = 1
     if isinstance(environment, ComputeEngineEnvironment):
         gce_driver.by_hand(driver, gce_driver.names_of(ID)[0])  # type: ignore[arg-type]

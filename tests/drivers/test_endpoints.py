@@ -16,6 +16,7 @@ from hart_salt.drivers.ec2 import client as ec2_client
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.drivers.gce import credentials
 from hart_salt.drivers.gce import driver as gce
+from hart_salt.drivers.hetzner import client as hetzner_client
 from hart_salt.drivers.vultr import client as vultr_client
 from tests.drivers.gce.emulator.tokens import Account as ServiceAccount
 from tests.emulation.listener import Listener
@@ -23,6 +24,7 @@ from tests.emulation.listener import Listener
 SCHEMAS = drivers.schemas()
 ACCOUNTS: dict[str, dict[str, Any]] = {
     "do": {"token": "a-token"},
+    "hetzner": {"token": "a-token"},
     "vultr": {"token": "a-token"},
     "ec2": {"aws_access_key_id": "an-id", "aws_secret_access_key": "a-secret"},
     "gce": {"project": "p", "user_id": "u@example.com", "key": "a-key"},
@@ -83,7 +85,7 @@ def test_each_setting_takes_what_may_be_asked_and_nothing_else(driver: str, name
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("api", [do_client.Api, vultr_client.Api])
+@pytest.mark.parametrize("api", [do_client.Api, hetzner_client.Api, vultr_client.Api])
 @pytest.mark.parametrize("address", ["http://api.example.com", "http://127.0.0.1.nip.io", "https://u:p@api.example.com"])
 def test_an_api_refuses_them_as_well(api: Any, address: str) -> None:
     with pytest.raises(InvalidRequest, match="endpoint must "):
@@ -130,7 +132,7 @@ def test_a_key_file_as_it_should_be(service_account, tmp_path) -> None:
     assert credentials.make(gce.Account(project="p", key_file=path))
 
 
-@pytest.mark.parametrize("api", [do_client.Api, vultr_client.Api])
+@pytest.mark.parametrize("api", [do_client.Api, hetzner_client.Api, vultr_client.Api])
 def test_a_redirect_is_not_followed(api: Any) -> None:
     with Listener() as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as server:
         with pytest.raises(InvalidRequest):

@@ -16,14 +16,11 @@ from hart_salt.drivers import http, outage, source_address
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.gce import credentials
 from hart_salt.drivers.outage import BEGINNING, READING, UNDER_WAY, Outage, Unreachable, within
-from tests.drivers.do import driver as do_driver
+from tests.drivers.clouds import MODULES, driver_of
 from tests.drivers.do.driver import Time
-from tests.drivers.ec2 import driver as ec2_driver
-from tests.drivers.gce import driver as gce_driver
-from tests.drivers.vultr import driver as vultr_driver
 from tests.emulation.listener import Listener
 
-CLOUDS = ("do", "ec2", "gce", "vultr")
+CLOUDS = tuple(MODULES)
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +46,8 @@ def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
-            module: Any = {"do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "vultr": vultr_driver}[kind]
-            cloud = stack.enter_context(module.open_cloud(time))
-            place = (tmp_path,) if kind == "ec2" else ()
-            driver: Driver = module.driver_of(cloud, time, *place, endpoint=endpoint, **account)
+            cloud = stack.enter_context(MODULES[kind].open_cloud(time))
+            driver = driver_of(kind, cloud, time, tmp_path, endpoint=endpoint, **account)
             driver.outage = Outage(f"my-{kind}", time, told.append)
             driver.outage.limit = limit
             return driver
@@ -178,7 +173,7 @@ def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make, 
     assert sum(time.waits) <= READING
 
 
-@pytest.mark.parametrize("kind", ["do", "vultr", "gce"])
+@pytest.mark.parametrize("kind", ["do", "vultr", "gce", "hetzner"])
 def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(make, time, told, kind: str):
     with Listener(503) as server, pytest.raises(TemporaryFailure) as caught:
         make(kind, f"http://127.0.0.1:{server.port}", READING).check()

@@ -14,14 +14,10 @@ from hart_salt.drivers import rest
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.ec2 import client as ec2_client
 from hart_salt.drivers.outage import READING, Outage, Unreachable, within
-from tests.drivers.do import driver as do_driver
+from tests.drivers.clouds import MODULES, driver_of
 from tests.drivers.do.driver import Time
-from tests.drivers.ec2 import driver as ec2_driver
-from tests.drivers.gce import driver as gce_driver
-from tests.drivers.vultr import driver as vultr_driver
 from tests.emulation.listener import Silence
 
-MODULES: dict[str, Any] = {"do": do_driver, "ec2": ec2_driver, "gce": gce_driver, "vultr": vultr_driver}
 API_TIMEOUT = 0.05
 #: seconds; all tries of a call together take a second or two, one that has no timeout never ends
 AT_THE_MOST = 120
@@ -42,8 +38,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
         def made(kind: str, endpoint: str) -> Driver:
             cloud = stack.enter_context(MODULES[kind].open_cloud(time))
-            place = (tmp_path,) if kind == "ec2" else ()
-            driver: Driver = MODULES[kind].driver_of(cloud, time, *place, endpoint=endpoint, api_timeout=API_TIMEOUT)
+            driver = driver_of(kind, cloud, time, tmp_path, endpoint=endpoint, api_timeout=API_TIMEOUT)
             driver.outage = Outage(f"my-{kind}", time, lambda line: None)
             driver.outage.limit = READING
             return driver

@@ -21,7 +21,7 @@ LAYERS = [
     "reference", "runners", "modules", "answer", "arguments", "service", "migration", "operations", "node", "planning",
     "inventory", "drivers", "master", "model", "config", "result", "base",
 ]  # fmt: skip
-CLOUDS = ("do", "ec2", "gce", "local", "vultr")
+CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may know of the rest of the package
 BELOW_DRIVERS = {"model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.streams"}
 #: the loader types of Salt: it loads whatever is in a package of such a name

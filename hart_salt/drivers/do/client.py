@@ -67,6 +67,10 @@ class Api(rest.Api):
         super().__init__(token, f"{(endpoint or DEFAULT_ENDPOINT).rstrip('/')}/", timeout, sleep, outage)
         self._managers = rest.PerThread(self._make_manager)
 
+    def listed(self, path: str, field: str, **query: Any) -> Any:
+        """``get``: the library pages by itself."""
+        return self.get(path, field, **query)
+
     def add(self, path: str, body: Mapping[str, Any]) -> None:
         """Put something into a set, where twice is the same as once. Repeated like ``get``."""
         self._repeated(lambda: self._ask("POST", path, body))

@@ -10,20 +10,18 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, TemporaryFailure
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.drivers import retry
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.do.addresses import ReservedAddresses
 from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.do.settings import Account as Account
 from hart_salt.drivers.do.settings import Options as Options
-from hart_salt.drivers.rest_driver import Report, RestDriver
+from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
@@ -40,12 +38,13 @@ TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class DigitalOcean(AddressSupport, RestDriver):
-    """One DigitalOcean account."""
+class DigitalOcean(AddressSupport, KeyedRestDriver):
+    """One DigitalOcean account. Without an SSH key in a create call, a password is mailed to the account's owner."""
 
     schema: ClassVar[Schema] = SCHEMA
     vendor, needs = "DigitalOcean", "python-digitalocean"
     path, field, id_pattern = "droplets", "droplet", re.compile("[0-9]+")
+    keys_path = "account/keys"
 
     def __init__(
         self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
@@ -66,25 +65,9 @@ class DigitalOcean(AddressSupport, RestDriver):
             raise AuthError(f"DigitalOcean: the account is locked: {account.get('status_message', '')}")
         return f"account {account.get('email')}, up to {account.get('droplet_limit')} droplets"
 
-    @contextmanager
-    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
-        """
-        A temporary SSH key: without any, DigitalOcean mails a root password to the account's owner.
-
-        Its name says whose it is before it exists, for ``leftovers``. The batch's tag goes with it: tags
-        outlive droplets, and once the batch has ended nothing asks for it.
-        """
-        name = f"{self._key_prefix}{batch}"
-        key = self._make_key(name, client_public_key)
-        try:
-            yield Access(batch, client_public_key, {"ssh_key": key})
-        finally:
-            temporary = {f"account/keys/{key}": f"SSH key {name}", f"tags/{self._batch_tag(batch)}": "tag of the batch"}
-            self._remove(temporary)
-
-    @property
-    def _key_prefix(self) -> str:
-        return f"hart-{self.master.owner}-"
+    def _temporary(self, batch: str) -> Mapping[str, str]:
+        """Tags outlive droplets, and once a batch has ended nothing asks for its own."""
+        return {f"tags/{self._batch_tag(batch)}": "tag of the batch"}
 
     @property
     def _batch_prefix(self) -> str:
@@ -93,31 +76,6 @@ class DigitalOcean(AddressSupport, RestDriver):
 
     def _batch_tag(self, batch: str) -> str:
         return f"{self._batch_prefix}{batch}"
-
-    def _make_key(self, name: str, public_key: str) -> int:
-        """If the answer is lost, the key is looked for by its name."""
-        try:
-            return int(self._api.post("account/keys", {"name": name, "public_key": public_key}, "ssh_key")["id"])
-        except TemporaryFailure as error:
-            found = retry.look(lambda: self._key_named(name), self._sleep) if error.uncertain else None
-            if found is None:
-                raise
-            return found
-
-    def _key_named(self, name: str) -> int | None:
-        keys = self._api.get("account/keys", "ssh_keys")
-        return next((int(key["id"]) for key in keys if key.get("name") == name), None)
-
-    def _remove(self, paths: Mapping[str, str]) -> None:
-        """Delete all of them; one that fails does not keep the others from it."""
-        problems = []
-        for path, what in paths.items():
-            try:
-                self._api.delete(path)
-            except DriverError as error:
-                problems.append(f"the temporary {what} could not be removed: {error}")
-        if problems:
-            raise TemporaryFailure("; ".join(problems))
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """As the base creates, and then into its firewall."""
@@ -135,7 +93,7 @@ class DigitalOcean(AddressSupport, RestDriver):
             "size": node.size,
             "image": _image(node.settings.image),
             "ssh_keys": [access.handle["ssh_key"]],
-            "tags": self._tags(node, access.batch),
+            "tags": self._tags(node, access.batch, *_firewall_tags(options.firewall)),
             "user_data": user_data,
             "ipv6": options.ipv6,
             "monitoring": options.monitoring,
@@ -148,15 +106,9 @@ class DigitalOcean(AddressSupport, RestDriver):
         optional = {"vpc_uuid": options.vpc, "volumes": options.volumes}
         return {**body, **{name: value for name, value in optional.items() if value}}
 
-    def _tags(self, node: Node, batch: str) -> list[str]:
-        tags = ["hart", self._owner_tag, self._batch_tag(batch), *self._role_tags(node.role)]
-        firewall = getattr(node.options, "firewall", None)
-        if firewall and not UUID.fullmatch(firewall):
-            tags.append(firewall)
-        return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
-
-    def _role_tags(self, role: str | None) -> list[str]:
-        return [f"hart-role:{_tagged(role)}"] if role else []
+    def _tag_value(self, text: str) -> str:
+        """Tags know no dot; role names and minion ids no colon."""
+        return text.replace(".", ":")
 
     def _listed(self, **query: str) -> list[dict[str, Any]]:
         asked = {"tag_name" if name == "tag" else name: value for name, value in query.items()}
@@ -180,22 +132,12 @@ class DigitalOcean(AddressSupport, RestDriver):
                 raise InvalidRequest(f"DigitalOcean: there is no firewall {firewall}") from error
             raise
 
-    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
-        """
-        Each tag by a call of its own, the owner's last. The minion id is a tag only where the name is another.
-
-        Raises ``NotFound`` for a droplet that is gone.
-        """
-        droplet = self._api.get(f"droplets/{instance.instance_id}", "droplet")
-        named = [] if droplet.get("name") == minion_id else [f"hart-minion:{_tagged(minion_id)}"]
-        self._retag(droplet, ["hart", *self._role_tags(role), *named, self._owner_tag])
-
-    def _retag(self, droplet: Mapping[str, Any], wanted: Sequence[str]) -> None:
-        """Make ``wanted`` the only tags of these kinds."""
-        there = droplet.get("tags") or []
+    def _set_tags(self, droplet: Report, wanted: Sequence[str]) -> None:
+        """Each tag by a call of its own, in the order given: the owner's comes last."""
+        there = self._tags_of(droplet)
         body = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
         for tag in there:
-            if tag not in wanted and (tag == "hart" or tag.startswith(reports.ADOPTED)):
+            if tag not in wanted:
                 self._api.take(f"tags/{tag}/resources", body)
         for tag in wanted:
             if tag not in there:
@@ -241,21 +183,15 @@ class DigitalOcean(AddressSupport, RestDriver):
 
     def leftovers(self) -> list[Leftover]:
         """Temporary keys and tags of this master's batches. DigitalOcean tells no dates of them."""
-        keys = self._api.get("account/keys", "ssh_keys")
-        tags = self._api.get("tags", "tags")
-        named = [
-            *(("SSH key", key["name"], f"account/keys/{key['id']}", self._key_prefix) for key in keys),
-            *(("tag", tag["name"], f"tags/{tag['name']}", self._batch_prefix) for tag in tags),
-        ]
+        names = [tag["name"] for tag in self._api.listed("tags", "tags")]
         return [
-            Leftover(kind, name, path, name.removeprefix(prefix))
-            for kind, name, path, prefix in named
-            if name.startswith(prefix)
+            *super().leftovers(),
+            *(
+                Leftover("tag", name, f"tags/{name}", name.removeprefix(self._batch_prefix))
+                for name in names
+                if name.startswith(self._batch_prefix)
+            ),
         ]
-
-    def remove(self, leftover: Leftover) -> None:
-        """Delete a key or a tag."""
-        self._api.delete(leftover.handle)
 
     def regions(self) -> Sequence[Region]:
         """DigitalOcean has no zones."""
@@ -299,9 +235,9 @@ def _image(setting: str) -> str | int:
     return int(setting) if setting.isdecimal() else IMAGES.get(setting, setting)
 
 
-def _tagged(name: str) -> str:
-    """Tags know no dot; role names and minion ids no colon."""
-    return name.replace(".", ":")
+def _firewall_tags(firewall: str | None) -> list[str]:
+    """The tag that puts a droplet in its firewall, where that is not named by its id."""
+    return [firewall] if firewall and not UUID.fullmatch(firewall) else []
 
 
 def _is_in(image: Mapping[str, Any], region: str | None) -> bool:

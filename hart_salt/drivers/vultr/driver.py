@@ -44,7 +44,7 @@ class Vultr(AddressSupport, RestDriver):
         self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         super().__init__(provider, master, sleep)
-        self._known = Known(lambda: self._api)
+        self._offer = Known(lambda: self._api)
         self._addresses = VultrAddresses(lambda: self._api, sleep)
 
     def _client(self) -> Callable[..., Any]:
@@ -78,8 +78,9 @@ class Vultr(AddressSupport, RestDriver):
             "plan": node.size,
             "label": node.minion_id,
             "hostname": node.minion_id,
-            **self._known.image(node.settings.image),
-            "tags": self._tags(node, access.batch),
+            **self._offer.image(node.settings.image),
+            # They are kept as they are written (tent, 3.3); those that are asked for later are in lower case.
+            "tags": self._tags(node, access.batch, *([IPV6_ONLY] if options.disable_public_ipv4 else [])),
             "user_data": base64.b64encode(user_data.encode()).decode(),
             "enable_ipv6": options.ipv6,
             "backups": "enabled" if options.backups else "disabled",
@@ -97,17 +98,6 @@ class Vultr(AddressSupport, RestDriver):
         }
         return {**body, **{name: value for name, value in optional.items() if value}}
 
-    def _tags(self, node: Node, batch: str) -> list[str]:
-        """They are kept as they are written (tent, 3.3); those that are asked for later are in lower case."""
-        options: Any = node.options
-        tags = ["hart", self._owner_tag, self._batch_tag(batch)]
-        tags += [f"hart-role:{node.role}"] if node.role else []
-        tags += [IPV6_ONLY] if options.disable_public_ipv4 else []
-        return list(dict.fromkeys([*tags, *reports.user_tags(node)]))
-
-    def _batch_tag(self, batch: str) -> str:
-        return f"hart-batch:{batch}"
-
     def _listed(self, **query: str) -> list[dict[str, Any]]:
         asked = {"label" if name == "name" else name: value for name, value in query.items()}
         listed: list[dict[str, Any]] = self._api.listed("instances", "instances", **asked)
@@ -116,22 +106,8 @@ class Vultr(AddressSupport, RestDriver):
     def _instance(self, report: Report) -> Instance:
         return _instance(report)
 
-    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
-        """
-        One call with all tags, the user's too: what somebody else changes between its read and that is lost.
-
-        Raises ``NotFound`` for an instance that is gone.
-        """
-        report = self._api.get(f"instances/{instance.instance_id}", "instance")
-        named = [] if report.get("label") == minion_id else [f"hart-minion:{minion_id}"]
-        self._retag(report, ["hart", self._owner_tag, *([f"hart-role:{role}"] if role else []), *named])
-
-    def _retag(self, report: Mapping[str, Any], wanted: Sequence[str]) -> None:
-        """Make ``wanted`` the only tags of these kinds."""
-        there = list(report.get("tags") or [])
-        kept = [tag for tag in there if tag != "hart" and not tag.startswith(reports.ADOPTED)]
-        if there != [*kept, *wanted]:
-            self._api.change(f"instances/{report['id']}", {"tags": [*kept, *wanted]})
+    def _set_tags(self, report: Report, wanted: Sequence[str]) -> None:
+        self._api.change(f"instances/{report['id']}", {"tags": list(wanted)})
 
     def settle(self, instance: Instance) -> None:
         """
@@ -143,13 +119,13 @@ class Vultr(AddressSupport, RestDriver):
 
     def objections(self, node: Node) -> Sequence[str]:
         """What Vultr would refuse, or take and do something else."""
-        return rules.objections(node, self._known)
+        return rules.objections(node, self._offer)
 
     def regions(self) -> Sequence[Region]:
         """Vultr has no zones."""
         return [
             Region(one["id"], ", ".join(filter(None, (one.get("city"), one.get("country")))))
-            for one in self._known.listed("regions", "regions")
+            for one in self._offer.listed("regions", "regions")
         ]
 
     def sizes(self, region: str | None) -> Sequence[Size]:
@@ -159,7 +135,7 @@ class Vultr(AddressSupport, RestDriver):
         A plan's own list of places does not say what is in stock. In a place that has a price of its own (tent, 3.8)
         the price is not known: how Vultr tells that is not described.
         """
-        now = self._known.available(region) if region else None
+        now = self._offer.available(region) if region else None
         return [
             Size(
                 name=plan["id"],
@@ -170,13 +146,13 @@ class Vultr(AddressSupport, RestDriver):
                 available=bool(plan.get("locations")) if now is None else plan["id"] in now,
                 description=plan.get("type", ""),
             )
-            for plan in self._known.listed("plans", "plans")
+            for plan in self._offer.listed("plans", "plans")
             if now is None or plan["id"] in now or region in (plan.get("locations") or [])
         ]
 
     def images(self, region: str | None) -> Sequence[Image]:
         """The distributions that the bootstrap knows, by code name, and the account's snapshots."""
-        found = {name: self._known.os_named(name) for name in IMAGES}
+        found = {name: self._offer.os_named(name) for name in IMAGES}
         snapshots = self._api.listed("snapshots", "snapshots")
         return [
             *(Image(name, os["name"] if os else "", os is not None) for name, os in found.items()),

@@ -14,9 +14,10 @@ from hart_salt.config.validation import check_field, check_section, suggestion
 from hart_salt.drivers.do import driver as do
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.drivers.gce import driver as gce
+from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.drivers.vultr import driver as vultr
 
-DRIVERS = [do, ec2, gce, vultr]
+DRIVERS = [do, ec2, gce, hetzner, vultr]
 PLANTED = "planted-s3cret-value"
 
 

@@ -15,10 +15,10 @@ RECORD = Record("a", "cloud", "do", "nyc3", "s-2", "ready", "owner", "batch", 1.
 
 
 def test_a_creation_says_what_would_be_there_and_what_it_costs() -> None:
-    assert plan.creation([NODE], Size("s-2", 1024, 1, monthly_price=6.0)) == {
+    assert plan.creation([NODE], Size("s-2", 1024, 1, monthly_price=6.0, currency="EUR")) == {
         "a": {
             "result": None, "action": "create", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
-            "size": "s-2", "monthly_price": 6.0,
+            "size": "s-2", "monthly_price": 6.0, "currency": "EUR",
         }
     }  # fmt: skip
 

@@ -1,0 +1,104 @@
+"""
+Hetzner Cloud's API, by plain requests: its own library repeats creates that may have taken effect.
+
+Sources: *docs* is docs.hetzner.cloud; *hcloud-go* and *hcloud-python* are the vendor's clients
+(hetznercloud/hcloud-go, hcloud/error.go; hetznercloud/hcloud-python, _client.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    TemporaryFailure,
+)
+from hart_salt.drivers import rest
+from hart_salt.drivers.retry import StillThere
+
+VENDOR = "Hetzner"
+
+#: what the caller does next, by code (docs, hcloud-go); what is not here goes by its status
+_BY_CODE: Mapping[str, type[DriverError]] = {
+    "unauthorized": AuthError,
+    "forbidden": AuthError,
+    "token_readonly": AuthError,
+    "not_found": NotFound,
+    "invalid_input": InvalidRequest,
+    "json_error": InvalidRequest,
+    "uniqueness_error": InvalidRequest,
+    "protected": InvalidRequest,
+    "resource_locked": InvalidRequest,  # for good, by Hetzner; locked is what passes
+    "resource_limit_exceeded": QuotaExceeded,
+    "resource_unavailable": NoCapacity,
+    "placement_error": NoCapacity,
+    "no_space_left_in_location": NoCapacity,
+    "no_subnet_available": NoCapacity,
+}
+_BY_STATUS: Mapping[int, type[DriverError]] = {401: AuthError, 403: AuthError, 404: NotFound}
+#: another action is under way, or something changed meanwhile: nothing was done, and it passes
+_BUSY = ("locked", "conflict")
+#: nothing was done either; other failures of the server may have had an effect
+_UNDONE = (*_BUSY, "maintenance")
+_HINTS: Mapping[str, str] = {
+    "protected": "; hart does not touch what is protected: take the protection off in Hetzner's console",
+    "token_readonly": "; make a token that may read and write, in Hetzner's console under Security, API tokens",
+}
+
+
+class Api(rest.JsonApi):
+    """
+    Hetzner's. A server that is to be deleted while something else is done with it is told as ``StillThere``.
+
+    A 429 is waited for as its Retry-After says, and otherwise like any failure that passes: what ``RateLimit-Reset``
+    names is when all 3600 calls of an hour are there again, while one more is allowed each second (docs).
+    """
+
+    vendor = VENDOR
+    default_endpoint = "https://api.hetzner.cloud/v1"
+    per_page = 50  # (docs)
+    change_method = "PUT"
+    secret_fields = ("root_password",)
+
+    def _next(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            page = answer["meta"]["pagination"]["next_page"]
+        except (KeyError, TypeError) as error:
+            raise rest.unreadable(VENDOR) from error
+        if page is not None and (not isinstance(page, int) or page < 2):
+            raise rest.unreadable(VENDOR)
+        return {} if page is None else {"page": page}
+
+    def _error(self, response: requests.Response, body: Any) -> DriverError:
+        """Bodies are ``{"error": {"code", "message", "details"}}`` (docs), or a proxy's HTML."""
+        said = body.get("error") if isinstance(body, dict) else None
+        facts = said if isinstance(said, dict) else {}
+        code, status = str(facts.get("code") or ""), response.status_code
+        text = _text(response, facts, code)
+        if status == 429 or code == "rate_limit_exceeded":
+            return rest.rate_limited(response, text)
+        if code in _BUSY and response.request.method == "DELETE":
+            return StillThere(text)
+        if code in _UNDONE:
+            return TemporaryFailure(text)
+        kind = _BY_CODE.get(code) or (TemporaryFailure if status >= 500 else _BY_STATUS.get(status, InvalidRequest))
+        return TemporaryFailure(text, uncertain=True) if kind is TemporaryFailure else kind(text)
+
+
+def _text(response: requests.Response, facts: Mapping[str, Any], code: str) -> str:
+    """The vendor's message with the fields that it is about, status, code, and the number that its support asks for."""
+    details = facts.get("details")
+    fields = details.get("fields") if isinstance(details, dict) else None
+    listed = fields if isinstance(fields, list) else []
+    names = [str(one["name"]) for one in listed if isinstance(one, dict) and one.get("name")]
+    message = ": ".join(filter(None, [str(facts.get("message") or response.reason or "no message"), ", ".join(names)]))
+    marks = " ".join(filter(None, [str(response.status_code), code, response.headers.get("X-Correlation-Id")]))
+    return f"{VENDOR}: {message} ({marks}){_HINTS.get(code, '')}"

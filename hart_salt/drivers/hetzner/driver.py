@@ -1,0 +1,139 @@
+"""
+Hetzner Cloud, through its API v1.
+
+Sources of facts about the API are named as in ``client.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from hart_salt.config.schema import Schema
+from hart_salt.drivers import tags as reports
+from hart_salt.drivers.hetzner import rules
+from hart_salt.drivers.hetzner.rules import IMAGES
+from hart_salt.drivers.hetzner.settings import SCHEMA as SCHEMA
+from hart_salt.drivers.hetzner.settings import Account as Account
+from hart_salt.drivers.hetzner.settings import Options as Options
+from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
+from hart_salt.model import Access, Image, Instance, Node, Region, Size
+
+#: a server migrates while it runs; what is not here, such as ``unknown``, is waited for (docs)
+STATES = {"running": "running", "migrating": "running", "stopping": "stopped", "off": "stopped", "deleting": "gone"}
+
+
+class Hetzner(KeyedRestDriver):
+    """One project at Hetzner Cloud. Without an SSH key in a create call, root's password is mailed to its owner."""
+
+    schema: ClassVar[Schema] = SCHEMA
+    vendor, needs = "Hetzner", "requests"
+    path, field, id_pattern = "servers", "server", re.compile("[0-9]+")
+    keys_path = "ssh_keys"
+    no_addresses: ClassVar[str] = "its driver gives no further addresses, though Hetzner has floating ones"
+
+    def _client(self) -> Callable[..., Any]:
+        from hart_salt.drivers.hetzner.client import Api
+
+        return Api
+
+    def check(self) -> str:
+        """Ask how many servers there are: a token is a project's, and no call tells which (docs)."""
+        pages = self._api.get("servers", "meta", per_page=1).get("pagination") or {}
+        return f"a project with {pages.get('total_entries', 'some')} servers"
+
+    def _key_body(self, batch: str, public_key: str) -> Mapping[str, Any]:
+        own = ["hart", self._owner_tag, self._batch_tag(batch)]
+        return {**super()._key_body(batch, public_key), "labels": rules.labels(own)}
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        """As the base creates."""
+        return self._instance(self._create(node, self._body(node, user_data, access), access))
+
+    def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
+        options: Any = node.options
+        body = {
+            "name": node.minion_id,
+            "location": node.region,
+            "server_type": node.size,
+            # Of a name there is an image for each architecture: that of the server type is taken (docs).
+            "image": rules.reference(IMAGES.get(node.settings.image, node.settings.image)),
+            "ssh_keys": [access.handle["ssh_key"], *map(rules.reference, options.ssh_keys)],
+            "labels": rules.labels(self._tags(node, access.batch)),
+            "user_data": user_data,
+            "public_net": {"enable_ipv4": node.settings.public_ip, "enable_ipv6": options.ipv6},
+        }
+        if options.network:
+            body["networks"] = [rules.id_of(options.network, self._known("networks"), "network")]
+        if options.firewall:
+            body["firewalls"] = [{"firewall": rules.id_of(options.firewall, self._known("firewalls"), "firewall")}]
+        return body
+
+    def _tags_of(self, report: Report) -> Sequence[str]:
+        return [f"{key}:{value}" if value else key for key, value in (report.get("labels") or {}).items()]
+
+    def _set_tags(self, report: Report, wanted: Sequence[str]) -> None:
+        """One call, which replaces all labels (docs)."""
+        self._api.change(f"servers/{report['id']}", {"labels": rules.labels(wanted)})
+
+    def _listed(self, **query: str) -> list[dict[str, Any]]:
+        asked = {"label_selector": query["tag"].replace(":", "=")} if "tag" in query else query
+        listed: list[dict[str, Any]] = self._api.listed("servers", "servers", **asked)
+        return listed
+
+    def _instance(self, report: Report) -> Instance:
+        """
+        Every field but the id may be missing.
+
+        A server that is off and locked is about to be started: it is off between its making and its first start.
+        """
+        labels, public = report.get("labels") or {}, report.get("public_net") or {}
+        place = report.get("location") or (report.get("datacenter") or {}).get("location") or {}
+        state = STATES.get(report.get("status", ""), "pending")
+        return Instance(
+            instance_id=str(report["id"]),
+            minion_id=labels.get("hart-minion") or report.get("name", ""),
+            state="pending" if state == "stopped" and report.get("locked") else state,
+            role=labels.get("hart-role"),
+            batch=labels.get("hart-batch", ""),
+            region=place.get("name"),
+            size=(report.get("server_type") or {}).get("name"),
+            public_ip=(public.get("ipv4") or {}).get("ip"),
+            private_ip=next((one["ip"] for one in report.get("private_net") or () if one.get("ip")), None),
+            created=reports.seconds(report.get("created")),
+        )
+
+    def objections(self, node: Node) -> Sequence[str]:
+        """What Hetzner would refuse."""
+        return rules.objections(node, self._known)
+
+    def regions(self) -> Sequence[Region]:
+        """Hetzner's locations; there are no zones."""
+        return [Region(one["name"], f"{one['city']}, {one['country']}") for one in self._known("locations")]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        """
+        Server types with what a month costs before tax, in the project's currency, without a public IPv4 address.
+
+        Without a region the price is the lowest of all locations.
+        """
+        currency = self._api.get("pricing", "pricing")["currency"]
+        return [
+            rules.size(one, prices, region, currency)
+            for one in self._known("server_types")
+            if (prices := [it for it in one["prices"] if region in (None, it["location"])])
+        ]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        """The distributions that the bootstrap knows, by code name, and the project's snapshots."""
+        offered = [one for one in self._known("images") if one["type"] == "system"]
+        snapshots = [one for one in self._known("images") if one["type"] == "snapshot"]
+        there = {name: [it["architecture"] for it in offered if it["name"] == of] for name, of in IMAGES.items()}
+        return [
+            *(Image(name, f"{IMAGES[name]} ({', '.join(sorted(has))})", bool(has)) for name, has in there.items()),
+            *(Image(str(it["id"]), it["description"], it["status"] == "available") for it in snapshots),
+        ]
+
+
+DRIVER = Hetzner

@@ -1,0 +1,119 @@
+"""What the emulated Hetzner Cloud has on offer. Prices are examples; a client reads them from the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+CURRENCY = "EUR"
+VAT = 0.19
+
+#: name: city, country, network zone
+_LOCATIONS = {
+    "fsn1": ("Falkenstein", "DE", "eu-central"),
+    "nbg1": ("Nuremberg", "DE", "eu-central"),
+    "hel1": ("Helsinki", "FI", "eu-central"),
+    "ash": ("Ashburn, VA", "US", "us-east"),
+    "sin": ("Singapore", "SG", "ap-southeast"),
+}
+_EUROPE = ("fsn1", "nbg1", "hel1")
+
+#: name: CPUs, GB of memory, GB of disk, kind of CPU, architecture, net price a month by location
+_TYPES: dict[str, tuple[int, float, int, str, str, dict[str, float]]] = {
+    "cx23": (2, 4.0, 40, "shared", "x86", dict.fromkeys(_EUROPE, 3.49)),
+    "cax11": (2, 4.0, 40, "shared", "arm", dict.fromkeys(_EUROPE, 3.79)),
+    "cpx11": (2, 2.0, 40, "shared", "x86", {**dict.fromkeys(_EUROPE, 4.35), "ash": 4.99, "sin": 7.49}),
+    "ccx13": (2, 8.0, 80, "dedicated", "x86", {**dict.fromkeys(_EUROPE, 12.49), "ash": 13.99}),
+    "tiny": (1, 0.5, 5, "shared", "x86", {"fsn1": 1.0}),
+}
+#: name: flavour, version
+_DISTRIBUTIONS = {
+    "debian-12": ("debian", "12"),
+    "debian-13": ("debian", "13"),
+    "ubuntu-22.04": ("ubuntu", "22.04"),
+    "ubuntu-24.04": ("ubuntu", "24.04"),
+    "rocky-9": ("rocky", "9"),
+}
+LOCATIONS = list(_LOCATIONS)
+
+
+def location(name: str) -> dict[str, Any]:
+    """A location as the API shows it."""
+    city, country, zone = _LOCATIONS[name]
+    return {
+        "id": LOCATIONS.index(name) + 1, "name": name, "description": f"{city} DC Park 1", "country": country,
+        "city": city, "latitude": 50.4, "longitude": 12.3, "network_zone": zone,
+    }  # fmt: skip
+
+
+def locations() -> list[dict[str, Any]]:
+    """All locations."""
+    return [location(name) for name in LOCATIONS]
+
+
+def server_type(name: str, sold_out: Sequence[str] = ()) -> dict[str, Any]:
+    """A server type as the API shows it."""
+    cores, memory, disk, kind, architecture, prices = _TYPES[name]
+    return {
+        "id": list(_TYPES).index(name) + 100,
+        "name": name,
+        "description": name.upper(),
+        "category": "Shared vCPU" if kind == "shared" else "Dedicated vCPU",
+        "cores": cores,
+        "memory": memory,
+        "disk": disk,
+        "deprecated": False,
+        "deprecation": None,
+        "prices": [_price(place, net) for place, net in prices.items()],
+        "storage_type": "local",
+        "cpu_type": kind,
+        "architecture": architecture,
+        "locations": [
+            {"id": LOCATIONS.index(place) + 1, "name": place, "deprecation": None, "available": name not in sold_out,
+             "recommended": False}
+            for place in prices
+        ],
+    }  # fmt: skip
+
+
+def _price(place: str, net: float) -> dict[str, Any]:
+    return {
+        "location": place,
+        "price_hourly": _both(net / 624),
+        "price_monthly": _both(net),
+        "included_traffic": 21990232555520,
+        "price_per_tb_traffic": _both(1.0),
+    }
+
+
+def _both(net: float) -> dict[str, str]:
+    """Texts with ten and more digits, as the API has them."""
+    return {"net": f"{net:.10f}", "gross": f"{net * (1 + VAT):.16f}"}
+
+
+def server_types(sold_out: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """All server types."""
+    return [server_type(name, sold_out) for name in _TYPES]
+
+
+def system_images() -> list[dict[str, Any]]:
+    """The distributions, each once for each architecture."""
+    pairs = [(name, architecture) for name in _DISTRIBUTIONS for architecture in ("x86", "arm")]
+    # Of one there is none for arm, so that a client can find out what becomes of it.
+    pairs.remove(("rocky-9", "arm"))
+    return [
+        {
+            "id": 1000 + number, "type": "system", "status": "available", "name": name,
+            "description": name.replace("-", " ").title(), "image_size": None, "disk_size": 5,
+            "created": "2026-01-01T00:00:00+00:00", "created_from": None, "bound_to": None,
+            "os_flavor": _DISTRIBUTIONS[name][0], "os_version": _DISTRIBUTIONS[name][1], "rapid_deploy": True,
+            "protection": {"delete": False}, "deprecated": None, "deprecation": None, "labels": {}, "deleted": None,
+            "architecture": architecture,
+        }
+        for number, (name, architecture) in enumerate(pairs)
+    ]  # fmt: skip
+
+
+def pricing() -> dict[str, Any]:
+    """What things cost, as far as anybody here asks."""
+    return {"currency": CURRENCY, "vat_rate": f"{VAT * 100:.6f}"}

@@ -1,0 +1,162 @@
+"""
+Hetzner Cloud's API v1, emulated: a stateful project on loopback, whose servers are machines of a back end.
+
+What is known of the API is from docs.hetzner.cloud and the vendor's clients (hetznercloud/hcloud-python and hcloud-go),
+the first of which drives it in ``test_hcloud.py``. Which status an error comes with is not always known; its code is.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.drivers.hetzner.emulator import answers, form, project, routes, servers
+from tests.drivers.hetzner.emulator.answers import Refusal
+from tests.drivers.hetzner.emulator.limits import Limits
+from tests.drivers.hetzner.emulator.state import Settings, State, World
+from tests.emulation.backend import Backend, NoMachines
+from tests.emulation.emulator import Emulator
+from tests.emulation.http import Answer, Request
+
+#: modules whose import registers their routes
+HANDLERS = (project, servers)
+#: of the vendor's length and letters; nothing else about it is real
+TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEF" + "GHIJKLMNOPQRSTUVWXYZ0123456789ab"
+BEARER = "bearer "
+
+
+class Hetzner(Emulator):
+    """See the module."""
+
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(backend or NoMachines(), clock=clock, port=port)
+        self.settings = settings or Settings()
+        self._first_settings = dict(vars(self.settings))
+        #: all tokens that are valid, and those of them that may only read
+        self.tokens = {TOKEN}
+        self.reading: set[str] = set()
+        self.token = TOKEN
+        self._world = World(
+            state=State(),
+            settings=self.settings,
+            machines=self.machines,
+            faults=self.faults,
+            clock=clock,
+            chance=random.Random(seed),  # noqa: S311 - the same run twice, not a secret
+        )
+        self._limits = Limits()
+
+    @property
+    def endpoint(self) -> str:
+        """The API's address."""
+        return f"{self.origin}/v1"
+
+    @property
+    def state(self) -> State:
+        """The project as it stands at this moment."""
+        with self.lock:
+            self._world.tick()
+            return self._world.state
+
+    def account(self) -> dict[str, Any]:
+        """Token and endpoint."""
+        return {"token": self.token, "endpoint": self.endpoint}
+
+    def left(self) -> dict[str, list[str]]:
+        """Also the servers of which somebody was sent a password."""
+        return self.state.left()
+
+    def made(self) -> int:
+        """Also those that are gone."""
+        return self.state.made
+
+    def user_data(self) -> dict[str, str]:
+        """As the machine runs it."""
+        return {it.name: it.user_data for it in self.state.servers.values()}
+
+    def forget(self) -> None:
+        """Also those servers go that refuse to; what the methods below made as well."""
+        self.faults.clear()
+        with self.lock:
+            vars(self.settings).update(self._first_settings)
+            for server in list(self.state.servers.values()):
+                self._world.remove(server)
+            state = self.state
+            for things in (state.keys, state.networks, state.firewalls, state.snapshots, state.actions):
+                things.clear()
+            state.mails.clear()
+
+    def add_snapshot(self, name: str, architecture: str = "x86") -> int:
+        """Add a snapshot of the project and return its id."""
+        with self.lock:
+            return project.add_snapshot(self._world, name, architecture).id
+
+    def add_network(self, name: str, *zones: str) -> int:
+        """Add a private network with subnets in those network zones, and return its id."""
+        with self.lock:
+            return project.new_network(self._world, name, list(zones)).id
+
+    def switches(self) -> Settings:
+        """What the admin endpoint may set."""
+        return self.settings
+
+    def handle(self, request: Request) -> Answer:
+        """The token, the limit, and then the call itself."""
+        self._world.tick()
+        try:
+            self._authorize(request)
+            answer = self._limited() or routes.dispatch(self._world, request)
+        except Refusal as refusal:
+            answer = Answer(refusal.status, refusal.body)
+        told = {"x-correlation-id": "1e30f35cca296a67", **self._limits.headers(self.clock(), self.settings.burst)}
+        return Answer(answer.status, answer.body, {**told, **answer.headers})
+
+    def _authorize(self, request: Request) -> None:
+        value = request.headers.get("authorization", "")
+        token = value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""
+        if token not in self.tokens:
+            raise Refusal(401)
+        if token in self.reading and request.method != "GET":
+            raise Refusal(403, "token is only allowed to perform GET requests", "token_readonly")
+
+    def _limited(self) -> Answer | None:
+        if not self._limits.refuses(self.clock(), self.settings.burst):
+            return None
+        return Answer(429, answers.error(429), {"retry-after": "1"} if self.settings.tells_retry_after else {})
+
+    def failure(self, request: Request, status: int) -> Answer:
+        """The vendor's form of an error, or an empty success. Other bodies are for a fault to give."""
+        return Answer(status, answers.error(status) if status >= 400 else None)
+
+    def objections(self, request: Request, answer: Answer | None) -> list[str]:
+        """What the form of a create has wrong, and filters that let everything through."""
+        empty = [name for name, values in request.query.items() if "" in values]
+        body = request.json() if request.method == "POST" and request.path == "/v1/servers" else None
+        wrong = list(form.against_create(body)) if isinstance(body, dict) else []
+        # How long it is may depend on the user: that is for the API to refuse, and no fault of a driver.
+        wrong = [name for name in wrong if name != "user_data"]
+        return [f"body: {name}" for name in wrong] + [f"query: {name} is empty" for name in empty]
+
+    def facts(self) -> Mapping[str, Any]:
+        """The project as JSON."""
+        with self.lock:
+            state, world = self.state, self._world
+            return {
+                "servers": [answers.server(world, it) for it in state.servers.values()],
+                "keys": [answers.key(it) for it in state.keys.values()],
+                "networks": [answers.network(world, it) for it in state.networks.values()],
+                "firewalls": [answers.firewall(world, it) for it in state.firewalls.values()],
+                "left": state.left(),
+                "defects": [repr(error) for error in self.defects],
+                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+            }

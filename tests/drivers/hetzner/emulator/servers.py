@@ -1,0 +1,254 @@
+"""Servers: their creation, reports, labels, protection, power, and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.drivers.hetzner.emulator import answers, catalog, form
+from tests.drivers.hetzner.emulator.answers import Refusal, invalid
+from tests.drivers.hetzner.emulator.routes import body_of, route
+from tests.drivers.hetzner.emulator.state import NEVER, Server, World
+from tests.emulation.backend import BootRequest
+from tests.emulation.http import Answer, Request
+
+PLACEMENT = "error during placement"
+
+
+@route("POST", "/servers")
+def create(world: World, request: Request) -> Answer:
+    """201. Only where no key is named is there a password, which is mailed as well."""
+    data = body_of(request)
+    for field in form.against_create(data):
+        raise invalid(field)
+    made = _make(world, data, _plan(world, data))
+    password = None if made.key_ids else world.secret()
+    if password:
+        world.state.mails.append(made.name)
+    lasts = world.settings.running_after
+    commands = ["start_server", *(["attach_to_network"] if made.network_ids else [])]
+    return Answer(201, {
+        "server": answers.server(world, made),
+        "action": answers.action(world, world.act("create_server", made.id, lasts / 2)),
+        "next_actions": [answers.action(world, world.act(name, made.id, lasts)) for name in commands],
+        "root_password": password,
+    })  # fmt: skip
+
+
+def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
+    """The server's fields that the project has a say in. Nothing is made before all is checked."""
+    state = world.state
+    if any(it.name == data["name"] for it in state.servers.values()):
+        raise Refusal(409, "server name is already used", "uniqueness_error", ["name"])
+    kind = _one(catalog.server_types(), data["server_type"], "server_type")
+    place = _one(catalog.locations(), data.get("location") or "fsn1", "location")
+    if place["name"] not in [it["location"] for it in kind["prices"]]:
+        raise invalid("location", "unsupported location for server type")
+    image = _image(world, data["image"], kind["architecture"])
+    keys = [_one(map(answers.key, state.keys.values()), one, "ssh_keys")["id"] for one in data.get("ssh_keys") or []]
+    firewalls = [one["firewall"] for one in data.get("firewalls") or []]
+    for one in firewalls:
+        answers.found(state.firewalls, one, "firewall")
+    if len(state.servers) >= world.settings.server_limit:
+        raise Refusal(403, "server limit reached", "resource_limit_exceeded")
+    if kind["name"] in (*world.settings.sold_out, *world.settings.no_host_for):
+        raise Refusal(412, PLACEMENT, "resource_unavailable")
+    net = _networks(world, data, place["network_zone"])
+    if firewalls and not net["ipv4"] and not net["ipv6"]:
+        raise Refusal(422, "server has no public interface", "private_net_only_server")
+    return {"server_type": kind["name"], "location": place["name"], "image": image, "key_ids": keys,
+            "firewall_ids": firewalls, **net}  # fmt: skip
+
+
+def _one(things: Any, wanted: str | int, field: str) -> Mapping[str, Any]:
+    """By its id or its name."""
+    for it in things:
+        if str(wanted) in (str(it["id"]), it["name"]):
+            found: Mapping[str, Any] = it
+            return found
+    raise invalid(field)
+
+
+def _image(world: World, wanted: str | int, architecture: str) -> dict[str, Any]:
+    """Of a name, the one of the server type's architecture."""
+    images = [*catalog.system_images(), *map(answers.snapshot, world.state.snapshots.values())]
+    named = [it for it in images if str(wanted) in (str(it["id"]), it["name"])]
+    fitting = [it for it in named if it["architecture"] == architecture]
+    if not named:
+        raise Refusal(404, "image not found", "not_found")
+    if not fitting or fitting[0]["status"] != "available":
+        raise invalid("image", "image architecture does not fit the server type")
+    return fitting[0]
+
+
+def _networks(world: World, data: dict[str, Any], zone: str) -> dict[str, Any]:
+    public = data.get("public_net") or {}
+    ipv4, ipv6 = public.get("enable_ipv4", True), public.get("enable_ipv6", True)
+    networks = data.get("networks") or []
+    for one in networks:
+        if zone not in answers.found(world.state.networks, one, "network").zones:
+            raise Refusal(422, "network has no subnet in the network zone", "invalid_input", ["networks"])
+    if not (ipv4 or ipv6 or networks):
+        raise invalid("public_net", "server needs a public or a private network")
+    return {"network_ids": networks, "ipv4": ipv4, "ipv6": ipv6}
+
+
+def _make(world: World, data: dict[str, Any], plan: dict[str, Any]) -> Server:
+    """Nothing fails any more."""
+    now, name = world.clock(), data["name"]
+    fault = world.faults.of_machine(name)
+    made = Server(
+        id=next(world.ids),
+        name=name,
+        user_data=data.get("user_data") or "",
+        labels=dict(data.get("labels") or {}),
+        volumes=list(data.get("volumes") or []),
+        addresses=world.machines.backend.take(plan["ipv4"]),
+        created=now,
+        running_at=NEVER if fault.never_active else now + world.settings.running_after,
+        fault=fault,
+        hidden_lists=fault.hidden_lists,
+        refuse_delete=fault.refuse_delete,
+        ignore_delete=fault.ignore_delete,
+        address_lists=fault.address_lists,
+        **plan,
+    )
+    world.state.servers[made.id] = made
+    world.state.made += 1
+    if not fault.never_boots:
+        world.machines.boot(_boot_request(world, made))
+    return made
+
+
+def _boot_request(world: World, it: Server) -> BootRequest:
+    return BootRequest(
+        instance_id=str(it.id),
+        hostname=it.name,
+        user_data=it.user_data,
+        public_keys=tuple(world.state.keys[key_id].public_key for key_id in it.key_ids),
+        public_ip=it.addresses.public,
+        private_ip=it.addresses.private if it.network_ids else "",
+        image=it.image["name"] or str(it.image["id"]),
+        image_name=it.image["description"],
+        tags=tuple(it.labels),
+        region=it.location,
+        size=it.server_type,
+        fail_at=it.fault.fail_at,
+        impostor=it.fault.impostor,
+    )
+
+
+# reports
+
+
+@route("GET", "/servers")
+def list_servers(world: World, request: Request) -> Answer:
+    """All of them, or those that name and label selector let through."""
+    shown = [it for it in world.state.servers.values() if _is_shown(world, it) and _fits(world, it, request)]
+    return answers.page(world, request, "servers", shown, lambda it: _report(world, it))
+
+
+def _is_shown(world: World, it: Server) -> bool:
+    if it.hidden_lists:
+        it.hidden_lists -= 1
+        return False
+    return world.clock() >= it.created + it.fault.hidden_for
+
+
+def _fits(world: World, it: Server, request: Request) -> bool:
+    name, selector = request.first("name"), request.first("label_selector")
+    if world.settings.ignores_selectors:
+        selector = None
+    return name in (None, it.name) and selects(selector or "", it.labels)
+
+
+def selects(selector: str, labels: Mapping[str, str]) -> bool:
+    """Whether all of a selector is so: ``key``, ``key=value``, ``key==value``, with commas between them."""
+    for part in filter(None, selector.split(",")):
+        key, equals, value = part.replace("==", "=").partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def _report(world: World, it: Server) -> dict[str, Any]:
+    shown = answers.server(world, it)
+    if shown["status"] == "running" and it.address_lists:
+        it.address_lists -= 1
+    return shown
+
+
+@route("GET", "/servers/{}")
+def get_server(world: World, request: Request, server_id: str) -> Answer:
+    """One server; 404 once it is gone."""
+    return Answer(200, {"server": _report(world, server_of(world, server_id))})
+
+
+# changes
+
+
+@route("PUT", "/servers/{}")
+def change_server(world: World, request: Request, server_id: str) -> Answer:
+    """Labels are replaced as a whole."""
+    it, data = server_of(world, server_id), body_of(request)
+    for field in form.against_labels(data.get("labels") or {}):
+        raise invalid(field)
+    it.labels = dict(data.get("labels", it.labels))
+    it.name = data.get("name") or it.name
+    return Answer(200, {"server": answers.server(world, it)})
+
+
+@route("DELETE", "/servers/{}")
+def delete_server(world: World, request: Request, server_id: str) -> Answer:
+    """200 with an action; volumes are detached and stay."""
+    it = server_of(world, server_id)
+    if it.protected:
+        raise Refusal(403, "server deletion is protected", "protected")
+    locked = it.deleted_at is not None or world.clock() < it.created + world.settings.locked_for
+    if it.refuse_delete or locked:
+        it.refuse_delete = max(0, it.refuse_delete - 1)
+        raise Refusal(423)
+    if it.ignore_delete:
+        it.ignore_delete -= 1
+    else:
+        world.remove(it)
+    return Answer(200, {"action": answers.action(world, world.act("delete_server", it.id, world.settings.gone_after))})
+
+
+@route("POST", "/servers/{}/actions/change_protection")
+def change_protection(world: World, request: Request, server_id: str) -> Answer:
+    """201."""
+    it, data = server_of(world, server_id), body_of(request)
+    if data.get("delete") != data.get("rebuild"):
+        raise invalid("delete")
+    it.protected = bool(data.get("delete"))
+    return _acted(world, "change_protection", it)
+
+
+@route("POST", "/servers/{}/actions/poweroff")
+def power_off(world: World, request: Request, server_id: str) -> Answer:
+    """Only the report changes: the machine goes on."""
+    return _set(world, server_id, "off", "stop_server")
+
+
+@route("POST", "/servers/{}/actions/poweron")
+def power_on(world: World, request: Request, server_id: str) -> Answer:
+    """As before."""
+    return _set(world, server_id, "", "start_server")
+
+
+def _set(world: World, server_id: str, status: str, command: str) -> Answer:
+    it = server_of(world, server_id)
+    it.status = status
+    return _acted(world, command, it)
+
+
+def _acted(world: World, command: str, it: Server) -> Answer:
+    return Answer(201, {"action": answers.action(world, world.act(command, it.id, 0))})
+
+
+def server_of(world: World, server_id: str) -> Server:
+    """The server of an id."""
+    return answers.found(world.state.servers, server_id, "server")
+
+

@@ -1,0 +1,255 @@
+"""The driver ``hetzner``: the key of a batch, the end of servers, limits of the API, and taking over."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest, RateLimited, Refused, TemporaryFailure
+from hart_salt.drivers.hetzner import driver as hetzner
+from hart_salt.model import Instance
+from tests.drivers.do.driver import BATCH, KEY, OWNER, SCRIPT, Time
+from tests.drivers.do.emulator.client import public_key
+from tests.drivers.hetzner.driver import (
+    CREATE,
+    KEY_PATH,
+    KEYS,
+    NOWHERE,
+    SERVER,
+    Client,
+    Cloud,
+    driver_of,
+    launch,
+    left,
+    node,
+    open_cloud,
+)
+from tests.emulation.faults import Fault, MachineFault, lost_answer
+
+OWN = {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH, "hart-role": "db.main"}
+ANY = Instance(NOWHERE, "a", "running")
+EMPTY = {"servers": [], "meta": {"pagination": {"next_page": None}}}
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
+    return driver_of(cloud, time)
+
+
+def create_body(cloud: Cloud) -> dict[str, Any]:
+    (body,) = [call.body for call in cloud.calls if (call.method, call.path) == ("POST", "/v1/servers")]
+    return dict(body)
+
+
+# access
+
+
+def test_the_temporary_key_says_whose_it_is(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []) as access:
+        (key,) = cloud.state.keys.values()
+        assert (key.id, key.name, key.public_key) == (access.handle["ssh_key"], f"hart-{OWNER}-{BATCH}", KEY)
+        assert key.labels == {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH}
+        (leftover,) = driver.leftovers()
+        assert (leftover.kind, leftover.batch, leftover.created) == ("SSH key", BATCH, time())
+        raise ZeroDivisionError
+    assert (left(cloud), driver.leftovers()) == ({}, [])
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_key_whose_answer_is_lost_is_found_by_its_name(cloud: Cloud, driver: hetzner.Hetzner, skip: int):
+    cloud.faults.add(lost_answer(KEYS), *[Fault("GET", KEYS, status=200, answer={**EMPTY, "ssh_keys": []})] * skip)
+    launch(driver, node())
+    assert (left(cloud), cloud.count("POST", KEYS)) == ({"servers": ["w1.example.com"]}, 1)
+
+
+def test_a_key_that_cannot_be_made_begins_nothing(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.faults.add(Fault("POST", KEYS, status=500))
+    with pytest.raises(TemporaryFailure):
+        launch(driver, node())
+    assert (left(cloud), cloud.count("POST", CREATE)) == ({}, 0)
+
+
+def test_a_key_that_cannot_be_removed_is_told_and_found_later(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.faults.add(Fault("DELETE", KEY_PATH, status=403))
+    with pytest.raises(TemporaryFailure, match=f"the temporary SSH key hart-{OWNER}-{BATCH} could not be removed"):
+        launch(driver, node())
+    (leftover,) = driver.leftovers()
+    driver.remove(leftover)
+    driver.remove(leftover)
+    assert driver.leftovers() == []
+
+
+def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner):
+    Client(cloud).make("ssh_keys", "ssh_key", name=f"hart-{'cd34' * 4}-{BATCH}", public_key=public_key())
+    assert driver.leftovers() == []
+
+
+# terminate
+
+
+def test_terminate_is_repeatable(cloud: Cloud, driver: hetzner.Hetzner):
+    instance = launch(driver, node())
+    for _ in range(2):
+        driver.terminate(instance)
+    driver.terminate(ANY)
+    assert left(cloud) == {}
+
+
+@pytest.mark.parametrize("instance_id", ["", ".", "..", "a1", f"{NOWHERE}/actions/poweroff", "\u0661", f"{NOWHERE}\n"])
+def test_what_is_no_server_s_id_is_never_sent(cloud: Cloud, driver: hetzner.Hetzner, instance_id: str):
+    driver.terminate(Instance(instance_id, "a", "running"))
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
+def test_a_server_that_does_not_go_at_once(cloud: Cloud, driver: hetzner.Hetzner, time: Time, fault: MachineFault):
+    cloud.faults.add(fault)
+    driver.terminate(launch(driver, node()))
+    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
+
+
+def test_one_that_is_locked_while_it_is_made_goes_once_it_can(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    cloud.settings.locked_for = 130
+    driver.terminate(launch(driver, node()))
+    assert (left(cloud), 130 <= sum(time.waits) < 150) == ({}, True)
+
+
+def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    cloud.settings.gone_after = 12
+    instance = launch(driver, node())
+    driver.terminate(instance)
+    assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
+
+
+def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.settings.gone_after = 1000
+    instance = launch(driver, node())
+    Client(cloud).call("DELETE", f"servers/{instance.instance_id}")
+    assert Client(cloud).get(f"servers/{instance.instance_id}")["server"]["status"] == "deleting"
+    assert driver.instances() == driver.candidates("w1.example.com") == []
+    assert driver.instance(instance) is None
+
+
+def test_one_that_never_goes(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    cloud.settings.locked_for = 10**6
+    with pytest.raises(TemporaryFailure, match=r"server is locked \(423 locked"):
+        driver.terminate(launch(driver, node()))
+    assert 150 < sum(time.waits) < 240
+
+
+def test_a_conflict_is_waited_for(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    cloud.faults.add(Fault("DELETE", SERVER, status=409))
+    driver.terminate(launch(driver, node()))
+    assert (left(cloud), time.waits) == ({}, [1])
+
+
+def test_what_is_protected_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    instance = launch(driver, node())
+    path = f"servers/{instance.instance_id}/actions/change_protection"
+    Client(cloud).call("POST", path, {"delete": True, "rebuild": True})
+    with pytest.raises(InvalidRequest, match=r"deletion is protected \(403 protected .*\); .* take the protection off"):
+        driver.terminate(instance)
+    assert (left(cloud), time.waits) == ({"servers": ["w1.example.com"]}, [])
+    Client(cloud).call("POST", path, {"delete": False, "rebuild": False})
+    driver.terminate(instance)
+    assert left(cloud) == {}
+
+
+# limits and the rest
+
+
+def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(cloud: Cloud, driver, time: Time):
+    cloud.settings.burst = 3
+    for _ in range(6):
+        driver.instances()
+    assert cloud.count("GET", CREATE) > 6, "some were refused"
+    assert max(time.waits) <= 4
+    assert sum(time.waits) < 20
+
+
+def test_a_limit_with_retry_after_is_waited_for_as_it_says(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    vars(cloud.settings).update(burst=1, tells_retry_after=True)
+    for _ in range(3):
+        driver.instances()
+    assert time.waits == [1, 1]
+
+
+def test_a_retry_after_that_is_too_long_is_told(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+    cloud.faults.add(Fault("GET", CREATE, status=429, headers={"retry-after": "3600"}))
+    with pytest.raises(RateLimited, match=r"\(429 rate_limit_exceeded\); it asks to wait 3600 s") as caught:
+        driver.instances()
+    assert (caught.value.retry_after, time.waits) == (3600, [])
+
+
+def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driver: hetzner.Hetzner):
+    made = driver._api._ask("POST", "servers", {"name": "a", "server_type": "cx23", "image": "debian-12"})
+    assert cloud.state.mails == ["a"], "which is why a key is made for each batch"
+    assert "root_password" not in made
+    assert cloud.state.secrets
+    assert not any(secret in str(made) for secret in cloud.state.secrets)
+
+
+def test_requests_is_not_imported_before_the_first_verb():
+    code = (
+        "import sys; import hart_salt.drivers.hetzner.driver; "
+        "sys.exit('hart_salt.drivers.hetzner.client' in sys.modules or 'hart_salt.drivers.rest' in sys.modules)"
+    )
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30, check=False).returncode == 0
+
+
+def test_without_requests_the_line_for_pip_is_told(driver: hetzner.Hetzner, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "hart_salt.drivers.hetzner.client", None)
+    with pytest.raises(Refused, match=r"needs requests: salt-pip install requests"):
+        driver.check()
+
+
+def test_settling_asks_for_nothing(cloud: Cloud, driver: hetzner.Hetzner):
+    instance = launch(driver, node())
+    before = len(cloud.calls)
+    driver.settle(instance)
+    assert len(cloud.calls) == before
+
+
+def test_calls_from_many_threads(cloud: Cloud, driver: hetzner.Hetzner):
+    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
+        names = [f"n{number}" for number in range(24)]
+        made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
+        assert sorted(instance.minion_id for instance in made) == sorted(names)
+        assert set(pool.map(lambda _: len(driver.instances()), range(16))) == {24}
+        list(pool.map(driver.terminate, made))
+    assert left(cloud) == {}
+
+
+# taking over
+
+
+def test_labels_of_others_stay_and_the_owner_is_the_last(cloud: Cloud, driver: hetzner.Hetzner):
+    made = Client(cloud).create("old", labels={"env": "prod", "web": ""})
+    (found,) = driver.candidates("old")
+    driver.adopt(found.instance, "new.example.com", None)
+    (server,) = cloud.state.servers.values()
+    assert server.labels == {
+        "env": "prod", "web": "", "hart": "", "hart-minion": "new.example.com", "hart-owner": OWNER,
+    }  # fmt: skip
+    driver.release(found.instance)
+    assert server.labels == {"env": "prod", "web": ""}
+    assert cloud.count("PUT") == 2
+    assert str(made["id"]) == found.instance.instance_id

@@ -1,0 +1,101 @@
+"""A create whose answer is lost: a second server of the name cannot be, and an older one is never taken for the new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.drivers.hetzner import driver as hetzner
+from tests.drivers.hetzner.driver import (
+    BATCH,
+    CREATE,
+    KEY,
+    OWNER,
+    SCRIPT,
+    Client,
+    Cloud,
+    Time,
+    driver_of,
+    launch,
+    left,
+    node,
+    open_cloud,
+)
+from tests.emulation import faults
+from tests.emulation.faults import Fault, MachineFault
+
+OLDER = "ba9876543210"
+NAME = "w1.example.com"
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
+    return driver_of(cloud, time)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_the_server_of_this_batch_is_found(cloud: Cloud, driver: hetzner.Hetzner, late: int):
+    cloud.faults.add(faults.lost_answer(CREATE), MachineFault(hidden_lists=late))
+    made = launch(driver, node())
+    assert (made.batch, made.minion_id) == (BATCH, NAME)
+    assert (cloud.made(), cloud.count("POST", CREATE)) == (1, 1)
+
+
+@pytest.fixture
+def older(driver: hetzner.Hetzner) -> str:
+    """Of the same name and owner, of an earlier call."""
+    with driver.access(OLDER, KEY, []) as access:
+        return driver.launch(node(), SCRIPT, access).instance_id
+
+
+def test_beside_an_older_one_the_create_is_refused(cloud: Cloud, driver: hetzner.Hetzner, older: str):
+    with pytest.raises(InvalidRequest, match=r"server name is already used: name \(409 uniqueness_error"):
+        launch(driver, node())
+    assert [(it.instance_id, it.batch) for it in driver.instances()] == [(older, OLDER)]
+
+
+@pytest.mark.parametrize("broken", [Fault("POST", CREATE, drop=True), Fault("POST", CREATE, status=500)])
+def test_where_nothing_was_made_the_older_server_is_not_taken(
+    cloud: Cloud, driver: hetzner.Hetzner, older: str, broken: Fault
+):
+    cloud.faults.add(broken)
+    with pytest.raises(TemporaryFailure) as caught:
+        launch(driver, node())
+    assert caught.value.uncertain
+    assert left(cloud) == {"servers": [NAME]}
+    assert [(it.instance_id, it.batch) for it in driver.instances()] == [(older, OLDER)]
+
+
+def test_another_name_of_the_batch_is_not_taken(cloud: Cloud, driver: hetzner.Hetzner):
+    Client(cloud).create("w2.example.com", labels={"hart-owner": OWNER, "hart-batch": BATCH})
+    cloud.faults.add(Fault("POST", CREATE, drop=True))
+    with pytest.raises(TemporaryFailure):
+        launch(driver, node())
+
+
+@pytest.mark.parametrize("code", ["conflict", "locked", "maintenance"])
+def test_what_certainly_did_nothing_is_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str):
+    cloud.faults.add(Fault("POST", CREATE, status=409, answer={"error": {"code": code, "message": "no"}}, times=2))
+    launch(driver, node())
+    assert (cloud.made(), cloud.count("POST", CREATE)) == (1, 3)
+
+
+@pytest.mark.parametrize("code", ["unavailable", "server_error", "service_error", "timeout", "bad_gateway", "new"])
+def test_what_may_have_been_done_is_never_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str):
+    body = {"error": {"code": code, "message": "no"}}
+    cloud.faults.add(Fault("POST", CREATE, status=503, answer=body, when="after"))
+    launch(driver, node())
+    assert (cloud.made(), cloud.count("POST", CREATE)) == (1, 1)

@@ -1,0 +1,249 @@
+"""What the driver ``hetzner`` refuses by itself, and the class of each refusal of Hetzner."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import (
+    AuthError,
+    DriverError,
+    InvalidRequest,
+    NoCapacity,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    TemporaryFailure,
+)
+from hart_salt.drivers.hetzner import driver as hetzner
+from hart_salt.model import Node
+from tests.drivers.hetzner.driver import (
+    CREATE,
+    NOWHERE,
+    Client,
+    Cloud,
+    Time,
+    driver_of,
+    launch,
+    left,
+    node,
+    open_cloud,
+)
+from tests.emulation.faults import Fault
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def cloud(time: Time) -> Iterator[Cloud]:
+    with open_cloud(time) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
+    return driver_of(cloud, time)
+
+
+# objections
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (node("a_b"), "a server's name is a host name"),
+        (node("-a"), "a server's name is a host name"),
+        (node("a..b"), "a server's name is a host name"),
+        (node("a" * 64), "a server's name is a host name"),
+        (node(".".join(["a" * 50] * 5)), "a server's name is a host name"),
+        (node(tags={"hart-owner": "me"}), "is one of hart's own"),
+        (node(tags={"hart": "me"}), "the tag hart:me is one of hart's own"),
+        (node(tags=["hart-batch"]), "the tag hart-batch is one of hart's own"),
+        (node(tags=["a:1", "a:2"]), "the tag a is given twice"),
+        (node(tags={"a": "b c"}), "the tag a:b c is no label"),
+        (node(tags={"a": "-b"}), "the tag a:-b is no label"),
+        (node(tags={"a": "b" * 64}), "is no label"),
+        (node(tags={"a": "b:c"}), "the tag a:b:c is no label"),
+        (node(tags=["k=v"]), "the tag k=v is no label"),
+        (node(tags=["/v"]), "the tag /v is no label"),
+        (node(tags=["-x/v"]), "the tag -x/v is no label"),
+        (node(tags=["a/b/c"]), "the tag a/b/c is no label"),
+        (node(tags=["a" * 64]), "is no label"),
+        (dataclasses.replace(node(), role="r" * 64), "is no value of a label"),
+        (dataclasses.replace(node(), zone="fsn1-dc14"), "no zones"),
+        (node(public_ip=False), "needs network: a private network with a way out"),
+        (node(connect_via="private"), "set network"),
+        (node(private_networking=True), "set network"),
+        (node(image="bullseye"), "there is no image bullseye for cx23, which is x86; salt-run hart.list_images"),
+        (node(image=NOWHERE), f"there is no image {NOWHERE} for cx23"),
+        (dataclasses.replace(node(image="rocky-9"), size="cax11"), "there is no image rocky-9 for cax11, which is arm"),
+        (node(options={"network": NOWHERE}), f"the project has no network {NOWHERE}"),
+        (node(options={"firewall": "ssh"}), "the project has no firewall ssh"),
+        (node(options={"ssh_keys": ["mine"]}), "the project has no SSH key mine"),
+    ],
+)
+def test_objections(cloud: Cloud, driver: hetzner.Hetzner, wanted: Node, text: str):
+    (objection,) = driver.objections(wanted)
+    assert text in objection
+    assert cloud.count("POST") == 0
+
+
+def test_public_things_of_a_node_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.add_network("inside", "eu-central")
+    Client(cloud).make("firewalls", "firewall", name="ssh")
+    options = {"ipv6": True, "firewall": "ssh", "network": "inside"}
+    ipv6, firewall = driver.objections(node(public_ip=False, options=options))
+    assert "ipv6 is a public address" in ipv6
+    assert "a firewall is for public addresses" in firewall
+
+
+def test_a_network_of_another_zone(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.add_network("inside", "us-east")
+    wanted = node(options={"network": "inside"})
+    (objection,) = driver.objections(wanted)
+    assert objection == "the network inside has no subnet in eu-central, where fsn1 is"
+    with pytest.raises(InvalidRequest, match="no subnet in the network zone"):
+        launch(driver, wanted)
+
+
+def test_a_snapshot_of_the_other_architecture(cloud: Cloud, driver: hetzner.Hetzner):
+    wanted = node(image=str(cloud.add_snapshot("golden", "arm")))
+    (objection,) = driver.objections(wanted)
+    assert "which is x86" in objection
+    with pytest.raises(InvalidRequest, match="architecture"):
+        launch(driver, wanted)
+
+
+def test_a_size_that_is_out_of_stock(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.settings.sold_out = ("cx23",)
+    (objection,) = driver.objections(node())
+    assert objection == "cx23 is not available in fsn1 now; salt-run hart.list_sizes shows what is"
+
+
+@pytest.mark.parametrize("wrong", [{"region": "mars"}, {"size": "no-such-size"}])
+def test_what_is_found_to_be_unknown_by_others_is_said_once(driver: hetzner.Hetzner, wrong: dict[str, str]):
+    assert driver.objections(dataclasses.replace(node(), **wrong)) == []
+
+
+def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner):
+    for name in ("a", "b", "c"):
+        assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
+    assert sorted(call.path for call in cloud.calls) == ["/v1/images", "/v1/server_types"]
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "unauthorized", AuthError),
+        (403, "forbidden", AuthError),
+        (403, "token_readonly", AuthError),
+        (403, "", AuthError),
+        (403, "protected", InvalidRequest),
+        (403, "resource_limit_exceeded", QuotaExceeded),
+        (404, "not_found", InvalidRequest),
+        (404, "", InvalidRequest),
+        (400, "json_error", InvalidRequest),
+        (400, "something_new", InvalidRequest),
+        (409, "uniqueness_error", InvalidRequest),
+        (412, "resource_unavailable", NoCapacity),
+        (422, "resource_unavailable", NoCapacity),
+        (503, "resource_unavailable", NoCapacity),
+        (412, "placement_error", NoCapacity),
+        (422, "no_subnet_available", NoCapacity),
+        (422, "invalid_input", InvalidRequest),
+        (422, "unsupported_error", InvalidRequest),
+        (422, "private_net_only_server", InvalidRequest),
+        (423, "resource_locked", InvalidRequest),
+        (418, "", InvalidRequest),
+    ],
+)
+def test_the_class_of_each_refusal(
+    cloud: Cloud, driver: hetzner.Hetzner, time: Time, status: int, code: str, kind: type[DriverError]
+):
+    cloud.faults.add(Fault("POST", CREATE, status=status, answer={"error": {"code": code, "message": "Odd."}}))
+    with pytest.raises(kind) as caught:
+        launch(driver, node())
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(f"Hetzner: Odd. ({status}{' ' if code else ''}{code})")
+    assert (cloud.count("POST", CREATE), time.waits, left(cloud)) == (1, [], {})
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [("rate_limit_exceeded", 403, RateLimited), ("rate_limit_exceeded", 429, RateLimited), ("", 429, RateLimited),
+     ("locked", 423, TemporaryFailure), ("conflict", 409, TemporaryFailure), ("maintenance", 503, TemporaryFailure)],
+)  # fmt: skip
+def test_what_passes_is_waited_for_two_minutes(cloud: Cloud, driver: hetzner.Hetzner, time: Time, code, status, kind):
+    answer = {"error": {"code": code, "message": "Odd."}}
+    cloud.faults.add(Fault("POST", CREATE, status=status, answer=answer, times=None))
+    with pytest.raises(kind) as caught:
+        launch(driver, node())
+    assert not getattr(caught.value, "uncertain", False)
+    assert 100 < sum(time.waits) <= 120
+    assert left(cloud) == {}
+    cloud.faults.clear()
+
+
+def test_the_fields_of_a_refusal_and_its_number_are_told(cloud: Cloud, driver: hetzner.Hetzner):
+    with pytest.raises(InvalidRequest) as caught:
+        launch(driver, dataclasses.replace(node(), size="no-such-size"))
+    assert str(caught.value) == (
+        "Hetzner: invalid input in field 'server_type': server_type (422 invalid_input 1e30f35cca296a67)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("switches", "wanted", "kind"),
+    [
+        ({"server_limit": 0}, node(), QuotaExceeded),
+        ({"sold_out": ("cx23",)}, node(), NoCapacity),
+        ({"no_host_for": ("cx23",)}, node(), NoCapacity),
+        ({}, node(image=NOWHERE), InvalidRequest),
+        ({}, node(image="none"), InvalidRequest),
+        ({}, node(options={"network": NOWHERE}), InvalidRequest),
+        ({}, node(options={"ssh_keys": [NOWHERE]}), InvalidRequest),
+        ({}, node(public_ip=False), InvalidRequest),
+        ({}, dataclasses.replace(node(), region="mars"), InvalidRequest),
+        ({}, dataclasses.replace(node(), region="ash"), InvalidRequest),
+    ],
+)
+def test_what_the_cloud_refuses_by_itself(cloud: Cloud, driver: hetzner.Hetzner, switches, wanted: Node, kind):
+    vars(cloud.settings).update(switches)
+    with pytest.raises(kind):
+        launch(driver, wanted)
+    assert left(cloud) == {}
+
+
+def test_kinds_of_errors_are_all_that_comes_out(cloud: Cloud, driver: hetzner.Hetzner):
+    """Whatever a call is answered, nothing but ``DriverError`` is raised."""
+    last = {"pagination": {"next_page": None}}
+    odd: list[Any] = [
+        {}, [], "", "<html>", 7, None, {"servers": None}, {"servers": []}, {"servers": {}, "meta": last},
+        {"servers": [], "meta": None}, {"servers": [], "meta": {"pagination": []}},
+        {"servers": [7], "meta": last}, {"servers": [], "meta": {"pagination": {"next_page": "2"}}},
+        {"error": {"root_password": "x"}}, {"error": "root_password"}, {"error": {"code": 7, "message": ["x"]}},
+        {"error": {"code": "x", "details": {"fields": [7, {"name": None}]}}}, {"error": {"code": None, "details": []}},
+        {"error": {"code": "invalid_input", "details": {"fields": 7}}},
+    ]  # fmt: skip
+    for answer, status in itertools.product(odd, (200, 302, 404, 429, 500)):
+        cloud.faults.add(Fault("GET", CREATE, status=status, answer=answer, times=None))
+        with pytest.raises((InvalidRequest, NotFound, RateLimited, TemporaryFailure)) as caught:
+            driver.instances()
+        assert "root_password" not in str(caught.value)
+        cloud.faults.clear()
+
+
+def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: hetzner.Hetzner):
+    cloud.faults.add(Fault("GET", CREATE, status=400, answer="<html>secret</html>"))
+    with pytest.raises(InvalidRequest, match=r"^Hetzner: Bad Request \(400\)$"):
+        driver.check()
