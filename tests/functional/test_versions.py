@@ -56,7 +56,7 @@ def test_without_arguments_it_is_the_fast_tests_with_all_series_and_one_failure_
     asked = [line.split(" ") for line in lines if line.startswith("ran ")]
     assert [words[1] for words in asked] == ["3006", "3007", "3008"]
     assert {" ".join(words[2:6]) for words in asked} == {"with its own environment:"}
-    assert {" ".join(words[7:]) for words in asked} == {"tests/unit tests/functional"}
+    assert {" ".join(words[7:]) for words in asked} == {"tests/unit tests/functional tests/drivers"}
     assert lines[-3:] == [f"{HERE} 9 | 0 | 1 | 8 |", f"{HERE} 4 | 3 | 3 | 8 |", f"{HERE} 9 | 0 | 1 | 8 |"]
 
 
@@ -73,7 +73,7 @@ def test_the_lowest_versions_are_a_run_of_their_own(command: Path) -> None:
     code, lines = run(command, "--floors")
     assert code == 0
     assert [line for line in lines if line.startswith("ran ")] == [
-        f"ran floors with its own environment: {report(lines)} tests/unit tests/functional"
+        f"ran floors with its own environment: {report(lines)} tests/unit tests/functional tests/drivers"
     ]
     assert lines[-1] == HERE.replace(f"| {SALT.split('.')[0]} |", "| floors |", 1) + " 9 | 0 | 1 | 8 |"
 
