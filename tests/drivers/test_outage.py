@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import time as real_time
 from collections.abc import Iterator
@@ -125,13 +127,21 @@ def test_in_the_middle_of_an_operation_it_is_waited_for_as_long_as_one_that_fail
     assert 20 <= len(told) <= 25  # every 5 s
 
 
+def _port_that_stays_free() -> int:
+    """Not one of those that the system gives to connections: any program's could have it when the server comes back."""
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(low // 2, low)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), Listener(404, port=port):
+            return port
+
+
 class Away:
     """A server that answered, is gone for a while, and answers again."""
 
     def __init__(self, time: Time, seconds: float) -> None:
         self.time, self.seconds, self.closing = time, seconds, ExitStack()
-        with Listener(404) as first:
-            self.port = first.port
+        self.port = _port_that_stays_free()
         self.address = f"http://127.0.0.1:{self.port}"
 
     def answers(self, ask: Any) -> None:
