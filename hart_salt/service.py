@@ -278,7 +278,7 @@ class Service:
 
     def import_minion(self, request: match.ImportRequest, *, test: bool = False) -> Result:
         """
-        Take an existing minion under management; see ``importing``.
+        Take an existing minion under management; see ``migration/adopt.py``.
 
         ``request.provider`` may be empty where the configuration leaves no choice. Raises ``Refused``, with nothing
         done, for what is not an accepted minion, and where the instance is not one for certain.
@@ -373,7 +373,7 @@ class Service:
     # after a crash
 
     def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Result:
-        """Find and remove what crashes left behind, at one provider or at all; see ``orphans`` and ``sweep``."""
+        """Find and remove what crashes left behind, at one provider or at all; see ``leaks`` and ``sweep``."""
         self._changes(test=test)
         if provider is not None:
             self._provider(provider)

@@ -152,7 +152,7 @@ class Driver(abc.ABC):
 
     def find_address(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """
-        The address that is wished for, as the instance has it (``there``), or as it would get it. Changes nothing.
+        The address that is asked for, as the instance has it (``there``), or as it would get it. Changes nothing.
 
         Raises ``InvalidRequest``, with what to do instead, for one that it cannot get: of another region, another's.
         """

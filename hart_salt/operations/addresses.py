@@ -30,7 +30,7 @@ NO_INTERFACE = 3  #: the script's exit code where the node has no such interface
 
 
 def find(record: Record, instance: Instance, request: AddressRequest, driver: Driver) -> IpAddress:
-    """The address that is wished for, as it is or would be; one that the node was created with needs nothing."""
+    """The address that is asked for, as it is or would be; one that the node was created with needs nothing."""
     address = driver.find_address(instance, request)
     is_first = address.ip in (record.public_ip, record.private_ip)
     return dataclasses.replace(address, on_node=False) if is_first else address

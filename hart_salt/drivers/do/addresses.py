@@ -30,7 +30,7 @@ class ReservedAddresses(Addresses):
         return [_address(one) for one in listed if _holder(one) == instance.instance_id]
 
     def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
-        """What is wished for, as it is or would be."""
+        """What is asked for, as it is or would be."""
         if request.kind == ADDITIONAL:
             raise InvalidRequest("DigitalOcean: a second public address is a reserved one: kind=reserved ip=ADDRESS")
         if request.kind == RESERVED:

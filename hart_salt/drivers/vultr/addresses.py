@@ -41,7 +41,7 @@ class VultrAddresses(Addresses):
         ]
 
     def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
-        """What is wished for, as it is or would be."""
+        """What is asked for, as it is or would be."""
         if request.kind == RESERVED:
             return self._find_reserved(instance, str(request.ip))
         if request.kind == ADDITIONAL:

@@ -2,8 +2,8 @@
 Amazon EC2, emulated: moto in this process behind our own server, whose instances are machines of a back end.
 
 Each emulator is an account of its own in moto, so that several stand side by side. A request is checked for its
-signature and held against botocore's models; what moto lacks or takes too lightly is in ``ec2_region.py`` and
-``ec2_launch.py``. moto is imported with this module, which takes two seconds: import it where a cloud is opened.
+signature and held against botocore's models; what moto lacks or takes too lightly is in ``region.py`` and
+``launch.py``. moto is imported with this module, which takes two seconds: import it where a cloud is opened.
 """
 
 from __future__ import annotations
@@ -273,7 +273,7 @@ class _Responses(EC2Response):
 
     @staticmethod
     def _validate_block_device_mapping(device_mapping: dict[str, Any]) -> None:
-        """An image's root volume needs neither size nor snapshot; ``ec2_launch.py`` looks at the rest."""
+        """An image's root volume needs neither size nor snapshot; ``launch.py`` looks at the rest."""
 
     def terminate_instances(self) -> ActionResult:
         """With the state that an instance has, which need not be what was asked for."""

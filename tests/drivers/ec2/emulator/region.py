@@ -2,7 +2,7 @@
 One region of moto's EC2 with what moto lacks (``shared/providers.md``, 5.1).
 
 moto keeps networks, groups, volumes, images and tags, and writes all answers. The time that things take, instances
-that are not known yet or refuse to end, and what EC2 refuses, are here and in ``ec2_launch.py``.
+that are not known yet or refuse to end, and what EC2 refuses, are here and in ``launch.py``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Bodies held against the message types of google-cloud-compute, which Google generates from its own description.
 
 They know names and types of fields. What else a field may be, names and labels above all, is in
-``gce_create.py``.
+``create.py``.
 """
 
 from __future__ import annotations
