@@ -222,7 +222,8 @@ class SaltMaster:
         """Start ``salt-run`` and come back at once; the test ends it, or ``clear`` does."""
         return subprocess.Popen(
             self.command(function, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, env=self.environment, start_new_session=True,
+            stderr=subprocess.PIPE, text=True, env={**self.environment, "PYTHONFAULTHANDLER": "1"},
+            start_new_session=True,
         )  # fmt: skip
 
     def keys(self) -> dict[str, list[str]]:
@@ -289,8 +290,9 @@ class SaltMaster:
         shutil.rmtree(self.log_dir, ignore_errors=True)
         for path in self.sockets():
             shutil.rmtree(path, ignore_errors=True)
-        for path in self.temporary.glob("*"):
-            shutil.rmtree(path, ignore_errors=True)
+        # Files as well: what was killed here may have been about to remove one, and the next test would find it.
+        for path in self.temporary.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         ids = {minion_id for state in self.keys().values() for minion_id in state}
         for minion_id in ids:
             self.delete_key(minion_id)

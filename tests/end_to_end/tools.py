@@ -20,6 +20,7 @@ from typing import Any
 
 import asyncssh
 import psutil
+import pytest
 import salt.config
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -197,8 +198,13 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
-    """Wait for a run to end."""
-    out, err = process.communicate(timeout=300)
+    """Wait for a run to end; one that does not end tells what it printed, and where its threads are."""
+    try:
+        out, err = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # see PYTHONFAULTHANDLER in SaltMaster.begin
+        out, err = process.communicate(timeout=30)
+        pytest.fail(f"the run did not end within 300 s\n{out}\n{err}", pytrace=False)
     return Ran(process.returncode, out, err)
 
 

@@ -44,7 +44,7 @@ def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = Path(tempfile.mkdtemp(prefix=f"{NEW}{claim.get('batch', '')}.", dir=path.parent))
     try:
-        for part in ("run", "var/log", "etc/ssh"):
+        for part in ("run", "tmp", "var/log", "etc/ssh"):
             (new / part).mkdir(parents=True, mode=0o700)
         (new / CLAIM).write_text(json.dumps(dict(claim)))
         with open(new / "user-data", "w", opener=_private) as file:
@@ -68,7 +68,11 @@ def _private(path: str, flags: int) -> int:
 
 
 def start(path: Path) -> None:
-    """Start the machine process, in a session of its own: it outlives the call that made it."""
+    """
+    Start the machine process, in a session of its own: it outlives the call that made it.
+
+    Its temporary files are in its directory. A minion that is killed leaves some behind, and they go with the instance.
+    """
     with open(path / "var/log/machine.log", "ab", opener=_private) as log:
         subprocess.Popen(
             [sys.executable, "-m", "hart_salt.drivers.local.machine", str(path)],
@@ -76,7 +80,7 @@ def start(path: Path) -> None:
             stdout=log,
             stderr=log,
             cwd=path,
-            env={**os.environ, ENVIRONMENT_MARK: str(path)},
+            env={**os.environ, ENVIRONMENT_MARK: str(path), "TMPDIR": str(path / "tmp")},
             start_new_session=True,
         )
 

@@ -132,6 +132,17 @@ def test_daemons_that_an_instance_started_end_with_it(local: Local1) -> None:
     assert not (local.base / "web").exists()
 
 
+def test_temporary_files_of_an_instance_are_in_its_directory_and_go_with_it(local: Local1) -> None:
+    local.running(user_data='mktemp > "$HART_ROOT/made.new" && mv "$HART_ROOT/made.new" "$HART_ROOT/made"\n')
+    made = local.base / "web/made"
+    until(made.exists)
+    path = Path(made.read_text().strip())
+    assert path.parent == local.base / "web/tmp"
+    assert path.is_file()
+    local.driver.terminate(Instance("web", "web", "running"))
+    assert not path.exists()
+
+
 def test_a_minion_whose_title_lies_over_its_environment_ends_with_its_instance(local: Local1, start: Start) -> None:
     local.running()
     # Salt's process titles leave nothing of the environment, but keep the command.
