@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from hart_salt.base.streams import tell
 T = TypeVar("T")
 
 DRIVER_THREADS = 16
+AGAIN = 1.0  #: seconds after which a task that was cancelled and has not ended is cancelled once more
 
 
 class Calls:
@@ -99,6 +100,52 @@ async def uninterrupted(work: Awaitable[T]) -> T:
     if cancelled:
         raise asyncio.CancelledError from failure
     return task.result()
+
+
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """
+    Wait for ``work`` for ``seconds`` at the most, and return its result.
+
+    Raises ``asyncio.TimeoutError`` when it took longer; by then it was cancelled and has ended. A cancellation is
+    raised, also one that comes as the work is done: ``asyncio.wait_for`` returns the result in its place before
+    Python 3.12, and what was to be ended would go on.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    if not task.done():
+        await _end(task)
+        if task.cancelled():
+            raise asyncio.TimeoutError
+    return task.result()
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # asyncio complains of one that nobody looked at
+
+
+async def ended(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """
+    Cancel tasks and wait for all of them, whatever happens meanwhile.
+
+    They are told again every ``AGAIN`` seconds: a library may lose a cancellation, as ``asyncio.wait_for`` does before
+    Python 3.12. What must not be broken off, such as an undo, is ``uninterrupted``.
+    """
+
+    async def work() -> None:
+        waiting: Collection[asyncio.Future[Any]] = tasks
+        while waiting:
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=AGAIN)
+
+    await uninterrupted(work())
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from hart_salt.base.concurrency import uninterrupted
+from hart_salt.base.concurrency import uninterrupted, within
 from hart_salt.base.errors import NodeFailed
 from hart_salt.inventory.records import Record
 from hart_salt.master.keys import check_public_key, fingerprint
@@ -153,7 +153,7 @@ class Lifecycle:
         """
         work = session.stream(command, functools.partial(self.batch.progress.output, self.node.minion_id))
         try:
-            return await asyncio.wait_for(work, timeout)
+            return await within(work, timeout)
         except asyncio.TimeoutError as error:
             raise NodeFailed(f"{what} was not done within {timeout:g} s") from error
 
@@ -187,7 +187,7 @@ class Lifecycle:
         await session.run(self.commands().start, stdin=stdin, timeout=COMMAND_TIMEOUT)
         timeout = self.node.settings.ready_timeout
         try:
-            await asyncio.wait_for(readiness.answer_of(self.node.minion_id), timeout)
+            await within(readiness.answer_of(self.node.minion_id), timeout)
         except asyncio.TimeoutError as error:
             # A master that was stopped meanwhile is why: this says so.
             await self.batch.calls.salt(self.batch.master.require_running)
@@ -240,7 +240,7 @@ class Lifecycle:
         self._show("applying")
         work = self.batch.calls.aside(self.batch.master.minions.apply, self.node.minion_id, self.node.settings.apply)
         try:
-            self.state.problems = await asyncio.wait_for(work, self.node.settings.apply_timeout)
+            self.state.problems = await within(work, self.node.settings.apply_timeout)
         except asyncio.TimeoutError:
             self.state.problems = [f"it was not done within {self.node.settings.apply_timeout:g} s"]
         except asyncio.CancelledError:

@@ -19,6 +19,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from hart_salt.base import concurrency
+
 ASK_AGAIN = 5.0  #: seconds until a minion that did not answer is asked again, also when it was not heard to start
 LEAST_GAP = 0.25  #: seconds between two questions to one minion, however many start events are fired
 
@@ -142,4 +144,4 @@ class Readiness:
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     """Until the event, or the end of the time."""
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        await concurrency.within(event.wait(), seconds)

@@ -23,6 +23,7 @@ from typing import Any
 import asyncssh
 import tenacity
 
+from hart_salt.base import concurrency
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node.output import Lines, Output, in_parts
 from hart_salt.node.pacing import Pace, Road
@@ -153,7 +154,7 @@ class Session:
     ) -> None:
         self._connection.abort() if kind else self._connection.close()
         try:
-            await asyncio.wait_for(self._connection.wait_closed(), CLOSE_TIMEOUT)
+            await concurrency.within(self._connection.wait_closed(), CLOSE_TIMEOUT)
         except asyncio.TimeoutError:  # it does not read what we wrote last
             self._connection.abort()
 
@@ -190,7 +191,7 @@ class Session:
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
         try:
-            said, complained, status = await asyncio.wait_for(self._finished(command, data, output), timeout)
+            said, complained, status = await concurrency.within(self._finished(command, data, output), timeout)
         except asyncio.TimeoutError as error:
             raise NodeFailed(f"a command on the node took longer than {timeout:g} s") from error
         if status:

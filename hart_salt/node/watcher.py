@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from hart_salt.base import concurrency
 from hart_salt.base.errors import AuthError, DriverError, NodeFailed
 from hart_salt.model import Instance
 
@@ -75,7 +76,7 @@ class Watcher:
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
         try:
-            return await asyncio.wait_for(waiter.found, timeout)
+            return await concurrency.within(waiter.found, timeout)
         except asyncio.TimeoutError as error:
             reason = f" (the provider's last error: {self._last_error})" if self._last_error else ""
             raise NodeFailed(f"the instance was not up within {timeout:g} s{reason}") from error

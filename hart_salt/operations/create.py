@@ -222,9 +222,7 @@ async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await concurrency.uninterrupted(asyncio.wait(tasks))
+        await concurrency.ended(tasks)
         raise
 
 

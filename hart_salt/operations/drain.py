@@ -24,7 +24,7 @@ def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
     async def one(minion_id: str, settings: Settings, calls: Calls) -> None:
         try:
             work = _work(minion_id, settings.drain, master, calls)
-            found = await asyncio.wait_for(work, settings.drain_timeout)
+            found = await concurrency.within(work, settings.drain_timeout)
         except asyncio.TimeoutError:
             found = [f"it was not done within {settings.drain_timeout:g} s"]
         except Exception as error:  # whatever it is, the node must not be removed as if it were drained

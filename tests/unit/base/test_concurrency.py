@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import signal
 import subprocess
 import sys
@@ -168,6 +170,141 @@ def test_work_without_an_interruption_returns_or_raises_what_it_did() -> None:
     assert asyncio.run(uninterrupted(seven())) == 7
     with pytest.raises(ZeroDivisionError):
         asyncio.run(uninterrupted(fail()))
+
+
+# time limits
+
+
+def test_work_within_its_time_returns_or_raises_what_it_did() -> None:
+    async def main() -> None:
+        assert await concurrency.within(asyncio.sleep(0, "done"), 60) == "done"
+        with pytest.raises(ValueError, match="no such"):
+            await concurrency.within(_failing(), 60)
+
+    asyncio.run(main())
+
+
+async def _failing() -> None:
+    await asyncio.sleep(0)
+    raise ValueError("no such thing")
+
+
+def test_work_that_takes_too_long_is_cancelled_and_has_ended() -> None:
+    ends: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ends.append("ended")
+
+    async def main() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await concurrency.within(work(), 0)
+
+    asyncio.run(main())
+    assert ends == ["ended"]
+
+
+def test_work_that_was_cancelled_by_others_took_no_time_too_much() -> None:
+    async def main() -> None:
+        work = asyncio.get_running_loop().create_future()
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await concurrency.within(work, 60)
+
+    asyncio.run(main())
+
+
+def test_a_cancellation_that_comes_as_the_work_is_done_is_not_lost() -> None:
+    async def main() -> None:
+        found = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(concurrency.within(found, 60))
+        await asyncio.sleep(0)
+        found.set_result("it is there")
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(main())
+
+
+def test_a_failure_that_nobody_looks_at_because_of_a_cancellation_is_not_complained_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("no such thing")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(concurrency.within(work(), 60))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(main())
+    gc.collect()
+    assert caplog.text == ""
+
+
+def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "AGAIN", 0)
+    undone: list[str] = []
+
+    async def careless() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            for _ in range(1000):  # and not for ever: a test that hangs tells nothing
+                await asyncio.sleep(0)
+        finally:
+            undone.append("careless")
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(careless()), asyncio.ensure_future(asyncio.sleep(3600))]
+        await asyncio.sleep(0)
+        await concurrency.ended(tasks)
+        assert [task.cancelled() for task in tasks] == [True, True]
+
+    asyncio.run(main())
+    assert undone == ["careless"]
+
+
+def test_tasks_that_are_cancelled_are_waited_for_also_when_the_waiting_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(concurrency, "AGAIN", 0)
+    undone: list[str] = []
+
+    async def undo() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        undone.append("undone")
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await uninterrupted(undo())
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(0)
+        ending = asyncio.ensure_future(concurrency.ended([task]))
+        await asyncio.sleep(0)
+        ending.cancel()
+        await asyncio.wait([ending])
+        assert (ending.cancelled(), task.cancelled(), undone) == (True, True, ["undone"])
+
+    asyncio.run(main())
+
+
+# calls
 
 
 def test_calls_of_salt_are_made_one_after_another_in_their_order() -> None:
