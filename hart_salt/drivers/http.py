@@ -6,6 +6,7 @@ Imported by a driver's API module, and not by the driver: see ``drivers/README.m
 
 from __future__ import annotations
 
+import random
 import ssl
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +15,7 @@ import requests
 import tenacity
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from hart_salt import __version__
 from hart_salt.base.errors import DriverError, InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers import outage
 from hart_salt.drivers.outage import Peer, Unreachable
@@ -23,6 +25,9 @@ T = TypeVar("T")
 
 RETRY_FOR = 120.0  #: seconds for which a call that may be repeated is repeated
 LONGEST_WAIT = 60.0  #: seconds; a Retry-After above it is not waited for
+#: numbers from 0 to below 1, by which waits differ: calls that failed together do not come back together
+CHANCE: Callable[[], float] = random.random
+USER_AGENT = f"hart-salt/{__version__}"  #: what vendors see who asks
 
 
 def failure(error: requests.RequestException, api: str) -> DriverError:
@@ -62,23 +67,28 @@ def repeated(
     sleep: Callable[[float], None],
     may: Callable[[BaseException], bool] = is_repeatable,
     peer: Peer | None = None,
+    chance: Callable[[], float] | None = None,
 ) -> T:
     """
     Return what the call returns; an error of it that ``may`` not be repeated is raised, any other after ``RETRY_FOR``.
 
-    Between two tries it waits for as long as the vendor asks for, otherwise half a second, doubled each time,
-    8 s at the most.
+    Between two tries it waits for half a second, doubled each time, 8 s at the most, or by chance for down to half of
+    that. Where the vendor asks for a wait, it waits for that, and by chance for up to that much more.
 
     peer
         the server that is asked: one that cannot be reached is waited for as ``outage.py`` says, and what is waited
         for is told (default: it is waited for like any other failure, and nothing is told)
+    chance
+        a number from 0 to below 1 for each try that failed (default: ``CHANCE``)
 
     Where an earlier try may have taken effect, the error that is raised says so with ``uncertain``.
     """
-    uncertain = False
+    uncertain, drawn = False, 0.0
 
     def attempt() -> T:
-        nonlocal uncertain
+        nonlocal uncertain, drawn
+        # Once for each try: whether there is time for the wait, what is told of it and the wait itself go by the same.
+        drawn = (chance or CHANCE)()
         try:
             return _asked(call, sleep, peer)
         except TemporaryFailure as error:
@@ -87,9 +97,9 @@ def repeated(
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(may),
-        wait=_wait,
-        stop=lambda state: _left(state, peer) < _wait(state),
-        before_sleep=lambda state: _tell(state, peer),
+        wait=lambda state: _wait(state, drawn),
+        stop=lambda state: _left(state, peer) < _wait(state, drawn),
+        before_sleep=lambda state: _tell(state, peer, drawn),
         sleep=sleep,
         reraise=True,
     )
@@ -117,12 +127,14 @@ def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _wait(state: tenacity.RetryCallState) -> float:
+def _wait(state: tenacity.RetryCallState, drawn: float) -> float:
+    """Seconds. ``drawn`` by chance, from 0 to below 1; never less than the vendor asks for."""
     error = _error_of(state)
-    if isinstance(error, RateLimited) and error.retry_after:
-        return error.retry_after
     longest = outage.LONGEST_WAIT if isinstance(error, Unreachable) else 8.0
-    return float(min(longest, 0.5 * 2 ** (state.attempt_number - 1)))
+    growing = float(min(longest, 0.5 * 2 ** (state.attempt_number - 1)))
+    if isinstance(error, RateLimited) and error.retry_after:
+        return error.retry_after + growing * drawn
+    return growing * (1 - drawn / 2)
 
 
 def _left(state: tenacity.RetryCallState, peer: Peer | None) -> float:
@@ -134,11 +146,11 @@ def _left(state: tenacity.RetryCallState, peer: Peer | None) -> float:
     return -1.0 if error.given_up else left if limited is None else min(left, limited)
 
 
-def _tell(state: tenacity.RetryCallState, peer: Peer | None) -> None:
+def _tell(state: tenacity.RetryCallState, peer: Peer | None, drawn: float) -> None:
     """Say what is waited for; of a server that answers badly only what takes long."""
     if peer is None:
         return
-    error, waits = _error_of(state), (state.seconds_since_start or 0.0) + _wait(state)
+    error, waits = _error_of(state), (state.seconds_since_start or 0.0) + _wait(state, drawn)
     if isinstance(error, Unreachable):
         peer.tell(_left(state, peer))
     elif waits >= outage.TELL_EVERY:

@@ -17,7 +17,7 @@ import requests
 
 from hart_salt.base.endpoints import objection
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
-from hart_salt.drivers.http import LONGEST_WAIT, failure, is_certainly_undone, is_repeatable, repeated
+from hart_salt.drivers.http import LONGEST_WAIT, USER_AGENT, failure, is_certainly_undone, is_repeatable, repeated
 from hart_salt.drivers.outage import Outage, Peer
 
 T = TypeVar("T")
@@ -225,7 +225,7 @@ def send(
     session: requests.Session, vendor: str, method: str, address: str, token: str, timeout: float, **payload: Any
 ) -> requests.Response:
     """
-    Make one request, and return its answer whatever its status is.
+    Make one request as ``USER_AGENT``, and return its answer whatever its status is.
 
     Proxies and CA bundles are taken from the environment, and certificates are checked; redirects are not
     followed, or the token would travel.
@@ -239,7 +239,13 @@ def send(
     """
     try:
         return session.request(
-            method, address, auth=Bearer(token), allow_redirects=False, timeout=(CONNECT_TIMEOUT, timeout), **payload
+            method,
+            address,
+            headers={"User-Agent": USER_AGENT},
+            auth=Bearer(token),
+            allow_redirects=False,
+            timeout=(CONNECT_TIMEOUT, timeout),
+            **payload,
         )
     except requests.RequestException as error:
         raise failure(error, _name(vendor, address)) from error
@@ -270,6 +276,22 @@ def json_of(response: requests.Response, **how: Any) -> Any:
         return response.json(**how)
     except ValueError:
         return None
+
+
+def text_of(vendor: str, response: requests.Response, message: object, code: object = "", request: object = "") -> str:
+    """
+    What an error says.
+
+    message
+        the vendor's, or nothing: then the status has to do
+    code
+        the vendor's, if there is one
+    request
+        the number that the vendor has given to the request, and that its support asks for; empty: it gives none
+    """
+    marks = " ".join(map(str, filter(None, [response.status_code, code])))
+    number = f", request {request}" if request else ""
+    return f"{vendor}: {message or response.reason or 'no message'} ({marks}{number})"
 
 
 def rate_limited(response: requests.Response, text: str) -> RateLimited:

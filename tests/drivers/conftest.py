@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from hart_salt.drivers import schemas
+from hart_salt.drivers import http, schemas
 from hart_salt.drivers.contract import Driver
+
+
+@pytest.fixture(autouse=True)
+def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits are as long as they are without chance, so that tests know them."""
+    monkeypatch.setattr(http, "CHANCE", lambda: 0.0)
 
 
 @pytest.fixture(params=schemas())

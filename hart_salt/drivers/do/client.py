@@ -137,11 +137,15 @@ def _raise_for(response: requests.Response) -> None:
 
 
 def _text_of(response: requests.Response) -> str:
-    """The vendor's message, status and id. Bodies have ``message``, or ``messages``, or are a proxy's HTML."""
+    """
+    Bodies have ``message``, or ``messages``, or are a proxy's HTML.
+
+    The request's number is in some of them, and otherwise in a header (digitalocean/godo#451).
+    """
     body = rest.json_of(response)
     facts = body if isinstance(body, dict) else {}
     messages = facts.get("messages")
     if not isinstance(messages, list) or not messages:
-        messages = [facts.get("message") or facts.get("error") or response.reason or "no message"]
-    code = " ".join(map(str, [response.status_code, *([facts["id"]] if facts.get("id") else [])]))
-    return f"DigitalOcean: {'; '.join(map(str, messages))} ({code})"
+        messages = list(filter(None, [facts.get("message") or facts.get("error")]))
+    request = facts.get("request_id") or response.headers.get("x-request-id")
+    return rest.text_of(VENDOR, response, "; ".join(map(str, messages)), facts.get("id"), request)

@@ -94,11 +94,11 @@ class Api(rest.JsonApi):
 
 
 def _text(response: requests.Response, facts: Mapping[str, Any], code: str) -> str:
-    """The vendor's message with the fields that it is about, status, code, and the number that its support asks for."""
+    """The vendor's message with the fields that it is about. The request's number is in a header (hcloud-python)."""
     details = facts.get("details")
     fields = details.get("fields") if isinstance(details, dict) else None
     listed = fields if isinstance(fields, list) else []
     names = [str(one["name"]) for one in listed if isinstance(one, dict) and one.get("name")]
     message = ": ".join(filter(None, [str(facts.get("message") or response.reason or "no message"), ", ".join(names)]))
-    marks = " ".join(filter(None, [str(response.status_code), code, response.headers.get("X-Correlation-Id")]))
-    return f"{VENDOR}: {message} ({marks}){_HINTS.get(code, '')}"
+    request = response.headers.get("X-Correlation-Id")
+    return f"{rest.text_of(VENDOR, response, message, code, request)}{_HINTS.get(code, '')}"

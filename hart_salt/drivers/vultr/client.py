@@ -79,11 +79,15 @@ class Api(rest.JsonApi):
 
 
 def _error(response: requests.Response, body: Any) -> DriverError:
-    """Bodies are ``{"error": text, "status": number}`` (tent), or a proxy's HTML."""
+    """
+    Bodies are ``{"error": text, "status": number}`` (tent), or a proxy's HTML.
+
+    A number of the request is in none of them, and no header of one is known (description, govultr).
+    """
     status = response.status_code
     said = body.get("error") if isinstance(body, dict) else None
     said = said.strip() if isinstance(said, str) else ""
-    text, lower = f"{VENDOR}: {said or response.reason or 'no message'} ({status})", said.lower()
+    text, lower = rest.text_of(VENDOR, response, said), said.lower()
     if status == 429:
         return rest.rate_limited(response, text)
     if _GOING in lower:

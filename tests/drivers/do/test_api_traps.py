@@ -13,6 +13,7 @@ from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
 from hart_salt.drivers.do import driver as do
 from tests.drivers.do.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, Time, driver_of, node, open_cloud
+from tests.drivers.do.emulator.answers import REQUEST_ID
 from tests.drivers.do.emulator.client import SPEC, Client
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
@@ -131,21 +132,21 @@ def test_4_status_id_and_retry_after_are_kept(cloud, api):
         api.get("account", "account")
     assert caught.value.retry_after == 3600
     assert str(caught.value) == (
-        "DigitalOcean: API Rate limit exceeded. (429 too_many_requests); it asks to wait 3600 s"
+        f"DigitalOcean: API Rate limit exceeded. (429 too_many_requests, request {REQUEST_ID}); it asks to wait 3600 s"
     )
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "text"),
-    [(401, AuthError, "(401 unauthorized)"), (403, AuthError, "(403 forbidden)"),
-     (404, NotFound, "(404 not_found)"), (422, InvalidRequest, "(422 unprocessable_entity)"),
-     (503, TemporaryFailure, "(503 service_unavailable)")],
+    [(401, AuthError, "401 unauthorized"), (403, AuthError, "403 forbidden"),
+     (404, NotFound, "404 not_found"), (422, InvalidRequest, "422 unprocessable_entity"),
+     (503, TemporaryFailure, "503 service_unavailable")],
 )  # fmt: skip
 def test_4_each_status_is_an_error_of_its_own(cloud, api, status: int, kind: type[Exception], text: str):
     cloud.faults.add(Fault("POST", status=status))
     with pytest.raises(kind) as caught:
         api.post("droplets", DROPLET, "droplet")
-    assert text in str(caught.value)
+    assert f"({text}, request {REQUEST_ID})" in str(caught.value)
 
 
 def test_4_a_gateway_s_page_is_a_temporary_failure(cloud, api, time):
@@ -278,5 +279,5 @@ def test_14_nothing_goes_around_the_session(cloud, driver, monkeypatch, method: 
 
 def test_15_not_found_at_a_create_is_about_the_settings(cloud, driver):
     vpc = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
-    with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest, match=r"not_found\); .* a vpc"):
+    with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest, match=r"not_found, .*\); .* a vpc"):
         driver.launch(node(options={"vpc": vpc}), SCRIPT, access)

@@ -198,7 +198,7 @@ def test_the_fields_of_a_refusal_and_its_number_are_told(cloud: Cloud, driver: h
     with pytest.raises(InvalidRequest) as caught:
         launch(driver, dataclasses.replace(node(), size="no-such-size"))
     assert str(caught.value) == (
-        "Hetzner: invalid input in field 'server_type': server_type (422 invalid_input 1e30f35cca296a67)"
+        "Hetzner: invalid input in field 'server_type': server_type (422 invalid_input, request 1e30f35cca296a67)"
     )
 
 

@@ -33,6 +33,7 @@ MESSAGES = {
     503: "Service Unavailable",
 }
 PER_PAGE_DEFAULT = 20
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"  # of every request that is refused
 PER_PAGE_LIMIT = 200
 
 
@@ -50,7 +51,7 @@ def error(status: int, message: str = "") -> dict[str, str]:
     return {
         "id": ERROR_IDS.get(status, "server_error"),
         "message": message or MESSAGES.get(status, "Server was unable to give you a response."),
-        "request_id": "00000000-0000-4000-8000-000000000000",
+        "request_id": REQUEST_ID,
     }
 
 
