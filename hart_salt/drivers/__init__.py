@@ -8,11 +8,13 @@ driver's, its object the driver class. Ours are imported when they are asked for
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from hart_salt.base.errors import Refused
 from hart_salt.config.schema import Schema
+from hart_salt.drivers.capabilities import CAPABILITIES
 from hart_salt.drivers.contract import Driver
 
 ENTRY_POINT_GROUP = "hart_salt.drivers"
@@ -31,6 +33,17 @@ def driver_class(name: str) -> type[Driver]:
         return _foreign()[name]
     cls: type[Driver] = importlib.import_module(f"hart_salt.drivers.{name}.driver").DRIVER
     return cls
+
+
+def supported() -> dict[str, tuple[str, ...]]:
+    """Which of our drivers have each capability, by what its class says of it in the first place."""
+    classes = {name: driver_class(name) for name in _OWN}
+    return {
+        (inspect.getdoc(capability) or "").partition("\n\n")[0]: tuple(
+            name for name, cls in classes.items() if issubclass(cls, capability)
+        )
+        for capability in CAPABILITIES
+    }
 
 
 def _foreign() -> dict[str, type[Driver]]:

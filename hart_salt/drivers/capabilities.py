@@ -1,4 +1,9 @@
-"""What drivers share that give further addresses: the four verbs, done by one part of the driver."""
+"""
+What some drivers can and others cannot: small classes that a driver mixes in.
+
+The first sentence of each says what it is for, to people: the reference shows it, and which of our drivers have it. A
+class here asks for all verbs of its capability; without it, the refusals of ``Driver`` stand.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hart_salt.drivers.contract import Driver
-from hart_salt.model import AddressRequest, Instance, IpAddress
+from hart_salt.model import AddressRequest, Candidate, Instance, IpAddress
 
 
 class Addresses(abc.ABC):
@@ -45,7 +50,11 @@ class Addresses(abc.ABC):
 
 
 class AddressSupport(Driver):
-    """A driver whose further addresses are in the hands of ``_addresses``."""
+    """
+    Further addresses for nodes that run: ``hart.add_ip`` and ``hart.remove_ip``.
+
+    They are in the hands of ``_addresses``.
+    """
 
     _addresses: Addresses
 
@@ -64,3 +73,24 @@ class AddressSupport(Driver):
     def remove_address(self, instance: Instance, address: IpAddress) -> None:
         """As the contract says."""
         self._addresses.remove(instance, address)
+
+
+class AdoptionSupport(Driver):
+    """Instances that hart did not make can be taken over: ``hart.import_minion`` and ``hart.import_minions``."""
+
+    @abc.abstractmethod
+    def candidates(
+        self, minion_id: str, instance_id: str | None = None, region: str | None = None
+    ) -> list[Candidate]:
+        """As the contract says."""
+
+    @abc.abstractmethod
+    def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
+        """As the contract says."""
+
+    @abc.abstractmethod
+    def release(self, instance: Instance) -> None:
+        """As the contract says."""
+
+
+CAPABILITIES: tuple[type[Driver], ...] = (AddressSupport, AdoptionSupport)

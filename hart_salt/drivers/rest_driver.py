@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.config.schema import Provider
 from hart_salt.drivers import retry, tags
-from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import Access, Candidate, Instance, Leftover, MasterInfo, Node
 
 Report = Mapping[str, Any]  #: an instance as the API reports it
 
 
-class RestDriver(Driver):
+class RestDriver(AdoptionSupport):
     """
     One account at a JSON API that keeps tags with its instances.
 

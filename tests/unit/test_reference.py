@@ -48,6 +48,16 @@ def test_every_driver_of_ours_is_in_it() -> None:
     assert [name for name in SCHEMAS if f"### Driver {name}: " not in text] == []
 
 
+def test_what_each_driver_can_is_in_it() -> None:
+    head, _, *lines = [line for line in part("What each driver can").splitlines() if line.startswith("|")]
+    names = re.findall(r"`(\w+)`", head)
+    assert names == list(SCHEMAS)
+    cells = [line.strip("| ").split(" | ") for line in lines]
+    shown = {cell: tuple(name for name, can in zip(names, row, strict=True) if can == "yes") for cell, *row in cells}
+    assert shown == {sentence.replace("``", "`"): having for sentence, having in drivers.supported().items()}
+    assert {can for _, *row in cells for can in row} == {"yes", "no"}
+
+
 @pytest.mark.parametrize(("driver", "section"), SECTIONS)
 def test_every_setting_is_in_it_with_type_default_and_description(driver: str, section: type[Section]) -> None:
     start = f"### Driver {driver}: " if driver else "## Settings\n"

@@ -24,7 +24,7 @@ import tenacity
 from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import source_address
-from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.ec2 import request
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
@@ -55,7 +55,7 @@ class _Parts:
     prices: Prices
 
 
-class Ec2(Driver):
+class Ec2(AdoptionSupport):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA

@@ -24,7 +24,7 @@ import tenacity
 from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import source_address
-from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.gce import instances
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
@@ -58,7 +58,7 @@ class _Parts:
     inserts: Inserts
 
 
-class ComputeEngine(Driver):
+class ComputeEngine(AdoptionSupport):
     """One project."""
 
     schema: ClassVar[Schema] = SCHEMA

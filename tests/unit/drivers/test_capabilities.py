@@ -1,0 +1,52 @@
+"""What a driver can is what it mixes in, and the reference shows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hart_salt import drivers
+from hart_salt.drivers.capabilities import CAPABILITIES, AddressSupport, AdoptionSupport
+from hart_salt.drivers.contract import Driver
+
+#: the verbs of ``Driver`` that only some drivers have, by the capability that brings them
+VERBS = {
+    AddressSupport: ("addresses", "find_address", "add_address", "remove_address"),
+    AdoptionSupport: ("candidates", "adopt", "release"),
+}
+OWN = sorted(name for name in drivers.schemas() if drivers.driver_class(name).__module__.startswith("hart_salt."))
+
+
+def overrides(cls: type[Driver], verb: str) -> bool:
+    return getattr(cls, verb) is not getattr(Driver, verb)
+
+
+def test_every_capability_is_in_the_table() -> None:
+    assert set(CAPABILITIES) == set(VERBS)
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_a_driver_has_all_verbs_of_what_it_mixes_in_and_none_of_the_rest(name: str, capability: type[Driver]) -> None:
+    cls = drivers.driver_class(name)
+    assert {overrides(cls, verb) for verb in VERBS[capability]} == {issubclass(cls, capability)}
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_who_mixes_one_in_has_to_do_all_of_it(capability: type[Driver]) -> None:
+    """A verb that is forgotten is noticed when the driver is made, and not by the first who calls it."""
+    left_open = set(capability.__abstractmethods__) - set(Driver.__abstractmethods__)
+    assert left_open == (set(VERBS[capability]) if capability is not AddressSupport else set())
+
+
+def test_which_of_our_drivers_can_what() -> None:
+    can = dict(zip(CAPABILITIES, drivers.supported().values(), strict=True))
+    assert can == {
+        AddressSupport: ("do", "vultr"),
+        AdoptionSupport: ("do", "ec2", "gce", "hetzner", "vultr"),
+    }
+
+
+def test_each_says_in_a_sentence_what_it_is_for() -> None:
+    sentences = list(drivers.supported())
+    assert len(sentences) == len(CAPABILITIES)
+    assert [one for one in sentences if "``hart." not in one or not one.endswith(".") or "\n" in one] == []
