@@ -18,18 +18,26 @@ from hart_salt.drivers.capabilities import CAPABILITIES
 from hart_salt.drivers.contract import Driver
 
 ENTRY_POINT_GROUP = "hart_salt.drivers"
-_OWN = ("do", "ec2", "gce", "hetzner", "local", "vultr")
+#: our drivers by name, and what people call where their instances are: a new one is a line here and a folder
+OWN: Mapping[str, str] = {
+    "do": "DigitalOcean",
+    "ec2": "Amazon EC2",
+    "gce": "Google Compute Engine",
+    "hetzner": "Hetzner Cloud",
+    "local": "this machine",
+    "vultr": "Vultr",
+}
 
 
 def schemas() -> Mapping[str, Schema]:
     """The settings that each known driver takes, by the driver's name."""
-    own = {name: importlib.import_module(f"hart_salt.drivers.{name}.driver").SCHEMA for name in _OWN}
+    own = {name: importlib.import_module(f"hart_salt.drivers.{name}.driver").SCHEMA for name in OWN}
     return {**{name: cls.schema for name, cls in _foreign().items()}, **own}
 
 
 def driver_class(name: str) -> type[Driver]:
     """Return the class of a driver. Raises ``Refused`` for one of another package that cannot be loaded."""
-    if name not in _OWN:
+    if name not in OWN:
         return _foreign()[name]
     cls: type[Driver] = importlib.import_module(f"hart_salt.drivers.{name}.driver").DRIVER
     return cls
@@ -37,7 +45,7 @@ def driver_class(name: str) -> type[Driver]:
 
 def supported() -> dict[str, tuple[str, ...]]:
     """Which of our drivers have each capability, by what its class says of it in the first place."""
-    classes = {name: driver_class(name) for name in _OWN}
+    classes = {name: driver_class(name) for name in OWN}
     return {
         (inspect.getdoc(capability) or "").partition("\n\n")[0]: tuple(
             name for name, cls in classes.items() if issubclass(cls, capability)

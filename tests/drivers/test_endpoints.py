@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,26 @@ from hart_salt import drivers
 from hart_salt.base.endpoints import PLAIN, objection
 from hart_salt.base.errors import AuthError, ConfigError, InvalidRequest
 from hart_salt.config import loader
-from hart_salt.drivers.do import client as do_client
 from hart_salt.drivers.ec2 import client as ec2_client
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.drivers.gce import credentials
 from hart_salt.drivers.gce import driver as gce
-from hart_salt.drivers.hetzner import client as hetzner_client
-from hart_salt.drivers.vultr import client as vultr_client
+from hart_salt.drivers.rest_driver import RestDriver
 from tests.drivers.gce.emulator.tokens import Account as ServiceAccount
 from tests.emulation.listener import Listener
 
 SCHEMAS = drivers.schemas()
+#: what each account has to have; an account that is not here has a token
 ACCOUNTS: dict[str, dict[str, Any]] = {
-    "do": {"token": "a-token"},
-    "hetzner": {"token": "a-token"},
-    "vultr": {"token": "a-token"},
+    **{driver: {"token": "a-token"} for driver, schema in SCHEMAS.items() if "token" in schema.account.model_fields},
     "ec2": {"aws_access_key_id": "an-id", "aws_secret_access_key": "a-secret"},
     "gce": {"project": "p", "user_id": "u@example.com", "key": "a-key"},
 }
+#: the clients of JSON APIs
+APIS = [
+    importlib.import_module(f"hart_salt.drivers.{name}.client").Api
+    for name in SCHEMAS if issubclass(drivers.driver_class(name), RestDriver)
+]  # fmt: skip
 SETTINGS = [
     (driver, name) for driver in ACCOUNTS for name in SCHEMAS[driver].account.model_fields
     if name in ("endpoint", "address_service")
@@ -85,7 +88,7 @@ def test_each_setting_takes_what_may_be_asked_and_nothing_else(driver: str, name
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("api", [do_client.Api, hetzner_client.Api, vultr_client.Api])
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.vendor)
 @pytest.mark.parametrize("address", ["http://api.example.com", "http://127.0.0.1.nip.io", "https://u:p@api.example.com"])
 def test_an_api_refuses_them_as_well(api: Any, address: str) -> None:
     with pytest.raises(InvalidRequest, match="endpoint must "):
@@ -132,7 +135,7 @@ def test_a_key_file_as_it_should_be(service_account, tmp_path) -> None:
     assert credentials.make(gce.Account(project="p", key_file=path))
 
 
-@pytest.mark.parametrize("api", [do_client.Api, hetzner_client.Api, vultr_client.Api])
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.vendor)
 def test_a_redirect_is_not_followed(api: Any) -> None:
     with Listener() as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as server:
         with pytest.raises(InvalidRequest):

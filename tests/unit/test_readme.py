@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HART = (ROOT / "hart_salt/COMING_FROM_HART.md").read_text(encoding="utf-8")
 SALT_CLOUD = (ROOT / "hart_salt/COMING_FROM_SALT_CLOUD.md").read_text(encoding="utf-8")
-DRIVERS = (ROOT / "hart_salt/drivers/README.md").read_text(encoding="utf-8")
+DRIVERS = (ROOT / "docs/adding_a_driver.md").read_text(encoding="utf-8")
 PAGES = "\n".join((README, HART, SALT_CLOUD))
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
 SCHEMAS = drivers.schemas()

@@ -11,13 +11,13 @@ from pydantic import Field, field_validator
 
 from hart_salt.config.settings import Section, Settings
 from hart_salt.config.validation import check_field, check_section, suggestion
+from hart_salt.drivers import OWN, schemas
 from hart_salt.drivers.do import driver as do
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.drivers.gce import driver as gce
-from hart_salt.drivers.hetzner import driver as hetzner
-from hart_salt.drivers.vultr import driver as vultr
 
-DRIVERS = [do, ec2, gce, hetzner, vultr]
+OWN_SCHEMAS = [schemas()[name] for name in OWN]
+OWN_SECTIONS = [section for schema in OWN_SCHEMAS for section in (schema.account, schema.options)]
 PLANTED = "planted-s3cret-value"
 
 
@@ -114,7 +114,7 @@ def test_a_value_that_was_taken_is_taken_again_unchanged(name: str, value: Any) 
         assert accepted(name, kept) == kept
 
 
-@pytest.mark.parametrize("section", [Settings, *[section for m in DRIVERS for section in (m.Account, m.Options)]])
+@pytest.mark.parametrize("section", [Settings, *OWN_SECTIONS])
 def test_no_complaint_holds_the_value(section: type[Section]) -> None:
     for name in section.model_fields:
         for value in (PLANTED + "\n", [PLANTED, 1.5], {PLANTED: object()}, object()):
@@ -194,22 +194,21 @@ def test_reprs_show_names_and_no_values() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    sections = [Settings, *[section for m in DRIVERS for section in (m.Account, m.Options)]]
+    sections = [Settings, *OWN_SECTIONS]
     missing = [f for s in sections for f, info in s.model_fields.items() if not info.description]
     assert missing == []
 
 
 def test_every_alias_leads_to_a_setting() -> None:
-    for module in DRIVERS:
-        assert {alias.name for alias in module.Options.ALIASES.values()} <= set(module.Options.model_fields)
+    for schema in OWN_SCHEMAS:
+        assert {alias.name for alias in schema.options.ALIASES.values()} <= set(schema.options.model_fields)
     assert {alias.name for alias in Settings.ALIASES.values()} <= set(Settings.model_fields)
 
 
 def test_no_driver_redefines_a_common_setting() -> None:
     common = {*Settings.model_fields, *Settings.ALIASES}
-    for module in DRIVERS:
-        for section in (module.Options, module.Account):
-            assert not common & {*section.model_fields, *section.ALIASES}
+    for section in OWN_SECTIONS:
+        assert not common & {*section.model_fields, *section.ALIASES}
 
 
 def test_a_near_word_is_suggested_and_a_far_one_is_not() -> None:

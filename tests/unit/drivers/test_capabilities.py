@@ -13,7 +13,6 @@ VERBS = {
     AddressSupport: ("addresses", "find_address", "add_address", "remove_address"),
     AdoptionSupport: ("candidates", "adopt", "release"),
 }
-OWN = sorted(name for name in drivers.schemas() if drivers.driver_class(name).__module__.startswith("hart_salt."))
 
 
 def overrides(cls: type[Driver], verb: str) -> bool:
@@ -24,7 +23,7 @@ def test_every_capability_is_in_the_table() -> None:
     assert set(CAPABILITIES) == set(VERBS)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", drivers.OWN)
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_a_driver_has_all_verbs_of_what_it_mixes_in_and_none_of_the_rest(name: str, capability: type[Driver]) -> None:
     cls = drivers.driver_class(name)
@@ -39,11 +38,10 @@ def test_who_mixes_one_in_has_to_do_all_of_it(capability: type[Driver]) -> None:
 
 
 def test_which_of_our_drivers_can_what() -> None:
-    can = dict(zip(CAPABILITIES, drivers.supported().values(), strict=True))
-    assert can == {
-        AddressSupport: ("do", "vultr"),
-        AdoptionSupport: ("do", "ec2", "gce", "hetzner", "vultr"),
-    }
+    addresses, adoption = map(set, drivers.supported().values())
+    assert addresses >= {"do", "vultr"}
+    assert not addresses & {"ec2", "gce", "local"}
+    assert adoption == set(drivers.OWN) - {"local"}
 
 
 def test_each_says_in_a_sentence_what_it_is_for() -> None:
