@@ -20,7 +20,7 @@ from tests.end_to_end import real_cloud
 from tests.end_to_end.conftest import Ran, SaltMaster, idle_machine
 from tests.end_to_end.real_cloud import files_with, ok
 from tests.end_to_end.runs import side_by_side
-from tests.end_to_end.tools import Relay
+from tests.end_to_end.wire import Relay
 from tests.machines import requirements, salt_package
 from tests.machines.machines import Machine, MachineHost
 from tests.machines.real import RealMachines

@@ -12,7 +12,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from tests.end_to_end import tools
+from tests.end_to_end import tools, wire
 from tests.end_to_end.conftest import Event, SaltMaster
 
 ID = "one.example"
@@ -66,14 +66,14 @@ def _witness(master: SaltMaster) -> Witnessed:
 
 def _watched_life(master: SaltMaster) -> Witnessed:
     path = master.instances / ID
-    with tools.tried(master) as trial, tools.Relay(lambda: tools.ssh_port(master, ID)) as relay:
+    with tools.tried(master) as trial, wire.Relay(lambda: wire.ssh_port(master, ID)) as relay:
         trial.seen_as(ID, ssh_port=relay.port)
         trial.hold_script(ID, "ssh", tools.BEFORE_SSH)
         trial.hold_script(ID, "start", tools.AT_START)
         with tools.running(master, "hart.create", ID, "role=app") as run:
             trial.wait("ssh", ID)
             refused = tools.until(lambda: len([p for p in relay.packets() if 30 in p]), "an attempt to connect")
-            image_key = tools.host_key_at(tools.ssh_port(master, ID))
+            image_key = wire.host_key_at(wire.ssh_port(master, ID))
             trial.go("ssh", ID)
             trial.wait("start", ID)
             throw_away, client_key = _keys_made(trial)
@@ -81,8 +81,8 @@ def _watched_life(master: SaltMaster) -> Witnessed:
                 "keys": master.keys(),
                 "minion_master.pub": (path / "etc/salt/pki/minion/minion_master.pub").read_text(),
                 "minions": [pid for pid in tools.processes_of(path) if _is_minion(pid)],
-                "client key works": tools.can_log_in(tools.ssh_port(master, ID), client_key["private"]),
-                "key shown": tools.host_key_at(tools.ssh_port(master, ID)),
+                "client key works": wire.can_log_in(wire.ssh_port(master, ID), client_key["private"]),
+                "key shown": wire.host_key_at(wire.ssh_port(master, ID)),
                 "throw-away key in": tools.files_with(master.root, tools.body_lines(throw_away["private"])),
             }
             trial.go("start", ID)
@@ -108,8 +108,8 @@ def _watched_life(master: SaltMaster) -> Witnessed:
             minion_key_mode=stat.S_IMODE((path / "etc/salt/pki/minion/minion.pem").stat().st_mode),
             where={name: tools.files_with(master.root, tools.body_lines(text)) for name, text in texts.items()},
             instance_files=[str(file.relative_to(path)) for file in path.rglob("*") if not file.is_dir()],
-            key_shown_afterwards=tools.host_key_at(tools.ssh_port(master, ID)),
-            client_key_works_afterwards=tools.can_log_in(tools.ssh_port(master, ID), client_key["private"]),
+            key_shown_afterwards=wire.host_key_at(wire.ssh_port(master, ID)),
+            client_key_works_afterwards=wire.can_log_in(wire.ssh_port(master, ID), client_key["private"]),
             accepted_key=tools.stored_key(master, ID),
             reported_key=(path / "etc/salt/pki/minion/minion.pub").read_text(),
         )
@@ -171,11 +171,11 @@ def test_2_the_images_own_key_is_refused_until_the_bootstrap_ran_and_the_session
     seen: Witnessed,
 ) -> None:
     assert seen.refused_first >= 1
-    trusted = [packets for packets in seen.connections if tools.NEWKEYS in packets]
-    refused = [packets for packets in seen.connections if tools.NEWKEYS not in packets]
+    trusted = [packets for packets in seen.connections if wire.NEWKEYS in packets]
+    refused = [packets for packets in seen.connections if wire.NEWKEYS not in packets]
     assert len(trusted) == 1
     assert seen.connections.index(trusted[0]) == len(seen.connections) - 1
-    assert all(set(packets) <= set(tools.BEFORE_TRUST) for packets in refused)
+    assert all(set(packets) <= set(wire.BEFORE_TRUST) for packets in refused)
 
 
 def test_2_another_machine_at_the_nodes_address_gets_no_authentication_attempt_and_is_named(
@@ -183,8 +183,8 @@ def test_2_another_machine_at_the_nodes_address_gets_no_authentication_attempt_a
 ) -> None:
     with (
         tools.tried(master) as trial,
-        tools.Impostor() as impostor,
-        tools.Relay(lambda: impostor.port) as relay,
+        wire.Impostor() as impostor,
+        wire.Relay(lambda: impostor.port) as relay,
     ):
         trial.seen_as(ID, ssh_port=relay.port)
         master.hart["boot_timeout"] = 12
@@ -197,7 +197,7 @@ def test_2_another_machine_at_the_nodes_address_gets_no_authentication_attempt_a
     assert asyncssh.import_public_key(expected["public"]).get_fingerprint() in done.data[ID]["error"]
     assert impostor.authentications == []
     assert len([sent for sent in packets if 30 in sent]) >= 2, "it did not try again"
-    assert all(set(sent) <= set(tools.BEFORE_TRUST) for sent in packets)
+    assert all(set(sent) <= set(wire.BEFORE_TRUST) for sent in packets)
     assert left == []
 
 

@@ -15,7 +15,7 @@ import pytest
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node import pacing, ssh
 from hart_salt.node.output import LINES_AT_ONCE, OUTPUT_LIMIT
-from tests.functional.node.test_ssh import BRIEF, CLIENT, HOST, LONG, OTHER, Seen, Server, endpoint, no_time
+from tests.functional.node.ssh_server import BRIEF, CLIENT, HOST, LONG, OTHER, Seen, Server, endpoint, no_time
 
 PEER_TEXT = "pwned-by-peer"
 HOSTILE = f"\x1b]0;{PEER_TEXT}\x07".encode()

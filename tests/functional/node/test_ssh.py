@@ -4,158 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
-import os
-import shutil
 import socket
-import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import asyncssh
 import pytest
 
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node import ssh
-from tests.parts import Start
-
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-NEEDS_A_RUN = os.geteuid() == 0 and not Path("/run/sshd").exists()
-LONG = 60.0  #: a deadline that no test reaches
-BRIEF = 0.05  #: a deadline that is reached: by then there was at least one attempt
-
-HOST = ssh.make_key("the node's")
-CLIENT = ssh.make_key("the batch's")
-OTHER = ssh.make_key("another machine's")
-
-
-def fingerprint(key: ssh.Key) -> str:
-    return asyncssh.import_public_key(key.public).get_fingerprint()
-
-
-@dataclass
-class Seen:
-    """What a server met."""
-
-    connections: int = 0
-    #: user names that were offered: the first message of any authentication
-    users: list[str] = field(default_factory=list)
-    #: fingerprints of client keys that were offered
-    keys: list[str] = field(default_factory=list)
-    #: an open connection, to be cut off
-    connection: asyncssh.SSHServerConnection | None = None
-
-
-class Server(asyncssh.SSHServer):
-    """Lets in whoever holds one of ``authorized`` keys; anyone, if that is None."""
-
-    def __init__(self, seen: Seen, authorized: list[ssh.Key] | None) -> None:
-        self.seen = seen
-        self.authorized = authorized
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self.seen.connections += 1
-        self.seen.connection = conn
-
-    def begin_auth(self, username: str) -> bool:
-        self.seen.users.append(username)
-        return self.authorized is not None
-
-    def public_key_auth_supported(self) -> bool:
-        return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        self.seen.keys.append(key.get_fingerprint())
-        return key.get_fingerprint() in [fingerprint(one) for one in self.authorized or []]
-
-
-async def work(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """The commands that the tests use."""
-    name, _, argument = (process.command or "").partition(" ")
-    if name == "exit":
-        process.stdout.write(b"said\n")
-        process.stderr.write(b"complained\n")
-        process.exit(int(argument))
-    elif name == "count":
-        process.stdout.write(b"%d" % len(await process.stdin.read()))
-        process.exit(0)
-    elif name == "repeat":
-        process.stdout.write(b"0123456789abcde\n" * int(argument))
-        await process.stdout.drain()
-        process.exit(0)
-    elif name == "bytes":
-        process.stdout.write(bytes.fromhex(argument))
-        process.exit(0)
-    elif name == "killed":
-        process.exit_with_signal("KILL")
-    else:  # "hang": until the connection ends
-        process.stdout.write(b"begun\n")
-        await process.wait_closed()
-
-
-Reload = Callable[..., None]
-
-
-@asynccontextmanager
-async def serving(
-    seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None
-) -> AsyncIterator[tuple[int, Reload]]:
-    """A server on a free port, and what gives it other keys while it runs."""
-    acceptor = await asyncssh.listen(
-        "127.0.0.1", 0, server_host_keys=[asyncssh.import_private_key(key) for key in host_keys],
-        server_factory=lambda: Server(seen, authorized), process_factory=work, encoding=None, config=None,
-        line_editor=False,
-    )  # fmt: skip
-
-    def reload(*keys: str, authorized: list[ssh.Key]) -> None:
-        acceptor.update(
-            server_host_keys=[asyncssh.import_private_key(key) for key in keys],
-            server_factory=lambda: Server(seen, authorized),
-        )
-
-    async with acceptor:
-        yield acceptor.get_port(), reload
-
-
-def endpoint(port: int, **changes: Any) -> ssh.Endpoint:
-    given = {"address": "127.0.0.1", "port": port, "host_key": HOST.public, "client_key": CLIENT}
-    return ssh.Endpoint(**{**given, **changes})
-
-
-async def no_time(_: float) -> None:
-    """Sleep as long as it takes everybody else to do what they can."""
-    await asyncio.sleep(0)
-
-
-def refusal(seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None, timeout: float = BRIEF) -> str:
-    """Connect to a server that must not be connected to, and return the reason."""
-
-    async def main() -> str:
-        async with serving(seen, *host_keys, authorized=authorized) as (port, _):
-            with pytest.raises(NodeFailed) as caught:
-                await ssh.connect(endpoint(port), timeout=timeout, sleep=no_time)
-            return str(caught.value)
-
-    return asyncio.run(main())
-
-
-def with_session(use: Callable[[ssh.Session, Seen], Awaitable[Any]]) -> Any:
-    """What ``use`` returns with a session to a server that is as it should be."""
-
-    async def main() -> Any:
-        seen = Seen()
-        async with (
-            serving(seen, HOST.private, authorized=[CLIENT]) as (port, _),
-            await ssh.connect(endpoint(port), timeout=LONG) as session,
-        ):
-            return await use(session, seen)
-
-    return asyncio.run(main())
-
+from tests.functional.node.ssh_server import (
+    BRIEF,
+    CLIENT,
+    HOST,
+    LONG,
+    OTHER,
+    Seen,
+    Server,
+    endpoint,
+    fingerprint,
+    no_time,
+    refusal,
+    serving,
+    with_session,
+)
 
 # who is let in
 
@@ -422,119 +294,3 @@ def test_commands_run_side_by_side() -> None:
         return await asyncio.gather(*(session.run("count", stdin="x" * number) for number in range(5)))
 
     assert with_session(use) == ["0", "1", "2", "3", "4"]
-
-
-# the real sshd
-
-
-@dataclass
-class OpenSSH:
-    """A directory with a configuration like an image's, into which the bootstrap's drop-in goes."""
-
-    root: Path
-    port: int
-    start: Start
-    process: subprocess.Popen[str] | None = None
-
-    def drop_in(self) -> None:
-        """What the bootstrap does: a file that sorts first, and the keys that it names."""
-        (self.root / "run").mkdir(exist_ok=True)
-        key = self.root / "run/host_key"
-        key.write_text(HOST.private)
-        key.chmod(0o600)
-        (self.root / "run/authorized_keys").write_text(CLIENT.public + "\n")
-        (self.root / "sshd_config.d/00-hart.conf").write_text(
-            f'HostKey "{key}"\nAuthorizedKeysFile "{self.root}/run/authorized_keys"\n'
-        )
-
-    def boot(self) -> None:
-        """Start sshd, or start it anew; return once it listens."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-        assert SSHD is not None
-        command = [SSHD, "-D", "-e", "-f", str(self.root / "sshd_config"), "-p", str(self.port)]
-        if NEEDS_A_RUN:
-            # A /run of its own is made for it, which nobody else sees.
-            script = 'mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec "$@"'
-            command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
-        self.process = self.start(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        assert self.process.stderr is not None
-        said = ""
-        for line in self.process.stderr:
-            said += line
-            if "Server listening on 127.0.0.1" in line:
-                return
-        pytest.fail(f"sshd did not start: {said}")
-
-
-@pytest.fixture
-def openssh(start: Start) -> Iterator[OpenSSH]:
-    if SSHD is None:
-        pytest.skip("there is no sshd on this machine")
-    if NEEDS_A_RUN and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("as root sshd needs /run/sshd, and this machine allows no private mounts to make one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="hart-sshd-") as name:
-        root = Path(name)
-        (root / "sshd_config.d").mkdir()
-        (root / "image_key").write_text(OTHER.private)
-        (root / "image_key").chmod(0o600)
-        (root / "sshd_config").write_text(
-            f"Include {root}/sshd_config.d/*.conf\nListenAddress 127.0.0.1\nHostKey {root}/image_key\n"
-            f"PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"AuthorizedKeysFile {root}/nobody\n"
-        )
-        yield OpenSSH(root, port, start)
-
-
-def test_openssh_with_the_image_s_own_key_is_refused(openssh: OpenSSH) -> None:
-    openssh.boot()
-    with pytest.raises(NodeFailed, match=fingerprint(OTHER).replace("+", r"\+")):
-        asyncio.run(ssh.connect(endpoint(openssh.port, username=getpass.getuser()), timeout=BRIEF, sleep=no_time))
-
-
-def test_openssh_with_the_bootstrap_s_drop_in_is_the_node(openssh: OpenSSH) -> None:
-    openssh.drop_in()
-    openssh.boot()
-
-    async def main() -> None:
-        place = endpoint(openssh.port, username=getpass.getuser())
-        async with await ssh.connect(place, timeout=LONG) as session:
-            lines: list[str] = []
-            assert await session.stream("echo out; echo err >&2; exit 5", lines.extend) == 5
-            assert sorted(lines) == ["err", "out"]
-            assert await session.run("wc -c", stdin=b"x" * 1_000_000) == "1000000\n"
-            assert len(await session.run("head -c 1000000 /dev/zero")) == 1_000_000
-
-    asyncio.run(main())
-
-
-def test_openssh_becomes_the_node_while_it_is_waited_for(openssh: OpenSSH) -> None:
-    openssh.boot()
-
-    async def main() -> str:
-        pauses = 0
-
-        async def sleep(_: float) -> None:
-            nonlocal pauses
-            pauses += 1
-            if pauses == 2:
-                openssh.drop_in()
-                openssh.boot()
-
-        place = endpoint(openssh.port, username=getpass.getuser())
-        async with await ssh.connect(place, timeout=LONG, sleep=sleep) as session:
-            return await session.run("echo in")
-
-    assert asyncio.run(main()) == "in\n"
-
-
-def test_openssh_that_does_not_know_the_client_key_fails_at_once(openssh: OpenSSH) -> None:
-    openssh.drop_in()
-    (openssh.root / "run/authorized_keys").write_text(OTHER.public + "\n")
-    openssh.boot()
-    with pytest.raises(NodeFailed, match="refused the bootstrap's client key"):
-        asyncio.run(ssh.connect(endpoint(openssh.port, username=getpass.getuser()), timeout=LONG, sleep=no_time))

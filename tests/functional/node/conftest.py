@@ -1,0 +1,15 @@
+"""What a node's life is played in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.functional.node.life_world import Stage, new_stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A world in which nothing has happened yet."""
+    return new_stage(tmp_path, monkeypatch)

@@ -1,0 +1,355 @@
+"""
+A world in memory for the life of a node: a provider, a key store and machines.
+
+They keep state as the real ones do, so that each test can look at what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hart_salt.base.concurrency import Calls
+from hart_salt.base.errors import NodeFailed
+from hart_salt.base.gate import Gate
+from hart_salt.config.schema import Provider
+from hart_salt.config.settings import Settings
+from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.local.driver import SCHEMA, Account
+from hart_salt.inventory.context import Context
+from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.records import Store
+from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.node import bootstrap, ssh
+from hart_salt.node.batch import Batch, NodeState
+from hart_salt.node.lifecycle import MINION, Lifecycle
+from hart_salt.node.progress import Progress
+from hart_salt.node.readiness import Readiness
+from hart_salt.node.watcher import Watcher
+from hart_salt.operations import create
+from tests.parts import master_info, new_node
+from tests.unit.inventory.test_records import MemoryCache
+
+PEM = (
+    rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+DOCUMENT = {
+    "version": 1, "exit_code": 0, "failed_step": "", "seconds": {}, "salt_version": "3008.3", "minion_key": PEM,
+    "host_keys": [ssh.make_key("node").public], "output": "",
+}  # fmt: skip
+COMMANDS = bootstrap.commands("")
+
+Fault = Callable[[], None]
+
+
+@dataclass
+class World:
+    """All that there is, and what is to go wrong in it."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    #: what was taken away, in its order
+    undone: list[str] = field(default_factory=list)
+    access_open: int = 0
+    #: by the name of a step: called when the step is reached, and may raise
+    faults: dict[str, Fault] = field(default_factory=dict)
+    sealed: set[str] = field(default_factory=set)
+    #: told when a minion starts, and when one answers a question
+    on_start: Callable[[str], None] = lambda minion_id: None
+    on_answer: Callable[[str, str], None] = lambda minion_id, code: None
+    codes: dict[str, str] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
+    lists: int = 0
+
+    def step(self, name: str) -> None:
+        """A place where something may go wrong."""
+        self.faults.get(name, lambda: None)()
+
+
+class FakeDriver(Driver):
+    """A provider of which the lists lag behind: an instance shows in the second list after its creation."""
+
+    schema = SCHEMA
+    platform = "local"
+    poll_interval = 0.01
+
+    def __init__(self, world: World, info: MasterInfo) -> None:
+        super().__init__(Provider("cloud", "local", Account()), info)
+        self.world = world
+
+    def check(self) -> str:
+        return "ok"
+
+    @contextmanager
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
+        self.world.access_open += 1
+        try:
+            yield Access(batch, client_public_key)
+        finally:
+            self.world.access_open -= 1
+
+    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
+        self.world.step("before launch")
+        instance = Instance(
+            f"i-{node.minion_id}-{node.batch}", node.minion_id, "pending", node.role, node.batch, "local", "z9"
+        )
+        self.world.instances[instance.instance_id] = instance
+        self.world.step("after launch")
+        return instance
+
+    def instances(self, region: str | None = None) -> list[Instance]:
+        self.world.step("list")
+        self.world.lists += 1
+        listed = list(self.world.instances.values())
+        for one in listed:
+            self.world.instances[one.instance_id] = dataclasses.replace(one, state="running", public_ip="192.0.2.1")
+        return listed
+
+    def terminate(self, instance: Instance) -> None:
+        self.world.step("terminate")
+        if self.world.instances.pop(instance.instance_id, None):
+            self.world.undone.append("instance")
+
+    def settle(self, instance: Instance) -> None:
+        self.world.step("settle")
+
+    def regions(self) -> Sequence[Region]:
+        return [Region("local")]
+
+    def sizes(self, region: str | None) -> Sequence[Size]:
+        return [Size("shared", 1, 1)]
+
+    def images(self, region: str | None) -> Sequence[Image]:
+        return []
+
+
+class FakeMaster:
+    """The key store and the event bus."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.keys = self.minions = self
+
+    def accept(self, minion_id: str, pem: str) -> list[str]:
+        self.world.step("before accept")
+        if self.world.keys.setdefault(minion_id, pem) != pem:
+            raise NodeFailed(f"another key is accepted as {minion_id} already")
+        self.world.step("after accept")
+        return []
+
+    def holders(self, pem: str) -> list[str]:
+        return [f"a minion of the image's own with {pem}"]
+
+    def delete_one(self, minion_id: str, pem: str, *, connected: bool) -> None:
+        self.world.step("delete key")
+        if self.world.keys.get(minion_id) == pem:
+            del self.world.keys[minion_id]
+            self.world.undone.append("key")
+
+    def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
+        self.world.step("ping")
+        for minion_id in minion_ids:
+            self.world.on_answer(minion_id, self.world.codes[minion_id])
+
+    def apply(self, minion_id: str, states: Any) -> list[str]:
+        self.world.step("apply")
+        return []
+
+    def require_running(self) -> None:
+        self.world.step("look for the master")
+
+    def fire(self, tag: str, data: dict[str, Any]) -> None:
+        self.world.events.append(tag)
+
+    @contextmanager
+    def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Iterator[None]:
+        self.world.on_start, self.world.on_answer = on_start, on_answer
+        yield
+
+    def close(self) -> None:
+        pass
+
+
+class FakeSession:
+    """A machine at the other end, on which the commands of the bootstrap do what they do."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.minion_id = ""
+
+    async def __aenter__(self) -> FakeSession:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(0)
+
+    async def stream(self, command: str, on_lines: Callable[[list[str]], None]) -> int:
+        await asyncio.sleep(0)
+        on_lines(["hello from the node"])
+        self.world.step("stream")
+        return 0
+
+    async def run(
+        self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0, output: str = "its output"
+    ) -> str:
+        await asyncio.sleep(0)
+        if command == COMMANDS.result:
+            return json.dumps(self.world.document)
+        if command == COMMANDS.start:
+            self.world.step("start")
+            configuration = yaml.safe_load(stdin)
+            minion_id = configuration["id"]
+            self.world.codes[minion_id] = configuration["hart_answer"]
+            self.world.on_start(minion_id)
+            self.minion_id = minion_id
+        if command == COMMANDS.seal:
+            self.world.step("seal")
+            self.world.sealed.add(self.minion_id)
+        return ""
+
+
+class RecordingStore(Store):
+    """The real one, which says when a record goes."""
+
+    def __init__(self, world: World, tmp_path: Path) -> None:
+        super().__init__(MemoryCache())
+        self.world = world
+
+    def put(self, record: Any) -> None:
+        self.world.step("put")
+        super().put(record)
+
+    def remove(self, minion_id: str) -> None:
+        self.world.step("remove record")
+        if self.get(minion_id):
+            self.world.undone.append("record")
+        super().remove(minion_id)
+
+
+class Quiet:
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Stage:
+    """Everything that a life is played in."""
+
+    world: World
+    info: MasterInfo
+    driver: FakeDriver
+    store: RecordingStore
+
+    def node(self, minion_id: str = "web", **settings: Any) -> Node:
+        config = {"id": minion_id, "master": "192.0.2.9"}
+        return new_node(minion_id, settings=Settings(**settings), minion_config=config, batch="b1")
+
+    def play(self, node: Node, around: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]) -> NodeState:
+        """Bring the node up, with ``around`` around its coroutine; return what it has then."""
+        lives: list[NodeState] = []
+        with Calls(no_time) as calls, contextlib.closing(self._progress()) as progress:
+            asyncio.run(self._main(node, calls, progress, lives, around))
+        return lives[0]
+
+    def _progress(self) -> Progress:
+        return Progress(self.info.log_dir, Gate(), lambda tag, data: self.world.events.append(tag), Quiet())
+
+    async def _main(
+        self, node: Node, calls: Calls, progress: Progress, lives: list[NodeState], around: Callable[..., Any]
+    ) -> None:
+        watcher = Watcher(lambda: calls.driver(self.driver.instances), 1.0, no_time)
+        master: Any = FakeMaster(self.world)
+        readiness = Readiness(functools.partial(calls.aside, master.minions.ask_for_answers), interval=0.01, gap=0.0)
+        self.world.on_start, self.world.on_answer = readiness.started, readiness.answered
+        batch = Batch(
+            master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
+            progress, readiness, calls, MINION,
+        )  # fmt: skip
+        life = Lifecycle(node, batch)
+        lives.append(life.state)
+        try:
+            await around(life.run())
+        finally:
+            await watcher.close()
+            await readiness.close()
+
+    def left(self) -> dict[str, list[str]]:
+        """What there is of any node."""
+        return {
+            "instances": sorted(self.world.instances), "keys": sorted(self.world.keys),
+            "records": [record.minion_id for record in self.store.all()],
+        }  # fmt: skip
+
+
+NOTHING: dict[str, list[str]] = {"instances": [], "keys": [], "records": []}
+ALL = {"instances": ["i-web-b1"], "keys": ["web"], "records": ["web"]}
+
+
+async def no_time(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def plainly(life: Coroutine[Any, Any, None]) -> None:
+    await life
+
+
+def new_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    world = World()
+
+    async def connect(endpoint: ssh.Endpoint, **_: Any) -> FakeSession:
+        assert endpoint.address == "192.0.2.1"
+        await asyncio.sleep(0)
+        world.step("connect")
+        return FakeSession(world)
+
+    monkeypatch.setattr(ssh, "connect", connect)
+    info = master_info(tmp_path)
+    return Stage(world, info, FakeDriver(world, info), RecordingStore(world, tmp_path))
+
+
+def fails_with(error: Exception, times: int = 10**6) -> Fault:
+    """Raise the error, the first ``times`` times."""
+    raised = 0
+
+    def fault() -> None:
+        nonlocal raised
+        raised += 1
+        if raised <= times:
+            raise error
+
+    return fault
+
+
+def failure(stage: Stage, node: Node | None = None) -> str:
+    """Bring the node up, which must fail, and return the reason."""
+    with pytest.raises(NodeFailed) as caught:
+        stage.play(node or stage.node(), plainly)
+    return str(caught.value)
+
+
+def create_all(stage: Stage, *nodes: Node) -> dict[str, Any]:
+    master: Any = FakeMaster(stage.world)
+    context = Context(master, stage.info, stage.store, Locks(stage.info.cachedir), Gate())
+    data, interrupted = create.create_all(nodes, stage.driver, context)
+    assert interrupted is None
+    return data

@@ -1,0 +1,130 @@
+"""A node's life that is cancelled at any of its waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import types
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import NodeFailed, TemporaryFailure
+from hart_salt.model import Node
+from hart_salt.node import undo
+from hart_salt.node.batch import Batch, NodeState
+from hart_salt.node.lifecycle import Lifecycle
+from tests.functional.node.life_world import (
+    ALL,
+    NOTHING,
+    Stage,
+    fails_with,
+    new_stage,
+)
+
+
+class Cancelling:
+    """Cancels the task that runs a coroutine while that waits for the n-th time, and then, at will, again."""
+
+    def __init__(self, at: int, again: bool) -> None:
+        self.waits = 0
+        self._at = at
+        self._again = again
+
+    @types.coroutine
+    def __call__(self, life: Coroutine[Any, Any, None]) -> Iterator[Any]:
+        step, value = life.send, None
+        while True:
+            try:
+                waited_for = step(value)
+            except StopIteration:
+                return
+            self.waits += 1
+            if self.waits == self._at or (self._again and self.waits > self._at):
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            try:
+                value = yield waited_for
+                step = life.send
+            except BaseException as error:
+                step, value = life.throw, error  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])
+@pytest.mark.parametrize("lost_answer", [False, True], ids=["", "the answer to the launch is lost"])
+def test_a_cancellation_at_any_wait_leaves_nothing_or_a_sealed_minion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool, lost_answer: bool
+) -> None:
+    undone = kept = 0
+    for at in range(1, 200):
+        stage = new_stage(tmp_path / str(at), monkeypatch)
+        if lost_answer:
+            stage.world.faults["after launch"] = fails_with(TemporaryFailure("lost", uncertain=True))
+        cancelling = Cancelling(at, again)
+        life = None
+        with contextlib.suppress(asyncio.CancelledError, NodeFailed):
+            life = stage.play(stage.node(apply="highstate"), cancelling)
+        if stage.left() == ALL:
+            assert stage.world.sealed == {"web"}, f"kept unsealed after a cancellation at wait {at}"
+            kept += 1
+        else:
+            assert stage.left() == NOTHING, f"left after a cancellation at wait {at}"
+            undone += 1
+            assert life is None or not life.sealed
+        if cancelling.waits < at:
+            break
+    else:
+        pytest.fail("there was no end to it")
+    assert undone > (3 if lost_answer else 15)
+    assert bool(kept) is not lost_answer
+
+
+def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives: list[NodeState] = []
+    begin = Lifecycle.__init__
+
+    def remembered(life: Lifecycle, node: Node, batch: Batch) -> None:
+        begin(life, node, batch)
+        lives.append(life.state)
+
+    monkeypatch.setattr(Lifecycle, "__init__", remembered)
+    for at in range(1, 200):
+        stage = new_stage(tmp_path / str(at), monkeypatch)
+        cancelling = Cancelling(at, False)
+        with contextlib.suppress(asyncio.CancelledError):
+            stage.play(stage.node(), cancelling)
+        assert stage.left() == (ALL if lives[-1].sealed else NOTHING), f"after a cancellation at wait {at}"
+        if cancelling.waits < at:
+            break
+
+
+def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Stage) -> None:
+    looked = threading.Event()
+    playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    def interrupted() -> None:
+        ((loop, task),) = playing
+        loop.call_soon_threadsafe(task.cancel)
+        # Only an undo that does not wait looks for the instance before this is over.
+        looked.wait(0.3)
+
+    async def noting(life: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(life)
+        playing.append((asyncio.get_running_loop(), task))
+        await task
+
+    def give_up() -> None:
+        if stage.world.lists == undo.UNDO_ATTEMPTS - 1:
+            looked.set()
+
+    stage.world.faults.update({"before launch": interrupted, "list": give_up})
+    with pytest.raises(asyncio.CancelledError):
+        stage.play(stage.node(), noting)
+    assert stage.left() == NOTHING
+    assert stage.world.undone == ["instance", "record"]

@@ -1,0 +1,68 @@
+"""Many nodes in one call: none harms another, and what they shared goes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hart_salt.base.errors import InvalidRequest, NodeFailed, Refused
+from hart_salt.inventory.locks import Locks
+from tests.functional.node.life_world import (
+    Stage,
+    create_all,
+    fails_with,
+)
+
+
+def test_one_node_s_failure_leaves_the_others_alone(stage: Stage) -> None:
+    def only_b() -> None:
+        if len(stage.world.instances) == 2:
+            raise InvalidRequest("no luck")
+
+    stage.world.faults["after launch"] = only_b
+    data = create_all(stage, *(stage.node(minion_id) for minion_id in ("a", "b", "c")))
+    good = [minion_id for minion_id, entry in data.items() if entry["result"]]
+    assert len(good) == 2
+    (bad,) = set(data) - set(good)
+    assert "no luck" in data[bad]["error"]
+    assert Path(data[bad]["log"]).exists()
+    assert stage.left()["keys"] == stage.left()["records"] == good
+
+
+def test_the_access_of_a_batch_is_closed_whether_its_nodes_fail_or_not(stage: Stage) -> None:
+    create_all(stage, stage.node("a"))
+    assert stage.world.access_open == 0
+    stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
+    create_all(stage, stage.node("b"))
+    assert stage.world.access_open == 0
+
+
+def test_no_lock_is_held_and_no_lock_file_is_left_afterwards(stage: Stage, tmp_path: Path) -> None:
+    stage.world.faults["connect"] = fails_with(NodeFailed("no luck"), times=1)
+    create_all(stage, stage.node("a"), stage.node("b"))
+    assert list((tmp_path / "hart/locks").iterdir()) == []
+    assert not Locks(stage.info.cachedir).busy("a")
+
+
+def test_a_node_that_another_call_works_on_is_refused_and_that_call_s_log_is_left_alone(stage: Stage) -> None:
+    with Locks(stage.info.cachedir).claim("b"), pytest.raises(Refused, match="b is being worked on"):
+        create_all(stage, stage.node("a"), stage.node("b"))
+    assert list(Path(stage.info.log_dir).glob("*.log")) == []
+    assert (stage.left()["records"], Locks(stage.info.cachedir).dead_batches()) == ([], {})
+
+
+def test_the_claim_of_a_batch_stays_if_something_could_not_be_taken_back(stage: Stage, tmp_path: Path) -> None:
+    stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
+    stage.world.faults["terminate"] = fails_with(InvalidRequest("locked"))
+    create_all(stage, stage.node("a"))
+    assert list(Locks(stage.info.cachedir).dead_batches()) == ["b1"]
+
+
+def test_the_claim_of_a_batch_does_not_stay_for_what_was_kept_as_asked(stage: Stage) -> None:
+    stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
+    create_all(stage, stage.node("a", keep_failed=True))
+    record = stage.store.get("a")
+    assert record is not None
+    assert record.kept
+    assert Locks(stage.info.cachedir).dead_batches() == {}
