@@ -15,18 +15,11 @@ import pytest
 from hart_salt.base.errors import Refused
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Candidate, Instance
-from tests.drivers.environments import (
-    CLOUDS,
-    OTHER_OWNER,
-    OWNER,
-    CloudEnvironment,
-    ComputeEngineEnvironment,
-    Environment,
-    LocalEnvironment,
-    launch,
-    opened,
-)
+from tests.drivers.environment import OTHER_OWNER, OWNER, CloudEnvironment, Environment, launch
+from tests.drivers.environments import CLOUDS, opened
 from tests.drivers.gce import driver as gce_driver
+from tests.drivers.gce.environment import ComputeEngineEnvironment
+from tests.drivers.local.environment import LocalEnvironment
 
 ID = "old-1.example.com"
 

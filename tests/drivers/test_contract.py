@@ -18,17 +18,8 @@ from hart_salt.base import errors
 from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Region, Size
-from tests.drivers.environments import (
-    CLIENT_KEY,
-    ENVIRONMENTS,
-    GIVING,
-    OTHER_OWNER,
-    OWNER,
-    USER_DATA,
-    CloudEnvironment,
-    Environment,
-    launch,
-)
+from tests.drivers.environment import CLIENT_KEY, OTHER_OWNER, OWNER, USER_DATA, CloudEnvironment, Environment, launch
+from tests.drivers.environments import ENVIRONMENTS, GIVING
 
 
 def test_every_driver_is_in_this_suite() -> None:

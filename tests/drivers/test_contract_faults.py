@@ -17,7 +17,8 @@ import pytest
 from hart_salt.base.errors import DriverError, RateLimited, kind_of
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance
-from tests.drivers.environments import CLIENT_KEY, CLOUDS, USER_DATA, CloudEnvironment
+from tests.drivers.environment import CLIENT_KEY, USER_DATA, CloudEnvironment
+from tests.drivers.environments import CLOUDS
 from tests.emulation.emulator import Call
 from tests.emulation.faults import HTML, Fault
 

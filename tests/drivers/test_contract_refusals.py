@@ -16,7 +16,8 @@ from hart_salt.base.errors import DriverError, TemporaryFailure, kind_of
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.outage import within
 from tests.drivers.do.emulator.client import public_key
-from tests.drivers.environments import CLIENT_KEY, CLOUDS, USER_DATA, CloudEnvironment, launch
+from tests.drivers.environment import CLIENT_KEY, USER_DATA, CloudEnvironment, launch
+from tests.drivers.environments import CLOUDS
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 

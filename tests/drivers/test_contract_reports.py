@@ -14,7 +14,8 @@ import pytest
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance
-from tests.drivers.environments import CLOUDS, CloudEnvironment, Environment, launch, launch_node
+from tests.drivers.environment import CloudEnvironment, Environment, launch, launch_node
+from tests.drivers.environments import CLOUDS
 from tests.emulation.faults import MachineFault
 
 ON_CLOUDS = pytest.mark.parametrize("environment", CLOUDS, indirect=True)

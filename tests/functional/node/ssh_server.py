@@ -90,9 +90,7 @@ Reload = Callable[..., None]
 
 
 @asynccontextmanager
-async def serving(
-    seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None
-) -> AsyncIterator[tuple[int, Reload]]:
+async def serving(seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None) -> AsyncIterator[tuple[int, Reload]]:
     """A server on a free port, and what gives it other keys while it runs."""
     acceptor = await asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[asyncssh.import_private_key(key) for key in host_keys],

@@ -17,16 +17,7 @@ import pytest
 
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node import ssh
-from tests.functional.node.ssh_server import (
-    BRIEF,
-    CLIENT,
-    HOST,
-    LONG,
-    OTHER,
-    endpoint,
-    fingerprint,
-    no_time,
-)
+from tests.functional.node.ssh_server import BRIEF, CLIENT, HOST, LONG, OTHER, endpoint, fingerprint, no_time
 from tests.parts import Start
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")

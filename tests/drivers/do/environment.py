@@ -1,0 +1,59 @@
+"""DigitalOcean as the contract suite sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hart_salt.model import Instance
+from tests.drivers.do import driver as do_driver
+from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
+from tests.emulation.faults import Fault
+
+
+class DigitalOceanEnvironment(CloudEnvironment):
+    module, memory_mb, user_data_limit = do_driver, 1024, 64 * 1024
+    places = {"nyc3": None, "ams3": None}
+    other_size = ("s-2vcpu-4gb", 4096)
+    states = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped", "odd": "pending"}
+    create = {"method": "POST", "path": do_driver.CREATE}
+    destroy = {"method": "DELETE", "path": r"/v2/droplets/\d+$"}
+    words = {
+        **USUAL,
+        "quota": (422, {"id": "a", "message": "creating this/these droplet(s) will exceed your droplet limit"}),
+        "capacity": (422, {"id": "a", "message": "Region is not available"}),
+    }
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        body = self.created("/v2/droplets")
+        tags = dict(tag.removeprefix("hart-").split(":", 1) for tag in body["tags"] if ":" in tag)
+        return {**tags, "batch": tags["batch"].removeprefix(f"{OWNER}:"), "minion_id": body["name"]}
+
+    def shown(self, instance: Instance) -> Any:
+        return self.driver()._api.get(f"droplets/{instance.instance_id}", "droplet")
+
+    def reserve(self) -> str:
+        return self.cloud.add_reserved("nyc3")
+
+    def by_hand(self, name: str) -> str:
+        return str(do_driver.Client(self.cloud).create(name, tags=["theirs"])["id"])
+
+    def labels(self, instance_id: str) -> Any:
+        droplet = self.cloud.state.droplets[int(instance_id)]
+        return droplet.name, sorted(droplet.tags)
+
+    def left(self) -> dict[str, list[str]]:
+        """Without the tags that stay: they say what is hart's, whose it is, and its role."""
+        found = super().left()
+        tags = [tag for tag in found.pop("tags", []) if tag.startswith("hart-batch:")]
+        return {**found, **({"tags": tags} if tags else {})}
+
+    def given(self, instance: Instance) -> Given:
+        it = self.cloud.state.droplets[int(instance.instance_id)]
+        return Given(it.region, None, it.size, it.image.slug, it.addresses, frozenset(it.tags), it.user_data)
+
+    def stop(self, instance: Instance) -> None:
+        do_driver.Client(self.cloud).call("POST", f"droplets/{instance.instance_id}/actions", {"type": "power_off"})
+
+    def listing(self, state: str) -> Fault:
+        shown = {"id": 7, "name": "a", "tags": [f"hart-owner:{OWNER}"], "status": state}
+        return Fault("GET", do_driver.CREATE, status=200, answer={"droplets": [shown], "links": {}})

@@ -1,0 +1,81 @@
+"""Amazon EC2 as the contract suite sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from hart_salt.drivers.contract import Driver
+from hart_salt.model import Instance
+from tests.drivers.ec2 import driver as ec2_driver
+from tests.drivers.ec2.emulator import answers as ec2_answers
+from tests.drivers.ec2.emulator.launch import plain
+from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
+from tests.emulation.emulator import Call
+from tests.emulation.faults import Fault
+
+
+class Ec2Environment(CloudEnvironment):
+    module, memory_mb, user_data_limit = ec2_driver, 1024, 16 * 1024
+    places = {"eu-west-1": "eu-west-1b", "us-east-1": "us-east-1c"}
+    other_size = ("t3.medium", 4096)
+    #: what has ended is shown only to who launched it
+    states = {"pending": "pending", "running": "running", "stopping": "stopped", "stopped": "stopped", "odd": "pending"}
+    create = {"method": "POST", "body": ec2_driver.CREATE}
+    destroy = {"method": "POST", "body": ec2_driver.DESTROY}
+    words = {
+        **USUAL,
+        "not there": (400, ec2_answers.error("InvalidGroup.NotFound", "The security group does not exist")),
+        "conflict": (400, ec2_answers.error("IdempotentParameterMismatch", "The client token is of another request.")),
+        "invalid": (400, None),
+        "quota": (400, ec2_answers.error("VcpuLimitExceeded", "You have requested more vCPUs than your limit.")),
+        "capacity": (500, ec2_answers.error("InsufficientInstanceCapacity", "There is not sufficient capacity.")),
+    }
+    narrow = {"regions": ["eu-west-1"]}
+    at_once = {"check_answers": False}
+    #: botocore has waits of its own
+    heeds_retry_after = False
+
+    def driver(self, owner: str = OWNER, **account: Any) -> Driver:
+        return ec2_driver.driver_of(self.cloud, self.time, self.root, owner=owner, **account)
+
+    def create_call(self, instance: Instance) -> dict[str, Any]:
+        (call,) = (one for one in self.cloud.calls if ec2_driver.CREATE in one.text)
+        form = dict(parse_qsl(call.text))
+        kind = next(name for name, value in form.items() if (name[-12:], value) == ("ResourceType", "instance"))
+        prefix = kind.removesuffix("ResourceType") + "Tag."
+        keys = [name for name in form if name.startswith(prefix) and name.endswith("Key")]
+        tags = {form[name]: form[name.removesuffix("Key") + "Value"] for name in keys}
+        return {"minion_id": tags["hart-minion"], **{it: tags[f"hart-{it}"] for it in ("owner", "role", "batch")}}
+
+    def shown(self, instance: Instance) -> Any:
+        return self.driver()._api.listed(instance.region, "describe_instances", "Reservations")
+
+    def by_hand(self, name: str) -> str:
+        return ec2_driver.by_hand(self.cloud, {"Name": name, "theirs": "1"})
+
+    def labels(self, instance_id: str) -> Any:
+        return ec2_driver.tags_of(self.cloud, instance_id)
+
+    def changes(self, call: Call) -> bool:
+        return not call.text.startswith("Action=Describe")
+
+    def given(self, instance: Instance) -> Given:
+        region, life = self.cloud.region(instance.region), self.cloud.world.lives[instance.instance_id]
+        it = region.get_instance(instance.instance_id)
+        tags = frozenset(":".join(filter(None, (tag["key"], tag["value"]))) for tag in it.get_tags())
+        image, script = region.amis[it.image_id].name, life.user_data
+        return Given(
+            life.region, it.placement.zone, it.instance_type, image, life.addresses, tags, plain(script).decode()
+        )
+
+    def stop(self, instance: Instance) -> None:
+        ec2_driver.boto(self.cloud, instance.region).stop_instances(InstanceIds=[instance.instance_id])
+
+    def listing(self, state: str) -> Fault:
+        tag = f"<item><key>hart-owner</key><value>{OWNER}</value></item>"
+        facts = f"<instanceState><name>{state}</name></instanceState><tagSet>{tag}</tagSet>"
+        shown = f"<item><instanceId>i-0123456789abcdef0</instanceId>{facts}</item>"
+        listed = f"<reservationSet><item><instancesSet>{shown}</instancesSet></item></reservationSet>"
+        answer = f'<DescribeInstancesResponse xmlns="http://x/">{listed}</DescribeInstancesResponse>'.encode()
+        return Fault("POST", body=ec2_driver.LOOK, status=200, answer=answer)
