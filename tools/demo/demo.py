@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import pwd
 import shlex
@@ -18,21 +17,18 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
 import yaml
+from place import Place, command_of
 
 from hart_salt.drivers.local import directory
 
-PREFIX = "/tmp/hart-demo."  # noqa: S108 - short, as the paths of sockets have to be; mkdtemp makes it private
 COMMAND_TIMEOUT = 120.0  #: seconds for one command
 START_TIMEOUT = 60.0  #: seconds for the master
-STOP_TIMEOUT = 10.0  #: seconds that the master gets to end by itself
 ATTEMPTS = 3  #: starts of the master: somebody may take a port between our choice of it and its use
 DEFAULT_HART_TOML = Path("/etc/hart.toml")
 
@@ -78,134 +74,6 @@ def _bold(text: str) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}" if line else "" for line in text.rstrip().splitlines())
-
-
-# the place
-
-
-class Place:
-    """The demo's directory and what belongs to it, also when it was another process that made it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.etc = root / "etc"
-        self.hello = root / "hello"
-        self.instances = root / "var/cache/salt/master/hart/local/local"
-
-    @classmethod
-    def make(cls) -> Place:
-        """Make a new one."""
-        place = cls(Path(tempfile.mkdtemp(prefix=Path(PREFIX).name, dir=Path(PREFIX).parent)))
-        (place.root / "demo.json").write_text(json.dumps({"pid": os.getpid(), "created": _created(os.getpid())}))
-        return place
-
-    @classmethod
-    def all(cls) -> list[Place]:
-        """Those of this user that are there and whose demo has ended."""
-        paths = sorted(Path(PREFIX).parent.glob(f"{Path(PREFIX).name}*"))
-        places = [cls(path) for path in paths if path.lstat().st_uid == os.getuid()]
-        return [place for place in places if place.is_abandoned()]
-
-    def is_abandoned(self) -> bool:
-        """Whether it is a demo's at all, and that demo runs no more."""
-        try:
-            demo = json.loads((self.root / "demo.json").read_text())
-        except (OSError, ValueError):
-            return False
-        return bool(demo["created"] != _created(demo["pid"]))
-
-    def masters(self) -> list[psutil.Process]:
-        """The processes of the private master: their titles keep the command that they were started with."""
-        return [one for one in _processes() if f"salt-master -c {self.etc}" in _command(one)]
-
-    def note_command(self, pid: int) -> None:
-        """Remember the command that the demo waits for; if the demo is killed, nobody does."""
-        (self.root / "command.json").write_text(json.dumps({"pid": pid, "created": _created(pid)}))
-
-    def end_command(self) -> None:
-        """End it. Salt writes over its environment, so its number and its birth are what it is known by."""
-        with contextlib.suppress(OSError, ValueError, psutil.Error):
-            command = json.loads((self.root / "command.json").read_text())
-            if command["created"] and command["created"] == _created(command["pid"]):
-                process = psutil.Process(command["pid"])
-                process.kill()
-                process.wait(STOP_TIMEOUT)
-
-    def orphans(self) -> list[str]:
-        """Every process that has anything to do with the directory, and is none of the master's."""
-        found = []
-        for one in _processes():
-            with contextlib.suppress(psutil.Error, OSError):
-                mark = one.environ().get(directory.ENVIRONMENT_MARK, "")
-                if f"-c {self.instances}" in _command(one) or Path(mark).is_relative_to(self.instances):
-                    found.append(f"{one.pid} {_command(one)}")
-        return found
-
-    def evidence(self) -> str:
-        """The ends of the logs: the directory that holds them is about to be removed."""
-        logs = [self.root / "master.out", self.root / "log/master"]
-        parts = []
-        for path in logs:
-            with contextlib.suppress(OSError):
-                lines = path.read_text(errors="replace").splitlines()[-15:]
-                if lines:
-                    parts += [f"the end of {path.relative_to(self.root)}:", *(f"    {line}" for line in lines)]
-        return "\n".join(parts)
-
-    def end(self) -> None:
-        """End what runs and remove what is there. Can be repeated."""
-        self.end_command()
-        self.end_master()
-        for path in directory.listing(self.instances):
-            directory.destroy(path)
-        shutil.rmtree(self.root, ignore_errors=True)
-
-    def end_master(self) -> None:
-        """
-        End the master's whole session.
-
-        A master that is asked to end while it starts leaves its workers behind, so what is left after a
-        while is killed; each process is looked up by what it is, never by a number from a file.
-        """
-        processes = self.masters()
-        # The main process leads the session; another one that is not led by it is none of ours to end.
-        sessions = {one.pid for one in processes} & {_session_of(one) for one in processes}
-        for one in processes:
-            if one.pid in sessions:
-                with contextlib.suppress(psutil.Error):
-                    one.terminate()
-        psutil.wait_procs(processes, timeout=STOP_TIMEOUT)
-        while alive := {*self.masters(), *(one for one in _processes() if _session_of(one) in sessions)}:
-            for one in alive:
-                with contextlib.suppress(psutil.Error):
-                    one.kill()
-            psutil.wait_procs(alive, timeout=1)
-
-
-def _processes() -> Iterator[psutil.Process]:
-    """This user's living processes, but for this one."""
-    for one in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if one.pid != os.getpid() and one.uids().real == os.getuid() and one.status() != psutil.STATUS_ZOMBIE:
-                yield one
-
-
-def _session_of(process: psutil.Process) -> int | None:
-    with contextlib.suppress(OSError):
-        return os.getsid(process.pid)
-    return None
-
-
-def _command(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
-def _created(pid: int) -> float | None:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).create_time()
-    return None
 
 
 # the demo
@@ -479,7 +347,7 @@ def demonstrate(*, keep: bool) -> None:
         if not kept:
             place.end()
     if not kept:
-        left = [*place.orphans(), *(f"{one.pid} {_command(one)}" for one in place.masters())]
+        left = [*place.orphans(), *(f"{one.pid} {command_of(one)}" for one in place.masters())]
         if left or place.root.exists():
             raise Failed("something is left: " + ", ".join([*left, str(place.root)]))
         say(f"\nThe master has ended and {place.root} is removed. All of it took {time.monotonic() - began:.0f} s.")
