@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import platform
 import shutil
 import signal
@@ -41,7 +40,7 @@ import salt.config
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from first_light import BIN, STAGES, end_processes, free_ports, machine, until
+from first_light import STAGES, answer_of, begin_master, end_processes, free_ports, machine, salt_run, until
 
 from hart_salt.master.client import SALT_VERSION, Master
 from tests.drivers.do.emulator.cloud import DigitalOcean
@@ -82,25 +81,16 @@ class BenchMaster:
         self.api = Master(salt.config.master_config(str(root / "etc/master")))
 
     def start(self) -> None:
-        with (self.root / "log/out").open("wb") as out:
-            subprocess.Popen(
-                [BIN / "salt-master", "-c", self.root / "etc"], stdin=subprocess.DEVNULL, stdout=out, stderr=out
-            )
+        begin_master(self.root)
         until(lambda: self.run("test.arg").returncode == 0)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run ``salt-run`` to its end."""
-        return subprocess.run(
-            [BIN / "salt-run", "-c", self.root / "etc", "--out", "json", *command], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=LIMIT, check=False,
-        )  # fmt: skip
+        return salt_run(self.root, *command, limit=LIMIT)
 
     def ask(self, *command: str) -> Any:
         """What ``salt-run`` returns; its failure ends the measurement."""
-        done = self.run(*command)
-        if done.returncode:
-            raise SystemExit(f"salt-run {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-        return json.loads(done.stdout)
+        return answer_of(self.run(*command))
 
 
 @contextlib.contextmanager

@@ -68,26 +68,17 @@ class PrivateMaster:
         self.opts = salt.config.master_config(str(root / "etc/master"))
 
     def start(self) -> None:
-        with (self.root / "log/out").open("wb") as out:
-            subprocess.Popen(
-                [BIN / "salt-master", "-c", self.root / "etc"], stdin=subprocess.DEVNULL, stdout=out, stderr=out
-            )
+        begin_master(self.root)
         ports = [self.config["publish_port"], self.config["ret_port"]]
         until(lambda: all(listens(port) for port in ports) and self.run("test.arg").returncode == 0)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run ``salt-run`` to its end."""
-        return subprocess.run(
-            [BIN / "salt-run", "-c", self.root / "etc", "--out", "json", *command], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=LIMIT, check=False,
-        )  # fmt: skip
+        return salt_run(self.root, *command, limit=LIMIT)
 
     def ask(self, *command: str) -> Any:
         """What ``salt-run`` returns; its failure ends the measurement."""
-        done = self.run(*command)
-        if done.returncode:
-            raise SystemExit(f"salt-run {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-        return json.loads(done.stdout)
+        return answer_of(self.run(*command))
 
 
 @contextlib.contextmanager
@@ -100,6 +91,27 @@ def private_master() -> Iterator[PrivateMaster]:
     finally:
         end_processes(root)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def begin_master(root: Path) -> None:
+    """Start the salt-master whose configuration is below a directory."""
+    with (root / "log/out").open("wb") as out:
+        subprocess.Popen([BIN / "salt-master", "-c", root / "etc"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+
+def salt_run(root: Path, *command: str, limit: float) -> subprocess.CompletedProcess[str]:
+    """Run ``salt-run`` of that master to its end, for so many seconds at the most."""
+    return subprocess.run(
+        [BIN / "salt-run", "-c", root / "etc", "--out", "json", *command], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=limit, check=False,
+    )  # fmt: skip
+
+
+def answer_of(done: subprocess.CompletedProcess[str]) -> Any:
+    """What it returned; its failure ends the measurement."""
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, done.args))} failed:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout)
 
 
 def end_processes(root: Path) -> None:
