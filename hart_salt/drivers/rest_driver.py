@@ -7,24 +7,23 @@ It imports no client: requests, or a vendor's library, may be missing until the 
 from __future__ import annotations
 
 import abc
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider
 from hart_salt.drivers import retry, tags
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.sdk_driver import Answers, SdkDriver, removing
 from hart_salt.model import Access, Candidate, Instance, Leftover, MasterInfo, Node
 
 Report = Mapping[str, Any]  #: an instance as the API reports it
 
 
-class RestDriver(AdoptionSupport):
+class RestDriver(SdkDriver[Any], AdoptionSupport):
     """
     One account at a JSON API that keeps tags with its instances.
 
@@ -33,38 +32,25 @@ class RestDriver(AdoptionSupport):
 
     #: as messages name the vendor
     vendor: ClassVar[str]
-    #: what to install where the client cannot be imported
-    needs: ClassVar[str]
     #: where the API has its instances, and the field that a single one comes in
     path: ClassVar[str]
     field: ClassVar[str]
     #: the field of an instance that holds its name
     name_field: ClassVar[str] = "name"
-    #: what an instance's id looks like: anything else would lead to another call, or to a delete of many
-    id_pattern: ClassVar[re.Pattern[str]]
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(provider, master)
-        self._sleep = sleep
-        self._made: Any = None
-        self._kept: dict[str, list[dict[str, Any]]] = {}
-        self._lock = threading.Lock()
+        super().__init__(provider, master, sleep)
+        self._answers = Answers()
 
     @property
     def _api(self) -> Any:
-        """The client, made when it is first needed. Raises ``Refused`` where its library is missing."""
-        if self._made is None:
-            try:
-                make = self._client()
-            except ImportError as error:
-                raise Refused(
-                    f"the driver {self.schema.driver} needs {self.needs}: salt-pip install {self.needs}"
-                ) from error
-            account: Any = self.provider.account
-            self._made = make(
-                account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
-            )
-        return self._made
+        return self._parts
+
+    def _make_parts(self) -> Any:
+        account = self._account
+        return self._client()(
+            account.token.get_secret_value(), account.endpoint, account.api_timeout, self._sleep, self.outage
+        )
 
     @abc.abstractmethod
     def _client(self) -> Callable[..., Any]:
@@ -118,10 +104,8 @@ class RestDriver(AdoptionSupport):
 
     def _known(self, path: str) -> list[dict[str, Any]]:
         """A list of the vendor's or the account's, asked for once by this driver object."""
-        with self._lock:
-            if path not in self._kept:
-                self._kept[path] = self._api.listed(path, path)
-            return self._kept[path]
+        found: list[dict[str, Any]] = self._answers.once(path, lambda: self._api.listed(path, path))
+        return found
 
     # creating
 
@@ -171,7 +155,7 @@ class RestDriver(AdoptionSupport):
 
     def _report(self, instance_id: str) -> list[Report]:
         """The instance of that id, if there is one."""
-        if not self.id_pattern.fullmatch(instance_id):
+        if not self._is_id(instance_id):
             return []
         try:
             return [self._api.get(f"{self.path}/{instance_id}", self.field)]
@@ -219,7 +203,7 @@ class RestDriver(AdoptionSupport):
 
         A failure of the API itself is repeated as everywhere.
         """
-        if self.id_pattern.fullmatch(instance.instance_id):
+        if self._is_id(instance.instance_id):
             retry.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
 
     def _terminate_once(self, instance_id: str) -> None:
@@ -281,9 +265,10 @@ class KeyedRestDriver(RestDriver):
         problems = []
         for path, what in paths.items():
             try:
-                self._api.delete(path)
-            except DriverError as error:
-                problems.append(f"the temporary {what} could not be removed: {error}")
+                with removing(what):
+                    self._api.delete(path)
+            except TemporaryFailure as error:
+                problems.append(str(error))
         if problems:
             raise TemporaryFailure("; ".join(problems))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import tenacity
+from tenacity.wait import wait_base
 
 from hart_salt.base.errors import DriverError, TemporaryFailure
 
@@ -16,6 +17,7 @@ LOOK_INTERVAL = 2.0  #: seconds between them: a list may show new things late
 #: times that an instance is asked to go, some three minutes in all; two calls each time
 TERMINATE_ATTEMPTS = 22
 TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
+NO_WAIT = tenacity.wait_none()
 
 
 class StillThere(TemporaryFailure):
@@ -40,13 +42,31 @@ def look(find: Callable[[], T | None], sleep: Callable[[float], None], looks: in
     return None
 
 
-def until_gone(end: Callable[[], None], sleep: Callable[[float], None]) -> None:
-    """Repeat ``end`` as long as it raises ``StillThere``, up to ``TERMINATE_ATTEMPTS`` times; then raise that."""
+def again(
+    call: Callable[[], T],
+    kind: type[DriverError],
+    sleep: Callable[[float], None],
+    attempts: int,
+    wait: wait_base = NO_WAIT,
+) -> T:
+    """
+    Return what ``call`` returns. It is repeated as long as it raises ``kind``, which is raised after the last time.
+
+    attempts
+        times that it is called at the most
+    wait
+        seconds between two of them, as tenacity has it (default: none)
+    """
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(StillThere),
-        wait=TERMINATE_WAIT,
-        stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
+        retry=tenacity.retry_if_exception_type(kind),
+        wait=wait,
+        stop=tenacity.stop_after_attempt(attempts),
         sleep=sleep,
         reraise=True,
     )
-    retrying(end)
+    return retrying(call)
+
+
+def until_gone(end: Callable[[], None], sleep: Callable[[float], None]) -> None:
+    """Repeat ``end`` as long as it raises ``StillThere``, up to ``TERMINATE_ATTEMPTS`` times; then raise that."""
+    again(end, StillThere, sleep, TERMINATE_ATTEMPTS, TERMINATE_WAIT)

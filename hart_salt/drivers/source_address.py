@@ -11,8 +11,12 @@ import ipaddress
 import socket
 import urllib.request
 from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
 
 from hart_salt.base.errors import InvalidRequest
+from hart_salt.config.settings import Endpoint, Network
 from hart_salt.drivers.outage import within
 
 #: Amazon's own; it answers with the address that a request came from, and a line end
@@ -21,6 +25,22 @@ TIMEOUT = 4.0  #: seconds for the service's answer, with the look-up of its name
 #: of the root name server l, which everybody has a route to if to anything; nothing is sent there
 SOMEWHERE = "199.7.83.42"
 LONGEST = 64  #: no address is longer
+
+#: settings: of an account, and of a node
+AddressService = Annotated[
+    Endpoint,
+    Field(
+        description="A web page that answers with the address that a request came from; asked for connect_from "
+        "where the master has no public address of its own."
+    ),
+]
+ConnectFrom = Annotated[
+    Network | None,
+    Field(
+        description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
+        "(default: found out)."
+    ),
+]
 
 
 def network(setting: str | None, *, inside: str | None, service: str, source: Callable[[str], str | None]) -> str:

@@ -11,7 +11,6 @@ repeated as with every driver: see ``drivers/outage.py``.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,6 +34,7 @@ from hart_salt.base.errors import (
 )
 from hart_salt.drivers.http import repeated
 from hart_salt.drivers.outage import Outage, Peer, Unreachable
+from hart_salt.drivers.sdk_driver import SdkApi, kind_of
 
 # At DEBUG it writes down whole requests, with the user-data and so the throw-away keys in it.
 logging.getLogger("botocore").setLevel(logging.INFO)
@@ -61,7 +61,7 @@ PAGES: Mapping[str, int] = {
     "get_products": 100,
 }
 
-#: what the caller does next, by the vendor's code (errors-overview of EC2's developer guide); see ``_kind``
+#: what the caller does next, by the vendor's code (errors-overview of EC2's developer guide)
 CODES: Mapping[str, type[DriverError]] = {
     **dict.fromkeys((
         "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "ExpiredToken",
@@ -101,30 +101,17 @@ NEVER_REACHED = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.Pr
 ENCODED = "Encoded authorization failure message"
 
 
-class Api:
+class Api(SdkApi):
     """
     One account in all its regions.
 
-    Used from several threads: clients of boto3 can be shared, making one cannot; each is made once.
+    Clients of boto3 can be shared by threads, making one cannot; each is made once.
     """
 
     def __init__(
         self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
     ) -> None:
-        """
-        Remember how to ask.
-
-        account
-            the provider's settings; ``api_timeout`` is seconds between two bytes of an answer
-        sleep
-            how to wait for an API that cannot be reached
-        outage
-            how long it is waited for (default: like any that fails)
-        """
-        self._account = account
-        self._sleep = sleep
-        self._outage = outage
-        self._lock = threading.Lock()
+        super().__init__(account, sleep, outage)
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
 
@@ -305,19 +292,10 @@ def _refusal(error: boto.ClientError, where: str) -> DriverError:
     code = str(facts.get("Code", ""))
     text = str(facts.get("Message") or "no message").partition(ENCODED)[0].strip()
     message = f"{where}: {text} ({' '.join(filter(None, [code or str(status), error.operation_name]))})"
-    kind = _kind(code, status)
+    kind = kind_of(code, status, CODES, {429: RateLimited})
     if kind is TemporaryFailure:
         return TemporaryFailure(message, uncertain=status >= 500)
     return kind(message)
-
-
-def _kind(code: str, status: int) -> type[DriverError]:
-    """A code that is not in the table: the server's failure, or a request that it understood and refuses."""
-    if code in CODES:
-        return CODES[code]
-    if status == 429:
-        return RateLimited
-    return TemporaryFailure if status >= 500 else InvalidRequest
 
 
 def _failure(error: boto.BotoCoreError, where: str) -> DriverError:

@@ -11,7 +11,6 @@ import contextlib
 import ipaddress
 import re
 import secrets as randomness
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import tenacity
-
-from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.drivers import source_address
+from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.ec2 import request
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
+from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.sdk_driver import SdkDriver, removing
 from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 if TYPE_CHECKING:
@@ -37,12 +36,9 @@ if TYPE_CHECKING:
     from hart_salt.drivers.ec2.network import Networks, Place
     from hart_salt.drivers.ec2.prices import Prices
 
-INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
-#: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556)
+#: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556);
+#: ``retry.until_gone`` asks for at least as long
 YOUNG = 180.0
-#: times that an instance is asked to end: at least as long as it is young
-TERMINATE_ATTEMPTS = 22
-TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
 
 
 @dataclass(frozen=True)
@@ -55,10 +51,12 @@ class _Parts:
     prices: Prices
 
 
-class Ec2(AdoptionSupport):
+class Ec2(SdkDriver[_Parts], AdoptionSupport):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA
+    needs: ClassVar[str] = "boto3"
+    id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
     no_addresses: ClassVar[str] = (
         "hart gives no further addresses to EC2 instances; an Elastic IP can be associated without it, and "
         "needs nothing on the node"
@@ -72,32 +70,20 @@ class Ec2(AdoptionSupport):
         clock: Callable[[], float] = time.time,
         source: Callable[[str], str | None] = source_address.source_address,
     ) -> None:
-        super().__init__(provider, master)
-        self._account: Any = provider.account
-        self._sleep, self._clock, self._source = sleep, clock, source
-        self._lock = threading.Lock()
-        self._made: _Parts | None = None
+        super().__init__(provider, master, sleep)
+        self._clock, self._source = clock, source
         #: instances that this object launched and did not end, and when
         self._launched: dict[str, float] = {}
         #: those of them that are in a temporary group, and the groups that they are to keep
         self._let_in: dict[str, tuple[str, ...]] = {}
 
-    @property
-    def _parts(self) -> _Parts:
-        with self._lock:
-            if self._made is None:
-                try:
-                    from hart_salt.drivers.ec2 import client
-                    from hart_salt.drivers.ec2 import lookup as ec2_lookup
-                    from hart_salt.drivers.ec2 import network as ec2_network
-                    from hart_salt.drivers.ec2 import prices as ec2_prices
-                except ImportError as error:
-                    raise Refused("the driver ec2 needs boto3: salt-pip install boto3") from error
-                api = client.Api(self._account, self._sleep, self.outage)
-                networks = ec2_network.Networks(api, self._sleep)
-                prices = ec2_prices.Prices(api, Path(self.master.cachedir) / "hart/ec2-prices", self._clock)
-                self._made = _Parts(api, networks, ec2_lookup.Lookup(api, networks, self._account.regions), prices)
-            return self._made
+    def _make_parts(self) -> _Parts:
+        from hart_salt.drivers.ec2 import client, lookup, network, prices
+
+        api = client.Api(self._account, self._sleep, self.outage)
+        networks = network.Networks(api, self._sleep)
+        known = prices.Prices(api, Path(self.master.cachedir) / "hart/ec2-prices", self._clock)
+        return _Parts(api, networks, lookup.Lookup(api, networks, self._account.regions), known)
 
     @property
     def _api(self) -> Api:
@@ -149,10 +135,8 @@ class Ec2(AdoptionSupport):
         try:
             yield group
         finally:
-            try:
+            with removing(f"security group {name}"):
                 networks.remove_group(node.region, group)
-            except DriverError as error:
-                raise TemporaryFailure(f"the temporary security group {name} could not be removed: {error}") from error
 
     def settle(self, instance: Instance) -> None:
         """Leave the instance in the groups that it keeps, alone."""
@@ -213,7 +197,7 @@ class Ec2(AdoptionSupport):
 
     def instance(self, instance: Instance) -> Instance | None:
         """One list, of what has this id. What has ended is none, but for one that this object launched."""
-        if not INSTANCE_ID.fullmatch(instance.instance_id):
+        if not self._is_id(instance.instance_id):
             return None
         region = self._region(instance)
         found = [request.instance(it, region) for it in self._described(region, {"instance-id": instance.instance_id})]
@@ -254,7 +238,7 @@ class Ec2(AdoptionSupport):
 
     def release(self, instance: Instance) -> None:
         """One call."""
-        if not INSTANCE_ID.fullmatch(instance.instance_id):  # no instance's id
+        if not self._is_id(instance.instance_id):
             return
         with contextlib.suppress(NotFound):
             self._untag(instance, (request.OWNER, request.MINION, request.ROLE))
@@ -269,16 +253,9 @@ class Ec2(AdoptionSupport):
 
         That EC2 knows no such instance is success, unless it is so young that this may mean: not yet.
         """
-        if not INSTANCE_ID.fullmatch(instance.instance_id):  # no instance's id
+        if not self._is_id(instance.instance_id):
             return
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_StillThere),
-            wait=TERMINATE_WAIT,
-            stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        retrying(self._terminate_once, instance)
+        retry.until_gone(lambda: self._terminate_once(instance), self._sleep)
         self._launched.pop(instance.instance_id, None)
         self._let_in.pop(instance.instance_id, None)
 
@@ -291,15 +268,15 @@ class Ec2(AdoptionSupport):
         except NotFound as error:
             made = max(self._launched.get(instance.instance_id, 0.0), instance.created or 0.0)
             if self._clock() - made < YOUNG:
-                raise _StillThere(str(error)) from error
+                raise StillThere(str(error)) from error
             return
         except TemporaryFailure as error:
             if error.uncertain:  # repeated by the SDK, and no state that it is in
                 raise
-            raise _StillThere(str(error)) from error
+            raise StillThere(str(error)) from error
         states = [it.get("CurrentState", {}).get("Name", "") for it in answer["TerminatingInstances"]]
         if [request.STATES.get(state) for state in states] != ["gone"]:
-            raise _StillThere(f"{instance.instance_id} is {' '.join(states) or 'still there'} after it was terminated")
+            raise StillThere(f"{instance.instance_id} is {' '.join(states) or 'still there'} after it was terminated")
 
     def _region(self, instance: Instance) -> str:
         return instance.region or self._api.home
@@ -372,10 +349,6 @@ class Ec2(AdoptionSupport):
 
 
 DRIVER = Ec2
-
-
-class _StillThere(TemporaryFailure):
-    """Asked to end, and not ending."""
 
 
 def _options(node: Node) -> Any:

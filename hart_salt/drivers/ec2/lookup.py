@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from hart_salt.drivers.ec2 import images
 from hart_salt.drivers.ec2.client import Api
 from hart_salt.drivers.ec2.network import Networks, Place
 from hart_salt.drivers.ec2.request import Plan, architectures_of, filters
+from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node, Region
 
 T = TypeVar("T")
@@ -35,15 +35,7 @@ class Lookup:
         self._api = api
         self._networks = networks
         self._regions = tuple(regions)
-        self._known: dict[Any, Any] = {}
-        self._lock = threading.RLock()
-
-    def _once(self, key: Any, look: Callable[[], T]) -> T:
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = look()
-            found: T = self._known[key]
-            return found
+        self._answers = Answers()
 
     # regions
 
@@ -69,16 +61,19 @@ class Lookup:
         def look() -> list[Any]:
             return self._api.listed(self._api.home, "describe_regions", "Regions", AllRegions=True, **named)
 
-        listed = self._once("regions", look)
+        listed = self._answers.once("regions", look)
         return {it["RegionName"]: it.get("OptInStatus") != CLOSED for it in listed}
 
     def regions(self) -> Sequence[Region]:
         """All regions, with the zones of those that can be used; the others are marked."""
-        zones = self._once("zones", lambda: dict(zip(self.enabled(), self.everywhere(self._zones), strict=True)))
+        zones = self._answers.once("zones", self._zones_by_region)
         return [
             Region(name, self._api.description(name), zones.get(name, ()), usable)
             for name, usable in sorted(self._statuses().items())
         ]
+
+    def _zones_by_region(self) -> Mapping[str, tuple[str, ...]]:
+        return dict(zip(self.enabled(), self.everywhere(self._zones), strict=True))
 
     def _zones(self, region: str) -> tuple[str, ...]:
         fields = filters({"state": "available", "zone-type": "availability-zone"})
@@ -108,7 +103,7 @@ class Lookup:
             found = self._api.listed(region, "describe_instance_types", "InstanceTypes", Filters=fields)
             return next((facts for facts in found if facts["InstanceType"] == name), None)
 
-        return self._once(("size", region, name), look)
+        return self._answers.once(("size", region, name), look)
 
     def _size_of(self, node: Node) -> Mapping[str, Any]:
         facts = self.size(node.size, node.region)
@@ -122,19 +117,19 @@ class Lookup:
         if not architectures:
             raise InvalidRequest(f"instances of the size {node.size} are neither x86_64 nor arm64")
         wanted = (node.region, node.settings.image, architectures[0])
-        return self._once(("image", *wanted), lambda: images.find(self._api, *wanted))
+        return self._answers.once(("image", *wanted), lambda: images.find(self._api, *wanted))
 
     def place(self, node: Node) -> Place:
         """The subnet."""
         options: Any = node.options
         key = ("place", node.region, node.zone, options.subnet, options.vpc, options.ipv6)
-        return self._once(key, lambda: self._networks.place(node))
+        return self._answers.once(key, lambda: self._networks.place(node))
 
     def groups(self, node: Node) -> Sequence[Mapping[str, Any]]:
         """The security groups that the node keeps."""
         options: Any = node.options
         vpc, wanted = self.place(node).vpc, tuple(options.security_groups)
-        return self._once(
+        return self._answers.once(
             ("groups", node.region, vpc, wanted), lambda: self._networks.groups(node.region, vpc, wanted)
         )
 
@@ -142,7 +137,7 @@ class Lookup:
         """Raises ``InvalidRequest`` where it has not: not every zone of a region has every size."""
         if not node.zone:
             return
-        found = self._once(("zones", node.region, node.size), lambda: self._zones_with(node.size, node.region))
+        found = self._answers.once(("zones", node.region, node.size), lambda: self._zones_with(node.size, node.region))
         if node.zone not in found:
             where = f"; there are some in {', '.join(found)}" if found else ""
             raise InvalidRequest(f"{node.zone} has no instances of the size {node.size}{where}")

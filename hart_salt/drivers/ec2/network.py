@@ -11,6 +11,7 @@ from typing import Any
 import tenacity
 
 from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, TemporaryFailure
+from hart_salt.drivers import retry
 from hart_salt.drivers.ec2.client import Api, code_of
 from hart_salt.drivers.ec2.request import as_tags, filters, from_tags
 from hart_salt.model import Node
@@ -162,11 +163,7 @@ class Networks:
 
     def when_known(self, call: Callable[[], Any]) -> Any:
         """Make a call that names something new, such as a group: for some seconds EC2 may not know it everywhere."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(NotFound), wait=NEW_WAIT, sleep=self.sleep, reraise=True,
-            stop=tenacity.stop_after_attempt(NEW_ATTEMPTS),
-        )  # fmt: skip
-        return retrying(call)
+        return retry.again(call, NotFound, self.sleep, NEW_ATTEMPTS, NEW_WAIT)
 
     def remove_group(self, region: str, group: str) -> None:
         """
@@ -175,11 +172,7 @@ class Networks:
         While interfaces hold it, EC2 refuses with ``DependencyViolation``: those of instances that stay are made
         to let go of it, and those of instances that end are waited for, up to ``DELETE_ATTEMPTS`` times.
         """
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_InUse), wait=DELETE_WAIT, sleep=self.sleep, reraise=True,
-            stop=tenacity.stop_after_attempt(DELETE_ATTEMPTS),
-        )  # fmt: skip
-        retrying(self._delete_group, region, group)
+        retry.again(lambda: self._delete_group(region, group), _InUse, self.sleep, DELETE_ATTEMPTS, DELETE_WAIT)
 
     def _delete_group(self, region: str, group: str) -> None:
         try:

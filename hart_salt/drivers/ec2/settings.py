@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from hart_salt.config.schema import Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Network, Secret, Section, Text, problem
-from hart_salt.drivers.source_address import DEFAULT_SERVICE
+from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text, problem
+from hart_salt.drivers.source_address import DEFAULT_SERVICE, AddressService, ConnectFrom
 
 
 class Account(Section):
@@ -28,11 +28,7 @@ class Account(Section):
         None, description="Another address of the API, for a proxy or a test (default: the region's own)."
     )
     api_timeout: ApiTimeout = 60
-    address_service: Endpoint = Field(
-        DEFAULT_SERVICE,
-        description="A web page that answers with the address that a request came from; asked for connect_from "
-        "where the master has no public address of its own.",
-    )
+    address_service: AddressService = DEFAULT_SERVICE
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -71,11 +67,7 @@ class Options(Section):
     cpu_credits: Literal["standard", "unlimited"] = Field(
         "standard", description="Credits of burstable sizes; `unlimited` can cost extra."
     )
-    connect_from: Network | None = Field(
-        None,
-        description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
-        "(default: found out).",
-    )
+    connect_from: ConnectFrom = None
 
     @model_validator(mode="after")
     def _iops_need_their_volume(self) -> Self:

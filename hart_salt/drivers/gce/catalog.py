@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hart_salt.base.errors import InvalidRequest, NotFound
 from hart_salt.drivers.gce.instances import Place, last, partial
+from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Image, Node, Region, Size
 
 if TYPE_CHECKING:
@@ -32,15 +32,7 @@ class Catalogue:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._lock = threading.RLock()
-        self._known: dict[Any, Any] = {}
-
-    def _once(self, key: Any, ask: Callable[[], Any]) -> Any:
-        """Of several threads that want the same, one asks."""
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = ask()
-            return self._known[key]
+        self._answers = Answers()
 
     def _found(self, service: str, method: str = "get", **fields: Any) -> Any:
         """One thing, or None where there is no such."""
@@ -50,7 +42,7 @@ class Catalogue:
                 return self._api.get(service, method, **fields)
             return None
 
-        return self._once((service, method, *sorted(fields.items())), ask)
+        return self._answers.once((service, method, *sorted(fields.items())), ask)
 
     # places
 
@@ -72,10 +64,8 @@ class Catalogue:
         return next((one.zones for one in self.regions() if one.name == region), ())
 
     def _list(self, service: str, **fields: Any) -> list[Any]:
-        found: list[Any] = self._once(
-            (service, "list", *sorted(fields.items())), lambda: self._api.list_of(service, **fields)
-        )
-        return found
+        key = (service, "list", *sorted(fields.items()))
+        return self._answers.once(key, lambda: self._api.list_of(service, **fields))
 
     # machine types
 

@@ -24,6 +24,7 @@ from hart_salt.drivers import http
 from hart_salt.drivers.gce import credentials, errors
 from hart_salt.drivers.gce.instances import last
 from hart_salt.drivers.outage import Outage
+from hart_salt.drivers.sdk_driver import SdkApi
 
 T = TypeVar("T")
 
@@ -36,32 +37,19 @@ DONE = compute_v1.Operation.Status.DONE
 UNREACHABLE = "UNREACHABLE"
 
 
-class Api:
+class Api(SdkApi):
     """
     Calls for one project; every failure is a ``DriverError``.
 
-    Used from several threads: each has clients of its own, since the sessions in them are not made to be
-    shared. A service is named as the library names its modules: ``instances``, ``zone_operations``.
+    Each thread has clients of its own, since the sessions in them are not made to be shared. A service is named as
+    the library names its modules: ``instances``, ``zone_operations``.
     """
 
     def __init__(
         self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
     ) -> None:
-        """
-        Remember how to ask.
-
-        account
-            the provider's settings
-        sleep
-            how to wait between two tries, and for an operation
-        outage
-            how long an API that cannot be reached is waited for (default: like one that fails)
-        """
+        super().__init__(account, sleep, outage)
         self.project = str(account.project)
-        self._account = account
-        self._sleep = sleep
-        self._outage = outage
-        self._lock = threading.Lock()
         self._made: Any = None
         self._threads = threading.local()
 

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import ipaddress
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,32 +20,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import tenacity
 
-from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, Refused, TemporaryFailure
+from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.drivers import source_address
+from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.gce import instances
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
 from hart_salt.drivers.gce.refusals import AlreadyExists, Stale
-from hart_salt.drivers.gce.settings import Account, Options
+from hart_salt.drivers.gce.settings import SCHEMA as SCHEMA
+from hart_salt.drivers.gce.settings import Account as Account
+from hart_salt.drivers.gce.settings import Options as Options
+from hart_salt.drivers.sdk_driver import SdkDriver, removing
 from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
 
-#: an id, which no other instance ever has. A name may be somebody else's by the time that it is used again:
-#: wherever the API takes a name in an address it takes the id as well
-ID = re.compile(r"[1-9][0-9]{0,19}")
 #: times that an instance is asked to go; each may take as long as a call is repeated and an operation waited for
 TERMINATE_ATTEMPTS = 3
-TERMINATE_WAIT = 2.0  #: seconds between them
+TERMINATE_WAIT = tenacity.wait_fixed(2.0)
 #: times that tags and metadata are read again because somebody else has changed them meanwhile
 SETTLE_ATTEMPTS = 5
-
-SCHEMA = Schema(
-    driver="gce", account=Account, options=Options, default_size="e2-small", default_region=None
-)
 
 
 @dataclass(frozen=True)
@@ -58,10 +53,14 @@ class _Parts:
     inserts: Inserts
 
 
-class ComputeEngine(AdoptionSupport):
+class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
     """One project."""
 
     schema: ClassVar[Schema] = SCHEMA
+    needs: ClassVar[str] = "google-cloud-compute"
+    #: no other instance ever has the same. A name may be somebody else's by the time that it is used again: wherever
+    #: the API takes a name in an address it takes the id as well
+    id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[1-9][0-9]{0,19}")
     no_addresses: ClassVar[str] = (
         "hart gives no further addresses to Compute Engine's instances; a static address or an alias range "
         "can be set without it"
@@ -74,26 +73,14 @@ class ComputeEngine(AdoptionSupport):
         sleep: Callable[[float], None] = time.sleep,
         source: Callable[[str], str | None] = source_address.source_address,
     ) -> None:
-        super().__init__(provider, master)
-        self._sleep = sleep
+        super().__init__(provider, master, sleep)
         self._source = source
-        self._lock = threading.Lock()
-        self._made: _Parts | None = None
 
-    @property
-    def _parts(self) -> _Parts:
-        """What needs the library, which takes a second or more to be imported."""
-        with self._lock:
-            if self._made is None:
-                try:
-                    from hart_salt.drivers.gce.client import Api
-                except ImportError as error:
-                    raise Refused(
-                        "the driver gce needs google-cloud-compute: salt-pip install google-cloud-compute"
-                    ) from error
-                api = Api(self.provider.account, self._sleep, self.outage)
-                self._made = _Parts(api, Catalogue(api), Inserts(api))
-            return self._made
+    def _make_parts(self) -> _Parts:
+        from hart_salt.drivers.gce.client import Api
+
+        api = Api(self._account, self._sleep, self.outage)
+        return _Parts(api, Catalogue(api), Inserts(api))
 
     def check(self) -> str:
         """Ask for the project."""
@@ -152,21 +139,17 @@ class ComputeEngine(AdoptionSupport):
 
     def _connecting_from(self, node: Node) -> str:
         options: Any = node.options
-        account: Any = self.provider.account
         inside = None
         if node.settings.connect_via == "private":
             inside = str(next(ipaddress.ip_network(self._parts.catalogue.subnet(node).ip_cidr_range).hosts()))
         return source_address.network(
-            options.connect_from, inside=inside, service=account.address_service, source=self._source
+            options.connect_from, inside=inside, service=self._account.address_service, source=self._source
         )
 
     def _close(self, name: str) -> None:
         api = self._parts.api
-        try:
-            with contextlib.suppress(NotFound):
-                api.wait(api.change("firewalls", "delete", firewall=name))
-        except DriverError as error:
-            raise TemporaryFailure(f"the temporary firewall rule {name} could not be removed: {error}") from error
+        with removing(f"firewall rule {name}"), contextlib.suppress(NotFound):
+            api.wait(api.change("firewalls", "delete", firewall=name))
 
     # instances
 
@@ -244,7 +227,7 @@ class ComputeEngine(AdoptionSupport):
 
     def instance(self, instance: Instance) -> Instance | None:
         """One call."""
-        if not ID.fullmatch(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+        if not self._is_id(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
             return None
         try:
             found = self._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
@@ -257,39 +240,28 @@ class ComputeEngine(AdoptionSupport):
         Delete the instance, with its disks, and wait until it is gone. While something else is done to it, the API
         refuses; it is asked again until it agrees.
         """
-        if not ID.fullmatch(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+        if not self._is_id(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
             return
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TemporaryFailure),
-            wait=tenacity.wait_fixed(TERMINATE_WAIT),
-            stop=tenacity.stop_after_attempt(TERMINATE_ATTEMPTS),
-            sleep=self._sleep,
-            reraise=True,
-        )
         with contextlib.suppress(NotFound):
-            retrying(self._delete, instance.zone, instance.instance_id)
+            retry.again(
+                lambda: self._delete(instance), TemporaryFailure, self._sleep, TERMINATE_ATTEMPTS, TERMINATE_WAIT
+            )
         self._parts.inserts.forget(instance.instance_id)
 
-    def _delete(self, zone: str, instance_id: str) -> None:
+    def _delete(self, instance: Instance) -> None:
         api = self._parts.api
-        api.wait(api.change("instances", "delete", zone=zone, instance=instance_id))
+        api.wait(api.change("instances", "delete", zone=instance.zone, instance=instance.instance_id))
 
     def settle(self, instance: Instance) -> None:
         """
         Take the batch's network tag off the instance, and the script out of its metadata: a startup script runs
         at every boot. What others have changed there meanwhile stays.
         """
-        self._until_fresh(self._settle_once, instance)
+        self._until_fresh(lambda: self._settle_once(instance))
 
-    def _until_fresh(self, work: Callable[..., None], *arguments: Any) -> None:
+    def _until_fresh(self, work: Callable[[], None]) -> None:
         """Do it again where what it had read was changed by somebody else before it wrote."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Stale),
-            stop=tenacity.stop_after_attempt(SETTLE_ATTEMPTS),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        retrying(work, *arguments)
+        retry.again(work, Stale, self._sleep, SETTLE_ATTEMPTS)
 
     def _settle_once(self, instance: Instance) -> None:
         parts = self._parts
@@ -317,7 +289,7 @@ class ComputeEngine(AdoptionSupport):
             names = instances.names_of(minion_id)
             wanted = " OR ".join(f'(name = "{name}")' for name in names)
             found = [one for one in self._look_for(wanted, region) if one.name in names]
-        elif ID.fullmatch(instance_id):
+        elif self._is_id(instance_id):
             found = [one for one in self._look_for(f"id = {instance_id}", region) if str(one.id) == instance_id]
         else:
             found = []
@@ -332,12 +304,13 @@ class ComputeEngine(AdoptionSupport):
 
         What others have changed there meanwhile stays. Raises ``NotFound`` for an instance that is gone.
         """
-        self._until_fresh(self._mark, instance, minion_id, role, instances.own_labels(role, self.master.owner))
+        own = instances.own_labels(role, self.master.owner)
+        self._until_fresh(lambda: self._mark(instance, minion_id, role, own))
 
     def release(self, instance: Instance) -> None:
         """The same the other way."""
         with contextlib.suppress(NotFound):
-            self._until_fresh(self._mark, instance, None, None, {})
+            self._until_fresh(lambda: self._mark(instance, None, None, {}))
 
     def _mark(self, instance: Instance, minion_id: str | None, role: str | None, own: dict[str, str]) -> None:
         api = self._parts.api

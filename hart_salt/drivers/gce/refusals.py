@@ -19,6 +19,7 @@ from hart_salt.base.errors import (
     RateLimited,
     TemporaryFailure,
 )
+from hart_salt.drivers.sdk_driver import kind_of
 
 
 class AlreadyExists(InvalidRequest):
@@ -67,9 +68,7 @@ _BY_STATUS: Mapping[int, type[DriverError]] = {
 
 def made(reason: str, status: int, text: str, retry_after: float | None = None) -> DriverError:
     """Return the error for a reason, or for a status where nobody has heard of the reason."""
-    kind = _BY_REASON.get(reason) or _BY_STATUS.get(status)
-    if kind is None:
-        kind = TemporaryFailure if status >= 500 else InvalidRequest
+    kind = kind_of(reason, status, _BY_REASON, _BY_STATUS)
     if kind is RateLimited:
         return RateLimited(text, retry_after)
     if kind is TemporaryFailure:

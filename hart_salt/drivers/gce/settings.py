@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
+from hart_salt.config.schema import Schema
 from hart_salt.config.settings import (
     Alias,
     ApiTimeout,
@@ -16,14 +17,13 @@ from hart_salt.config.settings import (
     Flag,
     Labels,
     Names,
-    Network,
     Secret,
     Section,
     Text,
     as_labels,
     problem,
 )
-from hart_salt.drivers.source_address import DEFAULT_SERVICE
+from hart_salt.drivers.source_address import DEFAULT_SERVICE, AddressService, ConnectFrom
 
 
 def _as_google_labels(value: Any) -> dict[str, str]:
@@ -53,11 +53,7 @@ class Account(Section):
         None, description="Another address of the API, for a proxy or a test (default: Google's own)."
     )
     api_timeout: ApiTimeout = 60
-    address_service: Endpoint = Field(
-        DEFAULT_SERVICE,
-        description="A web page that answers with the address that a request came from; asked for connect_from "
-        "where the master has no public address of its own.",
-    )
+    address_service: AddressService = DEFAULT_SERVICE
 
     @model_validator(mode="after")
     def _one_way_to_log_in(self) -> Self:
@@ -113,11 +109,7 @@ class Options(Section):
     )
     enable_oslogin: Flag = Field(False, description="Whether Google's OS Login manages users on the node.")
     ipv6: Flag = Field(False, description="Whether the instance gets an external IPv6 address.")
-    connect_from: Network | None = Field(
-        None,
-        description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
-        "(default: found out).",
-    )
+    connect_from: ConnectFrom = None
 
     @model_validator(mode="after")
     def _iops_need_their_volume(self) -> Self:
@@ -125,3 +117,6 @@ class Options(Section):
         if self.volume_iops is not None and fixed:
             raise problem("volume_iops needs a volume_type that is a hyperdisk or pd-extreme")
         return self
+
+
+SCHEMA = Schema(driver="gce", account=Account, options=Options, default_size="e2-small", default_region=None)

@@ -23,6 +23,7 @@ from hart_salt.base.errors import (
 )
 from hart_salt.drivers import rest
 from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.sdk_driver import kind_of
 
 VENDOR = "Hetzner"
 
@@ -89,7 +90,7 @@ class Api(rest.JsonApi):
             return StillThere(text)
         if code in _UNDONE:
             return TemporaryFailure(text)
-        kind = _BY_CODE.get(code) or (TemporaryFailure if status >= 500 else _BY_STATUS.get(status, InvalidRequest))
+        kind = kind_of(code, status, _BY_CODE, _BY_STATUS)
         return TemporaryFailure(text, uncertain=True) if kind is TemporaryFailure else kind(text)
 
 

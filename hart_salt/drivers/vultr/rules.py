@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from hart_salt.base.errors import InvalidRequest, NotFound
 from hart_salt.drivers import tags
+from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node
 
 #: code name → how Vultr's name of the release begins; ids are asked for, since they are only numbers
@@ -43,13 +43,11 @@ class Known:
 
     def __init__(self, api: Callable[[], Api]) -> None:
         self._api = api
-        self._kept: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._answers = Answers()
 
     def listed(self, path: str, field: str) -> list[dict[str, Any]]:
         """A list with all its pages."""
-        found: list[dict[str, Any]] = self._once(path, lambda: self._api().listed(path, field))
-        return found
+        return self._answers.once(path, lambda: self._api().listed(path, field))
 
     def available(self, region: str) -> set[str]:
         """
@@ -58,13 +56,7 @@ class Known:
         Without a type in the query: a plan's type is not always what its name says.
         """
         path = f"regions/{region}/availability"
-        return set(self._once(path, lambda: self._api().get(path, "available_plans")))
-
-    def _once(self, key: str, ask: Callable[[], Any]) -> Any:
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = ask()
-            return self._kept[key]
+        return set(self._answers.once(path, lambda: self._api().get(path, "available_plans")))
 
     def os_named(self, setting: str) -> dict[str, Any] | None:
         """The operating system of a code name, or of Vultr's own name of it."""
