@@ -7,6 +7,7 @@ import getpass
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,23 @@ from hart_salt.config.settings import Settings
 from hart_salt.drivers.local.driver import Options
 from hart_salt.model import MasterInfo, Node
 
+#: a configuration that somebody brings along from hart: as in its README, and as its comments promise
+EXAMPLE = """
+[providers.do]
+token = "<token>"
+role_naming_scheme = "{unique_id}.{region}.{provider}.{role}.example.com"
+region = "sfo3"
+[roles.db]
+size = "s-4vcpu-8gb"
+[roles.app]
+size = "s-2vcpu-2gb"
+[roles.app.ec2]
+subnet = "subnet-123"
+size = "t3.medium"
+[roles.app.do.nyc3]
+size = "s-3vcpu-3gb"
+"""
+
 
 @pytest.fixture
 def root() -> Iterator[Path]:
@@ -33,14 +51,20 @@ def root() -> Iterator[Path]:
 
 def end_processes(mark: str) -> None:
     """Kill every process that names ``mark`` in its command or its environment, until there is none."""
+    kill_all(lambda: processes(mark))
+
+
+def kill_all(look: Callable[[], list[psutil.Process]]) -> None:
+    """Kill what ``look`` finds, each by its id, until it finds nothing. Raises ``AssertionError`` where that fails."""
     for _ in range(50):
-        found = processes(mark)
+        found = look()
         if not found:
             return
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(found, timeout=0.2)
+    raise AssertionError(f"processes that do not end: {found}")
 
 
 def processes(mark: str) -> list[psutil.Process]:
@@ -71,6 +95,20 @@ def start() -> Iterator[Start]:
             return process
 
         yield begin
+
+
+@contextlib.contextmanager
+def begun(program: str, *arguments: str, says: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs a Python program with pipes, and has said its first line; it is killed with the block."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], text=True, **pipes)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{says}\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:

@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 from tests.emulation import faults
 from tests.emulation.backend import Backend, Machines
-from tests.emulation.http import Answer, Request, Server
+from tests.emulation.http import Answer, Request, Served, Server
 
 ADMIN = "/_test/"
 
@@ -36,7 +35,7 @@ class Call:
     text: str = field(default="", repr=False)
 
 
-class Emulator(abc.ABC):
+class Emulator(Served):
     """
     A provider's API. A context manager; ``start`` and ``close`` without one.
 
@@ -136,15 +135,6 @@ class Emulator(abc.ABC):
         self._closing.set()
         self._server.close()
         self.machines.close()
-
-    def __enter__(self) -> Any:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # one call
 

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.emulation.http import Request
 
@@ -106,6 +106,7 @@ class MachineFault:
 
 
 NO_FAULT = MachineFault()
+AnyFault = TypeVar("AnyFault", Fault, MachineFault)
 
 
 @dataclass
@@ -152,21 +153,20 @@ class Faults:
 
     def strike(self, request: Request) -> Fault | None:
         """Return the fault of this call and count it."""
-        with self._lock:
-            for armed in self._armed:
-                if isinstance(armed.fault, Fault) and armed.fault.matches(request) and armed.spend():
-                    self.struck.append(armed.fault)
-                    return armed.fault
-        return None
+        return self._spent(Fault, request)
 
     def of_machine(self, name: str) -> MachineFault:
         """Return the fault of a new instance and count it."""
+        return self._spent(MachineFault, name) or NO_FAULT
+
+    def _spent(self, kind: type[AnyFault], what: Any) -> AnyFault | None:
+        """The first fault of a kind that is about this and has not worn off."""
         with self._lock:
             for armed in self._armed:
-                if isinstance(armed.fault, MachineFault) and armed.fault.matches(name) and armed.spend():
+                if isinstance(armed.fault, kind) and armed.fault.matches(what) and armed.spend():
                     self.struck.append(armed.fault)
                     return armed.fault
-        return NO_FAULT
+        return None
 
 
 def from_dict(data: Mapping[str, Any]) -> Fault | MachineFault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import re
@@ -15,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from typing_extensions import Self
 
 BODY_LIMIT = 4 * 2**20  #: no client of these APIs sends more
 CLOSE_TIMEOUT = 5.0
@@ -66,7 +69,28 @@ class Answer:
         return "application/json; charset=utf-8", json.dumps(self.body).encode()
 
 
-class Server:
+class Served(abc.ABC):
+    """Something that serves while its block lasts."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Serve from now on."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stop serving."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Server(Served):
     """Serves ``answer`` on an address until it is closed; a context manager."""
 
     def __init__(self, answer: Callable[[Request], Answer], host: str = "127.0.0.1", port: int = 0) -> None:
@@ -91,15 +115,6 @@ class Server:
             self._thread.join(CLOSE_TIMEOUT)
         self._http.server_close()
         self._http.break_off()
-
-    def __enter__(self) -> Server:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Http(ThreadingHTTPServer):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.parts import kill_all
+
 #: set in the environment of everything that a test starts; the value is the master's root directory
 MARK = "HART_TEST_ROOT"
-KILL_ATTEMPTS = 50
 
 
 def make_root() -> Path:
@@ -55,15 +56,7 @@ def is_job(process: psutil.Process) -> bool:
 
 def end_processes(root: Path, spare: Collection[int] = ()) -> None:
     """Kill the processes of a root, each by its id, until there is none but the kept ones."""
-    for _ in range(KILL_ATTEMPTS):
-        alive = [process for process in processes_of(root) if process.pid not in spare]
-        if not alive:
-            return
-        for process in alive:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(alive, timeout=0.2)
-    raise AssertionError(f"processes that do not end: {alive}")
+    kill_all(lambda: [process for process in processes_of(root) if process.pid not in spare])
 
 
 def sockets_of(root: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 
 from hart_salt.master.keys import fingerprint
 from tests.end_to_end import tools
@@ -59,36 +60,43 @@ def test_the_fingerprint_in_the_result_is_the_one_that_salt_key_shows_of_the_nod
     assert done.data["a"]["notes"] == []
 
 
+def _begin_after_a_stranger(
+    master: SaltMaster, trial: tools.Trial, stack: contextlib.ExitStack, state: str
+) -> subprocess.Popen[str]:
+    """A call that creates ``a``, held before the node makes its key; a stranger's key for the id has that state."""
+    trial.hold_script("a", "script", tools.BEFORE_KEY)
+    run = stack.enter_context(tools.running(master, "hart.create", "a", "role=app"))
+    trial.wait("script", "a")
+    stack.enter_context(tools.bare_minion(master, "a"))
+    _wait_for_key(master, "a", state)
+    return run
+
+
+def _assert_node_fails_and_stranger_is_left(
+    master: SaltMaster, trial: tools.Trial, run: subprocess.Popen[str]
+) -> None:
+    """The stranger's key is accepted; the call goes on and ends."""
+    shown = tools.fingerprint(master, "minions", "a")
+    trial.go("script", "a")
+    done = tools.ended(run)
+    _assert_stranger_is_left(master, trial, shown, done.data["a"]["error"])
+    assert done.code == 1
+
+
 def test_a_key_that_an_admin_accepts_during_the_bootstrap_fails_the_node_is_named_and_left(
     master: SaltMaster,
 ) -> None:
     with tools.tried(master) as trial, contextlib.ExitStack() as stack:
-        trial.hold_script("a", "script", tools.BEFORE_KEY)
-        run = stack.enter_context(tools.running(master, "hart.create", "a", "role=app"))
-        trial.wait("script", "a")
-        stack.enter_context(tools.bare_minion(master, "a"))
-        _wait_for_key(master, "a", "minions_pre")
+        run = _begin_after_a_stranger(master, trial, stack, "minions_pre")
         tools.salt_key(master, "-a", "a")
-        shown = tools.fingerprint(master, "minions", "a")
-        trial.go("script", "a")
-        done = tools.ended(run)
-        _assert_stranger_is_left(master, trial, shown, done.data["a"]["error"])
-        assert done.code == 1
+        _assert_node_fails_and_stranger_is_left(master, trial, run)
 
 
 def test_with_auto_accept_a_stranger_who_came_first_fails_the_node_is_named_and_left(make_master: MakeMaster) -> None:
     master = make_master(auto_accept=True)
     with tools.tried(master) as trial, contextlib.ExitStack() as stack:
-        trial.hold_script("a", "script", tools.BEFORE_KEY)
-        run = stack.enter_context(tools.running(master, "hart.create", "a", "role=app"))
-        trial.wait("script", "a")
-        stack.enter_context(tools.bare_minion(master, "a"))
-        _wait_for_key(master, "a", "minions")
-        shown = tools.fingerprint(master, "minions", "a")
-        trial.go("script", "a")
-        done = tools.ended(run)
-        _assert_stranger_is_left(master, trial, shown, done.data["a"]["error"])
-        assert done.code == 1
+        run = _begin_after_a_stranger(master, trial, stack, "minions")
+        _assert_node_fails_and_stranger_is_left(master, trial, run)
         # Who comes under another id harms nobody.
         assert master.run("hart.create", "b", "role=app").code == 0
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets as randomness
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.emulation.http import Answer, Request, Server
 from tests.end_to_end.conftest import Event, Ran, SaltMaster, running_master
 from tests.end_to_end.tools import AT_START, tried
 
@@ -32,30 +31,18 @@ exit 1
 CUT = 'cat "$HART_ROOT/etc/salt/minion.d/hart.conf" >&2; head -c 440 /dev/zero | tr "\\0" x >&2; exit 1\n'
 
 
-class _Quotes(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        """Refuse the token, and quote it: whole, and the parts that are on either side of every cut."""
-        token = self.headers["Authorization"].removeprefix("Bearer ")
-        at = len(token) // 2
-        message = f"{token} is no token; {token[:at]}... neither; nor …{token[at:]}; seen: {token[5:-5]}; {token[:at]}"
-        body = json.dumps({"id": f"bad_{token}", "message": message}).encode()
-        self.send_response(422)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the server calls
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing of it belongs into the output of the tests."""
+def _quoted(request: Request) -> Answer:
+    """Refuse the token, and quote it: whole, and the parts that are on either side of every cut."""
+    token = request.headers["authorization"].removeprefix("Bearer ")
+    at = len(token) // 2
+    message = f"{token} is no token; {token[:at]}... neither; nor …{token[at:]}; seen: {token[5:-5]}; {token[:at]}"
+    return Answer(422, {"id": f"bad_{token}", "message": message})
 
 
 @contextmanager
 def quoting_api() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Quotes) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v2/"
-        server.shutdown()
+    with Server(_quoted) as server:
+        yield f"{server.origin}/v2/"
 
 
 @dataclass

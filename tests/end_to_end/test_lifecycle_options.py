@@ -48,12 +48,8 @@ class Made:
 def made(_session_master: SaltMaster) -> Made:
     """One call with all options; the nodes are gone again when the tests look."""
     master = _session_master
-    try:
+    with tools.restored(master):
         return _make(master)
-    finally:
-        master.config["hart"] = {"roles": {"app": {}}}
-        master.write()
-        master.clear()
 
 
 def _make(master: SaltMaster) -> Made:

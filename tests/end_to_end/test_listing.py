@@ -15,25 +15,9 @@ import pytest
 from tests.end_to_end.conftest import SaltMaster
 from tests.end_to_end.runs import side_by_side
 from tests.end_to_end.tools import salt_key, until
+from tests.parts import EXAMPLE
 
 REPOSITORY = Path(__file__).parents[2]
-
-#: as in the README of hart, and as its comments promise
-ISSUE = """
-[providers.do]
-token = "<token>"
-role_naming_scheme = "{unique_id}.{region}.{provider}.{role}.example.com"
-region = "sfo3"
-[roles.db]
-size = "s-4vcpu-8gb"
-[roles.app]
-size = "s-2vcpu-2gb"
-[roles.app.ec2]
-subnet = "subnet-123"
-size = "t3.medium"
-[roles.app.do.nyc3]
-size = "s-3vcpu-3gb"
-"""
 
 
 def listed(master: SaltMaster, *arguments: str) -> dict[str, Any]:
@@ -94,7 +78,7 @@ def toml(master: SaltMaster) -> Path:
     master.config.pop("hart")
     master.write()
     path = master.root / "hart.toml"
-    path.write_text('[hart]\nsaltmaster = "salt.example.com"\n' + ISSUE)
+    path.write_text('[hart]\nsaltmaster = "salt.example.com"\n' + EXAMPLE)
     return path
 
 

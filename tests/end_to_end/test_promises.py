@@ -50,12 +50,8 @@ class Witnessed:
 def seen(_session_master: SaltMaster) -> Witnessed:
     """One node's life, watched from all sides; it has ended when the tests look at what was seen."""
     master = _session_master
-    try:
+    with tools.restored(master):
         return _witness(master)
-    finally:
-        master.config["hart"] = {"roles": {"app": {}}}
-        master.write()
-        master.clear()
 
 
 def _witness(master: SaltMaster) -> Witnessed:

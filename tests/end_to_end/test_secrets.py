@@ -6,11 +6,9 @@ import base64
 import json
 import secrets as randomness
 import textwrap
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +18,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.emulation.http import Answer, Request, Server
 from tests.end_to_end.conftest import Event, Ran, SaltMaster, running_master
 
 SEPARATOR = " +/'\"é "
@@ -136,34 +135,20 @@ def planted(factories: Any) -> Iterator[Planted]:
         yield Planted(master, tokens, key, toml, files)
 
 
-class _Refuses(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        """Say no to every token, and say it back: what an API answers is shown."""
-        token = self.headers["Authorization"]
-        self._refuse(json.dumps({"id": "unauthorized", "message": f"Unable to authenticate you: {token}"}).encode())
-
-    def do_POST(self) -> None:
-        """The same in EC2's words."""
-        message = f"<Code>AuthFailure</Code><Message>{self.headers['Authorization']}</Message>"
-        self._refuse(f"<Response><Errors><Error>{message}</Error></Errors></Response>".encode())
-
-    def _refuse(self, body: bytes) -> None:
-        self.send_response(401)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing of it belongs into the output of the tests."""
+def _refused(request: Request) -> Answer:
+    """Say no to every token, and say it back: what an API answers is shown. A POST is EC2's, and answered as that."""
+    token = request.headers["authorization"]
+    if request.method == "POST":
+        message = f"<Code>AuthFailure</Code><Message>{token}</Message>"
+        return Answer(401, f"<Response><Errors><Error>{message}</Error></Errors></Response>".encode())
+    return Answer(401, {"id": "unauthorized", "message": f"Unable to authenticate you: {token}"})
 
 
 @contextmanager
 def refusing_api() -> Iterator[str]:
     """The address of an API on loopback that knows none of the planted tokens."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Refuses) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v2/"
-        server.shutdown()
+    with Server(_refused) as server:
+        yield f"{server.origin}/v2/"
 
 
 @dataclass

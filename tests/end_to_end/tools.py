@@ -174,6 +174,17 @@ def _install_driver(site: Path) -> None:
 
 
 @contextlib.contextmanager
+def restored(master: SaltMaster) -> Iterator[None]:
+    """At the end of the block the master has no nodes, and the configuration of one with the role ``app``."""
+    try:
+        yield
+    finally:
+        master.config["hart"] = {"roles": {"app": {}}}
+        master.write()
+        master.clear()
+
+
+@contextlib.contextmanager
 def running(master: SaltMaster, function: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start ``salt-run``; it is ended with the block, whatever happens."""
     process = master.begin(function, *arguments)

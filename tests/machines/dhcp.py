@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.machines import udp
+
 MAGIC = bytes.fromhex("63825363")
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 NETMASK, ROUTER, NAME_SERVER, LEASE, KIND, SERVER = 1, 3, 6, 51, 53, 54
@@ -36,17 +38,9 @@ class AddressServer:
 
     def open(self, link: str) -> None:
         """Listen on the link; the host's own servers, on other links, are not in the way of it."""
-        owner = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                data, channel = self.request
-                reply = owner.answer(data)
-                if reply:
-                    # Who asks has no address yet.
-                    channel.sendto(reply, ("255.255.255.255", 68))
-
-        server = socketserver.UDPServer(("", 67), Handler, bind_and_activate=False)
+        # Who asks has no address yet.
+        handler = udp.handler(self.answer, to=("255.255.255.255", 68))
+        server = socketserver.UDPServer(("", 67), handler, bind_and_activate=False)
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         server.server_bind()

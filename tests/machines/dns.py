@@ -7,6 +7,8 @@ import socketserver
 import struct
 import threading
 
+from tests.machines import udp
+
 NO_SUCH_NAME = 3
 TYPE_A = 1
 TYPE_ANY = 255
@@ -22,17 +24,8 @@ class NameServer:
 
     def open(self, addresses: list[str]) -> None:
         """Listen at these addresses."""
-        owner = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                data, channel = self.request
-                reply = owner.answer(data)
-                if reply:
-                    channel.sendto(reply, self.client_address)
-
         for address in addresses:
-            server = socketserver.ThreadingUDPServer((address, 53), Handler)
+            server = socketserver.ThreadingUDPServer((address, 53), udp.handler(self.answer))
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, args=(0.1,), name="dns", daemon=True).start()
             self._servers.append(server)

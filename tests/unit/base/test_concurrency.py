@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ import pytest
 from hart_salt.base import concurrency
 from hart_salt.base.concurrency import Calls, uninterrupted
 from hart_salt.base.signals import SIGNALS
+from tests.parts import begun
 
 #: works until it is cancelled, then undoes something that takes a while
 WORKER = """
@@ -42,19 +41,9 @@ except Interrupted as error:
 """
 
 
-@contextmanager
-def worker() -> Iterator[subprocess.Popen[str]]:
+def worker() -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
     """A process that runs ``WORKER``; it has begun. Its undo ends when it gets a line."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return begun(WORKER, says="begun")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

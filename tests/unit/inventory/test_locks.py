@@ -6,10 +6,9 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.inventory import locks as locks_module
 from hart_salt.inventory.locks import Locks
+from tests.parts import begun
 
 
 def lock_files(tmp_path: Path) -> list[str]:
@@ -33,19 +33,9 @@ with Locks(sys.argv[1]).claim("a"):
 """
 
 
-@contextmanager
-def held_elsewhere(tmp_path: Path, program: str = HOLDER) -> Iterator[subprocess.Popen[str]]:
+def held_elsewhere(tmp_path: Path, program: str = HOLDER) -> AbstractContextManager[subprocess.Popen[str]]:
     """Another process holds the lock of ``a``, or what ``program`` holds, until its input ends or it is killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return begun(program, str(tmp_path), says="held")
 
 
 def locks(tmp_path: Path) -> Locks:

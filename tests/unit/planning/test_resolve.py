@@ -26,20 +26,11 @@ from hart_salt.drivers.gce import driver as gce
 from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import MasterInfo, Node
 from hart_salt.planning.resolve import choose_provider, resolve, show
+from tests.parts import EXAMPLE, master_info
 
 PLANTED = "planted-s3cret-value"
 NOW = datetime(2026, 3, 7, 23, 30, tzinfo=timezone(-timedelta(hours=2)))
-MASTER = MasterInfo(
-    master_id="salt_master",
-    owner="0123456789abcdef",
-    public_key="",
-    salt_version="3008.3",
-    local_address="127.0.0.1",
-    publish_port=4505,
-    return_port=4506,
-    cachedir="",
-    log_dir="",
-)
+MASTER = replace(master_info(Path("/nowhere")), master_id="salt_master", public_key="")
 
 
 class Nothing(Section):
@@ -76,22 +67,6 @@ def refusal(config: Config, role: str | None = "app", **given: Any) -> str:
 
 
 # The example: a file that somebody brings along from hart
-
-EXAMPLE = """
-[providers.do]
-token = "<token>"
-role_naming_scheme = "{unique_id}.{region}.{provider}.{role}.example.com"
-region = "sfo3"
-[roles.db]
-size = "s-4vcpu-8gb"
-[roles.app]
-size = "s-2vcpu-2gb"
-[roles.app.ec2]
-subnet = "subnet-123"
-size = "t3.medium"
-[roles.app.do.nyc3]
-size = "s-3vcpu-3gb"
-"""
 
 MASTER_SETTING = '[hart]\nsaltmaster = "salt.example.com"\n'
 
