@@ -25,14 +25,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import NodeFailed
 from hart_salt.base.gate import Gate
-from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
-from hart_salt.drivers.contract import Driver
-from hart_salt.drivers.local.driver import SCHEMA, Account
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.model import Access, Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.lifecycle import MINION, Lifecycle
@@ -40,6 +37,7 @@ from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
 from hart_salt.operations import create
+from tests.functional.fakes import EmptyDriver, Fault
 from tests.parts import master_info, new_node
 from tests.unit.inventory.test_records import MemoryCache
 
@@ -54,8 +52,6 @@ DOCUMENT = {
     "host_keys": [ssh.make_key("node").public], "output": "",
 }  # fmt: skip
 COMMANDS = bootstrap.commands("")
-
-Fault = Callable[[], None]
 
 
 @dataclass
@@ -83,19 +79,14 @@ class World:
         self.faults.get(name, lambda: None)()
 
 
-class FakeDriver(Driver):
+class FakeDriver(EmptyDriver):
     """A provider of which the lists lag behind: an instance shows in the second list after its creation."""
 
-    schema = SCHEMA
-    platform = "local"
     poll_interval = 0.01
 
     def __init__(self, world: World, info: MasterInfo) -> None:
-        super().__init__(Provider("cloud", "local", Account()), info)
+        super().__init__("cloud", info)
         self.world = world
-
-    def check(self) -> str:
-        return "ok"
 
     @contextmanager
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
@@ -129,15 +120,6 @@ class FakeDriver(Driver):
 
     def settle(self, instance: Instance) -> None:
         self.world.step("settle")
-
-    def regions(self) -> Sequence[Region]:
-        return [Region("local")]
-
-    def sizes(self, region: str | None) -> Sequence[Size]:
-        return [Size("shared", 1, 1)]
-
-    def images(self, region: str | None) -> Sequence[Image]:
-        return []
 
 
 class FakeMaster:
@@ -325,19 +307,6 @@ def new_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(ssh, "connect", connect)
     info = master_info(tmp_path)
     return Stage(world, info, FakeDriver(world, info), RecordingStore(world, tmp_path))
-
-
-def fails_with(error: Exception, times: int = 10**6) -> Fault:
-    """Raise the error, the first ``times`` times."""
-    raised = 0
-
-    def fault() -> None:
-        nonlocal raised
-        raised += 1
-        if raised <= times:
-            raise error
-
-    return fault
 
 
 def failure(stage: Stage, node: Node | None = None) -> str:

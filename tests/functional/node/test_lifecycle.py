@@ -11,17 +11,8 @@ from hart_salt.master.keys import fingerprint
 from hart_salt.model import Instance
 from hart_salt.node import bootstrap
 from hart_salt.node.progress import Progress
-from tests.functional.node.life_world import (
-    ALL,
-    DOCUMENT,
-    NOTHING,
-    PEM,
-    FakeDriver,
-    Stage,
-    fails_with,
-    failure,
-    plainly,
-)
+from tests.functional.fakes import fails_with
+from tests.functional.node.life_world import ALL, DOCUMENT, NOTHING, PEM, FakeDriver, Stage, failure, plainly
 
 # a life that goes well
 

@@ -17,7 +17,8 @@ from hart_salt.model import Node
 from hart_salt.node import undo
 from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.lifecycle import Lifecycle
-from tests.functional.node.life_world import ALL, NOTHING, Stage, fails_with, new_stage
+from tests.functional.fakes import fails_with
+from tests.functional.node.life_world import ALL, NOTHING, Stage, new_stage
 
 
 class Cancelling:

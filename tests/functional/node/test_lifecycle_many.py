@@ -8,7 +8,8 @@ import pytest
 
 from hart_salt.base.errors import InvalidRequest, NodeFailed, Refused
 from hart_salt.inventory.locks import Locks
-from tests.functional.node.life_world import Stage, create_all, fails_with
+from tests.functional.fakes import fails_with
+from tests.functional.node.life_world import Stage, create_all
 
 
 def test_one_node_s_failure_leaves_the_others_alone(stage: Stage) -> None:

@@ -18,10 +18,7 @@ import pytest
 
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.base.gate import Gate
-from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
-from hart_salt.drivers.contract import Driver
-from hart_salt.drivers.local.driver import SCHEMA, Account
 from hart_salt.inventory import rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
@@ -31,10 +28,11 @@ from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
 from hart_salt.master.minions import Minions
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.model import Instance, MasterInfo
 from hart_salt.operations import scale
 from hart_salt.operations.fleet import Outcomes, TargetSize
 from hart_salt.operations.scale import Order, Outcome, Scaling
+from tests.functional.fakes import EmptyDriver
 from tests.parts import master_info
 from tests.unit.inventory.test_records import MemoryCache
 
@@ -58,13 +56,11 @@ class Clock:
         self.waited += seconds
 
 
-class FakeDriver(Driver):
+class FakeDriver(EmptyDriver):
     """A provider whose lists can have gaps."""
 
-    schema = SCHEMA
-
     def __init__(self, name: str, info: MasterInfo) -> None:
-        super().__init__(Provider(name, "local", Account()), info)
+        super().__init__(name, info)
         self.there: dict[str, Instance] = {}
         #: by instance id, how many more lists miss it
         self.gaps: dict[str, float] = {}
@@ -82,27 +78,8 @@ class FakeDriver(Driver):
     def instance(self, instance: Instance) -> Instance | None:
         return self.there.get(instance.instance_id)
 
-    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        raise NotImplementedError
-
     def terminate(self, instance: Instance) -> None:
         self.there.pop(instance.instance_id, None)
-
-    @contextmanager
-    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
-        yield Access(batch, client_public_key)
-
-    def check(self) -> str:
-        return "ok"
-
-    def regions(self) -> Sequence[Region]:
-        return []
-
-    def sizes(self, region: str | None) -> Sequence[Size]:
-        return []
-
-    def images(self, region: str | None) -> Sequence[Image]:
-        return []
 
 
 class FakeMaster:

@@ -12,7 +12,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,6 @@ import pytest
 from hart_salt.base import signals
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.base.gate import Gate
-from hart_salt.config.schema import Provider
-from hart_salt.drivers.contract import Driver
-from hart_salt.drivers.local.driver import SCHEMA, Account
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store
@@ -32,9 +28,10 @@ from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
 from hart_salt.master.minions import Minions
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+from hart_salt.model import Instance, Leftover, MasterInfo
 from hart_salt.operations.sealing import NOT_SEALED
 from hart_salt.operations.sweep import Sweep
+from tests.functional.fakes import EmptyDriver, Fault
 from tests.parts import master_info
 from tests.unit.inventory.test_records import MemoryCache
 
@@ -42,26 +39,12 @@ OLD = 1_000_000_000.0  #: a date before any grace period
 THEIRS = "f" * 16  #: another master
 DEAD, LIVING, OVER = "b-dead", "b-living", "b-over"
 
-Step = Callable[[], None]
 
-
-def fails_with(error: Exception) -> Step:
-    """A step that goes wrong."""
-
-    def step() -> None:
-        raise error
-
-    return step
-
-
-class FakeDriver(Driver):
+class FakeDriver(EmptyDriver):
     """An account that several masters may share; only what has this master's tag is listed."""
 
-    schema = SCHEMA
-    platform = "local"
-
     def __init__(self, name: str, world: World) -> None:
-        super().__init__(Provider(name, "local", Account()), world.info)
+        super().__init__(name, world.info)
         self.world = world
         self.there: dict[str, Instance] = {}
         #: by instance id, whose tag it carries; None: nobody's
@@ -105,26 +88,6 @@ class FakeDriver(Driver):
     def settle(self, instance: Instance) -> None:
         self.world.step(f"settle {instance.instance_id}")
         self.attached.discard(instance.instance_id)
-
-    def check(self) -> str:
-        return "ok"
-
-    def access(
-        self, batch: str, client_public_key: str, nodes: Sequence[Node]
-    ) -> AbstractContextManager[Access]:
-        raise NotImplementedError
-
-    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        raise NotImplementedError
-
-    def regions(self) -> Sequence[Region]:
-        return ()
-
-    def sizes(self, region: str | None) -> Sequence[Size]:
-        return ()
-
-    def images(self, region: str | None) -> Sequence[Image]:
-        return ()
 
 
 class FakeMaster:
@@ -196,7 +159,7 @@ class World:
         self.info: MasterInfo = master_info(root)
         self.stack = stack
         #: by the name of a step: called when the step is reached, and may raise
-        self.on: dict[str, Step] = {}
+        self.on: dict[str, Fault] = {}
         self.steps: list[str] = []
         self.drivers = {name: FakeDriver(name, self) for name in providers or ("cloud",)}
         self.master = FakeMaster(self)

@@ -22,16 +22,8 @@ from hart_salt.inventory.records import Record
 from hart_salt.model import ADDITIONAL, RESERVED
 from hart_salt.operations import destroy
 from hart_salt.operations.sweep import Sweep
-from tests.functional.operations.world import (
-    ANOTHER_MASTER,
-    BATCH,
-    CLOUD,
-    World,
-    fails_with,
-    finger,
-    interruption,
-    nodes,
-)
+from tests.functional.fakes import fails_with
+from tests.functional.operations.world import ANOTHER_MASTER, BATCH, CLOUD, World, finger, interruption, nodes
 
 NOTHING = nodes()
 BOTH = pytest.mark.parametrize("own_keys", [False, True])

@@ -11,7 +11,8 @@ from hart_salt.base.errors import AuthError, Refused
 from hart_salt.inventory.records import BANK, SUFFIX
 from hart_salt.operations import destroy
 from hart_salt.service import Service
-from tests.functional.operations.world import ANOTHER_MASTER, CLOUD, World, fails_with, finger, interruption, nodes
+from tests.functional.fakes import fails_with
+from tests.functional.operations.world import ANOTHER_MASTER, CLOUD, World, finger, interruption, nodes
 from tests.parts import master_opts
 
 NOTHING = nodes()

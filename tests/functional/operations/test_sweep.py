@@ -15,17 +15,8 @@ from hart_salt.inventory.misses import INTERVAL, LOOKS
 from hart_salt.inventory.records import BANK, IMPORTING, SUFFIX
 from hart_salt.master.keys import DENIED, PENDING
 from hart_salt.operations.sweep import QUESTIONS
-from tests.functional.operations.sweep_world import (
-    DEAD,
-    LIVING,
-    OLD,
-    THEIRS,
-    WHOLE,
-    World,
-    fails_with,
-    names,
-    new_world,
-)
+from tests.functional.fakes import fails_with
+from tests.functional.operations.sweep_world import DEAD, LIVING, OLD, THEIRS, WHOLE, World, names, new_world
 
 GRACE = 3600.0
 PAUSE = f"sleep {INTERVAL:g}"

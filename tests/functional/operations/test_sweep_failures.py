@@ -10,7 +10,8 @@ import pytest
 
 from hart_salt.base.errors import DriverError, TemporaryFailure
 from hart_salt.operations.sweep import SIDE_BY_SIDE
-from tests.functional.operations.sweep_world import DEAD, World, fails_with, names, new_world
+from tests.functional.fakes import fails_with
+from tests.functional.operations.sweep_world import DEAD, World, names, new_world
 
 
 @pytest.fixture

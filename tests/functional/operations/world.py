@@ -10,8 +10,8 @@ import dataclasses
 import inspect
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,17 @@ import pytest
 
 from hart_salt.base import signals
 from hart_salt.base.gate import Gate
-from hart_salt.config.schema import Provider
-from hart_salt.drivers.contract import Driver
-from hart_salt.drivers.local.driver import SCHEMA, Account
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import READY, SUFFIX, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
 from hart_salt.master.minions import Minions
-from hart_salt.model import RESERVED, Access, Candidate, Image, Instance, IpAddress, Node, Region, Size
+from hart_salt.model import RESERVED, Candidate, Instance, IpAddress
+from tests.functional.fakes import EmptyDriver, Fault
 from tests.parts import master_info
 from tests.unit.inventory.test_records import MemoryCache
 
-Fault = Callable[[], object]
 CLOUD = "cloud"  #: the provider of a node where a test names none
 BATCH = "b1"  #: the call that made the nodes, all of them
 ANOTHER_MASTER = "fedcba9876543210"
@@ -110,15 +107,6 @@ def nodes(*minion_ids: str) -> dict[str, list[str]]:
     return {"instances": [f"i-{one}" for one in minion_ids], "keys": [*minion_ids], "records": [*minion_ids]}
 
 
-def fails_with(error: BaseException) -> Fault:
-    """A fault that raises this."""
-
-    def fault() -> None:
-        raise error
-
-    return fault
-
-
 def interruption(monkeypatch: pytest.MonkeyPatch) -> Fault:
     """
     A fault that is SIGTERM. The work is cancelled by the time the step goes on.
@@ -150,13 +138,11 @@ class Machine:
     instance: Instance
 
 
-class FakeDriver(Driver):
+class FakeDriver(EmptyDriver):
     """A provider whose account two masters share; an id counts in its region and zone only, as with real ones."""
 
-    schema = SCHEMA
-
     def __init__(self, name: str, world: World) -> None:
-        super().__init__(Provider(name, "local", Account()), world.info)
+        super().__init__(name, world.info)
         self.world = world
         #: by instance id, whoever owns it
         self.account: dict[str, Machine] = {}
@@ -194,26 +180,6 @@ class FakeDriver(Driver):
         if self.reserved.get(address.ip) == instance.instance_id:
             self.reserved[address.ip] = ""
             self.world.gone.append(f"address {address.ip}")
-
-    def check(self) -> str:
-        return "ok"
-
-    def access(
-        self, batch: str, client_public_key: str, nodes: Sequence[Node]
-    ) -> AbstractContextManager[Access]:
-        raise NotImplementedError
-
-    def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        raise NotImplementedError
-
-    def regions(self) -> Sequence[Region]:
-        return [Region("local")]
-
-    def sizes(self, region: str | None) -> Sequence[Size]:
-        return [Size("shared", 1, 1)]
-
-    def images(self, region: str | None) -> Sequence[Image]:
-        return []
 
 
 def _place(instance: Instance) -> tuple[str | None, str | None]:

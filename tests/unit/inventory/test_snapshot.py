@@ -19,7 +19,8 @@ from hart_salt.inventory.records import BANK, SUFFIX, Record
 from hart_salt.inventory.snapshot import Snapshot, bare_record, record_of
 from hart_salt.master.keys import ACCEPTED, PENDING
 from hart_salt.model import Instance
-from tests.functional.operations.sweep_world import OLD, World, fails_with, new_world
+from tests.functional.fakes import fails_with
+from tests.functional.operations.sweep_world import OLD, World, new_world
 from tests.parts import master_info
 
 
