@@ -13,11 +13,13 @@ import json
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from saltfactories.manager import FactoriesManager
 
 from hart_salt.inventory.records import BANK, SUFFIX
@@ -172,3 +174,10 @@ def told(ran: Ran) -> list[str]:
     whole = [ran.data["error"]] if "error" in ran.data else []
     failed = [entry["error"] for entry in nodes_of(ran).values() if not entry["result"]]
     return [*whole, *failed, *ran.data.get("errors", [])]
+
+
+def assert_alike(fixed: Sequence[Counter[str]], lines: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Print the lines, and see that the calls beside those for each instance are the same whatever their number."""
+    with capsys.disabled():
+        print("\n\n" + "\n".join(lines), f"  beside them, whatever the number: {dict(fixed[0])}", sep="\n")
+    assert all(one == fixed[0] for one in fixed), fixed

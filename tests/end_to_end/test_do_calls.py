@@ -66,6 +66,4 @@ def test_the_calls_per_droplet_do_not_grow_with_their_number(
         up["GET /v2/droplets"] -= len(looks)
         fixed.append(up)
         lines.append(f"{number:>3} droplets: {len(calls)} calls up, of them {number} create and {len(looks)} looks")
-    with capsys.disabled():
-        print("\n\n" + "\n".join(lines), f"  beside them, whatever the number: {dict(fixed[0])}", sep="\n")
-    assert all(one == fixed[0] for one in fixed), fixed
+    light_cloud.assert_alike(fixed, lines, capsys)

@@ -74,9 +74,7 @@ def test_the_calls_per_instance_do_not_grow_with_their_number(
         up["DescribeInstances"] -= len(looks)
         fixed.append(up)
         lines.append(f"{number:>3} instances: {len(calls)} calls up, of them 2 for each, and {len(looks)} looks")
-    with capsys.disabled():
-        print("\n\n" + "\n".join(lines), f"  beside them, whatever the number: {dict(fixed[0])}", sep="\n")
-    assert all(one == fixed[0] for one in fixed), fixed
+    light_cloud.assert_alike(fixed, lines, capsys)
 
 
 def test_nodes_are_spread_over_the_zones(light: LightCloud) -> None:
