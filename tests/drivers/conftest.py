@@ -10,6 +10,7 @@ import pytest
 
 from hart_salt.drivers import http, schemas
 from hart_salt.drivers.contract import Driver
+from tests.drivers.fixtures import api, client, clock, cloud, cloud_name, no_proxies, own, time  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -18,23 +18,11 @@ from hart_salt.drivers import http, outage, source_address
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.gce import credentials
 from hart_salt.drivers.outage import BEGINNING, READING, UNDER_WAY, Outage, Unreachable, within
-from tests.drivers.clouds import MODULES, driver_of
-from tests.drivers.do.driver import Time
+from tests.drivers.clouds import CLOUDS, driver_of, module_of
+from tests.drivers.tested import Time
 from tests.emulation.listener import Listener
 
-CLOUDS = tuple(MODULES)
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 @pytest.fixture
@@ -48,7 +36,7 @@ def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
-            cloud = stack.enter_context(MODULES[kind].open_cloud(time))
+            cloud = stack.enter_context(module_of(kind).open_cloud(time))
             driver = driver_of(kind, cloud, time, tmp_path, endpoint=endpoint, **account)
             driver.outage = Outage(f"my-{kind}", time, told.append)
             driver.outage.limit = limit

@@ -14,8 +14,8 @@ from hart_salt.drivers import rest
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.ec2 import client as ec2_client
 from hart_salt.drivers.outage import READING, Outage, Unreachable, within
-from tests.drivers.clouds import MODULES, driver_of
-from tests.drivers.do.driver import Time
+from tests.drivers.clouds import CLOUDS, driver_of, module_of
+from tests.drivers.tested import Time
 from tests.emulation.listener import Silence
 
 API_TIMEOUT = 0.05
@@ -28,16 +28,12 @@ Make = Callable[..., Driver]
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(time: Time, no_proxies: None, tmp_path: Path) -> Iterator[Make]:
     """Makes a cloud's driver for another server, in no time but for what its calls take."""
-    time = Time()
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str) -> Driver:
-            cloud = stack.enter_context(MODULES[kind].open_cloud(time))
+            cloud = stack.enter_context(module_of(kind).open_cloud(time))
             driver = driver_of(kind, cloud, time, tmp_path, endpoint=endpoint, api_timeout=API_TIMEOUT)
             driver.outage = Outage(f"my-{kind}", time, lambda line: None)
             driver.outage.limit = READING
@@ -53,7 +49,7 @@ def gives_up(call: Callable[[], Any]) -> TemporaryFailure:
     return caught.value
 
 
-@pytest.mark.parametrize("kind", MODULES)
+@pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize(("call", "said"), [("instances", "nothing"), *(("check", said) for said in SAID)])
 def test_a_call_ends_when_its_time_is_over(make: Make, kind: str, call: str, said: str):
     with Silence(SAID[said]) as server:
@@ -65,7 +61,7 @@ def test_a_call_ends_when_its_time_is_over(make: Make, kind: str, call: str, sai
     assert error.uncertain
 
 
-@pytest.mark.parametrize("kind", MODULES)
+@pytest.mark.parametrize("kind", CLOUDS)
 def test_a_server_that_is_silent_while_the_connection_is_made_safe(
     make: Make, monkeypatch: pytest.MonkeyPatch, kind: str
 ):

@@ -101,6 +101,13 @@ class Emulator(Served):
         """The dataclass whose fields the admin endpoint may set."""
         return None
 
+    def troubles(self) -> dict[str, Any]:
+        """What went wrong in the emulator itself, as JSON."""
+        return {
+            "defects": [repr(error) for error in self.defects],
+            "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+        }
+
     # for tests
 
     @property
@@ -149,7 +156,13 @@ class Emulator(Served):
         objections = tuple(self.objections(request, None if fault and _breaks(fault) else answer))
         self.calls.append(
             Call(
-                request.method, request.path, request.query, _body(request), status, began, objections,
+                request.method,
+                request.path,
+                request.query,
+                _body(request),
+                status,
+                began,
+                objections,
                 request.body.decode(errors="replace"),
             )
         )

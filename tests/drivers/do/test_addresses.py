@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
 from hart_salt.drivers.do import driver as do
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance
-from tests.drivers.do.driver import Time, driver_of, launch, node, open_cloud
+from tests.drivers.do.driver import Time, launch, node
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 
 ACTIONS = r"/reserved_ips/[0-9.]+/actions$"
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
-    return driver_of(cloud, time)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import digitalocean
@@ -16,9 +15,8 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
-from tests.drivers.do.driver import CREATE, Time, open_cloud
+from tests.drivers.do.driver import CREATE
 from tests.drivers.do.emulator.client import SPEC
-from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener
@@ -26,27 +24,7 @@ from tests.emulation.listener import Listener
 DROPLET = {"name": "a", **SPEC}
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def api(cloud: Cloud, time: Time) -> client.Api:
-    return client.Api(cloud.token, cloud.endpoint, 60, time.sleep)
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 # sessions, tokens, addresses

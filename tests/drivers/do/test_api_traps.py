@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,36 +11,14 @@ from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, RateLimit
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
 from hart_salt.drivers.do import driver as do
-from tests.drivers.do.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, Time, driver_of, node, open_cloud
+from tests.drivers.do.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, node
 from tests.drivers.do.emulator.answers import REQUEST_ID
 from tests.drivers.do.emulator.client import SPEC, Client
-from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener
 
 DROPLET = {"name": "a", **SPEC}
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def api(cloud: Cloud, time: Time) -> client.Api:
-    return client.Api(cloud.token, cloud.endpoint, 60, time.sleep)
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
-    return driver_of(cloud, time)
 
 
 def names(droplets: list[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +23,6 @@ from tests.drivers.do.driver import (
     launch,
     left,
     node,
-    open_cloud,
 )
 from tests.drivers.do.emulator.client import Client
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
@@ -32,22 +30,6 @@ from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 
 RULES = [{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["192.0.2.1"]}}]
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
-    return driver_of(cloud, time)
 
 
 def create_body(cloud: Cloud) -> dict[str, Any]:

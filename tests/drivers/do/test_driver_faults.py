@@ -12,31 +12,13 @@ from typing import Any
 
 import pytest
 
-from hart_salt.drivers.do import driver as do
 from tests.drivers.bringing import HTML, UP, Bringing, Row, hit, table_of, under
 from tests.drivers.do.driver import CREATE, Time, driver_of, left, node, open_cloud
 from tests.drivers.do.emulator.client import Client
-from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 
 KEYS, DROPLET, TAG, FENCE = "/account/keys", r"/v2/droplets/\d+$", "/v2/tags/", r"/firewalls/.+/droplets$"
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
-    return driver_of(cloud, time)
 
 
 @pytest.fixture(scope="module")

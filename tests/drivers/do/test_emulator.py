@@ -16,24 +16,12 @@ from tests.emulation.backend import NoMachines
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[DigitalOcean]:
     settings = Settings(active_after=10, gone_after=2, check_answers=True)
     with DigitalOcean(NoMachines(), settings=settings, clock=clock) as cloud:
         yield cloud
         assert cloud.defects == []
         assert [text for text in cloud.said_against() if "answer" in text] == []
-
-
-@pytest.fixture
-def client(cloud: DigitalOcean) -> Iterator[Client]:
-    client = Client(cloud)
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -22,23 +22,11 @@ RULE = {"protocol": "tcp", "ports": "22", "sources": {"addresses": ["192.0.2.0/2
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[DigitalOcean]:
     settings = Settings(active_after=10, gone_after=2, key_lists_limit=None, check_answers=True)
     with DigitalOcean(settings=settings, clock=clock) as cloud:
         yield cloud
         assert cloud.defects == []
-
-
-@pytest.fixture
-def client(cloud: DigitalOcean) -> Iterator[Client]:
-    client = Client(cloud)
-    yield client
-    client.close()
 
 
 def test_the_routes_of_the_tests_are_those_of_the_description():

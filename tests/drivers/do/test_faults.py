@@ -26,23 +26,11 @@ CREATE = r"/v2/droplets$"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[DigitalOcean]:
     with DigitalOcean(NoMachines(), settings=Settings(active_after=10), clock=clock) as cloud:
         yield cloud
         assert cloud.defects == []
         assert cloud.faults.pending() == [], "a fault that never struck tested nothing"
-
-
-@pytest.fixture
-def client(cloud: DigitalOcean) -> Iterator[Client]:
-    client = Client(cloud)
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -16,11 +16,6 @@ from tests.drivers.do.emulator.state import Settings
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[DigitalOcean]:
     settings = Settings(active_after=10, gone_after=2, page_cap=3, check_answers=True)
     with DigitalOcean(settings=settings, clock=clock) as cloud:

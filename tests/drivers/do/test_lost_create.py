@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers.do import driver as do
 from hart_salt.model import Instance
-from tests.drivers.do.driver import BATCH, CREATE, KEY, SCRIPT, Time, driver_of, launch, left, node, open_cloud
+from tests.drivers.do.driver import BATCH, CREATE, KEY, SCRIPT, launch, left, node
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 
 OLDER = "ba9876543210"
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
-    return driver_of(cloud, time)
 
 
 @pytest.fixture

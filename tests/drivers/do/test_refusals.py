@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,26 +19,9 @@ from hart_salt.base.errors import (
 )
 from hart_salt.drivers.do import driver as do
 from hart_salt.model import Node
-from tests.drivers.do.driver import BATCH, CREATE, KEY, NOWHERE, Time, driver_of, launch, left, node, open_cloud
+from tests.drivers.do.driver import BATCH, CREATE, KEY, NOWHERE, Time, launch, left, node
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation.faults import Fault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> do.DigitalOcean:
-    return driver_of(cloud, time)
-
 
 # objections
 

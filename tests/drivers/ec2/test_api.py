@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from tests.drivers.ec2.driver import (
     driver_of,
     launch,
     node,
-    open_cloud,
 )
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator import catalog as catalogue
@@ -35,22 +33,6 @@ from tests.emulation.faults import HTML, Fault
 
 PRICES = "AmazonEC2"
 DAY = 86400.0
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
-    return driver_of(cloud, time, tmp_path)
 
 
 # clients

@@ -6,8 +6,6 @@ import base64
 import dataclasses
 import gzip
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,12 +22,10 @@ from tests.drivers.ec2.driver import (
     asked,
     boto,
     called,
-    driver_of,
     launch,
     left,
     make_vpc,
     node,
-    open_cloud,
 )
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME
@@ -43,22 +39,6 @@ TAGS = {
     "hart-batch": BATCH,
     "hart-role": "db.main",
 }
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
-    return driver_of(cloud, time, tmp_path)
 
 
 def as_tags(listed: list[dict[str, str]]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import botocore.exceptions
@@ -19,17 +18,6 @@ from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
 from tests.emulation.faults import Fault, MachineFault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
 
 
 def image(name: str = "debian-12-amd64-20261101-2301") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,23 +31,6 @@ from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
 from tests.emulation.faults import Fault, MachineFault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
-    return driver_of(cloud, time, tmp_path)
-
 
 # lists
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from tests.drivers.ec2.driver import (
     make_group,
     make_vpc,
     node,
-    open_cloud,
     ssh_from,
 )
 from tests.drivers.ec2.emulator import answers
@@ -42,22 +40,6 @@ NAME = f"hart-{OWNER}-{BATCH}"
 DELETE = "Action=DeleteSecurityGroup&"
 #: where the master is in the network of the nodes
 INSIDE = "10.9.0.77"
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
-    return driver_of(cloud, time, tmp_path)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import itertools
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +36,12 @@ from tests.drivers.ec2.driver import (
     launch,
     left,
     node,
-    open_cloud,
 )
 from tests.drivers.ec2.driver import KEY as PUBLIC_KEY
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
 from tests.emulation.faults import Fault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
-    return driver_of(cloud, time, tmp_path)
-
 
 # objections
 

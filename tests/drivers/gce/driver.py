@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from hart_salt.config.schema import Provider
@@ -11,16 +9,13 @@ from hart_salt.config.settings import Settings
 from hart_salt.drivers.gce import driver as gce
 from hart_salt.drivers.gce.instances import body
 from hart_salt.drivers.gce.instances import names_of as names_of
-from hart_salt.model import Instance, MasterInfo, Node
-from tests.drivers.do.driver import Time
+from hart_salt.model import Instance, Node
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.drivers.gce.emulator.state import Settings as Switches
+from tests.drivers.tested import BATCH, OWNER, SCRIPT, Time, master_of, served
 from tests.emulation.backend import NoMachines
 
-OWNER = "ab12" * 4
-BATCH = "0123456789ab"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 hart-b1"
-SCRIPT = "#!/bin/sh\n"
 ZONE = "us-central1-b"
 ACCESS = f"hart-{OWNER}-{BATCH}"
 
@@ -30,23 +25,18 @@ INSTANCE, RULES = r"/zones/[^/]+/instances/[^/]+$", r"/global/firewalls"
 OPERATIONS, OPERATION = r"/operations$", r"/operations/[^/]+$"
 
 
-@contextmanager
-def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
+def open_cloud(time: Time, **switches: Any) -> Any:
     """A cloud without machines; every request to it, and every answer of it, has to be as the vendor's are."""
     settings = {"staging_after": 4, "running_after": 10, "operation_after": 2, "delete_after": 3, **switches}
-    with Cloud(NoMachines(), settings=Switches(**settings), clock=time) as cloud:
-        yield cloud
-        assert cloud.defects == []
-        assert cloud.faults.pending() == [], "a fault that never struck tested nothing"
-        assert cloud.said_against() == []
+    return served(Cloud(NoMachines(), settings=Switches(**settings), clock=time))
 
 
 def driver_of(cloud: Cloud, time: Time, *, owner: str = OWNER, **account: Any) -> gce.ComputeEngine:
     """The driver for the project; ``owner`` is the master's, which has a public address of its own."""
-    master = MasterInfo("m", owner, "key", "3008.3", "127.0.0.1", 4505, 4506, "cache", "log")
     settings = {**cloud.account(), **account}
     given = gce.Account(**{name: value for name, value in settings.items() if value is not None})
-    return gce.ComputeEngine(Provider("gce", "gce", given), master, sleep=time.sleep, source=lambda towards: "8.8.4.4")
+    provider = Provider("gce", "gce", given)
+    return gce.ComputeEngine(provider, master_of(owner), sleep=time.sleep, source=lambda towards: "8.8.4.4")
 
 
 def node(

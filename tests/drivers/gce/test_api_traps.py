@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import google.auth.transport.requests
@@ -21,21 +20,10 @@ from hart_salt.drivers.gce import credentials as gce_credentials
 from hart_salt.drivers.gce.client import OPERATION_TIMEOUT, Api
 from hart_salt.drivers.gce.driver import Account
 from tests.drivers.do.driver import Time
-from tests.drivers.gce.driver import INSERT, LIST, OPERATION, RULES, STOCKOUT, ZONE, driver_of, launch, node, open_cloud
+from tests.drivers.gce.driver import INSERT, LIST, OPERATION, RULES, STOCKOUT, ZONE, driver_of, launch, node
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation.faults import Fault, MachineFault
 from tests.emulation.listener import Listener
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
 
 
 @pytest.fixture

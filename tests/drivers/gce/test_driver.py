@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,27 +30,10 @@ from tests.drivers.gce.driver import (
     left,
     listing,
     node,
-    open_cloud,
 )
 from tests.drivers.gce.emulator.answers import error
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation.faults import Fault, MachineFault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> gce.ComputeEngine:
-    return driver_of(cloud, time)
 
 
 def create_body(cloud: Cloud) -> dict[str, Any]:

@@ -31,11 +31,6 @@ BODY: dict[str, Any] = {
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
 def cloud(time: Time) -> Iterator[ComputeEngine]:
     settings = Settings(staging_after=2, running_after=5, operation_after=3, delete_after=4)
     with ComputeEngine(settings=settings, clock=time) as cloud:

@@ -25,11 +25,6 @@ DISK = {
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
 def cloud(time: Time) -> Iterator[ComputeEngine]:
     with ComputeEngine(settings=Settings(staging_after=4, running_after=10), clock=time) as cloud:
         yield cloud

@@ -7,7 +7,6 @@ Names are unique in a zone, so the older one is in another zone, or the create c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,28 +14,12 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.gce import driver as gce
 from hart_salt.model import Instance
 from tests.drivers.do.driver import Time
-from tests.drivers.gce.driver import BATCH, INSERT, KEY, SCRIPT, ZONE, driver_of, launch, left, node, open_cloud
+from tests.drivers.gce.driver import BATCH, INSERT, KEY, SCRIPT, ZONE, driver_of, launch, left, node
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 
 OLDER, ELSEWHERE = "ba9876543210", "us-central1-a"
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> gce.ComputeEngine:
-    return driver_of(cloud, time)
 
 
 def older(cloud: Cloud, time: Time, zone: str) -> Instance:

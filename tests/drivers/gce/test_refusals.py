@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +26,11 @@ from hart_salt.drivers.gce import driver as gce
 from hart_salt.drivers.gce.instances import NAME, name_of
 from hart_salt.model import Node
 from tests.drivers.do.driver import Time
-from tests.drivers.gce.driver import BATCH, INSERT, KEY, LIST, OWNER, driver_of, launch, left, node, open_cloud
+from tests.drivers.gce.driver import BATCH, INSERT, KEY, LIST, OWNER, driver_of, launch, left, node
 from tests.drivers.gce.emulator.answers import error
 from tests.drivers.gce.emulator.cloud import TOKEN
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation.faults import Fault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> gce.ComputeEngine:
-    return driver_of(cloud, time)
-
 
 # objections
 

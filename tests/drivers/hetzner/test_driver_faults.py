@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from hart_salt.drivers.hetzner import driver as hetzner
 from tests.drivers.bringing import HTML, UP, Bringing, Row, hit, table_of, under
 from tests.drivers.do.driver import Time
 from tests.drivers.hetzner.driver import (
@@ -34,20 +33,10 @@ PAGE = {"method": "GET", "path": CREATE, "query": "(^|&)page="}
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
 def cloud(time: Time) -> Iterator[Cloud]:
     with open_cloud(time) as cloud:
         cloud.add_network("inside", "eu-central")
         yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
-    return driver_of(cloud, time)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,33 +23,15 @@ from tests.drivers.hetzner.driver import (
     SERVER,
     Client,
     Cloud,
-    driver_of,
     launch,
     left,
     node,
-    open_cloud,
 )
 from tests.emulation.faults import Fault, MachineFault, lost_answer
 
 OWN = {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH, "hart-role": "db.main"}
 ANY = Instance(NOWHERE, "a", "running")
 EMPTY = {"servers": [], "meta": {"pagination": {"next_page": None}}}
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
-    return driver_of(cloud, time)
 
 
 def create_body(cloud: Cloud) -> dict[str, Any]:

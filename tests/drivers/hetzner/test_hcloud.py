@@ -22,11 +22,6 @@ SPEC = {"server_type": ServerType(name="cx23"), "image": Image(name="debian-12")
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[Hetzner]:
     with Hetzner(settings=Settings(running_after=10, page_cap=3, burst=None), clock=clock) as cloud:
         yield cloud

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
@@ -16,34 +14,15 @@ from tests.drivers.hetzner.driver import (
     SCRIPT,
     Client,
     Cloud,
-    Time,
-    driver_of,
     launch,
     left,
     node,
-    open_cloud,
 )
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 
 OLDER = "ba9876543210"
 NAME = "w1.example.com"
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
-    return driver_of(cloud, time)
 
 
 @pytest.mark.parametrize("late", [0, 1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,30 +26,11 @@ from tests.drivers.hetzner.driver import (
     Client,
     Cloud,
     Time,
-    driver_of,
     launch,
     left,
     node,
-    open_cloud,
 )
 from tests.emulation.faults import Fault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> hetzner.Hetzner:
-    return driver_of(cloud, time)
-
 
 # objections
 

@@ -10,7 +10,7 @@ from hart_salt.base.errors import DriverError, InvalidRequest, TemporaryFailure
 from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance, IpAddress
 from tests.drivers.do.driver import Time
-from tests.drivers.vultr.driver import driver_of, launch, node, open_cloud
+from tests.drivers.vultr.driver import launch, node, open_cloud
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
@@ -24,19 +24,9 @@ TAKING = ((RESERVED, "POST", DETACH), (ADDITIONAL, "DELETE", RELEASE), (PRIVATE,
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
 def cloud(time: Time) -> Iterator[Cloud]:
     with open_cloud(time, check_answers=True) as cloud:
         yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> vultr.Vultr:
-    return driver_of(cloud, time)
 
 
 @pytest.fixture

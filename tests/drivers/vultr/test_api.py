@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from hart_salt.drivers import http
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.vultr import client
 from hart_salt.drivers.vultr import driver as vultr
-from tests.drivers.do.driver import NOWHERE, Time
-from tests.drivers.vultr.driver import CREATE, driver_of, launch, node, open_cloud
+from tests.drivers.do.driver import NOWHERE
+from tests.drivers.vultr.driver import CREATE, driver_of, launch, node
 from tests.drivers.vultr.emulator.client import SPEC, Client
-from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener
@@ -29,27 +27,7 @@ INSTANCE = {"label": "a", "activation_email": False, **SPEC}
 SECOND = {"method": "GET", "path": CREATE, "query": "cursor="}
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def api(cloud: Cloud, time: Time) -> client.Api:
-    return client.Api(cloud.token, cloud.endpoint, 60, time.sleep)
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 def labels(instances: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,26 +14,10 @@ from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import Instance
 from tests.drivers.do.driver import BATCH, KEY, NOWHERE, OWNER, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
-from tests.drivers.vultr.driver import CREATE, INSTANCE, driver_of, launch, left, node, open_cloud
+from tests.drivers.vultr.driver import CREATE, INSTANCE, driver_of, launch, left, node
 from tests.drivers.vultr.emulator.client import Client
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
 from tests.emulation.faults import Fault, MachineFault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> vultr.Vultr:
-    return driver_of(cloud, time)
 
 
 def create_body(cloud: Cloud) -> dict[str, Any]:

@@ -12,32 +12,14 @@ from typing import Any
 
 import pytest
 
-from hart_salt.drivers.vultr import driver as vultr
 from tests.drivers.bringing import HTML, UP, Bringing, Row, hit, table_of, under
 from tests.drivers.do.driver import Time
 from tests.drivers.vultr.driver import CREATE, INSTANCE, driver_of, left, node, open_cloud
-from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 
 OS = "/v2/os$"
 PAGE = {"method": "GET", "path": CREATE, "query": "cursor="}
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> vultr.Vultr:
-    return driver_of(cloud, time)
 
 
 @pytest.fixture(scope="module")

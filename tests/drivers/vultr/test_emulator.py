@@ -29,11 +29,6 @@ NOTHING = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[Vultr]:
     settings = Settings(active_after=10, second_limit=None, check_answers=True)
     with Vultr(NoMachines(), settings=settings, clock=clock) as cloud:
@@ -41,13 +36,6 @@ def cloud(clock: Clock) -> Iterator[Vultr]:
         assert cloud.defects == []
         assert cloud.faults.pending() == [], "a fault that never struck tested nothing"
         assert [text for text in cloud.said_against() if "answer" in text] == []
-
-
-@pytest.fixture
-def client(cloud: Vultr) -> Iterator[Client]:
-    client = Client(cloud)
-    yield client
-    client.close()
 
 
 def encoded(text: str) -> str:

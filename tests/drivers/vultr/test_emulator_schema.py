@@ -23,23 +23,11 @@ RULE = {"ip_type": "v4", "protocol": "tcp", "subnet": "192.0.2.0", "subnet_size"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[Vultr]:
     settings = Settings(active_after=10, second_limit=None, check_answers=True)
     with Vultr(settings=settings, clock=clock) as cloud:
         yield cloud
         assert cloud.defects == []
-
-
-@pytest.fixture
-def client(cloud: Vultr) -> Iterator[Client]:
-    client = Client(cloud)
-    yield client
-    client.close()
 
 
 @described

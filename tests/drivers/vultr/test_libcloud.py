@@ -17,11 +17,6 @@ from tests.drivers.vultr.emulator.state import Settings
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def cloud(clock: Clock) -> Iterator[Vultr]:
     settings = Settings(active_after=10, page_cap=3, second_limit=None, tolerate_text=True, check_answers=True)
     with Vultr(settings=settings, clock=clock) as cloud:

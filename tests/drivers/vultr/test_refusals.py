@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,27 +21,10 @@ from hart_salt.base.errors import (
 from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import Node
 from tests.drivers.do.driver import NOWHERE, Time
-from tests.drivers.vultr.driver import CREATE, driver_of, launch, left, node, open_cloud
+from tests.drivers.vultr.driver import CREATE, launch, left, node
 from tests.drivers.vultr.emulator.client import Client
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
 from tests.emulation.faults import Fault
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def cloud(time: Time) -> Iterator[Cloud]:
-    with open_cloud(time) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def driver(cloud: Cloud, time: Time) -> vultr.Vultr:
-    return driver_of(cloud, time)
-
 
 # objections
 

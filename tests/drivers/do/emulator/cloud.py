@@ -10,9 +10,7 @@ not known, both answers can be had by a switch (``do_state.Settings``) or a faul
 from __future__ import annotations
 
 import dataclasses
-import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from tests.drivers.do.emulator import account as do_account
@@ -21,11 +19,11 @@ from tests.drivers.do.emulator import create as do_create
 from tests.drivers.do.emulator import network as do_network
 from tests.drivers.do.emulator.answers import Refusal
 from tests.drivers.do.emulator.limits import Limits
-from tests.drivers.do.emulator.state import Settings, State, World, new_state
+from tests.drivers.do.emulator.state import Droplet, Settings, World, new_state
 from tests.emulation import schema
-from tests.emulation.backend import Backend, NoMachines
-from tests.emulation.emulator import Emulator
+from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
+from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (do_account, do_create, droplets, do_network, reserved)
@@ -33,54 +31,19 @@ SPECIFICATION = "digitalocean-v2-subset.json"
 #: length and prefix of the vendor's own; nothing else about it is real
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 DEFAULT_IMAGE = "debian-12-x64"
-BEARER = "bearer "
 
 
-class DigitalOcean(Emulator):
+class DigitalOcean(StatefulEmulator):
     """See the module."""
 
-    def __init__(
-        self,
-        backend: Backend | None = None,
-        *,
-        settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
-        port: int = 0,
-        host: str = "127.0.0.1",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backend or NoMachines(), clock=clock, port=port, host=host)
-        self.settings = settings or Settings()
-        self._first_settings = dict(vars(self.settings))
-        #: all tokens that are valid
-        self.tokens = {TOKEN}
-        self.token = TOKEN
-        self._world = World(
-            state=new_state(clock()),
-            settings=self.settings,
-            machines=self.machines,
-            faults=self.faults,
-            clock=clock,
-            chance=random.Random(seed),  # noqa: S311 - the same run twice, not a secret
-        )
+    #: with a slash at its end, which python-digitalocean needs
+    root = "/v2/"
+
+    def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
+        super().__init__(backend, settings or Settings(), TOKEN, **more)
+        self._world = World(state=new_state(self.clock()), chance=self.chance, **self.parts())
         self._limits = Limits()
         self._description = schema.find(SPECIFICATION)
-
-    @property
-    def endpoint(self) -> str:
-        """The API's address. With a slash at its end, which python-digitalocean needs."""
-        return f"{self.origin}/v2/"
-
-    @property
-    def state(self) -> State:
-        """The account as it stands at this moment."""
-        with self.lock:
-            self._world.tick()
-            return self._world.state
-
-    def account(self) -> dict[str, Any]:
-        """Token and endpoint."""
-        return {"token": self.token, "endpoint": self.endpoint}
 
     def left(self) -> dict[str, list[str]]:
         """Also the droplets of which the create call sent a root password by mail."""
@@ -96,18 +59,15 @@ class DigitalOcean(Emulator):
         """As the API got it."""
         return {droplet.name: droplet.user_data for droplet in self.state.droplets.values()}
 
-    def forget(self) -> None:
-        """Also those droplets go that refuse to."""
-        self.faults.clear()
-        with self.lock:
-            vars(self.settings).update(self._first_settings)
-            for droplet in list(self.state.droplets.values()):
-                self._world.remove(droplet)
-            self.state.keys.clear()
-            self.state.tags.clear()
-            self.state.firewalls.clear()
-            self.state.reserved.clear()
-            self.state.passwords_mailed.clear()
+    def instances(self) -> Iterable[Droplet]:
+        """Also those that are about to go."""
+        return self.state.droplets.values()
+
+    def clear(self) -> None:
+        """But for the images and the default networks."""
+        state = self.state
+        for things in (state.keys, state.tags, state.firewalls, state.reserved, state.passwords_mailed):
+            things.clear()
 
     def add_snapshot(
         self, name: str, *, base: str = DEFAULT_IMAGE, regions: tuple[str, ...] = ("nyc3",), image_id: int | None = None
@@ -123,14 +83,10 @@ class DigitalOcean(Emulator):
         with self.lock:
             return reserved.new_reserved(self._world, region).ip
 
-    def switches(self) -> Settings:
-        """What the admin endpoint may set."""
-        return self.settings
-
     def handle(self, request: Request) -> Answer:
         """Token, limits, description, and then the call itself."""
         self._world.tick()
-        token = _token(request)
+        token = bearer(request)
         if token not in self.tokens:
             return Answer(401, answers.error(401))
         now = self.clock()
@@ -160,7 +116,7 @@ class DigitalOcean(Emulator):
 
     def failure(self, request: Request, status: int) -> Answer:
         """The vendor's form of an error. A 404 or a 502 has it too: other bodies are for a fault to give."""
-        return Answer(status, answers.error(status), self._limits.headers(_token(request), self.clock(), self.settings))
+        return Answer(status, answers.error(status), self._limits.headers(bearer(request), self.clock(), self.settings))
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
         """What the description says, nulls included: clients of ours send none."""
@@ -183,24 +139,15 @@ class DigitalOcean(Emulator):
             body = {name: value for name, value in body.items() if value is not None}
         return self._description.request(request.method, request.path, request.query, body)
 
-    def facts(self) -> Mapping[str, Any]:
-        """The account as JSON."""
-        with self.lock:
-            state, world = self.state, self._world
-            return {
-                "droplets": [answers.droplet(world, it) for it in state.droplets.values()],
-                "keys": [answers.key(it) for it in state.keys.values()],
-                "tags": sorted(state.tags.values()),
-                "firewalls": [answers.firewall(it) for it in state.firewalls.values()],
-                "volumes": [answers.volume(it) for it in state.volumes.values()],
-                "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
-                "passwords_mailed": list(state.passwords_mailed),
-                "left": state.left(),
-                "defects": [repr(error) for error in self.defects],
-                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
-            }
-
-
-def _token(request: Request) -> str:
-    value = request.headers.get("authorization", "")
-    return value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""
+    def shown(self) -> dict[str, Any]:
+        """The account as its API shows it."""
+        state, world = self.state, self._world
+        return {
+            "droplets": [answers.droplet(world, it) for it in state.droplets.values()],
+            "keys": [answers.key(it) for it in state.keys.values()],
+            "tags": sorted(state.tags.values()),
+            "firewalls": [answers.firewall(it) for it in state.firewalls.values()],
+            "volumes": [answers.volume(it) for it in state.volumes.values()],
+            "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
+            "passwords_mailed": list(state.passwords_mailed),
+        }

@@ -11,8 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -49,21 +48,14 @@ _moto = threading.RLock()
 class Ec2(Emulator):
     """See the module."""
 
-    def __init__(
-        self,
-        backend: Backend | None = None,
-        *,
-        settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
-        port: int = 0,
-    ) -> None:
-        super().__init__(backend or NoMachines(), clock=clock, port=port)
+    def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **server: Any) -> None:
+        super().__init__(backend or NoMachines(), **server)
         self.settings = settings or Settings()
         self._first_settings = dict(vars(self.settings))
         #: all access keys that are valid, with their secrets
         self.keys = {KEY: SECRET}
         self._number = str(next(_accounts))
-        self.world = World(self._number, self.settings, self.machines, self.faults, clock)
+        self.world = World(self._number, self.settings, self.machines, self.faults, self.clock)
         self._begin()
 
     def _begin(self) -> None:
@@ -152,8 +144,7 @@ class Ec2(Emulator):
                 for life in self.world.lives.values()
             ],
             "left": self.left(),
-            "defects": [repr(error) for error in self.defects],
-            "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
+            **self.troubles(),
         }
 
     # one call

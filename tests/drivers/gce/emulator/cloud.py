@@ -12,19 +12,18 @@ It also gives out tokens (``/token``), and says where a request came from (``/ad
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from tests.drivers.gce.emulator import answers, project, routes, schema, tokens
 from tests.drivers.gce.emulator import create as gce_create
 from tests.drivers.gce.emulator import instances as gce_instances
 from tests.drivers.gce.emulator.answers import Refusal
-from tests.drivers.gce.emulator.state import Image, Settings, State, Subnet, World, new_state
-from tests.emulation.backend import Backend, NoMachines
-from tests.emulation.emulator import Emulator
+from tests.drivers.gce.emulator.state import Image, Instance, Settings, Subnet, World, new_state
+from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
+from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (gce_create, gce_instances, project)
@@ -33,48 +32,24 @@ TOKEN, ADDRESS = "/token", "/address"  # noqa: S105 - addresses
 OLD_TOKEN = "/o/oauth2/token"  # noqa: S105
 #: where every request seems to come from
 CALLER = "203.0.113.77"
-BEARER = "bearer "
 MINUTE = 60.0
 
 
-class ComputeEngine(Emulator):
+class ComputeEngine(StatefulEmulator):
     """See the module."""
 
-    def __init__(
-        self,
-        backend: Backend | None = None,
-        *,
-        settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
-        port: int = 0,
-    ) -> None:
-        super().__init__(backend or NoMachines(), clock=clock, port=port)
-        self.settings = settings or Settings()
-        self._first_settings = dict(vars(self.settings))
+    def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **server: Any) -> None:
+        super().__init__(backend, settings or Settings(), **server)
         self.service_account = tokens.Account()
         ids = itertools.count(4_112_000_000_000_000_001, 7919)
-        self._world = World(
-            state=new_state(clock(), ids),
-            settings=self.settings,
-            machines=self.machines,
-            faults=self.faults,
-            clock=clock,
-            user=self.service_account.email,
-            ids=ids,
-        )
+        state = new_state(self.clock(), ids)
+        self._world = World(state=state, user=self.service_account.email, ids=ids, **self.parts())
         self._calls_of_a_minute: deque[float] = deque()
 
     @property
     def project(self) -> str:
         """The only one that there is, but for those with Google's images."""
-        return self._world.project
-
-    @property
-    def state(self) -> State:
-        """The project as it stands at this moment."""
-        with self.lock:
-            self._world.tick()
-            return self._world.state
+        return str(self._world.project)
 
     def account(self) -> dict[str, Any]:
         """With the key in the settings, as hart has it."""
@@ -82,13 +57,9 @@ class ComputeEngine(Emulator):
             "project": self.project,
             "user_id": self.service_account.email,
             "key": self.service_account.key,
-            "endpoint": self.origin,
+            "endpoint": self.endpoint,
             "address_service": f"{self.origin}{ADDRESS}",
         }
-
-    def left(self) -> dict[str, list[str]]:
-        """Instances by what hart calls them."""
-        return self.state.left()
 
     def made(self) -> int:
         """Also those whose create failed later."""
@@ -98,19 +69,17 @@ class ComputeEngine(Emulator):
         """As the create calls had it; the metadata holds it for the time of booting only."""
         return {instance.minion: instance.user_data for instance in self.state.instances.values()}
 
-    def forget(self) -> None:
-        """Also those instances go that refuse to."""
-        self.faults.clear()
-        with self.lock:
-            vars(self.settings).update(self._first_settings)
-            state = self._world.state
-            for instance in list(state.instances.values()):
-                self._world.remove(instance)
-            state.disks.clear()
-            state.operations.clear()
-            state.requests.clear()
-            for name in [name for name in state.firewalls if not name.startswith("default-")]:
-                del state.firewalls[name]
+    def instances(self) -> Iterable[Instance]:
+        """Also those that are about to go."""
+        return self._world.state.instances.values()
+
+    def clear(self) -> None:
+        """But for what the project has from the start."""
+        state = self._world.state
+        for things in (state.disks, state.operations, state.requests):
+            things.clear()
+        for name in [name for name in state.firewalls if not name.startswith("default-")]:
+            del state.firewalls[name]
 
     def add_snapshot(self, name: str) -> str:
         """Add an image of the project and return its name."""
@@ -141,10 +110,6 @@ class ComputeEngine(Emulator):
             kept = [item for item in instance.metadata if item["key"] != "startup-script"]
             instance.metadata = [*kept, {"key": "startup-script", "value": instance.user_data}]
 
-    def switches(self) -> Settings:
-        """What the admin endpoint may set."""
-        return self.settings
-
     def handle(self, request: Request) -> Answer:
         """Token, limit, and then the call itself."""
         if request.path == ADDRESS:
@@ -152,7 +117,7 @@ class ComputeEngine(Emulator):
         if request.path in (TOKEN, OLD_TOKEN):
             return self.service_account.give(request)
         self._world.tick()
-        if not self.service_account.accepts(_token(request)):
+        if not self.service_account.accepts(bearer(request)):
             return Answer(401, answers.error(401))
         try:
             self._count()
@@ -194,24 +159,12 @@ class ComputeEngine(Emulator):
             said += [f"answer: {text}" for text in schema.problems(found.answer, answer.body)]
         return said
 
-    def facts(self) -> Mapping[str, Any]:
+    def shown(self) -> dict[str, Any]:
         """The project as JSON."""
-        with self.lock:
-            state, now = self.state, self.clock()
-            instances = [
-                {"id": str(it.id), "name": it.name, "zone": it.zone, "status": it.status(now), "tags": it.tags,
-                 "labels": it.body.get("labels", {}), "metadata": [item["key"] for item in it.metadata]}
-                for it in state.instances.values()
-            ]  # fmt: skip
-            return {
-                "instances": instances,
-                "firewalls": [it.body for it in state.firewalls.values()],
-                "left": state.left(),
-                "defects": [repr(error) for error in self.defects],
-                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
-            }
-
-
-def _token(request: Request) -> str:
-    value = request.headers.get("authorization", "")
-    return value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""
+        state, now = self.state, self.clock()
+        instances = [
+            {"id": str(it.id), "name": it.name, "zone": it.zone, "status": it.status(now), "tags": it.tags,
+             "labels": it.body.get("labels", {}), "metadata": [item["key"] for item in it.metadata]}
+            for it in state.instances.values()
+        ]  # fmt: skip
+        return {"instances": instances, "firewalls": [it.body for it in state.firewalls.values()]}

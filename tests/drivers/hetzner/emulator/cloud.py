@@ -7,94 +7,48 @@ the first of which drives it in ``test_hcloud.py``. Which status an error comes 
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from tests.drivers.hetzner.emulator import answers, form, project, routes, servers
 from tests.drivers.hetzner.emulator.answers import Refusal
 from tests.drivers.hetzner.emulator.limits import Limits
-from tests.drivers.hetzner.emulator.state import Settings, State, World
-from tests.emulation.backend import Backend, NoMachines
-from tests.emulation.emulator import Emulator
+from tests.drivers.hetzner.emulator.state import Server, Settings, State, World
+from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
+from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (project, servers)
 #: of the vendor's length and letters; nothing else about it is real
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEF" + "GHIJKLMNOPQRSTUVWXYZ0123456789ab"
-BEARER = "bearer "
 
 
-class Hetzner(Emulator):
+class Hetzner(StatefulEmulator):
     """See the module."""
 
-    def __init__(
-        self,
-        backend: Backend | None = None,
-        *,
-        settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
-        port: int = 0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backend or NoMachines(), clock=clock, port=port)
-        self.settings = settings or Settings()
-        self._first_settings = dict(vars(self.settings))
-        #: all tokens that are valid, and those of them that may only read
-        self.tokens = {TOKEN}
+    root = "/v1"
+
+    def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
+        super().__init__(backend, settings or Settings(), TOKEN, **more)
+        #: those of the tokens that may only read
         self.reading: set[str] = set()
-        self.token = TOKEN
-        self._world = World(
-            state=State(),
-            settings=self.settings,
-            machines=self.machines,
-            faults=self.faults,
-            clock=clock,
-            chance=random.Random(seed),  # noqa: S311 - the same run twice, not a secret
-        )
+        self._world = World(state=State(), chance=self.chance, **self.parts())
         self._limits = Limits()
-
-    @property
-    def endpoint(self) -> str:
-        """The API's address."""
-        return f"{self.origin}/v1"
-
-    @property
-    def state(self) -> State:
-        """The project as it stands at this moment."""
-        with self.lock:
-            self._world.tick()
-            return self._world.state
-
-    def account(self) -> dict[str, Any]:
-        """Token and endpoint."""
-        return {"token": self.token, "endpoint": self.endpoint}
-
-    def left(self) -> dict[str, list[str]]:
-        """Also the servers of which somebody was sent a password."""
-        return self.state.left()
-
-    def made(self) -> int:
-        """Also those that are gone."""
-        return self.state.made
 
     def user_data(self) -> dict[str, str]:
         """As the machine runs it."""
         return {it.name: it.user_data for it in self.state.servers.values()}
 
-    def forget(self) -> None:
-        """Also those servers go that refuse to; what the methods below made as well."""
-        self.faults.clear()
-        with self.lock:
-            vars(self.settings).update(self._first_settings)
-            for server in list(self.state.servers.values()):
-                self._world.remove(server)
-            state = self.state
-            for things in (state.keys, state.networks, state.firewalls, state.snapshots, state.actions):
-                things.clear()
-            state.mails.clear()
+    def instances(self) -> Iterable[Server]:
+        """Also those that are about to go."""
+        return self.state.servers.values()
+
+    def clear(self) -> None:
+        """What the methods below made as well."""
+        state = self.state
+        for things in (state.keys, state.networks, state.firewalls, state.snapshots, state.actions, state.mails):
+            things.clear()
 
     def add_snapshot(self, name: str, architecture: str = "x86") -> int:
         """Add a snapshot of the project and return its id."""
@@ -105,10 +59,6 @@ class Hetzner(Emulator):
         """Add a private network with subnets in those network zones, and return its id."""
         with self.lock:
             return project.new_network(self._world, name, list(zones)).id
-
-    def switches(self) -> Settings:
-        """What the admin endpoint may set."""
-        return self.settings
 
     def handle(self, request: Request) -> Answer:
         """The token, the limit, and then the call itself."""
@@ -122,8 +72,7 @@ class Hetzner(Emulator):
         return Answer(answer.status, answer.body, {**told, **answer.headers})
 
     def _authorize(self, request: Request) -> None:
-        value = request.headers.get("authorization", "")
-        token = value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""
+        token = bearer(request)
         if token not in self.tokens:
             raise Refusal(401)
         if token in self.reading and request.method != "GET":
@@ -147,16 +96,12 @@ class Hetzner(Emulator):
         wrong = [name for name in wrong if name != "user_data"]
         return [f"body: {name}" for name in wrong] + [f"query: {name} is empty" for name in empty]
 
-    def facts(self) -> Mapping[str, Any]:
-        """The project as JSON."""
-        with self.lock:
-            state, world = self.state, self._world
-            return {
-                "servers": [answers.server(world, it) for it in state.servers.values()],
-                "keys": [answers.key(it) for it in state.keys.values()],
-                "networks": [answers.network(world, it) for it in state.networks.values()],
-                "firewalls": [answers.firewall(world, it) for it in state.firewalls.values()],
-                "left": state.left(),
-                "defects": [repr(error) for error in self.defects],
-                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
-            }
+    def shown(self) -> dict[str, Any]:
+        """The project as its API shows it."""
+        state, world = self.state, self._world
+        return {
+            "servers": [answers.server(world, it) for it in state.servers.values()],
+            "keys": [answers.key(it) for it in state.keys.values()],
+            "networks": [answers.network(world, it) for it in state.networks.values()],
+            "firewalls": [answers.firewall(world, it) for it in state.firewalls.values()],
+        }

@@ -9,10 +9,8 @@ both answers can be had by a switch (``vultr_state.Settings``) or a fault (``fau
 
 from __future__ import annotations
 
-import random
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from tests.drivers.vultr.emulator import account as vultr_account
@@ -23,73 +21,30 @@ from tests.drivers.vultr.emulator import instances as vultr_instances
 from tests.drivers.vultr.emulator import network as vultr_network
 from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.limits import Limits
-from tests.drivers.vultr.emulator.state import Settings, State, World
-from tests.emulation.backend import Backend, NoMachines
-from tests.emulation.emulator import Emulator
+from tests.drivers.vultr.emulator.state import Instance, Settings, State, World
+from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
+from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (vultr_account, vultr_addresses, vultr_create, vultr_instances, vultr_network)
 #: of the vendor's length and letters; nothing else about it is real
 TOKEN = "ABCDEFGHIJKLMNOP" + "QRSTUVWXYZ0123456789"
-BEARER = "bearer "
 #: what anybody may ask for, without a key (description: ``security: []``)
 PUBLIC = re.compile(r"/v2/(regions|regions/[^/]+/availability|plans|os)")
 DEBIAN_12 = 2136
 
 
-class Vultr(Emulator):
+class Vultr(StatefulEmulator):
     """See the module."""
 
-    def __init__(
-        self,
-        backend: Backend | None = None,
-        *,
-        settings: Settings | None = None,
-        clock: Callable[[], float] = time.time,
-        port: int = 0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(backend or NoMachines(), clock=clock, port=port)
-        self.settings = settings or Settings()
-        self._first_settings = dict(vars(self.settings))
-        #: all keys that are valid
-        self.tokens = {TOKEN}
-        self.token = TOKEN
-        self._world = World(
-            state=State(),
-            settings=self.settings,
-            machines=self.machines,
-            faults=self.faults,
-            clock=clock,
-            chance=random.Random(seed),  # noqa: S311 - the same run twice, not a secret
-        )
+    root = "/v2"
+
+    def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
+        super().__init__(backend, settings or Settings(), TOKEN, **more)
+        self._world = World(state=State(), chance=self.chance, **self.parts())
         self._limits = Limits()
         self._description = schema.find()
-
-    @property
-    def endpoint(self) -> str:
-        """The API's address."""
-        return f"{self.origin}/v2"
-
-    @property
-    def state(self) -> State:
-        """The account as it stands at this moment."""
-        with self.lock:
-            self._world.tick()
-            return self._world.state
-
-    def account(self) -> dict[str, Any]:
-        """Key and endpoint."""
-        return {"token": self.token, "endpoint": self.endpoint}
-
-    def left(self) -> dict[str, list[str]]:
-        """Also the instances of which the create call sent a mail."""
-        return self.state.left()
-
-    def made(self) -> int:
-        """Also those that are gone."""
-        return self.state.made
 
     def user_data(self) -> dict[str, str]:
         """As the machine runs it."""
@@ -99,17 +54,16 @@ class Vultr(Emulator):
         """Every password and console address that the API ever told."""
         return list(self.state.secrets)
 
-    def forget(self) -> None:
-        """Also those instances go that refuse to; what ``add_vpc`` and ``add_snapshot`` made as well."""
-        self.faults.clear()
-        with self.lock:
-            vars(self.settings).update(self._first_settings)
-            for instance in list(self.state.instances.values()):
-                self._world.remove(instance)
-            state = self.state
-            for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups, state.reserved):
-                things.clear()
-            state.mails.clear()
+    def instances(self) -> Iterable[Instance]:
+        """Also those that are about to go."""
+        return self.state.instances.values()
+
+    def clear(self) -> None:
+        """What ``add_vpc`` and ``add_snapshot`` made as well."""
+        state = self.state
+        for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups, state.reserved):
+            things.clear()
+        state.mails.clear()
 
     def add_snapshot(self, name: str) -> str:
         """Add a snapshot of the account and return its id."""
@@ -128,10 +82,6 @@ class Vultr(Emulator):
         with self.lock:
             return vultr_addresses.new_reserved(self._world, region).subnet
 
-    def switches(self) -> Settings:
-        """What the admin endpoint may set."""
-        return self.settings
-
     def handle(self, request: Request) -> Answer:
         """The limit, the key and who may use it, the description, and then the call itself."""
         self._world.tick()
@@ -146,9 +96,7 @@ class Vultr(Emulator):
             return Answer(refusal.status, refusal.body)
 
     def _authorize(self, request: Request) -> None:
-        value = request.headers.get("authorization", "")
-        token = value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""
-        if token not in self.tokens:
+        if bearer(request) not in self.tokens:
             raise Refusal(401)
         if self.settings.allowed is not None and request.client not in self.settings.allowed:
             raise Refusal(401, f"Unauthorized IP address: {request.client}")
@@ -181,17 +129,13 @@ class Vultr(Emulator):
             body = {name: vultr_create.number(value) if name == "os_id" else value for name, value in body.items()}
         return self._description.request(request.method, request.path, request.query, body)
 
-    def facts(self) -> Mapping[str, Any]:
-        """The account as JSON."""
-        with self.lock:
-            state, world = self.state, self._world
-            return {
-                "instances": [answers.instance(world, it) for it in state.instances.values()],
-                "keys": [answers.key(it) for it in state.keys.values()],
-                "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
-                "reserved": [answers.reserved(it) for it in state.reserved.values()],
-                "groups": [answers.group(world, it) for it in state.groups.values()],
-                "left": state.left(),
-                "defects": [repr(error) for error in self.defects],
-                "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
-            }
+    def shown(self) -> dict[str, Any]:
+        """The account as its API shows it."""
+        state, world = self.state, self._world
+        return {
+            "instances": [answers.instance(world, it) for it in state.instances.values()],
+            "keys": [answers.key(it) for it in state.keys.values()],
+            "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
+            "reserved": [answers.reserved(it) for it in state.reserved.values()],
+            "groups": [answers.group(world, it) for it in state.groups.values()],
+        }
