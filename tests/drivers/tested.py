@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ def launch(driver: Driver, wanted: Node) -> Instance:
         return driver.launch(wanted, SCRIPT, access)
 
 
+def body_of_post(cloud: Emulator, path: str) -> dict[str, Any]:
+    """The body of the only POST to a path, which is a regular expression to be found."""
+    (call,) = [call for call in cloud.calls if call.method == "POST" and re.search(path, call.path)]
+    return dict(call.body)
+
+
 @dataclass(frozen=True)
 class Tested:
     """A cloud whose account is a token, as its tests want it."""
@@ -68,6 +75,8 @@ class Tested:
     #: the driver's module, and the name of its class there
     module: Any
     driver: str
+    #: the path that makes an instance, as a regular expression
+    create: str
     #: where a node is, and its size
     region: str
     size: str
@@ -96,6 +105,10 @@ class Tested:
             minion_id, "db.main", self.name, self.name, self.region, None, self.size, Settings(**settings),
             self.module.Options(**(options or {})), {}, BATCH,
         )  # fmt: skip
+
+    def create_body(self, cloud: Any) -> dict[str, Any]:
+        """The body of the only create call."""
+        return body_of_post(cloud, self.create)
 
     def left(self, cloud: Any) -> dict[str, list[str]]:
         """What is left."""

@@ -16,8 +16,9 @@ from tests.drivers.tested import launch as launch
 CREATE = r"/v2/droplets$"
 #: a UUID that nothing has
 NOWHERE = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
-TESTED = Tested("do", Cloud, Switches, {"active_after": 10}, do, "DigitalOcean", region="nyc3", size="s-1vcpu-1gb")
-open_cloud, driver_of, node = TESTED.open_cloud, TESTED.driver_of, TESTED.node
+USUAL = {"active_after": 10}
+TESTED = Tested("do", Cloud, Switches, USUAL, do, "DigitalOcean", CREATE, region="nyc3", size="s-1vcpu-1gb")
+open_cloud, driver_of, node, create_body = TESTED.open_cloud, TESTED.driver_of, TESTED.node, TESTED.create_body
 
 
 def left(cloud: Cloud) -> dict[str, list[str]]:

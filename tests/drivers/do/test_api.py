@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
-from tests.drivers.do.driver import CREATE
 from tests.drivers.do.emulator.client import SPEC
 from tests.emulation import faults
-from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener
 
 DROPLET = {"name": "a", **SPEC}
@@ -28,31 +25,6 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 # sessions, tokens, addresses
-
-
-def test_the_environment_replaces_neither_token_nor_endpoint(cloud, api, monkeypatch, tmp_path: Path):
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login me password secret\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_another")
-    monkeypatch.setenv("DIGITALOCEAN_END_POINT", "http://127.0.0.1:1/v2/")
-    assert requests.utils.get_netrc_auth(cloud.endpoint) == ("me", "secret")  # it would have been used
-    assert api.get("account", "account")["status"] == "active"
-
-
-@pytest.mark.parametrize("ending", ["", "/", "//"])
-def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(cloud, time, ending: str):
-    api = client.Api(cloud.token, cloud.endpoint.rstrip("/") + ending, 60, time.sleep)
-    assert api.get("regions", "regions")
-
-
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_not_followed(time, status: int):
-    with Listener() as other, Listener(status, {"Location": f"http://127.0.0.1:{other.port}/"}) as server:
-        api = client.Api("t", f"http://127.0.0.1:{server.port}/v2/", 60, time.sleep)
-        with pytest.raises(InvalidRequest, match=str(status)):
-            api.post("droplets", DROPLET, "droplet")
-        assert (len(server.heard), other.heard) == (1, [])
 
 
 def test_a_proxy_of_the_environment_is_used(cloud, time, monkeypatch):
@@ -85,12 +57,6 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Pa
         assert server.heard[0]["authorization"] == "Bearer t"
 
 
-@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:99999/v2", "http://[::1/v2", "http://*.example/v2"])
-def test_an_endpoint_that_is_no_address(time, endpoint: str):
-    with pytest.raises((InvalidRequest, TemporaryFailure)):
-        client.Api("t", endpoint, 60, time.sleep).get("account", "account")
-
-
 def test_each_thread_has_a_session_of_its_own(api):
     managers = [api._manager, api._manager]
     thread = threading.Thread(target=lambda: managers.append(api._manager))
@@ -118,23 +84,6 @@ def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
     assert 100 < sum(time.waits) <= http.RETRY_FOR
 
 
-@pytest.mark.parametrize("fault", [Fault("POST", status=500), Fault("POST", status=503), Fault("POST", drop=True),
-                                   faults.lost_answer(CREATE), faults.gateway_html("")])  # fmt: skip
-def test_a_create_of_which_nobody_knows_is_not_sent_again(cloud, api, time, fault: Fault):
-    cloud.faults.add(fault)
-    with pytest.raises(TemporaryFailure) as caught:
-        api.post("droplets", DROPLET, "droplet")
-    assert (caught.value.uncertain, cloud.count("POST"), time.waits) == (True, 1, [])
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_retry_after_is_waited_for(cloud, api, time, method: str):
-    cloud.faults.add(faults.throttled("", method=method, retry_after=7, times=2))
-    {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete("droplets/1"),
-     "POST": lambda: api.post("droplets", DROPLET, "droplet")}[method]()  # fmt: skip
-    assert (time.waits, cloud.count(method)) == ([7, 7], 3)
-
-
 @pytest.mark.parametrize("value", ["61", "86400"])
 def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time, value: str):
     cloud.faults.add(faults.throttled("", retry_after=int(value)))
@@ -156,10 +105,3 @@ def test_waits_that_are_asked_for_end_some_time(cloud, api, time):
         api.get("account", "account")
     assert time.waits == [50, 50]
     cloud.faults.clear()
-
-
-def test_the_api_is_not_imported_before_the_first_verb():
-    code = "import sys; import hart_salt.drivers.do.driver; sys.exit('digitalocean' in sys.modules)"
-
-    root = Path(__file__).parents[3]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30).returncode == 0

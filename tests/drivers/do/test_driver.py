@@ -19,6 +19,7 @@ from tests.drivers.do.driver import (
     OWNER,
     SCRIPT,
     Time,
+    create_body,
     driver_of,
     launch,
     left,
@@ -27,14 +28,9 @@ from tests.drivers.do.driver import (
 from tests.drivers.do.emulator.client import Client
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
-from tests.emulation.faults import Fault, MachineFault
+from tests.emulation.faults import Fault
 
 RULES = [{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["192.0.2.1"]}}]
-
-
-def create_body(cloud: Cloud) -> dict[str, Any]:
-    (body,) = [call.body for call in cloud.calls if (call.method, call.path) == ("POST", "/v2/droplets")]
-    return dict(body)
 
 
 def firewall(cloud: Cloud, **more: Any) -> str:
@@ -120,21 +116,6 @@ def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean):
     launch(driver, node(image=number))
     (droplet,) = cloud.state.droplets.values()
     assert droplet.image.name == "golden"
-
-
-@pytest.mark.parametrize(
-    ("tags", "sent"),
-    [(["web", "web", "a:b", "hart"], ["web", "a:b"]), ({"env": "prod", "team": "x"}, ["env:prod", "team:x"])],
-)  # fmt: skip
-def test_tags_of_the_user(cloud: Cloud, driver: do.DigitalOcean, tags: Any, sent: list[str]):
-    launch(driver, node(tags=tags))
-    assert create_body(cloud)["tags"][4:] == sent
-
-
-def test_no_role_no_tag_of_one(cloud: Cloud, driver: do.DigitalOcean):
-    instance = launch(driver, dataclasses.replace(node(), role=None))
-    assert instance.role is None
-    assert create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", f"hart-batch:{OWNER}:{BATCH}"]
 
 
 # firewalls
@@ -345,22 +326,6 @@ def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalO
 
 
 # terminate
-
-
-def test_terminate_is_repeatable(cloud: Cloud, driver: do.DigitalOcean):
-    instance = launch(driver, node())
-    for _ in range(2):
-        driver.terminate(instance)
-    driver.terminate(Instance("4711", "a", "running"))
-    assert left(cloud) == {}
-
-
-@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
-def test_a_droplet_that_does_not_go_at_once(cloud: Cloud, driver: do.DigitalOcean, time: Time, fault: MachineFault):
-    cloud.faults.add(fault)
-    instance = launch(driver, node())
-    driver.terminate(instance)
-    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
 
 
 @pytest.mark.parametrize("switch", ["refused", "ignored"])

@@ -114,14 +114,6 @@ def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver
     assert boto(cloud).describe_volumes()["Volumes"] == []
 
 
-@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
-def test_an_instance_that_does_not_end_at_once(cloud: Cloud, driver: ec2.Ec2, time: Time, fault: MachineFault):
-    cloud.faults.add(fault)
-    instance = launch(driver, node())
-    driver.terminate(instance)
-    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
-
-
 def test_an_instance_that_is_not_known_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time):
     cloud.faults.add(MachineFault(hidden_for=40))
     with driver.access(BATCH, KEY, [node()]) as access:

@@ -12,7 +12,7 @@ from hart_salt.drivers.gce.instances import names_of as names_of
 from hart_salt.model import Instance, Node
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.drivers.gce.emulator.state import Settings as Switches
-from tests.drivers.tested import BATCH, OWNER, SCRIPT, Time, master_of, served
+from tests.drivers.tested import BATCH, OWNER, SCRIPT, Time, body_of_post, master_of, served
 from tests.emulation.backend import NoMachines
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 hart-b1"
@@ -60,6 +60,11 @@ def launch(driver: gce.ComputeEngine, wanted: Node) -> Instance:
 def left(cloud: Cloud) -> dict[str, list[str]]:
     """What is left, by kind."""
     return {kind: names for kind, names in cloud.left().items() if names}
+
+
+def create_body(cloud: Cloud) -> dict[str, Any]:
+    """The body of the only create call."""
+    return body_of_post(cloud, INSERT)
 
 
 def listing(shown: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -16,7 +14,6 @@ from tests.drivers.do.driver import Time
 from tests.drivers.gce.driver import (
     ACCESS,
     BATCH,
-    INSERT,
     INSTANCE,
     KEY,
     LIST,
@@ -34,12 +31,6 @@ from tests.drivers.gce.driver import (
 from tests.drivers.gce.emulator.answers import error
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation.faults import Fault, MachineFault
-
-
-def create_body(cloud: Cloud) -> dict[str, Any]:
-    (call,) = [call for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
-    return dict(call.body)
-
 
 # instances
 

@@ -25,6 +25,7 @@ from tests.drivers.gce.driver import (
     SCRIPT,
     STOCKOUT,
     ZONE,
+    create_body,
     driver_of,
     launch,
     left,
@@ -34,12 +35,6 @@ from tests.drivers.gce.driver import (
 )
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation.faults import Fault
-
-
-def create_body(cloud: Cloud) -> dict[str, Any]:
-    (call,) = [call for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
-    return dict(call.body)
-
 
 # the create call
 

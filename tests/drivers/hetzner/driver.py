@@ -22,5 +22,6 @@ KEY_PATH = r"/v1/ssh_keys/[0-9]+$"
 NOWHERE = "999999999"
 #: the clock stands still between waits, so there is no limit of calls a second
 USUAL = {"running_after": 10, "burst": None}
-TESTED = Tested("hetzner", Cloud, Switches, USUAL, hetzner, "Hetzner", region="fsn1", size="cx23")
+TESTED = Tested("hetzner", Cloud, Switches, USUAL, hetzner, "Hetzner", CREATE, region="fsn1", size="cx23")
 open_cloud, driver_of, node, left = TESTED.open_cloud, TESTED.driver_of, TESTED.node, TESTED.left
+create_body = TESTED.create_body

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hart_salt.base.errors import InvalidRequest, RateLimited, Refused, TemporaryFailure
+from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.model import Instance
 from tests.drivers.do.driver import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
-from tests.drivers.hetzner.driver import (
-    CREATE,
-    KEY_PATH,
-    KEYS,
-    NOWHERE,
-    SERVER,
-    Client,
-    Cloud,
-    launch,
-    left,
-    node,
-)
-from tests.emulation.faults import Fault, MachineFault, lost_answer
+from tests.drivers.hetzner.driver import CREATE, KEY_PATH, KEYS, NOWHERE, SERVER, Client, Cloud, launch, left, node
+from tests.emulation.faults import Fault, lost_answer
 
 OWN = {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH, "hart-role": "db.main"}
 ANY = Instance(NOWHERE, "a", "running")
 EMPTY = {"servers": [], "meta": {"pagination": {"next_page": None}}}
-
-
-def create_body(cloud: Cloud) -> dict[str, Any]:
-    (body,) = [call.body for call in cloud.calls if (call.method, call.path) == ("POST", "/v1/servers")]
-    return dict(body)
 
 
 # access
@@ -85,40 +65,6 @@ def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner):
 # terminate
 
 
-def test_terminate_is_repeatable(cloud: Cloud, driver: hetzner.Hetzner):
-    instance = launch(driver, node())
-    for _ in range(2):
-        driver.terminate(instance)
-    driver.terminate(ANY)
-    assert left(cloud) == {}
-
-
-@pytest.mark.parametrize("instance_id", ["", ".", "..", "a1", f"{NOWHERE}/actions/poweroff", "\u0661", f"{NOWHERE}\n"])
-def test_what_is_no_server_s_id_is_never_sent(cloud: Cloud, driver: hetzner.Hetzner, instance_id: str):
-    driver.terminate(Instance(instance_id, "a", "running"))
-    assert cloud.calls == []
-
-
-@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
-def test_a_server_that_does_not_go_at_once(cloud: Cloud, driver: hetzner.Hetzner, time: Time, fault: MachineFault):
-    cloud.faults.add(fault)
-    driver.terminate(launch(driver, node()))
-    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
-
-
-def test_one_that_is_locked_while_it_is_made_goes_once_it_can(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
-    cloud.settings.locked_for = 130
-    driver.terminate(launch(driver, node()))
-    assert (left(cloud), 130 <= sum(time.waits) < 150) == ({}, True)
-
-
-def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
-    cloud.settings.gone_after = 12
-    instance = launch(driver, node())
-    driver.terminate(instance)
-    assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
-
-
 def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: hetzner.Hetzner):
     cloud.settings.gone_after = 1000
     instance = launch(driver, node())
@@ -126,13 +72,6 @@ def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: h
     assert Client(cloud).get(f"servers/{instance.instance_id}")["server"]["status"] == "deleting"
     assert driver.instances() == driver.candidates("w1.example.com") == []
     assert driver.instance(instance) is None
-
-
-def test_one_that_never_goes(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
-    cloud.settings.locked_for = 10**6
-    with pytest.raises(TemporaryFailure, match=r"server is locked \(423 locked"):
-        driver.terminate(launch(driver, node()))
-    assert 150 < sum(time.waits) < 240
 
 
 def test_a_conflict_is_waited_for(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
@@ -185,21 +124,6 @@ def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driv
     assert "root_password" not in made
     assert cloud.state.secrets
     assert not any(secret in str(made) for secret in cloud.state.secrets)
-
-
-def test_requests_is_not_imported_before_the_first_verb():
-    code = (
-        "import sys; import hart_salt.drivers.hetzner.driver; "
-        "sys.exit('hart_salt.drivers.hetzner.client' in sys.modules or 'hart_salt.drivers.rest' in sys.modules)"
-    )
-    root = Path(__file__).parents[3]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30, check=False).returncode == 0
-
-
-def test_without_requests_the_line_for_pip_is_told(driver: hetzner.Hetzner, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "hart_salt.drivers.hetzner.client", None)
-    with pytest.raises(Refused, match=r"needs requests: salt-pip install requests"):
-        driver.check()
 
 
 def test_settling_asks_for_nothing(cloud: Cloud, driver: hetzner.Hetzner):

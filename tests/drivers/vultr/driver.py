@@ -18,5 +18,6 @@ CREATE = r"/v2/instances$"
 INSTANCE = r"/v2/instances/[0-9a-f-]+$"
 #: the clock stands still between waits, so there is no limit of calls a second
 USUAL = {"active_after": 10, "second_limit": None}
-TESTED = Tested("vultr", Cloud, Switches, USUAL, vultr, "Vultr", region="ams", size="vc2-1c-1gb")
+TESTED = Tested("vultr", Cloud, Switches, USUAL, vultr, "Vultr", CREATE, region="ams", size="vc2-1c-1gb")
 open_cloud, driver_of, node, left = TESTED.open_cloud, TESTED.driver_of, TESTED.node, TESTED.left
+create_body = TESTED.create_body

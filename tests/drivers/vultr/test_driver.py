@@ -9,21 +9,15 @@ from typing import Any
 
 import pytest
 
-from hart_salt.base.errors import AuthError, InvalidRequest, TemporaryFailure
+from hart_salt.base.errors import AuthError, InvalidRequest
 from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import Instance
 from tests.drivers.do.driver import BATCH, KEY, NOWHERE, OWNER, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
-from tests.drivers.vultr.driver import CREATE, INSTANCE, driver_of, launch, left, node
+from tests.drivers.vultr.driver import CREATE, INSTANCE, create_body, driver_of, launch, left, node
 from tests.drivers.vultr.emulator.client import Client
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
-from tests.emulation.faults import Fault, MachineFault
-
-
-def create_body(cloud: Cloud) -> dict[str, Any]:
-    (body,) = [call.body for call in cloud.calls if (call.method, call.path) == ("POST", "/v2/instances")]
-    return dict(body)
-
+from tests.emulation.faults import Fault
 
 # launch
 
@@ -100,21 +94,6 @@ def test_an_image_that_is_not_there_is_never_asked_for(cloud: Cloud, driver: vul
     with pytest.raises(InvalidRequest, match="no image bullseye"):
         launch(driver, node(image="bullseye"))
     assert cloud.count("POST") == 0
-
-
-@pytest.mark.parametrize(
-    ("tags", "sent"),
-    [(["web", "web", "a:b", "hart"], ["web", "a:b"]), ({"Env": "Prod A/B", "team": ""}, ["Env:Prod A/B", "team:"])],
-)
-def test_tags_of_the_user(cloud: Cloud, driver: vultr.Vultr, tags: Any, sent: list[str]):
-    launch(driver, node(tags=tags))
-    assert create_body(cloud)["tags"][4:] == sent
-
-
-def test_no_role_no_tag_of_one(cloud: Cloud, driver: vultr.Vultr):
-    instance = launch(driver, dataclasses.replace(node(), role=None))
-    assert instance.role is None
-    assert create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", f"hart-batch:{BATCH}"]
 
 
 def test_a_firewall_group_and_keys_of_the_user(cloud: Cloud, driver: vultr.Vultr):
@@ -215,14 +194,6 @@ def test_check_names_the_account(driver: vultr.Vultr):
 
 
 ANY = Instance(NOWHERE, "a", "running")
-
-
-def test_a_bad_token(cloud: Cloud, time: Time):
-    driver = driver_of(cloud, time, token="VULTRWRONG")  # noqa: S106 - it is meant to be refused
-    for call in (driver.check, driver.instances, lambda: driver.images(None), lambda: driver.terminate(ANY)):
-        with pytest.raises(AuthError, match=r"^Vultr: Invalid API token\. \(401\)$"):
-            call()
-    assert time.waits == []
 
 
 def test_an_address_that_may_not_call_is_told_what_to_do(cloud: Cloud, driver: vultr.Vultr, time: Time):
@@ -376,52 +347,6 @@ def test_access_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr):
 
 
 # terminate
-
-
-def test_terminate_is_repeatable(cloud: Cloud, driver: vultr.Vultr):
-    instance = launch(driver, node())
-    for _ in range(2):
-        driver.terminate(instance)
-    driver.terminate(ANY)
-    assert left(cloud) == {}
-
-
-@pytest.mark.parametrize("instance_id", ["", ".", "..", "4711", f"{NOWHERE}/vpcs", "halt", f"{NOWHERE}\n"])
-def test_what_is_no_instance_s_id_is_never_sent(cloud: Cloud, driver: vultr.Vultr, instance_id: str):
-    driver.terminate(Instance(instance_id, "a", "running"))
-    assert cloud.calls == []
-
-
-@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
-def test_an_instance_that_does_not_go_at_once(cloud: Cloud, driver: vultr.Vultr, time: Time, fault: MachineFault):
-    cloud.faults.add(fault)
-    driver.terminate(launch(driver, node()))
-    assert (left(cloud), time.waits) == ({}, [1, 2, 4])
-
-
-def test_one_that_is_locked_while_it_is_installed_goes_once_it_can(cloud: Cloud, driver: vultr.Vultr, time: Time):
-    cloud.settings.locked_for = 130
-    instance = launch(driver, node())
-    assert Client(cloud).get(f"instances/{instance.instance_id}")["instance"]["server_status"] == "locked"
-    driver.terminate(instance)
-    assert (left(cloud), 130 <= sum(time.waits) < 150) == ({}, True)
-
-
-@pytest.mark.parametrize("status", [400, 500])
-def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(
-    cloud: Cloud, driver: vultr.Vultr, time: Time, status: int
-):
-    cloud.settings.gone_after = 12
-    cloud.settings.pending_status = status
-    driver.terminate(launch(driver, node()))
-    assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
-
-
-def test_one_that_never_goes(cloud: Cloud, driver: vultr.Vultr, time: Time):
-    cloud.settings.locked_for = 10**6
-    with pytest.raises(TemporaryFailure, match=r"Server is currently locked \(500\)"):
-        driver.terminate(launch(driver, node()))
-    assert 150 < sum(time.waits) < 240
 
 
 def test_another_500_is_repeated_as_any_call_is(cloud: Cloud, driver: vultr.Vultr, time: Time):

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from typing import Any
 
 import pytest
 
-from hart_salt.base.errors import (
-    AuthError,
-    DriverError,
-    InvalidRequest,
-    NoCapacity,
-    NotFound,
-    QuotaExceeded,
-    RateLimited,
-    TemporaryFailure,
-)
+from hart_salt.base.errors import AuthError, InvalidRequest
 from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import Node
-from tests.drivers.do.driver import NOWHERE, Time
+from tests.drivers.do.driver import NOWHERE
 from tests.drivers.vultr.driver import CREATE, launch, left, node
 from tests.drivers.vultr.emulator.client import Client
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
@@ -102,43 +91,6 @@ def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr):
 # errors
 
 
-@pytest.mark.parametrize(
-    ("status", "message", "kind"),
-    [
-        (400, "Invalid region.", InvalidRequest),
-        (400, "Invalid plan chosen.", InvalidRequest),
-        (400, "Server add failed: plan is not available in the selected region", NoCapacity),
-        (400, "Server add failed: You have reached the maximum number of active instances for this account.",
-         QuotaExceeded),
-        (400, "Server add failed: You have reached the maximum monthly fee limit for this account.", QuotaExceeded),
-        (400, "This exceeds your account limits", QuotaExceeded),
-        (402, "Limit reached", QuotaExceeded),
-        (400, "Access is limited to the owner", InvalidRequest),
-        (400, "Rate limit exceeded", InvalidRequest),
-        (400, "Rate-limit exceeded", InvalidRequest),
-        (400, "Server add failed: Please open a support request", InvalidRequest),
-        (401, "Invalid API token.", AuthError),
-        (401, "API key limit reached", AuthError),
-        (403, "Forbidden", AuthError),
-        (404, "Invalid VPC ID.", InvalidRequest),
-        (409, "Limit reached", InvalidRequest),
-        (412, "odd", InvalidRequest),
-        (418, "odd", InvalidRequest),
-        (422, "Invalid plan", InvalidRequest),
-        (400, "something that nobody has heard of", InvalidRequest),
-    ],
-)  # fmt: skip
-def test_the_class_of_each_refusal(
-    cloud: Cloud, driver: vultr.Vultr, time: Time, status: int, message: str, kind: type[DriverError]
-):
-    cloud.faults.add(Fault("POST", CREATE, status=status, answer={"error": message, "status": status}))
-    with pytest.raises(kind) as caught:
-        launch(driver, node())
-    assert type(caught.value) is kind
-    assert str(caught.value) == f"Vultr: {message} ({status})"
-    assert (cloud.count("POST", CREATE), time.waits, left(cloud)) == (1, [], {})
-
-
 @pytest.mark.parametrize("status", [401, 403])
 def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status: int):
     body = {"error": "Unauthorized IP address: 2001:db8::7", "status": status}
@@ -151,46 +103,11 @@ def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status
     )
 
 
-@pytest.mark.parametrize(
-    ("switches", "settings", "kind"),
-    [
-        ({"instance_limit": 0}, {}, QuotaExceeded),
-        ({"sold_out": ("vc2-1c-1gb",)}, {}, NoCapacity),
-        ({}, {"image": NOWHERE}, InvalidRequest),
-        ({}, {"image": "9999"}, InvalidRequest),
-        ({}, {"options": {"vpc": NOWHERE}}, InvalidRequest),
-        ({}, {"options": {"firewall_group": NOWHERE}}, InvalidRequest),
-        ({}, {"options": {"ssh_keys": [NOWHERE]}}, InvalidRequest),
-    ],
-)
-def test_what_the_cloud_refuses_by_itself(cloud: Cloud, driver: vultr.Vultr, switches, settings, kind):
-    vars(cloud.settings).update(switches)
-    with pytest.raises(kind):
-        launch(driver, node(**settings))
-    assert left(cloud) == {}
-
-
 def test_a_limit_of_which_a_gone_instance_is_no_longer_a_part(cloud: Cloud, driver: vultr.Vultr):
     cloud.settings.instance_limit = 1
     driver.terminate(launch(driver, node("a")))
     launch(driver, node("b"))
     assert left(cloud) == {"instances": ["b"]}
-
-
-def test_kinds_of_errors_are_all_that_comes_out(cloud: Cloud, driver: vultr.Vultr):
-    """Whatever a call is answered, nothing but ``DriverError`` is raised."""
-    odd: list[Any] = [
-        {}, [], "", "<html>", 7, None, {"instances": None}, {"instances": []}, {"instances": {}, "meta": {}},
-        {"instances": [], "meta": None}, {"instances": [], "meta": {"links": []}},
-        {"instances": [], "meta": {"links": {"next": None}}}, {"instances": [7], "meta": {"links": {"next": ""}}},
-        {"error": {"default_password": "x"}, "status": "y"},
-    ]  # fmt: skip
-    for answer, status in itertools.product(odd, (200, 302, 404, 429, 500)):
-        cloud.faults.add(Fault("GET", CREATE, status=status, answer=answer, times=None))
-        with pytest.raises((InvalidRequest, NotFound, RateLimited, TemporaryFailure)) as caught:
-            driver.instances()
-        assert "default_password" not in str(caught.value)
-        cloud.faults.clear()
 
 
 def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: vultr.Vultr):

@@ -1,0 +1,85 @@
+"""How instances end: a delete that is refused for now, that has no effect, or that takes its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import AuthError, TemporaryFailure
+from hart_salt.model import Instance
+from tests.emulation.faults import MachineFault
+
+#: an id that nothing has
+NOWHERE = {"do": "4711", "hetzner": "999999999", "vultr": "5a4981aa-9653-4bd1-bef5-d6bff52042e4"}
+NO_IDS = {
+    "hetzner": ["", ".", "..", "a1", f"{NOWHERE['hetzner']}/actions/poweroff", "\u0661", f"{NOWHERE['hetzner']}\n"],
+    "vultr": ["", ".", "..", "4711", f"{NOWHERE['vultr']}/vpcs", "halt", f"{NOWHERE['vultr']}\n"],
+}
+LOCKED = {"hetzner": r"server is locked \(423 locked", "vultr": r"Server is currently locked \(500\)"}
+BAD_TOKEN = {
+    "hetzner": r"^Hetzner: unable to authenticate \(401 unauthorized 1e30f35cca296a67\)$",
+    "vultr": r"^Vultr: Invalid API token\. \(401\)$",
+}
+
+
+@pytest.mark.parametrize("cloud_name", NOWHERE)
+def test_terminate_is_repeatable(cloud_name: str, own, cloud, driver):
+    instance = own.launch(driver, own.node())
+    for _ in range(2):
+        driver.terminate(instance)
+    driver.terminate(Instance(NOWHERE[cloud_name], "a", "running"))
+    assert own.left(cloud) == {}
+
+
+@pytest.mark.parametrize(("cloud_name", "instance_id"), [(name, it) for name, ids in NO_IDS.items() for it in ids])
+def test_what_is_no_instance_s_id_is_never_sent(cloud_name: str, cloud, driver, instance_id: str):
+    driver.terminate(Instance(instance_id, "a", "running"))
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize("cloud_name", ["do", "ec2", "hetzner", "vultr"])
+@pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
+def test_an_instance_that_does_not_go_at_once(own, cloud, driver, time, fault: MachineFault):
+    cloud.faults.add(fault)
+    driver.terminate(own.launch(driver, own.node()))
+    assert (own.left(cloud), time.waits) == ({}, [1, 2, 4])
+
+
+@pytest.mark.parametrize("cloud_name", LOCKED)
+def test_one_that_is_locked_while_it_is_made_goes_once_it_can(cloud_name: str, own, cloud, driver, time):
+    cloud.settings.locked_for = 130
+    instance = own.launch(driver, own.node())
+    if cloud_name == "vultr":
+        path = f"instances/{instance.instance_id}"
+        assert own.Client(cloud).get(path)["instance"]["server_status"] == "locked"
+    driver.terminate(instance)
+    assert (own.left(cloud), 130 <= sum(time.waits) < 150) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    ("cloud_name", "switches"),
+    [("hetzner", {}), ("vultr", {"pending_status": 400}), ("vultr", {"pending_status": 500})],
+)
+def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(own, cloud, driver, time, switches: dict[str, Any]):
+    vars(cloud.settings).update(gone_after=12, **switches)
+    driver.terminate(own.launch(driver, own.node()))
+    assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
+
+
+@pytest.mark.parametrize("cloud_name", LOCKED)
+def test_one_that_never_goes(cloud_name: str, own, cloud, driver, time):
+    cloud.settings.locked_for = 10**6
+    with pytest.raises(TemporaryFailure, match=LOCKED[cloud_name]):
+        driver.terminate(own.launch(driver, own.node()))
+    assert 150 < sum(time.waits) < 240
+
+
+@pytest.mark.parametrize("cloud_name", BAD_TOKEN)
+def test_a_bad_token(cloud_name: str, own, cloud, time):
+    driver = own.driver_of(cloud, time, token="WRONG")  # noqa: S106 - it is meant to be refused
+    ending = Instance(NOWHERE[cloud_name], "a", "running")
+    for call in (driver.check, driver.instances, lambda: driver.images(None), lambda: driver.terminate(ending)):
+        with pytest.raises(AuthError, match=BAD_TOKEN[cloud_name]):
+            call()
+    assert time.waits == []
