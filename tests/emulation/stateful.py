@@ -45,6 +45,7 @@ class StatefulEmulator(Emulator):
         """What every world works with."""
         return {
             "settings": self.settings, "machines": self.machines, "faults": self.faults, "clock": self.clock,
+            "chance": self.chance,
         }  # fmt: skip
 
     @property

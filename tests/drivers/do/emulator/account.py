@@ -12,7 +12,7 @@ from tests.drivers.do.emulator import answers
 from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
 from tests.drivers.do.emulator.create import TAG
-from tests.drivers.do.emulator.routes import body_of, route, text
+from tests.drivers.do.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.do.emulator.state import Droplet, Firewall, Image, Key, Volume, World
 from tests.emulation.http import Answer, Request
 
@@ -77,12 +77,6 @@ def list_images(world: World, request: Request) -> Answer:
     return answers.page(world, request, "images", images, answers.image)
 
 
-@route("GET", "/images/{}")
-def get_image(world: World, request: Request, name: str) -> Answer:
-    """By id or slug."""
-    return Answer(200, {"image": answers.image(_image(world, name))})
-
-
 @route("PUT", "/images/{}")
 def rename_image(world: World, request: Request, name: str) -> Answer:
     """Only one's own."""
@@ -111,6 +105,9 @@ def _image(world: World, name: str) -> Image:
     raise Refusal(404)
 
 
+ROUTER.shows("/images", "image", _image, lambda world, it: answers.image(it))
+
+
 def _own_image(world: World, name: str) -> Image:
     image = _image(world, name)
     if image.public:
@@ -119,12 +116,6 @@ def _own_image(world: World, name: str) -> Image:
 
 
 # keys
-
-
-@route("GET", "/account/keys")
-def list_keys(world: World, request: Request) -> Answer:
-    """A list with a limit of its own: 10 times in 60 seconds."""
-    return answers.page(world, request, "ssh_keys", list(world.state.keys.values()), answers.key)
 
 
 @route("POST", "/account/keys")
@@ -140,12 +131,6 @@ def add_key(world: World, request: Request) -> Answer:
     return Answer(201, {"ssh_key": answers.key(key)})
 
 
-@route("GET", "/account/keys/{}")
-def get_key(world: World, request: Request, name: str) -> Answer:
-    """By id or fingerprint."""
-    return Answer(200, {"ssh_key": answers.key(_key(world, name))})
-
-
 @route("PUT", "/account/keys/{}")
 def rename_key(world: World, request: Request, name: str) -> Answer:
     """The key itself cannot be changed."""
@@ -154,18 +139,17 @@ def rename_key(world: World, request: Request, name: str) -> Answer:
     return Answer(200, {"ssh_key": answers.key(key)})
 
 
-@route("DELETE", "/account/keys/{}")
-def delete_key(world: World, request: Request, name: str) -> Answer:
-    """Machines that have the key keep it."""
-    del world.state.keys[_key(world, name).id]
-    return Answer(204)
-
-
 def _key(world: World, name: str) -> Key:
     for key in world.state.keys.values():
         if name in (str(key.id), key.fingerprint):
             return key
     raise Refusal(404)
+
+
+# A list with a limit of its own: 10 times in 60 seconds. Machines that have a key keep it.
+ROUTER.lists("/account/keys", "keys", lambda world, it: answers.key(it), "ssh_keys")
+ROUTER.shows("/account/keys", "ssh_key", _key, lambda world, it: answers.key(it))
+ROUTER.deletes("/account/keys", "keys", _key)
 
 
 def _fingerprint(public_key: str) -> str:

@@ -41,7 +41,7 @@ class DigitalOcean(StatefulEmulator):
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
         super().__init__(backend, settings or Settings(), TOKEN, **more)
-        self._world = World(state=new_state(self.clock()), chance=self.chance, **self.parts())
+        self._world = World(state=new_state(self.clock()), **self.parts())
         self._limits = Limits()
         self._description = schema.find(SPECIFICATION)
 

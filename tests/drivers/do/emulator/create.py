@@ -15,7 +15,6 @@ from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
 from tests.drivers.do.emulator.routes import body_of, route
 from tests.drivers.do.emulator.state import NEVER, Droplet, Image, World
-from tests.emulation.backend import BootRequest
 from tests.emulation.http import Answer, Request
 
 NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
@@ -182,10 +181,6 @@ def _make(world: World, name: str, plan: dict[str, Any]) -> Droplet:
         active_at=NEVER if fault.never_active else now + world.settings.active_after,
         password_mailed=not plan["key_ids"],
         fault=fault,
-        hidden_lists=fault.hidden_lists,
-        refuse_delete=fault.refuse_delete,
-        ignore_delete=fault.ignore_delete,
-        address_lists=fault.address_lists,
         **plan,
     )
     world.state.droplets[droplet.id] = droplet
@@ -193,27 +188,16 @@ def _make(world: World, name: str, plan: dict[str, Any]) -> Droplet:
         world.state.volumes[volume_id].droplet_ids.append(droplet.id)
     if droplet.password_mailed:
         world.state.passwords_mailed.append(name)
-    if not fault.never_boots:
-        world.machines.boot(_boot_request(world, droplet))
+    _boot(world, droplet)
     return droplet
 
 
-def _boot_request(world: World, droplet: Droplet) -> BootRequest:
-    return BootRequest(
-        instance_id=str(droplet.id),
-        hostname=droplet.name,
-        user_data=droplet.user_data,
-        public_keys=tuple(world.state.keys[number].public_key for number in droplet.key_ids),
-        public_ip=droplet.addresses.public,
-        private_ip=droplet.addresses.private,
-        image=droplet.image.slug or str(droplet.image.id),
-        image_name=droplet.image.name,
-        tags=tuple(droplet.tags),
-        region=droplet.region,
-        size=droplet.size,
-        fail_at=droplet.fault.fail_at,
-        impostor=droplet.fault.impostor,
-    )
+def _boot(world: World, droplet: Droplet) -> None:
+    image, keys = droplet.image, tuple(world.state.keys[number].public_key for number in droplet.key_ids)
+    world.boot(
+        droplet, hostname=droplet.name, public_keys=keys, image=image.slug or str(image.id), image_name=image.name,
+        tags=tuple(droplet.tags), region=droplet.region, size=droplet.size,
+    )  # fmt: skip
 
 
 def _action(world: World, request: Request, droplet: Droplet) -> dict[str, Any]:

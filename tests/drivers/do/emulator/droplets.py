@@ -27,7 +27,7 @@ def list_droplets(world: World, request: Request) -> Answer:
         raise Refusal(422, "tag_name cannot be combined with name or type.")
     if kind not in (None, "droplets", "gpus"):
         raise Refusal(422, "type must be droplets or gpus.")
-    droplets = [] if kind == "gpus" else [it for it in world.state.droplets.values() if _is_shown(world, it)]
+    droplets = [] if kind == "gpus" else [it for it in world.state.droplets.values() if it.is_listed(world.clock())]
     if tag is not None:
         spelling = world.state.tags.get(tag.lower())
         droplets = [it for it in droplets if spelling in it.tags]
@@ -36,17 +36,9 @@ def list_droplets(world: World, request: Request) -> Answer:
     return answers.page(world, request, "droplets", droplets, lambda it: _report(world, it))
 
 
-def _is_shown(world: World, droplet: Droplet) -> bool:
-    if droplet.hidden_lists:
-        droplet.hidden_lists -= 1
-        return False
-    return world.clock() >= droplet.created + droplet.fault.hidden_for
-
-
 def _report(world: World, droplet: Droplet) -> dict[str, object]:
     shown = answers.droplet(world, droplet)
-    if shown["status"] != "new" and droplet.address_lists:
-        droplet.address_lists -= 1
+    droplet.was_reported(running=shown["status"] != "new")
     return shown
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from tests.drivers.do.emulator import answers
 from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
-from tests.drivers.do.emulator.routes import body_of, route, text
+from tests.drivers.do.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.do.emulator.state import Firewall, Volume, Vpc, World
 from tests.emulation.http import Answer, Request
 
@@ -31,10 +31,13 @@ VOLUMES_OF_A_DROPLET = 7
 # firewalls
 
 
-@route("GET", "/firewalls")
-def list_firewalls(world: World, request: Request) -> Answer:
-    """All of them."""
-    return answers.page(world, request, "firewalls", list(world.state.firewalls.values()), answers.firewall)
+def _firewall(world: World, firewall_id: str) -> Firewall:
+    return answers.found(world.state.firewalls, firewall_id)
+
+
+ROUTER.lists("/firewalls", "firewalls", lambda world, it: answers.firewall(it))
+ROUTER.shows("/firewalls", "firewall", _firewall, lambda world, it: answers.firewall(it))
+ROUTER.deletes("/firewalls", "firewalls", _firewall)
 
 
 @route("POST", "/firewalls")
@@ -49,16 +52,10 @@ def create_firewall(world: World, request: Request) -> Answer:
     return Answer(202, {"firewall": {**shown, "status": "waiting", "pending_changes": pending}})
 
 
-@route("GET", "/firewalls/{}")
-def get_firewall(world: World, request: Request, firewall_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"firewall": answers.firewall(answers.found(world.state.firewalls, firewall_id))})
-
-
 @route("PUT", "/firewalls/{}")
 def change_firewall(world: World, request: Request, firewall_id: str) -> Answer:
     """The whole of it is replaced: what is left out becomes empty."""
-    firewall = answers.found(world.state.firewalls, firewall_id)
+    firewall = _firewall(world, firewall_id)
     data = body_of(request)
     firewall.name = _firewall_name(world, data, firewall)
     for name, value in _firewall_fields(world, data).items():
@@ -66,45 +63,29 @@ def change_firewall(world: World, request: Request, firewall_id: str) -> Answer:
     return Answer(200, {"firewall": answers.firewall(firewall)})
 
 
-@route("DELETE", "/firewalls/{}")
-def delete_firewall(world: World, request: Request, firewall_id: str) -> Answer:
-    """At once, whoever is in it."""
-    del world.state.firewalls[answers.found(world.state.firewalls, firewall_id).id]
-    return Answer(204)
-
-
 @route("POST", "/firewalls/{}/droplets")
-def add_droplets(world: World, request: Request, firewall_id: str) -> Answer:
-    """204."""
-    firewall = answers.found(world.state.firewalls, firewall_id)
-    firewall.droplet_ids = list(dict.fromkeys([*firewall.droplet_ids, *_droplet_ids(world, body_of(request))]))
-    return Answer(204)
-
-
 @route("DELETE", "/firewalls/{}/droplets")
-def remove_droplets(world: World, request: Request, firewall_id: str) -> Answer:
-    """204."""
-    firewall = answers.found(world.state.firewalls, firewall_id)
-    gone = body_of(request).get("droplet_ids") or []
-    firewall.droplet_ids = [number for number in firewall.droplet_ids if number not in gone]
+def change_droplets(world: World, request: Request, firewall_id: str) -> Answer:
+    """204. Those that are added have to be there."""
+    firewall, data = _firewall(world, firewall_id), body_of(request)
+    named = _droplet_ids(world, data) if request.method == "POST" else data.get("droplet_ids") or []
+    firewall.droplet_ids = _changed(request, firewall.droplet_ids, named)
     return Answer(204)
 
 
 @route("POST", "/firewalls/{}/tags")
-def add_tags(world: World, request: Request, firewall_id: str) -> Answer:
-    """204."""
-    firewall = answers.found(world.state.firewalls, firewall_id)
-    firewall.tags = list(dict.fromkeys([*firewall.tags, *_firewall_tags(world, body_of(request))]))
-    return Answer(204)
-
-
 @route("DELETE", "/firewalls/{}/tags")
-def remove_tags(world: World, request: Request, firewall_id: str) -> Answer:
-    """204."""
-    firewall = answers.found(world.state.firewalls, firewall_id)
-    gone = _firewall_tags(world, body_of(request))
-    firewall.tags = [tag for tag in firewall.tags if tag not in gone]
+def change_tags(world: World, request: Request, firewall_id: str) -> Answer:
+    """204. Tags have to be there, also those that are taken out."""
+    firewall = _firewall(world, firewall_id)
+    firewall.tags = _changed(request, firewall.tags, _firewall_tags(world, body_of(request)))
     return Answer(204)
+
+
+def _changed(request: Request, members: list[Any], named: list[Any]) -> list[Any]:
+    if request.method == "POST":
+        return list(dict.fromkeys([*members, *named]))
+    return [it for it in members if it not in named]
 
 
 def _firewall_name(world: World, data: dict[str, Any], itself: Firewall | None) -> str:
@@ -164,17 +145,8 @@ def _firewall_tags(world: World, data: dict[str, Any]) -> list[str]:
 
 # VPCs
 
-
-@route("GET", "/vpcs")
-def list_vpcs(world: World, request: Request) -> Answer:
-    """All of them."""
-    return answers.page(world, request, "vpcs", list(world.state.vpcs.values()), answers.vpc)
-
-
-@route("GET", "/vpcs/{}")
-def get_vpc(world: World, request: Request, vpc_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"vpc": answers.vpc(answers.found(world.state.vpcs, vpc_id))})
+ROUTER.lists("/vpcs", "vpcs", lambda world, it: answers.vpc(it))
+ROUTER.shows("/vpcs", "vpc", lambda world, it: answers.found(world.state.vpcs, it), lambda world, it: answers.vpc(it))
 
 
 @route("POST", "/vpcs")
@@ -194,6 +166,13 @@ def create_vpc(world: World, request: Request) -> Answer:
 
 
 # volumes
+
+
+def _volume(world: World, volume_id: str) -> Volume:
+    return answers.found(world.state.volumes, volume_id)
+
+
+ROUTER.shows("/volumes", "volume", _volume, lambda world, it: answers.volume(it))
 
 
 @route("GET", "/volumes")
@@ -223,16 +202,10 @@ def create_volume(world: World, request: Request) -> Answer:
     return Answer(201, {"volume": answers.volume(volume)})
 
 
-@route("GET", "/volumes/{}")
-def get_volume(world: World, request: Request, volume_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"volume": answers.volume(answers.found(world.state.volumes, volume_id))})
-
-
 @route("DELETE", "/volumes/{}")
 def delete_volume(world: World, request: Request, volume_id: str) -> Answer:
     """Only one that is not attached."""
-    volume = answers.found(world.state.volumes, volume_id)
+    volume = _volume(world, volume_id)
     if volume.droplet_ids:
         raise Refusal(409, "volume is attached to a droplet")
     del world.state.volumes[volume_id]
@@ -252,7 +225,7 @@ def act_by_name(world: World, request: Request) -> Answer:
 @route("POST", "/volumes/{}/actions")
 def act_by_id(world: World, request: Request, volume_id: str) -> Answer:
     """The volume is named in the path."""
-    return _volume_action(world, answers.found(world.state.volumes, volume_id), body_of(request))
+    return _volume_action(world, _volume(world, volume_id), body_of(request))
 
 
 def _volume_action(world: World, volume: Volume, data: dict[str, Any]) -> Answer:

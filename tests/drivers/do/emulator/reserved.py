@@ -13,7 +13,7 @@ from typing import Any
 from tests.drivers.do.emulator import answers
 from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
-from tests.drivers.do.emulator.routes import body_of, route, text
+from tests.drivers.do.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.do.emulator.state import Action, Reserved, World
 from tests.emulation.backend import Addresses
 from tests.emulation.http import Answer, Request
@@ -23,11 +23,7 @@ PENDING_ADDRESS = "The reserved IP already has a pending event."
 PENDING_DROPLET = "Droplet already has a pending event."
 
 
-@route("GET", "/reserved_ips")
-def list_reserved(world: World, request: Request) -> Answer:
-    """All of them."""
-    things = list(world.state.reserved.values())
-    return answers.page(world, request, "reserved_ips", things, lambda it: answers.reserved(world, it))
+ROUTER.lists("/reserved_ips", "reserved", answers.reserved, "reserved_ips")
 
 
 @route("POST", "/reserved_ips")

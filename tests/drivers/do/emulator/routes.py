@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.drivers.do.emulator.answers import Refusal
+from tests.drivers.do.emulator.answers import Refusal, page
 from tests.emulation.http import Request
-from tests.emulation.routing import Router
+from tests.emulation.routing import Router, json_object, required_text
 
-ROUTER = Router("/v2", Refusal)
+ROUTER = Router("/v2", Refusal, page)
 ROUTES, route, dispatch = ROUTER.routes, ROUTER.route, ROUTER.dispatch
 
 
@@ -23,18 +23,10 @@ def check(request: Request) -> None:
 
 def body_of(request: Request) -> dict[str, Any]:
     """The JSON object of a request."""
-    try:
-        data = request.json()
-    except ValueError as error:
-        raise Refusal(400, "Unable to parse the JSON body of the request.") from error
-    if not isinstance(data, dict):
-        raise Refusal(422, "The body must be a JSON object.")
-    return data
+    no_json = Refusal(400, "Unable to parse the JSON body of the request.")
+    return json_object(request, no_json, Refusal(422, "The body must be a JSON object."))
 
 
 def text(data: dict[str, Any], name: str) -> str:
     """A required text of a body."""
-    value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise Refusal(422, f"{name.replace('_', ' ').capitalize()} can't be blank")
-    return value
+    return required_text(data, name, Refusal(422, f"{name.replace('_', ' ').capitalize()} can't be blank"))

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import math
-import random
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.drivers.do.emulator import catalog as catalogue
-from tests.emulation.backend import Addresses, Machines
-from tests.emulation.faults import NO_FAULT, Faults, MachineFault
+from tests.emulation import world
+from tests.emulation.world import NEVER as NEVER
 
 
 @dataclass
-class Settings:
-    """Switches; they may be changed at any time. Times are seconds."""
+class Settings(world.Settings):
+    """Beside those that all have."""
 
     #: from create until ``active``
     active_after: float = 0.2
-    #: from ``active`` until the addresses show
-    address_after: float = 0.0
-    #: from delete until it answers 404; a second delete in between is refused as pending
-    gone_after: float = 0.0
     #: what a delete of a ``new`` droplet does: ``done``, ``refused`` (422, pending event), or ``ignored``: 204
     #: and no effect. Both of the latter were reported by users in 2014 and 2015; today's answer is not known.
     delete_new: str = "done"
@@ -37,8 +30,6 @@ class Settings:
     hourly_limit: int | None = 5000
     minute_limit: int | None = 250
     key_lists_limit: int | None = 10
-    #: pages are not longer than this, whatever is asked for, so that a few droplets have a second page
-    page_cap: int | None = None
     full_regions: tuple[str, ...] = ()
     sold_out_sizes: tuple[str, ...] = ()
     #: take null for an optional field. The description says no; two widely used clients send it all the time.
@@ -47,8 +38,6 @@ class Settings:
     bare_networks: bool = False
     #: leave ``links.actions`` out of the answer to a create
     no_action_links: bool = False
-    #: hold every answer against the vendor's description too; costs milliseconds for each droplet of a list
-    check_answers: bool = False
 
 
 @dataclass
@@ -155,7 +144,7 @@ class Action:
 
 
 @dataclass
-class Droplet:
+class Droplet(world.Machine):
     """A droplet. Its status follows from the times."""
 
     id: int
@@ -174,19 +163,11 @@ class Droplet:
     public_networking: bool
     volume_ids: list[str]
     key_ids: list[int]
-    addresses: Addresses
-    created: float
     active_at: float
     #: without a key the vendor mails a root password
     password_mailed: bool
-    fault: MachineFault = NO_FAULT
     deleted_at: float | None = None
     powered: bool = True
-    #: what is left of the fault's numbers
-    hidden_lists: int = 0
-    refuse_delete: int = 0
-    ignore_delete: int = 0
-    address_lists: int = 0
 
     def status(self, now: float) -> str:
         """``new``, ``active`` or ``off``."""
@@ -225,24 +206,15 @@ class State:
 
 
 @dataclass
-class World:
-    """What the handlers of calls work on."""
+class World(world.World):
+    """``chance`` is for the order of addresses."""
 
-    state: State
-    settings: Settings
-    machines: Machines
-    faults: Faults
-    clock: Callable[[], float]
-    #: for the order of addresses, which the vendor does not promise
-    chance: random.Random
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(412_000_001, 7))
 
     def tick(self) -> None:
         """Bring the state up to now: what was deleted goes."""
-        now = self.clock()
-        for droplet in list(self.state.droplets.values()):
-            if droplet.deleted_at is not None and now >= droplet.deleted_at + self.settings.gone_after:
-                self._forget(droplet)
+        for droplet in self.over(self.state.droplets):
+            self._forget(droplet)
 
     def _forget(self, droplet: Droplet) -> None:
         del self.state.droplets[droplet.id]
@@ -282,10 +254,6 @@ class World:
         self.state.vpcs[vpc.id] = vpc
         return vpc
 
-    def uuid(self) -> str:
-        """A new UUID; the same ones in every run with the same seed."""
-        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
-
 
 def new_state(now: float) -> State:
     """An account with nothing in it but the vendor's own images."""
@@ -295,5 +263,3 @@ def new_state(now: float) -> State:
     }
     return State(images=images)
 
-
-NEVER = math.inf

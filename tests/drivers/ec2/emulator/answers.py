@@ -13,8 +13,7 @@ CODES = {
     401: ("AuthFailure", "AWS was not able to validate the provided access credentials"),
     403: ("UnauthorizedOperation", "You are not authorized to perform this operation."),
     404: ("InvalidAction", "The action is not valid for this web service."),
-    429: ("RequestLimitExceeded", "Request limit exceeded."),
-    503: ("RequestLimitExceeded", "Request limit exceeded."),
+    **dict.fromkeys((429, 503), ("RequestLimitExceeded", "Request limit exceeded.")),
 }
 OTHERWISE = ("InternalError", "An internal error has occurred")
 

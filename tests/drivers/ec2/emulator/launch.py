@@ -214,8 +214,6 @@ class Launching(Region):
         world.lives[instance.id] = Life(
             instance_id=instance.id, region=self.region_name, name=name, user_data=script, addresses=taken, created=now,
             active_at=NEVER if never else now + world.settings.active_after, fault=fault,
-            hidden_lists=fault.hidden_lists, refuse_delete=fault.refuse_delete, ignore_delete=fault.ignore_delete,
-            address_lists=fault.address_lists,
         )  # fmt: skip
         instance.launch_time = naive(now)
         world.made += 1

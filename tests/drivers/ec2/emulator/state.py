@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.emulation.backend import Addresses, Machines
-from tests.emulation.faults import Faults, MachineFault
+from tests.emulation import world
+from tests.emulation.backend import Machines
+from tests.emulation.faults import Faults
+from tests.emulation.world import NEVER as NEVER
 
-NEVER = math.inf
 #: seconds for which an instance that ended is still listed: "usually less than one hour"
 SHOWN_AFTER_END = 3600.0
 
 
 @dataclass
-class Settings:
-    """Switches; they may be changed at any time. Times are seconds."""
+class Settings(world.Settings):
+    """Beside those that all have."""
 
     #: from create until ``running``
     active_after: float = 0.2
-    #: from ``running`` until the public address shows
-    address_after: float = 0.0
-    #: from ``shutting-down`` until ``terminated``; the interface, and so its groups, are held until then
-    gone_after: float = 0.0
     #: for which a new group is not known yet to calls that name it
     groups_hidden_for: float = 0.0
     vcpu_limit: int = 100
     #: zones without room, and sizes that a zone does not have
     full_zones: tuple[str, ...] = ()
-    #: pages are not longer than this, whatever is asked for, so that a few instances have a second page
-    page_cap: int | None = None
     #: calls that the credentials do not permit, by the names that policies have: ``ec2:RunInstances``
     denied: tuple[str, ...] = ()
     #: regions in which nothing is permitted, as an organisation may order it
@@ -40,17 +34,14 @@ class Settings:
 
 
 @dataclass
-class Life:
+class Life(world.Machine):
     """One instance on its way from create to end; moto's own object has everything else."""
 
     instance_id: str
     region: str
     name: str
     user_data: bytes
-    addresses: Addresses
-    created: float
     active_at: float
-    fault: MachineFault
     #: when a stop was asked for
     stopped: bool = False
     #: when its end was asked for, or when EC2 gave it up
@@ -58,11 +49,6 @@ class Life:
     #: when it was ended, and what of it was removed then
     gone: bool = False
     reason: str = ""
-    #: what is left of the fault's numbers
-    hidden_lists: int = 0
-    refuse_delete: int = 0
-    ignore_delete: int = 0
-    address_lists: int = 0
 
     def is_hidden(self, now: float) -> bool:
         """Whether EC2 does not know it yet."""

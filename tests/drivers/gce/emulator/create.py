@@ -212,8 +212,7 @@ def _make(world: World, body: dict[str, Any], zone: str, image: Image) -> Operat
         staging_at=NEVER if hangs else now + settings.staging_after,
         running_at=NEVER if hangs else now + settings.running_after,
         metadata=list(body.get("metadata", {}).get("items", [])), tags=list(body.get("tags", {}).get("items", [])),
-        fault=fault, hidden_lists=fault.hidden_lists, refuse_delete=fault.refuse_delete,
-        ignore_delete=fault.ignore_delete, address_lists=fault.address_lists,
+        fault=fault,
     )  # fmt: skip
     world.state.instances[instance.id] = instance
     world.state.made.append(instance.minion)

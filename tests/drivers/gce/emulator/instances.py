@@ -34,18 +34,11 @@ def _reports(world: World, request: Request) -> list[tuple[str, dict[str, Any]]]
     found = []
     ordered = sorted(world.state.instances.values(), key=lambda it: (it.zone, it.name))
     for instance in ordered:
-        if _is_shown(world, instance, first=not request.first("pageToken")):
+        if instance.is_listed(world.clock(), counts=not request.first("pageToken")):
             shown = report(world, instance)
             if matches(shown):
                 found.append((f"zones/{instance.zone}", shown))
     return found
-
-
-def _is_shown(world: World, instance: Instance, first: bool) -> bool:
-    if instance.hidden_lists:
-        instance.hidden_lists -= first
-        return False
-    return world.clock() >= instance.created + instance.fault.hidden_for
 
 
 def report(world: World, it: Instance) -> dict[str, Any]:

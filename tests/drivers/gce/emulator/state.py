@@ -5,28 +5,24 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.drivers.gce.emulator import catalog as catalogue
-from tests.emulation.backend import Addresses, Machines
-from tests.emulation.faults import NO_FAULT, Faults, MachineFault
+from tests.emulation import world
+from tests.emulation.world import NEVER as NEVER
 
-NEVER = math.inf
 PROJECT = "hart-test-1"
 
 
 @dataclass
-class Settings:
-    """Switches; they may be changed at any time. Times are seconds."""
+class Settings(world.Settings):
+    """Beside those that all have."""
 
     #: from the create call until STAGING, and until RUNNING
     staging_after: float = 0.1
     running_after: float = 0.2
-    #: from RUNNING until the public address shows
-    address_after: float = 0.0
     #: of every other operation
     operation_after: float = 0.0
     delete_after: float = 0.0
@@ -34,8 +30,6 @@ class Settings:
     firewall_limit: int = 100
     #: calls a minute; None: no limit
     minute_limit: int | None = None
-    #: pages are not longer than this, whatever is asked for
-    page_cap: int | None = None
     #: zones that lists over all zones cannot say anything about
     unreachable_zones: tuple[str, ...] = ()
     #: a code with which creates fail after they were taken, the status beside it (None: there is none), and when
@@ -49,7 +43,7 @@ class Settings:
 
 
 @dataclass
-class Instance:
+class Instance(world.Machine):
     """A VM. Its status follows from the times."""
 
     id: int
@@ -58,20 +52,12 @@ class Instance:
     body: dict[str, Any]
     #: what the boot disk is made of, as a back end knows it
     image: str
-    addresses: Addresses
-    created: float
     staging_at: float
     running_at: float
     metadata: list[dict[str, str]]
     tags: list[str]
-    fault: MachineFault = NO_FAULT
     deleting: bool = False
     stopped: bool = False
-    #: what is left of the fault's numbers
-    hidden_lists: int = 0
-    refuse_delete: int = 0
-    ignore_delete: int = 0
-    address_lists: int = 0
 
     @property
     def name(self) -> str:
@@ -212,14 +198,9 @@ class State:
 
 
 @dataclass
-class World:
+class World(world.World):
     """What the handlers of calls work on."""
 
-    state: State
-    settings: Settings
-    machines: Machines
-    faults: Faults
-    clock: Callable[[], float]
     project: str = PROJECT
     user: str = ""
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4_112_000_000_000_000_001, 7919))

@@ -33,7 +33,7 @@ class Hetzner(StatefulEmulator):
         super().__init__(backend, settings or Settings(), TOKEN, **more)
         #: those of the tokens that may only read
         self.reading: set[str] = set()
-        self._world = World(state=State(), chance=self.chance, **self.parts())
+        self._world = World(state=State(), **self.parts())
         self._limits = Limits()
 
     def user_data(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.drivers.hetzner.emulator import answers, catalog, form
 from tests.drivers.hetzner.emulator.answers import Refusal, invalid
-from tests.drivers.hetzner.emulator.routes import body_of, route, text
+from tests.drivers.hetzner.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.hetzner.emulator.servers import selects
 from tests.drivers.hetzner.emulator.state import Firewall, Key, Network, Snapshot, World
 from tests.emulation.http import Answer, Request
@@ -52,6 +52,15 @@ def _named(world: World, request: Request, field: str, things: list[dict[str, An
 # SSH keys
 
 
+def _key(world: World, key_id: str) -> Key:
+    return answers.found(world.state.keys, key_id, "SSH key")
+
+
+# Servers that have a key keep it.
+ROUTER.shows("/ssh_keys", "ssh_key", _key, lambda world, it: answers.key(it))
+ROUTER.deletes("/ssh_keys", "keys", _key)
+
+
 @route("GET", "/ssh_keys")
 def list_keys(world: World, request: Request) -> Answer:
     """All of them, by name and label."""
@@ -75,19 +84,6 @@ def add_key(world: World, request: Request) -> Answer:
     made = Key(next(world.ids), name, line, dict(data.get("labels") or {}), world.clock())
     world.state.keys[made.id] = made
     return Answer(201, {"ssh_key": answers.key(made)})
-
-
-@route("GET", "/ssh_keys/{}")
-def get_key(world: World, request: Request, key_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"ssh_key": answers.key(answers.found(world.state.keys, key_id, "SSH key"))})
-
-
-@route("DELETE", "/ssh_keys/{}")
-def delete_key(world: World, request: Request, key_id: str) -> Answer:
-    """Servers that have the key keep it."""
-    del world.state.keys[answers.found(world.state.keys, key_id, "SSH key").id]
-    return Answer(204)
 
 
 # networks, firewalls, snapshots, actions

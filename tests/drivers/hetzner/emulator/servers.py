@@ -9,7 +9,6 @@ from tests.drivers.hetzner.emulator import answers, catalog, form
 from tests.drivers.hetzner.emulator.answers import Refusal, invalid
 from tests.drivers.hetzner.emulator.routes import body_of, route
 from tests.drivers.hetzner.emulator.state import NEVER, Server, World
-from tests.emulation.backend import BootRequest
 from tests.emulation.http import Answer, Request
 
 PLACEMENT = "error during placement"
@@ -107,35 +106,21 @@ def _make(world: World, data: dict[str, Any], plan: dict[str, Any]) -> Server:
         created=now,
         running_at=NEVER if fault.never_active else now + world.settings.running_after,
         fault=fault,
-        hidden_lists=fault.hidden_lists,
-        refuse_delete=fault.refuse_delete,
-        ignore_delete=fault.ignore_delete,
-        address_lists=fault.address_lists,
         **plan,
     )
     world.state.servers[made.id] = made
     world.state.made += 1
-    if not fault.never_boots:
-        world.machines.boot(_boot_request(world, made))
+    _boot(world, made)
     return made
 
 
-def _boot_request(world: World, it: Server) -> BootRequest:
-    return BootRequest(
-        instance_id=str(it.id),
-        hostname=it.name,
-        user_data=it.user_data,
-        public_keys=tuple(world.state.keys[key_id].public_key for key_id in it.key_ids),
-        public_ip=it.addresses.public,
-        private_ip=it.addresses.private if it.network_ids else "",
-        image=it.image["name"] or str(it.image["id"]),
-        image_name=it.image["description"],
-        tags=tuple(it.labels),
-        region=it.location,
-        size=it.server_type,
-        fail_at=it.fault.fail_at,
-        impostor=it.fault.impostor,
-    )
+def _boot(world: World, it: Server) -> None:
+    private = {} if it.network_ids else {"private_ip": ""}
+    world.boot(
+        it, hostname=it.name, public_keys=tuple(world.state.keys[key_id].public_key for key_id in it.key_ids),
+        image=it.image["name"] or str(it.image["id"]), image_name=it.image["description"], tags=tuple(it.labels),
+        region=it.location, size=it.server_type, **private,
+    )  # fmt: skip
 
 
 # reports
@@ -144,15 +129,8 @@ def _boot_request(world: World, it: Server) -> BootRequest:
 @route("GET", "/servers")
 def list_servers(world: World, request: Request) -> Answer:
     """All of them, or those that name and label selector let through."""
-    shown = [it for it in world.state.servers.values() if _is_shown(world, it) and _fits(world, it, request)]
+    shown = [it for it in world.state.servers.values() if it.is_listed(world.clock()) and _fits(world, it, request)]
     return answers.page(world, request, "servers", shown, lambda it: _report(world, it))
-
-
-def _is_shown(world: World, it: Server) -> bool:
-    if it.hidden_lists:
-        it.hidden_lists -= 1
-        return False
-    return world.clock() >= it.created + it.fault.hidden_for
 
 
 def _fits(world: World, it: Server, request: Request) -> bool:
@@ -173,8 +151,7 @@ def selects(selector: str, labels: Mapping[str, str]) -> bool:
 
 def _report(world: World, it: Server) -> dict[str, Any]:
     shown = answers.server(world, it)
-    if shown["status"] == "running" and it.address_lists:
-        it.address_lists -= 1
+    it.was_reported(running=shown["status"] == "running")
     return shown
 
 

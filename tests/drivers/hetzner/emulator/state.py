@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import math
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulation.backend import Addresses, Machines
-from tests.emulation.faults import NO_FAULT, Faults, MachineFault
-
-NEVER = math.inf
+from tests.emulation import world
+from tests.emulation.world import NEVER as NEVER
 
 
 @dataclass
-class Settings:
-    """Switches; they may be changed at any time. Times are seconds."""
+class Settings(world.Settings):
+    """Beside those that all have."""
 
     #: from create until ``running``: a half of it ``initializing``, then off for a moment, then ``starting``
     running_after: float = 0.2
     #: from create until the private address is there
     attached_after: float = 0.0
-    #: from create for so long, a delete is refused: another action is under way
-    locked_for: float = 0.0
-    #: from delete until it answers 404; a second delete in between is refused as locked
-    gone_after: float = 0.0
     server_limit: int = 25
     #: calls that a project may make at once; one more each second. None: no limit
     burst: int | None = 3600
     #: whether a 429 has Retry-After
     tells_retry_after: bool = False
-    #: pages are not longer than this, whatever is asked for
-    page_cap: int | None = None
     #: server types that are out of stock everywhere, as lists say and as creates find out
     sold_out: tuple[str, ...] = ()
     #: that as only creates find out
@@ -95,7 +85,7 @@ class Action:
 
 
 @dataclass
-class Server:
+class Server(world.Machine):
     """A server. What it reports of itself follows from the times."""
 
     id: int
@@ -111,19 +101,11 @@ class Server:
     volumes: list[int]
     ipv4: bool
     ipv6: bool
-    addresses: Addresses
-    created: float
     running_at: float
-    fault: MachineFault = NO_FAULT
     deleted_at: float | None = None
     #: what it is reported as, whatever the times say
     status: str = ""
     protected: bool = False
-    #: what is left of the fault's numbers
-    hidden_lists: int = 0
-    refuse_delete: int = 0
-    ignore_delete: int = 0
-    address_lists: int = 0
 
 
 @dataclass
@@ -145,33 +127,23 @@ class State:
 
     def left(self) -> dict[str, list[str]]:
         """What somebody made, by name: to be compared before and after."""
-        return {
-            "servers": sorted(it.name for it in self.servers.values()),
-            "SSH keys": sorted(it.name for it in self.keys.values()),
-            "networks": sorted(it.name for it in self.networks.values()),
-            "firewalls": sorted(it.name for it in self.firewalls.values()),
-            "mails": list(self.mails),
-        }
+        made: dict[str, dict[int, Any]] = {
+            "servers": self.servers, "SSH keys": self.keys, "networks": self.networks, "firewalls": self.firewalls,
+        }  # fmt: skip
+        left = {kind: sorted(it.name for it in things.values()) for kind, things in made.items()}
+        return {**left, "mails": list(self.mails)}
 
 
 @dataclass
-class World:
+class World(world.World):
     """What the handlers of calls work on."""
 
-    state: State
-    settings: Settings
-    machines: Machines
-    faults: Faults
-    clock: Callable[[], float]
-    chance: random.Random
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4711))
 
     def tick(self) -> None:
         """Bring the state up to now: what was deleted goes."""
-        now = self.clock()
-        for server in list(self.state.servers.values()):
-            if server.deleted_at is not None and now >= server.deleted_at + self.settings.gone_after:
-                del self.state.servers[server.id]
+        for server in self.over(self.state.servers):
+            del self.state.servers[server.id]
 
     def remove(self, server: Server) -> None:
         """Begin to delete it."""
@@ -185,9 +157,3 @@ class World:
         made = Action(next(self.ids), command, server, now, now + lasts)
         self.state.actions[made.id] = made
         return made
-
-    def secret(self) -> str:
-        """Something that must not come out; remembered, for tests to look for."""
-        value = f"{self.chance.getrandbits(96):024x}"
-        self.state.secrets.append(value)
-        return value

@@ -6,7 +6,7 @@ from tests.drivers.vultr.emulator import answers
 from tests.drivers.vultr.emulator import catalog as catalogue
 from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.create import stock
-from tests.drivers.vultr.emulator.routes import body_of, route, text
+from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.vultr.emulator.state import Key, Script, Snapshot, World
 from tests.emulation.http import Answer, Request
 
@@ -73,10 +73,14 @@ def list_systems(world: World, request: Request) -> Answer:
 # SSH keys
 
 
-@route("GET", "/ssh-keys")
-def list_keys(world: World, request: Request) -> Answer:
-    """All of them."""
-    return answers.page(world, request, "ssh_keys", list(world.state.keys.values()), answers.key)
+def _key(world: World, key_id: str) -> Key:
+    return answers.found(world.state.keys, key_id, "SSH key ID")
+
+
+# Machines that have a key keep it.
+ROUTER.lists("/ssh-keys", "keys", lambda world, it: answers.key(it), "ssh_keys")
+ROUTER.shows("/ssh-keys", "ssh_key", _key, lambda world, it: answers.key(it))
+ROUTER.deletes("/ssh-keys", "keys", _key)
 
 
 @route("POST", "/ssh-keys")
@@ -91,35 +95,18 @@ def add_key(world: World, request: Request) -> Answer:
     return Answer(201, {"ssh_key": answers.key(made)})
 
 
-@route("GET", "/ssh-keys/{}")
-def get_key(world: World, request: Request, key_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"ssh_key": answers.key(answers.found(world.state.keys, key_id, "SSH key ID"))})
-
-
 @route("PATCH", "/ssh-keys/{}")
 def change_key(world: World, request: Request, key_id: str) -> Answer:
     """204."""
-    it, data = answers.found(world.state.keys, key_id, "SSH key ID"), body_of(request)
+    it, data = _key(world, key_id), body_of(request)
     it.name = str(data.get("name") or it.name)[:NAME_LIMIT]
     it.ssh_key = data.get("ssh_key") or it.ssh_key
     return Answer(204)
 
 
-@route("DELETE", "/ssh-keys/{}")
-def delete_key(world: World, request: Request, key_id: str) -> Answer:
-    """Machines that have the key keep it."""
-    del world.state.keys[answers.found(world.state.keys, key_id, "SSH key ID").id]
-    return Answer(204)
-
-
 # startup scripts
 
-
-@route("GET", "/startup-scripts")
-def list_scripts(world: World, request: Request) -> Answer:
-    """All of them."""
-    return answers.page(world, request, "startup_scripts", list(world.state.scripts.values()), answers.script)
+ROUTER.lists("/startup-scripts", "scripts", lambda world, it: answers.script(it), "startup_scripts")
 
 
 @route("POST", "/startup-scripts")
@@ -134,6 +121,14 @@ def add_script(world: World, request: Request) -> Answer:
 
 
 # snapshots
+
+
+def _snapshot(world: World, snapshot_id: str) -> Snapshot:
+    return answers.found(world.state.snapshots, snapshot_id, "snapshot ID")
+
+
+ROUTER.shows("/snapshots", "snapshot", _snapshot, lambda world, it: answers.snapshot(it))
+ROUTER.deletes("/snapshots", "snapshots", _snapshot)
 
 
 @route("GET", "/snapshots")
@@ -158,17 +153,3 @@ def add_snapshot(world: World, description: str, os_id: int) -> Snapshot:
     made = Snapshot(world.uuid(), description, os_id, world.clock())
     world.state.snapshots[made.id] = made
     return made
-
-
-@route("GET", "/snapshots/{}")
-def get_snapshot(world: World, request: Request, snapshot_id: str) -> Answer:
-    """One of them."""
-    found = answers.found(world.state.snapshots, snapshot_id, "snapshot ID")
-    return Answer(200, {"snapshot": answers.snapshot(found)})
-
-
-@route("DELETE", "/snapshots/{}")
-def delete_snapshot(world: World, request: Request, snapshot_id: str) -> Answer:
-    """204."""
-    del world.state.snapshots[answers.found(world.state.snapshots, snapshot_id, "snapshot ID").id]
-    return Answer(204)

@@ -14,7 +14,7 @@ from tests.drivers.vultr.emulator import answers
 from tests.drivers.vultr.emulator import catalog as catalogue
 from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.instances import instance_of
-from tests.drivers.vultr.emulator.routes import body_of, route
+from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route
 from tests.drivers.vultr.emulator.state import Instance, Reserved, World
 from tests.emulation.backend import Addresses
 from tests.emulation.http import Answer, Request
@@ -105,10 +105,12 @@ def detach_vpc(world: World, request: Request, instance_id: str) -> Answer:
 # reserved ones
 
 
-@route("GET", "/reserved-ips")
-def list_reserved(world: World, request: Request) -> Answer:
-    """All of them."""
-    return answers.page(world, request, "reserved_ips", list(world.state.reserved.values()), answers.reserved)
+def _reserved(world: World, reserved_id: Any) -> Reserved:
+    return answers.found(world.state.reserved, reserved_id, "reserved IP ID")
+
+
+ROUTER.lists("/reserved-ips", "reserved", lambda world, it: answers.reserved(it), "reserved_ips")
+ROUTER.shows("/reserved-ips", "reserved_ip", _reserved, lambda world, it: answers.reserved(it))
 
 
 @route("POST", "/reserved-ips")
@@ -125,12 +127,6 @@ def new_reserved(world: World, region: str, label: str = "") -> Reserved:
     made = Reserved(world.uuid(), region, str(world.machines.backend.take(True).public), label)
     world.state.reserved[made.id] = made
     return made
-
-
-@route("GET", "/reserved-ips/{}")
-def get_reserved(world: World, request: Request, reserved_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"reserved_ip": answers.reserved(_reserved(world, reserved_id))})
 
 
 @route("DELETE", "/reserved-ips/{}")
@@ -167,7 +163,3 @@ def detach(world: World, request: Request, reserved_id: str) -> Answer:
         raise Refusal(400, STUCK)
     one.instance_id = ""
     return Answer(204)
-
-
-def _reserved(world: World, reserved_id: Any) -> Reserved:
-    return answers.found(world.state.reserved, reserved_id, "reserved IP ID")

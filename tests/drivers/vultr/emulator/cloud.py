@@ -42,7 +42,7 @@ class Vultr(StatefulEmulator):
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
         super().__init__(backend, settings or Settings(), TOKEN, **more)
-        self._world = World(state=State(), chance=self.chance, **self.parts())
+        self._world = World(state=State(), **self.parts())
         self._limits = Limits()
         self._description = schema.find()
 

@@ -16,7 +16,6 @@ from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.network import new_vpc
 from tests.drivers.vultr.emulator.routes import body_of, route
 from tests.drivers.vultr.emulator.state import NEVER, Instance, Snapshot, World
-from tests.emulation.backend import BootRequest
 from tests.emulation.http import Answer, Request
 
 SOURCES = ("os_id", "snapshot_id", "iso_id", "app_id", "image_id")
@@ -154,34 +153,19 @@ def _make(world: World, data: dict[str, Any], plan: dict[str, Any]) -> Instance:
         password=world.secret("{Aa0"),
         console=world.secret("djJ8"),
         fault=fault,
-        hidden_lists=fault.hidden_lists,
-        refuse_delete=fault.refuse_delete,
-        ignore_delete=fault.ignore_delete,
-        address_lists=fault.address_lists,
         **plan,
     )
     world.state.instances[made.id] = made
     world.state.made += 1
     if data.get("activation_email", True):
         world.state.mails.append(label)
-    if not fault.never_boots:
-        world.machines.boot(_boot_request(world, made))
+    _boot(world, made)
     return made
 
 
-def _boot_request(world: World, it: Instance) -> BootRequest:
-    return BootRequest(
-        instance_id=it.id,
-        hostname=it.hostname,
-        user_data=it.user_data,
-        public_keys=tuple(world.state.keys[key_id].ssh_key for key_id in it.key_ids),
-        public_ip=it.addresses.public,
-        private_ip=it.addresses.private if it.vpc_ids else "",
-        image=it.snapshot.id if it.snapshot else str(it.os_id),
-        image_name=it.snapshot.description if it.snapshot else catalogue.system(it.os_id),
-        tags=tuple(it.tags),
-        region=it.region,
-        size=it.plan,
-        fail_at=it.fault.fail_at,
-        impostor=it.fault.impostor,
-    )
+def _boot(world: World, it: Instance) -> None:
+    image = (it.snapshot.id, it.snapshot.description) if it.snapshot else (str(it.os_id), catalogue.system(it.os_id))
+    private = {} if it.vpc_ids else {"private_ip": ""}
+    keys = tuple(world.state.keys[key_id].ssh_key for key_id in it.key_ids)
+    world.boot(it, hostname=it.hostname, public_keys=keys, image=image[0], image_name=image[1], tags=tuple(it.tags),
+               region=it.region, size=it.plan, **private)  # fmt: skip

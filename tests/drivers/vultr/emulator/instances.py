@@ -20,15 +20,8 @@ PENDING = "Unable to destroy server: Server is already pending destruction."
 @route("GET", "/instances")
 def list_instances(world: World, request: Request) -> Answer:
     """All of them, or those that all filters let through; an empty filter is none."""
-    shown = [it for it in world.state.instances.values() if _is_shown(world, it) and _fits(world, it, request)]
+    shown = [it for it in world.state.instances.values() if it.is_listed(world.clock()) and _fits(world, it, request)]
     return answers.page(world, request, "instances", shown, lambda it: _report(world, it))
-
-
-def _is_shown(world: World, it: Instance) -> bool:
-    if it.hidden_lists:
-        it.hidden_lists -= 1
-        return False
-    return world.clock() >= it.created + it.fault.hidden_for
 
 
 def _fits(world: World, it: Instance, request: Request) -> bool:
@@ -45,8 +38,7 @@ def _fits(world: World, it: Instance, request: Request) -> bool:
 
 def _report(world: World, it: Instance) -> dict[str, Any]:
     shown = answers.instance(world, it)
-    if shown["status"] == "active" and it.address_lists:
-        it.address_lists -= 1
+    it.was_reported(running=shown["status"] == "active")
     return shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.drivers.vultr.emulator import answers
 from tests.drivers.vultr.emulator import catalog as catalogue
 from tests.drivers.vultr.emulator.answers import Refusal
-from tests.drivers.vultr.emulator.routes import body_of, route
+from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route
 from tests.drivers.vultr.emulator.state import Group, Vpc, World
 from tests.emulation.http import Answer, Request
 
@@ -21,10 +21,12 @@ VPCS_OF_A_REGION = 5
 # VPCs
 
 
-@route("GET", "/vpcs")
-def list_vpcs(world: World, request: Request) -> Answer:
-    """All of them."""
-    return answers.page(world, request, "vpcs", list(world.state.vpcs.values()), answers.vpc)
+def _vpc(world: World, vpc_id: str) -> Vpc:
+    return answers.found(world.state.vpcs, vpc_id, "VPC ID")
+
+
+ROUTER.lists("/vpcs", "vpcs", lambda world, it: answers.vpc(it))
+ROUTER.shows("/vpcs", "vpc", _vpc, lambda world, it: answers.vpc(it))
 
 
 @route("POST", "/vpcs")
@@ -51,19 +53,6 @@ def new_vpc(world: World, region: str, description: str) -> Vpc:
     vpc = Vpc(world.uuid(), region, description[:DESCRIPTION_LIMIT], subnet, 20, world.clock())
     world.state.vpcs[vpc.id] = vpc
     return vpc
-
-
-@route("GET", "/vpcs/{}")
-def get_vpc(world: World, request: Request, vpc_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"vpc": answers.vpc(_vpc(world, vpc_id))})
-
-
-@route("PUT", "/vpcs/{}")
-def describe_vpc(world: World, request: Request, vpc_id: str) -> Answer:
-    """Its description."""
-    _vpc(world, vpc_id).description = str(body_of(request).get("description") or "")[:DESCRIPTION_LIMIT]
-    return Answer(204)
 
 
 @route("DELETE", "/vpcs/{}")
@@ -97,18 +86,24 @@ def create_gateway(world: World, request: Request, vpc_id: str) -> Answer:
     return Answer(201, {"nat_gateway": answers.gateway(vpc, vpc.gateways[0])})
 
 
-def _vpc(world: World, vpc_id: str) -> Vpc:
-    return answers.found(world.state.vpcs, vpc_id, "VPC ID")
-
-
 # firewall groups
 
 
-@route("GET", "/firewalls")
-def list_groups(world: World, request: Request) -> Answer:
-    """All of them."""
-    groups = list(world.state.groups.values())
-    return answers.page(world, request, "firewall_groups", groups, lambda it: answers.group(world, it))
+def _group(world: World, group_id: str) -> Group:
+    return answers.found(world.state.groups, group_id, "firewall group ID")
+
+
+ROUTER.lists("/firewalls", "groups", answers.group, "firewall_groups")
+ROUTER.shows("/firewalls", "firewall_group", _group, answers.group)
+
+
+@route("PUT", "/vpcs/{}")
+@route("PUT", "/firewalls/{}")
+def describe(world: World, request: Request, thing_id: str) -> Answer:
+    """The description of a VPC or a firewall group."""
+    it: Vpc | Group = _vpc(world, thing_id) if request.path.startswith("/v2/vpcs") else _group(world, thing_id)
+    it.description = str(body_of(request).get("description") or "")[:DESCRIPTION_LIMIT]
+    return Answer(204)
 
 
 @route("POST", "/firewalls")
@@ -118,19 +113,6 @@ def create_group(world: World, request: Request) -> Answer:
     made = Group(world.uuid(), description, world.clock())
     world.state.groups[made.id] = made
     return Answer(201, {"firewall_group": answers.group(world, made)})
-
-
-@route("GET", "/firewalls/{}")
-def get_group(world: World, request: Request, group_id: str) -> Answer:
-    """One of them."""
-    return Answer(200, {"firewall_group": answers.group(world, _group(world, group_id))})
-
-
-@route("PUT", "/firewalls/{}")
-def describe_group(world: World, request: Request, group_id: str) -> Answer:
-    """Its description."""
-    _group(world, group_id).description = str(body_of(request).get("description") or "")[:DESCRIPTION_LIMIT]
-    return Answer(204)
 
 
 @route("DELETE", "/firewalls/{}")
@@ -200,7 +182,3 @@ def _check_network(subnet: Any, size: Any) -> None:
         ipaddress.ip_network(f"{subnet}/{size}", strict=False)
     except ValueError as error:
         raise Refusal(400, "Invalid subnet") from error
-
-
-def _group(world: World, group_id: str) -> Group:
-    return answers.found(world.state.groups, group_id, "firewall group ID")

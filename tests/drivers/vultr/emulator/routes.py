@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.drivers.vultr.emulator.answers import Refusal
+from tests.drivers.vultr.emulator.answers import Refusal, page
 from tests.emulation.http import Request
-from tests.emulation.routing import Router
+from tests.emulation.routing import Router, json_object, required_text
 
-ROUTER = Router("/v2", Refusal)
+ROUTER = Router("/v2", Refusal, page)
 ROUTES, route, dispatch = ROUTER.routes, ROUTER.route, ROUTER.dispatch
 
 
 def body_of(request: Request) -> dict[str, Any]:
     """The JSON object of a request."""
-    try:
-        data = request.json()
-    except ValueError as error:
-        raise Refusal(400, "Invalid JSON.") from error
-    if not isinstance(data, dict):
-        raise Refusal(400, "Invalid JSON.")
-    return data
+    return json_object(request, Refusal(400, "Invalid JSON."))
 
 
 def text(data: dict[str, Any], name: str) -> str:
     """A required text of a body."""
-    value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise Refusal(400, f"Please provide a valid {name}.")
-    return value
+    return required_text(data, name, Refusal(400, f"Please provide a valid {name}."))

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import math
-import random
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulation.backend import Addresses, Machines
-from tests.emulation.faults import NO_FAULT, Faults, MachineFault
-
-NEVER = math.inf
+from tests.emulation import world
+from tests.emulation.backend import Addresses
+from tests.emulation.world import NEVER as NEVER
 
 
 @dataclass
-class Settings:
-    """Switches; they may be changed at any time. Times are seconds."""
+class Settings(world.Settings):
+    """Beside those that all have."""
 
     #: from create until ``active``
     active_after: float = 0.2
-    #: from ``active`` until ``main_ip`` is no longer 0.0.0.0
-    address_after: float = 0.0
     #: from ``active`` until ``server_status`` is ok
     ok_after: float = 0.0
-    #: from create for so long, a delete is refused: the server is locked
-    locked_for: float = 0.0
-    #: from delete until it answers 404; a second delete in between is refused as pending
-    gone_after: float = 0.0
-    #: the status of that refusal is not known
+    #: the status with which a second delete is refused is not known
     pending_status: int = 500
     #: after its servers are gone, for so long a VPC cannot be deleted (tent, 3.5: 4 to 73)
     vpc_busy_for: float = 0.0
@@ -44,16 +34,12 @@ class Settings:
     second_limit: int | None = 30
     #: addresses that may use the key; None: all
     allowed: tuple[str, ...] | None = None
-    #: pages are not longer than this, whatever is asked for
-    page_cap: int | None = None
     #: plans that are out of stock everywhere
     sold_out: tuple[str, ...] = ()
     #: tags are filtered as written: Vultr takes no notice of case
     case_matters: bool = False
     #: take an ``os_id`` that is text. The description says no; a widely used client sends it so.
     tolerate_text: bool = False
-    #: hold every answer against the vendor's description too
-    check_answers: bool = False
 
 
 @dataclass
@@ -128,7 +114,7 @@ class Group:
 
 
 @dataclass
-class Instance:
+class Instance(world.Machine):
     """An instance. What it reports of itself follows from the times."""
 
     id: str
@@ -149,13 +135,10 @@ class Instance:
     firewall_group_id: str
     backups: bool
     user_scheme: str
-    addresses: Addresses
-    created: float
     active_at: float
     #: what nobody may ever see again
     password: str = field(repr=False)
     console: str = field(repr=False)
-    fault: MachineFault = NO_FAULT
     deleted_at: float | None = None
     powered: bool = True
     #: additional addresses, and when each shows up in lists
@@ -164,11 +147,6 @@ class Instance:
     vpc_mac: int = 98964710703335
     #: how often it was restarted for an address
     restarts: int = 0
-    #: what is left of the fault's numbers
-    hidden_lists: int = 0
-    refuse_delete: int = 0
-    ignore_delete: int = 0
-    address_lists: int = 0
 
     def is_active(self, now: float) -> bool:
         """Whether it is made."""
@@ -208,40 +186,22 @@ class State:
 
 
 @dataclass
-class World:
+class World(world.World):
     """What the handlers of calls work on."""
-
-    state: State
-    settings: Settings
-    machines: Machines
-    faults: Faults
-    clock: Callable[[], float]
-    chance: random.Random
 
     def tick(self) -> None:
         """Bring the state up to now: what was deleted goes."""
         now = self.clock()
-        for instance in list(self.state.instances.values()):
-            if instance.deleted_at is not None and now >= instance.deleted_at + self.settings.gone_after:
-                del self.state.instances[instance.id]
-                for one in self.state.reserved.values():
-                    one.instance_id = "" if one.instance_id == instance.id else one.instance_id
-                for vpc_id in instance.vpc_ids:
-                    if vpc_id in self.state.vpcs:
-                        self.state.vpcs[vpc_id].freed = (instance.addresses.private, now)
+        for instance in self.over(self.state.instances):
+            del self.state.instances[instance.id]
+            for one in self.state.reserved.values():
+                one.instance_id = "" if one.instance_id == instance.id else one.instance_id
+            for vpc_id in instance.vpc_ids:
+                if vpc_id in self.state.vpcs:
+                    self.state.vpcs[vpc_id].freed = (instance.addresses.private, now)
 
     def remove(self, instance: Instance) -> None:
         """Begin to destroy it."""
         instance.deleted_at = self.clock()
         self.machines.kill(instance.id, instance.addresses, *(Addresses(ip, "") for ip in instance.additional))
         self.tick()
-
-    def uuid(self) -> str:
-        """A new UUID; the same ones in every run with the same seed."""
-        return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
-
-    def secret(self, prefix: str = "") -> str:
-        """Something that must not come out; remembered, for tests to look for."""
-        value = f"{prefix}{self.chance.getrandbits(96):024x}"
-        self.state.secrets.append(value)
-        return value
