@@ -18,7 +18,7 @@ NO_IDS = {
 }
 LOCKED = {"hetzner": r"server is locked \(423 locked", "vultr": r"Server is currently locked \(500\)"}
 BAD_TOKEN = {
-    "hetzner": r"^Hetzner: unable to authenticate \(401 unauthorized 1e30f35cca296a67\)$",
+    "hetzner": r"^Hetzner: unable to authenticate \(401 unauthorized, request 1e30f35cca296a67\)$",
     "vultr": r"^Vultr: Invalid API token\. \(401\)$",
 }
 
