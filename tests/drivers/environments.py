@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.drivers.do.environment import DigitalOceanEnvironment
-from tests.drivers.ec2.environment import Ec2Environment
+from hart_salt.drivers import OWN
 from tests.drivers.environment import CloudEnvironment, Environment
-from tests.drivers.gce.environment import ComputeEngineEnvironment
-from tests.drivers.hetzner.environment import HetznerEnvironment
-from tests.drivers.local.environment import LocalEnvironment
-from tests.drivers.vultr.environment import VultrEnvironment
 
+#: ``tests/drivers/<name>/environment.py`` says which is its own
 ENVIRONMENTS: dict[str, type[Environment]] = {
-    "local": LocalEnvironment,
-    "do": DigitalOceanEnvironment,
-    "ec2": Ec2Environment,
-    "gce": ComputeEngineEnvironment,
-    "hetzner": HetznerEnvironment,
-    "vultr": VultrEnvironment,
+    name: importlib.import_module(f"tests.drivers.{name}.environment").ENVIRONMENT for name in OWN
 }
 CLOUDS = [name for name, kind in ENVIRONMENTS.items() if issubclass(kind, CloudEnvironment)]
 #: those that give further addresses

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hart_salt.drivers import OWN
 from tests.builds import ROOT, SITE, installed
 
 toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -68,7 +69,7 @@ def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there
 
 
 def test_what_hart_reads_at_work_is_there(environment: Path, there: dict[str, Any]) -> None:
-    assert set(there["drivers"]) >= {"do", "ec2", "gce", "hetzner", "local", "vultr"}
+    assert set(there["drivers"]) >= set(OWN)
     assert "bootstrap.sh.j2" in there["templates"]
     assert there["key"] == "-----BEGIN PGP PUBLIC KEY B"
     assert (environment / SITE / "hart_salt/operations/address.sh").is_file()

@@ -57,3 +57,6 @@ class DigitalOceanEnvironment(CloudEnvironment):
     def listing(self, state: str) -> Fault:
         shown = {"id": 7, "name": "a", "tags": [f"hart-owner:{OWNER}"], "status": state}
         return Fault("GET", do_driver.CREATE, status=200, answer={"droplets": [shown], "links": {}})
+
+
+ENVIRONMENT = DigitalOceanEnvironment

@@ -79,3 +79,6 @@ class Ec2Environment(CloudEnvironment):
         listed = f"<reservationSet><item><instancesSet>{shown}</instancesSet></item></reservationSet>"
         answer = f'<DescribeInstancesResponse xmlns="http://x/">{listed}</DescribeInstancesResponse>'.encode()
         return Fault("POST", body=ec2_driver.LOOK, status=200, answer=answer)
+
+
+ENVIRONMENT = Ec2Environment

@@ -65,3 +65,6 @@ class ComputeEngineEnvironment(CloudEnvironment):
         zone = f"projects/p/zones/{gce_driver.ZONE}"
         shown = {"id": "7", "name": "a", "labels": {"hart-owner": OWNER}, "status": state, "zone": zone}
         return Fault("GET", gce_driver.LIST, status=200, answer=gce_driver.listing(shown))
+
+
+ENVIRONMENT = ComputeEngineEnvironment

@@ -68,3 +68,6 @@ class HetznerEnvironment(CloudEnvironment):
         shown = {"id": 7, "name": "a", "labels": {"hart-owner": OWNER}, "status": state}
         answer = {"servers": [shown], "meta": {"pagination": {"page": 1, "next_page": None}}}
         return Fault("GET", hetzner_driver.CREATE, status=200, answer=answer)
+
+
+ENVIRONMENT = HetznerEnvironment

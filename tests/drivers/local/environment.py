@@ -55,3 +55,6 @@ class LocalEnvironment(Environment):
 
     def user_data(self, instance: Instance) -> str:
         return (self._path(instance) / "user-data").read_bytes().decode()
+
+
+ENVIRONMENT = LocalEnvironment

@@ -67,3 +67,6 @@ class VultrEnvironment(CloudEnvironment):
         shown = {"id": "a", "label": "a", "tags": [f"hart-owner:{OWNER}"], "status": state, "power_status": "running"}
         answer = {"instances": [shown], "meta": {"links": {"next": ""}}}
         return Fault("GET", vultr_driver.CREATE, status=200, answer=answer)
+
+
+ENVIRONMENT = VultrEnvironment

@@ -168,7 +168,10 @@ def test_a_terminal_that_is_hung_up_ends_the_table_and_nothing_else() -> None:
         with contextlib.suppress(OSError):
             stream.close()
     os.close(slave)
-    assert not any("Refresh" in type(thread).__name__ for thread in threading.enumerate())
+    refreshing = [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]
+    for thread in refreshing:
+        thread.join(60)  # it has been told to end
+    assert not any(thread.is_alive() for thread in refreshing)
 
 
 def test_without_standard_error_nothing_is_shown_not_even_elsewhere(
