@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hart_salt.drivers.contract import Driver
+from hart_salt.model import Instance
 from tests.drivers.clouds import driver_of, module_of
 from tests.drivers.do.emulator.client import Clock
 from tests.drivers.tested import Time
@@ -57,6 +58,15 @@ def cloud(own: Any, time: Time) -> Iterator[Any]:
 def driver(cloud_name: str, cloud: Any, time: Time, tmp_path: Path) -> Driver:
     """The cloud's driver, for the account that the emulator has."""
     return driver_of(cloud_name, cloud, time, tmp_path)
+
+
+@pytest.fixture
+def instance(own: Any, driver: Driver, time: Time) -> Instance:
+    """An instance that runs, as it is listed."""
+    own.launch(driver, own.node())
+    time.advance(60)
+    (listed,) = driver.instances()
+    return listed
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+
+from tests.emulation.http import Answer, Request
 
 #: beside the checkout
 DIRECTORY = Path(__file__).resolve().parents[2].parent / "shared" / "specs"
@@ -231,3 +233,24 @@ def _property_names(schema: Any) -> set[str]:
         for entry in schema.get(keyword, []):
             names |= _property_names(entry)
     return names
+
+
+def against(
+    description: Description | None, request: Request, change: Callable[[dict[str, Any]], Any] | None = None
+) -> list[str]:
+    """What a description says against a request; ``change`` takes out of its body what is let through."""
+    if description is None:
+        return []
+    try:
+        body = request.json()
+    except ValueError:
+        return ["body: not JSON"]
+    if change and isinstance(body, dict):
+        body = change(body)
+    return description.request(request.method, request.path, request.query, body)
+
+
+def against_answer(description: Description, request: Request, answer: Answer) -> list[str]:
+    """What it says against an answer."""
+    said = description.answer(request.method, request.path, answer.status, answer.headers, answer.body)
+    return [f"answer {answer.status}: {text}" for text in said]

@@ -55,10 +55,11 @@ class Machine:
             return False
         return now >= self.created + self.fault.hidden_for
 
-    def was_reported(self, *, running: bool) -> None:
-        """Each report of it as running brings its address nearer."""
+    def reported(self, shown: dict[str, Any], *, running: bool) -> dict[str, Any]:
+        """What is shown of it; each report of it as running brings its address nearer."""
         if running and self.address_lists:
             self.address_lists -= 1
+        return shown
 
 
 @dataclass
@@ -77,6 +78,15 @@ class World:
         """Those that were deleted, and are gone by now."""
         now, after = self.clock(), self.settings.gone_after
         return [it for it in instances.values() if it.deleted_at is not None and now >= it.deleted_at + after]
+
+    def tick(self) -> None:
+        """Bring the state up to now."""
+
+    def remove(self, it: Any, *more: Addresses) -> None:
+        """Begin to delete an instance, and give back its addresses, also those that it has beside the first."""
+        it.deleted_at = self.clock()
+        self.machines.kill(str(it.id), it.addresses, *more)
+        self.tick()
 
     def boot(self, it: Any, **more: Any) -> None:
         """Begin to boot the machine of an instance, unless its fault says that there is none."""

@@ -6,4 +6,4 @@ A test names its clouds with ``parametrize`` of ``cloud_name``; its fixtures are
 
 from __future__ import annotations
 
-from tests.drivers.fixtures import driver  # noqa: F401
+from tests.drivers.fixtures import driver, instance  # noqa: F401

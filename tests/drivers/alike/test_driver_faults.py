@@ -184,7 +184,7 @@ def options_for(name: str, cloud: Any, cloud_name: str) -> dict[str, Any]:
     return {"firewall": answer.json()["firewall"]["id"]}
 
 
-@pytest.mark.parametrize(("cloud_name", "name", "broken", "expected"), rows())
+@pytest.mark.parametrize(("cloud_name", "name", "broken", "expected"), list(rows()))
 def test_a_fault(own, cloud_name: str, cloud, driver, time, table, name: str, broken: list[Any], expected: str):
     options = options_for(name, cloud, cloud_name)
     if "page" in name:

@@ -1,13 +1,19 @@
-"""How instances end: a delete that is refused for now, that has no effect, or that takes its time."""
+"""
+What is the same for every API with a token: how instances end, calls side by side, and a token that is refused.
+
+A delete may be refused for now, have no effect, or take its time.
+"""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from hart_salt.base.errors import AuthError, TemporaryFailure
 from hart_salt.model import Instance
+from tests.drivers.tested import BATCH, KEY, SCRIPT
 from tests.emulation.faults import MachineFault
 
 #: an id that nothing has
@@ -83,3 +89,24 @@ def test_a_bad_token(cloud_name: str, own, cloud, time):
         with pytest.raises(AuthError, match=BAD_TOKEN[cloud_name]):
             call()
     assert time.waits == []
+
+
+@pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
+def test_settling_asks_for_nothing(own, cloud, driver):
+    instance = own.launch(driver, own.node())
+    before = len(cloud.calls)
+    driver.settle(instance)
+    assert len(cloud.calls) == before
+
+
+@pytest.mark.parametrize("cloud_name", NOWHERE)
+def test_calls_from_many_threads(cloud_name: str, own, cloud, driver):
+    if cloud_name == "do":
+        cloud.settings.minute_limit = None
+    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
+        names = [f"n{number}" for number in range(24)]
+        made = list(pool.map(lambda name: driver.launch(own.node(name), SCRIPT, access), names))
+        assert sorted(instance.minion_id for instance in made) == sorted(names)
+        assert set(pool.map(lambda _: len(driver.instances()), range(16))) == {24}
+        list(pool.map(driver.terminate, made))
+    assert own.left(cloud) == {}

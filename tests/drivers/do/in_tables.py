@@ -50,9 +50,7 @@ CLOUD = Cloud(
     open=_open,
     datasource="digitalocean",
     node={"region": "nyc3"},
-    create=CREATE,
-    look=LOOK,
-    destroy=DESTROY,
+    create=CREATE, look=LOOK, destroy=DESTROY,
     knows_key=True,
     refusal={"status": 422, "told": "422"},
     # Tags outlive droplets; these are the same for all of a master's, and need not be removed.
@@ -62,4 +60,4 @@ CLOUD = Cloud(
         *hits("destroy", DESTROY),
         Case("destroy: is it gone: 500", (IS_GONE.fault(status=500),)),
     ),
-)
+)  # fmt: skip

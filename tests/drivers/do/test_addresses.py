@@ -15,14 +15,6 @@ from tests.emulation.faults import Fault
 ACTIONS = r"/reserved_ips/[0-9.]+/actions$"
 
 
-@pytest.fixture
-def instance(driver: do.DigitalOcean, time: Time) -> Instance:
-    launch(driver, node())
-    time.advance(60)
-    (listed,) = driver.instances()
-    return listed
-
-
 def assigned(cloud: Cloud) -> list[str]:
     return cloud.state.left()["assigned"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -352,18 +351,3 @@ def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: 
     assert 150 < sum(time.waits) < 240
     # Sixteen of them side by side stay under the limit of 250 calls a minute.
     assert 16 * 60 * cloud.count(".*", "/v2/droplets/") / sum(time.waits) < 250
-
-
-# threads
-
-
-def test_calls_from_many_threads(cloud: Cloud, driver: do.DigitalOcean):
-    cloud.settings.minute_limit = None
-    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
-        names = [f"n{number}" for number in range(24)]
-        made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
-        assert sorted(instance.minion_id for instance in made) == sorted(names)
-        listed = list(pool.map(lambda _: len(driver.instances()), range(16)))
-        assert set(listed) == {24}
-        list(pool.map(driver.terminate, made))
-    assert left(cloud) == {}

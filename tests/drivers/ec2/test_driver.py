@@ -12,24 +12,11 @@ import pytest
 
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.ec2 import driver as ec2
-from tests.drivers.ec2.driver import (
-    BATCH,
-    CREATE,
-    KEY,
-    OWNER,
-    SCRIPT,
-    Time,
-    asked,
-    boto,
-    called,
-    launch,
-    left,
-    make_vpc,
-    node,
-)
+from tests.drivers.ec2.driver import CREATE, asked, boto, called, launch, left, make_vpc, node
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault
 
 TAGS = {

@@ -11,25 +11,11 @@ import pytest
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
-from tests.drivers.ec2.driver import (
-    BATCH,
-    KEY,
-    LOOK,
-    OWNER,
-    SCRIPT,
-    Time,
-    asked,
-    boto,
-    called,
-    driver_of,
-    launch,
-    left,
-    node,
-    open_cloud,
-)
+from tests.drivers.ec2.driver import LOOK, asked, boto, called, driver_of, launch, left, node, open_cloud
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
 
 # lists

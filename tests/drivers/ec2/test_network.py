@@ -13,11 +13,6 @@ from hart_salt.drivers import source_address
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Leftover, Node
 from tests.drivers.ec2.driver import (
-    BATCH,
-    KEY,
-    OWNER,
-    SCRIPT,
-    Time,
     asked,
     boto,
     called,
@@ -34,6 +29,7 @@ from tests.drivers.ec2.driver import (
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator.cloud import HOME
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
 
 NAME = f"hart-{OWNER}-{BATCH}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.model import Instance
-from tests.drivers.do.driver import BATCH, KEY, OWNER, SCRIPT, Time
+from tests.drivers.do.driver import BATCH, KEY, OWNER, Time
 from tests.drivers.do.emulator.client import public_key
 from tests.drivers.hetzner.driver import CREATE, KEY_PATH, KEYS, NOWHERE, SERVER, Client, Cloud, launch, left, node
 from tests.emulation.faults import Fault, lost_answer
@@ -124,23 +122,6 @@ def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driv
     assert "root_password" not in made
     assert cloud.state.secrets
     assert not any(secret in str(made) for secret in cloud.state.secrets)
-
-
-def test_settling_asks_for_nothing(cloud: Cloud, driver: hetzner.Hetzner):
-    instance = launch(driver, node())
-    before = len(cloud.calls)
-    driver.settle(instance)
-    assert len(cloud.calls) == before
-
-
-def test_calls_from_many_threads(cloud: Cloud, driver: hetzner.Hetzner):
-    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
-        names = [f"n{number}" for number in range(24)]
-        made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
-        assert sorted(instance.minion_id for instance in made) == sorted(names)
-        assert set(pool.map(lambda _: len(driver.instances()), range(16))) == {24}
-        list(pool.map(driver.terminate, made))
-    assert left(cloud) == {}
 
 
 # taking over

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from tests.drivers.fixtures import driver  # noqa: F401
+from tests.drivers.fixtures import driver, instance  # noqa: F401

@@ -80,9 +80,7 @@ CLOUD = Cloud(
     open=_open,
     datasource="vultr",
     node={"region": REGION},
-    create=CREATE,
-    look=LOOK,
-    destroy=DESTROY,
+    create=CREATE, look=LOOK, destroy=DESTROY,
     refusal={"status": 400, "told": "400"},
     inside=_inside,
     # The image takes passwords, as Vultr's do.
@@ -97,4 +95,4 @@ CLOUD = Cloud(
         Case("destroy: is it gone: 500", (IS_GONE.fault(status=500),)),
         Case("destroy: gone only seconds later", (), switches={"gone_after": 2.0}),
     ),
-)
+)  # fmt: skip

@@ -29,14 +29,6 @@ def cloud(time: Time) -> Iterator[Cloud]:
         yield cloud
 
 
-@pytest.fixture
-def instance(driver: vultr.Vultr, time: Time) -> Instance:
-    launch(driver, node())
-    time.advance(60)
-    (listed,) = driver.instances()
-    return listed
-
-
 def request(kind: str, cloud: Cloud) -> AddressRequest:
     """One that can be granted."""
     if kind == RESERVED:

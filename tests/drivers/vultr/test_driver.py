@@ -353,27 +353,3 @@ def test_another_500_is_repeated_as_any_call_is(cloud: Cloud, driver: vultr.Vult
     cloud.faults.add(Fault("DELETE", INSTANCE, status=500, times=3))
     driver.terminate(launch(driver, node()))
     assert (left(cloud), time.waits) == ({}, [0.5, 1, 2])
-
-
-# settle
-
-
-def test_settling_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr):
-    instance = launch(driver, node())
-    before = len(cloud.calls)
-    driver.settle(instance)
-    assert len(cloud.calls) == before
-
-
-# threads
-
-
-def test_calls_from_many_threads(cloud: Cloud, driver: vultr.Vultr):
-    with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:
-        names = [f"n{number}" for number in range(24)]
-        made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))
-        assert sorted(instance.minion_id for instance in made) == sorted(names)
-        listed = list(pool.map(lambda _: len(driver.instances()), range(16)))
-        assert set(listed) == {24}
-        list(pool.map(driver.terminate, made))
-    assert left(cloud) == {}

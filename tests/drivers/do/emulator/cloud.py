@@ -105,7 +105,8 @@ class DigitalOcean(StatefulEmulator):
     def _check(self, request: Request) -> None:
         """What the vendor has words of its own for first, then all that the description does not allow."""
         routes.check(request)
-        if problems := self._against(request, tolerant=self.settings.tolerate_nulls):
+        without = _without_nulls if self.settings.tolerate_nulls else None
+        if problems := schema.against(self._description, request, without):
             raise Refusal(self._invalid_status(request), "; ".join(problems))
 
     def _invalid_status(self, request: Request) -> int:
@@ -120,24 +121,12 @@ class DigitalOcean(StatefulEmulator):
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
         """What the description says, nulls included: clients of ours send none."""
-        problems = self._against(request, tolerant=False)
+        problems = schema.against(self._description, request)
         if answer is None or self._description is None or not self.settings.check_answers:
             return problems
         if answer.status == 401:  # for an unknown token there is nothing to count
             answer = dataclasses.replace(answer, headers=self.failure(request, 401).headers)
-        said = self._description.answer(request.method, request.path, answer.status, answer.headers, answer.body)
-        return [*problems, *(f"answer {answer.status}: {text}" for text in said)]
-
-    def _against(self, request: Request, *, tolerant: bool) -> list[str]:
-        if self._description is None:
-            return []
-        try:
-            body = request.json()
-        except ValueError:
-            return ["body: not JSON"]
-        if tolerant and isinstance(body, dict):
-            body = {name: value for name, value in body.items() if value is not None}
-        return self._description.request(request.method, request.path, request.query, body)
+        return [*problems, *schema.against_answer(self._description, request, answer)]
 
     def shown(self) -> dict[str, Any]:
         """The account as its API shows it."""
@@ -151,3 +140,7 @@ class DigitalOcean(StatefulEmulator):
             "vpcs": [answers.vpc(it) for it in state.vpcs.values()],
             "passwords_mailed": list(state.passwords_mailed),
         }
+
+
+def _without_nulls(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}

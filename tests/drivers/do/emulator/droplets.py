@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tests.drivers.do.emulator import answers
 from tests.drivers.do.emulator.answers import Refusal
-from tests.drivers.do.emulator.routes import body_of, route, text
+from tests.drivers.do.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.do.emulator.state import Droplet, Image, World
 from tests.emulation.http import Answer, Request
 
@@ -36,16 +37,12 @@ def list_droplets(world: World, request: Request) -> Answer:
     return answers.page(world, request, "droplets", droplets, lambda it: _report(world, it))
 
 
-def _report(world: World, droplet: Droplet) -> dict[str, object]:
+def _report(world: World, droplet: Droplet) -> dict[str, Any]:
     shown = answers.droplet(world, droplet)
-    droplet.was_reported(running=shown["status"] != "new")
-    return shown
+    return droplet.reported(shown, running=shown["status"] != "new")
 
 
-@route("GET", "/droplets/{}")
-def get_droplet(world: World, request: Request, droplet_id: str) -> Answer:
-    """One droplet; 404 once it is gone."""
-    return Answer(200, {"droplet": _report(world, _droplet(world, droplet_id))})
+ROUTER.shows("/droplets", "droplet", lambda world, it: _droplet(world, it), _report)
 
 
 @route("DELETE", "/droplets/{}")

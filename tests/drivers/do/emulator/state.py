@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.drivers.do.emulator import catalog as catalogue
 from tests.emulation import world
+from tests.emulation.backend import Addresses
 from tests.emulation.world import NEVER as NEVER
 
 
@@ -226,13 +227,10 @@ class World(world.World):
         for firewall in self.state.firewalls.values():
             firewall.droplet_ids = [number for number in firewall.droplet_ids if number != droplet.id]
 
-    def remove(self, droplet: Droplet) -> None:
-        """Begin to destroy it."""
-        now = self.clock()
-        droplet.deleted_at = now
-        self.act("destroy", droplet, now + self.settings.gone_after)
-        self.machines.kill(str(droplet.id), droplet.addresses)
-        self.tick()
+    def remove(self, it: Droplet, *more: Addresses) -> None:
+        """That is an action."""
+        self.act("destroy", it, self.clock() + self.settings.gone_after)
+        super().remove(it, *more)
 
     def act(self, kind: str, droplet: Droplet, done: float) -> Action:
         """Record an action."""

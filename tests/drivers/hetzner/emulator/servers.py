@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.drivers.hetzner.emulator import answers, catalog, form
 from tests.drivers.hetzner.emulator.answers import Refusal, invalid
-from tests.drivers.hetzner.emulator.routes import body_of, route
+from tests.drivers.hetzner.emulator.routes import ROUTER, body_of, route
 from tests.drivers.hetzner.emulator.state import NEVER, Server, World
 from tests.emulation.http import Answer, Request
 
@@ -151,14 +151,10 @@ def selects(selector: str, labels: Mapping[str, str]) -> bool:
 
 def _report(world: World, it: Server) -> dict[str, Any]:
     shown = answers.server(world, it)
-    it.was_reported(running=shown["status"] == "running")
-    return shown
+    return it.reported(shown, running=shown["status"] == "running")
 
 
-@route("GET", "/servers/{}")
-def get_server(world: World, request: Request, server_id: str) -> Answer:
-    """One server; 404 once it is gone."""
-    return Answer(200, {"server": _report(world, server_of(world, server_id))})
+ROUTER.shows("/servers", "server", lambda world, it: server_of(world, it), _report)
 
 
 # changes
@@ -227,5 +223,3 @@ def _acted(world: World, command: str, it: Server) -> Answer:
 def server_of(world: World, server_id: str) -> Server:
     """The server of an id."""
     return answers.found(world.state.servers, server_id, "server")
-
-

@@ -145,12 +145,6 @@ class World(world.World):
         for server in self.over(self.state.servers):
             del self.state.servers[server.id]
 
-    def remove(self, server: Server) -> None:
-        """Begin to delete it."""
-        server.deleted_at = self.clock()
-        self.machines.kill(str(server.id), server.addresses)
-        self.tick()
-
     def act(self, command: str, server: int, lasts: float) -> Action:
         """Begin an action."""
         now = self.clock()

@@ -24,6 +24,7 @@ from tests.drivers.vultr.emulator.limits import Limits
 from tests.drivers.vultr.emulator.state import Instance, Settings, State, World
 from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
+from tests.emulation.schema import against, against_answer
 from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
@@ -102,7 +103,8 @@ class Vultr(StatefulEmulator):
             raise Refusal(401, f"Unauthorized IP address: {request.client}")
 
     def _check(self, request: Request) -> None:
-        if problems := self._against(request, tolerant=self.settings.tolerate_text):
+        as_number = _with_number if self.settings.tolerate_text else None
+        if problems := against(self._description, request, as_number):
             raise Refusal(400, "; ".join(problems))
 
     def failure(self, request: Request, status: int) -> Answer:
@@ -111,23 +113,11 @@ class Vultr(StatefulEmulator):
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
         """What the description says."""
-        problems = self._against(request)
+        problems = against(self._description, request)
         # Of errors it says the status and nothing else, not even that they have a body.
         if answer is None or answer.status >= 400 or self._description is None or not self.settings.check_answers:
             return problems
-        said = self._description.answer(request.method, request.path, answer.status, answer.headers, answer.body)
-        return [*problems, *(f"answer {answer.status}: {text}" for text in said)]
-
-    def _against(self, request: Request, *, tolerant: bool = False) -> list[str]:
-        if self._description is None:
-            return []
-        try:
-            body = request.json()
-        except ValueError:
-            return ["body: not JSON"]
-        if tolerant and isinstance(body, dict):
-            body = {name: vultr_create.number(value) if name == "os_id" else value for name, value in body.items()}
-        return self._description.request(request.method, request.path, request.query, body)
+        return [*problems, *against_answer(self._description, request, answer)]
 
     def shown(self) -> dict[str, Any]:
         """The account as its API shows it."""
@@ -139,3 +129,7 @@ class Vultr(StatefulEmulator):
             "reserved": [answers.reserved(it) for it in state.reserved.values()],
             "groups": [answers.group(world, it) for it in state.groups.values()],
         }
+
+
+def _with_number(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: vultr_create.number(value) if name == "os_id" else value for name, value in body.items()}

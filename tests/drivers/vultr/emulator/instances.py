@@ -9,7 +9,7 @@ from tests.drivers.vultr.emulator import answers
 from tests.drivers.vultr.emulator import catalog as catalogue
 from tests.drivers.vultr.emulator.answers import Refusal
 from tests.drivers.vultr.emulator.create import decoded
-from tests.drivers.vultr.emulator.routes import body_of, route
+from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route
 from tests.drivers.vultr.emulator.state import Instance, World
 from tests.emulation.http import Answer, Request
 
@@ -38,14 +38,10 @@ def _fits(world: World, it: Instance, request: Request) -> bool:
 
 def _report(world: World, it: Instance) -> dict[str, Any]:
     shown = answers.instance(world, it)
-    it.was_reported(running=shown["status"] == "active")
-    return shown
+    return it.reported(shown, running=shown["status"] == "active")
 
 
-@route("GET", "/instances/{}")
-def get_instance(world: World, request: Request, instance_id: str) -> Answer:
-    """One instance; 404 once it is gone."""
-    return Answer(200, {"instance": _report(world, instance_of(world, instance_id))})
+ROUTER.shows("/instances", "instance", lambda world, it: instance_of(world, it), _report)
 
 
 @route("DELETE", "/instances/{}")

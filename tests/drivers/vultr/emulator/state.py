@@ -200,8 +200,6 @@ class World(world.World):
                 if vpc_id in self.state.vpcs:
                     self.state.vpcs[vpc_id].freed = (instance.addresses.private, now)
 
-    def remove(self, instance: Instance) -> None:
-        """Begin to destroy it."""
-        instance.deleted_at = self.clock()
-        self.machines.kill(instance.id, instance.addresses, *(Addresses(ip, "") for ip in instance.additional))
-        self.tick()
+    def remove(self, it: Instance, *more: Addresses) -> None:
+        """Its additional addresses go with it."""
+        super().remove(it, *more, *(Addresses(ip, "") for ip in it.additional))
