@@ -35,13 +35,9 @@ NUMBERS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-def test_there_are_such_drivers() -> None:
-    assert {"do", "hetzner", "vultr"} <= set(MODULES)
+def test_these_are_all_drivers_of_the_base() -> None:
+    assert set(MODULES) == {name for name in schemas() if issubclass(driver_class(name), RestDriver)}
+    assert set(MODULES) == {kind for kind, _, _ in NUMBERS}
 
 
 @pytest.mark.parametrize("kind", MODULES)
