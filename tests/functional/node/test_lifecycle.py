@@ -644,6 +644,29 @@ def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
             break
 
 
+def test_a_sealed_node_s_record_says_so_though_the_cancellation_came_before_it_was_written(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    note = Lifecycle.note
+
+    def noted(life: Lifecycle, **facts: Any) -> None:
+        note(life, **facts)
+        if "sealed" not in facts:
+            return
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        life.batch.calls.salt(written.wait, 60)  # the thread that writes records is busy with another one
+        task.cancel()
+        loop.call_soon(loop.call_soon, written.set)  # once the cancellation has taken back what it can
+
+    monkeypatch.setattr(Lifecycle, "note", noted)
+    with pytest.raises(asyncio.CancelledError):
+        stage.play(stage.node(), plainly)
+    assert stage.left() == ALL
+    assert [record.sealed for record in stage.store.all()] == [True]
+
+
 def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Stage) -> None:
     looked = threading.Event()
     playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
