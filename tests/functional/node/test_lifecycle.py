@@ -78,6 +78,8 @@ class World:
     on_answer: Callable[[str, str], None] = lambda minion_id, code: None
     codes: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
+    #: of commands whose output is followed, by the command; otherwise 0
+    exit_codes: dict[str, int] = field(default_factory=dict)
     lists: int = 0
 
     def step(self, name: str) -> None:
@@ -206,7 +208,7 @@ class FakeSession:
         await asyncio.sleep(0)
         on_lines(["hello from the node"])
         self.world.step("stream")
-        return 0
+        return self.world.exit_codes.get(command, 0)
 
     async def run(
         self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0, output: str = "its output"
@@ -473,6 +475,20 @@ def test_a_step_that_failed_on_the_node_is_named(stage: Stage) -> None:
     assert stage.left() == NOTHING
 
 
+def test_a_script_of_the_operator_s_that_fails_is_told_and_the_node_undone(stage: Stage, tmp_path: Path) -> None:
+    script = tmp_path / "init"
+    script.touch()
+    stage.world.exit_codes[COMMANDS.run_script] = 3
+    assert failure(stage, stage.node(script=str(script))) == f"the script {script} ended with exit code 3 on the node"
+    assert stage.left() == NOTHING
+
+
+def test_a_security_upgrade_that_fails_is_told_and_the_node_undone(stage: Stage) -> None:
+    stage.world.exit_codes[COMMANDS.after] = 100
+    assert failure(stage) == "the security upgrades failed on the node"
+    assert stage.left() == NOTHING
+
+
 def test_a_key_that_is_none_is_never_accepted(stage: Stage) -> None:
     stage.world.document["minion_key"] = "-----BEGIN PUBLIC KEY-----\ngarbage\n-----END PUBLIC KEY-----\n"
     assert "not a public key" in failure(stage)
@@ -556,8 +572,9 @@ def test_a_failed_node_is_kept_for_who_asks_for_it_but_not_its_key(stage: Stage)
     assert stage.left() == {**ALL, "keys": []}
 
 
-def test_what_apply_reports_undoes_nothing(stage: Stage) -> None:
-    stage.world.faults["apply"] = fails_with(ZeroDivisionError("no luck"))
+@pytest.mark.parametrize("error", [ZeroDivisionError("no luck"), OSError("no luck"), NodeFailed("no luck")])
+def test_what_apply_reports_undoes_nothing(stage: Stage, error: Exception) -> None:
+    stage.world.faults["apply"] = fails_with(error)
     life = stage.play(stage.node(apply="web"), plainly)
     assert "no luck" in life.problems[0]
     assert stage.left() == ALL
