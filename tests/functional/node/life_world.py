@@ -72,6 +72,8 @@ class World:
     on_answer: Callable[[str, str], None] = lambda minion_id, code: None
     codes: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
+    #: of commands whose output is followed, by the command; otherwise 0
+    exit_codes: dict[str, int] = field(default_factory=dict)
     lists: int = 0
 
     def step(self, name: str) -> None:
@@ -186,7 +188,7 @@ class FakeSession:
         await asyncio.sleep(0)
         on_lines(["hello from the node"])
         self.world.step("stream")
-        return 0
+        return self.world.exit_codes.get(command, 0)
 
     async def run(
         self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0, output: str = "its output"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,17 @@ from hart_salt.model import Instance
 from hart_salt.node import bootstrap
 from hart_salt.node.progress import Progress
 from tests.functional.fakes import fails_with
-from tests.functional.node.life_world import ALL, DOCUMENT, NOTHING, PEM, FakeDriver, Stage, failure, plainly
+from tests.functional.node.life_world import (
+    ALL,
+    COMMANDS,
+    DOCUMENT,
+    NOTHING,
+    PEM,
+    FakeDriver,
+    Stage,
+    failure,
+    plainly,
+)
 
 # a life that goes well
 
@@ -133,6 +144,20 @@ def test_a_step_that_failed_on_the_node_is_named(stage: Stage) -> None:
     assert stage.left() == NOTHING
 
 
+def test_a_script_of_the_operator_s_that_fails_is_told_and_the_node_undone(stage: Stage, tmp_path: Path) -> None:
+    script = tmp_path / "init"
+    script.touch()
+    stage.world.exit_codes[COMMANDS.run_script] = 3
+    assert failure(stage, stage.node(script=str(script))) == f"the script {script} ended with exit code 3 on the node"
+    assert stage.left() == NOTHING
+
+
+def test_a_security_upgrade_that_fails_is_told_and_the_node_undone(stage: Stage) -> None:
+    stage.world.exit_codes[COMMANDS.after] = 100
+    assert failure(stage) == "the security upgrades failed on the node"
+    assert stage.left() == NOTHING
+
+
 def test_a_key_that_is_none_is_never_accepted(stage: Stage) -> None:
     stage.world.document["minion_key"] = "-----BEGIN PUBLIC KEY-----\ngarbage\n-----END PUBLIC KEY-----\n"
     assert "not a public key" in failure(stage)
@@ -216,8 +241,9 @@ def test_a_failed_node_is_kept_for_who_asks_for_it_but_not_its_key(stage: Stage)
     assert stage.left() == {**ALL, "keys": []}
 
 
-def test_what_apply_reports_undoes_nothing(stage: Stage) -> None:
-    stage.world.faults["apply"] = fails_with(ZeroDivisionError("no luck"))
+@pytest.mark.parametrize("error", [ZeroDivisionError("no luck"), OSError("no luck"), NodeFailed("no luck")])
+def test_what_apply_reports_undoes_nothing(stage: Stage, error: Exception) -> None:
+    stage.world.faults["apply"] = fails_with(error)
     life = stage.play(stage.node(apply="web"), plainly)
     assert "no luck" in life.problems[0]
     assert stage.left() == ALL
