@@ -33,8 +33,6 @@ A map of the package, from the top down. A package imports what stands below it 
     what a use case comes to
 ``base/``
     errors, faults of this machine, names; the gate, and what must never be shown; threads, signals, streams
-
-``reference.py`` stands beside them: it writes ``REFERENCE.md`` from the code.
 """
 
 __version__ = "1.0.0"

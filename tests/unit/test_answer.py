@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import salt.config
 
-from hart_salt import answer, reference, service
+from hart_salt import answer, service
 from hart_salt.base.errors import Interrupted, Refused, TemporaryFailure
 from hart_salt.master.client import Master
 from hart_salt.result import Result
 from hart_salt.runners import hart as runner
+from tools import reference
 
 TOKEN = "dop_v1_5a0f3c9b7e1d42688f60c3b2a9d5e714"  # noqa: S105 - it is nobody's
 CUT = f"the API says: {TOKEN[:20]}…; {TOKEN[-20:]}"

@@ -18,7 +18,7 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 
 #: every package and every module that is in none, from the top down; each may import only what stands below it
 LAYERS = [
-    "reference", "runners", "modules", "answer", "arguments", "service", "migration", "operations", "node", "planning",
+    "runners", "modules", "answer", "arguments", "service", "migration", "operations", "node", "planning",
     "inventory", "drivers", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
@@ -119,7 +119,7 @@ def test_only_master_imports_salt() -> None:
 
 def test_only_the_registry_imports_drivers_and_only_service_asks_the_registry() -> None:
     elsewhere = [name for name in SOURCES if layer_of(name) != "drivers"]
-    assert {name for name in elsewhere if "drivers" in ours(name)} == {"answer", "reference", "service"}
+    assert {name for name in elsewhere if "drivers" in ours(name)} == {"answer", "service"}
     concrete = {other for name in elsewhere for other in ours(name) if other.startswith("drivers.")}
     assert concrete <= {"drivers.contract"}
 

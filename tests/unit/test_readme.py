@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from hart_salt import drivers, reference
+from hart_salt import drivers
 from hart_salt.config import loader
 from hart_salt.config.catalog import Catalogue
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files as cloud_files
 from hart_salt.modules import hart as module
+from tools import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 import salt.minion
 import salt.utils.args
 
-from hart_salt import answer, drivers, reference
+from hart_salt import answer, drivers
 from hart_salt.base import errors
 from hart_salt.base.errors import HartError
 from hart_salt.config.catalog import Catalogue
@@ -25,6 +25,7 @@ from hart_salt.modules import hart as module
 from hart_salt.node import progress
 from hart_salt.operations import create
 from tests.parts import new_node
+from tools import reference
 
 SCHEMAS = {name: schema for name, schema in drivers.schemas().items() if name in reference.TITLES}
 SECTIONS: list[tuple[str, type[Section]]] = [("", Settings)]
@@ -38,7 +39,7 @@ each_function = pytest.mark.parametrize(
 
 
 def test_the_committed_reference_is_the_generated_one() -> None:
-    assert reference.FILE.read_text(encoding="utf-8") == reference.generate(), "run: python -m hart_salt.reference"
+    assert reference.FILE.read_text(encoding="utf-8") == reference.generate(), "run: python -m tools.reference"
 
 
 def test_every_driver_of_ours_is_in_it() -> None:
