@@ -8,6 +8,7 @@ went well; what it did not do at all is a ``Refused``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
-from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
+from hart_salt.model import AddressRequest, Instance, MasterInfo
 from hart_salt.operations import (
     addresses,
     catalog,
@@ -134,14 +135,10 @@ class Service:
         """
         self._changes(test=test)
         now = datetime.now(timezone.utc)
-        batch = new_batch(now.timestamp())
-
-        def resolve(minion_id: str | None, zone: str | None) -> Node:
-            return roles.resolve(
-                self.config, self.schemas, self.info, role=role, provider=provider, region=region,
-                arguments={**settings, "zone": zone} if zone else settings, minion_id=minion_id, batch=batch, now=now,
-            )  # fmt: skip
-
+        resolve = functools.partial(
+            roles.resolve, self.config, self.schemas, self.info, role=role, provider=provider, region=region,
+            arguments=settings, batch=new_batch(now.timestamp()), now=now,
+        )  # fmt: skip
         ids = list(minion_ids or (None,) * count)
         nodes = roles.each(resolve, [(minion_id, None) for minion_id in ids])
         driver = self.driver(nodes[0].provider)

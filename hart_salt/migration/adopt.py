@@ -25,7 +25,8 @@ from hart_salt.inventory.snapshot import record_of
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.migration.match import GRAINS, ImportRequest, Known, Match, match, refuse_minion
 from hart_salt.model import Candidate, Instance
-from hart_salt.operations.create import Fire, facts, open_events
+from hart_salt.node.reporting import Fire, open_events
+from hart_salt.operations.create import facts
 from hart_salt.planning import plan
 
 EVENT = "imported"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,6 @@ from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted, Refused
-from hart_salt.base.outbox import Outbox
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import BatchClaim
@@ -25,12 +24,8 @@ from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
-from hart_salt.node.terminal import view_for
+from hart_salt.node.reporting import open_progress
 from hart_salt.node.watcher import Watcher
-
-#: sends an event: its tag and its data
-Fire = Callable[[str, dict[str, Any]], None]
-EVENTS = 20_000  #: that may wait to be sent at the same time
 
 
 @dataclass
@@ -70,51 +65,12 @@ def create_all(
     return data, interrupted
 
 
-@contextmanager
-def open_progress(context: Context, *, events: bool = True) -> Iterator[Progress]:
-    """
-    Where the stages of a call's nodes go.
-
-    events
-        False: there are none, since nobody is to hear of these nodes (default True)
-    """
-    with open_events(context) as send:
-        progress = Progress(context.info.log_dir, context.gate, send if events else _nobody, view_for())
-        try:
-            yield progress
-        finally:
-            progress.close()
-
-
-@contextmanager
-def open_events(context: Context) -> Iterator[Fire]:
-    """
-    Events go out in the order of the stages; nobody waits for them, and nothing fails where one cannot be sent.
-
-    A thread of their own: a bus that hangs must not hold up keys and records.
-    """
-    outbox: Outbox[tuple[str, dict[str, Any]]] = Outbox(
-        lambda event: context.master.fire(*event), context.master.close, limit=EVENTS
-    )
-    try:
-        yield lambda tag, data: outbox.put((tag, data))
-    finally:
-        outbox.close()
-
-
-def _nobody(tag: str, data: dict[str, Any]) -> None:
-    """Hears it."""
-
-
 async def _create(
     nodes: Sequence[Node], driver: Driver, context: Context, progress: Progress, calls: Calls, outcomes: Outcomes,
     kind: NodeKind,
 ) -> None:  # fmt: skip
     room = descriptors.places(APPLYING if any(node.settings.apply for node in nodes) else PER_NODE)
     crowded = len(nodes) > room
-    # Where all of them fit, each has its log and its lock before anything is touched; otherwise in its turn.
-    for node in nodes[:1] if crowded else nodes:
-        progress.begin(node.minion_id)
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
     readiness = Readiness(functools.partial(calls.aside, context.master.minions.ask_for_answers))
     region = nodes[0].region
@@ -123,8 +79,11 @@ async def _create(
         place = {"provider": nodes[0].provider, "region": region}
         claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
         stack.callback(_keep_what_is_left, claim, outcomes)
+        # Where all of them fit, each has its lock and its log before anything is touched; otherwise in its turn.
         for node in () if crowded else nodes:
             stack.enter_context(_claimed(context, node.minion_id))
+        for node in nodes[:1] if crowded else nodes:
+            progress.begin(node.minion_id)
         if kind is MINION:
             stack.enter_context(context.master.events(readiness.started, readiness.answered))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:

@@ -16,7 +16,7 @@ from hart_salt.inventory.records import Record, addresses_of, instance_of
 from hart_salt.inventory.snapshot import is_of
 from hart_salt.model import RESERVED, Instance
 from hart_salt.node.progress import Progress
-from hart_salt.operations.create import open_progress
+from hart_salt.node.reporting import open_progress
 
 #: files that a node holds open while it is destroyed: its log, its lock, and a driver's for a moment
 DESTROYING = 3

@@ -98,6 +98,7 @@ def resolve(
     region: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     minion_id: str | None = None,
+    zone: str | None = None,
     batch: str = "",
     unique_id: Callable[[], str] = new_unique_id,
     preview: bool = False,
@@ -118,6 +119,7 @@ def resolve(
     :param region: the region; None: the one that the layers say
     :param arguments: settings from the call; None as a value means that it is not given
     :param minion_id: the id; None: made by the role's naming scheme
+    :param zone: the zone; None: the one that the layers say
     :param batch: names the call
     :param unique_id: makes the unique part of ids
     :param preview: whether ids have ``????????`` as their unique part, and ``saltmaster`` may be unset
@@ -131,8 +133,7 @@ def resolve(
     config.secrets.gather(given)
     chosen = choose_provider(config, role, provider)
     catalogue = Catalogue(schemas)
-    if region is not None:
-        given["region"] = region
+    given |= {name: place for name, place in (("region", region), ("zone", zone)) if place is not None}
     argument_layer, faults = _arguments(catalogue, given, chosen.driver)
     layers = _layers(config, role, chosen.name, argument_layer)
     merged = _merge_layers(catalogue, layers, chosen.driver)
@@ -386,15 +387,18 @@ def _is_plain(value: Any) -> bool:
     return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
 
 
-def each(
-    resolve: Callable[[str | None, str | None], Node], wanted: Sequence[tuple[str | None, str | None]]
-) -> list[Node]:
-    """The node of each id and zone; the faults of all of them together, each of them once."""
+def each(resolve: Callable[..., Node], wanted: Sequence[tuple[str | None, str | None]]) -> list[Node]:
+    """
+    The node of each id and zone; the faults of all of them together, each of them once.
+
+    resolve
+        the function of that name, with all that the nodes have in common
+    """
     nodes = []
     faults: dict[Fault, None] = {}
     for minion_id, zone in wanted:
         try:
-            nodes.append(resolve(minion_id, zone))
+            nodes.append(resolve(minion_id=minion_id, zone=zone))
         except ConfigError as error:
             faults.update(dict.fromkeys(error.faults))
     if faults:

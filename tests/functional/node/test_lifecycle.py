@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.base.concurrency import Calls
-from hart_salt.base.errors import DriverError, InvalidRequest, NodeFailed, TemporaryFailure
+from hart_salt.base.errors import DriverError, InvalidRequest, NodeFailed, Refused, TemporaryFailure
 from hart_salt.base.gate import Gate
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
@@ -749,6 +749,13 @@ def test_no_lock_is_held_and_no_lock_file_is_left_afterwards(stage: Stage, tmp_p
     create_all(stage, stage.node("a"), stage.node("b"))
     assert list((tmp_path / "hart/locks").iterdir()) == []
     assert not Locks(stage.info.cachedir).busy("a")
+
+
+def test_a_node_that_another_call_works_on_is_refused_and_that_call_s_log_is_left_alone(stage: Stage) -> None:
+    with Locks(stage.info.cachedir).claim("b"), pytest.raises(Refused, match="b is being worked on"):
+        create_all(stage, stage.node("a"), stage.node("b"))
+    assert list(Path(stage.info.log_dir).glob("*.log")) == []
+    assert (stage.left()["records"], Locks(stage.info.cachedir).dead_batches()) == ([], {})
 
 
 def test_the_claim_of_a_batch_stays_if_something_could_not_be_taken_back(stage: Stage, tmp_path: Path) -> None:

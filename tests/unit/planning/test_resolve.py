@@ -163,6 +163,14 @@ def test_later_layers_win_in_the_order_of_the_design() -> None:
     assert node(config, None, minion_id="x").size == "2"
 
 
+def test_the_zone_that_a_node_is_given_wins_over_every_layer_and_over_what_the_call_says() -> None:
+    config = loaded(providers=DO, roles={"app": {"zone": "z1"}})
+    arguments = {"zone": "distributed"}
+    assert node(config, arguments=arguments).zone == "distributed"
+    found = node(config, arguments=arguments, zone="z2")
+    assert (found.zone, found.minion_config["grains"]["hart.zone"]) == ("z2", "z2")
+
+
 def test_without_any_layer_the_drivers_default_size_counts() -> None:
     assert node(loaded(providers=DO, roles={"app": {}})).size == "s-1vcpu-1gb"
 
