@@ -50,7 +50,7 @@ def _acts(function):
 
     A reactor calls runners in threads of the master: they keep one of its few workers busy, die with the master without
     a word, and nobody hears of their failure. So there the master is asked to start the job, as with ``salt-run
-    --async``, and what comes of it is told as the event ``hart/<job>/result``, and in the log if it failed.
+    --async``, and what comes of it is reported as the event ``hart/<job>/result``, and in the log if it failed.
     """
 
     @functools.wraps(function)
@@ -363,8 +363,8 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
     Translate the configuration of salt-cloud: print the ``hart:`` section that says the same. Changes nothing.
 
     It prints a file for ``master.d``: each provider of DigitalOcean, EC2, Compute Engine and Vultr is one of hart's,
-    each profile a role. What has no counterpart is told, by its name, in comments; so are commands for the machines of
-    maps. No secret is shown: each is taken from where it is by ``sdb://salt_cloud/…``, with Salt's own sdb driver
+    each profile a role. What has no counterpart is reported, by its name, in comments; so are commands for the machines
+    of maps. No secret is shown: each is taken from where it is by ``sdb://salt_cloud/…``, with Salt's own sdb driver
     ``yaml``, whose profile is printed as well.
 
     directory
@@ -624,7 +624,7 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
         Only at this provider. Default: at all that are configured.
 
     grace
-        Seconds: what is younger is spared, unless its operation is known to be dead; another master with the same key
+        Seconds: what is younger is kept, unless its operation is known to be dead; another master with the same key
         may be at work on it. Default: 3600.
 
     force
@@ -636,7 +636,7 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
     test
         True: show what would be done and touch nothing. Default: False.
 
-    Returns a dictionary with the lists ``removed`` (with ``test``: ``would_remove``) and ``spared``, and, if there are
+    Returns a dictionary with the lists ``removed`` (with ``test``: ``would_remove``) and ``kept``, and, if there are
     any, ``rebuilt`` (``would_rebuild``), ``sealed`` (``would_seal``), ``failed`` and ``errors``; ``lost`` says that the
     records seem to be lost, in a sentence.
 
@@ -1046,7 +1046,7 @@ def _clean(keywords):
 
 
 def _as_table(data):
-    """For eyes: only on a terminal, and only where nobody asked for another form; what failed is told as it is."""
+    """For eyes: only on a terminal, and only where nobody asked for another form; what failed is shown as it is."""
     import sys
 
     if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
@@ -1060,7 +1060,7 @@ def _as_table(data):
 
 
 def _from_reactor():
-    """Whether a reactor called. What an orchestration calls is told another user, also if a reactor began that."""
+    """Whether a reactor called. What an orchestration calls gets another user, also if a reactor began that."""
     return globals().get("__user__") == "Reactor"
 
 

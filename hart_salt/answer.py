@@ -44,7 +44,7 @@ def answer(
     config_file
         that path, if the call has one; where the work ends before it reads its configuration, the secrets are read here
     arguments
-        what the call got that may hold a secret; one that does is told in the notes: Salt has published it
+        what the call got that may hold a secret; the notes name one that does: Salt has published it
     """
     gate = Gate()
     gate.secrets.gather(arguments or {})
@@ -77,7 +77,7 @@ def _done(work: Callable[[Callable[[str | None], Service]], Result], service: An
     except SystemExit as error:  # a signal when nothing is under way that would be undone
         return _failed("interrupted; nothing was begun", int(error.code or INTERRUPTED))
     except Exception as error:  # whatever it is, it must not become a success
-        # Its kind and its place are told: the text of an error that nobody foresaw may quote anything.
+        # Its kind and its place are reported: the text of an error that nobody foresaw may quote anything.
         frames = reversed(traceback.extract_tb(error.__traceback__))
         place = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
         log.error("hart failed with %s at %s", type(error).__name__, place)  # noqa: TRY400 - see above
@@ -93,7 +93,7 @@ def _failed(error: str, code: int) -> Result:
 
 def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None:
     """
-    Learn the secrets of whatever can be read of the configuration; what cannot be has told nothing.
+    Learn the secrets of whatever can be read of the configuration; what cannot be has shown nothing.
 
     An error may quote a secret before the configuration has been read, or because it could not be.
     """

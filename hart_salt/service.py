@@ -289,7 +289,7 @@ class Service:
         return self._report({request.minion_id: outcome.data(test)}, interrupted, test=test)
 
     def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Result:
-        """Import everything that hart's own store of minions has. A minion that cannot be is told of, by its id."""
+        """Import everything that hart's own store of minions has. A minion that cannot be is reported, by its id."""
         if provider is not None:
             self._provider(provider)
         requests, data = [], {}

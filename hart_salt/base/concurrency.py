@@ -159,23 +159,23 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with signals.heard() as hearing:
         with hearing.work(work.cancel):
             work.start()
-            told = 0
+            reported = 0
             # With a timeout: a join without one does not let signal handlers run on every version of Python.
             while work.is_alive():
                 work.join(0.2)
-                told = _tell(hearing.heard, told)
+                reported = _tell(hearing.heard, reported)
         if work.cancelled:
             hearing.check()
     work.check()
 
 
-def _tell(heard: list[int], told: int) -> int:
-    """Tell of the signals after the first ``told`` of them. The work is cancelled by now; this is only for eyes."""
-    while told < len(heard):  # more may come meanwhile
-        undoing = "still undoing what was under way" if told else "undoing what is under way"
-        tell(f"hart: {signals.name(heard[told])}: {undoing}")
-        told += 1
-    return told
+def _tell(heard: list[int], reported: int) -> int:
+    """Tell of the signals after the first ``reported`` of them. The work is cancelled by now; this is only for eyes."""
+    while reported < len(heard):  # more may come meanwhile
+        undoing = "still undoing what was under way" if reported else "undoing what is under way"
+        tell(f"hart: {signals.name(heard[reported])}: {undoing}")
+        reported += 1
+    return reported
 
 
 class _Work(threading.Thread):

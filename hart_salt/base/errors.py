@@ -71,7 +71,7 @@ class DriverError(HartError):
 
 
 class AuthError(DriverError):
-    """The credentials do not work or do not suffice: mend them; trying again is pointless."""
+    """The credentials do not work or do not suffice: fix them; trying again is pointless."""
 
 
 class NotFound(DriverError):
@@ -79,7 +79,7 @@ class NotFound(DriverError):
 
 
 class InvalidRequest(DriverError):
-    """The provider understood the request and refuses it: mend the settings."""
+    """The provider understood the request and refuses it: fix the settings."""
 
 
 class QuotaExceeded(DriverError):

@@ -2,7 +2,7 @@
 SIGINT, SIGTERM and SIGHUP while a call is under way.
 
 What is under way is cancelled, and undoes itself; nothing is written before that. Before anything was begun the call
-ends at once. Between two pieces of work a signal is kept for the next one: what the first one did has to be told. A
+ends at once. Between two pieces of work a signal is kept for the next one: what the first one did has to be reported. A
 signal that the process ignores from its start, as ``nohup`` has it, stays ignored. Left to Salt, the first two would
 end the process with exit code 0, and SIGHUP without any undo.
 """

@@ -76,7 +76,7 @@ def load(
     Merge and check all sources.
 
     :param sources: later wins
-    :param schemas: what each driver may be told
+    :param schemas: the settings that each driver takes
     :param resolve_sdb: looks up an ``sdb://`` string; see ``sources.resolve_references``
     :param secrets: gets all that are found, also when there are faults (default: a new set)
     :raises ConfigError: with every fault that there is

@@ -1,4 +1,4 @@
-"""What a driver may be told, and a configured account."""
+"""The settings that a driver takes, and a configured account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schema:
-    """What one driver may be told, as far as configuration goes. Every driver module has one."""
+    """The settings that one driver takes, as far as configuration goes. Every driver module has one."""
 
     driver: str
     #: credentials and account-wide settings, allowed in ``hart:providers:<name>``

@@ -20,7 +20,7 @@ _OWN = ("do", "ec2", "gce", "hetzner", "local", "vultr")
 
 
 def schemas() -> Mapping[str, Schema]:
-    """What each known driver may be told, by the driver's name."""
+    """The settings that each known driver takes, by the driver's name."""
     own = {name: importlib.import_module(f"hart_salt.drivers.{name}.driver").SCHEMA for name in _OWN}
     return {**{name: cls.schema for name, cls in _foreign().items()}, **own}
 
@@ -43,6 +43,6 @@ def _load(point: EntryPoint) -> type[Driver]:
     except Exception as error:
         raise Refused(
             f"the driver {point.name} ({point.value}) cannot be loaded: {type(error).__name__}; "
-            "mend or remove the package that brings it"
+            "fix or remove the package that brings it"
         ) from error
     return cls

@@ -77,7 +77,7 @@ def repeated(
 
     peer
         the server that is asked: one that cannot be reached is waited for as ``outage.py`` says, and what is waited
-        for is told (default: it is waited for like any other failure, and nothing is told)
+        for is reported (default: it is waited for like any other failure, and nothing is reported)
     chance
         a number from 0 to below 1 for each try that failed (default: ``CHANCE``)
 

@@ -128,7 +128,7 @@ class JsonApi(Api):
 
     @abc.abstractmethod
     def _next(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The query of the page after this one; empty after the last. Raises ``unreadable`` where it is not told."""
+        """The query of the page after this one; empty after the last. Raises ``unreadable`` where that is not said."""
 
     @abc.abstractmethod
     def _error(self, response: requests.Response, body: Any) -> DriverError:

@@ -3,7 +3,7 @@ Which node a listed instance is: the one place where what a cloud reports of an 
 
 An instance that a record names by its id is that record's, whatever its tags say at this moment: tags may show later
 than the instance, and anybody with access to the account can change them. Of all others the tags decide, and those
-that cannot be tags of hart's are told under the instance's id, and go no further: no file, lock, event, record or
+that cannot be tags of hart's are reported under the instance's id, and go no further: no file, lock, event, record or
 target is ever named after them.
 """
 
@@ -46,7 +46,7 @@ class Unknown:
 
     @property
     def name(self) -> str:
-        """What it is told under: the instance's id."""
+        """What it is reported under: the instance's id."""
         return shown(self.instance.instance_id)
 
 
@@ -81,15 +81,15 @@ def sane(instances: Sequence[Instance]) -> list[Instance]:
 def problem_of(instance: Instance, master_id: str = "") -> str:
     """Why the tags of an instance name no node, in a sentence; empty: they can."""
     if not isinstance(instance.minion_id, str):
-        return _told("minion id", instance.minion_id, "is no text")
+        return _reported("minion id", instance.minion_id, "is no text")
     if problem := check_minion_id(instance.minion_id, master_id):
-        return _told("minion id", instance.minion_id, problem)
+        return _reported("minion id", instance.minion_id, problem)
     for word, value, form in (
         ("role", instance.role, _NAME), ("batch", instance.batch, _BATCH), ("region", instance.region, _NAME),
         ("zone", instance.zone, _NAME),
     ):  # fmt: skip
         if value is not None and not (isinstance(value, str) and (not value or form.fullmatch(value))):
-            return _told(word, value, "is none that hart gives")
+            return _reported(word, value, "is none that hart gives")
     return ""
 
 
@@ -104,7 +104,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _told(word: str, value: Any, problem: str) -> str:
+def _reported(word: str, value: Any, problem: str) -> str:
     return (
         f"its {word} {shown(value)!r} {problem}: correct the instance's tags at the provider, or end it there; hart "
         "leaves it alone"

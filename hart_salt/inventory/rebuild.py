@@ -95,6 +95,6 @@ def write(records: Sequence[Record], context: Context) -> tuple[list[Record], di
 
 
 def facts(record: Record) -> Mapping[str, Any]:
-    """What is told of a record that was written anew."""
+    """What is reported of a record that was written anew."""
     names = ("minion_id", "provider", "role", "region", "size", "instance_id", "minion_key_finger")
     return {name: getattr(record, name) for name in names}

@@ -66,7 +66,7 @@ def take_snapshot(
     Look at everything.
 
     drivers
-        the providers to ask; one that fails is told of in ``problems``
+        the providers to ask; one that fails is reported in ``problems``
     present
         asks minions whether they are there; it gets the ids of all nodes that have an accepted key (default: nobody
         is asked)

@@ -85,7 +85,7 @@ class Configuration:
                 self._opts.get("renderer_whitelist"),
             )  # fmt: skip
         except Exception as error:
-            raise Refused(f"{path} cannot be rendered ({type(error).__name__}): mend it, or take it away") from error
+            raise Refused(f"{path} cannot be rendered ({type(error).__name__}): fix it, or take it away") from error
 
 
 def _resolved(raw: Any, read: Any, found: list[Any]) -> None:

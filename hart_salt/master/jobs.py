@@ -90,10 +90,10 @@ def ask(
     def runs(missing: Collection[str]) -> bool:
         if gather_timeout is None:
             return False
-        told = ask(
+        reported = ask(
             client, new_jid, sorted(missing), "saltutil.find_job", [jid], timeout=gather_timeout, gather_timeout=None
         )
-        return any(isinstance(one.get("return"), Mapping) and one["return"] for one in told.values())
+        return any(isinstance(one.get("return"), Mapping) and one["return"] for one in reported.values())
 
     return collect(job, set(published["minions"]), runs, timeout)
 

@@ -1,4 +1,4 @@
-"""What minions are asked and told, and what the master has stored of their answers."""
+"""What minions are asked to say and to do, and what the master has stored of their answers."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class NodeState:
     launched: bool = False
     instance: Instance | None = None
     key: str | None = None
-    #: True once salt-minion was told to start: from then on the key may have been used
+    #: True once salt-minion was asked to start: from then on the key may have been used
     minion_started: bool = False
     #: True once it is a sealed minion: from then on nothing undoes it
     sealed: bool = False

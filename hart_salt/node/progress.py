@@ -19,7 +19,7 @@ from hart_salt.base.errors import EnvironmentFault, NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.model import Instance, Node
 
-#: stages that are told on the event bus as ``hart/<minion_id>/<stage>``; the others show in logs and times
+#: stages that are reported on the event bus as ``hart/<minion_id>/<stage>``; the others show in logs and times
 EVENT_STAGES = frozenset(
     {"launching", "running", "bootstrapping", "enrolled", "ready", "failed", "destroying", "destroyed"}
 )

@@ -37,7 +37,7 @@ class _Waiting:
 
 class Readiness:
     """
-    Made on the event loop; ``started`` and ``answered`` are told by the thread that hears Salt's bus.
+    Made on the event loop; ``started`` and ``answered`` are called by the thread that hears Salt's bus.
 
     ask
         asks these minions for their codes; it may raise anything, and is then called again later

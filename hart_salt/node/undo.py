@@ -57,7 +57,7 @@ class Undo:
         Take back what the node had: the instance, its key, its record.
 
         The instance goes before its key, or a minion that is still there would ask to be let in again. What cannot be
-        taken back is told in ``left``; the record then stays, for ``hart.destroy`` and for sweep.
+        taken back is reported in ``left``; the record then stays, for ``hart.destroy`` and for sweep.
         """
         minion_id, calls, store, state = self._node.minion_id, self._batch.calls, self._batch.store, self._state
         self._batch.progress.line(minion_id, f"hart: {reason}")

@@ -69,7 +69,7 @@ add() {
     printf '%s\n' "$text" >"$file.new"
     mv "$file.new" "$file"
     if [ "${file%.service}" = "$file" ]; then
-        # networkd is told nothing: it would take the interface down and up. It reads the drop-in when it next has to.
+        # networkd is not asked to read it: it would take the interface down and up. It reads the drop-in when it next has to.
         is_on_link || ip address add "$address" dev "$link"
     else
         systemctl daemon-reload

@@ -192,7 +192,7 @@ class _Work:
         return self.calls.aside(self._master.minions.shell, self._record.minion_id, SCRIPT.read_text(), arguments)
 
     async def _undo(self) -> None:
-        """What the provider had given before stays; then the node is what the same call mends."""
+        """What the provider had given before stays; then the node is what the same call fixes."""
         if not self._asked:
             self.left += ["call hart.add_ip again"] if self._configured else []
             return

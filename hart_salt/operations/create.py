@@ -141,7 +141,7 @@ async def _access(
     The driver's context manager, entered and left in a driver thread.
 
     What was entered is left, also when the call is cancelled between the two. A failure to leave it fails no
-    node: it is told beside them.
+    node: it is reported beside them.
     """
     batch = nodes[0].batch
     manager = driver.access(batch, key.public, nodes)
@@ -174,7 +174,7 @@ async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
             await life
         except HartError as error:
             outcomes.errors[minion_id] = str(error)
-        except Exception as error:  # after sealing: the node stays, and this is told
+        except Exception as error:  # after sealing: the node stays, and this is reported
             outcomes.errors[minion_id] = faults.reason(error)
 
     tasks = [asyncio.ensure_future(one(minion_id, life)) for minion_id, life in lives.items()]

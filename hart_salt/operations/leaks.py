@@ -1,7 +1,7 @@
 """
 What a crash left behind: which things nothing living has a use for. Pure.
 
-Spared in any case: what carries another master's tag or none (drivers never list it), what a living operation on this
+Kept in any case: what carries another master's tag or none (drivers never list it), what a living operation on this
 machine works on, what was kept with ``keep_failed``, what an import that was cut short had in hand, what is younger
 than the grace period unless its operation is known to be dead, every minion that still answers, every node that became
 ready as long as its instance is there, and what cannot be told apart.
@@ -81,7 +81,7 @@ class Decision:
     """What is to go, what only looks like it, with the reason why it stays, and what is to be put right."""
 
     orphans: list[Orphan] = field(default_factory=list)
-    spared: list[Orphan] = field(default_factory=list)
+    kept: list[Orphan] = field(default_factory=list)
     #: instances whose record is to be written anew
     rebuild: list[Orphan] = field(default_factory=list)
     #: nodes that became ready and were never sealed
@@ -104,7 +104,7 @@ def decide(scene: Scene) -> Decision:
     decision.lost = rebuild.lost(scene.snapshot, scene.busy, scene.batch_lives, scene.dead)
     if decision.lost and not scene.force:
         held = "the records seem to be lost, so nothing is removed without force=True"
-        decision.spared += [_because(orphan, f"{orphan.why}, but {held}") for orphan in decision.orphans]
+        decision.kept += [_because(orphan, f"{orphan.why}, but {held}") for orphan in decision.orphans]
         decision.orphans.clear()
     return decision
 
@@ -118,7 +118,7 @@ def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
     orphan = Orphan("instance", name, found.provider.name, "no record of it", instance=instance)
     dead = _is_dead(scene, instance.batch)
     if name in scene.snapshot.broken:
-        decision.spared.append(_because(orphan, scene.snapshot.broken[name]))
+        decision.kept.append(_because(orphan, scene.snapshot.broken[name]))
     elif ACCEPTED in scene.snapshot.keys.get(name, ()):
         if dead or not scene.only_dead:
             decision.rebuild.append(_because(orphan, "its record was missing, and its key is accepted"))
@@ -128,14 +128,14 @@ def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
         return
     elif scene.masterless:
         # Crashes on this machine leave a claim, and no other has its owner.
-        spared = f"there is no record of it, but it is a salt-master made here: salt-run hart.destroy {name} removes it"
-        decision.spared.append(_because(orphan, spared))
+        why = f"there is no record of it, but it is a salt-master made here: salt-run hart.destroy {name} removes it"
+        decision.kept.append(_because(orphan, why))
     else:
         _by_age(scene, orphan, instance.created or batch_time(instance.batch), decision)
 
 
 def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
-    """What cannot be told apart is told, and left alone; but for the second instance of an operation that died."""
+    """What cannot be told apart is reported, and left alone; but for the second instance of an operation that died."""
     instance = unknown.instance
     if unknown.double and (scene.busy(instance.minion_id) or scene.batch_lives(instance.batch)):
         return
@@ -143,7 +143,7 @@ def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
     if unknown.double and _is_dead(scene, instance.batch):
         decision.orphans.append(_because(orphan, "its operation died"))
     elif not scene.only_dead:
-        decision.spared.append(replace(orphan, instance=None))
+        decision.kept.append(replace(orphan, instance=None))
 
 
 def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
@@ -153,7 +153,7 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
     if scene.busy(record.minion_id) or scene.batch_lives(record.batch):
         return
     if record.stage == IMPORTING:
-        _spare_import(scene, record, decision)
+        _keep_import(scene, record, decision)
         return
     there = scene.snapshot.instance_of(record)
     ready = is_ready(record)
@@ -165,11 +165,11 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
     orphan = Orphan("node", record.minion_id, record.provider, why, record=record)
     if scene.owner not in ("", record.owner):
         # Its instance carries another tag than those that were looked for, and may well be there.
-        decision.spared.append(_because(orphan, "it was created by another master, or under this one's former key"))
+        decision.kept.append(_because(orphan, "it was created by another master, or under this one's former key"))
         return
     if record.minion_id in (scene.snapshot.present or ()):
         if not scene.only_dead or _is_dead(scene, record.batch):
-            decision.spared.append(_because(orphan, _lives(record, why)))
+            decision.kept.append(_because(orphan, _lives(record, why)))
     elif record.stage != READY and _is_dead(scene, record.batch):
         decision.orphans.append(orphan)
     elif not scene.only_dead:
@@ -187,7 +187,7 @@ def _lives(record: Record, why: str) -> str:
 
 
 def _judge_unsealed(scene: Scene, record: Record, there: Instance, decision: Decision) -> None:
-    """It became ready, and was told to be: whatever its minion says now, it stays, and its sealing is finished."""
+    """It became ready, and was reported so: whatever its minion says now, it stays, and its sealing is finished."""
     orphan = Orphan("node", record.minion_id, record.provider, "it was never sealed", instance=there, record=record)
     if _is_dead(scene, record.batch):
         decision.unsealed.append(orphan)
@@ -195,21 +195,21 @@ def _judge_unsealed(scene: Scene, record: Record, there: Instance, decision: Dec
         waiting = Decision()
         _by_age(scene, orphan, record.created, waiting)
         decision.unsealed += waiting.orphans
-        decision.spared += waiting.spared
+        decision.kept += waiting.kept
 
 
-def _spare_import(scene: Scene, record: Record, decision: Decision) -> None:
+def _keep_import(scene: Scene, record: Record, decision: Decision) -> None:
     """The machine of an import that was cut short was there before hart, whatever its tags say by now."""
     if not scene.only_dead:
         why = f"its import was cut short: salt-run hart.import_minion {record.minion_id} brings it to an end"
-        decision.spared.append(Orphan("node", record.minion_id, record.provider, why, record=record))
+        decision.kept.append(Orphan("node", record.minion_id, record.provider, why, record=record))
 
 
 def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: Decision) -> None:
     if not is_batch(leftover.batch):
         if not scene.only_dead:
             why = f"its batch {shown(leftover.batch)!r} is none that hart gives: remove it at the provider"
-            decision.spared.append(Orphan(leftover.kind, shown(leftover.name), provider, why))
+            decision.kept.append(Orphan(leftover.kind, shown(leftover.name), provider, why))
         return
     if scene.batch_lives(leftover.batch):
         return
@@ -231,7 +231,7 @@ def _by_age(scene: Scene, orphan: Orphan, created: float | None, decision: Decis
     age = None if created is None else scene.now - created
     if age is not None and age < scene.grace:
         young = f"{orphan.why}, but it is younger than the grace period of {scene.grace:g} s"
-        decision.spared.append(_because(orphan, young))
+        decision.kept.append(_because(orphan, young))
     else:
         decision.orphans.append(orphan)
 

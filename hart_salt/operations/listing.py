@@ -49,9 +49,9 @@ def nodes(snapshot: Snapshot, busy: Callable[[str], bool], info: MasterInfo) -> 
     others = {*snapshot.keys, *snapshot.broken} - records.keys()
     strangers = {minion_id: _stranger(snapshot, minion_id) for minion_id in others}
     both = {**found, **strangers}
-    told = {minion_id: _broken(snapshot, minion_id, entry) for minion_id, entry in both.items()}
+    reported = {minion_id: _broken(snapshot, minion_id, entry) for minion_id, entry in both.items()}
     bad = {_name(one.name, both): _bad(one) for one in snapshot.unknown}
-    return dict(sorted({**told, **bad}.items()))
+    return dict(sorted({**reported, **bad}.items()))
 
 
 def _broken(snapshot: Snapshot, minion_id: str, entry: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Scaling:
         cooldown
             seconds after a change in which nothing is changed again
         wait
-            whether to wait for another call that changes the role's fleet; without, that is told and is no error
+            whether to wait for another call that changes the role's fleet; without, that is reported and is no error
 
         Raises ``Refused`` before anything is touched.
         """
@@ -215,18 +215,18 @@ class Scaling:
         problems = drain_all(wanted, self._context.master) if wanted else {}
         return {} if self._order.force else problems
 
-    # what is told
+    # what is reported
 
     def _unchanged(self, note: str) -> Outcome:
         return Outcome({"role": self._order.role, "changed": False, "note": note})
 
-    def _told(self) -> dict[str, Any]:
+    def _restored(self) -> dict[str, Any]:
         if not self._rebuilt:
             return {}
         return {"would_rebuild" if self._order.test else "rebuilt": sorted(self._rebuilt)}
 
     def _planned(self, have: int, target: int, leaving: Sequence[Record]) -> Outcome:
-        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target, **self._told()}
+        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target, **self._restored()}
         new = max(0, target - have + (len(leaving) if target == have else 0))
         if new:
             data["created"] = dict(self._make(new, True).data)
@@ -238,7 +238,7 @@ class Scaling:
         problem = self._remember() if changes.any else None
         data: dict[str, Any] = {
             "role": self._order.role, "before": before, "after": before + changes.number, "changed": changes.any,
-            "created": changes.created, "destroyed": changes.destroyed, **self._told(),
+            "created": changes.created, "destroyed": changes.destroyed, **self._restored(),
         }  # fmt: skip
         if changes.kept:
             data["kept"] = changes.kept

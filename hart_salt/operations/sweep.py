@@ -50,7 +50,7 @@ class Sweep:
         Find the orphans and remove them; write lost records anew; finish the sealing of nodes that are ready.
 
         grace
-            seconds for which what is young is spared, where it is not known that its operation died
+            seconds for which what is young is kept, where it is not known that its operation died
         only_dead
             only what belongs to operations that died on this machine
         test
@@ -58,7 +58,7 @@ class Sweep:
         force
             remove also where the records seem to be lost
 
-        Returns what was removed, what was spared and why, what was put right, and what went wrong; and the number of
+        Returns what was removed, what was kept and why, what was put right, and what went wrong; and the number of
         the signal that ended it early, if one did.
         """
         problems: list[str] = []
@@ -117,7 +117,7 @@ class Sweep:
         confirmed -= self._context.master.minions.present(sorted(confirmed))
         kept = [one for one in decision.orphans if one.is_missing and one.name not in confirmed]
         why = "a list has missed its instance, but it is there, or its minion answers: see its tags at the provider"
-        decision.spared += [dataclasses.replace(one, why=why) for one in kept]
+        decision.kept += [dataclasses.replace(one, why=why) for one in kept]
         decision.orphans = [one for one in decision.orphans if one not in kept]
 
     def _look(self, providers: frozenset[str]) -> Snapshot:
@@ -144,12 +144,12 @@ class Sweep:
             if orphan.instance is not None
         ]
         written, failed = rebuild.write(records, self._context)
-        decision.spared += [dataclasses.replace(by_name[name], why=why) for name, why in failed.items()]
+        decision.kept += [dataclasses.replace(by_name[name], why=why) for name, why in failed.items()]
         return [dataclasses.replace(by_name[record.minion_id], record=record) for record in written]
 
     def _seal(self, decision: Decision, seen: Snapshot, rebuilt: Sequence[Orphan], grace: float) -> list[Orphan]:
         """
-        Finish the sealing of nodes whose minions answer; what could not be sealed is told with what to do.
+        Finish the sealing of nodes whose minions answer; what could not be sealed is reported with what to do.
 
         Of a record that was written anew just now, only whether it is sealed has to be found out.
         """
@@ -162,7 +162,7 @@ class Sweep:
         left = [orphan for orphan in decision.unsealed if orphan not in sealed]
         for orphan in left:
             why = failed.get(orphan.name, "its minion does not answer")
-            decision.spared.append(dataclasses.replace(orphan, why=_unsealed(orphan, why)))
+            decision.kept.append(dataclasses.replace(orphan, why=_unsealed(orphan, why)))
         decision.unsealed = left
         return [orphan for orphan in sealed if orphan not in rebuilt]
 
@@ -182,7 +182,7 @@ class Sweep:
         for orphan in [orphan for orphan in orphans if orphan.record is not None]:
             entry = data[orphan.name]
             if entry["result"] is None:
-                decision.spared.append(dataclasses.replace(orphan, why=entry["note"]))
+                decision.kept.append(dataclasses.replace(orphan, why=entry["note"]))
             else:
                 done.append((orphan, entry.get("error")))
         for kind in ("instance", "leftover"):
@@ -197,12 +197,12 @@ class Sweep:
         errors: list[str | None] = ["interrupted; call hart.sweep again"] * len(orphans)
         some = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def told(number: int, calls: Calls) -> None:
+        async def removed(number: int, calls: Calls) -> None:
             errors[number] = await calls.driver(self._remove_one, orphans[number])
 
         async def one(number: int, calls: Calls) -> None:
             async with some:
-                await concurrency.uninterrupted(told(number, calls))
+                await concurrency.uninterrupted(removed(number, calls))
 
         async def every(calls: Calls) -> None:
             for error in await asyncio.gather(*(one(n, calls) for n in range(len(orphans))), return_exceptions=True):
@@ -264,7 +264,7 @@ def _report(
     """Lists, since one name may stand for several things."""
     gone = [orphan.facts() for orphan, error in done if error is None]
     failed = [{**orphan.facts(), "error": error} for orphan, error in done if error is not None]
-    report: dict[str, Any] = {word: gone, "spared": [orphan.facts() for orphan in decision.spared]}
+    report: dict[str, Any] = {word: gone, "kept": [orphan.facts() for orphan in decision.kept]}
     report.update({name: [orphan.facts() for orphan in orphans] for name, orphans in put_right.items() if orphans})
     if decision.lost:
         report["lost"] = decision.lost
@@ -281,7 +281,7 @@ def remove_dead(
     """
     Remove what operations that died on this machine left at these providers, before something new begins.
 
-    Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is told in the log.
+    Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is reported in the log.
 
     Raises ``Interrupted`` for a signal meanwhile.
     """

@@ -68,7 +68,7 @@ def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
     node = nodes[0]
     regions = {region.name: region for region in driver.regions()}
     problems = _unknown("region", node.region, list(regions))
-    # With a region that there is not, a size is looked for in any: both mistakes are told at once.
+    # With a region that there is not, a size is looked for in any: both mistakes are reported at once.
     region = node.region if not problems else next(iter(regions))
     zones = [] if problems else list(regions[region].zones)
     wanted = dict.fromkeys(one.zone for one in nodes if one.zone)

@@ -30,7 +30,7 @@ CREATED = "hart.created"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
 
-#: the port that minions use unless they are told otherwise
+#: the port that minions use unless they are set otherwise
 DEFAULT_PUBLISH_PORT = 4505
 DEFAULT_RETURN_PORT = 4506
 
@@ -111,7 +111,7 @@ def resolve(
     section for the region, the arguments.
 
     :param config: the configuration; secrets among the arguments are added to its own
-    :param schemas: what each driver may be told
+    :param schemas: the settings that each driver takes
     :param master: the master's facts
     :param now: the time, for naming schemes
     :param role: the role, or None for a node without one, which needs a ``minion_id``

@@ -87,7 +87,7 @@ class Hart:
         """Everything that this master has at the provider: instances, and what is temporary; and records of it."""
         listed = self.at_provider("list_minions", "ping=False")
         swept = self.at_provider("sweep", "grace=0", "test=True")
-        orphans = [orphan for word in ("would_remove", "spared") for orphan in swept[word]]
+        orphans = [orphan for word in ("would_remove", "kept") for orphan in swept[word]]
         return [*listed, *(f"{orphan['kind']} {orphan['name']}" for orphan in orphans)]
 
 

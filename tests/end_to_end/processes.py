@@ -54,7 +54,7 @@ def is_job(process: psutil.Process) -> bool:
 
 
 def end_processes(root: Path, spare: Collection[int] = ()) -> None:
-    """Kill the processes of a root, each by its id, until there is none but the spared ones."""
+    """Kill the processes of a root, each by its id, until there is none but the kept ones."""
     for _ in range(KILL_ATTEMPTS):
         alive = [process for process in processes_of(root) if process.pid not in spare]
         if not alive:

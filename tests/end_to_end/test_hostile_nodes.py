@@ -128,7 +128,7 @@ def test_nothing_is_left_of_those_that_failed(seen: Seen) -> None:
 
 def test_a_sweep_finds_nothing_after_them(seen: Seen) -> None:
     swept = seen.master.run("hart.sweep", "grace=0", "test=True")
-    assert (swept.code, swept.data) == (0, {"would_remove": [], "spared": []})
+    assert (swept.code, swept.data) == (0, {"would_remove": [], "kept": []})
 
 
 def test_host_keys_and_notes_are_one_line_each_and_clean(seen: Seen) -> None:

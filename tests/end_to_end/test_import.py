@@ -137,7 +137,7 @@ def test_existing_minions_become_nodes_and_are_destroyed_as_such(
     assert "there is no key of that id" in ran["gone.example.com"]["error"]
     assert ran[other.minion_id]["role"] == "app"
     assert statuses(do) == {it.minion_id: "ready", other.minion_id: "ready"}
-    assert run(do, "hart.sweep", "grace=0").data == {"removed": [], "spared": []}
+    assert run(do, "hart.sweep", "grace=0").data == {"removed": [], "kept": []}
     scaled = run(do, "hart.scale", "app", "count=0").data
     assert (scaled["before"], set(scaled["destroyed"])) == (2, {it.minion_id, other.minion_id})
     assert (do.left(), gce.left()) == ({}, {})
@@ -175,12 +175,12 @@ def test_a_kill_between_tags_and_record_harms_no_machine_and_can_be_repeated(do:
     # The minion cannot speak for itself: only the record does.
     do.minions.stop(it.minion_id)
     swept = run(do, "hart.sweep", "grace=0").data
-    assert (swept["removed"], [entry["name"] for entry in swept["spared"]]) == ([], [it.minion_id])
+    assert (swept["removed"], [entry["name"] for entry in swept["kept"]]) == ([], [it.minion_id])
     assert [machine.request.hostname for machine in do.machines.machines] == [it.minion_id]
     assert statuses(do, "ping=False") == {it.minion_id: "left at importing"}
     do.minions.join(it.minion_id)
     assert imported(do, it.minion_id)["changed"]
-    assert run(do, "hart.sweep", "grace=0").data == {"removed": [], "spared": []}
+    assert run(do, "hart.sweep", "grace=0").data == {"removed": [], "kept": []}
     run(do, "hart.destroy", it.minion_id)
     assert do.left() == {}
 

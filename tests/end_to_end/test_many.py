@@ -146,6 +146,6 @@ def test_a_destroy_of_which_one_instance_cannot_be_removed_removes_the_others(ma
         assert "planned fault at terminate" in done.data["a"]["error"]
         assert tools.left_of(master, "b", trial) == []
         assert tools.left_of(master, "a", trial)[:3] == ["key minions", "instance", "record"]
-        trial.mend()
+        trial.fix()
         assert master.run("hart.destroy", "a").code == 0
         assert tools.left_of(master, "a", trial) == []

@@ -1,4 +1,4 @@
-"""Sweep, beside what is alive: what it removes, what it spares, and that every create begins with it."""
+"""Sweep, beside what is alive: what it removes, what it keeps, and that every create begins with it."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def test_what_was_kept_as_asked_and_what_is_younger_than_the_grace_period_stays(
     assert master.run("hart.create", "unrecorded", "role=app").code == 0
     master.record("unrecorded").unlink()
     tools.salt_key(master, "-d", "unrecorded")
-    spared = sweep(master)
-    assert (spared["removed"], names(spared["spared"])) == ([], ["unrecorded"])
-    assert "younger than the grace period" in spared["spared"][0]["why"]
+    swept = sweep(master)
+    assert (swept["removed"], names(swept["kept"])) == ([], ["unrecorded"])
+    assert "younger than the grace period" in swept["kept"][0]["why"]
     assert names(sweep(master, "grace=0")["removed"]) == ["unrecorded"]
     assert (tools.left_of(master, "unrecorded"), "instance" in tools.left_of(master, "kept")) == ([], True)
 
 
-def test_a_minion_that_answers_gets_its_lost_record_again_and_is_spared_without_its_instance(
+def test_a_minion_that_answers_gets_its_lost_record_again_and_is_kept_without_its_instance(
     master: SaltMaster,
 ) -> None:
     master.hart["providers"] = {"local": {}, "other": {"driver": "local"}}
@@ -112,8 +112,8 @@ def test_a_minion_that_answers_gets_its_lost_record_again_and_is_spared_without_
     claim = master.instances / "moved/instance.json"
     claim.write_text(json.dumps({**json.loads(claim.read_text()), "owner": "0" * 16}))
     swept = sweep(master, "grace=0", "provider=local")
-    assert (swept["removed"], names(swept["spared"]), names(swept["rebuilt"])) == ([], ["moved"], ["unrecorded"])
-    assert "its minion answers" in swept["spared"][0]["why"]
+    assert (swept["removed"], names(swept["kept"]), names(swept["rebuilt"])) == ([], ["moved"], ["unrecorded"])
+    assert "its minion answers" in swept["kept"][0]["why"]
     assert master.run("hart.list_minions").data["unrecorded"]["status"] == "ready"
 
 

@@ -257,7 +257,7 @@ def test_an_instance_that_cannot_be_removed_at_all_is_reported_with_its_remedy_a
         assert tools.left_of(master, "a", trial)[:2] == ["instance", "record"]
         listed = master.run("hart.list_minions").data["a"]
         assert (listed["status"], listed["sources"]["key"]) == ("failed", None)
-        trial.mend()
+        trial.fix()
         assert master.run("hart.destroy", "a").code == 0
         assert tools.left_of(master, "a", trial) == []
 

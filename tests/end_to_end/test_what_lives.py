@@ -70,10 +70,10 @@ def test_a_node_that_was_killed_between_ready_and_sealed_lives_and_is_sealed_ove
     looked = run(master, "hart.sweep", "grace=0", "test=True")
     assert (looked["would_remove"], names(looked["would_seal"])) == ([], ["lives"])
     swept = run(master, "hart.sweep")
-    assert (swept["removed"], swept["spared"], names(swept["sealed"])) == ([], [], ["lives"])
+    assert (swept["removed"], swept["kept"], names(swept["sealed"])) == ([], [], ["lives"])
     assert is_sealed(master, "lives")
     assert statuses(master) == {"lives": "ready"}
-    assert run(master, "hart.sweep", "grace=0") == {"removed": [], "spared": []}
+    assert run(master, "hart.sweep", "grace=0") == {"removed": [], "kept": []}
 
 
 def test_one_whose_minion_is_stopped_stays_and_the_next_create_finishes_it_when_it_answers(
@@ -83,8 +83,8 @@ def test_one_whose_minion_is_stopped_stays_and_the_next_create_finishes_it_when_
     kill_at(master, trial, "put-sealed", "lives")
     tools.stop_minion(master, "lives")
     swept = run(master, "hart.sweep", "grace=0")
-    assert (swept["removed"], names(swept["spared"])) == ([], ["lives"])
-    assert "salt-run hart.destroy lives removes the node" in swept["spared"][0]["why"]
+    assert (swept["removed"], names(swept["kept"])) == ([], ["lives"])
+    assert "salt-run hart.destroy lives removes the node" in swept["kept"][0]["why"]
     tools.resume_minion(master, "lives")
     ran = master.run("hart.create", "next", "role=app")
     assert (ran.code, set(ran.data)) == (0, {"next"}), ran
@@ -96,7 +96,7 @@ def test_one_whose_minion_is_stopped_stays_and_the_next_create_finishes_it_when_
 def test_a_disk_that_is_full_at_a_last_write_costs_no_minion(master: SaltMaster, trial: Trial, point: str) -> None:
     trial.fail(point, "full", "disk full", times=1)
     assert run(master, "hart.create", "full", "role=app", code=1)["full"]["result"] is False
-    trial.mend()
+    trial.fix()
     assert run(master, "hart.sweep", "grace=0")["removed"] == []
     assert statuses(master) == {"full": "ready"}
 
@@ -114,8 +114,8 @@ def test_a_minion_that_answers_though_its_operation_died_before_ready_stays_and_
     trial.hold("put-ready", "early")
     kill_at(master, trial, "put-ready", "early")
     swept = run(master, "hart.sweep", "grace=0")
-    assert (swept["removed"], names(swept["spared"])) == ([], ["early"])
-    assert "salt-run hart.destroy early removes it" in swept["spared"][0]["why"]
+    assert (swept["removed"], names(swept["kept"])) == ([], ["early"])
+    assert "salt-run hart.destroy early removes it" in swept["kept"][0]["why"]
     assert master.run("hart.create", "next", "role=app").code == 0
     assert statuses(master) == {"early": "left at enrolled", "next": "ready"}
     assert run(master, "hart.destroy", "early")["early"]["result"]
@@ -157,7 +157,7 @@ def test_sweep_writes_lost_records_anew_and_removes_nothing_without_force(master
     swept = run(master, "hart.sweep", "grace=0")
     assert "the record store seems to have been lost" in swept["lost"]
     assert (swept["removed"], names(swept["rebuilt"])) == ([], made[1:])
-    assert "force=True" in next(one["why"] for one in swept["spared"] if one["name"] == orphan)
+    assert "force=True" in next(one["why"] for one in swept["kept"] if one["name"] == orphan)
     assert statuses(master, "role=app") == {orphan: "no record", stopped: "unreachable", made[2]: "ready"}
     lose_records(master)
     assert names(run(master, "hart.sweep", "grace=0", "force=True")["removed"]) == [orphan]
@@ -200,7 +200,7 @@ def test_what_names_no_node_is_told_under_its_instance_id_and_ends_nothing_for_t
     assert run(master, "hart.create", "next", "role=app")["next"]["result"]
     assert run(master, "hart.scale", "app", "count=2")["before"] == 2
     swept = run(master, "hart.sweep", "grace=0")
-    assert (swept["removed"], names(swept["spared"])) == ([], bad)
+    assert (swept["removed"], names(swept["kept"])) == ([], bad)
     assert run(master, "hart.destroy", "next")["next"]["result"]
     assert all((master.instances / name).exists() for name in bad)
     after = sorted(path.name for path in (master.cachedir / "hart").rglob("*") if "local" not in path.parts)
@@ -239,7 +239,7 @@ def test_an_instance_that_shows_without_its_tags_is_the_one_that_was_launched(ma
     ran = master.run("hart.create", "bare", "role=app")
     assert (ran.code, ran.data["bare"]["role"]) == (0, "app"), ran
     assert statuses(master) == {"bare": "ready"}
-    assert run(master, "hart.sweep", "grace=0") == {"removed": [], "spared": []}
+    assert run(master, "hart.sweep", "grace=0") == {"removed": [], "kept": []}
 
 
 # the undo

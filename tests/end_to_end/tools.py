@@ -71,7 +71,7 @@ class Trial:
         self._plan["fail"][f"{point}@{minion_id}"] = {"error": error, "times": times}
         self._write()
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """From now on nothing fails."""
         self._plan["fail"] = {}
         self._write()

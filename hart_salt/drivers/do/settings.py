@@ -1,4 +1,4 @@
-"""What DigitalOcean may be told: the account, and its own settings of a node."""
+"""The settings of DigitalOcean: the account, and its own settings of a node."""
 
 from __future__ import annotations
 

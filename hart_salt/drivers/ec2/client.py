@@ -299,7 +299,7 @@ def code_of(error: DriverError) -> str:
 
 
 def _refusal(error: boto.ClientError, where: str) -> DriverError:
-    """What the API answered. The code and the call are told; they are what the vendor's documents go by."""
+    """What the API answered. The code and the call are reported; they are what the vendor's documents go by."""
     facts = error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(facts.get("Code", ""))

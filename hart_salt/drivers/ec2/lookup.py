@@ -160,5 +160,5 @@ class Lookup:
             region, "describe_instance_type_offerings", "InstanceTypeOfferings", LocationType="region"
         )
         offered = {offering["InstanceType"] for offering in listed}
-        told = self._api.listed(region, "describe_instance_types", "InstanceTypes")
-        return [(facts, facts["InstanceType"] in offered) for facts in told]
+        reported = self._api.listed(region, "describe_instance_types", "InstanceTypes")
+        return [(facts, facts["InstanceType"] in offered) for facts in reported]

@@ -1,4 +1,4 @@
-"""What the driver ``ec2`` may be told."""
+"""The settings of the driver ``ec2``."""
 
 from __future__ import annotations
 

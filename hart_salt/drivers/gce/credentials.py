@@ -36,7 +36,7 @@ def make(account: Any) -> Any:
     Return google-auth's credentials for an account.
 
     No call is made yet but for application default credentials, which a machine at Google asks its metadata
-    server for. Raises ``AuthError`` with a sentence that says which setting to mend, and never holds a key.
+    server for. Raises ``AuthError`` with a sentence that says which setting to fix, and never holds a key.
     """
     if account.key is not None:
         own = _of_key(account.user_id, account.key.get_secret_value())

@@ -76,7 +76,7 @@ def _retry_after(response: Any) -> float | None:
 
 
 def _of_credentials(error: Any) -> DriverError:
-    """Their texts may hold what a token server answered: only the kind of failure is told."""
+    """Their texts may hold what a token server answered: only the kind of failure is reported."""
     below = _of_requests(error)
     if below is not None:
         failure = http.failure(below, "Compute Engine: the server that gives out tokens")

@@ -56,7 +56,7 @@ _HINTS: Mapping[str, str] = {
 
 class Api(rest.JsonApi):
     """
-    Hetzner's. A server that is to be deleted while something else is done with it is told as ``StillThere``.
+    Hetzner's. A server that is to be deleted while something else is done with it is reported as ``StillThere``.
 
     A 429 is waited for as its Retry-After says, and otherwise like any failure that passes: what ``RateLimit-Reset``
     names is when all 3600 calls of an hour are there again, while one more is allowed each second (docs).

@@ -1,4 +1,4 @@
-"""What Hetzner Cloud may be told: the account, and its own settings of a node."""
+"""The settings of Hetzner Cloud: the account, and its own settings of a node."""
 
 from __future__ import annotations
 

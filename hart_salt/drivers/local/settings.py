@@ -1,4 +1,4 @@
-"""What the driver ``local`` may be told: the account, and its own settings of a node."""
+"""The settings of the driver ``local``: the account, and its own settings of a node."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _mac(told: Any) -> str:
+def _mac(reported: Any) -> str:
     """As Linux writes it. The API tells it as a number, or as text (govultr)."""
-    text = f"{told:012x}" if isinstance(told, int) else str(told or "").lower().replace(":", "")
+    text = f"{reported:012x}" if isinstance(reported, int) else str(reported or "").lower().replace(":", "")
     return ":".join(text[at : at + 2] for at in range(0, 12, 2)) if len(text) == 12 else ""

@@ -57,7 +57,7 @@ _LIST_IT = (
 
 
 class Api(rest.JsonApi):
-    """Vultr's. A server that is locked is told as ``StillThere``; one that is about to go is as good as gone."""
+    """Vultr's. A server that is locked is reported as ``StillThere``; one that is about to go is as good as gone."""
 
     vendor = VENDOR
     default_endpoint = "https://api.vultr.com/v2"

@@ -1,4 +1,4 @@
-"""What Vultr may be told: the account, and its own settings of a node."""
+"""The settings of Vultr: the account, and its own settings of a node."""
 
 from __future__ import annotations
 

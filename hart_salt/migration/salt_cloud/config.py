@@ -63,10 +63,10 @@ def _comment(head: str, lines: Iterable[str], *, marks: bool = True) -> str:
 
 def translation(setup: Setup, schemas: Mapping[str, Schema]) -> Translation:
     """
-    Put everything that was read into hart's words. What hart would not take is taken out, and told in ``notes``.
+    Put everything that was read into hart's words. What hart would not take is taken out, and reported in ``notes``.
 
     schemas
-        what each driver may be told
+        the settings that each driver takes
     """
     made = Translation(notes=list(setup.notes))
     names = _providers(setup, made, Catalogue(schemas))
@@ -172,7 +172,7 @@ def _roles(setup: Setup, made: Translation, names: Mapping[str, tuple[str, Entry
 
 
 def _check(made: Translation, schemas: Mapping[str, Schema]) -> None:
-    """Take out what hart refuses, until it takes the rest; what is missing can only be told."""
+    """Take out what hart refuses, until it takes the rest; what is missing can only be reported."""
     for _ in range(ROUNDS):
         try:
             checked = loader.load([loader.Source("salt-cloud", made.hart)], schemas, lambda uri: SOMETHING)

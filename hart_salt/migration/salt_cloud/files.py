@@ -1,5 +1,5 @@
 """
-The configuration files of salt-cloud, as Salt 3006 reads them; but what does not fit together is told.
+The configuration files of salt-cloud, as Salt 3006 reads them; but what does not fit together is reported.
 
 Nothing that is read here holds a secret: in its place stands the reference by which Salt's own sdb driver ``yaml``
 takes it from the same file. Facts are from ``salt/config/__init__.py`` and ``salt/cloud/__init__.py`` of Salt 3006.
@@ -152,7 +152,7 @@ def _load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = "" if line is None else f", line {line + 1}"
-        raise Refused(f"{path} is no YAML{place}: mend it, or take it out of the directory") from None
+        raise Refused(f"{path} is no YAML{place}: fix it, or take it out of the directory") from None
     return _group(data or {}, path)
 
 

@@ -105,7 +105,7 @@ class World:
         return {record.minion_id: record.stage for record in self.context.store.all()}
 
     def swept(self) -> dict[str, Any]:
-        """A sweep that spares nothing for being young, as the crash of an import leaves things."""
+        """A sweep that keeps nothing for being young, as the crash of an import leaves things."""
         data, _ = Sweep({"do": self.driver}, self.context, sleep=lambda seconds: None).run(grace=0)
         return data
 
@@ -133,7 +133,7 @@ def test_it_is_tagged_and_recorded_and_told(world: World) -> None:
     ((tag, data),) = world.master.fired
     assert (tag, data["role"], data["public_ip"]) == (f"hart/{ID}/imported", "app", "203.0.113.4")
     world.master.grains_of = {}
-    assert world.swept() == {"removed": [], "spared": []}
+    assert world.swept() == {"removed": [], "kept": []}
 
 
 def test_once_more_changes_nothing(world: World) -> None:
@@ -241,11 +241,11 @@ def test_what_cannot_be_undone_is_told_and_no_sweep_ends_it(world: World) -> Non
     outcome = world.one()
     assert "could not be undone" in outcome.error
     assert world.records() == {ID: IMPORTING}
-    (spared,) = world.swept()["spared"]
-    assert "hart.import_minion" in spared["why"]
+    (entry,) = world.swept()["kept"]
+    assert "hart.import_minion" in entry["why"]
     assert list(world.tags()) == [number]
     assert world.one().changed
-    assert (world.records(), world.swept()) == ({ID: "ready"}, {"removed": [], "spared": []})
+    assert (world.records(), world.swept()) == ({ID: "ready"}, {"removed": [], "kept": []})
 
 
 def test_tags_that_never_show_are_taken_off_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_tags_that_show_late_are_waited_for(world: World, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("crash", ["record", "some tags", "all tags"])
 def test_no_crash_lets_sweep_end_the_machine_and_the_import_can_go_on(world: World, crash: str) -> None:
-    """What SIGKILL leaves at each point; the minion does not answer, which spares others."""
+    """What SIGKILL leaves at each point; the minion does not answer, which keeps others."""
     number = world.make()
     left = world.one(test=True).record
     assert left is not None
@@ -285,11 +285,11 @@ def test_no_crash_lets_sweep_end_the_machine_and_the_import_can_go_on(world: Wor
     if crash != "record":
         world.driver.adopt(Instance(number, "", ""), ID, "app" if crash == "some tags" else None)
     swept = world.swept()
-    assert (swept["removed"], [entry["name"] for entry in swept["spared"]]) == ([], [ID])
+    assert (swept["removed"], [entry["name"] for entry in swept["kept"]]) == ([], [ID])
     assert list(world.tags()) == [number]
     assert world.one().changed
     assert world.records() == {ID: "ready"}
-    assert world.swept() == {"removed": [], "spared": []}
+    assert world.swept() == {"removed": [], "kept": []}
 
 
 def test_a_signal_undoes_what_is_not_ready(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

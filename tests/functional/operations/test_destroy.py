@@ -106,14 +106,14 @@ def test_of_a_create_whose_answer_was_lost_the_instance_of_this_minion_id_alone_
 
 
 @BOTH
-def test_an_instance_of_another_owner_with_the_same_minion_id_is_spared(world: World, own_keys: bool) -> None:
+def test_an_instance_of_another_owner_with_the_same_minion_id_is_kept(world: World, own_keys: bool) -> None:
     world.drivers[CLOUD].run("web", "i-theirs", owner=ANOTHER_MASTER)
     end(world, world.start("web", instance_id=None), own_keys=own_keys)
     assert world.left() == {**NOTHING, "instances": ["i-theirs"]}
 
 
 @BOTH
-def test_the_instance_of_another_record_is_spared_though_its_tags_name_this_node(world: World, own_keys: bool) -> None:
+def test_the_instance_of_another_record_is_kept_though_its_tags_name_this_node(world: World, own_keys: bool) -> None:
     world.start("db")
     machine = world.drivers[CLOUD].account["i-db"]
     machine.instance = dataclasses.replace(machine.instance, minion_id="web")
@@ -461,11 +461,11 @@ def test_sweep_ends_what_a_create_that_died_left_and_nothing_else(world: World) 
     assert world.left() == {**nodes("db"), "instances": ["i-db", "i-theirs"]}
 
 
-def test_sweep_tells_what_it_passes_over_as_spared(world: World) -> None:
+def test_sweep_tells_what_it_passes_over_as_kept(world: World) -> None:
     decided = world.start("web", stage="bootstrapping", sealed=False)
     world.faults["claimed web"] = lambda: world.store.put(dataclasses.replace(decided, stage="enrolled"))
     data = swept(world)
-    assert (data["removed"], [entry["name"] for entry in data["spared"]]) == ([], ["web"])
+    assert (data["removed"], [entry["name"] for entry in data["kept"]]) == ([], ["web"])
     assert world.left() == nodes("web")
 
 
@@ -474,5 +474,5 @@ def test_sweep_does_not_end_the_instance_of_another_call_that_it_says_to_spare(w
     world.drivers[CLOUD].run("web", "i-second", "b-another")
     data = swept(world)
     assert [entry["name"] for entry in data["removed"]] == ["web"]
-    assert [entry["name"] for entry in data["spared"]] == ["i-second"]
+    assert [entry["name"] for entry in data["kept"]] == ["i-second"]
     assert world.left()["instances"] == ["i-second"]

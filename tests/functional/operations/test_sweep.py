@@ -60,9 +60,9 @@ def test_what_nothing_living_has_a_use_for_goes_and_the_rest_stays(world: World)
     world.leftover("key-2", DEAD)
     report = world.sweep()
     assert names(report.pop("removed")) == ["hart-key-1", "hart-key-2", "left", "unrecorded"]
-    assert report == {"spared": []}
+    assert report == {"kept": []}
     assert (world.nodes(), world.temporary(), world.claims()) == ({"web": WHOLE}, [], [])
-    assert world.sweep() == {"removed": [], "spared": []}
+    assert world.sweep() == {"removed": [], "kept": []}
 
 
 def test_something_temporary_goes_after_the_instances_that_use_it(world: World) -> None:
@@ -189,7 +189,7 @@ def test_an_instance_that_some_lists_have_missed_is_not_gone(world: World, lists
     world.cloud.gaps["i-web"] = lists
     report = world.sweep()
     assert (report["removed"], world.nodes()) == ([], {"web": WHOLE})
-    assert "a list has missed its instance, but it is there" in whys(report["spared"])["web"]
+    assert "a list has missed its instance, but it is there" in whys(report["kept"])["web"]
 
 
 def test_one_that_no_list_shows_any_more_is_looked_for_by_its_id(world: World) -> None:
@@ -215,7 +215,7 @@ def test_a_look_that_cannot_be_had_proves_nothing(world: World, place: str) -> N
 
     world.on[PAUSE] = fail_from_now_on
     report = world.sweep()
-    assert (report["removed"], names(report["spared"])) == ([], ["gone"])
+    assert (report["removed"], names(report["kept"])) == ([], ["gone"])
     assert world.nodes() == {"gone": "record key"}
 
 
@@ -251,7 +251,7 @@ def test_what_is_with_a_provider_that_is_not_asked_stays(two: World) -> None:
 def test_a_node_that_comes_up_while_this_looks_is_no_stray_instance(world: World) -> None:
     """The records are read last: one that is listed has its record by then."""
     world.on["list cloud"] = lambda: world.nodes() or world.node("web") and None
-    assert (world.sweep(), world.nodes()) == ({"removed": [], "spared": []}, {"web": WHOLE})
+    assert (world.sweep(), world.nodes()) == ({"removed": [], "kept": []}, {"web": WHOLE})
 
 
 def changed(world: World) -> None:
@@ -283,7 +283,7 @@ def test_what_changes_between_the_decision_and_the_claim_stays_and_is_told(
     assert names(report["removed"]) == ["gone", "left-2"]
     assert list(world.nodes()) == ["left"]
     assert set(world.nodes()["left"].split()) >= {"instance", "key"}
-    assert "another operation" in whys(report["spared"])["left"]
+    assert "another operation" in whys(report["kept"])["left"]
     assert "failed" not in report
 
 
@@ -318,7 +318,7 @@ def test_an_operation_that_dies_meanwhile_leaves_its_claim_to_the_next_sweep(wor
 # grace, only_dead, test, force
 
 
-def test_what_is_young_is_spared_unless_its_operation_died(world: World) -> None:
+def test_what_is_young_is_kept_unless_its_operation_died(world: World) -> None:
     now = time.time()
     world.dies()
     for batch in ("b-1", DEAD):
@@ -327,9 +327,9 @@ def test_what_is_young_is_spared_unless_its_operation_died(world: World) -> None
         world.leftover(f"key-{batch}", batch, created=now)
     report = world.sweep(grace=GRACE)
     assert names(report["removed"]) == [f"hart-key-{DEAD}", f"left-{DEAD}", f"unrecorded-{DEAD}"]
-    assert names(report["spared"]) == ["hart-key-b-1", "left-b-1", "unrecorded-b-1"]
+    assert names(report["kept"]) == ["hart-key-b-1", "left-b-1", "unrecorded-b-1"]
     assert (world.nodes(), world.temporary()) == ({"left-b-1": WHOLE, "unrecorded-b-1": "instance"}, ["key-b-1"])
-    assert all("younger than the grace period of 3600 s" in why for why in whys(report["spared"]).values())
+    assert all("younger than the grace period of 3600 s" in why for why in whys(report["kept"]).values())
     world.sweep()
     assert (world.nodes(), world.temporary()) == ({}, [])
 
@@ -343,7 +343,7 @@ def test_where_only_the_dead_are_asked_for_nothing_else_goes_nor_is_told(world: 
     world.record("gone")
     report = world.sweep(only_dead=True)
     assert names(report.pop("removed")) == [f"hart-key-{DEAD}", f"left-{DEAD}", f"unrecorded-{DEAD}"]
-    assert report == {"spared": []}
+    assert report == {"kept": []}
     assert world.nodes() == {"gone": "record", "left-b-1": WHOLE, "unrecorded-b-1": "instance"}
     assert (world.temporary(), world.claims()) == (["key-b-1"], [])
 
@@ -388,7 +388,7 @@ def test_where_the_records_are_lost_nothing_goes_without_force(world: World) -> 
         world.instance(f"web-{number}")
     before = world.nodes(), world.temporary()
     report = world.sweep()
-    assert (report["removed"], len(report["spared"])) == ([], 7)
+    assert (report["removed"], len(report["kept"])) == ([], 7)
     assert "5 of 6 nodes have no record" in report["lost"]
     assert (world.nodes(), world.temporary(), world.claims()) == (*before, [DEAD])
     report = world.sweep(force=True)
@@ -436,7 +436,7 @@ def test_one_whose_record_cannot_be_written_is_told(world: World) -> None:
     world.accept("web")
     world.on["finger"] = lambda: world.works_on("web")
     report = world.sweep()
-    assert "being worked on by another operation" in whys(report["spared"])["web"]
+    assert "being worked on by another operation" in whys(report["kept"])["web"]
     assert ("rebuilt" in report, world.nodes()) == (False, {"web": "instance key"})
 
 
@@ -472,7 +472,7 @@ def test_one_that_cannot_be_sealed_stays_and_its_claim_too_and_it_is_told(world:
         world.master.answers_from.clear()
     report = world.sweep()
     assert ("sealed" in report, is_sealed(world), world.claims()) == (False, False, [DEAD])
-    why = whys(report["spared"])["web"]
+    why = whys(report["kept"])["web"]
     assert (part in why, "salt-run hart.destroy web removes the node" in why) == (True, True)
     assert world.nodes() == {"web": WHOLE}
 
@@ -485,4 +485,4 @@ def test_one_that_another_machine_may_be_sealing_is_only_looked_at(world: World,
     world.store.remove("web")
     report = world.sweep(grace=GRACE)
     assert (names(report["rebuilt"]), is_sealed(world)) == (["web"], sealed)
-    assert ("another machine may be sealing it" in whys(report["spared"]).get("web", "")) is not sealed
+    assert ("another machine may be sealing it" in whys(report["kept"]).get("web", "")) is not sealed

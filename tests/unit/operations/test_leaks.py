@@ -1,4 +1,4 @@
-"""What sweep takes for an orphan, and what it spares."""
+"""What sweep takes for an orphan, and what it keeps."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ def orphans(what: Scene) -> list[tuple[str, str]]:
     return [(orphan.kind, orphan.name) for orphan in decide(what).orphans]
 
 
-def spared(what: Scene) -> list[tuple[str, str]]:
-    return [(orphan.kind, orphan.name) for orphan in decide(what).spared]
+def kept(what: Scene) -> list[tuple[str, str]]:
+    return [(orphan.kind, orphan.name) for orphan in decide(what).kept]
 
 
 NOBODY: list[tuple[str, str]] = []
 
 
 def test_a_ready_node_with_its_instance_is_none() -> None:
-    assert orphans(scene(THERE, records=(READY,))) == spared(scene(THERE, records=(READY,))) == NOBODY
+    assert orphans(scene(THERE, records=(READY,))) == kept(scene(THERE, records=(READY,))) == NOBODY
 
 
 @pytest.mark.parametrize("record", [READY, replace(READY, stage="running", sealed=False)])
-def test_a_node_of_another_owner_is_spared_for_its_instance_was_not_looked_for(record: Record) -> None:
+def test_a_node_of_another_owner_is_kept_for_its_instance_was_not_looked_for(record: Record) -> None:
     what = scene(records=(record,), owner="another")
-    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
     assert orphans(scene(records=(record,), owner="me")) == [("node", "a")]
 
 
@@ -76,13 +76,13 @@ def test_a_node_that_is_ready_and_was_never_sealed_stays_and_is_to_be_sealed(
 ) -> None:
     """It was told to be ready; whether its minion answers at this moment decides nothing."""
     what = scene(THERE, records=(replace(READY, sealed=False, batch=DEAD),), present=present, **more)
-    assert (orphans(what), spared(what)) == (NOBODY, NOBODY)
+    assert (orphans(what), kept(what)) == (NOBODY, NOBODY)
     assert [orphan.name for orphan in decide(what).unsealed] == ["a"]
 
 
 def test_one_that_another_machine_may_be_sealing_is_left_to_it() -> None:
     what = scene(THERE, records=(replace(READY, sealed=False, created=YOUNG),))
-    assert (orphans(what), decide(what).unsealed, spared(what)) == (NOBODY, [], [("node", "a")])
+    assert (orphans(what), decide(what).unsealed, kept(what)) == (NOBODY, [], [("node", "a")])
     assert decide(scene(THERE, records=(replace(READY, sealed=False),))).unsealed != []
     assert decide(scene(THERE, records=(replace(READY, sealed=False),), only_dead=True)).unsealed == []
 
@@ -92,8 +92,8 @@ def test_one_that_another_machine_may_be_sealing_is_left_to_it() -> None:
 def test_a_minion_that_answers_stays_whatever_its_record_says(stage: str, batch: str) -> None:
     left = replace(READY, stage=stage, sealed=False, batch=batch)
     what = scene(replace(THERE, batch=batch), records=(left,), present=("a",))
-    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
-    assert "salt-run hart.destroy a removes it" in decide(what).spared[0].why
+    assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
+    assert "salt-run hart.destroy a removes it" in decide(what).kept[0].why
 
 
 def test_the_instance_of_a_record_that_never_learned_its_id_is_that_record_s() -> None:
@@ -108,19 +108,19 @@ def test_an_instance_without_a_record_goes() -> None:
 def test_a_second_instance_under_the_id_of_a_ready_node_is_named_and_goes_only_where_its_operation_died() -> None:
     second = replace(THERE, instance_id="i-2")
     what = scene(THERE, second, records=(READY,))
-    assert (orphans(what), spared(what)) == (NOBODY, [("instance", "i-2")])
+    assert (orphans(what), kept(what)) == (NOBODY, [("instance", "i-2")])
     (orphan,) = decide(scene(THERE, replace(second, batch=DEAD), records=(READY,))).orphans
     assert (orphan.name, orphan.instance) == ("i-2", replace(second, batch=DEAD))
     for more in ({"busy": "a"}, {}):
         living = replace(second, batch="b2" if more else LIVING)
-        assert spared(scene(THERE, living, records=(READY,), **more)) == NOBODY
+        assert kept(scene(THERE, living, records=(READY,), **more)) == NOBODY
 
 
 @pytest.mark.parametrize("instance", [THERE, replace(THERE, created=YOUNG), replace(THERE, batch=DEAD)])
 @pytest.mark.parametrize("present", [("a",), ()])
 def test_an_instance_whose_key_is_accepted_gets_its_record_again(instance: Instance, present: tuple[str, ...]) -> None:
     what = scene(instance, accepted=("a",), present=present)
-    assert (orphans(what), spared(what)) == (NOBODY, NOBODY)
+    assert (orphans(what), kept(what)) == (NOBODY, NOBODY)
     assert [orphan.instance for orphan in decide(what).rebuild] == [instance]
 
 
@@ -131,8 +131,8 @@ def test_before_a_create_only_what_died_gets_its_record_again() -> None:
 
 def test_without_a_master_key_an_instance_is_a_salt_master_that_is_named_and_stays() -> None:
     what = scene(THERE, masterless=True)
-    assert (orphans(what), spared(what)) == (NOBODY, [("instance", "a")])
-    assert "hart.destroy a" in decide(what).spared[0].why
+    assert (orphans(what), kept(what)) == (NOBODY, [("instance", "a")])
+    assert "hart.destroy a" in decide(what).kept[0].why
     assert orphans(scene(replace(THERE, batch=DEAD), masterless=True)) == [("instance", "a")]
 
 
@@ -143,9 +143,9 @@ def many(number: int, **more: Any) -> list[Instance]:
 def test_many_records_missing_at_once_are_a_lost_store_and_nothing_goes_without_force() -> None:
     left = replace(READY, minion_id="left", instance_id=None, stage="running", sealed=False)
     what = scene(*many(5), records=(left,), leftovers=(KEY,))
-    assert (orphans(what), len(spared(what))) == (NOBODY, 7)
+    assert (orphans(what), len(kept(what))) == (NOBODY, 7)
     assert "5 of 6 nodes have no record" in decide(what).lost
-    assert all("force=True" in orphan.why for orphan in decide(what).spared)
+    assert all("force=True" in orphan.why for orphan in decide(what).kept)
     assert len(orphans(replace(what, force=True))) == 7
 
 
@@ -166,18 +166,18 @@ def test_what_crashes_left_elsewhere_is_no_lost_store() -> None:
 @pytest.mark.parametrize("minion_id", ["", "x" * 256, "a\0b", "../../x", "retcode", "*", "a b", 7, None, ["a"]])
 def test_an_instance_that_names_no_node_is_told_under_its_own_id_and_stays(minion_id: Any) -> None:
     what = scene(replace(THERE, minion_id=minion_id), replace(THERE, instance_id="i-2", minion_id="b"))
-    assert (orphans(what), spared(what)) == ([("instance", "b")], [("instance", "i-1")])
+    assert (orphans(what), kept(what)) == ([("instance", "b")], [("instance", "i-1")])
 
 
 def test_two_instances_of_one_id_are_told_and_stay() -> None:
     what = scene(THERE, replace(THERE, instance_id="i-2"), accepted=("a",), present=("a",))
     assert (orphans(what), decide(what).rebuild) == (NOBODY, [])
-    assert spared(what) == [("instance", "i-1"), ("instance", "i-2")]
+    assert kept(what) == [("instance", "i-1"), ("instance", "i-2")]
 
 
 def test_something_temporary_with_a_batch_that_is_none_is_told_and_stays() -> None:
     what = scene(leftovers=(replace(KEY, batch="../../x"), replace(KEY, name="other")))
-    assert (orphans(what), spared(what)) == ([("SSH key", "other")], [("SSH key", "hart-me-b1")])
+    assert (orphans(what), kept(what)) == ([("SSH key", "other")], [("SSH key", "hart-me-b1")])
 
 
 def test_a_ready_node_whose_instance_is_gone_goes() -> None:
@@ -185,10 +185,10 @@ def test_a_ready_node_whose_instance_is_gone_goes() -> None:
     assert (orphan.kind, orphan.name, orphan.is_missing) == ("node", "a", True)
 
 
-def test_it_is_spared_as_long_as_its_minion_answers() -> None:
+def test_it_is_kept_as_long_as_its_minion_answers() -> None:
     """The account may be another one today, or the provider's list may have a gap."""
     what = scene(records=(READY,), present=("a",))
-    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
+    assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
 
 
 def test_of_a_provider_that_could_not_be_asked_nothing_goes() -> None:
@@ -213,10 +213,10 @@ def test_what_was_kept_as_asked_stays() -> None:
     assert orphans(scene(THERE, records=(kept,))) == NOBODY
 
 
-def test_what_is_young_is_spared() -> None:
+def test_what_is_young_is_kept() -> None:
     left = replace(READY, minion_id="b", instance_id=None, stage="running", sealed=False, created=YOUNG)
     what = scene(replace(THERE, created=YOUNG), records=(left,), leftovers=(replace(KEY, created=YOUNG),))
-    assert (orphans(what), len(spared(what))) == (NOBODY, 3)
+    assert (orphans(what), len(kept(what))) == (NOBODY, 3)
 
 
 def test_what_is_young_and_known_to_be_dead_goes() -> None:
@@ -255,11 +255,11 @@ def test_it_says_of_each_what_and_why() -> None:
 
 
 @pytest.mark.parametrize("there", [(), (THERE,)])
-def test_an_import_that_was_cut_short_is_spared_whatever_there_is_of_it(there: tuple[Instance, ...]) -> None:
+def test_an_import_that_was_cut_short_is_kept_whatever_there_is_of_it(there: tuple[Instance, ...]) -> None:
     """Its machine was there before hart: it is none of a crash's."""
     cut = replace(READY, stage=IMPORTING, batch="")
     what = scene(*there, records=(cut,))
-    assert (orphans(what), spared(what)) == (NOBODY, [("node", "a")])
-    assert "hart.import_minion a" in decide(what).spared[0].why
-    assert spared(scene(*there, records=(cut,), only_dead=True)) == NOBODY
-    assert spared(scene(*there, records=(cut,), busy="a")) == NOBODY
+    assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
+    assert "hart.import_minion a" in decide(what).kept[0].why
+    assert kept(scene(*there, records=(cut,), only_dead=True)) == NOBODY
+    assert kept(scene(*there, records=(cut,), busy="a")) == NOBODY
