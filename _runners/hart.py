@@ -553,11 +553,11 @@ def scale(
 
     def work(service, arguments):
         name = arguments.word("hart.scale", "role", role, extra)
-        goal = arguments.target_size(count=count, delta=delta, min=min, max=max)
+        wanted = arguments.target_size(count=count, delta=delta, min=min, max=max)
         order = arguments.order(name, provider, region, force, test, settings)
         names = arguments.names(remove=",".join(remove) if isinstance(remove, list) else remove)
         return service(config).scale(
-            order, goal, remove=names["remove"] or "newest", cooldown=arguments.seconds("cooldown", cooldown),
+            order, wanted, remove=names["remove"] or "newest", cooldown=arguments.seconds("cooldown", cooldown),
             wait=_may_wait(),
         )
 

@@ -315,13 +315,13 @@ class Service:
     # fleets
 
     def scale(
-        self, order: scaling.Order, goal: fleet.TargetSize, *, remove: str, cooldown: float, wait: bool
+        self, order: scaling.Order, wanted: fleet.TargetSize, *, remove: str, cooldown: float, wait: bool
     ) -> Result:
         """Make the number of a role's nodes what it is to be; see ``Scaling.scale``."""
         if order.provider is not None or order.role not in self.config.roles:
             # Without a provider, all of the role's nodes count; only new ones need to know where to go.
             roles.choose_provider(self.config, order.role, order.provider)
-        return self._scaled(self._scaling(order).scale(goal, remove=remove, cooldown=cooldown, wait=wait))
+        return self._scaled(self._scaling(order).scale(wanted, remove=remove, cooldown=cooldown, wait=wait))
 
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
         """Replace a role's nodes by new ones; see ``Scaling.replace``."""

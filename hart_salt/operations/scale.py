@@ -93,7 +93,7 @@ class Scaling:
         #: ids of nodes whose records were written anew
         self._rebuilt: list[str] = []
 
-    def scale(self, goal: TargetSize, *, remove: str, cooldown: float, wait: bool) -> Outcome:
+    def scale(self, wanted: TargetSize, *, remove: str, cooldown: float, wait: bool) -> Outcome:
         """
         Make the number what it is to be. Already so is success, and nothing is asked to change.
 
@@ -106,7 +106,7 @@ class Scaling:
 
         Raises ``Refused`` before anything is touched.
         """
-        goal.check()
+        wanted.check()
         with self._alone(wait) as alone:
             if not alone:
                 return self._unchanged("another call changes its fleet at this moment")
@@ -115,7 +115,7 @@ class Scaling:
             self._begin()
             ready, coming = self._fleet()
             have = len(ready) + len(coming)
-            target = goal.target(have)
+            target = wanted.target(have)
             leaving = victims(ready, have - target, remove) if target < have else []
             if self._order.test:
                 return self._planned(have, target, leaving)

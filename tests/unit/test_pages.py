@@ -1,0 +1,71 @@
+"""What the pages say of the house is so: files, packages and names of the code that they name are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_imports import LAYERS, SOURCES
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("hart_salt/**/*.md"))]
+#: where the path of a page may begin: at the top, in the package, in that of drivers or of a node, or among the tests
+PLACES = ("", "hart_salt", "hart_salt/drivers", "hart_salt/node", "tests")
+TREES = ("hart_salt", "_runners", "_modules", "tests", "tools", "docs")
+TOPS = {*TREES, *LAYERS}
+#: a name without a folder is of any of them
+FILES = {path.name for tree in TREES for path in (ROOT / tree).rglob("*")}
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES.values())
+
+
+def words(path: Path) -> list[str]:
+    """What a page has in backticks within its lines."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return sorted(set(re.findall(r"`([^`\s]+)`", text)))
+
+
+def is_path(word: str) -> bool:
+    """Whether it is that of a file or a folder of this checkout; ``<name>`` in it stands for any name."""
+    if not re.fullmatch(r"[\w.*/<>-]+", word):
+        return False
+    return bool(re.search(r"\.(py|sh|j2)$", word)) or ("/" in word and word.split("/")[0] in TOPS)
+
+
+def found(word: str) -> bool:
+    pattern = re.sub(r"<\w+>", "*", word.strip("/"))
+    return word in FILES or any(list(ROOT.glob(f"{place}/{pattern}".strip("/"))) for place in PLACES)
+
+
+def named(pages: list[Path]) -> list[tuple[str, str]]:
+    return [(str(page.relative_to(ROOT)), word) for page in pages for word in words(page)]
+
+
+PATHS = [(page, word) for page, word in named(PAGES) if is_path(word)]
+NAMES = [(page, word) for page, word in named(PAGES) if re.fullmatch(r"_\w+|[A-Z][a-z]\w*\.\w+", word)]
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(PATHS) > 60
+    assert len(NAMES) > 5
+    assert found("operations/create.py")
+    assert not found("operations/survey.py")
+
+
+@pytest.mark.parametrize(("page", "path"), PATHS)
+def test_files_and_folders_are_there(page: str, path: str) -> None:
+    assert found(path)
+
+
+@pytest.mark.parametrize(("page", "name"), NAMES)
+def test_names_of_the_code_are_there(page: str, name: str) -> None:
+    of, _, last = name.rpartition(".")
+    assert re.search(rf"^ *((async )?def|class) {last}\b|^{last}\b.* = ", CODE, re.MULTILINE)
+    assert not of or re.search(rf"^class {of}\b", CODE, re.MULTILINE)
+
+
+def test_the_readme_has_every_package_and_module_of_the_top() -> None:
+    rows = re.split(r"\n### ", (ROOT / "README.md").read_text(encoding="utf-8").partition("### The files\n")[2])[0]
+    listed = rows.replace("_runners/", "runners/").replace("_modules/", "modules/")
+    assert [layer for layer in LAYERS if not re.search(rf"\b{layer}(/|\.py)", listed)] == []
