@@ -21,6 +21,9 @@ LAYERS = [
     "runners", "modules", "answer", "arguments", "service", "migration", "operations", "node", "planning",
     "inventory", "drivers", "master", "model", "config", "result", "base",
 ]  # fmt: skip
+#: modules that are in no package
+FLAT = {"answer", "arguments", "service", "model", "result"}
+PACKAGES = 20  #: at the most, the top among them
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may know of the rest of the package
 BELOW_DRIVERS = {"model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.streams"}
@@ -79,6 +82,24 @@ def test_imports_point_downwards(layer: str) -> None:
     modules = [name for name in SOURCES if layer_of(name) == layer]
     upwards = {(name, other) for name in modules for other in ours(name) if layer_of(other) not in here_and_below}
     assert upwards == set()
+
+
+def package_of(name: str) -> str:
+    """The package that a module is in, or the module itself if it is in none."""
+    return ".".join(SOURCES[name].parent.relative_to(PACKAGE).parts) or name
+
+
+def test_few_packages_and_nothing_flat_but_what_all_of_them_meet_in() -> None:
+    assert {name for name in SOURCES if SOURCES[name].parent == PACKAGE} == FLAT
+    assert len({package_of(name) for name in SOURCES} - FLAT) < PACKAGES
+
+
+def test_there_is_no_circle_of_packages() -> None:
+    graph: dict[str, set[str]] = {}
+    for name in SOURCES:
+        here = package_of(name)
+        graph.setdefault(here, set()).update({package_of(other) for other in ours(name)} - {here})
+    list(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_there_is_no_circle() -> None:

@@ -16,10 +16,11 @@ from pydantic import BeforeValidator, Field
 
 from hart_salt.base.errors import NodeFailed
 from hart_salt.base.text import MARK, visible
-from hart_salt.node.output import OUTPUT_LIMIT
 
 #: the steps of the script, in their order
 STEPS = ("ssh", "trust", "key", "install", "hand-over")
+#: characters of the whole; no command prints more, see ``node/output.py``
+DOCUMENT_LIMIT = 1024 * 1024
 #: characters of a public key in PEM: of one with 16384 bits there are 2900
 KEY_LIMIT = 4096
 #: host keys, and characters of one: of an RSA key with 16384 bits there are 2800
@@ -168,8 +169,8 @@ def parse_result(text: str) -> Result:
     killer or a reboot brings about. Also when it is nothing that the script could have written, with the name of the
     first field that is wrong and nothing of what stands in it.
     """
-    if len(text) > OUTPUT_LIMIT:
-        raise NodeFailed(f"the bootstrap's result document is larger than {OUTPUT_LIMIT >> 20} MiB")
+    if len(text) > DOCUMENT_LIMIT:
+        raise NodeFailed(f"the bootstrap's result document is larger than {DOCUMENT_LIMIT >> 20} MiB")
     try:
         return Result.model_validate_json(text)
     except pydantic.ValidationError as error:
