@@ -1,4 +1,4 @@
-"""Wheels and source distributions of this checkout."""
+"""Wheels and source distributions of this checkout, and environments in which one of them is installed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import importlib.util
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import hart_salt
+from tests import distributions
 
 ROOT = Path(hart_salt.__file__).resolve().parent.parent
+SITE = Path("lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+SCRIPT = "#!{python}\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
 
 
 def backend(place: Path) -> dict[str, str]:
@@ -28,3 +33,47 @@ def build(kind: str, source: Path, target: Path, environment: dict[str, str]) ->
     assert done.returncode == 0, done.stderr
     (made,) = target.iterdir()
     return made
+
+
+def pip(*arguments: str | Path, environment: dict[str, str] | None = None) -> None:
+    """Without the network: what is asked for has to be complete."""
+    command = [sys.executable, "-m", "pip", *arguments, "--no-index", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def fresh_environment(place: Path) -> Path:
+    """An environment with all that the package needs, as links to what is installed here, but without the package."""
+    venv.create(place, symlinks=True)
+    needed = distributions.closure("hart-salt")
+    del needed["hart-salt"]
+    installed = Path(sysconfig.get_path("purelib"))
+    tops = {file.parts[0] for found in needed.values() for file in found.files or []} - {"..", "__pycache__"}
+    for top in tops:
+        (place / SITE / top).symlink_to(installed / top)
+    for name in ("salt-run", "salt-call"):
+        script = place / "bin" / name
+        script.write_text(SCRIPT.format(python=place / "bin/python", function=name.replace("-", "_")))
+        script.chmod(0o755)
+    return place
+
+
+def package(kind: str, place: Path) -> Path:
+    """A wheel: of the checkout itself, or as pip makes it of a source distribution."""
+    for name in ("backend", "built", "made"):
+        (place / name).mkdir()
+    environment = backend(place / "backend")
+    built = build(kind, ROOT, place / "built", environment)
+    if kind == "wheel":
+        return built
+    pip("wheel", built, "--no-deps", "--no-build-isolation", "-w", place / "made", environment=environment)
+    (made,) = (place / "made").iterdir()
+    return made
+
+
+def installed(kind: str, place: Path) -> Path:
+    """A fresh environment with the ``wheel`` or the ``sdist`` in it; the checkout cannot be seen from there."""
+    environment = fresh_environment(place / "environment")
+    # pip looks for what the package needs and finds it all there.
+    pip("--python", environment / "bin/python", "install", package(kind, place))
+    return environment

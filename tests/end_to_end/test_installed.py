@@ -5,63 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import psutil
 import pytest
 
 import hart_salt
-from tests import builds, distributions
+from tests.builds import SITE, installed
 from tests.end_to_end.conftest import SaltMaster
-
-SITE = Path("lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
-SCRIPT = "#!{python}\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
-
-
-def pip(*arguments: str | Path, environment: dict[str, str] | None = None) -> None:
-    """Without the network: what is asked for has to be complete."""
-    command = [sys.executable, "-m", "pip", *arguments, "--no-index", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def fresh_environment(place: Path) -> Path:
-    """An environment with all that the package needs, as links to what is installed here, but without the package."""
-    venv.create(place, symlinks=True)
-    needed = distributions.closure("hart-salt")
-    del needed["hart-salt"]
-    installed = Path(sysconfig.get_path("purelib"))
-    tops = {file.parts[0] for found in needed.values() for file in found.files or []} - {"..", "__pycache__"}
-    for top in tops:
-        (place / SITE / top).symlink_to(installed / top)
-    for name in ("salt-run", "salt-call"):
-        script = place / "bin" / name
-        script.write_text(SCRIPT.format(python=place / "bin/python", function=name.replace("-", "_")))
-        script.chmod(0o755)
-    return place
-
-
-def package(kind: str, place: Path) -> Path:
-    """A wheel: of the checkout itself, or as pip makes it of a source distribution."""
-    for name in ("backend", "built", "made"):
-        (place / name).mkdir()
-    environment = builds.backend(place / "backend")
-    built = builds.build(kind, builds.ROOT, place / "built", environment)
-    if kind == "wheel":
-        return built
-    pip("wheel", built, "--no-deps", "--no-build-isolation", "-w", place / "made", environment=environment)
-    (made,) = (place / "made").iterdir()
-    return made
-
-
-def installed(kind: str, place: Path) -> Path:
-    environment = fresh_environment(place / "environment")
-    # pip looks for what the package needs and finds it all there.
-    pip("--python", environment / "bin/python", "install", package(kind, place))
-    return environment
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +41,8 @@ def test_the_installed_files_are_those_that_are_loaded(
     assert (ran.code, ran.data["hart-salt"]) == (0, hart_salt.__version__), ran
     assert ran.data["package"] == str(environment / SITE / "hart_salt")
     assert ran.data["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
+    checked = at(environment, master).run("hart.check")
+    assert (checked.code, checked.data["local"][:2]) == (0, "ok"), checked
 
 
 def test_minions_load_the_execution_module(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""The wheel and the source distribution, each installed where the checkout cannot be seen: all of it is found there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builds import ROOT, SITE, installed
+
+toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+PROJECT = toml.loads((ROOT / "pyproject.toml").read_text())["project"]
+#: what Salt's loader finds there as runner and as execution module, and the files that hart reads when it is at work
+LOOK = """
+import json, sys
+import salt.config, salt.loader
+root = sys.argv[1]
+opts = {**salt.config.DEFAULT_MASTER_OPTS, "root_dir": root, "cachedir": root, "extension_modules": root + "/extmods"}
+runner = salt.loader.runner(opts)
+minion = {**salt.config.DEFAULT_MINION_OPTS, "id": "web", "cachedir": root, "extension_modules": root + "/extmods"}
+modules = salt.loader.minion_mods(minion)
+import hart_salt
+from hart_salt import drivers
+from hart_salt.node import bootstrap
+from hart_salt.operations import own_wheel
+print(json.dumps({
+    "package": hart_salt.__file__,
+    "runner": sorted(name for name in runner if name.startswith("hart.")),
+    "version": runner["hart.version"](),
+    "modules": sorted(name for name in modules if name.startswith("hart.")),
+    "doc": modules["sys.doc"]("hart.info")["hart.info"],
+    "drivers": sorted(drivers.schemas()),
+    "templates": sorted(bootstrap._environment().list_templates()),
+    "key": bootstrap._built_in_key()[:27],
+    "extras": sorted(own_wheel.extras()),
+}))
+"""
+
+
+@pytest.fixture(scope="module", params=["wheel", "sdist"])
+def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def there(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a program of that environment sees of hart, from a directory that has nothing of it."""
+    place = tmp_path_factory.mktemp("place")
+    command = [environment / "bin/python", "-I", "-c", LOOK, place]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there: dict[str, Any]) -> None:
+    assert there["package"] == str(environment / SITE / "hart_salt/__init__.py")
+    assert {"hart.create", "hart.destroy", "hart.check"} <= set(there["runner"])
+    assert there["version"]["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
+    assert there["modules"] == ["hart.info", "hart.sealed"]
+    assert "salt -G roles:app hart.info" in there["doc"]
+
+
+def test_what_hart_reads_at_work_is_there(environment: Path, there: dict[str, Any]) -> None:
+    assert set(there["drivers"]) >= {"do", "ec2", "gce", "hetzner", "local", "vultr"}
+    assert "bootstrap.sh.j2" in there["templates"]
+    assert there["key"] == "-----BEGIN PGP PUBLIC KEY B"
+    assert (environment / SITE / "hart_salt/operations/address.sh").is_file()
+    assert (environment / SITE / "hart_salt/py.typed").is_file()
+
+
+def test_its_extras_and_dependencies_are_those_of_the_project(environment: Path, there: dict[str, Any]) -> None:
+    (metadata,) = (environment / SITE).glob("hart_salt-*.dist-info/METADATA")
+    said = Parser().parsestr(metadata.read_text())
+    assert set(said.get_all("Provides-Extra", ())) == set(PROJECT["optional-dependencies"]) == set(there["extras"])
+    needed = [line for line in said.get_all("Requires-Dist", ()) if "extra ==" not in line]
+    assert len(needed) == len(PROJECT["dependencies"])
+    assert said["Requires-Python"] == "<3.15,>=3.10"
