@@ -19,7 +19,9 @@ import yaml
 
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.local.driver import Options
+from hart_salt.inventory.records import Record
 from hart_salt.model import MasterInfo, Node
+from hart_salt.node.batch import NodeState
 
 
 @pytest.fixture
@@ -90,6 +92,12 @@ def new_node(minion_id: str = "web-1", **changes: Any) -> Node:
         "batch": "b0",
     }  # fmt: skip
     return Node(**{**given, **changes})
+
+
+def new_state(minion_id: str, **changes: Any) -> NodeState:
+    """What a node has that has just begun."""
+    record = Record(minion_id, "local", "local", "local", "shared", "launching", "me", "b0", 0.0)
+    return NodeState(record, **changes)
 
 
 def master_opts(root: Path, **settings: Any) -> dict[str, Any]:

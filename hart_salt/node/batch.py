@@ -62,3 +62,5 @@ class NodeState:
     left: list[str] = field(default_factory=list)
     #: problems of ``apply``, which do not undo the node
     problems: list[str] = field(default_factory=list)
+    #: why its way ended early, in a sentence; empty: it did not, or a signal ended it
+    error: str = ""

@@ -231,6 +231,8 @@ class Lifecycle:
         await self.batch.calls.driver(self.batch.driver.settle, self.state.instance)
         self.note(sealed=True)
         self.state.sealed = True
+        if self.node.settings.apply:
+            self.state.problems = ["it was not begun"]  # until it is: a signal may come before
         await uninterrupted(self.batch.calls.salt(self.batch.store.put, self.state.record))
 
     async def _apply(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,15 +27,19 @@ from hart_salt.node.readiness import Readiness
 from hart_salt.node.reporting import open_progress
 from hart_salt.node.watcher import Watcher
 
+#: what a node has so far, and its way from there
+NodeWork = tuple[NodeState, Coroutine[Any, Any, None]]
+
 
 @dataclass
 class Outcomes:
     """What is known of each node; also when the work is interrupted."""
 
     lives: dict[str, NodeState] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
     #: what of the batch as a whole could not be tidied up
     problems: list[str] = field(default_factory=list)
+    #: what ended the work early, in words; empty: nothing did
+    signal: str = ""
 
 
 def create_all(
@@ -54,11 +58,7 @@ def create_all(
         try:
             concurrency.run(lambda: _create(nodes, driver, context, progress, calls, outcomes, kind))
         except Interrupted as signal:
-            interrupted = signal.signum
-            for node in nodes:
-                life = outcomes.lives.get(node.minion_id)
-                left = life.left if life else []
-                outcomes.errors.setdefault(node.minion_id, "; ".join([str(signal), *(left or ["it was undone"])]))
+            interrupted, outcomes.signal = signal.signum, str(signal)
         data: dict[str, Any] = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
     if outcomes.problems:
         data["errors"] = outcomes.problems
@@ -91,32 +91,32 @@ async def _create(
                 context.master, context.info, context.store, driver, watcher, access, client_key, progress, readiness,
                 calls, kind,
             )  # fmt: skip
-            begun = {node.minion_id: Lifecycle(node, batch) for node in nodes}
-            outcomes.lives = {minion_id: life.state for minion_id, life in begun.items()}
-            lives: dict[str, Any] = {minion_id: life.run() for minion_id, life in begun.items()}
+            begun = [Lifecycle(node, batch) for node in nodes]
+            outcomes.lives = {life.node.minion_id: life.state for life in begun}
+            lives: list[NodeWork] = [(life.state, life.run()) for life in begun]
             if crowded:
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
                 lives = _in_turns(lives, context, room)
             try:
-                await _side_by_side(lives, outcomes)
+                await _side_by_side(lives)
             finally:
                 await watcher.close()
                 await readiness.close()
 
 
-def _in_turns(lives: Mapping[str, Any], context: Context, room: int) -> dict[str, Any]:
+def _in_turns(lives: Sequence[NodeWork], context: Context, room: int) -> list[NodeWork]:
     """The same lives, of which as many go on at the same time as may have their files open; the others wait."""
     seats = asyncio.Semaphore(room)
 
-    async def in_turn(minion_id: str, life: Any) -> None:
+    async def in_turn(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
         try:
             async with seats:
-                with _claimed(context, minion_id):
-                    await life
+                with _claimed(context, state.record.minion_id):
+                    await work
         finally:
-            life.close()  # one whose turn never came
+            work.close()  # one whose turn never came
 
-    return {minion_id: in_turn(minion_id, life) for minion_id, life in lives.items()}
+    return [(state, in_turn(state, work)) for state, work in lives]
 
 
 def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
@@ -166,18 +166,18 @@ async def _access(
             await concurrency.uninterrupted(leave())
 
 
-async def _side_by_side(lives: Mapping[str, Any], outcomes: Outcomes) -> None:
+async def _side_by_side(lives: Sequence[NodeWork]) -> None:
     """Run the nodes' lives to their end; a cancellation is passed on to all, and their undo waited for."""
 
-    async def one(minion_id: str, life: Any) -> None:
+    async def one(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await life
+            await work
         except HartError as error:
-            outcomes.errors[minion_id] = str(error)
+            state.error = str(error)
         except Exception as error:  # after sealing: the node stays, and this is reported
-            outcomes.errors[minion_id] = faults.reason(error)
+            state.error = faults.reason(error)
 
-    tasks = [asyncio.ensure_future(one(minion_id, life)) for minion_id, life in lives.items()]
+    tasks = [asyncio.ensure_future(one(state, work)) for state, work in lives]
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
@@ -190,15 +190,23 @@ def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, An
     if life is None or not life.sealed:
         return {
             "result": False,
-            "error": outcomes.errors.get(node.minion_id, "it was not begun"),
+            "error": _why(life, outcomes.signal),
             "output": progress.tail(node.minion_id),
             "log": progress.log_path(node.minion_id),
         }
-    problems = life.problems or ([outcomes.errors[node.minion_id]] if node.minion_id in outcomes.errors else [])
+    problems = life.problems or ([life.error] if life.error else [])
     data = {"result": not problems, **facts(life.record), "notes": life.notes}
     if problems:
         data["error"] = "the node is a minion and was kept, but apply failed: " + "; ".join(problems)
     return data
+
+
+def _why(life: NodeState | None, signal: str) -> str:
+    """Why a node is no minion."""
+    if life is not None and life.error:
+        return life.error
+    left = life.left if life is not None else []
+    return "; ".join([signal, *(left or ["it was undone"])]) if signal else "it was not begun"
 
 
 def facts(record: Record) -> dict[str, Any]:

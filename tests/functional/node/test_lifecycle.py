@@ -653,10 +653,13 @@ def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
     monkeypatch.setattr(Lifecycle, "__init__", remembered)
     for at in range(1, 200):
         stage = new_stage(tmp_path / str(at), monkeypatch)
+        applied: list[int] = []
+        stage.world.faults["apply"] = functools.partial(applied.append, at)
         cancelling = Cancelling(at, False)
         with contextlib.suppress(asyncio.CancelledError):
-            stage.play(stage.node(), cancelling)
+            stage.play(stage.node(apply="web"), cancelling)
         assert stage.left() == (ALL if lives[-1].sealed else NOTHING), f"after a cancellation at wait {at}"
+        assert not lives[-1].sealed or applied or lives[-1].problems, f"states that nobody misses, at wait {at}"
         if cancelling.waits < at:
             break
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from hart_salt.base.errors import HartError
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
 from hart_salt.operations import create
+from tests.parts import new_state
 from tests.unit.inventory.test_records import MemoryCache
 
 NODES = 200
@@ -40,10 +41,14 @@ class Fleet:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.home: Any = SimpleNamespace(locks=Locks(str(path)), store=Store(MemoryCache()))
+        self.context: Any = SimpleNamespace(locks=Locks(str(path)), store=Store(MemoryCache()))
         self.done: list[str] = []
         self.under_way = 0
         self.most = 0
+
+    def in_turns(self, ids: Sequence[str], room: int) -> list[Coroutine[Any, Any, None]]:
+        lives = [(new_state(minion_id), self.life(minion_id)) for minion_id in ids]
+        return [work for _, work in create._in_turns(lives, self.context, room)]
 
     async def life(self, minion_id: str) -> None:
         with (self.path / f"{minion_id}.log").open("w"), socket.socket():
@@ -56,8 +61,7 @@ class Fleet:
 
     def run(self, ids: list[str], room: int) -> list[BaseException | None]:
         async def main() -> list[BaseException | None]:
-            lives = create._in_turns({one: self.life(one) for one in ids}, self.home, room)
-            return await asyncio.gather(*lives.values(), return_exceptions=True)
+            return await asyncio.gather(*self.in_turns(ids, room), return_exceptions=True)
 
         return asyncio.run(main())
 
@@ -85,8 +89,7 @@ def test_who_waits_when_the_call_is_interrupted_never_begins(tmp_path: Path) -> 
     fleet = Fleet(tmp_path)
 
     async def main() -> None:
-        lives = create._in_turns({one: fleet.life(one) for one in ("a", "b")}, fleet.home, 1)
-        tasks = [asyncio.ensure_future(life) for life in lives.values()]
+        tasks = [asyncio.ensure_future(work) for work in fleet.in_turns(("a", "b"), 1)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()

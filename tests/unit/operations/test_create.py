@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hart_salt.base import concurrency
+from hart_salt.base.gate import Gate
+from hart_salt.node.progress import Progress
 from hart_salt.operations import create
+from tests.parts import new_node, new_state
 
 
 def test_a_node_that_loses_the_cancellation_is_undone_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,11 +31,11 @@ def test_a_node_that_loses_the_cancellation_is_undone_like_the_others(monkeypatc
             undone.append(minion_id)
             raise
 
-    outcomes = create.Outcomes()
+    states = [new_state("a"), new_state("b")]
 
     async def main() -> None:
-        lives = {"a": life("a", loses=False), "b": life("b", loses=True)}
-        call = asyncio.ensure_future(create._side_by_side(lives, outcomes))
+        lives = list(zip(states, (life("a", loses=False), life("b", loses=True)), strict=True))
+        call = asyncio.ensure_future(create._side_by_side(lives))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         call.cancel()
@@ -40,4 +45,41 @@ def test_a_node_that_loses_the_cancellation_is_undone_like_the_others(monkeypatc
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
-    assert outcomes.errors == {}
+    assert [state.error for state in states] == ["", ""]
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    return Progress(str(tmp_path), Gate(), lambda tag, data: None, Silence())
+
+
+class Silence:
+    """Shows nothing."""
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def outcome(progress: Progress, **changes: Any) -> dict[str, Any]:
+    """What is said of a node after a signal."""
+    outcomes = create.Outcomes({"a": new_state("a", **changes)}, signal="interrupted by SIGINT")
+    return create._outcome(new_node("a"), outcomes, progress)
+
+
+def test_a_node_that_was_ready_when_a_signal_came_is_as_good_as_any(progress: Progress) -> None:
+    said = outcome(progress, sealed=True)
+    assert (said["result"], "error" in said) == (True, False)
+
+
+def test_of_a_node_that_a_signal_ended_it_is_said_whether_all_of_it_is_gone(progress: Progress) -> None:
+    assert outcome(progress)["error"] == "interrupted by SIGINT; it was undone"
+    assert outcome(progress, left=["its key is there"])["error"] == "interrupted by SIGINT; its key is there"
+    assert outcome(progress, error="no such size")["error"] == "no such size"
+
+
+def test_where_a_signal_keeps_states_from_being_applied_the_result_says_so(progress: Progress) -> None:
+    said = outcome(progress, sealed=True, problems=["it was not begun"])
+    assert (said["result"], said["error"]) == (
+        False, "the node is a minion and was kept, but apply failed: it was not begun"
+    )  # fmt: skip
