@@ -134,7 +134,7 @@ async def ended(tasks: Collection[asyncio.Future[Any]]) -> None:
     """
     Cancel tasks and wait for all of them, whatever happens meanwhile.
 
-    They are told again every ``AGAIN`` seconds: a library may lose a cancellation, as ``asyncio.wait_for`` does before
+    Again every ``AGAIN`` seconds: a library may lose a cancellation, as ``asyncio.wait_for`` does before
     Python 3.12. What must not be broken off, such as an undo, is ``uninterrupted``.
     """
 

@@ -87,7 +87,7 @@ def repeated(
 
     def attempt() -> T:
         nonlocal uncertain, drawn
-        # Once for each try: whether there is time for the wait, what is told of it and the wait itself go by the same.
+        # Once for each try: whether there is time for the wait, what is said of it and the wait itself go by the same.
         drawn = (chance or CHANCE)()
         try:
             return _asked(call, sleep, peer)
