@@ -126,6 +126,18 @@ def test_a_sealed_node_s_record_says_so_though_the_cancellation_came_before_it_w
     assert [record.sealed for record in stage.store.all()] == [True]
 
 
+def test_a_node_that_was_interrupted_is_not_kept(stage: Stage) -> None:
+    """To keep it is for looking at what failed."""
+
+    def interrupted() -> None:
+        raise asyncio.CancelledError
+
+    stage.world.faults["seal"] = interrupted
+    with pytest.raises(asyncio.CancelledError):
+        stage.play(stage.node(keep_failed=True), plainly)
+    assert stage.left() == NOTHING
+
+
 def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Stage) -> None:
     looked = threading.Event()
     playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
