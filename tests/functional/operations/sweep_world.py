@@ -102,6 +102,8 @@ class FakeMaster:
         self.questions = 0
         #: ids of minions that have something temporary of their bootstrap
         self.unsealed: set[str] = set()
+        #: exit code and output of the script that seals; with another code than 0 it has done nothing
+        self.seal_answer = (0, "")
         self.fired: list[str] = []
         self.keys = self.minions = self
 
@@ -138,8 +140,9 @@ class FakeMaster:
     def _shell(self, minion_id: str, how: str) -> tuple[int, str]:
         if how == "look":
             return (NOT_SEALED if minion_id in self.unsealed else 0), ""
-        self.unsealed.discard(minion_id)
-        return 0, ""
+        if self.seal_answer[0] == 0:
+            self.unsealed.discard(minion_id)
+        return self.seal_answer
 
     def fire(self, tag: str, data: Any) -> None:
         self.fired.append(tag)

@@ -453,12 +453,16 @@ def test_a_node_that_was_never_sealed_is_sealed(world: World) -> None:
     assert world.nodes() == {"web": WHOLE}
 
 
-@pytest.mark.parametrize("part", ["its minion does not answer", "the API is down"])
+@pytest.mark.parametrize(
+    "part", ["its minion does not answer", "the API is down", "its seal script ended with exit code 1: no space left"]
+)
 def test_one_that_cannot_be_sealed_stays_and_its_claim_too_and_it_is_told(world: World, part: str) -> None:
     world.dies()
     unsealed(world, batch=DEAD)
     if part == "the API is down":
         world.on["settle i-web"] = fails_with(TemporaryFailure(part))
+    elif "exit code" in part:
+        world.master.seal_answer = (1, "no space left")
     else:
         world.master.answers_from.clear()
     report = world.sweep()
