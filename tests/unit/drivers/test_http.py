@@ -73,14 +73,13 @@ def test_the_waits_together_are_no_longer_than_two_minutes(error: DriverError, n
     assert 90 < sum(waited) <= http.RETRY_FOR
 
 
-def test_a_wait_is_the_one_that_there_was_time_for() -> None:
-    """Were it drawn again for the wait itself, it could be longer than what was left."""
-    drawn = iter([0.0, LAST] * 1000)
+def test_whether_there_is_time_goes_by_the_wait_that_is_made() -> None:
+    """Were it drawn again for the decision, the second wait, for which there is just time, would not be made."""
     waited: list[float] = []
 
     def call() -> None:
-        raise RateLimited("no", 59)
+        raise RateLimited("no", http.LONGEST_WAIT)
 
     with pytest.raises(RateLimited):
-        http.repeated(call, waited.append, chance=drawn.__next__)
-    assert sum(waited) <= http.RETRY_FOR
+        http.repeated(call, waited.append, chance=lambda: 0.0)
+    assert waited == [60, 60]
