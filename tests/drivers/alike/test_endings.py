@@ -23,6 +23,8 @@ NO_IDS = {
     "vultr": ["", ".", "..", "4711", f"{NOWHERE['vultr']}/vpcs", "halt", f"{NOWHERE['vultr']}\n"],
 }
 LOCKED = {"hetzner": r"server is locked \(423 locked", "vultr": r"Server is currently locked \(500\)"}
+#: the call that switches an instance off
+OFF = {"hetzner": "servers/{}/actions/poweroff", "vultr": "instances/{}/halt"}
 BAD_TOKEN = {
     "hetzner": r"^Hetzner: unable to authenticate \(401 unauthorized, request 1e30f35cca296a67\)$",
     "vultr": r"^Vultr: Invalid API token\. \(401\)$",
@@ -79,6 +81,15 @@ def test_one_that_never_goes(cloud_name: str, own, cloud, driver, time):
     with pytest.raises(TemporaryFailure, match=LOCKED[cloud_name]):
         driver.terminate(own.launch(driver, own.node()))
     assert 150 < sum(time.waits) < 240
+
+
+@pytest.mark.parametrize(("cloud_name", "path"), OFF.items())
+def test_an_instance_that_was_switched_off_is_stopped(own, cloud, driver, time, path: str):
+    instance = own.launch(driver, own.node())
+    time.advance(10)
+    assert [it.state for it in driver.instances()] == ["running"]
+    own.Client(cloud).call("POST", path.format(instance.instance_id))
+    assert [it.state for it in driver.instances()] == ["stopped"]
 
 
 @pytest.mark.parametrize("cloud_name", BAD_TOKEN)

@@ -44,6 +44,24 @@ def launch(own: Any, driver: Any, settings: dict[str, Any]) -> None:
     own.launch(driver, dataclasses.replace(wanted, region=region or wanted.region))
 
 
+# objections
+
+
+@pytest.mark.parametrize(
+    ("cloud_name", "size", "region"), [("hetzner", "cx23", "fsn1"), ("vultr", "vc2-1c-1gb", "ams")]
+)
+def test_a_size_that_is_out_of_stock(own, cloud, driver, size: str, region: str):
+    cloud.settings.sold_out = (size,)
+    (objection,) = driver.objections(own.node())
+    assert objection == f"{size} is not available in {region} now; salt-run hart.list_sizes shows what is"
+
+
+@pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
+@pytest.mark.parametrize("wrong", [{"region": "mars"}, {"size": "no-such-size"}])
+def test_what_is_found_to_be_unknown_by_others_is_said_once(own, driver, wrong: dict[str, str]):
+    assert driver.objections(dataclasses.replace(own.node(), **wrong)) == []
+
+
 # the class of each refusal of a create
 
 #: status, and the vendor's code or message for it

@@ -84,13 +84,6 @@ def test_flags_reach_the_droplet(cloud: Cloud, driver: do.DigitalOcean, name: st
     assert flags == {"ipv6": False, "monitoring": False, "backups": False, name: True}
 
 
-def test_without_a_public_address(cloud: Cloud, driver: do.DigitalOcean, time: Time):
-    launch(driver, node(public_ip=False))
-    time.advance(10)
-    (instance,) = driver.instances()
-    assert (instance.public_ip, instance.private_ip) == (None, "10.120.0.4")
-
-
 def test_a_vpc_and_volumes(cloud: Cloud, driver: do.DigitalOcean):
     client = Client(cloud)
     vpc = client.call("POST", "vpcs", {"name": "own", "region": "nyc3"}).json()["vpc"]["id"]
@@ -98,16 +91,6 @@ def test_a_vpc_and_volumes(cloud: Cloud, driver: do.DigitalOcean):
     launch(driver, node(options={"vpc": vpc, "volumes": [volume["id"]]}))
     (droplet,) = cloud.state.droplets.values()
     assert (droplet.vpc_uuid, droplet.volume_ids) == (vpc, [volume["id"]])
-
-
-@pytest.mark.parametrize(
-    ("setting", "sent"),
-    [("bookworm", "debian-12-x64"), ("trixie", "debian-13-x64"), ("jammy", "ubuntu-22-04-x64"),
-     ("noble", "ubuntu-24-04-x64"), ("rockylinux-9-x64", "rockylinux-9-x64"), ("155133621", 155133621)],
-)  # fmt: skip
-def test_an_image_by_code_name_slug_or_id(cloud: Cloud, driver: do.DigitalOcean, setting: str, sent: str | int):
-    launch(driver, node(image=setting))
-    assert create_body(cloud)["image"] == sent
 
 
 def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean):

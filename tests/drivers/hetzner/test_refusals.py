@@ -81,17 +81,6 @@ def test_a_snapshot_of_the_other_architecture(cloud: Cloud, driver: hetzner.Hetz
         launch(driver, wanted)
 
 
-def test_a_size_that_is_out_of_stock(cloud: Cloud, driver: hetzner.Hetzner):
-    cloud.settings.sold_out = ("cx23",)
-    (objection,) = driver.objections(node())
-    assert objection == "cx23 is not available in fsn1 now; salt-run hart.list_sizes shows what is"
-
-
-@pytest.mark.parametrize("wrong", [{"region": "mars"}, {"size": "no-such-size"}])
-def test_what_is_found_to_be_unknown_by_others_is_said_once(driver: hetzner.Hetzner, wrong: dict[str, str]):
-    assert driver.objections(dataclasses.replace(node(), **wrong)) == []
-
-
 def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner):
     for name in ("a", "b", "c"):
         assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []

@@ -71,17 +71,6 @@ def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr):
         launch(driver, wanted)
 
 
-def test_a_plan_that_is_out_of_stock(cloud: Cloud, driver: vultr.Vultr):
-    cloud.settings.sold_out = ("vc2-1c-1gb",)
-    (objection,) = driver.objections(node())
-    assert objection == "vc2-1c-1gb is not available in ams now; salt-run hart.list_sizes shows what is"
-
-
-@pytest.mark.parametrize("wrong", [{"region": "mars"}, {"size": "no-such-size"}])
-def test_what_is_found_to_be_unknown_by_others_is_said_once(cloud: Cloud, driver: vultr.Vultr, wrong: dict[str, str]):
-    assert driver.objections(dataclasses.replace(node(), **wrong)) == []
-
-
 def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr):
     for name in ("a", "b", "c"):
         assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
