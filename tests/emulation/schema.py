@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import jsonschema
 
 from tests.emulation.http import Answer, Request
+from tests.emulation.routing import Route
 
 #: beside the checkout
 DIRECTORY = Path(__file__).resolve().parents[2].parent / "shared" / "specs"
@@ -233,6 +234,17 @@ def _property_names(schema: Any) -> set[str]:
         for entry in schema.get(keyword, []):
             names |= _property_names(entry)
     return names
+
+
+def without_route(description: Description, routes: Iterable[Route]) -> list[str]:
+    """The calls of a description that no route answers."""
+    known = list(routes)
+    missing = []
+    for operation in description.operations:
+        path = operation.template.replace("{", "").replace("}", "")
+        if not any(it.method == operation.method and it.pattern.fullmatch(path) for it in known):
+            missing.append(f"{operation.method} {operation.template}")
+    return missing
 
 
 def against(

@@ -242,13 +242,13 @@ def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, dri
 @pytest.mark.parametrize(
     ("setting", "size", "text"),
     [
-        ("ami-00000000000000001", "t4g.micro", "is for x86_64, and instances of that size are arm64"),
-        ("golden", "t4g.micro", "is for x86_64, and instances of that size are arm64"),
+        *((setting, "t4g.micro", "is for x86_64, and instances of that size are arm64")
+          for setting in ("ami-00000000000000001", "golden")),
         ("no such image", "t3.micro", "there is no image no such image for x86_64 in eu-west-1"),
         ("bookworm", "mac1.metal", "are neither x86_64 nor arm64"),
         ("ami-99999999999999999", "t3.micro", "InvalidAMIID.NotFound DescribeImages"),
     ],
-)
+)  # fmt: skip
 def test_images_that_cannot_be_booted(cloud: Cloud, driver: ec2.Ec2, setting: str, size: str, text: str):
     cloud.add_snapshot("golden")
     wanted = node(image=setting, size=size)

@@ -163,28 +163,28 @@ def test_network_tags_and_labels_of_the_user(cloud: Cloud, driver: gce.ComputeEn
 
 
 @pytest.mark.parametrize(
-    ("setting", "size", "image"),
+    ("setting", "size", "project", "image"),
     [
-        ("bookworm", "e2-small", "debian-cloud/global/images/debian-12-bookworm-v20261110"),
-        ("trixie", "e2-custom-2-4096", "debian-cloud/global/images/debian-13-trixie-v20261110"),
-        ("trixie", "t2a-standard-1", "debian-cloud/global/images/debian-13-trixie-arm64-v20261110"),
-        ("jammy", "e2-small", "ubuntu-os-cloud/global/images/ubuntu-2204-jammy-v20261105"),
-        ("noble", "c4a-standard-1", "ubuntu-os-cloud/global/images/ubuntu-2404-noble-arm64-v20261106"),
-        ("debian-12-bookworm-v20261013", "e2-small", "debian-cloud/global/images/debian-12-bookworm-v20261013"),
-        ("own", "e2-small", "hart-test-1/global/images/own"),
-        ("global/images/own", "e2-small", "hart-test-1/global/images/own"),
+        ("bookworm", "e2-small", "debian-cloud", "debian-12-bookworm-v20261110"),
+        ("trixie", "e2-custom-2-4096", "debian-cloud", "debian-13-trixie-v20261110"),
+        ("trixie", "t2a-standard-1", "debian-cloud", "debian-13-trixie-arm64-v20261110"),
+        ("jammy", "e2-small", "ubuntu-os-cloud", "ubuntu-2204-jammy-v20261105"),
+        ("noble", "c4a-standard-1", "ubuntu-os-cloud", "ubuntu-2404-noble-arm64-v20261106"),
+        ("debian-12-bookworm-v20261013", "e2-small", "debian-cloud", "debian-12-bookworm-v20261013"),
+        *((setting, "e2-small", "hart-test-1", "own") for setting in ("own", "global/images/own")),
         ("https://www.googleapis.com/compute/v1/projects/debian-cloud/global/images/family/debian-13", "e2-small",
-         "debian-cloud/global/images/debian-13-trixie-v20261110"),
+         "debian-cloud", "debian-13-trixie-v20261110"),
     ],
 )  # fmt: skip
 def test_an_image_by_code_name_name_or_link(
-    cloud: Cloud, driver: gce.ComputeEngine, setting: str, size: str, image: str
+    cloud: Cloud, driver: gce.ComputeEngine, setting: str, size: str, project: str, image: str
 ):
     cloud.add_image("own")
     wanted = node(image=setting, size=size)
     assert driver.objections(wanted) == []
     launch(driver, wanted)
-    assert create_body(cloud)["disks"][0]["initializeParams"]["sourceImage"] == f"projects/{image}"
+    (disk,) = create_body(cloud)["disks"]
+    assert disk["initializeParams"]["sourceImage"] == f"projects/{project}/global/images/{image}"
 
 
 def test_an_image_that_no_shielded_machine_can_start_is_started_without(cloud: Cloud, driver: gce.ComputeEngine):

@@ -15,6 +15,7 @@ from tests.drivers.vultr.emulator import routes, schema
 from tests.drivers.vultr.emulator.client import SPEC, Client
 from tests.drivers.vultr.emulator.cloud import Vultr
 from tests.drivers.vultr.emulator.state import Settings
+from tests.emulation.schema import without_route
 
 described = pytest.mark.skipif(
     schema.find() is None, reason="the vendor's description is not beside this checkout"
@@ -34,10 +35,7 @@ def cloud(clock: Clock) -> Iterator[Vultr]:
 def test_a_call_that_the_description_has_the_emulator_has():
     description = schema.find()
     assert description is not None
-    for operation in description.operations:
-        path = operation.template.replace("{", "").replace("}", "")
-        matching = [it for it in routes.ROUTES if it.method == operation.method and it.pattern.fullmatch(path)]
-        assert matching, f"{operation.method} {operation.template}"
+    assert without_route(description, routes.ROUTES) == []
 
 
 @described

@@ -21,14 +21,14 @@ class Settings(world.Settings):
     ok_after: float = 0.0
     #: the status with which a second delete is refused is not known
     pending_status: int = 500
+    #: a reserved address cannot be detached before the instance was restarted (vultr/terraform-provider-vultr#348)
+    stuck: bool = False
     #: after its servers are gone, for so long a VPC cannot be deleted (tent, 3.5: 4 to 73)
     vpc_busy_for: float = 0.0
     #: from the create of an additional address until lists show it
     ipv4_after: float = 0.0
     #: additional addresses that an instance may have
     ipv4_limit: int = 2
-    #: a reserved address cannot be detached before the instance was restarted (vultr/terraform-provider-vultr#348)
-    stuck: bool = False
     instance_limit: int = 25
     #: calls a second for each address; None: no limit
     second_limit: int | None = 30
