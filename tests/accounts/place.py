@@ -28,7 +28,9 @@ FILE = "hart.toml"
 #: what is kept beside it, for the owner alone
 KEPT = ".integration"
 #: id of the test → the driver, after which a provider is looked for in the file
-DRIVERS: Mapping[str, str] = {"digitalocean": "do", "ec2": "ec2", "gce": "gce", "vultr": "vultr"}
+DRIVERS: Mapping[str, str] = {
+    "digitalocean": "do", "ec2": "ec2", "gce": "gce", "hetzner": "hetzner", "vultr": "vultr",
+}  # fmt: skip
 #: the role that every node here has; it may be in the file, and then says what is created
 ROLE = "integration"
 #: where minions look for a master, unless they are told otherwise; what is published or forwarded is these two

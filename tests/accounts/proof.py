@@ -26,8 +26,8 @@ from tests.end_to_end.tools import until
 
 #: enough for Debian, its security upgrades and salt-minion; with half of it apt can run out of memory
 MEMORY_MB = 1000
-#: what a month has at DigitalOcean and Vultr; others divide by more, so an hour is not dearer than this says
-HOURS = 672
+#: what a month has at Hetzner, by its prices of both; others divide by more, so an hour is not dearer than this says
+HOURS = 624
 #: seconds for one command, and for the undoing of one that was interrupted
 TIMEOUT, UNDO_TIMEOUT = 2400, 300
 #: seconds before each attempt to remove what is there after a failure
@@ -144,9 +144,11 @@ def cost(planned: Mapping[str, Any]) -> str:
     if monthly is None:
         return f"one {planned['size']} in {place}, at a price that the provider does not tell; see its price list"
     hour = monthly / HOURS
+    sign = "$" if planned["currency"] == "USD" else f"{planned['currency']} "
     return (
-        f"one {planned['size']} in {place}: ${monthly:.2f} a month, so at most ${hour:.4f} an hour. A started hour may "
-        f"be billed as a whole: ${math.ceil(hour * 100) / 100:.2f}. Disk, address and traffic may come on top of that"
+        f"one {planned['size']} in {place}: {sign}{monthly:.2f} a month, so at most {sign}{hour:.4f} an hour. "
+        f"A started hour may be billed as a whole: {sign}{math.ceil(hour * 100) / 100:.2f}. "
+        "Disk, address and traffic may come on top of that"
     )
 
 

@@ -27,7 +27,11 @@ from tests.end_to_end.tools import until
 _missing = light_cloud.missing()
 lights = pytest.mark.skipif(bool(_missing), reason=_missing)
 #: with 1 GB; Compute Engine tells no prices, so there it is the least
-CHEAPEST = {"digitalocean": "s-1vcpu-1gb", "ec2": "t4g.micro", "gce": "e2-micro", "vultr": "vc2-1c-1gb"}
+CHEAPEST = {
+    "digitalocean": "s-1vcpu-1gb", "ec2": "t4g.micro", "gce": "e2-micro", "hetzner": "cx23", "vultr": "vc2-1c-1gb",
+}  # fmt: skip
+#: what the price is told in, where it is not dollars
+MONEY = {"gce": "at a price that the provider does not tell", "hetzner": "EUR 3.49 a month"}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def test_what_it_costs_is_told_before_anything_is_created(
     told = [text.partition(": ")[2] for text in clouds.told if text.startswith(DRIVERS[name])]
     assert told.index(plan.cost) < told.index(f"creating {plan.minion_id}")
     assert f"one {CHEAPEST[name]} in" in plan.cost
-    assert ("$" in plan.cost) is (name != "gce")
+    assert MONEY.get(name, "$") in plan.cost
     assert told[-1].startswith("verified and destroyed; nothing is left")
 
 

@@ -7,12 +7,14 @@ calls go wrong in which ways. ``test_fault_table.py`` and ``test_real_machines.p
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.drivers.clouds import CLOUDS
 from tests.emulation import faults
 from tests.emulation.backend import Backend
 from tests.emulation.emulator import Emulator
@@ -170,9 +172,5 @@ def common_cases(cloud: Cloud) -> list[Case]:
 
 def all_clouds() -> dict[str, Cloud]:
     """Every cloud that hart can create instances at, by its name."""
-    from tests.drivers.do import in_tables as cloud_do
-    from tests.drivers.ec2 import in_tables as cloud_ec2
-    from tests.drivers.gce import in_tables as cloud_gce
-    from tests.drivers.vultr import in_tables as cloud_vultr  # they import this module
-
-    return {cloud.name: cloud for cloud in (cloud_do.CLOUD, cloud_ec2.CLOUD, cloud_gce.CLOUD, cloud_vultr.CLOUD)}
+    # Imported when it is asked for: they import this module.
+    return {name: importlib.import_module(f"tests.drivers.{name}.in_tables").CLOUD for name in CLOUDS}

@@ -46,7 +46,7 @@ OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "
 #: the drivers that are killed at every point; the others where their own code is at work
 EVERY_POINT = DRIVERS if WHOLE else ("do", "local")
 #: masters of a driver that work side by side, where there is more than one
-LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2}
+LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2, "hetzner": 2}
 #: more calls that change something than any driver makes for one node
 MOST_CALLS = 20
 STALL = 30.0  #: seconds for which the answer of a call is on its way; by then its run has been killed

@@ -277,6 +277,7 @@ def test_of_three_at_once_one_fails_and_the_others_become_minions_and_upgrade_af
     assert cloud.left() == {}
 
 
+@pytest.mark.on_clouds("do", "ec2", "gce", "vultr")
 def test_an_instance_without_a_public_address_is_connected_to_at_its_private_one(cloud: RealCloud) -> None:
     cloud.backend.apt_sources = "one-line"
     ran = cloud.create("inside.example", public_ip=False, **cloud.kind.inside(cloud.cloud))

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.drivers.do.emulator.cloud import DigitalOcean
 from tests.drivers.gce.emulator.cloud import ComputeEngine
+from tests.drivers.hetzner.emulator.cloud import Hetzner
 from tests.drivers.vultr.emulator.cloud import Vultr
 from tests.emulation.backend import Backend, NoMachines
 from tests.emulation.emulator import Emulator
@@ -93,6 +94,12 @@ def _vultr(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Cal
     return cloud, _account("vultr", cloud)
 
 
+def _hetzner(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
+    cloud = Hetzner(backend, port=options.port)
+    cloud.settings.server_limit = LIMIT
+    return cloud, _account("hetzner", cloud)
+
+
 def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
     cloud = ComputeEngine(backend, port=options.port)
     return cloud, _account("gce", cloud)
@@ -134,10 +141,11 @@ PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Cal
     "do": _digitalocean,
     "ec2": _ec2,
     "gce": _compute_engine,
+    "hetzner": _hetzner,
     "vultr": _vultr,
 }
 #: by which machines of a provider know it
-DATASOURCES = {"do": "digitalocean", "ec2": "ec2", "gce": "gce-startup", "vultr": "vultr"}
+DATASOURCES = {"do": "digitalocean", "ec2": "ec2", "gce": "gce-startup", "hetzner": "hetzner", "vultr": "vultr"}
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
     "light": lambda options: LightMachines(port=options.ssh_port),
     "none": lambda options: NoMachines(),

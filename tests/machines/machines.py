@@ -17,6 +17,7 @@ import psutil
 from tests.drivers.do.emulator import metadata as metadata_do
 from tests.drivers.ec2.emulator import metadata as metadata_ec2
 from tests.drivers.gce.emulator import metadata as metadata_gce
+from tests.drivers.hetzner.emulator import metadata as metadata_hetzner
 from tests.drivers.vultr.emulator import metadata as metadata_vultr
 from tests.machines import cache, cgroups, image, launch, metadata, repository, slots
 from tests.machines.network import Attachment, Interface, Network
@@ -32,12 +33,14 @@ METADATA = {
     "digitalocean": metadata_do.service,
     "ec2": metadata_ec2.service,
     "gce-startup": metadata_gce.service,
+    "hetzner": metadata_hetzner.service,
     "vultr": metadata_vultr.service,
 }
 #: datasource → what a machine has beyond Debian's image: what the provider's own image has, and what its metadata lack
 FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] = {
     "ec2": metadata_ec2.files,
     "gce-startup": metadata_gce.files,
+    "hetzner": metadata_hetzner.files,
     "vultr": metadata_vultr.files,
 }
 

@@ -47,6 +47,7 @@ def dmi(spec: Instance) -> dict[str, str]:
     known = {
         "digitalocean": {"sys_vendor": "DigitalOcean", "product_name": "Droplet", "product_serial": spec.instance_id},
         "ec2": {"sys_vendor": "Amazon EC2", "product_uuid": ec2, "product_serial": ec2},
+        "hetzner": {"sys_vendor": "Hetzner", "product_name": "vServer", "product_serial": spec.instance_id},
         "vultr": {"sys_vendor": "Vultr", "product_name": "VC2", "product_serial": spec.instance_id},
         "gce-startup": {"sys_vendor": "Google", "product_name": "Google Compute Engine"},
     }

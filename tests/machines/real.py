@@ -7,9 +7,10 @@ import threading
 from tests.emulation.backend import Addresses, BootRequest
 from tests.machines.machines import Machine, MachineHost, Spec
 
-#: the providers' images, by what they are made of here: DigitalOcean's slugs, Vultr's ids
+#: the providers' images, by what they are made of here: DigitalOcean's slugs, Hetzner's names, Vultr's ids
 IMAGES = {
     "debian-12-x64": "debian-12", "debian-13-x64": "debian-13",
+    "debian-12": "debian-12", "debian-13": "debian-13",
     "2136": "debian-12", "2625": "debian-13",
 }  # fmt: skip
 
