@@ -15,7 +15,7 @@ import pytest
 import salt.cache
 import salt.utils.crypt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from hart_salt.base.errors import EnvironmentFault, NodeFailed, Refused
 from hart_salt.master.client import SALT_VERSION, Master
@@ -349,6 +349,11 @@ REFUSED_KEYS = {
     )
     .decode(),
     "an elliptic curve": pem(ec.generate_private_key(ec.SECP256R1())),
+    "an Edwards curve": pem(ed25519.Ed25519PrivateKey.generate()),
+    "2048 bits of another kind": dsa.DSAPublicNumbers(3, dsa.DSAParameterNumbers(2**2047 + 1, 2**255 + 1, 2))
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode(),
     "1024 bits": rsa_key(1024),
     "an OpenSSH key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ",
     "a cut": OURS[:200],
