@@ -34,11 +34,12 @@ class Api(abc.ABC):
 
     #: as messages name it
     vendor: ClassVar[str]
+    default_endpoint: ClassVar[str]
 
     def __init__(
         self,
         token: str,
-        endpoint: str,
+        endpoint: str | None,
         timeout: float,
         sleep: Callable[[float], None] = time.sleep,
         outage: Outage | None = None,
@@ -48,6 +49,8 @@ class Api(abc.ABC):
 
         timeout
             seconds between two bytes of an answer
+        endpoint
+            another address of the API (default: the vendor's own)
         sleep
             how to wait between two tries
         outage
@@ -56,12 +59,18 @@ class Api(abc.ABC):
         Raises ``AuthError`` for a token that is none, ``InvalidRequest`` for an endpoint that it must not go to.
         """
         self._token = checked_token(token, self.vendor)
+        endpoint = (endpoint or self.default_endpoint).rstrip("/")
         if said := objection(endpoint):
             raise InvalidRequest(f"{self.vendor}: endpoint {said}")
         self._endpoint = endpoint
         self._timeout = timeout
         self._sleep = sleep
         self._outage = outage
+        self._senders = PerThread(self._make_sender)
+
+    @abc.abstractmethod
+    def _make_sender(self) -> Any:
+        """What one thread asks with: sessions of requests are not made to be shared."""
 
     def _repeated(self, call: Callable[[], T], may: Callable[[BaseException], bool] = is_repeatable) -> T:
         return repeated(call, self._sleep, may, self._peer)
@@ -107,7 +116,6 @@ class JsonApi(Api):
     An answer below 300 has to be an object, or nothing at all with status 204.
     """
 
-    default_endpoint: ClassVar[str]
     #: the most things that a page may have
     per_page: ClassVar[int]
     #: how fields of something are set
@@ -115,16 +123,8 @@ class JsonApi(Api):
     #: fields that are dropped while an answer is read: nothing that comes out has them
     secret_fields: ClassVar[Sequence[str]] = ()
 
-    def __init__(
-        self,
-        token: str,
-        endpoint: str | None,
-        timeout: float,
-        sleep: Callable[[float], None] = time.sleep,
-        outage: Outage | None = None,
-    ) -> None:
-        super().__init__(token, (endpoint or self.default_endpoint).rstrip("/"), timeout, sleep, outage)
-        self._sessions = PerThread(requests.Session)
+    def _make_sender(self) -> requests.Session:
+        return requests.Session()
 
     @abc.abstractmethod
     def _next(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -169,7 +169,7 @@ class JsonApi(Api):
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
         payload = {"params": parameters} if method == "GET" else {"json": parameters or None}
-        session, address = self._sessions.get(), f"{self._endpoint}/{path}"
+        session, address = self._senders.get(), f"{self._endpoint}/{path}"
         return self._answer(send(session, self.vendor, method, address, self._token, self._timeout, **payload))
 
     def _answer(self, response: requests.Response) -> Any:
@@ -188,7 +188,7 @@ class JsonApi(Api):
 
 
 class PerThread(Generic[T]):
-    """One thing for each thread that asks: sessions of requests are not made to be shared."""
+    """One thing for each thread that asks."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -256,6 +256,9 @@ def _name(vendor: str, address: str) -> str:
 
 
 # answers
+
+#: what the caller does next where the vendor's code or text says no more; of any other refusal: ``InvalidRequest``
+BY_STATUS: Mapping[int, type[DriverError]] = {401: AuthError, 403: AuthError, 404: NotFound}
 
 
 def unreadable(vendor: str) -> TemporaryFailure:

@@ -9,45 +9,25 @@ breaks on answers that the API does give. Each of these has a test.
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import digitalocean
 import requests
 
-from hart_salt.base.errors import (
-    AuthError,
-    DriverError,
-    InvalidRequest,
-    NoCapacity,
-    NotFound,
-    QuotaExceeded,
-    TemporaryFailure,
-)
+from hart_salt.base import errors
 from hart_salt.drivers import rest
-from hart_salt.drivers.outage import Outage
 
 VENDOR = "DigitalOcean"
-DEFAULT_ENDPOINT = "https://api.digitalocean.com/v2/"
 
-#: what the caller does next, by status; 422 needs the text as well, since all of them share one id
-_BY_STATUS: Mapping[int, type[DriverError]] = {
-    400: InvalidRequest,
-    401: AuthError,
-    403: AuthError,
-    404: NotFound,
-    409: InvalidRequest,
-    422: InvalidRequest,
-}
-#: texts of 422 answers, from the issues of public projects (providers.md names them)
-_BY_TEXT: tuple[tuple[str, type[DriverError]], ...] = (
-    ("droplet limit", QuotaExceeded),
-    ("region is not available", NoCapacity),
-    ("size is not available", NoCapacity),
-    ("size is currently unavailable", NoCapacity),
-    ("size is unavailable", NoCapacity),
+#: texts of 422 answers, which share one id; from the issues of public projects (providers.md names them)
+_BY_TEXT: tuple[tuple[str, type[errors.DriverError]], ...] = (
+    ("droplet limit", errors.QuotaExceeded),
+    ("region is not available", errors.NoCapacity),
+    ("size is not available", errors.NoCapacity),
+    ("size is currently unavailable", errors.NoCapacity),
+    ("size is unavailable", errors.NoCapacity),
 )
 
 
@@ -55,17 +35,7 @@ class Api(rest.Api):
     """DigitalOcean's. A list comes with all its pages: the whole list is asked for again, if a later page failed."""
 
     vendor = VENDOR
-
-    def __init__(
-        self,
-        token: str,
-        endpoint: str | None,
-        timeout: float,
-        sleep: Callable[[float], None] = time.sleep,
-        outage: Outage | None = None,
-    ) -> None:
-        super().__init__(token, f"{(endpoint or DEFAULT_ENDPOINT).rstrip('/')}/", timeout, sleep, outage)
-        self._managers = rest.PerThread(self._make_manager)
+    default_endpoint = "https://api.digitalocean.com/v2"
 
     def listed(self, path: str, field: str, **query: Any) -> Any:
         """``get``: the library pages by itself."""
@@ -77,22 +47,19 @@ class Api(rest.Api):
 
     def take(self, path: str, body: Mapping[str, Any]) -> None:
         """Take something out of a set; not in it is success, and so is no such set. Repeated like ``get``."""
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(errors.NotFound):
             self._repeated(lambda: self._ask("DELETE", path, body))
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
         try:
-            return self._manager.get_data(path, type=method, params=parameters)
+            return self._senders.get().get_data(path, type=method, params=parameters)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # What the library raises for links to other pages that are none.
             raise rest.unreadable(VENDOR) from error
 
-    @property
-    def _manager(self) -> _Manager:
-        return self._managers.get()
-
-    def _make_manager(self) -> _Manager:
-        manager = _Manager(token=self._token, end_point=self._endpoint)
+    def _make_sender(self) -> _Manager:
+        # Without the last slash the library would leave out the end of the address.
+        manager = _Manager(token=self._token, end_point=f"{self._endpoint}/")
         manager.answer_timeout = self._timeout
         return manager
 
@@ -106,7 +73,7 @@ class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has n
         address = urljoin(self.end_point, url)
         if urlsplit(address)[:2] != urlsplit(self.end_point)[:2]:
             # The address of the next page comes from the answer. The token goes to the endpoint only.
-            raise InvalidRequest("DigitalOcean's API named a next page on another server")
+            raise errors.InvalidRequest("DigitalOcean's API named a next page on another server")
         payload = {"params": params} if type == "GET" else {"json": params or None}
         response = rest.send(self._session, VENDOR, type, address, self.token, self.answer_timeout, **payload)
         _raise_for(response)
@@ -126,9 +93,9 @@ def _raise_for(response: requests.Response) -> None:
     if status == 429:
         raise rest.rate_limited(response, text)
     if status >= 500:
-        raise TemporaryFailure(text, uncertain=True)
+        raise errors.TemporaryFailure(text, uncertain=True)
     if status >= 300:
-        kind = _BY_STATUS.get(status, InvalidRequest)
+        kind = rest.BY_STATUS.get(status, errors.InvalidRequest)
         if status == 422:
             kind = next((kind for part, kind in _BY_TEXT if part in text.lower()), kind)
         raise kind(text)

@@ -21,17 +21,8 @@ from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from hart_salt.base import errors
 from hart_salt.base.endpoints import objection
-from hart_salt.base.errors import (
-    AuthError,
-    DriverError,
-    InvalidRequest,
-    NoCapacity,
-    NotFound,
-    QuotaExceeded,
-    RateLimited,
-    TemporaryFailure,
-)
 from hart_salt.drivers.http import repeated
 from hart_salt.drivers.outage import Outage, Peer, Unreachable
 from hart_salt.drivers.sdk_driver import SdkApi, kind_of
@@ -62,38 +53,38 @@ PAGES: Mapping[str, int] = {
 }
 
 #: what the caller does next, by the vendor's code (errors-overview of EC2's developer guide)
-CODES: Mapping[str, type[DriverError]] = {
+CODES: Mapping[str, type[errors.DriverError]] = {
     **dict.fromkeys((
         "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "ExpiredToken",
         "ExpiredTokenException", "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId",
         "MissingAuthenticationToken", "OptInRequired", "PendingVerification", "RequestExpired",
         "SignatureDoesNotMatch", "UnauthorizedOperation", "UnrecognizedClientException",
-    ), AuthError),
+    ), errors.AuthError),
     **dict.fromkeys((
         "InstanceLimitExceeded", "MaxIOPSLimitExceeded", "MaxSpotInstanceCountExceeded",
         "NetworkInterfaceLimitExceeded", "ResourceCountExceeded", "ResourceLimitExceeded",
         "RulesPerSecurityGroupLimitExceeded", "SecurityGroupLimitExceeded",
         "SecurityGroupsPerInstanceLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
         "VcpuLimitExceeded", "VolumeLimitExceeded",
-    ), QuotaExceeded),
+    ), errors.QuotaExceeded),
     **dict.fromkeys((
         "InsufficientAddressCapacity", "InsufficientCapacity", "InsufficientFreeAddressesInSubnet",
         "InsufficientHostCapacity", "InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity",
         "InsufficientVolumeCapacity", "SpotMaxPriceTooLow", "UnfulfillableCapacity",
-    ), NoCapacity),
+    ), errors.NoCapacity),
     **dict.fromkeys((
         "BandwidthLimitExceeded", "EC2ThrottledException", "PriorRequestNotComplete", "RequestLimitExceeded",
         "RequestThrottled", "RequestThrottledException", "SlowDown", "Throttling", "ThrottlingException",
         "TooManyRequestsException",
-    ), RateLimited),
+    ), errors.RateLimited),
     **dict.fromkeys((
         "InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidInstanceID.Malformed",
         "InvalidInstanceID.NotFound", "InvalidNetworkInterfaceID.NotFound", "InvalidVolume.NotFound",
-    ), NotFound),
+    ), errors.NotFound),
     **dict.fromkeys((
         "DependencyViolation", "IncorrectInstanceState", "IncorrectState", "InternalError", "InternalFailure",
         "ServerInternal", "ServiceUnavailable", "Unavailable",
-    ), TemporaryFailure),
+    ), errors.TemporaryFailure),
 }  # fmt: skip
 #: nothing was asked: there was no connection
 NEVER_REACHED = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError)
@@ -197,11 +188,11 @@ class Api(SdkApi):
         except boto.ClientError as error:
             raise _refusal(error, where) from error
         except ResponseParserError as error:
-            raise TemporaryFailure(f"{where} gave an answer that cannot be read", uncertain=True) from error
+            raise errors.TemporaryFailure(f"{where} gave an answer that cannot be read", uncertain=True) from error
         except boto.BotoCoreError as error:
             raise _failure(error, where) from error
         except UnicodeError as error:
-            raise AuthError(f"{where}: the access key holds characters that no key has") from error
+            raise errors.AuthError(f"{where}: the access key holds characters that no key has") from error
         raise AssertionError(where)  # the loop returns or raises
 
     def _client(self, service: str, region: str) -> Any:
@@ -232,7 +223,7 @@ class Api(SdkApi):
             secrets = (account.aws_access_key_id, account.aws_secret_access_key)
             keys = [secret.get_secret_value().strip() if secret else None for secret in secrets]
             if not all(key is None or (key.isascii() and key.isprintable()) for key in keys):
-                raise AuthError("Amazon EC2: the access key holds characters that no key has")
+                raise errors.AuthError("Amazon EC2: the access key holds characters that no key has")
             try:
                 self._session = boto3.session.Session(
                     aws_access_key_id=keys[0], aws_secret_access_key=keys[1], profile_name=account.profile
@@ -253,7 +244,7 @@ class Api(SdkApi):
 def _refuse_plain(client: Any, service: str) -> None:
     """Raises ``InvalidRequest`` for an address that boto3 took from the environment or from its own files."""
     if said := objection(client.meta.endpoint_url):
-        raise InvalidRequest(
+        raise errors.InvalidRequest(
             f"Amazon's service {service}: endpoint_url of the AWS configuration files, or AWS_ENDPOINT_URL or "
             f"AWS_ENDPOINT_URL_{service.upper()} in the environment, {said}"
         )
@@ -276,7 +267,7 @@ def _has(answer: Mapping[str, Any], field: str) -> Any:
     return answer.get(field)
 
 
-def code_of(error: DriverError) -> str:
+def code_of(error: errors.DriverError) -> str:
     """The vendor's code of an error, such as ``InvalidGroup.NotFound``; empty for one that has none."""
     cause = error.__cause__
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, boto.ClientError) else ""
@@ -285,41 +276,43 @@ def code_of(error: DriverError) -> str:
 # failures
 
 
-def _refusal(error: boto.ClientError, where: str) -> DriverError:
+def _refusal(error: boto.ClientError, where: str) -> errors.DriverError:
     """What the API answered. The code and the call are reported; they are what the vendor's documents go by."""
     facts = error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(facts.get("Code", ""))
     text = str(facts.get("Message") or "no message").partition(ENCODED)[0].strip()
     message = f"{where}: {text} ({' '.join(filter(None, [code or str(status), error.operation_name]))})"
-    kind = kind_of(code, status, CODES, {429: RateLimited})
-    if kind is TemporaryFailure:
-        return TemporaryFailure(message, uncertain=status >= 500)
+    kind = kind_of(code, status, CODES, {429: errors.RateLimited})
+    if kind is errors.TemporaryFailure:
+        return errors.TemporaryFailure(message, uncertain=status >= 500)
     return kind(message)
 
 
-def _failure(error: boto.BotoCoreError, where: str) -> DriverError:
+def _failure(error: boto.BotoCoreError, where: str) -> errors.DriverError:
     """What it means that there was no answer, or no question."""
     if isinstance(error, boto.NoCredentialsError):
-        return AuthError(
+        return errors.AuthError(
             f"{where} has no credentials: set aws_access_key_id and aws_secret_access_key, or profile, in the "
             "provider's settings, or give the master's user some in a way that boto3 knows"
         )
     if isinstance(error, boto.ProfileNotFound):
-        return AuthError(f"{where}: the AWS configuration files of the master's user have no profile of that name")
+        return errors.AuthError(
+            f"{where}: the AWS configuration files of the master's user have no profile of that name"
+        )
     if isinstance(error, boto.PartialCredentialsError):
-        return AuthError(f"{where}: the credentials that boto3 found are not whole: {error}")
+        return errors.AuthError(f"{where}: the credentials that boto3 found are not whole: {error}")
     if isinstance(error, boto.CredentialRetrievalError | boto.TokenRetrievalError | boto.NoAuthTokenError):
-        return AuthError(f"{where}: boto3 could not get credentials: {error}")
+        return errors.AuthError(f"{where}: boto3 could not get credentials: {error}")
     if isinstance(error, boto.SSLError):
-        return InvalidRequest(f"{where} cannot be asked: its certificate is not valid for it here")
+        return errors.InvalidRequest(f"{where} cannot be asked: its certificate is not valid for it here")
     if isinstance(error, NEVER_REACHED):
         host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname
         unreachable = Unreachable(f"{where} could not be reached{f' at {host}' if host else ''}")
         unreachable.uncertain = True  # one of botocore's tries before may have arrived
         return unreachable
     if isinstance(error, boto.ReadTimeoutError):
-        return TemporaryFailure(f"{where} did not answer in time", uncertain=True)
+        return errors.TemporaryFailure(f"{where} did not answer in time", uncertain=True)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
-        return TemporaryFailure(f"the connection to {where} broke", uncertain=True)
-    return InvalidRequest(f"{where} cannot be asked: {error}")
+        return errors.TemporaryFailure(f"the connection to {where} broke", uncertain=True)
+    return errors.InvalidRequest(f"{where} cannot be asked: {error}")

@@ -9,68 +9,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hart_salt.base.errors import (
-    AuthError,
-    DriverError,
-    InvalidRequest,
-    NoCapacity,
-    NotFound,
-    QuotaExceeded,
-    RateLimited,
-    TemporaryFailure,
-)
+from hart_salt.base import errors
 from hart_salt.drivers.sdk_driver import kind_of
 
 
-class AlreadyExists(InvalidRequest):
+class AlreadyExists(errors.InvalidRequest):
     """There is something of that name."""
 
 
-class Stale(InvalidRequest):
+class Stale(errors.InvalidRequest):
     """It was changed by somebody else since it was read: read it again."""
 
 
-class NotReady(TemporaryFailure):
+class NotReady(errors.TemporaryFailure):
     """Something else is being done to it."""
 
 
 #: reasons of refusals in their own spelling, and codes of operations in theirs
-_BY_REASON: Mapping[str, type[DriverError]] = {
-    **dict.fromkeys(("quotaExceeded", "limitExceeded", "QUOTA_EXCEEDED", "LIMIT_EXCEEDED"), QuotaExceeded),
+_BY_REASON: Mapping[str, type[errors.DriverError]] = {
+    **dict.fromkeys(("quotaExceeded", "limitExceeded", "QUOTA_EXCEEDED", "LIMIT_EXCEEDED"), errors.QuotaExceeded),
     **dict.fromkeys(
         ("rateLimitExceeded", "userRateLimitExceeded", "resourceOperationRateExceeded", "RATE_LIMIT_EXCEEDED",
-         "RESOURCE_OPERATION_RATE_EXCEEDED", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"), RateLimited,
+         "RESOURCE_OPERATION_RATE_EXCEEDED", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"), errors.RateLimited,
     ),
     **dict.fromkeys(
         ("ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "RESOURCE_POOL_EXHAUSTED",
-         "resourcePoolExhausted", "STOCKOUT", "stockout"), NoCapacity,
+         "resourcePoolExhausted", "STOCKOUT", "stockout"), errors.NoCapacity,
     ),
-    **dict.fromkeys(("notFound", "RESOURCE_NOT_FOUND"), NotFound),
+    **dict.fromkeys(("notFound", "RESOURCE_NOT_FOUND"), errors.NotFound),
     **dict.fromkeys(("alreadyExists", "RESOURCE_ALREADY_EXISTS"), AlreadyExists),
     **dict.fromkeys(("conditionNotMet", "CONDITION_NOT_MET"), Stale),
     **dict.fromkeys(("resourceNotReady", "RESOURCE_NOT_READY"), NotReady),
     **dict.fromkeys(
         ("authError", "forbidden", "required", "insufficientPermissions", "accessNotConfigured", "PERMISSIONS_ERROR",
-         "FORBIDDEN"), AuthError,
+         "FORBIDDEN"), errors.AuthError,
     ),
-    **dict.fromkeys(("backendError", "internalError", "BACKEND_ERROR", "INTERNAL_ERROR"), TemporaryFailure),
+    **dict.fromkeys(("backendError", "internalError", "BACKEND_ERROR", "INTERNAL_ERROR"), errors.TemporaryFailure),
 }  # fmt: skip
 #: where the reason is one that nobody has heard of
-_BY_STATUS: Mapping[int, type[DriverError]] = {
-    401: AuthError,
-    403: AuthError,
-    404: NotFound,
+_BY_STATUS: Mapping[int, type[errors.DriverError]] = {
+    401: errors.AuthError,
+    403: errors.AuthError,
+    404: errors.NotFound,
     409: AlreadyExists,
     412: Stale,
-    429: RateLimited,
+    429: errors.RateLimited,
 }
 
 
-def made(reason: str, status: int, text: str, retry_after: float | None = None) -> DriverError:
+def made(reason: str, status: int, text: str, retry_after: float | None = None) -> errors.DriverError:
     """Return the error for a reason, or for a status where nobody has heard of the reason."""
     kind = kind_of(reason, status, _BY_REASON, _BY_STATUS)
-    if kind is RateLimited:
-        return RateLimited(text, retry_after)
-    if kind is TemporaryFailure:
-        return TemporaryFailure(text, uncertain=True)
+    if kind is errors.RateLimited:
+        return errors.RateLimited(text, retry_after)
+    if kind is errors.TemporaryFailure:
+        return errors.TemporaryFailure(text, uncertain=True)
     return kind(text)

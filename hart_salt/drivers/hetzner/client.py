@@ -12,15 +12,7 @@ from typing import Any
 
 import requests
 
-from hart_salt.base.errors import (
-    AuthError,
-    DriverError,
-    InvalidRequest,
-    NoCapacity,
-    NotFound,
-    QuotaExceeded,
-    TemporaryFailure,
-)
+from hart_salt.base import errors
 from hart_salt.drivers import rest
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import kind_of
@@ -28,23 +20,22 @@ from hart_salt.drivers.sdk_driver import kind_of
 VENDOR = "Hetzner"
 
 #: what the caller does next, by code (docs, hcloud-go); what is not here goes by its status
-_BY_CODE: Mapping[str, type[DriverError]] = {
-    "unauthorized": AuthError,
-    "forbidden": AuthError,
-    "token_readonly": AuthError,
-    "not_found": NotFound,
-    "invalid_input": InvalidRequest,
-    "json_error": InvalidRequest,
-    "uniqueness_error": InvalidRequest,
-    "protected": InvalidRequest,
-    "resource_locked": InvalidRequest,  # for good, by Hetzner; locked is what passes
-    "resource_limit_exceeded": QuotaExceeded,
-    "resource_unavailable": NoCapacity,
-    "placement_error": NoCapacity,
-    "no_space_left_in_location": NoCapacity,
-    "no_subnet_available": NoCapacity,
+_BY_CODE: Mapping[str, type[errors.DriverError]] = {
+    "unauthorized": errors.AuthError,
+    "forbidden": errors.AuthError,
+    "token_readonly": errors.AuthError,
+    "not_found": errors.NotFound,
+    "invalid_input": errors.InvalidRequest,
+    "json_error": errors.InvalidRequest,
+    "uniqueness_error": errors.InvalidRequest,
+    "protected": errors.InvalidRequest,
+    "resource_locked": errors.InvalidRequest,  # for good, by Hetzner; locked is what passes
+    "resource_limit_exceeded": errors.QuotaExceeded,
+    "resource_unavailable": errors.NoCapacity,
+    "placement_error": errors.NoCapacity,
+    "no_space_left_in_location": errors.NoCapacity,
+    "no_subnet_available": errors.NoCapacity,
 }
-_BY_STATUS: Mapping[int, type[DriverError]] = {401: AuthError, 403: AuthError, 404: NotFound}
 #: another action is under way, or something changed meanwhile: nothing was done, and it passes
 _BUSY = ("locked", "conflict")
 #: nothing was done either; other failures of the server may have had an effect
@@ -78,7 +69,7 @@ class Api(rest.JsonApi):
             raise rest.unreadable(VENDOR)
         return {} if page is None else {"page": page}
 
-    def _error(self, response: requests.Response, body: Any) -> DriverError:
+    def _error(self, response: requests.Response, body: Any) -> errors.DriverError:
         """Bodies are ``{"error": {"code", "message", "details"}}`` (docs), or a proxy's HTML."""
         said = body.get("error") if isinstance(body, dict) else None
         facts = said if isinstance(said, dict) else {}
@@ -89,9 +80,9 @@ class Api(rest.JsonApi):
         if code in _BUSY and response.request.method == "DELETE":
             return StillThere(text)
         if code in _UNDONE:
-            return TemporaryFailure(text)
-        kind = kind_of(code, status, _BY_CODE, _BY_STATUS)
-        return TemporaryFailure(text, uncertain=True) if kind is TemporaryFailure else kind(text)
+            return errors.TemporaryFailure(text)
+        kind = kind_of(code, status, _BY_CODE, rest.BY_STATUS)
+        return errors.TemporaryFailure(text, uncertain=True) if kind is errors.TemporaryFailure else kind(text)
 
 
 def _text(response: requests.Response, facts: Mapping[str, Any], code: str) -> str:

@@ -15,35 +15,17 @@ from typing import Any
 
 import requests
 
-from hart_salt.base.errors import (
-    AuthError,
-    DriverError,
-    InvalidRequest,
-    NoCapacity,
-    NotFound,
-    QuotaExceeded,
-    TemporaryFailure,
-)
+from hart_salt.base import errors
 from hart_salt.drivers import rest
 from hart_salt.drivers.retry import StillThere
 
 VENDOR = "Vultr"
-#: what the caller does next, by status
-_BY_STATUS: Mapping[int, type[DriverError]] = {
-    400: InvalidRequest,
-    401: AuthError,
-    403: AuthError,
-    404: NotFound,
-    409: InvalidRequest,
-    412: InvalidRequest,
-    422: InvalidRequest,
-}
 #: statuses that say no more than no
 _SPEAKING = (400, 402, 422)
 #: there are no codes: texts of such answers, from the issues of public projects (tent, providers.md)
-_BY_TEXT: tuple[tuple[re.Pattern[str], type[DriverError]], ...] = (
-    (re.compile(r"plan is not available"), NoCapacity),
-    (re.compile(r"reached the maximum|(?<!rate[ -])\blimits?\b"), QuotaExceeded),
+_BY_TEXT: tuple[tuple[re.Pattern[str], type[errors.DriverError]], ...] = (
+    (re.compile(r"plan is not available"), errors.NoCapacity),
+    (re.compile(r"reached the maximum|(?<!rate[ -])\blimits?\b"), errors.QuotaExceeded),
 )
 #: said of an instance that is to be deleted: at first with status 500 (vultr/ansible-collection-vultr#113), and
 #: when it was asked before (squat/terraform-provider-vultr#50), which is as good as gone
@@ -74,11 +56,11 @@ class Api(rest.JsonApi):
             raise rest.unreadable(VENDOR)
         return {"cursor": cursor} if cursor else {}
 
-    def _error(self, response: requests.Response, body: Any) -> DriverError:
+    def _error(self, response: requests.Response, body: Any) -> errors.DriverError:
         return _error(response, body)
 
 
-def _error(response: requests.Response, body: Any) -> DriverError:
+def _error(response: requests.Response, body: Any) -> errors.DriverError:
     """
     Bodies are ``{"error": text, "status": number}`` (tent), or a proxy's HTML.
 
@@ -91,13 +73,13 @@ def _error(response: requests.Response, body: Any) -> DriverError:
     if status == 429:
         return rest.rate_limited(response, text)
     if _GOING in lower:
-        return NotFound(text)
+        return errors.NotFound(text)
     if _LOCKED in lower:
         return StillThere(text)
     if status >= 500:
-        return TemporaryFailure(text, uncertain=True)
+        return errors.TemporaryFailure(text, uncertain=True)
     if _NOT_LISTED in lower:
-        return AuthError(f"{text}{_LIST_IT}")
+        return errors.AuthError(f"{text}{_LIST_IT}")
     if status in _SPEAKING:
-        return next((kind for part, kind in _BY_TEXT if part.search(lower)), InvalidRequest)(text)
-    return _BY_STATUS.get(status, InvalidRequest)(text)
+        return next((kind for part, kind in _BY_TEXT if part.search(lower)), errors.InvalidRequest)(text)
+    return rest.BY_STATUS.get(status, errors.InvalidRequest)(text)

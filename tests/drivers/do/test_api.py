@@ -58,8 +58,8 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Pa
 
 
 def test_each_thread_has_a_session_of_its_own(api):
-    managers = [api._manager, api._manager]
-    thread = threading.Thread(target=lambda: managers.append(api._manager))
+    managers = [api._senders.get(), api._senders.get()]
+    thread = threading.Thread(target=lambda: managers.append(api._senders.get()))
     thread.start()
     thread.join()
     assert managers[0] is managers[1]

@@ -60,8 +60,8 @@ def test_a_key_with_a_line_end_as_files_have_it(cloud, time):
 
 
 def test_each_thread_has_a_session_of_its_own(api):
-    sessions = [api._sessions.get(), api._sessions.get()]
-    thread = threading.Thread(target=lambda: sessions.append(api._sessions.get()))
+    sessions = [api._senders.get(), api._senders.get()]
+    thread = threading.Thread(target=lambda: sessions.append(api._senders.get()))
     thread.start()
     thread.join()
     assert sessions[0] is sessions[1]
