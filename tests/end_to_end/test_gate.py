@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import secrets as randomness
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.emulation.http import Answer, Request, Server
+from tests.emulation.http import Answer, Request
+from tests.end_to_end import wire
 from tests.end_to_end.conftest import Event, Ran, SaltMaster, running_master
 from tests.end_to_end.tools import AT_START, tried
 
@@ -37,12 +37,6 @@ def _quoted(request: Request) -> Answer:
     at = len(token) // 2
     message = f"{token} is no token; {token[:at]}... neither; nor …{token[at:]}; seen: {token[5:-5]}; {token[:at]}"
     return Answer(422, {"id": f"bad_{token}", "message": message})
-
-
-@contextmanager
-def quoting_api() -> Iterator[str]:
-    with Server(_quoted) as server:
-        yield f"{server.origin}/v2/"
 
 
 @dataclass
@@ -83,7 +77,11 @@ CALLS = {
 @pytest.fixture(scope="module")
 def said(factories: Any) -> Iterator[Said]:
     tokens = {name: FORM + randomness.token_hex(32) for name in PLACES}
-    with running_master(factories, log_level_logfile="debug") as master, quoting_api() as api, tried(master) as trial:
+    with (
+        running_master(factories, log_level_logfile="debug") as master,
+        wire.answering(_quoted) as api,
+        tried(master) as trial,
+    ):
         _plant(master, tokens, api)
         trial.alter("cut", AT_START, CUT)
         with master.events() as events:

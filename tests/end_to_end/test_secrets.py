@@ -7,7 +7,6 @@ import json
 import secrets as randomness
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.emulation.http import Answer, Request, Server
+from tests.emulation.http import Answer, Request
+from tests.end_to_end import wire
 from tests.end_to_end.conftest import Event, Ran, SaltMaster, running_master
 
 SEPARATOR = " +/'\"é "
@@ -74,7 +74,7 @@ def planted(factories: Any) -> Iterator[Planted]:
     tokens = {name: token() for name in (*IN_ACCOUNTS, *IN_MINION_CONFIG) if name != "pem"}
     tokens.update({name: randomness.token_hex(20) for name in PLAIN})
     key = pem()
-    with running_master(factories, log_level_logfile="debug", hart={}) as master, refusing_api() as api:
+    with running_master(factories, log_level_logfile="debug", hart={}) as master, wire.answering(_refused) as api:
         toml, vault, pillar = master.root / "hart.toml", master.root / "vault.yml", master.root / "srv/pillar/hart.sls"
         vault.write_text(yaml.safe_dump({name: value for name, value in tokens.items() if name.endswith("_sdb")}))
         (pillar.parent / "top.sls").write_text(f"base: {{'{master.root.name}': [hart]}}")
@@ -142,13 +142,6 @@ def _refused(request: Request) -> Answer:
         message = f"<Code>AuthFailure</Code><Message>{token}</Message>"
         return Answer(401, f"<Response><Errors><Error>{message}</Error></Errors></Response>".encode())
     return Answer(401, {"id": "unauthorized", "message": f"Unable to authenticate you: {token}"})
-
-
-@contextmanager
-def refusing_api() -> Iterator[str]:
-    """The address of an API on loopback that knows none of the planted tokens."""
-    with Server(_refused) as server:
-        yield f"{server.origin}/v2/"
 
 
 @dataclass

@@ -7,10 +7,11 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import asyncssh
 
+from tests.emulation.http import Answer, Request, Server
 from tests.end_to_end.conftest import SaltMaster
 
 NEWKEYS = 21
@@ -78,6 +79,13 @@ def client_packets(sent: bytes) -> list[int]:
         kinds.append(rest[5])
         rest = rest[4 + int.from_bytes(rest[:4], "big") :]
     return kinds
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[Request], Answer]) -> Iterator[str]:
+    """The address of an API on loopback that has one answer to everything."""
+    with Server(answer) as server:
+        yield f"{server.origin}/v2/"
 
 
 class Impostor:

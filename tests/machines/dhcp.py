@@ -6,11 +6,10 @@ import ipaddress
 import socket
 import socketserver
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.machines import udp
+from tests.machines.servers import Servers, handler
 
 MAGIC = bytes.fromhex("63825363")
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
@@ -34,25 +33,21 @@ class AddressServer:
 
     def __init__(self, lease_of: Callable[[str], Lease | None]) -> None:
         self._lease_of = lease_of
-        self._server: socketserver.UDPServer | None = None
+        self._servers = Servers()
 
     def open(self, link: str) -> None:
         """Listen on the link; the host's own servers, on other links, are not in the way of it."""
         # Who asks has no address yet.
-        handler = udp.handler(self.answer, to=("255.255.255.255", 68))
-        server = socketserver.UDPServer(("", 67), handler, bind_and_activate=False)
+        answering = handler(self.answer, to=("255.255.255.255", 68))
+        server = socketserver.UDPServer(("", 67), answering, bind_and_activate=False)
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         server.server_bind()
-        threading.Thread(target=server.serve_forever, args=(0.1,), name="dhcp", daemon=True).start()
-        self._server = server
+        self._servers.begin(server, "dhcp")
 
     def close(self) -> None:
         """Stop listening. Repeatable."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._servers.close()
 
     def answer(self, query: bytes) -> bytes:
         """Return the reply to one message, or nothing for what asks for nothing or is not known."""

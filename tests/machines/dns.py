@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socketserver
 import struct
-import threading
 
-from tests.machines import udp
+from tests.machines.servers import Servers, handler
 
 NO_SUCH_NAME = 3
 TYPE_A = 1
@@ -20,22 +19,18 @@ class NameServer:
     def __init__(self) -> None:
         #: name → IPv4 address; may be changed while it serves
         self.names: dict[str, str] = {}
-        self._servers: list[socketserver.UDPServer] = []
+        self._servers = Servers()
 
     def open(self, addresses: list[str]) -> None:
         """Listen at these addresses."""
         for address in addresses:
-            server = socketserver.ThreadingUDPServer((address, 53), udp.handler(self.answer))
+            server = socketserver.ThreadingUDPServer((address, 53), handler(self.answer))
             server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, args=(0.1,), name="dns", daemon=True).start()
-            self._servers.append(server)
+            self._servers.begin(server, "dns")
 
     def close(self) -> None:
         """Stop listening."""
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
-        self._servers.clear()
+        self._servers.close()
 
     def answer(self, query: bytes) -> bytes:
         """Return the reply to one query, or nothing for what is not one."""

@@ -20,13 +20,13 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.machines import cache, debs, image, package_index, salt_master, salt_package
+from tests.machines.servers import Servers
 
 KEYS = ("salt", "debian", "wrong")
 
@@ -39,7 +39,7 @@ class Repositories:
         self.url = ""
         #: the paths that machines asked for, in order
         self.asked: list[str] = []
-        self._server: ThreadingHTTPServer | None = None
+        self._servers = Servers()
 
     @property
     def salt_url(self) -> str:
@@ -64,16 +64,12 @@ class Repositories:
         self.root = _built() / "www"
         server = ThreadingHTTPServer((address, 0), partial(_Handler, self.asked, directory=str(self.root)))
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.1,), name="repository", daemon=True).start()
+        self._servers.begin(server, "repository")
         self.url = f"http://{address}:{server.server_address[1]}"
-        self._server = server
 
     def close(self) -> None:
         """Stop serving."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._servers.close()
 
     def pip_configuration(self) -> str:
         """What pip on a machine is configured with."""

@@ -18,11 +18,8 @@ floor's parts. The load is printed as well: with more work than CPUs the figures
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import platform
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -40,7 +37,7 @@ import salt.config
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from first_light import STAGES, answer_of, begin_master, end_processes, free_ports, machine, salt_run, until
+from first_light import STAGES, answer_of, begin, begin_master, end_processes, free_ports, machine, salt_run, until
 
 from hart_salt.master.client import SALT_VERSION, Master
 from tests.drivers.do.emulator.cloud import DigitalOcean
@@ -232,12 +229,7 @@ def report(floors: Sequence[dict[str, float]], calls: dict[int, dict[str, list[f
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="seconds to a trusted minion on a droplet, with hart and one by one")
-    parser.add_argument("--runs", type=int, default=3, help="how often each is measured (default: %(default)s)")
-    runs = parser.parse_args().runs
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    print(f"Salt {SALT_VERSION}, Python {platform.python_version()}, {runs} of each")
-    print(machine("before"), flush=True)
+    runs = begin("seconds to a trusted minion on a droplet, with hart and one by one")
     floors: list[dict[str, float]] = []
     calls: dict[int, dict[str, list[float]]] = {1: {}, 3: {}}
     with bench() as (host, master):

@@ -233,14 +233,20 @@ def machine(when: str) -> str:
     return f"{when}: load {loads} on {os.cpu_count()} CPUs"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="seconds to a trusted minion, with hart and with Salt alone")
+def begin(description: str) -> int:
+    """Read the command line, say what is measured, and return how often."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured (default: %(default)s)")
-    runs = parser.parse_args().runs
+    runs: int = parser.parse_args().runs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     print(f"Salt {SALT_VERSION}, Python {platform.python_version()}, {runs} of each")
     print(machine("before"), flush=True)
+    return runs
+
+
+def main() -> None:
+    """Measure and print."""
+    runs = begin("seconds to a trusted minion, with hart and with Salt alone")
     bare: list[tuple[float, float]] = []
     calls: dict[int, list[tuple[float, list[dict[str, float]]]]] = {1: [], 3: []}
     with private_master() as private:

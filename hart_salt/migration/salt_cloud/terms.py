@@ -34,6 +34,17 @@ def nothing(why: str) -> Rule:
     return rule
 
 
+def matching(name: str, pattern: str, fault: str) -> Rule:
+    """The setting of that name takes a value that is like the pattern; of another is told what is wrong."""
+
+    def rule(value: Any) -> dict[str, Any]:
+        if not re.fullmatch(pattern, str(value)):
+            raise NoCounterpartError(fault)
+        return {name: str(value)}
+
+    return rule
+
+
 def _names(value: Any) -> list[str]:
     return [str(name) for name in value] if isinstance(value, list) else [str(value)]
 
@@ -210,12 +221,6 @@ def _ec2_volumes(value: Any) -> dict[str, Any]:
     return {known[name]: item for name, item in parts.items() if name in known}
 
 
-def _ec2_size(value: Any) -> dict[str, Any]:
-    if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", str(value)):
-        raise NoCounterpartError("it is no instance type, such as t3.micro; see hart.list_sizes")
-    return {"size": str(value)}
-
-
 EC2: Mapping[str, Rule] = {
     **COMMON,
     "id": _ec2_key("aws_access_key_id"),
@@ -223,7 +228,9 @@ EC2: Mapping[str, Rule] = {
     "role_arn": nothing("name a profile of the AWS configuration files that has this role, with profile"),
     "location": same("region"),
     "availability_zone": same("zone"),
-    "size": _ec2_size,
+    "size": matching(
+        "size", r"[a-z0-9-]+\.[a-z0-9-]+", "it is no instance type, such as t3.micro; see hart.list_sizes"
+    ),
     "subnetid": same("subnet"),
     "subnetname": nothing("subnet takes its id"),
     "securitygroup": nothing("security_groups takes ids, not names"),
@@ -326,24 +333,16 @@ def _vultr_region(value: Any) -> dict[str, Any]:
     raise NoCounterpartError("it is no region, such as ams; see hart.list_regions")
 
 
-def _vultr_size(value: Any) -> dict[str, Any]:
-    if not re.fullmatch(r"[a-z]+[a-z0-9]*-[a-z0-9-]+", str(value)):
-        raise NoCounterpartError("numbers of plans are of an API that is gone; see hart.list_sizes")
-    return {"size": str(value)}
-
-
-def _vultr_image(value: Any) -> dict[str, Any]:
-    if not re.fullmatch(r"[0-9]+|[0-9a-f-]{36}", str(value)):
-        raise NoCounterpartError("image takes a code name such as trixie, or an id; see hart.list_images")
-    return {"image": str(value)}
-
-
 VULTR: Mapping[str, Rule] = {
     **COMMON,
     "api_key": same("token"),
     "location": _vultr_region,
-    "size": _vultr_size,
-    "image": _vultr_image,
+    "size": matching(
+        "size", r"[a-z]+[a-z0-9]*-[a-z0-9-]+", "numbers of plans are of an API that is gone; see hart.list_sizes"
+    ),
+    "image": matching(
+        "image", r"[0-9]+|[0-9a-f-]{36}", "image takes a code name such as trixie, or an id; see hart.list_images"
+    ),
     "enable_private_network": same("private_networking"),
     "firewall_group_id": same("firewall_group"),
     "startup_script_id": nothing("use script for what is to run on the node"),
