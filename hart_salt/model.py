@@ -60,6 +60,12 @@ class Node:
     #: names the call that creates it; a driver tags temporary things with it
     batch: str = ""
 
+    def place(self) -> dict[str, Any]:
+        """For records, events, plans and naming schemes: its role, and where and how big it is."""
+        return {
+            "role": self.role, "provider": self.provider, "region": self.region, "zone": self.zone, "size": self.size,
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Instance:

@@ -37,6 +37,8 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
     field: ClassVar[str]
     #: the field of an instance that holds its name
     name_field: ClassVar[str] = "name"
+    #: what its lists are asked with, where that is not called ``tag`` or ``name``
+    query_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
@@ -56,9 +58,11 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
     def _client(self) -> Callable[..., Any]:
         """Import the client's class; it is made with token, endpoint, time-out, ``sleep`` and ``outage``."""
 
-    @abc.abstractmethod
     def _listed(self, **query: str) -> list[dict[str, Any]]:
         """All pages of the instances that the query lets through: ``tag`` or ``name``."""
+        asked = {self.query_names.get(name, name): value for name, value in query.items()}
+        listed: list[dict[str, Any]] = self._api.listed(self.path, self.path, **asked)
+        return listed
 
     @abc.abstractmethod
     def _instance(self, report: Report) -> Instance:

@@ -291,12 +291,8 @@ MINION = NodeKind("minion", _become_minion)
 def _new_record(node: Node, batch: Batch) -> Record:
     return Record(
         minion_id=node.minion_id,
-        provider=node.provider,
         driver=node.driver,
-        region=node.region,
-        zone=node.zone,
-        size=node.size,
-        role=node.role,
+        **node.place(),
         stage="launching",
         owner=batch.info.owner,
         batch=node.batch,

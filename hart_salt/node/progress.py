@@ -190,11 +190,7 @@ def _close(track: Track) -> None:
 def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
     """What an event says about a node, beside its id and the seconds."""
     return {
-        "role": node.role,
-        "provider": node.provider,
-        "region": node.region,
-        "zone": node.zone,
-        "size": node.size,
+        **node.place(),
         "public_ip": instance.public_ip if instance else None,
         "private_ip": instance.private_ip if instance else None,
     }

@@ -49,11 +49,7 @@ def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, An
         node.minion_id: {
             "result": None,
             "action": "create",
-            "role": node.role,
-            "provider": node.provider,
-            "region": node.region,
-            "zone": node.zone,
-            "size": node.size,
+            **node.place(),
             "monthly_price": size.monthly_price if size else None,
             "currency": size.currency if size else None,
         }

@@ -371,11 +371,7 @@ def _variables(node: Node, now: datetime, unique: str) -> dict[str, object]:
     date = now.astimezone(timezone.utc)
     return {
         **{name: value for name, value in settings.items() if _is_plain(value)},
-        "role": node.role,
-        "provider": node.provider,
-        "region": node.region,
-        "zone": node.zone,
-        "size": node.size,
+        **node.place(),
         "year": f"{date:%Y}",
         "month": f"{date:%m}",
         "day": f"{date:%d}",

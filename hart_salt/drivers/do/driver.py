@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound
 from hart_salt.config.schema import Provider, Schema
+from hart_salt.drivers import limits
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.do.addresses import ReservedAddresses
@@ -45,6 +46,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     vendor, needs = "DigitalOcean", "python-digitalocean"
     path, field, id_pattern = "droplets", "droplet", re.compile("[0-9]+")
     keys_path = "account/keys"
+    query_names: ClassVar[Mapping[str, str]] = {"tag": "tag_name"}
 
     def __init__(
         self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
@@ -110,11 +112,6 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         """Tags know no dot; role names and minion ids no colon."""
         return text.replace(".", ":")
 
-    def _listed(self, **query: str) -> list[dict[str, Any]]:
-        asked = {"tag_name" if name == "tag" else name: value for name, value in query.items()}
-        listed: list[dict[str, Any]] = self._api.get("droplets", "droplets", **asked)
-        return listed
-
     def _instance(self, report: Report) -> Instance:
         return _instance(report)
 
@@ -162,10 +159,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         found += reports.tag_objections(node)
         if not NAME.fullmatch(node.minion_id):
             found.append("a droplet's name may hold only letters, digits, '-' and '.'")
-        if node.zone:
-            found.append("DigitalOcean has no zones")
-        if options.ipv6 and not node.settings.public_ip:
-            found.append("ipv6 is a public address at DigitalOcean, and public_ip is false")
+        found += [*limits.no_zone(node, "DigitalOcean"), *limits.no_private_ipv6(node, "DigitalOcean")]
         if options.vpc and not UUID.fullmatch(options.vpc):
             found.append("vpc is the VPC's UUID at DigitalOcean, not its name")
         if options.firewall and not self._is_firewall(options.firewall):

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from pydantic import Field
 
 from hart_salt.config.schema import Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
+from hart_salt.config.settings import Flag, Names, Secret, Text
+from hart_salt.drivers.settings import CloudOptions, TokenAccount
 
 
-class Account(Section):
+class Account(TokenAccount):
     """How to reach DigitalOcean's API."""
 
     token: Secret = Field(description="An API token that may read and write droplets, keys and tags.")
-    endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: DigitalOcean's own)."
-    )
-    api_timeout: ApiTimeout = 60
 
 
-class Options(Section):
+class Options(CloudOptions):
     """DigitalOcean's own settings of a node."""
 
-    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
-
-    ipv6: Flag = Field(False, description="Whether the droplet gets a public IPv6 address.")
     vpc: Text | None = Field(None, description="The VPC's UUID (default: the region's default VPC).")
     monitoring: Flag = Field(False, description="Whether DigitalOcean's metrics agent is installed.")
     backups: Flag = Field(False, description="Whether DigitalOcean makes backups; they cost extra.")

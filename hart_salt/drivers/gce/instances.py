@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from hart_salt.drivers import limits
 from hart_salt.model import Candidate, Instance, Node
 
 NAME_LENGTH = 63
@@ -213,8 +214,7 @@ def objections(node: Node, owner: str) -> list[str]:
         found.append(f"there may be {TAGS - 1} tags at the most beside hart's own")
     if len(options.labels) > LABELS - len(OWN_LABELS):
         found.append(f"there may be {LABELS - len(OWN_LABELS)} labels at the most beside hart's own")
-    if options.ipv6 and not node.settings.public_ip:
-        found.append("ipv6 is a public address at Compute Engine, and public_ip is false")
+    found += limits.no_private_ipv6(node, "Compute Engine")
     if options.scopes and not options.service_account:
         found.append("scopes are those of a service account: set service_account, or leave scopes out")
     return found

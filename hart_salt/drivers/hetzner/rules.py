@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.errors import InvalidRequest
-from hart_salt.drivers import tags
+from hart_salt.drivers import limits, tags
 from hart_salt.model import Node, Size
 
 IMAGES = {"bookworm": "debian-12", "trixie": "debian-13", "jammy": "ubuntu-22.04", "noble": "ubuntu-24.04"}
@@ -105,15 +105,13 @@ def _names(node: Node) -> Iterator[str]:
         yield "a server's name is a host name: words of up to 63 letters, digits and '-', with '.' between them"
     if node.role and not WORD.fullmatch(node.role):
         yield f"the role {node.role} is no value of a label at Hetzner, which has up to 63 characters"
-    if node.zone:
-        yield "Hetzner has no zones"
+    yield from limits.no_zone(node, "Hetzner")
 
 
 def _addresses(node: Node) -> Iterator[str]:
     options: Any = node.options
     settings = node.settings
-    if options.ipv6 and not settings.public_ip:
-        yield "ipv6 is a public address at Hetzner, and public_ip is false"
+    yield from limits.no_private_ipv6(node, "Hetzner")
     if not settings.public_ip and not options.network:
         yield "without a public address a server needs network: a private network with a way out"
     if not settings.public_ip and options.firewall:

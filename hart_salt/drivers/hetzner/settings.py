@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from pydantic import Field
 
 from hart_salt.config.schema import Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
+from hart_salt.config.settings import Names, Text
+from hart_salt.drivers.settings import CloudOptions, TokenAccount
 
 
-class Account(Section):
+class Account(TokenAccount):
     """How to reach Hetzner's API."""
 
-    token: Secret = Field(description="An API token of the project that may read and write.")
-    endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: Hetzner's own)."
-    )
-    api_timeout: ApiTimeout = 60
 
-
-class Options(Section):
+class Options(CloudOptions):
     """Hetzner's own settings of a node."""
 
-    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
-
-    ipv6: Flag = Field(False, description="Whether the server gets a public IPv6 network.")
     network: Text | None = Field(None, description="Id or name of the private network to attach (default: none).")
     firewall: Text | None = Field(None, description="Id or name of the firewall to put the server in.")
     ssh_keys: Names = Field(

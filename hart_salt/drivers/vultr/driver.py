@@ -36,6 +36,7 @@ class Vultr(AddressSupport, RestDriver):
     schema: ClassVar[Schema] = SCHEMA
     vendor, needs = "Vultr", "requests"
     path, field, name_field = "instances", "instance", "label"
+    query_names: ClassVar[Mapping[str, str]] = {"name": "label"}
     id_pattern = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
     #: root has a password from the start, sshd takes it, and guessing begins within minutes (tent, 3.4 and 3.6)
     password_logins: ClassVar[bool] = True
@@ -97,11 +98,6 @@ class Vultr(AddressSupport, RestDriver):
             "sshkey_id": options.ssh_keys,
         }
         return {**body, **{name: value for name, value in optional.items() if value}}
-
-    def _listed(self, **query: str) -> list[dict[str, Any]]:
-        asked = {"label" if name == "name" else name: value for name, value in query.items()}
-        listed: list[dict[str, Any]] = self._api.listed("instances", "instances", **asked)
-        return listed
 
     def _instance(self, report: Report) -> Instance:
         return _instance(report)

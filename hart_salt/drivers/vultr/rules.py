@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from hart_salt.base.errors import InvalidRequest, NotFound
-from hart_salt.drivers import tags
+from hart_salt.drivers import limits, tags
 from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node
 
@@ -98,15 +98,13 @@ def objections(node: Node, known: Known) -> list[str]:
 def _names(node: Node) -> Iterator[str]:
     if not HOSTNAME.fullmatch(node.minion_id):
         yield "an instance's host name may hold only letters, digits, '-' and '.'"
-    if node.zone:
-        yield "Vultr has no zones"
+    yield from limits.no_zone(node, "Vultr")
 
 
 def _addresses(node: Node) -> Iterator[str]:
     options: Any = node.options
     settings = node.settings
-    if options.ipv6 and not settings.public_ip:
-        yield "ipv6 is a public address at Vultr, and public_ip is false"
+    yield from limits.no_private_ipv6(node, "Vultr")
     if options.disable_public_ipv4 and not options.ipv6:
         yield "disable_public_ipv4 does nothing at Vultr without ipv6"
     if not settings.public_ip and not options.vpc:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from pydantic import Field
 
 from hart_salt.config.schema import Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text
+from hart_salt.config.settings import Flag, Names, Secret, Text
+from hart_salt.drivers.settings import CloudOptions, TokenAccount
 
 
-class Account(Section):
+class Account(TokenAccount):
     """How to reach Vultr's API."""
 
     token: Secret = Field(description="An API key. The account may limit the addresses that it works from.")
-    endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: Vultr's own)."
-    )
-    api_timeout: ApiTimeout = 60
 
 
-class Options(Section):
+class Options(CloudOptions):
     """Vultr's own settings of a node."""
 
-    ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
-
-    ipv6: Flag = Field(False, description="Whether the instance gets a public IPv6 address.")
     disable_public_ipv4: Flag = Field(
         False,
         description="Whether the instance has no public IPv4 address, and is reached at its IPv6 one; takes `ipv6`.",
