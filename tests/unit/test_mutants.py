@@ -99,16 +99,15 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "fault"),
-    [
-        ("3 * number", "4 * number", "is 0 times in"),
-        ("number", "digit", "is 2 times in"),
-        ("LIMIT = 3", "LIMIT = 3", "is the old one"),
-        ("LIMIT = 3", "LIMIT =", "is no Python"),
-    ],
-)
-def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, old: str, new: str, fault: str):
+UNFIT = {
+    "is 0 times in": ("3 * number", "4 * number"), "is 2 times in": ("number", "digit"),
+    "is the old one": ("LIMIT = 3", "LIMIT = 3"), "is no Python": ("LIMIT = 3", "LIMIT ="),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", UNFIT)
+def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, fault: str):
+    old, new = UNFIT[fault]
     (said,) = tool("subjects").faults([mutant(tool, "one", old, new)], checkout)
     assert fault in said
 
