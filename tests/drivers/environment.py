@@ -114,7 +114,7 @@ class CloudEnvironment(Environment):
     places: ClassVar[Mapping[str, str | None]]
     #: another size than that of ``node``, in MB
     other_size: ClassVar[tuple[str, int]]
-    #: what a report can say of an instance's state, and what that means
+    #: what a report can say of an instance's state, and what that means; what is gone is not listed
     states: ClassVar[Mapping[str, str]]
     #: the fields of a fault that let it strike the create call, and those of the call that ends an instance
     create: ClassVar[Mapping[str, Any]]

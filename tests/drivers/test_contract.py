@@ -19,7 +19,7 @@ from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Region, Size
 from tests.drivers.environment import CLIENT_KEY, OTHER_OWNER, OWNER, USER_DATA, CloudEnvironment, Environment, launch
-from tests.drivers.environments import ENVIRONMENTS, GIVING
+from tests.drivers.environments import CLOUDS, ENVIRONMENTS, GIVING
 
 
 def test_every_driver_is_in_this_suite() -> None:
@@ -113,6 +113,19 @@ def test_terminating_what_is_not_there_is_success_and_touches_nothing(
     kept = launch(environment, driver)
     driver.terminate(dataclasses.replace(kept, instance_id=instance_id))
     assert [instance.instance_id for instance in driver.instances()] == [kept.instance_id]
+
+
+@pytest.mark.parametrize("environment", CLOUDS, indirect=True)
+def test_what_can_be_no_id_is_never_sent(environment: CloudEnvironment, driver: Driver) -> None:
+    """It would lead to another call, or to all instances."""
+    made = launch(environment, driver)
+    environment.cloud.calls.clear()
+    for name in ("", ".", "..", "a/b", "1/../2", "1?tag_name=a", "1;2", "*"):
+        wrong = dataclasses.replace(made, instance_id=name)
+        assert driver.instance(wrong) is None
+        driver.release(wrong)
+        driver.terminate(wrong)
+    assert environment.cloud.calls == []
 
 
 def test_an_id_is_free_again_once_its_instance_is_terminated(environment: Environment, driver: Driver) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools/mutants"
-DRIVERS = ("do", "ec2", "gce", "vultr", "local")
+DRIVERS = ("do", "ec2", "gce", "hetzner", "vultr", "local")
 MODULES = ("subjects", "runs", "score")
 
 CODE = "def double(number: int) -> int:\n    return 2 * number\n\n\nLIMIT = 3\n"

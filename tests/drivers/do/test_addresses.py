@@ -36,6 +36,17 @@ def test_an_assignment_that_takes_its_time_is_waited_for(
     assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([], 2)
 
 
+def test_an_address_with_something_under_way_has_not_been_given_yet(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
+) -> None:
+    """The API refuses the next change of it while it is locked, whichever droplet it names already."""
+    ip = cloud.add_reserved("nyc3")
+    locked = {"ip": ip, "region": {"slug": "nyc3"}, "droplet": {"id": int(instance.instance_id)}, "locked": True}
+    cloud.faults.add(Fault("GET", f"/reserved_ips/{ip}$", status=200, answer={"reserved_ip": locked}, times=2))
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
+    assert (cloud.faults.pending(), len(time.waits)) == ([], 2)
+
+
 def test_an_assignment_that_never_ends_is_an_uncertain_failure(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance
 ) -> None:

@@ -19,8 +19,10 @@ class Ec2Environment(CloudEnvironment):
     module, memory_mb, user_data_limit = ec2_driver, 1024, 16 * 1024
     places = {"eu-west-1": "eu-west-1b", "us-east-1": "us-east-1c"}
     other_size = ("t3.medium", 4096)
-    #: what has ended is shown only to who launched it
-    states = {"pending": "pending", "running": "running", "stopping": "stopped", "stopped": "stopped", "odd": "pending"}
+    states = {
+        "pending": "pending", "running": "running", "stopping": "stopped", "stopped": "stopped", "odd": "pending",
+        "shutting-down": "gone", "terminated": "gone",
+    }  # fmt: skip
     create = {"method": "POST", "body": ec2_driver.CREATE}
     destroy = {"method": "POST", "body": ec2_driver.DESTROY}
     words = {

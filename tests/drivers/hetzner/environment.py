@@ -20,6 +20,7 @@ class HetznerEnvironment(CloudEnvironment):
     states = {
         "initializing": "pending", "starting": "pending", "running": "running", "stopping": "stopped",
         "off": "stopped", "migrating": "running", "rebuilding": "pending", "unknown": "pending", "odd": "pending",
+        "deleting": "gone",
     }  # fmt: skip
     create = {"method": "POST", "path": hetzner_driver.CREATE}
     destroy = {"method": "DELETE", "path": hetzner_driver.SERVER}
