@@ -309,6 +309,8 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     def release(self, instance: Instance) -> None:
         """The same the other way."""
+        if not self._is_id(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+            return
         with contextlib.suppress(NotFound):
             self._until_fresh(lambda: self._mark(instance, None, None, {}))
 
