@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,20 @@ class Place:
 
 
 @dataclass(frozen=True)
+class NodePlace:
+    """Where a node is, and how large: what results, events, plans and naming schemes tell of it, by these names."""
+
+    provider: str
+    region: str
+    zone: str | None
+    size: str
+
+
+#: the names of its fields, in the order in which they are told
+PLACE = tuple(one.name for one in fields(NodePlace))
+
+
+@dataclass(frozen=True)
 class Node:
     """A node as it is wanted: everything that is decided before anything is touched."""
 
@@ -60,11 +74,10 @@ class Node:
     #: names the call that creates it; a driver tags temporary things with it
     batch: str = ""
 
-    def place(self) -> dict[str, Any]:
-        """For records, events, plans and naming schemes: its role, and where and how big it is."""
-        return {
-            "role": self.role, "provider": self.provider, "region": self.region, "zone": self.zone, "size": self.size,
-        }  # fmt: skip
+    @property
+    def place(self) -> NodePlace:
+        """Where it is to be."""
+        return NodePlace(self.provider, self.region, self.zone, self.size)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hart_salt.base import faults
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault, HartError
-from hart_salt.model import Instance, IpAddress, Place
+from hart_salt.model import Instance, IpAddress, NodePlace, Place
 
 BANK = "hart/nodes"
 #: when each role was last scaled
@@ -68,6 +68,11 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict)
     #: further addresses that ``hart.add_ip`` gave it, by ``kind``, ``ip`` and ``handle``
     addresses: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def place(self) -> NodePlace:
+        """Where it is; no field of its own in the store."""
+        return NodePlace(self.provider, self.region, self.zone, self.size)
 
 
 def instance_of(record: Record) -> Instance | None:

@@ -24,7 +24,7 @@ from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.inventory.snapshot import record_of
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.migration.match import GRAINS, ImportRequest, Known, Match, match, refuse_minion
-from hart_salt.model import Candidate, Instance
+from hart_salt.model import PLACE, Candidate, Instance
 from hart_salt.node.reporting import Fire, open_events
 from hart_salt.operations.create import facts
 from hart_salt.planning import plan
@@ -252,7 +252,7 @@ class Importing:
         self._fire(taken.record)
 
     def _fire(self, record: Record) -> None:
-        names = ("minion_id", "role", "provider", "region", "zone", "size", "public_ip", "private_ip")
+        names = ("minion_id", "role", *PLACE, "public_ip", "private_ip")
         data = self._context.gate.data({name: getattr(record, name) for name in names})
         self._send(f"hart/{record.minion_id}/{EVENT}", data)
 

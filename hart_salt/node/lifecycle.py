@@ -292,7 +292,8 @@ def _new_record(node: Node, batch: Batch) -> Record:
     return Record(
         minion_id=node.minion_id,
         driver=node.driver,
-        **node.place(),
+        **dataclasses.asdict(node.place),
+        role=node.role,
         stage="launching",
         owner=batch.info.owner,
         batch=node.batch,

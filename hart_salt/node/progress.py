@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -190,7 +190,8 @@ def _close(track: Track) -> None:
 def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
     """What an event says about a node, beside its id and the seconds."""
     return {
-        **node.place(),
+        "role": node.role,
+        **asdict(node.place),
         "public_ip": instance.public_ip if instance else None,
         "private_ip": instance.private_ip if instance else None,
     }

@@ -18,7 +18,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import BatchClaim
 from hart_salt.inventory.records import Record
-from hart_salt.model import Access, Node
+from hart_salt.model import PLACE, Access, Node
 from hart_salt.node import ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.lifecycle import MINION, Lifecycle
@@ -212,8 +212,5 @@ def _why(life: NodeState | None, signal: str) -> str:
 def facts(record: Record) -> dict[str, Any]:
     """What a result says about a node that is a minion, or a salt-master."""
     finger = f"{record.kind}_key_finger"
-    names = (
-        "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", finger,
-        "ssh_host_keys", "seconds", "log",
-    )  # fmt: skip
+    names = ("role", *PLACE, "instance_id", "public_ip", "private_ip", finger, "ssh_host_keys", "seconds", "log")
     return {name: getattr(record, name) for name in names}

@@ -14,7 +14,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record, addresses_of, instance_of
 from hart_salt.inventory.snapshot import is_of
-from hart_salt.model import RESERVED, Instance
+from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
 from hart_salt.node.reporting import open_progress
 
@@ -203,5 +203,5 @@ class _Destroying:
 
     def _show(self, minion_id: str, stage: str, **more: Any) -> None:
         record = self._records[minion_id]
-        names = ("role", "provider", "region", "zone", "size", "public_ip", "private_ip")
+        names = ("role", *PLACE, "public_ip", "private_ip")
         self._progress.stage(minion_id, stage, {**{name: getattr(record, name) for name in names}, **more})

@@ -10,11 +10,9 @@ from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
-from hart_salt.model import Instance, MasterInfo
+from hart_salt.model import PLACE, Instance, MasterInfo
 
-FACTS = (
-    "role", "provider", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "created", "log", "error",
-)  # fmt: skip
+FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "log", "error")
 NOT_OURS = "not ours"
 BROKEN = "broken record"
 BAD_ID = "bad id"

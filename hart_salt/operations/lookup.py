@@ -8,13 +8,11 @@ from typing import Any
 from hart_salt.base.errors import Refused
 from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.records import READY, Record, Store
+from hart_salt.model import PLACE
 
 #: the stages of a record, in the order of a node's life
 STAGES = ("launching", "running", "bootstrapping", "enrolling", "enrolled", READY)
-FACTS = (
-    "minion_id", "kind", "stage", "sealed", "role", "provider", "region", "zone", "size", "instance_id", "public_ip",
-    "private_ip",
-)  # fmt: skip
+FACTS = ("minion_id", "kind", "stage", "sealed", "role", *PLACE, "instance_id", "public_ip", "private_ip")
 
 
 def node(store: Store, minion_id: str, stage: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hart_salt.inventory.records import Record
@@ -49,7 +50,8 @@ def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, An
         node.minion_id: {
             "result": None,
             "action": "create",
-            **node.place(),
+            "role": node.role,
+            **asdict(node.place),
             "monthly_price": size.monthly_price if size else None,
             "currency": size.currency if size else None,
         }
@@ -64,10 +66,7 @@ def destruction(records: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
             "result": None,
             "action": "destroy",
             "role": record.role,
-            "provider": record.provider,
-            "region": record.region,
-            "zone": record.zone,
-            "size": record.size,
+            **asdict(record.place),
             "instance_id": record.instance_id,
         }
         for minion_id, record in records.items()

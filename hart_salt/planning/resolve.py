@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from secrets import token_hex
 from typing import Any
@@ -161,11 +161,8 @@ def show(node: Node) -> dict[str, Any]:
     place = {
         "minion_id": node.minion_id,
         "role": node.role,
-        "provider": node.provider,
+        **asdict(node.place),
         "driver": node.driver,
-        "region": node.region,
-        "zone": node.zone,
-        "size": node.size,
     }
     settings = {**node.settings.model_dump(), **node.options.model_dump(mode="json")}
     # Of the moment that it is created, which is not this one.
@@ -371,7 +368,8 @@ def _variables(node: Node, now: datetime, unique: str) -> dict[str, object]:
     date = now.astimezone(timezone.utc)
     return {
         **{name: value for name, value in settings.items() if _is_plain(value)},
-        **node.place(),
+        "role": node.role,
+        **asdict(node.place),
         "year": f"{date:%Y}",
         "month": f"{date:%m}",
         "day": f"{date:%d}",

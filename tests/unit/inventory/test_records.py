@@ -13,7 +13,7 @@ import salt.config
 
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault
 from hart_salt.inventory.records import BANK, SUFFIX, Cache, Record, Store, instance_of
-from hart_salt.model import Instance, Place
+from hart_salt.model import PLACE, Instance, NodePlace, Place
 
 RECORD = Record(
     minion_id="a", provider="local", driver="local", region="r", size="s", stage="ready", owner="o", batch="b",
@@ -57,6 +57,17 @@ def store(cache: Cache) -> Store:
 def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
     store.put(RECORD)
     assert store.get("a") == RECORD
+
+
+def test_the_place_is_stored_as_four_fields_and_not_once_more() -> None:
+    cache = MemoryCache()
+    Store(cache).put(replace(RECORD, zone="z"))
+    stored = cache.fetch(BANK, f"a{SUFFIX}")
+    assert NodePlace(**{name: stored[name] for name in PLACE}) == NodePlace("local", "r", "z", "s")
+    assert "place" not in stored
+    restored = Store(cache).get("a")
+    assert restored is not None
+    assert restored.place == NodePlace("local", "r", "z", "s")
 
 
 def test_a_later_record_takes_the_place_of_the_earlier(store: Store) -> None:
