@@ -219,7 +219,7 @@ class Lifecycle:
             raise NodeFailed(f"the script {self.node.settings.script} ended with exit code {status} on the node")
 
     async def _after(self, session: ssh.Session) -> None:
-        """What the bootstrap put off until the minion was there: security upgrades, if it was set so."""
+        """What the bootstrap put off until the minion was there: security upgrades, where the settings ask for them."""
         what, timeout = "the security upgrade", self.node.settings.bootstrap_timeout
         if await self.follow(session, self.commands().after, what, timeout):
             raise NodeFailed("the security upgrades failed on the node")

@@ -30,7 +30,7 @@ CREATED = "hart.created"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
 
-#: the port that minions use unless they are set otherwise
+#: the port that minions use unless their configuration says otherwise
 DEFAULT_PUBLISH_PORT = 4505
 DEFAULT_RETURN_PORT = 4506
 
