@@ -221,8 +221,10 @@ def test_accepting_one_id_touches_no_other(keys: KeyStore) -> None:
 def test_keys_are_deleted_by_their_exact_ids_in_every_state(keys: KeyStore) -> None:
     for state, minion_id in ((ACCEPTED, "a"), (PENDING, "b"), (REJECTED, "c"), (DENIED, "d"), (ACCEPTED, "ab")):
         keys.plant(state, minion_id, FOREIGN)
+    keys.plant(DENIED, "a", OURS)
     keys.master.keys.delete(["a", "b", "c", "d", "none-of-that-id"])
     assert keys.master.keys.states() == {"ab": (ACCEPTED,)}
+    assert [keys.there(minion_id) for minion_id in ("a", "b", "c", "d")] == [{}, {}, {}, {}]
 
 
 @pytest.mark.parametrize("glob", ["*", "web*", "web?", "web[12]", "[!x]eb1"])
@@ -403,3 +405,16 @@ def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_le
     with pytest.raises(EnvironmentFault, match=f"the key cannot be stored: {directory}: Is a directory"):
         master.keys._deposit("web", OURS)
     assert [path.name for path in directory.iterdir()] == ["web"]
+
+
+def test_a_key_that_is_stored_as_a_file_has_its_name_when_it_is_whole(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A master that reads the directory meanwhile finds no half of a key."""
+    directory = Path(keys.opts["pki_dir"], PENDING)
+    written: list[str] = []
+    write = Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda path, text: written.append(path.name) or write(path, text))
+    Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"}).keys._deposit("web", OURS)
+    assert ("web" in written, [path.name for path in directory.iterdir()]) == (False, ["web"])
+    assert (directory / "web").read_text() == OURS

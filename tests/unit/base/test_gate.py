@@ -58,6 +58,10 @@ def test_unseen_characters_are_marked_before_secrets_are_looked_for() -> None:
     assert gate_with("pass\x07word\x9b!").text("<pass\x07word\x9b!>\x1b[2J") == "<***>\ufffd[2J"
 
 
+def test_a_secret_that_is_cut_off_by_an_unseen_character_is_hidden() -> None:
+    assert gate_with("correct horse battery").text("it is correct horse\x00 and more") == "it is ***\ufffd and more"
+
+
 def test_a_text_is_made_shorter_after_its_secrets_are_hidden() -> None:
     gate = gate_with(TOKEN)
     for before in range(0, 2 * ERROR_LENGTH, 7):

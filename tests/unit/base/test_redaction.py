@@ -11,7 +11,7 @@ from xml.sax import saxutils
 
 import pytest
 import yaml
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -56,6 +56,7 @@ def test_text_without_secrets_stays_as_it_is(text: str) -> None:
 
 
 @given(secret_texts)
+@example("correct horse battery")
 def test_encoded_secrets_are_found(secret: str) -> None:
     assume(counts_as_secret(secret))
     secrets = hiding(secret)
