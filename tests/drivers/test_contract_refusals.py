@@ -170,6 +170,18 @@ def test_a_create_that_is_not_answered_in_time_is_given_up_and_makes_one_instanc
     assert [one.instance_id for one in environment.driver().instances(made.region)] == [made.instance_id]
 
 
+def test_a_create_that_took_effect_and_goes_on_failing_is_found_or_told_to_be_uncertain(
+    environment: CloudEnvironment, driver: Driver
+) -> None:
+    environment.cloud.faults.add(Fault(**environment.create, when="after", status=500, times=None))
+    try:
+        told = bool(launch(environment, driver).instance_id)
+    except TemporaryFailure as error:
+        told = error.uncertain
+    environment.cloud.faults.clear()
+    assert (environment.cloud.made(), told) == (1, True)
+
+
 # many threads
 
 

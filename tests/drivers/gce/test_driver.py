@@ -269,6 +269,16 @@ def test_a_disk_that_lost_its_instance_is_a_leftover(cloud: Cloud, time: Time, d
     assert len(cloud.state.disks) == 1
 
 
+@pytest.mark.parametrize(("owner", "left_over"), [("other", []), (OWNER, ["a"])])
+def test_a_filter_that_the_server_passes_over_makes_no_disk_ours(
+    cloud: Cloud, driver: gce.ComputeEngine, owner: str, left_over: list[str]
+):
+    disk = {"id": "7", "name": "a", "labels": {"hart-owner": owner}, "zone": f"projects/p/zones/{ZONE}"}
+    answer = {"kind": "compute#diskAggregatedList", "items": {f"zones/{ZONE}": {"disks": [disk]}}}
+    cloud.faults.add(Fault("GET", r"/aggregated/disks$", status=200, answer=answer))
+    assert [leftover.name for leftover in driver.leftovers()] == left_over
+
+
 # for people
 
 

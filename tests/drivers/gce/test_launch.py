@@ -238,10 +238,14 @@ def test_a_name_that_is_taken_by_this_very_create_is_its_instance(cloud: Cloud, 
     assert driver._parts.inserts._under_way != {}
 
 
-def test_a_name_that_somebody_else_has_is_refused(cloud: Cloud, time: Time, driver: gce.ComputeEngine):
-    launch(driver_of(cloud, time, owner="cd34" * 4), node())
+@pytest.mark.parametrize(("owner", "batch"), [("cd34" * 4, BATCH), (OWNER, "00" * 6)])
+def test_a_name_that_somebody_else_has_is_refused(
+    cloud: Cloud, time: Time, driver: gce.ComputeEngine, owner: str, batch: str
+):
+    cloud.settings.remembers_requests = False
+    launch(driver_of(cloud, time, owner=owner), node())
     with pytest.raises(InvalidRequest, match="has an instance hart-com-example-w1-2a349865 already, which this call"):
-        launch(driver, dataclasses.replace(node(), batch="00" * 6))
+        launch(driver, dataclasses.replace(node(), batch=batch))
     assert cloud.made() == 1
 
 

@@ -214,6 +214,18 @@ def test_a_size_of_which_no_place_is_told(cloud: Cloud, driver: hetzner.Hetzner)
     assert (sizes["cx23"], sizes["cax11"]) == (False, True)
 
 
+def test_a_size_is_in_stock_where_one_of_the_places_asked_for_has_it(cloud: Cloud, driver: hetzner.Hetzner):
+    listed = Client(cloud).get("server_types")
+    for kind in listed["server_types"]:
+        kind["locations"] = [{**it, "available": it["name"] == "nbg1"} for it in kind["locations"]]
+    cloud.faults.add(Fault("GET", "/server_types", status=200, answer=listed))
+    stock = {
+        region: next(size.available for size in driver.sizes(region) if size.name == "cx23")
+        for region in ("fsn1", "nbg1", None)
+    }
+    assert stock == {"fsn1": False, "nbg1": True, None: True}
+
+
 def test_images(cloud: Cloud, driver: hetzner.Hetzner):
     done, pending = cloud.add_snapshot("done"), cloud.add_snapshot("pending")
     cloud.state.snapshots[pending].status = "creating"
