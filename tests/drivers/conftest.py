@@ -24,7 +24,7 @@ def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Any]:
     """
     Each driver's, or those that a test names with ``parametrize`` and ``indirect``.
 
-    A driver without one in ``environments.py`` fails every test of the contract.
+    A driver without an ``environment.py`` fails every test of the contract.
     """
     # Imported here: with it come the emulators of all clouds, which the tests of a single one do not need.
     from tests.drivers import environments

@@ -1,9 +1,9 @@
 """
 A provider in which a driver is held against the contract.
 
-A driver joins with a subclass of ``CloudEnvironment`` in ``tests/drivers/<cloud>/environment.py`` and an entry in
-``environments.py``. It says how the driver is made and which nodes it can launch, what the provider has of an instance
-then, whatever its API shows, and in which words it refuses.
+A driver joins with a subclass of ``CloudEnvironment`` in ``tests/drivers/<cloud>/environment.py``, which ends with
+``ENVIRONMENT = <the class>``. It says how the driver is made and which nodes it can launch, what the provider has of
+an instance then, whatever its API shows, and in which words it refuses.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 The driver contract, over every driver that can create instances: what each verb does where nothing goes wrong.
 
 What it reports is in ``test_contract_reports.py``, what it makes of faults in ``test_contract_faults.py`` and
-``test_contract_refusals.py``, instances that hart did not make in ``test_adoption.py``. A driver joins in
-``environments.py``.
+``test_contract_refusals.py``, instances that hart did not make in ``test_adoption.py``. A driver joins by its
+``environment.py``.
 """
 
 from __future__ import annotations
