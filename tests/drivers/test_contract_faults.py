@@ -44,7 +44,7 @@ LASTING: dict[str, tuple[str | dict[str, Any], str]] = {
     "no connection": ({"drop": True}, "TemporaryFailure"),
 }
 #: those of both that calls meet as well which change nothing; lists meet all in ``test_contract_refusals.py``
-FOR_READS = ("connection lost, not done", "503")
+FOR_READS = ("connection lost, not done", "429", "503")
 
 
 @dataclass
@@ -121,6 +121,14 @@ def broken(
         assert environment.cloud.made() - made <= 1, where
         environment.cloud.faults.clear()
         yield where, call, run
+
+
+def test_what_is_left_names_instances_as_the_suite_asks_for_them(environment: CloudEnvironment) -> None:
+    """Without it the suite would look for instances that are left, and never see one."""
+    driver, node = environment.driver(**environment.narrow), environment.node("a")
+    with driver.access(node.batch, CLIENT_KEY, [node]) as access:
+        driver.launch(node, USER_DATA, access)
+    assert len(environment.left()["instances"]) == 1
 
 
 def tidied_up(environment: CloudEnvironment, later: Driver, run: Run, where: str) -> None:

@@ -95,8 +95,9 @@ def test_each_page_is_read_and_one_that_fails_is_an_error_and_no_shorter_list(en
         for said in PAGE_FAULTS:
             fault = {"times": None, **said} if isinstance(said, dict) else vars(refusing(environment, said))
             environment.cloud.faults.add(Fault(**{**fault, "skip": number}))
-            with pytest.raises(DriverError):
+            with pytest.raises(DriverError) as caught:
                 driver.instances()
+            assert said != "credentials" or kind_of(caught.value) == "AuthError"
             environment.cloud.faults.clear()
         environment.cloud.faults.add(Fault(status=500, skip=number))
         assert sorted(one.minion_id for one in driver.instances()) == names
