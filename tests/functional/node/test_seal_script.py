@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 from dataclasses import dataclass
@@ -363,6 +364,18 @@ def test_sweep_finishes_what_was_cut_off(machine: Machine) -> None:
     done = machine.sh(script, str(machine.root), "seal")
     assert (done.returncode, done.stderr) == (0, "")
     assert state(machine) == SEALED
+
+
+def test_sweep_seals_also_where_a_reboot_took_the_script_away(machine: Machine) -> None:
+    full(machine)
+    shutil.rmtree(machine.file("run/hart"))
+    script = checked(sealing.SCRIPT.replace('"$1"/', '"$1/"'), machine.root)
+    assert machine.sh(script, str(machine.root), "look").returncode == sealing.NOT_SEALED
+    done = machine.sh(script, str(machine.root), "seal")
+    assert (done.returncode, done.stderr) == (0, "")
+    gone = ("etc/ssh/sshd_config.d/00-hart.conf", "var/log/hart-bootstrap.log")
+    assert [name for name in gone if machine.file(name).exists()] == []
+    assert machine.sh(script, str(machine.root), "look").returncode == 0
 
 
 # the test itself

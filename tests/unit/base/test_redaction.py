@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from collections.abc import Callable
 from html import escape
 from urllib.parse import quote, quote_plus
 from xml.sax import saxutils
@@ -82,6 +83,12 @@ def test_base64_of_a_text_with_a_secret_cannot_be_decoded_to_it(before: bytes, a
     assert "***" in redacted
     # at most the two characters at either end, which its neighbours share, may remain
     assert len(redacted) - 3 <= len(encoded) - len(planted) * 8 // 6 + 2
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_base64_of_a_secret_is_hidden_in_the_alphabet_of_urls_as_well(encode: Callable[[bytes], bytes]) -> None:
+    planted = "~~~>>>???~~~>>>"
+    assert hiding(planted).redact(encode(planted.encode()).decode()) == "***"
 
 
 def test_a_yaml_dump_shows_no_secret() -> None:
