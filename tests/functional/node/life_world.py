@@ -52,6 +52,7 @@ DOCUMENT = {
     "host_keys": [ssh.make_key("node").public], "output": "",
 }  # fmt: skip
 COMMANDS = bootstrap.commands("")
+ADDRESSES = {"public_ip": "192.0.2.1", "private_ip": "10.0.0.1"}
 
 
 @dataclass
@@ -74,6 +75,8 @@ class World:
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
     #: of commands whose output is followed, by the command; otherwise 0
     exit_codes: dict[str, int] = field(default_factory=dict)
+    #: the addresses that were connected to
+    connected: list[str] = field(default_factory=list)
     lists: int = 0
 
     def step(self, name: str) -> None:
@@ -112,7 +115,7 @@ class FakeDriver(EmptyDriver):
         self.world.lists += 1
         listed = list(self.world.instances.values())
         for one in listed:
-            self.world.instances[one.instance_id] = dataclasses.replace(one, state="running", public_ip="192.0.2.1")
+            self.world.instances[one.instance_id] = dataclasses.replace(one, state="running", **ADDRESSES)
         return listed
 
     def terminate(self, instance: Instance) -> None:
@@ -301,7 +304,7 @@ def new_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     world = World()
 
     async def connect(endpoint: ssh.Endpoint, **_: Any) -> FakeSession:
-        assert endpoint.address == "192.0.2.1"
+        world.connected.append(endpoint.address)
         await asyncio.sleep(0)
         world.step("connect")
         return FakeSession(world)

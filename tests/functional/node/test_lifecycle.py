@@ -14,6 +14,7 @@ from hart_salt.node import bootstrap
 from hart_salt.node.progress import Progress
 from tests.functional.fakes import fails_with
 from tests.functional.node.life_world import (
+    ADDRESSES,
     ALL,
     COMMANDS,
     DOCUMENT,
@@ -142,6 +143,18 @@ def test_a_step_that_failed_on_the_node_is_named(stage: Stage) -> None:
     stage.world.document.update(exit_code=7, failed_step="install", minion_key="")
     assert failure(stage) == "the bootstrap failed in step install with exit code 7"
     assert stage.left() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [({}, "public_ip"), ({"connect_via": "private"}, "private_ip"), ({"public_ip": False}, "private_ip")],
+    ids=repr,
+)
+def test_a_node_is_connected_to_by_the_address_that_its_settings_say(
+    stage: Stage, settings: dict[str, Any], kind: str
+) -> None:
+    stage.play(stage.node(**settings), plainly)
+    assert stage.world.connected == [ADDRESSES[kind]]
 
 
 def test_a_script_of_the_operator_s_that_fails_is_told_and_the_node_undone(stage: Stage, tmp_path: Path) -> None:
