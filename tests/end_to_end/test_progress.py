@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.conftest import BIN, Event, Ran, SaltMaster, running_master
-from tests.end_to_end.tools import log_of, of, until
+from tests.end_to_end.tools import job_result, log_of, of
 
 STAGES = ["launching", "running", "bootstrapping", "enrolled", "ready"]
 DAY = 86400
@@ -165,13 +165,7 @@ def test_async_puts_the_result_in_the_job_cache(watched: SaltMaster) -> None:
         check=True,
     )  # fmt: skip
     (jid,) = re.findall(r"\b\d{20}\b", started.stdout + started.stderr)
-    result = until(lambda: _looked_up(watched, jid), "the job's result")
+    result = job_result(watched, jid)
     assert result["later"]["result"] is True
     assert watched.salt("later", "test.ping").data == {"later": True}
     assert watched.run("hart.destroy", "later").code == 0
-
-
-def _looked_up(master: SaltMaster, jid: str) -> Any:
-    answer = master.run("jobs.lookup_jid", jid).data
-    (entry,) = answer.values() or [None]
-    return entry["return"] if isinstance(entry, dict) and "return" in entry else entry

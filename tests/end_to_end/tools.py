@@ -39,6 +39,17 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def job_result(master: SaltMaster, jid: str) -> Any:
+    """What Salt's job cache has of a job, once it is there; a file that is being written Salt fails to read."""
+
+    def look() -> Any:
+        answer = master.run("jobs.lookup_jid", jid).data
+        (entry,) = answer.values() if isinstance(answer, dict) and answer else [None]
+        return entry["return"] if isinstance(entry, dict) and "return" in entry else entry
+
+    return until(look, "the job's result")
+
+
 # planned faults
 
 
