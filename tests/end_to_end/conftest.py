@@ -168,7 +168,10 @@ class SaltMaster:
         if self.daemon is None or not self.daemon.is_running():
             return
         family = family_of(self.daemon.pid)
-        self.daemon.terminate()
+        try:
+            self.daemon.terminate()
+        except FileNotFoundError:  # psutil asks for a process by pidfd_open, which says so of one that just ends
+            self.daemon.terminate()
         # One of its processes may have started another while they were being ended.
         for process in processes_of(self.root):
             with contextlib.suppress(psutil.Error):
