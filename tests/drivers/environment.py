@@ -194,6 +194,20 @@ class CloudEnvironment(Environment):
         """A fault that lets the list of instances show one of ours, which is in that state in the vendor's words."""
 
 
+class RestEnvironment(CloudEnvironment):
+    """One whose driver is a ``RestDriver``, and whose instances somebody can make with the emulator's ``Client``."""
+
+    #: what marks an instance that somebody made without hart, in the create call
+    theirs: ClassVar[Mapping[str, Any]] = {"tags": ["theirs"]}
+
+    def shown(self, instance: Instance) -> Any:
+        driver: Any = self.driver()
+        return driver._api.get(f"{driver.path}/{instance.instance_id}", driver.field)
+
+    def by_hand(self, name: str) -> str:
+        return str(self.module.Client(self.cloud).create(name, **self.theirs)["id"])
+
+
 def launch(environment: Environment, driver: Driver, minion_id: str = "web-1.example.com", **changes: Any) -> Instance:
     """Launch a node and leave; the instance stays."""
     return launch_node(driver, environment.node(minion_id, **changes))

@@ -62,6 +62,11 @@ class Machine:
         return shown
 
 
+def fields_of(it: Any, *names: str) -> dict[str, Any]:
+    """Those fields of a thing which an API shows by the names and values that they have here."""
+    return {name: getattr(it, name) for name in names}
+
+
 @dataclass
 class World:
     """What the handlers of calls work on; ``state`` is the provider's own."""

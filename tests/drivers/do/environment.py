@@ -6,11 +6,11 @@ from typing import Any
 
 from hart_salt.model import Instance
 from tests.drivers.do import driver as do_driver
-from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
+from tests.drivers.environment import OWNER, USUAL, Given, RestEnvironment
 from tests.emulation.faults import Fault
 
 
-class DigitalOceanEnvironment(CloudEnvironment):
+class DigitalOceanEnvironment(RestEnvironment):
     module, memory_mb, user_data_limit = do_driver, 1024, 64 * 1024
     places = {"nyc3": None, "ams3": None}
     other_size = ("s-2vcpu-4gb", 4096)
@@ -28,14 +28,8 @@ class DigitalOceanEnvironment(CloudEnvironment):
         tags = dict(tag.removeprefix("hart-").split(":", 1) for tag in body["tags"] if ":" in tag)
         return {**tags, "batch": tags["batch"].removeprefix(f"{OWNER}:"), "minion_id": body["name"]}
 
-    def shown(self, instance: Instance) -> Any:
-        return self.driver()._api.get(f"droplets/{instance.instance_id}", "droplet")
-
     def reserve(self) -> str:
         return self.cloud.add_reserved("nyc3")
-
-    def by_hand(self, name: str) -> str:
-        return str(do_driver.Client(self.cloud).create(name, tags=["theirs"])["id"])
 
     def labels(self, instance_id: str) -> Any:
         droplet = self.cloud.state.droplets[int(instance_id)]

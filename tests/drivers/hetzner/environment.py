@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from hart_salt.model import Instance, Node
-from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
+from tests.drivers.environment import OWNER, USUAL, Given, RestEnvironment
 from tests.drivers.hetzner import driver as hetzner_driver
 from tests.emulation.backend import Addresses
 from tests.emulation.faults import Fault
 
 
-class HetznerEnvironment(CloudEnvironment):
+class HetznerEnvironment(RestEnvironment):
     module, memory_mb, user_data_limit = hetzner_driver, 4096, 32 * 1024
     unique_names = True
+    theirs = {"labels": {"theirs": ""}}
     places = {"fsn1": None, "nbg1": None}
     other_size = ("ccx13", 8192)
     #: (Server.status of the vendor's own client, hcloud)
@@ -40,12 +41,6 @@ class HetznerEnvironment(CloudEnvironment):
         body = self.created("/v1/servers")
         labels = {name.removeprefix("hart-"): value for name, value in body["labels"].items()}
         return {**labels, "minion_id": body["name"]}
-
-    def shown(self, instance: Instance) -> Any:
-        return self.driver()._api.get(f"servers/{instance.instance_id}", "server")
-
-    def by_hand(self, name: str) -> str:
-        return str(hetzner_driver.Client(self.cloud).create(name, labels={"theirs": ""})["id"])
 
     def labels(self, instance_id: str) -> Any:
         server = self.cloud.state.servers[int(instance_id)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from hart_salt.model import Instance, Node
-from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
+from tests.drivers.environment import OWNER, USUAL, Given, RestEnvironment
 from tests.drivers.vultr import driver as vultr_driver
 from tests.drivers.vultr.emulator import catalog as vultr_catalog
 from tests.emulation.backend import Addresses
 from tests.emulation.faults import Fault
 
 
-class VultrEnvironment(CloudEnvironment):
+class VultrEnvironment(RestEnvironment):
     module, memory_mb = vultr_driver, 1024
     places = {"ams": None, "ewr": None}
     other_size = ("vc2-2c-4gb", 4096)
@@ -36,14 +36,8 @@ class VultrEnvironment(CloudEnvironment):
         tags = dict(tag.removeprefix("hart-").split(":", 1) for tag in body["tags"] if ":" in tag)
         return {**tags, "minion_id": body["label"]}
 
-    def shown(self, instance: Instance) -> Any:
-        return self.driver()._api.get(f"instances/{instance.instance_id}", "instance")
-
     def reserve(self) -> str:
         return self.cloud.add_reserved("ams")
-
-    def by_hand(self, name: str) -> str:
-        return str(vultr_driver.Client(self.cloud).create(name, tags=["theirs"])["id"])
 
     def labels(self, instance_id: str) -> Any:
         instance = self.cloud.state.instances[instance_id]

@@ -5,22 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hart_salt.config.settings import Settings
-from tests.functional.operations.scale_world import World, numbers, open_world
+from tests.functional.operations.scale_world import World, numbers
 
 DRAIN = {"function": "service.stop", "args": ["app"], "kwargs": {"wait": True}}
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with open_world(tmp_path, monkeypatch) as made:
-        yield made
 
 
 def test_each_node_is_drained_as_its_settings_say_before_it_goes_and_no_other(world: World) -> None:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from hart_salt.base.errors import EnvironmentFault, Interrupted, Refused, TemporaryFailure
 from hart_salt.config.settings import Settings
-from tests.functional.operations.scale_world import NOW, Up, World, numbers, open_world
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with open_world(tmp_path, monkeypatch) as made:
-        yield made
+from tests.functional.operations.scale_world import NOW, Up, World, numbers
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,16 +21,10 @@ from hart_salt.operations import scale
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.leaks import GRACE
 from hart_salt.operations.scale import Outcome
-from tests.functional.operations.scale_world import NOW, Up, World, numbers, open_world
+from tests.functional.operations.scale_world import NOW, Up, World, numbers
 
 #: stages of a node on its way
 COMING = ["launching", "running", "bootstrapping", "enrolling", "enrolled"]
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with open_world(tmp_path, monkeypatch) as made:
-        yield made
 
 
 # which count

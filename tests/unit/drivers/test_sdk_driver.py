@@ -49,16 +49,17 @@ def test_nothing_is_an_answer_and_a_failure_is_none() -> None:
     assert len(asked) == 2
 
 
+#: code, status
+KINDS = {
+    AuthError: [("Denied", 503)],
+    RateLimited: [("", 429)],
+    TemporaryFailure: [("Unheard", 500), ("Unheard", 599)],
+    InvalidRequest: [("Unheard", 499), ("Unheard", 0)],
+}
+
+
 @pytest.mark.parametrize(
-    ("code", "status", "kind"),
-    [
-        ("Denied", 503, AuthError),
-        ("", 429, RateLimited),
-        ("Unheard", 500, TemporaryFailure),
-        ("Unheard", 599, TemporaryFailure),
-        ("Unheard", 499, InvalidRequest),
-        ("Unheard", 0, InvalidRequest),
-    ],
+    ("code", "status", "kind"), [(*said, kind) for kind, answers in KINDS.items() for said in answers]
 )
 def test_the_code_says_more_than_the_status(code: str, status: int, kind: type[DriverError]) -> None:
     assert kind_of(code, status, {"Denied": AuthError}, {429: RateLimited}) is kind

@@ -10,28 +10,14 @@ from urllib.parse import urlencode
 from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.state import Action, Droplet, Firewall, Image, Key, Reserved, Volume, Vpc, World
 from tests.emulation.http import Answer, Request
+from tests.emulation.tables import tables_of
+from tests.emulation.world import fields_of
 
 Thing = TypeVar("Thing")
 
-ERROR_IDS = {
-    400: "bad_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    409: "conflict",
-    412: "precondition_failed",
-    422: "unprocessable_entity",
-    429: "too_many_requests",
-    501: "not_implemented",
-    503: "service_unavailable",
-}
-MESSAGES = {
-    401: "Unable to authenticate you",
-    404: "The resource you were accessing could not be found.",
-    429: "API Rate limit exceeded.",
-    503: "Service Unavailable",
-}
+_TABLES = tables_of(__file__)
+#: by status
+ERROR_IDS, MESSAGES = _TABLES["ids"], _TABLES["messages"]
 PER_PAGE_DEFAULT = 20
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"  # of every request that is refused
 PER_PAGE_LIMIT = 200
@@ -115,15 +101,9 @@ def key(it: Key) -> dict[str, Any]:
 def image(it: Image) -> dict[str, Any]:
     """An image."""
     return {
-        "id": it.id,
-        "name": it.name,
-        "distribution": it.distribution,
-        "slug": it.slug,
-        "public": it.public,
+        **fields_of(it, "id", "name", "distribution", "slug", "public", "min_disk_size", "type"),
         "regions": list(it.regions),
         "created_at": iso(it.created),
-        "min_disk_size": it.min_disk_size,
-        "type": it.type,
         "size_gigabytes": 0.57,
         "description": f"{it.distribution} {it.name}",
         "tags": list(it.tags),
@@ -244,10 +224,8 @@ def firewall(it: Firewall) -> dict[str, Any]:
 def volume(it: Volume) -> dict[str, Any]:
     """A volume."""
     return {
-        "id": it.id,
-        "name": it.name,
+        **fields_of(it, "id", "name", "description"),
         "size_gigabytes": it.size,
-        "description": it.description,
         "droplet_ids": list(it.droplet_ids),
         "region": catalogue.region(it.region),
         "created_at": iso(it.created),

@@ -5,16 +5,11 @@ from __future__ import annotations
 from xml.sax.saxutils import escape
 
 from tests.emulation.http import Answer
+from tests.emulation.tables import tables_of
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
-#: by status, where nothing says more
-CODES = {
-    400: ("InvalidParameterValue", "The request is not valid."),
-    401: ("AuthFailure", "AWS was not able to validate the provided access credentials"),
-    403: ("UnauthorizedOperation", "You are not authorized to perform this operation."),
-    404: ("InvalidAction", "The action is not valid for this web service."),
-    **dict.fromkeys((429, 503), ("RequestLimitExceeded", "Request limit exceeded.")),
-}
+#: by status, code and message where nothing says more
+CODES = tables_of(__file__)
 OTHERWISE = ("InternalError", "An internal error has occurred")
 
 

@@ -8,23 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.drivers.gce.emulator import catalog as catalogue
 from tests.emulation.http import Answer, Request
+from tests.emulation.tables import tables_of
 
 if TYPE_CHECKING:
     from tests.drivers.gce.emulator.state import Operation, World
 
 LONGEST_PAGE = 500
-#: what is said for a status by itself
-REASONS = {
-    400: ("invalid", "Invalid request."),
-    401: ("authError", "Request had invalid authentication credentials."),
-    403: ("forbidden", "Required permission is missing."),
-    404: ("notFound", "The resource was not found"),
-    409: ("alreadyExists", "The resource already exists"),
-    412: ("conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint."),
-    429: ("rateLimitExceeded", "Rate Limit Exceeded"),
-    500: ("internalError", "Internal error. Please try again."),
-    503: ("backendError", "Backend error. Please try again."),
-}
+#: by status, reason and message where nothing else is known
+REASONS = tables_of(__file__)
 LIMITS = ("quotaExceeded", "rateLimitExceeded")
 
 

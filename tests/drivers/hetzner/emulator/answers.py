@@ -10,21 +10,12 @@ from typing import Any, TypeVar
 from tests.drivers.hetzner.emulator import catalog
 from tests.drivers.hetzner.emulator.state import Action, Firewall, Key, Network, Server, Snapshot, World
 from tests.emulation.http import Answer, Request
+from tests.emulation.tables import tables_of
 
 Thing = TypeVar("Thing")
 PER_PAGE_DEFAULT, PER_PAGE_LIMIT = 25, 50
-#: code and message of a status of which nothing else is known
-MESSAGES = {
-    400: ("invalid_input", "invalid input"),
-    401: ("unauthorized", "unable to authenticate"),
-    403: ("forbidden", "insufficient permissions for this request"),
-    404: ("not_found", "not found"),
-    405: ("method_not_allowed", "method not allowed"),
-    409: ("conflict", "the resource has changed during the request, please retry"),
-    423: ("locked", "cannot perform operation because server is locked"),
-    429: ("rate_limit_exceeded", "limit of 3600 requests per hour reached"),
-    503: ("unavailable", "service is currently unavailable"),
-}
+#: by status, code and message where nothing else is known
+MESSAGES = tables_of(__file__)
 
 
 class Refusal(Exception):

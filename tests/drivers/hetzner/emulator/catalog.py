@@ -1,39 +1,17 @@
-"""What the emulated Hetzner Cloud has on offer. Prices are examples; a client reads them from the API."""
+"""What the emulated Hetzner Cloud has on offer, of the tables in ``catalog.yaml``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from tests.emulation.tables import tables_of
+
 CURRENCY = "EUR"
 VAT = 0.19
 
-#: name: city, country, network zone
-_LOCATIONS = {
-    "fsn1": ("Falkenstein", "DE", "eu-central"),
-    "nbg1": ("Nuremberg", "DE", "eu-central"),
-    "hel1": ("Helsinki", "FI", "eu-central"),
-    "ash": ("Ashburn, VA", "US", "us-east"),
-    "sin": ("Singapore", "SG", "ap-southeast"),
-}
-_EUROPE = ("fsn1", "nbg1", "hel1")
-
-#: name: CPUs, GB of memory, GB of disk, kind of CPU, architecture, net price a month by location
-_TYPES: dict[str, tuple[int, float, int, str, str, dict[str, float]]] = {
-    "cx23": (2, 4.0, 40, "shared", "x86", dict.fromkeys(_EUROPE, 3.49)),
-    "cax11": (2, 4.0, 40, "shared", "arm", dict.fromkeys(_EUROPE, 3.79)),
-    "cpx11": (2, 2.0, 40, "shared", "x86", {**dict.fromkeys(_EUROPE, 4.35), "ash": 4.99, "sin": 7.49}),
-    "ccx13": (2, 8.0, 80, "dedicated", "x86", {**dict.fromkeys(_EUROPE, 12.49), "ash": 13.99}),
-    "tiny": (1, 0.5, 5, "shared", "x86", {"fsn1": 1.0}),
-}
-#: name: flavour, version
-_DISTRIBUTIONS = {
-    "debian-12": ("debian", "12"),
-    "debian-13": ("debian", "13"),
-    "ubuntu-22.04": ("ubuntu", "22.04"),
-    "ubuntu-24.04": ("ubuntu", "24.04"),
-    "rocky-9": ("rocky", "9"),
-}
+_TABLES = tables_of(__file__)
+_LOCATIONS, _TYPES, _DISTRIBUTIONS = _TABLES["locations"], _TABLES["types"], _TABLES["distributions"]
 LOCATIONS = list(_LOCATIONS)
 
 

@@ -11,15 +11,13 @@ from typing import Any, TypeVar
 from tests.drivers.vultr.emulator import catalog as catalogue
 from tests.drivers.vultr.emulator.state import Group, Instance, Key, Reserved, Script, Snapshot, Vpc, World
 from tests.emulation.http import Answer, Request
+from tests.emulation.tables import tables_of
+from tests.emulation.world import fields_of
 
 Thing = TypeVar("Thing")
 
-MESSAGES = {
-    401: "Invalid API token.",
-    404: "Not found.",
-    405: "Method not allowed.",
-    429: "Rate limit exceeded.",
-}
+#: by status, where nothing else is known
+MESSAGES = tables_of(__file__)
 PER_PAGE_DEFAULT = 100
 PER_PAGE_LIMIT = 500
 CURSOR = "next__"
@@ -179,14 +177,8 @@ def snapshot(it: Snapshot) -> dict[str, Any]:
 
 def vpc(it: Vpc) -> dict[str, Any]:
     """A VPC."""
-    return {
-        "id": it.id,
-        "region": it.region,
-        "description": it.description,
-        "v4_subnet": it.v4_subnet,
-        "v4_subnet_mask": it.v4_subnet_mask,
-        "date_created": iso(it.created),
-    }
+    shown = fields_of(it, "id", "region", "description", "v4_subnet", "v4_subnet_mask")
+    return {**shown, "date_created": iso(it.created)}
 
 
 def reserved(it: Reserved) -> dict[str, Any]:
