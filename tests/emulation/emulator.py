@@ -22,11 +22,11 @@ ADMIN = "/_test/"
 class Call:
     """One call as it went. ``status`` None: the connection was broken instead of an answer."""
 
+    status: int | None
     method: str
     path: str
     query: Mapping[str, list[str]]
     body: Any
-    status: int | None
     #: the emulator's clock when the call came
     time: float
     #: what the vendor's description says against the request or the answer
@@ -156,11 +156,11 @@ class Emulator(Served):
         objections = tuple(self.objections(request, None if fault and _breaks(fault) else answer))
         self.calls.append(
             Call(
+                status,
                 request.method,
                 request.path,
                 request.query,
                 _body(request),
-                status,
                 began,
                 objections,
                 request.body.decode(errors="replace"),

@@ -53,12 +53,17 @@ class Router:
 
         return register
 
-    def lists(self, path: str, things: str, show: Show, name: str = "") -> None:
-        """GET of all ``things`` of the state, in pages; the answer calls them ``name``."""
+    def lists(self, path: str, things: str, show: Show, name: str = "", by: str = "") -> None:
+        """
+        GET of all ``things`` of the state, in pages; the answer calls them ``name``.
+
+        With a query parameter ``by``, only those whose field of that name has its value.
+        """
 
         def listed(world: Any, request: Request) -> Answer:
             assert self._page is not None
-            found = list(getattr(world.state, things).values())
+            wanted = request.first(by) if by else None
+            found = [it for it in getattr(world.state, things).values() if wanted is None or getattr(it, by) == wanted]
             return self._page(world, request, name or things, found, lambda it: show(world, it))
 
         self.route("GET", path)(listed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_the_environment_replaces_neither_token_nor_endpoint(
     assert requests.utils.get_netrc_auth(cloud.endpoint) == ("me", "secret")  # it would have been used
     field, value = ACCOUNT[cloud_name]
     assert api.get("account", "account")[field] == value
+
+
+@pytest.mark.parametrize("cloud_name", CLOUDS)
+def test_each_thread_has_a_session_of_its_own(api):
+    senders = [api._senders.get(), api._senders.get()]
+    thread = threading.Thread(target=lambda: senders.append(api._senders.get()))
+    thread.start()
+    thread.join()
+    # DigitalOcean is asked by the vendor's client, which has the session; the others by the session itself.
+    first, again, other = (getattr(sender, "_session", sender) for sender in senders)
+    assert first is again
+    assert first is not other
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)

@@ -1,4 +1,8 @@
-"""What the clouds refuse, and the class of error that each refusal is, whatever a call is answered."""
+"""
+What the clouds refuse, and the class of error that each refusal is, whatever a call is answered.
+
+The refusals are in ``test_refusals.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,9 @@ from tests.drivers.clouds import CLOUDS
 from tests.drivers.ec2.emulator import answers as ec2
 from tests.drivers.gce.emulator import answers as gce
 from tests.emulation.faults import Fault
+from tests.emulation.tables import tables_of
 
-#: a UUID that nothing has, and a number
-NOWHERE, NO_ID = "5a4981aa-9653-4bd1-bef5-d6bff52042e4", "999999999"
+TABLES = tables_of(__file__)
 CREATE = {
     "do": {"method": "POST", "path": r"/v2/droplets$"},
     "ec2": {"method": "POST", "body": "Action=RunInstances&"},
@@ -32,9 +36,12 @@ LOOK = {
 }
 
 
-def of_each(table: dict[str, list[Any]]) -> list[Any]:
-    """The rows of all clouds, each with the name of its cloud."""
-    return [(name, *row) for name, rows in table.items() for row in rows]
+def of_each(table: dict[str, dict[str, list[Any]]]) -> list[Any]:
+    """The rows of all clouds, each between the name of its cloud and its class of error."""
+    return [
+        (name, *row, getattr(errors, kind))
+        for name, kinds in table.items() for kind, rows in kinds.items() for row in rows
+    ]  # fmt: skip
 
 
 def launch(own: Any, driver: Any, settings: dict[str, Any]) -> None:
@@ -64,104 +71,6 @@ def test_what_is_found_to_be_unknown_by_others_is_said_once(own, driver, wrong: 
 
 # the class of each refusal of a create
 
-#: status, and the vendor's code or message for it
-REFUSED = {
-    "do": [
-        (400, "bad", errors.InvalidRequest),
-        (401, "Unable to authenticate you", errors.AuthError),
-        (403, "You are not authorized to perform this operation", errors.AuthError),
-        (404, "The resource you were accessing could not be found.", errors.InvalidRequest),
-        (409, "conflict", errors.InvalidRequest),
-        (418, "odd", errors.InvalidRequest),
-        (422, "creating this/these droplet(s) will exceed your droplet limit", errors.QuotaExceeded),
-        (422, "Region is not available", errors.NoCapacity),
-        (422, "Size is not available in this region.", errors.NoCapacity),
-        (422, "Size is currently unavailable", errors.NoCapacity),
-        (422, "1 are invalid key identifiers for Droplet creation.", errors.InvalidRequest),
-        (422, "The image you specified is not available in the selected region.", errors.InvalidRequest),
-        (422, "You specified an invalid size for Droplet creation.", errors.InvalidRequest),
-        (422, "something that nobody has heard of", errors.InvalidRequest),
-    ],
-    "ec2": [
-        (401, "AuthFailure", errors.AuthError),
-        (403, "UnauthorizedOperation", errors.AuthError),
-        (400, "RequestExpired", errors.AuthError),
-        (400, "OptInRequired", errors.AuthError),
-        (400, "PendingVerification", errors.AuthError),
-        (400, "VcpuLimitExceeded", errors.QuotaExceeded),
-        (400, "InstanceLimitExceeded", errors.QuotaExceeded),
-        (400, "MaxSpotInstanceCountExceeded", errors.QuotaExceeded),
-        (400, "InsufficientFreeAddressesInSubnet", errors.NoCapacity),
-        (400, "SpotMaxPriceTooLow", errors.NoCapacity),
-        (400, "InvalidAMIID.errors.NotFound", errors.InvalidRequest),
-        (400, "InvalidParameterValue", errors.InvalidRequest),
-        (400, "Unsupported", errors.InvalidRequest),
-        (400, "IdempotentParameterMismatch", errors.InvalidRequest),
-        (400, "InvalidSubnetID.errors.NotFound", errors.InvalidRequest),
-        (400, "SomethingThatNobodyHasHeardOf", errors.InvalidRequest),
-    ],
-    "gce": [
-        (400, "invalid", errors.InvalidRequest),
-        (400, "badRequest", errors.InvalidRequest),
-        (400, "somethingNew", errors.InvalidRequest),
-        (401, "authError", errors.AuthError),
-        (403, "forbidden", errors.AuthError),
-        (403, "accessNotConfigured", errors.AuthError),
-        (403, "quotaExceeded", errors.QuotaExceeded),
-        (403, "somethingNew", errors.AuthError),
-        (404, "notFound", errors.InvalidRequest),
-        (412, "conditionNotMet", errors.InvalidRequest),
-        (418, "odd", errors.InvalidRequest),
-        (503, "resourcePoolExhausted", errors.NoCapacity),
-    ],
-    "hetzner": [
-        (401, "unauthorized", errors.AuthError),
-        (403, "forbidden", errors.AuthError),
-        (403, "token_readonly", errors.AuthError),
-        (403, "", errors.AuthError),
-        (403, "protected", errors.InvalidRequest),
-        (403, "resource_limit_exceeded", errors.QuotaExceeded),
-        (404, "not_found", errors.InvalidRequest),
-        (404, "", errors.InvalidRequest),
-        (400, "json_error", errors.InvalidRequest),
-        (400, "something_new", errors.InvalidRequest),
-        (409, "uniqueness_error", errors.InvalidRequest),
-        (412, "resource_unavailable", errors.NoCapacity),
-        (422, "resource_unavailable", errors.NoCapacity),
-        (503, "resource_unavailable", errors.NoCapacity),
-        (412, "placement_error", errors.NoCapacity),
-        (422, "no_subnet_available", errors.NoCapacity),
-        (422, "invalid_input", errors.InvalidRequest),
-        (422, "unsupported_error", errors.InvalidRequest),
-        (422, "private_net_only_server", errors.InvalidRequest),
-        (423, "resource_locked", errors.InvalidRequest),
-        (418, "", errors.InvalidRequest),
-    ],
-    "vultr": [
-        (400, "Invalid region.", errors.InvalidRequest),
-        (400, "Invalid plan chosen.", errors.InvalidRequest),
-        (400, "Server add failed: plan is not available in the selected region", errors.NoCapacity),
-        (400, "Server add failed: You have reached the maximum number of active instances for this account.",
-         errors.QuotaExceeded),
-        (400, "Server add failed: You have reached the maximum monthly fee limit for this account.",
-         errors.QuotaExceeded),
-        (400, "This exceeds your account limits", errors.QuotaExceeded),
-        (402, "Limit reached", errors.QuotaExceeded),
-        (400, "Access is limited to the owner", errors.InvalidRequest),
-        (400, "Rate limit exceeded", errors.InvalidRequest),
-        (400, "Rate-limit exceeded", errors.InvalidRequest),
-        (400, "Server add failed: Please open a support request", errors.InvalidRequest),
-        (401, "Invalid API token.", errors.AuthError),
-        (401, "API key limit reached", errors.AuthError),
-        (403, "Forbidden", errors.AuthError),
-        (404, "Invalid VPC ID.", errors.InvalidRequest),
-        (409, "Limit reached", errors.InvalidRequest),
-        (412, "odd", errors.InvalidRequest),
-        (418, "odd", errors.InvalidRequest),
-        (422, "Invalid plan", errors.InvalidRequest),
-        (400, "something that nobody has heard of", errors.InvalidRequest),
-    ],
-}  # fmt: skip
 #: how a cloud says that, and what hart tells then, as a regular expression
 SAYS: dict[str, tuple[Callable[[int, str], Any], str]] = {
     "do": (lambda status, said: {"id": "an_id", "message": said}, r".*{said} \({status} an_id\).*"),
@@ -177,7 +86,7 @@ SAYS: dict[str, tuple[Callable[[int, str], Any], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("cloud_name", "status", "said", "kind"), of_each(REFUSED))
+@pytest.mark.parametrize(("cloud_name", "status", "said", "kind"), of_each(TABLES["refused"]))
 def test_the_class_of_each_refusal(
     cloud_name: str, own, cloud, driver, time, status: int, said: str, kind: type[errors.DriverError]
 ):
@@ -195,58 +104,8 @@ def test_the_class_of_each_refusal(
 
 # what the cloud refuses by itself
 
-#: switches of the emulator, and settings of the node
-SWITCHED = {
-    "do": [
-        ({"droplet_limit": 0}, {}, errors.QuotaExceeded),
-        ({"full_regions": ("nyc3",)}, {}, errors.NoCapacity),
-        ({"sold_out_sizes": ("s-1vcpu-1gb",)}, {}, errors.NoCapacity),
-        ({}, {"image": "bullseye"}, errors.InvalidRequest),
-        ({}, {"options": {"vpc": NOWHERE}}, errors.InvalidRequest),
-        ({}, {"options": {"volumes": [NOWHERE]}}, errors.InvalidRequest),
-    ],
-    "ec2": [
-        ({"vcpu_limit": 1}, {}, errors.QuotaExceeded),
-        ({"full_zones": ("eu-west-1a", "eu-west-1b", "eu-west-1c")}, {}, errors.NoCapacity),
-        ({"denied": ("ec2:RunInstances",)}, {}, errors.AuthError),
-        ({}, {"options": {"instance_profile": "nobody"}}, errors.InvalidRequest),
-        ({}, {"options": {"volume_size": 4}}, errors.InvalidRequest),
-        ({}, {"size": "t4g.micro", "zone": "eu-west-1c"}, errors.InvalidRequest),
-    ],
-    "gce": [
-        ({"instance_limit": 0}, {}, errors.QuotaExceeded),
-        ({"firewall_limit": 0}, {}, errors.QuotaExceeded),
-        ({}, {"image": "bullseye"}, errors.InvalidRequest),
-        ({}, {"options": {"subnet": "nothing"}}, errors.InvalidRequest),
-        ({}, {"options": {"service_account": "nobody"}}, errors.InvalidRequest),
-        ({}, {"tags": ["A"]}, errors.InvalidRequest),
-        ({}, {"image": "big"}, errors.InvalidRequest),
-    ],
-    "hetzner": [
-        ({"server_limit": 0}, {}, errors.QuotaExceeded),
-        ({"sold_out": ("cx23",)}, {}, errors.NoCapacity),
-        ({"no_host_for": ("cx23",)}, {}, errors.NoCapacity),
-        ({}, {"image": NO_ID}, errors.InvalidRequest),
-        ({}, {"image": "none"}, errors.InvalidRequest),
-        ({}, {"options": {"network": NO_ID}}, errors.InvalidRequest),
-        ({}, {"options": {"ssh_keys": [NO_ID]}}, errors.InvalidRequest),
-        ({}, {"public_ip": False}, errors.InvalidRequest),
-        ({}, {"region": "mars"}, errors.InvalidRequest),
-        ({}, {"region": "ash"}, errors.InvalidRequest),
-    ],
-    "vultr": [
-        ({"instance_limit": 0}, {}, errors.QuotaExceeded),
-        ({"sold_out": ("vc2-1c-1gb",)}, {}, errors.NoCapacity),
-        ({}, {"image": NOWHERE}, errors.InvalidRequest),
-        ({}, {"image": "9999"}, errors.InvalidRequest),
-        ({}, {"options": {"vpc": NOWHERE}}, errors.InvalidRequest),
-        ({}, {"options": {"firewall_group": NOWHERE}}, errors.InvalidRequest),
-        ({}, {"options": {"ssh_keys": [NOWHERE]}}, errors.InvalidRequest),
-    ],
-}  # fmt: skip
 
-
-@pytest.mark.parametrize(("cloud_name", "switches", "settings", "kind"), of_each(SWITCHED))
+@pytest.mark.parametrize(("cloud_name", "switches", "settings", "kind"), of_each(TABLES["switched"]))
 def test_what_the_cloud_refuses_by_itself(
     cloud_name: str, own, cloud, driver, switches, settings, kind: type[errors.DriverError]
 ):

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import digitalocean
 import pytest
@@ -131,18 +125,6 @@ def test_a_bad_second_page(cloud: DigitalOcean, client: Client):
 # machines
 
 
-@pytest.mark.parametrize(("fault", "wait"), [(MachineFault(hidden_lists=2), 0), (MachineFault(hidden_for=5), 2.5)])
-def test_a_list_shows_a_droplet_late(cloud: DigitalOcean, client: Client, clock: Clock, fault, wait):
-    cloud.faults.add(fault)
-    droplet = client.create(tags=["t"])
-    seen = []
-    for _ in range(3):
-        seen.append(len(client.get("droplets", tag_name="t")["droplets"]))
-        clock.advance(wait)
-    assert seen == [0, 0, 1]
-    assert client.get(f"droplets/{droplet['id']}")
-
-
 def test_a_droplet_that_refuses_to_die(cloud: DigitalOcean, client: Client):
     cloud.faults.add(MachineFault(refuse_delete=2))
     droplet = client.create()
@@ -175,19 +157,6 @@ def test_a_droplet_that_stays_new(cloud: DigitalOcean, client: Client, clock: Cl
     clock.advance(10**6)
     assert client.get(f"droplets/{droplet['id']}")["droplet"]["status"] == "new"
     assert client.get(f"droplets/{droplet['id']}/actions")["actions"][0]["status"] == "in-progress"
-
-
-def test_what_is_for_the_machines_reaches_them(cloud: DigitalOcean, client: Client):
-    cloud.faults.add(
-        MachineFault(hostname="^dead$", never_boots=True),
-        MachineFault(hostname="^broken$", fail_at="install"),
-        MachineFault(hostname="^other$", impostor=True),
-    )
-    for name in ("dead", "broken", "other", "sound"):
-        client.create(name)
-    assert cloud.settle(10)
-    booted = {it.hostname: (it.fail_at, it.impostor) for it in cloud.machines.backend.booted.values()}
-    assert booted == {"broken": ("install", False), "other": ("", True), "sound": ("", False)}
 
 
 def test_a_back_end_that_fails_is_remembered(clock: Clock):
@@ -284,21 +253,3 @@ def test_faults_state_and_settings_over_http(cloud: DigitalOcean, client: Client
     assert requests.get(admin + "state", timeout=10).json()["left"]["droplets"] == []
     calls = requests.get(admin + "calls", timeout=10).json()
     assert [(call["method"], call["status"]) for call in calls] == [("GET", 503), ("POST", 422)]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_line(number: int, tmp_path: Path):
-    command = [sys.executable, "-m", "tests.machines", "up", "--provider", "do", "--none"]
-    root = Path(__file__).resolve().parents[3]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as process:
-        try:
-            facts = json.loads(process.stdout.readline())
-            head = {"Authorization": f"Bearer {facts['token']}"}
-            assert requests.get(facts["endpoint"] + "account", headers=head, timeout=10).ok
-            assert facts["settings"]["hart"]["providers"]["do"]["endpoint"] == facts["endpoint"]
-            os.kill(process.pid, number)
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
-    with pytest.raises(requests.ConnectionError):
-        requests.get(facts["endpoint"], timeout=5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -57,15 +56,6 @@ def test_a_key_that_is_none(cloud, time, token: str):
 
 def test_a_key_with_a_line_end_as_files_have_it(cloud, time):
     assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
-
-
-def test_each_thread_has_a_session_of_its_own(api):
-    sessions = [api._senders.get(), api._senders.get()]
-    thread = threading.Thread(target=lambda: sessions.append(api._senders.get()))
-    thread.start()
-    thread.join()
-    assert sessions[0] is sessions[1]
-    assert sessions[0] is not sessions[2]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

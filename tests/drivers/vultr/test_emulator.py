@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -342,18 +337,6 @@ def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client):
 # faults
 
 
-@pytest.mark.parametrize(("fault", "wait"), [(MachineFault(hidden_lists=2), 0), (MachineFault(hidden_for=5), 2.5)])
-def test_a_list_shows_an_instance_late(cloud: Vultr, client: Client, clock: Clock, fault, wait):
-    cloud.faults.add(fault)
-    made = client.create(tags=["t"])
-    seen = []
-    for _ in range(3):
-        seen.append(len(client.get("instances", tag="t")["instances"]))
-        clock.advance(wait)
-    assert seen == [0, 0, 1]
-    assert client.get(f"instances/{made['id']}")
-
-
 def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Client):
     cloud.faults.add(MachineFault(refuse_delete=2), MachineFault(ignore_delete=1))
     for expected in ([500, 500, 204, 404], [204, 204, 404]):
@@ -377,19 +360,6 @@ def test_an_instance_that_stays_pending(cloud: Vultr, client: Client, clock: Clo
     made = client.create()
     clock.advance(10**6)
     assert client.get(f"instances/{made['id']}")["instance"]["status"] == "pending"
-
-
-def test_what_is_for_the_machines_reaches_them(cloud: Vultr, client: Client):
-    cloud.faults.add(
-        MachineFault(hostname="^dead$", never_boots=True),
-        MachineFault(hostname="^broken$", fail_at="install"),
-        MachineFault(hostname="^other$", impostor=True),
-    )
-    for name in ("dead", "broken", "other", "sound"):
-        client.create(name, hostname=name)
-    assert cloud.settle(10)
-    booted = {it.hostname: (it.fail_at, it.impostor) for it in cloud.machines.backend.booted.values()}
-    assert booted == {"broken": ("install", False), "other": ("", True), "sound": ("", False)}
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
@@ -433,20 +403,3 @@ def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client):
     state = requests.get(admin + "state", timeout=10).text
     assert json.loads(state)["left"]["instances"] == []
     assert not re.search("default_password", state)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_line(number: int):
-    command = [sys.executable, "-m", "tests.machines", "up", "--provider", "vultr", "--none"]
-    root = Path(__file__).resolve().parents[3]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as process:
-        try:
-            assert process.stdout is not None
-            facts = json.loads(process.stdout.readline())
-            head = {"Authorization": f"Bearer {facts['token']}"}
-            assert requests.get(facts["endpoint"] + "/account", headers=head, timeout=10).ok
-            assert facts["settings"]["hart"]["providers"]["vultr"]["endpoint"] == facts["endpoint"]
-            os.kill(process.pid, number)
-            assert process.wait(20) == 0
-        finally:
-            process.kill()

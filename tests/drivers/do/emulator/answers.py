@@ -160,6 +160,12 @@ def droplet(world: World, it: Droplet) -> dict[str, Any]:
     }
 
 
+def report(world: World, it: Droplet) -> dict[str, Any]:
+    """A droplet as somebody asks for it; that counts, see ``reported``."""
+    shown = droplet(world, it)
+    return it.reported(shown, running=shown["status"] != "new")
+
+
 def _features(it: Droplet) -> list[str]:
     wanted = {
         "backups": it.backups,

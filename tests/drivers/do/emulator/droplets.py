@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from tests.drivers.do.emulator import answers
 from tests.drivers.do.emulator.answers import Refusal
@@ -34,15 +33,10 @@ def list_droplets(world: World, request: Request) -> Answer:
         droplets = [it for it in droplets if spelling in it.tags]
     if name is not None:
         droplets = [it for it in droplets if it.name == name]
-    return answers.page(world, request, "droplets", droplets, lambda it: _report(world, it))
+    return answers.page(world, request, "droplets", droplets, lambda it: answers.report(world, it))
 
 
-def _report(world: World, droplet: Droplet) -> dict[str, Any]:
-    shown = answers.droplet(world, droplet)
-    return droplet.reported(shown, running=shown["status"] != "new")
-
-
-ROUTER.shows("/droplets", "droplet", lambda world, it: _droplet(world, it), _report)
+ROUTER.shows("/droplets", "droplet", lambda world, it: _droplet(world, it), answers.report)
 
 
 @route("DELETE", "/droplets/{}")

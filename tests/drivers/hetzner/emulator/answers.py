@@ -111,6 +111,12 @@ def server(world: World, it: Server) -> dict[str, Any]:
     }
 
 
+def report(world: World, it: Server) -> dict[str, Any]:
+    """A server as somebody asks for it; that counts, see ``reported``."""
+    shown = server(world, it)
+    return it.reported(shown, running=shown["status"] == "running")
+
+
 def status(it: Server, now: float) -> str:
     """What it is doing."""
     if it.deleted_at is not None:

@@ -130,7 +130,7 @@ def _boot(world: World, it: Server) -> None:
 def list_servers(world: World, request: Request) -> Answer:
     """All of them, or those that name and label selector let through."""
     shown = [it for it in world.state.servers.values() if it.is_listed(world.clock()) and _fits(world, it, request)]
-    return answers.page(world, request, "servers", shown, lambda it: _report(world, it))
+    return answers.page(world, request, "servers", shown, lambda it: answers.report(world, it))
 
 
 def _fits(world: World, it: Server, request: Request) -> bool:
@@ -149,12 +149,7 @@ def selects(selector: str, labels: Mapping[str, str]) -> bool:
     return True
 
 
-def _report(world: World, it: Server) -> dict[str, Any]:
-    shown = answers.server(world, it)
-    return it.reported(shown, running=shown["status"] == "running")
-
-
-ROUTER.shows("/servers", "server", lambda world, it: server_of(world, it), _report)
+ROUTER.shows("/servers", "server", lambda world, it: server_of(world, it), answers.report)
 
 
 # changes

@@ -127,16 +127,9 @@ def _snapshot(world: World, snapshot_id: str) -> Snapshot:
     return answers.found(world.state.snapshots, snapshot_id, "snapshot ID")
 
 
+ROUTER.lists("/snapshots", "snapshots", lambda world, it: answers.snapshot(it), by="description")
 ROUTER.shows("/snapshots", "snapshot", _snapshot, lambda world, it: answers.snapshot(it))
 ROUTER.deletes("/snapshots", "snapshots", _snapshot)
-
-
-@route("GET", "/snapshots")
-def list_snapshots(world: World, request: Request) -> Answer:
-    """All of them, or those of a description."""
-    wanted = request.first("description")
-    found = [it for it in world.state.snapshots.values() if wanted in (None, it.description)]
-    return answers.page(world, request, "snapshots", found, answers.snapshot)
 
 
 @route("POST", "/snapshots")

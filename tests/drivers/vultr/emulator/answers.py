@@ -127,6 +127,12 @@ def instance(world: World, it: Instance, *, password: bool = False) -> dict[str,
     return {**shown, "default_password": it.password} if password else shown
 
 
+def report(world: World, it: Instance) -> dict[str, Any]:
+    """An instance as somebody asks for it; that counts, see ``reported``."""
+    shown = instance(world, it)
+    return it.reported(shown, running=shown["status"] == "active")
+
+
 def _main_ip(world: World, it: Instance) -> str:
     """0.0.0.0 at first. What stands there without a public interface is not documented."""
     if world.clock() < it.active_at + world.settings.address_after or it.address_lists > 0:

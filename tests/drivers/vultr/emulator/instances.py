@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from tests.drivers.vultr.emulator import answers
 from tests.drivers.vultr.emulator import catalog as catalogue
@@ -21,7 +20,7 @@ PENDING = "Unable to destroy server: Server is already pending destruction."
 def list_instances(world: World, request: Request) -> Answer:
     """All of them, or those that all filters let through; an empty filter is none."""
     shown = [it for it in world.state.instances.values() if it.is_listed(world.clock()) and _fits(world, it, request)]
-    return answers.page(world, request, "instances", shown, lambda it: _report(world, it))
+    return answers.page(world, request, "instances", shown, lambda it: answers.report(world, it))
 
 
 def _fits(world: World, it: Instance, request: Request) -> bool:
@@ -36,12 +35,7 @@ def _fits(world: World, it: Instance, request: Request) -> bool:
     return all(not value or facts[name] == value for name, value in wanted.items())
 
 
-def _report(world: World, it: Instance) -> dict[str, Any]:
-    shown = answers.instance(world, it)
-    return it.reported(shown, running=shown["status"] == "active")
-
-
-ROUTER.shows("/instances", "instance", lambda world, it: instance_of(world, it), _report)
+ROUTER.shows("/instances", "instance", lambda world, it: instance_of(world, it), answers.report)
 
 
 @route("DELETE", "/instances/{}")
