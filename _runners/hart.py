@@ -113,7 +113,9 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
     def work(service, arguments):
         ids = arguments.ids("hart.create", minion_id, extra)
         return service(config).create(
-            ids, **arguments.names(role=role, provider=provider, region=region), settings=_clean(settings),
+            ids,
+            **arguments.names(role=role, provider=provider, region=region),
+            settings=_clean(settings),
             test=arguments.flag(test),
         )
 
@@ -209,7 +211,10 @@ def create_master(
         name = arguments.word("hart.create_master", "id", minion_id, extra)
         options = {"authorize_key": authorize_key, "grains": grains, "hart_salt": hart_salt, "pip_index": pip_index}
         return service(config).create_master(
-            name, **arguments.names(provider=provider, region=region), options=options, settings=_clean(settings),
+            name,
+            **arguments.names(provider=provider, region=region),
+            options=options,
+            settings=_clean(settings),
             test=arguments.flag(test),
         )
 
@@ -402,9 +407,7 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
 
 
 @_acts
-def add_ip(
-    minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, config=None, test=False, **unknown
-):
+def add_ip(minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, config=None, test=False, **unknown):
     """
     Give a running node a further IPv4 address: at its provider, and on the node over Salt.
 
@@ -557,7 +560,10 @@ def scale(
         order = arguments.order(name, provider, region, force, test, settings)
         names = arguments.names(remove=",".join(remove) if isinstance(remove, list) else remove)
         return service(config).scale(
-            order, wanted, remove=names["remove"] or "newest", cooldown=arguments.seconds("cooldown", cooldown),
+            order,
+            wanted,
+            remove=names["remove"] or "newest",
+            cooldown=arguments.seconds("cooldown", cooldown),
             wait=_may_wait(),
         )
 
@@ -565,9 +571,7 @@ def scale(
 
 
 @_acts
-def replace(
-    role=None, *extra, batch=1, provider=None, region=None, force=False, config=None, test=False, **settings
-):
+def replace(role=None, *extra, batch=1, provider=None, region=None, force=False, config=None, test=False, **settings):
     """
     Replace all nodes of a role by new ones, a few at a time: new ones are ready before as many old ones go.
 
@@ -653,7 +657,9 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
         arguments.refuse(unknown, extra)
         names = arguments.names(provider=provider)
         return service(config).sweep(
-            **names, grace=arguments.seconds("grace", grace), test=arguments.flag(test),
+            **names,
+            grace=arguments.seconds("grace", grace),
+            test=arguments.flag(test),
             force=arguments.flag(force, "force"),
         )
 

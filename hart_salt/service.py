@@ -343,7 +343,14 @@ class Service:
             self._sweep_dead(order.provider)
 
         return scaling.Scaling(
-            order, self.context, self._take_snapshot, make, end, self._settings_of, sweep_dead, self._restore,
+            order,
+            self.context,
+            self._take_snapshot,
+            make,
+            end,
+            self._settings_of,
+            sweep_dead,
+            self._restore,
             self.driver,
         )
 
@@ -432,9 +439,7 @@ class Service:
         """Every role, with the providers that may be meant for it."""
         return Result({role: list(providers) for role, providers in self.config.role_names().items()})
 
-    def show_role(
-        self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]
-    ) -> Result:
+    def show_role(self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]) -> Result:
         """What a node of this role would be, every layer taken together."""
         node = roles.resolve(
             self.config, self.schemas, self.info, role=role, provider=provider, region=region,

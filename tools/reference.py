@@ -112,8 +112,7 @@ EXIT_CODES = {
     "2": "Refused: nothing was done. `error` has one line for each thing that is wrong. For a fault of the master's "
     "machine it has the path, the user that hart runs as, and what to do.",
     "70": "A defect in hart, and never a fault of the machine. The log of salt-run (`-l error`) has its place.",
-    "129, 130, 143": "SIGHUP, SIGINT (Ctrl-C) or SIGTERM: what was under way was undone; nodes that were ready "
-    "stay.",
+    "129, 130, 143": "SIGHUP, SIGINT (Ctrl-C) or SIGTERM: what was under way was undone; nodes that were ready stay.",
 }
 
 

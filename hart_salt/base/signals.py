@@ -73,7 +73,7 @@ def heard() -> Iterator[Hearing]:
     Only a main thread can hear signals; in a reactor's thread there are none to hear. Raises ``SystemExit`` with 128
     and the signal's number while nothing has been begun.
     """
-    global _hearing  # noqa: PLW0603 - signal handlers are the process's as well
+    global _hearing
     if threading.current_thread() is not threading.main_thread():
         yield Hearing()
         return

@@ -46,8 +46,7 @@ class Catalogue:
     def is_account(self, name: str) -> bool:
         """Say whether some driver's account has a setting of this name."""
         return any(
-            name in schema.account.model_fields or name in schema.account.ALIASES
-            for schema in self.schemas.values()
+            name in schema.account.model_fields or name in schema.account.ALIASES for schema in self.schemas.values()
         )
 
     def exists(self, name: str) -> bool:

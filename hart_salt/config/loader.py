@@ -176,9 +176,7 @@ def _unknown_choices(tree: Mapping[str, Any], providers: Mapping[str, Provider])
 class _Reader:
     """Brings one source into the normal form, and collects what is wrong with it."""
 
-    def __init__(
-        self, catalogue: Catalogue, drivers: Mapping[str, str], secrets: Secrets, label: str
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, drivers: Mapping[str, str], secrets: Secrets, label: str) -> None:
         self.catalogue = catalogue
         self.drivers = drivers
         self.secrets = secrets

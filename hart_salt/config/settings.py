@@ -290,9 +290,7 @@ class Settings(Section):
         "no_public_ip": Alias("public_ip", _inverted, "the opposite"),
     }
 
-    size: Text | None = Field(
-        None, description="The size, in the provider's own words (default: the driver's)."
-    )
+    size: Text | None = Field(None, description="The size, in the provider's own words (default: the driver's).")
     region: Text | None = Field(None, description="The region, in the provider's own words.")
     zone: Text | None = Field(
         None,
@@ -337,9 +335,7 @@ class Settings(Section):
         description="What to run on a node before `hart.scale` and `hart.replace` remove it: SLS names, or a mapping "
         "with `function`, `args` and `kwargs`. Its failure keeps the node.",
     )
-    keep_failed: Flag = Field(
-        False, description="Keep an instance that did not become a minion, to look at it."
-    )
+    keep_failed: Flag = Field(False, description="Keep an instance that did not become a minion, to look at it.")
     salt_source: Literal["repo", "none"] = Field(
         "repo", description="`repo` installs Salt; `none` is for images that already have it."
     )
@@ -361,9 +357,7 @@ class Settings(Section):
     )
     public_ip: Flag = Field(True, description="Whether the node gets a public address.")
     private_networking: Flag = Field(False, description="Whether the node gets a private address as well.")
-    boot_timeout: Seconds = Field(
-        600, description="Seconds from the create call to the verified SSH session."
-    )
+    boot_timeout: Seconds = Field(600, description="Seconds from the create call to the verified SSH session.")
     bootstrap_timeout: Seconds = Field(1200, description="Seconds for the bootstrap, and for upgrades after it.")
     ready_timeout: Seconds = Field(120, description="Seconds from the accepted key to the answered ping.")
     apply_timeout: Seconds = Field(3600, description="Seconds for `script`, and for `apply`.")

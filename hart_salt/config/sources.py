@@ -112,7 +112,7 @@ def resolve_references(
         return data, []
     try:
         value = resolve_sdb(data)
-    except Exception as error:  # noqa: BLE001 # sdb modules raise whatever their libraries raise
+    except Exception as error:  # sdb modules raise whatever their libraries raise
         return None, [Fault(path, f"the sdb:// lookup failed ({type(error).__name__})")]
     if value is None or value in ("", data) or isinstance(value, bytes):
         return None, [Fault(path, "the sdb:// lookup found nothing; check the name and the sdb profile")]

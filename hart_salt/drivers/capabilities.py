@@ -79,9 +79,7 @@ class AdoptionSupport(Driver):
     """Instances that hart did not make can be taken over: ``hart.import_minion`` and ``hart.import_minions``."""
 
     @abc.abstractmethod
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
+    def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """As the contract says."""
 
     @abc.abstractmethod

@@ -59,9 +59,7 @@ class Driver(abc.ABC):
         """Prove that the credentials work, with a call that changes nothing; return who they belong to."""
 
     @abc.abstractmethod
-    def access(
-        self, batch: str, client_public_key: str, nodes: Sequence[Node]
-    ) -> AbstractContextManager[Access]:
+    def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> AbstractContextManager[Access]:
         """
         What a batch needs while it boots: a temporary key, a temporary firewall.
 
@@ -175,9 +173,7 @@ class Driver(abc.ABC):
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
 
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
+    def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """
         The instances that may be the machine of a minion which hart did not create, whoever they belong to.
 

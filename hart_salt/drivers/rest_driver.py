@@ -168,9 +168,7 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
 
     # taking over
 
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
+    def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """By the instance's name, which is the minion id of all that hart and salt-cloud made; or by its id."""
         found: Sequence[Report]
         if instance_id is None:

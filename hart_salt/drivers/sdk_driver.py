@@ -63,9 +63,7 @@ class SdkDriver(Driver, Generic[P]):
 class SdkApi:
     """How an account is asked with an SDK. Used from several threads."""
 
-    def __init__(
-        self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
-    ) -> None:
+    def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None) -> None:
         """
         Remember how to ask.
 

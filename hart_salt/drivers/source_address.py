@@ -107,7 +107,6 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Take a redirect for what any other status is that is no success."""
 
 
-
 def _as_network(address: str) -> str:
     return str(ipaddress.ip_network(address))
 

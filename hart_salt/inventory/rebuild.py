@@ -24,9 +24,7 @@ MANY = 5  #: as many missing records, or this part of all nodes, are no accident
 PART = 10
 
 
-def without_record(
-    seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool]
-) -> list[Found]:
+def without_record(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool]) -> list[Found]:
     """The instances that have no record and on which no living operation of this machine works."""
     return [
         found
@@ -43,9 +41,7 @@ def is_enrolled(seen: Snapshot, found: Found) -> bool:
     return ACCEPTED in seen.keys.get(found.instance.minion_id, ())
 
 
-def lost(
-    seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool], dead: Collection[str]
-) -> str:
+def lost(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool], dead: Collection[str]) -> str:
     """
     Why the records seem to be lost as a whole, in a sentence; empty: they do not.
 

@@ -121,8 +121,7 @@ class Master:
         with self._event_bus(listen=False) as bus:
             if not bus.connect_pull(timeout=EVENT_BUS_TIMEOUT):
                 raise Refused(
-                    f"no salt-master is running on the sockets in {self._opts['sock_dir']}: start it and "
-                    "try again"
+                    f"no salt-master is running on the sockets in {self._opts['sock_dir']}: start it and try again"
                 )
 
     # jobs

@@ -48,9 +48,7 @@ def check_public_key(pem: str) -> str:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise NodeFailed("what the node reported as its minion key is not a public key") from error
     if not isinstance(key, rsa.RSAPublicKey) or not MINIMUM_KEY_BITS <= key.key_size <= MAXIMUM_KEY_BITS:
-        raise NodeFailed(
-            f"the node's minion key is not an RSA key of {MINIMUM_KEY_BITS} to {MAXIMUM_KEY_BITS} bits"
-        )
+        raise NodeFailed(f"the node's minion key is not an RSA key of {MINIMUM_KEY_BITS} to {MAXIMUM_KEY_BITS} bits")
     plain = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
     # Text around a key is passed over by whatever reads it, and shown by whatever prints it.
     if not same_key(pem, plain):

@@ -51,7 +51,7 @@ def _as_key_line(value: Any) -> str:
 
 def _as_grains(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise problem("must be a mapping, such as '{\"team\": \"web\"}'")
+        raise problem('must be a mapping, such as \'{"team": "web"}\'')
     grains: dict[str, Any] = as_minion_config({"grains": value})["grains"]
     return grains
 
@@ -60,7 +60,9 @@ def _as_requirement(value: Any) -> str:
     """Take what pip takes as one argument, without options: ``hart-salt[do] @ https://…``."""
     requirement = as_text(value)
     if requirement.startswith("-") or not re.match(r"[A-Za-z0-9]", requirement):
-        raise problem("must be what pip installs, such as hart-salt[do] @ https://example.com/hart_salt-1.0.0-py3-none-any.whl")
+        raise problem(
+            "must be what pip installs, such as hart-salt[do] @ https://example.com/hart_salt-1.0.0-py3-none-any.whl"
+        )
     return requirement
 
 

@@ -86,9 +86,7 @@ class Sweep:
 
     # looking
 
-    def _decide(
-        self, grace: float, only_dead: bool, force: bool, problems: list[str]
-    ) -> tuple[Decision, Snapshot]:
+    def _decide(self, grace: float, only_dead: bool, force: bool, problems: list[str]) -> tuple[Decision, Snapshot]:
         """The cloud first, then the records; then the minions that a first decision is about are asked."""
         leftovers = self._leftovers(problems)
         seen = self._look(frozenset(self._drivers))

@@ -89,7 +89,9 @@ def test_each_setting_takes_what_may_be_asked_and_nothing_else(driver: str, name
 
 
 @pytest.mark.parametrize("api", APIS, ids=lambda api: api.vendor)
-@pytest.mark.parametrize("address", ["http://api.example.com", "http://127.0.0.1.nip.io", "https://u:p@api.example.com"])
+@pytest.mark.parametrize(
+    "address", ["http://api.example.com", "http://127.0.0.1.nip.io", "https://u:p@api.example.com"]
+)
 def test_an_api_refuses_them_as_well(api: Any, address: str) -> None:
     with pytest.raises(InvalidRequest, match="endpoint must "):
         api("t", address, 60)

@@ -20,7 +20,7 @@ class Listener:
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - a name of the library
+            def do_GET(self) -> None:
                 listener.heard.append({name.lower(): value for name, value in self.headers.items()})
                 self.send_response(status)
                 for name, value in (headers or {}).items():

@@ -211,7 +211,8 @@ def translate(schema: Any, *, map_of_schemas: bool = False) -> Any:
     if map_of_schemas:
         return {name: translate(entry) for name, entry in schema.items()}
     result = {
-        name: entry if name in ("enum", "default", "required", "example")
+        name: entry
+        if name in ("enum", "default", "required", "example")
         else translate(entry, map_of_schemas=name in KEYWORDS_OF_MAPS)
         for name, entry in schema.items()
         if name != "nullable"

@@ -126,9 +126,7 @@ def throttled(call: Call, retry_after: int = 1, **more: Any) -> Fault:
     return call.fault(status=429, headers={"retry-after": str(retry_after)}, **more)
 
 
-def hits(
-    what: str, call: Call, told: str = "", ways: Sequence[str] = THREE_WAYS, **more: Any
-) -> Iterator[Case]:
+def hits(what: str, call: Call, told: str = "", ways: Sequence[str] = THREE_WAYS, **more: Any) -> Iterator[Case]:
     """
     A call that fails for a moment, in each of ``ways``.
 

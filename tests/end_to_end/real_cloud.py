@@ -140,9 +140,7 @@ def secrets_of(user_data: str) -> list[str]:
 
 def host_key_at(address: str) -> str:
     """The ed25519 host key that a machine shows, without a comment."""
-    key = asyncio.run(
-        asyncssh.get_server_host_key(address, 22, server_host_key_algs=["ssh-ed25519"], config=None)
-    )
+    key = asyncio.run(asyncssh.get_server_host_key(address, 22, server_host_key_algs=["ssh-ed25519"], config=None))
     assert key is not None
     return key.export_public_key().decode().strip()
 

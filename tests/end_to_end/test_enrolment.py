@@ -72,9 +72,7 @@ def _begin_after_a_stranger(
     return run
 
 
-def _assert_node_fails_and_stranger_is_left(
-    master: SaltMaster, trial: tools.Trial, run: subprocess.Popen[str]
-) -> None:
+def _assert_node_fails_and_stranger_is_left(master: SaltMaster, trial: tools.Trial, run: subprocess.Popen[str]) -> None:
     """The stranger's key is accepted; the call goes on and ends."""
     shown = tools.fingerprint(master, "minions", "a")
     trial.go("script", "a")

@@ -216,7 +216,7 @@ def test_broken_records_are_shown_and_skipped_and_keep_nobody_from_anything(plac
 
 def test_more_nodes_than_files_may_be_open_come_up_and_go_in_turns(place: PackagedMaster) -> None:
     # As many files are open already as leave room for one node; what hart starts does not get them.
-    there = f"ulimit -n {LIMIT}; for number in $(seq 50 {49 + THERE}); do eval \"exec $number</dev/null\"; done"
+    there = f'ulimit -n {LIMIT}; for number in $(seq 50 {49 + THERE}); do eval "exec $number</dev/null"; done'
     limited = replace(place.master, bin=place.mounts.programs("limited", before=there))
     ran = limited.run("hart.create", "f1,f2", "role=app", timeout=300)
     assert ran.code == 0, ran

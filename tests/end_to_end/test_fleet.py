@@ -270,4 +270,3 @@ def test_the_fleet_of_another_provider_does_not_count_where_one_is_named(master:
     unclear = scale(master, "count=3", code=2)
     assert "several providers could be meant" in unclear["error"]
     assert scale(master, "count=0")["after"] == 0
-

@@ -121,7 +121,7 @@ def _plant(master: SaltMaster, tokens: dict[str, str], api: str) -> None:
     toml = f'[providers.toml]\ndriver = "do"\nendpoint = "{api}"\ntoken = "{tokens["toml"]}"\n'
     (master.root / "hart.toml").write_text(toml)
     # The value of one setting is the name of another: the fault quotes it.
-    (master.root / "broken.toml").write_text(f'{toml}{tokens["toml"]} = 1\n')
+    (master.root / "broken.toml").write_text(f"{toml}{tokens['toml']} = 1\n")
 
 
 def _files(master: SaltMaster) -> dict[str, str]:
@@ -161,7 +161,7 @@ def test_no_part_of_a_token_is_in_an_event(said: Said) -> None:
     harts = [(tag, text) for tag, text in texts if tag.startswith("hart/")]
     assert [(tag, found) for tag, text in harts if (found := said.parts_in(text))] == []
     assert [(tag, found) for tag, text in texts if (found := said.parts_in(text, PUBLISHED))] == []
-    assert any("\"error\"" in text for _, text in harts)
+    assert any('"error"' in text for _, text in harts)
 
 
 def test_no_part_of_a_token_is_in_a_log_a_record_or_the_job_cache(said: Said) -> None:

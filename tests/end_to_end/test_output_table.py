@@ -112,9 +112,7 @@ FUNCTIONS = {
     "create": _raising(("hart.create", "a,b", "role=app")),
     "create_role": _raising(("hart.create_role", "app", "count=2")),
     "scale up": _raising(("hart.scale", "app", "count=2")),
-    "replace": Function(
-        ("hart.replace", "app"), _made("old"), _hold_script, _fail_late, "script", (1, 1, 1, 1)
-    ),
+    "replace": Function(("hart.replace", "app"), _made("old"), _hold_script, _fail_late, "script", (1, 1, 1, 1)),
     "scale down": _ending(("hart.scale", "app", "count=0"), _made(*PAIR)),
     "destroy": _ending(("hart.destroy", "a,b"), _made(*PAIR)),
     "sweep": _ending(("hart.sweep", "grace=0"), _left_by_a_dead_call(*PAIR), interrupted=True),

@@ -146,7 +146,7 @@ def test_the_minion_itself_finds_nothing_that_is_left(cloud: RealCloud, created:
     ran = cloud.master.run("hart.check_seal", MINION)
     assert (ran.code, ran.data) == (0, {MINION: {"result": True}}), ran
     # It is not blind: a key of a bootstrap that may log in is found.
-    line = 'ssh-ed25519 AAAA hart-0123456789abcd'
+    line = "ssh-ed25519 AAAA hart-0123456789abcd"
     ok(created.machine, f"mkdir -p /root/.ssh && echo '{line}' >> /root/.ssh/authorized_keys")
     found = cloud.master.run("hart.check_seal", MINION)
     ok(created.machine, "sed -i '/ hart-0123456789abcd$/d' /root/.ssh/authorized_keys")

@@ -90,11 +90,15 @@ def planted(factories: Any) -> Iterator[Planted]:
                 "do": {"token": tokens["config"], "region": "sfo3", "endpoint": api},
                 "second": {"driver": "do", "token": "sdb://vault/config_sdb", "endpoint": api},
                 "ec2": {
-                    "aws_access_key_id": tokens["ec2_id"], "aws_secret_access_key": tokens["ec2_key"], "endpoint": api,
+                    "aws_access_key_id": tokens["ec2_id"],
+                    "aws_secret_access_key": tokens["ec2_key"],
+                    "endpoint": api,
                 },
                 "plain": {
-                    "driver": "ec2", "aws_access_key_id": tokens["ec2_plain_id"],
-                    "aws_secret_access_key": tokens["ec2_plain_key"], "endpoint": api,
+                    "driver": "ec2",
+                    "aws_access_key_id": tokens["ec2_plain_id"],
+                    "aws_secret_access_key": tokens["ec2_plain_key"],
+                    "endpoint": api,
                 },
                 "gce": {"project": "p", "user_id": "u@example.com", "key": key, "endpoint": api.removesuffix("/v2/")},
             },

@@ -52,9 +52,7 @@ def timed(master: SaltMaster, *call: str) -> Any:
     return ran
 
 
-def test_all_at_once_side_by_side_and_none_takes_anything_from_the_others(
-    master: SaltMaster, refused: str
-) -> None:
+def test_all_at_once_side_by_side_and_none_takes_anything_from_the_others(master: SaltMaster, refused: str) -> None:
     broken = accounts(refused)
     broken["do"]["endpoint"] = "https://api.hart.invalid"
     configure(master, {**broken, "local": {}})

@@ -64,9 +64,7 @@ def test_the_runner_that_is_loaded_is_the_installed_one_and_says_so(opts: dict[s
     assert Path(told["runner"]).resolve() == RUNNER.resolve()
 
 
-def test_a_copy_from_the_file_server_works_and_is_told_from_the_installed_one(
-    opts: dict[str, Any], root: Path
-) -> None:
+def test_a_copy_from_the_file_server_works_and_is_told_from_the_installed_one(opts: dict[str, Any], root: Path) -> None:
     synced = root / "extmods/runners"
     synced.mkdir(parents=True)
     shutil.copy(RUNNER, synced / "hart.py")

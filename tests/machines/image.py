@@ -116,7 +116,7 @@ def _clean(place: Path) -> None:
 
 def _patch_cloud_init(place: Path) -> None:
     module = place / "usr/lib/python3/dist-packages/cloudinit/dmi.py"
-    _replace(module, r'^DMI_SYS_PATH = .*$', f'DMI_SYS_PATH = "{DMI}"')
+    _replace(module, r"^DMI_SYS_PATH = .*$", f'DMI_SYS_PATH = "{DMI}"')
     _replace(module, r"^    if is_container\(\):$", "    if False:")
     identify = place / "usr/lib/cloud-init/ds-identify"
     _replace(identify, r"^PATH_SYS_CLASS_DMI_ID=.*$", f"PATH_SYS_CLASS_DMI_ID={DMI}")

@@ -59,7 +59,7 @@ COMMANDS = {
     "salt": "salt_main", "salt-key": "salt_key", "salt-master": "salt_master", "salt-run": "salt_run",
 }  # fmt: skip
 #: what Salt's own comes to: it only adds where to put things
-PIP = f"#!/bin/sh\nexec /{HOME}/bin/python3 -m pip \"$@\"\n"
+PIP = f'#!/bin/sh\nexec /{HOME}/bin/python3 -m pip "$@"\n'
 
 
 def ingredients() -> str:

@@ -175,9 +175,7 @@ def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
 def write_minion(private: PrivateMaster, home: Path, name: str, master: Master) -> None:
     """Its configuration, its key, and the master's trust in that."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     pki = home / "etc/pki"
     pki.mkdir(parents=True)
     private_pem = key.private_bytes(

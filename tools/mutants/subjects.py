@@ -63,9 +63,7 @@ def _subject(path: Path) -> Iterable[Mutant]:
             _check_names(one, OF_MUTANT, {"name", "file", "old", "new"})
             how = {**head, **one}
             tests = Tests(tuple(how["tests"]), how.get("select", ""))
-            yield Mutant(
-                one["name"], path.stem, one["file"], one["old"], one["new"], tests, one.get("survives", "")
-            )
+            yield Mutant(one["name"], path.stem, one["file"], one["old"], one["new"], tests, one.get("survives", ""))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 

@@ -69,7 +69,7 @@ class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has n
 
     answer_timeout: float
 
-    def _BaseAPI__perform_request(self, url: str, type: str = "GET", params: Any = None) -> requests.Response:  # noqa: A002, N802 - the name under which the library calls it
+    def _BaseAPI__perform_request(self, url: str, type: str = "GET", params: Any = None) -> requests.Response:  # noqa: N802 - the name under which the library calls it
         address = urljoin(self.end_point, url)
         if urlsplit(address)[:2] != urlsplit(self.end_point)[:2]:
             # The address of the next page comes from the answer. The token goes to the endpoint only.

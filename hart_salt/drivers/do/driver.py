@@ -48,9 +48,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     keys_path = "account/keys"
     query_names: ClassVar[Mapping[str, str]] = {"tag": "tag_name"}
 
-    def __init__(
-        self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
         self._addresses = ReservedAddresses(lambda: self._api, sleep)
         self._firewalls: list[dict[str, Any]] | None = None

@@ -99,9 +99,7 @@ class Api(SdkApi):
     Clients of boto3 can be shared by threads, making one cannot; each is made once.
     """
 
-    def __init__(
-        self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
-    ) -> None:
+    def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None) -> None:
         super().__init__(account, sleep, outage)
         self._session: Any = None
         self._clients: dict[tuple[str, str], Any] = {}

@@ -208,9 +208,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         reservations = self._api.listed(region, "describe_instances", "Reservations", Filters=filters)
         return [facts for reservation in reservations for facts in reservation.get("Instances", [])]
 
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
+    def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """By the tag Name, which is the minion id of all that hart and salt-cloud made; or by its id."""
         fields = {"tag:Name": minion_id} if instance_id is None else {"instance-id": instance_id}
 

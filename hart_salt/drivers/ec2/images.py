@@ -95,9 +95,7 @@ def offered(api: Api, region: str) -> Sequence[Image]:
 
 def _of_release(name: str, public: Sequence[Any]) -> Image:
     release = RELEASES[name]
-    found = [
-        it for it in public if it.get("OwnerId") == release.owner and release.has(it.get("Name", ""), "x86_64")
-    ]
+    found = [it for it in public if it.get("OwnerId") == release.owner and release.has(it.get("Name", ""), "x86_64")]
     return Image(name, _newest(found)["Name"] if found else release.filter("x86_64"), bool(found))
 
 
@@ -108,4 +106,3 @@ def _newest(images: Sequence[Any]) -> Any:
 
 def _listed(api: Api, region: str, **wanted: Any) -> list[Any]:
     return api.listed(region, "describe_images", "Images", **wanted)
-

@@ -112,9 +112,7 @@ class Networks:
         if not sources or address.num_addresses != 1:
             return False
         fields = {"addresses.private-ip-address": str(address[0]), "vpc-id": vpc}
-        own = self.api.listed(
-            region, "describe_network_interfaces", "NetworkInterfaces", Filters=filters(fields)
-        )
+        own = self.api.listed(region, "describe_network_interfaces", "NetworkInterfaces", Filters=filters(fields))
         return any(group["GroupId"] in sources for interface in own for group in interface.get("Groups", []))
 
     # the temporary group

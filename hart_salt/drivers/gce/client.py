@@ -45,9 +45,7 @@ class Api(SdkApi):
     the library names its modules: ``instances``, ``zone_operations``.
     """
 
-    def __init__(
-        self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None
-    ) -> None:
+    def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None) -> None:
         super().__init__(account, sleep, outage)
         self.project = str(account.project)
         self._made: Any = None
@@ -172,9 +170,7 @@ class Api(SdkApi):
         """``retry=None``: the library's own retries know neither an end nor a Retry-After."""
         try:
             call = getattr(self._client(service), method)
-            return call(
-                request={"project": self.project, **fields}, retry=None, timeout=self._account.api_timeout
-            )
+            return call(request={"project": self.project, **fields}, retry=None, timeout=self._account.api_timeout)
         except DriverError:
             raise
         except Exception as error:

@@ -281,9 +281,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     # those that hart did not make
 
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
+    def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """By the names that ``gce_instances.names_of`` has for it, in all zones; or by its id."""
         if instance_id is None:
             names = instances.names_of(minion_id)

@@ -39,9 +39,7 @@ class Account(Section):
     """How to reach Google's API. Without a key, the master's application default credentials count."""
 
     project: Text = Field(description="Id of the project.")
-    user_id: Text | None = Field(
-        None, description="Email address of the service account whose `key` is given."
-    )
+    user_id: Text | None = Field(None, description="Email address of the service account whose `key` is given.")
     key: Secret | None = Field(
         None, description="The service account's private key: PEM text, or the path of a file on the master."
     )
@@ -78,9 +76,7 @@ class Options(Section):
         default_factory=dict,
         description="Labels of the instance and its disks; `a=1,b=2` on the command line.",
     )
-    volume_size: Annotated[int, Field(ge=10, le=65536)] = Field(
-        10, description="Size of the boot disk in GB."
-    )
+    volume_size: Annotated[int, Field(ge=10, le=65536)] = Field(10, description="Size of the boot disk in GB.")
     volume_type: Literal[
         "pd-standard",
         "pd-balanced",
@@ -104,8 +100,7 @@ class Options(Section):
     )
     scopes: Names = Field(
         default_factory=list,
-        description="OAuth scopes of the node's service account: addresses, or short names such as "
-        "cloud-platform.",
+        description="OAuth scopes of the node's service account: addresses, or short names such as cloud-platform.",
     )
     enable_oslogin: Flag = Field(False, description="Whether Google's OS Login manages users on the node.")
     ipv6: Flag = Field(False, description="Whether the instance gets an external IPv6 address.")

@@ -131,9 +131,14 @@ class Machine:
             process.exit(1)
             return
         child = await asyncio.create_subprocess_exec(
-            "sh", "-c", process.command,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=self._directory, env=self._environment,
+            "sh",
+            "-c",
+            process.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._directory,
+            env=self._environment,
         )
         fed = asyncio.ensure_future(_feed(process.stdin, child.stdin))
         try:

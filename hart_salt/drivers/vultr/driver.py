@@ -41,9 +41,7 @@ class Vultr(AddressSupport, RestDriver):
     #: root has a password from the start, sshd takes it, and guessing begins within minutes (tent, 3.4 and 3.6)
     password_logins: ClassVar[bool] = True
 
-    def __init__(
-        self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
         self._offer = Known(lambda: self._api)
         self._addresses = VultrAddresses(lambda: self._api, sleep)

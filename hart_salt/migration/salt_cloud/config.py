@@ -241,9 +241,7 @@ def _commands(
             made.create.append(f"salt-run hart.create {','.join(plain)} role={role}")
 
 
-def _arguments(
-    file: str, name: str, special: Mapping[str, Any], role: tuple[str, str, str], made: Translation
-) -> str:
+def _arguments(file: str, name: str, special: Mapping[str, Any], role: tuple[str, str, str], made: Translation) -> str:
     """What is special about one machine, as a command line has it."""
     rules = next(rules for ours, rules in DRIVERS.values() if ours == role[2])
     found, notes = translate(special, rules)

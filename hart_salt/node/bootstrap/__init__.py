@@ -64,18 +64,22 @@ class Script:
 
 def render(script: Script) -> str:
     """Return the shell script for one node. Raises ``jinja2.TemplateError`` for a template that is wrong."""
-    return _environment().get_template("bootstrap.sh.j2").render(
-        platform=script.platform,
-        mark=_mark(script),
-        host_private_key=script.host_private_key.strip(),
-        client_public_key=script.client_public_key.strip(),
-        master_public_key=script.master_public_key.strip(),
-        salt_version=script.salt_version,
-        salt_pattern=version_pattern(script.salt_version),
-        repository_key=(script.repository_key or _built_in_key()).strip(),
-        forbid_passwords=script.forbid_passwords,
-        spec=script.spec,
-        settings=script.settings,
+    return (
+        _environment()
+        .get_template("bootstrap.sh.j2")
+        .render(
+            platform=script.platform,
+            mark=_mark(script),
+            host_private_key=script.host_private_key.strip(),
+            client_public_key=script.client_public_key.strip(),
+            master_public_key=script.master_public_key.strip(),
+            salt_version=script.salt_version,
+            salt_pattern=version_pattern(script.salt_version),
+            repository_key=(script.repository_key or _built_in_key()).strip(),
+            forbid_passwords=script.forbid_passwords,
+            spec=script.spec,
+            settings=script.settings,
+        )
     )
 
 

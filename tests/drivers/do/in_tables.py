@@ -19,9 +19,7 @@ LOST = CREATE.lost()
 
 def _open(backend: Backend) -> DigitalOcean:
     """As the vendor's, but for its limits, which many runs in a few minutes would meet, and active at once."""
-    settings = Settings(
-        active_after=0.0, droplet_limit=100, hourly_limit=None, minute_limit=None, key_lists_limit=None
-    )
+    settings = Settings(active_after=0.0, droplet_limit=100, hourly_limit=None, minute_limit=None, key_lists_limit=None)
     return DigitalOcean(backend, settings=settings)
 
 

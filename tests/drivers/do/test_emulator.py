@@ -127,9 +127,12 @@ def test_pages_link_to_the_host_that_was_asked(client: Client):
     pages = data["links"]["pages"]
     assert set(pages) == {"first", "prev", "next", "last"}
     assert pages["next"].startswith(client.cloud.endpoint)
-    assert requests.get(pages["next"], headers={"Authorization": f"Bearer {client.cloud.token}"}, timeout=10).json()[
-        "droplets"
-    ][0]["name"] == "app-4"
+    assert (
+        requests.get(pages["next"], headers={"Authorization": f"Bearer {client.cloud.token}"}, timeout=10).json()[
+            "droplets"
+        ][0]["name"]
+        == "app-4"
+    )
 
 
 def test_filters_of_the_list(client: Client):
@@ -343,9 +346,7 @@ def test_keys_are_listed_ten_times_a_minute(client: Client):
 # python-digitalocean
 
 
-def test_python_digitalocean_lives_a_whole_life(
-    cloud: DigitalOcean, manager: digitalocean.Manager, clock: Clock
-):
+def test_python_digitalocean_lives_a_whole_life(cloud: DigitalOcean, manager: digitalocean.Manager, clock: Clock):
     key = digitalocean.SSHKey(token=cloud.token, name="k", public_key=public_key())
     key.create()
     droplet = digitalocean.Droplet(
@@ -369,9 +370,7 @@ def test_python_digitalocean_lives_a_whole_life(
     assert cloud.state.left()["keys"] == []
 
 
-def test_its_null_vpc_can_be_refused_as_the_description_does(
-    cloud: DigitalOcean, manager: digitalocean.Manager
-):
+def test_its_null_vpc_can_be_refused_as_the_description_does(cloud: DigitalOcean, manager: digitalocean.Manager):
     if schema.find(SPECIFICATION) is None:
         pytest.skip("the vendor's description is not beside this checkout")
     cloud.settings.tolerate_nulls = False

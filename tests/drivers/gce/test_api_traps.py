@@ -50,9 +50,7 @@ def test_by_itself_the_library_polls_operations_at_the_real_address():
     assert ZoneOperationsRestTransport.DEFAULT_HOST == "compute.googleapis.com"
 
 
-def test_every_call_goes_to_the_endpoint_operations_too(
-    cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch
-):
+def test_every_call_goes_to_the_endpoint_operations_too(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch):
     """Of an instance's whole life, with all threads that the library may have started meanwhile."""
     hosts = []
     original = socket.socket.connect
@@ -238,9 +236,7 @@ def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time):
     launch(driver, node())
     (shown,) = [op for op in cloud.state.operations.values() if op.type == "insert" and op.errors]
     client = driver._parts.api._client("zone_operations")
-    operation = client.get(
-        project=cloud.project, zone=ZONE, operation=shown.name, retry=None, timeout=5
-    )
+    operation = client.get(project=cloud.project, zone=ZONE, operation=shown.name, retry=None, timeout=5)
     assert (operation.status, operation.http_error_status_code) == (gce_api.DONE, 0)
     assert operation.error.errors[0].code == STOCKOUT
 

@@ -207,9 +207,7 @@ def test_terminate_is_repeatable_and_takes_the_disks_along(cloud: Cloud, driver:
     assert (left(cloud), cloud.state.disks) == ({}, {})
 
 
-def test_terminate_goes_by_the_id_and_never_by_a_name_that_another_has_by_now(
-    cloud: Cloud, driver: gce.ComputeEngine
-):
+def test_terminate_goes_by_the_id_and_never_by_a_name_that_another_has_by_now(cloud: Cloud, driver: gce.ComputeEngine):
     old = launch(driver, node())
     driver.terminate(old)
     new = launch(driver, node())

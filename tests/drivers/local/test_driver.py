@@ -382,9 +382,7 @@ def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
             async with await ssh.connect(place, timeout=60) as session:
-                await session.stream(
-                    "echo $$ > pid; echo begun; exec sleep 600", lambda _: 1 / 0
-                )
+                await session.stream("echo $$ > pid; echo begun; exec sleep 600", lambda _: 1 / 0)
 
     asyncio.run(main())
     until(lambda: not alive(int(pid_file.read_text())))

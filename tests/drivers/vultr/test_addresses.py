@@ -124,9 +124,7 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     assert len(writes(cloud)) == before
 
 
-def test_without_a_public_ipv4_address_there_are_none_beside_it(
-    cloud: Cloud, driver: vultr.Vultr, time: Time
-) -> None:
+def test_without_a_public_ipv4_address_there_are_none_beside_it(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     launch(driver, node(options={"ipv6": True, "disable_public_ipv4": True}))
     time.advance(60)
     (instance,) = driver.instances()

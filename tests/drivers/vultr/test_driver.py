@@ -44,9 +44,7 @@ def test_the_instance_that_comes_of_it(cloud: Cloud, driver: vultr.Vultr, time: 
     began = time()
     first = launch(driver, node())
     time.advance(10)
-    assert driver.instances() == [
-        dataclasses.replace(first, state="running", public_ip="203.0.113.4", created=began)
-    ]
+    assert driver.instances() == [dataclasses.replace(first, state="running", public_ip="203.0.113.4", created=began)]
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\n# \u00e4\u20ac\n", "#!/bin/sh\n" + "# x\n" * 8000])

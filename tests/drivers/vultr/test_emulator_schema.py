@@ -17,9 +17,7 @@ from tests.drivers.vultr.emulator.cloud import Vultr
 from tests.drivers.vultr.emulator.state import Settings
 from tests.emulation.schema import without_route
 
-described = pytest.mark.skipif(
-    schema.find() is None, reason="the vendor's description is not beside this checkout"
-)
+described = pytest.mark.skipif(schema.find() is None, reason="the vendor's description is not beside this checkout")
 RULE = {"ip_type": "v4", "protocol": "tcp", "subnet": "192.0.2.0", "subnet_size": 24, "port": "22"}
 
 

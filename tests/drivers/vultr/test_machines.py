@@ -132,9 +132,7 @@ def test_vendor_data_is_for_who_says_what_it_is() -> None:
         instance_id=ID, hostname="h", user_data="#!/bin/sh\n", public_keys=(KEY,), datasource="vultr", metadata={}
     )
     answer = metadata_vultr.service(spec, (), ())
-    documents = [
-        json.loads(answer("GET", "/v1.json", headers)[2]) for headers in ({"metadata-token": "cloudinit"}, {})
-    ]
+    documents = [json.loads(answer("GET", "/v1.json", headers)[2]) for headers in ({"metadata-token": "cloudinit"}, {})]
     assert ["ssh_pwauth: true" in document["vendor-data"] for document in documents] == [True, False]
     assert [document["user-data"] for document in documents] == ["#!/bin/sh\n"] * 2
     assert answer("GET", "/latest/user-data", {}) == (200, "text/plain", b"#!/bin/sh\n")

@@ -36,9 +36,7 @@ STORES = ["files"] if FILES_ONLY else ["localfs_key", "mmap_key"]
 
 
 def pem(key: Any) -> str:
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return str(public.decode())
 
 
@@ -138,9 +136,7 @@ def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
     assert ["was denied under this id" in note for note in notes] == [True]
 
 
-@pytest.mark.parametrize(
-    ("state", "word"), [(PENDING, "pending"), (REJECTED, "rejected"), (DENIED, "denied")]
-)
+@pytest.mark.parametrize(("state", "word"), [(PENDING, "pending"), (REJECTED, "rejected"), (DENIED, "denied")])
 def test_whoever_came_first_is_replaced_and_reported(keys: KeyStore, state: str, word: str) -> None:
     keys.plant(state, "web", FOREIGN)
     notes = keys.master.keys.accept("web", OURS)

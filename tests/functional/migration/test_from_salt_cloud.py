@@ -47,7 +47,7 @@ def test_salt_reads_the_result_and_takes_the_secrets_from_the_old_files(opts: di
     assert accounts["my-do"].token.get_secret_value() == "planted-do-token"
     assert accounts["my-aws"].aws_access_key_id.get_secret_value() == "PLANTEDKEYID"
     assert accounts["my-aws"].aws_secret_access_key.get_secret_value() == "planted/secret+key"
-    assert checked.roles["web"].settings["minion_config"]["a.pass"] == "planted-pass"  # noqa: S105 - planted
+    assert checked.roles["web"].settings["minion_config"]["a.pass"] == "planted-pass"
 
 
 def test_a_map_is_rendered_as_salt_does_it(opts: dict[str, Any], root: Path) -> None:

@@ -41,13 +41,11 @@ class Image:
         rendered = script(forbid=True)
         functions = rendered[rendered.index("password_options() {") : rendered.index("# Ubuntu 24.04 starts sshd")]
         program = (
-            f"set -eu\numask 077\nssh_drop_in={self.directory}/00-hart.conf\nnote() {{ echo \"NOTE $1\"; }}\n"
+            f'set -eu\numask 077\nssh_drop_in={self.directory}/00-hart.conf\nnote() {{ echo "NOTE $1"; }}\n'
             f"{functions}\nforbid_passwords\nif password_options > /dev/null; then exit 7; fi\n"
         )
         path = f"{self.directory.parent}/bin:{os.environ['PATH']}"
-        done = subprocess.run(
-            ["sh", "-c", program], env={"PATH": path}, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["sh", "-c", program], env={"PATH": path}, capture_output=True, text=True, check=False)
         assert (done.returncode in (0, 7), done.stderr) == (True, "")
         lines = done.stdout.splitlines()
         return done.returncode == 0, done.stdout, [line[5:] for line in lines if line.startswith("NOTE ")]

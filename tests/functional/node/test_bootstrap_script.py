@@ -21,7 +21,7 @@ from hart_salt.node.bootstrap import Result, Script
 from tests.parts import Start
 
 HOST_KEY = ssh.make_key("host")
-CLIENT_KEY = ssh.make_key("it's a \"client\" $(exit 1) \\n key")
+CLIENT_KEY = ssh.make_key('it\'s a "client" $(exit 1) \\n key')
 MASTER_KEY = "-----BEGIN PUBLIC KEY-----\nMASTER\n-----END PUBLIC KEY-----"
 SCRIPT = bootstrap.render(Script("local", HOST_KEY.private, CLIENT_KEY.public, MASTER_KEY, "3008"))
 
@@ -126,7 +126,7 @@ def test_whatever_a_step_prints_the_document_is_json(machine: Machine, step_fail
     assert machine.run() == (9 if step_fails else 0)
     output = machine.result().output
     for line in (
-        "say \"quoted\" and 'single' \\ one \\\\ two \\n \\u0041 \\\" %s %% & ~\n",
+        'say "quoted" and \'single\' \\ one \\\\ two \\n \\u0041 \\" %s %% & ~\n',
         "a\ttab, a carriage return, [31mred[0m, \n",
         "ber   and not UTF-8: \n",
         "no line end: \\",
@@ -134,7 +134,7 @@ def test_whatever_a_step_prints_the_document_is_json(machine: Machine, step_fail
         assert line in output
 
 
-@pytest.mark.parametrize("notes", [[], ["one"], ["it's \"quoted\" \\ %s", "two"]])
+@pytest.mark.parametrize("notes", [[], ["one"], ['it\'s "quoted" \\ %s', "two"]])
 def test_what_the_script_notes_is_in_the_document_and_in_the_log(machine: Machine, notes: list[str]) -> None:
     calls = "".join(f"    note {shlex.quote(text)}\n" for text in notes)
     script = machine.file("user-data")

@@ -29,9 +29,7 @@ HOST_KEY = (
 )
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIc+8S236fI2Farr5vB5fI2E/eg0L3sOXetb3wDBMZ+H"
 CLIENT_KEY = f"ssh-ed25519 {KEY} hart-0123456789ab"
-RENDERED = bootstrap.render(
-    Script("debian", HOST_KEY, CLIENT_KEY, "MASTER", "3008", Settings(), forbid_passwords=True)
-)
+RENDERED = bootstrap.render(Script("debian", HOST_KEY, CLIENT_KEY, "MASTER", "3008", Settings(), forbid_passwords=True))
 #: what the image brings
 IMAGE = "PermitRootLogin prohibit-password\n"
 #: as a shell and ``echo`` would read them, these are other lines; and one is not UTF-8, in which grep would stop

@@ -168,7 +168,11 @@ class World:
         self.master = FakeMaster(self)
         self.cache = MemoryCache()
         self.context: Context = Context(
-            self.master, self.info, Store(self.cache), Locks(str(root)), Gate()  # type: ignore[arg-type]
+            self.master,
+            self.info,
+            Store(self.cache),
+            Locks(str(root)),
+            Gate(),  # type: ignore[arg-type]
         )
         self.locks = self.context.locks
         self.store = self.context.store

@@ -278,9 +278,7 @@ def test_after_a_change_nothing_is_changed_for_as_long_as_is_asked_for(world: Wo
     assert world.scale(2).data["after"] == 2, "nothing rests where no cooldown is asked for"
 
 
-def test_a_change_by_the_call_that_was_waited_for_makes_it_rest(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_by_the_call_that_was_waited_for_makes_it_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as other:
         assert other.enter_context(world.locks.role("app", wait=False))
 

@@ -28,9 +28,7 @@ ERRORS = [DriverError("forbidden"), OSError("forbidden"), ZeroDivisionError("for
     ("step", "name"),
     [("terminate i-left", "left"), ("terminate i-unrecorded", "unrecorded"), ("remove key-1", "hart-key-1")],
 )
-def test_what_cannot_be_removed_is_told_and_the_rest_goes(
-    world: World, step: str, name: str, error: Exception
-) -> None:
+def test_what_cannot_be_removed_is_told_and_the_rest_goes(world: World, step: str, name: str, error: Exception) -> None:
     world.dies()
     world.left("left", batch=DEAD)
     world.instance("unrecorded")

@@ -159,9 +159,7 @@ class FakeDriver(EmptyDriver):
         self.world.step(f"list {self.provider.name}")
         return [one.instance for one in self.account.values() if one.owner == self.master.owner]
 
-    def candidates(
-        self, minion_id: str, instance_id: str | None = None, region: str | None = None
-    ) -> list[Candidate]:
+    def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         machines = [one for one in self.account.values() if one.instance.minion_id == minion_id]
         return [Candidate(one.instance, minion_id, one.owner) for one in machines]
 

@@ -115,7 +115,9 @@ def test_ordinary_texts_stay_as_they_are(several: list[int]) -> None:
 
 
 def test_the_words_around_a_token_are_no_part_of_it() -> None:
-    secrets = hiding("hart-salt-production-7f3a9c5e1b8d2046-staging", "postgres://app:x7Kq9Zr2Lm4T@db.example.com/production")
+    secrets = hiding(
+        "hart-salt-production-7f3a9c5e1b8d2046-staging", "postgres://app:x7Kq9Zr2Lm4T@db.example.com/production"
+    )
     for text in ("hart-salt in production", "staging of db.example.com", "postgres://db.example.com/production"):
         assert secrets.redact(text) == text
 

@@ -81,7 +81,7 @@ def test_where_a_text_is_cut_no_end_of_a_secret_is_left() -> None:
 
 
 def test_what_a_node_prints_of_its_configuration_passes_in_every_style_of_yaml() -> None:
-    phrase = "correct horse battery staple it's a \"very\" long one, longer than a line may be by far"
+    phrase = 'correct horse battery staple it\'s a "very" long one, longer than a line may be by far'
     for style in ("'", '"', "|", ">", None):
         printed = yaml.safe_dump({"db": {"password": phrase}}, default_style=style)
         shown = gate_with(phrase).data({"output": [printed]})

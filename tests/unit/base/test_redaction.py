@@ -92,7 +92,7 @@ def test_base64_of_a_secret_is_hidden_in_the_alphabet_of_urls_as_well(encode: Ca
 
 
 def test_a_yaml_dump_shows_no_secret() -> None:
-    planted = "it's a \"long\" one"
+    planted = 'it\'s a "long" one'
     dumped = yaml.safe_dump({"password": planted})
     assert "long" not in hiding(planted).redact(dumped)
 
@@ -190,7 +190,7 @@ QUOTED = [
 ]  # fmt: skip
 #: of words, in which no part looks random, so that only its ends tell that a line was folded
 FOLDED = [
-    "correct horse battery staple it's a \"very\" long one, longer than a line may be by far",
+    'correct horse battery staple it\'s a "very" long one, longer than a line may be by far',
     "päss wörd with many words, so that a line of eighty characters cannot hold it at all",
 ]
 
@@ -213,7 +213,7 @@ def test_no_style_of_yaml_shows_a_part(secret: str, style: str | None, ascii_onl
 
 
 def test_yaml_s_single_quotes_are_doubled_and_its_double_quotes_escape() -> None:
-    secrets = hiding("it's \"so\" \\ é")
+    secrets = hiding('it\'s "so" \\ é')
     assert secrets.redact("password: 'it''s \"so\" \\ é' # end") == "password: '***' # end"
     assert secrets.redact('password: "it\'s \\"so\\" \\\\ \\xE9" # end') == 'password: "***" # end'
 
@@ -225,7 +225,7 @@ def test_a_block_of_yaml_keeps_its_shape() -> None:
 
 @pytest.mark.parametrize("indent", [0, 2, 20])
 def test_both_ends_of_a_folded_double_quoted_text_are_hidden(indent: int) -> None:
-    folded = "password: \"correct horse battery\\\n" + " " * indent + "\\ staple for everybody\"\nnext: 1\n"
+    folded = 'password: "correct horse battery\\\n' + " " * indent + '\\ staple for everybody"\nnext: 1\n'
     redacted = hiding("correct horse battery staple for everybody").redact(folded)
     assert "correct" not in redacted
     assert "everybody" not in redacted

@@ -172,8 +172,11 @@ def test_merging_is_associative_and_changes_nothing(a: Any, b: Any, c: Any) -> N
 def _shadowed(a: Any, b: Any, c: Any) -> bool:
     """A mapping over a scalar over a mapping: the scalar in the middle has cut off what is below it."""
     return any(
-        isinstance(a.get(key), dict) and isinstance(c.get(key), dict) and not isinstance(b[key], dict)
-        or all(isinstance(one.get(key), dict) for one in (a, b, c)) and _shadowed(a[key], b[key], c[key])
+        isinstance(a.get(key), dict)
+        and isinstance(c.get(key), dict)
+        and not isinstance(b[key], dict)
+        or all(isinstance(one.get(key), dict) for one in (a, b, c))
+        and _shadowed(a[key], b[key], c[key])
         for key in b
     )
 

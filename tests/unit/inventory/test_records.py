@@ -109,9 +109,7 @@ def test_when_a_role_was_last_scaled_is_remembered_for_each(store: Store) -> Non
 def test_the_instance_of_a_record_is_what_the_record_knows_of_it() -> None:
     assert instance_of(RECORD) is None
     known = instance_of(replace(RECORD, instance_id="i-1", zone="z", role="app", public_ip="192.0.2.1"))
-    assert known == Instance(
-        "i-1", "a", "unknown", "app", "b", "r", "z", "s", public_ip="192.0.2.1", created=1.5
-    )
+    assert known == Instance("i-1", "a", "unknown", "app", "b", "r", "z", "s", public_ip="192.0.2.1", created=1.5)
 
 
 BROKEN: dict[str, tuple[Any, str]] = {
@@ -130,9 +128,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_record_is_no_record_and_is_not_none_and_harms_no_other(
-    cache: Cache, store: Store, name: str
-) -> None:
+def test_a_broken_record_is_no_record_and_is_not_none_and_harms_no_other(cache: Cache, store: Store, name: str) -> None:
     data, why = BROKEN[name]
     cache.store(BANK, f"a{SUFFIX}", data)
     store.put(replace(RECORD, minion_id="b"))

@@ -176,9 +176,7 @@ def test_the_record_of_an_instance_says_what_its_tags_do(tmp_path: Path) -> None
     lambda info: record_of(Instance("i-1", "web", "running"), ELSEWHERE, info),
     lambda info: bare_record("web", ELSEWHERE, info),
 ])  # fmt: skip
-def test_what_is_not_known_stays_empty_and_its_record_begins_now(
-    tmp_path: Path, made: Callable[[Any], Record]
-) -> None:
+def test_what_is_not_known_stays_empty_and_its_record_begins_now(tmp_path: Path, made: Callable[[Any], Record]) -> None:
     before = time.time()
     record = made(master_info(tmp_path, owner="me"))
     assert before <= record.created <= time.time()
@@ -246,9 +244,7 @@ def test_what_cannot_be_asked_may_be_there(world: World, missing: Missing, place
 
 
 @pytest.mark.parametrize(("state", "is_gone"), [("running", False), ("stopped", False), ("gone", True)])
-def test_what_no_list_shows_is_looked_for_by_its_id(
-    world: World, missing: Missing, state: str, is_gone: bool
-) -> None:
+def test_what_no_list_shows_is_looked_for_by_its_id(world: World, missing: Missing, state: str, is_gone: bool) -> None:
     record = world.node("web")
     world.cloud.there["i-web"] = replace(world.cloud.there["i-web"], state=state)
     world.cloud.owners["i-web"] = None

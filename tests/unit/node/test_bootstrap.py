@@ -22,6 +22,7 @@ SCRIPT = Script(
     salt_version="3008",
 )
 
+
 def test_the_same_input_makes_the_same_script() -> None:
     assert bootstrap.render(SCRIPT) == bootstrap.render(replace(SCRIPT))
 
@@ -43,7 +44,7 @@ def test_a_value_that_is_missing_is_an_error_and_not_an_empty_text() -> None:
         bootstrap.render(replace(SCRIPT, platform="no-such-platform"))
 
 
-@pytest.mark.parametrize("comment", ["hart-1", "it's \"x\"", "$(touch x) `touch x` ; # \\n %s"])
+@pytest.mark.parametrize("comment", ["hart-1", 'it\'s "x"', "$(touch x) `touch x` ; # \\n %s"])
 def test_a_shell_can_read_the_script_whatever_the_client_key_s_comment_is(comment: str) -> None:
     text = bootstrap.render(replace(SCRIPT, client_public_key=f"ssh-ed25519 AAAA {comment}"))
     done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)

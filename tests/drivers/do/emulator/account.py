@@ -240,6 +240,4 @@ def _resources(world: World, request: Request) -> list[Droplet | Image | Volume]
     wanted = body_of(request).get("resources")
     if not isinstance(wanted, list) or not all(isinstance(it, dict) for it in wanted):
         raise Refusal(422, "resources must be an array of objects.")
-    return [
-        answers.found(answers.found(known, it.get("resource_type")), str(it.get("resource_id"))) for it in wanted
-    ]
+    return [answers.found(answers.found(known, it.get("resource_type")), str(it.get("resource_id"))) for it in wanted]

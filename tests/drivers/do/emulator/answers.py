@@ -60,9 +60,7 @@ def iso(moment: float) -> str:
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def page(
-    world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]
-) -> Answer:
+def page(world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Answer:
     """One page of a list, with absolute links to the others that lead to the host that was asked."""
     per_page = _count(request, "per_page", PER_PAGE_DEFAULT, PER_PAGE_LIMIT)
     if world.settings.page_cap is not None:

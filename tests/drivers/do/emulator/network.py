@@ -179,9 +179,7 @@ ROUTER.shows("/volumes", "volume", _volume, lambda world, it: answers.volume(it)
 def list_volumes(world: World, request: Request) -> Answer:
     """All of them, or those of a name or region."""
     name, region = request.first("name"), request.first("region")
-    volumes = [
-        it for it in world.state.volumes.values() if name in (None, it.name) and region in (None, it.region)
-    ]
+    volumes = [it for it in world.state.volumes.values() if name in (None, it.name) and region in (None, it.region)]
     return answers.page(world, request, "volumes", volumes, answers.volume)
 
 

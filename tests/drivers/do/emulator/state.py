@@ -260,4 +260,3 @@ def new_state(now: float) -> State:
         for number, slug, distribution, name, disk in catalogue.images()
     }
     return State(images=images)
-

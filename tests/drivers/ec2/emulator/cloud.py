@@ -32,7 +32,7 @@ from tests.emulation.emulator import Emulator
 from tests.emulation.http import Answer, Request
 
 #: length and letters of the vendor's own; nothing else about them is real
-KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - of Amazon's own examples
+KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 HOME = "eu-west-1"
 #: as moto writes it
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
@@ -245,7 +245,7 @@ class _Responses(EC2Response):
     """moto's answers, where they say what is not so."""
 
     #: without that every instance that was launched is pending, whatever it is when a token is used again
-    RESPONSE_KEY_PATH_TO_TRANSFORMER = {  # noqa: RUF012 - moto's own is one too
+    RESPONSE_KEY_PATH_TO_TRANSFORMER = {
         path: change
         for path, change in EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
         if not path.startswith("RunInstances.")

@@ -29,7 +29,7 @@ DEFAULT_GROUP = "default"
 class Region(EC2Backend):
     """See the module."""
 
-    instance_types = [InstanceType(name) for name in catalogue.SIZES]  # noqa: RUF012 - moto's own is one too
+    instance_types = [InstanceType(name) for name in catalogue.SIZES]
 
     def __init__(self, region_name: str, world: World) -> None:
         self.world = world
@@ -48,7 +48,7 @@ class Region(EC2Backend):
             self, ami, name=image.name, description=image.name, owner_id=image.owner, public=public,
             virtualization_type="hvm", architecture=image.architecture, root_device_type="ebs",
             root_device_name=image.root_device, hypervisor="xen",
-            creation_date=datetime.datetime.strptime(image.created, "%Y-%m-%dT%H:%M:%SZ"),  # noqa: DTZ007 - moto's are naive
+            creation_date=datetime.datetime.strptime(image.created, "%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
 
     def add_snapshot(self, ami: str, name: str, architecture: str) -> None:

@@ -27,7 +27,7 @@ from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (gce_create, gce_instances, project)
-TOKEN, ADDRESS = "/token", "/address"  # noqa: S105 - addresses
+TOKEN, ADDRESS = "/token", "/address"
 #: where the token server was in former times; some clients still ask there
 OLD_TOKEN = "/o/oauth2/token"  # noqa: S105
 #: where every request seems to come from

@@ -232,9 +232,7 @@ def list_sizes(world: World, request: Request, project: str, zone: str) -> Answe
 def all_sizes(world: World, request: Request, project: str) -> Answer:
     """Those of all zones."""
     found = [
-        (f"zones/{zone}", _size(project, zone, it))
-        for zone in catalogue.all_zones()
-        for it in catalogue.sizes(zone)
+        (f"zones/{zone}", _size(project, zone, it)) for zone in catalogue.all_zones() for it in catalogue.sizes(zone)
     ]
     return answers.aggregated(world, request, "machineTypeAggregatedList", "machineTypes", found)
 

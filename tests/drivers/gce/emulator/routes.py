@@ -69,6 +69,7 @@ def repeatable(handler: Handler) -> Handler:
 
     ``handler`` returns an ``Operation``; the decorated one its answer.
     """
+
     def work(world: World, request: Request, *segments: str) -> Answer:
         number = request.first("requestId") or ""
         key = (request.method, request.path, number)

@@ -113,9 +113,7 @@ ROUTER.lists("/startup-scripts", "scripts", lambda world, it: answers.script(it)
 def add_script(world: World, request: Request) -> Answer:
     """201. No instance is made with one here."""
     data = body_of(request)
-    made = Script(
-        world.uuid(), text(data, "name"), data.get("type") or "boot", text(data, "script"), world.clock()
-    )
+    made = Script(world.uuid(), text(data, "name"), data.get("type") or "boot", text(data, "script"), world.clock())
     world.state.scripts[made.id] = made
     return Answer(201, {"startup_script": answers.script(made)})
 

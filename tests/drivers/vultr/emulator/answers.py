@@ -51,9 +51,7 @@ def iso(moment: float) -> str:
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).isoformat(timespec="seconds")
 
 
-def page(
-    world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]
-) -> Answer:
+def page(world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Answer:
     """One page of a list; what comes next is told by a cursor, which is empty after the last one."""
     per_page = _per_page(world, request)
     start = _start(request)
