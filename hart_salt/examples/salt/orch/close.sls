@@ -1,4 +1,4 @@
-{# Closed is what no node of hart's has, whatever the event said: a false one closes nothing that is in use. #}
+{# Remove an address only if no node of hart has it, whatever the event said. A forged event then closes nothing in use. #}
 {% set asked = salt.saltutil.runner('hart.node_of', kwarg={'ip': pillar['ip']}) %}
 {% if asked.get('ip') and not asked['minion_id'] %}
 let it through no longer:

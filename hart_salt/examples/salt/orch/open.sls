@@ -1,4 +1,4 @@
-{# What is opened is what hart's record says, whatever the event said. Without such a record nothing is done. #}
+{# Add the address in hart's record, whatever the event said. Without a record, do nothing. #}
 {% set node = salt.saltutil.runner('hart.node', kwarg={'minion_id': pillar['minion_id'], 'stage': 'running'}) %}
 {% if node.get('minion_id') %}
 let it through:

@@ -1,4 +1,4 @@
-{# Any minion can fire this event with any data: the addresses are quoted, and orch/close.sls asks hart about them. #}
+{# Any minion can fire this event with any data. So quote the addresses; orch/close.sls asks hart about them. #}
 close after a node:
   runner.state.orchestrate:
     - args:

@@ -1,4 +1,4 @@
-{# Any minion can fire this event with any data: the id is quoted, and orch/open.sls asks hart about it. #}
+{# Any minion can fire this event with any data. So quote the id; orch/open.sls asks hart about it. #}
 open for a node:
   runner.state.orchestrate:
     - args:
