@@ -4,7 +4,7 @@ Create cloud instances as trusted Salt minions, and destroy them again.
 :depends: the Python package ``hart-salt``
 
 Configuration is the ``hart:`` key of the master config, the ``hart:`` key of the master's own pillar, and
-``/etc/hart.toml``; see the README of hart-salt.
+``/etc/hart.toml``; see the documentation of hart-salt.
 
 Every function returns plain data. If something failed, ``salt-run`` exits with a code that is not 0, a
 ``salt.runner`` state is False, and the returned dictionary has ``retcode`` and either ``error`` (nothing was

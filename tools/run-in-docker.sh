@@ -6,7 +6,7 @@
 #     tools/run-in-docker.sh salt-run hart.check  one command instead
 #
 # Ports 4505 and 4506 are published on all addresses of this machine, for instances
-# to reach the master; what the README says about NAT goes for them. hart.toml in the
+# to reach the master; docs/contributing/accounts.md says how from behind NAT. hart.toml in the
 # root of the checkout, if there is one, is the container's /etc/hart.toml, read-only.
 #
 # DOCKER            another engine, such as podman

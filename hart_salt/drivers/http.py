@@ -1,7 +1,7 @@
 """
 What the drivers that speak HTTP share: what it means that there was no answer, and which calls are repeated.
 
-Imported by a driver's API module, and not by the driver: see ``docs/adding_a_driver.md``, step 3.
+Imported by a driver's API module, and not by the driver: see ``docs/contributing/adding_a_driver.md``, step 3.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 PATIENCE = 5.0
 SET_IT = (
     "set saltmaster in hart.toml, under [hart] or the provider: the name or address at which the instance reaches "
-    "ports 4505 and 4506 of this machine; the README says how from behind NAT"
+    "ports 4505 and 4506 of this machine; docs/contributing/accounts.md says how from behind NAT"
 )
 
 

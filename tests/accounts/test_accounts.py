@@ -1,8 +1,8 @@
 """
 Against real accounts: ``./test -m integration``, or ``-m integration -k digitalocean``. It costs some cents.
 
-A plain ``./test`` leaves these out. Credentials come from ``hart.toml`` in the root of the checkout; the README's
-section on trying it with a real account says what has to be in it. That the same works is tested in ``test_proof.py``,
+A plain ``./test`` leaves these out. Credentials come from ``hart.toml`` in the root of the checkout;
+``docs/contributing/accounts.md`` says what has to be in it. That the same works is tested in ``test_proof.py``,
 where the accounts are the test cloud's.
 """
 

@@ -1,4 +1,4 @@
-"""The reactors of the examples and of the README, with what a hostile minion fires at them."""
+"""The reactors of the examples and of the documentation, with what a hostile minion fires at them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.end_to_end.conftest import SaltMaster, running_master
 from tests.end_to_end.forging import Forger
 from tests.end_to_end.test_examples import EXAMPLES
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+REACTORS = (Path(__file__).resolve().parents[2] / "docs/reactors.md").read_text()
 #: what nobody should write, and what must still grant nothing: all arguments from the event
 ALL_FROM_THE_EVENT = """
 all of it:
@@ -71,8 +71,8 @@ class Scene:
         return [(job["fun"], next((one for one in job["arg"] if isinstance(one, dict)), None)) for job in jobs]
 
 
-def _of_the_readme(file: str) -> str:
-    (text,) = re.findall(rf"^`{file}`:\n\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def _of_the_documentation(file: str) -> str:
+    (text,) = re.findall(rf"^`{file}`:\n\n```\w+\n(.*?)^```$", REACTORS, re.MULTILINE | re.DOTALL)
     return text
 
 
@@ -89,7 +89,7 @@ def scene(factories: FactoriesManager) -> Iterator[Scene]:
         roots = master.root / "srv/salt"
         shutil.copytree(EXAMPLES / "salt", roots, dirs_exist_ok=True)
         for name in ("reactor/ready.sls", "orch/ready.sls"):
-            (roots / name).write_text(_of_the_readme(name))
+            (roots / name).write_text(_of_the_documentation(name))
         (roots / "reactor/all.sls").write_text(ALL_FROM_THE_EVENT)
 
     with running_master(factories, prepare, **config) as master, forging.taken_over(master) as mallory:

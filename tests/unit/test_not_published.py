@@ -13,7 +13,7 @@ PLACES = [
     path
     for pattern in ("*.md", "pyproject.toml", "_*/*.py", "hart_salt/**/*", "tools/**/*", "docs/**/*")
     for path in sorted(ROOT.glob(pattern))
-    if path.is_file() and path.suffix not in (".pyc", ".png")
+    if path.is_file() and path.suffix not in (".pyc", ".png") and "_build" not in path.parts
 ]
 #: an installer and, in what follows it, the bare name; a path (``./``, ``.whl``) or ``name @ address`` says where from
 INSTALLED = re.compile(

@@ -1,4 +1,4 @@
-"""What a new cloud takes is what ``docs/adding_a_driver.md`` says, and what every driver of ours has."""
+"""What a new cloud takes is what ``docs/contributing/adding_a_driver.md`` says, and what every driver of ours has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs/adding_a_driver.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/contributing/adding_a_driver.md").read_text(encoding="utf-8")
 CLOUDS = [name for name in drivers.OWN if name != "local"]
 #: added when the others were there: what names it besides its own folders is what a new cloud has to change
 NEWEST = "hetzner"

@@ -1,10 +1,11 @@
-"""What the README, and the pages for those who come from elsewhere, tell people to write and to type is right."""
+"""The configurations, commands, files and names in the README and in all pages of the documentation are right."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,22 @@ from hart_salt.modules import hart as module
 from tools import reference
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-HART = (ROOT / "hart_salt/COMING_FROM_HART.md").read_text(encoding="utf-8")
-SALT_CLOUD = (ROOT / "hart_salt/COMING_FROM_SALT_CLOUD.md").read_text(encoding="utf-8")
-DRIVERS = (ROOT / "docs/adding_a_driver.md").read_text(encoding="utf-8")
-PAGES = "\n".join((README, HART, SALT_CLOUD))
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
+#: by path; the reference is generated, and the changelog names what was
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "hart_salt/examples/README.md")
+    if "_build" not in path.parts
+}
+HART = PAGES["docs/migration/from_hart.md"]
+SALT_CLOUD = PAGES["docs/migration/from_salt_cloud.md"]
+DRIVERS = PAGES["docs/contributing/adding_a_driver.md"]
+SECURITY = PAGES["docs/security.md"]
+ARCHITECTURE = PAGES["docs/contributing/architecture.md"]
+BLOCKS = [
+    (language, textwrap.dedent(block))
+    for text in PAGES.values()
+    for _, language, block in re.findall(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+]
 SCHEMAS = drivers.schemas()
 SETTINGS = set(Catalogue(SCHEMAS).names(None))
 
@@ -44,13 +55,15 @@ def load(source: loader.Source) -> loader.Config:
     return loader.load([source], SCHEMAS, lambda uri: "a-value-of-sdb")
 
 
+#: but for what a page shows of a pyproject.toml
+FILES_OF_HART = [text for text in blocks("toml") if not text.startswith("[project.")]
 CONFIGURATIONS = [text for text in blocks("yaml") if "hart" in data(text)]
 COMMANDS = [line for text in blocks("bash") for line in text.splitlines()]
 
 
 def test_there_is_something_to_test() -> None:
     assert len(CONFIGURATIONS) >= 2
-    assert blocks("toml")
+    assert len(FILES_OF_HART) >= 2
     assert len(COMMANDS) >= 15
 
 
@@ -62,7 +75,7 @@ def test_master_configurations_have_no_fault(text: str) -> None:
     assert set(loaded.providers) >= set(section.get("providers", ()))
 
 
-@pytest.mark.parametrize("text", blocks("toml"))
+@pytest.mark.parametrize("text", FILES_OF_HART)
 def test_toml_files_have_no_fault(text: str, tmp_path: Path) -> None:
     (tmp_path / "hart.toml").write_text(text, encoding="utf-8")
     source = loader.read_toml(tmp_path / "hart.toml", required=True)
@@ -110,17 +123,53 @@ def test_the_old_names_lead_where_the_table_says() -> None:
         assert {here for _, here, _ in reference.homes_of(old, SCHEMAS)} == {new}
 
 
-LINKS = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
+LINKS = [
+    (page, target)
+    for page, text in PAGES.items()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text)
+    if not target.startswith("https://")
+]
+FILES = [
+    (page, path) for page, text in PAGES.items() for path in re.findall(r"`((?:hart_salt|tests|tools)/[\w./]+)`", text)
+]
 
 
-@pytest.mark.parametrize("path", LINKS + re.findall(r"`((?:hart_salt|tests|tools)/[\w./]+)`", README))
-def test_files_that_are_named_exist(path: str) -> None:
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as links have them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def file_of(page: str, target: str) -> Path:
+    """The file that a link leads to; the pages of the site that include another file are that file."""
+    path = (ROOT / page).parent / target if target else ROOT / page
+    included = {"docs/reference.md": "hart_salt/REFERENCE.md", "docs/changelog.md": "CHANGELOG.md"}
+    path = path.resolve()
+    return ROOT / included.get(str(path.relative_to(ROOT)), path)
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_links_lead_to_a_file_and_to_a_heading_of_it(page: str, link: str) -> None:
+    target, _, anchor = link.partition("#")
+    path = file_of(page, target)
+    assert path.exists()
+    assert not anchor or anchor in anchors(path)
+
+
+@pytest.mark.parametrize(("page", "path"), FILES)
+def test_files_that_are_named_exist(page: str, path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)[^)]*\)", HART + SALT_CLOUD))
-def test_files_that_the_pages_name_exist(path: str) -> None:
-    assert (ROOT / "hart_salt" / path).exists()
+def test_every_page_is_in_a_table_of_contents() -> None:
+    listed = {
+        str(((ROOT / page).parent / f"{entry}.md").resolve().relative_to(ROOT))
+        for page, text in PAGES.items()
+        for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        for entry in tree.split()
+    }
+    assert {page for page in PAGES if page.startswith("docs/")} - listed == {"docs/index.md"}
 
 
 @pytest.mark.parametrize("line", re.findall(r"`(salt-run hart\.[^`]+)` ?\|", HART + SALT_CLOUD))
@@ -145,21 +194,21 @@ def test_the_example_of_salt_cloud_s_configuration_is_what_comes_of_it(tmp_path:
     [("undo", "on_failure"), *(("lifecycle", name) for name in ("_seal", "enrol", "start", "run", "_launch"))],
 )
 def test_the_security_model_names_what_there_is(file: str, name: str) -> None:
-    assert re.search(rf"`(Lifecycle\.)?{name}`", README)
+    assert re.search(rf"`(Lifecycle\.)?{name}`", SECURITY + ARCHITECTURE)
     assert re.search(rf"def {name}\(", (ROOT / f"hart_salt/node/{file}.py").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", README))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", ARCHITECTURE))))
 def test_tests_that_are_named_are_in_a_file_that_is(name: str) -> None:
-    files = set(re.findall(r"`(tests/end_to_end/test_(?:promises|real_machines).py)`", README))
+    files = set(re.findall(r"`(tests/end_to_end/test_(?:promises|real_machines).py)`", ARCHITECTURE))
     assert len(files) == 2
     texts = [(ROOT / path).read_text(encoding="utf-8") for path in files]
     assert any(re.search(rf"^def {name}", text, re.MULTILINE) for text in texts)
 
 
 def test_every_promise_is_in_the_table_of_tests() -> None:
-    promised = re.findall(r"^\| \*\*(.+?)\.?\*\* ", README, re.MULTILINE)
-    shown = re.split(r"\n###? ", README.partition("### What shows that the promises are kept")[2])[0]
+    promised = re.findall(r"^\| \*\*(.+?)\.?\*\* ", SECURITY, re.MULTILINE)
+    shown = re.split(r"\n## ", ARCHITECTURE.partition("## What shows that the promises are kept")[2])[0]
     rows = [line.strip("| ").split(" | ")[0] for line in shown.splitlines() if line.startswith("| ")][2:]
     assert len(rows) == len(promised) == 7
     assert [row for row, promise in zip(rows, promised, strict=True) if not promise.startswith(row)] == []

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Builds the documentation from docs/ as a site of HTML files, and fails on any warning,
+# such as a link to a heading that does not exist:
+#
+#     tools/docs.sh [DIRECTORY]     where to; otherwise docs/_build/html
+#
+# PYTHON, HART_VENV, HART_SALT_SERIES as in tools/env.sh. Nothing is fetched to build
+# the pages, and a browser needs nothing from elsewhere to show them.
+set -eu
+case ${1-} in
+    -*) sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+venv=$("$root/tools/env.sh" dev)
+unset PYTHONPATH PYTHONHOME
+# What Sphinx keeps from build to build would hide warnings of pages that it does not
+# read again.
+cache=$(mktemp -d)
+trap 'rm -rf "$cache"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+"$venv/bin/python" -m sphinx -q -n -W --keep-going -b html -d "$cache" "$root/docs" "${1:-$root/docs/_build/html}"
+echo "docs: ${1:-$root/docs/_build/html}/index.html" >&2
