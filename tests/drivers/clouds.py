@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hart_salt.drivers import schemas
@@ -13,7 +14,7 @@ from hart_salt.drivers.contract import Driver
 CLOUDS = tuple(name for name in schemas() if Path(__file__).with_name(name).joinpath("driver.py").is_file())
 
 
-def module_of(kind: str) -> Any:
+def module_of(kind: str) -> ModuleType:
     """The cloud's own ``driver.py`` beside its tests, imported when it is asked for: no test needs all emulators."""
     return importlib.import_module(f"tests.drivers.{kind}.driver")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def cloud_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def own(cloud_name: str) -> Any:
+def own(cloud_name: str) -> ModuleType:
     """The cloud's own ``driver.py`` beside its tests: its nodes, its paths, and how it is opened."""
     return module_of(cloud_name)
 
@@ -48,7 +49,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cloud(own: Any, time: Time) -> Iterator[Any]:
+def cloud(own: ModuleType, time: Time) -> Iterator[Any]:
     """The emulated cloud, whose time is ``time``."""
     with own.open_cloud(time) as cloud:
         yield cloud
@@ -61,7 +62,7 @@ def driver(cloud_name: str, cloud: Any, time: Time, tmp_path: Path) -> Driver:
 
 
 @pytest.fixture
-def instance(own: Any, driver: Driver, time: Time) -> Instance:
+def instance(own: ModuleType, driver: Driver, time: Time) -> Instance:
     """An instance that runs, as it is listed."""
     own.launch(driver, own.node())
     time.advance(60)
@@ -70,14 +71,14 @@ def instance(own: Any, driver: Driver, time: Time) -> Instance:
 
 
 @pytest.fixture
-def client(own: Any, cloud: Any) -> Iterator[Any]:
+def client(own: ModuleType, cloud: Any) -> Iterator[Any]:
     """Asks the cloud, and hides nothing."""
     with contextlib.closing(own.Client(cloud)) as client:
         yield client
 
 
 @pytest.fixture
-def api(own: Any, cloud: Any, time: Time) -> Any:
+def api(own: ModuleType, cloud: Any, time: Time) -> Any:
     """What the driver asks the cloud with."""
     return own.TESTED.api(cloud, time)
 

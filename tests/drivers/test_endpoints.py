@@ -123,7 +123,9 @@ def key_file(service_account: ServiceAccount, tmp_path: Path, token_uri: str) ->
 
 
 @pytest.mark.parametrize("address", ["http://tokens.example.com", "http://127.0.0.1.nip.io/token"])
-def test_a_key_file_that_sends_its_tokens_elsewhere(service_account, tmp_path, monkeypatch, address: str) -> None:
+def test_a_key_file_that_sends_its_tokens_elsewhere(
+    service_account: ServiceAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
     path = key_file(service_account, tmp_path, address)
     with pytest.raises(AuthError, match=r"key_file .*: token_uri must be an address that starts with https://"):
         credentials.make(gce.Account(project="p", key_file=path))
@@ -132,7 +134,7 @@ def test_a_key_file_that_sends_its_tokens_elsewhere(service_account, tmp_path, m
         credentials.make(gce.Account(project="p"))
 
 
-def test_a_key_file_as_it_should_be(service_account, tmp_path) -> None:
+def test_a_key_file_as_it_should_be(service_account: ServiceAccount, tmp_path: Path) -> None:
     path = key_file(service_account, tmp_path, credentials.TOKEN_URI)
     assert credentials.make(gce.Account(project="p", key_file=path))
 

@@ -9,7 +9,7 @@ import time as real_time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -25,13 +25,19 @@ from tests.emulation.listener import Listener
 pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
+class Make(Protocol):
+    """What the fixture ``make`` returns."""
+
+    def __call__(self, kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver: ...
+
+
 @pytest.fixture
 def told() -> list[str]:
     return []
 
 
 @pytest.fixture
-def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Any]:
+def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Make]:
     """Makes a cloud's driver with another endpoint, and a limit for servers that cannot be reached."""
     with ExitStack() as stack:
 
@@ -70,7 +76,9 @@ def silent() -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize("limit", [READING, BEGINNING])
-def test_a_server_that_refuses_is_waited_for_as_long_as_it_may_be(make, time, told, kind: str, limit: float):
+def test_a_server_that_refuses_is_waited_for_as_long_as_it_may_be(
+    make: Make, time: Time, told: list[str], kind: str, limit: float
+) -> None:
     driver = make(kind, refused(), limit)
     with pytest.raises(Unreachable, match="could not be reached: connection refused") as caught:
         driver.instances()
@@ -83,7 +91,7 @@ def test_a_server_that_refuses_is_waited_for_as_long_as_it_may_be(make, time, to
 
 @pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize("limit", [READING, BEGINNING])
-def test_a_name_that_does_not_resolve(make, time, kind: str, limit: float):
+def test_a_name_that_does_not_resolve(make: Make, time: Time, kind: str, limit: float) -> None:
     driver = make(kind, "https://api.hart.invalid", limit)
     with pytest.raises(Unreachable, match=r"at api\.hart\.invalid,? could not be reached: its name does not resolve"):
         driver.check()
@@ -91,13 +99,13 @@ def test_a_name_that_does_not_resolve(make, time, kind: str, limit: float):
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_an_address_that_drops_everything(make, kind: str):
+def test_an_address_that_drops_everything(make: Make, kind: str) -> None:
     with silent() as address, pytest.raises(Unreachable, match="could not be reached: there was no answer"):
         make(kind, address, 0.4).instances()
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_what_was_waited_for_in_vain_is_not_waited_for_again(make, time, kind: str):
+def test_what_was_waited_for_in_vain_is_not_waited_for_again(make: Make, time: Time, kind: str) -> None:
     """A call that goes on, as sweep does, would otherwise wait once more with each thing that it asks."""
     driver = make(kind, refused(), BEGINNING)
     for ask in (driver.instances, driver.check, lambda: driver.images(None)):
@@ -107,7 +115,9 @@ def test_what_was_waited_for_in_vain_is_not_waited_for_again(make, time, kind: s
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_in_the_middle_of_an_operation_it_is_waited_for_as_long_as_one_that_fails(make, time, told, kind: str):
+def test_in_the_middle_of_an_operation_it_is_waited_for_as_long_as_one_that_fails(
+    make: Make, time: Time, told: list[str], kind: str
+) -> None:
     driver = make(kind, refused(), UNDER_WAY)
     with pytest.raises(Unreachable, match="could not be reached"):
         driver.instances()
@@ -146,7 +156,9 @@ class Away:
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_an_outage_of_a_minute_in_the_middle_of_an_operation(make, time, monkeypatch, kind: str):
+def test_an_outage_of_a_minute_in_the_middle_of_an_operation(
+    make: Make, time: Time, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """The limit of the beginning is over with the first answer."""
     away = Away(time, 60)
     driver = make(kind, away.address, BEGINNING)
@@ -161,7 +173,7 @@ def test_an_outage_of_a_minute_in_the_middle_of_an_operation(make, time, monkeyp
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make, time, kind: str):
+def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make: Make, time: Time, kind: str) -> None:
     away = Away(time, 60)
     driver = make(kind, away.address, READING)
     away.answers(driver.check)
@@ -172,7 +184,9 @@ def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make, 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLOUDS if kind != "ec2"])
-def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(make, time, told, kind: str):
+def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(
+    make: Make, time: Time, told: list[str], kind: str
+) -> None:
     with Listener(503) as server, pytest.raises(TemporaryFailure) as caught:
         make(kind, f"http://127.0.0.1:{server.port}", READING).check()
     assert not isinstance(caught.value, Unreachable)
@@ -181,7 +195,7 @@ def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(
     assert " fails; " in told[-1]
 
 
-def test_amazons_api_that_answers_badly_is_asked_as_often_as_botocore_has_it(make, time):
+def test_amazons_api_that_answers_badly_is_asked_as_often_as_botocore_has_it(make: Make, time: Time) -> None:
     with Listener(503) as server:
         with pytest.raises(TemporaryFailure) as caught:
             make("ec2", f"http://127.0.0.1:{server.port}", READING).check()
@@ -189,7 +203,7 @@ def test_amazons_api_that_answers_badly_is_asked_as_often_as_botocore_has_it(mak
     assert not isinstance(caught.value, Unreachable)
 
 
-def test_a_try_that_may_have_taken_effect_is_not_forgotten_when_the_next_one_reaches_nobody(time):
+def test_a_try_that_may_have_taken_effect_is_not_forgotten_when_the_next_one_reaches_nobody(time: Time) -> None:
     failures = [TemporaryFailure("broke", uncertain=True), *[Unreachable("refused")] * 1000]
 
     def call() -> None:
@@ -204,7 +218,9 @@ def test_a_try_that_may_have_taken_effect_is_not_forgotten_when_the_next_one_rea
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_behind_a_proxy_it_is_the_proxy_that_is_reached(make, time, monkeypatch, kind: str):
+def test_behind_a_proxy_it_is_the_proxy_that_is_reached(
+    make: Make, time: Time, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     with Listener(502) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         peer = Outage("a", time).peer("api", "https://api.hart.invalid")
@@ -215,7 +231,7 @@ def test_behind_a_proxy_it_is_the_proxy_that_is_reached(make, time, monkeypatch,
     assert sum(time.waits) == READING
 
 
-def test_a_look_up_that_does_not_end_is_left_to_itself(time, monkeypatch):
+def test_a_look_up_that_does_not_end_is_left_to_itself(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: real_time.sleep(2))
     away = Outage("a", time)
     away.limit = 0.3
@@ -223,7 +239,7 @@ def test_a_look_up_that_does_not_end_is_left_to_itself(time, monkeypatch):
         away.peer("the API", "https://api.hart.invalid").reach(time.sleep)
 
 
-def test_each_of_a_servers_addresses_gets_its_share_of_the_time(monkeypatch):
+def test_each_of_a_servers_addresses_gets_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(*_: Any, **__: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
 
@@ -233,7 +249,9 @@ def test_each_of_a_servers_addresses_gets_its_share_of_the_time(monkeypatch):
         outage._connect("api.hart.invalid", 443, 0.8)
 
 
-def test_a_server_for_tokens_that_cannot_be_reached(make, time, told, tmp_path, monkeypatch):
+def test_a_server_for_tokens_that_cannot_be_reached(
+    make: Make, time: Time, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By itself google-auth waits two minutes for one that drops what comes, three times."""
     account = '{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}'
     (tmp_path / "adc.json").write_text(account)
@@ -248,14 +266,18 @@ def test_a_server_for_tokens_that_cannot_be_reached(make, time, told, tmp_path, 
     assert "Google's server for tokens" in told[0]
 
 
-def test_application_default_credentials_are_not_looked_for_longer_than_they_may_be(make, monkeypatch):
+def test_application_default_credentials_are_not_looked_for_longer_than_they_may_be(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(credentials, "FIND_WITHIN", 0.2)
     monkeypatch.setattr("google.auth.default", lambda **_: real_time.sleep(2))
     with Listener(503) as api, pytest.raises(AuthError, match="no credentials that can be used"):
         make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None).check()
 
 
-def test_a_server_for_amazons_credentials_that_cannot_be_reached(make, time, tmp_path, monkeypatch):
+def test_a_server_for_amazons_credentials_that_cannot_be_reached(
+    make: Make, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a master in Kubernetes has them. By itself boto3 asks for minutes."""
     (tmp_path / "token").write_text("a-token")
     for name, value in {
@@ -273,7 +295,7 @@ def test_a_server_for_amazons_credentials_that_cannot_be_reached(make, time, tmp
     assert sum(time.waits) <= 5
 
 
-def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monkeypatch):
+def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_address, "TIMEOUT", 0.3)
     with silent() as page:
         for service in (page, refused(), "https://page.hart.invalid"):
@@ -281,7 +303,7 @@ def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monke
                 source_address.network(None, inside=None, service=service, source=lambda towards: None)
 
 
-def test_that_page_leads_to_no_other(monkeypatch):
+def test_that_page_leads_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with Listener(200) as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as page:
         with pytest.raises(InvalidRequest, match="did not tell"):
             service = f"http://127.0.0.1:{page.port}"
@@ -289,7 +311,7 @@ def test_that_page_leads_to_no_other(monkeypatch):
         assert (len(page.heard), elsewhere.heard) == (1, [])
 
 
-def test_within_gives_back_what_the_work_gives_and_raises():
+def test_within_gives_back_what_the_work_gives_and_raises() -> None:
     assert within(5, lambda: 1) == 1
     with pytest.raises(ZeroDivisionError):
         within(5, lambda: 1 // 0)

@@ -14,7 +14,7 @@ from tests.emulation.light_salt import BusMinions
 from tests.end_to_end.conftest import SaltMaster
 
 
-def test_a_start_event_and_a_ping(master: SaltMaster):
+def test_a_start_event_and_a_ping(master: SaltMaster) -> None:
     config = master.root / "etc/master"
     ours = Master(salt.config.master_config(str(config)))
     ours.keys.accept("app-1", make_minion_key())
@@ -39,7 +39,9 @@ def test_a_start_event_and_a_ping(master: SaltMaster):
     ours.close()
 
 
-def test_a_question_that_the_master_does_not_publish_is_told(master: SaltMaster, capsys: pytest.CaptureFixture[str]):
+def test_a_question_that_the_master_does_not_publish_is_told(
+    master: SaltMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours = Master(salt.config.master_config(str(master.root / "etc/master")))
     with pytest.raises(HartError, match="published no"):
         ours.minions.ask_for_answers(["nobody"])

@@ -46,17 +46,17 @@ def mutants(tool: Any) -> list[Any]:
     return [mutant for some in tool("subjects").load().values() for mutant in some]
 
 
-def test_each_mutant_fits_the_code_and_its_tests_are_there(tool: Any, mutants: list[Any]):
+def test_each_mutant_fits_the_code_and_its_tests_are_there(tool: Any, mutants: list[Any]) -> None:
     assert tool("subjects").faults(mutants, ROOT) == []
 
 
-def test_there_are_enough_of_them_for_each_driver_and_in_all(mutants: list[Any]):
+def test_there_are_enough_of_them_for_each_driver_and_in_all(mutants: list[Any]) -> None:
     numbers = Counter(mutant.subject for mutant in mutants)
     assert len(mutants) >= 120
     assert {name: numbers[name] for name in OWN if numbers[name] < 10} == {}
 
 
-def test_none_boots_a_machine(mutants: list[Any]):
+def test_none_boots_a_machine(mutants: list[Any]) -> None:
     tests = {file for mutant in mutants for file in mutant.tests.files}
     slow = ("tests/end_to_end/", "tests/machines/", "tests/accounts/")
     files = ("test_machines.py", "test_metadata.py", "test_light.py")
@@ -72,7 +72,7 @@ def test_none_boots_a_machine(mutants: list[Any]):
         ("tests = [", "its-list.toml"),
     ],
 )
-def test_a_list_that_is_none_is_told(tool: Any, tmp_path: Path, text: str, said: str):
+def test_a_list_that_is_none_is_told(tool: Any, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "its-list.toml").write_text(text)
     with pytest.raises(ValueError, match=said):
         tool("subjects").load(tmp_path)
@@ -107,20 +107,20 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("fault", UNFIT)
-def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, fault: str):
+def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, fault: str) -> None:
     old, new = UNFIT[fault]
     (said,) = tool("subjects").faults([mutant(tool, "one", old, new)], checkout)
     assert fault in said
 
 
-def test_a_name_is_one_mutant_s(tool: Any, checkout: Path):
+def test_a_name_is_one_mutant_s(tool: Any, checkout: Path) -> None:
     twice = [mutant(tool, "one", "LIMIT = 3", "LIMIT = 4")] * 2
     assert tool("subjects").faults(twice, checkout) == ["the name one is there 2 times"]
 
 
 def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is(
     tool: Any, checkout: Path, tmp_path: Path
-):
+) -> None:
     runs, score = tool("runs"), tool("score")
     place = tmp_path / "copy"
     place.mkdir()
@@ -148,7 +148,7 @@ def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is
     ]
 
 
-def test_what_is_stopped_begins_nothing_more(tool: Any, checkout: Path, tmp_path: Path):
+def test_what_is_stopped_begins_nothing_more(tool: Any, checkout: Path, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     place.mkdir()
     copy = tool("runs").Copy(checkout, place)
@@ -170,7 +170,7 @@ def test_what_is_stopped_begins_nothing_more(tool: Any, checkout: Path, tmp_path
 )
 def test_enough_are_caught_and_the_lists_say_why_the_others_are_not(
     tool: Any, codes: list[int | None], survives: str, good: bool
-):
+) -> None:
     one = mutant(tool, "one", "LIMIT = 3", "LIMIT = 4", survives)
     judged = [tool("score").Judged(one, tool("runs").Run(code, 1.0, "")) for code in codes]
     assert tool("score").is_good(judged) is good

@@ -6,16 +6,20 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import requests
 
 from hart_salt.base.errors import InvalidRequest, Refused, TemporaryFailure
+from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.rest import Api
 from tests.drivers.tested import Time
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener
+from tests.emulation.stateful import StatefulEmulator
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 CLOUDS = ("do", "vultr")
@@ -53,8 +57,8 @@ def make(api: Any, cloud_name: str) -> Any:
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 def test_the_environment_replaces_neither_token_nor_endpoint(
-    cloud_name: str, cloud, api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+    cloud_name: str, cloud: StatefulEmulator, api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -66,7 +70,7 @@ def test_the_environment_replaces_neither_token_nor_endpoint(
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_each_thread_has_a_session_of_its_own(api):
+def test_each_thread_has_a_session_of_its_own(api: Api) -> None:
     senders = [api._senders.get(), api._senders.get()]
     thread = threading.Thread(target=lambda: senders.append(api._senders.get()))
     thread.start()
@@ -79,14 +83,18 @@ def test_each_thread_has_a_session_of_its_own(api):
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("ending", ["", "/", "//"])
-def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(cloud_name: str, own, cloud, time: Time, ending: str):
+def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, time: Time, ending: str
+) -> None:
     api = own.TESTED.api(cloud, time, endpoint=cloud.endpoint.rstrip("/") + ending)
     assert api.get("regions", "regions") if cloud_name == "do" else api.listed("regions", "regions")
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirects_are_not_followed(cloud_name: str, own, cloud, time: Time, status: int):
+def test_redirects_are_not_followed(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, time: Time, status: int
+) -> None:
     with Listener() as other, Listener(status, {"Location": f"http://127.0.0.1:{other.port}/"}) as server:
         api = own.TESTED.api(cloud, time, endpoint=f"http://127.0.0.1:{server.port}/v2/")
         with pytest.raises(InvalidRequest, match=str(status)):
@@ -95,13 +103,13 @@ def test_redirects_are_not_followed(cloud_name: str, own, cloud, time: Time, sta
 
 
 @pytest.mark.parametrize(("cloud_name", "endpoint"), [(name, it) for name in CLOUDS for it in NO_ADDRESSES[name]])
-def test_an_endpoint_that_is_no_address(own, cloud, time: Time, endpoint: str):
+def test_an_endpoint_that_is_no_address(own: ModuleType, cloud: StatefulEmulator, time: Time, endpoint: str) -> None:
     with pytest.raises((InvalidRequest, TemporaryFailure)):
         own.TESTED.api(cloud, time, endpoint=endpoint).get("account", "account")
 
 
 @pytest.mark.parametrize("cloud_name", LATE)
-def test_what_asks_is_not_imported_before_the_first_verb(cloud_name: str):
+def test_what_asks_is_not_imported_before_the_first_verb(cloud_name: str) -> None:
     late = set(LATE[cloud_name])
     code = f"import sys; import hart_salt.drivers.{cloud_name}.driver; sys.exit(bool({late} & sys.modules.keys()))"
     root = Path(__file__).parents[3]
@@ -109,7 +117,9 @@ def test_what_asks_is_not_imported_before_the_first_verb(cloud_name: str):
 
 
 @pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
-def test_without_requests_the_line_for_pip_is_told(cloud_name: str, driver, monkeypatch: pytest.MonkeyPatch):
+def test_without_requests_the_line_for_pip_is_told(
+    cloud_name: str, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, f"hart_salt.drivers.{cloud_name}.client", None)
     with pytest.raises(Refused, match=r"needs requests: salt-pip install requests"):
         driver.check()
@@ -122,8 +132,8 @@ def test_without_requests_the_line_for_pip_is_told(cloud_name: str, driver, monk
      {"status": 502, "answer": faults.HTML.format(502)}],
 )  # fmt: skip
 def test_a_create_of_which_nobody_knows_is_not_sent_again(
-    cloud_name: str, cloud, api, time: Time, fault: dict[str, Any]
-):
+    cloud_name: str, cloud: StatefulEmulator, api: Api, time: Time, fault: dict[str, Any]
+) -> None:
     cloud.faults.add(Fault("POST", **fault))
     with pytest.raises(TemporaryFailure) as caught:
         make(api, cloud_name)
@@ -132,7 +142,7 @@ def test_a_create_of_which_nobody_knows_is_not_sent_again(
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_retry_after_is_waited_for(cloud_name: str, cloud, api, time: Time, method: str):
+def test_retry_after_is_waited_for(cloud_name: str, cloud: StatefulEmulator, api: Api, time: Time, method: str) -> None:
     cloud.faults.add(faults.throttled("", method=method, retry_after=7, times=2))
     {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete(NOWHERE[cloud_name]),
      "POST": lambda: make(api, cloud_name)}[method]()  # fmt: skip

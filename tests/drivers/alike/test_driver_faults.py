@@ -8,15 +8,18 @@ as a table.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from hart_salt.drivers.contract import Driver
 from tests.drivers.bringing import HTML, UP, Bringing, Row, hit, table_of, under
 from tests.drivers.clouds import module_of
 from tests.drivers.tested import Time
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
+from tests.emulation.stateful import StatefulEmulator
 
 CLOUDS = ("do", "hetzner", "vultr")
 #: the only call that makes an instance, its status, what instances are called, and a status by which it is refused
@@ -185,7 +188,17 @@ def options_for(name: str, cloud: Any, cloud_name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("cloud_name", "name", "broken", "expected"), list(rows()))
-def test_a_fault(own, cloud_name: str, cloud, driver, time, table, name: str, broken: list[Any], expected: str):
+def test_a_fault(
+    own: ModuleType,
+    cloud_name: str,
+    cloud: StatefulEmulator,
+    driver: Driver,
+    time: Time,
+    table: list[Row],
+    name: str,
+    broken: list[Any],
+    expected: str,
+) -> None:
     options = options_for(name, cloud, cloud_name)
     if "page" in name:
         # One that was there before, so that there is a second page.
@@ -205,7 +218,9 @@ def test_a_fault(own, cloud_name: str, cloud, driver, time, table, name: str, br
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_one_of_three_fails_and_harms_no_other(cloud_name: str, own, cloud, driver, time):
+def test_one_of_three_fails_and_harms_no_other(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+) -> None:
     cloud.faults.add(Fault("POST", CREATE[cloud_name], body='"b"', status=REFUSED[cloud_name]))
     bringing = Bringing(driver, time)
     bringing.up(own.node("a"), own.node("b"), own.node("c"))
@@ -214,7 +229,9 @@ def test_one_of_three_fails_and_harms_no_other(cloud_name: str, own, cloud, driv
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_three_lost_answers_are_three_instances(cloud_name: str, own, cloud, driver, time):
+def test_three_lost_answers_are_three_instances(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+) -> None:
     cloud.faults.add(faults.lost_answer(CREATE[cloud_name], times=3))
     bringing = Bringing(driver, time)
     assert bringing.up(own.node("a"), own.node("b"), own.node("c")) == UP
@@ -252,7 +269,7 @@ def calls_for(cloud_name: str, count: int) -> tuple[dict[str, int], int]:
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_the_number_of_calls_per_instance_does_not_grow(cloud_name: str, table):
+def test_the_number_of_calls_per_instance_does_not_grow(cloud_name: str, table: list[Row]) -> None:
     counted = {count: calls_for(cloud_name, count) for count in (1, 3, 10)}
     for count, (kinds, down) in counted.items():
         table.append((f"{cloud_name}: calls for {count}: {kinds}", f"down again: {down}", ""))

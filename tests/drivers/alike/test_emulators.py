@@ -14,7 +14,9 @@ import pytest
 import requests
 
 from tests.drivers.tested import Time
+from tests.emulation.client import Client
 from tests.emulation.faults import MachineFault
+from tests.emulation.stateful import StatefulEmulator
 
 CLOUDS = ("do", "vultr")
 #: what instances are called in paths, and the filter of their lists by tag
@@ -23,7 +25,9 @@ LISTED = {"do": ("droplets", "tag_name"), "vultr": ("instances", "tag")}
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize(("fault", "wait"), [(MachineFault(hidden_lists=2), 0), (MachineFault(hidden_for=5), 2.5)])
-def test_a_list_shows_an_instance_late(cloud_name: str, cloud, client, time: Time, fault: MachineFault, wait: float):
+def test_a_list_shows_an_instance_late(
+    cloud_name: str, cloud: StatefulEmulator, client: Client, time: Time, fault: MachineFault, wait: float
+) -> None:
     things, by_tag = LISTED[cloud_name]
     cloud.faults.add(fault)
     made = client.create(tags=["t"])
@@ -36,7 +40,7 @@ def test_a_list_shows_an_instance_late(cloud_name: str, cloud, client, time: Tim
 
 
 @pytest.mark.parametrize(("cloud_name", "named"), [("do", ()), ("vultr", ("hostname",))])
-def test_what_is_for_the_machines_reaches_them(cloud, client, named: tuple[str, ...]):
+def test_what_is_for_the_machines_reaches_them(cloud: StatefulEmulator, client: Client, named: tuple[str, ...]) -> None:
     """``named`` are the fields beside the first that have the name as well."""
     cloud.faults.add(
         MachineFault(hostname="^dead$", never_boots=True),
@@ -52,7 +56,7 @@ def test_what_is_for_the_machines_reaches_them(cloud, client, named: tuple[str, 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_line(cloud_name: str, number: int):
+def test_the_command_line(cloud_name: str, number: int) -> None:
     command = [sys.executable, "-m", "tests.machines", "up", "--provider", cloud_name, "--none"]
     root = Path(__file__).resolve().parents[3]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as process:

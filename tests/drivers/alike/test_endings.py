@@ -7,14 +7,17 @@ A delete may be refused for now, have no effect, or take its time.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from hart_salt.base.errors import AuthError, TemporaryFailure
+from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance
-from tests.drivers.tested import BATCH, KEY, SCRIPT
+from tests.drivers.tested import BATCH, KEY, SCRIPT, Time
 from tests.emulation.faults import MachineFault
+from tests.emulation.stateful import StatefulEmulator
 
 #: an id that nothing has
 NOWHERE = {"do": "4711", "hetzner": "999999999", "vultr": "5a4981aa-9653-4bd1-bef5-d6bff52042e4"}
@@ -32,7 +35,7 @@ BAD_TOKEN = {
 
 
 @pytest.mark.parametrize("cloud_name", NOWHERE)
-def test_terminate_is_repeatable(cloud_name: str, own, cloud, driver):
+def test_terminate_is_repeatable(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
     instance = own.launch(driver, own.node())
     for _ in range(2):
         driver.terminate(instance)
@@ -41,21 +44,27 @@ def test_terminate_is_repeatable(cloud_name: str, own, cloud, driver):
 
 
 @pytest.mark.parametrize(("cloud_name", "instance_id"), [(name, it) for name, ids in NO_IDS.items() for it in ids])
-def test_what_is_no_instance_s_id_is_never_sent(cloud_name: str, cloud, driver, instance_id: str):
+def test_what_is_no_instance_s_id_is_never_sent(
+    cloud_name: str, cloud: StatefulEmulator, driver: Driver, instance_id: str
+) -> None:
     driver.terminate(Instance(instance_id, "a", "running"))
     assert cloud.calls == []
 
 
 @pytest.mark.parametrize("cloud_name", ["do", "ec2", "hetzner", "vultr"])
 @pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
-def test_an_instance_that_does_not_go_at_once(own, cloud, driver, time, fault: MachineFault):
+def test_an_instance_that_does_not_go_at_once(
+    own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time, fault: MachineFault
+) -> None:
     cloud.faults.add(fault)
     driver.terminate(own.launch(driver, own.node()))
     assert (own.left(cloud), time.waits) == ({}, [1, 2, 4])
 
 
 @pytest.mark.parametrize("cloud_name", LOCKED)
-def test_one_that_is_locked_while_it_is_made_goes_once_it_can(cloud_name: str, own, cloud, driver, time):
+def test_one_that_is_locked_while_it_is_made_goes_once_it_can(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+) -> None:
     cloud.settings.locked_for = 130
     instance = own.launch(driver, own.node())
     if cloud_name == "vultr":
@@ -69,14 +78,18 @@ def test_one_that_is_locked_while_it_is_made_goes_once_it_can(cloud_name: str, o
     ("cloud_name", "switches"),
     [("hetzner", {}), ("vultr", {"pending_status": 400}), ("vultr", {"pending_status": 500})],
 )
-def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(own, cloud, driver, time, switches: dict[str, Any]):
+def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(
+    own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time, switches: dict[str, Any]
+) -> None:
     vars(cloud.settings).update(gone_after=12, **switches)
     driver.terminate(own.launch(driver, own.node()))
     assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
 
 
 @pytest.mark.parametrize("cloud_name", LOCKED)
-def test_one_that_never_goes(cloud_name: str, own, cloud, driver, time):
+def test_one_that_never_goes(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+) -> None:
     cloud.settings.locked_for = 10**6
     with pytest.raises(TemporaryFailure, match=LOCKED[cloud_name]):
         driver.terminate(own.launch(driver, own.node()))
@@ -84,7 +97,9 @@ def test_one_that_never_goes(cloud_name: str, own, cloud, driver, time):
 
 
 @pytest.mark.parametrize(("cloud_name", "path"), OFF.items())
-def test_an_instance_that_was_switched_off_is_stopped(own, cloud, driver, time, path: str):
+def test_an_instance_that_was_switched_off_is_stopped(
+    own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time, path: str
+) -> None:
     instance = own.launch(driver, own.node())
     time.advance(10)
     assert [it.state for it in driver.instances()] == ["running"]
@@ -93,7 +108,7 @@ def test_an_instance_that_was_switched_off_is_stopped(own, cloud, driver, time, 
 
 
 @pytest.mark.parametrize("cloud_name", BAD_TOKEN)
-def test_a_bad_token(cloud_name: str, own, cloud, time):
+def test_a_bad_token(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, time: Time) -> None:
     driver = own.driver_of(cloud, time, token="WRONG")  # noqa: S106 - it is meant to be refused
     ending = Instance(NOWHERE[cloud_name], "a", "running")
     for call in (driver.check, driver.instances, lambda: driver.images(None), lambda: driver.terminate(ending)):
@@ -103,7 +118,7 @@ def test_a_bad_token(cloud_name: str, own, cloud, time):
 
 
 @pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
-def test_settling_asks_for_nothing(own, cloud, driver):
+def test_settling_asks_for_nothing(own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
     instance = own.launch(driver, own.node())
     before = len(cloud.calls)
     driver.settle(instance)
@@ -111,7 +126,7 @@ def test_settling_asks_for_nothing(own, cloud, driver):
 
 
 @pytest.mark.parametrize("cloud_name", NOWHERE)
-def test_calls_from_many_threads(cloud_name: str, own, cloud, driver):
+def test_calls_from_many_threads(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
     if cloud_name == "do":
         cloud.settings.minute_limit = None
     with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.drivers.tested import BATCH, OWNER
+from hart_salt.drivers.contract import Driver
+from tests.drivers.tested import BATCH, OWNER, Time
+from tests.emulation.stateful import StatefulEmulator
 
 TWICE = (["web", "web", "a:b", "hart"], ["web", "a:b"])
 NAMED = {
@@ -20,13 +23,13 @@ BATCHES = {"do": f"hart-batch:{OWNER}:{BATCH}", "vultr": f"hart-batch:{BATCH}"}
 @pytest.mark.parametrize(
     ("cloud_name", "tags", "sent"), [(name, *row) for name, named in NAMED.items() for row in (TWICE, named)]
 )
-def test_tags_of_the_user(own, cloud, driver, tags: Any, sent: list[str]):
+def test_tags_of_the_user(own: ModuleType, cloud: StatefulEmulator, driver: Driver, tags: Any, sent: list[str]) -> None:
     own.launch(driver, own.node(tags=tags))
     assert own.create_body(cloud)["tags"][4:] == sent
 
 
 @pytest.mark.parametrize("cloud_name", BATCHES)
-def test_no_role_no_tag_of_one(cloud_name: str, own, cloud, driver):
+def test_no_role_no_tag_of_one(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
     instance = own.launch(driver, dataclasses.replace(own.node(), role=None))
     assert instance.role is None
     assert own.create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", BATCHES[cloud_name]]
@@ -47,13 +50,15 @@ IMAGES: dict[str, tuple[str, dict[str, str | int]]] = {
     ("cloud_name", "setting", "field", "sent"),
     [(name, setting, field, sent) for name, (field, images) in IMAGES.items() for setting, sent in images.items()],
 )
-def test_an_image_by_code_name_name_or_id(own, cloud, driver, setting: str, field: str, sent: str | int):
+def test_an_image_by_code_name_name_or_id(
+    own: ModuleType, cloud: StatefulEmulator, driver: Driver, setting: str, field: str, sent: str | int
+) -> None:
     own.launch(driver, own.node(image=setting))
     assert own.create_body(cloud)[field] == sent
 
 
 @pytest.mark.parametrize("cloud_name", ["do", "ec2"])
-def test_without_a_public_address(own, cloud, driver, time):
+def test_without_a_public_address(own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time) -> None:
     own.launch(driver, own.node(public_ip=False))
     time.advance(10)
     (instance,) = driver.instances()

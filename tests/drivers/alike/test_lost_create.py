@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from hart_salt.base.errors import TemporaryFailure
+from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance
 from tests.drivers.tested import BATCH, KEY, SCRIPT
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
+from tests.emulation.stateful import StatefulEmulator
 
 OLDER = "ba9876543210"
 #: what an account calls its instances
@@ -28,7 +31,9 @@ def older(own: Any, driver: Any) -> Instance:
 # Hetzner takes no second server of the same name: see its own tests.
 @pytest.mark.parametrize("cloud_name", ["do", "vultr"])
 @pytest.mark.parametrize("late", [0, 1])
-def test_the_instance_of_this_batch_is_found_and_not_the_older_one(own, cloud, driver, older: Instance, late: int):
+def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
+    own: ModuleType, cloud: StatefulEmulator, driver: Driver, older: Instance, late: int
+) -> None:
     cloud.faults.add(faults.lost_answer(own.CREATE), MachineFault(hidden_lists=late))
     made = own.launch(driver, own.node())
     assert (made.batch, made.minion_id) == (BATCH, older.minion_id)
@@ -39,8 +44,8 @@ def test_the_instance_of_this_batch_is_found_and_not_the_older_one(own, cloud, d
 @pytest.mark.parametrize("cloud_name", THINGS)
 @pytest.mark.parametrize("broken", [{"drop": True}, {"status": 500}])
 def test_where_nothing_was_made_the_older_instance_is_not_taken(
-    cloud_name: str, own, cloud, driver, older: Instance, broken: dict[str, Any]
-):
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, older: Instance, broken: dict[str, Any]
+) -> None:
     cloud.faults.add(Fault("POST", own.CREATE, **broken))
     with pytest.raises(TemporaryFailure) as caught:
         own.launch(driver, own.node())

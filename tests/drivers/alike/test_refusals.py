@@ -10,15 +10,19 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from hart_salt.base import errors
+from hart_salt.drivers.contract import Driver
 from tests.drivers.clouds import CLOUDS
 from tests.drivers.ec2.emulator import answers as ec2
 from tests.drivers.gce.emulator import answers as gce
+from tests.drivers.tested import Time
 from tests.emulation.faults import Fault
+from tests.emulation.stateful import StatefulEmulator
 from tests.emulation.tables import tables_of
 
 TABLES = tables_of(__file__)
@@ -57,7 +61,9 @@ def launch(own: Any, driver: Any, settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("cloud_name", "size", "region"), [("hetzner", "cx23", "fsn1"), ("vultr", "vc2-1c-1gb", "ams")]
 )
-def test_a_size_that_is_out_of_stock(own, cloud, driver, size: str, region: str):
+def test_a_size_that_is_out_of_stock(
+    own: ModuleType, cloud: StatefulEmulator, driver: Driver, size: str, region: str
+) -> None:
     cloud.settings.sold_out = (size,)
     (objection,) = driver.objections(own.node())
     assert objection == f"{size} is not available in {region} now; salt-run hart.list_sizes shows what is"
@@ -65,7 +71,9 @@ def test_a_size_that_is_out_of_stock(own, cloud, driver, size: str, region: str)
 
 @pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
 @pytest.mark.parametrize("wrong", [{"region": "mars"}, {"size": "no-such-size"}])
-def test_what_is_found_to_be_unknown_by_others_is_said_once(own, driver, wrong: dict[str, str]):
+def test_what_is_found_to_be_unknown_by_others_is_said_once(
+    own: ModuleType, driver: Driver, wrong: dict[str, str]
+) -> None:
     assert driver.objections(dataclasses.replace(own.node(), **wrong)) == []
 
 
@@ -88,8 +96,15 @@ SAYS: dict[str, tuple[Callable[[int, str], Any], str]] = {
 
 @pytest.mark.parametrize(("cloud_name", "status", "said", "kind"), of_each(TABLES["refused"]))
 def test_the_class_of_each_refusal(
-    cloud_name: str, own, cloud, driver, time, status: int, said: str, kind: type[errors.DriverError]
-):
+    cloud_name: str,
+    own: ModuleType,
+    cloud: StatefulEmulator,
+    driver: Driver,
+    time: Time,
+    status: int,
+    said: str,
+    kind: type[errors.DriverError],
+) -> None:
     answer, told = SAYS[cloud_name]
     tries = 3 if (cloud_name, status) == ("gce", 401) else 1  # Google's library tries a new token
     cloud.faults.add(Fault(**CREATE[cloud_name], status=status, answer=answer(status, said), times=tries))
@@ -107,8 +122,14 @@ def test_the_class_of_each_refusal(
 
 @pytest.mark.parametrize(("cloud_name", "switches", "settings", "kind"), of_each(TABLES["switched"]))
 def test_what_the_cloud_refuses_by_itself(
-    cloud_name: str, own, cloud, driver, switches, settings, kind: type[errors.DriverError]
-):
+    cloud_name: str,
+    own: ModuleType,
+    cloud: StatefulEmulator,
+    driver: Driver,
+    switches: dict[str, Any],
+    settings: dict[str, Any],
+    kind: type[errors.DriverError],
+) -> None:
     vars(cloud.settings).update(switches)
     if cloud_name == "gce":
         cloud.add_image("big", disk_size=20)
@@ -150,7 +171,7 @@ SECRET = {"gce": "<html>", "hetzner": "root_password", "vultr": "default_passwor
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_kinds_of_errors_are_all_that_comes_out(cloud_name: str, cloud, driver):
+def test_kinds_of_errors_are_all_that_comes_out(cloud_name: str, cloud: StatefulEmulator, driver: Driver) -> None:
     """Whatever a call is answered, nothing but ``DriverError`` is raised."""
     place = ("eu-west-1",) if cloud_name == "ec2" else ()
     for answer, status in itertools.product(ODD[cloud_name], (200, 302, 404, 429, 500)):

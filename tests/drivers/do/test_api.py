@@ -13,6 +13,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
+from tests.drivers.do.driver import Cloud, Time
 from tests.drivers.do.emulator.client import SPEC
 from tests.emulation import faults
 from tests.emulation.listener import Listener
@@ -26,20 +27,22 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 # sessions, tokens, addresses
 
 
-def test_a_proxy_of_the_environment_is_used(cloud, time, monkeypatch):
+def test_a_proxy_of_the_environment_is_used(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator takes requests as a proxy gets them; the address leads nowhere."""
     monkeypatch.setenv("http_proxy", cloud.origin)
     assert client.Api(cloud.token, "http://127.9.9.9:1/v2/", 60, time.sleep).get("account", "account")
 
 
-def test_a_proxy_that_is_not_there_means_that_nothing_was_sent(time, monkeypatch):
+def test_a_proxy_that_is_not_there_means_that_nothing_was_sent(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with pytest.raises(TemporaryFailure, match=r"api\.invalid could not be reached") as caught:
         client.Api("t", "https://api.invalid/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
     assert not caught.value.uncertain
 
 
-def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Path, monkeypatch):
+def test_a_certificate_that_is_not_trusted_is_refused_at_once(
+    time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pem = tmp_path / "own.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
@@ -56,14 +59,14 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(time, tmp_path: Pa
         assert server.heard[0]["authorization"] == "Bearer t"
 
 
-def test_what_asks_is_the_vendor_s_own_client(api):
+def test_what_asks_is_the_vendor_s_own_client(api: client.Api) -> None:
     assert isinstance(api._senders.get(), digitalocean.Manager)
 
 
 # what is repeated
 
 
-def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
+def test_a_create_that_was_not_sent_is_sent_again(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
     def refused(*_: object, **__: object) -> None:
@@ -78,7 +81,9 @@ def test_a_create_that_was_not_sent_is_sent_again(time, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["61", "86400"])
-def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time, value: str):
+def test_a_retry_after_that_is_too_long_is_not_waited_for(
+    cloud: Cloud, api: client.Api, time: Time, value: str
+) -> None:
     cloud.faults.add(faults.throttled("", retry_after=int(value)))
     with pytest.raises(RateLimited, match=f"asks to wait {value} s"):
         api.get("account", "account")
@@ -86,13 +91,13 @@ def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time, valu
 
 
 @pytest.mark.parametrize("value", ["", "0", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "²"])
-def test_without_a_usable_retry_after_the_waits_grow(value: str):
+def test_without_a_usable_retry_after_the_waits_grow(value: str) -> None:
     response = requests.Response()
     response.headers["Retry-After"] = value
     assert not rest.retry_after(response)
 
 
-def test_waits_that_are_asked_for_end_some_time(cloud, api, time):
+def test_waits_that_are_asked_for_end_some_time(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.throttled("account", retry_after=50, times=None))
     with pytest.raises(RateLimited):
         api.get("account", "account")

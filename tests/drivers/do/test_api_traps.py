@@ -11,7 +11,7 @@ from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, RateLimit
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
 from hart_salt.drivers.do import driver as do
-from tests.drivers.do.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, node
+from tests.drivers.do.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, Cloud, Time, node
 from tests.drivers.do.emulator.answers import REQUEST_ID
 from tests.drivers.do.emulator.client import SPEC, Client
 from tests.emulation import faults
@@ -29,7 +29,7 @@ def names(droplets: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_1_every_request_has_a_timeout(cloud, monkeypatch, method: str):
+def test_1_every_request_has_a_timeout(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Whatever the library's own variable says."""
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "3600")
     api = client.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
@@ -42,7 +42,7 @@ def test_1_every_request_has_a_timeout(cloud, monkeypatch, method: str):
     assert caught.value.uncertain
 
 
-def test_1_the_timeouts_are_sane():
+def test_1_the_timeouts_are_sane() -> None:
     assert 0 < rest.CONNECT_TIMEOUT <= 30
     assert 0 < do.Account.model_fields["api_timeout"].default <= 120
 
@@ -62,7 +62,7 @@ def test_1_the_timeouts_are_sane():
         Fault("GET", CREATE, query="page=2", drop=True),
     ],
 )
-def test_2_a_page_that_fails_once_is_asked_again_from_the_first(cloud, api, fault: Fault):
+def test_2_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, api: client.Api, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name)
@@ -71,7 +71,9 @@ def test_2_a_page_that_fails_once_is_asked_again_from_the_first(cloud, api, faul
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (500, TemporaryFailure), (404, NotFound)])
-def test_2_a_page_that_goes_on_failing_is_an_error(cloud, api, status: int, kind: type[Exception]):
+def test_2_a_page_that_goes_on_failing_is_an_error(
+    cloud: Cloud, api: client.Api, status: int, kind: type[Exception]
+) -> None:
     cloud.settings.page_cap = 1
     for name in "ab":
         Client(cloud).create(name)
@@ -84,7 +86,7 @@ def test_2_a_page_that_goes_on_failing_is_an_error(cloud, api, status: int, kind
 # 3: absolute links
 
 
-def test_3_a_next_page_on_another_server_is_refused_and_does_not_get_the_token(cloud, api):
+def test_3_a_next_page_on_another_server_is_refused_and_does_not_get_the_token(cloud: Cloud, api: client.Api) -> None:
     with Listener() as other:
         page = {"droplets": [], "links": {"pages": {"next": f"http://127.0.0.1:{other.port}/v2/droplets?page=2"}}}
         cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
@@ -93,7 +95,7 @@ def test_3_a_next_page_on_another_server_is_refused_and_does_not_get_the_token(c
         assert other.heard == []
 
 
-def test_3_another_scheme_is_another_server(cloud, api):
+def test_3_another_scheme_is_another_server(cloud: Cloud, api: client.Api) -> None:
     link = cloud.endpoint.replace("http:", "https:") + "droplets?page=2"
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [], "links": {"pages": {"next": link}}}))
     with pytest.raises(InvalidRequest, match="another server"):
@@ -103,7 +105,7 @@ def test_3_another_scheme_is_another_server(cloud, api):
 # 4 and 5: lost status codes, bodies of other forms
 
 
-def test_4_status_id_and_retry_after_are_kept(cloud, api):
+def test_4_status_id_and_retry_after_are_kept(cloud: Cloud, api: client.Api) -> None:
     cloud.faults.add(faults.throttled("account", retry_after=3600))
     with pytest.raises(RateLimited) as caught:
         api.get("account", "account")
@@ -119,14 +121,16 @@ def test_4_status_id_and_retry_after_are_kept(cloud, api):
      (404, NotFound, "404 not_found"), (422, InvalidRequest, "422 unprocessable_entity"),
      (503, TemporaryFailure, "503 service_unavailable")],
 )  # fmt: skip
-def test_4_each_status_is_an_error_of_its_own(cloud, api, status: int, kind: type[Exception], text: str):
+def test_4_each_status_is_an_error_of_its_own(
+    cloud: Cloud, api: client.Api, status: int, kind: type[Exception], text: str
+) -> None:
     cloud.faults.add(Fault("POST", status=status))
     with pytest.raises(kind) as caught:
         api.post("droplets", DROPLET, "droplet")
     assert f"({text}, request {REQUEST_ID})" in str(caught.value)
 
 
-def test_4_a_gateway_s_page_is_a_temporary_failure(cloud, api, time):
+def test_4_a_gateway_s_page_is_a_temporary_failure(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.gateway_html("account", times=2))
     assert api.get("account", "account")["status"] == "active"
     cloud.faults.add(faults.gateway_html(CREATE, method="POST", status=504))
@@ -141,14 +145,14 @@ def test_4_a_gateway_s_page_is_a_temporary_failure(cloud, api, time):
      ({"error": "bad", "messages": []}, "bad (400)"), ({"messages": "text"}, "Bad Request (400)"),
      ({"id": "x"}, "Bad Request (400 x)"), ([], "Bad Request (400)"), ("<html>", "Bad Request (400)")],
 )  # fmt: skip
-def test_5_errors_of_any_form_have_a_text(cloud, api, body: Any, text: str):
+def test_5_errors_of_any_form_have_a_text(cloud: Cloud, api: client.Api, body: Any, text: str) -> None:
     cloud.faults.add(Fault("POST", status=400, answer=body))
     with pytest.raises(InvalidRequest) as caught:
         api.post("droplets", DROPLET, "droplet")
     assert str(caught.value) == f"DigitalOcean: {text}"
 
 
-def test_5_the_refusal_of_a_tag(cloud, api):
+def test_5_the_refusal_of_a_tag(cloud: Cloud, api: client.Api) -> None:
     with pytest.raises(InvalidRequest, match="name only allows alphanumeric"):
         api.post("tags", {"name": "a=b"}, "tag")
     # The vendor's description is against such a tag too, which is the point here.
@@ -158,7 +162,7 @@ def test_5_the_refusal_of_a_tag(cloud, api):
 # 6 and 7: addresses
 
 
-def test_6_a_droplet_without_networks_is_listed(cloud, driver, time):
+def test_6_a_droplet_without_networks_is_listed(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     cloud.settings.bare_networks = True
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(), SCRIPT, access)
@@ -166,7 +170,7 @@ def test_6_a_droplet_without_networks_is_listed(cloud, driver, time):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_7_addresses_go_by_type_and_not_by_order(cloud, driver, turned: bool):
+def test_7_addresses_go_by_type_and_not_by_order(cloud: Cloud, driver: do.DigitalOcean, turned: bool) -> None:
     v4 = [{"type": "public", "ip_address": "203.0.113.9"}, {"type": "private", "ip_address": "10.0.0.9"}]
     networks = {"v4": v4[::-1] if turned else v4, "v6": [{"type": "public", "ip_address": "2001:db8::1"}]}
     tags = [f"hart-owner:{OWNER}"]
@@ -179,7 +183,7 @@ def test_7_addresses_go_by_type_and_not_by_order(cloud, driver, turned: bool):
 # 8 to 11: what the library makes of a create
 
 
-def test_8_all_fields_reach_the_api_and_no_null_does(cloud, driver):
+def test_8_all_fields_reach_the_api_and_no_null_does(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(public_ip=False), SCRIPT, access)
     (droplet,) = cloud.state.droplets.values()
@@ -189,7 +193,7 @@ def test_8_all_fields_reach_the_api_and_no_null_does(cloud, driver):
     assert not {"private_networking", "vpc_uuid", "volumes"} & set(body)
 
 
-def test_9_links_to_actions_are_not_needed(cloud, driver):
+def test_9_links_to_actions_are_not_needed(cloud: Cloud, driver: do.DigitalOcean) -> None:
     cloud.settings.no_action_links = True
     with driver.access(BATCH, KEY, []) as access:
         instance = driver.launch(node(), SCRIPT, access)
@@ -197,21 +201,21 @@ def test_9_links_to_actions_are_not_needed(cloud, driver):
 
 
 @pytest.mark.parametrize("answer", ["<html>", {}, {"droplet": None}, []])
-def test_9_a_success_that_cannot_be_read_made_one_droplet(cloud, driver, answer: Any):
+def test_9_a_success_that_cannot_be_read_made_one_droplet(cloud: Cloud, driver: do.DigitalOcean, answer: Any) -> None:
     cloud.faults.add(Fault("POST", CREATE, when="after", status=202, answer=answer))
     with driver.access(BATCH, KEY, []) as access:
         instance = driver.launch(node(), SCRIPT, access)
     assert [int(instance.instance_id)] == list(cloud.state.droplets)
 
 
-def test_10_volumes_are_sent(cloud, driver):
+def test_10_volumes_are_sent(cloud: Cloud, driver: do.DigitalOcean) -> None:
     volume = Client(cloud).call("POST", "volumes", {"name": "data", "region": "nyc3", "size_gigabytes": 1}).json()
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(options={"volumes": [volume["volume"]["id"]]}), SCRIPT, access)
     assert cloud.state.left()["attached"] == ["data"]
 
 
-def test_11_keys_are_given_by_number_and_never_listed_or_sent_again(cloud, driver):
+def test_11_keys_are_given_by_number_and_never_listed_or_sent_again(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         for name in "abc":
             driver.launch(node(name), SCRIPT, access)
@@ -219,7 +223,7 @@ def test_11_keys_are_given_by_number_and_never_listed_or_sent_again(cloud, drive
     assert all(it.key_ids == [access.handle["ssh_key"]] for it in cloud.state.droplets.values())
 
 
-def test_11_the_limit_of_key_lists_is_waited_for(cloud, driver, time):
+def test_11_the_limit_of_key_lists_is_waited_for(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     for _ in range(12):
         assert driver.leftovers() == []
     assert sum(time.waits) >= 60
@@ -228,7 +232,7 @@ def test_11_the_limit_of_key_lists_is_waited_for(cloud, driver, time):
 # 12 to 15
 
 
-def test_12_the_query_of_a_delete_reaches_the_api(cloud, api):
+def test_12_the_query_of_a_delete_reaches_the_api(cloud: Cloud, api: client.Api) -> None:
     Client(cloud).create("a", tags=["t"])
     Client(cloud).create("b")
     api.delete("droplets?tag_name=t")
@@ -237,14 +241,16 @@ def test_12_the_query_of_a_delete_reaches_the_api(cloud, api):
     assert (call.query, call.body) == ({"tag_name": ["t"]}, None)
 
 
-def test_13_nobody_waits_by_actions(cloud, driver):
+def test_13_nobody_waits_by_actions(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
     assert cloud.count(".*", "actions") == 0
 
 
 @pytest.mark.parametrize("method", ["get", "post", "patch", "put", "delete"])
-def test_14_nothing_goes_around_the_session(cloud, driver, monkeypatch, method: str):
+def test_14_nothing_goes_around_the_session(
+    cloud: Cloud, driver: do.DigitalOcean, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     def around(*_: object, **__: object) -> None:
         pytest.fail("a request beside the session")
 
@@ -254,7 +260,7 @@ def test_14_nothing_goes_around_the_session(cloud, driver, monkeypatch, method: 
         driver.terminate(driver.launch(node(), SCRIPT, access))
 
 
-def test_15_not_found_at_a_create_is_about_the_settings(cloud, driver):
+def test_15_not_found_at_a_create_is_about_the_settings(cloud: Cloud, driver: do.DigitalOcean) -> None:
     vpc = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
     with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest, match=r"not_found, .*\); .* a vpc"):
         driver.launch(node(options={"vpc": vpc}), SCRIPT, access)

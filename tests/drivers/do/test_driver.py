@@ -41,7 +41,7 @@ def firewall(cloud: Cloud, **more: Any) -> str:
 # launch
 
 
-def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean):
+def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         (key,) = cloud.state.keys.values()
         assert (key.name, key.public_key) == (f"hart-{OWNER}-{BATCH}", KEY)
@@ -64,7 +64,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean):
     assert cloud.state.passwords_mailed == []
 
 
-def test_the_instance_that_comes_of_it(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+def test_the_instance_that_comes_of_it(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     began = time()
     with driver.access(BATCH, KEY, []) as access:
         first = driver.launch(node(), SCRIPT, access)
@@ -77,14 +77,14 @@ def test_the_instance_that_comes_of_it(cloud: Cloud, driver: do.DigitalOcean, ti
 
 
 @pytest.mark.parametrize("name", ["ipv6", "monitoring", "backups"])
-def test_flags_reach_the_droplet(cloud: Cloud, driver: do.DigitalOcean, name: str):
+def test_flags_reach_the_droplet(cloud: Cloud, driver: do.DigitalOcean, name: str) -> None:
     launch(driver, node(options={name: True}))
     (droplet,) = cloud.state.droplets.values()
     flags = {flag: getattr(droplet, flag) for flag in ("ipv6", "monitoring", "backups")}
     assert flags == {"ipv6": False, "monitoring": False, "backups": False, name: True}
 
 
-def test_a_vpc_and_volumes(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_vpc_and_volumes(cloud: Cloud, driver: do.DigitalOcean) -> None:
     client = Client(cloud)
     vpc = client.call("POST", "vpcs", {"name": "own", "region": "nyc3"}).json()["vpc"]["id"]
     volume = client.call("POST", "volumes", {"name": "data", "region": "nyc3", "size_gigabytes": 1}).json()["volume"]
@@ -93,7 +93,7 @@ def test_a_vpc_and_volumes(cloud: Cloud, driver: do.DigitalOcean):
     assert (droplet.vpc_uuid, droplet.volume_ids) == (vpc, [volume["id"]])
 
 
-def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean) -> None:
     number = cloud.add_snapshot("golden")
     launch(driver, node(image=number))
     (droplet,) = cloud.state.droplets.values()
@@ -103,7 +103,7 @@ def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean):
 # firewalls
 
 
-def test_a_firewall_by_its_tag(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_firewall_by_its_tag(cloud: Cloud, driver: do.DigitalOcean) -> None:
     Client(cloud).call("POST", "tags", {"name": "fenced"})
     firewall(cloud, tags=["fenced"])
     wanted = node(options={"firewall": "Fenced"})
@@ -114,7 +114,7 @@ def test_a_firewall_by_its_tag(cloud: Cloud, driver: do.DigitalOcean):
     assert cloud.count("POST", "/v2/firewalls/") == 0
 
 
-def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean) -> None:
     number = firewall(cloud)
     wanted = node(options={"firewall": number.upper()})
     assert driver.objections(wanted) == []
@@ -125,7 +125,7 @@ def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean):
 
 
 @pytest.mark.parametrize("wanted", [NOWHERE, "nothing-has-it"])
-def test_a_firewall_that_is_not_there(cloud: Cloud, driver: do.DigitalOcean, wanted: str):
+def test_a_firewall_that_is_not_there(cloud: Cloud, driver: do.DigitalOcean, wanted: str) -> None:
     Client(cloud).create(tags=["nothing-has-it"])  # a tag alone protects nothing
     for name in ("a", "b"):
         assert [f"no firewall of the account has the id {wanted}" in it for it in driver.objections(
@@ -133,13 +133,13 @@ def test_a_firewall_that_is_not_there(cloud: Cloud, driver: do.DigitalOcean, wan
     assert cloud.count("GET", "/v2/firewalls") == 1
 
 
-def test_a_firewall_that_vanished_leaves_no_droplet_outside_of_it(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_firewall_that_vanished_leaves_no_droplet_outside_of_it(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with pytest.raises(InvalidRequest, match=f"no firewall {NOWHERE}"):
         launch(driver, node(options={"firewall": NOWHERE}))
     assert left(cloud) == {}
 
 
-def test_no_firewall_is_touched_that_was_not_named(cloud: Cloud, driver: do.DigitalOcean):
+def test_no_firewall_is_touched_that_was_not_named(cloud: Cloud, driver: do.DigitalOcean) -> None:
     number = firewall(cloud)
     launch(driver, node())
     assert cloud.state.firewalls[number].droplet_ids == []
@@ -149,14 +149,14 @@ def test_no_firewall_is_touched_that_was_not_named(cloud: Cloud, driver: do.Digi
 # for people
 
 
-def test_check_names_the_account(cloud: Cloud, driver: do.DigitalOcean):
+def test_check_names_the_account(cloud: Cloud, driver: do.DigitalOcean) -> None:
     assert driver.check() == "account owner@example.org, up to 25 droplets"
 
 
 ANY = Instance("1", "a", "running")
 
 
-def test_a_bad_token(cloud: Cloud, time: Time):
+def test_a_bad_token(cloud: Cloud, time: Time) -> None:
     driver = driver_of(cloud, time, token="dop_v1_wrong")  # noqa: S106 - it is meant to be refused
     for call in (driver.check, driver.instances, driver.regions, lambda: driver.terminate(ANY)):
         with pytest.raises(AuthError, match=r"Unable to authenticate you \(401 unauthorized, request .*\)") as caught:
@@ -166,29 +166,29 @@ def test_a_bad_token(cloud: Cloud, time: Time):
 
 
 @pytest.mark.parametrize("token", ["dop_v1_ä", "dop_v1\nX: y"])
-def test_a_token_that_is_none(cloud: Cloud, time: Time, token: str):
+def test_a_token_that_is_none(cloud: Cloud, time: Time, token: str) -> None:
     with pytest.raises(AuthError, match="characters that no token has"):
         driver_of(cloud, time, token=token).check()
 
 
-def test_a_token_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time):
+def test_a_token_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time) -> None:
     assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
 
 
-def test_a_locked_account(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_locked_account(cloud: Cloud, driver: do.DigitalOcean) -> None:
     facts = {"account": {"status": "locked", "status_message": "unpaid", "email": "a@b"}}
     cloud.faults.add(Fault("GET", "account", status=200, answer=facts))
     with pytest.raises(AuthError, match="locked: unpaid"):
         driver.check()
 
 
-def test_regions(driver: do.DigitalOcean):
+def test_regions(driver: do.DigitalOcean) -> None:
     regions = {region.name: region for region in driver.regions()}
     assert (regions["nyc3"].description, regions["nyc3"].available, regions["nyc3"].zones) == ("New York 3", True, ())
     assert not regions["nyc2"].available
 
 
-def test_sizes_with_prices(cloud: Cloud, driver: do.DigitalOcean):
+def test_sizes_with_prices(cloud: Cloud, driver: do.DigitalOcean) -> None:
     cloud.settings.sold_out_sizes = ("c-2",)
     sizes = {size.name: size for size in driver.sizes("lon1")}
     one = sizes["s-1vcpu-1gb"]
@@ -200,7 +200,7 @@ def test_sizes_with_prices(cloud: Cloud, driver: do.DigitalOcean):
     assert not everywhere["s-8vcpu-32gb"]
 
 
-def test_images(cloud: Cloud, driver: do.DigitalOcean):
+def test_images(cloud: Cloud, driver: do.DigitalOcean) -> None:
     here, there = cloud.add_snapshot("here"), cloud.add_snapshot("there", regions=("ams3",))
     images = {image.setting: image for image in driver.images("nyc3")}
     assert set(images) == {"bookworm", "trixie", "jammy", "noble", str(here)}
@@ -208,7 +208,7 @@ def test_images(cloud: Cloud, driver: do.DigitalOcean):
     assert str(there) in {image.setting for image in driver.images(None)}
 
 
-def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: do.DigitalOcean) -> None:
     state = cloud.state
     state.images = {number: it for number, it in state.images.items() if it.slug != "debian-13-x64"}
     assert [image.setting for image in driver.images(None) if not image.available] == ["trixie"]
@@ -217,7 +217,7 @@ def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: do.Digita
 # instances
 
 
-def test_a_list_has_all_its_pages(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_list_has_all_its_pages(cloud: Cloud, driver: do.DigitalOcean) -> None:
     cloud.settings.droplet_limit = 500
     cloud.settings.minute_limit = None
     client = Client(cloud)
@@ -230,7 +230,7 @@ def test_a_list_has_all_its_pages(cloud: Cloud, driver: do.DigitalOcean):
     assert cloud.count("GET", CREATE) == 2
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do.DigitalOcean):
+def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do.DigitalOcean) -> None:
     client = Client(cloud)
     client.create("untagged")
     client.create("somebody-elses", tags=["hart"])
@@ -239,7 +239,7 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
 
 
-def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: do.DigitalOcean) -> None:
     droplet = Client(cloud).create("stranger")
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet], "links": {}}))
     assert driver.instances() == []
@@ -247,14 +247,14 @@ def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, d
 
 @pytest.mark.parametrize("facts", [{}, {"networks": {}}, {"networks": None, "region": None, "created_at": "soon"},
                                    {"networks": {"v4": [{"type": "public"}]}, "status": "paused"}])  # fmt: skip
-def test_a_report_with_little_in_it(cloud: Cloud, driver: do.DigitalOcean, facts: dict[str, Any]):
+def test_a_report_with_little_in_it(cloud: Cloud, driver: do.DigitalOcean, facts: dict[str, Any]) -> None:
     droplet = {"id": 7, "name": "a", "tags": [f"hart-owner:{OWNER}"], **facts}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet]}))
     (instance,) = driver.instances()
     assert (instance.instance_id, instance.state, instance.public_ip, instance.created) == ("7", "pending", None, None)
 
 
-def test_states(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+def test_states(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     instance = launch(driver, node())
     time.advance(10)
     assert [it.state for it in driver.instances()] == ["running"]
@@ -265,7 +265,7 @@ def test_states(cloud: Cloud, driver: do.DigitalOcean, time: Time):
 # access
 
 
-def test_access_leaves_nothing(cloud: Cloud, driver: do.DigitalOcean):
+def test_access_leaves_nothing(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
         key = Leftover("SSH key", f"hart-{OWNER}-{BATCH}", f"account/keys/{access.handle['ssh_key']}", BATCH)
@@ -273,7 +273,7 @@ def test_access_leaves_nothing(cloud: Cloud, driver: do.DigitalOcean):
     assert (left(cloud), driver.leftovers()) == ({}, [])
 
 
-def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.DigitalOcean):
+def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []):
         raise ZeroDivisionError
     assert left(cloud) == {}
@@ -282,21 +282,21 @@ def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.Di
 @pytest.mark.parametrize("fault", [faults.lost_answer("account/keys"),
                                    Fault("POST", "account/keys", when="after", status=500),
                                    Fault("POST", "account/keys", when="after", status=201, answer="<a>")])  # fmt: skip
-def test_a_key_whose_create_was_not_answered_is_found(cloud: Cloud, driver: do.DigitalOcean, fault: Fault):
+def test_a_key_whose_create_was_not_answered_is_found(cloud: Cloud, driver: do.DigitalOcean, fault: Fault) -> None:
     cloud.faults.add(fault)
     launch(driver, node())
     assert cloud.state.left()["keys"] == []
     assert cloud.count("POST", "account/keys") == 1
 
 
-def test_a_key_that_was_not_made(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_key_that_was_not_made(cloud: Cloud, driver: do.DigitalOcean) -> None:
     cloud.faults.add(Fault("POST", "account/keys", status=500))
     with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY, []):
         pytest.fail("there is no access")
     assert left(cloud) == {}
 
 
-def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalOcean):
+def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalOcean) -> None:
     always = Fault("DELETE", "account/keys", status=500, times=None)
     cloud.faults.add(always)
     with pytest.raises(TemporaryFailure, match=f"the temporary SSH key hart-{OWNER}-{BATCH} could not be removed"):
@@ -311,7 +311,9 @@ def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalO
 
 
 @pytest.mark.parametrize("switch", ["refused", "ignored"])
-def test_a_new_droplet_that_does_not_go_until_it_is_active(cloud: Cloud, driver: do.DigitalOcean, time: Time, switch):
+def test_a_new_droplet_that_does_not_go_until_it_is_active(
+    cloud: Cloud, driver: do.DigitalOcean, time: Time, switch: str
+) -> None:
     cloud.settings.delete_new = switch
     cloud.settings.active_after = 60
     instance = launch(driver, node())
@@ -319,14 +321,14 @@ def test_a_new_droplet_that_does_not_go_until_it_is_active(cloud: Cloud, driver:
     assert (left(cloud), sum(time.waits) < 75) == ({}, True)
 
 
-def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     cloud.settings.gone_after = 12
     instance = launch(driver, node())
     driver.terminate(instance)
     assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
 
 
-def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: Time):
+def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     cloud.settings.gone_after = 10**6
     instance = launch(driver, node())
     with pytest.raises(TemporaryFailure):

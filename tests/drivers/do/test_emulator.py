@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import digitalocean
 import pytest
@@ -37,7 +38,9 @@ def addresses(droplet: dict) -> dict[str, str]:
 # a droplet's life
 
 
-def test_a_droplet_is_new_then_active_with_addresses_then_gone(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_a_droplet_is_new_then_active_with_addresses_then_gone(
+    cloud: DigitalOcean, client: Client, clock: Clock
+) -> None:
     droplet = client.create(tags=["hart"])
     assert (droplet["status"], droplet["networks"]) == ("new", {"v4": [], "v6": []})
     clock.advance(10)
@@ -54,7 +57,7 @@ def test_a_droplet_is_new_then_active_with_addresses_then_gone(cloud: DigitalOce
     assert {kind: names for kind, names in cloud.state.left().items() if names} == {"tags": ["hart"]}
 
 
-def test_the_machine_boots_at_create_and_ends_at_delete(cloud: DigitalOcean, client: Client):
+def test_the_machine_boots_at_create_and_ends_at_delete(cloud: DigitalOcean, client: Client) -> None:
     key = client.call("POST", "account/keys", {"name": "k", "public_key": public_key()}).json()["ssh_key"]
     droplet = client.create(user_data="#!/bin/sh\n", ssh_keys=[key["id"]], tags=["a:b"])
     assert cloud.settle(10)
@@ -66,20 +69,20 @@ def test_the_machine_boots_at_create_and_ends_at_delete(cloud: DigitalOcean, cli
     assert cloud.machines.backend.killed == [str(droplet["id"])]
 
 
-def test_the_order_of_the_addresses_changes(client: Client, clock: Clock):
+def test_the_order_of_the_addresses_changes(client: Client, clock: Clock) -> None:
     droplet = client.create()
     clock.advance(10)
     first = {client.get(f"droplets/{droplet['id']}")["droplet"]["networks"]["v4"][0]["type"] for _ in range(30)}
     assert first == {"public", "private"}
 
 
-def test_a_droplet_without_public_networking_has_a_private_address_only(client: Client, clock: Clock):
+def test_a_droplet_without_public_networking_has_a_private_address_only(client: Client, clock: Clock) -> None:
     droplet = client.create(public_networking=False)
     clock.advance(10)
     assert set(addresses(client.get(f"droplets/{droplet['id']}")["droplet"])) == {"private"}
 
 
-def test_actions_end_when_the_droplet_is_active(client: Client, clock: Clock):
+def test_actions_end_when_the_droplet_is_active(client: Client, clock: Clock) -> None:
     answer = client.call("POST", "droplets", {"name": "app-1", **SPEC}).json()
     link = answer["links"]["actions"][0]
     assert link["href"] == f"{client.cloud.endpoint}actions/{link['id']}"
@@ -88,13 +91,13 @@ def test_actions_end_when_the_droplet_is_active(client: Client, clock: Clock):
     assert client.get(f"actions/{link['id']}")["action"]["status"] == "completed"
 
 
-def test_several_droplets_in_one_call(cloud: DigitalOcean, client: Client):
+def test_several_droplets_in_one_call(cloud: DigitalOcean, client: Client) -> None:
     answer = client.call("POST", "droplets", {"names": ["a", "b", "c"], **SPEC})
     assert [it["name"] for it in answer.json()["droplets"]] == ["a", "b", "c"]
     assert len(answer.json()["links"]["actions"]) == len(cloud.state.droplets) == 3
 
 
-def test_delete_by_tag_takes_all_of_the_tag_and_no_other(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_delete_by_tag_takes_all_of_the_tag_and_no_other(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     for name, tag in (("a", "old"), ("b", "old"), ("c", "kept")):
         client.create(name, tags=[tag])
     assert client.call("DELETE", "droplets").status_code == 422
@@ -104,7 +107,9 @@ def test_delete_by_tag_takes_all_of_the_tag_and_no_other(cloud: DigitalOcean, cl
 
 
 @pytest.mark.parametrize(("switch", "status"), [("refused", 422), ("ignored", 204)])
-def test_a_new_droplet_may_be_hard_to_delete(cloud: DigitalOcean, client: Client, clock: Clock, switch, status):
+def test_a_new_droplet_may_be_hard_to_delete(
+    cloud: DigitalOcean, client: Client, clock: Clock, switch: str, status: int
+) -> None:
     cloud.settings.delete_new = switch
     droplet = client.create()
     assert client.call("DELETE", f"droplets/{droplet['id']}").status_code == status
@@ -118,7 +123,7 @@ def test_a_new_droplet_may_be_hard_to_delete(cloud: DigitalOcean, client: Client
 # lists
 
 
-def test_pages_link_to_the_host_that_was_asked(client: Client):
+def test_pages_link_to_the_host_that_was_asked(client: Client) -> None:
     for number in range(5):
         client.create(f"app-{number}", tags=["t"])
     data = client.get("droplets", per_page=2, tag_name="t", page=2)
@@ -135,7 +140,7 @@ def test_pages_link_to_the_host_that_was_asked(client: Client):
     )
 
 
-def test_filters_of_the_list(client: Client):
+def test_filters_of_the_list(client: Client) -> None:
     client.create("a", tags=["Prod"])
     client.create("b", tags=["prod", "other"])
     tagged = client.get("droplets", tag_name="PROD")["droplets"]
@@ -147,7 +152,7 @@ def test_filters_of_the_list(client: Client):
     assert client.call("GET", "droplets?per_page=201").status_code == 422
 
 
-def test_what_is_on_offer(cloud: DigitalOcean, client: Client):
+def test_what_is_on_offer(cloud: DigitalOcean, client: Client) -> None:
     snapshot = cloud.add_snapshot("with-salt", image_id=777)
     slugs = {it["slug"] for it in client.get("images", type="distribution")["images"]}
     assert {"debian-12-x64", "debian-13-x64", "ubuntu-22-04-x64", "ubuntu-24-04-x64"} <= slugs
@@ -187,17 +192,17 @@ def test_what_is_on_offer(cloud: DigitalOcean, client: Client):
         ({"volumes": ["nothing"]}, "Volumes"),
     ],
 )
-def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body, words):
+def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body: dict[str, Any], words: str) -> None:
     status, message = client.refused(**body)
     assert status == 422
     assert words in message
 
 
-def test_a_vpc_that_is_not_there_is_a_404(client: Client):
+def test_a_vpc_that_is_not_there_is_a_404(client: Client) -> None:
     assert client.refused(vpc_uuid="default-nyc3")[0] == 404
 
 
-def test_capacity_and_quota(cloud: DigitalOcean, client: Client):
+def test_capacity_and_quota(cloud: DigitalOcean, client: Client) -> None:
     cloud.settings.full_regions = ("nyc3",)
     assert client.refused() == (422, "Region is not available")
     assert client.create(region="nyc")["region"]["slug"] == "nyc1"
@@ -207,35 +212,35 @@ def test_capacity_and_quota(cloud: DigitalOcean, client: Client):
     assert "exceed your droplet limit" in client.refused(region="ams3", size="c-2")[1]
 
 
-def test_more_than_ten_names_are_refused(client: Client):
+def test_more_than_ten_names_are_refused(client: Client) -> None:
     names = {"names": [f"a{number}" for number in range(11)], **SPEC}
     assert client.call("POST", "droplets", names).status_code == 422
 
 
-def test_a_create_without_a_key_mails_a_password(cloud: DigitalOcean, client: Client):
+def test_a_create_without_a_key_mails_a_password(cloud: DigitalOcean, client: Client) -> None:
     client.create()
     assert cloud.state.passwords_mailed == ["app-1"]
 
 
-def test_a_wrong_token(cloud: DigitalOcean):
+def test_a_wrong_token(cloud: DigitalOcean) -> None:
     answer = requests.get(cloud.endpoint + "droplets", headers={"Authorization": "Bearer no"}, timeout=10)
     assert (answer.status_code, answer.json()["message"]) == (401, "Unable to authenticate you")
 
 
-def test_a_body_that_is_not_json(cloud: DigitalOcean):
+def test_a_body_that_is_not_json(cloud: DigitalOcean) -> None:
     head = {"Authorization": f"Bearer {cloud.token}"}
     assert requests.post(cloud.endpoint + "droplets", data="{", headers=head, timeout=10).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["nothing", "droplets/nothing", "droplets/1", "account/keys/1", "tags/none"])
-def test_what_is_not_there(client: Client, path):
+def test_what_is_not_there(client: Client, path: str) -> None:
     assert client.call("GET", path).json()["id"] == "not_found"
 
 
 # keys, tags, firewalls, volumes, VPCs
 
 
-def test_keys(client: Client):
+def test_keys(client: Client) -> None:
     line = public_key()
     answer = client.call("POST", "account/keys", {"name": "one", "public_key": line})
     key = answer.json()["ssh_key"]
@@ -249,7 +254,7 @@ def test_keys(client: Client):
     assert client.call("DELETE", f"account/keys/{key['id']}").status_code == 404
 
 
-def test_tags_outlive_droplets_and_count_what_carries_them(client: Client):
+def test_tags_outlive_droplets_and_count_what_carries_them(client: Client) -> None:
     droplet = client.create(tags=["a:b"])
     assert client.get("tags/A:B")["tag"]["resources"]["droplets"]["count"] == 1
     resources = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
@@ -260,13 +265,13 @@ def test_tags_outlive_droplets_and_count_what_carries_them(client: Client):
     assert client.get(f"droplets/{droplet['id']}")["droplet"]["tags"] == []
 
 
-def test_the_refusal_of_a_tag_has_a_form_of_its_own(client: Client):
+def test_the_refusal_of_a_tag_has_a_form_of_its_own(client: Client) -> None:
     answer = client.call("POST", "tags", {"name": "a=b"})
     assert answer.status_code == 400
     assert set(answer.json()) == {"error", "messages", "root_causes"}
 
 
-def test_a_firewall(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_a_firewall(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     droplet = client.create(tags=["batch:1"])
     rule = {"protocol": "tcp", "ports": "22", "sources": {"addresses": ["192.0.2.1/32"]}}
     body = {"name": "ssh", "inbound_rules": [rule], "tags": ["batch:1"]}
@@ -286,7 +291,9 @@ def test_a_firewall(cloud: DigitalOcean, client: Client, clock: Clock):
     assert cloud.state.left()["firewalls"] == []
 
 
-def test_volumes_are_attached_at_create_and_let_go_at_the_end(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_volumes_are_attached_at_create_and_let_go_at_the_end(
+    cloud: DigitalOcean, client: Client, clock: Clock
+) -> None:
     spec = {"name": "data", "region": "nyc3", "size_gigabytes": 10}
     volume = client.call("POST", "volumes", spec).json()["volume"]
     droplet = client.create(volumes=[volume["id"]])
@@ -298,7 +305,7 @@ def test_volumes_are_attached_at_create_and_let_go_at_the_end(cloud: DigitalOcea
     assert client.get(f"volumes/{volume['id']}")["volume"]["droplet_ids"] == cloud.state.left()["attached"] == []
 
 
-def test_a_region_has_a_default_vpc(client: Client):
+def test_a_region_has_a_default_vpc(client: Client) -> None:
     droplet = client.create()
     vpc = client.get(f"vpcs/{droplet['vpc_uuid']}")["vpc"]
     assert (vpc["default"], vpc["region"]) == (True, "nyc3")
@@ -310,7 +317,7 @@ def test_a_region_has_a_default_vpc(client: Client):
 # limits
 
 
-def test_each_answer_tells_what_is_left_of_the_hour(client: Client, clock: Clock):
+def test_each_answer_tells_what_is_left_of_the_hour(client: Client, clock: Clock) -> None:
     client.get("account")
     clock.advance(60)
     headers = client.call("GET", "account").headers
@@ -318,7 +325,7 @@ def test_each_answer_tells_what_is_left_of_the_hour(client: Client, clock: Clock
     assert float(headers["ratelimit-reset"]) == clock.now - 60 + 3600  # when the oldest one expires
 
 
-def test_a_burst_is_throttled_with_retry_after(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_a_burst_is_throttled_with_retry_after(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     cloud.settings.minute_limit = 2
     client.get("account")
     clock.advance(20)
@@ -329,7 +336,7 @@ def test_a_burst_is_throttled_with_retry_after(cloud: DigitalOcean, client: Clie
     client.get("account")
 
 
-def test_the_hour_s_limit_has_no_retry_after(cloud: DigitalOcean, client: Client):
+def test_the_hour_s_limit_has_no_retry_after(cloud: DigitalOcean, client: Client) -> None:
     cloud.settings.hourly_limit = 1
     client.get("account")
     answer = client.call("GET", "account")
@@ -337,7 +344,7 @@ def test_the_hour_s_limit_has_no_retry_after(cloud: DigitalOcean, client: Client
     assert "retry-after" not in answer.headers
 
 
-def test_keys_are_listed_ten_times_a_minute(client: Client):
+def test_keys_are_listed_ten_times_a_minute(client: Client) -> None:
     for _ in range(10):
         client.get("account/keys")
     assert client.call("GET", "account/keys").status_code == 429
@@ -346,7 +353,9 @@ def test_keys_are_listed_ten_times_a_minute(client: Client):
 # python-digitalocean
 
 
-def test_python_digitalocean_lives_a_whole_life(cloud: DigitalOcean, manager: digitalocean.Manager, clock: Clock):
+def test_python_digitalocean_lives_a_whole_life(
+    cloud: DigitalOcean, manager: digitalocean.Manager, clock: Clock
+) -> None:
     key = digitalocean.SSHKey(token=cloud.token, name="k", public_key=public_key())
     key.create()
     droplet = digitalocean.Droplet(
@@ -370,7 +379,9 @@ def test_python_digitalocean_lives_a_whole_life(cloud: DigitalOcean, manager: di
     assert cloud.state.left()["keys"] == []
 
 
-def test_its_null_vpc_can_be_refused_as_the_description_does(cloud: DigitalOcean, manager: digitalocean.Manager):
+def test_its_null_vpc_can_be_refused_as_the_description_does(
+    cloud: DigitalOcean, manager: digitalocean.Manager
+) -> None:
     if schema.find(SPECIFICATION) is None:
         pytest.skip("the vendor's description is not beside this checkout")
     cloud.settings.tolerate_nulls = False

@@ -29,7 +29,7 @@ def cloud(clock: Clock) -> Iterator[DigitalOcean]:
         assert cloud.defects == []
 
 
-def test_the_routes_of_the_tests_are_those_of_the_description():
+def test_the_routes_of_the_tests_are_those_of_the_description() -> None:
     """A call that the description has, the emulator has."""
     description = schema.find(SPECIFICATION)
     if description is None:
@@ -38,7 +38,7 @@ def test_the_routes_of_the_tests_are_those_of_the_description():
 
 
 @described
-def test_every_answer_conforms(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_every_answer_conforms(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     """One call of each kind, with droplets in each state; the errors as well."""
     cloud.add_snapshot("mine", image_id=777)
     key = client.call("POST", "account/keys", {"name": "k", "public_key": public_key()}).json()["ssh_key"]
@@ -77,7 +77,7 @@ def test_every_answer_conforms(cloud: DigitalOcean, client: Client, clock: Clock
 
 
 @described
-def test_refusals_conform_too(cloud: DigitalOcean, client: Client):
+def test_refusals_conform_too(cloud: DigitalOcean, client: Client) -> None:
     client.refused(size="none")
     client.call("POST", "tags", {"name": "a=b"})
     client.call("POST", "firewalls", {"name": "fw"})
@@ -104,7 +104,7 @@ def test_refusals_conform_too(cloud: DigitalOcean, client: Client):
 )
 def test_what_the_description_does_not_allow_is_refused(
     cloud: DigitalOcean, client: Client, method: str, path: str, body: Any
-):
+) -> None:
     before = cloud.state.left()
     assert client.call(method, path, body).status_code in (400, 422)
     assert cloud.said_against() != []
@@ -112,14 +112,14 @@ def test_what_the_description_does_not_allow_is_refused(
 
 
 @described
-def test_a_null_is_taken_but_held_against_the_client(cloud: DigitalOcean, client: Client):
+def test_a_null_is_taken_but_held_against_the_client(cloud: DigitalOcean, client: Client) -> None:
     client.create(vpc_uuid=None)
     assert len(cloud.said_against()) == 1
     assert "vpc_uuid" in cloud.said_against()[0]
 
 
 @described
-def test_a_field_that_nobody_knows_is_found():
+def test_a_field_that_nobody_knows_is_found() -> None:
     description = schema.find(SPECIFICATION)
     assert description is not None
     body = {"name": "a", **SPEC, "public_networkin": False}
@@ -129,7 +129,7 @@ def test_a_field_that_nobody_knows_is_found():
 
 
 @described
-def test_answers_of_faults_are_not_held_against_us(cloud: DigitalOcean, client: Client):
+def test_answers_of_faults_are_not_held_against_us(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(Fault(status=500, answer={"odd": 1}), Fault(drop=True, when="after"))
     client.call("GET", "account")
     with pytest.raises(OSError):
@@ -155,7 +155,7 @@ def description(**response: Any) -> Description:
     )
 
 
-def test_requests_are_checked():
+def test_requests_are_checked() -> None:
     check = description().request
     assert check("POST", "/v1/things/7", {"n": ["5"]}, {"a": 1}) == []
     assert check("POST", "/v1/things/7", {"n": ["6"]}, {"a": 1}) == ["n: 6 is greater than the maximum of 5"]
@@ -164,7 +164,7 @@ def test_requests_are_checked():
     assert check("GET", "/v1/things/7", {}, None) == check("POST", "/v1/things", {}, None) == []
 
 
-def test_answers_are_checked():
+def test_answers_are_checked() -> None:
     schema_of_b = {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}
     check = description(
         headers={"ratelimit-limit": {"schema": {"type": "integer"}}},
@@ -179,14 +179,14 @@ def test_answers_are_checked():
     assert check("POST", "/v1/things/7", 204, {}, {}) == ["a body where none is described"]
 
 
-def test_the_dialect_is_translated():
+def test_the_dialect_is_translated() -> None:
     assert translate({"type": "string", "enum": ["new", False]}) == {"type": "string", "enum": ["new", "off"]}
     assert translate({"type": "string", "nullable": True}) == {"anyOf": [{"type": "string"}, {"type": "null"}]}
     named = {"properties": {"nullable": {"type": "string"}, "enum": {"nullable": True}}}
     assert translate(named)["properties"] == {"nullable": {"type": "string"}, "enum": {"anyOf": [{}, {"type": "null"}]}}
 
 
-def test_of_alternatives_the_nearest_one_tells():
+def test_of_alternatives_the_nearest_one_tells() -> None:
     either = {"oneOf": [{"required": ["name"], "properties": {"size": {"type": "string"}}}, {"required": ["names"]}]}
     data = {"/v1": {"put": {"requestBody": {"content": {"application/json": {"schema": either}}}, "responses": {}}}}
     assert Description(data).request("PUT", "/v1", {}, {"name": "a", "size": 1}) == [

@@ -41,7 +41,9 @@ def create(client: Client) -> requests.Response:
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_a_call_fails_before_or_after_it_was_done(cloud: DigitalOcean, client: Client, when, made):
+def test_a_call_fails_before_or_after_it_was_done(
+    cloud: DigitalOcean, client: Client, when: str, made: list[str]
+) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, when=when, status=500))
     answer = create(client)
     assert (answer.status_code, answer.json()["id"]) == (500, "server_error")
@@ -50,7 +52,9 @@ def test_a_call_fails_before_or_after_it_was_done(cloud: DigitalOcean, client: C
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_the_connection_breaks_before_or_after_it_was_done(cloud: DigitalOcean, client: Client, when, made):
+def test_the_connection_breaks_before_or_after_it_was_done(
+    cloud: DigitalOcean, client: Client, when: str, made: list[str]
+) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, when=when, drop=True))
     with pytest.raises(requests.ConnectionError):
         create(client)
@@ -58,7 +62,7 @@ def test_the_connection_breaks_before_or_after_it_was_done(cloud: DigitalOcean, 
     assert [call.status for call in cloud.calls] == [None]
 
 
-def test_a_lost_answer(cloud: DigitalOcean, client: Client):
+def test_a_lost_answer(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(faults.lost_answer(CREATE))
     with pytest.raises(requests.ConnectionError):
         create(client)
@@ -66,7 +70,7 @@ def test_a_lost_answer(cloud: DigitalOcean, client: Client):
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_a_stall_keeps_the_answer_back(cloud: DigitalOcean, client: Client, when, made):
+def test_a_stall_keeps_the_answer_back(cloud: DigitalOcean, client: Client, when: str, made: list[str]) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, when=when, stall=0.4))
     with pytest.raises(requests.ReadTimeout):
         requests.post(
@@ -80,7 +84,7 @@ def test_a_stall_keeps_the_answer_back(cloud: DigitalOcean, client: Client, when
     assert cloud.state.left()["droplets"] == ["app-1"]  # a client that went away stops nothing
 
 
-def test_closing_does_not_wait_for_a_stall():
+def test_closing_does_not_wait_for_a_stall() -> None:
     began = time.monotonic()
     with DigitalOcean() as cloud:
         cloud.faults.add(Fault(stall=60.0))
@@ -89,7 +93,7 @@ def test_closing_does_not_wait_for_a_stall():
     assert time.monotonic() - began < 5
 
 
-def test_a_throttled_call(cloud: DigitalOcean, client: Client):
+def test_a_throttled_call(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(faults.throttled(CREATE, method="GET", retry_after=7, times=2))
     for _ in range(2):
         answer = client.call("GET", "droplets")
@@ -100,20 +104,20 @@ def test_a_throttled_call(cloud: DigitalOcean, client: Client):
     assert len(cloud.faults.struck) == 2
 
 
-def test_any_status_with_any_body(cloud: DigitalOcean, client: Client):
+def test_any_status_with_any_body(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(Fault(status=418, answer={"odd": 1}), faults.gateway_html("account"))
     assert client.call("GET", "account").json() == {"odd": 1}
     page = client.call("GET", "account")
     assert (page.status_code, page.headers["content-type"].split(";")[0]) == (502, "text/html")
 
 
-def test_a_fault_picks_its_call(cloud: DigitalOcean, client: Client):
+def test_a_fault_picks_its_call(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, body='"app-2"', skip=1, status=503))
     for name, status in (("app-1", 202), ("app-2", 202), ("app-2", 503), ("app-2", 202)):
         assert client.call("POST", "droplets", {"name": name, **SPEC}).status_code == status
 
 
-def test_a_bad_second_page(cloud: DigitalOcean, client: Client):
+def test_a_bad_second_page(cloud: DigitalOcean, client: Client) -> None:
     cloud.settings.page_cap = 1
     client.create("a")
     client.create("b")
@@ -125,7 +129,7 @@ def test_a_bad_second_page(cloud: DigitalOcean, client: Client):
 # machines
 
 
-def test_a_droplet_that_refuses_to_die(cloud: DigitalOcean, client: Client):
+def test_a_droplet_that_refuses_to_die(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(MachineFault(refuse_delete=2))
     droplet = client.create()
     answers = [client.call("DELETE", f"droplets/{droplet['id']}") for _ in range(4)]
@@ -133,7 +137,7 @@ def test_a_droplet_that_refuses_to_die(cloud: DigitalOcean, client: Client):
     assert answers[0].json()["message"] == "Droplet already has a pending event."
 
 
-def test_a_delete_that_has_no_effect(cloud: DigitalOcean, client: Client):
+def test_a_delete_that_has_no_effect(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(MachineFault(ignore_delete=1))
     droplet = client.create()
     assert client.call("DELETE", f"droplets/{droplet['id']}").status_code == 204
@@ -142,7 +146,7 @@ def test_a_delete_that_has_no_effect(cloud: DigitalOcean, client: Client):
     assert cloud.state.left()["droplets"] == []
 
 
-def test_an_address_that_comes_late(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_an_address_that_comes_late(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     cloud.faults.add(MachineFault(address_lists=2))
     client.create()
     clock.advance(10)
@@ -151,7 +155,7 @@ def test_an_address_that_comes_late(cloud: DigitalOcean, client: Client, clock: 
     assert [len(it["networks"]["v4"]) for it in lists] == [0, 0, 2]
 
 
-def test_a_droplet_that_stays_new(cloud: DigitalOcean, client: Client, clock: Clock):
+def test_a_droplet_that_stays_new(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     cloud.faults.add(MachineFault(never_active=True))
     droplet = client.create()
     clock.advance(10**6)
@@ -159,7 +163,7 @@ def test_a_droplet_that_stays_new(cloud: DigitalOcean, client: Client, clock: Cl
     assert client.get(f"droplets/{droplet['id']}/actions")["actions"][0]["status"] == "in-progress"
 
 
-def test_a_back_end_that_fails_is_remembered(clock: Clock):
+def test_a_back_end_that_fails_is_remembered(clock: Clock) -> None:
     class Broken(NoMachines):
         def boot(self, request: object) -> None:
             raise OSError("no room")
@@ -173,14 +177,18 @@ def test_a_back_end_that_fails_is_remembered(clock: Clock):
 # python-digitalocean's traps (providers.md, 1.1)
 
 
-def test_trap_no_timeout_by_itself(cloud: DigitalOcean, manager: digitalocean.Manager, monkeypatch):
+def test_trap_no_timeout_by_itself(
+    cloud: DigitalOcean, manager: digitalocean.Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "0.2")
     cloud.faults.add(Fault(path="account", stall=0.6))
     with pytest.raises(requests.exceptions.ReadTimeout):
         manager.get_account()
 
 
-def test_trap_a_list_that_is_cut_off_without_an_error(cloud: DigitalOcean, client: Client, manager):
+def test_trap_a_list_that_is_cut_off_without_an_error(
+    cloud: DigitalOcean, client: Client, manager: digitalocean.Manager
+) -> None:
     cloud.settings.page_cap = 1
     for name in ("a", "b"):
         client.create(name)
@@ -189,7 +197,7 @@ def test_trap_a_list_that_is_cut_off_without_an_error(cloud: DigitalOcean, clien
     assert [it.name for it in manager.get_all_droplets()] == ["a"]
 
 
-def test_trap_status_codes_are_lost(cloud: DigitalOcean, manager: digitalocean.Manager):
+def test_trap_status_codes_are_lost(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
     cloud.faults.add(faults.throttled("account"), Fault(path="account", status=503), faults.gateway_html("account"))
     for expected in (digitalocean.DataReadError, digitalocean.DataReadError, digitalocean.baseapi.JSONReadError):
         with pytest.raises(expected) as caught:
@@ -197,19 +205,19 @@ def test_trap_status_codes_are_lost(cloud: DigitalOcean, manager: digitalocean.M
         assert not hasattr(caught.value, "status")
 
 
-def test_trap_an_error_without_id_is_an_index_error(cloud: DigitalOcean, manager: digitalocean.Manager):
+def test_trap_an_error_without_id_is_an_index_error(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
     with pytest.raises(IndexError):
         digitalocean.Tag(token=cloud.token, name="a=b").create()
 
 
-def test_trap_networks_without_lists(cloud: DigitalOcean, client: Client, manager: digitalocean.Manager):
+def test_trap_networks_without_lists(cloud: DigitalOcean, client: Client, manager: digitalocean.Manager) -> None:
     cloud.settings.bare_networks = True
     client.create()
     with pytest.raises(KeyError):
         manager.get_all_droplets()
 
 
-def test_trap_a_create_without_action_links_made_a_droplet(cloud: DigitalOcean, manager: digitalocean.Manager):
+def test_trap_a_create_without_action_links_made_a_droplet(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
     cloud.settings.no_action_links = True
     with pytest.raises(KeyError):
         digitalocean.Droplet(
@@ -218,7 +226,9 @@ def test_trap_a_create_without_action_links_made_a_droplet(cloud: DigitalOcean, 
     assert cloud.state.left()["droplets"] == ["a"]
 
 
-def test_trap_a_delete_by_tag_loses_its_query(cloud: DigitalOcean, client: Client, manager: digitalocean.Manager):
+def test_trap_a_delete_by_tag_loses_its_query(
+    cloud: DigitalOcean, client: Client, manager: digitalocean.Manager
+) -> None:
     client.create(tags=["t"])
     with pytest.raises(digitalocean.DataReadError):
         manager.get_data("droplets", type="DELETE", params={"tag_name": "t"})
@@ -226,7 +236,7 @@ def test_trap_a_delete_by_tag_loses_its_query(cloud: DigitalOcean, client: Clien
     assert cloud.state.left()["droplets"] == []
 
 
-def test_trap_the_library_drops_fields_and_uploads_keys(cloud: DigitalOcean, manager: digitalocean.Manager):
+def test_trap_the_library_drops_fields_and_uploads_keys(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
     digitalocean.Droplet(
         token=cloud.token, name="a", size_slug="c-2", image="debian-12-x64", region="nyc3",
         ssh_keys=[public_key()], with_droplet_agent=False, public_networking=False,
@@ -239,7 +249,7 @@ def test_trap_the_library_drops_fields_and_uploads_keys(cloud: DigitalOcean, man
 # from another process
 
 
-def test_faults_state_and_settings_over_http(cloud: DigitalOcean, client: Client):
+def test_faults_state_and_settings_over_http(cloud: DigitalOcean, client: Client) -> None:
     admin = cloud.origin + "/_test/"
     fault = {"kind": "call", "method": "GET", "path": "account", "status": 503}
     assert len(requests.post(admin + "faults", json=fault, timeout=10).json()) == 1

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,9 @@ async def connect(address: str | None, keys: tuple[ssh.Key, ssh.Key], timeout: f
     return await ssh.connect(ssh.Endpoint(address, PORT, host.public, client), timeout=timeout)
 
 
-def test_the_whole_protocol(machines: LightMachines, keys, started: list[LightMachine]):
+def test_the_whole_protocol(
+    machines: LightMachines, keys: tuple[ssh.Key, ssh.Key], started: list[LightMachine]
+) -> None:
     addresses, machine = boot(machines, keys)
     lines: list[str] = []
 
@@ -94,7 +97,7 @@ def test_the_whole_protocol(machines: LightMachines, keys, started: list[LightMa
         asyncio.run(connect(addresses.public, keys, 0.2))
 
 
-def test_the_private_address_answers_as_well(machines: LightMachines, keys):
+def test_the_private_address_answers_as_well(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key]) -> None:
     addresses, _ = boot(machines, keys)
 
     async def work() -> str:
@@ -104,7 +107,7 @@ def test_the_private_address_answers_as_well(machines: LightMachines, keys):
     assert bootstrap.parse_result(asyncio.run(work())).exit_code == 0
 
 
-def test_until_the_script_ran_the_machine_shows_its_own_key(keys):
+def test_until_the_script_ran_the_machine_shows_its_own_key(keys: tuple[ssh.Key, ssh.Key]) -> None:
     with contextlib.closing(LightMachines(port=PORT, script_after=0.7)) as machines:
         addresses, _ = boot(machines, keys)
         with pytest.raises(NodeFailed, match="did not show"):
@@ -118,7 +121,7 @@ def test_until_the_script_ran_the_machine_shows_its_own_key(keys):
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
-def test_a_bootstrap_fails_at_a_step(machines: LightMachines, keys, step: str):
+def test_a_bootstrap_fails_at_a_step(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key], step: str) -> None:
     addresses, _ = boot(machines, keys, fail_at=step)
 
     async def work() -> str:
@@ -131,19 +134,21 @@ def test_a_bootstrap_fails_at_a_step(machines: LightMachines, keys, step: str):
 
 
 @pytest.mark.parametrize("fault", [{"impostor": True}, {"fail_at": "ssh"}])
-def test_another_machine_or_none_with_the_key(machines: LightMachines, keys, fault):
+def test_another_machine_or_none_with_the_key(
+    machines: LightMachines, keys: tuple[ssh.Key, ssh.Key], fault: dict[str, Any]
+) -> None:
     addresses, _ = boot(machines, keys, **fault)
     with pytest.raises(NodeFailed, match="did not show"):
         asyncio.run(connect(addresses.public, keys, 0.3))
 
 
-def test_another_client_is_not_let_in(machines: LightMachines, keys):
+def test_another_client_is_not_let_in(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key]) -> None:
     addresses, _ = boot(machines, keys)
     with pytest.raises(NodeFailed, match="refused the bootstrap's client key"):
         asyncio.run(connect(addresses.public, (keys[0], ssh.make_key("thief"))))
 
 
-def test_ten_droplets_and_one_that_never_boots(keys):
+def test_ten_droplets_and_one_that_never_boots(keys: tuple[ssh.Key, ssh.Key]) -> None:
     """Behind the API: each on addresses of its own, and nothing answers after the delete."""
     machines = LightMachines(port=PORT)
     with DigitalOcean(machines, settings=Settings(active_after=0.0, droplet_limit=20)) as cloud:
@@ -179,7 +184,7 @@ def test_ten_droplets_and_one_that_never_boots(keys):
     assert cloud.machines.failures == []
 
 
-def test_processes_whose_ids_follow_each_other_look_at_different_addresses(monkeypatch: pytest.MonkeyPatch):
+def test_processes_whose_ids_follow_each_other_look_at_different_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     for process in range(4711, 4715):
         monkeypatch.setattr("os.getpid", lambda process=process: process)

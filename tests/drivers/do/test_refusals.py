@@ -29,13 +29,13 @@ from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
         (dataclasses.replace(node(), zone="nyc3-a"), "no zones"),
     ],
 )
-def test_objections(cloud: Cloud, driver: do.DigitalOcean, wanted: Node, text: str):
+def test_objections(cloud: Cloud, driver: do.DigitalOcean, wanted: Node, text: str) -> None:
     (objection,) = driver.objections(wanted)
     assert text in objection
     assert cloud.calls == []
 
 
-def test_no_objections(cloud: Cloud, driver: do.DigitalOcean):
+def test_no_objections(cloud: Cloud, driver: do.DigitalOcean) -> None:
     assert driver.objections(node(tags={"env": "prod"}, options={"ipv6": True, "vpc": NOWHERE})) == []
     assert cloud.calls == []
 
@@ -43,7 +43,7 @@ def test_no_objections(cloud: Cloud, driver: do.DigitalOcean):
 # errors
 
 
-def test_user_data_that_is_too_long(cloud: Cloud, driver: do.DigitalOcean):
+def test_user_data_that_is_too_long(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest):
         driver.launch(node(), "#" * (64 * 1024 + 1), access)
     assert left(cloud) == {}

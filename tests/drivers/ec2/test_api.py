@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,9 @@ DAY = 86400.0
 # clients
 
 
-def test_retries_and_timeouts_are_ours_whatever_the_environment_says(cloud, time, tmp_path, monkeypatch):
+def test_retries_and_timeouts_are_ours_whatever_the_environment_says(
+    cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_RETRY_MODE", "legacy")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     driver = driver_of(cloud, time, tmp_path, api_timeout=7)
@@ -37,32 +40,32 @@ def test_retries_and_timeouts_are_ours_whatever_the_environment_says(cloud, time
     assert driver.instances(HOME) == []
 
 
-def test_each_client_is_made_once_also_for_many_threads(cloud: Cloud, driver: ec2.Ec2):
+def test_each_client_is_made_once_also_for_many_threads(cloud: Cloud, driver: ec2.Ec2) -> None:
     with ThreadPoolExecutor(16) as pool:
         clients = list(pool.map(lambda region: driver._api._client("ec2", region), catalogue.OPEN_REGIONS * 16))
     assert len({id(client) for client in clients}) == 3
 
 
-def test_making_a_driver_and_refusing_what_needs_no_call_makes_no_session(driver: ec2.Ec2):
+def test_making_a_driver_and_refusing_what_needs_no_call_makes_no_session(driver: ec2.Ec2) -> None:
     assert driver._made is None
 
 
 # traps of the create call
 
 
-def test_user_data_is_encoded_once(cloud: Cloud, driver: ec2.Ec2):
+def test_user_data_is_encoded_once(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node())
     assert cloud.user_data() == {"w1.example.com": SCRIPT}
 
 
-def test_what_goes_with_an_interface_is_not_said_beside_it(cloud: Cloud, driver: ec2.Ec2):
+def test_what_goes_with_an_interface_is_not_said_beside_it(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node(zone="eu-west-1a"))
     body = asked(cloud, "RunInstances")
     assert not {"SubnetId", "SecurityGroupIds", "SecurityGroups", "Ipv6AddressCount", "PrivateIpAddress"} & set(body)
     assert body["NetworkInterfaces"][0]["SubnetId"].startswith("subnet-")
 
 
-def test_every_try_sends_the_same_request(cloud: Cloud, driver: ec2.Ec2):
+def test_every_try_sends_the_same_request(cloud: Cloud, driver: ec2.Ec2) -> None:
     """With any other parameter EC2 would refuse it, as a mismatch."""
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=500, times=3))
     launch(driver, node())
@@ -71,21 +74,23 @@ def test_every_try_sends_the_same_request(cloud: Cloud, driver: ec2.Ec2):
 
 
 @pytest.mark.parametrize("answer", [HTML.format(502), b"<a/>", "not XML at all"])
-def test_a_success_that_cannot_be_read_made_one_instance(cloud: Cloud, driver: ec2.Ec2, answer: object):
+def test_a_success_that_cannot_be_read_made_one_instance(cloud: Cloud, driver: ec2.Ec2, answer: object) -> None:
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=200, answer=answer, times=2))
     instance = launch(driver, node())
     assert cloud.made() == 1
     assert [it.instance_id for it in driver.instances(HOME)] == [instance.instance_id]
 
 
-def test_a_success_that_is_never_readable_is_an_uncertain_failure(cloud: Cloud, driver: ec2.Ec2):
+def test_a_success_that_is_never_readable_is_an_uncertain_failure(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=200, answer=b"<a/>", times=3))
     with pytest.raises(TemporaryFailure, match="gave an answer that cannot be read") as caught:
         launch(driver, node())
     assert (caught.value.uncertain, cloud.made()) == (True, 1)
 
 
-def test_a_capacity_error_is_no_instance_and_the_token_of_the_next_node_is_another(cloud: Cloud, driver: ec2.Ec2):
+def test_a_capacity_error_is_no_instance_and_the_token_of_the_next_node_is_another(
+    cloud: Cloud, driver: ec2.Ec2
+) -> None:
     full = answers.error("InsufficientInstanceCapacity", "no room")
     cloud.faults.add(Fault("POST", body=CREATE, status=500, answer=full, times=5))
     with driver.access(BATCH, KEY, [node()]) as access:
@@ -108,7 +113,7 @@ def test_a_capacity_error_is_no_instance_and_the_token_of_the_next_node_is_anoth
         Fault("POST", body=LOOK, skip=1, drop=True),
     ],
 )
-def test_a_page_that_fails_once_is_asked_again(cloud: Cloud, driver: ec2.Ec2, fault: Fault):
+def test_a_page_that_fails_once_is_asked_again(cloud: Cloud, driver: ec2.Ec2, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     with driver.access(BATCH, KEY, [node()]) as access:
         for name in "abc":
@@ -118,7 +123,9 @@ def test_a_page_that_fails_once_is_asked_again(cloud: Cloud, driver: ec2.Ec2, fa
 
 
 @pytest.mark.parametrize("more", [{"status": 500}, {"status": 200, "answer": HTML.format(502)}])
-def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(cloud, driver, more):
+def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
+    cloud: Cloud, driver: ec2.Ec2, more: dict[str, Any]
+) -> None:
     cloud.settings.page_cap = 1
     with driver.access(BATCH, KEY, [node()]) as access:
         for name in "ab":
@@ -132,7 +139,7 @@ def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(cloud, driv
 # prices
 
 
-def test_prices_are_asked_for_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path):
+def test_prices_are_asked_for_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
     first = {size.name: size.monthly_price for size in driver.sizes(HOME)}
     assert first["t3.micro"] == round(0.0114 * 730, 2)
     assert cloud.count("POST", body=PRICES) == 1
@@ -142,14 +149,16 @@ def test_prices_are_asked_for_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time:
     assert cloud.count("POST", body=PRICES) == 1
 
 
-def test_prices_are_those_of_the_region(driver: ec2.Ec2):
+def test_prices_are_those_of_the_region(driver: ec2.Ec2) -> None:
     here, there = driver.size("t3.micro", HOME), driver.size("t3.micro", "us-east-1")
     assert here is not None
     assert there is not None
     assert (here.monthly_price, there.monthly_price) == (8.32, round(0.01026 * 730, 2))
 
 
-def test_one_price_is_asked_for_alone_and_again_when_it_is_old(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path):
+def test_one_price_is_asked_for_alone_and_again_when_it_is_old(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+) -> None:
     def asked_after(seconds: float, size: str) -> int:
         time.advance(seconds)
         before = cloud.count("POST", body=PRICES)
@@ -162,14 +171,14 @@ def test_one_price_is_asked_for_alone_and_again_when_it_is_old(cloud: Cloud, dri
     assert KEEP == 7 * DAY
 
 
-def test_all_pages_of_prices(cloud: Cloud, driver: ec2.Ec2):
+def test_all_pages_of_prices(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.settings.page_cap = 4
     prices = {size.name: size.monthly_price for size in driver.sizes("us-east-1")}
     assert {name for name, price in prices.items() if price is None} == {"mac1.metal"}
 
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"t3.micro": 1}', '{"t3.micro": [1]}', '{"t3.micro": ["x", 2]}'])
-def test_a_file_that_is_none_is_written_anew(cloud: Cloud, driver: ec2.Ec2, tmp_path: Path, kept: str):
+def test_a_file_that_is_none_is_written_anew(cloud: Cloud, driver: ec2.Ec2, tmp_path: Path, kept: str) -> None:
     path = tmp_path / "hart/ec2-prices" / f"{HOME}.json"
     path.parent.mkdir(parents=True)
     path.write_text(kept)
@@ -183,7 +192,9 @@ def unknown(driver: ec2.Ec2) -> bool:
     return one is not None and {one.monthly_price, *(size.monthly_price for size in driver.sizes(HOME))} == {None}
 
 
-def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(cloud, driver, time, tmp_path: Path):
+def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+) -> None:
     cloud.settings.denied = ("pricing:GetProducts",)
     assert unknown(driver)
     assert cloud.count("POST", body=PRICES) == 1
@@ -200,7 +211,9 @@ def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(clo
         Fault("POST", body=PRICES, status=200, answer={"x": 1}, times=ec2_api.READINGS),
     ],
 )
-def test_prices_are_nothing_to_wait_for(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path, fault: Fault):
+def test_prices_are_nothing_to_wait_for(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path, fault: Fault
+) -> None:
     cloud.faults.add(fault)
     assert unknown(driver)
     assert time.waits == []
@@ -231,12 +244,14 @@ def product(*amounts: str) -> str:
         ([], None),
     ],
 )
-def test_a_price_that_is_not_clear_is_unknown(cloud, driver, listed: list[str], price: float | None):
+def test_a_price_that_is_not_clear_is_unknown(
+    cloud: Cloud, driver: ec2.Ec2, listed: list[str], price: float | None
+) -> None:
     cloud.faults.add(Fault("POST", body=PRICES, status=200, answer={"PriceList": listed}))
     assert driver.size("t3.micro", HOME).monthly_price == price
 
 
-def test_a_disk_that_takes_nothing_keeps_nobody_from_prices(cloud: Cloud, time: Time, tmp_path: Path):
+def test_a_disk_that_takes_nothing_keeps_nobody_from_prices(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     (tmp_path / "hart").write_text("a file where a directory should be")
     size = driver_of(cloud, time, tmp_path).size("t3.micro", HOME)
     assert size is not None

@@ -45,7 +45,7 @@ def the_instance(cloud: Cloud) -> dict[str, Any]:
 # the create call
 
 
-def test_the_create_call(cloud: Cloud, driver: ec2.Ec2):
+def test_the_create_call(cloud: Cloud, driver: ec2.Ec2) -> None:
     instance = launch(driver, node())
     body = asked(cloud, "RunInstances")
     tags = {it["ResourceType"]: as_tags(it["Tags"]) for it in body.pop("TagSpecifications")}
@@ -74,7 +74,7 @@ def test_the_create_call(cloud: Cloud, driver: ec2.Ec2):
     assert (instance.region, instance.zone, instance.size) == (HOME, "eu-west-1a", "t3.micro")
 
 
-def test_what_comes_of_it(cloud: Cloud, driver: ec2.Ec2):
+def test_what_comes_of_it(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node())
     made = the_instance(cloud)
     metadata = made["MetadataOptions"]
@@ -87,7 +87,7 @@ def test_what_comes_of_it(cloud: Cloud, driver: ec2.Ec2):
     assert as_tags(interface["TagSet"]) == TAGS
 
 
-def test_the_instance_as_it_comes_up(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_the_instance_as_it_comes_up(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     began = time()
     with driver.access(BATCH, KEY, [node()]) as access:
         first = driver.launch(node(), SCRIPT, access)
@@ -98,20 +98,22 @@ def test_the_instance_as_it_comes_up(cloud: Cloud, driver: ec2.Ec2, time: Time):
         assert expected.created == began
 
 
-def test_a_volume_of_its_own(cloud: Cloud, driver: ec2.Ec2):
+def test_a_volume_of_its_own(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node(options={"volume_size": 30, "volume_type": "io2", "volume_iops": 400}))
     volume = only(cloud, "describe_volumes", "Volumes")
     assert (volume["Size"], volume["VolumeType"], volume["Iops"], volume["Encrypted"]) == (30, "io2", 400, True)
 
 
 @pytest.mark.parametrize(("image", "device"), [("bookworm", "/dev/xvda"), ("noble", "/dev/sda1")])
-def test_the_root_volume_has_the_image_s_name_for_it_and_there_is_no_other(cloud, driver, image: str, device: str):
+def test_the_root_volume_has_the_image_s_name_for_it_and_there_is_no_other(
+    cloud: Cloud, driver: ec2.Ec2, image: str, device: str
+) -> None:
     launch(driver, node(image=image))
     assert asked(cloud, "RunInstances")["BlockDeviceMappings"][0]["DeviceName"] == device
     assert only(cloud, "describe_volumes", "Volumes")["Size"] == catalogue.IMAGE_SIZE
 
 
-def test_a_spot_instance(cloud: Cloud, driver: ec2.Ec2):
+def test_a_spot_instance(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node(options={"spot": True}))
     body = asked(cloud, "RunInstances")
     options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
@@ -121,14 +123,14 @@ def test_a_spot_instance(cloud: Cloud, driver: ec2.Ec2):
 
 
 @pytest.mark.parametrize("kind", ["Name", "Arn"])
-def test_an_instance_profile_by_name_or_arn(cloud: Cloud, driver: ec2.Ec2, kind: str):
+def test_an_instance_profile_by_name_or_arn(cloud: Cloud, driver: ec2.Ec2, kind: str) -> None:
     cloud.add_profile("web")
     setting = {"Name": "web", "Arn": f"arn:aws:iam::{cloud.world.account}:instance-profile/web"}[kind]
     launch(driver, node(options={"instance_profile": setting}))
     assert asked(cloud, "RunInstances")["IamInstanceProfile"] == {kind: setting}
 
 
-def test_no_profile_none_in_the_request(cloud: Cloud, driver: ec2.Ec2):
+def test_no_profile_none_in_the_request(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node())
     assert "IamInstanceProfile" not in asked(cloud, "RunInstances")
 
@@ -137,7 +139,7 @@ def test_no_profile_none_in_the_request(cloud: Cloud, driver: ec2.Ec2):
     ("size", "credits", "sent"),
     [("t3.micro", "standard", "standard"), ("t3.micro", "unlimited", "unlimited"), ("m7a.medium", "standard", None)],
 )
-def test_credits_where_there_are_any(cloud: Cloud, driver: ec2.Ec2, size: str, credits: str, sent: str | None):
+def test_credits_where_there_are_any(cloud: Cloud, driver: ec2.Ec2, size: str, credits: str, sent: str | None) -> None:
     instance = launch(driver, node(size=size, options={"cpu_credits": credits}))
     assert asked(cloud, "RunInstances").get("CreditSpecification", {}).get("CpuCredits") == sent
     if sent:
@@ -145,7 +147,7 @@ def test_credits_where_there_are_any(cloud: Cloud, driver: ec2.Ec2, size: str, c
         assert found["InstanceCreditSpecifications"][0]["CpuCredits"] == sent
 
 
-def test_ipv6(cloud: Cloud, driver: ec2.Ec2):
+def test_ipv6(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc, (subnet,) = make_vpc(cloud, "eu-west-1b")
     wanted = node(options={"ipv6": True, "subnet": subnet})
     assert driver.objections(wanted) == [f"ipv6 needs a subnet with an IPv6 network, which {subnet} has not"]
@@ -161,12 +163,12 @@ def test_ipv6(cloud: Cloud, driver: ec2.Ec2):
     ("tags", "sent"),
     [(["web", "db"], {"web": "", "db": ""}), ({"env": "prod", "Name": "x"}, {"env": "prod", "Name": "x"})],
 )
-def test_tags_of_the_user(cloud: Cloud, driver: ec2.Ec2, tags: Any, sent: dict[str, str]):
+def test_tags_of_the_user(cloud: Cloud, driver: ec2.Ec2, tags: Any, sent: dict[str, str]) -> None:
     launch(driver, node(tags=tags))
     assert as_tags(the_instance(cloud)["Tags"]) == {**TAGS, **sent}
 
 
-def test_no_role_no_tag_of_one(cloud: Cloud, driver: ec2.Ec2):
+def test_no_role_no_tag_of_one(cloud: Cloud, driver: ec2.Ec2) -> None:
     instance = launch(driver, dataclasses.replace(node(), role=None))
     assert instance.role is None
     assert "hart-role" not in as_tags(the_instance(cloud)["Tags"])
@@ -175,7 +177,7 @@ def test_no_role_no_tag_of_one(cloud: Cloud, driver: ec2.Ec2):
 # user-data
 
 
-def test_a_script_that_is_too_long_goes_compressed(cloud: Cloud, driver: ec2.Ec2):
+def test_a_script_that_is_too_long_goes_compressed(cloud: Cloud, driver: ec2.Ec2) -> None:
     script = SCRIPT + "echo once more\n" * 2000
     launch(driver, node(), script)
     sent = base64.b64decode(asked(cloud, "RunInstances")["UserData"])
@@ -184,13 +186,13 @@ def test_a_script_that_is_too_long_goes_compressed(cloud: Cloud, driver: ec2.Ec2
     assert cloud.user_data() == {"w1.example.com": script}
 
 
-def test_a_script_of_exactly_the_limit_goes_as_it_is(cloud: Cloud, driver: ec2.Ec2):
+def test_a_script_of_exactly_the_limit_goes_as_it_is(cloud: Cloud, driver: ec2.Ec2) -> None:
     script = SCRIPT + "#" * (16384 - len(SCRIPT))
     launch(driver, node(), script)
     assert base64.b64decode(asked(cloud, "RunInstances")["UserData"]).decode() == script
 
 
-def test_a_script_that_is_too_long_even_so_is_refused_before_any_create_call(cloud: Cloud, driver: ec2.Ec2):
+def test_a_script_that_is_too_long_even_so_is_refused_before_any_create_call(cloud: Cloud, driver: ec2.Ec2) -> None:
     noise = random.Random(0).randbytes(20000).hex()  # noqa: S311 - what cannot be compressed to half of it
     with pytest.raises(InvalidRequest, match=r"40010 bytes, \d+ when compressed, and EC2 takes .* up to 16384 bytes"):
         launch(driver, node(), SCRIPT + noise)
@@ -210,7 +212,9 @@ def test_a_script_that_is_too_long_even_so_is_refused_before_any_create_call(clo
         ("noble", "t4g.micro", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-20261102.1"),
     ],
 )  # fmt: skip
-def test_the_newest_image_of_the_distribution_s_own_for_the_size(cloud, driver, setting: str, size: str, name: str):
+def test_the_newest_image_of_the_distribution_s_own_for_the_size(
+    cloud: Cloud, driver: ec2.Ec2, setting: str, size: str, name: str
+) -> None:
     """There are older ones, daily ones and backports of the same owner, and a newer one of somebody else."""
     launch(driver, node(image=setting, size=size))
     (image,) = boto(cloud).describe_images(ImageIds=[asked(cloud, "RunInstances")["ImageId"]])["Images"]
@@ -218,7 +222,7 @@ def test_the_newest_image_of_the_distribution_s_own_for_the_size(cloud, driver, 
     assert image["OwnerId"] in (catalogue.DEBIAN, catalogue.CANONICAL)
 
 
-def test_the_newest_is_by_date_and_not_by_name(cloud: Cloud, driver: ec2.Ec2):
+def test_the_newest_is_by_date_and_not_by_name(cloud: Cloud, driver: ec2.Ec2) -> None:
     late = catalogue.PublicImage(
         "debian-12-amd64-20250101-1", catalogue.DEBIAN, "x86_64", "2026-11-20T00:00:00Z", catalogue.DEBIAN_ROOT
     )
@@ -227,7 +231,7 @@ def test_the_newest_is_by_date_and_not_by_name(cloud: Cloud, driver: ec2.Ec2):
     assert asked(cloud, "RunInstances")["ImageId"] == "ami-0000000000000beef"
 
 
-def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     first, number = cloud.add_snapshot("golden"), cloud.add_snapshot("by id")
     time.advance(3600)
     second = cloud.add_snapshot("golden")
@@ -249,7 +253,7 @@ def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, dri
         ("ami-99999999999999999", "t3.micro", "InvalidAMIID.NotFound DescribeImages"),
     ],
 )  # fmt: skip
-def test_images_that_cannot_be_booted(cloud: Cloud, driver: ec2.Ec2, setting: str, size: str, text: str):
+def test_images_that_cannot_be_booted(cloud: Cloud, driver: ec2.Ec2, setting: str, size: str, text: str) -> None:
     cloud.add_snapshot("golden")
     wanted = node(image=setting, size=size)
     (objection,) = driver.objections(wanted)
@@ -259,7 +263,7 @@ def test_images_that_cannot_be_booted(cloud: Cloud, driver: ec2.Ec2, setting: st
     assert (called(cloud, "RunInstances"), left(cloud)) == (0, {})
 
 
-def test_an_image_without_a_root_volume(cloud: Cloud, driver: ec2.Ec2):
+def test_an_image_without_a_root_volume(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.region().amis[cloud.add_snapshot("golden")].root_device_name = ""
     assert driver.objections(node(image="golden")) == ["the image golden does not say which volume it boots from"]
 
@@ -267,7 +271,7 @@ def test_an_image_without_a_root_volume(cloud: Cloud, driver: ec2.Ec2):
 # tokens
 
 
-def test_each_node_of_a_batch_has_a_token_of_its_own_and_the_same_for_each_try(cloud: Cloud, driver: ec2.Ec2):
+def test_each_node_of_a_batch_has_a_token_of_its_own_and_the_same_for_each_try(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(*[Fault("POST", body=CREATE, when="after", drop=True)] * 2)
     with driver.access(BATCH, KEY, [node()]) as access:
         for name in ("a", "b"):
@@ -278,7 +282,7 @@ def test_each_node_of_a_batch_has_a_token_of_its_own_and_the_same_for_each_try(c
     assert cloud.made() == 2
 
 
-def test_a_node_that_is_launched_again_in_its_batch_is_the_same_instance(cloud: Cloud, driver: ec2.Ec2):
+def test_a_node_that_is_launched_again_in_its_batch_is_the_same_instance(cloud: Cloud, driver: ec2.Ec2) -> None:
     with driver.access(BATCH, KEY, [node()]) as access:
         first, again = (driver.launch(node(), SCRIPT, access) for _ in range(2))
     assert (first, cloud.made()) == (again, 1)

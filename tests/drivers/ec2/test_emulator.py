@@ -52,7 +52,7 @@ def seen(cloud: Cloud) -> dict[str, str]:
 # tokens
 
 
-def test_a_token_is_one_instance_whatever_became_of_it(cloud: Cloud, time: Time):
+def test_a_token_is_one_instance_whatever_became_of_it(cloud: Cloud, time: Time) -> None:
     first = run(cloud, ClientToken="x")
     time.advance(10)
     assert run(cloud, ClientToken="x")["InstanceId"] == first["InstanceId"]
@@ -71,7 +71,7 @@ def test_a_token_is_one_instance_whatever_became_of_it(cloud: Cloud, time: Time)
         {"Monitoring": {"Enabled": True}},
     ],
 )
-def test_a_token_with_any_other_parameter_is_refused(cloud: Cloud, other: dict[str, Any]):
+def test_a_token_with_any_other_parameter_is_refused(cloud: Cloud, other: dict[str, Any]) -> None:
     run(cloud, ClientToken="x", UserData="a")
     assert refused(lambda: run(cloud, ClientToken="x", **{"UserData": "a", **other})) == (
         "IdempotentParameterMismatch", 400,
@@ -79,7 +79,7 @@ def test_a_token_with_any_other_parameter_is_refused(cloud: Cloud, other: dict[s
     assert cloud.made() == 1
 
 
-def test_a_token_is_of_a_region_and_none_is_no_token(cloud: Cloud):
+def test_a_token_is_of_a_region_and_none_is_no_token(cloud: Cloud) -> None:
     run(cloud, ClientToken="x")
     there = next(it.ami("us-east-1") for it in catalogue.images())
     boto(cloud, "us-east-1").run_instances(
@@ -120,7 +120,7 @@ def tags(*keys: str) -> list[dict[str, Any]]:
         ({"TagSpecifications": tags(*map(str, range(51)))}, "TagLimitExceeded"),
     ],
 )
-def test_a_create_that_is_refused(cloud: Cloud, more: dict[str, Any], code: str):
+def test_a_create_that_is_refused(cloud: Cloud, more: dict[str, Any], code: str) -> None:
     """Twice with the same token: a refusal is no instance."""
     for _ in range(2):
         refusal = refused(lambda: run(cloud, ClientToken="x", **more))
@@ -137,23 +137,23 @@ def test_a_create_that_is_refused(cloud: Cloud, more: dict[str, Any], code: str)
         ({"VolumeType": "st1", "VolumeSize": 500}, "InvalidParameterValue"),
     ],
 )
-def test_a_root_volume_that_is_refused(cloud: Cloud, ebs: dict[str, Any], code: str):
+def test_a_root_volume_that_is_refused(cloud: Cloud, ebs: dict[str, Any], code: str) -> None:
     mapping = [{"DeviceName": catalogue.DEBIAN_ROOT, "Ebs": ebs}]
     assert refused(lambda: run(cloud, BlockDeviceMappings=mapping)) == (code, 400)
 
 
-def test_another_name_of_the_root_volume_is_a_second_volume(cloud: Cloud):
+def test_another_name_of_the_root_volume_is_a_second_volume(cloud: Cloud) -> None:
     ebs = {"VolumeSize": 20, "DeleteOnTermination": True}
     run(cloud, BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": ebs}])
     assert sorted(it["Size"] for it in boto(cloud).describe_volumes()["Volumes"]) == [8, 20]
 
 
-def test_groups_of_another_network(cloud: Cloud):
+def test_groups_of_another_network(cloud: Cloud) -> None:
     vpc, _ = make_vpc(cloud, "eu-west-1a")
     assert refused(lambda: run(cloud, SecurityGroupIds=[make_group(cloud, vpc)])) == ("InvalidParameter", 400)
 
 
-def test_no_room_and_no_more_of_it(cloud: Cloud):
+def test_no_room_and_no_more_of_it(cloud: Cloud) -> None:
     cloud.settings.full_zones = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
     cloud.settings.vcpu_limit = 4
     assert refused(lambda: run(cloud)) == ("InsufficientInstanceCapacity", 500)
@@ -169,7 +169,7 @@ def test_no_room_and_no_more_of_it(cloud: Cloud):
 # the life of an instance
 
 
-def test_the_stages_of_an_instance(cloud: Cloud, time: Time):
+def test_the_stages_of_an_instance(cloud: Cloud, time: Time) -> None:
     cloud.settings.gone_after = 30
     made = run(cloud)
     assert (made["State"]["Name"], made["PrivateIpAddress"]) == ("pending", "10.120.0.4")
@@ -185,7 +185,7 @@ def test_the_stages_of_an_instance(cloud: Cloud, time: Time):
     assert seen(cloud) == {}
 
 
-def test_an_instance_that_is_not_known_yet(cloud: Cloud):
+def test_an_instance_that_is_not_known_yet(cloud: Cloud) -> None:
     cloud.faults.add(MachineFault(hidden_lists=2))
     name = run(cloud)["InstanceId"]
     client = boto(cloud)
@@ -197,7 +197,7 @@ def test_an_instance_that_is_not_known_yet(cloud: Cloud):
     assert [seen(cloud), seen(cloud)] == [{}, {"a": "pending"}]
 
 
-def test_an_instance_that_is_given_up(cloud: Cloud, time: Time):
+def test_an_instance_that_is_given_up(cloud: Cloud, time: Time) -> None:
     reason = "Server.InternalError: Internal error on launch"
     cloud.faults.add(MachineFault(given_up=reason))
     name = run(cloud)["InstanceId"]
@@ -207,7 +207,7 @@ def test_an_instance_that_is_given_up(cloud: Cloud, time: Time):
     assert found["StateReason"] == {"Code": "Server.InternalError", "Message": reason}
 
 
-def test_instances_that_refuse_to_end(cloud: Cloud):
+def test_instances_that_refuse_to_end(cloud: Cloud) -> None:
     client = boto(cloud)
     cloud.faults.add(MachineFault(refuse_delete=1), MachineFault(ignore_delete=1))
     first, second = (run(cloud, name)["InstanceId"] for name in "ab")
@@ -220,18 +220,18 @@ def test_instances_that_refuse_to_end(cloud: Cloud):
 
 
 @pytest.mark.parametrize("name", ["x", "i-", "i-xyz", "12345678"])
-def test_an_id_that_is_none(cloud: Cloud, name: str):
+def test_an_id_that_is_none(cloud: Cloud, name: str) -> None:
     assert refused(lambda: boto(cloud).terminate_instances(InstanceIds=[name])) == ("InvalidInstanceID.Malformed", 400)
 
 
-def test_one_bad_id_ends_nothing(cloud: Cloud):
+def test_one_bad_id_ends_nothing(cloud: Cloud) -> None:
     name = run(cloud)["InstanceId"]
     ids = [name, "i-0123456789abcdef0"]
     assert refused(lambda: boto(cloud).terminate_instances(InstanceIds=ids)) == ("InvalidInstanceID.NotFound", 400)
     assert seen(cloud) == {"a": "pending"}
 
 
-def test_a_machine_gets_what_the_api_says(cloud: Cloud):
+def test_a_machine_gets_what_the_api_says(cloud: Cloud) -> None:
     made = run(cloud, "web-1", UserData="#!/bin/sh\n")
     assert cloud.settle(10)
     backend: Any = cloud.machines.backend
@@ -243,7 +243,7 @@ def test_a_machine_gets_what_the_api_says(cloud: Cloud):
 # groups
 
 
-def test_a_group_that_an_interface_has_stays(cloud: Cloud, time: Time):
+def test_a_group_that_an_interface_has_stays(cloud: Cloud, time: Time) -> None:
     cloud.settings.gone_after = 20
     client = boto(cloud)
     group = make_group(cloud, default_vpc(cloud))
@@ -257,7 +257,7 @@ def test_a_group_that_an_interface_has_stays(cloud: Cloud, time: Time):
     assert refused(lambda: client.delete_security_group(GroupId=group)) == ("InvalidGroup.NotFound", 400)
 
 
-def test_names_and_rules_are_unique(cloud: Cloud):
+def test_names_and_rules_are_unique(cloud: Cloud) -> None:
     vpc = default_vpc(cloud)
     rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "192.0.2.1/32"}]}
     group = make_group(cloud, vpc, rule)
@@ -271,7 +271,7 @@ def test_names_and_rules_are_unique(cloud: Cloud):
 # signatures, permissions, models
 
 
-def test_requests_have_to_be_signed(cloud: Cloud):
+def test_requests_have_to_be_signed(cloud: Cloud) -> None:
     answer = requests.post(cloud.endpoint, data={"Action": "DescribeRegions", "Version": "2016-11-15"}, timeout=10)
     assert (answer.status_code, "MissingAuthenticationToken" in answer.text) == (403, True)
 
@@ -284,18 +284,18 @@ def test_requests_have_to_be_signed(cloud: Cloud):
         ("pricing", "describe_services", ("UnrecognizedClientException", 400)),
     ],
 )
-def test_a_wrong_secret(cloud: Cloud, service: str, call: str, code: tuple[str, int]):
+def test_a_wrong_secret(cloud: Cloud, service: str, call: str, code: tuple[str, int]) -> None:
     cloud.keys[KEY] = "another"
     region = "us-east-1" if service == "pricing" else HOME
     assert refused(getattr(boto(cloud, region, service), call)) == code
     cloud.keys[KEY] = SECRET
 
 
-def test_a_region_that_is_not_enabled(cloud: Cloud):
+def test_a_region_that_is_not_enabled(cloud: Cloud) -> None:
     assert refused(boto(cloud, "me-central-1").describe_instances) == ("AuthFailure", 401)
 
 
-def test_calls_that_are_not_permitted(cloud: Cloud):
+def test_calls_that_are_not_permitted(cloud: Cloud) -> None:
     cloud.settings.denied = ("ec2:DescribeVolumes",)
     cloud.settings.denied_regions = ("us-east-1",)
     assert refused(boto(cloud).describe_volumes) == ("UnauthorizedOperation", 403)
@@ -313,12 +313,12 @@ def test_calls_that_are_not_permitted(cloud: Cloud):
         ({"Action": "RunInstances", "MinCount": "1", "MaxCount": "1", "NetworkInterface.1.Grops.1": "x"}, "Grops"),
     ],
 )
-def test_what_the_model_says_against_a_request(form: dict[str, str], text: str):
+def test_what_the_model_says_against_a_request(form: dict[str, str], text: str) -> None:
     (problem,) = schema.request(form["Action"], form)
     assert re.search(text, problem)
 
 
-def test_what_the_model_says_against_an_answer():
+def test_what_the_model_says_against_an_answer() -> None:
     def said(inner: str, root: str = "DescribeInstancesResponse") -> list[str]:
         return schema.answer("DescribeInstances", f'<{root} xmlns="http://x/">{inner}</{root}>'.encode())
 
@@ -331,7 +331,7 @@ def test_what_the_model_says_against_an_answer():
     assert "not XML" in schema.answer("DescribeInstances", b"<a")[0]
 
 
-def test_faults_are_in_the_words_of_the_service(cloud: Cloud):
+def test_faults_are_in_the_words_of_the_service(cloud: Cloud) -> None:
     cloud.faults.add(Fault("POST", body="DescribeVolumes", status=403))
     assert refused(boto(cloud).describe_volumes) == ("UnauthorizedOperation", 403)
     cloud.faults.add(Fault("POST", body="GetCallerIdentity", status=400))
@@ -341,7 +341,7 @@ def test_faults_are_in_the_words_of_the_service(cloud: Cloud):
     assert refused(boto(cloud).describe_volumes) == ("A & B", 400)
 
 
-def test_two_clouds_know_nothing_of_each_other(cloud: Cloud):
+def test_two_clouds_know_nothing_of_each_other(cloud: Cloud) -> None:
     run(cloud)
     with open_cloud(Time()) as other:
         assert (other.left()["instances"], other.world.account != cloud.world.account) == ([], True)
@@ -349,7 +349,7 @@ def test_two_clouds_know_nothing_of_each_other(cloud: Cloud):
         assert (other.left()["instances"], cloud.left()["instances"]) == (["b"], ["a"])
 
 
-def test_forgetting_leaves_a_new_account_that_remembers_the_number_of_instances(cloud: Cloud):
+def test_forgetting_leaves_a_new_account_that_remembers_the_number_of_instances(cloud: Cloud) -> None:
     make_group(cloud, default_vpc(cloud))
     run(cloud)
     cloud.settings.vcpu_limit = 1
@@ -371,7 +371,7 @@ def libcloud(cloud: Cloud) -> Any:
     return get_driver(Provider.EC2)(KEY, SECRET, signature_version="4", **where)
 
 
-def test_libcloud_creates_finds_and_destroys(cloud: Cloud, libcloud: Any, time: Time):
+def test_libcloud_creates_finds_and_destroys(cloud: Cloud, libcloud: Any, time: Time) -> None:
     (picture,) = libcloud.list_images(ex_image_ids=[image()])
     assert picture.name == "debian-12-amd64-20261101-2301"
     size = next(it for it in libcloud.list_sizes() if it.id == "t3.micro")
@@ -387,7 +387,7 @@ def test_libcloud_creates_finds_and_destroys(cloud: Cloud, libcloud: Any, time: 
     assert cloud.left()["instances"] == []
 
 
-def test_libcloud_reads_zones_groups_and_volumes(cloud: Cloud, libcloud: Any):
+def test_libcloud_reads_zones_groups_and_volumes(cloud: Cloud, libcloud: Any) -> None:
     assert [zone.name for zone in libcloud.ex_list_availability_zones()] == ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
     made = libcloud.ex_create_security_group("web", "a test's", vpc_id=default_vpc(cloud))
     assert libcloud.ex_authorize_security_group_ingress(made["group_id"], 22, 22, cidr_ips=["192.0.2.1/32"]) is True
@@ -397,12 +397,12 @@ def test_libcloud_reads_zones_groups_and_volumes(cloud: Cloud, libcloud: Any):
     assert [volume.size for volume in libcloud.list_volumes()] == [8]
 
 
-def test_libcloud_is_refused_in_the_vendor_s_form(cloud: Cloud, libcloud: Any):
+def test_libcloud_is_refused_in_the_vendor_s_form(cloud: Cloud, libcloud: Any) -> None:
     with pytest.raises(Exception, match=r"InvalidInstanceID\.NotFound"):
         libcloud.list_nodes(ex_node_ids=["i-0123456789abcdef0"])
 
 
-def test_user_data_comes_back_as_it_was_given(cloud: Cloud):
+def test_user_data_comes_back_as_it_was_given(cloud: Cloud) -> None:
     name = run(cloud, UserData="#!/bin/sh\n")["InstanceId"]
     found = boto(cloud).describe_instance_attribute(InstanceId=name, Attribute="userData")["UserData"]["Value"]
     assert base64.b64decode(found) == b"#!/bin/sh\n"

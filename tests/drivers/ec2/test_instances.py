@@ -21,7 +21,7 @@ from tests.emulation.faults import Fault, MachineFault
 # lists
 
 
-def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path):
+def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
     cloud.settings.page_cap = 2
     names = []
     for region in catalogue.OPEN_REGIONS:
@@ -43,7 +43,7 @@ def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2,
     assert [region.name for region in only_here.regions()] == [HOME]
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path):
+def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
     image = cloud.region().amis and next(iter(cloud.region().amis))
     boto(cloud).run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
     launch(driver_of(cloud, time, tmp_path, owner="cd34" * 4), node("other"))
@@ -51,7 +51,7 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time:
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
 
 
-def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, driver: ec2.Ec2):
+def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, driver: ec2.Ec2) -> None:
     tag = "<item><key>hart-owner</key><value>somebody</value></item>"
     stranger = f"<item><instanceId>i-0123456789abcdef0</instanceId><tagSet>{tag}</tagSet></item>"
     listed = f"<reservationSet><item><instancesSet>{stranger}</instancesSet></item></reservationSet>"
@@ -61,7 +61,7 @@ def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, dri
     assert asked(cloud, "DescribeInstances")["Filters"] == [{"Name": "tag:hart-owner", "Values": [OWNER]}]
 
 
-def test_states(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_states(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     instance = launch(driver, node())
     time.advance(10)
     assert [it.state for it in driver.instances()] == ["running"]
@@ -71,7 +71,7 @@ def test_states(cloud: Cloud, driver: ec2.Ec2, time: Time):
 
 def test_an_instance_that_is_given_up_is_told_with_the_reason_and_only_to_who_launched_it(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
-):
+) -> None:
     reason = "Client.VolumeLimitExceeded: Volume limit exceeded"
     cloud.faults.add(MachineFault(given_up=reason))
     instance = launch(driver, node())
@@ -83,7 +83,7 @@ def test_an_instance_that_is_given_up_is_told_with_the_reason_and_only_to_who_la
     assert driver.instances() == []
 
 
-def test_a_report_with_little_in_it(cloud: Cloud):
+def test_a_report_with_little_in_it(cloud: Cloud) -> None:
     from hart_salt.drivers.ec2.request import instance
 
     assert instance({"InstanceId": "i-1"}, "r") == Instance("i-1", "", "pending", region="r")
@@ -92,7 +92,7 @@ def test_a_report_with_little_in_it(cloud: Cloud):
 # terminate
 
 
-def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver: ec2.Ec2):
+def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver: ec2.Ec2) -> None:
     instance = launch(driver, node())
     for _ in range(2):
         driver.terminate(instance)
@@ -100,14 +100,16 @@ def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver
     assert boto(cloud).describe_volumes()["Volumes"] == []
 
 
-def test_an_instance_that_is_not_known_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_an_instance_that_is_not_known_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.faults.add(MachineFault(hidden_for=40))
     with driver.access(BATCH, KEY, [node()]) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
     assert (left(cloud), 40 <= sum(time.waits) < 60) == ({}, True)
 
 
-def test_an_instance_of_a_record_that_is_not_known_is_gone_once_it_is_old(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_an_instance_of_a_record_that_is_not_known_is_gone_once_it_is_old(
+    cloud: Cloud, driver: ec2.Ec2, time: Time
+) -> None:
     nobody = Instance("i-0123456789abcdef0", "a", "unknown", region=HOME, created=time() - 180)
     driver.terminate(nobody)
     assert time.waits == []
@@ -115,7 +117,7 @@ def test_an_instance_of_a_record_that_is_not_known_is_gone_once_it_is_old(cloud:
     assert 80 <= sum(time.waits) < 95
 
 
-def test_what_is_no_instance_s_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2):
+def test_what_is_no_instance_s_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2) -> None:
     for text in ("", "i-", "12345678", "../x", "i-0123456789abcdef"):
         driver.terminate(Instance(text, "a", "unknown", region=HOME))
     assert cloud.calls == []
@@ -124,24 +126,24 @@ def test_what_is_no_instance_s_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2):
 # for people
 
 
-def test_check_names_the_account(cloud: Cloud, driver: ec2.Ec2):
+def test_check_names_the_account(cloud: Cloud, driver: ec2.Ec2) -> None:
     number = cloud.world.account
     assert driver.check() == f"account {number}, arn:aws:iam::{number}:user/hart, 3 regions"
 
 
-def test_regions(driver: ec2.Ec2):
+def test_regions(driver: ec2.Ec2) -> None:
     regions = {region.name: region for region in driver.regions()}
     assert (regions[HOME].description, regions[HOME].available) == ("Europe (Ireland)", True)
     assert regions[HOME].zones == ("eu-west-1a", "eu-west-1b", "eu-west-1c")
     assert (regions["me-central-1"].available, regions["me-central-1"].zones) == (False, ())
 
 
-def test_a_region_that_is_not_enabled(driver: ec2.Ec2):
+def test_a_region_that_is_not_enabled(driver: ec2.Ec2) -> None:
     with pytest.raises(InvalidRequest, match="ec2: the region me-central-1 is not enabled in this account"):
         driver.size("t3.micro", "me-central-1")
 
 
-def test_sizes_with_prices(driver: ec2.Ec2):
+def test_sizes_with_prices(driver: ec2.Ec2) -> None:
     sizes = {size.name: size for size in driver.sizes(HOME)}
     assert set(sizes) == set(catalogue.SIZES)
     one = sizes["t4g.small"]
@@ -151,13 +153,13 @@ def test_sizes_with_prices(driver: ec2.Ec2):
     assert sizes["mac1.metal"].monthly_price is None
 
 
-def test_a_size_that_is_not_on_offer_is_marked(monkeypatch: pytest.MonkeyPatch, driver: ec2.Ec2):
+def test_a_size_that_is_not_on_offer_is_marked(monkeypatch: pytest.MonkeyPatch, driver: ec2.Ec2) -> None:
     zones = (HOME, "eu-west-1a", "eu-west-1b", "eu-west-1c")
     monkeypatch.setitem(catalogue.NOT_IN, "t3.small", zones)
     assert [size.name for size in driver.sizes(HOME) if not size.available] == ["t3.small"]
 
 
-def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2):
+def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2) -> None:
     size = driver.size("t3.micro", HOME)
     assert size is not None
     assert (size.monthly_price, size.memory_mb) == (8.32, 1024)
@@ -167,7 +169,7 @@ def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2):
     assert all("instance-type" in text for text in lists)
 
 
-def test_images(cloud: Cloud, driver: ec2.Ec2):
+def test_images(cloud: Cloud, driver: ec2.Ec2) -> None:
     number = cloud.add_snapshot("golden")
     cloud.add_snapshot("elsewhere", region="us-east-1")
     images = {image.setting: image for image in driver.images(HOME)}
@@ -176,7 +178,7 @@ def test_images(cloud: Cloud, driver: ec2.Ec2):
     assert (images["bookworm"].description, images[number].description) == ("debian-12-amd64-20261101-2301", "golden")
 
 
-def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: ec2.Ec2):
+def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: ec2.Ec2) -> None:
     region = cloud.region()
     region.amis = {number: it for number, it in region.amis.items() if "debian-13" not in (it.name or "")}
     assert [image.setting for image in driver.images(HOME) if not image.available] == ["trixie"]
@@ -185,7 +187,7 @@ def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: ec2.Ec2):
 # many at once
 
 
-def test_calls_from_many_threads(cloud: Cloud, driver: ec2.Ec2):
+def test_calls_from_many_threads(cloud: Cloud, driver: ec2.Ec2) -> None:
     wanted = [node(f"n{number}") for number in range(24)]
     with driver.access(BATCH, KEY, wanted) as access, ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda one: driver.launch(one, SCRIPT, access), wanted))
@@ -215,7 +217,7 @@ def calls_for(count: int, tmp_path: Path) -> dict[str, int]:
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
-def test_the_number_of_calls_per_instance_does_not_grow(tmp_path: Path):
+def test_the_number_of_calls_per_instance_does_not_grow(tmp_path: Path) -> None:
     for count in (1, 3, 10):
         assert calls_for(count, tmp_path) == {
             "DescribeInstanceTypes": 1,

@@ -57,25 +57,25 @@ def rules_of(cloud: Cloud, group: str) -> list[dict[str, Any]]:
 # subnets
 
 
-def test_without_a_zone_ec2_picks_a_subnet_of_the_default_vpc(cloud: Cloud, driver: ec2.Ec2):
+def test_without_a_zone_ec2_picks_a_subnet_of_the_default_vpc(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.settings.full_zones = ("eu-west-1a",)
     assert launch(driver, node()).zone == "eu-west-1b"
     assert "SubnetId" not in asked(cloud, "RunInstances")["NetworkInterfaces"][0]
 
 
-def test_with_a_zone_it_is_the_default_subnet_of_that(cloud: Cloud, driver: ec2.Ec2):
+def test_with_a_zone_it_is_the_default_subnet_of_that(cloud: Cloud, driver: ec2.Ec2) -> None:
     make_vpc(cloud, "eu-west-1c", "eu-west-1c")
     assert launch(driver, node(zone="eu-west-1c")).zone == "eu-west-1c"
 
 
-def test_a_subnet_by_its_id(cloud: Cloud, driver: ec2.Ec2):
+def test_a_subnet_by_its_id(cloud: Cloud, driver: ec2.Ec2) -> None:
     _, (first, second) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
     launch(driver, node(options={"subnet": second}))
     assert asked(cloud, "RunInstances")["NetworkInterfaces"][0]["SubnetId"] == second
     assert first != second
 
 
-def test_the_only_subnet_of_a_vpc_or_of_the_zone_in_it(cloud: Cloud, driver: ec2.Ec2):
+def test_the_only_subnet_of_a_vpc_or_of_the_zone_in_it(cloud: Cloud, driver: ec2.Ec2) -> None:
     one, (only,) = make_vpc(cloud, "eu-west-1a")
     two, (_, other) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
     assert driver._parts.lookup.place(node(options={"vpc": one})).subnet == only
@@ -100,14 +100,16 @@ def refused_place(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> str:
         ({"subnet": "subnet-00000000"}, None, "InvalidSubnetID.NotFound DescribeSubnets"),
     ],
 )
-def test_a_subnet_that_is_not_clear(cloud: Cloud, driver: ec2.Ec2, options, zone: str | None, text: str):
+def test_a_subnet_that_is_not_clear(
+    cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any], zone: str | None, text: str
+) -> None:
     vpc, (subnet,) = make_vpc(cloud, "eu-west-1a")
     names = {"vpc": vpc, "subnet": subnet, "default": default_vpc(cloud)}
     given = {name: value.format(**names) for name, value in options.items()}
     assert text.format(**names) in refused_place(cloud, driver, node(zone=zone, options=given))
 
 
-def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2):
+def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc, (first, second) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
     boto(cloud).create_tags(Resources=[second], Tags=[{"Key": "Name", "Value": "web"}])
     choices = ", ".join(sorted([f"{first} (eu-west-1a, {vpc})", f"{second} (web, eu-west-1b, {vpc})"]))
@@ -119,7 +121,7 @@ def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2):
 # the temporary group
 
 
-def test_the_group_lets_the_master_in_and_nobody_else(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_the_group_lets_the_master_in_and_nobody_else(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     began = int(time())
     with driver.access(BATCH, KEY, [node()]) as access:
         ((vpc, group),) = access.handle["groups"].items()
@@ -132,7 +134,7 @@ def test_the_group_lets_the_master_in_and_nobody_else(cloud: Cloud, driver: ec2.
     assert (left(cloud), driver.leftovers()) == ({}, [])
 
 
-def test_an_ipv6_address_of_the_master(cloud: Cloud, driver: ec2.Ec2):
+def test_an_ipv6_address_of_the_master(cloud: Cloud, driver: ec2.Ec2) -> None:
     wanted = node(options={"connect_from": "2001:db8::7"})
     with driver.access(BATCH, KEY, [wanted]) as access:
         (group,) = access.handle["groups"].values()
@@ -140,7 +142,7 @@ def test_an_ipv6_address_of_the_master(cloud: Cloud, driver: ec2.Ec2):
         assert [it["CidrIpv6"] for it in rule["Ipv6Ranges"]] == ["2001:db8::7/128"]
 
 
-def test_the_instance_has_it_beside_its_own_groups_until_it_is_settled(cloud: Cloud, driver: ec2.Ec2):
+def test_the_instance_has_it_beside_its_own_groups_until_it_is_settled(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc = default_vpc(cloud)
     own = [make_group(cloud, vpc, name="web"), make_group(cloud, vpc, name="db")]
     wanted = node(options={"security_groups": own})
@@ -152,12 +154,12 @@ def test_the_instance_has_it_beside_its_own_groups_until_it_is_settled(cloud: Cl
     assert left(cloud) == {"instances": ["w1.example.com"], "security groups": ["db", "web"]}
 
 
-def test_without_groups_of_its_own_it_keeps_the_vpc_s_default_group(cloud: Cloud, driver: ec2.Ec2):
+def test_without_groups_of_its_own_it_keeps_the_vpc_s_default_group(cloud: Cloud, driver: ec2.Ec2) -> None:
     instance = launch(driver, node())
     assert groups_of(cloud, instance) == [default_group(cloud, default_vpc(cloud))]
 
 
-def test_one_group_for_each_vpc_of_the_batch(cloud: Cloud, driver: ec2.Ec2):
+def test_one_group_for_each_vpc_of_the_batch(cloud: Cloud, driver: ec2.Ec2) -> None:
     make_vpc(cloud, "eu-west-1a")
     region = cloud.region()
     (default,) = (it for it in region.describe_subnets() if it.default_for_az and it.availability_zone == "eu-west-1a")
@@ -171,19 +173,19 @@ def test_one_group_for_each_vpc_of_the_batch(cloud: Cloud, driver: ec2.Ec2):
     assert left(cloud) == {"instances": ["a", "b", "c"]}
 
 
-def test_no_nodes_no_group(cloud: Cloud, driver: ec2.Ec2):
+def test_no_nodes_no_group(cloud: Cloud, driver: ec2.Ec2) -> None:
     with driver.access(BATCH, KEY, []) as access:
         assert access.handle["groups"] == {}
     assert cloud.calls == []
 
 
 @pytest.mark.parametrize("options", [{"security_groups": ["sg-00000000000000000"]}])
-def test_groups_that_are_not_there(cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any]):
+def test_groups_that_are_not_there(cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any]) -> None:
     (objection,) = driver.objections(node(options=options))
     assert "InvalidGroup.NotFound DescribeSecurityGroups); security_groups are ids of groups in eu-west-1" in objection
 
 
-def test_groups_of_another_vpc(cloud: Cloud, driver: ec2.Ec2):
+def test_groups_of_another_vpc(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc, _ = make_vpc(cloud, "eu-west-1a")
     group = make_group(cloud, vpc)
     (objection,) = driver.objections(node(options={"security_groups": [group]}))
@@ -193,7 +195,9 @@ def test_groups_of_another_vpc(cloud: Cloud, driver: ec2.Ec2):
 # where the master is
 
 
-def test_the_master_s_address_is_asked_of_somebody_outside(cloud, time, tmp_path, monkeypatch):
+def test_the_master_s_address_is_asked_of_somebody_outside(
+    cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source_address, "_ask", lambda service: {"https://x.example/": "198.51.100.9"}[service])
     driver = driver_of(cloud, time, tmp_path, address_service="https://x.example/")
     with driver.access(BATCH, KEY, [node(options={"connect_from": None})]) as access:
@@ -201,7 +205,9 @@ def test_the_master_s_address_is_asked_of_somebody_outside(cloud, time, tmp_path
         assert rules_of(cloud, group)[0]["IpRanges"][0]["CidrIp"] == "198.51.100.9/32"
 
 
-def test_an_address_that_cannot_be_found_out_ends_it_before_anything_is_made(cloud, time, tmp_path):
+def test_an_address_that_cannot_be_found_out_ends_it_before_anything_is_made(
+    cloud: Cloud, time: Time, tmp_path: Path
+) -> None:
     driver = driver_of(cloud, time, tmp_path, address_service="http://127.0.0.1:9/")
     wanted = node(options={"connect_from": None})
     with pytest.raises(InvalidRequest, match="set connect_from"), driver.access(BATCH, KEY, [wanted]):
@@ -218,7 +224,7 @@ def private(cloud: Cloud) -> Node:
     return node(connect_via="private", options=options)
 
 
-def test_inside_it_is_the_address_that_the_master_sends_from(cloud: Cloud, inside: ec2.Ec2, private: Node):
+def test_inside_it_is_the_address_that_the_master_sends_from(cloud: Cloud, inside: ec2.Ec2, private: Node) -> None:
     with inside.access(BATCH, KEY, [private]) as access:
         (group,) = access.handle["groups"].values()
         assert rules_of(cloud, group)[0]["IpRanges"][0]["CidrIp"] == f"{INSIDE}/32"
@@ -244,7 +250,9 @@ ALL_PORTS = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.9.0.0/16"}]}
     ],
 )
 @pytest.mark.parametrize("how", [{"connect_via": "private"}, {"public_ip": False}])
-def test_no_group_where_the_node_s_own_let_the_master_in(cloud, inside, private: Node, rule, how: dict[str, Any]):
+def test_no_group_where_the_node_s_own_let_the_master_in(
+    cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any], how: dict[str, Any]
+) -> None:
     wanted = dataclasses.replace(private, settings=node(**how).settings)
     group = open_to(cloud, wanted, rule)
     cloud.calls.clear()
@@ -265,13 +273,15 @@ def test_no_group_where_the_node_s_own_let_the_master_in(cloud, inside, private:
         ssh_from(Ipv6Ranges=[{"CidrIpv6": "::/0"}]),
     ],
 )
-def test_a_group_where_they_do_not(cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any]):
+def test_a_group_where_they_do_not(cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any]) -> None:
     open_to(cloud, private, rule)
     with inside.access(BATCH, KEY, [private]) as access:
         assert all(access.handle["groups"].values())
 
 
-def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(cloud, inside, private: Node, tmp_path: Path):
+def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(
+    cloud: Cloud, inside: ec2.Ec2, private: Node, tmp_path: Path
+) -> None:
     options: Any = private.options
     members = make_group(cloud, inside._parts.lookup.place(private).vpc, name="masters")
     open_to(cloud, private, ssh_from(UserIdGroupPairs=[{"GroupId": members}]))
@@ -283,7 +293,7 @@ def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(cloud, ins
         assert list(access.handle["groups"].values()) == [None]
 
 
-def test_over_the_public_address_there_is_a_group_whatever_the_node_s_own_say(cloud: Cloud, driver: ec2.Ec2):
+def test_over_the_public_address_there_is_a_group_whatever_the_node_s_own_say(cloud: Cloud, driver: ec2.Ec2) -> None:
     group = make_group(cloud, default_vpc(cloud), ssh_from(IpRanges=[{"CidrIp": "0.0.0.0/0"}]))
     with driver.access(BATCH, KEY, [node(options={"security_groups": [group]})]) as access:
         assert all(access.handle["groups"].values())
@@ -292,20 +302,20 @@ def test_over_the_public_address_there_is_a_group_whatever_the_node_s_own_say(cl
 # how it goes
 
 
-def test_it_is_gone_also_when_the_batch_failed(cloud: Cloud, driver: ec2.Ec2):
+def test_it_is_gone_also_when_the_batch_failed(cloud: Cloud, driver: ec2.Ec2) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, [node()]):
         raise ZeroDivisionError
     assert left(cloud) == {}
 
 
-def test_an_instance_that_is_ending_is_waited_for(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_an_instance_that_is_ending_is_waited_for(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.settings.gone_after = 45
     with driver.access(BATCH, KEY, [node()]) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
     assert (left(cloud), 45 <= sum(time.waits) < 60) == ({}, True)
 
 
-def test_an_instance_that_stays_is_made_to_let_go_of_it(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_an_instance_that_stays_is_made_to_let_go_of_it(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     """One that failed and is kept to be looked at."""
     with driver.access(BATCH, KEY, [node()]) as access:
         instance = driver.launch(node(), SCRIPT, access)
@@ -313,7 +323,7 @@ def test_an_instance_that_stays_is_made_to_let_go_of_it(cloud: Cloud, driver: ec
     assert (left(cloud), time.waits) == ({"instances": ["w1.example.com"]}, [1])
 
 
-def test_a_group_that_is_held_for_ever_is_named(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_a_group_that_is_held_for_ever_is_named(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     held = answers.error("DependencyViolation", "resource sg-1 has a dependent object")
     cloud.faults.add(Fault("POST", body=DELETE, status=400, answer=held, times=None))
     said = f"the temporary security group {NAME} could not be removed: .*DependencyViolation DeleteSecurityGroup"
@@ -324,7 +334,9 @@ def test_a_group_that_is_held_for_ever_is_named(cloud: Cloud, driver: ec2.Ec2, t
     assert [leftover.name for leftover in driver.leftovers()] == [NAME]
 
 
-def test_what_a_crash_left_is_found_in_every_region_and_removed(cloud, driver, time, tmp_path):
+def test_what_a_crash_left_is_found_in_every_region_and_removed(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+) -> None:
     """The instance is still there, and in the group alone."""
     managers = {region: driver.access(BATCH, KEY, [node(region=region)]) for region in (HOME, "us-east-1")}
     for region, manager in managers.items():
@@ -341,7 +353,7 @@ def test_what_a_crash_left_is_found_in_every_region_and_removed(cloud, driver, t
     assert left(cloud) == {"instances": [HOME, "us-east-1"]}
 
 
-def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: ec2.Ec2):
+def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: ec2.Ec2) -> None:
     tags = [{"Key": "hart-owner", "Value": OWNER}, {"Key": "hart-batch", "Value": BATCH}]
     specification = [{"ResourceType": "volume", "Tags": tags}]
     client = boto(cloud)
@@ -355,7 +367,7 @@ def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: 
     assert driver.leftovers() == []
 
 
-def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2):
+def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2) -> None:
     """Its create took effect, and the answer was lost."""
     cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True))
     cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", when="after", status=500))
@@ -365,21 +377,21 @@ def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2):
     assert left(cloud) == {}
 
 
-def test_a_group_whose_create_was_never_answered_is_looked_for(cloud: Cloud, driver: ec2.Ec2):
+def test_a_group_whose_create_was_never_answered_is_looked_for(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True, times=5))
     with driver.access(BATCH, KEY, [node()]) as access:
         assert all(access.handle["groups"].values())
     assert left(cloud) == {}
 
 
-def test_a_group_that_was_not_made(cloud: Cloud, driver: ec2.Ec2):
+def test_a_group_that_was_not_made(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", status=500, times=5))
     with pytest.raises(TemporaryFailure, match="CreateSecurityGroup"), driver.access(BATCH, KEY, [node()]):
         pytest.fail("there is no access")
     assert left(cloud) == {}
 
 
-def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec2.Ec2):
+def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec2.Ec2) -> None:
     denied = answers.error("UnauthorizedOperation", "You are not authorized")
     cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", status=403, answer=denied))
     with pytest.raises(Exception, match="AuthorizeSecurityGroupIngress"), driver.access(BATCH, KEY, [node()]):
@@ -387,13 +399,13 @@ def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec
     assert left(cloud) == {}
 
 
-def test_a_new_group_that_is_not_known_everywhere_yet(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_a_new_group_that_is_not_known_everywhere_yet(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.settings.groups_hidden_for = 3
     launch(driver, node())
     assert (left(cloud), 3 <= sum(time.waits) < 6) == ({"instances": ["w1.example.com"]}, True)
 
 
-def test_an_instance_that_ended_by_itself_holds_nothing_up(cloud: Cloud, driver: ec2.Ec2, time: Time):
+def test_an_instance_that_ended_by_itself_holds_nothing_up(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.faults.add(MachineFault(given_up="Server.InternalError: Internal error on launch"))
     with driver.access(BATCH, KEY, [node()]) as access:
         driver.launch(node(), SCRIPT, access)

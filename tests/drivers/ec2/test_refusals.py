@@ -39,7 +39,7 @@ from tests.emulation.faults import Fault
          "in eu-west-1a, eu-west-1b"),
     ],
 )  # fmt: skip
-def test_objections(driver: ec2.Ec2, wanted: Node, text: str):
+def test_objections(driver: ec2.Ec2, wanted: Node, text: str) -> None:
     (objection,) = driver.objections(wanted)
     assert text in objection
 
@@ -54,18 +54,18 @@ def test_objections(driver: ec2.Ec2, wanted: Node, text: str):
         node(size="t4g.micro", zone="eu-west-1b"),
     ],
 )
-def test_no_objections(cloud: Cloud, driver: ec2.Ec2, wanted: Node):
+def test_no_objections(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> None:
     assert driver.objections(wanted) == []
     launch(driver, wanted)
 
 
-def test_all_that_is_wrong_is_told_at_once(driver: ec2.Ec2):
+def test_all_that_is_wrong_is_told_at_once(driver: ec2.Ec2) -> None:
     wanted = node(image="nothing", zone="eu-west-1c", size="t4g.micro", options={"security_groups": ["sg-00000000"]},
                   tags=["aws:x"])  # fmt: skip
     assert len(driver.objections(wanted)) == 4
 
 
-def test_of_a_size_that_is_not_there_nothing_more_is_said(cloud: Cloud, driver: ec2.Ec2):
+def test_of_a_size_that_is_not_there_nothing_more_is_said(cloud: Cloud, driver: ec2.Ec2) -> None:
     """Whoever asks has found that out."""
     assert driver.objections(node(size="t3.mikro", image="nothing")) == []
 
@@ -84,7 +84,9 @@ def test_of_a_size_that_is_not_there_nothing_more_is_said(cloud: Cloud, driver: 
         (502, "", TemporaryFailure),
     ],
 )
-def test_the_class_of_what_is_repeated(cloud, driver, time, status: int, code: str, kind: type[DriverError]):
+def test_the_class_of_what_is_repeated(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, status: int, code: str, kind: type[DriverError]
+) -> None:
     """The SDK does so, 5 times in all, with waits of up to 1, 2, 4 and 8 seconds."""
     fault = Fault("POST", body=CREATE, status=status, answer=answers.error(code, "So it is."), times=5)
     cloud.faults.add(fault)
@@ -97,7 +99,7 @@ def test_the_class_of_what_is_repeated(cloud, driver, time, status: int, code: s
     assert all(wait <= most for wait, most in zip(time.waits, (1, 2, 4, 8), strict=True))
 
 
-def test_what_no_person_can_read_is_left_out(cloud: Cloud, driver: ec2.Ec2):
+def test_what_no_person_can_read_is_left_out(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.settings.denied = ("ec2:DescribeInstances",)
     with pytest.raises(AuthError) as caught:
         driver.instances(HOME)
@@ -107,7 +109,7 @@ def test_what_no_person_can_read_is_left_out(cloud: Cloud, driver: ec2.Ec2):
     assert "xxx" not in str(caught.value)
 
 
-def test_no_answer_in_time(cloud: Cloud, time: Time, tmp_path: Path):
+def test_no_answer_in_time(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     driver = driver_of(cloud, time, tmp_path, api_timeout=0.2)
     cloud.faults.add(Fault("POST", body=LOOK, stall=0.4, times=5))
     with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 did not answer in time") as caught:
@@ -115,13 +117,13 @@ def test_no_answer_in_time(cloud: Cloud, time: Time, tmp_path: Path):
     assert (caught.value.uncertain, len(cloud.faults.struck)) == (True, 5)
 
 
-def test_nobody_there(cloud: Cloud, time: Time, tmp_path: Path):
+def test_nobody_there(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     driver = driver_of(cloud, time, tmp_path, endpoint="http://127.0.0.1:9")
     with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 could not be reached"):
         driver.instances(HOME)
 
 
-def test_a_connection_that_breaks(cloud: Cloud, driver: ec2.Ec2):
+def test_a_connection_that_breaks(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body=LOOK, drop=True, times=5))
     with pytest.raises(TemporaryFailure, match="the connection to Amazon EC2 in eu-west-1 broke"):
         driver.instances(HOME)
@@ -130,7 +132,7 @@ def test_a_connection_that_breaks(cloud: Cloud, driver: ec2.Ec2):
 # credentials
 
 
-def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: Path):
+def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     for account in ({"aws_secret_access_key": "wrong"}, {"aws_access_key_id": "AKIAWRONG"}):
         driver = driver_of(cloud, time, tmp_path, **account)
         for call in (driver.check, driver.instances, driver.regions, lambda d=driver: d.size("t3.micro", HOME)):
@@ -141,14 +143,14 @@ def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: P
 
 
 @pytest.mark.parametrize("key", ["AKIAÄ", "AKIA\nX: y"])
-def test_a_key_that_is_none(cloud: Cloud, time: Time, tmp_path: Path, key: str):
+def test_a_key_that_is_none(cloud: Cloud, time: Time, tmp_path: Path, key: str) -> None:
     driver = driver_of(cloud, time, tmp_path, aws_access_key_id=key)
     with pytest.raises(AuthError, match="holds characters that no key has"):
         driver.check()
     assert cloud.calls == []
 
 
-def test_keys_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time, tmp_path: Path):
+def test_keys_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     account = {"aws_access_key_id": f"{KEY}\n", "aws_secret_access_key": f"{SECRET}\n"}
     assert "account" in driver_of(cloud, time, tmp_path, **account).check()
 
@@ -171,13 +173,13 @@ def chained(cloud: Cloud, time: Time, **account: Any) -> ec2.Ec2:
     return ec2.Ec2(Provider("ec2", "ec2", ec2.Account(endpoint=cloud.endpoint, **account)), master, time.sleep, time)
 
 
-def test_no_credentials(cloud: Cloud, time: Time, home: Path):
+def test_no_credentials(cloud: Cloud, time: Time, home: Path) -> None:
     with pytest.raises(AuthError, match="has no credentials: set aws_access_key_id and aws_secret_access_key, or"):
         chained(cloud, time).check()
     assert cloud.calls == []
 
 
-def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path):
+def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path) -> None:
     (home / "credentials").write_text(f"[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
     (home / "config").write_text("[profile work]\nregion = eu-west-1\n")
     driver = chained(cloud, time, profile="work")
@@ -185,7 +187,7 @@ def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path):
     assert driver._api.home == HOME
 
 
-def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     assert "account" in chained(cloud, time).check()
@@ -199,20 +201,22 @@ def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pyte
         ("[default]\naws_access_key_id = AKIA\n", {}, "are not whole"),
     ],
 )
-def test_half_a_configuration_gets_one_sentence(cloud, time, home: Path, credentials: str, account, text: str):
+def test_half_a_configuration_gets_one_sentence(
+    cloud: Cloud, time: Time, home: Path, credentials: str, account: dict[str, str], text: str
+) -> None:
     (home / "credentials").write_text(credentials)
     with pytest.raises(AuthError, match=text) as caught:
         chained(cloud, time, **account).check()
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_credentials_that_is_none(cloud: Cloud, time: Time, home: Path):
+def test_a_file_of_credentials_that_is_none(cloud: Cloud, time: Time, home: Path) -> None:
     (home / "credentials").write_text("what is this\n")
     with pytest.raises(DriverError, match="Amazon EC2"):
         chained(cloud, time).check()
 
 
-def test_without_boto3_the_error_says_how_to_get_it(tmp_path: Path):
+def test_without_boto3_the_error_says_how_to_get_it(tmp_path: Path) -> None:
     """In a process of its own, in which it cannot be imported."""
     code = (
         "import sys; sys.modules['boto3'] = None\n"
@@ -232,7 +236,7 @@ def test_without_boto3_the_error_says_how_to_get_it(tmp_path: Path):
 # secrets
 
 
-def test_nothing_of_a_request_is_logged(cloud: Cloud, driver: ec2.Ec2, caplog: pytest.LogCaptureFixture):
+def test_nothing_of_a_request_is_logged(cloud: Cloud, driver: ec2.Ec2, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with driver.access(BATCH, PUBLIC_KEY, [node()]) as access:
         driver.launch(node(), SCRIPT + "# planted-in-the-script\n", access)

@@ -42,7 +42,7 @@ def rule(api: Api, name: str = "one") -> Any:
 # the endpoint
 
 
-def test_by_itself_the_library_polls_operations_at_the_real_address():
+def test_by_itself_the_library_polls_operations_at_the_real_address() -> None:
     """``insert`` makes a client for operations of its own, with the credentials and without the endpoint."""
     transport = compute_v1.services.instances.transports.base.InstancesTransport
     source = inspect.getsource(transport._zone_operations_client.fget)
@@ -50,7 +50,9 @@ def test_by_itself_the_library_polls_operations_at_the_real_address():
     assert ZoneOperationsRestTransport.DEFAULT_HOST == "compute.googleapis.com"
 
 
-def test_every_call_goes_to_the_endpoint_operations_too(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch):
+def test_every_call_goes_to_the_endpoint_operations_too(
+    cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of an instance's whole life, with all threads that the library may have started meanwhile."""
     hosts = []
     original = socket.socket.connect
@@ -83,7 +85,7 @@ def _only_loopback(original: Any, hosts: list[str]) -> Any:
     return look_up
 
 
-def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """google-auth asks where an account may work from; with an endpoint of the user's own nobody is asked."""
     account = Account(**cloud.account())
     asked = []
@@ -101,14 +103,14 @@ def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monk
         assert len(asked) == expected
 
 
-def test_an_endpoint_with_a_slash_at_its_end(cloud: Cloud, time: Time):
+def test_an_endpoint_with_a_slash_at_its_end(cloud: Cloud, time: Time) -> None:
     assert new_api(cloud, time, endpoint=f"{cloud.origin}/").get("projects").name == "hart-test-1"
 
 
 # operations
 
 
-def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(cloud: Cloud, api: Api):
+def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(cloud: Cloud, api: Api) -> None:
     operation = compute_v1.Operation(
         name="o", status=gce_api.DONE, error={"errors": [{"code": STOCKOUT, "message": "Sold out."}]}
     )
@@ -117,7 +119,7 @@ def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(
         api.wait(operation)
 
 
-def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, time: Time):
+def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.settings.operation_after = 20
     api.wait(api.change("firewalls", "insert", firewall_resource=rule(api)))
     assert 20 <= sum(time.waits) < 27
@@ -125,7 +127,7 @@ def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, ti
     assert cloud.count("GET", OPERATION) == len(time.waits)
 
 
-def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time):
+def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.settings.operation_after = 10**6
     operation = api.change("firewalls", "insert", firewall_resource=rule(api))
     with pytest.raises(TemporaryFailure, match="insert of one was not done within 300 s") as caught:
@@ -134,7 +136,7 @@ def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time):
     assert OPERATION_TIMEOUT <= sum(time.waits) <= OPERATION_TIMEOUT + 5
 
 
-def test_a_change_is_repeated_with_one_request_id_and_the_next_has_another(cloud: Cloud, api: Api):
+def test_a_change_is_repeated_with_one_request_id_and_the_next_has_another(cloud: Cloud, api: Api) -> None:
     cloud.faults.add(Fault("POST", RULES, when="after", status=503), Fault("POST", RULES, when="after", drop=True))
     first = api.change("firewalls", "insert", firewall_resource=rule(api))
     api.change("firewalls", "insert", firewall_resource=rule(api, "two"))
@@ -148,7 +150,7 @@ def test_a_change_is_repeated_with_one_request_id_and_the_next_has_another(cloud
 
 def test_by_itself_the_library_repeats_a_list_for_minutes_and_we_as_we_say(
     cloud: Cloud, api: Api, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """The library's own repeats are switched off: each of our tries is one request, and one that is known to us."""
     monkeypatch.setattr(http, "RETRY_FOR", 0.0)
     cloud.faults.add(Fault("GET", LIST, status=503))
@@ -157,7 +159,7 @@ def test_by_itself_the_library_repeats_a_list_for_minutes_and_we_as_we_say(
     assert cloud.count("GET", LIST) == 1
 
 
-def test_a_server_that_says_nothing(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_says_nothing(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "RETRY_FOR", 0.2)
     api = new_api(cloud, time, api_timeout=0.2)
     cloud.faults.add(Fault("GET", LIST, stall=0.6))
@@ -166,27 +168,27 @@ def test_a_server_that_says_nothing(cloud: Cloud, time: Time, monkeypatch: pytes
     assert caught.value.uncertain
 
 
-def test_a_connection_that_breaks(cloud: Cloud, api: Api, time: Time):
+def test_a_connection_that_breaks(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.faults.add(Fault("GET", LIST, drop=True))
     assert api.aggregated("instances") == []
     assert time.waits == [0.5]
 
 
-def test_nobody_listens(time: Time, cloud: Cloud):
+def test_nobody_listens(time: Time, cloud: Cloud) -> None:
     with pytest.raises(TemporaryFailure, match="at 127.0.0.1 could not be reached") as caught:
         new_api(cloud, time, endpoint="http://127.0.0.1:1").get("projects")
     assert not caught.value.uncertain
     assert 100 < sum(time.waits) <= http.RETRY_FOR
 
 
-def test_a_bad_later_page_is_never_the_end_of_a_list(cloud: Cloud, api: Api, time: Time):
+def test_a_bad_later_page_is_never_the_end_of_a_list(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.settings.page_cap = 2
     cloud.faults.add(Fault("GET", r"/zones$", query="pageToken=page-4", status=500))
     assert len(api.list_of("zones")) == 14
     assert cloud.count("GET", r"/zones$") == 3 + 7
 
 
-def test_pages_are_as_long_as_they_may_be(cloud: Cloud, api: Api):
+def test_pages_are_as_long_as_they_may_be(cloud: Cloud, api: Api) -> None:
     api.list_of("zones")
     assert cloud.calls[-1].query["maxResults"] == ["500"]
 
@@ -195,21 +197,23 @@ def test_pages_are_as_long_as_they_may_be(cloud: Cloud, api: Api):
 
 
 @pytest.mark.parametrize("answer", [{"id": "0xab", "name": "o"}, {"name": {}}, {}, {"error": {"code": 500}}])
-def test_an_answer_to_a_create_that_cannot_be_read_is_no_answer(cloud: Cloud, api: Api, answer: Any):
+def test_an_answer_to_a_create_that_cannot_be_read_is_no_answer(cloud: Cloud, api: Api, answer: Any) -> None:
     """The library takes any JSON object for an operation; a hexadecimal id breaks it."""
     cloud.faults.add(Fault("POST", RULES, status=200, answer=answer, when="after"))
     assert api.change("firewalls", "insert", firewall_resource=rule(api)).target_id
     assert len(cloud.state.firewalls) == 2
 
 
-def test_fields_that_the_library_does_not_know_are_no_harm_in_answers_and_refused_in_bodies(cloud: Cloud, api: Api):
+def test_fields_that_the_library_does_not_know_are_no_harm_in_answers_and_refused_in_bodies(
+    cloud: Cloud, api: Api
+) -> None:
     cloud.faults.add(Fault("GET", r"/projects/hart-test-1$", status=200, answer={"name": "p", "newField": [1]}))
     assert api.get("projects").name == "p"
     with pytest.raises(InvalidRequest, match="newField"):
         api.body("Firewall", {"name": "a", "newField": 1})
 
 
-def test_a_redirect_takes_no_token_to_another_server(cloud: Cloud, api: Api):
+def test_a_redirect_takes_no_token_to_another_server(cloud: Cloud, api: Api) -> None:
     with Listener(200) as elsewhere:
         moved = {"Location": f"http://localhost:{elsewhere.port}/compute"}
         cloud.faults.add(Fault("GET", r"/projects/hart-test-1$", status=302, answer={}, headers=moved, times=None))
@@ -220,7 +224,7 @@ def test_a_redirect_takes_no_token_to_another_server(cloud: Cloud, api: Api):
     cloud.faults.clear()
 
 
-def test_each_thread_has_clients_of_its_own(cloud: Cloud, api: Api):
+def test_each_thread_has_clients_of_its_own(cloud: Cloud, api: Api) -> None:
     found: list[Any] = [api._client("instances"), api._client("instances")]
     thread = threading.Thread(target=lambda: found.append(api._client("instances")))
     thread.start()
@@ -229,7 +233,7 @@ def test_each_thread_has_clients_of_its_own(cloud: Cloud, api: Api):
     assert isinstance(found[0]._transport._session, requests.Session)
 
 
-def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time):
+def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time) -> None:
     """The operation that the library would call a success ends a node; see ``late_status``."""
     cloud.settings.late_error, cloud.settings.late_status = STOCKOUT, None
     driver = driver_of(cloud, time)
@@ -241,7 +245,7 @@ def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time):
     assert operation.error.errors[0].code == STOCKOUT
 
 
-def test_one_of_three_that_never_runs_is_no_reason_to_look_at_the_others_again(cloud: Cloud, time: Time):
+def test_one_of_three_that_never_runs_is_no_reason_to_look_at_the_others_again(cloud: Cloud, time: Time) -> None:
     cloud.faults.add(MachineFault(hostname="b", never_active=True))
     driver = driver_of(cloud, time)
     for name in ("a1", "b1", "a2"):

@@ -91,7 +91,7 @@ def reason(answer: requests.Response) -> tuple[int, str]:
 # the life of an instance
 
 
-def test_the_life_of_an_instance(cloud: ComputeEngine, client: Client, time: Time):
+def test_the_life_of_an_instance(cloud: ComputeEngine, client: Client, time: Time) -> None:
     operation = client.made()
     assert (operation["status"], operation["operationType"], operation["kind"]) == (
         "RUNNING", "insert", "compute#operation",
@@ -116,7 +116,7 @@ def test_the_life_of_an_instance(cloud: ComputeEngine, client: Client, time: Tim
     assert (cloud.left()["instances"], cloud.left()["disks"], cloud.said_against()) == ([], [], [])
 
 
-def test_a_change_counts_when_its_operation_has_ended(client: Client, time: Time):
+def test_a_change_counts_when_its_operation_has_ended(client: Client, time: Time) -> None:
     client.made()
     there = client.call("GET", f"{PLACE}/instances/one").json()
     body = {"items": ["db"], "fingerprint": there["tags"]["fingerprint"]}
@@ -129,7 +129,7 @@ def test_a_change_counts_when_its_operation_has_ended(client: Client, time: Time
     assert reason(client.call("POST", f"{PLACE}/instances/one/setMetadata", stale)) == (412, "conditionNotMet")
 
 
-def test_a_request_id_is_remembered_and_a_name_is_unique(cloud: ComputeEngine, client: Client):
+def test_a_request_id_is_remembered_and_a_name_is_unique(cloud: ComputeEngine, client: Client) -> None:
     path = f"{PLACE}/instances"
     first, again = (client.call("POST", path, BODY, requestId=UUID).json() for _ in range(2))
     assert (first["name"], first["clientOperationId"]) == (again["name"], UUID)
@@ -140,7 +140,9 @@ def test_a_request_id_is_remembered_and_a_name_is_unique(cloud: ComputeEngine, c
 
 
 @pytest.mark.parametrize(("status", "after"), [(503, 0), (None, 0), (503, 6)])
-def test_a_create_that_fails_late(cloud: ComputeEngine, client: Client, time: Time, status: int | None, after: float):
+def test_a_create_that_fails_late(
+    cloud: ComputeEngine, client: Client, time: Time, status: int | None, after: float
+) -> None:
     cloud.settings.late_error, cloud.settings.late_status = "ZONE_RESOURCE_POOL_EXHAUSTED", status
     cloud.settings.late_after = after
     operation = client.made()
@@ -157,7 +159,9 @@ def test_a_create_that_fails_late(cloud: ComputeEngine, client: Client, time: Ti
     ("fault", "shown"),
     [(MachineFault(hidden_lists=1), [0, 1, 1]), (MachineFault(hidden_for=3), [0, 0, 1])],
 )
-def test_lists_that_lag_behind(cloud: ComputeEngine, client: Client, time: Time, fault: MachineFault, shown: list[int]):
+def test_lists_that_lag_behind(
+    cloud: ComputeEngine, client: Client, time: Time, fault: MachineFault, shown: list[int]
+) -> None:
     cloud.faults.add(fault)
     client.made()
     seen = []
@@ -169,7 +173,7 @@ def test_lists_that_lag_behind(cloud: ComputeEngine, client: Client, time: Time,
     assert client.call("GET", f"{PLACE}/instances/one").status_code == 200
 
 
-def test_a_delete_that_is_refused_and_one_that_fails_later(cloud: ComputeEngine, client: Client, time: Time):
+def test_a_delete_that_is_refused_and_one_that_fails_later(cloud: ComputeEngine, client: Client, time: Time) -> None:
     cloud.faults.add(MachineFault(refuse_delete=1, ignore_delete=1))
     client.made()
     assert reason(client.call("DELETE", f"{PLACE}/instances/one")) == (400, "resourceNotReady")
@@ -212,7 +216,7 @@ def test_a_delete_that_is_refused_and_one_that_fails_later(cloud: ComputeEngine,
         ({"scheduling": {"provisioningModel": "CHEAP"}}, "STANDARD or SPOT"),
     ],
 )
-def test_an_instance_that_cannot_be_made(cloud: ComputeEngine, client: Client, changes: Any, words: str):
+def test_an_instance_that_cannot_be_made(cloud: ComputeEngine, client: Client, changes: Any, words: str) -> None:
     answer = client.insert(**changes)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
@@ -231,14 +235,14 @@ def test_an_instance_that_cannot_be_made(cloud: ComputeEngine, client: Client, c
         ({"diskSizeGb": "many"}, "diskSizeGb"),
     ],
 )
-def test_a_disk_that_cannot_be_made(client: Client, params: Any, words: str):
+def test_a_disk_that_cannot_be_made(client: Client, params: Any, words: str) -> None:
     (disk,) = copy.deepcopy(BODY["disks"])
     disk["initializeParams"] |= params
     answer = client.insert(disks=[disk])
     assert (answer.status_code, words in answer.json()["error"]["message"]) == (400, True), answer.text
 
 
-def test_a_shielded_machine_needs_an_image_that_can_be_one(cloud: ComputeEngine, client: Client):
+def test_a_shielded_machine_needs_an_image_that_can_be_one(cloud: ComputeEngine, client: Client) -> None:
     cloud.add_image("old", features=())
     (disk,) = copy.deepcopy(BODY["disks"])
     disk["initializeParams"]["sourceImage"] = "global/images/old"
@@ -247,7 +251,7 @@ def test_a_shielded_machine_needs_an_image_that_can_be_one(cloud: ComputeEngine,
     assert "UEFI" in answer.json()["error"]["message"]
 
 
-def test_quota_and_throttling_are_both_403(cloud: ComputeEngine, client: Client, time: Time):
+def test_quota_and_throttling_are_both_403(cloud: ComputeEngine, client: Client, time: Time) -> None:
     cloud.settings.instance_limit = 0
     assert reason(client.insert()) == (403, "quotaExceeded")
     cloud.settings.minute_limit = 2
@@ -258,7 +262,7 @@ def test_quota_and_throttling_are_both_403(cloud: ComputeEngine, client: Client,
     assert client.call("GET", "regions").status_code == 200
 
 
-def test_only_tokens_of_the_account_let_anybody_in(cloud: ComputeEngine, client: Client):
+def test_only_tokens_of_the_account_let_anybody_in(cloud: ComputeEngine, client: Client) -> None:
     for token in ("", "ya29.made-up", client.token + "x", "a.b.c"):
         client.token, kept = token, client.token
         assert reason(client.call("GET", "regions")) == (401, "authError")
@@ -268,14 +272,14 @@ def test_only_tokens_of_the_account_let_anybody_in(cloud: ComputeEngine, client:
     assert requests.post(cloud.origin + TOKEN, data=form, timeout=5).json()["error"] == "invalid_grant"
 
 
-def test_what_is_not_there(client: Client):
+def test_what_is_not_there(client: Client) -> None:
     for path in ("zones/nowhere", "regions/nowhere", f"{PLACE}/machineTypes/x1", "global/images/x",
                  "global/firewalls/x", f"{PLACE}/operations/x", "global/nothing", f"{PLACE}/disks/x"):  # fmt: skip
         assert reason(client.call("GET", path)) == (404, "notFound"), path
     assert reason(client.call("DELETE", f"{PLACE}/instances/A")) == (400, "invalid")
 
 
-def test_where_a_request_came_from(cloud: ComputeEngine):
+def test_where_a_request_came_from(cloud: ComputeEngine) -> None:
     assert requests.get(cloud.origin + ADDRESS, timeout=5).text == f"{CALLER}\n"
 
 
@@ -294,14 +298,14 @@ def test_where_a_request_came_from(cloud: ComputeEngine):
         ({"allowed": [{"protocol": "tcp"}]}, "no field named"),
     ],
 )
-def test_a_firewall_rule_that_cannot_be_made(cloud: ComputeEngine, client: Client, changes: Any, words: str):
+def test_a_firewall_rule_that_cannot_be_made(cloud: ComputeEngine, client: Client, changes: Any, words: str) -> None:
     body = {"name": "one", "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}], **changes}
     answer = client.call("POST", "global/firewalls", body)
     assert (answer.status_code, words in answer.json()["error"]["message"]) == (400, True), answer.text
     assert cloud.left()["firewall rules"] == []
 
 
-def test_a_disk_in_use_stays(cloud: ComputeEngine, client: Client):
+def test_a_disk_in_use_stays(cloud: ComputeEngine, client: Client) -> None:
     client.made()
     assert reason(client.call("DELETE", f"{PLACE}/disks/one")) == (400, "resourceInUseByAnotherResource")
 
@@ -309,7 +313,7 @@ def test_a_disk_in_use_stays(cloud: ComputeEngine, client: Client):
 # lists
 
 
-def test_a_list_over_all_zones_is_mostly_empty_on_every_page(cloud: ComputeEngine, client: Client):
+def test_a_list_over_all_zones_is_mostly_empty_on_every_page(cloud: ComputeEngine, client: Client) -> None:
     cloud.settings.page_cap = 2
     for name in ("a", "b", "c"):
         client.made(name=name)
@@ -325,7 +329,7 @@ def test_a_list_over_all_zones_is_mostly_empty_on_every_page(cloud: ComputeEngin
     assert cloud.said_against() == []
 
 
-def test_pages_that_there_are_not(client: Client):
+def test_pages_that_there_are_not(client: Client) -> None:
     assert reason(client.call("GET", "zones", maxResults=501)) == (400, "invalid")
     assert reason(client.call("GET", "zones", pageToken="odd")) == (400, "invalid")
 
@@ -344,12 +348,12 @@ THING = {"name": "one", "status": "UP", "labels": {"hart-owner": "ab", "x": "1"}
         ("name ne .*two", True), ("labels.nothing.at = all", False),
     ],
 )  # fmt: skip
-def test_filters(text: str | None, matches: bool):
+def test_filters(text: str | None, matches: bool) -> None:
     assert parse(text)(THING) is matches
 
 
 @pytest.mark.parametrize("text", ["name", "name =", "(name = one", "name = one)", "name ~ one", "name = a b eq c"])
-def test_filters_that_are_none(text: str):
+def test_filters_that_are_none(text: str) -> None:
     with pytest.raises(Refusal):
         parse(text)
 
@@ -357,7 +361,7 @@ def test_filters_that_are_none(text: str):
 # for the tests
 
 
-def test_what_an_answer_of_ours_would_have_wrong_is_seen(cloud: ComputeEngine, client: Client):
+def test_what_an_answer_of_ours_would_have_wrong_is_seen(cloud: ComputeEngine, client: Client) -> None:
     client.made()
     (instance,) = cloud.state.instances.values()
     instance.body["description"] = ["no text"]
@@ -365,7 +369,7 @@ def test_what_an_answer_of_ours_would_have_wrong_is_seen(cloud: ComputeEngine, c
     assert any("answer: Instance" in text for text in cloud.said_against())
 
 
-def test_everything_that_somebody_made_can_be_forgotten(cloud: ComputeEngine, client: Client):
+def test_everything_that_somebody_made_can_be_forgotten(cloud: ComputeEngine, client: Client) -> None:
     client.made(description="minion.one")
     client.call("POST", "global/firewalls", {"name": "r", "allowed": [{"IPProtocol": "tcp"}]})
     cloud.settings.late_error = "X"
@@ -380,7 +384,7 @@ def test_everything_that_somebody_made_can_be_forgotten(cloud: ComputeEngine, cl
     assert cloud.settle(10)
 
 
-def test_the_admin_endpoint_sets_switches_and_shows_the_state(cloud: ComputeEngine, client: Client):
+def test_the_admin_endpoint_sets_switches_and_shows_the_state(cloud: ComputeEngine, client: Client) -> None:
     client.made()
     admin = f"{cloud.origin}/_test/"
     assert requests.patch(admin + "settings", json={"late_error": "X"}, timeout=5).status_code == 200

@@ -39,7 +39,7 @@ from tests.emulation.faults import Fault
 # the create call
 
 
-def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: gce.ComputeEngine):
+def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node())
     labels = {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH, "hart-role": "db_main"}
     assert create_body(cloud) == {
@@ -74,7 +74,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: gce.ComputeEngine
     }  # fmt: skip
 
 
-def test_no_service_account_and_no_ssh_keys_unless_asked(cloud: Cloud, driver: gce.ComputeEngine):
+def test_no_service_account_and_no_ssh_keys_unless_asked(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node())
     body = create_body(cloud)
     assert body.get("serviceAccounts", []) == []
@@ -83,7 +83,7 @@ def test_no_service_account_and_no_ssh_keys_unless_asked(cloud: Cloud, driver: g
     assert "sshKeys" not in keys
 
 
-def test_the_instance_that_comes_of_it(driver: gce.ComputeEngine, time: Time):
+def test_the_instance_that_comes_of_it(driver: gce.ComputeEngine, time: Time) -> None:
     first = launch(driver, node())
     assert (first.state, first.role, first.batch, first.minion_id) == ("pending", "db.Main", BATCH, "w1.example.com")
     time.advance(10)
@@ -95,7 +95,7 @@ def test_the_instance_that_comes_of_it(driver: gce.ComputeEngine, time: Time):
     assert listed.created == pytest.approx(time() - 10, abs=5)
 
 
-def test_the_disk_and_local_ssds(cloud: Cloud, driver: gce.ComputeEngine):
+def test_the_disk_and_local_ssds(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     options = {
         "volume_type": "hyperdisk-balanced", "volume_size": 50, "volume_iops": 4000, "local_ssds": 2,
         "labels": {"env": "prod"},
@@ -110,13 +110,13 @@ def test_the_disk_and_local_ssds(cloud: Cloud, driver: gce.ComputeEngine):
     assert local == [{"autoDelete": True, "type": "SCRATCH", "interface": "NVME", "initializeParams": scratch}] * 2
 
 
-def test_spot_instances_go_when_their_time_is_over(cloud: Cloud, driver: gce.ComputeEngine):
+def test_spot_instances_go_when_their_time_is_over(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node(options={"spot": True}))
     expected = {"provisioningModel": "SPOT", "instanceTerminationAction": "DELETE"}
     assert create_body(cloud)["scheduling"] == expected
 
 
-def test_without_a_public_address(cloud: Cloud, driver: gce.ComputeEngine, time: Time):
+def test_without_a_public_address(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
     launch(driver, node(public_ip=False, connect_via="private"))
     assert "accessConfigs" not in create_body(cloud)["networkInterfaces"][0]
     time.advance(10)
@@ -124,7 +124,7 @@ def test_without_a_public_address(cloud: Cloud, driver: gce.ComputeEngine, time:
     assert (instance.state, instance.public_ip, instance.private_ip) == ("running", None, "10.120.0.4")
 
 
-def test_ipv6(cloud: Cloud, driver: gce.ComputeEngine):
+def test_ipv6(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("both", "us-central1", "own", ipv6=True)
     launch(driver, node(options={"ipv6": True, "subnet": "both"}))
     interface = create_body(cloud)["networkInterfaces"][0]
@@ -141,7 +141,7 @@ def test_ipv6(cloud: Cloud, driver: gce.ComputeEngine):
         ({"service_account": "a@p.iam", "scopes": "https://www.googleapis.com/auth/compute"}, ["compute"]),
     ],
 )  # fmt: skip
-def test_a_service_account_on_request(cloud: Cloud, driver: gce.ComputeEngine, options: Any, scopes: list[str]):
+def test_a_service_account_on_request(cloud: Cloud, driver: gce.ComputeEngine, options: Any, scopes: list[str]) -> None:
     launch(driver, node(options=options))
     account = {
         "email": options["service_account"],
@@ -150,12 +150,12 @@ def test_a_service_account_on_request(cloud: Cloud, driver: gce.ComputeEngine, o
     assert create_body(cloud)["serviceAccounts"] == [account]
 
 
-def test_os_login_on_request(cloud: Cloud, driver: gce.ComputeEngine):
+def test_os_login_on_request(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node(options={"enable_oslogin": True}))
     assert {"key": "enable-oslogin", "value": "TRUE"} in create_body(cloud)["metadata"]["items"]
 
 
-def test_network_tags_and_labels_of_the_user(cloud: Cloud, driver: gce.ComputeEngine):
+def test_network_tags_and_labels_of_the_user(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node(tags=["web", "web", "db"], options={"labels": {"team": "x"}}))
     body = create_body(cloud)
     assert body["tags"]["items"] == ["web", "db", ACCESS]
@@ -178,7 +178,7 @@ def test_network_tags_and_labels_of_the_user(cloud: Cloud, driver: gce.ComputeEn
 )  # fmt: skip
 def test_an_image_by_code_name_name_or_link(
     cloud: Cloud, driver: gce.ComputeEngine, setting: str, size: str, project: str, image: str
-):
+) -> None:
     cloud.add_image("own")
     wanted = node(image=setting, size=size)
     assert driver.objections(wanted) == []
@@ -187,13 +187,15 @@ def test_an_image_by_code_name_name_or_link(
     assert disk["initializeParams"]["sourceImage"] == f"projects/{project}/global/images/{image}"
 
 
-def test_an_image_that_no_shielded_machine_can_start_is_started_without(cloud: Cloud, driver: gce.ComputeEngine):
+def test_an_image_that_no_shielded_machine_can_start_is_started_without(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     cloud.add_image("old", features=())
     launch(driver, node(image="old"))
     assert not any(create_body(cloud)["shieldedInstanceConfig"].values())
 
 
-def test_a_subnet_by_name_or_the_only_one_of_a_network(cloud: Cloud, driver: gce.ComputeEngine):
+def test_a_subnet_by_name_or_the_only_one_of_a_network(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("front", "us-central1", "own")
     cloud.add_subnet("proxies", "us-central1", "own", purpose="REGIONAL_MANAGED_PROXY")
     launch(driver, node(options={"network": "own"}))
@@ -202,7 +204,7 @@ def test_a_subnet_by_name_or_the_only_one_of_a_network(cloud: Cloud, driver: gce
     assert interface["network"].endswith("/networks/own")
 
 
-def test_the_only_subnet_is_one_that_instances_can_be_in(cloud: Cloud, driver: gce.ComputeEngine):
+def test_the_only_subnet_is_one_that_instances_can_be_in(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("proxies", "us-central1", "default", purpose="REGIONAL_MANAGED_PROXY")
     launch(driver, node())
     assert create_body(cloud)["networkInterfaces"][0]["subnetwork"].endswith("/subnetworks/default")
@@ -211,7 +213,7 @@ def test_the_only_subnet_is_one_that_instances_can_be_in(cloud: Cloud, driver: g
 # a create that is repeated
 
 
-def test_a_create_whose_answer_is_lost_is_repeated_with_its_request_id(cloud: Cloud, driver: gce.ComputeEngine):
+def test_a_create_whose_answer_is_lost_is_repeated_with_its_request_id(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.faults.add(Fault("POST", INSERT, when="after", drop=True, times=2))
     instance = launch(driver, node())
     creates = [call for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
@@ -220,7 +222,7 @@ def test_a_create_whose_answer_is_lost_is_repeated_with_its_request_id(cloud: Cl
     assert (cloud.made(), [str(number) for number in cloud.state.instances]) == (1, [instance.instance_id])
 
 
-def test_the_request_id_is_the_same_in_another_process_and_another_for_another_node(cloud: Cloud, time: Time):
+def test_the_request_id_is_the_same_in_another_process_and_another_for_another_node(cloud: Cloud, time: Time) -> None:
     for driver, name in ((driver_of(cloud, time), "a"), (driver_of(cloud, time), "a"), (driver_of(cloud, time), "b")):
         launch(driver, node(name))
     ids = [call.query["requestId"][0] for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
@@ -228,7 +230,7 @@ def test_the_request_id_is_the_same_in_another_process_and_another_for_another_n
     assert cloud.left()["instances"] == ["a", "b"]
 
 
-def test_a_name_that_is_taken_by_this_very_create_is_its_instance(cloud: Cloud, driver: gce.ComputeEngine):
+def test_a_name_that_is_taken_by_this_very_create_is_its_instance(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.settings.remembers_requests = False
     cloud.settings.late_error, cloud.settings.late_after = STOCKOUT, 60
     cloud.faults.add(Fault("POST", INSERT, when="after", drop=True))
@@ -241,7 +243,7 @@ def test_a_name_that_is_taken_by_this_very_create_is_its_instance(cloud: Cloud, 
 @pytest.mark.parametrize(("owner", "batch"), [("cd34" * 4, BATCH), (OWNER, "00" * 6)])
 def test_a_name_that_somebody_else_has_is_refused(
     cloud: Cloud, time: Time, driver: gce.ComputeEngine, owner: str, batch: str
-):
+) -> None:
     cloud.settings.remembers_requests = False
     launch(driver_of(cloud, time, owner=owner), node())
     with pytest.raises(InvalidRequest, match="has an instance hart-com-example-w1-2a349865 already, which this call"):
@@ -256,7 +258,7 @@ def test_a_name_that_somebody_else_has_is_refused(
 @pytest.mark.parametrize("after", [0, 30])
 def test_a_create_that_fails_late_is_reported_with_the_reason(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time, status: int | None, after: float
-):
+) -> None:
     cloud.settings.late_error, cloud.settings.late_status, cloud.settings.late_after = STOCKOUT, status, after
     first = launch(driver, node())
     assert first.state == "pending"
@@ -274,7 +276,7 @@ def test_a_create_that_fails_late_is_reported_with_the_reason(
 
 def test_an_instance_that_is_still_listed_has_the_problem_of_its_create(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time
-):
+) -> None:
     cloud.settings.late_error = STOCKOUT
     first = launch(driver, node())
     shown = {
@@ -286,7 +288,7 @@ def test_an_instance_that_is_still_listed_has_the_problem_of_its_create(
     assert (instance.state, STOCKOUT in instance.problem) == ("stopped", True)
 
 
-def test_a_quota_that_is_told_with_the_create_s_own_answer(cloud: Cloud, driver: gce.ComputeEngine):
+def test_a_quota_that_is_told_with_the_create_s_own_answer(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     operation = {
         "id": "7", "name": "operation-7", "status": "DONE", "targetId": "8",
         "error": {"errors": [{"code": "QUOTA_EXCEEDED", "message": "Quota 'CPUS' exceeded."}]},
@@ -298,7 +300,7 @@ def test_a_quota_that_is_told_with_the_create_s_own_answer(cloud: Cloud, driver:
 
 def test_creates_under_way_are_looked_at_once_a_zone_and_not_any_more_when_they_have_ended(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time
-):
+) -> None:
     wanted = [node(f"n{number}", zone=zone) for number in range(4) for zone in ("us-central1-a", ZONE)]
     wanted = [dataclasses.replace(it, minion_id=f"{it.minion_id}-{it.zone}") for it in wanted]
     with driver.access(BATCH, KEY, wanted) as access:
@@ -315,7 +317,7 @@ def test_creates_under_way_are_looked_at_once_a_zone_and_not_any_more_when_they_
         assert cloud.count("GET", OPERATIONS) == 4
 
 
-def test_many_creates_are_asked_for_in_parts_that_an_address_can_hold(cloud: Cloud, driver: gce.ComputeEngine):
+def test_many_creates_are_asked_for_in_parts_that_an_address_can_hold(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     wanted = [node(f"n{number}") for number in range(60)]
     with driver.access(BATCH, KEY, wanted) as access:
         for one in wanted:
@@ -354,7 +356,7 @@ def calls_for(count: int) -> dict[str, int]:
         return up
 
 
-def test_the_number_of_calls_per_instance_does_not_grow(capsys: pytest.CaptureFixture[str]):
+def test_the_number_of_calls_per_instance_does_not_grow(capsys: pytest.CaptureFixture[str]) -> None:
     counted = {count: calls_for(count) for count in (1, 3, 10)}
     with capsys.disabled():
         for count, up in counted.items():

@@ -47,12 +47,12 @@ def driver(cloud: ComputeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_a_token_of_the_token_server(cloud: ComputeEngine, driver: NodeDriver):
+def test_a_token_of_the_token_server(cloud: ComputeEngine, driver: NodeDriver) -> None:
     assert driver.ex_get_zone("us-east1-b").name == "us-east1-b"
     assert cloud.count("POST", "/token$") == 1
 
 
-def test_what_is_on_offer(driver: NodeDriver):
+def test_what_is_on_offer(driver: NodeDriver) -> None:
     assert [size.name for size in driver.list_sizes("us-central1-a") if size.ram == 2048] == ["e2-small"]
     zones = {zone.name: zone.status for zone in driver.ex_list_zones()}
     assert (len(zones), zones["us-central1-f"]) == (14, "DOWN")
@@ -61,7 +61,7 @@ def test_what_is_on_offer(driver: NodeDriver):
     assert driver.ex_get_disktype("pd-ssd", "us-east1-b").name == "pd-ssd"
 
 
-def test_create_list_destroy(cloud: ComputeEngine, driver: NodeDriver, time: Time):
+def test_create_list_destroy(cloud: ComputeEngine, driver: NodeDriver, time: Time) -> None:
     cloud.settings.staging_after = cloud.settings.running_after = 0  # it waits for the operation in real time
     for number in range(4):
         driver.create_node(
@@ -82,7 +82,7 @@ def test_create_list_destroy(cloud: ComputeEngine, driver: NodeDriver, time: Tim
     assert cloud.left()["instances"] == cloud.left()["disks"] == []
 
 
-def test_firewall_rules(cloud: ComputeEngine, driver: NodeDriver):
+def test_firewall_rules(cloud: ComputeEngine, driver: NodeDriver) -> None:
     rule = driver.ex_create_firewall(
         "ssh", [{"IPProtocol": "tcp", "ports": ["22"]}], source_ranges=["203.0.113.7/32"], target_tags=["web"]
     )
@@ -92,6 +92,6 @@ def test_firewall_rules(cloud: ComputeEngine, driver: NodeDriver):
     assert cloud.left()["firewall rules"] == []
 
 
-def test_subnets(driver: NodeDriver):
+def test_subnets(driver: NodeDriver) -> None:
     (subnet,) = driver.ex_list_subnetworks("us-east1")
     assert (subnet.name, subnet.network.name) == ("default", "default")

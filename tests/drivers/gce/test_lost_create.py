@@ -32,7 +32,7 @@ def older(cloud: Cloud, time: Time, zone: str) -> Instance:
 @pytest.mark.parametrize("remembers", [True, False])
 def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time, remembers: bool
-):
+) -> None:
     other = older(cloud, time, ELSEWHERE)
     cloud.settings.remembers_requests = remembers
     cloud.faults.add(faults.lost_answer(INSERT))
@@ -46,7 +46,7 @@ def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
 @pytest.mark.parametrize("broken", [Fault("POST", INSERT, drop=True), Fault("POST", INSERT, status=503)])
 def test_where_nothing_was_made_the_older_instance_is_not_taken(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time, broken: Fault, remembers: bool
-):
+) -> None:
     other = older(cloud, time, ZONE)
     cloud.settings.remembers_requests = remembers
     cloud.faults.add(broken)

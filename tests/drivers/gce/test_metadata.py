@@ -42,7 +42,7 @@ class Place:
         return status, body.decode()
 
 
-def test_nobody_is_answered_without_the_header_or_through_a_proxy():
+def test_nobody_is_answered_without_the_header_or_through_a_proxy() -> None:
     place = Place()
     for headers in ({}, {"metadata-flavor": "google"}, {**FLAVOR, "x-forwarded-for": "10.0.0.1"}):
         assert place.get("/computeMetadata/v1/instance/id", headers)[0] == 403
@@ -50,7 +50,7 @@ def test_nobody_is_answered_without_the_header_or_through_a_proxy():
     assert place.get("/elsewhere")[0] == 404
 
 
-def test_values_and_names_and_everything_at_once():
+def test_values_and_names_and_everything_at_once() -> None:
     place = Place()
     assert place.get("/computeMetadata/v1/instance/attributes/startup-script") == (200, SCRIPT)
     assert place.get("/computeMetadata/v1/instance/attributes/") == (200, "startup-script\nhart-role\n")
@@ -62,18 +62,18 @@ def test_values_and_names_and_everything_at_once():
     assert (found["instance"]["id"], found["instance"]["networkInterfaces"][0]["ip"]) == (4112, "10.213.0.4")
 
 
-def test_what_is_taken_out_of_the_metadata_is_gone_at_once():
+def test_what_is_taken_out_of_the_metadata_is_gone_at_once() -> None:
     place = Place()
     del place.attributes["startup-script"]
     assert place.get("/computeMetadata/v1/instance/attributes/startup-script")[0] == 404
 
 
-def test_a_machine_that_is_to_run_something_else_sees_that():
+def test_a_machine_that_is_to_run_something_else_sees_that() -> None:
     assert Place(user_data="").get("/computeMetadata/v1/instance/attributes/startup-script")[0] == 404
     assert Place(user_data="other").get("/computeMetadata/v1/instance/attributes/startup-script") == (200, "other")
 
 
-def test_who_waits_for_a_change_is_answered_when_there_is_one(monkeypatch: pytest.MonkeyPatch):
+def test_who_waits_for_a_change_is_answered_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     place, waits = Place(), []
     monkeypatch.setattr(metadata_gce, "LOOK", 0.01)
     _, _, _, headers = place.answer("GET", "/computeMetadata/v1/instance/attributes/?recursive=true", FLAVOR)
@@ -109,7 +109,7 @@ def ok(machine: Machine, command: str) -> str:
 @pytest.mark.parametrize("image", ["debian-12", "debian-13"])
 def test_google_s_agent_makes_the_host_keys_and_its_script_runner_runs_the_script_at_every_boot(
     host: MachineHost, image: str
-):
+) -> None:
     attributes = {"startup-script": SCRIPT}
     network = host.network
     machine = host.boot(
@@ -140,7 +140,7 @@ def test_google_s_agent_makes_the_host_keys_and_its_script_runner_runs_the_scrip
 
 
 @boots
-def test_elsewhere_google_s_programs_are_switched_off(host: MachineHost):
+def test_elsewhere_google_s_programs_are_switched_off(host: MachineHost) -> None:
     network = host.network
     machine = host.boot(
         Spec("7", "web-1", "", (), "digitalocean", network.take("public"), network.take("private"))

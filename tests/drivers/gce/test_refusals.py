@@ -50,7 +50,7 @@ from tests.emulation.faults import Fault
         (node(), "several subnets in us-central1: set subnet to one of both (network own), default (network default)"),
     ],
 )  # fmt: skip
-def test_objections(cloud: Cloud, driver: gce.ComputeEngine, wanted: Node, text: str):
+def test_objections(cloud: Cloud, driver: gce.ComputeEngine, wanted: Node, text: str) -> None:
     cloud.add_image("own", disk_size=20)
     cloud.add_subnet("both", "us-central1", "own", ipv6=True)
     said = driver.objections(wanted)
@@ -59,19 +59,19 @@ def test_objections(cloud: Cloud, driver: gce.ComputeEngine, wanted: Node, text:
     assert cloud.left()["firewall rules"] == []
 
 
-def test_no_objections(cloud: Cloud, driver: gce.ComputeEngine):
+def test_no_objections(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("both", "us-central1", "own", ipv6=True)
     options = {"subnet": "both", "ipv6": True, "labels": {"a": "b"}, "service_account": "default", "scopes": ["sql"]}
     assert driver.objections(node(tags=["web"], options=options)) == []
 
 
-def test_without_a_zone_nothing_is_launched(cloud: Cloud, driver: gce.ComputeEngine):
+def test_without_a_zone_nothing_is_launched(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     with pytest.raises(InvalidRequest, match="us-central1-a, us-central1-b, us-central1-c, or to distributed"):
         launch(driver, node(zone=None))
     assert left(cloud) == {}
 
 
-def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine):
+def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     with driver.access(BATCH, KEY, [node()]) as access:
         with pytest.raises(InvalidRequest, match="262144 bytes at the most"):
             driver.launch(node(), "ä" * 131_073, access)
@@ -95,7 +95,7 @@ def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine):
         ("x" * 59, "hart-" + "x" * 49 + "-"),
     ],
 )
-def test_a_name_shows_where_the_instance_belongs(minion_id: str, name: str):
+def test_a_name_shows_where_the_instance_belongs(minion_id: str, name: str) -> None:
     if minion_id == "web-1.example.com":
         name = name[:-8]
     assert name_of(minion_id).startswith(name)
@@ -106,7 +106,7 @@ IDS = st.text("aAb1-._", min_size=1, max_size=70).filter(lambda text: check_mini
 
 
 @given(IDS, IDS)
-def test_two_minion_ids_never_have_one_name(one: str, other: str):
+def test_two_minion_ids_never_have_one_name(one: str, other: str) -> None:
     assert all(NAME.fullmatch(name_of(minion_id)) for minion_id in (one, other))
     assert (name_of(one) == name_of(other)) == (one == other)
     # Not even one that was made to have another's.
@@ -116,7 +116,7 @@ def test_two_minion_ids_never_have_one_name(one: str, other: str):
 # credentials
 
 
-def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, time: Time, tmp_path: Path):
+def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     account = cloud.service_account
     pem, whole = tmp_path / "key.pem", tmp_path / "key.json"
     pem.write_text(account.key)
@@ -126,14 +126,16 @@ def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, 
         assert account.email in driver_of(cloud, time, key=key).check()
 
 
-def test_a_key_file(cloud: Cloud, time: Time, tmp_path: Path):
+def test_a_key_file(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     path = tmp_path / "key.json"
     path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
     driver = driver_of(cloud, time, key=None, user_id=None, key_file=str(path))
     assert cloud.service_account.email in driver.check()
 
 
-def test_application_default_credentials(cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_application_default_credentials(
+    cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "adc.json"
     path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
@@ -164,7 +166,7 @@ PLANTED = "planted-secret"
 )
 def test_credentials_that_cannot_be_used_are_said_in_one_sentence(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
-):
+) -> None:
     _no_credentials(monkeypatch, tmp_path)
     for name, text in (("ODD", json.dumps({"type": "external", "secret": PLANTED})), ("TEXT", PLANTED)):
         (tmp_path / name).write_text(text)
@@ -178,7 +180,7 @@ def test_credentials_that_cannot_be_used_are_said_in_one_sentence(
     assert cloud.calls == []
 
 
-def test_a_key_that_is_not_this_account_s(cloud: Cloud, time: Time):
+def test_a_key_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
     driver = driver_of(cloud, time, user_id="other@example.com")
     for call in (driver.check, driver.instances, driver.regions):
         with pytest.raises(AuthError, match=r"invalid authentication credentials. \(401 authError\)"):
@@ -186,7 +188,7 @@ def test_a_key_that_is_not_this_account_s(cloud: Cloud, time: Time):
     assert time.waits == []
 
 
-def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time):
+def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
     with pytest.raises(AuthError, match=r"Required 'compute.projects.get' permission .* \(403 forbidden\)"):
         driver_of(cloud, time, project="other").check()
 
@@ -203,7 +205,7 @@ def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time):
 )  # fmt: skip
 def test_a_token_server_that_gives_none(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, kind: Any, said: str
-):
+) -> None:
     path = tmp_path / "adc.json"
     path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
@@ -232,14 +234,14 @@ def test_a_token_server_that_gives_none(
 )
 def test_what_is_tried_again(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time, status: int, reason: str, headers: dict[str, str]
-):
+) -> None:
     answer = error(status, "", reason)
     cloud.faults.add(Fault("GET", LIST, status=status, answer=answer, headers=headers, times=2))
     assert driver.instances() == []
     assert time.waits == ([20, 20] if headers else [0.5, 1.0])
 
 
-def test_a_rate_limit_that_lasts(cloud: Cloud, driver: gce.ComputeEngine, time: Time):
+def test_a_rate_limit_that_lasts(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
     cloud.settings.minute_limit = 0
     with pytest.raises(RateLimited, match="403 rateLimitExceeded"):
         driver.instances()

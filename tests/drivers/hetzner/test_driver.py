@@ -24,7 +24,7 @@ EMPTY = {"servers": [], "meta": {"pagination": {"next_page": None}}}
 # launch
 
 
-def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: hetzner.Hetzner):
+def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     instance = launch(driver, node())
     body = create_body(cloud)
     (key,) = body.pop("ssh_keys")
@@ -43,7 +43,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: hetzner.Hetzner):
     assert (left(cloud), cloud.user_data()) == ({"servers": ["w1.example.com"]}, {"w1.example.com": SCRIPT})
 
 
-def test_the_instance_that_comes_of_it(driver: hetzner.Hetzner, time: Time):
+def test_the_instance_that_comes_of_it(driver: hetzner.Hetzner, time: Time) -> None:
     began = time()
     first = launch(driver, node())
     time.advance(10)
@@ -53,13 +53,13 @@ def test_the_instance_that_comes_of_it(driver: hetzner.Hetzner, time: Time):
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\n# \u00e4\u20ac\n", "#!/bin/sh\n" + "# x\n" * 4093 + "#", "x" * 32 * 1024])
-def test_user_data_arrives_as_it_was_given(cloud: Cloud, driver: hetzner.Hetzner, text: str):
+def test_user_data_arrives_as_it_was_given(cloud: Cloud, driver: hetzner.Hetzner, text: str) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(), text, access)
     assert cloud.user_data() == {"w1.example.com": text}
 
 
-def test_user_data_that_is_too_large_is_refused(cloud: Cloud, driver: hetzner.Hetzner):
+def test_user_data_that_is_too_large_is_refused(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest, match="user_data"):
         driver.launch(node(), "x" * (32 * 1024 + 1), access)
     assert left(cloud) == {}
@@ -77,7 +77,9 @@ def test_user_data_that_is_too_large_is_refused(cloud: Cloud, driver: hetzner.He
         ("1001", "cax11", 1001, ("debian-12", "arm")),
     ],
 )
-def test_an_image_by_code_name_name_or_id(cloud: Cloud, driver: hetzner.Hetzner, setting, size, sent, taken):
+def test_an_image_by_code_name_name_or_id(
+    cloud: Cloud, driver: hetzner.Hetzner, setting: str, size: str, sent: str, taken: tuple[str, str]
+) -> None:
     wanted = dataclasses.replace(node(image=setting), size=size)
     assert driver.objections(wanted) == []
     launch(driver, wanted)
@@ -86,7 +88,7 @@ def test_an_image_by_code_name_name_or_id(cloud: Cloud, driver: hetzner.Hetzner,
     assert (server.image["name"], server.image["architecture"]) == taken
 
 
-def test_a_snapshot(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_snapshot(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     wanted = node(image=str(cloud.add_snapshot("golden")))
     assert driver.objections(wanted) == []
     launch(driver, wanted)
@@ -102,18 +104,18 @@ def test_a_snapshot(cloud: Cloud, driver: hetzner.Hetzner):
                                                                       "example.com/tier": "1"}),
     ],
 )  # fmt: skip
-def test_tags_of_the_user(cloud: Cloud, driver: hetzner.Hetzner, tags: Any, labels: dict[str, str]):
+def test_tags_of_the_user(cloud: Cloud, driver: hetzner.Hetzner, tags: Any, labels: dict[str, str]) -> None:
     assert driver.objections(node(tags=tags)) == []
     launch(driver, node(tags=tags))
     assert create_body(cloud)["labels"] == {**OWN, **labels}
 
 
-def test_no_tag_of_the_user_takes_the_place_of_hart_s_own(cloud: Cloud, driver: hetzner.Hetzner):
+def test_no_tag_of_the_user_takes_the_place_of_hart_s_own(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     launch(driver, node(tags={"hart-owner": "me", "hart": "x", "hart-batch": ""}))
     assert create_body(cloud)["labels"] == OWN
 
 
-def test_what_the_project_has_by_id_and_by_name(cloud: Cloud, driver: hetzner.Hetzner):
+def test_what_the_project_has_by_id_and_by_name(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     client = Client(cloud)
     firewall = client.make("firewalls", "firewall", name="ssh")["id"]
     keys = [client.make("ssh_keys", "ssh_key", name=name, public_key=public_key())["id"] for name in "ab"]
@@ -131,13 +133,13 @@ def test_what_the_project_has_by_id_and_by_name(cloud: Cloud, driver: hetzner.He
 
 
 @pytest.mark.parametrize("option", ["firewall", "network"])
-def test_what_the_project_does_not_have_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzner, option: str):
+def test_what_the_project_does_not_have_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzner, option: str) -> None:
     with pytest.raises(InvalidRequest, match=f"the project has no {option} nowhere"):
         launch(driver, node(options={option: "nowhere"}))
     assert cloud.count("POST", CREATE) == 0
 
 
-def test_lists_of_the_project_are_asked_for_once_in_a_batch(cloud: Cloud, driver: hetzner.Hetzner):
+def test_lists_of_the_project_are_asked_for_once_in_a_batch(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.add_network("inside", "eu-central")
     with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(8) as pool:
         wanted = [node(name, options={"network": "inside"}) for name in "abcdefgh"]
@@ -148,7 +150,7 @@ def test_lists_of_the_project_are_asked_for_once_in_a_batch(cloud: Cloud, driver
 # addresses
 
 
-def test_a_private_network_beside_the_public_address(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_a_private_network_beside_the_public_address(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.settings.attached_after = 5
     cloud.add_network("inside", "eu-central")
     wanted = node(options={"network": "inside"}, private_networking=True, connect_via="private")
@@ -159,7 +161,7 @@ def test_a_private_network_beside_the_public_address(cloud: Cloud, driver: hetzn
     assert (instance.public_ip, instance.private_ip) == ("203.0.113.4", "10.120.0.4")
 
 
-def test_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.add_network("inside", "us-east", "eu-central")
     wanted = node(public_ip=False, options={"network": "inside"})
     assert driver.objections(wanted) == []
@@ -173,26 +175,28 @@ def test_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner, time: T
 # for people
 
 
-def test_check_says_how_many_servers_the_project_has(cloud: Cloud, driver: hetzner.Hetzner):
+def test_check_says_how_many_servers_the_project_has(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     for name in ("a", "b"):
         Client(cloud).create(name)
     assert driver.check() == "a project with 2 servers"
 
 
-def test_a_token_that_may_only_read_is_told_what_to_do(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_token_that_may_only_read_is_told_what_to_do(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.reading.add(cloud.token)
     assert driver.check()
     with pytest.raises(AuthError, match=r"token_readonly, .*\); make a token that may read and write"):
         launch(driver, node())
 
 
-def test_regions(driver: hetzner.Hetzner):
+def test_regions(driver: hetzner.Hetzner) -> None:
     regions = {region.name: region for region in driver.regions()}
     one = regions["fsn1"]
     assert (one.description, one.available, one.zones) == ("Falkenstein, DE", True, ())
 
 
-def test_sizes_with_prices_in_their_currency_and_what_is_in_stock(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_sizes_with_prices_in_their_currency_and_what_is_in_stock(
+    cloud: Cloud, driver: hetzner.Hetzner, time: Time
+) -> None:
     cloud.settings.sold_out = ("ccx13",)
     sizes = {size.name: size for size in driver.sizes("ash")}
     assert {name: size.available for name, size in sizes.items()} == {"cpx11": True, "ccx13": False}
@@ -205,7 +209,7 @@ def test_sizes_with_prices_in_their_currency_and_what_is_in_stock(cloud: Cloud, 
     assert cloud.count("GET", "/server_types") == 1
 
 
-def test_a_size_of_which_no_place_is_told(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_size_of_which_no_place_is_told(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     """As the API had it before 2025-09-24."""
     listed = Client(cloud).get("server_types")
     kinds = [{**it, "locations": None, "deprecated": it["name"] == "cx23"} for it in listed["server_types"]]
@@ -214,7 +218,7 @@ def test_a_size_of_which_no_place_is_told(cloud: Cloud, driver: hetzner.Hetzner)
     assert (sizes["cx23"], sizes["cax11"]) == (False, True)
 
 
-def test_a_size_is_in_stock_where_one_of_the_places_asked_for_has_it(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_size_is_in_stock_where_one_of_the_places_asked_for_has_it(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     listed = Client(cloud).get("server_types")
     for kind in listed["server_types"]:
         kind["locations"] = [{**it, "available": it["name"] == "nbg1"} for it in kind["locations"]]
@@ -226,7 +230,7 @@ def test_a_size_is_in_stock_where_one_of_the_places_asked_for_has_it(cloud: Clou
     assert stock == {"fsn1": False, "nbg1": True, None: True}
 
 
-def test_images(cloud: Cloud, driver: hetzner.Hetzner):
+def test_images(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     done, pending = cloud.add_snapshot("done"), cloud.add_snapshot("pending")
     cloud.state.snapshots[pending].status = "creating"
     images = {image.setting: image for image in driver.images("fsn1")}
@@ -239,7 +243,7 @@ def test_images(cloud: Cloud, driver: hetzner.Hetzner):
 # instances
 
 
-def test_a_list_has_all_its_pages(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_list_has_all_its_pages(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.settings.server_limit = 500
     client = Client(cloud)
     for number in range(110):
@@ -262,7 +266,9 @@ SECOND = {"method": "GET", "path": CREATE, "query": "(^|&)page=2"}
         Fault(**SECOND, status=200, answer={**EMPTY, "meta": {"pagination": {"next_page": 0}}}),
     ],
 )  # fmt: skip
-def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, driver: hetzner.Hetzner, fault: Fault):
+def test_a_page_that_fails_once_is_asked_again_from_the_first(
+    cloud: Cloud, driver: hetzner.Hetzner, fault: Fault
+) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name, labels={"hart-owner": OWNER})
@@ -270,7 +276,7 @@ def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, driv
     assert [instance.minion_id for instance in driver.instances()] == ["a", "b", "c"]
 
 
-def test_a_page_that_fails_for_good_is_an_error_and_no_shorter_list(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_page_that_fails_for_good_is_an_error_and_no_shorter_list(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name, labels={"hart-owner": OWNER})
@@ -280,7 +286,7 @@ def test_a_page_that_fails_for_good_is_an_error_and_no_shorter_list(cloud: Cloud
     cloud.faults.clear()
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: hetzner.Hetzner):
+def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: hetzner.Hetzner) -> None:
     client = Client(cloud)
     client.create("unlabelled")
     client.create("somebody-elses", labels={"hart": ""})
@@ -293,7 +299,7 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: he
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
 
 
-def test_an_empty_filter_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzner):
+def test_an_empty_filter_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     with pytest.raises(InvalidRequest, match="empty filter"):
         driver.candidates("")
     assert cloud.calls == []
@@ -302,14 +308,14 @@ def test_an_empty_filter_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzne
 @pytest.mark.parametrize("facts", [{}, {"public_net": None, "location": None, "created": "soon"},
                                    {"public_net": {"ipv4": None}, "private_net": None, "status": "unknown"},
                                    {"private_net": [{"network": 7}], "server_type": None, "image": None}])  # fmt: skip
-def test_a_report_with_little_in_it(cloud: Cloud, driver: hetzner.Hetzner, facts: dict[str, Any]):
+def test_a_report_with_little_in_it(cloud: Cloud, driver: hetzner.Hetzner, facts: dict[str, Any]) -> None:
     report = {"id": int(NOWHERE), "name": "a", "labels": {"hart-owner": OWNER}, **facts}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={**EMPTY, "servers": [report]}))
     (instance,) = driver.instances()
     assert instance == Instance(NOWHERE, "a", "pending")
 
 
-def test_a_place_as_older_answers_have_it(driver: hetzner.Hetzner):
+def test_a_place_as_older_answers_have_it(driver: hetzner.Hetzner) -> None:
     report = {"id": 7, "datacenter": {"name": "hel1-dc2", "location": {"name": "hel1"}}}
     assert driver._instance(report).region == "hel1"
 
@@ -323,11 +329,11 @@ def test_a_place_as_older_answers_have_it(driver: hetzner.Hetzner):
         ("rebuilding", True, "pending"), ("unknown", False, "pending"), ("something-new", False, "pending"),
     ],
 )  # fmt: skip
-def test_states(driver: hetzner.Hetzner, status: str, locked: bool, state: str):
+def test_states(driver: hetzner.Hetzner, status: str, locked: bool, state: str) -> None:
     assert driver._instance({"id": 7, "status": status, "locked": locked}).state == state
 
 
-def test_what_is_being_made_is_never_taken_for_stopped(driver: hetzner.Hetzner, time: Time):
+def test_what_is_being_made_is_never_taken_for_stopped(driver: hetzner.Hetzner, time: Time) -> None:
     launch(driver, node())
     states = []
     for _ in range(20):

@@ -20,7 +20,7 @@ EMPTY = {"servers": [], "meta": {"pagination": {"next_page": None}}}
 # access
 
 
-def test_the_temporary_key_says_whose_it_is(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_the_temporary_key_says_whose_it_is(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []) as access:
         (key,) = cloud.state.keys.values()
         assert (key.id, key.name, key.public_key) == (access.handle["ssh_key"], f"hart-{OWNER}-{BATCH}", KEY)
@@ -32,20 +32,20 @@ def test_the_temporary_key_says_whose_it_is(cloud: Cloud, driver: hetzner.Hetzne
 
 
 @pytest.mark.parametrize("skip", [0, 1])
-def test_a_key_whose_answer_is_lost_is_found_by_its_name(cloud: Cloud, driver: hetzner.Hetzner, skip: int):
+def test_a_key_whose_answer_is_lost_is_found_by_its_name(cloud: Cloud, driver: hetzner.Hetzner, skip: int) -> None:
     cloud.faults.add(lost_answer(KEYS), *[Fault("GET", KEYS, status=200, answer={**EMPTY, "ssh_keys": []})] * skip)
     launch(driver, node())
     assert (left(cloud), cloud.count("POST", KEYS)) == ({"servers": ["w1.example.com"]}, 1)
 
 
-def test_a_key_that_cannot_be_made_begins_nothing(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_key_that_cannot_be_made_begins_nothing(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.faults.add(Fault("POST", KEYS, status=500))
     with pytest.raises(TemporaryFailure):
         launch(driver, node())
     assert (left(cloud), cloud.count("POST", CREATE)) == ({}, 0)
 
 
-def test_a_key_that_cannot_be_removed_is_told_and_found_later(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_key_that_cannot_be_removed_is_told_and_found_later(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.faults.add(Fault("DELETE", KEY_PATH, status=403))
     with pytest.raises(TemporaryFailure, match=f"the temporary SSH key hart-{OWNER}-{BATCH} could not be removed"):
         launch(driver, node())
@@ -55,7 +55,7 @@ def test_a_key_that_cannot_be_removed_is_told_and_found_later(cloud: Cloud, driv
     assert driver.leftovers() == []
 
 
-def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner):
+def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     Client(cloud).make("ssh_keys", "ssh_key", name=f"hart-{'cd34' * 4}-{BATCH}", public_key=public_key())
     assert driver.leftovers() == []
 
@@ -63,7 +63,7 @@ def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner):
 # terminate
 
 
-def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: hetzner.Hetzner):
+def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.settings.gone_after = 1000
     instance = launch(driver, node())
     Client(cloud).call("DELETE", f"servers/{instance.instance_id}")
@@ -72,13 +72,13 @@ def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: h
     assert driver.instance(instance) is None
 
 
-def test_a_conflict_is_waited_for(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_a_conflict_is_waited_for(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.faults.add(Fault("DELETE", SERVER, status=409))
     driver.terminate(launch(driver, node()))
     assert (left(cloud), time.waits) == ({}, [1])
 
 
-def test_what_is_protected_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_what_is_protected_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     instance = launch(driver, node())
     path = f"servers/{instance.instance_id}/actions/change_protection"
     Client(cloud).call("POST", path, {"delete": True, "rebuild": True})
@@ -93,7 +93,9 @@ def test_what_is_protected_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner,
 # limits and the rest
 
 
-def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(cloud: Cloud, driver, time: Time):
+def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(
+    cloud: Cloud, driver: hetzner.Hetzner, time: Time
+) -> None:
     cloud.settings.burst = 3
     for _ in range(6):
         driver.instances()
@@ -102,21 +104,21 @@ def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(cloud
     assert sum(time.waits) < 20
 
 
-def test_a_limit_with_retry_after_is_waited_for_as_it_says(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_a_limit_with_retry_after_is_waited_for_as_it_says(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     vars(cloud.settings).update(burst=1, tells_retry_after=True)
     for _ in range(3):
         driver.instances()
     assert time.waits == [1, 1]
 
 
-def test_a_retry_after_that_is_too_long_is_told(cloud: Cloud, driver: hetzner.Hetzner, time: Time):
+def test_a_retry_after_that_is_too_long_is_told(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.faults.add(Fault("GET", CREATE, status=429, headers={"retry-after": "3600"}))
     with pytest.raises(RateLimited, match=r"\(429 rate_limit_exceeded\); it asks to wait 3600 s") as caught:
         driver.instances()
     assert (caught.value.retry_after, time.waits) == (3600, [])
 
 
-def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driver: hetzner.Hetzner):
+def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     made = driver._api._ask("POST", "servers", {"name": "a", "server_type": "cx23", "image": "debian-12"})
     assert cloud.state.mails == ["a"], "which is why a key is made for each batch"
     assert "root_password" not in made
@@ -127,7 +129,7 @@ def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driv
 # taking over
 
 
-def test_labels_of_others_stay_and_the_owner_is_the_last(cloud: Cloud, driver: hetzner.Hetzner):
+def test_labels_of_others_stay_and_the_owner_is_the_last(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     made = Client(cloud).create("old", labels={"env": "prod", "web": ""})
     (found,) = driver.candidates("old")
     driver.adopt(found.instance, "new.example.com", None)

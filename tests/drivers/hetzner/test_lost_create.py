@@ -15,7 +15,7 @@ NAME = "w1.example.com"
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_the_server_of_this_batch_is_found(cloud: Cloud, driver: hetzner.Hetzner, late: int):
+def test_the_server_of_this_batch_is_found(cloud: Cloud, driver: hetzner.Hetzner, late: int) -> None:
     cloud.faults.add(faults.lost_answer(CREATE), MachineFault(hidden_lists=late))
     made = launch(driver, node())
     assert (made.batch, made.minion_id) == (BATCH, NAME)
@@ -29,13 +29,13 @@ def older(driver: hetzner.Hetzner) -> str:
         return driver.launch(node(), SCRIPT, access).instance_id
 
 
-def test_beside_an_older_one_the_create_is_refused(cloud: Cloud, driver: hetzner.Hetzner, older: str):
+def test_beside_an_older_one_the_create_is_refused(cloud: Cloud, driver: hetzner.Hetzner, older: str) -> None:
     with pytest.raises(InvalidRequest, match=r"server name is already used: name \(409 uniqueness_error"):
         launch(driver, node())
     assert [(it.instance_id, it.batch) for it in driver.instances()] == [(older, OLDER)]
 
 
-def test_another_name_of_the_batch_is_not_taken(cloud: Cloud, driver: hetzner.Hetzner):
+def test_another_name_of_the_batch_is_not_taken(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     Client(cloud).create("w2.example.com", labels={"hart-owner": OWNER, "hart-batch": BATCH})
     cloud.faults.add(Fault("POST", CREATE, drop=True))
     with pytest.raises(TemporaryFailure):
@@ -43,14 +43,14 @@ def test_another_name_of_the_batch_is_not_taken(cloud: Cloud, driver: hetzner.He
 
 
 @pytest.mark.parametrize("code", ["conflict", "locked", "maintenance"])
-def test_what_certainly_did_nothing_is_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str):
+def test_what_certainly_did_nothing_is_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str) -> None:
     cloud.faults.add(Fault("POST", CREATE, status=409, answer={"error": {"code": code, "message": "no"}}, times=2))
     launch(driver, node())
     assert (cloud.made(), cloud.count("POST", CREATE)) == (1, 3)
 
 
 @pytest.mark.parametrize("code", ["unavailable", "server_error", "service_error", "timeout", "bad_gateway", "new"])
-def test_what_may_have_been_done_is_never_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str):
+def test_what_may_have_been_done_is_never_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str) -> None:
     body = {"error": {"code": code, "message": "no"}}
     cloud.faults.add(Fault("POST", CREATE, status=503, answer=body, when="after"))
     launch(driver, node())

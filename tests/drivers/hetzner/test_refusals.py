@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
+from hart_salt.base.errors import DriverError, InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.model import Node
 from tests.drivers.hetzner.driver import CREATE, NOWHERE, Client, Cloud, Time, launch, left, node
@@ -49,13 +49,13 @@ from tests.emulation.faults import Fault
         (node(options={"ssh_keys": ["mine"]}), "the project has no SSH key mine"),
     ],
 )
-def test_objections(cloud: Cloud, driver: hetzner.Hetzner, wanted: Node, text: str):
+def test_objections(cloud: Cloud, driver: hetzner.Hetzner, wanted: Node, text: str) -> None:
     (objection,) = driver.objections(wanted)
     assert text in objection
     assert cloud.count("POST") == 0
 
 
-def test_public_things_of_a_node_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner):
+def test_public_things_of_a_node_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.add_network("inside", "eu-central")
     Client(cloud).make("firewalls", "firewall", name="ssh")
     options = {"ipv6": True, "firewall": "ssh", "network": "inside"}
@@ -64,7 +64,7 @@ def test_public_things_of_a_node_without_a_public_address(cloud: Cloud, driver: 
     assert "a firewall is for public addresses" in firewall
 
 
-def test_a_network_of_another_zone(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_network_of_another_zone(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.add_network("inside", "us-east")
     wanted = node(options={"network": "inside"})
     (objection,) = driver.objections(wanted)
@@ -73,7 +73,7 @@ def test_a_network_of_another_zone(cloud: Cloud, driver: hetzner.Hetzner):
         launch(driver, wanted)
 
 
-def test_a_snapshot_of_the_other_architecture(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_snapshot_of_the_other_architecture(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     wanted = node(image=str(cloud.add_snapshot("golden", "arm")))
     (objection,) = driver.objections(wanted)
     assert "which is x86" in objection
@@ -81,7 +81,7 @@ def test_a_snapshot_of_the_other_architecture(cloud: Cloud, driver: hetzner.Hetz
         launch(driver, wanted)
 
 
-def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner):
+def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     for name in ("a", "b", "c"):
         assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
     assert sorted(call.path for call in cloud.calls) == ["/v1/images", "/v1/server_types"]
@@ -95,7 +95,9 @@ def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner)
     [("rate_limit_exceeded", 403, RateLimited), ("rate_limit_exceeded", 429, RateLimited), ("", 429, RateLimited),
      ("locked", 423, TemporaryFailure), ("conflict", 409, TemporaryFailure), ("maintenance", 503, TemporaryFailure)],
 )  # fmt: skip
-def test_what_passes_is_waited_for_two_minutes(cloud: Cloud, driver: hetzner.Hetzner, time: Time, code, status, kind):
+def test_what_passes_is_waited_for_two_minutes(
+    cloud: Cloud, driver: hetzner.Hetzner, time: Time, code: str, status: int, kind: type[DriverError]
+) -> None:
     answer = {"error": {"code": code, "message": "Odd."}}
     cloud.faults.add(Fault("POST", CREATE, status=status, answer=answer, times=None))
     with pytest.raises(kind) as caught:
@@ -106,7 +108,7 @@ def test_what_passes_is_waited_for_two_minutes(cloud: Cloud, driver: hetzner.Het
     cloud.faults.clear()
 
 
-def test_the_fields_of_a_refusal_and_its_number_are_told(cloud: Cloud, driver: hetzner.Hetzner):
+def test_the_fields_of_a_refusal_and_its_number_are_told(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     with pytest.raises(InvalidRequest) as caught:
         launch(driver, dataclasses.replace(node(), size="no-such-size"))
     assert str(caught.value) == (
@@ -114,7 +116,7 @@ def test_the_fields_of_a_refusal_and_its_number_are_told(cloud: Cloud, driver: h
     )
 
 
-def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: hetzner.Hetzner):
+def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.faults.add(Fault("GET", CREATE, status=400, answer="<html>secret</html>"))
     with pytest.raises(InvalidRequest, match=r"^Hetzner: Bad Request \(400\)$"):
         driver.check()

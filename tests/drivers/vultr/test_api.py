@@ -12,7 +12,7 @@ from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.vultr import client
 from hart_salt.drivers.vultr import driver as vultr
 from tests.drivers.do.driver import NOWHERE
-from tests.drivers.vultr.driver import CREATE, driver_of, launch, node
+from tests.drivers.vultr.driver import CREATE, Cloud, Time, driver_of, launch, node
 from tests.drivers.vultr.emulator.client import SPEC, Client
 from tests.emulation import faults
 from tests.emulation.faults import Fault
@@ -37,29 +37,29 @@ def instances(api: client.Api) -> list[str]:
 
 
 @pytest.mark.parametrize("endpoint", ["http://api.example/v2", "http://192.0.2.1/v2", "http://[2001:db8::1]/v2"])
-def test_the_key_does_not_travel_in_the_clear(time, endpoint: str):
+def test_the_key_does_not_travel_in_the_clear(time: Time, endpoint: str) -> None:
     with pytest.raises(InvalidRequest, match="endpoint must be an address that starts with https://"):
         client.Api("T", endpoint, 60, time.sleep)
 
 
 @pytest.mark.parametrize("endpoint", [None, "https://api.example/v2", "http://127.0.0.2:1", "http://[::1]:1",
                                       "http://localhost:1"])  # fmt: skip
-def test_where_it_may_go(time, endpoint: str | None):
+def test_where_it_may_go(time: Time, endpoint: str | None) -> None:
     assert client.Api("T", endpoint, 60, time.sleep)
 
 
 @pytest.mark.parametrize("token", ["VULTR\u00e4", "VULTR\nX: y"])
-def test_a_key_that_is_none(cloud, time, token: str):
+def test_a_key_that_is_none(cloud: Cloud, time: Time, token: str) -> None:
     with pytest.raises(AuthError, match="characters that no token has"):
         driver_of(cloud, time, token=token).check()
 
 
-def test_a_key_with_a_line_end_as_files_have_it(cloud, time):
+def test_a_key_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time) -> None:
     assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_every_request_has_a_timeout(cloud, monkeypatch, method: str):
+def test_every_request_has_a_timeout(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     api = client.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
     monkeypatch.setattr(http, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
@@ -70,7 +70,7 @@ def test_every_request_has_a_timeout(cloud, monkeypatch, method: str):
     assert caught.value.uncertain
 
 
-def test_the_timeouts_are_sane():
+def test_the_timeouts_are_sane() -> None:
     assert 0 < vultr.Account.model_fields["api_timeout"].default <= 120
 
 
@@ -90,7 +90,7 @@ def test_the_timeouts_are_sane():
         Fault(**SECOND, drop=True),
     ],
 )
-def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud, api, fault: Fault):
+def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, api: client.Api, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name)
@@ -110,7 +110,9 @@ def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud, api, fault:
          TemporaryFailure),
     ],
 )  # fmt: skip
-def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(cloud, api, fault: Fault, kind: type[Exception]):
+def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
+    cloud: Cloud, api: client.Api, fault: Fault, kind: type[Exception]
+) -> None:
     cloud.settings.page_cap = 1
     for name in "ab":
         Client(cloud).create(name)
@@ -120,7 +122,7 @@ def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(cloud, api,
     cloud.faults.clear()
 
 
-def test_a_cursor_that_leads_back_is_no_endless_list(cloud, api):
+def test_a_cursor_that_leads_back_is_no_endless_list(cloud: Cloud, api: client.Api) -> None:
     page = {"instances": [], "meta": {"links": {"next": "bmV4dF9fMQ=="}}}
     # More often than it is tried, and not for ever: a test that does not end says nothing.
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page, times=200))
@@ -129,7 +131,7 @@ def test_a_cursor_that_leads_back_is_no_endless_list(cloud, api):
     cloud.faults.clear()
 
 
-def test_the_filter_goes_with_every_page(cloud, api):
+def test_the_filter_goes_with_every_page(cloud: Cloud, api: client.Api) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name, tags=["t"])
@@ -141,7 +143,7 @@ def test_the_filter_goes_with_every_page(cloud, api):
 # secrets
 
 
-def test_the_password_and_the_console_are_gone_before_anybody_sees_the_answer(cloud, api):
+def test_the_password_and_the_console_are_gone_before_anybody_sees_the_answer(cloud: Cloud, api: client.Api) -> None:
     made = api.post("instances", INSTANCE, "instance")
     seen = [made, api.get(f"instances/{made['id']}", "instance"), *api.listed("instances", "instances")]
     assert "default_password" in Client(cloud).create("b")
@@ -154,7 +156,7 @@ def test_the_password_and_the_console_are_gone_before_anybody_sees_the_answer(cl
 
 
 @pytest.mark.parametrize("status", [202, 400, 404, 500, 503])
-def test_no_error_tells_them_wherever_they_stand(cloud, api, status: int):
+def test_no_error_tells_them_wherever_they_stand(cloud: Cloud, api: client.Api, status: int) -> None:
     body = {"instances": [{"default_password": "s3cret"}], "instance": [{"kvm": "s3cret", "x": "s3cret"}],
             "error": [{"default_password": "s3cret"}], "message": "s3cret"}  # fmt: skip
     cloud.faults.add(Fault("POST", CREATE, status=status, answer=body))
@@ -165,7 +167,7 @@ def test_no_error_tells_them_wherever_they_stand(cloud, api, status: int):
     assert "s3cret" not in told
 
 
-def test_nothing_of_them_is_logged(cloud, time, caplog):
+def test_nothing_of_them_is_logged(cloud: Cloud, time: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     driver = driver_of(cloud, time)
     with caplog.at_level("DEBUG", logger="urllib3"):
@@ -177,7 +179,7 @@ def test_nothing_of_them_is_logged(cloud, time, caplog):
 # what is repeated
 
 
-def test_a_create_that_was_not_sent_is_sent_again(time):
+def test_a_create_that_was_not_sent_is_sent_again(time: Time) -> None:
     with Listener() as server:
         port = server.port
     with pytest.raises(TemporaryFailure, match="could not be reached"):
@@ -186,21 +188,21 @@ def test_a_create_that_was_not_sent_is_sent_again(time):
     assert 100 < sum(time.waits) <= http.RETRY_FOR
 
 
-def test_the_limit_of_thirty_a_second_is_waited_for(cloud, api, time):
+def test_the_limit_of_thirty_a_second_is_waited_for(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.settings.second_limit = 30
     for _ in range(65):
         api.get("account", "account")
     assert time.waits == [1, 1]
 
 
-def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud, api, time):
+def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.throttled("account", retry_after=3600))
     with pytest.raises(RateLimited, match=r"^Vultr: Rate limit exceeded\. \(429\); it asks to wait 3600 s$") as caught:
         api.get("account", "account")
     assert (caught.value.retry_after, time.waits) == (3600, [])
 
 
-def test_a_gateway_s_page_is_a_temporary_failure(cloud, api, time):
+def test_a_gateway_s_page_is_a_temporary_failure(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.gateway_html("account", times=2))
     assert api.get("account", "account")
     cloud.faults.add(faults.gateway_html(CREATE, method="POST", status=504))
@@ -209,7 +211,7 @@ def test_a_gateway_s_page_is_a_temporary_failure(cloud, api, time):
     assert (caught.value.uncertain, time.waits) == (True, [0.5, 1])
 
 
-def test_a_locked_server_is_told_at_once_to_whoever_waits_for_it(cloud, api, time):
+def test_a_locked_server_is_told_at_once_to_whoever_waits_for_it(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.settings.locked_for = 60
     made = api.post("instances", INSTANCE, "instance")
     with pytest.raises(StillThere, match=r"^Vultr: Unable to destroy server: .* currently locked \(500\)$"):
@@ -218,7 +220,7 @@ def test_a_locked_server_is_told_at_once_to_whoever_waits_for_it(cloud, api, tim
 
 
 @pytest.mark.parametrize("answer", ["<html>", {}, {"instance": None}, []])
-def test_a_success_that_cannot_be_read_made_one_instance(cloud, time, answer: Any):
+def test_a_success_that_cannot_be_read_made_one_instance(cloud: Cloud, time: Time, answer: Any) -> None:
     cloud.faults.add(Fault("POST", CREATE, when="after", status=202, answer=answer))
     instance = launch(driver_of(cloud, time), node())
     assert ([instance.instance_id], cloud.made()) == (list(cloud.state.instances), 1)

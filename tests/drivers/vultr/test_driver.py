@@ -22,7 +22,7 @@ from tests.emulation.faults import Fault
 # launch
 
 
-def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: vultr.Vultr):
+def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: vultr.Vultr) -> None:
     instance = launch(driver, node())
     assert create_body(cloud) == {
         "label": "w1.example.com",
@@ -40,7 +40,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: vultr.Vultr):
     assert (left(cloud), cloud.user_data()) == ({"instances": ["w1.example.com"]}, {"w1.example.com": SCRIPT})
 
 
-def test_the_instance_that_comes_of_it(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_the_instance_that_comes_of_it(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     began = time()
     first = launch(driver, node())
     time.advance(10)
@@ -48,14 +48,14 @@ def test_the_instance_that_comes_of_it(cloud: Cloud, driver: vultr.Vultr, time: 
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\n# \u00e4\u20ac\n", "#!/bin/sh\n" + "# x\n" * 8000])
-def test_user_data_arrives_as_it_was_given(cloud: Cloud, driver: vultr.Vultr, text: str):
+def test_user_data_arrives_as_it_was_given(cloud: Cloud, driver: vultr.Vultr, text: str) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(), text, access)
     assert cloud.user_data() == {"w1.example.com": text}
 
 
 @pytest.mark.parametrize(("option", "shown"), [("ipv6", "ipv6"), ("backups", "backups")])
-def test_flags_reach_the_instance(cloud: Cloud, driver: vultr.Vultr, option: str, shown: str):
+def test_flags_reach_the_instance(cloud: Cloud, driver: vultr.Vultr, option: str, shown: str) -> None:
     launch(driver, node(options={option: True}))
     (instance,) = cloud.state.instances.values()
     assert {name: getattr(instance, name) for name in ("ipv6", "backups")} == {
@@ -63,7 +63,7 @@ def test_flags_reach_the_instance(cloud: Cloud, driver: vultr.Vultr, option: str
     }  # fmt: skip
 
 
-def test_a_snapshot(cloud: Cloud, driver: vultr.Vultr):
+def test_a_snapshot(cloud: Cloud, driver: vultr.Vultr) -> None:
     snapshot = cloud.add_snapshot("golden")
     launch(driver, node(image=snapshot))
     (instance,) = cloud.state.instances.values()
@@ -72,19 +72,19 @@ def test_a_snapshot(cloud: Cloud, driver: vultr.Vultr):
     assert "os_id" not in create_body(cloud)
 
 
-def test_the_images_are_asked_for_once_in_a_batch(cloud: Cloud, driver: vultr.Vultr):
+def test_the_images_are_asked_for_once_in_a_batch(cloud: Cloud, driver: vultr.Vultr) -> None:
     with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), "abcdefgh"))
     assert cloud.count("GET", "/v2/os$") == 1
 
 
-def test_an_image_that_is_not_there_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr):
+def test_an_image_that_is_not_there_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr) -> None:
     with pytest.raises(InvalidRequest, match="no image bullseye"):
         launch(driver, node(image="bullseye"))
     assert cloud.count("POST") == 0
 
 
-def test_a_firewall_group_and_keys_of_the_user(cloud: Cloud, driver: vultr.Vultr):
+def test_a_firewall_group_and_keys_of_the_user(cloud: Cloud, driver: vultr.Vultr) -> None:
     client = Client(cloud)
     group = client.make("firewalls", "firewall_group", description="ssh")["id"]
     keys = [client.make("ssh-keys", "ssh_key", name=name, ssh_key=public_key())["id"] for name in "ab"]
@@ -95,7 +95,7 @@ def test_a_firewall_group_and_keys_of_the_user(cloud: Cloud, driver: vultr.Vultr
     assert (instance.firewall_group_id, instance.key_ids) == (group, keys)
 
 
-def test_nothing_is_made_or_sent_but_the_instance(cloud: Cloud, driver: vultr.Vultr):
+def test_nothing_is_made_or_sent_but_the_instance(cloud: Cloud, driver: vultr.Vultr) -> None:
     Client(cloud).make("firewalls", "firewall_group", description="somebody's")
     launch(driver, node())
     assert cloud.count("POST") == 2  # the test's own, and the create call
@@ -106,7 +106,7 @@ def test_nothing_is_made_or_sent_but_the_instance(cloud: Cloud, driver: vultr.Vu
 # addresses
 
 
-def test_nothing_that_is_no_address_is_taken_for_one(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_nothing_that_is_no_address_is_taken_for_one(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.settings.address_after = 5
     launch(driver, node(options={"ipv6": True}))
     for seconds, address in ((10, None), (5, "203.0.113.4")):
@@ -116,7 +116,7 @@ def test_nothing_that_is_no_address_is_taken_for_one(cloud: Cloud, driver: vultr
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0", "", "::", None, "soon", 7])  # noqa: S104 - nobody listens there
-def test_what_is_no_address(cloud: Cloud, driver: vultr.Vultr, text: Any):
+def test_what_is_no_address(cloud: Cloud, driver: vultr.Vultr, text: Any) -> None:
     report = {"id": NOWHERE, "tags": [f"hart-owner:{OWNER}"], "status": "active", "main_ip": text, "internal_ip": text}
     page = {"instances": [report], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
@@ -124,7 +124,7 @@ def test_what_is_no_address(cloud: Cloud, driver: vultr.Vultr, text: Any):
     assert (instance.public_ip, instance.private_ip) == (None, None)
 
 
-def test_a_vpc_of_the_user(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_a_vpc_of_the_user(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     vpc = cloud.add_vpc("own", "ams")
     cloud.add_vpc("other", "ams")
     wanted = node(options={"vpc": vpc}, private_networking=True, connect_via="private")
@@ -138,7 +138,7 @@ def test_a_vpc_of_the_user(cloud: Cloud, driver: vultr.Vultr, time: Time):
 
 
 @pytest.mark.parametrize("there", [0, 1])
-def test_private_networking_is_the_vpc_of_the_region(cloud: Cloud, driver: vultr.Vultr, time: Time, there: int):
+def test_private_networking_is_the_vpc_of_the_region(cloud: Cloud, driver: vultr.Vultr, time: Time, there: int) -> None:
     cloud.add_vpc("elsewhere", "fra")
     made = [cloud.add_vpc("own", "ams") for _ in range(there)]
     wanted = node(private_networking=True)
@@ -151,7 +151,7 @@ def test_private_networking_is_the_vpc_of_the_region(cloud: Cloud, driver: vultr
     assert driver.instances()[0].private_ip == "10.120.0.4"
 
 
-def test_without_a_public_address(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_without_a_public_address(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     vpc = cloud.add_vpc("own", "ams", gateway=True)
     wanted = node(public_ip=False, options={"vpc": vpc})
     assert driver.objections(wanted) == []
@@ -163,7 +163,7 @@ def test_without_a_public_address(cloud: Cloud, driver: vultr.Vultr, time: Time)
     assert (instance.public_ip, instance.private_ip) == (None, "10.120.0.4")
 
 
-def test_with_a_public_ipv6_address_alone(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_with_a_public_ipv6_address_alone(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     wanted = node(options={"ipv6": True, "disable_public_ipv4": True})
     assert driver.objections(wanted) == []
     launch(driver, wanted)
@@ -177,26 +177,26 @@ def test_with_a_public_ipv6_address_alone(cloud: Cloud, driver: vultr.Vultr, tim
 # for people
 
 
-def test_check_names_the_account(driver: vultr.Vultr):
+def test_check_names_the_account(driver: vultr.Vultr) -> None:
     assert driver.check() == "account owner@example.org"
 
 
 ANY = Instance(NOWHERE, "a", "running")
 
 
-def test_an_address_that_may_not_call_is_told_what_to_do(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_an_address_that_may_not_call_is_told_what_to_do(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.settings.allowed = ("192.0.2.1",)
     with pytest.raises(AuthError, match=r"Unauthorized IP address: 127\.0\.0\.1 \(401\); .* Access Control$"):
         driver.check()
     assert time.waits == []
 
 
-def test_regions(driver: vultr.Vultr):
+def test_regions(driver: vultr.Vultr) -> None:
     regions = {region.name: region for region in driver.regions()}
     assert (regions["ams"].description, regions["ams"].available, regions["ams"].zones) == ("Amsterdam, NL", True, ())
 
 
-def test_sizes_with_prices_and_what_is_in_stock(cloud: Cloud, driver: vultr.Vultr):
+def test_sizes_with_prices_and_what_is_in_stock(cloud: Cloud, driver: vultr.Vultr) -> None:
     cloud.settings.sold_out = ("vhf-1c-2gb",)
     sizes = {size.name: size for size in driver.sizes("ams")}
     one = sizes["vc2-1c-1gb"]
@@ -209,7 +209,7 @@ def test_sizes_with_prices_and_what_is_in_stock(cloud: Cloud, driver: vultr.Vult
     assert cloud.count("GET", "availability") == 1
 
 
-def test_a_price_of_a_place_s_own_is_not_guessed(cloud: Cloud, driver: vultr.Vultr):
+def test_a_price_of_a_place_s_own_is_not_guessed(cloud: Cloud, driver: vultr.Vultr) -> None:
     plans = Client(cloud).get("plans")["plans"]
     answer = {"plans": [{**plan, "location_cost": {"sao": {}}} for plan in plans], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", "/v2/plans", status=200, answer=answer))
@@ -217,7 +217,7 @@ def test_a_price_of_a_place_s_own_is_not_guessed(cloud: Cloud, driver: vultr.Vul
     assert [size and size.monthly_price for size in prices] == [5.0, None]
 
 
-def test_images(cloud: Cloud, driver: vultr.Vultr):
+def test_images(cloud: Cloud, driver: vultr.Vultr) -> None:
     done, pending = cloud.add_snapshot("done"), cloud.add_snapshot("pending")
     cloud.state.snapshots[pending].status = "pending"
     images = {image.setting: image for image in driver.images("ams")}
@@ -226,7 +226,7 @@ def test_images(cloud: Cloud, driver: vultr.Vultr):
     assert images["bookworm"].description == "Debian 12 x64 (bookworm)"  # and not that for i386
 
 
-def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: vultr.Vultr):
+def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: vultr.Vultr) -> None:
     listed = {"os": [{"id": 1, "name": "Debian 12 x64 (bookworm)", "arch": "x64"}], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", "/v2/os", status=200, answer=listed))
     assert [image.setting for image in driver.images(None) if image.available] == ["bookworm"]
@@ -235,7 +235,7 @@ def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: vultr.Vul
 # instances
 
 
-def test_a_list_has_all_its_pages(cloud: Cloud, driver: vultr.Vultr):
+def test_a_list_has_all_its_pages(cloud: Cloud, driver: vultr.Vultr) -> None:
     cloud.settings.instance_limit = 500
     cloud.settings.page_cap = 100
     client = Client(cloud)
@@ -246,7 +246,7 @@ def test_a_list_has_all_its_pages(cloud: Cloud, driver: vultr.Vultr):
     assert cloud.count("GET", CREATE, "per_page=500") == 3
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: vultr.Vultr):
+def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: vultr.Vultr) -> None:
     client = Client(cloud)
     client.create("untagged")
     client.create("somebody-elses", tags=["hart"])
@@ -260,13 +260,13 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: vu
     ]  # fmt: skip
 
 
-def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: vultr.Vultr):
+def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: vultr.Vultr) -> None:
     page = {"instances": [Client(cloud).create("stranger")], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
     assert driver.instances() == []
 
 
-def test_an_empty_tag_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr):
+def test_an_empty_tag_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr) -> None:
     Client(cloud).create("stranger")
     assert len(Client(cloud).get("instances", tag="")["instances"]) == 1  # which is why
     with pytest.raises(InvalidRequest, match="empty filter"):
@@ -276,7 +276,7 @@ def test_an_empty_tag_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr):
 
 @pytest.mark.parametrize("facts", [{}, {"main_ip": None, "region": None, "date_created": "soon"},
                                    {"status": "resizing", "power_status": "running"}])  # fmt: skip
-def test_a_report_with_little_in_it(cloud: Cloud, driver: vultr.Vultr, facts: dict[str, Any]):
+def test_a_report_with_little_in_it(cloud: Cloud, driver: vultr.Vultr, facts: dict[str, Any]) -> None:
     report = {"id": NOWHERE, "label": "a", "tags": [f"hart-owner:{OWNER}"], **facts}
     page = {"instances": [report], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
@@ -297,13 +297,13 @@ def test_a_report_with_little_in_it(cloud: Cloud, driver: vultr.Vultr, facts: di
         ("resizing", "running", "ok", "pending"),
     ],
 )  # fmt: skip
-def test_states(status: str, power: str, server: str, state: str):
+def test_states(status: str, power: str, server: str, state: str) -> None:
     report = {"id": NOWHERE, "status": status, "power_status": power, "server_status": server}
     instance = vultr._instance(report)
     assert (instance.state, bool(instance.problem)) == (state, status == "suspended")
 
 
-def test_the_server_s_status_is_not_waited_for(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_the_server_s_status_is_not_waited_for(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.settings.ok_after = 10**6
     launch(driver, node())
     time.advance(10)
@@ -314,7 +314,7 @@ def test_the_server_s_status_is_not_waited_for(cloud: Cloud, driver: vultr.Vultr
 # access
 
 
-def test_access_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr):
+def test_access_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []) as access:
         assert (access.batch, access.client_public_key, access.handle) == (BATCH, KEY, {})
         raise ZeroDivisionError
@@ -324,7 +324,7 @@ def test_access_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr):
 # terminate
 
 
-def test_another_500_is_repeated_as_any_call_is(cloud: Cloud, driver: vultr.Vultr, time: Time):
+def test_another_500_is_repeated_as_any_call_is(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.faults.add(Fault("DELETE", INSTANCE, status=500, times=3))
     driver.terminate(launch(driver, node()))
     assert (left(cloud), time.waits) == ({}, [0.5, 1, 2])

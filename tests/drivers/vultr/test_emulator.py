@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -40,7 +41,7 @@ def encoded(text: str) -> str:
 # an instance's life
 
 
-def test_an_instance_is_pending_then_active_then_ok_then_gone(cloud: Vultr, client: Client, clock: Clock):
+def test_an_instance_is_pending_then_active_then_ok_then_gone(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.settings.ok_after, cloud.settings.gone_after = 5, 2
     made = client.create(tags=["hart"], enable_ipv6=True)
     seen = []
@@ -66,7 +67,7 @@ def test_an_instance_is_pending_then_active_then_ok_then_gone(cloud: Vultr, clie
     assert cloud.made() == 1
 
 
-def test_the_machine_boots_at_create_and_ends_at_delete(cloud: Vultr, client: Client):
+def test_the_machine_boots_at_create_and_ends_at_delete(cloud: Vultr, client: Client) -> None:
     key = client.make("ssh-keys", "ssh_key", name="k", ssh_key=public_key())
     made = client.create(user_data=encoded("#!/bin/sh\n"), sshkey_id=[key["id"]], tags=["a:b"], hostname="h.example")
     assert cloud.settle(10)
@@ -78,7 +79,7 @@ def test_the_machine_boots_at_create_and_ends_at_delete(cloud: Vultr, client: Cl
     assert cloud.machines.backend.killed == [made["id"]]
 
 
-def test_the_password_is_told_once_and_the_console_always(cloud: Vultr, client: Client):
+def test_the_password_is_told_once_and_the_console_always(cloud: Vultr, client: Client) -> None:
     made = client.create()
     assert made["default_password"] in cloud.secrets()
     for it in (client.get(f"instances/{made['id']}")["instance"], *client.get("instances")["instances"]):
@@ -86,7 +87,7 @@ def test_the_password_is_told_once_and_the_console_always(cloud: Vultr, client: 
         assert it["kvm"].split("data=")[1] in cloud.secrets()
 
 
-def test_a_locked_server_is_not_deleted(cloud: Vultr, client: Client, clock: Clock):
+def test_a_locked_server_is_not_deleted(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.settings.locked_for = 60
     path = f"instances/{client.create()['id']}"
     assert client.get(path)["instance"]["server_status"] == "locked"
@@ -97,13 +98,13 @@ def test_a_locked_server_is_not_deleted(cloud: Vultr, client: Client, clock: Clo
     assert client.call("DELETE", path).status_code == 204
 
 
-def test_an_activation_mail_goes_out_unless_it_is_switched_off(cloud: Vultr, client: Client):
+def test_an_activation_mail_goes_out_unless_it_is_switched_off(cloud: Vultr, client: Client) -> None:
     client.create("quiet")
     client.make("instances", "instance", label="loud", **SPEC)
     assert cloud.left()["mails"] == ["loud"]
 
 
-def test_changes(cloud: Vultr, client: Client):
+def test_changes(cloud: Vultr, client: Client) -> None:
     group = client.make("firewalls", "firewall_group", description="ssh")["id"]
     path = f"instances/{client.create(tags=['a', 'b'], user_data=encoded('x'))['id']}"
     change = {"tags": ["c"], "label": "new", "firewall_group_id": group, "user_data": encoded("scrubbed")}
@@ -118,7 +119,7 @@ def test_changes(cloud: Vultr, client: Client):
     assert client.call("PATCH", path, {"firewall_group_id": NOWHERE}).status_code == 400
 
 
-def test_power(cloud: Vultr, client: Client, clock: Clock):
+def test_power(cloud: Vultr, client: Client, clock: Clock) -> None:
     path = f"instances/{client.create()['id']}"
     clock.advance(10)
     for action, shown in (("halt", "stopped"), ("halt", "stopped"), ("start", "running"), ("reboot", "running")):
@@ -131,7 +132,7 @@ def test_power(cloud: Vultr, client: Client, clock: Clock):
 # lists
 
 
-def test_a_list_goes_on_by_its_cursor(client: Client):
+def test_a_list_goes_on_by_its_cursor(client: Client) -> None:
     for number in range(5):
         client.create(f"app-{number}")
     first = client.get("instances", per_page=2)
@@ -145,7 +146,7 @@ def test_a_list_goes_on_by_its_cursor(client: Client):
     assert client.call("GET", "instances?per_page=501").status_code == 400
 
 
-def test_filters_of_the_list(client: Client, clock: Clock):
+def test_filters_of_the_list(client: Client, clock: Clock) -> None:
     client.create("a", tags=["Prod"])
     client.create("b", tags=["prod", "other"], region="fra")
 
@@ -160,7 +161,7 @@ def test_filters_of_the_list(client: Client, clock: Clock):
     assert found(main_ip="203.0.113.5") == ["b"]
 
 
-def test_what_is_on_offer_needs_no_key(cloud: Vultr):
+def test_what_is_on_offer_needs_no_key(cloud: Vultr) -> None:
     def get(path: str) -> dict:
         return requests.get(f"{cloud.endpoint}/{path}", timeout=10).json()
 
@@ -202,13 +203,13 @@ def test_what_is_on_offer_needs_no_key(cloud: Vultr):
         ({"tags": [str(number) for number in range(100)]}, "Too many tags."),
     ],
 )
-def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body, words):
+def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body: dict[str, Any], words: str) -> None:
     status, message = client.refused(**body)
     assert status == 400
     assert words in message
 
 
-def test_capacity_and_quota(cloud: Vultr, client: Client):
+def test_capacity_and_quota(cloud: Vultr, client: Client) -> None:
     cloud.settings.sold_out = ("vc2-1c-1gb",)
     assert client.refused() == (400, "Server add failed: plan is not available in the selected region")
     cloud.settings.sold_out = ()
@@ -217,7 +218,7 @@ def test_capacity_and_quota(cloud: Vultr, client: Client):
     assert "You have reached the maximum number of active instances" in client.refused()[1]
 
 
-def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Client):
+def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Client) -> None:
     for head in ({"Authorization": "Bearer no"}, {}):
         answer = requests.get(f"{cloud.endpoint}/instances", headers=head, timeout=10)
         assert (answer.status_code, answer.json()) == (401, {"error": "Invalid API token.", "status": 401})
@@ -230,17 +231,17 @@ def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Cli
 
 
 @pytest.mark.parametrize("path", ["nothing", f"instances/{NOWHERE}", "ssh-keys/1", "vpcs/none", "firewalls/none"])
-def test_what_is_not_there(client: Client, path):
+def test_what_is_not_there(client: Client, path: str) -> None:
     answer = client.call("GET", path)
     assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
-def test_a_body_that_is_not_json(cloud: Vultr):
+def test_a_body_that_is_not_json(cloud: Vultr) -> None:
     head = {"Authorization": f"Bearer {cloud.token}"}
     assert requests.post(f"{cloud.endpoint}/instances", data="{", headers=head, timeout=10).status_code == 400
 
 
-def test_thirty_calls_a_second_for_each_address(cloud: Vultr, client: Client, clock: Clock):
+def test_thirty_calls_a_second_for_each_address(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.settings.second_limit = 30
     for _ in range(30):
         client.get("account")
@@ -253,7 +254,7 @@ def test_thirty_calls_a_second_for_each_address(cloud: Vultr, client: Client, cl
 # keys, VPCs, firewall groups, snapshots
 
 
-def test_keys(client: Client):
+def test_keys(client: Client) -> None:
     line = public_key()
     one = client.make("ssh-keys", "ssh_key", name="x" * 200, ssh_key=line)
     assert len(one["name"]) == 128  # cut without a word
@@ -264,7 +265,7 @@ def test_keys(client: Client):
     assert [it["id"] for it in client.get("ssh-keys")["ssh_keys"]] == [two["id"]]
 
 
-def test_an_instance_of_one_vpc_has_a_private_address_and_one_of_two_tells_none(client: Client, clock: Clock):
+def test_an_instance_of_one_vpc_has_a_private_address_and_one_of_two_tells_none(client: Client, clock: Clock) -> None:
     vpcs = [client.make("vpcs", "vpc", region="ams", description=name)["id"] for name in "ab"]
     other = client.make("vpcs", "vpc", region="fra")["id"]
     one, two = client.create("one", attach_vpc=vpcs[:1]), client.create("two", attach_vpc=vpcs)
@@ -277,7 +278,9 @@ def test_an_instance_of_one_vpc_has_a_private_address_and_one_of_two_tells_none(
     assert "several VPCs" in client.refused(enable_vpc=True)[1]
 
 
-def test_a_vpc_with_servers_stays_and_for_a_while_after_they_are_gone(cloud: Vultr, client: Client, clock: Clock):
+def test_a_vpc_with_servers_stays_and_for_a_while_after_they_are_gone(
+    cloud: Vultr, client: Client, clock: Clock
+) -> None:
     cloud.settings.vpc_busy_for = 14
     vpc = client.make("vpcs", "vpc", region="ams", description="own")["id"]
     made = client.create(attach_vpc=[vpc])
@@ -289,7 +292,7 @@ def test_a_vpc_with_servers_stays_and_for_a_while_after_they_are_gone(cloud: Vul
     assert client.call("DELETE", f"vpcs/{vpc}").status_code == 204
 
 
-def test_without_a_public_interface(cloud: Vultr, client: Client, clock: Clock):
+def test_without_a_public_interface(cloud: Vultr, client: Client, clock: Clock) -> None:
     vpc = client.make("vpcs", "vpc", region="ams")["id"]
     assert "NAT gateway" in client.refused(attach_vpc=[vpc], vpc_only=True)[1]
     client.make(f"vpcs/{vpc}/nat-gateway", "nat_gateway")
@@ -304,14 +307,16 @@ def test_without_a_public_interface(cloud: Vultr, client: Client, clock: Clock):
 
 
 @pytest.mark.parametrize(("ipv6", "ipv4"), [(True, False), (False, True)])
-def test_the_public_ipv4_address_can_be_left_out_beside_ipv6_only(cloud: Vultr, client: Client, clock, ipv6, ipv4):
+def test_the_public_ipv4_address_can_be_left_out_beside_ipv6_only(
+    cloud: Vultr, client: Client, clock: Clock, ipv6: bool, ipv4: bool
+) -> None:
     client.create(enable_ipv6=ipv6, disable_public_ipv4=True)
     clock.advance(10)
     (it,) = client.get("instances")["instances"]
     assert (it["main_ip"] != NOTHING, it["v6_main_ip"] != "") == (ipv4, ipv6)
 
 
-def test_firewall_groups(cloud: Vultr, client: Client):
+def test_firewall_groups(cloud: Vultr, client: Client) -> None:
     group = client.make("firewalls", "firewall_group", description="ssh")["id"]
     rule = {"ip_type": "v4", "protocol": "tcp", "subnet": "203.0.113.7", "subnet_size": 32, "port": "22"}
     made = client.make(f"firewalls/{group}/rules", "firewall_rule", **rule)
@@ -325,7 +330,7 @@ def test_firewall_groups(cloud: Vultr, client: Client):
     assert client.get(f"instances/{instance['id']}")["instance"]["firewall_group_id"] == ""
 
 
-def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client):
+def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client) -> None:
     snapshot = cloud.add_snapshot("with-salt")
     client.create(os_id=0, snapshot_id=snapshot)
     assert cloud.settle(10)
@@ -337,7 +342,7 @@ def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client):
 # faults
 
 
-def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Client):
+def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Client) -> None:
     cloud.faults.add(MachineFault(refuse_delete=2), MachineFault(ignore_delete=1))
     for expected in ([500, 500, 204, 404], [204, 204, 404]):
         path = f"instances/{client.create()['id']}"
@@ -345,7 +350,7 @@ def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Cli
     assert cloud.left()["instances"] == []
 
 
-def test_an_address_that_comes_late(cloud: Vultr, client: Client, clock: Clock):
+def test_an_address_that_comes_late(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.faults.add(MachineFault(address_lists=2))
     client.create()
     clock.advance(10)
@@ -355,7 +360,7 @@ def test_an_address_that_comes_late(cloud: Vultr, client: Client, clock: Clock):
     ]  # fmt: skip
 
 
-def test_an_instance_that_stays_pending(cloud: Vultr, client: Client, clock: Clock):
+def test_an_instance_that_stays_pending(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.faults.add(MachineFault(never_active=True))
     made = client.create()
     clock.advance(10**6)
@@ -363,7 +368,7 @@ def test_an_instance_that_stays_pending(cloud: Vultr, client: Client, clock: Clo
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_a_call_fails_before_or_after_it_was_done(cloud: Vultr, client: Client, when, made):
+def test_a_call_fails_before_or_after_it_was_done(cloud: Vultr, client: Client, when: str, made: list[str]) -> None:
     cloud.faults.add(Fault("POST", "/v2/instances$", when=when, status=503))
     answer = client.call("POST", "instances", {"label": "app-1", **SPEC})
     assert (answer.status_code, answer.json()) == (503, {"error": "Server error.", "status": 503})
@@ -374,7 +379,7 @@ def test_a_call_fails_before_or_after_it_was_done(cloud: Vultr, client: Client, 
     assert "<html>" in client.call("GET", "account").text
 
 
-def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client):
+def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client) -> None:
     cloud.faults.add(MachineFault(refuse_delete=9))
     cloud.add_vpc("own", "ams", gateway=True)
     cloud.add_snapshot("with-salt")
@@ -394,7 +399,7 @@ def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client):
 # from another process
 
 
-def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client):
+def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client) -> None:
     admin = cloud.origin + "/_test/"
     assert requests.post(admin + "faults", json={"path": "account", "status": 503}, timeout=10).ok
     assert client.call("GET", "account").status_code == 503

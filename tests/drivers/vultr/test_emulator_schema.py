@@ -30,14 +30,14 @@ def cloud(clock: Clock) -> Iterator[Vultr]:
 
 
 @described
-def test_a_call_that_the_description_has_the_emulator_has():
+def test_a_call_that_the_description_has_the_emulator_has() -> None:
     description = schema.find()
     assert description is not None
     assert without_route(description, routes.ROUTES) == []
 
 
 @described
-def test_every_answer_conforms(cloud: Vultr, client: Client, clock: Clock):
+def test_every_answer_conforms(cloud: Vultr, client: Client, clock: Clock) -> None:
     """One call of each kind, with instances in each state; the errors as well."""
     snapshot = cloud.add_snapshot("mine")
     vpc = client.make("vpcs", "vpc", region="ams", description="own", v4_subnet="10.9.0.0", v4_subnet_mask=24)["id"]
@@ -95,7 +95,7 @@ def test_every_answer_conforms(cloud: Vultr, client: Client, clock: Clock):
 )
 def test_what_the_description_does_not_allow_is_refused(
     cloud: Vultr, client: Client, method: str, path: str, body: Any
-):
+) -> None:
     before = cloud.state.left()
     assert client.call(method, path, body).status_code == 400
     assert cloud.said_against() != []
@@ -103,7 +103,7 @@ def test_what_the_description_does_not_allow_is_refused(
 
 
 @described
-def test_the_additions_are_needed():
+def test_the_additions_are_needed() -> None:
     """They are not in the description of 2023; once they are, ours are to go."""
     description = schema.schema.find(schema.SPECIFICATION)
     assert description is not None
@@ -112,7 +112,7 @@ def test_the_additions_are_needed():
 
 
 @described
-def test_the_driver_sends_no_field_that_nobody_knows():
+def test_the_driver_sends_no_field_that_nobody_knows() -> None:
     """Vultr passes over what it does not know, so a misspelt field would never be heard of again."""
     description = schema.find()
     assert description is not None

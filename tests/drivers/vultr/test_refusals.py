@@ -37,31 +37,31 @@ from tests.emulation.faults import Fault
         (node(options={"ssh_keys": [NOWHERE]}), f"no SSH key of the account has the id {NOWHERE}"),
     ],
 )
-def test_objections(cloud: Cloud, driver: vultr.Vultr, wanted: Node, text: str):
+def test_objections(cloud: Cloud, driver: vultr.Vultr, wanted: Node, text: str) -> None:
     (objection,) = driver.objections(wanted)
     assert text in objection
     assert cloud.count("POST") == 0
 
 
-def test_a_public_ipv6_address_is_one(cloud: Cloud, driver: vultr.Vultr):
+def test_a_public_ipv6_address_is_one(cloud: Cloud, driver: vultr.Vultr) -> None:
     vpc = cloud.add_vpc("own", "ams", gateway=True)
     (objection,) = driver.objections(node(public_ip=False, options={"ipv6": True, "vpc": vpc}))
     assert "ipv6 is a public address" in objection
 
 
-def test_a_vpc_of_another_region(cloud: Cloud, driver: vultr.Vultr):
+def test_a_vpc_of_another_region(cloud: Cloud, driver: vultr.Vultr) -> None:
     own, other = cloud.add_vpc("own", "ams"), cloud.add_vpc("other", "fra")
     (objection,) = driver.objections(node(options={"vpc": other}))
     assert objection == f"no VPC of the account in ams has the id {other}; it has {own}"
 
 
-def test_several_vpcs_and_none_of_them_named(cloud: Cloud, driver: vultr.Vultr):
+def test_several_vpcs_and_none_of_them_named(cloud: Cloud, driver: vultr.Vultr) -> None:
     ids = [cloud.add_vpc(name, "ams") for name in ("one", "two")]
     (objection,) = driver.objections(node(private_networking=True))
     assert objection == f"ams has several VPCs: set vpc to one of {', '.join(ids)}"
 
 
-def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr):
+def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr) -> None:
     vpc = cloud.add_vpc("own", "ams")
     wanted = node(public_ip=False, options={"vpc": vpc})
     (objection,) = driver.objections(wanted)
@@ -71,7 +71,7 @@ def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr):
         launch(driver, wanted)
 
 
-def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr):
+def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr) -> None:
     for name in ("a", "b", "c"):
         assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
     assert sorted(call.path for call in cloud.calls) == ["/v2/os", "/v2/plans", "/v2/regions/ams/availability"]
@@ -81,7 +81,7 @@ def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status: int):
+def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status: int) -> None:
     body = {"error": "Unauthorized IP address: 2001:db8::7", "status": status}
     cloud.faults.add(Fault("POST", CREATE, status=status, answer=body))
     with pytest.raises(AuthError) as caught:
@@ -92,20 +92,20 @@ def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status
     )
 
 
-def test_a_limit_of_which_a_gone_instance_is_no_longer_a_part(cloud: Cloud, driver: vultr.Vultr):
+def test_a_limit_of_which_a_gone_instance_is_no_longer_a_part(cloud: Cloud, driver: vultr.Vultr) -> None:
     cloud.settings.instance_limit = 1
     driver.terminate(launch(driver, node("a")))
     launch(driver, node("b"))
     assert left(cloud) == {"instances": ["b"]}
 
 
-def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: vultr.Vultr):
+def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: vultr.Vultr) -> None:
     cloud.faults.add(Fault("GET", "account", status=400, answer="<html>default_password</html>"))
     with pytest.raises(InvalidRequest, match=r"^Vultr: Bad Request \(400\)$"):
         driver.check()
 
 
-def test_the_emulator_s_client_sees_the_same_texts(cloud: Cloud):
+def test_the_emulator_s_client_sees_the_same_texts(cloud: Cloud) -> None:
     """The texts of the table above are those that the emulator gives."""
     client = Client(cloud)
     cloud.settings.instance_limit = 0
