@@ -1,15 +1,16 @@
 #!/bin/sh
-# A shell in a container, with a salt-master and this checkout's hart: for trying it
-# by hand, with real accounts too. Leaving the shell destroys the nodes that are left.
+# Open a shell in a container with a salt-master and this checkout's hart, to try hart
+# by hand, with real accounts too. When you leave the shell, it destroys the nodes that
+# are left.
 #
 #     tools/run-in-docker.sh                      a shell
 #     tools/run-in-docker.sh salt-run hart.check  one command instead
 #
-# Ports 4505 and 4506 are published on all addresses of this machine, for instances
-# to reach the master; docs/contributing/accounts.md says how from behind NAT. hart.toml in the
-# root of the checkout, if there is one, is the container's /etc/hart.toml, read-only.
+# Docker publishes ports 4505 and 4506 on all addresses of this machine, where instances
+# reach the master; docs/contributing/accounts.md says how from behind NAT. If the
+# checkout has a hart.toml at its top, it is /etc/hart.toml in the container, read-only.
 #
-# DOCKER            another engine, such as podman
+# DOCKER            another engine, such as podman (default: docker)
 # HART_SALT_SERIES  as in tools/env.sh
 set -eu
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -22,21 +23,21 @@ cache=hart-salt-shell-cache
 die() { echo "run-in-docker: $*" >&2; exit 1; }
 say() { echo "run-in-docker: $*" >&2; }
 
-command -v "$docker" >/dev/null || die "there is no command $docker; tools/run-in-machine.sh goes without"
-"$docker" version >/dev/null 2>&1 || die "$docker reaches no engine: see $docker version; tools/run-in-machine.sh goes without"
+command -v "$docker" >/dev/null || die "the command $docker is missing; tools/run-in-machine.sh works without it"
+"$docker" version >/dev/null 2>&1 || die "$docker reaches no engine: see $docker version; tools/run-in-machine.sh works without it"
 
-say "building $image; the first time takes some minutes"
+say "building $image; the first build takes some minutes"
 tar -C "$root" -c --exclude=__pycache__ \
     pyproject.toml README.md LICENSE.md _modules _runners hart_salt tools |
     "$docker" build --quiet --tag "$image" --build-arg "HART_SALT_SERIES=$series" --file tools/docker/Dockerfile - >&2
 
-# The master's key and its records outlive the container until nothing is left that
-# they are needed for: after a crash, the next shell knows the nodes.
+# The master's key and its records outlive the container as long as they are needed:
+# after a crash, the next shell knows the nodes.
 set -- --volume "$keys:/etc/salt/pki" --volume "$cache:/var/cache/salt" "$image" "$@"
 if [ -e "$root/hart.toml" ]; then
     set -- --volume "$root/hart.toml:/etc/hart.toml:ro" "$@"
 else
-    say "no hart.toml in the root of the checkout: there is the provider local"
+    say "no hart.toml at the top of the checkout: only the provider local is available"
 fi
 [ ! -t 0 ] || set -- --tty "$@"
 say "ports 4505 and 4506 of this machine lead to the master in the container"
@@ -44,10 +45,10 @@ code=0
 "$docker" run --rm --init --interactive --hostname hart-salt \
     --publish 4505:4505 --publish 4506:4506 --env HART_THROWAWAY=yes "$@" || code=$?
 
-# 75: of master-shell.sh; from 125 on: the engine's own, and signals.
+# 75 comes from master-shell.sh; codes from 125 on come from the engine and from signals.
 if [ "$code" = 75 ] || [ "$code" -ge 125 ]; then
-    say "ended with $code: nodes may be left. Their master's key and records are kept in the volumes"
-    say "$keys and $cache: start this again, and see salt-run hart.list_minions"
+    say "ended with $code: nodes may be left. The volumes $keys and $cache keep the key and"
+    say "the records of their master: start this again and run salt-run hart.list_minions"
 else
     "$docker" volume rm "$keys" "$cache" >/dev/null
 fi

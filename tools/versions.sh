@@ -1,24 +1,24 @@
 #!/bin/sh
-# Runs tests with several series of Salt, one after the other, each in an environment
-# of its own (.venv-3006 and so on), and shows in a table what came of it:
+# Run tests with several series of Salt, one after the other, each in its own
+# environment (.venv-3006 and so on), and print the results as a table:
 #
 #     tools/versions.sh [--floors] [SERIES …] [-- ARGUMENTS]
 #
-# --floors   the lowest version of each dependency that pyproject.toml allows, see
-#            tools/floors.sh: which of them do not work, or do not go together?
-# SERIES     of Salt; otherwise, and without --floors, 3006 3007 3008
-# ARGUMENTS  for pytest; otherwise the fast tests: tests/unit tests/functional tests/drivers
+# --floors   run with the lowest version of each dependency that pyproject.toml allows,
+#            see tools/floors.sh, to find those that fail or conflict
+# SERIES     of Salt (default, without --floors: 3006 3007 3008)
+# ARGUMENTS  for pytest (default, the fast tests: tests/unit tests/functional tests/drivers)
 #
-# PYTHON as in tools/env.sh. The exit code is 1 if anything failed with any series.
+# PYTHON as in tools/env.sh. The exit code is 1 if anything fails with any series.
 set -u
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
-unset HART_VENV # it would be one environment for all
+unset HART_VENV # each series needs its own environment
 
 all=
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     case $1 in
         --floors) ;;
-        '' | *[!0-9]*) echo "versions: '$1' is neither --floors nor a series of Salt, such as 3006; arguments for pytest come after --" >&2 && exit 2 ;;
+        '' | *[!0-9]*) echo "versions: '$1' is neither --floors nor a Salt series such as 3006; put arguments for pytest after --" >&2 && exit 2 ;;
     esac
     all="$all ${1#--}"
     shift
@@ -32,7 +32,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The line of the table for one series, from the report that pytest left, if it did.
+# Print the row of one series, from pytest's report if there is one.
 line() {
     python=$(HART_SALT_SERIES=$1 "$root/tools/env.sh" dev 2>/dev/null)/bin/python
     "$python" - "$1" "$results/$1.xml" <<'END' || echo "| $1 | - | - | no result | | | |"

@@ -99,7 +99,7 @@ def test_a_command_and_a_series_of_salt_are_passed_on(container: Container) -> N
     ran = container.run("salt-run", "hart.check", HART_SALT_SERIES="3006")
     assert container.calls()["run"][-3:] == ["hart-salt-shell:3006", "salt-run", "hart.check"]
     assert after(container.calls()["build"], "--build-arg") == ["HART_SALT_SERIES=3006"]
-    assert "no hart.toml in the root of the checkout" in ran.stderr
+    assert "no hart.toml at the top of the checkout" in ran.stderr
 
 
 def test_the_image_is_built_of_what_it_needs_and_of_no_secret(container: Container) -> None:
@@ -130,7 +130,7 @@ def test_the_masters_key_is_kept_exactly_if_nodes_may_be_left(container: Contain
 
 def test_without_docker_or_its_engine_it_names_the_other_way(container: Container) -> None:
     for ran in (container.run(engine=1), container.run(DOCKER="no-such-docker")):
-        assert (ran.returncode, "tools/run-in-machine.sh goes without" in ran.stderr) == (1, True)
+        assert (ran.returncode, "tools/run-in-machine.sh works without" in ran.stderr) == (1, True)
     assert "run" not in container.calls()
 
 
@@ -172,5 +172,5 @@ def test_a_machine_has_a_master_with_hart_and_when_the_command_ends_its_nodes_ar
     assert version["hart-salt"] == hart_salt.__version__
     ((minion_id, entry),) = created.items()
     assert (entry["result"], pinged) == (True, {minion_id: True})
-    assert f"destroying what is left: {minion_id}" in ran.stderr
+    assert f"destroying the nodes that are left: {minion_id}" in ran.stderr
     assert "[destroyed]" in ran.stderr

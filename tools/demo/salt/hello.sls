@@ -1,4 +1,4 @@
-# One file for each minion, in the directory that the role gives its minions as a grain.
+# Write one file for each minion, into the directory in the grain that the role sets.
 hello:
   file.managed:
     - name: {{ grains['hello_dir'] }}/{{ grains['id'] }}
