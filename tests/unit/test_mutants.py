@@ -66,7 +66,7 @@ def test_none_boots_a_machine(mutants: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tests = []\nmore = 1", "unknown fields more"),
+        ("tests = []\nmore = 1", "unknown fields: more"),
         ("select = 'do'", "lacks tests"),
         ("tests = []\n[[mutants]]\nname = 'one'\nfile = 'a'\nold = 'b'", "one lacks new"),
         ("tests = [", "its-list.toml"),
@@ -101,8 +101,8 @@ def checkout(tmp_path: Path) -> Path:
 
 
 UNFIT = {
-    "is 0 times in": ("3 * number", "4 * number"), "is 2 times in": ("number", "digit"),
-    "is the old one": ("LIMIT = 3", "LIMIT = 3"), "is no Python": ("LIMIT = 3", "LIMIT ="),
+    "occurs 0 times in": ("3 * number", "4 * number"), "occurs 2 times in": ("number", "digit"),
+    "equals its old text": ("LIMIT = 3", "LIMIT = 3"), "invalid Python": ("LIMIT = 3", "LIMIT ="),
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, fault: st
 
 def test_a_name_is_one_mutant_s(tool: Any, checkout: Path) -> None:
     twice = [mutant(tool, "one", "LIMIT = 3", "LIMIT = 4")] * 2
-    assert tool("subjects").faults(twice, checkout) == ["the name one is there 2 times"]
+    assert tool("subjects").faults(twice, checkout) == ["the name one occurs 2 times"]
 
 
 def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is(
@@ -131,7 +131,7 @@ def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is
     all_mutants = [
         (mutant(tool, "wrong", "2 * number", "3 * number"), 60, "caught"),
         (mutant(tool, "harmless", "LIMIT = 3", "LIMIT = 4"), 60, "survived"),
-        (mutant(tool, "endless", "LIMIT = 3", "LIMIT = 99"), 3, "caught by time-out"),
+        (mutant(tool, "endless", "LIMIT = 3", "LIMIT = 99"), 3, "caught by timeout"),
         (mutant(tool, "no module", "LIMIT = 3", "LIMIT = THERE"), 60, "caught"),
     ]
     judged = []
@@ -144,7 +144,7 @@ def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is
     assert list(score.table(judged))[2:] == ["| double | 4 | 3 | 1 | 75.0 |", "| all | 4 | 3 | 1 | 75.0 |"]
     assert list(score.remarks(judged)) == [
         "survived: harmless in hart_salt/double.py: no test noticed it",
-        "caught by time-out alone: endless",
+        "caught only by timeout: endless",
     ]
 
 

@@ -1,8 +1,8 @@
 """
-The demo. ``tools/demo.sh`` starts it with the environment's Python.
+Run the demo. ``tools/demo.sh`` starts this file with the environment's Python.
 
-Everything that it makes is below one directory ``/tmp/hart-demo.*``, but for the minions' sockets, for which
-the driver ``local`` has a place of its own. It ends and removes all of it, however it ends itself.
+The demo keeps all its files in one directory ``/tmp/hart-demo.*``, except the minions' sockets, which the driver
+``local`` keeps elsewhere. However the demo ends, it stops and removes everything that it made.
 """
 
 from __future__ import annotations
@@ -29,41 +29,41 @@ from hart_salt.drivers.local import directory
 
 COMMAND_TIMEOUT = 120.0  #: seconds for one command
 START_TIMEOUT = 60.0  #: seconds for the master
-ATTEMPTS = 3  #: starts of the master: somebody may take a port between our choice of it and its use
+ATTEMPTS = 3  #: starts of the master: another program can take a port between our choice and its use
 DEFAULT_HART_TOML = Path("/etc/hart.toml")
 
 STAGES = {
-    "launching": "the instance is asked for, until it runs",
-    "running": "SSH, to the one host key that hart made for it",
-    "bootstrapping": "the script on the node: makes the minion's key there",
-    "enrolling": "that key is accepted on the master",
-    "enrolled": "salt-minion starts, says so, and answers a ping",
-    "ready": "everything temporary is removed: sealed",
+    "launching": "create the instance and wait until it runs",
+    "running": "connect over SSH to the one host key that hart made for it",
+    "bootstrapping": "run the script on the node, which makes the minion's key there",
+    "enrolling": "accept that key on the master",
+    "enrolled": "start salt-minion; wait for its start event and a ping",
+    "ready": "remove everything temporary (seal)",
 }
 
 
 class Failed(Exception):
-    """The demo cannot go on, or something is left; the message says what."""
+    """The demo cannot continue, or something is left; the message says what."""
 
 
 class Stopped(BaseException):
-    """A signal ended the demo."""
+    """The end of the demo by a signal."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
         super().__init__(signal.Signals(signum).name)
 
 
-# what is shown
+# output
 
 
 def say(text: str = "") -> None:
-    """Explain."""
+    """Print a text."""
     print(text, flush=True)
 
 
 def title(text: str) -> None:
-    """Begin a part."""
+    """Print the title of a part."""
     say(f"{_bold('== ' + text)}\n")
 
 
@@ -83,17 +83,17 @@ def _user() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        raise Failed(f"the user id {os.getuid()} has no name on this machine, and Salt wants one") from None
+        raise Failed(f"the user id {os.getuid()} has no name on this machine; Salt needs a user name") from None
 
 
 class Demo:
-    """One run, in one place."""
+    """One run of the demo in one place."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.bin = Path(sys.executable).parent
         user = _user()
-        # What the caller's shell says about Salt, Python and itself is not for this master and its minions.
+        # The variables of the caller's shell about Salt, Python and temporary files must not affect this master.
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -108,16 +108,20 @@ class Demo:
         }
 
     def run(self, *command: str) -> Any:
-        """Show a command, run it, show what it prints, and return that as data."""
+        """Print a command, run it, print its output, and return the output as data."""
         say(f"$ {_bold(shlex.join(command))}")
         data = self.ask(*command, show=True)
         say()
         return data
 
     def ask(self, *command: str, show: bool = False) -> Any:
-        """Run a command and return what it prints as data; raise ``Failed`` when it fails."""
+        """
+        Run a command and return its output as data.
+
+        Raises ``Failed`` if the command fails or takes too long.
+        """
         if command[1].startswith("hart.") and DEFAULT_HART_TOML.exists():
-            # This machine's own hart.toml would take part in the demo.
+            # Otherwise hart would read this machine's own hart.toml.
             command = (*command, f"config={self.place.etc / 'hart.toml'}")
         with subprocess.Popen(
             [str(self.bin / command[0]), *command[1:]],
@@ -131,7 +135,7 @@ class Demo:
                 output, _ = process.communicate(timeout=COMMAND_TIMEOUT)
             except subprocess.TimeoutExpired:
                 _end(process)
-                raise Failed(f"{shlex.join(command)} was not done within {COMMAND_TIMEOUT:g} s") from None
+                raise Failed(f"{shlex.join(command)} did not end within {COMMAND_TIMEOUT:g} s") from None
             except BaseException:
                 _end(process)
                 raise
@@ -141,10 +145,10 @@ class Demo:
             raise Failed(f"{shlex.join(command)} ended with exit code {process.returncode}")
         return yaml.safe_load(output)
 
-    # master
+    # the master
 
     def start_master(self) -> None:
-        """Write the configuration and start a salt-master in a session of its own."""
+        """Write the configuration and start a salt-master in its own session."""
         self.write_configuration()
         for attempt in range(ATTEMPTS):
             ports = _free_ports(2)
@@ -162,11 +166,11 @@ class Demo:
                 return
             self.place.end_master()
             if attempt < ATTEMPTS - 1:
-                say("It did not start; once more, with other ports.")
-        raise Failed("the salt-master does not start")
+                say("The master did not start. Trying again with other ports.")
+        raise Failed("salt-master does not start")
 
     def is_up(self, process: subprocess.Popen[bytes], ports: Sequence[int]) -> bool:
-        """Wait until it can be talked to; False when it ended instead, or takes too long."""
+        """Return whether the master answers; False if it ended or takes too long."""
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and process.poll() is None:
             bus = self.place.root / "run/master_event_pull.ipc"
@@ -176,7 +180,7 @@ class Demo:
         return False
 
     def write_configuration(self) -> None:
-        """The role, and the states: what somebody with a master of their own would add to it."""
+        """Write the role and the states: what you would add to an existing master."""
         (self.place.etc / "master.d").mkdir(parents=True)
         (self.place.etc / "hart.toml").touch()
         role = {"minion_config": {"grains": {"hello_dir": str(self.place.hello)}}}
@@ -185,7 +189,7 @@ class Demo:
         shutil.copytree(Path(__file__).parent / "salt", self.place.root / "srv")
 
     def write_master(self, publish_port: int, ret_port: int) -> None:
-        """What makes a master private."""
+        """Write the settings of a private master."""
         config = {
             "id": "demo",
             "interface": "127.0.0.1",
@@ -203,13 +207,14 @@ class Demo:
         }
         (self.place.etc / "master").write_text(yaml.safe_dump(config))
 
-    # acts
+    # the parts of the demo
 
     def play(self, *, keep: bool) -> None:
-        """The whole of it."""
-        say(f"A private salt-master, below {self.place.root}, on loopback only. To type along, in another terminal:")
+        """Run the whole demo. ``keep`` leaves the master and its minions running."""
+        say(f"This demo uses a private salt-master below {self.place.root}, on loopback only.")
+        say("To use it from another terminal:")
         say(f"\n{self.exports()}\n")
-        title("Start the master; it knows one role, app")
+        title("Start the master, which has one role: app")
         say(f"$ {_bold(f'salt-master -c {self.place.etc}')}")
         began = time.monotonic()
         self.start_master()
@@ -224,42 +229,42 @@ class Demo:
         self.destroy(nodes)
 
     def exports(self) -> str:
-        """What makes a shell talk to this master."""
+        """Return the commands that make a shell use this master."""
         etc, programs = shlex.quote(str(self.place.etc)), shlex.quote(str(self.bin))
         return f"    export SALT_CONFIG_DIR={etc}\n    export PATH={programs}:$PATH"
 
     def create(self) -> dict[str, Any]:
-        title("Create two minions of the role")
+        title("Create two minions with this role")
         began = time.monotonic()
         nodes: dict[str, Any] = self.run("salt-run", "hart.create_role", "app", "count=2")
         took = time.monotonic() - began
         if len(nodes) != 2 or not all(node["result"] for node in nodes.values()):
-            raise Failed("hart.create_role did not make two minions")
-        say(f"Two trusted minions after {took:.1f} s; this is where each spent its seconds:\n")
+            raise Failed("hart.create_role did not create two minions")
+        say(f"Two trusted minions in {took:.1f} s. The seconds of each stage:\n")
         say(_indented(stage_table(nodes)) + "\n")
         return nodes
 
     def use(self, nodes: Mapping[str, Any]) -> None:
-        title("Use them: they are minions like any other, targeted by their role")
+        title("Use them: they are ordinary minions, and their role is a target")
         answers = self.run("salt", "-C", "G@roles:app", "test.ping")
         if answers != dict.fromkeys(nodes, True):
-            raise Failed("not both of the minions answered the ping, or others did")
+            raise Failed("the minions that answered the ping are not the two that were created")
         self.run("salt", "-C", "G@roles:app", "state.apply", "hello")
         greetings = sorted(self.place.hello.iterdir())
         say(f"$ {_bold(f'cat {self.place.hello}/*')}")
         say(_indented("".join(path.read_text() for path in greetings)) + "\n")
         if [path.name for path in greetings] != sorted(nodes):
             raise Failed("the state did not write one file for each minion")
-        title("List them: what the provider, hart's records and Salt's key store say")
+        title("List them: hart compares the provider, its records and Salt's key store")
         listed = self.run("salt-run", "hart.list_minions")
         if {minion_id: entry["status"] for minion_id, entry in listed.items()} != dict.fromkeys(nodes, "ready"):
-            raise Failed("hart.list_minions does not show two minions that are ready")
+            raise Failed("hart.list_minions does not show two ready minions")
 
     def destroy(self, nodes: Mapping[str, Any]) -> None:
         title("Destroy them")
         paths = directory.listing(self.place.instances)
         self.run("salt-run", "hart.destroy", ",".join(nodes))
-        title("Nothing is left")
+        title("Check that nothing is left")
         records = self.run("salt-run", "hart.list_minions")
         keys = self.run("salt-key", "-L")
         left = {
@@ -276,9 +281,10 @@ class Demo:
 
     def hand_over(self, nodes: Mapping[str, Any]) -> None:
         first, *_ = nodes
-        title("The master and its minions keep running. In a shell:")
+        title("The master and its minions keep running")
+        say("In a shell, run:\n")
         say(self.exports())
-        say("\nand then, for example:\n")
+        say("\nThen, for example:\n")
         for command in (
             "salt-run hart.list_minions",
             "salt-run hart.show_role app",
@@ -289,18 +295,18 @@ class Demo:
             "salt-run state.event pretty=True      # all events, in a second terminal",
         ):
             say(f"    {command}")
-        say("\nThis ends all of it and removes it:\n")
+        say("\nTo end and remove everything:\n")
         say(f"    {Path(__file__).resolve().parents[1] / 'demo.sh'} --stop")
 
 
 def stage_table(nodes: Mapping[str, Any]) -> str:
-    """The seconds of every node in every stage."""
+    """Return a table of the seconds of every node in every stage."""
     heads = [minion_id.split(".")[0] for minion_id in nodes]
     spent = [node["seconds"] for node in nodes.values()]
     stages = [*STAGES, *(stage for stage in spent[0] if stage not in STAGES)]
     rows = [["", *heads, ""]]
     rows += [[stage, *(f"{one.get(stage, 0.0):.2f}" for one in spent), STAGES.get(stage, "")] for stage in stages]
-    rows += [["in all", *(f"{sum(one.values()):.2f}" for one in spent), ""]]
+    rows += [["total", *(f"{sum(one.values()):.2f}" for one in spent), ""]]
     return "\n".join(
         f"{first:15}" + "".join(f"{cell:>10}" for cell in cells) + (f"   {last}" if last else "")
         for first, *cells, last in rows
@@ -308,7 +314,7 @@ def stage_table(nodes: Mapping[str, Any]) -> str:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ask a command to end; hart undoes what is under way before it does."""
+    """Ask a command to end. hart rolls back unfinished work before it ends."""
     process.terminate()
     try:
         process.communicate(timeout=COMMAND_TIMEOUT / 4)
@@ -331,7 +337,7 @@ def _answers(address: tuple[str, int] | str) -> bool:
 
 
 def demonstrate(*, keep: bool) -> None:
-    """Play; whatever happens, leave nothing behind but what was asked for."""
+    """Run the demo and remove everything afterwards, unless ``keep`` is set and the demo succeeds."""
     began = time.monotonic()
     place = Place.make()
     kept = False
@@ -350,11 +356,11 @@ def demonstrate(*, keep: bool) -> None:
         left = [*place.orphans(), *(f"{one.pid} {command_of(one)}" for one in place.masters())]
         if left or place.root.exists():
             raise Failed("something is left: " + ", ".join([*left, str(place.root)]))
-        say(f"\nThe master has ended and {place.root} is removed. All of it took {time.monotonic() - began:.0f} s.")
+        say(f"\nThe master has ended and {place.root} is removed. The demo took {time.monotonic() - began:.0f} s.")
 
 
 def stop() -> None:
-    """End what earlier demos left running."""
+    """End the demos that were left running."""
     places = Place.all()
     for place in places:
         place.end()
@@ -374,17 +380,17 @@ def _stopped(signum: int, frame: object) -> NoReturn:
 
 
 def _deaf() -> None:
-    """Nothing may interrupt the end; another signal is heard by nobody."""
+    """Ignore further signals, so that nothing interrupts the cleanup."""
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 
 
 def main() -> int:
-    """Return the exit code."""
-    parser = argparse.ArgumentParser(prog="tools/demo.sh", description="hart-salt at work, on this machine alone.")
+    """Run the command line and return the exit code."""
+    parser = argparse.ArgumentParser(prog="tools/demo.sh", description="Demonstrate hart-salt on this machine only.")
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--keep", action="store_true", help="leave master and minions running, to play with")
-    group.add_argument("--stop", action="store_true", help="end what --keep left, or a demo that was killed")
+    group.add_argument("--keep", action="store_true", help="keep master and minions running, to try things")
+    group.add_argument("--stop", action="store_true", help="end what --keep or a killed demo left running")
     arguments = parser.parse_args()
     for signum in SIGNALS:
         signal.signal(signum, _stopped)
@@ -393,11 +399,11 @@ def main() -> int:
     except Failed as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever read it has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Stopped as stopped:
-        print(f"\ndemo: {stopped}: everything was ended and removed", file=sys.stderr)
+        print(f"\ndemo: ended by {stopped}; everything is removed", file=sys.stderr)
         return 128 + stopped.signum
     return 0
 

@@ -1,4 +1,4 @@
-"""Where a demo is, what runs there, and how all of it is ended."""
+"""The directory of a demo, the processes that belong to it, and their end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import psutil
 
 from hart_salt.drivers.local import directory
 
-PREFIX = "/tmp/hart-demo."  # noqa: S108 - short, as the paths of sockets have to be; mkdtemp makes it private
-STOP_TIMEOUT = 10.0  #: seconds that the master gets to end by itself
+PREFIX = "/tmp/hart-demo."  # noqa: S108 - short, because paths of sockets must be short; mkdtemp makes it private
+STOP_TIMEOUT = 10.0  #: seconds for the master to end by itself
 
 
 class Place:
-    """The demo's directory and what belongs to it, also when it was another process that made it."""
+    """The directory of a demo and what belongs to it, also if another process made it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -29,20 +29,20 @@ class Place:
 
     @classmethod
     def make(cls) -> Place:
-        """Make a new one."""
+        """Make a new directory."""
         place = cls(Path(tempfile.mkdtemp(prefix=Path(PREFIX).name, dir=Path(PREFIX).parent)))
         (place.root / "demo.json").write_text(json.dumps({"pid": os.getpid(), "created": _created(os.getpid())}))
         return place
 
     @classmethod
     def all(cls) -> list[Place]:
-        """Those of this user that are there and whose demo has ended."""
+        """Return this user's directories whose demo has ended."""
         paths = sorted(Path(PREFIX).parent.glob(f"{Path(PREFIX).name}*"))
         places = [cls(path) for path in paths if path.lstat().st_uid == os.getuid()]
         return [place for place in places if place.is_abandoned()]
 
     def is_abandoned(self) -> bool:
-        """Whether it is a demo's at all, and that demo runs no more."""
+        """Return whether this is the directory of a demo that no longer runs."""
         try:
             demo = json.loads((self.root / "demo.json").read_text())
         except (OSError, ValueError):
@@ -50,15 +50,19 @@ class Place:
         return bool(demo["created"] != _created(demo["pid"]))
 
     def masters(self) -> list[psutil.Process]:
-        """The processes of the private master: their titles keep the command that they were started with."""
+        """Return the processes of the private master: their titles contain the command that started them."""
         return [one for one in _processes() if f"salt-master -c {self.etc}" in command_of(one)]
 
     def note_command(self, pid: int) -> None:
-        """Remember the command that the demo waits for; if the demo is killed, nobody does."""
+        """Record the command that the demo waits for, in case the demo is killed."""
         (self.root / "command.json").write_text(json.dumps({"pid": pid, "created": _created(pid)}))
 
     def end_command(self) -> None:
-        """End it. Salt writes over its environment, so its number and its birth are what it is known by."""
+        """
+        End that command.
+
+        Salt overwrites the environment of its processes, so process id and start time identify it.
+        """
         with contextlib.suppress(OSError, ValueError, psutil.Error):
             command = json.loads((self.root / "command.json").read_text())
             if command["created"] and command["created"] == _created(command["pid"]):
@@ -67,7 +71,7 @@ class Place:
                 process.wait(STOP_TIMEOUT)
 
     def orphans(self) -> list[str]:
-        """Every process that has anything to do with the directory, and is none of the master's."""
+        """Return every process that uses the directory and is not the master's."""
         found = []
         for one in _processes():
             with contextlib.suppress(psutil.Error, OSError):
@@ -77,7 +81,7 @@ class Place:
         return found
 
     def evidence(self) -> str:
-        """The ends of the logs: the directory that holds them is about to be removed."""
+        """Return the last lines of the logs, because their directory is about to be removed."""
         logs = [self.root / "master.out", self.root / "log/master"]
         parts = []
         for path in logs:
@@ -88,7 +92,7 @@ class Place:
         return "\n".join(parts)
 
     def end(self) -> None:
-        """End what runs and remove what is there. Can be repeated."""
+        """End the processes and remove the directory. Idempotent."""
         self.end_command()
         self.end_master()
         for path in directory.listing(self.instances):
@@ -97,13 +101,13 @@ class Place:
 
     def end_master(self) -> None:
         """
-        End the master's whole session.
+        End all processes of the master's session.
 
-        A master that is asked to end while it starts leaves its workers behind, so what is left after a
-        while is killed; each process is looked up by what it is, never by a number from a file.
+        A master that is asked to end while it starts leaves its workers behind, so after a timeout this kills
+        what is left. It identifies each process by its command or session, never by a process id from a file.
         """
         processes = self.masters()
-        # The main process leads the session; another one that is not led by it is none of ours to end.
+        # The main process leads the session. Do not end processes of other sessions.
         sessions = {one.pid for one in processes} & {_session_of(one) for one in processes}
         for one in processes:
             if one.pid in sessions:
@@ -118,7 +122,7 @@ class Place:
 
 
 def _processes() -> Iterator[psutil.Process]:
-    """This user's living processes, but for this one."""
+    """Yield this user's running processes except this one."""
     for one in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if one.pid != os.getpid() and one.uids().real == os.getuid() and one.status() != psutil.STATUS_ZOMBIE:
@@ -132,7 +136,7 @@ def _session_of(process: psutil.Process) -> int | None:
 
 
 def command_of(process: psutil.Process) -> str:
-    """How a process was started; empty for one that is gone."""
+    """Return the command that started a process; empty if the process is gone."""
     with contextlib.suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""

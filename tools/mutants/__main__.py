@@ -1,8 +1,8 @@
 """
-Breaks the code in the ways that the lists name, one at a time, and prints how many of them tests notice.
+Break the code in the ways that the lists name, one at a time, and print how many of them the tests catch.
 
-The checkout is only read: mutants stand in a copy of it, and the tests run there. A mutant with which they do not end
-is caught as well, by the time limit.
+The tool only reads the checkout: it changes a copy and runs the tests there. A mutant with which the tests do not end
+counts as caught, by the timeout.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from score import Judged
 from subjects import Mutant, Tests
 
 ROOT = Path(__file__).resolve().parents[2]
-UNBROKEN_LIMIT = 3600.0  #: seconds for the tests of a subject, of which nobody knows yet how long they take
-LEAST_LIMIT, LIMIT_FACTOR = 120.0, 6.0  #: seconds for a mutant, and times those of the same tests without it
+UNBROKEN_LIMIT = 3600.0  #: seconds for the unbroken tests of a subject, whose duration is not yet known
+LEAST_LIMIT, LIMIT_FACTOR = 120.0, 6.0  #: least seconds for a mutant, and factor on the seconds of the unbroken tests
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BAD_USE, INTERRUPTED = 2, 130  #: exit codes
 
 
 class Refusal(Exception):
-    """There is nothing to judge, in a sentence."""
+    """The mutants cannot be judged; the message says why."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says, and return the exit code."""
+    """Run the command line and return the exit code."""
     options = _parsed(arguments)
     try:
         mutants = _chosen(options)
@@ -55,35 +55,41 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/mutants.sh", description=str(__doc__).strip().splitlines()[0])
-    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="the lists to take (default: all)")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this mutant; may be repeated")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="copies that are used side by side (1)")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="the lists to use (default: all)")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this mutant; can be repeated")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="copies to use in parallel (default: 1)")
     parser.add_argument(
         "--limit", type=float, default=None, metavar="SECONDS",
-        help="for each mutant (default: six times what its tests take without it, 120 at least)",
+        help="timeout for each mutant (default: six times the duration of its tests without it, at least 120)",
     )  # fmt: skip
-    parser.add_argument("--list", action="store_true", help="print the names, and run nothing")
+    parser.add_argument("--list", action="store_true", help="print the names and run nothing")
     return parser.parse_args(arguments)
 
 
 def _chosen(options: argparse.Namespace) -> list[Mutant]:
-    """The mutants that are meant, in the order of the lists."""
+    """Return the chosen mutants, in the order of the lists."""
     if options.jobs < 1:
-        raise Refusal("--jobs is 1 or more")
+        raise Refusal("--jobs must be 1 or more")
     known = subjects.load()
     everything = [mutant for some in known.values() for mutant in some]
     if found := subjects.faults(everything, ROOT):
-        raise Refusal("\n".join(["the lists are not right", *found]))
+        raise Refusal("\n".join(["the lists have faults:", *found]))
     names = {mutant.name for mutant in everything}
-    strangers = [*(set(options.subjects) - known.keys()), *(set(options.only) - names)]
-    if strangers:
-        raise Refusal(f"there is no {', '.join(sorted(strangers))}; subjects are {', '.join(known)}")
-    meant = [mutant for name in options.subjects or known for mutant in known[name]]
-    return [mutant for mutant in meant if not options.only or mutant.name in options.only]
+    unknown = [*(set(options.subjects) - known.keys()), *(set(options.only) - names)]
+    if unknown:
+        raise Refusal(f"unknown subject or mutant: {', '.join(sorted(unknown))}; subjects are {', '.join(known)}")
+    chosen = [mutant for name in options.subjects or known for mutant in known[name]]
+    return [mutant for mutant in chosen if not options.only or mutant.name in options.only]
 
 
 def _measured(mutants: Sequence[Mutant], jobs: int, limit: float | None) -> list[Judged]:
-    """Judge them, with ``jobs`` copies side by side. Raises ``Refusal`` where tests fail with nothing broken."""
+    """
+    Judge the mutants with ``jobs`` copies in parallel.
+
+    ``limit`` is the timeout of a mutant in seconds; None derives it from the unbroken tests.
+
+    Raises ``Refusal`` if tests fail without a mutant.
+    """
     with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as place:
         copies: list[Copy] = []
         for number in range(jobs):
@@ -98,7 +104,7 @@ def _measured(mutants: Sequence[Mutant], jobs: int, limit: float | None) -> list
             return _Measurement(copies, pool, limit).of(mutants)
         finally:
             for signum in SIGNALS:
-                signal.signal(signum, signal.SIG_IGN)  # what has begun is ended, and not left
+                signal.signal(signum, signal.SIG_IGN)  # finish the cleanup
             for copy in copies:
                 copy.stop()
             pool.shutdown(cancel_futures=True)
@@ -117,7 +123,7 @@ class _Measurement:
         self._limit = limit
 
     def of(self, mutants: Sequence[Mutant]) -> list[Judged]:
-        """First the tests with nothing broken, then each mutant."""
+        """Run the unbroken tests, then judge each mutant. Return the judgements in the order of the mutants."""
         limits = self._limits(list(dict.fromkeys(mutant.tests for mutant in mutants)))
         futures = [self._pool.submit(self._judge, mutant, limits[mutant.tests]) for mutant in mutants]
         for future in as_completed(futures):
@@ -126,16 +132,16 @@ class _Measurement:
         return [future.result() for future in futures]
 
     def _limits(self, all_tests: Sequence[Tests]) -> Mapping[Tests, float]:
-        """Seconds for each of them."""
+        """Return the timeout in seconds for the mutants of each set of tests."""
         runs: dict[Future[Run], Tests] = {self._pool.submit(self._unbroken, tests): tests for tests in all_tests}
         limits = {}
         for future in as_completed(runs):
             run, tests = future.result(), runs[future]
             what = f"{' '.join(tests.files)}{f' -k {tests.select!r}' if tests.select else ''}"
             if run.code != 0:
-                why = "do not end" if run.code is None else f"fail, with exit code {run.code}"
-                raise Refusal(f"with nothing broken the tests {why}: {what}\n{run.said}")
-            print(f"{run.seconds:5.0f} s  with nothing broken: {what}", flush=True)
+                why = "time out" if run.code is None else f"fail with exit code {run.code}"
+                raise Refusal(f"without a mutant the tests {why}: {what}\n{run.output}")
+            print(f"{run.seconds:5.0f} s  without a mutant: {what}", flush=True)
             limits[tests] = self._limit or max(LEAST_LIMIT, LIMIT_FACTOR * run.seconds)
         return limits
 

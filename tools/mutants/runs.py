@@ -1,4 +1,4 @@
-"""Runs of pytest in a copy of the checkout, each with an end: what one leaves is ended by its process ids."""
+"""Runs of pytest in a copy of the checkout, each with a timeout and an end of all processes that it started."""
 
 from __future__ import annotations
 
@@ -18,51 +18,48 @@ from pathlib import Path
 import psutil
 from subjects import Mutant, Tests, changed
 
-#: what the tests need of the checkout
+#: the parts of the checkout that the tests need
 PARTS = ("hart_salt", "_runners", "_modules", "tests", "pyproject.toml")
-#: in the environment of all that a run starts, also of what left its process group; names the copy
+#: environment variable of every process that a run starts, also outside its process group; names the copy
 MARK = "HART_MUTANTS"
-GRACE = 20.0  #: seconds in which pytest ends its fixtures after SIGTERM
-SHOWN = 4000  #: characters of what pytest said last
-#: of the caller's shell; they would change what the tests see, as in ./test
+GRACE = 20.0  #: seconds for pytest to end its fixtures after SIGTERM
+SHOWN = 4000  #: last characters of pytest's output that are kept
+#: prefixes of the caller's variables that would change what the tests see, as in ./test
 UNSET = ("PYTHON", "PYTEST_", "SALT_", "AWS_", "HART_", "SSH_AUTH_SOCK")
 SET = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a run of pytest ended; ``code`` is None where it was given up."""
+    """How a run of pytest ended. ``code`` is None if the run timed out."""
 
     code: int | None
     seconds: float
-    said: str
+    output: str
 
     @property
     def noticed(self) -> bool:
-        """Whether a test failed, could not be imported, took pytest down with it, or did not end."""
+        """Return whether a test failed, could not be imported, crashed pytest, or did not end."""
         return self.code is None or self.code in (1, 2) or self.code < 0
 
     @property
     def is_broken(self) -> bool:
-        """Whether it says nothing: pytest found no test, or failed by itself."""
+        """Return whether the run proves nothing: pytest found no test, or pytest itself failed."""
         return self.code is not None and self.code > 2
 
 
 class Stopped(Exception):
-    """No more runs are to begin."""
+    """The copy is stopped and starts no more runs."""
 
 
 class Copy:
-    """A copy of the checkout, in which one mutant at a time stands. For one thread, but for ``stop``."""
+    """A copy of the checkout with one mutant at a time. Use it from one thread only, except ``stop``."""
 
     def __init__(self, root: Path, place: Path) -> None:
         """
         Copy what the tests need.
 
-        root
-            the checkout, which is only read
-        place
-            a directory that is there and empty
+        ``root`` is the checkout, which is only read. ``place`` is an existing empty directory.
         """
         self._place = place
         self._stopped = threading.Event()
@@ -77,15 +74,19 @@ class Copy:
                 shutil.copy2(source, target)
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` where Python would take the package from elsewhere: then nothing would be broken."""
+        """
+        Check that Python imports the package from the copy; otherwise no mutant would break anything.
+
+        Raises ``RuntimeError`` if it imports the package from elsewhere.
+        """
         command = [sys.executable, "-c", "import hart_salt; print(hart_salt.__file__)"]
         done = subprocess.run(command, cwd=self._place, env=self._environment(), capture_output=True, text=True)
         if Path(done.stdout.strip()) != self._place / "hart_salt/__init__.py":
-            raise RuntimeError(f"Python takes hart_salt not from the copy: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"Python does not import hart_salt from the copy: {done.stdout}{done.stderr}")
 
     @contextlib.contextmanager
     def broken(self, mutant: Mutant) -> Iterator[None]:
-        """Have the mutant in its file meanwhile."""
+        """Put the mutant into its file, and restore the file at the end."""
         path = self._place / mutant.file
         text = path.read_text(encoding="utf-8")
         try:
@@ -96,12 +97,11 @@ class Copy:
 
     def run(self, tests: Tests, limit: float) -> Run:
         """
-        Run tests until one fails.
+        Run tests until one fails, and end everything that they started.
 
-        limit
-            seconds until the run is given up, and all that it started ended
+        ``limit`` is the timeout in seconds.
 
-        Raises ``Stopped`` after ``stop``.
+        Raises ``Stopped`` if ``stop`` was called.
         """
         temporary, output = self._place / f"t{next(self._numbers)}", self._place / "output"
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short", f"--basetemp={temporary}", *tests.files]
@@ -109,7 +109,7 @@ class Copy:
         begun = time.monotonic()
         code: int | None = None
         try:
-            # A file, and no pipe: a process that stays behind may hold it open.
+            # A file instead of a pipe, because a process that stays behind can keep a pipe open.
             with output.open("wb") as file, contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._begin(command, file.fileno()).wait(limit)
         finally:
@@ -120,7 +120,7 @@ class Copy:
         return Run(code, time.monotonic() - begun, output.read_text(errors="replace")[-SHOWN:])
 
     def stop(self) -> None:
-        """End what runs; nothing more begins. From any thread."""
+        """End the current run and start no more. Can be called from any thread."""
         self._stopped.set()
         self._end()
 
@@ -135,7 +135,7 @@ class Copy:
             return self._process
 
     def _end(self) -> None:
-        """End the process group of the run, first kindly, and then whatever else it has started and left."""
+        """End the process group of the run, first with SIGTERM, and then all other processes that it left."""
         with self._lock:
             process = self._process
             if process is not None and process.poll() is None:
@@ -156,7 +156,7 @@ class Copy:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a text into a file. Its bytecode goes: by time and size Python may not see that the file is another one."""
+    """Write a file and remove its bytecode, because time and size may not show Python that the file has changed."""
     path.write_text(text, encoding="utf-8")
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
         compiled.unlink()

@@ -1,4 +1,4 @@
-"""What became of the mutants, as it is printed."""
+"""The results of the mutants, as text."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from dataclasses import dataclass
 from runs import Run
 from subjects import Mutant
 
-LEAST = 95.0  #: per cent that have to be caught
+LEAST = 95.0  #: per cent that must be caught
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A mutant, and the run that it was judged by."""
+    """A mutant and the run that judged it."""
 
     mutant: Mutant
     run: Run
 
     @property
     def word(self) -> str:
-        """What became of it."""
+        """Return the result in words."""
         if self.run.code is None:
-            return "caught by time-out"
+            return "caught by timeout"
         if self.run.is_broken:
             return "not judged"
         return "caught" if self.run.noticed else "survived"
 
 
 def percent(judged: Sequence[Judged]) -> float:
-    """How many of them were caught, of those that the lists explain as well."""
+    """Return how many per cent of the mutants were caught, including those whose survival a list explains."""
     return 100 * sum(one.run.noticed for one in judged) / len(judged) if judged else 100.0
 
 
 def is_good(judged: Sequence[Judged]) -> bool:
-    """Whether enough are caught, and each of the others has its reason in the lists."""
+    """Return whether enough mutants are caught and the lists explain each survivor."""
     explained = all(one.run.noticed or (one.mutant.survives and not one.run.is_broken) for one in judged)
     return explained and percent(judged) >= LEAST
 
 
 def table(judged: Sequence[Judged]) -> Iterable[str]:
-    """Lines: a row for each subject, and one for all."""
+    """Yield the lines of a table with a row for each subject and one for all."""
     by_subject: dict[str, list[Judged]] = {}
     for one in judged:
         by_subject.setdefault(one.mutant.subject, []).append(one)
@@ -53,7 +53,7 @@ def table(judged: Sequence[Judged]) -> Iterable[str]:
 
 
 def remarks(judged: Sequence[Judged]) -> Iterable[str]:
-    """Lines: who was not caught and why, and what the lists do not have right."""
+    """Yield a line for each survivor with the reason, and for each mutant that does not match its list."""
     for one in judged:
         mutant = one.mutant
         if one.run.is_broken:
@@ -61,6 +61,6 @@ def remarks(judged: Sequence[Judged]) -> Iterable[str]:
         elif not one.run.noticed:
             yield f"survived: {mutant.name} in {mutant.file}: {mutant.survives or 'no test noticed it'}"
         elif mutant.survives:
-            yield f"{one.word}, though its list says that it survives: {mutant.name}"
+            yield f"{one.word}, although its list says that it survives: {mutant.name}"
         elif one.run.code is None:
-            yield f"caught by time-out alone: {mutant.name}"
+            yield f"caught only by timeout: {mutant.name}"

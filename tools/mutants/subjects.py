@@ -1,4 +1,4 @@
-"""What is broken, and by which tests it should be noticed: the lists in ``lists/``, one for each subject."""
+"""The lists of mutants in ``lists/``, one for each subject, with the tests that must catch them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LISTS = Path(__file__).resolve().parent / "lists"
-#: what a list has beside its mutants, and what each of them has; ``tests`` and ``select`` may be in both
+#: the fields of a list besides its mutants, and those of a mutant; ``tests`` and ``select`` can be in both
 OF_SUBJECT, OF_MUTANT = {"tests", "select"}, {"name", "file", "old", "new", "survives", "tests", "select"}
 
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -19,37 +19,36 @@ _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "t
 
 @dataclass(frozen=True)
 class Tests:
-    """What pytest is given."""
+    """The arguments for pytest."""
 
     files: tuple[str, ...]
-    #: for ``-k``; empty: all that there are in the files
+    #: for ``-k``; empty: all tests in the files
     select: str = ""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file that makes the code wrong."""
+    """One change of one file that breaks the code."""
 
     name: str
     subject: str
-    #: below the checkout
+    #: path relative to the checkout
     file: str
-    #: what stands there, exactly once, and what takes its place
+    #: the text to replace, which must occur exactly once, and its replacement
     old: str
     new: str
     tests: Tests
-    #: why no test can notice it; empty: one has to
+    #: why no test can catch it; empty: a test must catch it
     survives: str = ""
 
 
 def load(lists: Path = LISTS) -> dict[str, tuple[Mutant, ...]]:
     """
-    Read the lists: the mutants of each subject, by its name, in order.
+    Return the mutants of each subject, by its name, in the order of its list.
 
-    lists
-        the directory that they are in (default: the one beside this file)
+    ``lists`` is the directory of the lists (default: the one beside this file).
 
-    Raises ``ValueError`` for a list that is no TOML or has other fields than it should.
+    Raises ``ValueError`` if a list is not TOML, has an unknown field or lacks a required one.
     """
     return {path.stem: tuple(_subject(path)) for path in sorted(lists.glob("*.toml"))}
 
@@ -71,36 +70,35 @@ def _subject(path: Path) -> Iterable[Mutant]:
 def _check_names(data: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
     where = data.get("name", "the list")
     if unknown := sorted(data.keys() - known):
-        raise ValueError(f"{where} has the unknown fields {', '.join(unknown)}")
+        raise ValueError(f"{where} has unknown fields: {', '.join(unknown)}")
     if lacking := sorted(needed - data.keys()):
         raise ValueError(f"{where} lacks {', '.join(lacking)}")
 
 
 def faults(mutants: Sequence[Mutant], root: Path) -> list[str]:
     """
-    What is wrong with the lists, a sentence each.
+    Return one message for each fault of the lists.
 
-    root
-        the checkout that they are about
+    ``root`` is the checkout whose code the lists break.
     """
     counted = Counter(mutant.name for mutant in mutants)
-    found = [f"the name {name} is there {number} times" for name, number in counted.items() if number > 1]
+    found = [f"the name {name} occurs {number} times" for name, number in counted.items() if number > 1]
     for mutant in mutants:
         found += [f"{mutant.subject}: {mutant.name}: {fault}" for fault in _faults_of(mutant, root)]
     return found
 
 
 def _faults_of(mutant: Mutant, root: Path) -> Iterable[str]:
-    yield from (f"there is no {file}" for file in mutant.tests.files if not (root / file).is_file())
+    yield from (f"{file} does not exist" for file in mutant.tests.files if not (root / file).is_file())
     path = root / mutant.file
     if not path.is_file():
-        yield f"there is no {mutant.file}"
+        yield f"{mutant.file} does not exist"
         return
     text = path.read_text(encoding="utf-8")
     if (number := text.count(mutant.old)) != 1:
-        yield f"its old text is {number} times in {mutant.file}, and not once"
+        yield f"its old text occurs {number} times in {mutant.file} instead of once"
     elif mutant.old == mutant.new:
-        yield "its new text is the old one"
+        yield "its new text equals its old text"
     elif path.suffix == ".py":
         yield from _faults_of_syntax(changed(text, mutant), mutant.file)
 
@@ -109,9 +107,9 @@ def _faults_of_syntax(text: str, name: str) -> Iterable[str]:
     try:
         compile(text, name, "exec")
     except SyntaxError as error:
-        yield f"with it {name} is no Python: {error}"
+        yield f"it makes {name} invalid Python: {error}"
 
 
 def changed(text: str, mutant: Mutant) -> str:
-    """The text of the mutant's file with the mutant in it."""
+    """Return the text of a file with the mutant in it."""
     return text.replace(mutant.old, mutant.new, 1)
