@@ -23,10 +23,13 @@ from tests.drivers.do.driver import Time
 from tests.emulation.backend import Addresses
 from tests.emulation.emulator import Call
 from tests.emulation.faults import Fault
+from tests.emulation.http import Request
 
 OWNER, OTHER_OWNER = "0123456789abcdef", "fedcba9876543210"
 CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 hart-b1"
 USER_DATA = "#!/bin/sh\necho planted-user-data\n"
+#: the query parameters by which the vendors filter a list
+FILTERS = ("filter", "label_selector", "tag", "tag_name")
 #: an answer of the provider: its status, and its body; None: the usual one of that status
 Said = tuple[int, Any]
 #: what most APIs answer
@@ -149,6 +152,16 @@ class CloudEnvironment(Environment):
     def with_settings(self, minion_id: str, **settings: Any) -> Node:
         """A node with common settings of its own."""
         return dataclasses.replace(self.module.node(minion_id, **settings), role="app", batch="b1")
+
+    def ignore_filters(self) -> None:
+        """Make the provider's lists show everything from now on, whatever the driver filters by."""
+        handle = self.cloud.handle
+        self.cloud.handle = lambda request: handle(self.unfiltered(request))
+
+    def unfiltered(self, request: Request) -> Request:
+        """Return a request without its filters."""
+        kept = {name: values for name, values in request.query.items() if name not in FILTERS}
+        return dataclasses.replace(request, query=kept)
 
     def private(self, minion_id: str) -> Node:
         """A node without a public address."""

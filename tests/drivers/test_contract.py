@@ -84,6 +84,20 @@ def test_instances_of_another_master_are_invisible(environment: Environment, dri
     assert [instance.minion_id for instance in other.instances()] == ["theirs"]
 
 
+@pytest.mark.parametrize("environment", CLOUDS, indirect=True)
+def test_what_belongs_to_another_master_is_not_listed_when_the_provider_ignores_filters(
+    environment: CloudEnvironment, driver: Driver
+) -> None:
+    """Sweep removes what ``instances`` and ``leftovers`` list: each driver checks the owner itself."""
+    other, node = environment.driver(OTHER_OWNER), environment.node("theirs")
+    with other.access("b1", CLIENT_KEY, [node]) as access:
+        other.launch(node, USER_DATA, access)
+        environment.ignore_filters()
+        assert (driver.instances(), driver.leftovers()) == ([], [])
+        assert [instance.minion_id for instance in other.instances()] == ["theirs"]
+        assert bool(other.leftovers()) == (driver.provider.driver != "vultr")  # which needs nothing temporary
+
+
 def test_what_the_provider_refuses_is_an_invalid_request_and_creates_nothing(
     environment: Environment, driver: Driver
 ) -> None:

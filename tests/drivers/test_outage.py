@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import threading
 import time as real_time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -29,6 +30,29 @@ class Make(Protocol):
     """What the fixture ``make`` returns."""
 
     def __call__(self, kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver: ...
+
+
+@pytest.fixture(autouse=True)
+def _names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make names of the domain ``invalid`` fail at once: a real resolver may take its time."""
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, *more: Any, **named: Any) -> Any:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left(_names: None) -> Iterator[None]:
+    """Wait for the threads that ``within`` leaves behind: they would look up names in the next test."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "hart-within":
+            thread.join(60)
+            assert not thread.is_alive(), "work that within gave up does not end"
 
 
 @pytest.fixture

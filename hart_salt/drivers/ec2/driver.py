@@ -179,21 +179,27 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
 
     def instances(self, region: str | None = None) -> list[Instance]:
         """
-        One list for each region, side by side, filtered by the owner's tag on the server, and once more here.
+        Make one list call for each region, side by side, with the owner's tag as the filter.
 
-        Instances that ended are shown by EC2 for an hour more: only one that this object launched and did not end
-        is reported, as gone and with the reason.
+        The owner is checked here as well: what is listed may be swept. EC2 shows instances for an hour after they
+        ended: only one that this object launched and did not end is reported, as gone and with the reason.
         """
         if region is not None:
             return self._instances_in(region)
         return [instance for found in self._parts.lookup.everywhere(self._instances_in) for instance in found]
 
     def _instances_in(self, region: str) -> list[Instance]:
-        owner = self.master.owner
-        listed = self._described(region, {f"tag:{request.OWNER}": owner})
-        ours = [facts for facts in listed if request.from_tags(facts.get("Tags")).get(request.OWNER) == owner]
-        found = [request.instance(facts, region) for facts in ours]
+        listed = self._described(region, self._ours)
+        found = [request.instance(facts, region) for facts in listed if self._is_ours(facts)]
         return [it for it in found if it.state != "gone" or it.instance_id in self._launched]
+
+    @property
+    def _ours(self) -> dict[str, str]:
+        """The filter for what carries this master's tag."""
+        return {f"tag:{request.OWNER}": self.master.owner}
+
+    def _is_ours(self, facts: Mapping[str, Any]) -> bool:
+        return request.from_tags(facts.get("Tags")).get(request.OWNER) == self.master.owner
 
     def instance(self, instance: Instance) -> Instance | None:
         """One list, of what has this id. What has ended is none, but for one that this object launched."""
@@ -296,17 +302,18 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     # leftovers
 
     def leftovers(self) -> list[Leftover]:
-        """Temporary groups of this master, and volumes of its instances that no instance has any more."""
+        """Return this master's temporary groups, and its volumes that belong to no instance any more."""
         return [leftover for found in self._parts.lookup.everywhere(self._leftovers_in) for leftover in found]
 
     def _leftovers_in(self, region: str) -> list[Leftover]:
-        ours = {f"tag:{request.OWNER}": self.master.owner}
-        groups = self._api.listed(region, "describe_security_groups", "SecurityGroups", Filters=request.filters(ours))
-        free = request.filters({**ours, "status": "available"})
+        """Check the owner here as well: sweep removes what is returned."""
+        ours = request.filters(self._ours)
+        groups = self._api.listed(region, "describe_security_groups", "SecurityGroups", Filters=ours)
+        free = request.filters({**self._ours, "status": "available"})
         volumes = self._api.listed(region, "describe_volumes", "Volumes", Filters=free)
         return [
-            *(request.group_left(facts, region) for facts in groups),
-            *(request.volume_left(facts, region) for facts in volumes),
+            *(request.group_left(facts, region) for facts in groups if self._is_ours(facts)),
+            *(request.volume_left(facts, region) for facts in volumes if self._is_ours(facts)),
         ]
 
     def remove(self, leftover: Leftover) -> None:

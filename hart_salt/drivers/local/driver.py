@@ -88,7 +88,11 @@ class Local(Driver):
         """
         found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
         known = [(path, claim) for path, claim in found if claim is not None]
-        return [_instance(path, claim) for path, claim in known if not claim or claim.get("owner") == self.master.owner]
+        return [_instance(path, claim) for path, claim in known if self._is_ours(claim)]
+
+    def _is_ours(self, claim: Mapping[str, Any] | None) -> bool:
+        """Whether a claim names this master; without a claim that can be read, its cachedir says so."""
+        return not claim or claim.get("owner") == self.master.owner
 
     def terminate(self, instance: Instance) -> None:
         """End every process that was started in the instance and remove its directory."""
@@ -97,11 +101,11 @@ class Local(Driver):
             directory.destroy(path)
 
     def leftovers(self) -> list[Leftover]:
-        """Directories of instances whose making or removal was cut short; no process works in them."""
+        """Return this master's instance directories that a crash left half made or half removed."""
         return [
             Leftover("directory", path.name, path.name, batch, REGION, created)
             for path, batch in directory.unfinished(self._base)
-            if (created := directory.born(path)) is not None
+            if (created := directory.born(path)) is not None and self._is_ours(directory.read_claim(path))
         ]
 
     def remove(self, leftover: Leftover) -> None:

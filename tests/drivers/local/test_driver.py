@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
+from unittest import mock
 
 import psutil
 import pytest
@@ -19,9 +21,11 @@ from hart_salt.base.errors import InvalidRequest, NodeFailed
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.local import directory
 from hart_salt.drivers.local.driver import Account, Local
+from hart_salt.drivers.local.machine import Machine
 from hart_salt.model import Access, Instance, Leftover
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.bootstrap import Script
+from tests.drivers.environment import OTHER_OWNER
 from tests.parts import Start, master_info, new_node
 
 HOST, CLIENT = ssh.make_key("host"), ssh.make_key("client")
@@ -105,6 +109,65 @@ def test_what_a_command_printed_last_is_read_to_its_end_also_by_a_slow_reader(lo
         return count
 
     assert asyncio.run(main()) == 100_000
+
+
+class Terminal:
+    """An SSH session at its other end: it takes what a command prints when the test lets it."""
+
+    command = "true"
+
+    def __init__(self) -> None:
+        self.stdin = self.stdout = self.stderr = self
+        self.events: list[str] = []
+        self.takes = asyncio.Event()
+
+    async def read(self, _: int) -> bytes:
+        return b""
+
+    def write(self, data: bytes) -> None:
+        self.events.append(data.decode())
+
+    async def drain(self) -> None:
+        await self.takes.wait()
+
+    async def wait_closed(self) -> None:
+        await asyncio.Event().wait()
+
+    def exit(self, code: int) -> None:
+        self.events.append(f"exit {code}")
+
+
+class EndedCommand:
+    """A command that has ended; its last output still waits in two pipes."""
+
+    returncode = 0
+
+    def __init__(self) -> None:
+        self.stdin, self.stdout, self.stderr = mock.Mock(), asyncio.StreamReader(), asyncio.StreamReader()
+        for pipe in (self.stdout, self.stderr):
+            pipe.feed_data(b"last")
+            pipe.feed_eof()
+
+    async def wait(self) -> int:
+        return self.returncode
+
+
+def test_a_session_ends_after_the_last_output_of_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start(*_: object, **__: object) -> EndedCommand:
+        return EndedCommand()
+
+    async def main() -> list[str]:
+        terminal = Terminal()
+        served = asyncio.ensure_future(Machine(tmp_path)._serve(cast("Any", terminal)))
+        for _ in range(100):  # turns of the event loop: more than the session needs to see that the command ended
+            await asyncio.sleep(0)
+        assert terminal.events == ["last", "last"]
+        terminal.takes.set()
+        await served
+        return terminal.events
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert asyncio.run(main()) == ["last", "last", "exit 0"]
 
 
 def test_a_command_that_does_not_read_its_input_tells_why_it_failed(local: Local1) -> None:
@@ -198,16 +261,24 @@ def test_a_creation_that_was_cut_short_is_not_listed_and_is_left_over(local: Loc
     with pytest.raises(TypeError):  # what is no text ends the making like a kill, but that cleans up
         local.driver.launch(new_node("half"), 5, Access("b1", CLIENT.public))  # type: ignore[arg-type]
     assert [path.name for path in local.base.iterdir()] == ["web"]
-    for name in (".new-b1.abc", ".new-abc", ".gone-db"):
+    owner = local.driver.master.owner
+    for name, claim in {
+        ".new-b1.abc": None,
+        ".new-abc": {"batch": "b2", "owner": owner},
+        ".gone-db": {"batch": "b2", "owner": owner},
+        ".new-b1.theirs": {"batch": "b1", "owner": OTHER_OWNER},
+        ".gone-theirs": {"batch": "b1", "owner": OTHER_OWNER},
+    }.items():
         (local.base / name).mkdir()
-        (local.base / name / "instance.json").write_text('{"batch": "b2"}')
+        if claim is not None:
+            (local.base / name / "instance.json").write_text(json.dumps(claim))
     (local.base / ".new-b1.abc/user-data").write_text(HOST.private)
     assert local.driver.instances() == []
     left = {one.name: one for one in local.driver.leftovers()}
     assert {name: one.batch for name, one in left.items()} == {".new-b1.abc": "b1", ".new-abc": "", ".gone-db": "b2"}
     for one in [*left.values(), left[".new-abc"], replace(left[".new-abc"], handle="web")]:
         local.driver.remove(one)
-    assert [path.name for path in local.base.iterdir()] == ["web"]
+    assert sorted(path.name for path in local.base.iterdir()) == [".gone-theirs", ".new-b1.theirs", "web"]
 
 
 def test_what_is_being_made_names_its_batch(local: Local1, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +287,7 @@ def test_what_is_being_made_names_its_batch(local: Local1, monkeypatch: pytest.M
 
     seen: list[Leftover] = []
     monkeypatch.setattr(directory, "_rename_to_free", killed)
-    directory.create(local.base / "web", {"batch": "6a00000012345a", "owner": "x"}, "exit 0")
+    directory.create(local.base / "web", {"batch": "6a00000012345a", "owner": local.driver.master.owner}, "exit 0")
     assert [one.batch for one in seen] == ["6a00000012345a"]
 
 
