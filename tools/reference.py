@@ -1,10 +1,10 @@
 """
-Writes ``hart_salt/REFERENCE.md``, the reference for users, from what the code says.
+Generate ``hart_salt/REFERENCE.md``, the reference for users, from the code.
 
-``python -m tools.reference``, in the checkout.
+Run ``python -m tools.reference`` in the checkout.
 
-The tables of this file hold only what no code says: what an event, a result or an exit code means. A test
-compares their keys with the code, and the committed file with the generated one.
+The tables in this file contain only what the code does not say: the meaning of events, results and exit codes. A test
+compares their keys with the code, and the committed reference with the generated one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hart_salt.runners import hart as runner
 
 FILE = Path(__file__).resolve().parents[1] / "hart_salt/REFERENCE.md"
 
-#: what a setting takes, by the check that it goes through
+#: the type of a setting, by the function that checks it
 KINDS = {
     "as_apply": "`highstate`, or a list of texts",
     "as_drain": "list of texts, or mapping",
@@ -47,7 +47,7 @@ KINDS = {
     "as_version": "Salt version, in quotes",
     "_as_google_labels": "mapping of texts",
 }
-#: the units of numbers: by name, or by driver and name
+#: the units of numbers, by setting or by driver and setting
 UNITS = {
     "boot_timeout": "seconds",
     "bootstrap_timeout": "seconds",
@@ -61,7 +61,7 @@ UNITS = {
     "volume_iops": "operations per second",
     "local_ssds": "disks",
 }
-#: the setting names of hart's file; each works here
+#: the setting names of hart's file, all of which work here
 HART_NAMES = (
     "saltmaster", "salt_version", "debian_codename", "minion_config", "private_networking", "role_naming_scheme",
     "tags", "script", "region", "size", "zone", "subnet", "volume_size", "volume_type", "volume_iops", "labels",
@@ -70,54 +70,55 @@ HART_NAMES = (
 )  # fmt: skip
 
 EVENTS = {
-    "launching": "The record is written; the instance is about to be asked for.",
-    "running": "The provider says that the instance runs, and it has an address.",
-    "bootstrapping": "The verified SSH session stands.",
-    "enrolled": "The node's key is accepted; salt-minion has not started yet.",
-    "ready": "The minion has answered with the code that its node was given. Sealing and `apply` follow.",
-    "failed": "The node did not come up, and was undone; or a node could not be destroyed. With `error`, and "
-    "with `left`: what could not be undone.",
-    "destroying": "The instance is about to be removed.",
-    "destroyed": "Instance, key and record are gone.",
-    "imported": "An existing minion has come under hart's management.",
+    "launching": "The record is written; hart is about to create the instance.",
+    "running": "The provider reports that the instance runs and has an address.",
+    "bootstrapping": "The verified SSH session is open.",
+    "enrolled": "The node's key is accepted. salt-minion has not started yet.",
+    "ready": "The minion has answered with the code that hart gave to its node. Sealing and `apply` follow.",
+    "failed": "The node did not become ready and was rolled back, or a node could not be destroyed. `error` says why, "
+    "and `left` lists what could not be removed.",
+    "destroying": "hart is about to remove the instance.",
+    "destroyed": "Instance, key and record are removed.",
+    "imported": "hart now manages an existing minion.",
 }
 RESULT = {
-    "result": "`True`: it is a minion, and `apply` succeeded where it was asked for. `False`: see `error`. "
-    "`None`: nothing was done, by `test=True`.",
-    "changed": "Of an import: whether anything was to be done.",
+    "result": "`True`: the node is a minion, and `apply` succeeded if it is set. `False`: see `error`. "
+    "`None`: `test=True`, nothing was done.",
+    "changed": "For an import: whether it changed anything, or would change anything with `test=True`.",
     "role": "The role, or `None`.",
     "provider": "The configured provider.",
     "region": "The region.",
     "zone": "The zone, or `None`.",
     "size": "The size.",
-    "instance_id": "The provider's name of the instance.",
+    "instance_id": "The provider's id of the instance.",
     "public_ip": "The public address, or `None`.",
     "private_ip": "The private address, or `None`.",
     "minion_key_finger": "The fingerprint of the minion's key, as `salt-key -f` shows it.",
-    "master_key_finger": "Of a new salt-master: the fingerprint of its key, as `master_finger` of minions wants it. "
-    "(What `salt-key -F master` of Salt 3008 shows is another, which no minion takes.)",
-    "ssh_host_key_fingers": "Of a new salt-master: the fingerprints of `ssh_host_keys`, as `ssh` shows them.",
-    "ssh_host_keys": "The host keys that the machine keeps, as lines for `known_hosts`; read over the verified "
+    "master_key_finger": "For a new salt-master: the fingerprint of its key, for `master_finger` in the configuration "
+    "of minions. (`salt-key -F master` of Salt 3008 shows another fingerprint, which minions do not accept.)",
+    "ssh_host_key_fingers": "For a new salt-master: the fingerprints of `ssh_host_keys`, as `ssh` shows them.",
+    "ssh_host_keys": "The permanent host keys of the machine, as lines for `known_hosts`, read over the verified "
     "session.",
-    "seconds": "The seconds that each stage took.",
+    "seconds": "The seconds of each stage.",
     "log": "The path of the node's log on the master.",
-    "notes": "What the admin should know: a foreign key that was replaced, password logins that were turned off.",
-    "error": "Why it failed, in a sentence.",
-    "output": "The last lines of the bootstrap's output, of a node that failed.",
+    "notes": "What the operator should know, such as a foreign key that hart replaced, or password logins that it "
+    "turned off.",
+    "error": "The reason of the failure, in one sentence.",
+    "output": "For a node that failed: the last lines of the bootstrap's output.",
 }
 EXIT_CODES = {
-    "0": "All of it was done.",
-    "1": "At least one node or provider failed; the others are what they are. Each entry says. A fault of the master's "
-    "machine that comes up on the way, such as a full disk, is one of these.",
-    "2": "Refused: nothing was done. `error` has one line for each thing that is wrong. For a fault of the master's "
-    "machine it has the path, the user that hart runs as, and what to do.",
-    "70": "A defect in hart, and never a fault of the machine. The log of salt-run (`-l error`) has its place.",
-    "129, 130, 143": "SIGHUP, SIGINT (Ctrl-C) or SIGTERM: what was under way was undone; nodes that were ready stay.",
+    "0": "Everything was done.",
+    "1": "At least one node or provider failed; this does not affect the others. See `result` and `error` of each "
+    "entry. A fault of the master's machine during the call, such as a full disk, also gives this code.",
+    "2": "Refused: nothing was done. `error` has one line for each fault. For a fault of the master's machine it names "
+    "the path, the user that hart runs as, and what to do.",
+    "70": "A defect in hart, never a fault of the machine. The log of salt-run (`-l error`) shows where.",
+    "129, 130, 143": "SIGHUP, SIGINT (Ctrl-C) or SIGTERM: unfinished work was rolled back; nodes that were ready stay.",
 }
 
 
 def generate() -> str:
-    """Return the whole text."""
+    """Return the text of the reference."""
     schemas = {name: schema for name, schema in drivers.schemas().items() if name in drivers.OWN}
     parts = [
         "# Reference",
@@ -139,9 +140,10 @@ def generate() -> str:
 def _settings_part(schemas: Mapping[str, Schema]) -> str:
     common = [
         "## Settings",
-        "Any layer may set these: `hart`, a provider, a role, a role's provider, a region of that, and the "
-        "arguments of a call; later wins, and mappings merge. `provider` may stand in `hart` and in a role as "
-        "well; `driver` in a provider only (default: the provider's name).",
+        "Each layer can set these settings. From the lowest to the highest, the layers are `hart`, a provider, a role, "
+        "a provider in a role, a region in that provider, and the arguments of a call. The highest layer wins; "
+        "mappings are merged. `provider` can also be set in `hart` and in a role; `driver` only in a provider (default: "
+        "the provider's name).",
         _settings_table(Settings, ""),
     ]
     return "\n\n".join([*common, *(_driver_part(name, schema) for name, schema in schemas.items())])
@@ -164,7 +166,7 @@ def _capabilities_part(names: Iterable[str]) -> str:
         (sentence.replace("``", "`"), *("yes" if name in having else "no" for name in names))
         for sentence, having in drivers.supported().items()
     ]
-    text = "What only some drivers can; a call for another one is refused, with the reason."
+    text = "Not every driver has every feature. A call that needs a missing feature is refused with the reason."
     return "\n\n".join(["## What each driver can", text, _table(("", *(f"`{name}`" for name in names)), rows)])
 
 
@@ -177,7 +179,7 @@ def _settings_table(section: type[Section], driver: str) -> str:
 
 
 def kind_of(field: FieldInfo) -> str:
-    """What a setting takes, in words."""
+    """Return the type of a setting in words."""
     parts = [*field.metadata, *_flat(field.annotation)]
     for part in parts:
         check = getattr(getattr(part, "func", None), "__name__", "")
@@ -193,7 +195,7 @@ def kind_of(field: FieldInfo) -> str:
 
 
 def _flat(kind: Any) -> Iterator[Any]:
-    """A type and everything that it is made of."""
+    """Yield the parts of a type, nested ones included."""
     if get_origin(kind) in (Annotated, Union, types.UnionType):
         for part in get_args(kind):
             yield from _flat(part)
@@ -202,7 +204,7 @@ def _flat(kind: Any) -> Iterator[Any]:
 
 
 def unit_of(driver: str, name: str) -> str:
-    """The unit of a number; empty for what has none."""
+    """Return the unit of a setting; empty if it has none."""
     return UNITS.get(f"{driver}.{name}", UNITS.get(name, ""))
 
 
@@ -220,8 +222,8 @@ def _code(value: Any) -> str:
 # names of hart
 
 
-def homes_of(name: str, schemas: Mapping[str, Schema]) -> list[tuple[str, str, str]]:
-    """Where a name of hart's is known: pairs of whose it is and the name there, and a note."""
+def known_as(name: str, schemas: Mapping[str, Schema]) -> list[tuple[str, str, str]]:
+    """Return driver (or ``all``), name here, and a note, for each section that knows a name of hart."""
     sections: list[tuple[str, type[Section]]] = [("all", Settings)]
     for driver, schema in schemas.items():
         sections += [(driver, schema.account), (driver, schema.options)]
@@ -237,14 +239,14 @@ def homes_of(name: str, schemas: Mapping[str, Schema]) -> list[tuple[str, str, s
 def _hart_part(schemas: Mapping[str, Schema]) -> str:
     rows = []
     for name in HART_NAMES:
-        homes = homes_of(name, schemas)
-        names = {here for _, here, _ in homes}
-        notes = {note for _, _, note in homes if note}
+        sections = known_as(name, schemas)
+        names = {here for _, here, _ in sections}
+        notes = {note for _, _, note in sections if note}
         here = "the same" if names == {name} else ", ".join(f"`{other}`" for other in sorted(names))
-        rows.append((f"`{name}`", here, ", ".join(whose for whose, _, _ in homes), "; ".join(sorted(notes))))
+        rows.append((f"`{name}`", here, ", ".join(whose for whose, _, _ in sections), "; ".join(sorted(notes))))
     text = (
-        "hart's file `/etc/hart.toml` is read as it is: sections `[hart]`, `[providers.X]`, `[roles.R]`, "
-        "`[roles.R.X]` and `[roles.R.X.REGION]`. Its names work in every other layer too."
+        "hart-salt reads hart's file `/etc/hart.toml` unchanged: the sections `[hart]`, `[providers.X]`, `[roles.R]`, "
+        "`[roles.R.X]` and `[roles.R.X.REGION]`. The names in it also work in every other layer."
     )
     return "\n\n".join(["## Names from hart", text, _table(("in hart", "here", "drivers", "note"), rows)])
 
@@ -253,7 +255,7 @@ def _hart_part(schemas: Mapping[str, Schema]) -> str:
 
 
 def functions(of: types.ModuleType = runner) -> dict[str, Callable[..., Any]]:
-    """The public functions of the runner, or of the execution module, in the order of the file."""
+    """Return the public functions of a module (default: the runner), in the order of its file."""
     return {
         name: function
         for name, function in vars(of).items()
@@ -263,10 +265,13 @@ def functions(of: types.ModuleType = runner) -> dict[str, Callable[..., Any]]:
 
 def _functions_part() -> str:
     text = (
-        "On the command line an argument is `name=value`; in an orchestration, the arguments stand beside "
-        "`name:` or under `kwarg:`. Every function exits with a code that is not 0 when something failed."
+        "On the command line, write an argument as `name=value`. In an orchestration, put the arguments beside `name:` "
+        "or under `kwarg:`. If something failed, the exit code is not 0."
     )
-    on_minions = "Of the execution module, which needs Salt only: `salt '*' saltutil.sync_modules`, or the package."
+    on_minions = (
+        "These functions of the execution module need only Salt. Install them with `salt '*' saltutil.sync_modules` or "
+        "with the package."
+    )
     parts = ["## Functions", text, *_documented(runner), "## Functions on minions", on_minions, *_documented(module)]
     return "\n\n".join(parts)
 
@@ -277,7 +282,7 @@ def _documented(of: types.ModuleType) -> Iterator[str]:
 
 
 def _markdown(docstring: str) -> str:
-    """One of our docstrings as Markdown: names with indented paragraphs become a list, the example a block."""
+    """Return a docstring as Markdown: parameters become a list, and the example becomes a block."""
     result: list[str] = []
     for block in docstring.split("\n\n"):
         text = " ".join(line.strip() for line in block.splitlines()).replace("``", "`")
@@ -295,18 +300,18 @@ def _markdown(docstring: str) -> str:
     return "\n\n".join(result)
 
 
-# what comes back
+# results, events, errors
 
 
 def _results_part() -> str:
     text = (
         "`hart.create`, `hart.create_role`, `hart.create_master`, `hart.destroy`, `hart.import_minion` and "
-        "`hart.import_minions` return one entry for each minion id. Of all but `hart.destroy` it has of these what "
-        "applies:"
+        "`hart.import_minions` return one entry for each minion id. Except for `hart.destroy`, an entry has those of "
+        "the following fields that apply:"
     )
     rest = (
-        "When something failed, there is `retcode` beside the entries, which is the exit code of `salt-run`. "
-        "When nothing was done, there are only `error` and `retcode`."
+        "If something failed, `retcode` stands beside the entries: it is the exit code of `salt-run`. If hart refused "
+        "the call, the result has only `error` and `retcode`."
     )
     rows = [(f"`{name}`", meaning) for name, meaning in RESULT.items()]
     codes = _table(("exit code", "meaning"), list(EXIT_CODES.items()))
@@ -315,14 +320,14 @@ def _results_part() -> str:
 
 def _events_part() -> str:
     text = (
-        "On the master's event bus, with the tag `hart/<minion_id>/<stage>`. The data are `minion_id`, `role`, "
-        "`provider`, `region`, `zone`, `size`, `public_ip`, `private_ip`, and `seconds`: how long each stage "
-        "took that is over."
+        "hart fires these events on the master's event bus, with the tag `hart/<minion_id>/<stage>`. The data are "
+        "`minion_id`, `role`, `provider`, `region`, `zone`, `size`, `public_ip`, `private_ip`, and `seconds`: the "
+        "duration of each finished stage."
     )
     rows = [(f"`{k}`", v) for k, v in EVENTS.items()]
     more = (
-        "The end of a call that a reactor began is the event `hart/<job>/result`, with `fun`, `jid`, `success`, and "
-        "`return`: what the function returned."
+        "When a call that a reactor started ends, hart fires the event `hart/<job>/result` with `fun`, `jid`, "
+        "`success`, and `return`: the function's result."
     )
     return "\n\n".join(["## Events", text, _table(("stage", "meaning"), rows), more])
 
@@ -334,7 +339,7 @@ def _errors_part() -> str:
         if isinstance(cls, type) and issubclass(cls, errors.HartError) and cls is not errors.HartError
     ]
     rows = [(f"`{cls.__name__}`", _sentence(cls)) for cls in classes]
-    text = "What went wrong is one of these; `hart.check` shows the name, every function the message."
+    text = "Every failure is one of these errors. `hart.check` shows its name; every function shows its message."
     return "\n\n".join(["## Errors", text, _table(("error", "meaning"), rows)])
 
 

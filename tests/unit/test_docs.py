@@ -120,7 +120,7 @@ def test_the_old_names_lead_where_the_table_says() -> None:
     rows = re.findall(r"^\| `(\w+)(?:: \w+)?` \| `(\w+)(?:: \w+)?` \|$", HART, re.MULTILINE)
     assert len(rows) == 5
     for old, new in rows:
-        assert {here for _, here, _ in reference.homes_of(old, SCHEMAS)} == {new}
+        assert {here for _, here, _ in reference.known_as(old, SCHEMAS)} == {new}
 
 
 LINKS = [

@@ -88,7 +88,7 @@ def test_every_number_has_a_unit_and_every_unit_a_number() -> None:
 @pytest.mark.parametrize("name", reference.HART_NAMES)
 def test_every_name_of_hart_works(name: str) -> None:
     catalogue = Catalogue(SCHEMAS)
-    assert reference.homes_of(name, SCHEMAS)
+    assert reference.known_as(name, SCHEMAS)
     assert catalogue.exists(name) or catalogue.is_account(name)
 
 
