@@ -90,8 +90,8 @@ def start() -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
         def begin(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-            process = subprocess.Popen(command, **{**pipes, **options})
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            process = subprocess.Popen(command, text=True, **{**pipes, **options})
             stack.callback(process.communicate)
             stack.callback(process.kill)
             return process
@@ -102,8 +102,8 @@ def start() -> Iterator[Start]:
 @contextlib.contextmanager
 def begun(program: str, *arguments: str, says: str) -> Iterator[subprocess.Popen[str]]:
     """A process that runs a Python program with pipes, and has said its first line; it is killed with the block."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-c", program, *arguments], text=True, **pipes)
+    command, pipe = [sys.executable, "-c", program, *arguments], subprocess.PIPE
+    process = subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"{says}\n"
@@ -124,7 +124,7 @@ def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:
 
 def new_node(minion_id: str = "web-1", **changes: Any) -> Node:
     """A node of the local driver, with everything at its default."""
-    given = {
+    given: dict[str, Any] = {
         "minion_id": minion_id, "role": "app", "provider": "local", "driver": "local", "region": "local",
         "zone": None, "size": "shared", "settings": Settings(), "options": Options(), "minion_config": {},
         "batch": "b0",

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from saltfactories.manager import FactoriesManager
@@ -187,7 +188,7 @@ def test_without_an_account_it_says_what_to_write_where(tmp_path: Path) -> None:
 
 
 def test_the_smallest_size_is_the_cheapest_that_can_be_had_with_enough_memory() -> None:
-    size = {"memory_mb": 1024, "cpus": 1.0, "monthly_price": 6.0, "available": True}
+    size: dict[str, Any] = {"memory_mb": 1024, "cpus": 1.0, "monthly_price": 6.0, "available": True}
     sizes = {
         "unpriced": {**size, "monthly_price": None}, "dear": {**size, "monthly_price": 7.0}, "right": size,
         "small": {**size, "memory_mb": 512, "monthly_price": 4.0},

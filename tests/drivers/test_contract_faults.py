@@ -86,8 +86,8 @@ def life(run: Run) -> None:
             if made is not None:
                 run.step("settle", lambda: driver.settle(made))
             run.step("leave", stack.close)
-    if run.launched is not None:
-        run.step("end", lambda: driver.terminate(run.launched))
+    if (launched := run.launched) is not None:
+        run.step("end", lambda: driver.terminate(launched))
 
 
 Way = Callable[[Run], None]

@@ -144,7 +144,7 @@ def test_a_list_of_what_is_left_is_whole_or_an_error(environment: CloudEnvironme
 
 
 @pytest.mark.parametrize("slow", [{}, {"ignore_delete": 2}, {"refuse_delete": 2}], ids=["slow", "ignored", "refused"])
-def test_a_delete_is_over_when_it_returns(environment: CloudEnvironment, driver: Driver, slow: dict[str, int]) -> None:
+def test_a_delete_is_over_when_it_returns(environment: CloudEnvironment, driver: Driver, slow: dict[str, Any]) -> None:
     vars(environment.cloud.settings).update({environment.slow_delete: 12})
     environment.cloud.faults.add(MachineFault(**slow))
     made = launch(environment, driver)

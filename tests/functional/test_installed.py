@@ -53,7 +53,7 @@ def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 def there(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a program of that environment sees of hart, from a directory that has nothing of it."""
     place = tmp_path_factory.mktemp("place")
-    command = [environment / "bin/python", "-I", "-c", LOOK, place]
+    command = [str(environment / "bin/python"), "-I", "-c", LOOK, str(place)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False)
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)

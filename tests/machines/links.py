@@ -52,7 +52,8 @@ def in_use(number: int) -> bool:
 
 
 def _json(*arguments: str) -> list[dict[str, Any]]:
-    return json.loads(ip("-json", *arguments) or "[]")
+    found: list[dict[str, Any]] = json.loads(ip("-json", *arguments) or "[]")
+    return found
 
 
 def clear(prefix: str) -> None:

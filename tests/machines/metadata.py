@@ -27,12 +27,18 @@ Provider = Callable[[str, str, Mapping[str, str]], Reply]
 class Instance(Protocol):
     """What a document is made from; ``machines.Spec`` is one."""
 
-    instance_id: str
-    hostname: str
-    user_data: str
-    public_keys: tuple[str, ...]
-    datasource: str
-    metadata: Mapping[str, Any] | Answer
+    @property
+    def instance_id(self) -> str: ...
+    @property
+    def hostname(self) -> str: ...
+    @property
+    def user_data(self) -> str: ...
+    @property
+    def public_keys(self) -> tuple[str, ...]: ...
+    @property
+    def datasource(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any] | Answer: ...
 
 
 def dmi(spec: Instance) -> dict[str, str]:

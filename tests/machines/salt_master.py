@@ -95,4 +95,4 @@ def _copy_pip(target: Path) -> None:
     for file in files_of(distribution):
         copy = target / file
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(distribution.locate_file(file), copy)  # type: ignore[arg-type]
+        shutil.copy2(str(distribution.locate_file(file)), copy)

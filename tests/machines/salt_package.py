@@ -162,7 +162,7 @@ def _modules(tree: Path) -> None:
         for file in files_of(distribution):
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(distribution.locate_file(file), copy)
+            shutil.copy2(str(distribution.locate_file(file)), copy)
     (tree / HOME / "pyvenv.cfg").write_text(f"home = /{RUNTIME}/bin\ninclude-system-site-packages = false\n")
     (tree / HOME / "bin").mkdir()
     for name in ("python3", PYTHON):

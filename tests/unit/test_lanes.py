@@ -71,7 +71,7 @@ def lane(tree: Path, number: int, *arguments: str) -> subprocess.Popen[str]:
         **os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "SAID": str(tree / f"said{number}"), "CLAIMS": str(tree / "claims"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, tree]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, str(tree)]
     return subprocess.Popen(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True)
 
 

@@ -13,8 +13,9 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
-from tests.drivers.do.driver import Cloud, Time
+from tests.drivers.do.driver import Time
 from tests.drivers.do.emulator.client import SPEC
+from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.emulation import faults
 from tests.emulation.listener import Listener
 

@@ -11,9 +11,11 @@ from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, RateLimit
 from hart_salt.drivers import http, rest
 from hart_salt.drivers.do import client
 from hart_salt.drivers.do import driver as do
-from tests.drivers.do.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, Cloud, Time, node
+from tests.drivers.do.driver import BATCH, CREATE, KEY, SCRIPT, Time, node
 from tests.drivers.do.emulator.answers import REQUEST_ID
 from tests.drivers.do.emulator.client import SPEC, Client
+from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
+from tests.drivers.tested import OWNER
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener

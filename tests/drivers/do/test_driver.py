@@ -15,7 +15,6 @@ from tests.drivers.do.driver import (
     CREATE,
     KEY,
     NOWHERE,
-    OWNER,
     SCRIPT,
     Time,
     create_body,
@@ -26,6 +25,7 @@ from tests.drivers.do.driver import (
 )
 from tests.drivers.do.emulator.client import Client
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
+from tests.drivers.tested import OWNER
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 

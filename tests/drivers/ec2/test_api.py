@@ -13,11 +13,12 @@ from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers.ec2 import client as ec2_api
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.drivers.ec2.prices import KEEP
-from tests.drivers.ec2.driver import BATCH, CREATE, KEY, LOOK, SCRIPT, Time, asked, called, driver_of, launch, node
+from tests.drivers.ec2.driver import CREATE, LOOK, asked, called, driver_of, launch, node
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.tested import BATCH, KEY, SCRIPT, Time
 from tests.emulation.faults import HTML, Fault
 
 PRICES = "AmazonEC2"

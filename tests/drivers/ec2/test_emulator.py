@@ -12,11 +12,12 @@ import requests
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import NodeState, Provider
 
-from tests.drivers.ec2.driver import Time, boto, default_vpc, make_group, make_vpc, open_cloud
+from tests.drivers.ec2.driver import boto, default_vpc, make_group, make_vpc, open_cloud
 from tests.drivers.ec2.emulator import answers, schema
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.tested import Time
 from tests.emulation.faults import Fault, MachineFault
 
 

@@ -14,11 +14,12 @@ from hart_salt.base.errors import AuthError, DriverError, NoCapacity, RateLimite
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import MasterInfo, Node
-from tests.drivers.ec2.driver import BATCH, CREATE, LOOK, SCRIPT, Time, called, driver_of, launch, left, node
-from tests.drivers.ec2.driver import KEY as PUBLIC_KEY
+from tests.drivers.ec2.driver import CREATE, LOOK, called, driver_of, launch, left, node
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
 from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.tested import BATCH, SCRIPT, Time
+from tests.drivers.tested import KEY as PUBLIC_KEY
 from tests.emulation.faults import Fault
 
 # objections

@@ -13,14 +13,11 @@ from hart_salt.model import Leftover
 from tests.drivers.do.driver import Time
 from tests.drivers.gce.driver import (
     ACCESS,
-    BATCH,
     INSTANCE,
     KEY,
     LIST,
     OPERATION,
-    OWNER,
     RULES,
-    SCRIPT,
     ZONE,
     driver_of,
     launch,
@@ -30,6 +27,7 @@ from tests.drivers.gce.driver import (
 )
 from tests.drivers.gce.emulator.answers import error
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.drivers.tested import BATCH, OWNER, SCRIPT
 from tests.emulation.faults import Fault, MachineFault
 
 # instances

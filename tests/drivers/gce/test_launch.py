@@ -13,16 +13,13 @@ from hart_salt.drivers.gce import driver as gce
 from tests.drivers.do.driver import Time
 from tests.drivers.gce.driver import (
     ACCESS,
-    BATCH,
     INSERT,
     INSTANCE,
     KEY,
     LIST,
     OPERATION,
     OPERATIONS,
-    OWNER,
     RULES,
-    SCRIPT,
     STOCKOUT,
     ZONE,
     create_body,
@@ -34,6 +31,7 @@ from tests.drivers.gce.driver import (
     open_cloud,
 )
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.drivers.tested import BATCH, OWNER, SCRIPT
 from tests.emulation.faults import Fault
 
 # the create call

@@ -14,8 +14,9 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.gce import driver as gce
 from hart_salt.model import Instance
 from tests.drivers.do.driver import Time
-from tests.drivers.gce.driver import BATCH, INSERT, KEY, SCRIPT, ZONE, driver_of, launch, left, node
+from tests.drivers.gce.driver import INSERT, KEY, ZONE, driver_of, launch, left, node
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.drivers.tested import BATCH, SCRIPT
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 

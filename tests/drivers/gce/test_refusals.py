@@ -16,10 +16,11 @@ from hart_salt.drivers.gce import driver as gce
 from hart_salt.drivers.gce.instances import NAME, name_of
 from hart_salt.model import Node
 from tests.drivers.do.driver import Time
-from tests.drivers.gce.driver import BATCH, INSERT, KEY, LIST, OWNER, driver_of, launch, left, node
+from tests.drivers.gce.driver import INSERT, KEY, LIST, driver_of, launch, left, node
 from tests.drivers.gce.emulator.answers import error
 from tests.drivers.gce.emulator.cloud import TOKEN
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
+from tests.drivers.tested import BATCH, OWNER
 from tests.emulation.faults import Fault
 
 # objections

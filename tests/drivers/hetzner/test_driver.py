@@ -11,9 +11,11 @@ import pytest
 from hart_salt.base.errors import AuthError, InvalidRequest, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.model import Instance
-from tests.drivers.do.driver import BATCH, KEY, OWNER, SCRIPT, Time
+from tests.drivers.do.driver import BATCH, KEY, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
-from tests.drivers.hetzner.driver import CREATE, NOWHERE, Client, Cloud, create_body, driver_of, launch, left, node
+from tests.drivers.hetzner.driver import CREATE, NOWHERE, Client, create_body, driver_of, launch, left, node
+from tests.drivers.hetzner.emulator.cloud import Hetzner as Cloud
+from tests.drivers.tested import OWNER
 from tests.emulation.faults import Fault
 
 OWN = {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH, "hart-role": "db.main"}

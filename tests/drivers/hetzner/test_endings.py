@@ -7,9 +7,11 @@ import pytest
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.model import Instance
-from tests.drivers.do.driver import BATCH, KEY, OWNER, Time
+from tests.drivers.do.driver import BATCH, KEY, Time
 from tests.drivers.do.emulator.client import public_key
-from tests.drivers.hetzner.driver import CREATE, KEY_PATH, KEYS, NOWHERE, SERVER, Client, Cloud, launch, left, node
+from tests.drivers.hetzner.driver import CREATE, KEY_PATH, KEYS, NOWHERE, SERVER, Client, launch, left, node
+from tests.drivers.hetzner.emulator.cloud import Hetzner as Cloud
+from tests.drivers.tested import OWNER
 from tests.emulation.faults import Fault, lost_answer
 
 OWN = {"hart": "", "hart-owner": OWNER, "hart-batch": BATCH, "hart-role": "db.main"}

@@ -6,7 +6,8 @@ import pytest
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
-from tests.drivers.hetzner.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, Client, Cloud, launch, node
+from tests.drivers.hetzner.driver import BATCH, CREATE, KEY, OWNER, SCRIPT, Client, launch, node
+from tests.drivers.hetzner.emulator.cloud import Hetzner as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault, MachineFault
 

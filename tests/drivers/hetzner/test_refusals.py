@@ -9,7 +9,8 @@ import pytest
 from hart_salt.base.errors import DriverError, InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
 from hart_salt.model import Node
-from tests.drivers.hetzner.driver import CREATE, NOWHERE, Client, Cloud, Time, launch, left, node
+from tests.drivers.hetzner.driver import CREATE, NOWHERE, Client, Time, launch, left, node
+from tests.drivers.hetzner.emulator.cloud import Hetzner as Cloud
 from tests.emulation.faults import Fault
 
 # objections

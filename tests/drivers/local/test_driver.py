@@ -393,7 +393,7 @@ def test_a_directory_whose_machine_process_never_came_is_stopped_once_it_is_no_l
     directory.create(local.base / "web", {"minion_id": "web", "owner": local.driver.master.owner}, "")
     assert local.state() == "pending"
     now = time.time()
-    monkeypatch.setattr(directory.time, "time", lambda: now + 60)
+    monkeypatch.setattr(time, "time", lambda: now + 60)
     assert local.state() == "stopped"
 
 
@@ -433,7 +433,7 @@ def test_a_machine_boots_opens_for_the_batch_and_closes_when_it_is_sealed(local:
             result = bootstrap.parse_result(await session.run(commands.result))
             await session.run(commands.keep_script, stdin=b"")
             await session.run(commands.seal)
-        with pytest.raises(ssh.NodeFailed, match="did not show this node's host key"):
+        with pytest.raises(NodeFailed, match="did not show this node's host key"):
             await ssh.connect(place, timeout=0.05)
         return result
 
@@ -450,10 +450,13 @@ def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:
     place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
     pid_file = local.base / "web/pid"
 
+    def broken(_: list[str]) -> None:
+        raise ZeroDivisionError
+
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
             async with await ssh.connect(place, timeout=60) as session:
-                await session.stream("echo $$ > pid; echo begun; exec sleep 600", lambda _: 1 / 0)
+                await session.stream("echo $$ > pid; echo begun; exec sleep 600", broken)
 
     asyncio.run(main())
     until(lambda: not alive(int(pid_file.read_text())))

@@ -12,8 +12,9 @@ from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.vultr import client
 from hart_salt.drivers.vultr import driver as vultr
 from tests.drivers.do.driver import NOWHERE
-from tests.drivers.vultr.driver import CREATE, Cloud, Time, driver_of, launch, node
+from tests.drivers.vultr.driver import CREATE, Time, driver_of, launch, node
 from tests.drivers.vultr.emulator.client import SPEC, Client
+from tests.drivers.vultr.emulator.cloud import Vultr as Cloud
 from tests.emulation import faults
 from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener

@@ -12,8 +12,9 @@ import pytest
 from hart_salt.base.errors import AuthError, InvalidRequest
 from hart_salt.drivers.vultr import driver as vultr
 from hart_salt.model import Instance
-from tests.drivers.do.driver import BATCH, KEY, NOWHERE, OWNER, SCRIPT, Time
+from tests.drivers.do.driver import BATCH, KEY, NOWHERE, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
+from tests.drivers.tested import OWNER
 from tests.drivers.vultr.driver import CREATE, INSTANCE, create_body, driver_of, launch, left, node
 from tests.drivers.vultr.emulator.client import Client
 from tests.drivers.vultr.emulator.cloud import Vultr as Cloud

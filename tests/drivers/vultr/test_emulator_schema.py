@@ -15,7 +15,7 @@ from tests.drivers.vultr.emulator import routes, schema
 from tests.drivers.vultr.emulator.client import SPEC, Client
 from tests.drivers.vultr.emulator.cloud import Vultr
 from tests.drivers.vultr.emulator.state import Settings
-from tests.emulation.schema import without_route
+from tests.emulation.schema import find, without_route
 
 described = pytest.mark.skipif(schema.find() is None, reason="the vendor's description is not beside this checkout")
 RULE = {"ip_type": "v4", "protocol": "tcp", "subnet": "192.0.2.0", "subnet_size": 24, "port": "22"}
@@ -105,7 +105,7 @@ def test_what_the_description_does_not_allow_is_refused(
 @described
 def test_the_additions_are_needed() -> None:
     """They are not in the description of 2023; once they are, ours are to go."""
-    description = schema.schema.find(schema.SPECIFICATION)
+    description = find(schema.SPECIFICATION)
     assert description is not None
     new = [f"{name}: not a field of POST /instances" for name in schema.CREATE]
     assert description.unknown_fields("POST", "/instances", dict.fromkeys(schema.CREATE, True)) == new

@@ -410,7 +410,12 @@ def test_a_key_that_is_stored_as_a_file_has_its_name_when_it_is_whole(
     directory = Path(keys.opts["pki_dir"], PENDING)
     written: list[str] = []
     write = Path.write_text
-    monkeypatch.setattr(Path, "write_text", lambda path, text: written.append(path.name) or write(path, text))
+
+    def noted(path: Path, text: str) -> int:
+        written.append(path.name)
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", noted)
     Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"}).keys._deposit("web", OURS)
     assert ("web" in written, [path.name for path in directory.iterdir()]) == (False, ["web"])
     assert (directory / "web").read_text() == OURS

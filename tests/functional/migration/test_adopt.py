@@ -29,8 +29,9 @@ from hart_salt.migration.adopt import Importing, Outcome
 from hart_salt.migration.match import ImportRequest, Noted
 from hart_salt.model import Instance
 from hart_salt.operations.sweep import Sweep
-from tests.drivers.do.driver import OWNER, Client, Time, driver_of, open_cloud
+from tests.drivers.do.driver import Client, Time, driver_of, open_cloud
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
+from tests.drivers.tested import OWNER
 from tests.emulation.faults import Fault
 from tests.parts import master_info
 from tests.unit.inventory.test_records import MemoryCache

@@ -52,7 +52,7 @@ DOCUMENT = {
     "host_keys": [ssh.make_key("node").public], "output": "",
 }  # fmt: skip
 COMMANDS = bootstrap.commands("")
-ADDRESSES = {"public_ip": "192.0.2.1", "private_ip": "10.0.0.1"}
+ADDRESSES: dict[str, Any] = {"public_ip": "192.0.2.1", "private_ip": "10.0.0.1"}
 
 
 @dataclass

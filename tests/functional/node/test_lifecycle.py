@@ -62,7 +62,12 @@ def test_only_where_a_driver_says_so_the_script_turns_password_logins_off(
 ) -> None:
     asked: list[bool] = []
     render = bootstrap.render
-    monkeypatch.setattr(bootstrap, "render", lambda script: asked.append(script.forbid_passwords) or render(script))
+
+    def noted(script: bootstrap.Script) -> str:
+        asked.append(script.forbid_passwords)
+        return render(script)
+
+    monkeypatch.setattr(bootstrap, "render", noted)
     stage.play(stage.node(), plainly)
     monkeypatch.setattr(FakeDriver, "password_logins", True)
     stage.play(stage.node(minion_id="web-2"), plainly)

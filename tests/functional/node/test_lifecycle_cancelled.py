@@ -47,7 +47,7 @@ class Cancelling:
                 value = yield waited_for
                 step = life.send
             except BaseException as error:
-                step, value = life.throw, error  # type: ignore[assignment]
+                step, value = life.throw, error
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])

@@ -93,7 +93,7 @@ class FakeMaster:
         #: by minion id, the problems that it has, or what is raised
         self.problems: dict[str, list[str] | Exception] = {}
         #: called when a minion is told something
-        self.meanwhile: Callable[[], None] = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def states(self) -> dict[str, tuple[str, ...]]:
         return dict.fromkeys(self.accepted, (ACCEPTED,))

@@ -167,13 +167,8 @@ class World:
         self.drivers = {name: FakeDriver(name, self) for name in providers or ("cloud",)}
         self.master = FakeMaster(self)
         self.cache = MemoryCache()
-        self.context: Context = Context(
-            self.master,
-            self.info,
-            Store(self.cache),
-            Locks(str(root)),
-            Gate(),  # type: ignore[arg-type]
-        )
+        master: Any = self.master  # has what of the real ones is asked for here: see above
+        self.context = Context(master, self.info, Store(self.cache), Locks(str(root)), Gate())
         self.locks = self.context.locks
         self.store = self.context.store
         self.interrupted: int | None = None

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base import descriptors
 from hart_salt.base.errors import AuthError, DriverError, TemporaryFailure
 from hart_salt.inventory.records import Record
 from hart_salt.model import ADDITIONAL, RESERVED
@@ -175,7 +176,7 @@ def test_a_node_is_held_until_its_record_is_gone_and_free_again_afterwards(world
 def test_nodes_that_may_not_have_their_files_open_together_go_one_after_the_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destroy.descriptors, "places", lambda each: 2)
+    monkeypatch.setattr(descriptors, "places", lambda each: 2)
     records = [world.start(f"web-{number}") for number in range(5)]
     together: list[int] = []
     world.faults["terminated"] = lambda: together.append(sum(world.locks.busy(one.minion_id) for one in records))
@@ -354,7 +355,7 @@ def test_who_names_a_node_means_it_as_it_is_by_now(world: World) -> None:
 
 
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(destroy.descriptors, "places", lambda each: 1)
+    monkeypatch.setattr(descriptors, "places", lambda each: 1)
 
 
 @BOTH

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hart_salt.base import descriptors
 from hart_salt.base.errors import AuthError, Refused
 from hart_salt.inventory.records import BANK, SUFFIX
-from hart_salt.operations import destroy
 from hart_salt.service import Service
 from tests.functional.fakes import fails_with
 from tests.functional.operations.world import ANOTHER_MASTER, CLOUD, World, finger, interruption, nodes
@@ -146,7 +146,7 @@ def test_a_failure_and_a_signal_show_in_the_exit_code(
     world.faults["delete keys"] = fails_with(OSError(28, "disk full"))
     report = service.destroy(names)
     assert (report.ok, report.exit_code) == (False, 1)
-    monkeypatch.setattr(destroy.descriptors, "places", lambda each: 1)
+    monkeypatch.setattr(descriptors, "places", lambda each: 1)
     world.faults["delete keys"] = interruption(monkeypatch)
     report = service.destroy(names)
     assert (report.ok, report.exit_code) == (False, 128 + signal.SIGTERM)

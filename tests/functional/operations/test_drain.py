@@ -70,7 +70,7 @@ def test_a_node_that_is_not_drained_in_time_stays(world: World) -> None:
     world.add("a")
     world.settings["r1"] = Settings(drain=["stop"], drain_timeout=0.01)
     end = threading.Event()
-    world.master.meanwhile = lambda: bool(end.wait(60))
+    world.master.meanwhile = lambda: end.wait(60)
     outcome = world.scale(0)
     end.set()
     assert (world.ids, outcome.ok) == (["a"], False)

@@ -269,7 +269,12 @@ def test_what_changes_between_the_decision_and_the_claim_stays_and_is_told(
     world.left("left-2")
     # The looks again at the one that is missing come after everything is decided.
     world.record("gone")
-    world.on[PAUSE] = lambda: world.on.pop(PAUSE) and change(world)
+
+    def once() -> None:
+        del world.on[PAUSE]
+        change(world)
+
+    world.on[PAUSE] = once
     report = world.sweep()
     assert names(report["removed"]) == ["gone", "left-2"]
     assert list(world.nodes()) == ["left"]

@@ -316,7 +316,7 @@ def test_calls_of_salt_are_made_one_after_another_in_their_order() -> None:
 
 
 def test_calls_that_nobody_waits_for_are_made_before_the_end() -> None:
-    made = []
+    made: list[int | str] = []
 
     async def main(calls: Calls) -> None:
         for number in range(50):

@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Callable
 from html import escape
+from typing import Any
 from urllib.parse import quote, quote_plus
 from xml.sax import saxutils
 
@@ -232,7 +233,7 @@ def test_both_ends_of_a_folded_double_quoted_text_are_hidden(indent: int) -> Non
     assert redacted.endswith("\nnext: 1\n")
 
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "as Python has them": repr,
     "as a text of Python": lambda given: repr(repr(given)),
     "as words of a call": lambda given: repr([f"{name}={value}" for name, value in given.items()]),

@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ open(sys.argv[1], "w").write("whole")
 """
 
 
-def run(end: Path, size: int = 10, stall: int = 60, **how: int) -> subprocess.Popen[bytes]:
+def run(end: Path, size: int = 10, stall: int = 60, **how: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", PROGRAM, str(end), str(size), str(stall)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, **how)
 

@@ -194,7 +194,7 @@ def test_reprs_show_names_and_no_values() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    sections = [Settings, *OWN_SECTIONS]
+    sections: list[type[Section]] = [Settings, *OWN_SECTIONS]
     missing = [f for s in sections for f, info in s.model_fields.items() if not info.description]
     assert missing == []
 

@@ -15,10 +15,7 @@ import hart_salt
 from hart_salt import drivers
 from hart_salt.drivers.contract import Driver
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/contributing/adding_a_driver.md").read_text(encoding="utf-8")
@@ -30,7 +27,8 @@ TESTS = ("tests/drivers/*.py", "tests/unit/**/*.py", "tests/functional/**/*.py")
 
 
 def project() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found: dict[str, Any] = toml.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return found
 
 
 def named_in(path: Path) -> set[str]:

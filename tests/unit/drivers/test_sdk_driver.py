@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import tenacity
 
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 from hart_salt.drivers import retry
@@ -82,7 +83,7 @@ def test_what_fails_in_that_way_is_repeated_so_many_times(failures: int, waited:
         return "done"
 
     def run() -> str:
-        return retry.again(call, NotFound, slept.append, 3, retry.tenacity.wait_fixed(3))
+        return retry.again(call, NotFound, slept.append, 3, tenacity.wait_fixed(3))
 
     if failures == 3:
         with pytest.raises(NotFound):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,6 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import EnvironmentFault, Refused
-from hart_salt.inventory import locks as locks_module
 from hart_salt.inventory.locks import Locks
 from tests.parts import begun
 
@@ -242,7 +242,7 @@ def test_a_claim_that_a_full_disk_does_not_take_is_told_and_leaves_nothing(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(locks_module.json, "dump", full)
+    monkeypatch.setattr(json, "dump", full)
     with pytest.raises(EnvironmentFault, match="make room on the file system of"), locks(tmp_path).batch("b", {}):
         pytest.fail("claimed")
     assert lock_files(tmp_path) == []

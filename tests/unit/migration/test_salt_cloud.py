@@ -15,6 +15,7 @@ import yaml
 from hart_salt import drivers
 from hart_salt.base.errors import Refused
 from hart_salt.config import loader as config
+from hart_salt.config.settings import Settings
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files as cloud_files
 from hart_salt.migration.salt_cloud.config import Translation
@@ -257,7 +258,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path, providers: str, profiles: str
 def test_every_word_that_a_table_leads_to_is_a_setting_of_hart_s(driver: str) -> None:
     (rules, *_) = [rules for ours, rules in DRIVERS.values() if ours == driver]
     schema = SCHEMAS[driver]
-    known = {*roles.Settings.model_fields, *schema.options.model_fields, *schema.account.model_fields}
+    known = {*Settings.model_fields, *schema.options.model_fields, *schema.account.model_fields}
     values: list[Any] = ["x-1", "nyc3", "a1-b2-c", "t3.micro", True, {"master": "a", "b": 1}, [{"email": "x"}], "ams"]
     for name in rules:
         for value in values:

@@ -61,6 +61,18 @@ def test_what_is_no_document_fails_the_node_with_the_likely_reason(text: str) ->
         bootstrap.parse_result(text)
 
 
+#: values that a field cannot have
+WRONG_VALUES: dict[str, list[Any]] = {
+    "version": [0, -1, "1", None, 1.5, True, 10**30],
+    "exit_code": [-1, 256, "0", None, 0.5],
+    "failed_step": ["format-disk", "\x1b[2J", "x" * 100_000, None, 1, ["ssh"], {}],
+    "seconds": [{"ssh": math.nan}, {"ssh": math.inf}, {"ssh": 1e300}, {"boom": 1}, {"ssh": "1"}, [], None],
+    "minion_key": [None, 1, "a\x1bb", "é", "A" * 5000],
+    "former_key": [None, 1, "a\x1bb", "\u202e", "A" * 5000],
+    "host_keys": [None, KEY, {}, 1],
+    "notes": [None, "note", {}, 1],
+    "output": [None, 1, "x" * 70_000],
+}
 WRONG = {
     "null": "null",
     "a list": "[]",
@@ -70,17 +82,7 @@ WRONG = {
     "many steps": json.dumps({**DOCUMENT, "seconds": {str(number): "x" for number in range(50_000)}}),
     **{
         f"{name} = {json.dumps(value)[:30]}": json.dumps({**DOCUMENT, name: value})
-        for name, values in {
-            "version": [0, -1, "1", None, 1.5, True, 10**30],
-            "exit_code": [-1, 256, "0", None, 0.5],
-            "failed_step": ["format-disk", "\x1b[2J", "x" * 100_000, None, 1, ["ssh"], {}],
-            "seconds": [{"ssh": math.nan}, {"ssh": math.inf}, {"ssh": 1e300}, {"boom": 1}, {"ssh": "1"}, [], None],
-            "minion_key": [None, 1, "a\x1bb", "é", "A" * 5000],
-            "former_key": [None, 1, "a\x1bb", "\u202e", "A" * 5000],
-            "host_keys": [None, KEY, {}, 1],
-            "notes": [None, "note", {}, 1],
-            "output": [None, 1, "x" * 70_000],
-        }.items()
+        for name, values in WRONG_VALUES.items()
         for value in values
     },
 }

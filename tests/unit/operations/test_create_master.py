@@ -12,7 +12,7 @@ from hart_salt.base.errors import ConfigError, Refused
 from hart_salt.config.loader import Source, load
 from hart_salt.model import Node
 from hart_salt.node import ssh
-from hart_salt.operations import create_master
+from hart_salt.operations import create_master, own_wheel
 from hart_salt.planning import resolve
 from tests.unit.planning.test_resolve import DO, MASTER, SCHEMAS
 
@@ -112,7 +112,7 @@ def test_what_is_installed_is_what_was_asked_for_or_the_caller_s_own(
     asked: str | None, driver: str, requirement: str
 ) -> None:
     spec = create_master._spec(create_master.options({"hart_salt": asked}), driver)
-    assert spec.requirement == requirement.format(version=create_master.wheel._distribution().version)
+    assert spec.requirement == requirement.format(version=own_wheel._distribution().version)
     assert bool(spec.wheel) is (asked is None)
 
 

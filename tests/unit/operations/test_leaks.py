@@ -111,7 +111,8 @@ def test_a_second_instance_under_the_id_of_a_ready_node_is_named_and_goes_only_w
     assert (orphans(what), kept(what)) == (NOBODY, [("instance", "i-2")])
     (orphan,) = decide(scene(THERE, replace(second, batch=DEAD), records=(READY,))).orphans
     assert (orphan.name, orphan.instance) == ("i-2", replace(second, batch=DEAD))
-    for more in ({"busy": "a"}, {}):
+    living_elsewhere: tuple[dict[str, Any], ...] = ({"busy": "a"}, {})
+    for more in living_elsewhere:
         living = replace(second, batch="b2" if more else LIVING)
         assert kept(scene(THERE, living, records=(READY,), **more)) == NOBODY
 
