@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import hart_salt
 from tests import distributions
 
+toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 ROOT = Path(hart_salt.__file__).resolve().parent.parent
 SITE = Path("lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
 SCRIPT = "#!{python}\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
@@ -20,9 +22,10 @@ SCRIPT = "#!{python}\nimport sys\nfrom salt.scripts import {function}\nsys.exit(
 
 def backend(place: Path) -> dict[str, str]:
     """An environment in which the build backend can be imported; fetched into ``place`` if it is not installed."""
-    if importlib.util.find_spec("hatchling"):
+    if all(importlib.util.find_spec(name) for name in ("hatchling", "hatch_fancy_pypi_readme")):
         return dict(os.environ)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", place, "hatchling"], check=True)
+    needed = toml.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", place, *needed], check=True)
     return {**os.environ, "PYTHONPATH": str(place)}
 
 

@@ -79,11 +79,13 @@ def test_a_wheel_from_the_source_distribution_is_the_same(
     assert own(contents(build("wheel", source, tmp_path / "again", backend))) == own(contents(wheel))
 
 
-def test_the_source_distribution_has_no_tests_caches_or_files_of_anybody_s_editor(sdist: Path) -> None:
+def test_the_source_distribution_has_no_caches_or_files_of_anybody_s_editor(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
-        names = {name.split("/", 1)[1].split("/")[0] for name in archive.getnames()}
-    allowed = {"hart_salt", "_runners", "_modules", "docs", "README.md", "LICENSE.md", "CHANGELOG.md", "pyproject.toml"}
-    assert names - allowed <= {"PKG-INFO", ".gitignore"}
+        paths = [name.split("/")[1:] for name in archive.getnames()]
+    folders = {".ci", "_modules", "_runners", "docs", "hart_salt", "tests", "tools"}
+    tops = {name for name, *_ in paths if not name.endswith(".md")}
+    assert tops - folders <= {"test", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert [path for path in paths if any(name.startswith(".") or name == "__pycache__" for name in path[1:])] == []
 
 
 def test_the_wheel_that_goes_to_a_new_master_has_what_the_built_one_has(wheel: Path) -> None:
