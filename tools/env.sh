@@ -69,7 +69,8 @@ version=$(version_of "$python")
 # The path is part of the stamp, because the environment in a copied checkout still
 # points to the old checkout.
 base="Python $version at $root, Salt ${series:-newest},"
-sum=$(cat pyproject.toml tools/env.sh tools/floors.sh | cksum)
+# The version is part of what is installed: after a release the old one must not remain.
+sum=$({ cat pyproject.toml tools/env.sh tools/floors.sh && grep '^__version__' hart_salt/__init__.py; } | cksum)
 have=
 [ ! -f "$stamp" ] || have=$(cat "$stamp")
 
