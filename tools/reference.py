@@ -142,8 +142,8 @@ def _settings_part(schemas: Mapping[str, Schema]) -> str:
         "## Settings",
         "Each layer can set these settings. From the lowest to the highest, the layers are `hart`, a provider, a role, "
         "a provider in a role, a region in that provider, and the arguments of a call. The highest layer wins; "
-        "mappings are merged. `provider` can also be set in `hart` and in a role; `driver` only in a provider (default: "
-        "the provider's name).",
+        "mappings are merged. `provider` can also be set in `hart` and in a role; `driver` only in a provider. Its "
+        "default is the provider's name.",
         _settings_table(Settings, ""),
     ]
     return "\n\n".join([*common, *(_driver_part(name, schema) for name, schema in schemas.items())])
