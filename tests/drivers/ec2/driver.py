@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import parse_qsl
 
@@ -21,12 +21,14 @@ from hart_salt.config.settings import Settings
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance, Node
 from tests.drivers.ec2.emulator import schema
-from tests.drivers.ec2.emulator.cloud import HOME, SECRET
-from tests.drivers.ec2.emulator.cloud import KEY as KEY_ID
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME, SECRET
+from tests.drivers.ec2.emulator.state import KEY as KEY_ID
 from tests.drivers.ec2.emulator.state import Settings as Switches
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time, master_of, served
 from tests.emulation.backend import NoMachines
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 CREATE, LOOK, DESTROY = "Action=RunInstances&", "Action=DescribeInstances&", "Action=TerminateInstances&"
 MASTER = "203.0.113.7/32"
@@ -40,10 +42,12 @@ def _loader(search_path: str | None = None) -> Any:
 @contextmanager
 def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
     """A cloud without machines, whose time botocore's waits move on; all calls have to be as botocore has them."""
+    from tests.drivers.ec2.emulator.cloud import Ec2
+
     waits = SimpleNamespace(sleep=time.sleep)
     # Each driver reads megabytes of models, which takes half a second; those of one process may share them.
     with (
-        served(Cloud(NoMachines(), settings=Switches(**{"active_after": 10, **switches}), clock=time)) as cloud,
+        served(Ec2(NoMachines(), settings=Switches(**{"active_after": 10, **switches}), clock=time)) as cloud,
         mock.patch.object(botocore.endpoint, "time", waits),
         mock.patch.object(botocore.session, "create_loader", _loader),
     ):

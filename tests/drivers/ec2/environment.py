@@ -9,7 +9,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.ec2.emulator import answers as ec2_answers
-from tests.drivers.ec2.emulator.launch import plain
+from tests.drivers.ec2.emulator.state import plain
 from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
 from tests.emulation.emulator import Call
 from tests.emulation.faults import Fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,10 +16,12 @@ from hart_salt.drivers.ec2.prices import KEEP
 from tests.drivers.ec2.driver import CREATE, LOOK, asked, called, driver_of, launch, node
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.cloud import HOME
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME
 from tests.drivers.tested import BATCH, KEY, SCRIPT, Time
 from tests.emulation.faults import HTML, Fault
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 PRICES = "AmazonEC2"
 DAY = 86400.0

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import gzip
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +14,12 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.ec2 import driver as ec2
 from tests.drivers.ec2.driver import CREATE, asked, boto, called, launch, left, make_vpc, node
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.cloud import HOME
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 TAGS = {
     "Name": "w1.example.com",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 import pytest
@@ -15,10 +15,12 @@ from libcloud.compute.types import NodeState, Provider
 from tests.drivers.ec2.driver import boto, default_vpc, make_group, make_vpc, open_cloud
 from tests.drivers.ec2.emulator import answers, schema
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME, KEY, SECRET
 from tests.drivers.tested import Time
 from tests.emulation.faults import Fault, MachineFault
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 
 def image(name: str = "debian-12-amd64-20261101-2301") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,10 +14,12 @@ from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
 from tests.drivers.ec2.driver import LOOK, asked, boto, called, driver_of, launch, left, node, open_cloud
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.cloud import HOME
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 # lists
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,10 +27,12 @@ from tests.drivers.ec2.driver import (
     ssh_from,
 )
 from tests.drivers.ec2.emulator import answers
-from tests.drivers.ec2.emulator.cloud import HOME
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 NAME = f"hart-{OWNER}-{BATCH}"
 DELETE = "Action=DeleteSecurityGroup&"

@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,11 +16,13 @@ from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import MasterInfo, Node
 from tests.drivers.ec2.driver import CREATE, LOOK, called, driver_of, launch, left, node
 from tests.drivers.ec2.emulator import answers
-from tests.drivers.ec2.emulator.cloud import HOME, KEY, SECRET
-from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud
+from tests.drivers.ec2.emulator.state import HOME, KEY, SECRET
 from tests.drivers.tested import BATCH, SCRIPT, Time
 from tests.drivers.tested import KEY as PUBLIC_KEY
 from tests.emulation.faults import Fault
+
+if TYPE_CHECKING:
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
 
 # objections
 

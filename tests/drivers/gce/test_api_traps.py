@@ -5,25 +5,24 @@ from __future__ import annotations
 import inspect
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google.auth.transport.requests
 import pytest
 import requests
-from google.cloud import compute_v1
-from google.cloud.compute_v1.services.zone_operations.transports.rest import ZoneOperationsRestTransport
 
 from hart_salt.base.errors import InvalidRequest, NoCapacity, TemporaryFailure
 from hart_salt.drivers import http
-from hart_salt.drivers.gce import client as gce_api
 from hart_salt.drivers.gce import credentials as gce_credentials
-from hart_salt.drivers.gce.client import OPERATION_TIMEOUT, Api
 from hart_salt.drivers.gce.driver import Account
 from tests.drivers.do.driver import Time
 from tests.drivers.gce.driver import INSERT, LIST, OPERATION, RULES, STOCKOUT, ZONE, driver_of, launch, node
 from tests.drivers.gce.emulator.cloud import ComputeEngine as Cloud
 from tests.emulation.faults import Fault, MachineFault
 from tests.emulation.listener import Listener
+
+if TYPE_CHECKING:
+    from hart_salt.drivers.gce.client import Api
 
 
 @pytest.fixture
@@ -32,6 +31,8 @@ def api(cloud: Cloud, time: Time) -> Api:
 
 
 def new_api(cloud: Cloud, time: Time, **account: Any) -> Api:
+    from hart_salt.drivers.gce.client import Api  # imports google-cloud-compute, which takes a second
+
     return Api(Account(**{**cloud.account(), **account}), time.sleep)
 
 
@@ -44,6 +45,9 @@ def rule(api: Api, name: str = "one") -> Any:
 
 def test_by_itself_the_library_polls_operations_at_the_real_address() -> None:
     """``insert`` makes a client for operations of its own, with the credentials and without the endpoint."""
+    from google.cloud import compute_v1
+    from google.cloud.compute_v1.services.zone_operations.transports.rest import ZoneOperationsRestTransport
+
     transport = compute_v1.services.instances.transports.base.InstancesTransport
     source = inspect.getsource(transport._zone_operations_client.fget)
     assert "api_endpoint" not in source
@@ -111,8 +115,12 @@ def test_an_endpoint_with_a_slash_at_its_end(cloud: Cloud, time: Time) -> None:
 
 
 def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(cloud: Cloud, api: Api) -> None:
+    from google.cloud import compute_v1
+
     operation = compute_v1.Operation(
-        name="o", status=gce_api.DONE, error={"errors": [{"code": STOCKOUT, "message": "Sold out."}]}
+        name="o",
+        status=compute_v1.Operation.Status.DONE,
+        error={"errors": [{"code": STOCKOUT, "message": "Sold out."}]},
     )
     assert not operation.http_error_status_code  # by which the library's own ``result`` goes
     with pytest.raises(NoCapacity, match=rf"Sold out. \({STOCKOUT}\)"):
@@ -128,6 +136,8 @@ def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, ti
 
 
 def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time) -> None:
+    from hart_salt.drivers.gce.client import OPERATION_TIMEOUT
+
     cloud.settings.operation_after = 3 * OPERATION_TIMEOUT  # it ends all the same: a wait without end would hang
     operation = api.change("firewalls", "insert", firewall_resource=rule(api))
     with pytest.raises(TemporaryFailure, match="insert of one was not done within 300 s") as caught:
@@ -239,9 +249,11 @@ def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time) -
     driver = driver_of(cloud, time)
     launch(driver, node())
     (shown,) = [op for op in cloud.state.operations.values() if op.type == "insert" and op.errors]
+    from hart_salt.drivers.gce.client import DONE
+
     client = driver._parts.api._client("zone_operations")
     operation = client.get(project=cloud.project, zone=ZONE, operation=shown.name, retry=None, timeout=5)
-    assert (operation.status, operation.http_error_status_code) == (gce_api.DONE, 0)
+    assert (operation.status, operation.http_error_status_code) == (DONE, 0)
     assert operation.error.errors[0].code == STOCKOUT
 
 

@@ -25,15 +25,12 @@ from moto.iam.models import iam_backends
 from tests.drivers.ec2.emulator import answers, pricing, schema, signature
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.answers import Refusal
-from tests.drivers.ec2.emulator.launch import Launching, check_tags, plain
-from tests.drivers.ec2.emulator.state import Settings, World
+from tests.drivers.ec2.emulator.launch import Launching, check_tags
+from tests.drivers.ec2.emulator.state import HOME, KEY, SECRET, Settings, World, plain
 from tests.emulation.backend import Backend, NoMachines
 from tests.emulation.emulator import Emulator
 from tests.emulation.http import Answer, Request
 
-#: length and letters of the vendor's own; nothing else about them is real
-KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-HOME = "eu-west-1"
 #: as moto writes it
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
 #: parameters that a size of pages does not go with

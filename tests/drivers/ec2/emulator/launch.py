@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import hashlib
 import json
 from typing import Any
@@ -16,7 +15,7 @@ from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.answers import Refusal
 from tests.drivers.ec2.emulator.region import Region, naive
 from tests.drivers.ec2.emulator.schema import parsed
-from tests.drivers.ec2.emulator.state import NEVER, Life
+from tests.drivers.ec2.emulator.state import NEVER, Life, plain
 from tests.emulation.backend import Addresses, BootRequest
 from tests.emulation.faults import MachineFault
 
@@ -232,11 +231,6 @@ class Launching(Region):
             tags=tuple(f"{tag['key']}={tag['value']}" for tag in instance.get_tags()), region=self.region_name,
             size=instance.instance_type, fail_at=fault.fail_at, impostor=fault.impostor,
         )  # fmt: skip
-
-
-def plain(user_data: bytes) -> bytes:
-    """What cloud-init makes of user-data: it takes compressed ones as well."""
-    return gzip.decompress(user_data) if user_data.startswith(b"\x1f\x8b") else user_data
 
 
 def _user_data(asked: dict[str, Any]) -> bytes:

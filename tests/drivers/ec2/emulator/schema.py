@@ -16,7 +16,6 @@ from xml.etree import ElementTree
 import botocore.session
 from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
-from moto.core.parse import EC2QueryParser
 
 #: parameters of every call
 COMMON = ("Action", "Version", "DryRun")
@@ -36,6 +35,8 @@ def known(action: str) -> bool:
 
 def parsed(action: str, form: Mapping[str, str]) -> dict[str, Any]:
     """The parameters as a client gave them."""
+    from moto.core.parse import EC2QueryParser  # imports much of moto, which takes its time
+
     operation = _model().operation_model(action)
     values: Any = EC2QueryParser(operation).parse({"values": form})  # type: ignore[typeddict-item]
     return dict(values)

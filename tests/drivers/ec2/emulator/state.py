@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,9 @@ from tests.emulation.backend import Machines
 from tests.emulation.faults import Faults
 from tests.emulation.world import NEVER as NEVER
 
+#: length and letters of the vendor's own; nothing else about them is real
+KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+HOME = "eu-west-1"
 #: seconds for which an instance that ended is still listed: "usually less than one hour"
 SHOWN_AFTER_END = 3600.0
 
@@ -91,3 +95,8 @@ class World:
     groups: dict[str, float] = field(default_factory=dict)
     #: the names of snapshots, by the image that was made of each
     snapshots: dict[str, str] = field(default_factory=dict)
+
+
+def plain(user_data: bytes) -> bytes:
+    """What cloud-init makes of user-data: it takes compressed ones as well."""
+    return gzip.decompress(user_data) if user_data.startswith(b"\x1f\x8b") else user_data
