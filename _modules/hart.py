@@ -1,7 +1,7 @@
 """
-What a minion knows about how it came to be, and whether anything temporary of that is left.
+What a minion knows about its creation, and whether anything temporary of it is left.
 
-Standard library and Salt only: it runs on every minion, whether or not hart-salt is installed there.
+This uses the standard library and Salt only: it runs on every minion, whether or not hart-salt is installed there.
 """
 
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 
 __virtualname__ = "hart"
 
-#: what the bootstrap makes and sealing removes, below the minion's root
+#: what the bootstrap creates and sealing removes, below the minion's root
 TEMPORARY = ("run/hart", "etc/ssh/sshd_config.d/00-hart.conf", "var/log/hart-bootstrap.log")
-#: what may hold a secret, and who may read it at the most
+#: files that may hold a secret, each with the widest mode that it may have
 PRIVATE = (("etc/salt/pki/minion/minion.pem", 0o600), ("etc/salt/minion.d/hart.conf", 0o640), ("root/hart-init", 0o700))
-#: where cloud-init keeps the script that it was given, and what that is known by
+#: where cloud-init keeps the script that it received, and the text that identifies that script
 KEPT_SCRIPTS = ("var/lib/cloud", "run/cloud-init")
 SCRIPT_MARK = "<<'HART_END'"
 LARGEST = 2**20  #: bytes; user-data is smaller at every provider
@@ -32,10 +32,10 @@ def __virtual__():
 
 def info():
     """
-    Return what hart wrote into this minion's configuration when it made it.
+    Return what hart wrote into this minion's configuration when it created the minion.
 
     Returns a dictionary with ``roles``, ``provider``, ``region``, ``zone``, ``size``, ``created`` (a time, in UTC) and
-    ``version`` (of the hart-salt that made it); a value that hart did not set is None.
+    ``version`` (of the hart-salt that created it); a value that hart did not set is None.
 
     CLI Example:
 
@@ -52,12 +52,12 @@ def info():
 
 def sealed():
     """
-    Look for anything temporary that a bootstrap could have left on this minion.
+    Check that this minion has nothing temporary left of its bootstrap.
 
-    These are the throw-away host key and the directory that it was in, the drop-in of sshd, keys that may log in,
-    copies of the startup script, sshd's settings in effect, and files with secrets that others may read.
+    The check covers the throw-away host key and its directory, sshd's drop-in, keys that may log in, copies of the
+    startup script, sshd's effective settings, and files with secrets that other users may read.
 
-    Returns True where there is nothing, otherwise a list of what was found, a sentence each.
+    Returns True if nothing is left, otherwise a list with a sentence for each finding.
 
     CLI Example:
 
@@ -68,7 +68,7 @@ def sealed():
     .. versionadded:: 1.0.0
     """
     root = _root()
-    found = [f"{root / name} is there" for name in TEMPORARY if (root / name).exists()]
+    found = [f"{root / name} still exists" for name in TEMPORARY if (root / name).exists()]
     found += _keys(root) + _scripts(root) + _readable(root)
     if root == Path("/"):
         found += _sshd()
@@ -76,14 +76,16 @@ def sealed():
 
 
 def _root():
-    """Where the minion's files are: on a machine of its own ``/``, for a local instance its directory."""
+    """
+    Return the root of the minion's files: ``/`` on its own machine, the instance's directory for a local instance.
+    """
     config = Path(__opts__["conf_file"]).parent
     return config.parent.parent if config.parts[-2:] == ("etc", "salt") else Path("/")
 
 
 def _keys(root):
     files = [path for pattern in AUTHORIZED for path in root.glob(pattern)]
-    return [f"{path} lets in the key of a bootstrap" for path in files if CLIENT_KEY.search(_text(path))]
+    return [f"{path} accepts the key of a bootstrap" for path in files if CLIENT_KEY.search(_text(path))]
 
 
 def _scripts(root):
@@ -93,7 +95,7 @@ def _scripts(root):
 
 
 def _text(path):
-    """What is in a file; nothing where it went away meanwhile or cannot be read."""
+    """Return what is in a file; nothing if it was removed in between or cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(LARGEST).decode(errors="replace")
@@ -108,7 +110,7 @@ def _readable(root):
 
 
 def _sshd():
-    """The settings in effect, where there is an sshd that tells them; it wants to be asked by root."""
+    """Return findings in sshd's effective settings, if there is an sshd; only root may query it."""
     sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
     if sshd is None or os.geteuid() != 0:
         return []

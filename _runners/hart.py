@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 __virtualname__ = "hart"
 
-INTERRUPTED = 130  # as after Ctrl-C in a shell
-#: among the arguments of a call that a reactor began, and that runs as a process of its own. It grants nothing: such a
-#: call waits for no other one, and its end is an event
+INTERRUPTED = 130  # the exit code of a shell after Ctrl-C
+#: marks the arguments of a call that a reactor started and that runs as a process of its own. It grants no rights: such
+#: a call only does not wait for others, and fires an event when it ends
 BACKGROUND = "__hart_background__"
-DEFECT = 70  # the exit code of an error that is ours: EX_SOFTWARE of sysexits.h
+DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
 def __virtual__():
-    # Salt imports every runner on every salt-run: this finds the package without importing what it needs.
+    # Salt imports every runner on every salt-run: this finds the package without importing its dependencies.
     if importlib.util.find_spec("hart_salt") is None:
         return False, "the Python package hart-salt is not installed: salt-pip install its wheel or checkout"
     _make_place_for_jobs()
@@ -37,7 +37,9 @@ def __virtual__():
 
 
 def _make_place_for_jobs():
-    """Salt 3008 keeps a file for each salt-run, in a directory that a master makes when it first starts."""
+    """
+    Create the directory in which Salt 3008 keeps a file for each salt-run; a master makes it when it first starts.
+    """
     from pathlib import Path
 
     with contextlib.suppress(KeyError, OSError):
@@ -46,17 +48,18 @@ def _make_place_for_jobs():
 
 def _acts(function):
     """
-    A function that changes something. Called by a reactor, it is done by a process of its own.
+    Return ``function``, which changes something, with a process of its own for calls by a reactor.
 
-    A reactor calls runners in threads of the master: they keep one of its few workers busy, die with the master without
-    a word, and nobody hears of their failure. So there the master is asked to start the job, as with ``salt-run
-    --async``, and what comes of it is reported as the event ``hart/<job>/result``, and in the log if it failed.
+    A reactor calls runners in threads of the master: they occupy one of its few workers, die silently with the master,
+    and nobody sees their failure. There hart asks the master to start the job, as ``salt-run --async`` does, and
+    reports the outcome as the event ``hart/<job>/result``, and in the log if it failed.
     """
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         marked = kwargs.pop(BACKGROUND, None) is True
-        # Who calls is asked of Salt first: arguments may come from an event, and so from any minion.
+        # Salt says who calls; it is checked first, because the arguments may come from an event, and so from any
+        # minion.
         if _from_reactor():
             return _begin(function, args, kwargs)
         if not marked:
@@ -72,32 +75,32 @@ def _acts(function):
 @_acts
 def create(minion_id=None, *extra, role=None, provider=None, region=None, config=None, test=False, **settings):
     """
-    Create one node, or several, under ids of your choice.
+    Create one or several nodes with the ids that you choose.
 
     minion_id
-        The id of the minion to be, or several, separated by commas.
+        The id of the new minion, or several ids separated by commas.
 
     role
-        The role to take settings from. Default: none, only the defaults of hart and of the provider.
+        The role that the settings come from. Default: none; only the defaults of hart and of the provider apply.
 
     provider
-        The configured provider to create it at. Default: the one that the configuration names, or the only
-        one that is configured.
+        The configured provider that creates the instance. Default: the one that the configuration names, or the only
+        configured one.
 
     region
-        The region to create it in. Default: the one that the configuration names.
+        The region of the new instance. Default: the one that the configuration names.
 
     config
         Path of hart's TOML file. Default: ``/etc/hart.toml``, if it exists.
 
     test
-        True: return the plan and touch nothing. Default: False.
+        True: return the plan and change nothing. Default: False.
 
     settings
-        Any setting that a role may have, such as ``size=``, ``minion_config=`` or ``apply=highstate``. Give no secret
-        here: before hart runs, Salt has published all arguments in the process list, on its event bus and in its job
-        cache. Put secrets into the pillar, or into the configuration by ``sdb://``. The ``notes`` of a result tell of
-        an argument that holds one.
+        Any setting of a role, such as ``size=``, ``minion_config=`` or ``apply=highstate``. Do not pass a secret as an
+        argument: before hart runs, Salt has published all arguments in the process list, on its event bus and in its
+        job cache. Put secrets into the pillar, or reference them in the configuration with ``sdb://``. If an argument
+        holds a secret, the ``notes`` of the result name it.
 
     Returns a dictionary by minion id.
 
@@ -128,13 +131,13 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
     Create nodes of a role; their ids follow the role's ``role_naming_scheme``.
 
     role
-        The role, as ``hart.list_roles`` shows it.
+        The role; ``hart.list_roles`` lists the roles.
 
     count
-        How many. They come up side by side; one that fails leaves the others alone. Default: 1.
+        The number of nodes. They start in parallel; a node that fails does not affect the others. Default: 1.
 
     provider, region, config, test, settings
-        As for ``hart.create``. Give no secret as an argument.
+        As for ``hart.create``. Do not pass a secret as an argument.
 
     Returns a dictionary by minion id.
 
@@ -163,25 +166,27 @@ def create_master(
     config=None, test=False, **settings,
 ):  # fmt: skip
     """
-    Create a new salt-master in a cloud. Any machine with Salt can: no master need run here, or have a key.
+    Create a new salt-master in a cloud. Any machine with Salt can do this: it needs neither a running master nor a key.
 
-    It gets salt-master, salt-minion without a service and without a master (for ``salt-call``), and hart-salt. Whatever
-    fails is undone. ``hart.destroy`` removes it, ``hart.list_minions`` and ``hart.show`` know it.
+    The machine gets salt-master, hart-salt, and salt-minion without a service and without a master (for ``salt-call``).
+
+    hart rolls back whatever fails. ``hart.destroy`` removes the machine; ``hart.list_minions`` and ``hart.show`` show
+    it.
 
     minion_id
         The id of the new master's own minion, and the name of the machine.
 
     authorize_key
-        An OpenSSH public key line that may log in as root afterwards, and as the image's own user where it has one.
-        Default: none; nobody can log in but by what the image brings.
+        An OpenSSH public key line. Its owner can log in as root afterwards, and as the image's own user if it has one.
+        Default: none; then only the image's own logins work.
 
     grains
-        Grains of its minion, a mapping; they go over those of ``minion_config``. Default: none.
+        Grains of its minion, as a mapping; they override those of ``minion_config``. Default: none.
 
     hart_salt
-        What ``salt-pip`` installs there: the address of a wheel, as in ``hart-salt[all] @ https://…/hart_salt-….whl``,
-        or a name in an index of your own, ``pip_index``. It is not on PyPI. Default: the hart-salt of this machine,
-        with what it needs for the cloud that the new master is in.
+        What ``salt-pip`` installs on the machine: the address of a wheel, as in
+        ``hart-salt[all] @ https://…/hart_salt-….whl``, or a name in your own index, ``pip_index``. hart-salt is not on
+        PyPI. Default: the hart-salt of this machine, with the dependencies for the new master's cloud.
 
     pip_index
         Address of the Python package index, with https. Default: PyPI, or what the image's pip is configured with.
@@ -190,13 +195,14 @@ def create_master(
         As for ``hart.create``.
 
     settings
-        Any setting that a node may have but ``apply`` and ``drain``, such as ``size=``, ``minion_config=``, or
-        ``script=``, which runs there as root at the end. ``salt_version`` may be any that the repository has. Default:
-        the newest of the series of the Salt on this machine. As for ``hart.create``, give no secret as an argument.
+        Any setting of a node except ``apply`` and ``drain``, such as ``size=``, ``minion_config=``, or ``script=``,
+        which runs on the machine as root at the end. ``salt_version`` can be any version in the repository. Default:
+        the newest version in the release series of this machine's Salt. Do not pass a secret as an argument; see
+        ``hart.create``.
 
-    Returns a dictionary by id. Beside what ``hart.create`` returns, it has ``ssh_host_key_fingers``, and
-    ``master_key_finger`` instead of ``minion_key_finger``: the ``master_finger`` of its minions to be. No events are
-    fired.
+    Returns a dictionary by id, as ``hart.create`` does, with ``ssh_host_key_fingers`` added and with
+    ``master_key_finger`` instead of ``minion_key_finger``. ``master_key_finger`` is the value of ``master_finger`` for
+    the new master's minions. No events are fired.
 
     CLI Example:
 
@@ -224,10 +230,10 @@ def create_master(
 @_acts
 def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
     """
-    Destroy nodes: the instance, its key, its record. Can be repeated.
+    Destroy nodes: the instance, its key and its record. This is safe to repeat.
 
     minion_id
-        The id of the node, or several, separated by commas. No globs.
+        The id of the node, or several ids separated by commas. Globs are not expanded.
 
     config, test
         As for ``hart.create``.
@@ -255,42 +261,43 @@ def import_minion(
     minion_id=None, *extra, provider=None, instance_id=None, region=None, role=None, config=None, test=False, **unknown
 ):  # fmt: skip
     """
-    Take an existing minion under management, whoever made it: hart, salt-cloud, or somebody by hand.
+    Bring an existing minion under management, whether hart, salt-cloud or a person created it.
 
-    Its instance is found at the provider, gets the tags that hart's own have, and a record. Nothing else is touched:
-    neither the machine nor its key. Afterwards it is a node like any other, and ``hart.destroy`` ends it. Can be
-    repeated: what is imported already, and is the same, is success.
+    hart finds its instance at the provider, adds the tags that hart's own instances have, and writes a record. It
+    changes nothing else: neither the machine nor its key. Afterwards the minion is a node like any other, and
+    ``hart.destroy`` destroys it. This is safe to repeat: a minion that is already imported unchanged is a success.
 
-    Refused, with nothing done: what is no accepted minion of this master; none or several instances that it may be;
-    an instance that carries another hart master's tag, or is another node's; and one that has none of the addresses
-    which the minion itself tells. Where the minion does not answer, the result's ``notes`` say that this was not asked.
+    The import is refused, and nothing is changed, if this master has not accepted the minion's key; if no instance or
+    more than one can be this minion's; if the instance carries the tag of another hart master, or belongs to another
+    node; or if it has none of the addresses that the minion itself reports. If the minion does not answer, its
+    addresses are not compared, and the ``notes`` of the result say so.
 
     minion_id
         The id of the minion.
 
     provider
         The configured provider that has its instance. Default: the one that the configuration names, or the only
-        one that is configured.
+        configured one.
 
     instance_id
-        The provider's id of the instance. Default: it is found by its name: that of a droplet or of a server at
-        Hetzner, the tag ``Name`` of an EC2 instance and the label of one at Vultr are the minion id; at Compute Engine
-        the name is one that hart or hart-salt makes of the id, the id itself, or its first label.
+        The provider's id of the instance. Default: hart finds the instance by its name. At DigitalOcean and Hetzner
+        the name, at EC2 the tag ``Name``, and at Vultr the label must be the minion id. At Compute Engine the name must
+        be the one that hart or hart-salt derives from the id, the id itself, or its first label.
 
     region
-        Look for it only in this region. Default: in all.
+        Search only this region. Default: all regions.
 
     role
-        Its role, of those that are configured. Default: that of its tags, or the one of its grain ``roles`` that is a
-        role of the configuration, if there is one.
+        One of the configured roles. Default: the role in its tags, or the configured role that its grain ``roles``
+        names, if there is one.
 
     config
         As for ``hart.create``.
 
     test
-        True: return what would be done and touch nothing. Default: False.
+        True: return what would be done and change nothing. Default: False.
 
-    Returns a dictionary by minion id, with ``changed``, and what ``hart.create`` tells of a node.
+    Returns a dictionary by minion id, with ``changed`` and the fields that ``hart.create`` returns for a node.
 
     CLI Example:
 
@@ -322,26 +329,26 @@ def import_minion(
 @_acts
 def import_minions(file=None, *extra, provider=None, config=None, test=False, **unknown):
     """
-    Import all minions of hart's own store, each as ``hart.import_minion`` does it.
+    Import all minions of the original hart's own store, each as ``hart.import_minion`` does.
 
-    Region, role and the id of the instance are taken from the file as far as they are still right. One minion that
-    cannot be imported leaves the others alone.
+    Region, role and instance id come from the file where they are still correct. A minion that cannot be imported does
+    not affect the others.
 
     file
-        hart's store of minions. Default: ``/var/lib/hart/minions.json``.
+        The original hart's store of minions. Default: ``/var/lib/hart/minions.json``.
 
     provider
-        The configured provider of all of them. Default: for each the one that has the name which hart gives its
-        provider, such as ``do``; otherwise the only one with that driver.
+        The configured provider of all of them. Default: for each minion the provider that has the name which hart used,
+        such as ``do``; otherwise the only provider with that driver.
 
     config
         As for ``hart.create``.
 
     test
-        True: return what would be done and touch nothing. Default: False.
+        True: return what would be done and change nothing. Default: False.
 
-    Returns a dictionary by minion id, as ``hart.import_minion`` does; each that failed has ``result: False`` and
-    ``error``.
+    Returns a dictionary by minion id, as ``hart.import_minion`` does; each minion that failed has ``result: False``
+    and ``error``.
 
     CLI Example:
 
@@ -365,21 +372,21 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
 
 def from_salt_cloud(directory=None, *extra, map=None, **unknown):
     """
-    Translate the configuration of salt-cloud: print the ``hart:`` section that says the same. Changes nothing.
+    Translate salt-cloud's configuration: print an equivalent ``hart:`` section. This changes nothing.
 
-    It prints a file for ``master.d``: each provider of DigitalOcean, EC2, Compute Engine and Vultr is one of hart's,
-    each profile a role. What has no counterpart is reported, by its name, in comments; so are commands for the machines
-    of maps. No secret is shown: each is taken from where it is by ``sdb://salt_cloud/…``, with Salt's own sdb driver
-    ``yaml``, whose profile is printed as well.
+    It prints a file for ``master.d``: each provider of DigitalOcean, EC2, Compute Engine and Vultr becomes a provider
+    of hart, and each profile becomes a role. Comments list by name what has no equivalent, and the commands for the
+    machines of maps. No secret is shown: the section refers to each secret where it already is with
+    ``sdb://salt_cloud/…``, by Salt's own sdb driver ``yaml``, whose profile is printed as well.
 
     directory
         Salt's configuration directory, with ``cloud``, ``cloud.providers``, ``cloud.profiles``, and the directories of
-        those names with ``.d``. Default: the one that the master's config file is in.
+        the same names ending in ``.d``. Default: the directory of the master's config file.
 
     map
-        A map: its path, or its name in ``cloud.maps.d``. Default: all that are there.
+        A map: its path, or its name in ``cloud.maps.d``. Default: all maps in that directory.
 
-    Returns the text, or, where ``--out`` asks for another form, a dictionary with ``config``, ``notes``, and the
+    Returns the text. If ``--out`` asks for another format, it returns a dictionary with ``config``, ``notes``, and the
     commands, ``create`` and ``import``.
 
     CLI Example:
@@ -409,41 +416,42 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
 @_acts
 def add_ip(minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, config=None, test=False, **unknown):
     """
-    Give a running node a further IPv4 address: at its provider, and on the node over Salt.
+    Add another IPv4 address to a running node: at its provider, and on the node through Salt.
 
-    The address is there at once and after every boot, and the network that runs is left alone. If it fails, or is
-    interrupted, it is undone. Can be repeated: an address that is all there is success, and nothing is changed.
+    The address works at once and after every boot; the node's other network settings are left alone. If the call fails
+    or is interrupted, hart rolls it back. This is safe to repeat: if the address is already complete, the call succeeds
+    and changes nothing.
 
     minion_id
         The id of the node.
 
     kind
-        ``reserved``: a reserved address of the account, which stays the account's. ``additional``: one that the
-        provider picks, and bills with the instance; a node that has one keeps it. ``private``: one in a private
-        network. Default: ``reserved``, if ``ip`` is given.
+        ``reserved``: a reserved address of the account, which remains the account's. ``additional``: an address that
+        the provider picks and bills with the instance; a node that already has one keeps it. ``private``: an address in
+        a private network. Default: ``reserved``, if ``ip`` is given.
 
-        ``vultr`` has all three. ``do`` has reserved ones, of which a droplet has one at the most, and hands on what
-        arrives for them by itself: nothing is configured on the node. Other drivers have none.
+        ``vultr`` supports all three. ``do`` supports reserved addresses, one per droplet; DigitalOcean forwards their
+        traffic itself, and nothing is configured on the node. Other drivers support none.
 
     ip
-        With ``reserved``: which one.
+        The reserved address. Only with ``kind=reserved``.
 
     vpc
-        With ``private``: the id of the network. Default: the only one of the region.
+        The id of the private network. Only with ``kind=private``. Default: the only network of the region.
 
     reboot
-        True: the provider may restart the node, which Vultr does for a private network. Default: False, and such an
-        address is refused.
+        True: the provider may restart the node, which Vultr does to attach a private network. Default: False; an
+        address that needs a restart is then refused.
 
     config
         As for ``hart.create``.
 
     test
-        True: return what would be done and touch nothing. Default: False.
+        True: return what would be done and change nothing. Default: False.
 
-    Returns, under the node's id, ``result``, ``kind``, ``ip``, ``changed``, ``interface`` (None where the node has
-    nothing to configure) and ``notes``; where it failed, ``error``. With ``test``, ``action``: ``add``, ``configure``
-    or ``none``.
+    Returns, under the node's id, ``result``, ``kind``, ``ip``, ``changed``, ``interface`` (None if the node has nothing
+    to configure) and ``notes``; after a failure, ``error``. With ``test``, ``action`` is ``add``, ``configure`` or
+    ``none``.
 
     CLI Example:
 
@@ -467,16 +475,17 @@ def add_ip(minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, c
 @_acts
 def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=False, **unknown):
     """
-    Take a further address from a node: on the node over Salt, and then at its provider. Can be repeated.
+    Remove an additional address from a node: on the node through Salt, then at its provider. This is safe to repeat.
 
     A reserved address stays in the account. ``hart.destroy`` does this by itself: an additional address ends with its
-    node, and a reserved one is free again.
+    node, and a reserved address becomes free again.
 
     minion_id
         The id of the node.
 
     ip
-        The address. One that the node does not have is success; those that it was created with are refused.
+        The address. An address that the node does not have is a success; the addresses that the node was created with
+        are refused.
 
     reboot, config, test
         As for ``hart.add_ip``.
@@ -507,42 +516,43 @@ def scale(
     remove="newest", force=False, config=None, test=False, **settings,
 ):  # fmt: skip
     """
-    Make the number of a role's nodes what it is to be. Can be repeated: already so is success, and changes nothing.
+    Scale a role to a number of nodes. This is safe to repeat: a role that has that number is left unchanged.
 
-    One call at a time changes the fleet of a role; a second one waits for the first. Called by a reactor, it does
-    not wait but says that another is at work.
+    Only one call at a time changes the fleet of a role; a second call waits for the first. A call by a reactor does not
+    wait: it returns and says that another call is running.
 
     role
-        The role, as ``hart.list_roles`` shows it.
+        The role; ``hart.list_roles`` lists the roles.
 
     count
-        How many nodes there are to be. Nodes that are stopped, and those that other calls are bringing up, count.
+        The number of nodes to have. Stopped nodes count, and so do nodes that other calls are creating.
 
     delta
-        Instead of ``count``: how many more than now, or, below zero, how many fewer.
+        Instead of ``count``: how many nodes to add, or, if negative, to remove.
 
     min, max
-        With ``delta``: it does not take the number below ``min`` (default: 0), or above ``max`` (default: no bound).
+        With ``delta``: the number stays at ``min`` or above (default: 0), and at ``max`` or below (default: no limit).
 
     cooldown
-        Seconds after a change of the role's fleet in which nothing is changed again. Default: 0.
+        Seconds after a change of the role's fleet during which nothing is changed again. Default: 0.
 
     provider, region
-        Count and change only the nodes of this provider, and of this region. Default: all of the role's nodes; new
-        ones go where the configuration says.
+        Count and change only the nodes of this provider and this region. Default: all nodes of the role; the
+        configuration decides where new nodes go.
 
     remove
-        Which nodes go first: ``newest``, ``oldest``, or ids separated by commas. Default: ``newest``. Nodes whose role
-        has a ``drain`` are drained before they go, and stay if that fails.
+        Which nodes to remove first: ``newest``, ``oldest``, or ids separated by commas. Default: ``newest``. If the
+        role sets ``drain``, a node is drained first, and is kept if that fails.
 
     force
-        True: they go all the same. Default: False.
+        True: remove the nodes even if draining fails. Default: False.
 
     config, test, settings
-        As for ``hart.create``; ``settings`` are those of new nodes. Give no secret as an argument.
+        As for ``hart.create``; ``settings`` apply to new nodes. Do not pass a secret as an argument.
 
-    Returns a dictionary with ``role``, the numbers ``before`` and ``after``, ``changed``, and by minion id ``created``,
-    ``destroyed`` and ``kept``, the nodes that could not be drained; or a ``note`` that says why nothing was changed.
+    Returns a dictionary with ``role``, the numbers ``before`` and ``after``, ``changed``, and, by minion id,
+    ``created``, ``destroyed`` and ``kept`` (nodes that could not be drained); or a ``note`` that says why nothing was
+    changed.
 
     CLI Example:
 
@@ -573,22 +583,22 @@ def scale(
 @_acts
 def replace(role=None, *extra, batch=1, provider=None, region=None, force=False, config=None, test=False, **settings):
     """
-    Replace all nodes of a role by new ones, a few at a time: new ones are ready before as many old ones go.
+    Replace all nodes of a role, a few at a time: new nodes become ready before the same number of old ones is removed.
 
-    It stops at the first failure. By then each old node is either there, or replaced by one that is ready.
+    It stops at the first failure. By then each old node is either still there or replaced by a ready one.
 
     role
-        The role, as ``hart.list_roles`` shows it.
+        The role; ``hart.list_roles`` lists the roles.
 
     batch
-        How many at a time. Default: 1.
+        How many nodes to replace at a time. Default: 1.
 
     provider, region
-        Replace only the nodes of this provider, and of this region. Default: the provider that the configuration names,
-        or the only one; all regions.
+        Replace only the nodes of this provider and this region. Default: the provider that the configuration names, or
+        the only one; all regions.
 
     force, config, test, settings
-        As for ``hart.scale``. Give no secret as an argument.
+        As for ``hart.scale``. Do not pass a secret as an argument.
 
     Returns the same as ``hart.scale``.
 
@@ -612,37 +622,39 @@ def replace(role=None, *extra, batch=1, provider=None, region=None, force=False,
 @_acts
 def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=False, **unknown):
     """
-    Find and remove what crashes left.
+    Find and remove orphans: what a crash left behind.
 
-    That is instances, keys and records that belong together no more, temporary keys and firewalls. Nothing of the crash
-    need be remembered. Never removed: what carries another master's tag or none; nodes that are ready, as long as their
-    instance is there; what a living operation works on; what ``keep_failed`` kept; and every minion that answers, also
-    one that was not finished. A node whose instance is gone goes after several lists, over 15 seconds, have missed it.
-    Each create and scale first removes what operations that died on this machine left; this also finds everything else.
+    Orphans are instances, keys and records that no longer belong together, and temporary keys and firewalls. hart needs
+    no memory of the crash to find them. It never removes resources that carry another master's tag or none; ready nodes
+    whose instance exists; anything that a running operation is working on; nodes that ``keep_failed`` kept; or a minion
+    that answers, even one that was never completed. A node whose instance is gone is removed only after several lists,
+    over 15 seconds, have missed it. Each create and scale first removes what dead operations of this machine left;
+    ``hart.sweep`` also finds everything else.
 
-    What lives is put right. A node that became ready and was never sealed is sealed over Salt. An instance without a
-    record whose minion's key is accepted gets its record again, from its tags. Where many records are missing at once,
-    at least 5 or a tenth of all nodes, the store seems to have been lost, and nothing is removed without ``force``.
+    It also repairs what lives. A node that became ready but was never sealed is sealed through Salt. If an instance has
+    no record but its minion's key is accepted, the record is rebuilt from the instance's tags. If many records are
+    missing at once (at least 5 nodes, or a tenth of all), the record store seems to be lost: nothing is removed without
+    ``force``.
 
     provider
-        Only at this provider. Default: at all that are configured.
+        Sweep only this provider. Default: all configured providers.
 
     grace
-        Seconds: what is younger is kept, unless its operation is known to be dead; another master with the same key
-        may be at work on it. Default: 3600.
+        Seconds. Younger resources are kept unless their operation is known to be dead, because another master with the
+        same key may be working on them. Default: 3600.
 
     force
-        True: remove what has to go also where the records seem to be lost. Default: False.
+        True: remove orphans even if the records seem to be lost. Default: False.
 
     config
         As for ``hart.create``.
 
     test
-        True: show what would be done and touch nothing. Default: False.
+        True: show what would be done and change nothing. Default: False.
 
-    Returns a dictionary with the lists ``removed`` (with ``test``: ``would_remove``) and ``kept``, and, if there are
-    any, ``rebuilt`` (``would_rebuild``), ``sealed`` (``would_seal``), ``failed`` and ``errors``; ``lost`` says that the
-    records seem to be lost, in a sentence.
+    Returns a dictionary with the lists ``removed`` (with ``test``: ``would_remove``) and ``kept``, and, if not empty,
+    ``rebuilt`` (``would_rebuild``), ``sealed`` (``would_seal``), ``failed`` and ``errors``. If the records seem to be
+    lost, ``lost`` says so in a sentence.
 
     CLI Example:
 
@@ -668,24 +680,24 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
 
 def list_minions(*extra, role=None, provider=None, region=None, status=None, ping=True, config=None, **unknown):
     """
-    List the nodes of this master, with what cloud, records, key store and the minions themselves say of each.
+    List this master's nodes as the cloud, the records, the key store and the minions themselves report them.
 
-    On a terminal it is a table, unless ``--out`` asks for something else.
+    On a terminal the result is a table, unless ``--out`` asks for another format.
 
     role, provider, region, status
         Show only nodes that match. Default: all.
 
     ping
-        Whether to ask the minions; one that is down takes some seconds. Default: True.
+        Whether to ping the minions; a minion that is down costs some seconds. Default: True.
 
     config
         As for ``hart.create``.
 
-    Returns a dictionary by minion id. ``status`` is ``ready`` or what keeps a node from that: ``in progress``,
+    Returns a dictionary by minion id. ``status`` is ``ready`` or the reason why the node is not ready: ``in progress``,
     ``unreachable``, ``unsealed``, ``no instance``, ``stopped``, ``no key``, ``no record``, ``failed``, ``left at`` a
-    stage, ``unknown``, ``broken record``, or ``not ours`` for a minion of which hart knows its key only. ``sources``
-    has what each source says. An instance whose tags name no node for certain is ``bad id``, under its instance id,
-    with a ``note``.
+    stage, ``unknown``, ``broken record``, or ``not ours`` for a minion of which hart knows only the key. ``sources``
+    holds what each source reports. An instance whose tags do not identify a node has the status ``bad id``, is listed
+    under its instance id, and has a ``note``.
 
     CLI Example:
 
@@ -706,19 +718,20 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
 
 def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
     """
-    Ask minions whether anything temporary of their bootstrap is left: ``hart.sealed`` across a fleet.
+    Check on the minions that nothing temporary of their bootstrap is left: ``hart.sealed`` across a fleet.
 
     tgt
         The target, as for ``salt``.
 
     tgt_type
-        Its kind, as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` and so on. Default: ``glob``.
+        The type of the target, as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` and so on. Default:
+        ``glob``.
 
     config
         As for ``hart.create``.
 
-    Returns a dictionary by minion id, with ``result`` and, where something is left, ``error``. The minions need the
-    execution module of hart: ``salt '*' saltutil.sync_modules``, or the package hart-salt.
+    Returns a dictionary by minion id, with ``result`` and, if something is left, ``error``. The minions need hart's
+    execution module: run ``salt '*' saltutil.sync_modules``, or install the package hart-salt on them.
 
     CLI Example:
 
@@ -740,7 +753,7 @@ def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
 
 def show(minion_id=None, *extra, config=None, **unknown):
     """
-    Show everything about one node but secrets: its place, its parts, the seconds of its stages, the path of its log.
+    Show everything about one node except secrets: its place, its parts, the seconds of each stage, the path of its log.
 
     minion_id
         The id of the node.
@@ -748,7 +761,7 @@ def show(minion_id=None, *extra, config=None, **unknown):
     config
         As for ``hart.create``.
 
-    Returns a dictionary of facts; ``status`` and ``sources`` as in ``hart.list_minions``.
+    Returns a dictionary; ``status`` and ``sources`` are as in ``hart.list_minions``.
 
     CLI Example:
 
@@ -768,21 +781,21 @@ def show(minion_id=None, *extra, config=None, **unknown):
 
 def node(minion_id=None, *extra, stage=None, **unknown):
     """
-    Return what hart's record says of one node. It asks no cloud and no minion, and is quick.
+    Return hart's record of one node. It queries no cloud and no minion, and is fast.
 
-    This is for reactors. Any minion can fire any event with any data, so an event is a reason to look, and what a
-    reactor acts on comes from here.
+    Use it in reactors. Any minion can fire any event with any data: take an event as a reason to look, and act only on
+    what this function returns.
 
     minion_id
-        The id of the node. What is no minion id is refused.
+        The id of the node. An invalid minion id is refused.
 
     stage
         ``launching``, ``running``, ``bootstrapping``, ``enrolling``, ``enrolled`` or ``ready``: refuse a node that has
-        not come as far, or that failed. Default: any stage will do.
+        not reached this stage or that failed. Default: accept any stage.
 
     Returns a dictionary with ``minion_id``, ``kind``, ``stage``, ``sealed``, ``role``, ``provider``, ``region``,
-    ``zone``, ``size``, ``instance_id``, ``public_ip``, ``private_ip`` and ``addresses``, a list of all. Where there is
-    no such node: ``error`` and ``retcode``, and none of these.
+    ``zone``, ``size``, ``instance_id``, ``public_ip``, ``private_ip`` and ``addresses``, a list of all addresses. If
+    there is no such node, it returns only ``error`` and ``retcode``.
 
     CLI Example:
 
@@ -805,12 +818,12 @@ def node(minion_id=None, *extra, stage=None, **unknown):
 
 def node_of(ip=None, *extra, **unknown):
     """
-    Return which node has an IP address, by hart's records. It asks no cloud, and is quick; see ``hart.node``.
+    Return the node that has an IP address, from hart's records. It queries no cloud and is fast; see ``hart.node``.
 
     ip
-        The address. What is no IP address is refused, and so is one with a zone, such as ``fe80::1%eth0``.
+        The address. An invalid address is refused, and so is one with a zone, such as ``fe80::1%eth0``.
 
-    Returns a dictionary with ``ip``, and ``minion_id``, which is None where no node has it.
+    Returns a dictionary with ``ip`` and ``minion_id``, which is None if no node has the address.
 
     CLI Example:
 
@@ -832,7 +845,7 @@ def node_of(ip=None, *extra, **unknown):
 
 def list_roles(*extra, config=None, **unknown):
     """
-    List the roles, each with the providers that a call without ``provider=`` may mean.
+    List the roles, each with the providers that a call without ``provider=`` can use.
 
     config
         As for ``hart.create``.
@@ -855,10 +868,10 @@ def list_roles(*extra, config=None, **unknown):
 
 def show_role(role=None, *extra, provider=None, region=None, config=None, **settings):
     """
-    Show what a node of a role would be, all layers taken together. Secrets are shown as ``***``.
+    Show the settings of a new node of a role, with all layers merged. Secrets are shown as ``***``.
 
     role, provider, region, config, settings
-        As for ``hart.create_role``. Give no secret as an argument.
+        As for ``hart.create_role``. Do not pass a secret as an argument.
 
     CLI Example:
 
@@ -905,13 +918,13 @@ def list_regions(provider=None, *extra, config=None, **unknown):
 
 def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
     """
-    List the sizes of a provider: memory in MB, CPUs, disk in GB, price a month before tax, and its currency.
+    List the sizes of a provider: memory in MB, CPUs, disk in GB, monthly price before tax, and its currency.
 
     provider
         The configured provider. Default: the one that the configuration names, or the only one.
 
     region
-        Only sizes on offer in this region. Default: all.
+        List only sizes that this region offers. Default: all.
 
     config
         As for ``hart.create``.
@@ -934,7 +947,7 @@ def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
 
 def list_images(provider=None, *extra, region=None, config=None, **unknown):
     """
-    List the images of a provider, by what to write as ``image``.
+    List the images of a provider, each by the value to write as ``image``.
 
     provider, region, config
         As for ``hart.list_sizes``.
@@ -957,10 +970,10 @@ def list_images(provider=None, *extra, region=None, config=None, **unknown):
 
 def check(*extra, config=None, **unknown):
     """
-    Check the configuration, the credentials of each provider, and what hart needs of this machine: one line each.
+    Check the configuration, each provider's credentials, and what hart needs on this machine; print a line for each.
 
-    Changes nothing. Beside the providers there are ``log directory``, ``record store``, ``broken records`` and ``open
-    files``. Each line begins with ``ok`` where nothing is wrong.
+    This changes nothing. Besides the providers it checks ``log directory``, ``record store``, ``broken records`` and
+    ``open files``. Each line begins with ``ok`` if nothing is wrong.
 
     config
         As for ``hart.create``.
@@ -1005,20 +1018,20 @@ def version(*extra, **unknown):
 
 def _report(work, config=None, given=None):
     """
-    Do the work and return its data; make a failure show in every place where Salt looks for one.
+    Do the work and return its data; make a failure visible in every place where Salt looks for one.
 
-    ``retcode`` in the context makes the event and a ``salt.runner`` state fail, ``retcode`` in the returned
-    dictionary makes ``salt-run`` exit with it; each alone lies in the other place. An exception would show
-    as a traceback. The context outlives the call in a reactor, so it is set in any case. No reader of what is
-    printed, and none of its absence, changes any of it.
+    ``retcode`` in the context makes the event and a ``salt.runner`` state fail; ``retcode`` in the returned dictionary
+    makes ``salt-run`` exit with it. Either alone reports a success in the other place. An exception would show as a
+    traceback. In a reactor the context outlives the call, so ``retcode`` is always set. Readers of the output, slow or
+    missing, change none of this.
 
-    ``config`` and ``given`` are for the gate that everything passes: where secrets are, and what may hold one.
+    ``config`` and ``given`` are for the gate: the configuration file with secrets, and the arguments that may hold one.
     """
     from hart_salt.base import signals, streams
 
     with streams.guarded(), signals.heard():
         data = _data(work, config, given)
-    # Where Salt was asked for this function, and not for an orchestration with this as a part of it.
+    # Only if Salt runs this function itself, and not an orchestration that includes it.
     if str(__opts__.get("fun", "")).startswith("hart."):
         signals.exit_with(data.get("retcode", 0))
     return data
@@ -1027,7 +1040,7 @@ def _report(work, config=None, given=None):
 def _data(work, config, given):
     __context__["retcode"] = 0
     try:
-        # Everything heavy is imported here: when hart is called, and not when any other runner is.
+        # Heavy imports happen here, when hart is called, and not when another runner is.
         from hart_salt import arguments
         from hart_salt.answer import answer
 
@@ -1036,9 +1049,9 @@ def _data(work, config, given):
         data = dict(report.data)
         if not report.ok:
             data["retcode"] = report.exit_code
-    except SystemExit as error:  # a signal when nothing is under way that would be undone
+    except SystemExit as error:  # a signal came while nothing was running that hart would roll back
         data = {"error": "interrupted; nothing was begun", "retcode": error.code or INTERRUPTED}
-    except Exception as error:  # what hart needs is missing, or broken
+    except Exception as error:  # a dependency of hart is missing or broken
         log.error("hart could not begin: %s", type(error).__name__)  # noqa: TRY400 - its text may quote anything
         data = {"error": f"hart could not begin: {type(error).__name__}; see salt-run hart.version", "retcode": DEFECT}
     if "retcode" in data:
@@ -1047,12 +1060,12 @@ def _data(work, config, given):
 
 
 def _clean(keywords):
-    """The user's keywords: an orchestration adds its own, such as ``__pub_user``."""
+    """Return the user's keywords without those that an orchestration adds, such as ``__pub_user``."""
     return {key: value for key, value in keywords.items() if not key.startswith("__")}
 
 
 def _as_table(data):
-    """For eyes: only on a terminal, and only where nobody asked for another form; what failed is shown as it is."""
+    """Return a table for a terminal, if nobody asked for another format; a failure is returned as it is."""
     import sys
 
     if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
@@ -1062,11 +1075,11 @@ def _as_table(data):
     return {"outputter": "txt", "data": table(data)}
 
 
-# called by a reactor
+# calls by a reactor
 
 
 def _from_reactor():
-    """Whether a reactor called. What an orchestration calls gets another user, also if a reactor began that."""
+    """Return whether a reactor called. A call by an orchestration has another user, even if a reactor started that."""
     return globals().get("__user__") == "Reactor"
 
 
@@ -1084,7 +1097,7 @@ def _begin(function, args, kwargs):
         from hart_salt.result import Result
 
         jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
-        return Result({"job": jid, "note": f"it runs as a job of its own; its end is the event hart/{jid}/result"})
+        return Result({"job": jid, "note": f"it runs as its own job; when it ends, it fires hart/{jid}/result"})
 
     data = _report(work, given.get("config"), {**given, **settings})
     if "retcode" in data:
@@ -1093,12 +1106,14 @@ def _begin(function, args, kwargs):
 
 
 def _may_wait():
-    """Nobody waits for a call that a reactor began: it must not queue up behind others like it."""
+    """
+    Return whether the call may wait for others: nobody waits for a call by a reactor, so such calls must not queue up.
+    """
     return BACKGROUND not in __context__
 
 
 def _tell(function, jid, data):
-    """The end of a call that a reactor began: an event, and an error in the log if it failed."""
+    """Report the end of a call that a reactor started: fire an event, and log an error if it failed."""
     from hart_salt.master.client import Master
 
     failed = isinstance(data, dict) and "retcode" in data

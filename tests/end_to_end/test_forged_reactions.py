@@ -148,7 +148,7 @@ def test_a_forged_event_opens_no_firewall_and_runs_nothing(scene: Scene) -> None
 def test_no_argument_of_an_event_makes_a_reactor_s_call_another_one(scene: Scene, smuggled: dict[str, Any]) -> None:
     arguments = {"role": "app", "count": 0, "test": True, **smuggled}
     (returned,) = scene.after("hart.scale", [("all/from/the/event", {"args": arguments})])
-    assert set(returned) == {"job", "note"}, "it is begun as a job of its own"
+    assert set(returned) == {"job", "note"}, "it runs as its own job"
 
 
 def test_arguments_of_an_event_do_not_become_those_of_the_job(scene: Scene) -> None:

@@ -19,7 +19,7 @@ def test_nodes_say_that_they_are_sealed_or_what_is_left_or_nothing(master: SaltM
     assert {name: entry["result"] for name, entry in asked.data.items() if isinstance(entry, dict)} == {
         "good": True, "bad": False, "down": False,
     }  # fmt: skip
-    assert "hart-bootstrap.log is there" in asked.data["bad"]["error"]
+    assert "hart-bootstrap.log still exists" in asked.data["bad"]["error"]
     assert "gave no answer" in asked.data["down"]["error"]
 
 

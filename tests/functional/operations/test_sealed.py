@@ -31,11 +31,11 @@ CLEAN = (
     write("var/lib/cloud/instance/datasource", "DataSourceDigitalOcean\n"),
 )
 LEFT = {
-    "run/hart is there": write("run/hart/host_key", "-----BEGIN OPENSSH PRIVATE KEY-----"),
-    "00-hart.conf is there": write("etc/ssh/sshd_config.d/00-hart.conf", "HostKey /run/hart/host_key\n"),
-    "hart-bootstrap.log is there": write("var/log/hart-bootstrap.log", "hart: ssh\n"),
-    "root/.ssh/authorized_keys lets in": write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA hart-6b05369674ed31\n"),
-    "home/admin/.ssh/authorized_keys lets in": write(
+    "run/hart still exists": write("run/hart/host_key", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+    "00-hart.conf still exists": write("etc/ssh/sshd_config.d/00-hart.conf", "HostKey /run/hart/host_key\n"),
+    "hart-bootstrap.log still exists": write("var/log/hart-bootstrap.log", "hart: ssh\n"),
+    "root/.ssh/authorized_keys accepts": write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA hart-6b05369674ed31\n"),
+    "home/admin/.ssh/authorized_keys accepts": write(
         "home/admin/.ssh/authorized_keys", "ssh-rsa CCCC me\nssh-ed25519 AAAA hart-6b05369674ed31\n"
     ),
     "user-data.txt is a copy": write("var/lib/cloud/instance/user-data.txt", "#!/bin/sh\ncat > x <<'HART_END'\n"),
