@@ -1,1 +1,1 @@
-"""What every part of hart uses: errors, faults, names, and what must never be shown."""
+"""The foundation of all other packages: errors, faults, names, concurrency, and redaction."""

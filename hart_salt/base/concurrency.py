@@ -1,9 +1,9 @@
 """
 Blocking calls and the event loop.
 
-The loop runs in a thread of its own: Salt has loops of its own in the thread that calls a runner. The
-calling thread waits, and turns SIGINT, SIGTERM and SIGHUP into a cancellation of the work, which undoes
-what was under way; see ``signals.py``.
+The loop runs in its own thread, because Salt has its own loops in the thread that calls a runner. The calling thread
+waits, and turns SIGINT, SIGTERM and SIGHUP into a cancellation of the work, which rolls back whatever is unfinished;
+see ``signals.py``.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from hart_salt.base import signals
-from hart_salt.base.streams import tell
+from hart_salt.base.streams import print_stderr
 
 T = TypeVar("T")
 
 DRIVER_THREADS = 16
-AGAIN = 1.0  #: seconds after which a task that was cancelled and has not ended is cancelled once more
+AGAIN = 1.0  #: seconds after which a cancelled task that has not ended is cancelled again
 
 
 class Calls:
     """
-    How blocking functions are called from the event loop; a context manager.
+    A context manager for calling blocking functions from the event loop.
 
-    ``salt``
-        one after another, in one thread: Salt's loaders are not made for more. The order is kept.
-    ``driver``
-        side by side, in a few threads
-    ``aside``
-        in a daemon thread: for waits that may be abandoned when their deadline has passed
+    ``salt`` calls functions one after another, in order and in one thread, because Salt's loaders are not thread-safe.
+
+    ``driver`` calls functions in parallel, in a few threads.
+
+    ``aside`` calls a function in a daemon thread: for waits that are abandoned when their deadline has passed.
     """
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -57,7 +56,7 @@ class Calls:
         return asyncio.get_running_loop().run_in_executor(self._driver, function, *arguments)
 
     def aside(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-        """Call a function that may never come back."""
+        """Call a function that may never return."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -67,7 +66,7 @@ class Calls:
             if error is not None:
                 future.set_exception(error)
             else:
-                future.set_result(result)  # type: ignore[arg-type]  # there is a result where there is no error
+                future.set_result(result)  # type: ignore[arg-type]  # the result is set if there is no error
 
         def work() -> None:
             result, error = None, None
@@ -84,10 +83,10 @@ class Calls:
 
 async def uninterrupted(work: Awaitable[T]) -> T:
     """
-    Wait for ``work`` to its end, whatever happens meanwhile.
+    Wait until ``work`` ends, whatever happens in between.
 
-    A cancellation that comes in between is raised once the work is done: a call to a cloud cannot be taken
-    back, and what it did has to be known.
+    A cancellation that arrives during the wait is raised once the work is done: a call to a cloud cannot be taken back,
+    and its outcome must be known.
     """
     task = asyncio.ensure_future(work)
     cancelled = False
@@ -104,11 +103,11 @@ async def uninterrupted(work: Awaitable[T]) -> T:
 
 async def within(work: Awaitable[T], seconds: float) -> T:
     """
-    Wait for ``work`` for ``seconds`` at the most, and return its result.
+    Wait for ``work`` for at most ``seconds``, and return its result.
 
-    Raises ``asyncio.TimeoutError`` when it took longer; by then it was cancelled and has ended. A cancellation is
-    raised, also one that comes as the work is done: ``asyncio.wait_for`` returns the result in its place before
-    Python 3.12, and what was to be ended would go on.
+    Raises ``asyncio.TimeoutError`` if it took longer; the work has been cancelled and has ended by then. A cancellation
+    is always raised, even one that arrives as the work ends: before Python 3.12 ``asyncio.wait_for`` returns the result
+    instead, and the cancelled caller would continue.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -127,15 +126,15 @@ async def _end(task: asyncio.Future[Any]) -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # asyncio complains of one that nobody looked at
+        task.exception()  # asyncio complains about an exception that nobody retrieved
 
 
 async def ended(tasks: Collection[asyncio.Future[Any]]) -> None:
     """
-    Cancel tasks and wait for all of them, whatever happens meanwhile.
+    Cancel tasks and wait for all of them, whatever happens in between.
 
-    Again every ``AGAIN`` seconds: a library may lose a cancellation, as ``asyncio.wait_for`` does before
-    Python 3.12. What must not be broken off, such as an undo, is ``uninterrupted``.
+    The cancellation is repeated every ``AGAIN`` seconds, because a library can lose one, as ``asyncio.wait_for`` does
+    before Python 3.12. Use ``uninterrupted`` for work that must not be cut off, such as an undo.
     """
 
     async def work() -> None:
@@ -150,30 +149,35 @@ async def ended(tasks: Collection[asyncio.Future[Any]]) -> None:
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """
-    Run ``main`` on an event loop in a thread of its own.
+    Run ``main`` on an event loop in its own thread.
 
-    Raises ``Interrupted`` if a signal cancelled it; by then it has ended. Further signals are heard and
-    change nothing: ending the undo half way is what SIGKILL is for.
+    Further signals are noted and change nothing: only SIGKILL ends an undo half way.
+
+    Raises ``Interrupted`` if a signal cancelled ``main``, which has ended by then.
     """
     work = _Work(main)
     with signals.heard() as hearing:
         with hearing.work(work.cancel):
             work.start()
             reported = 0
-            # With a timeout: a join without one does not let signal handlers run on every version of Python.
+            # With a timeout: on some versions of Python a join without one does not let signal handlers run.
             while work.is_alive():
                 work.join(0.2)
-                reported = _tell(hearing.heard, reported)
+                reported = _print_new(hearing.heard, reported)
         if work.cancelled:
             hearing.check()
     work.check()
 
 
-def _tell(heard: list[int], reported: int) -> int:
-    """Tell of the signals after the first ``reported`` of them. The work is cancelled by now; this is only for eyes."""
-    while reported < len(heard):  # more may come meanwhile
+def _print_new(heard: list[int], reported: int) -> int:
+    """
+    Print the signals after the first ``reported`` of them, and return how many are printed by now.
+
+    The work has been cancelled already; this only informs whoever watches.
+    """
+    while reported < len(heard):  # more may arrive during the loop
         undoing = "still undoing what was under way" if reported else "undoing what is under way"
-        tell(f"hart: {signals.name(heard[reported])}: {undoing}")
+        print_stderr(f"hart: {signals.name(heard[reported])}: {undoing}")
         reported += 1
     return reported
 
@@ -188,10 +192,10 @@ class _Work(threading.Thread):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Called by ``start``."""
+        """Run the event loop; ``start`` calls this in the new thread."""
         try:
             self._task = self._loop.create_task(self._main())
-            if self._asked:  # it came before there was a task to cancel
+            if self._asked:  # the cancellation arrived before there was a task
                 self._task.cancel()
             self._loop.run_until_complete(self._task)
         except BaseException as error:  # handed to the calling thread
@@ -201,7 +205,7 @@ class _Work(threading.Thread):
             self._loop.close()
 
     def cancel(self) -> None:
-        """Called in the main thread, by a signal."""
+        """Cancel the work; the main thread calls this on a signal."""
         self._asked = True
         with contextlib.suppress(RuntimeError):  # the loop has just ended
             if self._task is not None:
@@ -209,7 +213,7 @@ class _Work(threading.Thread):
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was ended before it was done."""
+        """Whether the work was cancelled before it was done."""
         return isinstance(self._error, asyncio.CancelledError)
 
     def check(self) -> None:

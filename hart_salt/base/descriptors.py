@@ -1,8 +1,8 @@
 """
-How many files this process may hold open, and how many nodes can be under way with that.
+The limit of open files of this process, and the number of nodes that it allows at the same time.
 
-Measured with nodes of the driver ``local``: a node under way holds its log, its lock and the socket of its session, and
-one more at moments; the process itself about 40, with Salt's sockets, and a driver's connections beside them.
+Measured with nodes of the driver ``local``: an active node keeps open its log, its lock and its session's socket, and
+briefly one more file. The process itself keeps about 40 open with Salt's sockets; the driver's connections come on top.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import resource
 import threading
 from pathlib import Path
 
-#: the most that the limit is raised to: enough for ten thousand nodes, and no burden to what is started with it
+#: the highest value that the limit is raised to: enough for ten thousand nodes, and no burden to child processes
 MOST = 65536
-#: kept for Salt's sockets, for a driver's connections, and for whatever is open for a moment
+#: reserved for Salt's sockets, a driver's connections, and files that are open for a moment
 RESERVED = 96
-#: of a node under way
+#: open files of an active node
 PER_NODE = 4
-#: of a node to which states are applied, each with a client of Salt's own
+#: open files of a node to which states are applied, each with its own Salt client
 APPLYING = 24
 
 
 def raise_limit() -> None:
     """
-    Let this process open as many files as the system lets it.
+    Raise this process's limit of open files as far as the system allows, up to ``MOST``.
 
-    Not in a thread of another program, as where a reactor of the master calls: the limit is that program's.
+    In another program's thread, such as a reactor of the master, this does nothing: the limit belongs to that program.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -39,10 +39,9 @@ def raise_limit() -> None:
 
 def places(each: int = PER_NODE) -> int:
     """
-    Return how many nodes can be under way at the same time, one at least.
+    Return how many nodes can be active at the same time, at least one.
 
-    each
-        files that a node holds open (default: what one holds on its way to a minion)
+    ``each`` is the number of files that a node keeps open (default: that of a node on its way to a minion).
     """
     return _places(_limit(), _open(), each)
 
@@ -52,15 +51,15 @@ def _places(limit: int | None, used: int, each: int) -> int:
 
 
 def turns(number: int) -> str:
-    """What to tell where not all nodes can be under way at the same time."""
+    """Return the note for a call in which not all nodes can be active at the same time."""
     return (
-        f"at most {number} nodes are under way at the same time, since no more than {limit()} files may be open "
+        f"at most {number} nodes are processed at the same time, because no more than {limit()} files can be open "
         "(ulimit -n); the others wait for their turn"
     )
 
 
 def limit() -> str:
-    """How many files may be open, in words."""
+    """Return the limit of open files, in words."""
     number = _limit()
     return "any number" if number is None else str(number)
 
@@ -71,7 +70,7 @@ def _limit() -> int | None:
 
 
 def _open() -> int:
-    """How many are open now; where that cannot be seen, as many as there are at the most when a call begins."""
+    """Return how many files are open now; if that is unknown, the highest number when a call begins."""
     try:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
     except OSError:

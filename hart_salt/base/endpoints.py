@@ -1,4 +1,4 @@
-"""Which addresses may be asked with credentials: one rule for all drivers, and for every place that names one."""
+"""The one rule, for all drivers and settings, about which addresses may receive credentials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PLAIN = (
 
 def objection(address: str) -> str | None:
     """
-    Say what is wrong with an address that credentials, or what is trusted, go to; None: nothing.
+    Return what is wrong with an address that receives credentials or that hart trusts; None if nothing is.
 
-    It starts with ``https://``; with ``http://`` it is this machine by its address or as ``localhost``, for no other
-    name says by itself where it leads. It has a host name in ASCII, and neither user name nor password, query or
-    fragment. The text is the end of a sentence that starts with the setting, and does not hold the address, which may
-    have a password in it.
+    The address must start with ``https://``. With ``http://`` it must be this machine, by IP address or as
+    ``localhost``, because no other name guarantees where it leads. It must have a host name in ASCII, and no user name,
+    password, query or fragment. The result is the end of a sentence that starts with the setting. It does not contain
+    the address, which may include a password.
     """
     try:
         parts = urlsplit(address)
@@ -38,7 +38,7 @@ def objection(address: str) -> str | None:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host is this machine whatever a name server says."""
+    """Return whether a host is this machine, whatever a name server says."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

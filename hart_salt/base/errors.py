@@ -1,7 +1,7 @@
 """
-Errors, named by what the caller does next.
+The errors, named by what the caller does next.
 
-Every message is one clear sentence (or a list of them) that a person can act on, and holds no secret.
+Every message is one clear sentence (or a list of them) that a person can act on. No message contains a secret.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 
 
 class HartError(Exception):
-    """Anything that hart reports as a sentence and not as a traceback."""
+    """An error that hart reports as a sentence and not as a traceback."""
 
 
 def kind_of(error: HartError) -> str:
-    """The name that the reference has for an error; a driver's own kinds go by what they are a kind of."""
+    """Return the name of an error in the reference; a driver's own subclass has the name of its nearest class here."""
     return next(cls.__name__ for cls in type(error).__mro__ if cls.__module__ == __name__)
 
 
 class Refused(HartError):
-    """The request cannot be carried out as given; nothing was touched. Change the request."""
+    """The request cannot be carried out as given, and nothing was changed: change the request."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with the configuration: where it stands, and what to do about it."""
+    """One fault of the configuration: where it is, and what to do about it."""
 
     path: str  #: such as ``hart:roles:app:ec2:szie``
     problem: str  #: such as ``unknown setting, did you mean size?``
@@ -35,7 +35,7 @@ class Fault:
 
 
 class ConfigError(Refused):
-    """The configuration has faults; all that were found are in ``faults``. Mend the configuration."""
+    """The configuration has faults, all of them in ``faults``: fix the configuration."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -43,11 +43,11 @@ class ConfigError(Refused):
 
 
 class EnvironmentFault(HartError):
-    """Something of this machine is in the way: a file, a disk, a limit, Salt's store. Fix that, and call again."""
+    """A file, a disk, a limit or Salt's store on this machine prevents the work: fix that, and call again."""
 
 
 class BrokenRecord(EnvironmentFault):
-    """A record is there and cannot be used. Remove the record, or destroy the node; it is not overwritten."""
+    """A record exists but cannot be used: remove it, or destroy the node. hart does not overwrite it."""
 
     def __init__(self, minion_id: str, message: str) -> None:
         self.minion_id = minion_id
@@ -55,11 +55,11 @@ class BrokenRecord(EnvironmentFault):
 
 
 class NodeFailed(HartError):
-    """A node did not become a minion, at a stage that the caller knows. What it had has to be undone."""
+    """A node did not become a minion, at a stage that the caller knows. Its resources must be rolled back."""
 
 
 class Interrupted(HartError):
-    """A signal ended the run; what was under way has been undone. ``signum`` is the signal's number."""
+    """A signal with the number ``signum`` ended the run; unfinished work has been rolled back."""
 
     def __init__(self, signum: int, message: str) -> None:
         self.signum = signum
@@ -67,15 +67,15 @@ class Interrupted(HartError):
 
 
 class DriverError(HartError):
-    """A provider's API said no. The subclasses below say what the caller does next."""
+    """A provider's API refused or failed. The subclasses say what the caller does next."""
 
 
 class AuthError(DriverError):
-    """The credentials do not work or do not suffice: fix them; trying again is pointless."""
+    """The credentials are invalid or lack a permission: fix them. Retrying is pointless."""
 
 
 class NotFound(DriverError):
-    """What was named does not exist. When deleting, that is success."""
+    """The named resource does not exist. When deleting, that is a success."""
 
 
 class InvalidRequest(DriverError):
@@ -83,15 +83,15 @@ class InvalidRequest(DriverError):
 
 
 class QuotaExceeded(DriverError):
-    """The account's limit is reached: raise the limit or remove something."""
+    """The account's limit is reached: raise the limit, or remove something."""
 
 
 class NoCapacity(DriverError):
-    """The provider is out of this size in this place: try another zone, size or time."""
+    """The provider has no capacity for this size in this place: try another zone, size or time."""
 
 
 class RateLimited(DriverError):
-    """Too many calls. ``retry_after`` is the provider's wish in seconds, or None."""
+    """Too many calls. ``retry_after`` is the number of seconds that the provider asks to wait, or None."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
@@ -99,7 +99,7 @@ class RateLimited(DriverError):
 
 
 class TemporaryFailure(DriverError):
-    """The provider failed and may do better soon. ``uncertain``: the call may have taken effect."""
+    """The provider failed and may recover soon. ``uncertain``: the call may have taken effect."""
 
     def __init__(self, message: str, *, uncertain: bool = False) -> None:
         self.uncertain = uncertain

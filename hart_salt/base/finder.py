@@ -1,23 +1,24 @@
 """
-Where secrets stand in a text: whole, in part, or cut off. Fast, and linear in the text.
+The search for secrets in a text: whole, in part, or cut off. Fast, and linear in the length of the text.
 
-A secret of which only a part is shown is a secret that is shown: an API's error quotes the first half of a token, a
-node's output is cut at some length, a log folds a line. Three rules find such parts:
+Showing a part of a secret shows the secret: an API's error quotes the first half of a token, a node's output is cut at
+some length, a log folds a line. Three rules find such parts:
 
 whole
-    a form of a secret, wherever it stands
+    Any form of a secret, anywhere.
 random
-    any 8 characters in a row of a stretch of a secret that looks random: in that order they are never in another text
-    by chance. Such a stretch has 8 characters or more of base64's alphabet that change between letters and digits, or
-    from lower to upper case, at least three times and at every seventh character; or 16 or more of hexadecimal digits;
-    or 12 or more of decimal ones. A word in front of or behind it, as in ``dop_v1_…``, does not belong to it, so that
-    the word alone is not hidden everywhere. Nor is any part of a password that is made of words.
+    Any 8 consecutive characters of a random-looking stretch of a secret; they do not occur in another text by
+    chance. Such a stretch has 8 or more characters of base64's alphabet that change between letters and digits, or
+    from lower to upper case, at least three times and at least every seventh character; or 16 or more hexadecimal
+    digits; or 12 or more decimal digits. A word before or after it, as in ``dop_v1_…``, is not a part of it, so
+    the word alone is not hidden everywhere. No part of a password that consists of words is random-looking.
 cut off
-    8 characters or more of the beginning of any form where the text, a line or a quotation ends, or a mark of
-    truncation (``…`` or ``...``) follows; likewise of its end behind such a place. Ordinary words are left alone.
+    8 or more characters from the beginning of any form, if the text, a line or a quotation ends there, or if a mark
+    of truncation (``…`` or ``...``) follows; likewise the end of a form after such a place. Ordinary words are not
+    hidden.
 
-It goes by samples: of each run of 8 characters, one of every 5 positions lies 4 characters or more before its end. So
-only every fifth piece of 4 characters of a text is looked up, and the surroundings of what is found are looked at.
+The search uses samples: in each run of 8 characters, one of every 5 positions is 4 or more characters before the end.
+So it looks up only every fifth piece of 4 characters of a text, and examines the surroundings of each hit.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ import re
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator
 
-PART = 8  #: characters of a secret that must not stand in a row
+PART = 8  #: so many consecutive characters of a secret must not be shown
 _SAMPLE = 4
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _STRETCH = re.compile(rf"{_UUID.pattern}|[A-Za-z0-9+/=_-]+")
 _PIECE = re.compile("[A-Za-z0-9]+")
-#: letters of one case, or with a capital in front; and the version of a token's form
+#: letters of one case, or with a leading capital; and the version in a token's format
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[vV][0-9]")
-#: one that does not stand in a random text by chance
+#: a word that does not occur in random text by chance
 _LONG_WORD = re.compile(r"[A-Z]?[a-z]{4,}|[A-Z]{5,}")
 _HEXADECIMAL = re.compile(r"(?=.*[0-9])(?:[0-9a-f]{16,}|[0-9A-F]{16,})")
 _CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
-#: the first and the last line of a key, which are the same in all of them
+#: the first and the last line of a key, which all keys share
 _FRAME = re.compile(r"[-A-Z\s\\nr]+")
 
-#: the last ones are how YAML folds a line within quotation marks: a backslash at its end, one where the text goes on
+#: the last ones are YAML's folds of a quoted line: a backslash at its end, and one where the text continues
 _MARKS = ("…", "...", "[…", "[...", "(…", "(...", "\ufffd", "\\\n")
 _MARKS_BACKWARDS = ("…", "...", "]…", "]...", ")…", ")...", "\ufffd", "\\ ", "\\\n")
 _ENDS = frozenset("\n\r\"'`)]}>,;")
@@ -49,16 +50,14 @@ _BEGINNINGS = frozenset("\n\r\"'`([{<,;:=")
 
 
 class Finder:
-    """Finds the forms of secrets. Never changes, so that several threads may use one."""
+    """A search for the forms of secrets. It never changes, so several threads can use one."""
 
     def __init__(self, forms: Iterable[str], words: frozenset[str] = frozenset()) -> None:
         """
-        Prepare to look for them.
+        Prepare the search.
 
-        forms
-            the texts to find, of 4 characters or more
-        words
-            what is not hidden where it is only a part: ordinary words, in lower case
+        ``forms`` holds the texts to find, each of 4 characters or more. ``words`` holds ordinary words in lower case,
+        which are not hidden if only a part of a form matches.
         """
         self._words = words
         self._parts: set[str] = set()
@@ -67,16 +66,17 @@ class Finder:
         self._step = self._shortest - _SAMPLE + 1
         ordinary = [form for form in texts if not self._add_parts(form)]
         self._heads = _Beginnings(ordinary, self._step)
-        # The ends of texts are the beginnings of the texts backwards.
+        # The ends of texts are the beginnings of the reversed texts.
         self._tails = _Beginnings([form[::-1] for form in ordinary], self._step)
         near = {part[at : at + _SAMPLE] for part in self._parts for at in range(PART - _SAMPLE + 1)}
         self._samples = frozenset(map(tuple, {*near, *self._heads.samples, *(it[::-1] for it in self._tails.samples)}))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where secrets stand in ``text``: ordered, and apart from each other."""
+        """Return where secrets are in ``text``: in order and without overlaps."""
         if not self._samples or len(text) < self._shortest:
             return []
-        # The first characters of all pieces, their second ones and so on: put together and looked up in C.
+        # The first characters of all pieces, then their second ones and so on, so that C code combines and looks them
+        # up.
         pieces = [text[at :: self._step] for at in range(_SAMPLE)]
         if self._samples.isdisjoint(zip(*pieces, strict=False)):
             return []
@@ -85,7 +85,9 @@ class Finder:
         return _merged([*self._whole_or_cut(text, hits), *self._runs(text, hits)])
 
     def _add_parts(self, form: str) -> bool:
-        """Whether each part of it is of the random kind: then there is nothing else to look for."""
+        """
+        Add the random-looking parts of a form; return whether they cover it, so that nothing else needs to be searched.
+        """
         parts = set(_random_parts(form)) - self._words
         self._parts |= parts
         return len(form) >= PART and len(parts) >= len(form) - PART + 1
@@ -100,12 +102,14 @@ class Finder:
                 yield size - end, size - start
 
     def _is_cut_behind(self, text: str, start: int, end: int) -> bool:
-        """Whether what stands from ``start`` to ``end`` may have been cut off there, and is no ordinary word."""
+        """
+        Return whether the text from ``start`` to ``end`` may have been cut off there, and is not an ordinary word.
+        """
         is_end = end == len(text) or text[end] in _ENDS or text[end : end + 8].lstrip(" ").startswith(_MARKS)
         return is_end and not self._is_ordinary(text[start:end])
 
     def _is_cut_before(self, text: str, start: int, end: int) -> bool:
-        """The same of its beginning; the text is backwards."""
+        """Return the same for its beginning; the text is reversed."""
         before = text[end : end + 8].lstrip(" ")
         is_end = before == "" or text[end] in _BEGINNINGS or before[0] in ":\n" or before.startswith(_MARKS_BACKWARDS)
         return is_end and not self._is_ordinary(text[start:end][::-1])
@@ -114,7 +118,7 @@ class Finder:
         return part.strip().lower() in self._words or _FRAME.fullmatch(part) is not None
 
     def _runs(self, text: str, hits: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Runs of characters in which every 8 in a row are part of a secret."""
+        """Yield the runs of characters in which every 8 consecutive ones are part of a secret."""
         done, parts = 0, self._parts
         for hit in hits if parts else ():
             for start in range(max(done, hit - PART + _SAMPLE), hit + 1):
@@ -125,7 +129,7 @@ class Finder:
                     break
 
     def _end_of_run(self, text: str, start: int) -> int:
-        """From one part to the next one that touches it, the farthest first: a long run takes few looks."""
+        """Return the end of a run: jump to the farthest part that touches it, so that a long run needs few steps."""
         end, parts = start + PART, self._parts
         while True:
             for far in range(PART, 0, -1):
@@ -137,13 +141,13 @@ class Finder:
 
 
 class _Beginnings:
-    """Finds texts by a sample of their beginning."""
+    """A search for texts by a sample of their beginning."""
 
     def __init__(self, forms: Iterable[str], step: int) -> None:
         self._size = step + _SAMPLE - 1
-        #: by their first characters, in order: the one that has the most in common with a text stands beside it
+        #: in order of their first characters: the form that shares the most characters with a text is next to it
         self._forms: dict[str, list[str]] = {}
-        #: how far from the beginning a sample may stand
+        #: how far from the beginning a sample can be
         self.samples: dict[str, set[int]] = {}
         for form in sorted(forms):
             self._forms.setdefault(form[: self._size], []).append(form)
@@ -153,7 +157,7 @@ class _Beginnings:
     def found(
         self, text: str, at: int, piece: str, is_cut: Callable[[str, int, int], bool]
     ) -> Iterator[tuple[int, int]]:
-        """Where a form stands that has ``piece``, which is at ``at``, near its beginning; whole, or cut off."""
+        """Yield where a form is that has ``piece``, found at ``at``, near its beginning; whole, or cut off."""
         for offset in self.samples.get(piece, ()):
             start = at - offset
             if start >= 0 and (length := self._length(text, start, is_cut)):
@@ -171,7 +175,7 @@ class _Beginnings:
 
 
 def _common(one: str, other: str) -> int:
-    """The number of characters with which both begin."""
+    """Return the number of leading characters that both share."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -180,12 +184,12 @@ def _common(one: str, other: str) -> int:
 
 
 def _random_parts(form: str) -> Iterator[str]:
-    """The parts of a form that touch a stretch which looks random."""
+    """Return the parts of a form that touch a random-looking stretch."""
     last = len(form) - PART
     for start, end in _random_stretches(form):
         for at in range(max(0, start - PART + 1), min(end, last + 1)):
             part = form[at : at + PART]
-            # A row of blanks or dashes with one character beside it is in many texts.
+            # A row of spaces or dashes with one more character occurs in many texts.
             if len(set(part)) >= (3 if start <= at <= end - PART else 5):
                 yield part
 
@@ -206,7 +210,7 @@ def _random_stretches(form: str) -> Iterator[tuple[int, int]]:
 
 
 def _if_random(form: str, pieces: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
-    """What the pieces cover with all between them, but for words at the end."""
+    """Return the span of the pieces, without words at its ends, if it looks random."""
     while pieces and _WORD.fullmatch(pieces[-1][0]):
         pieces.pop()
     plain = "".join(piece[0] for piece in pieces)

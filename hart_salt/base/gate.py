@@ -1,8 +1,8 @@
 """
-The one gate through which hart says anything: results, errors, events, logs, and what a person sees.
+The one gate for everything that hart shows: results, errors, events, logs, and text for a person.
 
-In this order: characters that nobody sees are marked, secrets are hidden, and only then a text that is too long is made
-shorter. A text that was cut before would show the end of a secret that begins before the cut.
+The order matters: first it marks invisible characters, then it hides secrets, and only then it shortens a text. A text
+that was cut first would show the end of a secret that begins before the cut.
 """
 
 from __future__ import annotations
@@ -17,42 +17,40 @@ from pydantic import SecretStr
 from hart_salt.base.redaction import HIDDEN, Secrets
 from hart_salt.base.text import visible
 
-ERROR_LENGTH = 2000  #: characters of an error: of more, the beginning and the end
+ERROR_LENGTH = 2000  #: characters of an error; of a longer one, the beginning and the end remain
 LEFT_OUT = " … "
 DEEPEST = 50  #: levels of nested data
 
 
 class Gate:
-    """Makes what leaves hart fit to be shown. It goes with one call, and learns the call's secrets as they are read."""
+    """Makes output safe to show. A gate belongs to one call, and learns that call's secrets as they are read."""
 
     def __init__(self, secrets: Secrets | None = None) -> None:
         """
-        Begin with these secrets.
+        Start with these secrets.
 
-        secrets
-            more may be added to it at any time (default: none yet)
+        More can be added to ``secrets`` at any time (default: none yet).
         """
         self.secrets = Secrets() if secrets is None else secrets
 
     def text(self, text: str, limit: int | None = None) -> str:
         """
-        Return the text as it may be shown.
+        Return the text in a form that is safe to show.
 
-        limit
-            characters, at the most: of a longer one the middle goes (default: as long as it is)
+        ``limit`` is the maximum number of characters; the middle of a longer text is left out (default: no limit).
         """
         shown = self.secrets.redact(visible(text))
         return shown if limit is None else shorten(shown, limit)
 
     def error(self, error: BaseException | str) -> str:
-        """An error as a sentence, ``ERROR_LENGTH`` characters at the most."""
+        """Return an error as a sentence of at most ``ERROR_LENGTH`` characters."""
         return self.text(str(error), ERROR_LENGTH)
 
     def data(self, data: Any) -> Any:
         """
-        Copy nested data as it may be shown, keys as well. What is no plain data becomes text.
+        Return a copy of nested data that is safe to show, including its keys. Anything but plain data becomes text.
 
-        Of two keys that become the same both entries are kept, the second one as ``***(2)`` and so on.
+        If two keys become equal, both entries are kept, the second one as ``***(2)`` and so on.
         """
         return self._data(data, DEEPEST)
 
@@ -72,7 +70,7 @@ class Gate:
         return [self._data(item, deepest - 1) for item in data]
 
     def _number(self, number: float) -> Any:
-        """A password may consist of digits."""
+        """Return a number, or its redacted text: a password can consist of digits."""
         text = str(number)
         shown = self.secrets.redact(text)
         return number if shown == text else shown
@@ -92,9 +90,9 @@ class Gate:
     @contextmanager
     def logs(self) -> Iterator[None]:
         """
-        Let everything that this process logs meanwhile pass, Salt's own words and those of libraries as well.
+        Pass everything that this process logs through the gate, including the messages of Salt and of libraries.
 
-        An exception in a log is the text of an error that nobody foresaw: it may quote whatever there is.
+        An exception in a log has a text that nobody foresaw, and may quote anything.
         """
         handlers, guard = list(logging.getLogger().handlers), _Guard(self)
         for handler in handlers:
@@ -107,14 +105,14 @@ class Gate:
 
 
 class _Guard(logging.Filter):
-    """Lets every record through, without secrets."""
+    """Redacts every log record and drops none."""
 
     def __init__(self, gate: Gate) -> None:
         super().__init__()
         self._gate = gate
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Called by a handler, with the same record for each of them."""
+        """Redact a record; every handler calls this with the same record."""
         if len(self._gate.secrets):
             record.msg, record.args = self._gate.text(_message(record)), None
             if record.exc_info:
@@ -126,7 +124,9 @@ class _Guard(logging.Filter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """A record of which message and arguments do not go together must not raise in the code that logged it."""
+    """
+    Return a record's message. If message and arguments do not match, this must not raise in the code that logged it.
+    """
     try:
         return record.getMessage()
     except Exception:
@@ -134,7 +134,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Leave the beginning, which says what it is, and of the rest the end; ``text`` must have no secret any more."""
+    """Return the beginning, which identifies the text, and the end. ``text`` must be free of secrets."""
     if len(text) <= limit:
         return text
     beginning = (limit - len(LEFT_OUT)) // 3

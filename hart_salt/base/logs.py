@@ -1,8 +1,8 @@
 """
-Which directory the nodes' logs go to, decided once for a call, and the removal of old ones.
+The directory for the nodes' logs, chosen once per call, and the removal of old logs.
 
-Salt's own packages have ``/var/log/salt`` belong to root, while salt-master and salt-run run as the user ``salt``:
-there the logs go below the cachedir, which is that user's.
+In Salt's own packages ``/var/log/salt`` belongs to root, while salt-master and salt-run run as the user ``salt``: there
+the logs go below the cachedir, which belongs to that user.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from hart_salt.base import faults
 
-#: the end of the last line of a log that may be removed when it is old enough
+#: the end of the last line of a log that may be removed once it is old enough
 SUCCESS = "done"
 
 
 @dataclass(frozen=True)
 class LogDirectory:
-    """Where the logs go. ``note`` says why not beside the master's own log; empty: they do."""
+    """The directory of the logs. ``note`` says why it is not next to the master's own log; empty if it is."""
 
     path: str
     note: str = ""
@@ -29,29 +29,26 @@ class LogDirectory:
 
 def choose(log_file: str, cachedir: str) -> LogDirectory:
     """
-    Return the directory ``hart`` beside the master's log, or ``hart/log`` below the cachedir. Nothing is written.
+    Return the directory ``hart`` next to the master's log, or ``hart/log`` below the cachedir. Nothing is written.
 
-    log_file
-        the master's own log, as it is configured; what is no path of a file, such as ``file:///dev/log``, has none
-        beside it
-    cachedir
-        the master's
+    ``log_file`` is the master's own log as configured; a value that is not a file's path, such as ``file:///dev/log``,
+    has no directory. ``cachedir`` is the master's.
     """
     fallback = str(Path(cachedir) / "hart" / "log")
     if not log_file.startswith("/"):
         return LogDirectory(fallback, "the master does not log to a file")
     wanted = Path(log_file).parent / "hart"
     problem = _problem(wanted)
-    return LogDirectory(fallback, f"since {problem}") if problem else LogDirectory(str(wanted))
+    return LogDirectory(fallback, f"because {problem}") if problem else LogDirectory(str(wanted))
 
 
 def _problem(directory: Path) -> str:
-    """Why this user cannot write logs into a directory, or make it; empty where nothing is known against it."""
+    """Return why this user cannot create or write logs in a directory; empty if no reason is known."""
     place = directory
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     if not stat.S_ISDIR(faults.mode_of(place)):
-        return f"{place} is no directory that the user {faults.user()} can look into"
+        return f"{place} is not a directory that the user {faults.user()} can read"
     if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
         return f"{place} cannot be written by the user {faults.user()}"
     with contextlib.suppress(OSError):
@@ -62,10 +59,10 @@ def _problem(directory: Path) -> str:
 
 
 def remove_old_logs(log_dir: str, keep_days: float, now: float) -> None:
-    """Remove logs of nodes that succeeded, once they are older than ``keep_days``; failures' logs stay."""
+    """Remove logs of successful nodes that are older than ``keep_days``; logs of failures stay."""
     with contextlib.suppress(OSError):
         for path in Path(log_dir).glob("*.log"):
-            with contextlib.suppress(OSError):  # one that cannot be read or removed keeps nobody from anything
+            with contextlib.suppress(OSError):  # a log that cannot be read or removed must not stop anything
                 if now - path.stat().st_mtime > keep_days * 86400 and _ended_well(path):
                     path.unlink(missing_ok=True)
 

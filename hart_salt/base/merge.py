@@ -1,4 +1,4 @@
-"""How layers of configuration become one: mappings merge, everything else replaces."""
+"""The merging of configuration layers: mappings merge, everything else replaces."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 def merge(lower: Mapping[Any, Any], upper: Mapping[Any, Any]) -> dict[Any, Any]:
     """
-    Lay one nested mapping over another; neither is changed.
+    Return one nested mapping merged over another; neither is changed.
 
-    :param lower: what counts where ``upper`` says nothing
-    :param upper: what wins; a mapping merges with a mapping at every depth, anything else replaces
+    ``upper`` wins over ``lower``: at every depth a mapping merges with a mapping, and anything else replaces.
     """
     result = {key: plain(value) for key, value in lower.items()}
     for key, value in upper.items():
@@ -24,11 +23,7 @@ def merge(lower: Mapping[Any, Any], upper: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def plain(data: Any) -> Any:
-    """
-    Copy nested data, with ``dict`` and ``list`` for whatever kinds of mappings and sequences Salt uses.
-
-    :param data: nested mappings, lists and scalars
-    """
+    """Return a copy of nested data with ``dict`` and ``list`` instead of whatever mappings and sequences Salt uses."""
     if isinstance(data, Mapping):
         return {key: plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

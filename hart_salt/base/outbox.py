@@ -1,4 +1,4 @@
-"""Handing things to somebody who may be slow, stuck or gone, without ever waiting for him."""
+"""Delivery to a reader that may be slow, stuck or gone, without ever waiting for it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-LIMIT = 1000  #: things that wait at the same time; what comes beyond is dropped
-STALL_SECONDS = 1.0  #: at the end, the time in which nothing was taken after which the rest is dropped
-END_SECONDS = 10.0  #: at the end, the longest wait of all
+LIMIT = 1000  #: items that wait at the same time; further items are dropped
+STALL_SECONDS = 1.0  #: at the end: if nothing was delivered for this long, the rest is dropped
+END_SECONDS = 10.0  #: at the end: the longest wait in total
 
 
 class Outbox(Generic[T]):
     """
-    Delivers one thing after another, in the order in which they came, in a daemon thread.
+    Delivers items in order, in a daemon thread.
 
-    ``put`` never waits and never raises: what finds no room is dropped. It takes no lock, so a signal that comes
-    in the middle of it does no harm.
+    ``put`` never waits and never raises: an item that finds no room is dropped. It takes no lock, so a signal in the
+    middle of it does no harm.
     """
 
     def __init__(
@@ -30,35 +30,29 @@ class Outbox(Generic[T]):
         """
         Start the thread.
 
-        deliver
-            is called with each thing; what it raises drops that thing
-        finish
-            is called in the same thread after the last one (default: nothing is)
-        limit
-            how many things may wait at the same time (default: 1000)
+        ``deliver`` is called with each item; an exception drops that item. ``finish`` is called in the same thread
+        after the last one (default: nothing). ``limit`` is how many items can wait at the same time (default: 1000).
         """
         self._deliver = deliver
         self._finish = finish
         self._limit = limit
-        #: an empty tuple is the end
+        #: an empty tuple marks the end
         self._waiting: queue.SimpleQueue[tuple[T, ...]] = queue.SimpleQueue()
         self._delivered = 0
         self._thread = threading.Thread(target=self._work, name="hart-outbox", daemon=True)
         self._thread.start()
 
     def put(self, thing: T) -> None:
-        """Have it delivered, or drop it."""
+        """Queue an item for delivery, or drop it."""
         if self._waiting.qsize() < self._limit:
             self._waiting.put((thing,))
 
     def close(self, stall: float = STALL_SECONDS, total: float = END_SECONDS) -> bool:
         """
-        Wait until all is delivered, but for no one who takes nothing any more.
+        Wait until everything is delivered, unless the reader takes nothing any more.
 
-        stall
-            seconds without any progress after which the rest is dropped
-        total
-            seconds after which it is dropped in any case
+        ``stall`` is the number of seconds without progress after which the rest is dropped, ``total`` the number of
+        seconds after which it is dropped in any case.
 
         Returns whether everything was delivered.
         """

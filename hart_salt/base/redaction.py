@@ -1,4 +1,4 @@
-"""What must never be shown: a set of strings, and the ways to keep them out of text and data."""
+"""The strings that must never be shown, and the ways to keep them out of text and data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hart_salt.base.text import visible
 
 HIDDEN = "***"
 
-#: shorter strings occur by chance in every text; to hide them would only garble it
+#: shorter strings occur in any text by chance; hiding them would only garble it
 MINIMUM_LENGTH = 6
 #: characters; longer ones are keys, which are shown in base64 if at all
 LONGEST_IN_HEXADECIMAL = 256
@@ -41,7 +41,7 @@ _SECRET_PAIRS = frozenset(
     + [("secret", "key"), ("signing", "key"), ("account", "key")]
 )
 
-# ``aws_access_key_id`` and the like end in a word that says: a name or a measure, no secret.
+# ``aws_access_key_id`` and the like end in a word for a name or a measure, not a secret.
 _HARMLESS_ENDS = frozenset(
     ["dir", "driver", "expire", "expires", "expiration", "file", "id", "length", "lifetime", "name", "path", "size"]
     + ["ttl"]
@@ -54,15 +54,13 @@ _URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@")
 
 def looks_secret(key: str) -> bool:
     """
-    Say whether a key's name says that its value is a secret.
+    Return whether a key's name indicates a secret value.
 
-    Whole words count, so that ``db_password`` and ``mysql.pass`` are found and ``passenger`` is not.
-
-    :param key: a name, such as ``api_key`` or ``apiKey``
+    Whole words count: ``db_password``, ``apiKey`` and ``mysql.pass`` match, ``passenger`` does not.
     """
     words = [word.lower() for word in _WORDS.findall(key)]
     if key == "s3.key":
-        return True  # Salt's own name for it, and the only such one
+        return True  # Salt's own name for a secret, and the only one of this form
     if not words or words[-1] in _HARMLESS_ENDS:
         return False
     pairs = zip(words, words[1:], strict=False)
@@ -70,11 +68,7 @@ def looks_secret(key: str) -> bool:
 
 
 def mask(data: Any) -> Any:
-    """
-    Copy plain data with ``***`` for every value under a key that looks secret, however short the value is.
-
-    :param data: nested plain data
-    """
+    """Return a copy of plain data with ``***`` for every value under a key that looks secret, even a short value."""
     if isinstance(data, Mapping):
         return {key: _blank(value) if looks_secret(str(key)) else mask(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -83,7 +77,7 @@ def mask(data: Any) -> Any:
 
 
 def _blank(value: Any) -> Any:
-    """Hide every leaf of ``value``; what is empty has nothing to hide."""
+    """Replace every leaf of ``value`` by ``***``, except empty ones."""
     if isinstance(value, Mapping):
         return {key: _blank(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -93,10 +87,10 @@ def _blank(value: Any) -> Any:
 
 class Secrets:
     """
-    The strings that must never be shown. It only grows.
+    The strings that must never be shown. The set only grows.
 
-    One instance goes with one configuration. Adding and redacting may happen in different threads. What is looked for
-    is prepared when it is first needed after an addition, since a configuration is read secret by secret.
+    One instance belongs to one configuration. Adding and redacting can happen in different threads. The search is
+    prepared at the first use after an addition, because a configuration is read secret by secret.
     """
 
     def __init__(self) -> None:
@@ -113,12 +107,10 @@ class Secrets:
 
     def add(self, value: Any) -> None:
         """
-        Remember a secret, or all strings within nested data.
+        Add a secret, or all strings in nested data: a string, a ``SecretStr``, or mappings and lists of them.
 
-        Strings shorter than six characters, plain words and paths of key files are no secrets. A whole
-        number counts as its digits: a password may be one.
-
-        :param value: a string, a ``SecretStr``, or nested mappings and lists of them
+        Strings shorter than six characters, plain words and paths of key files are not secrets. A whole number counts
+        as its digits, because a password can be a number.
         """
         found = frozenset(text for text in _strings(value) if _worth_hiding(text))
         with self._adding:
@@ -128,11 +120,7 @@ class Secrets:
         return isinstance(text, str) and (text in self._values or text.strip() in self._values)
 
     def gather(self, data: Any) -> None:
-        """
-        Remember what nested data holds under secret-looking keys, and passwords within URLs.
-
-        :param data: nested plain data, such as a configuration
-        """
+        """Add the values under secret-looking keys in nested plain data, and passwords in URLs."""
         if isinstance(data, Mapping):
             for key, value in data.items():
                 if looks_secret(str(key)):
@@ -146,11 +134,10 @@ class Secrets:
 
     def named_in(self, data: Any, path: str = "") -> list[str]:
         """
-        Say where in nested data secrets are: what looks secret by its name, or is known as one; not what is in sdb.
+        Return where secrets are in nested plain data, as paths such as ``minion_config:mysql:password``.
 
-        :param data: nested plain data, such as the arguments of a call
-        :param path: of the whole, for the answer
-        :return: paths such as ``minion_config:mysql:password``
+        These are values under secret-looking keys and known secrets, but not sdb references. ``path`` is the path of
+        ``data`` itself.
         """
         if isinstance(data, Mapping):
             return [
@@ -170,14 +157,13 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """
-        Replace every secret in ``text``, in whatever form it stands there, with ``***``.
+        Return ``text``, which is about to be shown or written, with ``***`` for every secret in whatever form.
 
-        Secrets that overlap go as one piece, so that no end of the second one stays. For parts of one see ``finder``.
-
-        :param text: anything that is about to be shown or written
+        Overlapping secrets are replaced as one piece, so no end of the second one remains. For parts of a secret see
+        ``finder``.
         """
         while spans := self._finder().spans(text):
-            # Put together once: a text that is copied for each of its secrets takes the square of their number.
+            # Joined once: copying the text for each of its secrets would take quadratic time.
             starts, ends = zip(*spans, strict=True)
             text = HIDDEN.join(text[end:start] for end, start in zip((0, *ends), (*starts, len(text)), strict=True))
         return text
@@ -197,12 +183,12 @@ def _is_reference(text: str) -> bool:
 
 
 def _passwords(data: Any) -> list[str]:
-    """Those in URLs."""
+    """Return the passwords in URLs."""
     return _URL_PASSWORD.findall(data) if isinstance(data, str) else []
 
 
 def _strings(value: Any) -> list[str]:
-    """All strings within nested data."""
+    """Return all strings in nested data."""
     if isinstance(value, SecretStr):
         return [value.get_secret_value()]
     if isinstance(value, bytes):
@@ -222,28 +208,28 @@ def _worth_hiding(text: str) -> bool:
         len(text) >= MINIMUM_LENGTH
         and text.lower() not in _PLAIN_WORDS
         and not _KEY_FILE.fullmatch(text)
-        # what redaction itself writes is no secret; hiding it would never end
+        # the replacement itself is not a secret; hiding it would never end
         and set(text) != {"*"}
     )
 
 
-#: what JSON, YAML, shells and addresses write as it is
+#: what JSON, YAML, shells and addresses write unchanged
 _WRITTEN_AS_IT_IS = re.compile(r"[A-Za-z0-9_.-]+")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{16,}")
 _ESCAPED = re.compile("%[0-9A-F]{2}")
 
 
 def _forms(secret: str) -> set[str]:
-    """The shapes in which one secret may stand in a text: whole, by line, and encoded."""
+    """Return the forms in which a secret can appear in a text: whole, by line, and encoded."""
     whole = secret.strip()
     lines = [line.strip() for line in whole.splitlines()]
-    # the first and last line of a PEM block are the same in all of them
+    # all PEM blocks share their first and last line
     lines = [line for line in lines if not line.startswith("-----") and _worth_hiding(line)]
-    # visible: as it stands in a text whose control characters were marked before
+    # visible: as it appears in a text whose control characters are already marked
     forms = {whole, *lines, "".join(lines), visible(secret), visible(whole)}
     for text in {whole, *lines}:
         forms |= _encoded(text)
-    if len(lines) > 1 and len(whole) > LONGEST_IN_HEXADECIMAL:  # a key: what is so long has many parts
+    if len(lines) > 1 and len(whole) > LONGEST_IN_HEXADECIMAL:  # a key: such a long text has many parts
         forms.add(base64.b64encode(whole.encode(errors="replace")).decode())
     else:
         forms |= _base64_forms(whole.encode(errors="replace"))
@@ -251,11 +237,11 @@ def _forms(secret: str) -> set[str]:
 
 
 def _encoded(text: str) -> set[str]:
-    """How JSON, Python, YAML, a shell, a URL, a form and XML write ``text``, where that is not as it is."""
+    """Return how JSON, Python, YAML, a shell, a URL, a form and XML write ``text``, if they change it."""
     if _WRITTEN_AS_IT_IS.fullmatch(text):
         return set()
     in_url = {quote(text, safe="", errors="replace"), quote(text, errors="replace")}
-    in_url |= {form.replace("%20", "+") for form in in_url}  # as forms have it
+    in_url |= {form.replace("%20", "+") for form in in_url}  # as in forms
     in_json = json.dumps(text)[1:-1]
     return {
         in_json,
@@ -275,27 +261,27 @@ def _encoded(text: str) -> set[str]:
 
 
 def _in_arguments(text: str, in_json: str) -> set[str]:
-    """How lists of arguments show it: Python writes a text that has it, or in which Python or JSON wrote it."""
+    """Return how Python writes lists of arguments that contain it, as it is or as Python or JSON wrote it."""
     written = _in_python(text)
     nested = {form for one in (*written, in_json) for form in _in_python(one)}
     return {*written, *nested, *(json.dumps(one)[1:-1] for one in written)}
 
 
 def _in_python(text: str) -> set[str]:
-    """Within a longer text: what else there is in that decides whether single quotes are escaped."""
+    """Return how Python writes it within a longer text, which decides whether single quotes are escaped."""
     escaped = repr(f"{text}\"'")[1:-4]
     return {escaped, escaped.replace("\\'", "'")}
 
 
 def _in_markup(text: str) -> set[str]:
-    """How XML and HTML write it: some escape quotation marks, by number or by name, and some do not."""
+    """Return how XML and HTML write it: some escape quotation marks, by number or by name, and some do not."""
     plain = escape(text, quote=False)
     quotes = itertools.product(("&quot;", "&#34;", '"'), ("&apos;", "&#39;", "&#x27;", "'"))
     return {plain.replace('"', double).replace("'", single) for double, single in quotes}
 
 
 def _in_hexadecimal(text: str) -> set[str]:
-    """Its bytes in hexadecimal digits; one that consists of such, in either case."""
+    """Return its bytes in hexadecimal digits; if it consists of hexadecimal digits, also both cases of it."""
     digits = text.encode(errors="replace").hex() if len(text) <= LONGEST_IN_HEXADECIMAL else ""
     cases = {text.lower(), text.upper()} if _HEXADECIMAL.fullmatch(text) else set()
     return {digits, digits.upper(), *cases}
@@ -303,10 +289,10 @@ def _in_hexadecimal(text: str) -> set[str]:
 
 def _base64_forms(raw: bytes) -> set[str]:
     """
-    What base64 makes of ``raw`` alone, and within something longer.
+    Return the base64 forms of ``raw``, alone and within a longer text.
 
-    Base64 writes three bytes as four characters, so a secret inside a longer text looks different for each
-    of three offsets. Only characters that depend on the secret alone are taken.
+    Base64 writes three bytes as four characters, so a secret within a longer text looks different at each of three
+    offsets. Only characters that depend on the secret alone are used.
     """
     whole = base64.b64encode(raw).decode()
     forms = {whole, whole.rstrip("=")}

@@ -1,10 +1,10 @@
 """
-SIGINT, SIGTERM and SIGHUP while a call is under way.
+SIGINT, SIGTERM and SIGHUP during a call.
 
-What is under way is cancelled, and undoes itself; nothing is written before that. Before anything was begun the call
-ends at once. Between two pieces of work a signal is kept for the next one: what the first one did has to be reported. A
-signal that the process ignores from its start, as ``nohup`` has it, stays ignored. Left to Salt, the first two would
-end the process with exit code 0, and SIGHUP without any undo.
+A signal cancels the running work, which rolls itself back; nothing is written before that. Before any work has begun, a
+signal ends the call at once. Between two pieces of work, a signal is kept for the next piece, because the outcome of
+the first one must be reported. A signal that the process ignores from its start, as under ``nohup``, stays ignored.
+Salt's own handling would end the process with exit code 0 for the first two, and without an undo for SIGHUP.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Hearing:
     """The signals of one call."""
 
     def __init__(self) -> None:
-        #: the numbers of all that came
+        #: the numbers of all signals that arrived
         self.heard: list[int] = []
         self._begun = False
         self._cancel: Callable[[], None] | None = None
@@ -34,9 +34,9 @@ class Hearing:
     @contextmanager
     def work(self, cancel: Callable[[], None]) -> Iterator[None]:
         """
-        Something is under way that ``cancel`` ends.
+        Mark the block as work that ``cancel`` ends.
 
-        Raises ``Interrupted``, with nothing begun, if a signal came before.
+        Raises ``Interrupted``, with nothing begun, if a signal arrived before.
         """
         self.check()
         self._cancel, self._begun = cancel, True
@@ -48,12 +48,12 @@ class Hearing:
             self._cancel = None
 
     def check(self) -> None:
-        """Raise ``Interrupted`` if a signal came. The first one counts."""
+        """Raise ``Interrupted`` if a signal arrived. The first one counts."""
         if self.heard:
             raise Interrupted(self.heard[0], f"interrupted by {name(self.heard[0])}")
 
     def hear(self, signum: int, frame: FrameType | None = None) -> None:
-        """Called by the signal, between any two instructions of the main thread: it writes nothing."""
+        """Note a signal. It arrives between any two instructions of the main thread, so this writes nothing."""
         self.heard.append(signum)
         if self._cancel is not None:
             if len(self.heard) == 1:
@@ -68,10 +68,10 @@ _hearing: Hearing | None = None
 @contextmanager
 def heard() -> Iterator[Hearing]:
     """
-    Hear signals; inside of another such block, that one does.
+    Handle signals in the block; within another such block, that one handles them.
 
-    Only a main thread can hear signals; in a reactor's thread there are none to hear. Raises ``SystemExit`` with 128
-    and the signal's number while nothing has been begun.
+    Only a main thread receives signals; a reactor's thread receives none. Raises ``SystemExit`` with 128 plus the
+    signal's number if a signal arrives before any work has begun.
     """
     global _hearing
     if threading.current_thread() is not threading.main_thread():
@@ -92,21 +92,21 @@ def heard() -> Iterator[Hearing]:
 
 def exit_with(code: int) -> None:
     """
-    From now on a signal ends the process with this exit code: all is done, and only the result is to be printed.
+    Let a signal end the process with this exit code from now on: everything is done except printing the result.
 
-    That can take as long as its reader likes.
+    Printing takes as long as its reader does.
     """
     if threading.current_thread() is threading.main_thread():
         _handle(lambda *_: sys.exit(code))
 
 
 def name(signum: int) -> str:
-    """Such as ``SIGINT``."""
+    """Return the name of a signal, such as ``SIGINT``."""
     return signal.Signals(signum).name
 
 
 def _handle(handler: Callable[[int, FrameType | None], Any]) -> dict[signal.Signals, Any]:
-    """Handle what is not ignored; returns the handlers that there were."""
-    # None: a handler that was not set by Python, and that could not be put back.
+    """Set a handler for the signals that are not ignored, and return the previous handlers."""
+    # None: a handler that Python did not set, and that could not be restored.
     heeded = [signum for signum in SIGNALS if signal.getsignal(signum) not in (signal.SIG_IGN, None)]
     return {signum: signal.signal(signum, handler) for signum in heeded}

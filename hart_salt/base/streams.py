@@ -1,9 +1,9 @@
 """
-Standard output and standard error, such that nothing depends on whether somebody reads them.
+Standard output and standard error that do not depend on a reader.
 
-A terminal can be hung up or stopped, the reader of a pipe can go away or stop reading, a disk can be full. None of it
-may fail a node, hold up its undo or change an exit code. While a call is under way nothing that is written to standard
-error is waited for, Salt's own log lines included; after the first write that fails a stream is silent.
+A terminal can be hung up or stopped, the reader of a pipe can go away or stop reading, a disk can be full. None of this
+may fail a node, delay its undo or change an exit code. During a call nothing waits for standard error to be written,
+not even Salt's own log lines; after the first failed write a stream stays silent.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TextIO
 from hart_salt.base.outbox import STALL_SECONDS, Outbox
 
 
-def tell(text: str) -> None:
+def print_stderr(text: str) -> None:
     """Print a line to standard error, if there is one. Raises nothing."""
     stream = sys.stderr
-    if stream is not None:  # None, print would take for standard output
+    if stream is not None:  # print would use standard output for None
         with contextlib.suppress(OSError, ValueError):
             print(text, file=stream, flush=True)
 
@@ -33,14 +33,15 @@ def tell(text: str) -> None:
 @contextmanager
 def guarded(stall: float = STALL_SECONDS) -> Iterator[None]:
     """
-    Let nothing that happens to standard output or standard error reach who writes there.
+    Keep all failures of standard output and standard error away from the code that writes to them.
 
-    What is written to standard error meanwhile is not waited for. At the end the rest is, as long as it is taken. Both
-    streams stay guarded afterwards: Salt prints the result, and Python flushes what is left when the process ends,
-    whose failure would be the exit code. In a thread of a master, whose streams are not ours, this does nothing.
+    During the block nothing waits for standard error to be written. At the end the remaining text is written, as long
+    as the reader takes it. Both streams stay guarded afterwards: Salt prints the result, and at the end of the process
+    Python flushes what is left; a failure there would change the exit code. In a thread of a master, whose streams
+    belong to it, this does nothing.
 
-    stall
-        seconds after which, at the end, who takes nothing of what waits gets nothing more (default: 1)
+    ``stall`` is the number of seconds at the end after which a reader that takes nothing gets nothing more (default:
+    1).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,7 +60,7 @@ def guarded(stall: float = STALL_SECONDS) -> Iterator[None]:
 
 
 class Device(io.RawIOBase):
-    """What writes to a file descriptor; a write never raises, and fails once at the most."""
+    """A writer to a file descriptor. A write never raises; after the first failure the device stays silent."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         super().__init__()
@@ -69,29 +70,29 @@ class Device(io.RawIOBase):
         self._outbox: Outbox[bytes] | None = None
 
     def begin(self) -> None:
-        """From now on do not wait for who reads."""
+        """Stop waiting for the reader."""
         self._outbox = Outbox(self._send)
 
     def end(self, stall: float) -> None:
-        """Write what waits, and from now on wait again; who does not read by then gets nothing more."""
+        """Write the queued text, and wait for the reader from now on; one that takes nothing gets nothing more."""
         outbox, self._outbox = self._outbox, None
         if outbox is not None and not outbox.close(stall):
             self.silent = True
 
     def writable(self) -> bool:
-        """It is for writing."""
+        """Return True: the stream is for writing."""
         return True
 
     def fileno(self) -> int:
-        """The file descriptor."""
+        """Return the file descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether it is a terminal; one that was hung up is none."""
+        """Return whether it is a terminal; one that was hung up is not."""
         return os.isatty(self._descriptor)
 
     def write(self, data: object) -> int:
-        """Take all of it, whatever becomes of it."""
+        """Take all of the data, whether or not it can be written."""
         text = bytes(data)  # type: ignore[call-overload]  # a buffer of some kind
         if self._outbox is not None:
             self._outbox.put(text)
@@ -109,7 +110,7 @@ class Device(io.RawIOBase):
     def _some(self, data: bytes) -> int:
         try:
             return os.write(self._descriptor, data)
-        except BlockingIOError:  # somebody who shares it made it so
+        except BlockingIOError:  # another process that shares the descriptor made it non-blocking
             waiting = select.poll()
             waiting.register(self._descriptor, select.POLLOUT)
             waiting.poll()
@@ -117,7 +118,7 @@ class Device(io.RawIOBase):
 
 
 def _guard(stream: TextIO | None, original: TextIO | None) -> TextIO | None:
-    """A stream of the same kind over a ``Device``; one that is not the process's own, or is guarded, stays."""
+    """Return a stream of the same kind over a ``Device``; a foreign or already guarded stream is returned unchanged."""
     if stream is None or stream is not original or not isinstance(stream, io.TextIOWrapper):
         return stream
     with contextlib.suppress(OSError, ValueError):

@@ -1,30 +1,30 @@
-"""Text that somebody else wrote, made safe to show: nothing in it moves a cursor or hides."""
+"""Foreign text, made safe to show: nothing in it moves a cursor or stays invisible."""
 
 from __future__ import annotations
 
 import re
 
-#: what stands where a character was that must not be shown
+#: replaces each character that must not be shown
 MARK = "\ufffd"
 
-# Regular expressions know no Unicode categories. A test compares this with the categories of the running Python.
+# Regular expressions have no Unicode categories. A test compares this with the categories of the running Python.
 _HIDDEN = re.compile(
     "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line end, DEL, C1
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and line end, DEL, C1
     "\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # no width, or right to left
     "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2"  # other format characters
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\uffa0"  # drawn as nothing, though called letters
-    "\U000e0000-\U000e0fff"  # tags: a text within the text that nobody sees
-    "\u2028\u2029"  # line ends of Unicode's own
-    "\ud800-\udfff"  # halves of characters, which no file takes
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\uffa0"  # drawn as nothing, though classified as letters
+    "\U000e0000-\U000e0fff"  # tags: an invisible text within the text
+    "\u2028\u2029"  # Unicode's own line ends
+    "\ud800-\udfff"  # halves of characters, which no file accepts
     "]"
 )
 
 
 def visible(text: str) -> str:
     """
-    Return ``text`` with U+FFFD for every character that a reader does not see or that acts on what shows it.
+    Return ``text`` with U+FFFD for every character that is invisible or that controls the display.
 
     These are control characters (C0, C1), characters that change the direction of text, that have no width or that are
     drawn as nothing, Unicode's own line ends, and surrogates. Tabs and line ends stay; ``\\r\\n`` counts as one.

@@ -19,7 +19,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from hart_salt.base.errors import TemporaryFailure
-from hart_salt.base.streams import tell
+from hart_salt.base.streams import print_stderr
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Outage:
     """What one driver object knows of the servers that it asks. Used from several threads."""
 
     def __init__(
-        self, provider: str, clock: Callable[[], float] = time.monotonic, tell: Callable[[str], None] = tell
+        self, provider: str, clock: Callable[[], float] = time.monotonic, tell: Callable[[str], None] = print_stderr
     ) -> None:
         """
         Remember what to go by.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.base.errors import EnvironmentFault
-from hart_salt.base.streams import tell
+from hart_salt.base.streams import print_stderr
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
@@ -144,7 +144,7 @@ class Scaling:
             if held or not wait:
                 yield held
                 return
-        tell(f"hart: another call changes the fleet of {role}; waiting for it")
+        print_stderr(f"hart: another call changes the fleet of {role}; waiting for it")
         with locks.role(role, wait=True) as held:
             yield held
 

@@ -103,7 +103,7 @@ def test_a_script_that_the_user_of_salt_master_cannot_read_is_refused_with_path_
     assert error.code == 2, error
     script, repository = error.data["error"].splitlines()
     assert script.startswith(f"script: {closed}/first.sh cannot be read by the user {SALT}")
-    assert f"{closed} lets that user not through" in script
+    assert f"{closed} cannot be entered by that user" in script
     assert repository.startswith(f"salt_repo_key: {key} cannot be read by the user {SALT}")
     assert f"chown -R {SALT} {key}" in repository
 
@@ -156,7 +156,7 @@ def test_a_record_store_whose_module_is_missing_is_named_with_what_to_do(place: 
     with other_store(place, **{"cache": "consul", "consul.host": "192.0.2.1"}):
         error = failed(place.master.run(*CALLS[call]))
         assert error.startswith("the record store cannot be read: consul at 192.0.2.1: Salt has no such cache driver")
-        assert "what the master config says of cache" in error
+        assert "the setting cache in the master config" in error
         checked = place.master.run("hart.check")
         assert checked.code == 1
         assert checked.data["record store"].startswith("EnvironmentFault: the record store cannot be written: consul")
@@ -191,7 +191,7 @@ def test_broken_records_are_shown_and_skipped_and_keep_nobody_from_anything(plac
     assert checked.data["broken records"].startswith("6: the record hart/nodes/empty.example.node is broken: ")
 
     refused = failed(place.master.run("hart.create", "truncated.example", "role=app"))
-    assert f"rm -r {place.master.record('truncated.example')} removes the record alone" in refused
+    assert f"rm -r {place.master.record('truncated.example')} removes only the record" in refused
 
     scaled = place.master.run("hart.scale", "app", "count=1")
     assert scaled.code == 0, scaled
@@ -220,7 +220,7 @@ def test_more_nodes_than_files_may_be_open_come_up_and_go_in_turns(place: Packag
     limited = replace(place.master, bin=place.mounts.programs("limited", before=there))
     ran = limited.run("hart.create", "f1,f2", "role=app", timeout=300)
     assert ran.code == 0, ran
-    assert f"at most 1 nodes are under way at the same time, since no more than {LIMIT} files may be open" in ran.stderr
+    assert f"at most 1 nodes are processed at the same time, because no more than {LIMIT} files" in ran.stderr
     stages = re.findall(r"^(f\d) .*\[(launching|done)\]$", ran.stderr, re.MULTILINE)
     assert stages == [("f1", "launching"), ("f1", "done"), ("f2", "launching"), ("f2", "done")]
     assert limited.run("hart.destroy", "f1,f2").code == 0
@@ -249,7 +249,7 @@ def test_with_a_full_disk_nothing_is_begun(place: PackagedMaster, small_disk: Pa
     fill(place, small_disk)
     error = failed(place.master.run("hart.create", "n.example", "role=app"))
     assert "No space left on device" in error
-    assert f"hart runs as the user {SALT}: make room on the file system of {small_disk}" in error
+    assert f"hart runs as the user {SALT}: free space on the file system of {small_disk}" in error
     checked = place.master.run("hart.check")
     assert checked.code == 1
     assert "No space left on device" in checked.data["record store"]

@@ -18,14 +18,14 @@ ME = faults.user()
 @pytest.mark.parametrize(
     ("number", "cure"),
     [
-        (errno.ENOSPC, "make room on the file system of /x/y, and call again"),
-        (errno.EDQUOT, "make room on the file system of /x/y, and call again"),
-        (errno.EROFS, "the file system of /x/y can only be read; mount it for writing"),
-        (errno.EMFILE, "raise the limit (ulimit -n), or do fewer nodes at once"),
+        (errno.ENOSPC, "free space on the file system of /x/y, and call again"),
+        (errno.EDQUOT, "free space on the file system of /x/y, and call again"),
+        (errno.EROFS, "the file system of /x/y is read-only; mount it for writing"),
+        (errno.EMFILE, "raise the limit (ulimit -n), or use fewer nodes at once"),
         (errno.EACCES, f"give / to that user, with chown -R {ME} /"),
-        (errno.ENOENT, "see that /x/y is there"),
+        (errno.ENOENT, "create /x/y"),
         (errno.EISDIR, "move away the directory at /x/y"),
-        (errno.EIO, "see the system's log"),
+        (errno.EIO, "check the system's log"),
     ],
 )
 def test_a_sentence_has_the_path_what_the_system_said_the_user_and_the_cure(number: int, cure: str) -> None:
@@ -38,15 +38,15 @@ def test_the_part_of_a_path_that_is_no_directory_is_named(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError) as caught:
         (tmp_path / "file/below").mkdir()
-    assert f"move away what is at {tmp_path / 'file'} and is no directory" in faults.sentence(caught.value)
+    assert f"move away {tmp_path / 'file'}, which is not a directory" in faults.sentence(caught.value)
 
 
 def test_an_error_without_a_path_is_a_sentence_too() -> None:
     assert faults.sentence(OSError(errno.ENOSPC, "No space left on device")) == (
-        f"No space left on device; hart runs as the user {ME}: make room on the file system, and call again"
+        f"No space left on device; hart runs as the user {ME}: free space on the file system, and call again"
     )
     assert faults.sentence(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")) == (
-        "a connection of this machine failed (Connection refused); call again once it works"
+        "a network connection of this machine failed (Connection refused); repair the network, and call again"
     )
 
 
@@ -58,10 +58,10 @@ def test_a_path_that_is_given_wins_over_that_of_the_error() -> None:
 def test_what_salt_raises_is_a_fault_with_the_systems_own_where_there_is_one() -> None:
     made_of_it = salt.exceptions.SaltCacheError("There was an error writing")
     made_of_it.__context__ = OSError(errno.ENOSPC, "No space left on device", "/cache/tmp")
-    assert "make room on the file system of /cache/tmp" in str(faults.as_fault(made_of_it))
+    assert "free space on the file system of /cache/tmp" in str(faults.as_fault(made_of_it))
     plain = faults.as_fault(salt.exceptions.SaltClientError("no master\nsecond line"))
     assert isinstance(plain, EnvironmentFault)
-    assert str(plain).startswith("Salt says: no master; see that salt-master runs, ")
+    assert str(plain).startswith("Salt reports: no master; check that salt-master runs, ")
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), TimeoutError(), OSError("without a number"), ValueError("y")])
@@ -87,9 +87,7 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
 
 def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "script.sh"
-    assert faults.unreadable(file) == (
-        f"{file}: No such file or directory; hart runs as the user {ME}: see that {file} is there"
-    )
+    assert faults.unreadable(file) == (f"{file}: No such file or directory; hart runs as the user {ME}: create {file}")
     assert faults.unreadable(tmp_path) == f"{tmp_path} is not a file"
     file.touch()
     assert faults.unreadable(file) is None

@@ -31,7 +31,7 @@ def test_what_is_no_directory_sends_them_below_the_cachedir(tmp_path: Path, cach
     (tmp_path / "log").touch()
     chosen = logs.choose(str(tmp_path / "log/master"), str(cachedir))
     assert chosen.path == str(cachedir / "hart/log")
-    assert chosen.note.startswith(f"since {tmp_path / 'log'} is no directory")
+    assert chosen.note.startswith(f"because {tmp_path / 'log'} is not a directory")
 
 
 def test_a_link_that_leads_nowhere_does_too(tmp_path: Path, cachedir: Path) -> None:

@@ -20,9 +20,9 @@ logging.basicConfig(stream=sys.stderr)
 from hart_salt.base import streams
 with streams.guarded(float(sys.argv[3])):
     for number in range(5000):
-        streams.tell(f"line {number} " + "x" * 60)
+        streams.print_stderr(f"line {number} " + "x" * 60)
         logging.warning("warning %s", number)
-streams.tell("after")
+streams.print_stderr("after")
 logging.warning("after")
 print("the result", "y" * int(sys.argv[2]), flush=True)
 print("and what is flushed at the end")
@@ -129,7 +129,7 @@ def test_a_pipe_that_somebody_else_made_non_blocking_gets_the_whole_result(tmp_p
 def test_streams_that_are_not_the_processs_own_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     before = sys.stdout, sys.stderr
     with streams.guarded():
-        streams.tell("a line")
+        streams.print_stderr("a line")
         assert (sys.stdout, sys.stderr) == before
     assert capsys.readouterr() == ("", "a line\n")
 
@@ -138,5 +138,5 @@ def test_nothing_is_told_where_there_is_no_standard_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    streams.tell("a line")
+    streams.print_stderr("a line")
     assert capsys.readouterr().out == ""
