@@ -1,1 +1,1 @@
-"""From the files and layers that people write to one checked configuration."""
+"""The way from the files and layers that people write to one validated configuration."""

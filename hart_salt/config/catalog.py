@@ -1,4 +1,4 @@
-"""Which settings there are, and whose they are: the common ones and those of each driver."""
+"""The catalogue of all settings: the common ones and those of each driver."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
 from hart_salt.config.validation import check_field, suggestion, takes_mapping
 
-#: keys that say where a node goes, and so belong to no section's model
+#: keys that say where a node goes; they belong to no section's model
 PLACES = frozenset(["provider"])
 
-#: what no provider may be called
+#: names that a provider cannot have
 RESERVED = frozenset(["driver", "hart", "provider", "providers", "role", "roles"])
 
 
@@ -20,19 +20,15 @@ class Catalogue:
     """
     All settings of the drivers in ``schemas``.
 
-    Wherever ``driver`` is a parameter, None stands for a place that belongs to no driver, such as a role:
-    there a setting of any driver may stand.
+    Wherever ``driver`` is a parameter, None stands for a place that belongs to no driver, such as a role. Settings of
+    any driver are allowed there.
     """
 
     def __init__(self, schemas: Mapping[str, Schema]) -> None:
         self.schemas = schemas
 
     def owners(self, name: str) -> list[str]:
-        """
-        List the drivers that have a setting of their own of this name.
-
-        :param name: a setting or an alias
-        """
+        """Return the drivers that have a setting or alias ``name`` of their own."""
         return [
             driver
             for driver, schema in self.schemas.items()
@@ -40,25 +36,24 @@ class Catalogue:
         ]
 
     def is_common(self, name: str) -> bool:
-        """Say whether all drivers understand a setting or alias."""
+        """Return whether all drivers understand a setting or alias."""
         return name in Settings.model_fields or name in Settings.ALIASES
 
     def is_account(self, name: str) -> bool:
-        """Say whether some driver's account has a setting of this name."""
+        """Return whether some driver's account has a setting of this name."""
         return any(
             name in schema.account.model_fields or name in schema.account.ALIASES for schema in self.schemas.values()
         )
 
     def exists(self, name: str) -> bool:
-        """Say whether this is a setting or an alias of one, of whatever driver."""
+        """Return whether this is a setting, or an alias of one, of any driver."""
         return self.is_common(name) or bool(self.owners(name))
 
     def sections(self, name: str, driver: str | None) -> list[type[Section]]:
         """
-        List the models that know a canonical setting.
+        Return the models that have the canonical setting ``name``.
 
-        :param name: the setting
-        :param driver: see above
+        For ``driver`` see the class.
         """
         if name in Settings.model_fields:
             return [Settings]
@@ -66,11 +61,9 @@ class Catalogue:
 
     def canonical(self, name: str, value: Any, driver: str | None) -> tuple[str, Any]:
         """
-        Replace an alias by its setting, and its value by the setting's.
+        Replace an alias by its setting, and convert its value.
 
-        :param name: what somebody wrote
-        :param value: its value
-        :param driver: see above
+        ``name`` and ``value`` are as the user wrote them; for ``driver`` see the class.
         """
         if not self.sections(name, driver):
             for section in self._all(driver):
@@ -83,10 +76,10 @@ class Catalogue:
         """
         Check the value of a canonical setting that exists in this place.
 
-        Where several drivers may be meant, one that takes the value is enough; the value is then kept as
-        written unless all of them agree on it.
+        If several drivers are possible, it is enough that one of them accepts the value. The value is then kept as
+        written, unless all of them convert it in the same way.
 
-        :return: the value to keep, and what is wrong with it
+        Returns the value to keep, and what is wrong with it.
         """
         answers = [check_field(section, name, value) for section in self.sections(name, driver)]
         good = [kept for kept, wrong in answers if wrong is None]
@@ -96,32 +89,30 @@ class Catalogue:
         return (good[0] if agreed else value), None
 
     def takes_mapping(self, name: str, driver: str | None) -> bool:
-        """Say whether a setting or alias may hold a mapping in this place."""
+        """Return whether a setting or alias can hold a mapping in this place."""
         canonical, _ = self.canonical(name, None, driver)
         return any(takes_mapping(section, canonical) for section in self.sections(canonical, driver))
 
     def refusal(self, name: str, driver: str | None, more: Sequence[str] = ()) -> str | None:
         """
-        Find out why a name cannot stand in a place.
+        Return why a name is not allowed in a place, as the end of a sentence that starts with the path; None if it is.
 
-        :param name: a canonical setting, or any other word
-        :param driver: see above
-        :param more: further words that may be meant in this place
-        :return: the end of a sentence that starts with the path, or None
+        ``name`` is a canonical setting or any other word. For ``driver`` see the class. ``more`` holds further words
+        that are allowed in this place, for suggestions.
         """
         if self.sections(name, driver):
             return None
         if owners := self.owners(name):
-            return f"is a setting of {_and(owners)}, and the driver here is {driver}"
+            return f"is a setting of {_and(owners)}, but the driver here is {driver}"
         if name in PLACES:
             return "cannot be set here, only under hart, in a role, and as an argument"
         if self.is_account(name):
-            return "belongs in hart:providers:<name>, which is the only place for it"
+            return "belongs in hart:providers:<name>, and nowhere else"
         near = suggestion(name, [*self.names(driver), *more]) or suggestion(name, self.names(None))
         return f"unknown setting{near}"
 
     def names(self, driver: str | None) -> list[str]:
-        """List all settings and aliases that may stand in a place."""
+        """Return all settings and aliases that are allowed in a place."""
         sections = self._all(driver)
         return sorted({name for one in sections for name in [*one.model_fields, *one.ALIASES]})
 

@@ -1,4 +1,4 @@
-"""From the sources of configuration to one checked ``Config``, or to all of their faults at once."""
+"""From the sources of configuration to one validated ``Config``, or to all of their faults at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hart_salt.config.validation import check_field, check_section, is_secret, s
 
 __all__ = ["Config", "ProviderLayer", "Role", "Source", "load", "read_toml"]
 
-#: the provider that exists when none is configured
+#: the provider that exists if none is configured
 IMPLICIT_PROVIDER = "local"
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -28,7 +28,7 @@ _ROLE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class ProviderLayer:
-    """What a role says for one provider, and for regions of it."""
+    """The settings of a role for one provider, and for regions of it."""
 
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     regions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
@@ -36,7 +36,7 @@ class ProviderLayer:
 
 @dataclass(frozen=True)
 class Role:
-    """What a role says. ``settings`` may hold ``provider``, and settings of any driver."""
+    """The settings of a role. ``settings`` can hold ``provider``, and settings of any driver."""
 
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     providers: Mapping[str, ProviderLayer] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration: checked, with aliases replaced, in layers that are yet to be put together."""
+    """The whole configuration: validated, with aliases replaced, in layers that are not merged yet."""
 
     defaults: Mapping[str, Any] = field(repr=False)
     providers: Mapping[str, Provider]
@@ -54,17 +54,17 @@ class Config:
 
     def candidates(self, role: str | None) -> tuple[str, ...]:
         """
-        List the providers that may be meant for a role when a call names none.
+        Return the providers that are possible for a role when a call names none.
 
-        :param role: a role that there is, or None for a node without one
-        :return: the one that the role or the defaults name, otherwise all that are configured
+        ``role`` is an existing role, or None for a node without one. Returns the provider that the role or the defaults
+        name, otherwise all configured providers.
         """
         layers = [self.defaults, self.roles[role].settings] if role else [self.defaults]
         named = [layer["provider"] for layer in layers if layer.get("provider")]
         return (named[-1],) if named else tuple(self.providers)
 
     def role_names(self) -> dict[str, tuple[str, ...]]:
-        """List the roles, each with the providers that may be meant for it."""
+        """Return the roles, each with the providers that are possible for it."""
         return {role: self.candidates(role) for role in sorted(self.roles)}
 
 
@@ -73,13 +73,13 @@ def load(
     secrets: Secrets | None = None,
 ) -> Config:  # fmt: skip
     """
-    Merge and check all sources.
+    Merge and validate all sources; later sources win.
 
-    :param sources: later wins
-    :param schemas: the settings that each driver takes
-    :param resolve_sdb: looks up an ``sdb://`` string; see ``sources.resolve_references``
-    :param secrets: gets all that are found, also when there are faults (default: a new set)
-    :raises ConfigError: with every fault that there is
+    ``schemas`` holds the settings that each driver takes. ``resolve_sdb`` looks up an ``sdb://`` reference; see
+    ``sources.resolve_references``. ``secrets`` gets all secrets that are found, even if there are faults (default: a
+    new set).
+
+    Raises ``ConfigError`` with every fault.
     """
     secrets = Secrets() if secrets is None else secrets
     faults: list[Fault] = []
@@ -101,7 +101,7 @@ def load(
     providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
     faults += found + _unknown_choices(tree, providers)
     if faults:
-        # The path may hold anything that somebody put on the wrong side of a colon.
+        # The path can contain anything that the user put on the wrong side of a colon.
         raise ConfigError([Fault(secrets.redact(one.path), secrets.redact(one.problem)) for one in faults])
     settings = {name: provider["settings"] for name, provider in tree["providers"].items()}
     roles = {name: _role(role) for name, role in tree["roles"].items()}
@@ -115,7 +115,7 @@ def _role(tree: Mapping[str, Any]) -> Role:
 
 
 def _gather(data: Any, secrets: Secrets) -> None:
-    """Find what looks secret, except by the name of a role or a provider: a role may well be called token."""
+    """Collect values whose keys look secret, except the names of roles and providers: a role can be called token."""
     for key, value in data.items() if isinstance(data, Mapping) else ():
         named = key in ("providers", "roles") and isinstance(value, Mapping)
         for part in value.values() if named else ({key: value},):
@@ -123,7 +123,7 @@ def _gather(data: Any, secrets: Secrets) -> None:
 
 
 def _drivers(sources: Sequence[Source]) -> dict[str, str]:
-    """Find each configured provider's driver; one source may name it, another give the rest."""
+    """Return each configured provider's driver; one source may name it, and another hold the other settings."""
     drivers: dict[str, str] = {}
     for source in sources:
         providers = source.data.get("providers")
@@ -138,9 +138,9 @@ def _providers(
     tree: Mapping[str, Any], drivers: Mapping[str, str], schemas: Mapping[str, Schema], known: set[str]
 ) -> tuple[dict[str, Provider], list[Fault]]:
     """
-    Check the accounts as a whole, which only their merged settings allow.
+    Check the accounts as a whole, which is only possible once their settings are merged.
 
-    ``known`` are the paths with faults of their own: a value that is there but wrong is not missing.
+    ``known`` holds the paths that already have a fault: a wrong value is not a missing one.
     """
     providers, faults = {}, []
     for name, part in tree.items():
@@ -162,7 +162,7 @@ def _providers(
 
 
 def _unknown_choices(tree: Mapping[str, Any], providers: Mapping[str, Provider]) -> list[Fault]:
-    """Find layers that name a provider which there is not."""
+    """Return a fault for each layer that names a provider which does not exist."""
     configured = tree["providers"] or providers
     places = {"hart": tree["defaults"]}
     places |= {f"hart:roles:{name}": role["settings"] for name, role in tree["roles"].items()}
@@ -174,7 +174,7 @@ def _unknown_choices(tree: Mapping[str, Any], providers: Mapping[str, Provider])
 
 
 class _Reader:
-    """Brings one source into the normal form, and collects what is wrong with it."""
+    """Converts one source to the normal form, and collects what is wrong with it."""
 
     def __init__(self, catalogue: Catalogue, drivers: Mapping[str, str], secrets: Secrets, label: str) -> None:
         self.catalogue = catalogue
@@ -187,7 +187,7 @@ class _Reader:
         self.faults += self.mark([Fault(path, problem)])
 
     def mark(self, faults: Sequence[Fault]) -> list[Fault]:
-        """Say which source the faults are in, unless there is only one or they say so themselves."""
+        """Add the source to each fault, unless there is only one source or the fault names it already."""
         return [
             Fault(fault.path, f"{fault.problem} (in {self.label})")
             if self.label and not fault.path.startswith(self.label)
@@ -206,7 +206,7 @@ class _Reader:
         }
 
     def group(self, value: Any, path: str) -> dict[str, Any]:
-        """Take a mapping with texts as keys; nothing at all is an empty one."""
+        """Return a mapping with text keys; None becomes an empty one."""
         if value is None:
             return {}
         if not isinstance(value, Mapping):
@@ -221,12 +221,12 @@ class _Reader:
         if not _PROVIDER_NAME.fullmatch(name):
             self.fault(path, "a provider's name may hold only letters, digits, '-' and '_'")
         if name in RESERVED or self.catalogue.exists(name) or self.catalogue.is_account(name):
-            self.fault(path, "a provider may not have the name of a setting or a section; rename it")
+            self.fault(path, "a provider cannot have the name of a setting or a section; rename it")
         schema = self.catalogue.schemas.get(driver)
         if schema is None:
             at = f"{path}:driver" if "driver" in values else path
             known = ", ".join(sorted(self.catalogue.schemas))
-            self.fault(at, f"unknown driver{suggestion(driver, self.catalogue.schemas)}; there are {known}")
+            self.fault(at, f"unknown driver{suggestion(driver, self.catalogue.schemas)}; the drivers are {known}")
             return {"account": {}, "settings": {}}
         if not isinstance(values.pop("driver", None), str | None):
             self.fault(f"{path}:driver", "must be text")
@@ -262,7 +262,10 @@ class _Reader:
         return {"settings": self.layer(values, path, None, PLACES, extra), "providers": providers}
 
     def is_provider(self, name: str) -> bool:
-        """An account that is not configured may still have sections in roles, under its driver's name."""
+        """
+        Return whether a section of a role is for a provider; an unconfigured account can have one under its driver's
+        name.
+        """
         return name in self.drivers or name in self.catalogue.schemas
 
     def role_provider(self, path: str, name: str, value: Any) -> dict[str, Any]:
@@ -275,7 +278,7 @@ class _Reader:
         }
 
     def is_region(self, key: str, value: Any, driver: str) -> bool:
-        """Any mapping is a region's section, unless its key is a setting's name, if only a misspelt one."""
+        """Return whether a mapping is a region's section: it is, unless its key is a setting's name or close to one."""
         if not isinstance(value, Mapping) or self.catalogue.exists(key) or key in PLACES:
             return False
         if key in RESERVED or self.catalogue.is_account(key):
@@ -287,7 +290,7 @@ class _Reader:
     def region(self, path: str, name: str, value: Any, driver: str) -> dict[str, Any]:
         settings = self.layer(self.group(value, path), path, driver)
         if settings.get("region") not in (None, name):
-            self.fault(f"{path}:region", "names another region than the section that it stands in")
+            self.fault(f"{path}:region", "names a region other than that of its section")
         return settings
 
     def layer(
@@ -301,9 +304,8 @@ class _Reader:
         """
         Check the settings of one section and replace aliases.
 
-        :param driver: the one that the section belongs to, or None
-        :param places: which of ``PLACES`` may stand here
-        :param extra: more words that may be meant where a name is unknown
+        ``driver`` is the driver that the section belongs to, or None. ``places`` holds those of ``PLACES`` that are
+        allowed here, and ``extra`` more words to suggest for an unknown name.
         """
         result: dict[str, Any] = {}
         if driver is not None and driver not in self.catalogue.schemas:
@@ -318,7 +320,7 @@ class _Reader:
                 if problem is None:
                     kept, problem = self.catalogue.check(name, value, driver)
             if problem is None and name in result and result[name] != kept:
-                problem = f"is another name of {name}, which this section sets to something else"
+                problem = f"is another name of {name}, which this section sets to a different value"
             if problem is None:
                 result[name] = kept
             else:

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schema:
-    """The settings that one driver takes, as far as configuration goes. Every driver module has one."""
+    """The settings that one driver takes. Every driver module has one."""
 
     driver: str
     #: credentials and account-wide settings, allowed in ``hart:providers:<name>``
     account: type[Section]
-    #: the driver's own settings of a node, beside the common ones
+    #: the driver's own settings of a node, besides the common ones
     options: type[Section]
-    #: what a node gets when no layer says otherwise; None: the configuration has to say
+    #: the value for a node if no layer sets one; None: the configuration must set it
     default_size: str | None
     default_region: str | None
 

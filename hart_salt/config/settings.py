@@ -1,8 +1,8 @@
 """
-The settings of a node that are common to all drivers, and the types that settings have.
+The settings of a node that are common to all drivers, and the types of settings.
 
-Every check here takes what people write in YAML, TOML and on the command line, and complains in words that
-never hold the value: it may be a secret.
+Every check here accepts what people write in YAML, TOML and on the command line. Its error never contains the value,
+which may be a secret.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from hart_salt.base.names import NamingError, scheme_fields
 DEFAULT_NAMING_SCHEME = "{unique_id}.{region}.{provider}.{role}"
 DEFAULT_REPOSITORY = "https://packages.broadcom.com/artifactory/saltproject-deb/"
 
-#: the type of errors whose text is ours and free of values; see ``problem``
+#: the type of errors whose text is hart's own and contains no values; see ``problem``
 OUR_ERROR = "hart"
 
 
 def problem(text: str) -> PydanticCustomError:
     """
-    Make the error that a check of a setting raises.
+    Return the error that a check of a setting raises.
 
-    :param text: the end of a sentence that starts with the setting's path; it must not hold the value
+    ``text`` is the end of a sentence that starts with the setting's path. It must not contain the value.
     """
     return PydanticCustomError(OUR_ERROR, "{text}", {"text": text})
 
@@ -42,7 +42,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Alias:
-    """Another name for a setting, such as one that hart has. ``note`` is for the reference."""
+    """Another name for a setting, such as the name that hart uses. ``note`` appears in the reference."""
 
     name: str
     convert: Callable[[Any], Any] = _same
@@ -50,23 +50,23 @@ class Alias:
 
 
 class Section(BaseModel):
-    """A group of settings. Unknown names are refused, and no error or repr shows a secret."""
+    """A group of settings. It refuses unknown names, and no error or repr shows a secret."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     ALIASES: ClassVar[Mapping[str, Alias]] = {}
 
     def __repr__(self) -> str:
-        """Names only: any value may have come from a vault."""
+        """Return the names only, because any value may come from a vault."""
         return f"{type(self).__name__}({', '.join(sorted(self.model_fields_set))})"
 
     __str__ = __repr__
 
 
 def as_text(value: Any) -> str:
-    """Take one line of text. YAML makes whole numbers of digits; those are safe to take back."""
+    """Return one line of text. YAML turns digits into whole numbers; those can safely be turned back."""
     if isinstance(value, bool | float):
-        raise problem("must be text; put it in quotes, or it is read as something else")
+        raise problem("must be text; put it in quotes, because it is read as another type without them")
     if isinstance(value, int):
         return str(value)
     if not isinstance(value, str):
@@ -79,20 +79,20 @@ def as_text(value: Any) -> str:
 
 
 def as_names(value: Any) -> list[str]:
-    """Take a list of texts, or one text with commas."""
+    """Return a list of texts, given as a list or as one comma-separated text."""
     if isinstance(value, str | int) and not isinstance(value, bool):
         value = [part for part in as_text(value).split(",") if part.strip()]
     if not isinstance(value, list | tuple):
-        raise problem("must be a list of texts, or one text with commas")
+        raise problem("must be a list of texts, or one text separated by commas")
     return [as_text(item) for item in value]
 
 
 def as_labels(value: Any) -> dict[str, str]:
-    """Take a mapping of texts to texts, or one text such as ``a=1,b=2``."""
+    """Return a mapping of texts to texts, given as a mapping or as one text such as ``a=1,b=2``."""
     if isinstance(value, str):
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(equals for _, equals, _ in pairs):
-            raise problem("must be key=value pairs with commas between them")
+            raise problem("must be key=value pairs separated by commas")
         value = {key: text for key, _, text in pairs}
     if not isinstance(value, Mapping):
         raise problem("must be a mapping of names to texts")
@@ -100,7 +100,7 @@ def as_labels(value: Any) -> dict[str, str]:
 
 
 def as_tags(value: Any) -> list[str] | dict[str, str]:
-    """Take a list of tags or a mapping of them, or one text with commas for either."""
+    """Return tags as a list or a mapping, given as either or as one comma-separated text."""
     if isinstance(value, Mapping):
         return as_labels(value)
     if isinstance(value, str) and "=" in value:
@@ -109,7 +109,7 @@ def as_tags(value: Any) -> list[str] | dict[str, str]:
 
 
 def as_flag(value: Any) -> bool:
-    """Take true or false."""
+    """Return true or false."""
     words = {"true": True, "yes": True, "false": False, "no": False}
     if isinstance(value, str):
         value = words.get(value.strip().lower())
@@ -119,18 +119,18 @@ def as_flag(value: Any) -> bool:
 
 
 def as_seconds(value: Any) -> float:
-    """Take a positive, finite number."""
+    """Return a positive, finite number."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
         return value
     raise problem("must be a number above 0")
 
 
 def as_secret(value: Any) -> SecretStr:
-    """Take a secret. It may have several lines, and digits that YAML made a number of."""
+    """Return a secret. It can have several lines, and YAML may have turned its digits into a number."""
     if isinstance(value, SecretStr):
         return value
     if value is None:
-        raise problem("has no value; an sdb:// reference in the master config that Salt cannot find becomes none")
+        raise problem("has no value; Salt leaves a setting empty if its sdb:// reference cannot be resolved")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -141,7 +141,9 @@ def as_secret(value: Any) -> SecretStr:
 
 
 def as_url(value: Any) -> str:
-    """Take the address of a web server. It goes into files and command lines, so nothing odd in it."""
+    """
+    Return the address of a web server. It is written into files and command lines, so unusual characters are refused.
+    """
     address = as_text(value)
     if not re.fullmatch(r"https?://[^\s'\"\\$`<>]+", address):
         raise problem("must be an address that starts with https:// or http://")
@@ -149,7 +151,7 @@ def as_url(value: Any) -> str:
 
 
 def as_endpoint(value: Any) -> str:
-    """Take the address of an API or of a page that is trusted; see ``endpoints.objection``."""
+    """Return the address of an API or of a trusted page; see ``endpoints.objection``."""
     address = as_text(value)
     scheme, separator, rest = address.partition("://")
     address = f"{scheme.lower()}{separator}{rest}"
@@ -159,7 +161,7 @@ def as_endpoint(value: Any) -> str:
 
 
 def as_network(value: Any) -> str:
-    """Take an address or a network, and write both as a network."""
+    """Return an address or a network, written as a network."""
     try:
         return str(ipaddress.ip_network(as_text(value)))
     except ValueError:
@@ -167,20 +169,20 @@ def as_network(value: Any) -> str:
 
 
 def as_plain(value: Any) -> Any:
-    """Take nested plain data, as JSON knows it."""
+    """Return nested plain data, of the types that JSON has."""
     if isinstance(value, Mapping):
         if not all(isinstance(key, str | int) for key in value):
-            raise problem("must have texts as keys; put dates and numbers in quotes")
+            raise problem("must have text as its keys; put dates and numbers in quotes")
         return {key: as_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise problem("holds a value that is no plain data, such as a date; put it in quotes")
+    raise problem("holds a value that is not plain data, such as a date; put it in quotes")
 
 
 def as_minion_config(value: Any) -> dict[str, Any]:
-    """Take a minion's configuration, in which the id is not for the user to set."""
+    """Return a minion configuration. The user must not set its id."""
     if not isinstance(value, Mapping):
         raise problem("must be a mapping")
     if "id" in value:
@@ -192,7 +194,7 @@ def as_minion_config(value: Any) -> dict[str, Any]:
 
 
 def as_version(value: Any) -> str:
-    """Take a version of Salt. A number with a point has already lost zeros, so it is refused."""
+    """Return a version of Salt. A number with a point has already lost its zeros and is refused."""
     if isinstance(value, float):
         raise problem("must be in quotes: without them 3006.10 is read as 3006.1")
     if isinstance(value, int) and not isinstance(value, bool):
@@ -203,7 +205,7 @@ def as_version(value: Any) -> str:
 
 
 def as_masters(value: Any) -> str | list[str]:
-    """Take one address or several."""
+    """Return one address, or a list of several."""
     names = as_names(value)
     if not names:
         raise problem("must not be empty")
@@ -211,7 +213,7 @@ def as_masters(value: Any) -> str | list[str]:
 
 
 def as_apply(value: Any) -> str | list[str]:
-    """Take ``highstate`` or SLS names."""
+    """Return ``highstate`` or a list of SLS names."""
     names = as_names(value)
     if not names:
         raise problem("must be 'highstate' or a list of SLS names")
@@ -223,14 +225,14 @@ def as_apply(value: Any) -> str | list[str]:
 
 
 def as_drain(value: Any) -> list[str] | dict[str, Any]:
-    """Take SLS names, or an execution function with its arguments."""
+    """Return SLS names, or an execution function with its arguments."""
     if not isinstance(value, Mapping):
         names = as_names(value)
         if not names:
             raise problem("must be SLS names, or a mapping with function, args and kwargs")
         return names
     if set(value) - {"function", "args", "kwargs"}:
-        raise problem("may hold function, args and kwargs, and nothing else")
+        raise problem("can hold only function, args and kwargs")
     function, args, kwargs = value.get("function"), value.get("args") or [], value.get("kwargs") or {}
     if not (isinstance(function, str) and re.fullmatch(r"\w+\.\w+", function)):
         raise problem("must name its function as module.function, such as service.stop")
@@ -240,7 +242,7 @@ def as_drain(value: Any) -> list[str] | dict[str, Any]:
 
 
 def as_scheme(value: Any) -> str:
-    """Take a naming scheme of plain variables."""
+    """Return a naming scheme that contains only plain variables."""
     scheme = as_text(value)
     try:
         scheme_fields(scheme)
@@ -250,7 +252,7 @@ def as_scheme(value: Any) -> str:
 
 
 def as_upgrades(value: Any) -> Any:
-    """YAML reads a bare ``off`` as false."""
+    """Return ``off`` for false, because YAML reads a bare ``off`` as false."""
     return "off" if value is False else value
 
 
@@ -282,37 +284,37 @@ def _inverted(value: Any) -> Any:
 
 
 class Settings(Section):
-    """What every driver understands. Any layer may set them; see ``roles.resolve`` for the order."""
+    """The settings that every driver understands. Any layer can set them; see ``resolve.resolve`` for the order."""
 
     ALIASES: ClassVar[Mapping[str, Alias]] = {
         "debian_codename": Alias("image"),
         "connect_via_private_ip": Alias("connect_via", _private_or_public, "true: private, false: public"),
-        "no_public_ip": Alias("public_ip", _inverted, "the opposite"),
+        "no_public_ip": Alias("public_ip", _inverted, "inverted"),
     }
 
-    size: Text | None = Field(None, description="The size, in the provider's own words (default: the driver's).")
-    region: Text | None = Field(None, description="The region, in the provider's own words.")
+    size: Text | None = Field(None, description="The size, by the provider's name for it (default: the driver's).")
+    region: Text | None = Field(None, description="The region, by the provider's name for it.")
     zone: Text | None = Field(
         None,
-        description="The zone, where the provider has zones; `distributed` picks the one with the fewest "
+        description="The zone, if the provider has zones; `distributed` selects the one with the fewest "
         "minions of the role.",
     )
     image: Text = Field(
         "trixie",
-        description="What to boot: the code name of a Debian or Ubuntu release, or the provider's own name "
+        description="The image to boot: the code name of a Debian or Ubuntu release, or the provider's name "
         "of an image or snapshot.",
     )
     saltmaster: Annotated[str | list[str], PlainValidator(as_masters)] | None = Field(
-        None, description="Where the minion reaches its master: a host name or address, or a list of them."
+        None, description="Where the minion reaches its master: a host name or an IP address, or a list of them."
     )
     salt_version: Annotated[str, PlainValidator(as_version)] | None = Field(
         None,
-        description="The Salt to install, such as '3008', '3008.3' or '3008.*', in quotes (default: the "
-        "newest of the master's own series). It may not be of a newer series than the master.",
+        description="The Salt version to install, such as '3008', '3008.3' or '3008.*', in quotes (default: the "
+        "newest of the master's own release series). Its series cannot be newer than the master's.",
     )
     minion_config: MinionConfig = Field(
         default_factory=dict,
-        description="Merged over the minion configuration that hart makes, at every depth.",
+        description="Configuration that is merged into the minion configuration that hart generates, at every depth.",
     )
     tags: Tags = Field(
         default_factory=list,
@@ -321,45 +323,47 @@ class Settings(Section):
     )
     role_naming_scheme: Annotated[str, PlainValidator(as_scheme)] = Field(
         DEFAULT_NAMING_SCHEME,
-        description="How minion ids are made: `{unique_id} {role} {provider} {region} {zone} {year} {month} "
+        description="The template for minion ids: `{unique_id} {role} {provider} {region} {zone} {year} {month} "
         "{day}` and any setting of the node whose value is text or a number.",
     )
     script: Text | None = Field(
-        None, description="Path of a file on the master to run on the node as root, once it is a minion."
+        None, description="Path of a file on the master that runs on the node as root once the node is a minion."
     )
     apply: Annotated[str | list[str], PlainValidator(as_apply)] | None = Field(
-        None, description="What to apply once the minion is ready: `highstate`, or a list of SLS names."
+        None, description="The states to apply once the minion is ready: `highstate`, or a list of SLS names."
     )
     drain: Annotated[list[str] | dict[str, Any], PlainValidator(as_drain)] | None = Field(
         None,
-        description="What to run on a node before `hart.scale` and `hart.replace` remove it: SLS names, or a mapping "
-        "with `function`, `args` and `kwargs`. Its failure keeps the node.",
+        description="What runs on a node before `hart.scale` and `hart.replace` remove it: SLS names, or a mapping "
+        "with `function`, `args` and `kwargs`. If it fails, the node is kept.",
     )
-    keep_failed: Flag = Field(False, description="Keep an instance that did not become a minion, to look at it.")
+    keep_failed: Flag = Field(
+        False, description="Whether to keep an instance that did not become a minion, for inspection."
+    )
     salt_source: Literal["repo", "none"] = Field(
-        "repo", description="`repo` installs Salt; `none` is for images that already have it."
+        "repo", description="`repo` installs Salt; `none` is for images that already contain it."
     )
     salt_repo: Address = Field(
         DEFAULT_REPOSITORY,
-        description="Address of the apt repository with Salt, such as a mirror.",
+        description="Address of the apt repository that provides Salt, such as a mirror.",
     )
     salt_repo_key: Text | None = Field(
         None,
         description="Path of a file on the master with the repository's armoured public key (default: the "
-        "Salt project's own, which is built in).",
+        "built-in key of the Salt project).",
     )
     security_upgrades: Annotated[Literal["before", "after", "off"], BeforeValidator(as_upgrades)] = Field(
         "before",
-        description="When to install security upgrades: `before` the minion starts, `after`, or `off`.",
+        description="When to install security upgrades: `before` the minion starts, `after` it is ready, or `off`.",
     )
     connect_via: Literal["public", "private"] = Field(
-        "public", description="Which address of the node to connect to; `private` where there is no public one."
+        "public", description="The node's address to connect to; `private` if the node has no public one."
     )
     public_ip: Flag = Field(True, description="Whether the node gets a public address.")
-    private_networking: Flag = Field(False, description="Whether the node gets a private address as well.")
+    private_networking: Flag = Field(False, description="Whether the node also gets a private address.")
     boot_timeout: Seconds = Field(600, description="Seconds from the create call to the verified SSH session.")
-    bootstrap_timeout: Seconds = Field(1200, description="Seconds for the bootstrap, and for upgrades after it.")
-    ready_timeout: Seconds = Field(120, description="Seconds from the accepted key to the answered ping.")
+    bootstrap_timeout: Seconds = Field(1200, description="Seconds for the bootstrap and for upgrades after it.")
+    ready_timeout: Seconds = Field(120, description="Seconds from accepting the key to the answered ping.")
     apply_timeout: Seconds = Field(3600, description="Seconds for `script`, and for `apply`.")
     drain_timeout: Seconds = Field(600, description="Seconds for `drain`.")
     log_days: Seconds = Field(30, description="Days for which a node's log is kept after a success.")

@@ -1,4 +1,4 @@
-"""Where configuration comes from: the TOML file, and ``sdb://`` values that stand for others."""
+"""The sources of configuration: the TOML file, and ``sdb://`` references to other values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hart_salt.base.redaction import Secrets
 
 SDB = "sdb://"
 
-# By name, since type checkers know just one of the two for the Python they check for.
+# Imported by name, because a type checker knows only one of the two for the Python version that it checks for.
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
@@ -26,8 +26,8 @@ class Source:
     """
     One place that configuration was read from.
 
-    ``data`` has the form of the master config's ``hart:`` key: ``providers``, ``roles``, and beside them the
-    defaults. ``label`` names the place in messages. ``faults`` are what was already wrong when it was read.
+    ``data`` has the form of the master config's ``hart:`` key: ``providers``, ``roles``, and the defaults beside them.
+    ``label`` names the place in messages. ``faults`` holds what was already wrong when it was read.
     """
 
     label: str
@@ -39,10 +39,10 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
     """
     Read hart's TOML file, with its sections ``[hart]``, ``[providers.X]`` and ``[roles.R]``.
 
-    :param path: the file; ``~`` is the caller's home
-    :param required: whether the file has to be there
-    :return: its contents, or None when it is not there
-    :raises ConfigError: it cannot be read or is no TOML; what it holds is never part of the message
+    In ``path``, ``~`` stands for the caller's home directory. Returns None if the file does not exist and is not
+    ``required``.
+
+    Raises ``ConfigError`` if the file cannot be read or is not TOML; the message never quotes the file.
     """
     file = expanded(path)
     try:
@@ -57,7 +57,7 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
     except UnicodeDecodeError:
         raise ConfigError([Fault(str(file), "is not UTF-8 text")]) from None
     except _toml.TOMLDecodeError as error:
-        # Only the place is taken from the message: it may repeat what the line holds.
+        # Only the position is taken from the message, because the message may quote the line.
         place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", str(error))
         where = place[1] if place else "some line"
         raise ConfigError([Fault(str(file), f"TOML syntax error at {where}")]) from None
@@ -65,17 +65,17 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with a user's home in the place of ``~``. Raises ``ConfigError`` where nobody knows that home."""
+    """Return a path with ``~`` replaced by the user's home directory. Raises ``ConfigError`` if that is unknown."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise ConfigError([Fault(str(path), "nobody knows the home that ~ stands for: give the whole path")]) from None
+        raise ConfigError([Fault(str(path), "the home directory for ~ is unknown: write the whole path")]) from None
 
 
 def _from_toml(label: str, data: Mapping[str, Any]) -> Source:
-    """Bring the file's sections into the form of the ``hart:`` key."""
+    """Convert the file's sections to the form of the ``hart:`` key."""
     faults = [
-        Fault(f"{label}: {name}", "unknown section; there are hart, providers and roles")
+        Fault(f"{label}: {name}", "unknown section; the sections are hart, providers and roles")
         for name in data
         if name not in ("hart", "providers", "roles")
     ]
@@ -95,13 +95,13 @@ def resolve_references(
     data: Any, path: str, resolve_sdb: Callable[[str], Any], secrets: Secrets
 ) -> tuple[Any, list[Fault]]:
     """
-    Replace every ``sdb://`` string in nested data by what it stands for.
+    Replace every ``sdb://`` reference in nested data by its value.
 
-    :param data: nested data
-    :param path: where it stands, for faults
-    :param resolve_sdb: looks one up; whatever it raises, and the string itself as its answer, mean failure
-    :param secrets: gets every answer: who hides a value in sdb wants it hidden
-    :return: a copy of the data, and the faults; what could not be looked up is left out
+    ``path`` is where the data is, for faults. ``resolve_sdb`` looks up one reference; an exception of any type means
+    failure, and so does the reference itself as the result. ``secrets`` gets every value: whoever puts a value into sdb
+    wants it hidden.
+
+    Returns a copy of the data, and the faults. Values that could not be looked up are left out.
     """
     if isinstance(data, Mapping):
         return _resolve_mapping(data, path, resolve_sdb, secrets)

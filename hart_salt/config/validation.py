@@ -1,4 +1,4 @@
-"""Checks values against settings models, and says in plain words what is wrong, never showing a value."""
+"""Checks of values against settings models; the messages never show a value."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ def check_field(section: type[Section], name: str, value: Any) -> tuple[Any, str
     """
     Check the value of one setting on its own.
 
-    :param section: the model that has the setting
-    :param name: the setting
-    :param value: what somebody wrote
-    :return: the value as the model would hold it, and None; or None and what is wrong with it
+    ``section`` is the model that has the setting ``name``; ``value`` is what the user wrote. Returns the value as the
+    model holds it, and None; or None and what is wrong with it.
     """
     try:
         return _adapter(section, name).validate_python(value), None
@@ -42,11 +40,10 @@ def check_field(section: type[Section], name: str, value: Any) -> tuple[Any, str
 
 def check_section(section: type[Section], values: Mapping[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
     """
-    Check settings as a whole: what is missing, and what does not go together.
+    Check settings as a whole: what is missing, and what cannot be combined.
 
-    :param section: the model
-    :param values: all values of the section
-    :return: the model's instance, or None; and pairs of a setting (``""``: the section) and what is wrong
+    ``values`` holds all values of the section. Returns the model's instance, or None; and pairs of a setting (``""``
+    for the section) and what is wrong with it.
     """
     try:
         return section.model_validate(dict(values)), []
@@ -59,13 +56,10 @@ def check_section(section: type[Section], values: Mapping[str, Any]) -> tuple[An
 
 def explain(section: type[Section], name: str, details: list[ErrorDetails]) -> str:
     """
-    Put pydantic's errors about one setting into one phrase.
+    Return pydantic's errors about one setting as one phrase.
 
-    Only texts that our own checks made are repeated; a text from elsewhere could hold the value.
-
-    :param section: the model
-    :param name: the setting; ``""`` for the section as a whole
-    :param details: what pydantic says about it
+    Only texts of hart's own checks are repeated, because any other text could contain the value. ``name`` is the
+    setting, or ``""`` for the section as a whole.
     """
     for detail in details:
         if detail["type"] == OUR_ERROR:
@@ -73,40 +67,27 @@ def explain(section: type[Section], name: str, details: list[ErrorDetails]) -> s
     if any(detail["type"] == "missing" for detail in details):
         return "is missing"
     if name not in section.model_fields:
-        return "unknown setting" if name else "these settings do not go together"
+        return "unknown setting" if name else "these settings cannot be combined"
     field = section.model_fields[name]
     return f"must be {_expected(field.annotation, tuple(field.metadata))}"
 
 
 def suggestion(word: str, known: Any) -> str:
     """
-    End a sentence about an unknown word.
-
-    :param word: what somebody wrote
-    :param known: the words that there are
-    :return: such as ``, did you mean size?``, or nothing when no known word is near
+    Return the end of a sentence about an unknown word, such as ``, did you mean size?``; empty if no known word is
+    close.
     """
     close = get_close_matches(word, [str(name) for name in known], n=1)
     return f", did you mean {close[0]}?" if close else ""
 
 
 def takes_mapping(section: type[Section], name: str) -> bool:
-    """
-    Say whether a setting's value may be a mapping.
-
-    :param section: the model
-    :param name: one of its settings
-    """
+    """Return whether the value of the section's setting ``name`` can be a mapping."""
     return _mentions(section.model_fields[name].annotation, Mapping)
 
 
 def is_secret(section: type[Section], name: str) -> bool:
-    """
-    Say whether a setting's value is a secret.
-
-    :param section: the model
-    :param name: one of its settings
-    """
+    """Return whether the value of the section's setting ``name`` is a secret."""
     return _mentions(section.model_fields[name].annotation, SecretStr)
 
 
@@ -117,12 +98,12 @@ def _adapter(section: type[Section], name: str) -> TypeAdapter[Any]:
     if not field.metadata:
         return TypeAdapter(kind)
     parts = (kind, *field.metadata)
-    annotated: Any = Annotated  # no type checker follows what is only known at run time
+    annotated: Any = Annotated  # type checkers cannot follow what is known only at run time
     return TypeAdapter(annotated[parts])
 
 
 def _mentions(kind: Any, wanted: type) -> bool:
-    """Say whether a type, or one of a union, is a kind of ``wanted``."""
+    """Return whether a type, or a member of a union, is a subclass of ``wanted``."""
     origin = get_origin(kind)
     if origin in (Annotated, Union, types.UnionType):
         return any(_mentions(part, wanted) for part in get_args(kind))
@@ -131,7 +112,7 @@ def _mentions(kind: Any, wanted: type) -> bool:
 
 
 def _expected(kind: Any, metadata: tuple[Any, ...]) -> str:
-    """Say what a type takes, such as ``a whole number of at least 1``."""
+    """Return what a type accepts, such as ``a whole number of at least 1``."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _expected(parts[0], parts[1:] + metadata)
@@ -144,7 +125,7 @@ def _expected(kind: Any, metadata: tuple[Any, ...]) -> str:
 
 def _limits(metadata: tuple[Any, ...]) -> str:
     words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
-    # within a union, limits come wrapped in the Field that they were given to
+    # within a union, limits are wrapped in the Field that defines them
     flat = [limit for item in metadata for limit in getattr(item, "metadata", [item])]
     found = [
         f"{word} {getattr(item, name)}"

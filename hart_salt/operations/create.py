@@ -129,7 +129,7 @@ def _claimed(context: Context, minion_id: str) -> Iterator[None]:
     """The lock, and the look at the record under it: two calls at once cannot both have found it free."""
     with context.locks.claim(minion_id):
         if context.store.get(minion_id) is not None:
-            raise Refused(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
+            raise Refused(f"{minion_id}: a node with that id exists; salt-run hart.list_minions shows it")
         yield
 
 

@@ -1,1 +1,1 @@
-"""From configuration to the nodes that are wanted, and what can be known to be wrong with them."""
+"""From configuration to the wanted nodes, and everything that is known to be wrong with them in advance."""

@@ -1,4 +1,4 @@
-"""What a call would do: the zones of new nodes, and plain data as the answer to ``test=True``. Pure."""
+"""What a call would do: the zones of new nodes, and the plain data that ``test=True`` returns. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from hart_salt.inventory.records import Record
 from hart_salt.model import IpAddress, Node, Size
 
-#: as a zone: the one with the fewest minions of the role
+#: as a zone: the zone with the fewest minions of the role
 DISTRIBUTED = "distributed"
 
 
@@ -22,12 +22,10 @@ def spread(
     choose: Callable[[Sequence[str]], str] = random.choice,
 ) -> list[str]:
     """
-    The zones of ``count`` new nodes: each goes where the fewest are by then, ties at random.
+    Return the zones of ``count`` new nodes. Each node goes to the zone with the fewest nodes by then, ties at random.
 
-    zones
-        those that can be had
-    there
-        the zones of the nodes that there are; others than ``zones`` do not count
+    ``zones`` holds the available zones. ``there`` holds the zones of the existing nodes; zones that are not in
+    ``zones`` do not count.
     """
     numbers = Counter(dict.fromkeys(zones, 0))
     numbers.update(zone for zone in there if zone is not None and zone in numbers)
@@ -42,9 +40,9 @@ def spread(
 
 def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, Any]]:
     """
-    The nodes that would be created, by minion id; all of them have the same size.
+    Return the nodes that would be created, by minion id; all of them have the same size.
 
-    ``monthly_price`` is in ``currency``, before tax; None: the provider does not tell.
+    ``monthly_price`` is in ``currency``, before tax; None if the provider does not publish it.
     """
     return {
         node.minion_id: {
@@ -60,7 +58,7 @@ def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, An
 
 
 def destruction(records: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
-    """The nodes that would be destroyed, by minion id."""
+    """Return the nodes that would be destroyed, by minion id."""
     return {
         minion_id: {
             "result": None,
@@ -74,11 +72,11 @@ def destruction(records: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
 
 
 def removal(address: IpAddress) -> dict[str, Any]:
-    """The further address that would be taken from a node."""
+    """Return the additional address that would be removed from a node."""
     facts = {"kind": address.kind, "ip": address.ip, "restarts": address.restarts}
     return {"result": None, "action": "remove", **facts}
 
 
 def importation(record: Record, notes: Sequence[str]) -> dict[str, Any]:
-    """A minion that would be imported, and its instance."""
+    """Return a minion that would be imported, with its instance."""
     return {**destruction({record.minion_id: record})[record.minion_id], "action": "import", "notes": list(notes)}

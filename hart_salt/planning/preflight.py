@@ -1,4 +1,4 @@
-"""What can be known to be wrong with nodes before anything is touched."""
+"""The checks of nodes before anything is changed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance
     """
     Raise ``Refused`` with everything that is wrong, all of it at once.
 
-    there
-        the instances that the provider has
+    ``there`` holds the provider's instances.
     """
     problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *_taken(nodes, driver, there, context)]
     problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
@@ -28,7 +27,7 @@ def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance
 
 
 def zones(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> list[str]:
-    """The zone of each new node, where the zone is to be the one with the fewest minions of the role."""
+    """Return the zone of each new node, if the zone is to be the one with the fewest minions of the role."""
     node = nodes[0]
     offered = [zone for region in driver.regions() if region.name == node.region for zone in region.zones]
     if not offered:
@@ -38,11 +37,10 @@ def zones(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance]) -> l
 
 
 def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], context: Context) -> list[str]:
-    """A minion id names one thing; it must not name anything yet."""
+    """Return why minion ids are not free: an id names one thing, so a new node's id must not be in use."""
     ids = [node.minion_id for node in nodes]
     problems = [
-        f"{double}: two nodes of this call would have this id; name it once, or have role_naming_scheme use "
-        "{unique_id}"
+        f"{double}: two nodes of this call would have this id; name it once, or use {{unique_id}} in role_naming_scheme"
         for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
     ]
     keys = context.master.keys.states()
@@ -50,25 +48,25 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], con
     for minion_id in dict.fromkeys(ids):
         if minion_id in keys:
             states = " and ".join(STATE_WORDS[state] for state in keys[minion_id])
-            problems.append(f"{minion_id}: there is a key of that id, {states}; see salt-key -f {minion_id}")
+            problems.append(f"{minion_id}: a key with that id exists, {states}; see salt-key -f {minion_id}")
         try:
             record = context.store.get(minion_id)
         except BrokenRecord as error:
             problems.append(f"{minion_id}: {error}")
             continue
         if record is not None:
-            problems.append(f"{minion_id}: there is a node of that id; salt-run hart.list_minions shows it")
+            problems.append(f"{minion_id}: a node with that id exists; salt-run hart.list_minions shows it")
         elif minion_id in named:
-            problems.append(f"{minion_id}: {driver.provider.name} has an instance of that id")
+            problems.append(f"{minion_id}: {driver.provider.name} has an instance with that id")
     return problems
 
 
 def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
-    """Names that the provider does not know. All nodes of a call are of one region and one size."""
+    """Return problems with names that the provider does not know. All nodes of a call share region and size."""
     node = nodes[0]
     regions = {region.name: region for region in driver.regions()}
     problems = _unknown("region", node.region, list(regions))
-    # With a region that there is not, a size is looked for in any: both mistakes are reported at once.
+    # If the region is unknown, the size is looked up in any region, so that both mistakes are reported at once.
     region = node.region if not problems else next(iter(regions))
     zones = [] if problems else list(regions[region].zones)
     wanted = dict.fromkeys(one.zone for one in nodes if one.zone)
@@ -80,19 +78,19 @@ def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
 
 
 def _unreadable(node: Node) -> list[str]:
-    """Settings that name a file on the master. All nodes of a call have the same."""
+    """Return problems with settings that name a file on the master. All nodes of a call share them."""
     files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
     problems = {name: faults.unreadable(path) for name, path in files.items() if path}
     return [f"{name}: {problem}" for name, problem in problems.items() if problem] or _no_text(files["salt_repo_key"])
 
 
 def _no_text(path: str | None) -> list[str]:
-    """A key that is no text: the script that a node boots with has it in it."""
+    """Return the problem of a key file that is not text: the node's boot script contains the key as text."""
     try:
         if path:
             Path(path).read_text(encoding="ascii")
     except UnicodeDecodeError:
-        return [f"salt_repo_key: {path} is not armoured; gpg --enarmor makes text of it"]
+        return [f"salt_repo_key: {path} is not armoured; convert it to text with gpg --enarmor"]
     return []
 
 

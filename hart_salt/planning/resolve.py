@@ -1,4 +1,4 @@
-"""From configuration and a call's arguments to the node that is wanted. Pure: nothing is read or touched."""
+"""From configuration and a call's arguments to the wanted node. Pure: this reads and changes nothing."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from hart_salt.model import MasterInfo, Node
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_provider", "resolve", "show"]
 
 SALTMASTER = "hart:saltmaster"
-#: what the runner's functions take beside settings; an argument that is neither may have been meant as one
+#: the parameters of the runner's functions besides settings, to suggest for an unknown argument
 PARAMETERS = ("role", "provider", "region", "count", "config", "test")
-NO_SALTMASTER = "is not set: say where minions reach this master, by a host name or an address"
+NO_SALTMASTER = "is not set: set the host name or address where minions reach this master"
 CREATED = "hart.created"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
 
-#: the port that minions use unless their configuration says otherwise
+#: the ports that minions use unless their configuration says otherwise
 DEFAULT_PUBLISH_PORT = 4505
 DEFAULT_RETURN_PORT = 4506
 
-# A minion that cannot reach its master keeps trying, and looks its address up again each time. Salt does so
-# only with ``failover``, which also wants retry_dns off: the list of masters is its way to retry.
+# A minion that cannot reach its master keeps trying, and resolves the master's address again each time. Salt does this
+# only with ``failover``, which also needs retry_dns off, because it retries through its list of masters.
 _RETRY: Mapping[str, Any] = {"master_tries": -1, "auth_safemode": False}
 _RETRY_FAILOVER: Mapping[str, Any] = {
     "master_type": "failover",
@@ -45,7 +45,7 @@ _RETRY_FAILOVER: Mapping[str, Any] = {
 
 
 def new_unique_id() -> str:
-    """Make the ``{unique_id}`` of a minion id: eight random hex digits."""
+    """Return the ``{unique_id}`` of a minion id: eight random hex digits."""
     return token_hex(4)
 
 
@@ -57,33 +57,32 @@ class _Layer:
 
 @dataclass
 class _Merged:
-    """All layers put together: the values, where each comes from, and what is wrong with them."""
+    """All layers merged: the values, the path that set each of them, and what is wrong with them."""
 
     values: dict[str, Any] = field(default_factory=dict, repr=False)
-    origin: dict[str, str] = field(default_factory=dict)
+    set_by: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
 def choose_provider(config: Config, role: str | None, provider: str | None) -> Provider:
     """
-    Decide which provider a call means.
+    Return the provider that a call means.
 
-    :param config: the configuration
-    :param role: the role that the call names, or None
-    :param provider: the provider that the call names, or None
-    :raises Refused: there is no such role or provider, or several providers could be meant
+    ``role`` and ``provider`` are those that the call names, or None.
+
+    Raises ``Refused`` if there is no such role or provider, or if several providers are possible.
     """
     if role is not None and role not in config.roles:
-        there = f"; there are {', '.join(sorted(config.roles))}" if config.roles else "; none is configured"
+        there = f"; the roles are {', '.join(sorted(config.roles))}" if config.roles else "; none is configured"
         raise Refused(f"there is no role {role}{suggestion(role, config.roles)}{there}")
     names = (provider,) if provider else config.candidates(role)
     if len(names) > 1:
         several = ", ".join(names)
-        raise Refused(f"several providers could be meant: {several}; name one, as in provider={names[0]}")
+        raise Refused(f"several providers are possible: {several}; name one, as in provider={names[0]}")
     if not names or names[0] not in config.providers:
         there = ", ".join(sorted(config.providers)) or "none"
         what = " ".join(["there is no provider", *names])
-        raise Refused(f"{what}; configured: {there}; set it up under hart:providers")
+        raise Refused(f"{what}; configured: {there}; configure it under hart:providers")
     return config.providers[names[0]]
 
 
@@ -105,27 +104,24 @@ def resolve(
     masterless: bool = False,
 ) -> Node:
     """
-    Put all layers together for one node. Later wins, and mappings merge:
+    Merge all layers for one node. Later layers win, and mappings merge.
 
-    hart defaults, the provider's defaults, the role, the role's section for the provider, that section's
-    section for the region, the arguments.
+    The layers are: hart's defaults, the provider's defaults, the role, the role's section for the provider, that
+    section's section for the region, the arguments.
 
-    :param config: the configuration; secrets among the arguments are added to its own
-    :param schemas: the settings that each driver takes
-    :param master: the master's facts
-    :param now: the time, for naming schemes
-    :param role: the role, or None for a node without one, which needs a ``minion_id``
-    :param provider: the provider, where the configuration leaves a choice
-    :param region: the region; None: the one that the layers say
-    :param arguments: settings from the call; None as a value means that it is not given
-    :param minion_id: the id; None: made by the role's naming scheme
-    :param zone: the zone; None: the one that the layers say
-    :param batch: names the call
-    :param unique_id: makes the unique part of ids
-    :param preview: whether ids have ``????????`` as their unique part, and ``saltmaster`` may be unset
-    :param masterless: whether it becomes a salt-master: its own minion has no master, and its Salt is any version
-    :raises Refused: provider or role cannot be found out
-    :raises ConfigError: with all faults that the layers have for this node
+    ``config`` is the configuration; secrets among the arguments are added to its secrets. ``schemas`` holds the
+    settings that each driver takes, ``master`` the facts about the master, ``now`` the time for naming schemes.
+
+    ``role`` is None for a node without a role, which needs a ``minion_id``. ``provider`` is needed where the
+    configuration allows several. ``region`` and ``zone`` default to those of the layers. ``arguments`` holds the call's
+    settings; a value of None counts as not given. ``minion_id`` defaults to the id that the role's naming scheme makes.
+    ``batch`` names the call. ``unique_id`` makes the unique part of ids.
+
+    With ``preview``, ids have ``????????`` as their unique part, and ``saltmaster`` may be unset. ``masterless`` is for
+    a new salt-master: its own minion has no master, and its Salt can be of any version.
+
+    Raises ``Refused`` if the provider or the role cannot be determined, ``ConfigError`` with all faults of the layers
+    for this node.
     """
     if role is None and minion_id is None:
         raise Refused("a node needs a role or a minion id")
@@ -143,7 +139,7 @@ def resolve(
         unique = UNKNOWN_ID if preview else unique_id()
         node = _with_id(node, merged, master, minion_id, now, unique)
     if preview:
-        # A look at a role needs no address; ``show`` says that it is missing.
+        # A preview of a role needs no address; ``show`` says that it is missing.
         merged.faults = [fault for fault in merged.faults if fault.path != SALTMASTER]
     if merged.faults or node is None:
         raise ConfigError([_redacted(fault, config.secrets) for fault in merged.faults])
@@ -152,11 +148,9 @@ def resolve(
 
 def show(node: Node) -> dict[str, Any]:
     """
-    Describe a node in plain data: every setting in effect, and nothing under a key that looks secret.
+    Return a node as plain data: every effective setting, with the value hidden where the key looks secret.
 
-    What is secret by its value is for the gate to hide.
-
-    :param node: the node
+    The gate hides what is secret by its value.
     """
     place = {
         "minion_id": node.minion_id,
@@ -165,7 +159,7 @@ def show(node: Node) -> dict[str, Any]:
         "driver": node.driver,
     }
     settings = {**node.settings.model_dump(), **node.options.model_dump(mode="json")}
-    # Of the moment that it is created, which is not this one.
+    # The creation time of the node, which is not now.
     grains = {name: value for name, value in node.minion_config["grains"].items() if name != CREATED}
     shown = {**settings, **place, "minion_config": mask({**node.minion_config, "grains": grains})}
     names = [*place, *sorted(set(shown) - set(place))]
@@ -180,19 +174,19 @@ def _redacted(fault: Fault, secrets: Secrets) -> Fault:
 
 
 def _arguments(catalogue: Catalogue, given: Mapping[str, Any], driver: str) -> tuple[_Layer, list[Fault]]:
-    """Replace aliases among the arguments, and refuse one setting under two names."""
+    """Replace aliases among the arguments, and refuse a setting that is given under two names."""
     values: dict[str, Any] = {}
     faults = []
     for written, value in given.items():
         name, value = catalogue.canonical(written, value, driver)
         if name in values and values[name] != value:
-            faults.append(Fault(f"argument:{written}", f"is another name of {name}, which is given as well"))
+            faults.append(Fault(f"argument:{written}", f"is another name of {name}, which is also given"))
         values[name] = value
     return _Layer("argument", values), faults
 
 
 def _layers(config: Config, role: str | None, provider: str, arguments: _Layer) -> list[_Layer]:
-    """Pick the layers that count. Which region's section does, the other layers decide."""
+    """Return the layers that apply. The other layers decide which region's section does."""
     layers = [
         _Layer("hart", config.defaults),
         _Layer(f"hart:providers:{provider}", config.provider_defaults.get(provider, {})),
@@ -213,22 +207,22 @@ def _layers(config: Config, role: str | None, provider: str, arguments: _Layer) 
 
 
 def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str) -> _Merged:
-    """Lay the layers over each other, each value checked for this driver."""
+    """Merge the layers, each value checked for this driver."""
     merged = _Merged()
     for layer in layers:
         for name, value in layer.values.items():
             if name == "provider" and layer.path != "argument":
-                continue  # it has been heard
+                continue  # it has been applied already
             refusal = catalogue.refusal(name, driver, PARAMETERS if layer.path == "argument" else ())
             if refusal and layer.path == "hart" and catalogue.owners(name):
-                continue  # the defaults are for all drivers, and each takes what it knows
+                continue  # the defaults are for all drivers, and each takes the settings that it knows
             kept, problem = (None, refusal) if refusal else catalogue.check(name, value, driver)
             path = f"{layer.path}:{name}"
             if problem:
                 merged.faults.append(Fault(path, problem))
                 continue
             merged.values = merge(merged.values, {name: kept})
-            merged.origin[name] = path
+            merged.set_by[name] = path
     return merged
 
 
@@ -243,19 +237,19 @@ def _node(
     now: datetime,
     masterless: bool,
 ) -> Node | None:
-    """Make the node, but for what depends on its id; None when its settings have faults."""
+    """Return the node without the parts that depend on its id; None if its settings have faults."""
     values = merged.values
-    home = f"hart:roles:{role}" if role else f"hart:providers:{provider.name}"
+    section_path = f"hart:roles:{role}" if role else f"hart:providers:{provider.name}"
     defaults = {"region": schema.default_region, "size": schema.default_size}
     for name, default in defaults.items():
         values[name] = values.get(name) or default
         if not values[name]:
             hint = f"is not set; set it here, in hart:providers:{provider.name}, or as an argument ({name}=…)"
-            merged.faults.append(Fault(f"{home}:{name}", hint))
+            merged.faults.append(Fault(f"{section_path}:{name}", hint))
     if values.get("public_ip") is False:
-        values["connect_via"] = "private"  # there is no other way
-    settings = _checked(merged, Settings, home)
-    options = _checked(merged, schema.options, home)
+        values["connect_via"] = "private"  # the only possible way
+    settings = _checked(merged, Settings, section_path)
+    options = _checked(merged, schema.options, section_path)
     if settings is None or options is None:
         return None
     if not masterless:
@@ -274,31 +268,31 @@ def _node(
         batch=batch,
     )
     made = _masterless_config(node, now) if masterless else _minion_config(merged, node, master, now)
-    # Nothing under a key, as YAML makes it of an empty line, is no wish to lose the grains.
+    # An empty key, which YAML makes of an empty line, does not mean that the user wants no grains.
     user = {key: value for key, value in settings.minion_config.items() if key != "grains" or value}
     return replace(node, minion_config=merge(made, user))
 
 
-def _checked(merged: _Merged, section: type[Section], home: str) -> Any:
+def _checked(merged: _Merged, section: type[Section], section_path: str) -> Any:
     values = {name: value for name, value in merged.values.items() if name in section.model_fields}
     checked, problems = check_section(section, values)
     for name, problem in problems:
-        path = merged.origin.get(name, f"{home}:{name}" if name else home)
+        path = merged.set_by.get(name, f"{section_path}:{name}" if name else section_path)
         merged.faults.append(Fault(path, problem))
     return checked
 
 
 def _check_version(merged: _Merged, settings: Settings, master: MasterInfo) -> None:
-    """A minion that is newer than its master is not supported by Salt."""
+    """Refuse a minion that is newer than its master, which Salt does not support."""
     series = master.salt_version.split(".")[0]
     wanted = settings.salt_version
     if wanted and series.isdigit() and int(wanted.split(".")[0]) > int(series):
-        problem = f"is newer than the master, which is {master.salt_version}; update the master first"
-        merged.faults.append(Fault(merged.origin["salt_version"], problem))
+        problem = f"is newer than the master, whose version is {master.salt_version}; update the master first"
+        merged.faults.append(Fault(merged.set_by["salt_version"], problem))
 
 
 def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
-    """Make the minion configuration, without the id; the user's own goes over it."""
+    """Return the minion configuration without the id; the user's own configuration overrides it."""
     user = node.settings.minion_config
     config: dict[str, Any] = {"grains": _grains(node, now), **_RETRY}
     if user.get("master_type", "failover") == "failover":
@@ -306,10 +300,10 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetim
     if master.return_port != DEFAULT_RETURN_PORT:
         config["master_port"] = master.return_port
     if master.publish_port != DEFAULT_PUBLISH_PORT:
-        # A minion hears of the port, but its look whether the master is alive goes by this setting alone: without
-        # it the minion would connect anew all the time.
+        # The master sends its port to the minion, but the minion's check whether the master is alive uses only this
+        # setting: without it the minion would reconnect all the time.
         config["publish_port"] = master.publish_port
-    # A node on this machine has its master on it, wherever the nodes of other providers find that.
+    # The master of a node on this machine is on the same machine, whatever address other providers' nodes use.
     address = master.local_address if node.driver == "local" else node.settings.saltmaster
     if address:
         config["master"] = address
@@ -319,13 +313,15 @@ def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetim
 
 
 def _masterless_config(node: Node, now: datetime) -> dict[str, Any]:
-    """Of the minion on a salt-master, which runs no service: ``salt-call`` takes its states from its own disk."""
+    """
+    Return the configuration of the minion on a salt-master, which has no service: ``salt-call`` uses local states.
+    """
     return {"grains": _grains(node, now), "file_client": "local", "state_verbose": False}
 
 
 def _grains(node: Node, now: datetime) -> dict[str, Any]:
     grains: dict[str, Any] = {
-        # With dots in their names and not nested: ``hart.region`` is how states and targets know them.
+        # With dots in the names and not nested: states and targets know them as ``hart.region``.
         "roles": [node.role] if node.role else [],
         "hart.provider": node.provider,
         "hart.region": node.region,
@@ -346,8 +342,8 @@ def _with_id(
     now: datetime,
     unique: str,
 ) -> Node:
-    """Give the node its id, and check it."""
-    scheme_path = merged.origin.get("role_naming_scheme", "hart:role_naming_scheme")
+    """Set the node's id, and check it."""
+    scheme_path = merged.set_by.get("role_naming_scheme", "hart:role_naming_scheme")
     if minion_id is None:
         try:
             minion_id = build_minion_id(node.settings.role_naming_scheme, _variables(node, now, unique))
@@ -363,7 +359,7 @@ def _with_id(
 
 
 def _variables(node: Node, now: datetime, unique: str) -> dict[str, object]:
-    """What a naming scheme may name: the node's place, the date in UTC, and its plain settings."""
+    """Return the variables for a naming scheme: the node's place, the date in UTC, and its plain settings."""
     settings = {**dict(node.settings), **dict(node.options)}
     date = now.astimezone(timezone.utc)
     return {
@@ -383,10 +379,9 @@ def _is_plain(value: Any) -> bool:
 
 def each(resolve: Callable[..., Node], wanted: Sequence[tuple[str | None, str | None]]) -> list[Node]:
     """
-    The node of each id and zone; the faults of all of them together, each of them once.
+    Return the node of each id and zone; raise the faults of all of them together, each fault once.
 
-    resolve
-        the function of that name, with all that the nodes have in common
+    ``resolve`` is the function of that name, with everything that the nodes have in common.
     """
     nodes = []
     faults: dict[Fault, None] = {}

@@ -89,7 +89,7 @@ def test_a_machine_without_a_master_creates_one_lists_it_and_destroys_it(place: 
     assert (listed.code, listed.data[MASTER]["status"]) == (0, "ready"), listed
     assert (swept.code, swept.data["removed"]) == (0, []), swept
     assert again.code == MISTAKE
-    assert "there is a node of that id" in again.data["error"]
+    assert "a node with that id exists" in again.data["error"]
     assert place.caller.run("hart.destroy", MASTER).code == 0
     assert place.left() == {}
 

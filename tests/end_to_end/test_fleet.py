@@ -268,5 +268,5 @@ def test_the_fleet_of_another_provider_does_not_count_where_one_is_named(master:
     assert scale(master, "count=1", "provider=spare")["before"] == 0
     assert scale(master, "count=2")["changed"] is False
     unclear = scale(master, "count=3", code=2)
-    assert "several providers could be meant" in unclear["error"]
+    assert "several providers are possible" in unclear["error"]
     assert scale(master, "count=0")["after"] == 0

@@ -58,9 +58,9 @@ def test_an_id_that_is_taken_in_any_way_is_refused_and_all_of_them_are_named(mas
     ids = [*states.values(), "recorded", "running", "twice", "twice", "free"]
     ran = master.run("hart.create", ",".join(ids), "role=app")
 
-    key = "{0}: there is a key of that id, {0}".format
+    key = "{0}: a key with that id exists, {0}".format
     check_refusal(ran, *(key(word) for word in states.values()))
-    check_refusal(ran, "recorded: there is a node of that id", "running: local has an instance of that id")
+    check_refusal(ran, "recorded: a node with that id exists", "running: local has an instance with that id")
     check_refusal(ran, "twice: two nodes of this call would have this id")
     assert "free" not in ran.data["error"]
     assert state_of(master) == before

@@ -79,7 +79,7 @@ def test_a_missing_file_is_none_or_an_error_as_asked(tmp_path: Path) -> None:
 
 
 def test_a_home_that_nobody_knows_is_a_fault_of_the_path() -> None:
-    with pytest.raises(ConfigError, match="~nobody-of-that-name/hart.toml: nobody knows the home that ~ stands for"):
+    with pytest.raises(ConfigError, match="~nobody-of-that-name/hart.toml: the home directory for ~ is unknown"):
         read_toml("~nobody-of-that-name/hart.toml", required=True)
 
 
@@ -116,7 +116,7 @@ def test_unknown_sections_of_the_file_are_reported_with_the_rest(tmp_path: Path)
     with pytest.raises(ConfigError) as caught:
         load([source], SCHEMAS, no_sdb)
     text = str(caught.value)
-    assert "provider: unknown section; there are hart, providers and roles" in text
+    assert "provider: unknown section; the sections are hart, providers and roles" in text
     assert "hart.roles: must be sections of their own" in text
     assert "hart:szie: unknown setting, did you mean size?" in text
 
@@ -219,11 +219,11 @@ def test_all_faults_are_reported_at_once_each_with_its_path() -> None:
         "hart:boot_timeout": "must be a number above 0",
         "hart:providers:do:tokn": "unknown setting, did you mean token?",
         "hart:providers:do:token": "is missing",
-        "hart:providers:gcp:driver": "unknown driver, did you mean gce?; there are do, ec2, gce, local, vultr",
+        "hart:providers:gcp:driver": "unknown driver, did you mean gce?; the drivers are do, ec2, gce, local, vultr",
         "hart:roles:app:zoen": "unknown setting, did you mean zone?",
         "hart:roles:app:ec2:szie": "unknown setting, did you mean size?",
         "hart:roles:app:ec2:eu-west-1:volume_size": "must be a whole number of at least 1 and of at most 65536",
-        "hart:roles:app:do:subnet": "is a setting of ec2 and gce, and the driver here is do",
+        "hart:roles:app:do:subnet": "is a setting of ec2 and gce, but the driver here is do",
     }
 
 
@@ -231,11 +231,11 @@ def test_all_faults_are_reported_at_once_each_with_its_path() -> None:
     ("data", "path", "words"),
     [
         ({"providers": {"do": {"token": "t", "labels": {}}}}, "hart:providers:do:labels", "is a setting of gce"),
-        ({"providers": {"size": {"driver": "do", "token": "t"}}}, "hart:providers:size", "may not have the name"),
-        ({"providers": {"labels": {"driver": "local"}}}, "hart:providers:labels", "may not have the name"),
-        ({"providers": {"roles": {"driver": "local"}}}, "hart:providers:roles", "may not have the name"),
+        ({"providers": {"size": {"driver": "do", "token": "t"}}}, "hart:providers:size", "cannot have the name"),
+        ({"providers": {"labels": {"driver": "local"}}}, "hart:providers:labels", "cannot have the name"),
+        ({"providers": {"roles": {"driver": "local"}}}, "hart:providers:roles", "cannot have the name"),
         ({"providers": {"a/b": {"driver": "local"}}}, "hart:providers:a/b", "may hold only"),
-        ({"providers": {"foo": {}}}, "hart:providers:foo", "unknown driver; there are do"),
+        ({"providers": {"foo": {}}}, "hart:providers:foo", "unknown driver; the drivers are do"),
         ({"providers": {"do": "x"}}, "hart:providers:do", "must be a mapping"),
         ({"providers": ["do"]}, "hart:providers", "must be a mapping"),
         ({"providers": {"do": {"token": ["x"]}}}, "hart:providers:do:token", "must be text"),
@@ -252,7 +252,7 @@ def test_all_faults_are_reported_at_once_each_with_its_path() -> None:
         ({"roles": {"app": {"do": {"minion_confg": {}}}}}, "hart:roles:app:do:minion_confg", "mean minion_config?"),
         ({"roles": {"app": {"do": {"size": {}}}}}, "hart:roles:app:do:size", "must be text"),
         ({"roles": {"app": {"do": {"nyc3": {"nyc2": {}}}}}}, "hart:roles:app:do:nyc3:nyc2", "unknown setting"),
-        ({"roles": {"app": {"do": {"nyc3": {"region": "x"}}}}}, "hart:roles:app:do:nyc3:region", "another region"),
+        ({"roles": {"app": {"do": {"nyc3": {"region": "x"}}}}}, "hart:roles:app:do:nyc3:region", "a region other than"),
         ({"minion_config": {"id": "x"}}, "hart:minion_config", "must not set id"),
         ({"minion_config": {"a": date(2026, 1, 1)}}, "hart:minion_config", "in quotes"),
         ({"volume_type": "nope"}, "hart:volume_type", "must be one of gp3"),
@@ -268,7 +268,7 @@ def test_a_configuration_that_is_no_mapping_is_a_fault() -> None:
 
 def test_an_alias_and_its_setting_must_not_contradict_each_other() -> None:
     assert faults({"image": "trixie", "debian_codename": "bookworm"}) == {
-        "hart:debian_codename": "is another name of image, which this section sets to something else"
+        "hart:debian_codename": "is another name of image, which this section sets to a different value"
     }
     assert loaded({"connect_via": "private", "connect_via_private_ip": True}).defaults == {"connect_via": "private"}
 

@@ -89,7 +89,7 @@ def test_what_people_write_is_taken(name: str, written: Any, kept: Any) -> None:
         ("salt_repo", "https://mirror/ main'; rm", "https://"),
         ("minion_config", "x", "must be a mapping"),
         ("minion_config", {"id": "me"}, "must not set id"),
-        ("minion_config", {"a": object()}, "no plain data"),
+        ("minion_config", {"a": object()}, "not plain data"),
         ("minion_config", {"grains": ["a"]}, "mapping as its grains"),
         ("role_naming_scheme", "{role.__class__}", "plain variables"),
         ("role_naming_scheme", "{role", "counterpart"),

@@ -112,12 +112,12 @@ def test_example_with_a_provider_in_a_layer_it_need_not_be_named(tmp_path: Path,
 
 def test_example_with_several_providers_the_error_names_them(tmp_path: Path) -> None:
     config = example(tmp_path, MASTER_SETTING + "[providers.ec2]\n")
-    assert refusal(config) == "several providers could be meant: do, ec2; name one, as in provider=do"
+    assert refusal(config) == "several providers are possible: do, ec2; name one, as in provider=do"
 
 
 def test_example_as_it_stands_lacks_only_the_masters_address(tmp_path: Path) -> None:
     assert faults(example(tmp_path, "")) == {
-        "hart:saltmaster": "is not set: say where minions reach this master, by a host name or an address"
+        "hart:saltmaster": "is not set: set the host name or address where minions reach this master"
     }
 
 
@@ -182,8 +182,8 @@ def test_a_default_for_other_drivers_is_ignored_and_a_role_that_has_one_is_refus
     config = loaded(providers=DO, subnet="s", ipv6=True, roles={"app": {}, "web": {"local_ssds": 1, "subnet": "s"}})
     assert node(config).options.ipv6 is True  # type: ignore[attr-defined]
     assert faults(config, "web") == {
-        "hart:roles:web:local_ssds": "is a setting of gce, and the driver here is do",
-        "hart:roles:web:subnet": "is a setting of ec2 and gce, and the driver here is do",
+        "hart:roles:web:local_ssds": "is a setting of gce, but the driver here is do",
+        "hart:roles:web:subnet": "is a setting of ec2 and gce, but the driver here is do",
     }
 
 
@@ -199,8 +199,8 @@ def test_arguments_are_checked_with_all_faults_at_once() -> None:
     )
     assert found == {
         "argument:szie": "unknown setting, did you mean size?",
-        "argument:subnet": "is a setting of ec2 and gce, and the driver here is do",
-        "argument:token": "belongs in hart:providers:<name>, which is the only place for it",
+        "argument:subnet": "is a setting of ec2 and gce, but the driver here is do",
+        "argument:token": "belongs in hart:providers:<name>, and nowhere else",
         "argument:salt_version": "must be in quotes: without them 3006.10 is read as 3006.1",
     }
 
@@ -209,7 +209,7 @@ def test_arguments_may_use_names_of_hart_and_not_contradict_themselves() -> None
     config = loaded(providers=DO, image="bookworm", roles={"app": {}})
     assert node(config, arguments={"debian_codename": "trixie"}).settings.image == "trixie"
     found = faults(config, arguments={"image": "trixie", "debian_codename": "bookworm"})
-    assert found == {"argument:debian_codename": "is another name of image, which is given as well"}
+    assert found == {"argument:debian_codename": "is another name of image, which is also given"}
 
 
 def test_a_node_without_a_public_address_is_reached_over_its_private_one() -> None:
@@ -233,9 +233,9 @@ def test_a_missing_region_is_a_fault_that_says_where_to_set_it() -> None:
 
 def test_roles_and_providers_that_are_not_there_are_refused_with_those_that_are() -> None:
     config = loaded(providers=DO, roles={"app": {}, "db": {}})
-    assert refusal(config, "ap") == "there is no role ap, did you mean app?; there are app, db"
+    assert refusal(config, "ap") == "there is no role ap, did you mean app?; the roles are app, db"
     assert refusal(config, provider="ec2") == (
-        "there is no provider ec2; configured: do; set it up under hart:providers"
+        "there is no provider ec2; configured: do; configure it under hart:providers"
     )
     assert "none is configured" in refusal(loaded(), "app")
     assert "a role or a minion id" in refusal(config, None)
@@ -354,8 +354,8 @@ def test_the_id_is_not_for_minion_config_to_set() -> None:
         ("_a", "start and end"),
         ("a..b", "'..'"),
         ("a" * 201, "longer"),
-        ("retcode", "Salt reads"),
-        ("Return", "Salt reads"),
+        ("retcode", "Salt's results"),
+        ("Return", "Salt's results"),
         ("salt_master", "the master itself"),
     ],
 )
@@ -398,7 +398,7 @@ def test_a_scheme_may_name_any_plain_setting_and_the_date_in_utc() -> None:
 @pytest.mark.parametrize(
     ("scheme", "words"),
     [
-        ("{nope}", "unknown variable {nope}; there are {apply}"),
+        ("{nope}", "unknown variable {nope}; the variables are {apply}"),
         ("{zone}.x", "{zone}, which has no value here"),
         ("{minion_config}", "unknown variable"),
         ("{public_ip}", "unknown variable"),
