@@ -1,1 +1,1 @@
-"""Everything that is asked of Salt; the only package that imports ``salt``."""
+"""Every request to Salt; the only package that imports ``salt``."""

@@ -1,9 +1,9 @@
 """
 The salt-master: its facts, its event bus, its jobs; with its keys, minions and configuration.
 
-All methods block, and none may run in a thread that runs an event loop: Salt starts loops of its own.
-``Master`` is called from one thread at a time (``service`` sees to that), but for ``Events`` and the
-methods of ``minions``, which make their own connections and run side by side.
+All methods block, and none may run in a thread with a running event loop, because Salt starts its own loops. ``Master``
+is called from one thread at a time (``service`` ensures that), except ``Events`` and the methods of ``minions``, which
+make their own connections and run in parallel.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SALT_VERSION = str(SALT_RELEASE)
 
 
 class Master:
-    """The salt-master whose configuration ``opts`` is, as a runner on it sees it."""
+    """The salt-master with the configuration ``opts``, as a runner on it sees it."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
@@ -54,8 +54,10 @@ class Master:
         """
         Return the facts. A master that never ran has no key: its ``public_key`` is empty.
 
-        Such a machine can look around at its providers and create other masters. What these carry as their owner is
-        kept in a file of the cachedir. Raises ``EnvironmentFault`` where that cannot be written.
+        Such a machine can query its providers and create other masters. The owner in their tags is kept in a file of
+        the cachedir.
+
+        Raises ``EnvironmentFault`` if that file cannot be written.
         """
         public_key = self._public_key
         owner = hashlib.sha256(public_key.strip().encode()).hexdigest()[:16] if public_key else self._kept_owner()
@@ -76,26 +78,26 @@ class Master:
 
     @functools.cached_property
     def _public_key(self) -> str:
-        """The master's public key; empty where it has none."""
+        """Return the master's public key; empty if it has none."""
         try:
             return self.keys.master_key()
         except PermissionError as error:
             raise EnvironmentFault(
-                f"this master's key cannot be read by the user {faults.user()}: call salt-run as the user of "
+                f"the user {faults.user()} cannot read this master's key: run salt-run as the user of "
                 f"salt-master; {faults.sentence(error)}"
             ) from error
         except Exception:
             return ""
 
     def _kept_owner(self) -> str:
-        """What stands for this machine in tags and records as long as it has no key: made once, and kept."""
+        """Return the owner for tags and records while this machine has no key: created once, and kept."""
         path = Path(self._opts["cachedir"]) / "hart" / "owner"
         new = path.with_name(f".owner.{secrets.token_hex(4)}")
         try:
             if not os.path.lexists(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 new.write_text(secrets.token_hex(8))
-                # Two calls at once agree on the one that comes first, which is whole when it has its name.
+                # Two parallel calls agree on the first one, which is complete when it gets its name.
                 with contextlib.suppress(FileExistsError):
                     path.hardlink_to(new)
             owner = path.read_text().strip()
@@ -107,7 +109,7 @@ class Master:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
         if not re.fullmatch("[0-9a-f]{16}", owner):
-            raise Refused(f"{path} does not hold 16 hex digits: remove it, and hart makes it anew")
+            raise Refused(f"{path} does not hold 16 hex digits: remove it, and hart creates a new one")
         return owner
 
     def require_running(self) -> None:
@@ -128,15 +130,15 @@ class Master:
 
     def begin(self, function: str, arguments: Mapping[str, Any]) -> str:
         """
-        Have the master start a runner as a process of its own, which outlives it, and return the job's id.
+        Have the master start a runner as a process of its own, which outlives the master, and return the job's id.
 
-        Raises ``Refused`` when the master does not.
+        Raises ``Refused`` if the master does not start it.
         """
         user = user_of(self._opts)
         with salt.client.get_local_client(mopts=dict(self._opts, user=user)) as local:
             key = local.key
         address = salt.utils.zeromq.ip_bracket(self.info().local_address)
-        # A master's options do not say where its own port for requests is.
+        # A master's options do not contain the address of its own port for requests.
         client = salt.runner.RunnerClient(dict(self._opts, master_uri=f"tcp://{address}:{self._opts['ret_port']}"))
         try:
             answer = client.cmd_async({"fun": function, "kwarg": dict(arguments), "user": user, "key": key})
@@ -150,9 +152,9 @@ class Master:
     # events and cache
 
     def fire(self, tag: str, data: Mapping[str, Any]) -> None:
-        """Fire an event on the master's bus. A master that is gone loses it; that harms no node."""
+        """Fire an event on the master's bus. If the master is gone, the event is lost, which harms no node."""
         if not self._public_key:
-            return  # it never ran: there is no bus, and nobody to hear
+            return  # it never ran: there is no bus and no listener
         if self._bus is None:
             self._bus = self._event_bus(listen=False)
         self._bus.fire_event(dict(data), tag)
@@ -171,11 +173,11 @@ class Master:
         return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
 
     def cache(self) -> Any:
-        """Salt's cache with the master's configured driver, in which the records are kept."""
+        """Return Salt's cache with the master's configured driver, which stores the records."""
         return salt.cache.Cache(self._opts)
 
     def record_place(self) -> Place:
-        """Where that is."""
+        """Return the location of the records."""
         driver = str(self._opts.get("cache") or "localfs")
         if driver == "localfs":
             return Place(f"localfs below {self._opts['cachedir']}", Path(self._opts["cachedir"]))

@@ -1,4 +1,4 @@
-"""What the master's configuration and its pillar say of hart, and which secrets stand in them."""
+"""hart's part of the master's configuration and pillar, and the secrets in them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ import salt.utils.sdb
 
 from hart_salt.base.errors import ConfigError, Fault, Refused
 
-#: how Salt's own settings end that are secrets
+#: how the names of Salt's own secret settings end
 PASSWORDS = ("password", "passwd", "passphrase", "_pass", "_secret")
 
 
 class Configuration:
-    """The configuration ``opts`` of a salt-master, as Salt has read it, and what it leads to."""
+    """The configuration ``opts`` of a salt-master, as Salt has read it, and what it refers to."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
 
     def section(self) -> Mapping[str, Any]:
-        """The master config's ``hart:`` key; empty when there is none."""
+        """Return the master config's ``hart:`` key; empty if there is none."""
         return _section(self._opts.get("hart"), "the master config")
 
     def own_settings(self) -> dict[str, Any]:
         """
-        What may hold a secret in the master's configuration, beside ``hart:``: passwords, profiles of sdb, databases.
+        Return what may hold a secret in the master's configuration, apart from ``hart:``.
 
-        Of Salt's own settings, such as ``token_dir`` and ``eauth_tokens``, only those that end in a word for passwords.
+        These are passwords, profiles of sdb, and databases. Of Salt's own settings, such as ``token_dir`` and
+        ``eauth_tokens``, only those count whose names end in a word for passwords.
         """
         defaults = salt.config.DEFAULT_MASTER_OPTS
         return {
@@ -45,13 +46,14 @@ class Configuration:
 
     def from_sdb(self) -> list[Any]:
         """
-        What stands in the master's configuration for an ``sdb://`` reference.
+        Return the values in the master's configuration that replaced an ``sdb://`` reference.
 
-        Salt has put it there when it read its files, and does not tell which it was: the files are read once more.
+        Salt replaces the references when it reads its files, and does not say which values those are, so this reads the
+        files again.
         """
         found: list[Any] = []
         path = str(self._opts.get("conf_file") or "")
-        with contextlib.suppress(Exception):  # Salt has read them, and says what is wrong with them
+        with contextlib.suppress(Exception):  # Salt has read the files already, and reports what is wrong with them
             raw = dict(salt.config._read_conf_file(path))
             for more in (self._opts.get("default_include"), raw.get("include")):
                 raw.update(salt.config.include_config(more, path, verbose=False) if more else {})
@@ -59,13 +61,13 @@ class Configuration:
         return found
 
     def pillar(self) -> Mapping[str, Any]:
-        """The ``hart:`` key of the master's own pillar. Raises ``Refused`` for a pillar that has errors."""
+        """Return the ``hart:`` key of the master's own pillar. Raises ``Refused`` if the pillar has errors."""
         # Without Salt's caches: 3008 would write the pillar, and so its secrets, below the cachedir.
         opts = dict(self._opts, pillar_cache=False, minion_data_cache=False)
         compiler = salt.pillar.get_pillar(opts, {"id": opts["id"]}, opts["id"], "base")
         pillar = compiler.compile_pillar()
         if pillar.get("_errors"):
-            # What the errors say may quote the pillar, and so a secret of it.
+            # The errors may quote the pillar, and so a secret in it.
             raise Refused(
                 f"the pillar of this master ({self._opts['id']}) does not compile; "
                 f"see: salt-run pillar.show_pillar {self._opts['id']}"
@@ -73,11 +75,11 @@ class Configuration:
         return _section(pillar.get("hart"), "the pillar")
 
     def resolve_sdb(self, uri: str) -> Any:
-        """Return what an ``sdb://`` URI stands for; Salt gives back the URI itself where it finds nothing."""
+        """Return the value of an ``sdb://`` URI; Salt returns the URI itself if it finds nothing."""
         return salt.utils.sdb.sdb_get(uri, self._opts)
 
     def render(self, path: str) -> Any:
-        """What a file says that is rendered as states are. Raises ``Refused`` for one that cannot be."""
+        """Return the data of a file, rendered as states are. Raises ``Refused`` if it cannot be rendered."""
         try:
             renderers = salt.loader.render(self._opts, {})
             return salt.template.compile_template(
@@ -85,11 +87,11 @@ class Configuration:
                 self._opts.get("renderer_whitelist"),
             )  # fmt: skip
         except Exception as error:
-            raise Refused(f"{path} cannot be rendered ({type(error).__name__}): fix it, or take it away") from error
+            raise Refused(f"{path} cannot be rendered ({type(error).__name__}): fix it, or remove it") from error
 
 
 def _resolved(raw: Any, read: Any, found: list[Any]) -> None:
-    """Walk both trees, what the files say and what Salt made of it, and collect what references stand for."""
+    """Walk both trees, the files and what Salt made of them, and collect the values of references."""
     if isinstance(raw, str) and raw.startswith("sdb://"):
         found.append(read)
     elif isinstance(raw, Mapping) and isinstance(read, Mapping):

@@ -1,9 +1,9 @@
 """
 Jobs on minions, and their answers.
 
-An event is no answer: any accepted minion can fire any. It only says when to look at what Salt's master has stored of
-the job, in its job cache, under the minion that the return came from. A master without one (``job_cache: False``, or an
-``ext_job_cache``) stores nothing: there the return that is heard on the bus has to do.
+An event is not an answer, because any accepted minion can fire any event. It only says when to look at what Salt's
+master has stored in its job cache, under the minion that the return came from. A master without a job cache
+(``job_cache: False``, or an ``ext_job_cache``) stores nothing: there the return on the bus has to suffice.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from typing import Any
 
 from hart_salt.base.errors import HartError
 
-#: seconds after an event to look: the master fires it some milliseconds before it has stored what it tells of
+#: seconds after an event at which to look: the master fires it some milliseconds before it stores the return
 LOOKS = (0.0, 0.005, 0.02, 0.1, 0.4)
-SHARE = 4  #: a look that took a while is followed by a pause of so many times its length: many answers, few looks
-PUBLISH_TIMEOUT = 30  #: seconds for the master to publish a job: a busy one is no minion that does not answer
-LEAST_WAIT = 0.001  #: seconds; Salt takes 0 for ever
+SHARE = 4  #: a slow look is followed by a pause of so many times its length, so that many answers need few looks
+PUBLISH_TIMEOUT = 30  #: seconds for the master to publish a job: a busy master is not a minion that does not answer
+LEAST_WAIT = 0.001  #: seconds; Salt waits forever for 0
 
 
 @dataclass
 class Job:
-    """One job that was published, and how its answers come."""
+    """A published job, and the way its answers arrive."""
 
     client: Any
     jid: str
-    #: whether the master stores what minions return
+    #: whether the master stores the minions' returns
     cached: bool
     _heard: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def hear(self, seconds: float) -> str | None:
-        """The id that an event gives as the one that answered; None: there was none in this time."""
+        """Return the id of the minion whose answer an event announces; None if there was none in this time."""
         until = time.monotonic() + seconds
         tag = f"salt/job/{self.jid}/ret/"
         event = self.client.event.get_event(
             wait=max(seconds, LEAST_WAIT), tag=tag, full=True, match_type="startswith", auto_reconnect=True
         )
         if event is None or not isinstance(event["data"], Mapping):
-            time.sleep(min(max(0.0, until - time.monotonic()), 0.2))  # a master that is down lets nobody wait for it
+            time.sleep(min(max(0.0, until - time.monotonic()), 0.2))  # if the master is down, the call returns at once
             return None
         minion_id = str(event["tag"]).removeprefix(tag)
         self._heard.setdefault(minion_id, event["data"])
         return minion_id
 
     def stored(self) -> Mapping[str, Mapping[str, Any]]:
-        """What each minion has returned so far. Raises ``HartError`` for a job cache that cannot be read."""
+        """Return what each minion has returned so far. Raises ``HartError`` if the job cache cannot be read."""
         if not self.cached:
             return self._heard
         name = self.client.opts["master_job_cache"]
@@ -66,17 +66,13 @@ def ask(
     *, timeout: float, gather_timeout: float | None,
 ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
     """
-    Run a function on minions, and return what the master has stored of each that answered: ``return``, ``retcode``.
+    Run a function on minions; return what the master stored of each that answered: ``return``, ``retcode``.
 
-    client
-        Salt's LocalClient
-    timeout
-        seconds until the minions that have not answered are asked whether the job still runs; if it does on one, it is
-        waited for as long again
-    gather_timeout
-        seconds for their answer to that; None: they are not asked
+    ``client`` is Salt's LocalClient. After ``timeout`` seconds the minions that have not answered are asked whether the
+    job still runs; if it runs on one of them, the wait is repeated. ``gather_timeout`` is the number of seconds for
+    their answer to that; None: they are not asked.
 
-    Raises what Salt raises when the master cannot be reached, and ``HartError`` for a job cache that cannot be read.
+    Raises Salt's own errors if the master cannot be reached, and ``HartError`` if the job cache cannot be read.
     """
     jid = new_jid()
     published = client.pub(
@@ -102,7 +98,7 @@ def collect(
     job: Any, expected: Collection[str], runs: Callable[[Collection[str]], bool], timeout: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
-    """What is stored of those that are expected, once it is of all of them, or the job runs on none of the others."""
+    """Return the stored answers of ``expected``, once all have answered or the job runs on none of the others."""
     looks = _Looks(clock)
     deadline = clock() + timeout
     found: dict[str, Mapping[str, Any]] = {}
@@ -117,12 +113,14 @@ def collect(
         if clock() >= deadline and not last and len(found) < len(expected):
             last = not runs(set(expected) - found.keys())
             deadline = float("inf") if last else clock() + timeout
-            looks.wake()  # it may have answered in the meantime, unheard
+            looks.wake()  # an answer may have arrived in the meantime without an event
     return found
 
 
 class _Looks:
-    """When to look next; what is heard again and again, and is not there, is looked for a few times only."""
+    """
+    The times of the next looks. A minion whose events repeat without a stored answer is looked up only a few times.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -26,9 +26,9 @@ from hart_salt.base import faults
 from hart_salt.base.errors import EnvironmentFault, NodeFailed
 
 MINIMUM_KEY_BITS = 2048
-MAXIMUM_KEY_BITS = 16384  #: what OpenSSL itself takes
-ACCEPT_ATTEMPTS = 3  #: a daemon that looks at a stranger's key may undo what was done meanwhile
-HOLDERS_TOLD = 5  #: ids with the key of an image's own minion that a note is made of, at the most
+MAXIMUM_KEY_BITS = 16384  #: OpenSSL's own limit
+ACCEPT_ATTEMPTS = 3  #: a daemon that handles a foreign key may undo what happened in the meantime
+HOLDERS_REPORTED = 5  #: the maximum number of ids in the notes on the key of an image's own minion
 
 #: Salt's names for the states of a key, as its wheel functions use them
 ACCEPTED, PENDING, REJECTED, DENIED = "minions", "minions_pre", "minions_rejected", "minions_denied"
@@ -37,7 +37,7 @@ STATE_WORDS = {ACCEPTED: "accepted", PENDING: "pending", REJECTED: "rejected", D
 
 def check_public_key(pem: str) -> str:
     """
-    Return ``pem``, written anew, if it is an RSA public key of 2048 to 16384 bits and nothing else.
+    Return ``pem`` in normal form if it is an RSA public key of 2048 to 16384 bits and nothing else.
 
     Salt itself would store garbage.
 
@@ -46,33 +46,33 @@ def check_public_key(pem: str) -> str:
     try:
         key = serialization.load_pem_public_key(pem.encode("ascii"))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NodeFailed("what the node reported as its minion key is not a public key") from error
+        raise NodeFailed("the node reported a minion key that is not a public key") from error
     if not isinstance(key, rsa.RSAPublicKey) or not MINIMUM_KEY_BITS <= key.key_size <= MAXIMUM_KEY_BITS:
         raise NodeFailed(f"the node's minion key is not an RSA key of {MINIMUM_KEY_BITS} to {MAXIMUM_KEY_BITS} bits")
     plain = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-    # Text around a key is passed over by whatever reads it, and shown by whatever prints it.
+    # Text around a key is ignored by everything that reads the key, but shown by everything that prints it.
     if not same_key(pem, plain):
-        raise NodeFailed("what the node reported as its minion key holds more than a public key, or another form of it")
+        raise NodeFailed("the node reported a minion key with other text beside it, or in an unusual form")
     return plain
 
 
 def same_key(one: str, other: str) -> bool:
-    """Compare keys as Salt does: line ends and blanks around the text do not count."""
+    """Return whether two keys are equal as Salt compares them: line ends and surrounding spaces do not count."""
     return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
 
 
 def fingerprint(pem: str) -> str:
-    """The fingerprint of a stored key as this Salt's own ``salt-key -f`` shows it; its versions differ."""
+    """Return the fingerprint of a stored key as this Salt's own ``salt-key -f`` shows it; Salt versions differ."""
     return str(salt.utils.crypt.pem_finger(key=pem.encode(), sum_type="sha256"))
 
 
 def master_fingerprint(pem: str) -> str:
     """
-    The fingerprint of a master's key, as ``master_finger`` of its minions wants it.
+    Return the fingerprint of a master's key, as the setting ``master_finger`` of its minions needs it.
 
-    ``salt-key -F master`` of Salt 3006 and 3007 shows the same; that of 3008 shows one that no minion would take.
+    ``salt-key -F master`` of Salt 3006 and 3007 shows the same; 3008 shows one that no minion accepts.
     """
-    # A file that is in memory only: no directory for temporary files need have room for it.
+    # A file in memory, so no directory for temporary files needs free space.
     with os.fdopen(os.memfd_create("hart-master-key"), "w") as file:
         file.write(pem.strip() + "\n")
         file.flush()
@@ -80,16 +80,16 @@ def master_fingerprint(pem: str) -> str:
 
 
 class Keys:
-    """The key store of the salt-master whose configuration ``opts`` is."""
+    """The key store of the salt-master with the configuration ``opts``."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
         self._wheels: Any = None
 
     def states(self) -> dict[str, tuple[str, ...]]:
-        """Return, for every minion id in the key store, the states that a key of that id is in."""
+        """Return, for every minion id in the key store, the states that a key with that id is in."""
         found: dict[str, tuple[str, ...]] = {}
-        # Where no master ever ran there may be no such directory, which Salt before 3008 takes for granted.
+        # If no master ever ran, there may be no such directory; Salt before 3008 assumes that it exists.
         if not Path(self._opts["pki_dir"]).is_dir():
             return found
         listing = self._wheel()["key.list_all"]()
@@ -99,19 +99,19 @@ class Keys:
         return found
 
     def accepted_finger(self, minion_id: str) -> str | None:
-        """The fingerprint of the accepted key of an id; None: there is none."""
+        """Return the fingerprint of an id's accepted key; None if there is none."""
         return next((fingerprint(key) for key in self._keys(minion_id).get(ACCEPTED, [])), None)
 
     def accept(self, minion_id: str, pem: str) -> list[str]:
         """
-        Make ``pem`` the accepted key of ``minion_id``, whatever was there but another accepted key.
+        Make ``pem`` the accepted key of ``minion_id``, unless another key is accepted.
 
-        A key under the same id that is pending, rejected or denied is somebody's who came first: it is
-        deleted and the node's takes its place; so it is again where somebody asks under the id at that very moment.
-        Returns one sentence for each key that was replaced.
+        A pending, rejected or denied key with the same id was stored before by someone else: it is deleted and replaced
+        by the node's key. This is repeated if another key arrives under the id at that very moment. Returns one
+        sentence for each replaced key.
 
-        Raises ``NodeFailed`` when another key is accepted already (it is left for the admin), or when the
-        store does not hold ``pem`` as the only key afterwards.
+        Raises ``NodeFailed`` if another key is accepted already (it is left for the admin), or if ``pem`` is not the
+        only stored key afterwards.
         """
         replaced: dict[str, None] = {}
         for _ in range(ACCEPT_ATTEMPTS):
@@ -137,16 +137,16 @@ class Keys:
             self._delete(stale, rotate=False)
         if ACCEPTED not in there:
             self._deposit(minion_id, pem)
-            # Salt 3008 breaks with this over a key that is gone by then; whether ours is accepted is looked at.
+            # Salt 3008 fails here if a key is gone by then; whether the node's key is accepted is checked later.
             with contextlib.suppress(TypeError):
                 self._wheel()["key.accept_dict"]({PENDING: [minion_id]})
         return replaced
 
     def holders(self, pem: str) -> list[str]:
         """
-        What to tell of a key that a node says its image's own minion asked with, before that was stopped.
+        Return notes on a key that, as a node reports, its image's own minion used before that was stopped.
 
-        Returns one sentence for each of the first few ids under which this key is pending or accepted. Nothing is
+        There is one sentence for each of the first few ids under which this key is pending or accepted. Nothing is
         deleted: a node could name the key of another machine that is about to be accepted.
         """
         try:
@@ -161,14 +161,14 @@ class Keys:
             if same_key(str(key), pem)
         ]
         return [
-            f"the node says that its image started a minion of its own, whose key {fingerprint(key)} is "
+            f"the node reports that its image started its own minion, whose key {fingerprint(key)} is "
             f"{STATE_WORDS[state]} as {minion_id}: disable salt-minion in the image, and if no other machine has this "
             f"key, delete it with salt-key -d {shlex.quote(minion_id)}"
-            for state, minion_id, key in found[:HOLDERS_TOLD]
+            for state, minion_id, key in found[:HOLDERS_REPORTED]
         ]
 
     def _confirm(self, minion_id: str, pem: str) -> None:
-        """Somebody may have raced us between two steps; what is accepted now has to be the node's key."""
+        """Check that the accepted key is the node's, because another key may have arrived between two steps."""
         keys = self._keys(minion_id).get(ACCEPTED, [])
         if not keys:
             raise NodeFailed(f"Salt did not accept the key of {minion_id}; see the master's log")
@@ -176,7 +176,9 @@ class Keys:
             raise NodeFailed(_foreign_accepted(minion_id, keys[0]))
 
     def _keys(self, minion_id: str) -> dict[str, list[str]]:
-        """The keys stored under one id, by state. The id holds no glob characters (naming checks that)."""
+        """
+        Return the keys stored under one id, by state. The id has no glob characters (the naming rules ensure that).
+        """
         if self._key_cache is not None:
             return self._cached_keys(minion_id)
         answer = self._wheel()["key.print"](minion_id)
@@ -188,7 +190,7 @@ class Keys:
         return found
 
     def _cached_keys(self, minion_id: str) -> dict[str, list[str]]:
-        """The same by a look at this id alone: 3008's wheel function looks at each key of the master for it."""
+        """Return the same by reading only this id: the wheel function of 3008 reads every key of the master."""
         key = self._key_cache.fetch("keys", minion_id) or {}
         found = {state: [str(key["pub"])] for state, word in STATE_WORDS.items() if key.get("state") == word}
         denied = self._key_cache.fetch("denied_keys", minion_id)
@@ -196,16 +198,18 @@ class Keys:
 
     @functools.cached_property
     def _key_cache(self) -> Any:
-        """Where Salt 3008 keeps keys, with the driver that the master is set to; None: an earlier one, with files."""
+        """
+        The key cache of Salt 3008 with the master's configured driver; None for earlier versions, which use files.
+        """
         driver = self._opts.get("keys.cache_driver")
         return salt.cache.Cache(self._opts, driver=driver) if driver else None
 
     def _deposit(self, minion_id: str, pem: str) -> None:
         """
-        Put a public key that was made elsewhere into the store, as pending: no wheel function does.
+        Store a public key that was made elsewhere as pending; no wheel function does that.
 
-        Salt 3008 keeps keys in a cache whose driver is a setting, and its ``key.gen_accept`` stores them
-        like this; 3006 and 3007 keep files, and Salt itself writes them like this.
+        Salt 3008 keeps keys in a cache with a configurable driver, and its ``key.gen_accept`` stores them like this;
+        3006 and 3007 keep files, and Salt itself writes them like this.
         """
         if self._key_cache is not None:
             self._key_cache.store("keys", minion_id, {"pub": pem, "state": "pending"})
@@ -222,11 +226,10 @@ class Keys:
 
     def delete(self, minion_ids: Iterable[str], *, connected: bool = True) -> None:
         """
-        Delete the keys of these ids in whatever state, denied ones too, in one call.
+        Delete the keys of these ids in any state, even denied, in one call.
 
-        connected
-            False for keys that no minion ever authenticated with: then the master need not rotate the key
-            that its connected minions share (default True)
+        ``connected`` is False for keys that no minion ever authenticated with: then the master need not rotate the key
+        that its connected minions share (default: True).
         """
         states = self.states()
         match: dict[str, list[str]] = {}
@@ -238,10 +241,10 @@ class Keys:
 
     def delete_own(self, fingerprints: Mapping[str, str | None]) -> None:
         """
-        Delete, in one call, the keys of these ids that have the fingerprint which is given with the id.
+        Delete, in one call, the keys of these ids that have the given fingerprints.
 
-        What was denied beside such a key goes as well, or the id could not be used again: it asked while that key held
-        the id. So does what was denied under an id that has no other key any more.
+        Denied keys beside such a key are deleted too, because the id could not be used again otherwise: they arrived
+        while that key held the id. The same applies to denied keys under an id without any other key.
         """
         match: dict[str, list[str]] = {}
         for minion_id, wanted in fingerprints.items():
@@ -253,11 +256,10 @@ class Keys:
 
     def delete_one(self, minion_id: str, pem: str, *, connected: bool) -> None:
         """
-        Delete the key of one id where it is ``pem``, with what was denied beside it; a key that is another's stays.
+        Delete the key of one id if it is ``pem``, with the denied keys beside it; another machine's key stays.
 
-        connected
-            True where salt-minion was started: whatever waits or was denied under this id came after ``pem`` was
-            accepted, and the node caused it, by making its key anew for one
+        ``connected`` is True if salt-minion was started: then any pending or denied key under this id arrived after
+        ``pem`` was accepted, and the node caused it, for instance by making a new key.
         """
         keys = self._keys(minion_id)
         states = _own_states(keys, lambda key: same_key(key, pem))
@@ -271,8 +273,8 @@ class Keys:
         """
         Delete keys by state and exact id, as the wheel function ``key.delete_dict`` does.
 
-        Not by that function: Salt's loaders of one process share their modules, and so the options in them.
-        A loader made without rotation would take it from every other one.
+        That function is not used, because all of Salt's loaders in a process share their modules and the options in
+        them: a loader without key rotation would disable it in all others.
         """
         opts = self._opts if rotate else dict(self._opts, rotate_aes_key=False)
         with salt.key.get_key(opts) as store:
@@ -280,7 +282,7 @@ class Keys:
 
     def _wheel(self) -> Any:
         """
-        Salt's wheel functions, called directly.
+        Return Salt's wheel functions, to be called directly.
 
         WheelClient would put arguments and results on the event bus; the loader does not.
         """
@@ -289,7 +291,7 @@ class Keys:
         return self._wheels
 
     def master_key(self) -> str:
-        """The master's public key. Raises what Salt raises where there is none."""
+        """Return the master's public key. Raises Salt's own error if there is none."""
         # The name of the single key differs between Salt versions.
         (public_key,) = self._wheel()["key.master_key_str"]()["local"].values()
         return str(public_key)
@@ -300,7 +302,7 @@ def _has_fingerprint(wanted: str | None, key: str) -> bool:
 
 
 def _own_states(keys: Mapping[str, Sequence[str]], own: Callable[[str], bool]) -> set[str]:
-    """The states of the keys under one id that are to go with a node whose key is ``own``."""
+    """Return the states of the keys under one id to delete with a node whose key is ``own``."""
     states = {state for state in (ACCEPTED, PENDING) if any(own(key) for key in keys.get(state, []))}
     if DENIED in keys and (states or keys.keys() == {DENIED}):
         states.add(DENIED)
@@ -309,6 +311,6 @@ def _own_states(keys: Mapping[str, Sequence[str]], own: Callable[[str], bool]) -
 
 def _foreign_accepted(minion_id: str, key: str) -> str:
     return (
-        f"another key is accepted as {minion_id} already: {fingerprint(key)}; it was left for you: if it is "
-        f"not yours, delete it with salt-key -d {minion_id}, and look at auto_accept and autosign_file"
+        f"another key is already accepted as {minion_id}: {fingerprint(key)}; hart did not touch it: if it is "
+        f"not yours, delete it with salt-key -d {minion_id}, and check auto_accept and autosign_file"
     )

@@ -1,5 +1,5 @@
 """
-What is heard on the master's event bus. Any minion can fire any event: nothing here is a fact, it only wakes up.
+The listener on the master's event bus. Any minion can fire any event: an event only wakes hart up, and proves nothing.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to let us on its event bus
-ANSWER_SETTING = "hart_answer"  #: of a new minion: the code that it answers with
-QUESTION = "config.get"  #: the execution function by which it is asked for it
+EVENT_BUS_TIMEOUT = 3.0  #: seconds that a running master may take to accept a connection to its event bus
+ANSWER_SETTING = "hart_answer"  #: the setting of a new minion that holds the code of its answer
+QUESTION = "config.get"  #: the execution function that asks for it
 
 
 class Events:
     """
-    A thread that hears minions on the event bus, as a context manager; it listens from the moment that it is entered.
+    A context manager whose thread receives minions' events; it listens from the moment that it is entered.
 
     ``on_start`` is called in that thread with the minion id of each start event, ``on_answer`` with the minion id and
-    the text of each answer to ``QUESTION``: whether that is right, the listener has to know.
+    the text of each answer to ``QUESTION``; the receiver must check the answer.
     """
 
     _START = re.compile("salt/minion/(?P<minion_id>[^/]+)/start")
@@ -48,7 +48,7 @@ class Events:
     def _listen(self) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(Exception), self._connect() as bus:
-                # The master may be restarted meanwhile: a connection that broke is made anew.
+                # The master may restart in the meantime: reconnect after a broken connection.
                 if bus.connect_pub(timeout=EVENT_BUS_TIMEOUT):
                     self._listening.set()
                     self._forward(bus)
@@ -56,7 +56,7 @@ class Events:
 
     def _forward(self, bus: Any) -> None:
         while not self._stop.is_set():
-            # How tags match is a setting of the master, unless it is said.
+            # Without match_type, a setting of the master would decide how tags match.
             event = bus.get_event(wait=0.5, tag="salt/", full=True, match_type="startswith", auto_reconnect=False)
             if event:
                 self._hear(event["tag"], event["data"])
@@ -69,6 +69,6 @@ class Events:
 
 
 def _said(data: Any) -> str:
-    """What a return says to the question; empty where it says nothing of that kind."""
+    """Return the answer to the question in a return; empty if the return is something else."""
     said = data.get("return") if isinstance(data, Mapping) and data.get("fun") == QUESTION else ""
     return said if isinstance(said, str) else ""

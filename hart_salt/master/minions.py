@@ -1,4 +1,4 @@
-"""What minions are asked to say and to do, and what the master has stored of their answers."""
+"""Questions and orders to minions, and what the master has stored of their answers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hart_salt.master import jobs
 from hart_salt.master.listener import ANSWER_SETTING, QUESTION
 
 PING_TIMEOUT = 5  #: seconds for the answer to a test.ping
-PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question whether a job still runs, after a ping
+PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question, after a ping, whether a job still runs
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
-APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is being set up is busy
+APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is applying states is busy
 
 
 def user_of(opts: Mapping[str, Any]) -> str:
     """
-    Whose key to talk to the master with.
+    Return the user whose key to use with the master.
 
-    In a runner that a reactor's orchestration calls, Salt has the word Reactor for the user.
+    In a runner that a reactor's orchestration calls, Salt's user is the word Reactor.
     """
     user = str(opts.get("user") or "")
     try:
@@ -40,7 +40,7 @@ def user_of(opts: Mapping[str, Any]) -> str:
 
 
 class Minions:
-    """The minions of the salt-master whose configuration ``opts`` is."""
+    """The minions of the salt-master with the configuration ``opts``."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
@@ -50,7 +50,7 @@ class Minions:
         keywords: Mapping[str, Any] = MappingProxyType({}), *, timeout: float = PING_TIMEOUT,
         gather_timeout: float = PING_GATHER_TIMEOUT,
     ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
-        """What the master has stored of those that answered; see ``jobs.ask``."""
+        """Return what the master has stored of the minions that answered; see ``jobs.ask``."""
         if not minion_ids:
             return {}
         given = salt.utils.args.condition_input(list(arguments), dict(keywords))
@@ -61,42 +61,41 @@ class Minions:
             )  # fmt: skip
 
     def ping(self, minion_id: str, timeout: float) -> bool:
-        """Whether the minion answers test.ping; asked once, given up after ``timeout`` seconds."""
+        """Return whether the minion answers one test.ping within ``timeout`` seconds."""
         answers = self._ask([minion_id], "test.ping", timeout=min(timeout, PING_TIMEOUT))
         return minion_id in answers and answers[minion_id].get("return") is True
 
     def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         """
-        Ask new minions for their codes, and do not wait: ``events`` tells what they answer.
+        Ask new minions for their codes, without waiting: ``events`` receives the answers.
 
-        Raises ``HartError`` when the master did not publish it, and what Salt raises when it cannot be reached.
+        Raises ``HartError`` if the master did not publish the question, and Salt's own errors if it cannot be reached.
         """
         with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
-            # Not by run_job: that prints what went wrong, and what is printed here is salt-run's result.
+            # Not run_job: it prints errors to standard output, where salt-run prints its result.
             answer = client.pub(
                 list(minion_ids), QUESTION, [ANSWER_SETTING], tgt_type="list", timeout=jobs.PUBLISH_TIMEOUT
             )
         if not isinstance(answer, Mapping) or not answer.get("minions"):
-            raise HartError("the master published no question to them; see its log")
+            raise HartError("the master did not publish the question to the minions; see its log")
 
     def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
-        """The minions among these that answer test.ping within a few seconds; all are asked at once."""
+        """Return those of the minions that answer test.ping within a few seconds; all are asked at once."""
         answers = self._ask(minion_ids, "test.ping")
         return frozenset(minion_id for minion_id, answer in answers.items() if answer.get("return") is True)
 
     def grains(self, minion_ids: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Some grains of the minions among these that answer within a few seconds; all are asked at once."""
+        """Return some grains of the minions that answer within a few seconds; all are asked at once."""
         said = {name: answer.get("return") for name, answer in self._ask(minion_ids, "grains.item", names).items()}
         return {minion_id: grains for minion_id, grains in said.items() if isinstance(grains, Mapping)}
 
     def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
         """
-        Call a function without arguments on all minions of a target; None for one that did not answer.
+        Call a function without arguments on all minions of a target; None for a minion that did not answer.
 
-        target_type
-            as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` …
+        ``target_type`` is as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` and so on.
 
-        Raises ``Refused`` for a target that no minion matches.
+        Raises ``Refused`` if no minion matches the target.
         """
         minions = salt.utils.minions.CkMinions(dict(self._opts))
         expected = minions.check_minions(target, target_type)["minions"]
@@ -107,7 +106,7 @@ class Minions:
 
     def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
         """
-        Apply the highstate (``"highstate"``) or a list of SLS, and wait for as long as the job runs.
+        Apply the highstate (``"highstate"``) or a list of SLS, and wait as long as the job runs.
 
         Returns the problems, one sentence each; none means that every state succeeded.
         """
@@ -124,20 +123,19 @@ class Minions:
             ]
         if isinstance(answer, list):
             return [str(problem) for problem in answer]
-        return [str(answer) if answer else "the minion gave no answer"]
+        return [str(answer) if answer else "the minion did not answer"]
 
     def call(self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
         """
-        Call an execution function, and wait for as long as the job runs.
+        Call an execution function, and wait as long as the job runs.
 
-        Returns the problems, one sentence each; none means that it succeeded: its return is not False, and its return
-        code is 0.
+        Returns the problems, one sentence each; none means success: the return is not False and the return code is 0.
         """
         answers = self._ask(
             [minion_id], function, args, kwargs, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
         )
         if minion_id not in answers:
-            return ["the minion gave no answer"]
+            return ["the minion did not answer"]
         answer = answers[minion_id]
         if answer.get("retcode") or answer.get("return") is False:
             return [f"{function} failed: {answer.get('return')}"]
@@ -145,16 +143,16 @@ class Minions:
 
     def shell(self, minion_id: str, script: str, arguments: Sequence[str]) -> tuple[int, str] | None:
         """
-        Run a POSIX shell script on a minion with what every minion has, and return its exit code and what it said.
+        Run a POSIX shell script on a minion with what every minion has; return its exit code and its output.
 
-        None when there was no answer in time: it may have run, or run later.
+        None means that there was no answer in time: the script may have run, or may run later.
         """
         return self.shell_all([minion_id], script, arguments)[minion_id]
 
     def shell_all(
         self, minion_ids: Sequence[str], script: str, arguments: Sequence[str]
     ) -> dict[str, tuple[int, str] | None]:
-        """The same on several minions, in one job."""
+        """Run the script on several minions, in one job."""
         command = shlex.join(["sh", "-s", "--", *arguments])
         how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
         answers = self._ask(minion_ids, "cmd.run_all", [command], how, timeout=ASK_TIMEOUT)

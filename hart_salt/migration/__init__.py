@@ -1,1 +1,1 @@
-"""Minions and configuration that hart did not make come under its management."""
+"""Minions and configuration that hart-salt did not create, brought under its management."""

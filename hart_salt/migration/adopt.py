@@ -1,9 +1,9 @@
 """
-Minions that hart did not create come under its management: found, tagged, recorded; or left as they were.
+The import of minions that hart did not create: found, tagged, recorded; or left as they were.
 
-At no moment may a crash make the machine of a living minion look like something that a crash left behind. So the record
-comes first, with the stage ``importing``, whose machine sweep never ends whatever its tags say; then the tags; and the
-record is ready when the provider's own list shows the instance as this master's.
+At no moment may a crash make the machine of a living minion look like an orphan. So the record comes first, with the
+stage ``importing``: the sweep never deletes such a machine, whatever its tags say. Then come the tags. The record
+becomes ready when the provider's own list shows the instance as this master's.
 """
 
 from __future__ import annotations
@@ -30,41 +30,41 @@ from hart_salt.operations.create import facts
 from hart_salt.planning import plan
 
 EVENT = "imported"
-#: looks at a provider's list until it shows what was tagged, and seconds between two of them
+#: how often to list a provider's instances until a new tag shows, and the seconds in between
 LOOKS, LOOK_INTERVAL = 6, 2.0
 
 
 @dataclass
 class Outcome:
-    """What became of one minion."""
+    """The outcome for one minion."""
 
     record: Record | None = None
     notes: list[str] = field(default_factory=list)
     changed: bool = False
-    #: why it is not imported, and whether nothing was touched by then
+    #: why it is not imported, and whether nothing had been changed by then
     error: str = ""
     refused: bool = False
 
     def data(self, test: bool) -> dict[str, Any]:
-        """For people."""
+        """Return the outcome as plain data for the result."""
         if self.error or self.record is None:
-            return {"result": False, "error": self.error or "it was not begun"}
+            return {"result": False, "error": self.error or "it was not started"}
         if test and self.changed:
             return plan.importation(self.record, self.notes)
-        said = [] if self.changed else ["it was imported already, and is the same; nothing was changed"]
+        said = [] if self.changed else ["it is already imported; nothing was changed"]
         return {"result": True, "changed": self.changed, **facts(self.record), "notes": [*said, *self.notes]}
 
 
 @dataclass
 class _Taken:
-    """A minion whose record was written, and how to go back."""
+    """A minion whose record was written, with what the undo needs."""
 
     request: ImportRequest
     match: Match
     before: Record | None
     record: Record
     driver: Driver
-    #: whether tags may be there that were not before
+    #: whether new tags may be on the instance
     tagging: bool = False
     error: str = ""
     ready: bool = False
@@ -78,16 +78,10 @@ class Importing:
         roles: Collection[str], *, test: bool,
     ) -> None:  # fmt: skip
         """
-        Remember what to do.
+        Prepare the import.
 
-        requests
-            one for each minion id
-        drivers
-            by the provider's name
-        roles
-            those of the configuration
-        test
-            only say what would be done
+        ``requests`` has one entry for each minion id. ``drivers`` are by the provider's name. ``roles`` are those of
+        the configuration. ``test`` only reports what would be done.
         """
         self._requests = requests
         self._drivers = drivers
@@ -96,19 +90,22 @@ class Importing:
         self._test = test
         self._send: Fire
         self._taken: list[_Taken] = []
-        #: by provider and instance, whose machine it is in this call
+        #: by provider and instance, the minion that has the machine in this call
         self._machines: dict[tuple[str, str], str] = {}
         self.outcomes: dict[str, Outcome] = {request.minion_id: Outcome() for request in requests}
 
     def run(self) -> int | None:
-        """Do it; ``outcomes`` say what came of it. Returns the number of the signal that ended it early, if one did."""
+        """
+        Import the minions; ``outcomes`` holds the results. Returns the number of the signal that ended it early, if
+        any.
+        """
         with Calls() as calls, open_events(self._context) as self._send:
             try:
                 concurrency.run(lambda: self._all(calls))
             except Interrupted as signal:
                 for outcome in self.outcomes.values():
                     if outcome.record is None:
-                        outcome.error = outcome.error or f"{signal}; it is as it was before"
+                        outcome.error = outcome.error or f"{signal}; it is unchanged"
                 return signal.signum
         return None
 
@@ -124,7 +121,7 @@ class Importing:
                         await concurrency.uninterrupted(self._undo(taken, calls))
 
     def _known(self) -> dict[str, Known]:
-        """Everything that this master knows, asked for all minions at once."""
+        """Return everything that this master knows, queried for all minions at once."""
         context, states = self._context, self._context.master.keys.states()
         records = context.store.all()
         by_id = {record.minion_id: record for record in records}
@@ -142,7 +139,7 @@ class Importing:
     # one minion
 
     async def _begin(self, request: ImportRequest, known: Known, calls: Calls, stack: ExitStack) -> None:
-        """Find the instance, write the record, and tag it. A failure is this minion's alone."""
+        """Find the instance, write the record, and tag the instance. A failure affects only this minion."""
         outcome = self.outcomes[request.minion_id]
         try:
             refuse_minion(request, known)
@@ -163,7 +160,7 @@ class Importing:
         await self._tag(taken, calls)
 
     def _candidates(self, request: ImportRequest) -> list[Candidate]:
-        """By what is asked for; of what was only noted, the name counts where the id leads nowhere."""
+        """Return the candidates for a request; if a noted id is not found, the name counts."""
         driver, noted = self._drivers[request.provider], request.noted
         if request.instance_id or not (noted and noted.instance_id):
             return driver.candidates(request.minion_id, request.instance_id, request.region)
@@ -171,14 +168,14 @@ class Importing:
         return found or driver.candidates(request.minion_id, None, request.region)
 
     def _refuse_twice(self, request: ImportRequest, found: Match) -> None:
-        """Names may lead two minions to one machine."""
+        """Refuse an instance that is the match of two minions."""
         instance_id = found.instance.instance_id
         other = self._machines.setdefault((request.provider, instance_id), request.minion_id)
         if other != request.minion_id:
-            raise Refused(f"{instance_id} is what {other} leads to as well; say which is whose, with instance_id=")
+            raise Refused(f"{instance_id} matches {other} as well; name the instance of each, with instance_id=")
 
     def _record(self, request: ImportRequest, found: Match, before: Record | None) -> Record:
-        """The record of the node that it is going to be; what an earlier one says beyond that stays."""
+        """Return the future node's record; other facts of an earlier record stay."""
         new = record_of(found.instance, self._drivers[request.provider].provider, self._context.info)
         new = dataclasses.replace(
             new, minion_id=request.minion_id, role=found.role, stage=READY, sealed=True, batch="",
@@ -192,15 +189,15 @@ class Importing:
     def _take(
         self, request: ImportRequest, found: Match, before: Record | None, record: Record, stack: ExitStack
     ) -> _Taken:
-        """The lock, a second look at the record under it, and the claim."""
+        """Take the lock, check the record again under it, and claim the instance."""
         store = self._context.store
         stack.enter_context(self._context.locks.claim(request.minion_id))
         if store.get(request.minion_id) != before:
-            raise Refused("another operation has changed its record meanwhile")
+            raise Refused("another operation has changed its record in the meantime")
         taken = _Taken(request, found, before, record, self._drivers[request.provider])
         self._taken.append(taken)
         store.put(dataclasses.replace(record, stage=IMPORTING))
-        # After the record is there: of two calls that import one machine at the same time, one at least sees the other.
+        # After the record is written: of two parallel imports of one machine, at least one sees the other.
         there = (record.provider, record.instance_id)
         others = [it.minion_id for it in store.all() if (it.provider, it.instance_id) == there]
         if others != [request.minion_id]:
@@ -215,21 +212,21 @@ class Importing:
         try:
             adoption = calls.driver(taken.driver.adopt, instance, request.minion_id, taken.match.role)
             await concurrency.uninterrupted(adoption)
-        except Exception as error:  # a defect of a driver, too, is this one minion's failure
+        except Exception as error:  # even a defect of a driver is a failure of this minion only
             taken.error = _reason(error)
 
     # all of a provider
 
     async def _confirm(self, provider: str, calls: Calls) -> None:
-        """Wait until the provider's list shows them as ours, as sweep will look at it; then they are nodes."""
+        """Wait until the provider's list shows the instances as this master's, as the sweep will see them."""
         waiting = [it for it in self._taken if it.request.provider == provider and not it.error]
-        problem = f"{provider} does not list it as this master's after it was tagged"
+        problem = f"{provider} does not list it as this master's after tagging it"
         for look in range(LOOKS if waiting else 0):
             if look:
                 await calls.sleep(LOOK_INTERVAL)
             try:
                 listed = await calls.driver(self._drivers[provider].instances)
-            except HartError as error:  # one failed look is no reason to give up
+            except HartError as error:  # one failed query is no reason to give up
                 problem = str(error)
                 continue
             seen = [it for it in waiting if _is_there(it, listed)]
@@ -257,22 +254,22 @@ class Importing:
         self._send(f"hart/{record.minion_id}/{EVENT}", data)
 
     async def _undo(self, taken: _Taken, calls: Calls) -> None:
-        """The tags go first: as long as they may be there, the record says that it is an import."""
+        """Roll back: the tags go first, because the record must say that it is an import while they may exist."""
         outcome, minion_id = self.outcomes[taken.request.minion_id], taken.request.minion_id
         reason = taken.error or outcome.error or "it was interrupted"
         try:
             if taken.tagging:
                 await calls.salt(self._untag, taken)
             await calls.salt(self._put_back, taken)
-            outcome.error = f"{reason}; it is as it was before"
+            outcome.error = f"{reason}; it is unchanged"
         except Exception as error:
             outcome.error = (
-                f"{reason}; it could not be undone ({_reason(error)}): its record says {IMPORTING}, and sweep leaves "
-                f"it alone; salt-run hart.import_minion {minion_id} brings it to an end"
+                f"{reason}; it could not be rolled back ({_reason(error)}): its record says {IMPORTING}, and sweep "
+                f"does not touch it; complete the import with salt-run hart.import_minion {minion_id}"
             )
 
     def _untag(self, taken: _Taken) -> None:
-        """One that was this master's before gets the tags that it had. No record says ready while they go."""
+        """Restore the tags of an instance that was this master's before; the record does not say ready during that."""
         self._context.store.put(dataclasses.replace(taken.record, stage=IMPORTING))
         instance = taken.match.instance
         if taken.match.owned:
@@ -281,7 +278,7 @@ class Importing:
             taken.driver.release(instance)
 
     def _put_back(self, taken: _Taken) -> None:
-        """The record that was there, unless it is that of an earlier import whose tags are gone as well."""
+        """Restore the previous record, unless it belongs to an earlier import whose tags are gone as well."""
         before = taken.before
         if before is None or (before.stage == IMPORTING and not taken.match.owned):
             self._context.store.remove(taken.request.minion_id)
@@ -299,7 +296,7 @@ def _reason(error: Exception) -> str:
 
 
 async def _every(work: Any) -> None:
-    """All of them to their end, also when the first of them failed or was cancelled."""
+    """Wait for all of them, even if the first one failed or was cancelled."""
     for error in await asyncio.gather(*work, return_exceptions=True):
         if error is not None:
             raise error

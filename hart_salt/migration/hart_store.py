@@ -1,5 +1,5 @@
 """
-hart's own store of minions, ``/var/lib/hart/minions.json``, read for an import in one go.
+hart's own store of minions, ``/var/lib/hart/minions.json``, read for an import of all of them.
 
 The format is that of ``minion_store.py`` of hart 0.22.
 """
@@ -22,36 +22,34 @@ VERSION = 1
 
 def read(path: str) -> dict[str, Mapping[str, Any]]:
     """
-    Return what the file says of each minion, by minion id.
+    Return the file's entry of each minion, by minion id.
 
-    Raises ``Refused`` for a file that is not there, or is not one of hart's.
+    Raises ``Refused`` if the file does not exist or is not a store of hart's.
     """
     file = expanded(path)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         said = faults.sentence(error, file).removeprefix(f"{file}: ")
-        raise Refused(f"{file} cannot be read: {said}; name hart's store of minions") from None
+        raise Refused(f"{file} cannot be read: {said}; give the path of hart's store of minions") from None
     except ValueError:
-        raise Refused(f"{file} is no JSON document; name hart's store of minions") from None
+        raise Refused(f"{file} is not a JSON document; give the path of hart's store of minions") from None
     minions = data.get("minions") if isinstance(data, Mapping) else None
     if not isinstance(minions, Mapping):
-        raise Refused(f"{file} is no store of hart's: it has no mapping of minions")
+        raise Refused(f"{file} is not a store of hart's: it has no mapping of minions")
     if data.get("version") != VERSION:
-        raise Refused(f"{file} is of version {data.get('version')}, and only {VERSION} is known")
+        raise Refused(f"{file} has version {data.get('version')}, but only {VERSION} is supported")
     return {str(minion_id): entry for minion_id, entry in minions.items()}
 
 
 def request(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> ImportRequest:
     """
-    What is to be imported.
+    Return the request for the import of an entry.
 
-    providers
-        the configured ones: hart's have the names of drivers
-    provider
-        the only one to look at (default: that of the entry)
+    ``providers`` are the configured ones; hart names its providers like their drivers. ``provider`` is the only one to
+    query (default: that of the entry).
 
-    Raises ``Refused`` for an entry that is none, and where no provider is meant for certain.
+    Raises ``Refused`` if the entry is malformed, or if its provider is not certain.
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("provider"), str):
         raise Refused("its entry in the file names no provider")
@@ -74,7 +72,7 @@ def _provider(alias: str, providers: Mapping[str, Provider]) -> str:
     if len(of_driver) == 1:
         return of_driver[0]
     there = ", ".join(of_driver or sorted(providers)) or "none"
-    raise Refused(f"hart made it at {alias}, and no provider is that for certain; name one with provider=: {there}")
+    raise Refused(f"hart created it at {alias}, which fits no provider for certain; name one with provider=: {there}")
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether an instance is the machine of a minion that hart did not create, and what is known of it then. Pure."""
+"""The decision whether an instance is the machine of a minion that hart did not create. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import Candidate, Instance
 
-#: grains that are asked for
+#: the grains that the minion is asked for
 GRAINS = ("ipv4", "ipv6", "roles")
-LOOPBACK = ("127.0.0.1", "::1")  #: what every machine has
+LOOPBACK = ("127.0.0.1", "::1")  #: the addresses that every machine has
 
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """A minion that is to be imported, and where its machine is."""
+    """A minion to import, and where its machine is."""
 
     minion_id: str
     provider: str
-    #: the provider's name of the instance (default: it is found by its name)
+    #: the provider's id of the instance (default: it is found by its name)
     instance_id: str | None = None
     region: str | None = None
-    #: as the caller says
+    #: the role that the caller names
     role: str | None = None
-    #: what other records say of it, such as hart's own: less than anything else counts
+    #: facts from other records, such as hart's own store; anything else takes precedence
     noted: Noted | None = None
 
 
 @dataclass(frozen=True)
 class Noted:
-    """What somebody's notes say about a minion; they may be old."""
+    """Facts from other records about a minion; they may be outdated."""
 
     instance_id: str | None = None
     roles: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Known:
     master_id: str
     #: the roles of the configuration
     roles: Collection[str]
-    #: of the keys of that id
+    #: the states of the keys with that id
     states: Sequence[str]
     #: None: the minion did not answer
     grains: Mapping[str, Any] | None
@@ -65,37 +65,39 @@ class Match:
 
     instance: Instance
     role: str | None
-    #: it is this master's by its tags already
+    #: its tags already name this master
     owned: bool
-    #: and they say what they are to say
+    #: and they name this minion and role
     tagged: bool
-    #: its record and its tags say what they are to say: nothing is to be done
+    #: its record and its tags are already complete: nothing needs to be done
     done: bool
     notes: list[str] = field(default_factory=list)
 
 
 def refuse_minion(request: ImportRequest, known: Known) -> None:
-    """Raise ``Refused`` for what no import can help, before a provider is asked."""
+    """Raise ``Refused`` for anything that rules out an import, before a provider is queried."""
     if problem := check_minion_id(request.minion_id, known.master_id):
         raise Refused(f"it {problem}")
     if ACCEPTED not in known.states:
         states = " and ".join(STATE_WORDS[state] for state in known.states)
-        there = f"its key is {states}" if states else "there is no key of that id"
-        raise Refused(f"it is no minion of this master: {there}; accept its key first, with salt-key -a")
+        there = f"its key is {states}" if states else "there is no key with that id"
+        raise Refused(f"it is not a minion of this master: {there}; accept its key first, with salt-key -a")
     record = known.record
     if record is None:
         return
     if record.stage not in (READY, IMPORTING):
-        more = f"salt-run hart.show {request.minion_id} tells more"
-        raise Refused(f"it is a node that was left at {record.stage}; {more}")
+        more = f"salt-run hart.show {request.minion_id} shows more"
+        raise Refused(f"it is a node that stopped at the stage {record.stage}; {more}")
     if record.provider != request.provider:
-        raise Refused(f"it is a node already, at the provider {record.provider}")
+        raise Refused(f"it is already a node, at the provider {record.provider}")
     if record.stage == READY and request.role not in (None, record.role):
-        raise Refused(f"it is a node already, with {_role_words(record.role)}; an import changes no node's role")
+        raise Refused(f"it is already a node, with {_role_words(record.role)}; an import does not change a node's role")
 
 
 def match(request: ImportRequest, found: Sequence[Candidate], known: Known) -> Match:
-    """Decide which instance it is. Raises ``Refused`` for none, for several, and for one that is not the minion's."""
+    """
+    Return the instance of the minion. Raises ``Refused`` if there is none, several, or one that is not the minion's.
+    """
     candidate = _only(request, found)
     instance = candidate.instance
     _refuse_owned(request, candidate, known)
@@ -112,44 +114,44 @@ def _only(request: ImportRequest, found: Sequence[Candidate]) -> Candidate:
     if not found and request.instance_id:
         raise Refused(f"{where} has no instance {request.instance_id}")
     if not found:
-        raise Refused(f"{where} has no instance of its name; say which it is, with instance_id=")
+        raise Refused(f"{where} has no instance with its name; name the instance, with instance_id=")
     if len(found) > 1:
         listed = ", ".join(sorted(describe(one) for one in found))
-        raise Refused(f"{where} has {len(found)} instances that it may be: {listed}; say which, with instance_id=")
+        raise Refused(f"{where} has {len(found)} possible instances: {listed}; name one of them, with instance_id=")
     return found[0]
 
 
 def describe(candidate: Candidate) -> str:
-    """An instance, for people who have to choose."""
+    """Return a description of an instance for people who have to choose."""
     instance = candidate.instance
     facts = (candidate.name, instance.zone or instance.region, instance.state, instance.public_ip, instance.private_ip)
     return f"{instance.instance_id} ({', '.join(fact for fact in facts if fact)})"
 
 
 def _refuse_owned(request: ImportRequest, candidate: Candidate, known: Known) -> None:
-    """An instance is one minion's, and one master's."""
+    """Refuse an instance that belongs to another minion or to another master."""
     instance = candidate.instance
     if candidate.owner not in (None, known.owner):
         raise Refused(
             f"{describe(candidate)} belongs to another master of hart's, {candidate.owner} by its tag hart-owner: "
-            "it is that one's to manage"
+            "only that master can manage it"
         )
     if candidate.owner == known.owner and instance.minion_id != request.minion_id:
-        raise Refused(f"{describe(candidate)} is this master's node {instance.minion_id} already")
+        raise Refused(f"{describe(candidate)} is already this master's node {instance.minion_id}")
     whose = known.machines.get((request.provider, instance.instance_id), request.minion_id)
     if whose != request.minion_id:
         raise Refused(f"{describe(candidate)} is the machine of the node {whose}")
     record = known.record
     if record is not None and record.stage == READY and record.instance_id != instance.instance_id:
-        raise Refused(f"it is a node already, with the instance {record.instance_id}; this is {describe(candidate)}")
+        raise Refused(f"it is already a node, with the instance {record.instance_id}; this is {describe(candidate)}")
 
 
 def _compared(instance: Instance, known: Known, request: ImportRequest) -> list[str]:
     """
-    Hold the minion's own addresses against those of the instance: they must have one in common.
+    Compare the minion's own addresses with those of the instance: they must have one in common.
 
-    Where the minion does not answer, the addresses that were noted of it count, if the instance was found by its name
-    although its id was noted.
+    If the minion does not answer, the noted addresses count, provided that the instance was found by its name although
+    another id was noted.
     """
     here = frozenset(filter(None, (instance.public_ip, instance.private_ip)))
     if known.grains is None:
@@ -157,22 +159,22 @@ def _compared(instance: Instance, known: Known, request: ImportRequest) -> list[
         if noted.instance_id not in (None, instance.instance_id) and here.isdisjoint(noted.addresses):
             raise Refused(
                 f"it does not answer, and {instance.instance_id}, which has its name, is not the instance "
-                f"{noted.instance_id} that is noted of it and has none of its addresses"
+                f"{noted.instance_id} of its notes and has none of the addresses there"
             )
-        return ["the minion does not answer: that this is its machine could not be checked by its addresses"]
+        return ["the minion does not answer, so its addresses could not confirm that this is its machine"]
     theirs = _addresses(known.grains)
     if not here or not theirs:
-        return ["no addresses are known of it: that this is its machine could not be checked"]
+        return ["no addresses are known, so they could not confirm that this is its machine"]
     if here.isdisjoint(theirs):
         raise Refused(
-            f"{instance.instance_id} is another machine: the minion has {', '.join(sorted(theirs))}, the instance "
+            f"{instance.instance_id} is a different machine: the minion has {', '.join(sorted(theirs))}, the instance "
             f"{', '.join(sorted(here))}"
         )
     return []
 
 
 def _addresses(grains: Mapping[str, Any]) -> frozenset[str]:
-    """Those by which others know the minion."""
+    """Return the addresses by which other machines know the minion."""
     found = []
     for name in ("ipv4", "ipv6"):
         listed = grains.get(name)
@@ -187,7 +189,7 @@ def _addresses(grains: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _role(request: ImportRequest, candidate: Candidate, known: Known) -> tuple[str | None, list[str]]:
-    """The caller's word, then that of the tags, of the minion's grain, and of what was noted."""
+    """Return the role: from the caller, else from the tags, from the minion's grain, or from the notes."""
     said = request.role or candidate.instance.role
     if said:
         return said, []
@@ -198,8 +200,8 @@ def _role(request: ImportRequest, candidate: Candidate, known: Known) -> tuple[s
             return fitting[0], []
         if names:
             why = f"{len(fitting)} of these" if fitting else "none of them"
-            return None, [f"it has no role for hart: its roles are {', '.join(names)}, and {why} is a role of hart's "
-                          "configuration; say which, with role="]  # fmt: skip
+            return None, [f"it gets no role: its roles are {', '.join(names)}, and {why} is a configured role of hart; "
+                          "name one, with role="]  # fmt: skip
     return None, []
 
 

@@ -100,7 +100,7 @@ def test_with_auto_accept_a_stranger_who_came_first_fails_the_node_is_named_and_
 
 
 def _assert_stranger_is_left(master: SaltMaster, trial: tools.Trial, shown: str, error: str) -> None:
-    assert "another key is accepted as a already" in error
+    assert "another key is already accepted as a" in error
     assert shown in error
     assert tools.left_of(master, "a", trial) == ["key minions"]
     assert tools.fingerprint(master, "minions", "a") == shown

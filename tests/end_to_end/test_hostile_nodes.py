@@ -46,7 +46,7 @@ FAILING = {
     "wrong": (REWRITE.format('d["seconds"] = {"rm -rf": 1}'), "seconds is missing or wrong"),
     "framed": (
         REWRITE.format('d["minion_key"] = "look here\\n" + d["minion_key"]'),
-        "what the node reported as its minion key holds more than a public key",
+        "the node reported a minion key with other text beside it",
     ),
     "flood": (
         "echo 'cat > /dev/null; yes >&2' > \"$run/start\"",

@@ -134,7 +134,7 @@ def test_existing_minions_become_nodes_and_are_destroyed_as_such(
     assert told == {
         it.minion_id: (True, False), other.minion_id: (True, True), "gone.example.com": (False, None),
     }  # fmt: skip
-    assert "there is no key of that id" in ran["gone.example.com"]["error"]
+    assert "there is no key with that id" in ran["gone.example.com"]["error"]
     assert ran[other.minion_id]["role"] == "app"
     assert statuses(do) == {it.minion_id: "ready", other.minion_id: "ready"}
     assert run(do, "hart.sweep", "grace=0").data == {"removed": [], "kept": []}
@@ -148,9 +148,9 @@ def test_what_is_refused_is_one_sentence_and_nothing_is_done(do: LightCloud) -> 
     before = do.left()
     do.minions.grains[it.minion_id]["ipv4"] = ["127.0.0.1", "192.0.2.77"]
     cases = {
-        (it.minion_id,): "is another machine: the minion has 192.0.2.77",
+        (it.minion_id,): "is a different machine: the minion has 192.0.2.77",
         (it.minion_id, "region="): "region must not be empty",
-        ("nobody.example.com",): "it is no minion of this master: there is no key of that id",
+        ("nobody.example.com",): "it is not a minion of this master: there is no key with that id",
     }
     for arguments, words in cases.items():
         refused = imported(do, *arguments, code=2)
@@ -191,6 +191,6 @@ def test_salt_cloud_s_configuration_is_printed_as_a_file(do: LightCloud, tmp_pat
     ran = do.master.run("hart.from_salt_cloud", str(tmp_path), out=None)
     assert ran.code == 0
     assert "token: sdb://salt_cloud/a:personal_access_token" in ran.stdout
-    assert ran.stdout.startswith("# Made of salt-cloud's configuration")
+    assert ran.stdout.startswith("# Translated from salt-cloud's configuration")
     assert "planted" not in ran.stdout + ran.stderr
     assert "has no configuration of salt-cloud" in run(do, "hart.from_salt_cloud", "/nowhere", code=2).data["error"]

@@ -1,1 +1,1 @@
-"""salt-cloud's configuration in hart's words."""
+"""The translation of salt-cloud's configuration."""

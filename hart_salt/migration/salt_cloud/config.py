@@ -1,4 +1,4 @@
-"""From salt-cloud's configuration to the ``hart:`` section that says the same, and what it cannot say. Pure."""
+"""From salt-cloud's configuration to an equivalent ``hart:`` section, and what has no equivalent. Pure."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from hart_salt.config.schema import Schema
 from hart_salt.migration.salt_cloud.files import SDB_PROFILE, Entry, Setup
 from hart_salt.migration.salt_cloud.terms import COMMON, DRIVERS, OWN_AFFAIRS, translate
 
-#: stands for what a reference leads to, while the result is checked
+#: a placeholder for the value of a reference while the result is checked
 SOMETHING = "what-a-reference-leads-to"
-#: rounds in which settings are taken out that hart would refuse
+#: rounds in which settings that hart would refuse are removed
 ROUNDS = 20
 
 
 @dataclass
 class Translation:
-    """What came of it."""
+    """The result of the translation."""
 
     hart: dict[str, Any] = field(default_factory=dict)
-    #: beside ``hart:`` in the master config
+    #: besides ``hart:`` in the master config
     sdb: dict[str, Any] = field(default_factory=dict)
-    #: commands for the machines of maps: to create them, or to import those that there are
+    #: commands for the machines of maps: to create them, or to import those that exist
     create: list[str] = field(default_factory=list)
     imports: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def data(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return it as plain data."""
         return {
             "config": {"hart": self.hart, **self.sdb}, "notes": self.notes, "create": self.create,
             "import": self.imports,
         }  # fmt: skip
 
     def text(self) -> str:
-        """As a file for ``master.d``, with everything else in comments."""
-        head = "Made of salt-cloud's configuration by hart.from_salt_cloud. What is left to be known or done:"
-        parts = [_comment(head, self.notes or ["nothing: all of it was taken over"])]
+        """Return it as a file for ``master.d``, with everything else in comments."""
+        head = "Translated from salt-cloud's configuration by hart.from_salt_cloud. To note or to do:"
+        parts = [_comment(head, self.notes or ["nothing: the translation is complete"])]
         parts.append(yaml.safe_dump({**self.sdb, "hart": self.hart}, sort_keys=False, width=100, allow_unicode=True))
         if self.create:
-            parts.append(_comment("The machines of maps, where they are to be made:", self.create, marks=False))
-            parts.append(_comment("and where they are there already:", self.imports, marks=False))
+            parts.append(_comment("To create the machines of maps:", self.create, marks=False))
+            parts.append(_comment("To import them if they exist already:", self.imports, marks=False))
         return "\n".join(parts)
 
 
@@ -63,10 +63,9 @@ def _comment(head: str, lines: Iterable[str], *, marks: bool = True) -> str:
 
 def translation(setup: Setup, schemas: Mapping[str, Schema]) -> Translation:
     """
-    Put everything that was read into hart's words. What hart would not take is taken out, and reported in ``notes``.
+    Translate everything that was read. What hart would refuse is removed, and reported in ``notes``.
 
-    schemas
-        the settings that each driver takes
+    ``schemas`` holds the settings that each driver takes.
     """
     made = Translation(notes=list(setup.notes))
     names = _providers(setup, made, Catalogue(schemas))
@@ -82,14 +81,14 @@ def translation(setup: Setup, schemas: Mapping[str, Schema]) -> Translation:
 
 
 def _secrets(setup: Setup, made: Translation) -> None:
-    """The old files that are still needed, for what the references lead to."""
+    """Note which old files the references still need."""
     used = set(_texts(made.hart))
     files = list(dict.fromkeys(file for reference, file in setup.references.items() if reference in used))
     if files:
         made.sdb = {SDB_PROFILE: {"driver": "yaml", "files": files}}
         made.notes.append(
-            f"no secret is shown: sdb://{SDB_PROFILE}/… takes each from the old file. The master's user must be able "
-            f"to read {' and '.join(files)}, until you keep the secrets elsewhere"
+            f"no secret is shown: sdb://{SDB_PROFILE}/… reads each from the old file. The master's user must be able "
+            f"to read {' and '.join(files)} until you move the secrets elsewhere"
         )
 
 
@@ -113,24 +112,24 @@ def _defaults(setup: Setup, made: Translation) -> None:
     made.hart.update(found)
     made.notes += [f"cloud: {note}" for note in notes]
     if affairs:
-        made.notes.append(f"cloud: salt-cloud's own affairs: {', '.join(affairs)}")
+        made.notes.append(f"cloud: salt-cloud's internal settings: {', '.join(affairs)}")
 
 
 def _providers(setup: Setup, made: Translation, catalogue: Catalogue) -> dict[str, tuple[str, Entry]]:
-    """Returns ours by theirs: by alias and driver, and by the alias alone where it is enough."""
+    """Return hart's providers by salt-cloud's: by alias and driver, and by the alias alone if that is unique."""
     names: dict[str, tuple[str, Entry]] = {}
     of_alias = [entry.alias for entry in setup.providers]
     for entry in setup.providers:
         driver = str(entry.driver)
         if driver not in DRIVERS:
-            made.notes.append(f"provider {entry.alias}: there is no driver {driver} here; it was left out")
+            made.notes.append(f"provider {entry.alias}: hart has no driver {driver}; it was left out")
             continue
         ours, rules = DRIVERS[driver]
         wanted = entry.alias if of_alias.count(entry.alias) == 1 else f"{entry.alias}-{ours}"
         name = _fitting(wanted, r"[^A-Za-z0-9_-]+", "provider", made)
         if name in RESERVED or catalogue.exists(name) or catalogue.is_account(name):
             name = f"{name}-account"
-            made.notes.append(f"provider {entry.alias}: it is called {name} here, for that is a setting's name")
+            made.notes.append(f"provider {entry.alias}: renamed to {name}, because the old name is a setting's name")
         found, notes = translate(entry.values, rules)
         made.hart.setdefault("providers", {})[name] = {**({} if name == ours else {"driver": ours}), **found}
         made.notes += [f"provider {entry.alias}: {note}" for note in notes]
@@ -140,22 +139,22 @@ def _providers(setup: Setup, made: Translation, catalogue: Catalogue) -> dict[st
 
 
 def _fitting(wanted: str, wrong: str, what: str, made: Translation) -> str:
-    """A name of the letters that names have here."""
+    """Return a name with only the characters that hart's names may have."""
     name = re.sub(wrong, "-", wanted).strip("-._") or what
     if name != wanted:
-        made.notes.append(f"{what} {wanted}: it is called {name} here")
+        made.notes.append(f"{what} {wanted}: renamed to {name}")
     return name
 
 
 def _roles(setup: Setup, made: Translation, names: Mapping[str, tuple[str, Entry]]) -> dict[str, tuple[str, str, str]]:
-    """Returns, by profile, our role, provider and driver."""
+    """Return hart's role, provider and driver, by profile."""
     roles: dict[str, tuple[str, str, str]] = {}
     extended = {str(values.get("extends")) for values in setup.profiles.values()}
     for profile, values in setup.profiles.items():
         provider = str(values.get("provider", ""))
         if provider not in names:
             if provider or profile not in extended:
-                why = f"its provider {provider} was left out or is not there" if provider else "it names no provider"
+                why = f"its provider {provider} was left out or does not exist" if provider else "it names no provider"
                 made.notes.append(f"profile {profile}: {why}; it was left out")
             continue
         name, entry = names[provider]
@@ -168,11 +167,11 @@ def _roles(setup: Setup, made: Translation, names: Mapping[str, tuple[str, Entry
     return roles
 
 
-# what hart would say
+# what hart would refuse
 
 
 def _check(made: Translation, schemas: Mapping[str, Schema]) -> None:
-    """Take out what hart refuses, until it takes the rest; what is missing can only be reported."""
+    """Remove what hart refuses, until it accepts the rest; a missing setting can only be reported."""
     for _ in range(ROUNDS):
         try:
             checked = loader.load([loader.Source("salt-cloud", made.hart)], schemas, lambda uri: SOMETHING)
@@ -223,7 +222,7 @@ def _commands(
 ) -> None:  # fmt: skip
     for profile, machines in profiles.items():
         if profile not in roles:
-            made.notes.append(f"map {file}: the profile {profile} was left out or is not there; so are its machines")
+            made.notes.append(f"map {file}: the profile {profile} was left out or does not exist; so are its machines")
             continue
         role, provider, _ = roles[profile]
         plain = []
@@ -242,7 +241,7 @@ def _commands(
 
 
 def _arguments(file: str, name: str, special: Mapping[str, Any], role: tuple[str, str, str], made: Translation) -> str:
-    """What is special about one machine, as a command line has it."""
+    """Return the machine's own settings as arguments of a command line."""
     rules = next(rules for ours, rules in DRIVERS.values() if ours == role[2])
     found, notes = translate(special, rules)
     if mask(found) != found:

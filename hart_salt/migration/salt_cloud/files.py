@@ -1,8 +1,9 @@
 """
-The configuration files of salt-cloud, as Salt 3006 reads them; but what does not fit together is reported.
+salt-cloud's configuration files, read as Salt 3006 reads them; but inconsistencies are reported.
 
-Nothing that is read here holds a secret: in its place stands the reference by which Salt's own sdb driver ``yaml``
-takes it from the same file. Facts are from ``salt/config/__init__.py`` and ``salt/cloud/__init__.py`` of Salt 3006.
+Nothing that is read here holds a secret: each secret is replaced by the reference with which Salt's own sdb driver
+``yaml`` reads it from the same file. The facts are from ``salt/config/__init__.py`` and ``salt/cloud/__init__.py`` of
+Salt 3006.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from hart_salt.migration.salt_cloud.terms import INSTANCE_ROLE
 
 SDB = "sdb://"
 _PATH_KEY, _PATH = re.compile(r"private_key$|keyfile$"), re.compile(r"[/~][^\n]*")
-#: of the master config, by which references lead to the old files
+#: the sdb profile in the master config that gives references access to the old files
 SDB_PROFILE = "salt_cloud"
-#: keys of a file that are none of its entries
+#: keys of a file that are not entries
 META = ("conf_file", "include", "default_include", "user", "providers_config", "profiles_config", "master_config")
 
 
@@ -43,14 +44,14 @@ class Entry:
 class Setup:
     """Everything that was read, with ``extends`` resolved."""
 
-    #: of the file ``cloud``: for all providers and profiles
+    #: from the file ``cloud``: for all providers and profiles
     defaults: Mapping[str, Any] = field(repr=False)
     providers: list[Entry]
     profiles: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    #: by file, then by profile: pairs of a name and what is special about it
+    #: by file, then by profile: pairs of a name and the machine's own settings
     maps: Mapping[str, Mapping[str, list[tuple[str, Mapping[str, Any]]]]]
     notes: list[str]
-    #: by reference, the file that it leads to
+    #: by reference, the file that it reads
     references: Mapping[str, str]
 
 
@@ -58,14 +59,10 @@ def read(directory: str, map_file: str | None, render: Callable[[str], Any]) -> 
     """
     Read ``cloud``, ``cloud.providers``, ``cloud.profiles``, their directories, and maps.
 
-    directory
-        the one that has these
-    map_file
-        a map (default: all of ``cloud.maps.d``)
-    render
-        reads a map, which Salt renders as it does states
+    ``directory`` contains them. ``map_file`` is a map (default: all of ``cloud.maps.d``). ``render`` reads a map, which
+    Salt renders like states.
 
-    Raises ``Refused`` for a directory without any of it, and for a file that cannot be read.
+    Raises ``Refused`` if the directory contains none of them, or if a file cannot be read.
     """
     base, reading = Path(directory).expanduser(), _Reading()
     defaults = {key: value for _, data in reading.files(base / "cloud", "cloud.conf.d") for key, value in data.items()}
@@ -88,21 +85,21 @@ def _named(defaults: Mapping[str, Any], name: str) -> str:
 
 
 class _Reading:
-    """Reads files, and remembers which of them hold secrets."""
+    """A reader of files that notes which of them hold secrets."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.references: dict[str, str] = {}
 
     def files(self, path: Path, include: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """A file, if it is there, and what it includes: by itself its directory, and whatever else it names."""
+        """Yield a file, if it exists, and its includes: its directory by default, and whatever else it names."""
         data = self._read(path) if path.is_file() else {}
         if data:
             yield path, data
         more = data.get("include") or []
         patterns = [f"{include}/*.conf", *([more] if isinstance(more, str) else more)]
         for pattern in patterns:
-            for other in sorted(glob.glob(str(path.parent / str(pattern)))):  # noqa: PTH207 - it may be absolute
+            for other in sorted(glob.glob(str(path.parent / str(pattern)))):  # noqa: PTH207 - the pattern may be absolute
                 if Path(other).is_file():
                     yield Path(other), self._read(Path(other))
 
@@ -119,8 +116,8 @@ class _Reading:
 
     def _reference(self, path: Path, keys: tuple[str, ...]) -> str:
         if any(":" in key for key in keys):
-            self.notes.append(f"{path}: the secret {keys[-1]} of {keys[0]} has to be put in by hand")
-            return f"to be put in: {keys[-1]} of {keys[0]} in {path}"
+            self.notes.append(f"{path}: set the secret {keys[-1]} of {keys[0]} by hand")
+            return f"to be set: {keys[-1]} of {keys[0]} in {path}"
         reference = f"{SDB}{SDB_PROFILE}/{':'.join(keys)}"
         self.references[reference] = str(path)
         return reference
@@ -128,9 +125,9 @@ class _Reading:
 
 def _is_secret(value: Any, keys: tuple[str, ...]) -> bool:
     """
-    By its key's name; ``id`` and ``key`` of a provider are those of EC2.
+    Return whether a key holds a secret, by its name; ``id`` and ``key`` of a provider are those of EC2.
 
-    The path of a key's file is none. A key of Amazon's, too, may begin with a slash.
+    The path of a key file is not a secret. A key of Amazon's can also begin with a slash.
     """
     if isinstance(value, bool) or not isinstance(value, str | int) or value in ("", INSTANCE_ROLE) or not keys:
         return False
@@ -142,7 +139,7 @@ def _is_secret(value: Any, keys: tuple[str, ...]) -> bool:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """No part of the file is in the message: it may be a secret."""
+    """Load a file. No error quotes the file, because it may contain a secret."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -152,7 +149,7 @@ def _load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = "" if line is None else f", line {line + 1}"
-        raise Refused(f"{path} is no YAML{place}: fix it, or take it out of the directory") from None
+        raise Refused(f"{path} is not YAML{place}: fix it, or move it out of the directory") from None
     return _group(data or {}, path)
 
 
@@ -174,8 +171,8 @@ def _entries(path: Path, group: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def _extended(entries: list[Entry], notes: list[str]) -> list[Entry]:
-    """Those with a driver; the rest is there for others to extend."""
-    # Of one alias and driver the last one counts, as with Salt's files.
+    """Return the entries with a driver; the others exist only to be extended."""
+    # Of several entries with the same alias and driver the last one counts, as in Salt's files.
     by_name = {(entry.alias, entry.driver): entry for entry in entries}
     found = []
     for entry in by_name.values():
@@ -195,11 +192,11 @@ def _whole(entry: Entry, entries: list[Entry], seen: tuple[str, ...]) -> Entry:
     if not entry.extends:
         return entry
     if entry.extends in seen:
-        raise Refused("its extends go round in a circle")
+        raise Refused("its extends are circular")
     alias, _, driver = entry.extends.partition(":")
     fitting = [it for it in entries if it.alias == alias and (not driver or it.driver == driver) and it is not entry]
     if not fitting:
-        raise Refused(f"it extends {entry.extends}, which there is not")
+        raise Refused(f"it extends {entry.extends}, which does not exist")
     base = _whole(fitting[0], entries, (*seen, entry.extends))
     return Entry(entry.alias, entry.driver or base.driver, merge(base.values, entry.values))
 
@@ -225,9 +222,9 @@ def _profile(
     if not base:
         return own
     if name in seen:
-        raise Refused("its extends go round in a circle")
+        raise Refused("its extends are circular")
     if str(base) not in profiles:
-        raise Refused(f"it extends {base}, which there is not")
+        raise Refused(f"it extends {base}, which does not exist")
     return merge(_profile(str(base), profiles[str(base)], profiles, (*seen, name)), own)
 
 

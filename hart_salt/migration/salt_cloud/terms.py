@@ -1,7 +1,7 @@
 """
-What salt-cloud's settings are called here, one table for each of its drivers. Pure.
+hart's names for salt-cloud's settings, one table for each of salt-cloud's drivers. Pure.
 
-Facts are from ``salt/cloud/clouds/*.py`` of Salt 3006, and their documentation.
+The facts are from ``salt/cloud/clouds/*.py`` of Salt 3006, and their documentation.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class NoCounterpartError(ValueError):
 
 
 def same(name: str) -> Rule:
-    """The setting of that name takes the value as it is."""
+    """Return a rule: the setting ``name`` takes the value unchanged."""
     return lambda value: {name: value}
 
 
 def nothing(why: str) -> Rule:
-    """There is no such setting here, and why."""
+    """Return a rule: there is no such setting, because of ``why``."""
 
     def rule(value: Any) -> dict[str, Any]:
         raise NoCounterpartError(why)
@@ -35,7 +35,7 @@ def nothing(why: str) -> Rule:
 
 
 def matching(name: str, pattern: str, fault: str) -> Rule:
-    """The setting of that name takes a value that is like the pattern; of another is told what is wrong."""
+    """Return a rule: ``name`` takes values that match ``pattern``; ``fault`` says what is wrong with others."""
 
     def rule(value: Any) -> dict[str, Any]:
         if not re.fullmatch(pattern, str(value)):
@@ -50,13 +50,13 @@ def _names(value: Any) -> list[str]:
 
 
 def _literal(value: Any) -> Any:
-    """gce takes lists and mappings as texts that look like Python's."""
+    """Return a list or mapping, which gce accepts as text in Python's notation."""
     if not isinstance(value, str):
         return value
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        raise NoCounterpartError("it is no Python literal") from None
+        raise NoCounterpartError("it is not a Python literal") from None
 
 
 def _minion(value: Any) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _deploy(value: Any) -> dict[str, Any]:
 
 def _script(value: Any) -> dict[str, Any]:
     if str(value).removesuffix(".sh") != "bootstrap-salt":
-        raise NoCounterpartError("hart has a bootstrap of its own; its script is what runs on the node afterwards")
+        raise NoCounterpartError("hart has its own bootstrap; its setting script runs on the node afterwards")
     return {}
 
 
@@ -101,7 +101,7 @@ def _interface(value: Any) -> dict[str, Any]:
     return {"connect_via": "private"} if str(value).startswith("private") else {}
 
 
-#: what hart does in a way of its own: it makes the key, brings the script, waits and connects by itself
+#: not needed: hart makes the key, delivers the script, waits and connects by itself
 UNNEEDED = re.compile(
     "private_key|keyname|ssh_(?!interface).*|ssh_key_file|ssh_key_names?|ssh_keyfile|keysize"
     "|password|sudo|sudo_password|tty|win_.*|use_winrm|winrm_.*|wait_for_.*|display_ssh_output|file_transport"
@@ -109,7 +109,7 @@ UNNEEDED = re.compile(
     "|del_(root|all)_vols?_on_destroy|delete_ssh_keys|keep_tmp|deploy_command|query_interval|delete_sshkeys"
     "|use_persistent_disk|delete_boot_pd|image_url|max_instance|min_instance|owner"
 )
-#: of the file ``cloud``: salt-cloud's own affairs
+#: settings of the file ``cloud`` that only salt-cloud uses
 OWN_AFFAIRS = re.compile(
     "log_.*|pool_size|parallel|cachedir|root_dir|pki_dir|verify_env|update_cachedir|diff_cache_events|enable_hard_maps"
     "|cache_.*|event_.*|master_config|deploy_scripts_search_path|sock_dir|extension_modules|show_deploy_args|delete_.*"
@@ -122,19 +122,19 @@ COMMON: Mapping[str, Rule] = {
     "ssh_interface": _interface,
     "deploy": _deploy,
     "script": _script,
-    "script_args": nothing("see salt_version, salt_repo and salt_source for which Salt is installed, and from where"),
+    "script_args": nothing("salt_version, salt_repo and salt_source select which Salt is installed, and from where"),
     "ssh_port": _port,
     "ssh_gateway": nothing("the master connects to the node itself; see connect_via, connect_from and public_ip"),
     "size": same("size"),
     "image": same("image"),
     "private_networking": same("private_networking"),
-    "userdata_file": nothing("user-data is hart's own; use script for what is to run on the node"),
-    "userdata": nothing("user-data is hart's own; use script for what is to run on the node"),
-    "inline_script": nothing("put it into a file, and use script"),
-    "make_master": nothing("hart makes minions only"),
-    "master": nothing("hart makes minions only"),
+    "userdata_file": nothing("hart uses the user-data itself; use script to run commands on the node"),
+    "userdata": nothing("hart uses the user-data itself; use script to run commands on the node"),
+    "inline_script": nothing("move it into a file, and use script"),
+    "make_master": nothing("use hart.create_master to create a salt-master"),
+    "master": nothing("use hart.create_master to create a salt-master"),
     "sync_after_install": nothing("use apply, or startup_states in minion_config"),
-    "requires": nothing("create what is required first"),
+    "requires": nothing("create the required machine first"),
 }
 
 # DigitalOcean
@@ -153,13 +153,13 @@ def _do_region(value: Any) -> dict[str, Any]:
         return {"region": f"{_CITIES[city]}{number}"}
     if re.fullmatch(r"[a-z]{3}[0-9]", text):
         return {"region": text}
-    raise NoCounterpartError("it is no slug, such as nyc3; see hart.list_regions")
+    raise NoCounterpartError("it is not a slug, such as nyc3; see hart.list_regions")
 
 
 def _slug(name: str, listed: str) -> Rule:
     def rule(value: Any) -> dict[str, Any]:
         if not _SLUG.fullmatch(str(value)):
-            raise NoCounterpartError(f"it is no slug; see hart.list_{listed}")
+            raise NoCounterpartError(f"it is not a slug; see hart.list_{listed}")
         return {name: str(value)}
 
     return rule
@@ -184,7 +184,7 @@ DIGITALOCEAN: Mapping[str, Rule] = {
 
 # EC2
 
-#: instead of a key: boto3 finds the machine's own credentials by itself
+#: in place of a key: boto3 finds the machine's own credentials by itself
 INSTANCE_ROLE = "use-instance-role-credentials"
 
 
@@ -194,14 +194,14 @@ def _ec2_key(name: str) -> Rule:
 
 def _ec2_interfaces(value: Any) -> dict[str, Any]:
     if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], Mapping):
-        raise NoCounterpartError("there is one interface here")
+        raise NoCounterpartError("hart supports one interface")
     known = {
         "SubnetId": "subnet", "SecurityGroupId": "security_groups", "AssociatePublicIpAddress": "public_ip",
         "DeviceIndex": "", "DeleteOnTermination": "",
     }  # fmt: skip
     if strange := sorted(set(value[0]) - set(known)):
         raise NoCounterpartError(f"{', '.join(map(str, strange))} has none; its subnet and groups are subnet and "
-                                 "security_groups here")  # fmt: skip
+                                 "security_groups in hart")  # fmt: skip
     found = {known[name]: item for name, item in value[0].items() if known[name]}
     if "security_groups" in found:
         found["security_groups"] = _names(found["security_groups"])
@@ -210,14 +210,14 @@ def _ec2_interfaces(value: Any) -> dict[str, Any]:
 
 def _ec2_volumes(value: Any) -> dict[str, Any]:
     if not isinstance(value, list) or len(value) != 1 or not isinstance(value[0], Mapping):
-        raise NoCounterpartError("there is one volume here, the root volume; states can make others")
+        raise NoCounterpartError("hart supports one volume, the root volume; states can create others")
     known = {"VolumeSize": "volume_size", "VolumeType": "volume_type", "Iops": "volume_iops"}
     parts = {str(key).removeprefix("Ebs."): item for key, item in value[0].items() if key != "Ebs"}
     parts |= value[0].get("Ebs") or {}
     if parts.pop("DeviceName", "/dev/sda1") not in ("/dev/sda1", "/dev/xvda"):
-        raise NoCounterpartError("it is not about the root volume, which is the only one here")
+        raise NoCounterpartError("it is not the root volume, which is the only one that hart supports")
     if strange := sorted(set(parts) - {*known, "DeleteOnTermination", "Encrypted"}):
-        raise NoCounterpartError(f"{', '.join(map(str, strange))} has none; its size is volume_size here")
+        raise NoCounterpartError(f"{', '.join(map(str, strange))} has none; its size is volume_size in hart")
     return {known[name]: item for name, item in parts.items() if name in known}
 
 
@@ -229,7 +229,7 @@ EC2: Mapping[str, Rule] = {
     "location": same("region"),
     "availability_zone": same("zone"),
     "size": matching(
-        "size", r"[a-z0-9-]+\.[a-z0-9-]+", "it is no instance type, such as t3.micro; see hart.list_sizes"
+        "size", r"[a-z0-9-]+\.[a-z0-9-]+", "it is not an instance type, such as t3.micro; see hart.list_sizes"
     ),
     "subnetid": same("subnet"),
     "subnetname": nothing("subnet takes its id"),
@@ -241,7 +241,7 @@ EC2: Mapping[str, Rule] = {
     "spot_config": lambda value: {"spot": True},
     "network_interfaces": _ec2_interfaces,
     "block_device_mappings": _ec2_volumes,
-    "endpoint": nothing("it takes a whole address here; set endpoint yourself if it is no public one"),
+    "endpoint": nothing("endpoint takes a whole address in hart; set it yourself if it is not a public one"),
     "service_url": nothing("set endpoint if it is not Amazon's own"),
 }
 
@@ -256,7 +256,7 @@ _FAMILIES = (
 def _gce_zone(value: Any) -> dict[str, Any]:
     zone = str(value)
     if not re.fullmatch(r"[a-z]+-[a-z]+[0-9]+-[a-z]", zone):
-        raise NoCounterpartError("it is no zone, such as europe-west1-b")
+        raise NoCounterpartError("it is not a zone, such as europe-west1-b")
     return {"region": zone.rpartition("-")[0], "zone": zone}
 
 
@@ -272,7 +272,7 @@ def _gce_key(value: Any) -> dict[str, Any]:
 def _gce_accounts(value: Any) -> dict[str, Any]:
     accounts = _literal(value)
     if not isinstance(accounts, list) or len(accounts) != 1 or not isinstance(accounts[0], Mapping):
-        raise NoCounterpartError("there is one service account here, service_account")
+        raise NoCounterpartError("hart supports one service account, service_account")
     email = accounts[0].get("email")
     if not email or email == "default":
         raise NoCounterpartError("service_account takes an email address; without one a node has no account")
@@ -284,7 +284,7 @@ def _gce_address(value: Any) -> dict[str, Any]:
         return {"public_ip": False}
     if str(value).lower() == "ephemeral":
         return {}
-    raise NoCounterpartError("a node gets a new address here")
+    raise NoCounterpartError("a node gets a new address in hart")
 
 
 def _gce_labels(value: Any) -> dict[str, Any]:
@@ -309,12 +309,12 @@ GCE: Mapping[str, Rule] = {
     "ex_service_accounts": _gce_accounts,
     "external_ip": _gce_address,
     "preemptible": same("spot"),
-    "metadata": nothing("metadata is hart's own; use labels, or grains in minion_config"),
+    "metadata": nothing("hart uses the metadata itself; use labels, or grains in minion_config"),
 }
 
 # Vultr
 
-#: by name, and by their numbers of its API v1, which is gone
+#: by name, and by the numbers of Vultr's API v1, which no longer exists
 _VULTR_PLACES = {
     "new jersey": "ewr", "chicago": "ord", "dallas": "dfw", "seattle": "sea", "los angeles": "lax", "atlanta": "atl",
     "amsterdam": "ams", "london": "lhr", "frankfurt": "fra", "silicon valley": "sjc", "sydney": "syd",
@@ -330,7 +330,7 @@ def _vultr_region(value: Any) -> dict[str, Any]:
         return {"region": _VULTR_PLACES[text]}
     if re.fullmatch(r"[a-z]{3}", text):
         return {"region": text}
-    raise NoCounterpartError("it is no region, such as ams; see hart.list_regions")
+    raise NoCounterpartError("it is not a region, such as ams; see hart.list_regions")
 
 
 VULTR: Mapping[str, Rule] = {
@@ -338,17 +338,17 @@ VULTR: Mapping[str, Rule] = {
     "api_key": same("token"),
     "location": _vultr_region,
     "size": matching(
-        "size", r"[a-z]+[a-z0-9]*-[a-z0-9-]+", "numbers of plans are of an API that is gone; see hart.list_sizes"
+        "size", r"[a-z]+[a-z0-9]*-[a-z0-9-]+", "the API with plan numbers no longer exists; see hart.list_sizes"
     ),
     "image": matching(
         "image", r"[0-9]+|[0-9a-f-]{36}", "image takes a code name such as trixie, or an id; see hart.list_images"
     ),
     "enable_private_network": same("private_networking"),
     "firewall_group_id": same("firewall_group"),
-    "startup_script_id": nothing("use script for what is to run on the node"),
+    "startup_script_id": nothing("use script to run commands on the node"),
 }
 
-#: by salt-cloud's name of the driver: ours, and its table
+#: by salt-cloud's name of the driver: hart's name, and its table
 DRIVERS: Mapping[str, tuple[str, Mapping[str, Rule]]] = {
     "digitalocean": ("do", DIGITALOCEAN),
     "digital_ocean": ("do", DIGITALOCEAN),
@@ -362,15 +362,15 @@ DRIVERS: Mapping[str, tuple[str, Mapping[str, Rule]]] = {
 
 def translate(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> tuple[dict[str, Any], list[str]]:
     """
-    Put settings of salt-cloud into the words of hart.
+    Translate settings of salt-cloud to hart's.
 
-    Returns the settings, and a note for each that has no counterpart, or whose value has none. No note holds a value.
+    Returns the settings, and a note for each setting or value without a counterpart. No note contains a value.
     """
     found: dict[str, Any] = {}
     notes, unneeded = [], []
     for name, value in values.items():
         if value in (None, ""):
-            continue  # says nothing
+            continue  # an empty value sets nothing
         if name in rules:
             try:
                 found = merge(found, rules[name](value))
@@ -381,9 +381,9 @@ def translate(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> tuple[dic
         elif UNNEEDED.fullmatch(name):
             unneeded.append(name)
         else:
-            notes.append(f"{name} was left out: it has no counterpart here")
+            notes.append(f"{name} was left out: it has no counterpart in hart")
     if unneeded:
-        notes.append(f"not needed here: {_and(unneeded)}")
+        notes.append(f"not needed in hart: {_and(unneeded)}")
     return found, notes
 
 

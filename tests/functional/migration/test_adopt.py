@@ -143,7 +143,7 @@ def test_once_more_changes_nothing(world: World) -> None:
     calls = len(world.cloud.calls)
     outcome = world.one()
     assert (outcome.changed, outcome.error) == (False, "")
-    assert "imported already" in outcome.data(test=False)["notes"][0]
+    assert "already imported" in outcome.data(test=False)["notes"][0]
     assert {call.method for call in world.cloud.calls[calls:]} == {"GET"}
     assert len(world.master.fired) == 1
 
@@ -152,7 +152,7 @@ def test_the_plan_touches_nothing(world: World) -> None:
     number = world.make()
     plan = world.one(test=True).data(test=True)
     assert (plan["result"], plan["action"], plan["instance_id"]) == (None, "import", number)
-    assert "could not be checked" in plan["notes"][0]
+    assert "could not confirm" in plan["notes"][0]
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
 
 
@@ -161,7 +161,7 @@ def test_what_is_refused_touches_nothing(world: World) -> None:
     world.master.grains_of = {ID: {"ipv4": ["192.0.2.1"]}}
     for outcome in (world.one(), world.one(test=True)):
         assert outcome.refused
-        assert "is another machine" in outcome.error
+        assert "is a different machine" in outcome.error
     assert (world.records(), world.tags()[number], world.master.fired) == ({}, ["theirs"], [])
 
 
@@ -182,7 +182,7 @@ def test_one_machine_is_not_two_minions(world: World, test: bool) -> None:
     world.master.accepted |= {"old-2"}
     both = world.run(ImportRequest(ID, "do"), ImportRequest("old-2", "do", instance_id=number), test=test)
     (refused,) = [outcome for outcome in both.values() if outcome.error]
-    assert (refused.refused, f"{number} is what" in refused.error) == (True, True)
+    assert (refused.refused, f"{number} matches" in refused.error) == (True, True)
     assert len(world.records()) == (not test)
     assert len(world.driver.instances()) == (not test)
 
@@ -197,7 +197,7 @@ def test_another_call_that_imports_the_same_machine_is_seen(world: World, monkey
             real(replace(record, minion_id="other"))
 
     monkeypatch.setattr(world.context.store, "put", put)
-    assert f"{number} is the machine of other; it is as it was before" in world.one().error
+    assert f"{number} is the machine of other; it is unchanged" in world.one().error
     assert world.records() == {"other": IMPORTING}
     assert world.tags()[number] == ["theirs"]
 
@@ -228,7 +228,7 @@ def test_a_failure_leaves_everything_as_it_was(world: World, fault: Fault) -> No
     number = world.make()
     world.cloud.faults.add(fault)
     outcome = world.one()
-    assert outcome.error.endswith("; it is as it was before")
+    assert outcome.error.endswith("; it is unchanged")
     assert not outcome.refused
     assert (world.records(), world.tags()[number], world.master.fired) == ({}, ["theirs"], [])
     assert world.swept()["removed"] == []
@@ -240,7 +240,7 @@ def test_what_cannot_be_undone_is_told_and_no_sweep_ends_it(world: World) -> Non
     world.cloud.faults.add(Fault("POST", TAG, status=403, when="after", skip=1))
     world.cloud.faults.add(Fault("DELETE", TAG, status=403))
     outcome = world.one()
-    assert "could not be undone" in outcome.error
+    assert "could not be rolled back" in outcome.error
     assert world.records() == {ID: IMPORTING}
     (entry,) = world.swept()["kept"]
     assert "hart.import_minion" in entry["why"]
@@ -305,7 +305,7 @@ def test_a_signal_undoes_what_is_not_ready(world: World, monkeypatch: pytest.Mon
     monkeypatch.setattr(world.driver, "adopt", adopt)
     work = Importing([ImportRequest(ID, "do")], {"do": world.driver}, world.context, (), test=False)
     assert work.run() == signal.SIGTERM
-    assert work.outcomes[ID].error == "it was interrupted; it is as it was before"
+    assert work.outcomes[ID].error == "it was interrupted; it is unchanged"
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
 
 

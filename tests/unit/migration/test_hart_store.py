@@ -42,9 +42,9 @@ def test_nulls_and_what_is_missing_say_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no JSON document"),
+        ("{", "is not a JSON document"),
         ("[]", "has no mapping of minions"),
-        ('{"version": 2, "minions": {}}', "is of version 2, and only 1 is known"),
+        ('{"version": 2, "minions": {}}', "has version 2, but only 1 is supported"),
         (None, "cannot be read: No such file"),
     ],
 )

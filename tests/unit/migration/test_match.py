@@ -42,7 +42,7 @@ def test_the_only_one_of_its_name_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("states", "words"),
-    [((), "there is no key of that id; accept its key first"), ((PENDING,), "its key is pending; accept its key")],
+    [((), "there is no key with that id; accept its key first"), ((PENDING,), "its key is pending; accept its key")],
 )
 def test_what_is_no_accepted_minion_is_refused(states: tuple[str, ...], words: str) -> None:
     assert words in said(known=replace(KNOWN, states=states))
@@ -54,14 +54,14 @@ def test_what_is_no_minion_id_is_refused(minion_id: str) -> None:
 
 
 def test_none_and_several_are_refused_and_told() -> None:
-    with pytest.raises(Refused, match="do has no instance of its name; say which it is, with instance_id="):
+    with pytest.raises(Refused, match="do has no instance with its name; name the instance, with instance_id="):
         match(WISH, [], KNOWN)
     with pytest.raises(Refused, match="do in nyc3 has no instance 9"):
         match(replace(WISH, instance_id="9", region="nyc3"), [], KNOWN)
     second = Candidate(replace(THERE, instance_id="8", public_ip=None, state="stopped"), ID)
     assert said(WISH, PLAIN, second) == (
-        "do has 2 instances that it may be: 7 (db1.example.com, nyc3, running, 203.0.113.7, 10.0.0.7), 8 "
-        "(db1.example.com, nyc3, stopped, 10.0.0.7); say which, with instance_id="
+        "do has 2 possible instances: 7 (db1.example.com, nyc3, running, 203.0.113.7, 10.0.0.7), 8 "
+        "(db1.example.com, nyc3, stopped, 10.0.0.7); name one of them, with instance_id="
     )
 
 
@@ -71,14 +71,14 @@ def test_another_master_s_is_refused_and_that_one_named() -> None:
 
 def test_the_machine_of_another_node_is_refused() -> None:
     other = Candidate(replace(THERE, minion_id="web1"), "web1", OURS)
-    assert "is this master's node web1 already" in said(WISH, other)
+    assert "is already this master's node web1" in said(WISH, other)
     assert "is the machine of the node web2" in said(known=replace(KNOWN, machines={("do", "7"): "web2"}))
 
 
 @pytest.mark.parametrize("answer", [["192.0.2.1"], ["192.0.2.1", "2001:db8::1", "no address"]])
 def test_a_minion_that_has_none_of_the_addresses_is_on_another_machine(answer: list[str]) -> None:
     words = said(known=replace(KNOWN, grains={"ipv4": answer}))
-    assert words.startswith("7 is another machine: the minion has 192.0.2.1")
+    assert words.startswith("7 is a different machine: the minion has 192.0.2.1")
     assert words.endswith("the instance 10.0.0.7, 203.0.113.7")
 
 
@@ -109,7 +109,7 @@ def test_without_an_answer_what_was_noted_must_not_say_that_it_is_another(noted:
     if fits:
         assert matched(request, grains=None).instance == THERE
     else:
-        assert "not the instance 9 that is noted" in said(request, known=replace(KNOWN, grains=None))
+        assert "not the instance 9 of its notes" in said(request, known=replace(KNOWN, grains=None))
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_what_is_a_node_and_the_same_is_done() -> None:
 def test_what_is_a_node_and_not_the_same_is_refused() -> None:
     known = replace(KNOWN, record=RECORD)
     assert "at the provider do" in said(replace(WISH, provider="ec2"), known=known)
-    assert "with no role; an import changes no node's role" in said(replace(WISH, role="app"), known=known)
+    assert "with no role; an import does not change a node's role" in said(replace(WISH, role="app"), known=known)
     other = Candidate(replace(THERE, instance_id="8"), ID)
     assert "with the instance 7; this is 8" in said(WISH, other, known=known)
-    assert "left at failed" in said(known=replace(KNOWN, record=replace(RECORD, stage="failed")))
+    assert "stopped at the stage failed" in said(known=replace(KNOWN, record=replace(RECORD, stage="failed")))
 
 
 def test_an_import_that_was_cut_short_goes_on() -> None:

@@ -165,15 +165,15 @@ def test_hart_takes_the_result_and_resolves_its_roles(directory: str, tmp_path: 
 def test_what_has_no_counterpart_is_told_by_its_name(directory: str) -> None:
     told = "\n".join(made(directory).notes)
     for words in (
-        "profile do small: it is called do-small here",
+        "profile do small: renamed to do-small",
         "profile do small: create_dns_record was left out: use a reactor",
-        "provider my-do: not needed here: ssh_key_file, ssh_key_names",
+        "provider my-do: not needed in hart: ssh_key_file, ssh_key_names",
         "profile ec2: termination_protection was left out: it has no counterpart",
         "profile gce: metadata was left out",
-        "provider old: there is no driver linode here",
+        "provider old: hart has no driver linode",
         "profile on-old: its provider old was left out",
         "the profile on-old was left out",
-        "cloud: salt-cloud's own affairs: log_level",
+        "cloud: salt-cloud's internal settings: log_level",
     ):
         assert words in told, words
 
@@ -218,7 +218,7 @@ def test_machines_of_maps_become_commands(directory: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: [", "is no YAML, line"),
+        ("a: [", "is not YAML, line"),
         ("- a", "must be a mapping"),
         ("a: 1", "a must be a mapping"),
         ("# nothing", "has no configuration of salt-cloud"),
@@ -233,19 +233,19 @@ def test_a_file_that_cannot_be_read_is_refused_without_a_word_of_it(tmp_path: Pa
 @pytest.mark.parametrize(
     ("providers", "profiles", "words"),
     [
-        ("a: {driver: ec2, extends: b}\nb: {driver: ec2, extends: a}", "", "its extends go round in a circle"),
-        ("a: {driver: ec2, extends: c}", "", "it extends c, which there is not"),
+        ("a: {driver: ec2, extends: b}\nb: {driver: ec2, extends: a}", "", "its extends are circular"),
+        ("a: {driver: ec2, extends: c}", "", "it extends c, which does not exist"),
         ("a: {id: x}", "p: {provider: a}", "it names no driver, and nothing extends it"),
-        ("a: {driver: ec2}", "p: {extends: p}", "its extends go round in a circle"),
-        ("a: {driver: ec2}", "p: {extends: q, provider: a}", "it extends q, which there is not"),
+        ("a: {driver: ec2}", "p: {extends: p}", "its extends are circular"),
+        ("a: {driver: ec2}", "p: {extends: q, provider: a}", "it extends q, which does not exist"),
         ("a: {driver: ec2}", "p: {size: t3.micro}", "it names no provider"),
         ("a: {driver: ec2}", "p: {provider: a}", "hart:roles:p:region: is not set"),
         ("a: {driver: ec2, location: x}", "p: {provider: a}", "hart:roles:p:saltmaster: is not set"),
         ("a: {driver: ec2, location: x}", "p: {provider: a}", "hart:roles:p:image: is not set"),
         ("a: {driver: gce, project: x}", "p: {provider: a, ex_disk_type: floppy}", "p:volume_type: must be one of"),
-        ("a: {driver: do}", "p: {provider: a, size: 512MB}", "size was left out: it is no slug"),
-        ("size: {driver: do, personal_access_token: sdb://a/b}", "", "it is called size-account here"),
-        ("a: {driver: do, personal_access_token: x, 'b:c': {pass: y}}", "", "has to be put in by hand"),
+        ("a: {driver: do}", "p: {provider: a, size: 512MB}", "size was left out: it is not a slug"),
+        ("size: {driver: do, personal_access_token: sdb://a/b}", "", "renamed to size-account"),
+        ("a: {driver: do, personal_access_token: x, 'b:c': {pass: y}}", "", "by hand"),
     ],
 )
 def test_what_does_not_fit_is_told(tmp_path: Path, providers: str, profiles: str, words: str) -> None:
