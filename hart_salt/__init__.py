@@ -1,38 +1,38 @@
 """
 hart-salt turns cloud instances into trusted Salt minions.
 
-A map of the package, from the top down. A package imports what stands below it here, and nothing above:
+A map of the package, from the top down. A package imports only what is below it in this list:
 
 ``runners/``, ``modules/``
-    what Salt loads: the functions of ``salt-run hart.…``, and what minions can ask
+    what Salt loads: the functions of ``salt-run hart.…``, and the functions of the minions
 ``answer.py``
-    what a call answers: data or a sentence, all of it through the gate
+    the result of a call: data or an error sentence, all of it through the gate
 ``arguments.py``
-    what the functions are given, checked
+    the checks of the runner functions' arguments
 ``service.py``
-    the use cases: create, destroy, list, check; the only file that knows them all
+    the use cases: create, destroy, list, check; the only file that knows all the others
 ``migration/``
-    what hart did not make comes under its management: minions, hart's own store, salt-cloud's configuration
+    brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``operations/``
-    what is done with many nodes: created, destroyed, scaled, listed; what crashes left; further addresses
+    operations on many nodes: create, destroy, scale, list; the sweep after crashes; additional addresses
 ``node/``
     one node from launch to sealed minion, and its undo; its SSH session, its bootstrap, its stages
 ``planning/``
-    from roles to the nodes that are wanted, their zones, and what is known to be wrong before anything is touched
+    from roles to the wanted nodes, their zones, and the checks before anything is changed
 ``inventory/``
-    records and locks; what cloud, records, key store and minions say at one moment; which node an instance is
+    records and locks; the snapshot of cloud, records, key store and minions; which node an instance is
 ``drivers/``
-    the contract, what drivers share, and a package for each cloud and for this machine
+    the contract, the code that drivers share, and a package for each cloud and for this machine
 ``master/``
-    everything that is asked of Salt: keys, jobs, events, pillar; the only package that imports it
+    every request to Salt: keys, jobs, events, pillar; the only package that imports Salt
 ``model.py``
-    plain data that the parts hand to each other
+    the plain data that the other parts exchange
 ``config/``
-    from files and layers to one checked configuration, with every fault
+    from files and layers to one validated configuration, with every fault
 ``result.py``
-    what a use case comes to
+    the outcome of a use case
 ``base/``
-    errors, faults of this machine, names; the gate, and what must never be shown; threads, signals, streams
+    errors, faults of this machine, names; the gate and redaction; threads, signals, streams
 """
 
 __version__ = "1.0.0"

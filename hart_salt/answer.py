@@ -1,7 +1,7 @@
 """
-What a call of hart answers: data, or one sentence that says why not. All of it passes the gate, whatever it comes from.
+The result of a call of hart: data, or one sentence that says why there is none. All of it passes the gate.
 
-The use cases themselves return and raise what they have; nothing of it reaches anybody but through here.
+The use cases return and raise their data and errors as they are; nothing reaches the caller except through this module.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from hart_salt.service import DEFAULT_CONFIG_FILE, Service
 
 log = logging.getLogger(__name__)
 
-INTERRUPTED = 130  #: the exit code after Ctrl-C, as in a shell
-REFUSED = 2  #: the exit code of a request that was not carried out at all
-DEFECT = 70  #: the exit code of an error that is ours: EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  #: the exit code of a shell after Ctrl-C
+REFUSED = 2  #: the exit code of a request of which nothing was carried out
+DEFECT = 70  #: the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
 def answer(
@@ -37,14 +37,12 @@ def answer(
     arguments: Mapping[str, Any] | None = None,
 ) -> Result:
     """
-    Do the work, and return its report, or that of the error it ended with; never an exception.
+    Do the work, and return its result or that of the error that ended it; never raise an exception.
 
-    work
-        gets what makes a ``Service`` of the path of hart's TOML file
-    config_file
-        that path, if the call has one; where the work ends before it reads its configuration, the secrets are read here
-    arguments
-        what the call got that may hold a secret; the notes name one that does: Salt has published it
+    ``work`` gets a function that makes a ``Service`` from the path of hart's TOML file. ``config_file`` is that path,
+    if the call has one; if the work ends before it reads its configuration, the secrets are read from there.
+    ``arguments`` holds the arguments that may contain a secret; Salt has published them, so the notes name those that
+    do.
     """
     gate = Gate()
     gate.secrets.gather(arguments or {})
@@ -74,17 +72,17 @@ def _done(work: Callable[[Callable[[str | None], Service]], Result], service: An
         return Result({"error": str(error)}, False, signal=error.signum)
     except HartError as error:
         return _failed(str(error), REFUSED)
-    except SystemExit as error:  # a signal when nothing is under way that would be undone
+    except SystemExit as error:  # a signal came while nothing was running that hart would roll back
         return _failed("interrupted; nothing was begun", int(error.code or INTERRUPTED))
-    except Exception as error:  # whatever it is, it must not become a success
-        # Its kind and its place are reported: the text of an error that nobody foresaw may quote anything.
+    except Exception as error:  # no exception may count as a success
+        # Only its type and place are reported, because the text of an unforeseen error may quote anything.
         frames = reversed(traceback.extract_tb(error.__traceback__))
         place = ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
         log.error("hart failed with %s at %s", type(error).__name__, place)  # noqa: TRY400 - see above
         fault = as_fault(error)
         if fault is not None:
             return _failed(str(fault), REFUSED)
-        return _failed(f"a defect in hart: {type(error).__name__}; the log has its place", DEFECT)
+        return _failed(f"a defect in hart: {type(error).__name__}; the log shows where", DEFECT)
 
 
 def _failed(error: str, code: int) -> Result:
@@ -93,9 +91,9 @@ def _failed(error: str, code: int) -> Result:
 
 def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None:
     """
-    Learn the secrets of whatever can be read of the configuration; what cannot be has shown nothing.
+    Learn the secrets in every part of the configuration that can be read; the other parts cannot have shown any.
 
-    An error may quote a secret before the configuration has been read, or because it could not be.
+    An error may quote a secret before the configuration has been read, or because it could not be read.
     """
     sources: list[loader.Source] = []
     with suppress(Exception):
@@ -112,20 +110,20 @@ def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None
         loader.load(sources, drivers.schemas(), master.configuration.resolve_sdb, gate.secrets)
 
 
-# secrets that came as arguments
+# secrets in arguments
 
 
 def _note(named: list[str]) -> str:
     names, verb = " and ".join(named), "hold secrets" if len(named) > 1 else "holds a secret"
     return (
-        f"{names} {verb}: what is given as an argument stands in the process list of this machine, on Salt's event bus "
-        "and in its job cache, where hart cannot hide it; put it into the pillar, or into the configuration by sdb://, "
-        "and replace this one"
+        f"{names} {verb}: an argument appears in the process list of this machine, on Salt's event bus and in its job "
+        "cache, where hart cannot hide it; put the secret into the pillar, or reference it in the configuration with "
+        "sdb://, and replace this one"
     )
 
 
 def _with_note(data: dict[str, Any], note: str) -> dict[str, Any]:
-    """Among the notes of each node; at the top where the answer is not one by node."""
+    """Add a note to the notes of each node; at the top level if the data is not by node."""
     nodes = [entry for entry in data.values() if isinstance(entry, dict) and "result" in entry]
     for entry in nodes or [data]:
         entry["notes"] = [*entry.get("notes", []), note]

@@ -1,7 +1,7 @@
 """
-What the functions of the runner are given, checked: text from a command line, or whatever a state or an event has.
+Checks of the runner functions' arguments: text from a command line, or any data from a state or an event.
 
-Salt would take a ``TypeError`` for a success: what a function does not know, or cannot use, is ``Refused`` here.
+Salt would count a ``TypeError`` as a success, so unknown and unusable arguments raise ``Refused`` here.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from hart_salt.operations.scale import Order
 
 
 def refuse(keywords: Mapping[str, Any], positional: Sequence[Any] = ()) -> None:
-    """Refuse what a function does not know; Salt's own keywords, such as ``__pub_user``, are not the user's."""
+    """Refuse unknown arguments, except Salt's own keywords such as ``__pub_user``, which are not the user's."""
     unknown = [*(key for key in keywords if not key.startswith("__")), *map(str, positional)]
     if unknown:
         raise Refused(f"unknown argument: {', '.join(sorted(unknown))}")
 
 
 def names(**given: Any) -> dict[str, Any]:
-    """Names as text, or None; a command line makes a number of digits, and a state may hold anything."""
+    """Return names as text or None; a command line turns digits into a number, and a state can hold anything."""
     kinds = str | int | None
     wrong = [name for name, value in given.items() if not isinstance(value, kinds) or isinstance(value, bool)]
     if wrong:
-        raise Refused(f"{' and '.join(wrong)} must be a name, in text")
+        raise Refused(f"{' and '.join(wrong)} must be a name, as text")
     return {name: None if value is None else str(value) for name, value in given.items()}
 
 
 def word(function: str, name: str, value: Any, extra: Sequence[Any]) -> str:
-    """The one thing that a function is about; ``extra`` is what was given beside it."""
+    """Return the main argument of a function; ``extra`` holds the other positional arguments, which are refused."""
     if value is None or isinstance(value, (dict, list)) or value == "":
         article = "an" if name == "id" else "a"
         raise Refused(f"{function} needs {article} {name}: salt-run {function} {name.upper()}")
     if extra:
-        raise Refused(f"{function} takes one {name}; give everything else as name=value: {extra[0]}")
+        raise Refused(f"{function} takes one {name}; write everything else as name=value: {extra[0]}")
     return str(value)
 
 
 def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
-    """Ids from the command line (one text with commas), or from a state (a list)."""
+    """Return ids, from the command line (one text with commas) or from a state (a list)."""
     if isinstance(value, list) and value and not extra:
         parts = [str(part) for part in value]
     else:
@@ -55,12 +55,12 @@ def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
 
 
 def count(value: Any) -> Any:
-    """How many: a whole number of at least 1; None where it is not given."""
+    """Return a count: a whole number of at least 1, or None if it is not given."""
     return whole("count", value, 1)
 
 
 def whole(name: str, value: Any, least: int | None) -> int | None:
-    """A whole number of at least ``least``, if that is given; None where it is not given."""
+    """Return a whole number of at least ``least``, if that is set; None if it is not given."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
@@ -69,21 +69,21 @@ def whole(name: str, value: Any, least: int | None) -> int | None:
 
 
 def seconds(name: str, value: Any) -> float:
-    """A number of seconds, 0 or more."""
+    """Return a number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise Refused(f"{name} must be a number of seconds")
     return value
 
 
 def flag(value: Any, name: str = "test") -> bool:
-    """True or False."""
+    """Return True or False."""
     if not isinstance(value, bool):
         raise Refused(f"{name} must be True or False")
     return value
 
 
 def ipv4(value: Any) -> str:
-    """An address as it is usually written."""
+    """Return an IPv4 address in its usual notation."""
     try:
         return str(ipaddress.IPv4Address(value if isinstance(value, str) else ""))
     except ValueError:
@@ -91,26 +91,26 @@ def ipv4(value: Any) -> str:
 
 
 def address_request(kind: str | None, ip: Any, vpc: str | None) -> AddressRequest:
-    """What ``hart.add_ip`` is asked for; what does not go together is refused."""
+    """Return the request of ``hart.add_ip``; a combination that cannot be is refused."""
     kind = kind or (RESERVED if ip is not None else None)
     kinds = (RESERVED, ADDITIONAL, PRIVATE)
     if kind not in kinds:
         raise Refused(f"kind must be one of {', '.join(kinds)}; with ip=ADDRESS it is {RESERVED}")
     if ip is not None and kind != RESERVED:
-        raise Refused(f"ip says which {RESERVED} address it is: leave it out with kind={kind}")
+        raise Refused(f"ip selects a {RESERVED} address: omit it with kind={kind}")
     if vpc is not None and kind != PRIVATE:
-        raise Refused(f"vpc says which private network it is: leave it out with kind={kind}")
+        raise Refused(f"vpc selects a private network: omit it with kind={kind}")
     return AddressRequest(kind, ipv4(ip) if kind == RESERVED else None, vpc)
 
 
 def target_size(**numbers: Any) -> TargetSize:
-    """How many nodes a role is to have: ``count``, ``delta``, ``min`` and ``max``, of which some are None."""
+    """Return the requested size of a role from ``count``, ``delta``, ``min`` and ``max``, of which some are None."""
     numbers = {name: whole(name, value, None if name == "delta" else 0) for name, value in numbers.items()}
     return TargetSize(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
 
 
 def order(role: str, provider: Any, region: Any, force: Any, test: Any, settings: Mapping[str, Any]) -> Order:
-    """What a scale or a replace is for; ``settings`` may hold Salt's own keywords, which are left out."""
+    """Return the order for a scale or a replace, without Salt's own keywords in ``settings``."""
     own = {key: value for key, value in settings.items() if not key.startswith("__")}
     given = names(provider=provider, region=region)
     return Order(role, **given, force=flag(force, "force"), test=flag(test), settings=own)

@@ -1,4 +1,4 @@
-"""Plain data that the parts of hart hand to each other. Nothing here does anything."""
+"""Plain data that the parts of hart exchange. Nothing here has behaviour."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ class MasterInfo:
     """The facts about this salt-master that nodes, drivers and the bootstrap need."""
 
     master_id: str
-    #: names this master in tags and records: 16 hex digits of its public key's SHA-256
+    #: identifies this master in tags and records: 16 hex digits of its public key's SHA-256
     owner: str
     public_key: str
     #: such as ``3008.3``
     salt_version: str
-    #: where minions on this machine reach the master
+    #: the address where minions on this machine reach the master
     local_address: str
     publish_port: int
     return_port: int
     cachedir: str
-    #: where each node's log goes, for the whole of a call
+    #: the directory of each node's log, for the whole call
     log_dir: str
-    #: why that is not beside the master's own log; empty: it is
+    #: why that is not next to the master's own log; empty if it is
     log_note: str = ""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the records are, for messages and for what Salt's cache does not tell."""
+    """The location of the records, for messages and for what Salt's cache does not report."""
 
     #: such as ``redis at db.example.com``
-    words: str = "the one that the master is set to"
-    #: where Salt's ``localfs`` has them; None: they are no files of this machine
+    words: str = "the store that the master is configured with"
+    #: the directory of Salt's ``localfs``; None if the records are not files of this machine
     directory: Path | None = None
 
 
 @dataclass(frozen=True)
 class NodePlace:
-    """Where a node is, and how large: what results, events, plans and naming schemes tell of it, by these names."""
+    """The place and size of a node; results, events, plans and naming schemes use these names."""
 
     provider: str
     region: str
@@ -52,13 +52,13 @@ class NodePlace:
     size: str
 
 
-#: the names of its fields, in the order in which they are told
+#: the names of its fields, in the order in which they are reported
 PLACE = tuple(one.name for one in fields(NodePlace))
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node as it is wanted: everything that is decided before anything is touched."""
+    """A wanted node: everything that is decided before anything is changed."""
 
     minion_id: str
     role: str | None
@@ -71,18 +71,18 @@ class Node:
     options: Section
     #: the complete minion configuration: ``id``, ``master``, grains, and the user's own
     minion_config: Mapping[str, Any] = field(repr=False)
-    #: names the call that creates it; a driver tags temporary things with it
+    #: identifies the call that creates it; a driver tags temporary resources with it
     batch: str = ""
 
     @property
     def place(self) -> NodePlace:
-        """Where it is to be."""
+        """The place of the node."""
         return NodePlace(self.provider, self.region, self.zone, self.size)
 
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance as its provider reports it. Addresses are None until there are any."""
+    """An instance as its provider reports it. Addresses are None until they are assigned."""
 
     instance_id: str
     minion_id: str
@@ -98,58 +98,59 @@ class Instance:
     ssh_port: int = 22
     #: seconds since the epoch
     created: float | None = None
-    #: why the provider gave it up, in words; empty as long as it did not
+    #: why the provider gave the instance up, in words; empty if it did not
     problem: str = ""
 
 
-#: kinds of further addresses: one of the account's own, one that the provider picks and bills, one in a private network
+#: kinds of additional addresses: a reserved one of the account, one that the provider picks and bills, and one in a
+#: private network
 RESERVED, ADDITIONAL, PRIVATE = "reserved", "additional", "private"
 
 
 @dataclass(frozen=True)
 class AddressRequest:
-    """A further address that a running node is to have."""
+    """A request for an additional address of a running node."""
 
     #: ``reserved``, ``additional`` or ``private``
     kind: str
-    #: which one, of reserved ones
+    #: the address, if it is a reserved one
     ip: str | None = None
-    #: id of the private network; None: the only one that there is
+    #: id of the private network; None: the only network
     vpc: str | None = None
 
 
 @dataclass(frozen=True)
 class IpAddress:
-    """A further IPv4 address of an instance, or one that it could get."""
+    """An additional IPv4 address of an instance, or one that it could get."""
 
     kind: str
-    #: empty until there is one
+    #: empty until the address is known
     ip: str
-    #: what the driver knows it by: the id of a reserved address or of a network
+    #: identifies it for the driver: the id of a reserved address or of a network
     handle: str = ""
-    #: whether the provider has given it to the instance
+    #: whether the provider has assigned it to the instance
     there: bool = True
-    #: False: the provider hands on what arrives for it, or has configured it; the node has nothing to do
+    #: False: the provider forwards its traffic, or has configured it; nothing needs to be done on the node
     on_node: bool = True
-    #: the interface that it belongs on: by an address that this has already, or by its hardware address
+    #: the interface that it belongs to: by an address that the interface has, or by its hardware address
     beside: str = ""
     mac: str = ""
     prefix: int = 32
     mtu: int | None = None
-    #: whether giving and taking it restarts the instance
+    #: whether assigning and removing it restarts the instance
     restarts: bool = False
-    #: what a person has to know about it, in a sentence
+    #: a sentence that the user needs to know about it
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An instance that may be the machine of a minion which hart did not create, whoever it belongs to."""
+    """An instance, of any owner, that may be the machine of a minion which hart did not create."""
 
     instance: Instance
-    #: what it is called at the provider, for people
+    #: its name at the provider, for people
     name: str
-    #: the owner that its tags name: another master's, if there is one; None: no master of hart's
+    #: the owner in its tags, which may be another master; None: no master of hart's
     owner: str | None = None
 
 
@@ -158,28 +159,28 @@ class Access:
     """
     What a batch shares while it boots.
 
-    The private half of ``client_key`` never leaves the process; ``handle`` is the driver's own (the id of a
-    temporary key or firewall).
+    The private half of ``client_key`` never leaves the process. ``handle`` belongs to the driver (the id of a temporary
+    key or firewall).
     """
 
     batch: str
-    #: OpenSSH public key line that may log in while the bootstrap lasts
+    #: OpenSSH public key line that can log in during the bootstrap
     client_public_key: str
     handle: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something temporary that a batch made at a provider, and that may have outlived it."""
+    """A temporary resource that a batch created at a provider, and that may have outlived it."""
 
-    #: what it is, for people: ``SSH key``, ``security group``
+    #: its type, for people: ``SSH key``, ``security group``
     kind: str
     name: str
-    #: by which the driver removes it
+    #: the driver removes it by this
     handle: str
     batch: str
     region: str | None = None
-    #: seconds since the epoch; None: the provider does not tell
+    #: seconds since the epoch; None if the provider does not report it
     created: float | None = None
 
 
@@ -195,7 +196,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Size:
-    """A size as ``hart.list_sizes`` shows it. ``monthly_price`` is in ``currency``, before tax; None: not known."""
+    """A size as ``hart.list_sizes`` shows it. ``monthly_price`` is in ``currency``, before tax; None if unknown."""
 
     name: str
     memory_mb: int
@@ -204,13 +205,13 @@ class Size:
     monthly_price: float | None = None
     available: bool = True
     description: str = ""
-    #: in three letters, as ISO 4217 has them
+    #: three letters as in ISO 4217
     currency: str = "USD"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image as ``hart.list_images`` shows it; ``setting`` is what to write as ``image``."""
+    """An image as ``hart.list_images`` shows it; ``setting`` is the value for the setting ``image``."""
 
     setting: str
     description: str = ""

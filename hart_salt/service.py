@@ -1,8 +1,8 @@
 """
-The use cases. The only file that knows all the others.
+The use cases. This is the only file that knows all the others.
 
-Every function returns plain data, keyed by minion id where it is about nodes. ``Result.ok`` says whether all
-went well; what it did not do at all is a ``Refused``.
+Every function returns plain data, by minion id if it is about nodes. ``Result.ok`` says whether everything succeeded. A
+request of which nothing was done raises ``Refused``.
 """
 
 from __future__ import annotations
@@ -61,18 +61,16 @@ DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
 class Service:
-    """hart on one master, with the configuration as it is at this moment."""
+    """hart on one master, with its current configuration."""
 
     def __init__(self, opts: Mapping[str, Any], config_file: str | None = None, gate: Gate | None = None) -> None:
         """
-        Read and check the configuration.
+        Read and validate the configuration.
 
-        config_file
-            hart's TOML file; by default ``/etc/hart.toml``, which need not exist
-        gate
-            learns the secrets of the configuration; what is returned or raised is to pass it (default: a new one)
+        ``config_file`` is hart's TOML file (default: ``/etc/hart.toml``, which need not exist). ``gate`` learns the
+        secrets of the configuration; pass everything that is returned or raised through it (default: a new gate).
 
-        Raises ``ConfigError`` with every fault, ``Refused`` for a master with a pillar that does not compile.
+        Raises ``ConfigError`` with every fault, ``Refused`` if the master's pillar does not compile.
         """
         self.gate = gate or Gate()
         self.master = Master(opts)
@@ -86,7 +84,7 @@ class Service:
         store = Store(self.master.cache(), self.master.record_place())
         self.context = Context(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
         self._drivers: dict[str, Driver] = {}
-        #: seconds that an API which cannot be reached is waited for; see ``drivers/outage.py``
+        #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
 
     def _sources(self, config_file: str | None) -> list[loader.Source]:
@@ -98,7 +96,7 @@ class Service:
         ]
 
     def driver(self, name: str) -> Driver:
-        """Return the driver of a configured provider. Raises ``Refused`` for one that there is not."""
+        """Return the driver of a configured provider. Raises ``Refused`` if there is no such provider."""
         if name not in self._drivers:
             provider = self._provider(name)
             self._drivers[name] = drivers.driver_class(provider.driver)(provider, self.info)
@@ -106,7 +104,9 @@ class Service:
         return self._drivers[name]
 
     def _changes(self, *, test: bool = False) -> None:
-        """What comes now changes something, unless it is a test; an API is waited for longer than for a look."""
+        """
+        Note that the call changes something, unless it is a test: it then waits longer for an API than a query does.
+        """
         self._limit = READING if test else BEGINNING
         for driver in self._drivers.values():
             driver.outage.limit = self._limit
@@ -128,10 +128,11 @@ class Service:
         test: bool = False,
     ) -> Result:
         """
-        Create nodes: one for each of ``minion_ids``, or ``count`` of a role with names by its scheme.
+        Create nodes: one for each of ``minion_ids``, or ``count`` nodes of a role with names from its scheme.
 
-        Returns, for each node, ``result`` and what it is or why it failed. Raises ``Refused`` before
-        anything is touched.
+        Returns, for each node, ``result`` and its facts or the error.
+
+        Raises ``Refused`` before anything is changed.
         """
         self._changes(test=test)
         now = datetime.now(timezone.utc)
@@ -165,12 +166,13 @@ class Service:
         test: bool = False,
     ) -> Result:
         """
-        Create a salt-master; none need run or have a key here.
+        Create a salt-master; this machine needs neither a running master nor a key.
 
-        options
-            ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None: nothing is asked for
+        ``options`` holds ``authorize_key``, ``grains``, ``hart_salt`` and ``pip_index``; None if not given.
 
-        Returns what it is or why it failed, by its id. Raises ``Refused`` before anything is touched.
+        Returns its facts or the error, by its id.
+
+        Raises ``Refused`` before anything is changed.
         """
         self._changes(test=test)
         wanted = create_master.options(options)
@@ -194,7 +196,10 @@ class Service:
         return self._report(*create_master.create_master(node, driver, self.context, wanted))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
-        """``test``: an entry without a result is a plan, and as good as any."""
+        """
+        Return the result of entries by node. With ``test``, an entry without a result is a plan, which counts as a
+        success.
+        """
         good = (True, None) if test else (True,)
         ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
         return Result(data, ok, interrupted)
@@ -217,22 +222,21 @@ class Service:
         return {record.provider: self.driver(record.provider) for record in records}
 
     def _nodes_of(self, minion_ids: Sequence[str]) -> dict[str, Record]:
-        """The records of these ids; for an instance without one, the record that it would have."""
+        """Return the records of these ids; for an instance without one, the record that it would have."""
         return chosen.records_of(
             minion_ids, self.context, next(iter(self.config.providers.values())),
             lambda: take_snapshot(self._drivers_for(None), self.context.store, self.master),
         )  # fmt: skip
 
-    # further addresses
+    # additional addresses
 
     def add_ip(self, minion_id: str, request: AddressRequest, *, reboot: bool, test: bool) -> Result:
         """
-        Give a node a further address; see ``addresses``.
+        Add an additional address to a node; see ``addresses``.
 
-        reboot
-            whether the provider may restart the node, where it does that for such an address
+        ``reboot`` says whether the provider may restart the node, if such an address needs it.
 
-        Raises ``Refused`` or ``InvalidRequest`` before anything is touched.
+        Raises ``Refused`` or ``InvalidRequest`` before anything is changed.
         """
         self._changes(test=test)
         with self._ready_node(minion_id) as (record, instance):
@@ -245,7 +249,7 @@ class Service:
         return self._report({minion_id: entry}, interrupted)
 
     def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Result:
-        """Take a further address from a node; one that it does not have is success."""
+        """Remove an additional address from a node; an address that it does not have is a success."""
         self._changes(test=test)
         with self._ready_node(minion_id) as (record, instance):
             driver = self.driver(record.provider)
@@ -261,24 +265,25 @@ class Service:
 
     @contextmanager
     def _ready_node(self, minion_id: str) -> Iterator[tuple[Record, Instance]]:
-        """A node that is a minion, held while something is done to it. Raises ``Refused`` for any other id."""
+        """Yield a ready node, locked for the length of the block. Raises ``Refused`` for any other id."""
         self._nodes_of([minion_id])
         self.master.require_running()
         with self.context.locks.claim(minion_id):
             record = self.context.store.get(minion_id)
             instance = instance_of(record) if record is not None and is_ready(record) else None
             if record is None or instance is None:
-                raise Refused(f"{minion_id} is no node that is ready; salt-run hart.show {minion_id} tells how it is")
+                raise Refused(f"{minion_id} is not a ready node; salt-run hart.show {minion_id} shows its state")
             yield record, instance
 
-    # what hart did not create
+    # imports
 
     def import_minion(self, request: match.ImportRequest, *, test: bool = False) -> Result:
         """
-        Take an existing minion under management; see ``migration/adopt.py``.
+        Bring an existing minion under management; see ``migration/adopt.py``.
 
-        ``request.provider`` may be empty where the configuration leaves no choice. Raises ``Refused``, with nothing
-        done, for what is not an accepted minion, and where the instance is not one for certain.
+        ``request.provider`` can be empty if the configuration allows only one.
+
+        Raises ``Refused``, with nothing done, if it is not an accepted minion, or if its instance is not certain.
         """
         provider = roles.choose_provider(self.config, request.role, request.provider or None).name
         request = dataclasses.replace(request, provider=provider)
@@ -289,7 +294,7 @@ class Service:
         return self._report({request.minion_id: outcome.data(test)}, interrupted, test=test)
 
     def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Result:
-        """Import everything that hart's own store of minions has. A minion that cannot be is reported, by its id."""
+        """Import everything in hart's own store of minions; report each minion that cannot be imported, by its id."""
         if provider is not None:
             self._provider(provider)
         requests, data = [], {}
@@ -317,14 +322,14 @@ class Service:
     def scale(
         self, order: scaling.Order, wanted: fleet.TargetSize, *, remove: str, cooldown: float, wait: bool
     ) -> Result:
-        """Make the number of a role's nodes what it is to be; see ``Scaling.scale``."""
+        """Scale a role; see ``Scaling.scale``."""
         if order.provider is not None or order.role not in self.config.roles:
-            # Without a provider, all of the role's nodes count; only new ones need to know where to go.
+            # Without a provider, all nodes of the role count; only new ones need a provider.
             roles.choose_provider(self.config, order.role, order.provider)
         return self._scaled(self._scaling(order).scale(wanted, remove=remove, cooldown=cooldown, wait=wait))
 
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
-        """Replace a role's nodes by new ones; see ``Scaling.replace``."""
+        """Replace a role's nodes; see ``Scaling.replace``."""
         chosen = roles.choose_provider(self.config, order.role, order.provider)
         return self._scaled(self._scaling(dataclasses.replace(order, provider=chosen.name)).replace(batch, wait=wait))
 
@@ -362,7 +367,7 @@ class Service:
         return Result(outcome.data, outcome.ok, outcome.interrupted)
 
     def _settings_of(self, record: Record) -> Settings:
-        """The settings that the configuration has today for a node of this role and place."""
+        """Return the current settings for a node of this role and place."""
         return roles.resolve(
             self.config, self.schemas, self.info, role=record.role, provider=record.provider, region=record.region,
             now=datetime.now(timezone.utc), preview=True,
@@ -377,7 +382,7 @@ class Service:
     # after a crash
 
     def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Result:
-        """Find and remove what crashes left behind, at one provider or at all; see ``leaks`` and ``sweep``."""
+        """Find and remove what crashes left behind, at one provider or all of them; see ``leaks`` and ``sweep``."""
         self._changes(test=test)
         if provider is not None:
             self._provider(provider)
@@ -387,16 +392,16 @@ class Service:
         return Result(data, ok, interrupted)
 
     def _sweep_dead(self, provider: str | None) -> None:
-        """``provider``: the one that the call is for, no other is asked; None: it is for all."""
+        """Remove what dead operations left at ``provider``, the only one that is queried; None: at all providers."""
         names = {provider} if provider else set(self.config.providers)
         sweep.remove_dead(names, self.driver, self.context, log)
 
-    # looking
+    # queries
 
     def list_minions(
         self, *, role: str | None, provider: str | None, region: str | None, status: str | None, ping: bool
     ) -> Result:
-        """Every node, with what the cloud, the records, the key store and the minions themselves say of it."""
+        """Return every node as the cloud, the records, the key store and the minions report it."""
         if provider is not None:
             self._provider(provider)
         present = self.master.minions.present if ping else None
@@ -409,13 +414,13 @@ class Service:
         return Result(data, not problems)
 
     def show(self, minion_id: str) -> Result:
-        """Everything about one node but secrets. Raises ``Refused`` for an id that nothing knows."""
+        """Return everything about one node except secrets. Raises ``Refused`` for an id that no source knows."""
         if problem := check_minion_id(minion_id):
             raise Refused(f"{minion_id}: {problem}")
         try:
             record = self.context.store.get(minion_id)
         except BrokenRecord:
-            record = None  # the entry says so
+            record = None  # its entry reports the broken record
         seen = take_snapshot(self._drivers_for(record.provider if record else None), self.context.store, self.master,
                       lambda ids: self.master.minions.present([one for one in ids if one == minion_id]))  # fmt: skip
         entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
@@ -426,7 +431,7 @@ class Service:
         return Result({**entry, **more, **errors}, not errors)
 
     def _take_snapshot(self, provider: str | None) -> Snapshot:
-        """What there is at a provider, or at all. Raises ``Refused`` where one cannot be asked."""
+        """Return the snapshot of one provider or of all. Raises ``Refused`` if a provider cannot be queried."""
         seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master)
         if seen.problems:
             raise Refused("; ".join(seen.problems))
@@ -436,11 +441,11 @@ class Service:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]
 
     def list_roles(self) -> Result:
-        """Every role, with the providers that may be meant for it."""
+        """Return every role, with the providers that are possible for it."""
         return Result({role: list(providers) for role, providers in self.config.role_names().items()})
 
     def show_role(self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]) -> Result:
-        """What a node of this role would be, every layer taken together."""
+        """Return the settings that a node of this role would have, with all layers merged."""
         node = roles.resolve(
             self.config, self.schemas, self.info, role=role, provider=provider, region=region,
             arguments=settings, now=datetime.now(timezone.utc), preview=True,
@@ -448,16 +453,16 @@ class Service:
         return Result(roles.show(node))
 
     def list_regions(self, provider: str | None) -> Result:
-        """The regions of a provider."""
+        """Return the regions of a provider."""
         return Result(catalog.regions(self._asked_driver(provider)))
 
     def list_sizes(self, provider: str | None, region: str | None) -> Result:
-        """The sizes of a provider, cheapest first, those without a known price last."""
+        """Return the sizes of a provider, cheapest first, those without a known price last."""
         driver = self._asked_driver(provider)
         return Result(catalog.sizes(driver, region or catalog.region_of(driver, self.config)))
 
     def list_images(self, provider: str | None, region: str | None) -> Result:
-        """The images of a provider, by what to write as ``image``."""
+        """Return the images of a provider, by the value for the setting ``image``."""
         driver = self._asked_driver(provider)
         return Result(catalog.images(driver, region or catalog.region_of(driver, self.config)))
 
@@ -465,37 +470,35 @@ class Service:
         return self.driver(roles.choose_provider(self.config, None, provider).name)
 
     def check(self) -> Result:
-        """One line for each provider: whether its credentials work; and what hart needs of this machine."""
+        """Return one line for each provider, on its credentials, and one for each need of hart on this machine."""
         asked = {driver.provider.name: driver for driver in self._drivers_for(None)}
         lines = {**health.lines(self.context), **health.of_providers(asked)}
         return Result(lines, all(line.startswith("ok") for line in lines.values()))
 
 
 def version(runner_file: str) -> Result:
-    """The versions that matter, and which files are loaded: a synced runner shadows an installed one."""
+    """Return the relevant versions, and the loaded files: a synced runner takes precedence over an installed one."""
     return Result(health.versions(runner_file))
 
 
 def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:
-    """What the record of a node says, see ``lookup.node``; no configuration is read, and no cloud asked."""
+    """Return the record of a node, see ``lookup.node``; this reads no configuration and queries no cloud."""
     return Result(lookup.node(Store(Master(opts).cache()), minion_id, stage))
 
 
 def node_of(opts: Mapping[str, Any], ip: str) -> Result:
-    """Which node has an address, see ``lookup.node_of``."""
+    """Return the node that has an address; see ``lookup.node_of``."""
     return Result(lookup.node_of(Store(Master(opts).cache()), ip))
 
 
 def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:
     """
-    What salt-cloud's configuration is for hart; of this master's own configuration of hart nothing is read.
+    Return salt-cloud's configuration in the form of hart's; this reads nothing of this master's hart configuration.
 
-    directory
-        the one with ``cloud``, ``cloud.providers`` and so on (default: the one that the master's config file is in)
-    map_file
-        the path of a map, or its name in ``cloud.maps.d`` (default: all that are there)
+    ``directory`` contains ``cloud``, ``cloud.providers`` and so on (default: the directory of the master's config
+    file). ``map_file`` is the path of a map, or its name in ``cloud.maps.d`` (default: all maps there).
 
-    Raises ``Refused`` for what cannot be read.
+    Raises ``Refused`` for a file that cannot be read.
     """
     base = directory or str(Path(str(opts["conf_file"])).parent)
     return cloud_config.translation(files.read(base, map_file, Master(opts).configuration.render), drivers.schemas())

@@ -1,1 +1,1 @@
-"""What there is: records, locks, and what cloud, key store and minions say at one moment."""
+"""What exists: records, locks, and the snapshot of cloud, records, key store and minions."""

@@ -1,4 +1,4 @@
-"""What every operation works with on the master's side, in one hand."""
+"""The master's side of every operation, in one object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hart_salt.model import MasterInfo
 
 @dataclass(frozen=True)
 class Context:
-    """This master: what is asked of Salt, its facts, the records, the locks, and the gate for all that is shown."""
+    """This master: its access to Salt, its facts, the records, the locks, and the gate for all output."""
 
     master: Master
     info: MasterInfo

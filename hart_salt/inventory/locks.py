@@ -1,8 +1,8 @@
 """
-Locks: what a living process works on, and what a dead one left unfinished.
+Locks: what a living process is working on, and what a dead process left unfinished.
 
-All of them are files that are locked with ``flock``: the kernel gives a lock back when its holder ends, however it
-ends. The files are this machine's; where several masters share their records, each knows its own operations only.
+All locks are files locked with ``flock``: the kernel releases a lock when its holder ends, however it ends. The files
+belong to this machine; if several masters share their records, each knows only its own operations.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ NODE, BATCH, ROLE = ".lock", ".batch", ".role"
 class BatchClaim:
     """The claim of a batch while its nodes come up."""
 
-    #: True: something of it could not be taken back, so the claim stays for sweep
+    #: True: something of the batch could not be rolled back, so the claim stays for the sweep
     keep: bool = False
 
 
 class Locks:
-    """This machine's locks below a master's cachedir."""
+    """This machine's locks, below a master's cachedir."""
 
     def __init__(self, cachedir: str) -> None:
         self._directory = Path(cachedir) / "hart" / "locks"
@@ -42,9 +42,10 @@ class Locks:
     @contextmanager
     def claim(self, minion_id: str) -> Iterator[None]:
         """
-        Hold the lock of a node while something is done to it. Raises ``Refused`` if another operation holds it.
+        Hold the lock of a node during an operation on it.
 
-        Raises ``EnvironmentFault`` where there can be no lock, as for a full disk; so do the others.
+        Raises ``Refused`` if another operation holds it, ``EnvironmentFault`` if the lock cannot be created, as on a
+        full disk; so do the other locks.
         """
         with self._held(f"{minion_id}{NODE}", wait=False) as held:
             if not held:
@@ -52,7 +53,7 @@ class Locks:
             yield
 
     def busy(self, minion_id: str) -> bool:
-        """Whether a living process holds the node's lock."""
+        """Return whether a living process holds the node's lock."""
         return _is_held(self._directory / f"{minion_id}{NODE}")
 
     # batches
@@ -60,9 +61,9 @@ class Locks:
     @contextmanager
     def batch(self, batch: str, facts: Mapping[str, Any]) -> Iterator[BatchClaim]:
         """
-        Hold the claim of a batch: whatever carries its name belongs to a living operation as long as it is held.
+        Hold the claim of a batch: while it is held, everything with the batch's name belongs to a living operation.
 
-        A claim that is there and not held is that of an operation that died. ``facts`` tell sweep where to look.
+        A claim that exists but is not held belongs to a dead operation. ``facts`` say where the sweep must look.
         """
         self._make_directory()
         path = self._directory / f"{batch}{BATCH}"
@@ -70,7 +71,7 @@ class Locks:
         with _usable(path), contextlib.ExitStack() as stack:
             stack.callback(_remove, new)
             file = stack.enter_context(new.open("w"))
-            # Locked before it has its name: nobody ever sees it unheld while this process lives.
+            # Locked before it gets its name: nobody ever sees it unlocked while this process lives.
             fcntl.flock(file, fcntl.LOCK_EX)
             json.dump(dict(facts), file)
             file.flush()
@@ -85,11 +86,11 @@ class Locks:
                     _remove(path)
 
     def batch_lives(self, batch: str) -> bool:
-        """Whether a living process holds the batch's claim."""
+        """Return whether a living process holds the batch's claim."""
         return _is_held(self._directory / f"{batch}{BATCH}")
 
     def dead_batches(self) -> dict[str, dict[str, Any]]:
-        """The batches of operations that died on this machine, each with the facts of its claim."""
+        """Return the batches of operations that died on this machine, each with the facts of its claim."""
         found = {}
         for path in self._directory.glob(f"*{BATCH}"):
             with contextlib.suppress(FileNotFoundError):
@@ -106,10 +107,9 @@ class Locks:
     @contextmanager
     def role(self, role: str, *, wait: bool) -> Iterator[bool]:
         """
-        Hold the lock of a role; yields whether it is held.
+        Hold the lock of a role; yield whether it is held.
 
-        wait
-            whether to wait for whoever holds it; without, False is yielded where somebody does
+        ``wait`` says whether to wait for the holder; without it, False is yielded if another operation holds the lock.
         """
         with self._held(f"{role}{ROLE}", wait=wait) as held:
             yield held
@@ -117,7 +117,7 @@ class Locks:
     def clear(self) -> None:
         """Remove the lock files of nodes and roles that a dead process left. A file that is held stays."""
         for path in [*self._directory.glob(f"*{NODE}"), *self._directory.glob(f"*{ROLE}")]:
-            # Held, and removed by that. One that stays where it is harms nobody.
+            # Locking it removes it. A file that stays does no harm.
             with contextlib.suppress(EnvironmentFault), self._held(path.name, wait=False):
                 pass
 
@@ -133,7 +133,7 @@ class Locks:
         try:
             yield True
         finally:
-            # Removed while held: whoever opened it meanwhile sees that the file is no longer the one there.
+            # Removed while held: whoever opened it in between sees that the file at this path is another one.
             _remove(path)
             os.close(descriptor)
 
@@ -144,7 +144,7 @@ class Locks:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Say what keeps a file from being used; nothing is touched by then."""
+    """Raise an ``OSError`` of the block as an ``EnvironmentFault``; nothing has been changed by then."""
     try:
         yield
     except OSError as error:
@@ -152,13 +152,13 @@ def _usable(path: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file. One that stays is nobody's lock any more: the kernel gives that back."""
+    """Remove a file. A file that stays locks nothing, because the kernel releases the lock."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a claim says; nothing where a full disk left it empty."""
+    """Return the facts of a claim; none if a full disk left it empty."""
     try:
         facts = json.loads(path.read_text())
     except (ValueError, RecursionError):
@@ -173,7 +173,9 @@ def _is_held(path: Path) -> bool:
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:
-    """Lock a file that is at ``path`` for certain; None when it is locked by another and nobody waits."""
+    """
+    Lock the file that is at ``path`` for certain; return None if another operation holds it and ``wait`` is False.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if wait:
@@ -190,7 +192,7 @@ def _lock(path: Path, *, wait: bool) -> int | None:
 
 
 def _exclusive(descriptor: int) -> bool:
-    """Take the lock unless another operation has it; ``busy`` shares it for a moment, and is waited for."""
+    """Take the lock unless another operation has it; wait for ``busy``, which shares it for a moment."""
     while not _flock(descriptor, fcntl.LOCK_EX):
         if not _flock(descriptor, fcntl.LOCK_SH):
             return False

@@ -1,8 +1,8 @@
 """
-One list without an instance is no proof that it is gone: lists of clouds have gaps.
+A list without an instance does not prove that the instance is gone, because lists of clouds have gaps.
 
-An instance is gone when several lists have missed it, over at least as long as such gaps last, and its id finds nothing
-either: one whose tags somebody took off is in no list of this master's.
+An instance is gone if several lists have missed it, over a longer time than such gaps last, and if its id is not found
+either: an instance whose tags were removed is in no list of this master.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.records import Record, instance_of
 from hart_salt.inventory.snapshot import Snapshot
 
-LOOKS = 3  #: further looks, each of which has to miss it
+LOOKS = 3  #: further lists, each of which must miss it
 INTERVAL = 5.0  #: seconds before each of them
 
 
@@ -25,12 +25,10 @@ def gone(
     sleep: Callable[[float], None],
 ) -> list[Record]:
     """
-    The nodes among ``missing`` whose instances every further look misses as well.
+    Return the nodes among ``missing`` whose instances every further list misses too.
 
-    look
-        looks at the providers of these names again; one that cannot be asked proves nothing
-    driver
-        gives the driver of a provider
+    ``look`` lists the instances of the named providers again; a provider that cannot be queried proves nothing.
+    ``driver`` returns the driver of a provider.
     """
     left = list(missing)
     for _ in range(LOOKS):
@@ -43,7 +41,7 @@ def gone(
 
 
 def _is_there(record: Record, driver: Driver) -> bool:
-    """Whether its id finds an instance; what cannot be asked may be there."""
+    """Return whether its id finds an instance; also True if the provider cannot be queried."""
     known = instance_of(record)
     try:
         found = driver.instance(known) if known is not None else None

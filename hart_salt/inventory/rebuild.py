@@ -1,8 +1,8 @@
 """
-Records that were lost, written anew from what the cloud's tags and the key store say.
+Lost records, rebuilt from the cloud's tags and the key store.
 
-Records are a cache of the cloud's tags: a cache that was cleared, or a store that was restarted without persistence, is
-no reason to take a node for none.
+Records are a cache of the cloud's tags: if a cache was cleared, or a store restarted without persistence, its nodes are
+still nodes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED
 
-MANY = 5  #: as many missing records, or this part of all nodes, are no accident
+MANY = 5  #: so many missing records, or a ``PART``-th of all nodes, are no accident
 PART = 10
 
 
 def without_record(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool]) -> list[Found]:
-    """The instances that have no record and on which no living operation of this machine works."""
+    """Return the instances that have no record and that no living operation of this machine is working on."""
     return [
         found
         for found in seen.found
@@ -37,16 +37,16 @@ def without_record(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Cal
 
 
 def is_enrolled(seen: Snapshot, found: Found) -> bool:
-    """Whether the minion's key is accepted: then it is a node, whatever the records say."""
+    """Return whether the minion's key is accepted: then it is a node, whatever the records say."""
     return ACCEPTED in seen.keys.get(found.instance.minion_id, ())
 
 
 def lost(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str], bool], dead: Collection[str]) -> str:
     """
-    Why the records seem to be lost as a whole, in a sentence; empty: they do not.
+    Return why the records seem to be lost as a whole, in a sentence; empty if they do not.
 
-    What an operation that is known to have died left without an accepted key does not count: it may have no record.
-    Single instances without one do not, either, as long as their keys are not accepted.
+    Instances of a dead operation without an accepted key do not count, because they may have no record. Neither do
+    single instances without a record, unless their keys are accepted.
     """
     missing = [
         found
@@ -61,7 +61,7 @@ def lost(seen: Snapshot, busy: Callable[[str], bool], batch_lives: Callable[[str
 
 
 def new_record(found: Found, context: Context) -> Record:
-    """The record of an instance whose minion's key is accepted. Whether it is sealed is not known yet."""
+    """Return the record of an instance whose minion's key is accepted. It is not known yet whether it is sealed."""
     instance = found.instance
     record = record_of(instance, found.provider, context.info)
     return dataclasses.replace(
@@ -74,9 +74,9 @@ def new_record(found: Found, context: Context) -> Record:
 
 def write(records: Sequence[Record], context: Context) -> tuple[list[Record], dict[str, str]]:
     """
-    Write the records of ids that still have none; whichever operation comes first under an id has it.
+    Write the records of ids that still have none; the first operation to write under an id wins.
 
-    Returns those that were written, and by minion id why others were not.
+    Returns the written records, and by minion id why others were not written.
     """
     written, problems = [], {}
     for record in records:
@@ -91,6 +91,6 @@ def write(records: Sequence[Record], context: Context) -> tuple[list[Record], di
 
 
 def facts(record: Record) -> Mapping[str, Any]:
-    """What is reported of a record that was written anew."""
+    """Return what is reported of a rebuilt record."""
     names = ("minion_id", "provider", "role", "region", "size", "instance_id", "minion_key_finger")
     return {name: getattr(record, name) for name in names}

@@ -1,8 +1,8 @@
 """
-Records of nodes, and when a role was last scaled.
+The records of nodes, and when each role was last scaled.
 
-A record is written before its instance is asked for and removed after its instance is gone: after any
-crash there is something to go by. Records hold no secret.
+A record is written before its instance is requested and removed after its instance is gone, so any crash leaves a
+record. Records hold no secret.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from hart_salt.model import Instance, IpAddress, NodePlace, Place
 BANK = "hart/nodes"
 #: when each role was last scaled
 ROLES = "hart/roles"
-#: ends every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
+#: the end of every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
 SUFFIX = ".node"
-#: the stage of a record whose minion is being imported: its machine was there before, and sweep never ends it
+#: the stage of a minion's record during its import: its machine existed before, and the sweep never deletes it
 IMPORTING = "importing"
 READY = "ready"
-#: the form of records that this hart writes and reads; it grows when an older hart must leave a record alone
+#: the format of records that this hart writes and reads; it increases when an older hart must not touch a record
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept about a node. Times are seconds since the epoch; durations are seconds."""
+    """The record of a node. Times are seconds since the epoch; durations are seconds."""
 
     minion_id: str
     provider: str
@@ -54,9 +54,9 @@ class Record:
     instance_id: str | None = None
     public_ip: str | None = None
     private_ip: str | None = None
-    #: True once nothing temporary is left on the node and with the provider
+    #: True once nothing temporary is left on the node and at the provider
     sealed: bool = False
-    #: True: it failed and was kept as ``keep_failed`` wants it; sweep leaves it
+    #: True: the node failed and was kept because of ``keep_failed``; the sweep does not touch it
     kept: bool = False
     error: str | None = None
     log: str | None = None
@@ -66,17 +66,17 @@ class Record:
     master_key_finger: str | None = None
     ssh_host_keys: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    #: further addresses that ``hart.add_ip`` gave it, by ``kind``, ``ip`` and ``handle``
+    #: additional addresses that ``hart.add_ip`` added, by ``kind``, ``ip`` and ``handle``
     addresses: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def place(self) -> NodePlace:
-        """Where it is; no field of its own in the store."""
+        """The place of the node; it is not a field of its own in the store."""
         return NodePlace(self.provider, self.region, self.zone, self.size)
 
 
 def instance_of(record: Record) -> Instance | None:
-    """The instance that a record is about, as far as the record knows it; None where it has none yet."""
+    """Return the instance of a record, as far as the record knows it; None if it has none yet."""
     if not record.instance_id:
         return None
     return Instance(
@@ -95,12 +95,12 @@ def instance_of(record: Record) -> Instance | None:
 
 
 def addresses_of(record: Record) -> list[IpAddress]:
-    """The further addresses that a record knows of."""
+    """Return the additional addresses in a record."""
     return [IpAddress(one["kind"], one["ip"], one["handle"]) for one in record.addresses]
 
 
 class Cache(Protocol):
-    """The part of ``salt.cache.Cache`` that is used. Writes of one key are atomic; nothing else is."""
+    """The used part of ``salt.cache.Cache``. Writes of one key are atomic; nothing else is."""
 
     def store(self, bank: str, key: str, data: Any) -> None: ...
     def fetch(self, bank: str, key: str) -> Any: ...
@@ -113,7 +113,7 @@ class Records:
     """All records at one moment, by minion id."""
 
     good: Mapping[str, Record]
-    #: those that are there and cannot be used, each with a sentence that says why and what to do
+    #: records that exist but cannot be used, each with a sentence that says why and what to do
     broken: Mapping[str, str]
 
 
@@ -121,7 +121,7 @@ class Store:
     """
     The records of this master, and of all masters that share its cache.
 
-    Every method raises ``EnvironmentFault`` where the store cannot be used.
+    Every method raises ``EnvironmentFault`` if the store cannot be used.
     """
 
     def __init__(self, cache: Cache, place: Place | None = None) -> None:
@@ -130,20 +130,20 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where the records are, in words."""
+        """The location of the records, in words."""
         return self._place.words
 
     def put(self, record: Record) -> None:
-        """Write a record, over any that its minion id has."""
+        """Write a record, replacing the record of the same minion id."""
         with self._asked("written"):
             self._cache.store(BANK, record.minion_id + SUFFIX, {**asdict(record), "format": FORMAT})
 
     def get(self, minion_id: str) -> Record | None:
-        """Return the record of an id, or None: there is none. Raises ``BrokenRecord`` for one that cannot be used."""
+        """Return the record of an id, or None if there is none. Raises ``BrokenRecord`` if it cannot be used."""
         try:
             data = self._cache.fetch(BANK, minion_id + SUFFIX)
         except Exception as error:
-            self._keys()  # a store that does not answer at all is no fault of this record
+            self._keys()  # a store that does not answer at all is not a fault of this record
             raise self._broken(minion_id, _why(error)) from error
         if not data and not self._is_there(minion_id):
             return None
@@ -153,7 +153,7 @@ class Store:
             raise self._broken(minion_id, str(error)) from None
 
     def read(self) -> Records:
-        """Return every record, ordered by minion id; one that is broken keeps nobody from the others."""
+        """Return every record, ordered by minion id; a broken record does not hide the others."""
         good: dict[str, Record] = {}
         broken: dict[str, str] = {}
         for key in sorted(key for key in self._keys() if key.endswith(SUFFIX)):
@@ -167,11 +167,11 @@ class Store:
         return Records(good, broken)
 
     def all(self) -> list[Record]:
-        """Return every record that can be used, ordered by minion id."""
+        """Return every usable record, ordered by minion id."""
         return list(self.read().good.values())
 
     def remove(self, minion_id: str) -> None:
-        """Remove a record, also a broken one; one that is gone is success."""
+        """Remove a record, even a broken one; a record that is gone is a success."""
         file = self._file(minion_id)
         with self._asked("written"):
             if file is not None and file.is_dir():
@@ -179,12 +179,12 @@ class Store:
             self._cache.flush(BANK, minion_id + SUFFIX)
 
     def scaled(self, role: str, now: float) -> None:
-        """Remember that a role was scaled."""
+        """Store the time at which a role was scaled."""
         with self._asked("written"):
             self._cache.store(ROLES, role + SUFFIX, {"scaled": now})
 
     def last_scaled(self, role: str) -> float | None:
-        """When a role was last scaled, in seconds since the epoch; None: never, or nobody can tell any more."""
+        """Return when a role was last scaled, in seconds since the epoch; None if it never was or the time is lost."""
         try:
             scaled = float(self._cache.fetch(ROLES, role + SUFFIX)["scaled"])
             return scaled if math.isfinite(scaled) else None
@@ -195,7 +195,7 @@ class Store:
             return None
 
     def check(self) -> None:
-        """Write something, read it and take it away. Raises ``EnvironmentFault`` where that does not work."""
+        """Write, read and remove an entry. Raises ``EnvironmentFault`` if that fails."""
         key = f"check-{os.getpid()}"
         with self._asked("written"):
             self._cache.store(ROLES, key, {"check": key})
@@ -208,17 +208,17 @@ class Store:
     def _keys(self) -> list[str]:
         with self._asked("read"):
             if self._place.directory is not None:
-                # Salt takes a directory that it may not look into for an empty one.
+                # Salt treats a directory without read permission as empty.
                 _look_into(self._place.directory / BANK)
             return list(self._cache.list(BANK))
 
     def _file(self, minion_id: str) -> Path | None:
-        """Where the record of an id is, as a file; None: it is none."""
+        """Return the path of an id's record; None if records are not files."""
         directory = self._place.directory
         return None if directory is None else directory / BANK / f"{minion_id}{SUFFIX}.p"
 
     def _is_there(self, minion_id: str) -> bool:
-        """Whether there is anything under an id: what Salt gives for nothing it gives for a directory, too."""
+        """Return whether anything exists under an id: for a directory Salt returns the same as for nothing."""
         file = self._file(minion_id)
         if file is None:
             return minion_id + SUFFIX in self._keys()
@@ -238,12 +238,14 @@ class Store:
         return BrokenRecord(
             minion_id,
             f"the record {BANK}/{key} is broken: {why}; salt-run hart.destroy {minion_id} destroys the node with "
-            f"it, and {removal} removes the record alone",
+            f"it, and {removal} removes only the record",
         )
 
     @contextmanager
     def _asked(self, doing: str) -> Iterator[None]:
-        """Whatever a cache raises is said as a fault of the store; each driver of Salt's raises what it likes."""
+        """
+        Raise every exception of the cache as a fault of the store; each of Salt's cache drivers raises its own types.
+        """
         try:
             yield
         except HartError:
@@ -256,8 +258,8 @@ class Store:
         if self._place.directory is not None and found is not None:
             return faults.sentence(found, self._place.directory / BANK)
         return (
-            f"{self._place.words}: {_why(error)}; see that it runs and that the user {faults.user()} may use it, and "
-            "what the master config says of cache"
+            f"{self._place.words}: {_why(error)}; check that it runs, that the user {faults.user()} may use it, and "
+            "the setting cache in the master config"
         )
 
 
@@ -269,7 +271,7 @@ def _look_into(directory: Path) -> None:
 
 
 def _why(error: Exception) -> str:
-    """What went wrong, in the words of who said so."""
+    """Return what went wrong, in the words of the error."""
     if isinstance(error, KeyError):
         return "Salt has no such cache driver here, or its Python module is not installed"
     if isinstance(error, OSError) and error.strerror:
@@ -285,25 +287,26 @@ def _form() -> TypeAdapter[Record]:
 
 def _read(minion_id: str, data: Any) -> Record:
     """
-    The record that is stored. Fields that this hart does not know are passed over.
+    Return the stored record. Fields that this hart does not know are ignored.
 
-    Raises ``ValueError``, with what is wrong, for what is none, and for one that a newer hart keeps from older ones.
+    Raises ``ValueError``, with what is wrong, if it is not a record, or has a newer format that older versions must not
+    use.
     """
     if not isinstance(data, Mapping):
-        raise ValueError("it is no mapping")  # noqa: TRY004 - one kind of error for all that is wrong
+        raise ValueError("it is not a mapping")  # noqa: TRY004 - one kind of error for all that is wrong
     form = data.get("format", FORMAT)
     if form != FORMAT:
-        raise ValueError(f"it is of format {str(form)[:20]}, and this hart knows {FORMAT} only: a newer hart wrote it")
+        raise ValueError(f"it has format {str(form)[:20]}, but this hart supports only {FORMAT}: a newer hart wrote it")
     try:
-        # By way of JSON: Pydantic makes a dataclass of nothing else where kinds are to be exact.
+        # Through JSON, because it is the only input from which Pydantic makes a dataclass with strict types.
         record = _form().validate_json(json.dumps(dict(data), allow_nan=False), strict=True)
     except TypeError:
-        raise ValueError("it holds what no record holds") from None
-    except ValidationError as error:  # a kind of ValueError; another one is a number that is none, such as NaN
+        raise ValueError("it holds data that no record holds") from None
+    except ValidationError as error:  # a subclass of ValueError; others come from numbers such as NaN
         found = sorted({f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()})
         raise ValueError("; ".join(found[:3])) from None
     if record.minion_id != minion_id:
-        raise ValueError("it is that of another minion id")
+        raise ValueError("it belongs to another minion id")
     if any(not {"kind", "ip", "handle"} <= set(one) for one in record.addresses):
         raise ValueError("addresses: each needs kind, ip and handle")
     return record

@@ -1,4 +1,4 @@
-"""Several providers asked at the same time: one that cannot be asked takes nothing away from what the others say."""
+"""Parallel queries to several providers: a provider that cannot be queried does not hide the results of the others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hart_salt.drivers.contract import Driver
 
 T = TypeVar("T")
 
-AT_ONCE = 32  #: providers that are asked at the same time
+AT_ONCE = 32  #: providers that are queried at the same time
 
 
 def ask_each(drivers: Mapping[str, Driver], ask: Callable[[Driver], T]) -> dict[str, T | HartError]:
     """
-    Ask each provider; returns what it said, or why it could not be asked, by the same names.
+    Query each provider; return its result, or why it could not be queried, by the same names.
 
-    A missing SDK is such a reason, and so are a fault of this machine and a defect of a driver.
+    Such a reason can be a missing SDK, a fault of this machine, or a defect of a driver.
     """
 
     def one(driver: Driver) -> T | HartError:

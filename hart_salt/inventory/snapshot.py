@@ -1,8 +1,8 @@
 """
-What there is: clouds, records and key store, looked at in this order.
+What exists: clouds, records and key store, read in this order.
 
-The order matters to whoever removes things: a node that comes up while this looks is in the records by the time they
-are read, and never an instance that nobody knows of.
+The order protects against wrong removals: a node that comes up in the meantime is in the records by the time they are
+read, so its instance never seems to be unknown.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from hart_salt.model import Instance, MasterInfo
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of things at one moment, as far as it could be found out."""
+    """The state at one moment, as far as it could be determined."""
 
     found: Sequence[Found]
-    #: names of the providers that answered: what the others have is not known
+    #: names of the providers that answered; the instances of the others are unknown
     asked: frozenset[str]
-    #: why providers could not be asked, a sentence each
+    #: why providers could not be queried, a sentence each
     problems: Sequence[str]
     records: Mapping[str, Record]
-    #: by minion id, the states that a key of that id is in
+    #: by minion id, the states that a key with that id is in
     keys: Mapping[str, tuple[str, ...]]
-    #: ids of minions that answered; None: nobody was asked
+    #: ids of minions that answered; None: no minion was pinged
     present: frozenset[str] | None = field(default=None)
-    #: by minion id, records that are there and cannot be used, each with a sentence that says why
+    #: by minion id, records that exist but cannot be used, each with a sentence that says why
     broken: Mapping[str, str] = field(default_factory=dict)
-    #: instances with this master's tag that are no nodes for certain
+    #: instances with this master's tag that cannot be identified as nodes
     unknown: Sequence[Unknown] = ()
 
     def instance_of(self, record: Record) -> Instance | None:
-        """The instance of a record: that of its id, or, where it has none, one of its name and batch."""
+        """Return the instance of a record: the one with its id, or, if it has none, one with its name and batch."""
         for found in self.found:
             if found.provider.name == record.provider and is_of(found.instance, record):
                 return found.instance
@@ -50,7 +50,9 @@ class Snapshot:
 
 
 def is_of(instance: Instance, record: Record) -> bool:
-    """Whether an instance is the one of its id; where the record has none, one that its call made under its name."""
+    """
+    Return whether an instance has the record's instance id; if the record has none, whether its call made the instance.
+    """
     if record.instance_id:
         return instance.instance_id == record.instance_id
     return instance.minion_id == record.minion_id and instance.batch in ("", record.batch)
@@ -63,13 +65,10 @@ def take_snapshot(
     present: Callable[[Sequence[str]], frozenset[str]] | None = None,
 ) -> Snapshot:
     """
-    Look at everything.
+    Take a snapshot of everything.
 
-    drivers
-        the providers to ask; one that fails is reported in ``problems``
-    present
-        asks minions whether they are there; it gets the ids of all nodes that have an accepted key (default: nobody
-        is asked)
+    ``drivers`` are the providers to query; one that fails is reported in ``problems``. ``present`` pings minions; it
+    gets the ids of all nodes that have an accepted key (default: no minion is pinged).
     """
     by_name = {driver.provider.name: driver for driver in drivers}
     listed, asked, problems = [], set(), []
@@ -90,7 +89,7 @@ def take_snapshot(
 
 
 def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Record:
-    """The record that an instance would have, from what its tags say."""
+    """Return the record that an instance would have, from its tags."""
     return Record(
         minion_id=instance.minion_id,
         provider=provider.name,
@@ -110,7 +109,7 @@ def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Recor
 
 
 def bare_record(minion_id: str, provider: Provider, info: MasterInfo) -> Record:
-    """The record of an id of which nothing is known; ``provider`` has no instance of it."""
+    """Return the record of an id of which nothing is known; ``provider`` has no instance with that id."""
     return Record(
         minion_id=minion_id, provider=provider.name, driver=provider.driver, region="", size="", stage="unknown",
         owner=info.owner, batch="", created=time.time(),

@@ -175,7 +175,7 @@ def test_no_part_of_a_token_is_in_a_log_a_record_or_the_job_cache(said: Said) ->
 
 def test_a_secret_that_came_as_an_argument_is_told_in_the_notes(said: Said) -> None:
     (note,) = said.runs["argument"].data["arg1"]["notes"]
-    assert note.startswith("minion_config:mine:api_token holds a secret: what is given as an argument stands in")
+    assert note.startswith("minion_config:mine:api_token holds a secret: an argument appears in")
     (note,) = said.runs["known"].data["notes"]
     assert note.startswith("size holds a secret: ")
     others = [name for name, ran in said.runs.items() if "holds a secret" in ran.stdout]

@@ -36,9 +36,9 @@ def test_what_goes_together_is_a_request(given: dict[str, Any], asked: AddressRe
         ({"ip": "2001:db8::1"}, "ip must be an IPv4 address"),
         ({"ip": "203.0.113.7/32"}, "ip must be an IPv4 address"),
         ({"ip": "203.0.113.7; reboot"}, "ip must be an IPv4 address"),
-        ({"kind": "private", "ip": "203.0.113.7"}, "ip says which reserved address it is: leave it out"),
-        ({"kind": "additional", "ip": "203.0.113.7"}, "ip says which reserved address it is: leave it out"),
-        ({"ip": "203.0.113.7", "vpc": "v"}, "vpc says which private network it is: leave it out with kind=reserved"),
+        ({"kind": "private", "ip": "203.0.113.7"}, "ip selects a reserved address: omit it"),
+        ({"kind": "additional", "ip": "203.0.113.7"}, "ip selects a reserved address: omit it"),
+        ({"ip": "203.0.113.7", "vpc": "v"}, "vpc selects a private network: omit it with kind=reserved"),
     ],
 )
 def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], told: str) -> None:
@@ -63,7 +63,7 @@ def test_ids_come_as_a_text_with_commas_or_as_a_list(value: Any, extra: tuple[st
         ([], (), "hart.create needs an id"),
         ({"a": 1}, (), "hart.create needs an id"),
         (" , ", (), "hart.create needs an id: salt-run hart.create ID"),
-        ("a", ("b",), "hart.create takes one id; give everything else as name=value: b"),
+        ("a", ("b",), "hart.create takes one id; write everything else as name=value: b"),
         (["a"], ("b",), "hart.create needs an id"),
     ],
 )
@@ -80,7 +80,7 @@ def test_what_a_function_does_not_know_is_refused_and_salts_own_keywords_are_not
 
 def test_names_are_text_also_where_they_look_like_numbers() -> None:
     assert arguments.names(role=12, provider=None, region="ams") == {"role": "12", "provider": None, "region": "ams"}
-    with pytest.raises(Refused, match="role and region must be a name, in text"):
+    with pytest.raises(Refused, match="role and region must be a name, as text"):
         arguments.names(role=True, provider="do", region=["ams"])
 
 

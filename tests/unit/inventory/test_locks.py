@@ -228,7 +228,7 @@ def test_where_there_can_be_no_locks_each_call_says_so(tmp_path: Path) -> None:
     (tmp_path / "hart").mkdir()
     (tmp_path / "hart/locks").touch()
     here = locks(tmp_path)
-    told = f"move away what is at {tmp_path / 'hart/locks'} and is no directory"
+    told = f"move away {tmp_path / 'hart/locks'}, which is not a directory"
     for holder in (here.claim("a"), here.role("app", wait=False), here.batch("b", {})):
         with pytest.raises(EnvironmentFault, match=told), holder:
             pytest.fail("held")
@@ -243,6 +243,6 @@ def test_a_claim_that_a_full_disk_does_not_take_is_told_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(json, "dump", full)
-    with pytest.raises(EnvironmentFault, match="make room on the file system of"), locks(tmp_path).batch("b", {}):
+    with pytest.raises(EnvironmentFault, match="free space on the file system of"), locks(tmp_path).batch("b", {}):
         pytest.fail("claimed")
     assert lock_files(tmp_path) == []

@@ -113,16 +113,16 @@ def test_the_instance_of_a_record_is_what_the_record_knows_of_it() -> None:
 
 
 BROKEN: dict[str, tuple[Any, str]] = {
-    "no mapping": (["x"], "it is no mapping"),
-    "nothing in it": ([], "it is no mapping"),
-    "a newer form": ({**asdict(RECORD), "format": 2}, "it is of format 2, and this hart knows 1 only"),
+    "no mapping": (["x"], "it is not a mapping"),
+    "nothing in it": ([], "it is not a mapping"),
+    "a newer form": ({**asdict(RECORD), "format": 2}, "it has format 2, but this hart supports only 1"),
     "a field missing": ({k: v for k, v in asdict(RECORD).items() if k != "owner"}, "owner: Field required"),
     "a wrong kind": ({**asdict(RECORD), "created": "1.5"}, "created: Input should be a valid number"),
     "a wrong kind below": ({**asdict(RECORD), "ssh_host_keys": [1]}, "ssh_host_keys.0: Input should be a valid str"),
     "no time": ({**asdict(RECORD), "created": float("nan")}, "Out of range float values"),
     "no end": ({**asdict(RECORD), "seconds": {"launching": float("inf")}}, "Out of range float values"),
-    "bytes": ({**asdict(RECORD), "region": b"r"}, "it holds what no record holds"),
-    "another's": ({**asdict(RECORD), "minion_id": "b"}, "it is that of another minion id"),
+    "bytes": ({**asdict(RECORD), "region": b"r"}, "it holds data that no record holds"),
+    "another's": ({**asdict(RECORD), "minion_id": "b"}, "it belongs to another minion id"),
     "half an address": ({**asdict(RECORD), "addresses": [{"ip": "192.0.2.1"}]}, "addresses: each needs kind"),
 }
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_record_is_broken_and_can_be_removed(tmp_path: Path, k
     else:
         file.unlink()
         (file / "below").mkdir(parents=True)
-    with pytest.raises(BrokenRecord, match=f"rm -r {file} removes the record alone"):
+    with pytest.raises(BrokenRecord, match=f"rm -r {file} removes only the record"):
         store.get("a")
     assert list(store.read().broken) == ["a"]
     store.remove("a")
@@ -178,7 +178,7 @@ def test_a_store_that_cannot_be_reached_is_told_by_each_call() -> None:
         with pytest.raises(EnvironmentFault) as caught:
             call()
         assert not isinstance(caught.value, BrokenRecord)
-        told = ": redis at db: Error 111 connecting to db:6379. Connection refused.; see that it runs"
+        told = ": redis at db: Error 111 connecting to db:6379. Connection refused.; check that it runs"
         assert told in str(caught.value)
         assert "\n" not in str(caught.value)
 
