@@ -128,6 +128,7 @@ def test_every_project_url_is_a_label_and_an_address(fields: Message) -> None:
 def test_the_description_is_the_readme_without_links_that_lead_nowhere(description: str) -> None:
     assert headings(README) == headings(description)
     assert BLOCK.findall(description) == BLOCK.findall(README)
+    assert "live_table.svg" not in description
     assert [address for address in LINK.findall(description) if not address.startswith("https://")] == []
 
 
