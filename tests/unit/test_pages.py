@@ -33,7 +33,7 @@ def words(path: Path) -> list[str]:
 
 def is_path(word: str) -> bool:
     """Whether it is that of a file or a folder of this checkout; ``<name>`` in it stands for any name."""
-    if not re.fullmatch(r"[\w.*/<>-]+", word):
+    if not re.fullmatch(r"[\w.*/<>-]+", word) or "_build" in word.split("/"):  # what is built is not in a checkout
         return False
     return bool(re.search(r"\.(py|sh|j2)$", word)) or ("/" in word and word.split("/")[0] in TOPS)
 
