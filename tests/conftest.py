@@ -15,6 +15,7 @@ import pytest
 import salt._logging
 from saltfactories.plugins.event_listener import EventListener
 
+from tests import scope
 from tests.lanes import VARIABLE, Lane
 
 # Imports and collection make hundreds of thousands of objects that stay; looking through them again and again for
@@ -30,8 +31,14 @@ hypothesis.settings.register_profile("hart", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("hart")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``./test --all``."""
+    parser.addoption("--all", action="store_true", help="run the big tables whole, and every test with every cloud")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """One of two runs side by side."""
+    """Set how much is tested; make this one of two runs side by side."""
+    scope.whole = config.option.all
     # Taken away: a test that runs pytest itself means all that it asks for.
     if claims := os.environ.pop(VARIABLE, None):
         config.pluginmanager.register(Lane(Path(claims)))

@@ -8,12 +8,12 @@ calls go wrong in which ways. ``test_fault_table.py`` and ``test_real_machines.p
 from __future__ import annotations
 
 import importlib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import scope
 from tests.drivers.clouds import CLOUDS
 from tests.emulation import faults
 from tests.emulation.backend import Backend
@@ -22,7 +22,7 @@ from tests.emulation.faults import Fault, MachineFault
 
 #: Every test with every cloud, which takes half as long again. Without it, what is the same code and the same machine
 #: with all of them is run with one or two.
-WHOLE = bool(os.environ.get("HART_WHOLE_TABLE"))
+WHOLE = scope.whole
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 Whatever becomes of the output, at the start or in the middle, and whatever ends the work: the same is done.
 
 Each function that changes something, each way to lose the output, each end: by default so many cases that each value
-meets each value of the other columns, and all of them with ``HART_WHOLE_TABLE=1``. Nodes are real ones of the driver
+meets each value of the other columns, and all of them with ``./test --all``. Nodes are real ones of the driver
 ``local``, pipes, terminals and the full disk are real. Signals while addresses are added are in
 ``tests/functional/operations/test_addresses.py``, what needs a cloud. The table is printed at the end.
 """
@@ -23,6 +23,7 @@ import pytest
 import salt.cache
 
 from hart_salt.inventory.records import BANK, READY, SUFFIX, Store
+from tests import scope
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import SaltMaster, running_master
 from tests.end_to_end.outputs import OUTPUTS, UNSEEN, Output, killed_at_the_end
@@ -118,7 +119,7 @@ FUNCTIONS = {
     "sweep": _ending(("hart.sweep", "grace=0"), _left_by_a_dead_call(*PAIR), interrupted=True),
 }
 WHOLE = [*itertools.product(FUNCTIONS, OUTPUTS, ENDS)]
-CASES = WHOLE if os.environ.get("HART_WHOLE_TABLE") else pairwise(tuple(FUNCTIONS), OUTPUTS, ENDS)
+CASES = WHOLE if scope.whole else pairwise(tuple(FUNCTIONS), OUTPUTS, ENDS)
 #: case → what it came to
 TABLE: dict[Case, str] = {}
 

@@ -1,0 +1,5 @@
+"""Whether a run tests every combination (``./test --all``); set before the tests are collected."""
+
+from __future__ import annotations
+
+whole = False

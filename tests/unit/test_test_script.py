@@ -1,0 +1,128 @@
+"""``./test``: which tests it runs, with what, and what it says of their coverage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import coverage
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = "tests/unit tests/functional tests/drivers"
+SLOW = "tests/end_to_end tests/accounts tests/machines"
+#: in place of Python: it writes down its arguments, and fails for the run that ``FAILS`` names
+PYTHON = """#!/bin/sh
+[ "$1" != -c ] || exit 0
+echo "$*${HART_LANES:+, lane}${COVERAGE_FILE:+, measured}" >>"$SAID"
+case $* in *"${FAILS:-nothing}"*) exit 3 ;; esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of ``./test`` whose environment and number of CPUs are pretended."""
+    programs = {
+        "tools/env.sh": f"#!/bin/sh\necho '{tmp_path}'\n",
+        "bin/python": PYTHON,
+        "path/nproc": "#!/bin/sh\necho $CPUS\n",
+    }
+    for name, text in programs.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    shutil.copy2(ROOT / "test", tmp_path)
+    return tmp_path
+
+
+def run(checkout: Path, *arguments: str, cpus: int = 1, **variables: str) -> tuple[int, list[str]]:
+    """Run ``./test``; return its exit code and what Python was called with, sorted."""
+    said = checkout / "said"
+    path = f"{checkout / 'path'}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "CPUS": str(cpus), "SAID": str(said), **variables}
+    done = subprocess.run([checkout / "test", *arguments], env=environment, capture_output=True, timeout=300)
+    calls = said.read_text().replace(str(checkout), "") if said.exists() else ""
+    return done.returncode, sorted(calls.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "called"),
+    [
+        ([], "-m pytest"),
+        (["--all"], "-m pytest --all"),
+        (["--fast"], f"-m pytest {FAST}"),
+        (["--slow"], f"-m pytest {SLOW}"),
+        (["--all", "--slow"], f"-m pytest {SLOW} --all"),
+        (["--fast", "-k", "a or b"], f"-m pytest {FAST} -k a or b"),
+        (["--nonsense"], "-m pytest --nonsense"),
+        (["tests/unit", "-x"], "-m pytest tests/unit -x"),
+    ],
+)
+def test_which_tests_run(checkout: Path, arguments: list[str], called: str) -> None:
+    assert run(checkout, *arguments) == (0, [called])
+
+
+@pytest.mark.parametrize("option", ["--fast", "--slow", "--all"])
+def test_two_runs_share_two_cpus(checkout: Path, option: str) -> None:
+    code, calls = run(checkout, option, cpus=2)
+    assert (code, len(calls), len(set(calls))) == (0, 2, 1)
+    assert calls[0].endswith(", lane")
+
+
+@pytest.mark.parametrize("arguments", [["-k", "roles"], ["--fast", "-x"], ["tests/unit"]])
+def test_what_is_for_pytest_makes_one_run(checkout: Path, arguments: list[str]) -> None:
+    code, calls = run(checkout, *arguments, cpus=2)
+    assert (code, len(calls)) == (0, 1)
+    assert "lane" not in calls[0]
+
+
+def test_coverage_is_of_the_fast_tests_and_reported_after_them(checkout: Path) -> None:
+    code, calls = run(checkout, "--coverage", cpus=2)
+    first, second, report = calls
+    assert (code, first) == (0, second)
+    assert first == f"-m coverage run -m pytest {FAST}, lane, measured"
+    assert report.startswith("-m tools.coverage /")
+
+
+@pytest.mark.parametrize("fails", ["pytest", "tools.coverage"])
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_failure_of_tests_or_of_coverage_is_one_of_the_script(checkout: Path, cpus: int, fails: str) -> None:
+    code, calls = run(checkout, "--coverage", cpus=cpus, FAILS=fails)
+    assert (code, len(calls)) == (3, cpus + 1)
+
+
+def test_the_usage_names_every_option() -> None:
+    shown = subprocess.run([ROOT / "test", "-h"], capture_output=True, text=True, timeout=300, check=True).stdout
+    assert shown.startswith("Set up the environment of the tests and run them:\n")
+    for option in ("--all", "--fast", "--slow", "--coverage", "-h"):
+        assert f"./test {option} " in shown
+    assert "set -eu" not in shown
+    assert subprocess.run([ROOT / "test", "--help"], capture_output=True, text=True, timeout=300).stdout == shown
+
+
+def test_every_folder_of_tests_is_fast_or_slow() -> None:
+    folders = {file.relative_to(ROOT).parts[1] for file in ROOT.glob("tests/**/test_*.py")}
+    assert folders == {folder.removeprefix("tests/") for folder in f"{FAST} {SLOW}".split()}
+
+
+def report(total: float, **modules: float) -> dict[str, object]:
+    return {
+        "totals": {"percent_covered": total},
+        "files": {name: {"summary": {"percent_covered": percent}} for name, percent in modules.items()},
+    }
+
+
+def test_enough_is_covered() -> None:
+    assert coverage.too_low(report(95.0, one=80.0, two=100.0), 95.0) == []
+
+
+def test_what_is_covered_too_little_is_named() -> None:
+    found = coverage.too_low(report(94.9, one=79.9, two=80.1), 95.0)
+    assert found == [
+        "one: the fast tests cover 79.9 %; every module needs 80 %",
+        "the fast tests cover 94.9 %; 95 % are required",
+    ]
