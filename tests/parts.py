@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,17 @@ def begun(program: str, *arguments: str, says: str) -> Iterator[subprocess.Popen
     finally:
         process.kill()
         process.communicate()
+
+
+def print_lines(config: pytest.Config, lines: Iterable[str]) -> None:
+    """Print lines although pytest captures what tests print."""
+    plugins = config.pluginmanager
+    capture, terminal = plugins.get_plugin("capturemanager"), plugins.get_plugin("terminalreporter")
+    assert capture is not None
+    assert terminal is not None
+    with capture.global_and_fixture_disabled():
+        for line in lines:
+            terminal.write_line(line)
 
 
 def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:

@@ -147,11 +147,13 @@ class CloudEnvironment(Environment):
         return made
 
     def node(self, minion_id: str, **changes: Any) -> Node:
-        return dataclasses.replace(self.module.node(minion_id), **{"role": "app", "batch": "b1", **changes})
+        made: Node = self.module.node(minion_id)
+        return dataclasses.replace(made, **{"role": "app", "batch": "b1", **changes})
 
     def with_settings(self, minion_id: str, **settings: Any) -> Node:
         """A node with common settings of its own."""
-        return dataclasses.replace(self.module.node(minion_id, **settings), role="app", batch="b1")
+        made: Node = self.module.node(minion_id, **settings)
+        return dataclasses.replace(made, role="app", batch="b1")
 
     def ignore_filters(self) -> None:
         """Make the provider's lists show everything from now on, whatever the driver filters by."""

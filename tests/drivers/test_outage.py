@@ -281,7 +281,7 @@ def test_a_server_for_tokens_that_cannot_be_reached(
     (tmp_path / "adc.json").write_text(account)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
     with Listener(503) as api:
-        driver = make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None)
+        driver: Any = make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None)
         driver._parts.api.credentials.own._token_uri = refused()
         with pytest.raises(Unreachable, match="Google's server for tokens at 127.0.0.1 could not be reached"):
             driver.check()

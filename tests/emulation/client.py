@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import requests
@@ -9,13 +10,17 @@ import requests
 TIMEOUT = 10.0
 
 
-class Client:
+class Client(abc.ABC):
     """Calls with the token; the answers are ``requests``' own. What creates an instance is the provider's own."""
 
     def __init__(self, cloud: Any) -> None:
         self.cloud = cloud
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {cloud.token}"
+
+    @abc.abstractmethod
+    def create(self, name: str = "app-1", /, **more: Any) -> Any:
+        """Create an instance and return it."""
 
     def call(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
         """One call; ``path`` is below the endpoint."""

@@ -6,7 +6,7 @@ import abc
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from tests.emulation.backend import Backend, NoMachines
 from tests.emulation.emulator import Emulator
@@ -15,7 +15,17 @@ from tests.emulation.http import Request
 BEARER = "bearer "
 
 
-class StatefulEmulator(Emulator):
+class Held(Protocol):
+    """The state of an account, whatever its provider has."""
+
+    def left(self) -> dict[str, list[str]]: ...
+
+
+State = TypeVar("State", bound=Held)
+Switches = TypeVar("Switches")
+
+
+class StatefulEmulator(Emulator, Generic[State, Switches]):
     """An emulator that keeps what it has in ``_world``, which its ``__init__`` makes of ``parts``."""
 
     #: the path below which the API is
@@ -25,7 +35,7 @@ class StatefulEmulator(Emulator):
     def __init__(
         self,
         backend: Backend | None,
-        settings: Any,
+        settings: Switches,
         token: str = "",
         *,
         clock: Callable[[], float] = time.time,
@@ -54,11 +64,12 @@ class StatefulEmulator(Emulator):
         return f"{self.origin}{self.root}"
 
     @property
-    def state(self) -> Any:
+    def state(self) -> State:
         """The account as it stands at this moment."""
         with self.lock:
             self._world.tick()
-            return self._world.state
+            state: State = self._world.state
+            return state
 
     def account(self) -> dict[str, Any]:
         """Token and endpoint."""
@@ -66,12 +77,12 @@ class StatefulEmulator(Emulator):
 
     def left(self) -> dict[str, list[str]]:
         """Also that of which somebody was sent a mail."""
-        left: dict[str, list[str]] = self.state.left()
-        return left
+        return self.state.left()
 
     def made(self) -> int:
         """Also those that are gone."""
-        return int(self.state.made)
+        state: Any = self.state
+        return int(state.made)
 
     def forget(self) -> None:
         """Also what refuses to go."""

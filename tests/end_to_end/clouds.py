@@ -133,7 +133,7 @@ def hits(what: str, call: Call, told: str = "", ways: Sequence[str] = THREE_WAYS
     told
         what is said of a connection that broke, where the call is not repeated if it may have been done
     """
-    slow = {"account": {"api_timeout": PATIENCE}}
+    slow: dict[str, Any] = {"account": {"api_timeout": PATIENCE}}
     found = {
         "500": Case(f"{what}: 500, nothing done", (call.fault(status=500, **more),), told and "500"),
         "500 but done": Case(f"{what}: 500, but done", (call.fault(status=500, when="after", **more),)),
@@ -149,12 +149,12 @@ def hits(what: str, call: Call, told: str = "", ways: Sequence[str] = THREE_WAYS
 
 
 #: settings for a machine that never comes up
-NEVER = {"settings": {"boot_timeout": 2}}
+NEVER: Mapping[str, Any] = {"settings": {"boot_timeout": 2}}
 
 
 def common_cases(cloud: Cloud) -> list[Case]:
     """What can go wrong at every cloud, whatever its API is like."""
-    poll = {"skip": cloud.looks_before}
+    poll: dict[str, Any] = {"skip": cloud.looks_before}
     return [
         *hits("poll", cloud.look, **poll),
         Case("create: refused", (cloud.refused(),), str(cloud.refusal["told"])),

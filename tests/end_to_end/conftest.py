@@ -71,7 +71,7 @@ class Event:
     data: dict[str, Any]
 
 
-class Daemon(daemons.master.SaltMaster):
+class Daemon(daemons.master.SaltMaster):  # type: ignore[misc]  # without type information
     """A master with the configuration of a new one, but for its ports and paths and what the test asks for."""
 
     @classmethod
@@ -104,7 +104,8 @@ class SaltMaster:
     @property
     def hart(self) -> dict[str, Any]:
         """The ``hart:`` key of its configuration; change it and call ``write``."""
-        return self.config.setdefault("hart", {})
+        found: dict[str, Any] = self.config.setdefault("hart", {})
+        return found
 
     @property
     def cachedir(self) -> Path:
@@ -287,8 +288,8 @@ class SaltMaster:
 
     def clear(self) -> None:
         """After a test: end all but the daemon, whatever state it is in, and forget the nodes."""
-        warm = self._warm.process.pid if self._warm else None
-        end_processes(self.root, spare={*family_of(self.daemon.pid if self.daemon else None), warm})
+        warm = {self._warm.process.pid} if self._warm else set()
+        end_processes(self.root, spare={*family_of(self.daemon.pid if self.daemon else None), *warm})
         shutil.rmtree(self.cachedir / "hart", ignore_errors=True)
         shutil.rmtree(self.log_dir, ignore_errors=True)
         for path in self.sockets():

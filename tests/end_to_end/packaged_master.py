@@ -99,11 +99,11 @@ def packaged_master() -> Iterator[PackagedMaster]:
             environment |= {MARK: str(root), "TMPDIR": str(root / "tmp"), "HOME": "/root"}
             config = _config(root)
             (root / "etc/master").write_text(yaml.safe_dump(config))
-            masters = [
+            as_root, as_salt = (
                 SaltMaster(root, config, environment, bin=mounts.programs(name, user))
                 for name, user in (("as-root", None), ("as-salt", SALT))
-            ]
-            packaged = PackagedMaster(*masters, mounts)
+            )
+            packaged = PackagedMaster(as_root, as_salt, mounts)
             packaged.start()
             yield packaged
             end_processes(root, spare={mounts.pid})

@@ -47,7 +47,7 @@ def test_the_calls_per_droplet_do_not_grow_with_their_number(
     fixed, lines = [], []
     for number in NUMBERS:
         light.configure(boot_timeout=60)
-        light.cloud.settings.active_after = ACTIVE_AFTER
+        light.cloud.switches().active_after = ACTIVE_AFTER
         before = len(light.cloud.calls)
         ran = light.create(f"count={number}")
         assert (ran.code, len(nodes_of(ran))) == (0, number), ran

@@ -27,6 +27,7 @@ from tests.end_to_end import light_cloud, tools
 from tests.end_to_end.clouds import Case, Cloud, all_clouds, common_cases
 from tests.end_to_end.conftest import Ran
 from tests.end_to_end.light_cloud import LightCloud, nodes_of, told
+from tests.parts import print_lines
 
 _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
@@ -228,10 +229,7 @@ def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterat
             yield table
         finally:
             table.close()
-    plugins = request.config.pluginmanager
-    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
-        for line in table.lines():
-            plugins.get_plugin("terminalreporter").write_line(line)
+    print_lines(request.config, table.lines())
 
 
 def _params(of: Callable[[str], list[Any]]) -> list[Any]:

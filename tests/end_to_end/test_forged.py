@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import salt.config
@@ -98,7 +99,10 @@ def test_a_minion_that_is_down_is_not_up_because_another_says_so(scene: Scene) -
     assert ours.minions.ping("mallory", 5), "a minion that is there answers"
     began = time.time()
     with ThreadPoolExecutor() as pool:
-        asked = [pool.submit(ours.minions.present, [silent]), pool.submit(ours.minions.grains, [silent], ["ipv4"])]
+        asked: list[Future[Any]] = [
+            pool.submit(ours.minions.present, [silent]),
+            pool.submit(ours.minions.grains, [silent], ["ipv4"]),
+        ]
         while not all(one.done() for one in asked):
             for job in forging.jobs_for(master, silent, began):
                 scene.mallory.answer(job, silent, True if job["fun"] == "test.ping" else {"ipv4": []}, "event")

@@ -72,7 +72,7 @@ class Scene:
 
 
 def _of_the_documentation(file: str) -> str:
-    (text,) = re.findall(rf"^`{file}`:\n\n```\w+\n(.*?)^```$", REACTORS, re.MULTILINE | re.DOTALL)
+    (text,) = map(str, re.findall(rf"^`{file}`:\n\n```\w+\n(.*?)^```$", REACTORS, re.MULTILINE | re.DOTALL))
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ print(json.dumps({"package": package - started, "runner": ended - package, "new"
 
 
 @pytest.fixture(scope="module")
-def imports() -> list[dict]:
+def imports() -> list[dict[str, Any]]:
     """The same import in several fresh interpreters."""
     commands = [[sys.executable, "-c", IMPORT]] * RUNS
     return [
@@ -40,13 +41,15 @@ def imports() -> list[dict]:
     ]
 
 
-def test_the_runner_module_imports_nothing_that_it_does_not_need_yet(imports: list[dict]) -> None:
+def test_the_runner_module_imports_nothing_that_it_does_not_need_yet(imports: list[dict[str, Any]]) -> None:
     for run in imports:
         assert [name for name in run["new"] if name.split(".")[0] in HEAVY] == []
         assert [name for name in run["new"] if name.startswith("hart_salt")] == ["hart_salt"]
 
 
-def test_what_an_unrelated_salt_run_pays_is_printed(imports: list[dict], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_unrelated_salt_run_pays_is_printed(
+    imports: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     package, runner = (min(run[part] for run in imports) * 1000 for part in ("package", "runner"))
     with capsys.disabled():
         print(f"\nimport, best of {RUNS}: hart_salt {package:.2f} ms, its runner {runner:.2f} ms (allowed: 20 ms)")

@@ -47,7 +47,15 @@ def test_the_installed_files_are_those_that_are_loaded(
 
 def test_minions_load_the_execution_module(wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "minion").write_text(f"root_dir: {tmp_path}\nfile_client: local\nlog_file: {tmp_path}/log\n")
-    command = [wheel / "bin/salt-call", "--local", "-c", tmp_path, "--out=newline_values_only", "sys.doc", "hart"]
+    command = [
+        str(wheel / "bin/salt-call"),
+        "--local",
+        "-c",
+        str(tmp_path),
+        "--out=newline_values_only",
+        "sys.doc",
+        "hart",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "salt -G roles:app hart.info" in done.stdout
     assert "salt -G roles:app hart.sealed" in done.stdout

@@ -28,6 +28,7 @@ from tests.end_to_end import light_cloud, tools
 from tests.end_to_end.clouds import WHOLE, all_clouds
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 from tests.end_to_end.light_cloud import LightCloud
+from tests.parts import print_lines
 
 _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
@@ -150,7 +151,7 @@ def by_point(lane: Lane, phase: str, point: str) -> Outcome:
 
 def by_call(lane: Lane, phase: str, when: str) -> list[Outcome]:
     """One kill for each call that changes something, until a run has no more of them."""
-    found = []
+    found: list[Outcome] = []
     for number in range(MOST_CALLS):
         if phase == "destroy":
             assert lane.master.run(*lane.creation).code == 0
@@ -240,10 +241,7 @@ def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterat
         table = Table(lanes, asked)
         stack.callback(table.close)
         yield table
-    plugins = request.config.pluginmanager
-    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
-        for line in table.lines():
-            plugins.get_plugin("terminalreporter").write_line(line)
+    print_lines(request.config, table.lines())
 
 
 @contextlib.contextmanager

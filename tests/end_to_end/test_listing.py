@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 def listed(master: SaltMaster, *arguments: str) -> dict[str, Any]:
     ran = master.run("hart.list_minions", *arguments)
     assert ran.code == 0, ran
-    return ran.data
+    return dict(ran.data)
 
 
 def test_a_node_that_lost_a_part_says_which(master: SaltMaster) -> None:

@@ -88,8 +88,8 @@ def scene() -> Iterator[Scene]:
     with MachineHost() as host, idle_machine() as caller:
         backend = RealMachines(host, CLOUD.datasource)
         with DigitalOcean(backend, settings=settings) as cloud, Relay(lambda: port, host=host.address) as relay:
-            port = urlsplit(cloud.endpoint).port
-            assert port is not None
+            port: int = urlsplit(cloud.endpoint).port or 0
+            assert port != 0
             files = {"repository.asc": host.repository_key, "script": SCRIPT.format(
                 key=host.repository_key, repository=host.repository_url, port=port,
                 relay=f"{host.address}:{relay.port}", **cloud.account(),
@@ -143,10 +143,10 @@ def test_nothing_of_the_bootstrap_is_left_but_the_key_that_was_authorized(scene:
 
 def test_with_that_key_the_admin_gets_in(scene: Scene) -> None:
     async def log_in() -> str:
-        known = ([asyncssh.import_public_key(line) for line in scene.entry["ssh_host_keys"]], [], [])
+        keys = [asyncssh.import_public_key(line) for line in scene.entry["ssh_host_keys"]]
         async with asyncssh.connect(
-            scene.entry["public_ip"], username="root", client_keys=[KEY], known_hosts=known, config=None,
-            agent_path=None,
+            scene.entry["public_ip"], username="root", client_keys=[KEY], config=None, agent_path=None,
+            known_hosts=(keys, [], [], [], [], [], []),
         ) as connection:  # fmt: skip
             done = await connection.run("salt-run --out=json hart.version", check=True)
             return str(done.stdout)

@@ -28,6 +28,7 @@ from tests.end_to_end import tools
 from tests.end_to_end.conftest import SaltMaster, running_master
 from tests.end_to_end.outputs import OUTPUTS, UNSEEN, Output, killed_at_the_end
 from tests.end_to_end.pairwise import Case, pairwise
+from tests.parts import print_lines
 
 ENDS = ("success", "one fails", "SIGINT", "SIGTERM", "SIGHUP")
 ANY = "any"
@@ -127,13 +128,14 @@ TABLE: dict[Case, str] = {}
 @pytest.fixture(scope="module", autouse=True)
 def _table(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    plugins = request.config.pluginmanager
-    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
-        line = plugins.get_plugin("terminalreporter").write_line
-        line("\n" + "function, output".ljust(38) + "".join(end.ljust(22) for end in ENDS))
-        for function, output in itertools.product(FUNCTIONS, OUTPUTS):
-            words = [TABLE.get((function, output, end), "-") for end in ENDS]
-            line(f"  {function + ', ' + output:<36}" + "".join(word.ljust(22) for word in words))
+    print_lines(request.config, _lines())
+
+
+def _lines() -> Iterator[str]:
+    yield "\n" + "function, output".ljust(38) + "".join(end.ljust(22) for end in ENDS)
+    for function, output in itertools.product(FUNCTIONS, OUTPUTS):
+        words = [TABLE.get((function, output, end), "-") for end in ENDS]
+        yield f"  {function + ', ' + output:<36}" + "".join(word.ljust(22) for word in words)
 
 
 @pytest.fixture(scope="module")

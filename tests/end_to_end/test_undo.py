@@ -17,6 +17,7 @@ import pytest
 
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import Ran, SaltMaster
+from tests.parts import print_lines
 
 #: stage → what was left, for each cause; filled by the tests and printed after the last
 TABLE: dict[str, dict[str, list[str]]] = {}
@@ -30,10 +31,7 @@ STAGES = ("launching", "launched", "running", "bootstrapping", "enrolling", "sta
 @pytest.fixture(scope="module", autouse=True)
 def _table(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    plugins = request.config.pluginmanager
-    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
-        for line in _lines():
-            plugins.get_plugin("terminalreporter").write_line(line)
+    print_lines(request.config, _lines())
 
 
 def _lines() -> Iterator[str]:

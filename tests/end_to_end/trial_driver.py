@@ -43,7 +43,8 @@ def directory() -> Path:
 
 
 def plan() -> dict[str, Any]:
-    return json.loads((directory() / "plan.json").read_text())
+    found: dict[str, Any] = json.loads((directory() / "plan.json").read_text())
+    return found
 
 
 def reach(point: str, minion_id: str) -> None:
@@ -83,7 +84,7 @@ def _is_hidden(instance_id: str) -> bool:
         path = directory() / f"lists-{instance_id}"
         number = len(path.read_text()) if path.exists() else 0
         path.write_text("." * (number + 1))
-    return lists[0] <= number < lists[1]
+    return int(lists[0]) <= number < int(lists[1])
 
 
 class Trial(Local):

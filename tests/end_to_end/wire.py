@@ -128,7 +128,7 @@ class Impostor:
 
 def ssh_port(master: SaltMaster, minion_id: str) -> int:
     """The port on which an instance really answers."""
-    return json.loads((master.instances / minion_id / "run/machine.json").read_text())["port"]
+    return int(json.loads((master.instances / minion_id / "run/machine.json").read_text())["port"])
 
 
 def host_key_at(port: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,7 +58,7 @@ def make(api: Any, cloud_name: str) -> Any:
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 def test_the_environment_replaces_neither_token_nor_endpoint(
-    cloud_name: str, cloud: StatefulEmulator, api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cloud_name: str, cloud: StatefulEmulator[Any, Any], api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
@@ -84,7 +85,7 @@ def test_each_thread_has_a_session_of_its_own(api: Api) -> None:
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("ending", ["", "/", "//"])
 def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, time: Time, ending: str
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], time: Time, ending: str
 ) -> None:
     api = own.TESTED.api(cloud, time, endpoint=cloud.endpoint.rstrip("/") + ending)
     assert api.get("regions", "regions") if cloud_name == "do" else api.listed("regions", "regions")
@@ -93,7 +94,7 @@ def test_the_slash_at_the_end_of_the_endpoint_does_not_matter(
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_not_followed(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, time: Time, status: int
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], time: Time, status: int
 ) -> None:
     with Listener() as other, Listener(status, {"Location": f"http://127.0.0.1:{other.port}/"}) as server:
         api = own.TESTED.api(cloud, time, endpoint=f"http://127.0.0.1:{server.port}/v2/")
@@ -103,7 +104,9 @@ def test_redirects_are_not_followed(
 
 
 @pytest.mark.parametrize(("cloud_name", "endpoint"), [(name, it) for name in CLOUDS for it in NO_ADDRESSES[name]])
-def test_an_endpoint_that_is_no_address(own: ModuleType, cloud: StatefulEmulator, time: Time, endpoint: str) -> None:
+def test_an_endpoint_that_is_no_address(
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], time: Time, endpoint: str
+) -> None:
     with pytest.raises((InvalidRequest, TemporaryFailure)):
         own.TESTED.api(cloud, time, endpoint=endpoint).get("account", "account")
 
@@ -132,7 +135,7 @@ def test_without_requests_the_line_for_pip_is_told(
      {"status": 502, "answer": faults.HTML.format(502)}],
 )  # fmt: skip
 def test_a_create_of_which_nobody_knows_is_not_sent_again(
-    cloud_name: str, cloud: StatefulEmulator, api: Api, time: Time, fault: dict[str, Any]
+    cloud_name: str, cloud: StatefulEmulator[Any, Any], api: Api, time: Time, fault: dict[str, Any]
 ) -> None:
     cloud.faults.add(Fault("POST", **fault))
     with pytest.raises(TemporaryFailure) as caught:
@@ -142,8 +145,14 @@ def test_a_create_of_which_nobody_knows_is_not_sent_again(
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_retry_after_is_waited_for(cloud_name: str, cloud: StatefulEmulator, api: Api, time: Time, method: str) -> None:
+def test_retry_after_is_waited_for(
+    cloud_name: str, cloud: StatefulEmulator[Any, Any], api: Api, time: Time, method: str
+) -> None:
     cloud.faults.add(faults.throttled("", method=method, retry_after=7, times=2))
-    {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete(NOWHERE[cloud_name]),
-     "POST": lambda: make(api, cloud_name)}[method]()  # fmt: skip
+    calls: dict[str, Callable[[], Any]] = {
+        "GET": lambda: api.get("account", "account"),
+        "DELETE": lambda: api.delete(NOWHERE[cloud_name]),
+        "POST": lambda: make(api, cloud_name),
+    }
+    calls[method]()
     assert (time.waits, cloud.count(method)) == ([7, 7], 3)

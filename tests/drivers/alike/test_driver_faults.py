@@ -191,7 +191,7 @@ def options_for(name: str, cloud: Any, cloud_name: str) -> dict[str, Any]:
 def test_a_fault(
     own: ModuleType,
     cloud_name: str,
-    cloud: StatefulEmulator,
+    cloud: StatefulEmulator[Any, Any],
     driver: Driver,
     time: Time,
     table: list[Row],
@@ -219,7 +219,7 @@ def test_a_fault(
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 def test_one_of_three_fails_and_harms_no_other(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.faults.add(Fault("POST", CREATE[cloud_name], body='"b"', status=REFUSED[cloud_name]))
     bringing = Bringing(driver, time)
@@ -230,7 +230,7 @@ def test_one_of_three_fails_and_harms_no_other(
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 def test_three_lost_answers_are_three_instances(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.faults.add(faults.lost_answer(CREATE[cloud_name], times=3))
     bringing = Bringing(driver, time)

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests.drivers.tested import Time
+from tests.emulation.backend import recorded
 from tests.emulation.client import Client
 from tests.emulation.faults import MachineFault
 from tests.emulation.stateful import StatefulEmulator
@@ -26,7 +27,7 @@ LISTED = {"do": ("droplets", "tag_name"), "vultr": ("instances", "tag")}
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 @pytest.mark.parametrize(("fault", "wait"), [(MachineFault(hidden_lists=2), 0), (MachineFault(hidden_for=5), 2.5)])
 def test_a_list_shows_an_instance_late(
-    cloud_name: str, cloud: StatefulEmulator, client: Client, time: Time, fault: MachineFault, wait: float
+    cloud_name: str, cloud: StatefulEmulator[Any, Any], client: Client, time: Time, fault: MachineFault, wait: float
 ) -> None:
     things, by_tag = LISTED[cloud_name]
     cloud.faults.add(fault)
@@ -40,7 +41,9 @@ def test_a_list_shows_an_instance_late(
 
 
 @pytest.mark.parametrize(("cloud_name", "named"), [("do", ()), ("vultr", ("hostname",))])
-def test_what_is_for_the_machines_reaches_them(cloud: StatefulEmulator, client: Client, named: tuple[str, ...]) -> None:
+def test_what_is_for_the_machines_reaches_them(
+    cloud: StatefulEmulator[Any, Any], client: Client, named: tuple[str, ...]
+) -> None:
     """``named`` are the fields beside the first that have the name as well."""
     cloud.faults.add(
         MachineFault(hostname="^dead$", never_boots=True),
@@ -50,7 +53,7 @@ def test_what_is_for_the_machines_reaches_them(cloud: StatefulEmulator, client: 
     for name in ("dead", "broken", "other", "sound"):
         client.create(name, **dict.fromkeys(named, name))
     assert cloud.settle(10)
-    booted = {it.hostname: (it.fail_at, it.impostor) for it in cloud.machines.backend.booted.values()}
+    booted = {it.hostname: (it.fail_at, it.impostor) for it in recorded(cloud.machines).booted.values()}
     assert booted == {"broken": ("install", False), "other": ("", True), "sound": ("", False)}
 
 

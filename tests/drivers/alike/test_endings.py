@@ -16,6 +16,7 @@ from hart_salt.base.errors import AuthError, TemporaryFailure
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import Instance
 from tests.drivers.tested import BATCH, KEY, SCRIPT, Time
+from tests.emulation.emulator import Emulator
 from tests.emulation.faults import MachineFault
 from tests.emulation.stateful import StatefulEmulator
 
@@ -35,7 +36,9 @@ BAD_TOKEN = {
 
 
 @pytest.mark.parametrize("cloud_name", NOWHERE)
-def test_terminate_is_repeatable(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
+def test_terminate_is_repeatable(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver
+) -> None:
     instance = own.launch(driver, own.node())
     for _ in range(2):
         driver.terminate(instance)
@@ -45,7 +48,7 @@ def test_terminate_is_repeatable(cloud_name: str, own: ModuleType, cloud: Statef
 
 @pytest.mark.parametrize(("cloud_name", "instance_id"), [(name, it) for name, ids in NO_IDS.items() for it in ids])
 def test_what_is_no_instance_s_id_is_never_sent(
-    cloud_name: str, cloud: StatefulEmulator, driver: Driver, instance_id: str
+    cloud_name: str, cloud: StatefulEmulator[Any, Any], driver: Driver, instance_id: str
 ) -> None:
     driver.terminate(Instance(instance_id, "a", "running"))
     assert cloud.calls == []
@@ -54,7 +57,7 @@ def test_what_is_no_instance_s_id_is_never_sent(
 @pytest.mark.parametrize("cloud_name", ["do", "ec2", "hetzner", "vultr"])
 @pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
 def test_an_instance_that_does_not_go_at_once(
-    own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time, fault: MachineFault
+    own: ModuleType, cloud: Emulator, driver: Driver, time: Time, fault: MachineFault
 ) -> None:
     cloud.faults.add(fault)
     driver.terminate(own.launch(driver, own.node()))
@@ -63,7 +66,7 @@ def test_an_instance_that_does_not_go_at_once(
 
 @pytest.mark.parametrize("cloud_name", LOCKED)
 def test_one_that_is_locked_while_it_is_made_goes_once_it_can(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.settings.locked_for = 130
     instance = own.launch(driver, own.node())
@@ -79,7 +82,7 @@ def test_one_that_is_locked_while_it_is_made_goes_once_it_can(
     [("hetzner", {}), ("vultr", {"pending_status": 400}), ("vultr", {"pending_status": 500})],
 )
 def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(
-    own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time, switches: dict[str, Any]
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time, switches: dict[str, Any]
 ) -> None:
     vars(cloud.settings).update(gone_after=12, **switches)
     driver.terminate(own.launch(driver, own.node()))
@@ -88,7 +91,7 @@ def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(
 
 @pytest.mark.parametrize("cloud_name", LOCKED)
 def test_one_that_never_goes(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.settings.locked_for = 10**6
     with pytest.raises(TemporaryFailure, match=LOCKED[cloud_name]):
@@ -98,7 +101,7 @@ def test_one_that_never_goes(
 
 @pytest.mark.parametrize(("cloud_name", "path"), OFF.items())
 def test_an_instance_that_was_switched_off_is_stopped(
-    own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time, path: str
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time, path: str
 ) -> None:
     instance = own.launch(driver, own.node())
     time.advance(10)
@@ -108,7 +111,7 @@ def test_an_instance_that_was_switched_off_is_stopped(
 
 
 @pytest.mark.parametrize("cloud_name", BAD_TOKEN)
-def test_a_bad_token(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, time: Time) -> None:
+def test_a_bad_token(cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], time: Time) -> None:
     driver = own.driver_of(cloud, time, token="WRONG")  # noqa: S106 - it is meant to be refused
     ending = Instance(NOWHERE[cloud_name], "a", "running")
     for call in (driver.check, driver.instances, lambda: driver.images(None), lambda: driver.terminate(ending)):
@@ -118,7 +121,7 @@ def test_a_bad_token(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, 
 
 
 @pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
-def test_settling_asks_for_nothing(own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
+def test_settling_asks_for_nothing(own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver) -> None:
     instance = own.launch(driver, own.node())
     before = len(cloud.calls)
     driver.settle(instance)
@@ -126,7 +129,9 @@ def test_settling_asks_for_nothing(own: ModuleType, cloud: StatefulEmulator, dri
 
 
 @pytest.mark.parametrize("cloud_name", NOWHERE)
-def test_calls_from_many_threads(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
+def test_calls_from_many_threads(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver
+) -> None:
     if cloud_name == "do":
         cloud.settings.minute_limit = None
     with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(16) as pool:

@@ -10,6 +10,7 @@ import pytest
 
 from hart_salt.drivers.contract import Driver
 from tests.drivers.tested import BATCH, OWNER, Time
+from tests.emulation.emulator import Emulator
 from tests.emulation.stateful import StatefulEmulator
 
 TWICE = (["web", "web", "a:b", "hart"], ["web", "a:b"])
@@ -23,13 +24,17 @@ BATCHES = {"do": f"hart-batch:{OWNER}:{BATCH}", "vultr": f"hart-batch:{BATCH}"}
 @pytest.mark.parametrize(
     ("cloud_name", "tags", "sent"), [(name, *row) for name, named in NAMED.items() for row in (TWICE, named)]
 )
-def test_tags_of_the_user(own: ModuleType, cloud: StatefulEmulator, driver: Driver, tags: Any, sent: list[str]) -> None:
+def test_tags_of_the_user(
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, tags: Any, sent: list[str]
+) -> None:
     own.launch(driver, own.node(tags=tags))
     assert own.create_body(cloud)["tags"][4:] == sent
 
 
 @pytest.mark.parametrize("cloud_name", BATCHES)
-def test_no_role_no_tag_of_one(cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver) -> None:
+def test_no_role_no_tag_of_one(
+    cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver
+) -> None:
     instance = own.launch(driver, dataclasses.replace(own.node(), role=None))
     assert instance.role is None
     assert own.create_body(cloud)["tags"] == ["hart", f"hart-owner:{OWNER}", BATCHES[cloud_name]]
@@ -51,14 +56,14 @@ IMAGES: dict[str, tuple[str, dict[str, str | int]]] = {
     [(name, setting, field, sent) for name, (field, images) in IMAGES.items() for setting, sent in images.items()],
 )
 def test_an_image_by_code_name_name_or_id(
-    own: ModuleType, cloud: StatefulEmulator, driver: Driver, setting: str, field: str, sent: str | int
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, setting: str, field: str, sent: str | int
 ) -> None:
     own.launch(driver, own.node(image=setting))
     assert own.create_body(cloud)[field] == sent
 
 
 @pytest.mark.parametrize("cloud_name", ["do", "ec2"])
-def test_without_a_public_address(own: ModuleType, cloud: StatefulEmulator, driver: Driver, time: Time) -> None:
+def test_without_a_public_address(own: ModuleType, cloud: Emulator, driver: Driver, time: Time) -> None:
     own.launch(driver, own.node(public_ip=False))
     time.advance(10)
     (instance,) = driver.instances()

@@ -30,7 +30,7 @@ DRIVERS: dict[str, tuple[str, Any, dict[str, str]]] = {
 
 def open_cloud(cloud_name: str, clock: Clock) -> Any:
     """The cloud, with a second page of a few instances."""
-    usual = {"active_after": 10, "page_cap": 3, "check_answers": True}
+    usual: dict[str, Any] = {"active_after": 10, "page_cap": 3, "check_answers": True}
     if cloud_name == "do":
         return DigitalOcean(settings=SettingsOfDigitalOcean(gone_after=2, **usual), clock=clock)
     return Vultr(settings=SettingsOfVultr(second_limit=None, tolerate_text=True, **usual), clock=clock)
@@ -53,7 +53,7 @@ def driver(cloud_name: str, cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Node
 
 
 @DIGITALOCEAN
-def test_what_is_on_offer_at_digitalocean(driver: NodeDriver) -> None:
+def test_what_is_on_offer_at_digitalocean(driver: DigitalOcean_v2_NodeDriver) -> None:
     sizes = {size.id: size for size in driver.list_sizes()}
     assert (sizes["s-1vcpu-1gb"].ram, sizes["s-1vcpu-1gb"].disk) == (1024, 25)
     slugs = {image.extra["slug"] for image in driver.list_images()}
@@ -63,7 +63,9 @@ def test_what_is_on_offer_at_digitalocean(driver: NodeDriver) -> None:
 
 
 @DIGITALOCEAN
-def test_create_list_destroy_at_digitalocean(cloud: DigitalOcean, driver: NodeDriver, clock: Clock) -> None:
+def test_create_list_destroy_at_digitalocean(
+    cloud: DigitalOcean, driver: DigitalOcean_v2_NodeDriver, clock: Clock
+) -> None:
     key = driver.create_key_pair("k", public_key())
     size = next(size for size in driver.list_sizes() if size.name == "s-1vcpu-1gb")
     image = next(image for image in driver.list_images() if image.extra["slug"] == "debian-12-x64")
@@ -87,7 +89,9 @@ def test_create_list_destroy_at_digitalocean(cloud: DigitalOcean, driver: NodeDr
 
 
 @DIGITALOCEAN
-def test_power_and_snapshots_at_digitalocean(cloud: DigitalOcean, driver: NodeDriver, clock: Clock) -> None:
+def test_power_and_snapshots_at_digitalocean(
+    cloud: DigitalOcean, driver: DigitalOcean_v2_NodeDriver, clock: Clock
+) -> None:
     size = next(size for size in driver.list_sizes() if size.name == "s-1vcpu-1gb")
     image, location = driver.get_image("debian-12-x64"), driver.list_locations()[0]
     node = driver.create_node("app-1", size, image, location)
@@ -100,7 +104,7 @@ def test_power_and_snapshots_at_digitalocean(cloud: DigitalOcean, driver: NodeDr
 
 
 @DIGITALOCEAN
-def test_volumes_at_digitalocean(cloud: DigitalOcean, driver: NodeDriver, clock: Clock) -> None:
+def test_volumes_at_digitalocean(cloud: DigitalOcean, driver: DigitalOcean_v2_NodeDriver, clock: Clock) -> None:
     size = next(size for size in driver.list_sizes() if size.name == "s-1vcpu-1gb")
     location = next(location for location in driver.list_locations() if location.id == "nyc3")
     node = driver.create_node("app-1", size, driver.get_image("debian-12-x64"), location)
@@ -113,7 +117,7 @@ def test_volumes_at_digitalocean(cloud: DigitalOcean, driver: NodeDriver, clock:
 
 
 @VULTR
-def test_what_is_on_offer_at_vultr(driver: NodeDriver) -> None:
+def test_what_is_on_offer_at_vultr(driver: VultrNodeDriverV2) -> None:
     sizes = {size.id: size for size in driver.list_sizes(ex_list_bare_metals=False)}
     assert (sizes["vc2-1c-1gb"].ram, sizes["vc2-1c-1gb"].disk, sizes["vc2-1c-1gb"].price) == (1024, 25, 5)
     assert {"Debian 12 x64 (bookworm)", "Ubuntu 24.04 LTS x64"} <= {image.name for image in driver.list_images()}
@@ -123,7 +127,7 @@ def test_what_is_on_offer_at_vultr(driver: NodeDriver) -> None:
 
 
 @VULTR
-def test_create_list_destroy_at_vultr(cloud: Vultr, driver: NodeDriver, clock: Clock) -> None:
+def test_create_list_destroy_at_vultr(cloud: Vultr, driver: VultrNodeDriverV2, clock: Clock) -> None:
     key = driver.import_key_pair_from_string("k", public_key())
     size = next(it for it in driver.list_sizes(ex_list_bare_metals=False) if it.id == "vc2-1c-1gb")
     image = next(it for it in driver.list_images() if it.name == "Debian 12 x64 (bookworm)")
@@ -147,7 +151,7 @@ def test_create_list_destroy_at_vultr(cloud: Vultr, driver: NodeDriver, clock: C
 
 
 @VULTR
-def test_power_and_snapshots_at_vultr(driver: NodeDriver, clock: Clock) -> None:
+def test_power_and_snapshots_at_vultr(driver: VultrNodeDriverV2, clock: Clock) -> None:
     size = next(it for it in driver.list_sizes(ex_list_bare_metals=False) if it.id == "vc2-1c-1gb")
     image = next(it for it in driver.list_images() if it.name == "Debian 12 x64 (bookworm)")
     node = driver.create_node("app-1", size, driver.list_locations()[0], image)
@@ -162,7 +166,7 @@ def test_power_and_snapshots_at_vultr(driver: NodeDriver, clock: Clock) -> None:
 
 
 @VULTR
-def test_errors_are_understood_at_vultr(cloud: Vultr, driver: NodeDriver) -> None:
+def test_errors_are_understood_at_vultr(cloud: Vultr, driver: VultrNodeDriverV2) -> None:
     cloud.tokens.clear()
     with pytest.raises(VultrException) as caught:
         driver.list_nodes(ex_list_bare_metals=False)

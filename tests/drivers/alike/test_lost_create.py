@@ -32,7 +32,7 @@ def older(own: Any, driver: Any) -> Instance:
 @pytest.mark.parametrize("cloud_name", ["do", "vultr"])
 @pytest.mark.parametrize("late", [0, 1])
 def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
-    own: ModuleType, cloud: StatefulEmulator, driver: Driver, older: Instance, late: int
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, older: Instance, late: int
 ) -> None:
     cloud.faults.add(faults.lost_answer(own.CREATE), MachineFault(hidden_lists=late))
     made = own.launch(driver, own.node())
@@ -44,7 +44,12 @@ def test_the_instance_of_this_batch_is_found_and_not_the_older_one(
 @pytest.mark.parametrize("cloud_name", THINGS)
 @pytest.mark.parametrize("broken", [{"drop": True}, {"status": 500}])
 def test_where_nothing_was_made_the_older_instance_is_not_taken(
-    cloud_name: str, own: ModuleType, cloud: StatefulEmulator, driver: Driver, older: Instance, broken: dict[str, Any]
+    cloud_name: str,
+    own: ModuleType,
+    cloud: StatefulEmulator[Any, Any],
+    driver: Driver,
+    older: Instance,
+    broken: dict[str, Any],
 ) -> None:
     cloud.faults.add(Fault("POST", own.CREATE, **broken))
     with pytest.raises(TemporaryFailure) as caught:

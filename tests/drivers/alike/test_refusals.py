@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -21,19 +21,20 @@ from tests.drivers.clouds import CLOUDS
 from tests.drivers.ec2.emulator import answers as ec2
 from tests.drivers.gce.emulator import answers as gce
 from tests.drivers.tested import Time
+from tests.emulation.emulator import Emulator
 from tests.emulation.faults import Fault
 from tests.emulation.stateful import StatefulEmulator
 from tests.emulation.tables import tables_of
 
 TABLES = tables_of(__file__)
-CREATE = {
+CREATE: Mapping[str, Mapping[str, Any]] = {
     "do": {"method": "POST", "path": r"/v2/droplets$"},
     "ec2": {"method": "POST", "body": "Action=RunInstances&"},
     "gce": {"method": "POST", "path": r"/zones/[^/]+/instances$"},
     "hetzner": {"method": "POST", "path": r"/v1/servers$"},
     "vultr": {"method": "POST", "path": r"/v2/instances$"},
 }
-LOOK = {
+LOOK: Mapping[str, Mapping[str, Any]] = {
     **{name: {**CREATE[name], "method": "GET"} for name in ("do", "hetzner", "vultr")},
     "ec2": {"method": "POST", "body": "Action=DescribeInstances&"},
     "gce": {"method": "GET", "path": r"/aggregated/instances$"},
@@ -62,7 +63,7 @@ def launch(own: Any, driver: Any, settings: dict[str, Any]) -> None:
     ("cloud_name", "size", "region"), [("hetzner", "cx23", "fsn1"), ("vultr", "vc2-1c-1gb", "ams")]
 )
 def test_a_size_that_is_out_of_stock(
-    own: ModuleType, cloud: StatefulEmulator, driver: Driver, size: str, region: str
+    own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, size: str, region: str
 ) -> None:
     cloud.settings.sold_out = (size,)
     (objection,) = driver.objections(own.node())
@@ -98,7 +99,7 @@ SAYS: dict[str, tuple[Callable[[int, str], Any], str]] = {
 def test_the_class_of_each_refusal(
     cloud_name: str,
     own: ModuleType,
-    cloud: StatefulEmulator,
+    cloud: Emulator,
     driver: Driver,
     time: Time,
     status: int,
@@ -124,7 +125,7 @@ def test_the_class_of_each_refusal(
 def test_what_the_cloud_refuses_by_itself(
     cloud_name: str,
     own: ModuleType,
-    cloud: StatefulEmulator,
+    cloud: Any,
     driver: Driver,
     switches: dict[str, Any],
     settings: dict[str, Any],
@@ -171,7 +172,7 @@ SECRET = {"gce": "<html>", "hetzner": "root_password", "vultr": "default_passwor
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_kinds_of_errors_are_all_that_comes_out(cloud_name: str, cloud: StatefulEmulator, driver: Driver) -> None:
+def test_kinds_of_errors_are_all_that_comes_out(cloud_name: str, cloud: Emulator, driver: Driver) -> None:
     """Whatever a call is answered, nothing but ``DriverError`` is raised."""
     place = ("eu-west-1",) if cloud_name == "ec2" else ()
     for answer, status in itertools.product(ODD[cloud_name], (200, 302, 404, 429, 500)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hart_salt.model import Instance
 from tests.drivers.do import driver as do_driver
@@ -11,7 +11,9 @@ from tests.emulation.faults import Fault
 
 
 class DigitalOceanEnvironment(RestEnvironment):
-    module, memory_mb, user_data_limit = do_driver, 1024, 64 * 1024
+    module: ClassVar[Any] = do_driver
+    memory_mb = 1024
+    user_data_limit = 64 * 1024
     places = {"nyc3": None, "ams3": None}
     other_size = ("s-2vcpu-4gb", 4096)
     states = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped", "odd": "pending"}
@@ -29,7 +31,7 @@ class DigitalOceanEnvironment(RestEnvironment):
         return {**tags, "batch": tags["batch"].removeprefix(f"{OWNER}:"), "minion_id": body["name"]}
 
     def reserve(self) -> str:
-        return self.cloud.add_reserved("nyc3")
+        return str(self.cloud.add_reserved("nyc3"))
 
     def labels(self, instance_id: str) -> Any:
         droplet = self.cloud.state.droplets[int(instance_id)]

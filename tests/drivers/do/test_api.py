@@ -8,6 +8,8 @@ from pathlib import Path
 import digitalocean
 import pytest
 import requests
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from hart_salt.base.errors import InvalidRequest, RateLimited, TemporaryFailure
@@ -47,7 +49,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(
     pem = tmp_path / "own.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
-               "-keyout", tmp_path / "key", "-out", tmp_path / "crt"]  # fmt: skip
+               "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt")]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=30)
     pem.write_text((tmp_path / "key").read_text() + (tmp_path / "crt").read_text())
     with Listener(204, tls=pem) as server:
@@ -72,7 +74,8 @@ def test_a_create_that_was_not_sent_is_sent_again(time: Time, monkeypatch: pytes
 
     def refused(*_: object, **__: object) -> None:
         tries.append(1)
-        raise requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "refused")))
+        pool, connection = HTTPConnectionPool("127.0.0.1"), HTTPConnection("127.0.0.1")
+        raise requests.ConnectionError(MaxRetryError(pool, "/", NewConnectionError(connection, "refused")))
 
     monkeypatch.setattr(requests.Session, "request", refused)
     with pytest.raises(TemporaryFailure, match="could not be reached"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,10 +38,13 @@ def test_1_every_request_has_a_timeout(cloud: Cloud, monkeypatch: pytest.MonkeyP
     api = client.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
     monkeypatch.setattr(http, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
-    call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete("droplets/1"),
-            "POST": lambda: api.post("droplets", DROPLET, "droplet")}[method]  # fmt: skip
+    calls: dict[str, Callable[[], Any]] = {
+        "GET": lambda: api.get("account", "account"),
+        "DELETE": lambda: api.delete("droplets/1"),
+        "POST": lambda: api.post("droplets", DROPLET, "droplet"),
+    }
     with pytest.raises(TemporaryFailure, match="did not answer in time") as caught:
-        call()
+        calls[method]()
     assert caught.value.uncertain
 
 

@@ -13,7 +13,7 @@ from tests.drivers.do.emulator.client import SPEC, Client, Clock, public_key
 from tests.drivers.do.emulator.cloud import SPECIFICATION, DigitalOcean
 from tests.drivers.do.emulator.state import Settings
 from tests.emulation import schema
-from tests.emulation.backend import NoMachines
+from tests.emulation.backend import NoMachines, recorded
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def manager(cloud: DigitalOcean, monkeypatch: pytest.MonkeyPatch) -> digitalocea
     return digitalocean.Manager(token=cloud.token)
 
 
-def addresses(droplet: dict) -> dict[str, str]:
+def addresses(droplet: dict[str, Any]) -> dict[str, str]:
     return {net["type"]: net["ip_address"] for net in droplet["networks"]["v4"]}
 
 
@@ -61,12 +61,12 @@ def test_the_machine_boots_at_create_and_ends_at_delete(cloud: DigitalOcean, cli
     key = client.call("POST", "account/keys", {"name": "k", "public_key": public_key()}).json()["ssh_key"]
     droplet = client.create(user_data="#!/bin/sh\n", ssh_keys=[key["id"]], tags=["a:b"])
     assert cloud.settle(10)
-    request = cloud.machines.backend.booted[str(droplet["id"])]
+    request = recorded(cloud.machines).booted[str(droplet["id"])]
     assert (request.hostname, request.user_data, request.image) == ("app-1", "#!/bin/sh\n", "debian-12-x64")
     assert (request.public_keys, request.tags) == ((key["public_key"],), ("a:b",))
     client.call("DELETE", f"droplets/{droplet['id']}")
     assert cloud.settle(10)
-    assert cloud.machines.backend.killed == [str(droplet["id"])]
+    assert recorded(cloud.machines).killed == [str(droplet["id"])]
 
 
 def test_the_order_of_the_addresses_changes(client: Client, clock: Clock) -> None:

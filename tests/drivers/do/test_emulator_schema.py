@@ -43,7 +43,7 @@ def test_every_answer_conforms(cloud: DigitalOcean, client: Client, clock: Clock
     cloud.add_snapshot("mine", image_id=777)
     key = client.call("POST", "account/keys", {"name": "k", "public_key": public_key()}).json()["ssh_key"]
     vpc = client.call("POST", "vpcs", {"name": "own", "region": "nyc3", "ip_range": "10.9.0.0/20"}).json()["vpc"]
-    full = {"ssh_keys": [key["id"]], "tags": ["a:b"], "ipv6": True, "monitoring": True, "backups": True}
+    full: dict[str, Any] = {"ssh_keys": [key["id"]], "tags": ["a:b"], "ipv6": True, "monitoring": True, "backups": True}
     one = client.create(vpc_uuid=vpc["id"], image=777, **full)
     client.call("POST", "droplets", {"names": ["x", "y"], **SPEC, "public_networking": False})
     firewall = {"name": "fw", "inbound_rules": [RULE], "tags": ["a:b"], "droplet_ids": [one["id"]]}

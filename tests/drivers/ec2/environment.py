@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
 from tests.drivers.ec2 import driver as ec2_driver
 from tests.drivers.ec2.emulator import answers as ec2_answers
@@ -16,7 +16,9 @@ from tests.emulation.faults import Fault
 
 
 class Ec2Environment(CloudEnvironment):
-    module, memory_mb, user_data_limit = ec2_driver, 1024, 16 * 1024
+    module: ClassVar[Any] = ec2_driver
+    memory_mb = 1024
+    user_data_limit = 16 * 1024
     places = {"eu-west-1": "eu-west-1b", "us-east-1": "us-east-1c"}
     other_size = ("t3.medium", 4096)
     states = {
@@ -38,7 +40,7 @@ class Ec2Environment(CloudEnvironment):
     #: botocore has waits of its own
     heeds_retry_after = False
 
-    def driver(self, owner: str = OWNER, **account: Any) -> Driver:
+    def driver(self, owner: str = OWNER, **account: Any) -> ec2.Ec2:
         return ec2_driver.driver_of(self.cloud, self.time, self.root, owner=owner, **account)
 
     def ignore_filters(self) -> None:
@@ -46,7 +48,10 @@ class Ec2Environment(CloudEnvironment):
         asked = self.cloud._with_page
 
         def without_filters(action: str, form: dict[str, str]) -> dict[str, str]:
-            return asked(action, {name: value for name, value in form.items() if not name.startswith("Filter.")})
+            passed: dict[str, str] = asked(
+                action, {name: value for name, value in form.items() if not name.startswith("Filter.")}
+            )
+            return passed
 
         self.cloud._with_page = without_filters
 
@@ -60,7 +65,7 @@ class Ec2Environment(CloudEnvironment):
         return {"minion_id": tags["hart-minion"], **{it: tags[f"hart-{it}"] for it in ("owner", "role", "batch")}}
 
     def shown(self, instance: Instance) -> Any:
-        return self.driver()._api.listed(instance.region, "describe_instances", "Reservations")
+        return self.driver()._api.listed(instance.region or "", "describe_instances", "Reservations")
 
     def by_hand(self, name: str) -> str:
         return ec2_driver.by_hand(self.cloud, {"Name": name, "theirs": "1"})
@@ -81,7 +86,7 @@ class Ec2Environment(CloudEnvironment):
         )
 
     def stop(self, instance: Instance) -> None:
-        ec2_driver.boto(self.cloud, instance.region).stop_instances(InstanceIds=[instance.instance_id])
+        ec2_driver.boto(self.cloud, instance.region or "").stop_instances(InstanceIds=[instance.instance_id])
 
     def listing(self, state: str) -> Fault:
         tag = f"<item><key>hart-owner</key><value>{OWNER}</value></item>"

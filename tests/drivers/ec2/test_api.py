@@ -251,7 +251,9 @@ def test_a_price_that_is_not_clear_is_unknown(
     cloud: Cloud, driver: ec2.Ec2, listed: list[str], price: float | None
 ) -> None:
     cloud.faults.add(Fault("POST", body=PRICES, status=200, answer={"PriceList": listed}))
-    assert driver.size("t3.micro", HOME).monthly_price == price
+    size = driver.size("t3.micro", HOME)
+    assert size is not None
+    assert size.monthly_price == price
 
 
 def test_a_disk_that_takes_nothing_keeps_nobody_from_prices(cloud: Cloud, time: Time, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ PATH, TTL = metadata_ec2.TOKEN_PATH, "x_aws_ec2_metadata_token_ttl_seconds"
 
 
 def token() -> str:
-    status, _, body = ask("PUT", PATH, **{TTL: "60"})
+    status, _, body, *_ = ask("PUT", PATH, **{TTL: "60"})
     assert status == 200
     return body.decode()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from hart_salt.drivers.gce import driver as gce
 from hart_salt.model import Instance, Node
 from tests.drivers.environment import OWNER, USUAL, CloudEnvironment, Given
 from tests.drivers.gce import driver as gce_driver
@@ -13,7 +14,9 @@ from tests.emulation.faults import Fault
 
 
 class ComputeEngineEnvironment(CloudEnvironment):
-    module, memory_mb, user_data_limit = gce_driver, 2048, 256 * 1024
+    module: ClassVar[Any] = gce_driver
+    memory_mb = 2048
+    user_data_limit = 256 * 1024
     places = {"us-central1": gce_driver.ZONE, "europe-west1": "europe-west1-d"}
     other_size = ("n1-standard-1", 3840)
     #: (Instance.Status of google-cloud-compute)
@@ -32,6 +35,9 @@ class ComputeEngineEnvironment(CloudEnvironment):
         "quota": (403, gce_answers.error(403, "", "quotaExceeded")),
         "capacity": (503, gce_answers.error(503, "", "resourcePoolExhausted")),
     }
+
+    def driver(self, owner: str = OWNER, **account: Any) -> gce.ComputeEngine:
+        return gce_driver.driver_of(self.cloud, self.time, owner=owner, **account)
 
     def private(self, minion_id: str) -> Node:
         return self.with_settings(minion_id, public_ip=False, connect_via="private")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from libcloud.common import google
-from libcloud.compute.base import NodeDriver
 from libcloud.compute.drivers.gce import GCENodeDriver
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import NodeState, Provider
@@ -33,26 +33,28 @@ def cloud(time: Time) -> Iterator[ComputeEngine]:
 
 
 @pytest.fixture
-def driver(cloud: ComputeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NodeDriver:
+def driver(cloud: ComputeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GCENodeDriver:
     # The driver takes an address neither for itself nor for its token server.
-    of_driver = GCENodeDriver._ex_connection_class_kwargs
+    of_driver: Callable[[GCENodeDriver], dict[str, Any]] = GCENodeDriver._ex_connection_class_kwargs
     monkeypatch.setattr(
         GCENodeDriver, "_ex_connection_class_kwargs", lambda self: {**of_driver(self), "url": cloud.origin}
     )
     login = google.GoogleServiceAcctAuthConnection
     monkeypatch.setattr(login, "__init__", functools.partialmethod(login.__init__, url=cloud.origin))
     account = cloud.service_account
-    return get_driver(Provider.GCE)(
+    made = get_driver(Provider.GCE)(
         account.email, account.key, project=cloud.project, auth_type="SA", credential_file=str(tmp_path / "token")
     )
+    assert isinstance(made, GCENodeDriver)
+    return made
 
 
-def test_a_token_of_the_token_server(cloud: ComputeEngine, driver: NodeDriver) -> None:
+def test_a_token_of_the_token_server(cloud: ComputeEngine, driver: GCENodeDriver) -> None:
     assert driver.ex_get_zone("us-east1-b").name == "us-east1-b"
     assert cloud.count("POST", "/token$") == 1
 
 
-def test_what_is_on_offer(driver: NodeDriver) -> None:
+def test_what_is_on_offer(driver: GCENodeDriver) -> None:
     assert [size.name for size in driver.list_sizes("us-central1-a") if size.ram == 2048] == ["e2-small"]
     zones = {zone.name: zone.status for zone in driver.ex_list_zones()}
     assert (len(zones), zones["us-central1-f"]) == (14, "DOWN")
@@ -61,7 +63,7 @@ def test_what_is_on_offer(driver: NodeDriver) -> None:
     assert driver.ex_get_disktype("pd-ssd", "us-east1-b").name == "pd-ssd"
 
 
-def test_create_list_destroy(cloud: ComputeEngine, driver: NodeDriver, time: Time) -> None:
+def test_create_list_destroy(cloud: ComputeEngine, driver: GCENodeDriver, time: Time) -> None:
     cloud.settings.staging_after = cloud.settings.running_after = 0  # it waits for the operation in real time
     for number in range(4):
         driver.create_node(
@@ -82,7 +84,7 @@ def test_create_list_destroy(cloud: ComputeEngine, driver: NodeDriver, time: Tim
     assert cloud.left()["instances"] == cloud.left()["disks"] == []
 
 
-def test_firewall_rules(cloud: ComputeEngine, driver: NodeDriver) -> None:
+def test_firewall_rules(cloud: ComputeEngine, driver: GCENodeDriver) -> None:
     rule = driver.ex_create_firewall(
         "ssh", [{"IPProtocol": "tcp", "ports": ["22"]}], source_ranges=["203.0.113.7/32"], target_tags=["web"]
     )
@@ -92,6 +94,6 @@ def test_firewall_rules(cloud: ComputeEngine, driver: NodeDriver) -> None:
     assert cloud.left()["firewall rules"] == []
 
 
-def test_subnets(driver: NodeDriver) -> None:
+def test_subnets(driver: GCENodeDriver) -> None:
     (subnet,) = driver.ex_list_subnetworks("us-east1")
     assert (subnet.name, subnet.network.name) == ("default", "default")

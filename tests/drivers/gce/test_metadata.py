@@ -76,7 +76,8 @@ def test_a_machine_that_is_to_run_something_else_sees_that() -> None:
 def test_who_waits_for_a_change_is_answered_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     place, waits = Place(), []
     monkeypatch.setattr(metadata_gce, "LOOK", 0.01)
-    _, _, _, headers = place.answer("GET", "/computeMetadata/v1/instance/attributes/?recursive=true", FLAVOR)
+    _, _, _, *more = place.answer("GET", "/computeMetadata/v1/instance/attributes/?recursive=true", FLAVOR)
+    (headers,) = more
     path = f"/computeMetadata/v1/instance/attributes/?recursive=true&wait_for_change=true&last_etag={headers['ETag']}"
     thread = threading.Thread(target=lambda: waits.append(place.get(path)[1]))
     thread.start()

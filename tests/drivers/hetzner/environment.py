@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hart_salt.model import Instance, Node
 from tests.drivers.environment import OWNER, USUAL, Given, RestEnvironment
@@ -12,7 +12,9 @@ from tests.emulation.faults import Fault
 
 
 class HetznerEnvironment(RestEnvironment):
-    module, memory_mb, user_data_limit = hetzner_driver, 4096, 32 * 1024
+    module: ClassVar[Any] = hetzner_driver
+    memory_mb = 4096
+    user_data_limit = 32 * 1024
     unique_names = True
     theirs = {"labels": {"theirs": ""}}
     places = {"fsn1": None, "nbg1": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -254,7 +255,7 @@ def test_a_list_has_all_its_pages(cloud: Cloud, driver: hetzner.Hetzner) -> None
     assert cloud.count("GET", CREATE) == cloud.count("GET", CREATE, "per_page=50") == 3
 
 
-SECOND = {"method": "GET", "path": CREATE, "query": "(^|&)page=2"}
+SECOND: Mapping[str, Any] = {"method": "GET", "path": CREATE, "query": "(^|&)page=2"}
 
 
 @pytest.mark.parametrize(

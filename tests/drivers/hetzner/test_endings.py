@@ -70,7 +70,7 @@ def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: h
     instance = launch(driver, node())
     Client(cloud).call("DELETE", f"servers/{instance.instance_id}")
     assert Client(cloud).get(f"servers/{instance.instance_id}")["server"]["status"] == "deleting"
-    assert driver.instances() == driver.candidates("w1.example.com") == []
+    assert (driver.instances(), driver.candidates("w1.example.com")) == ([], [])
     assert driver.instance(instance) is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hart_salt.model import Instance, Node
 from tests.drivers.environment import OWNER, USUAL, Given, RestEnvironment
@@ -13,7 +13,8 @@ from tests.emulation.faults import Fault
 
 
 class VultrEnvironment(RestEnvironment):
-    module, memory_mb = vultr_driver, 1024
+    module: ClassVar[Any] = vultr_driver
+    memory_mb = 1024
     places = {"ams": None, "ewr": None}
     other_size = ("vc2-2c-4gb", 4096)
     states = {
@@ -37,7 +38,7 @@ class VultrEnvironment(RestEnvironment):
         return {**tags, "minion_id": body["label"]}
 
     def reserve(self) -> str:
-        return self.cloud.add_reserved("ams")
+        return str(self.cloud.add_reserved("ams"))
 
     def labels(self, instance_id: str) -> Any:
         instance = self.cloud.state.instances[instance_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from tests.emulation.faults import Fault
 from tests.emulation.listener import Listener
 
 INSTANCE = {"label": "a", "activation_email": False, **SPEC}
-SECOND = {"method": "GET", "path": CREATE, "query": "cursor="}
+SECOND: Mapping[str, Any] = {"method": "GET", "path": CREATE, "query": "cursor="}
 
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
@@ -64,10 +65,13 @@ def test_every_request_has_a_timeout(cloud: Cloud, monkeypatch: pytest.MonkeyPat
     api = client.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
     monkeypatch.setattr(http, "RETRY_FOR", 0.2)
     cloud.faults.add(Fault(method, stall=0.5))
-    call = {"GET": lambda: api.get("account", "account"), "DELETE": lambda: api.delete(f"instances/{NOWHERE}"),
-            "POST": lambda: api.post("instances", INSTANCE, "instance")}[method]  # fmt: skip
+    calls: dict[str, Callable[[], Any]] = {
+        "GET": lambda: api.get("account", "account"),
+        "DELETE": lambda: api.delete(f"instances/{NOWHERE}"),
+        "POST": lambda: api.post("instances", INSTANCE, "instance"),
+    }
     with pytest.raises(TemporaryFailure, match="did not answer in time") as caught:
-        call()
+        calls[method]()
     assert caught.value.uncertain
 
 

@@ -16,7 +16,7 @@ from tests.drivers.vultr.emulator.client import SPEC, Client
 from tests.drivers.vultr.emulator.cloud import Vultr
 from tests.drivers.vultr.emulator.state import Settings
 from tests.emulation import faults
-from tests.emulation.backend import NoMachines
+from tests.emulation.backend import NoMachines, recorded
 from tests.emulation.faults import Fault, MachineFault
 
 NOWHERE = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
@@ -71,12 +71,12 @@ def test_the_machine_boots_at_create_and_ends_at_delete(cloud: Vultr, client: Cl
     key = client.make("ssh-keys", "ssh_key", name="k", ssh_key=public_key())
     made = client.create(user_data=encoded("#!/bin/sh\n"), sshkey_id=[key["id"]], tags=["a:b"], hostname="h.example")
     assert cloud.settle(10)
-    request = cloud.machines.backend.booted[made["id"]]
+    request = recorded(cloud.machines).booted[made["id"]]
     assert (request.hostname, request.user_data, request.image) == ("h.example", "#!/bin/sh\n", "2136")
     assert (request.public_keys, request.tags, request.private_ip) == ((key["ssh_key"],), ("a:b",), "")
     client.call("DELETE", f"instances/{made['id']}")
     assert cloud.settle(10)
-    assert cloud.machines.backend.killed == [made["id"]]
+    assert recorded(cloud.machines).killed == [made["id"]]
 
 
 def test_the_password_is_told_once_and_the_console_always(cloud: Vultr, client: Client) -> None:
@@ -162,7 +162,7 @@ def test_filters_of_the_list(client: Client, clock: Clock) -> None:
 
 
 def test_what_is_on_offer_needs_no_key(cloud: Vultr) -> None:
-    def get(path: str) -> dict:
+    def get(path: str) -> Any:
         return requests.get(f"{cloud.endpoint}/{path}", timeout=10).json()
 
     plans = {it["id"]: it for it in get("plans")["plans"]}
@@ -302,7 +302,7 @@ def test_without_a_public_interface(cloud: Vultr, client: Client, clock: Clock) 
     it = client.get(f"instances/{made['id']}")["instance"]
     assert (it["vpc_only"], it["internal_ip"]) == (True, "10.120.0.4")
     assert cloud.settle(10)
-    request = cloud.machines.backend.booted[made["id"]]
+    request = recorded(cloud.machines).booted[made["id"]]
     assert (request.public_ip, request.private_ip) == (None, "10.120.0.4")
 
 
@@ -334,7 +334,7 @@ def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client) -> None:
     snapshot = cloud.add_snapshot("with-salt")
     client.create(os_id=0, snapshot_id=snapshot)
     assert cloud.settle(10)
-    (request,) = cloud.machines.backend.booted.values()
+    (request,) = recorded(cloud.machines).booted.values()
     assert (request.image, request.image_name) == (snapshot, "with-salt")
     assert [it["id"] for it in client.get("snapshots")["snapshots"]] == [snapshot]
 
@@ -393,7 +393,7 @@ def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client) -> None:
     assert (sum(map(len, cloud.left().values())), cloud.settings.instance_limit) == (0, 25)
     assert client.get("snapshots")["snapshots"] == []
     assert cloud.settle(10)
-    assert cloud.machines.backend.booted == {}
+    assert recorded(cloud.machines).booted == {}
 
 
 # from another process

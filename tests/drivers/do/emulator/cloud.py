@@ -19,7 +19,7 @@ from tests.drivers.do.emulator import create as do_create
 from tests.drivers.do.emulator import network as do_network
 from tests.drivers.do.emulator.answers import Refusal
 from tests.drivers.do.emulator.limits import Limits
-from tests.drivers.do.emulator.state import Droplet, Settings, World, new_state
+from tests.drivers.do.emulator.state import Droplet, Settings, State, World, new_state
 from tests.emulation import schema
 from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
@@ -33,7 +33,7 @@ TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 DEFAULT_IMAGE = "debian-12-x64"
 
 
-class DigitalOcean(StatefulEmulator):
+class DigitalOcean(StatefulEmulator[State, Settings]):
     """See the module."""
 
     #: with a slash at its end, which python-digitalocean needs

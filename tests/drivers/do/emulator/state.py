@@ -210,6 +210,8 @@ class State:
 class World(world.World):
     """``chance`` is for the order of addresses."""
 
+    state: State
+    settings: Settings
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(412_000_001, 7))
 
     def tick(self) -> None:

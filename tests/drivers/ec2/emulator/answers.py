@@ -9,7 +9,7 @@ from tests.emulation.tables import tables_of
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 #: by status, code and message where nothing says more
-CODES = tables_of(__file__)
+CODES: dict[int, tuple[str, str]] = tables_of(__file__)
 OTHERWISE = ("InternalError", "An internal error has occurred")
 
 

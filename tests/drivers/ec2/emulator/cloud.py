@@ -64,7 +64,8 @@ class Ec2(Emulator):
     def region(self, name: str = HOME) -> Launching:
         """One region as it stands at this moment."""
         with self.lock, _moto:
-            found: Any = ec2_backends[self._number][name]
+            found = ec2_backends[self._number][name]
+            assert isinstance(found, Launching)
             found.tick()
             return found
 

@@ -127,7 +127,7 @@ def operation(world: World, it: Operation, *, fresh: bool = False) -> dict[str, 
     """An operation. The answer to the call that it is never says that it has ended."""
     done = not fresh and it.done_at <= world.clock()
     path = f"projects/{world.project}/{it.scope}"
-    shown = {
+    shown: dict[str, Any] = {
         "kind": "compute#operation",
         "id": str(it.id),
         "name": it.name,

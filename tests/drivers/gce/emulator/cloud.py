@@ -20,7 +20,7 @@ from tests.drivers.gce.emulator import answers, project, routes, schema, tokens
 from tests.drivers.gce.emulator import create as gce_create
 from tests.drivers.gce.emulator import instances as gce_instances
 from tests.drivers.gce.emulator.answers import Refusal
-from tests.drivers.gce.emulator.state import Image, Instance, Settings, Subnet, World, new_state
+from tests.drivers.gce.emulator.state import Image, Instance, Settings, State, Subnet, World, new_state
 from tests.emulation.backend import Backend
 from tests.emulation.http import Answer, Request
 from tests.emulation.stateful import StatefulEmulator, bearer
@@ -35,7 +35,7 @@ CALLER = "203.0.113.77"
 MINUTE = 60.0
 
 
-class ComputeEngine(StatefulEmulator):
+class ComputeEngine(StatefulEmulator[State, Settings]):
     """See the module."""
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **server: Any) -> None:
@@ -71,7 +71,7 @@ class ComputeEngine(StatefulEmulator):
 
     def instances(self) -> Iterable[Instance]:
         """Also those that are about to go."""
-        return self._world.state.instances.values()
+        return self.state.instances.values()
 
     def clear(self) -> None:
         """But for what the project has from the start."""

@@ -180,7 +180,7 @@ def all_disks(world: World, request: Request, project: str) -> Answer:
 
 def _disk(world: World, disk: Disk) -> dict[str, Any]:
     zone = answers.link(f"projects/{world.project}/zones/{disk.zone}")
-    shown = {
+    shown: dict[str, Any] = {
         "kind": "compute#disk", "id": str(disk.id), "name": disk.name, "sizeGb": str(disk.size), "zone": zone,
         "status": "READY", "creationTimestamp": when(disk.created), "type": f"{zone}/diskTypes/{disk.type}",
         "selfLink": f"{zone}/disks/{disk.name}",

@@ -10,7 +10,7 @@ from typing import Any
 from tests.drivers.gce.emulator import answers as gce_answers
 from tests.drivers.gce.emulator import schema
 from tests.drivers.gce.emulator.answers import Refusal
-from tests.drivers.gce.emulator.state import World
+from tests.drivers.gce.emulator.state import Operation, World
 from tests.emulation.http import Answer, Request
 
 PREFIX = "/compute/v1/projects/"
@@ -63,7 +63,7 @@ def body_of(request: Request, kind: str) -> dict[str, Any]:
     return schema.canonical(kind, data)
 
 
-def repeatable(handler: Handler) -> Handler:
+def repeatable(handler: Callable[..., Operation]) -> Handler:
     """
     For handlers that return the operation which a call has begun: one with the same request id is that call.
 
@@ -77,7 +77,7 @@ def repeatable(handler: Handler) -> Handler:
         if number and not UUID.fullmatch(number):
             raise gce_answers.invalid("requestId", number, "Must be a valid UUID")
         if known is None:
-            operation: Any = handler(world, request, *segments)
+            operation = handler(world, request, *segments)
             operation.request_id = number
             world.state.requests[key] = operation.name
         else:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.drivers.gce.emulator import catalog as catalogue
 from tests.emulation import world
+from tests.emulation.backend import Addresses
 from tests.emulation.world import NEVER as NEVER
 
 PROJECT = "hart-test-1"
@@ -162,7 +163,7 @@ class Operation:
     errors: list[tuple[str, str]] = field(default_factory=list)
     http_status: int | None = None
     #: what it does when it ends
-    effect: Callable[[], None] | None = None
+    effect: Callable[[], object] | None = None
 
 
 @dataclass
@@ -201,6 +202,8 @@ class State:
 class World(world.World):
     """What the handlers of calls work on."""
 
+    state: State
+    settings: Settings
     project: str = PROJECT
     user: str = ""
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4_112_000_000_000_000_001, 7919))
@@ -214,7 +217,13 @@ class World(world.World):
                 effect()
 
     def begin(
-        self, kind: str, scope: str, target: str, target_id: int, after: float, effect: Callable[[], None] | None = None
+        self,
+        kind: str,
+        scope: str,
+        target: str,
+        target_id: int,
+        after: float,
+        effect: Callable[[], object] | None = None,
     ) -> Operation:
         """Begin an operation that ends by itself."""
         now, number = self.clock(), next(self.ids)
@@ -223,16 +232,16 @@ class World(world.World):
         self.state.operations[name] = operation
         return operation
 
-    def remove(self, instance: Instance) -> None:
+    def remove(self, it: Instance, *more: Addresses) -> None:
         """It is gone, with the disks that go with it."""
-        if self.state.instances.pop(instance.id, None) is None:
+        if self.state.instances.pop(it.id, None) is None:
             return
-        for disk in [it for it in self.state.disks.values() if it.user == instance.id]:
+        for disk in [disk for disk in self.state.disks.values() if disk.user == it.id]:
             if disk.auto_delete:
                 del self.state.disks[disk.id]
             else:
                 disk.user = None
-        self.machines.kill(str(instance.id), instance.addresses)
+        self.machines.kill(str(it.id), it.addresses, *more)
 
 
 def fingerprint(value: Any) -> str:

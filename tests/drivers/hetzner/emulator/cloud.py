@@ -24,7 +24,7 @@ HANDLERS = (project, servers)
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEF" + "GHIJKLMNOPQRSTUVWXYZ0123456789ab"
 
 
-class Hetzner(StatefulEmulator):
+class Hetzner(StatefulEmulator[State, Settings]):
     """See the module."""
 
     root = "/v1"

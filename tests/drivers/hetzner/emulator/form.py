@@ -8,7 +8,7 @@ client of ours has none that do nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 USER_DATA_LIMIT = 32 * 1024  #: bytes (hcloud-python, servers/client.py)
@@ -50,7 +50,7 @@ def against_labels(labels: dict[str, Any]) -> Iterator[str]:
             yield "labels"
 
 
-def _types(data: dict[str, Any], known: dict[str, tuple[type, ...]]) -> Iterator[str]:
+def _types(data: dict[str, Any], known: Mapping[str, tuple[type, ...]]) -> Iterator[str]:
     for name, value in data.items():
         kinds = known.get(name, ())
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

@@ -138,6 +138,8 @@ class State:
 class World(world.World):
     """What the handlers of calls work on."""
 
+    state: State
+    settings: Settings
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4711))
 
     def tick(self) -> None:

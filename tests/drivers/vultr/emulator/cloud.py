@@ -36,7 +36,7 @@ PUBLIC = re.compile(r"/v2/(regions|regions/[^/]+/availability|plans|os)")
 DEBIAN_12 = 2136
 
 
-class Vultr(StatefulEmulator):
+class Vultr(StatefulEmulator[State, Settings]):
     """See the module."""
 
     root = "/v2"

@@ -65,7 +65,7 @@ def number(value: Any) -> Any:
 
 def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
     """The instance's fields that the account has a say in. Nothing is made before all is checked."""
-    region, plan = data.get("region"), data.get("plan")
+    region, plan = data.get("region", ""), data.get("plan")
     if region not in catalogue.REGIONS:
         raise Refusal(400, "Invalid region.")
     if not catalogue.has_plan(plan):

@@ -33,7 +33,7 @@ ROUTER.shows("/vpcs", "vpc", _vpc, lambda world, it: answers.vpc(it))
 def create_vpc(world: World, request: Request) -> Answer:
     """201."""
     data = body_of(request)
-    region = data.get("region")
+    region = data.get("region", "")
     if region not in catalogue.REGIONS:
         raise Refusal(400, "Invalid region.")
     if sum(vpc.region == region for vpc in world.state.vpcs.values()) >= VPCS_OF_A_REGION:

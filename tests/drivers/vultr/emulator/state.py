@@ -189,6 +189,9 @@ class State:
 class World(world.World):
     """What the handlers of calls work on."""
 
+    state: State
+    settings: Settings
+
     def tick(self) -> None:
         """Bring the state up to now: what was deleted goes."""
         now = self.clock()
