@@ -1,0 +1,195 @@
+"""What is asked of minions, and what their stored answers come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hart_salt.base import faults
+from hart_salt.base.errors import HartError, Refused
+from hart_salt.master import minions
+from hart_salt.master.listener import ANSWER_SETTING, QUESTION
+
+OPTS = {"user": "root", "conf_file": "/nowhere/master"}
+
+
+class Client:
+    """Salt's LocalClient with minions that answer at once: ``answers`` has the stored return of each."""
+
+    opts: Mapping[str, Any] = {"job_cache": True, "master_job_cache": "local_cache"}
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self.answers = answers
+        #: of every job: minions, function and arguments
+        self.jobs: list[tuple[list[str], str, list[Any]]] = []
+        self.published: Any = {"minions": list(answers)}
+        self.event = SimpleNamespace(get_event=self._event)
+        self.returners = {"local_cache.get_jid": lambda jid: dict(self.answers)}
+        self._announced = list(answers)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def pub(self, ids: Sequence[str], function: str, arguments: Sequence[Any], **how: Any) -> Any:
+        assert how["tgt_type"] == "list"
+        self.jobs.append((list(ids), function, list(arguments)))
+        return self.published
+
+    def _event(self, tag: str, **how: Any) -> Any:
+        return {"tag": f"{tag}{self._announced.pop(0)}", "data": {}} if self._announced else None
+
+
+def returned(value: Any, retcode: int = 0) -> dict[str, Any]:
+    return {"return": value, "retcode": retcode}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Make minions that answer as given; yields a function from answers to the minions and the client."""
+
+    def make(answers: Mapping[str, Any]) -> tuple[minions.Minions, Client]:
+        client = Client(answers)
+        monkeypatch.setattr("salt.client.get_local_client", lambda mopts: client)
+        monkeypatch.setattr("salt.utils.jid.gen_jid", lambda opts: "20260101000000000000")
+        return minions.Minions(OPTS), client
+
+    yield make
+
+
+def test_the_user_is_the_one_of_salt_if_it_exists() -> None:
+    assert minions.user_of({"user": "root"}) == "root"
+    assert minions.user_of({"user": "Reactor"}) == faults.user()
+    assert minions.user_of({}) == faults.user()
+
+
+def test_a_ping_is_answered_with_true_alone(asked: Any) -> None:
+    for value, there in ((True, True), (False, False), ("True", False)):
+        master, client = asked({"web-1": returned(value)})
+        assert master.ping("web-1", 3.0) is there
+        assert client.jobs == [(["web-1"], "test.ping", [])]
+
+
+def test_who_answers_is_present(asked: Any) -> None:
+    master, client = asked({"web-1": returned(True), "web-2": returned("an error")})
+    assert master.present(["web-1", "web-2"]) == {"web-1"}
+
+
+def test_nobody_is_asked_where_nobody_is_named(asked: Any) -> None:
+    master, client = asked({})
+    assert master.present([]) == frozenset()
+    assert client.jobs == []
+
+
+def test_a_job_that_was_not_published_has_no_answers(asked: Any) -> None:
+    master, client = asked({"web-1": returned(True)})
+    client.published = ""
+    assert master.present(["web-1"]) == frozenset()
+
+
+def test_grains_that_are_no_mapping_are_left_out(asked: Any) -> None:
+    master, client = asked({"web-1": returned({"os": "Debian"}), "web-2": returned("an error")})
+    assert master.grains(["web-1", "web-2"], ["os"]) == {"web-1": {"os": "Debian"}}
+    assert client.jobs == [(["web-1", "web-2"], "grains.item", ["os"])]
+
+
+def test_new_minions_are_asked_for_their_codes(asked: Any) -> None:
+    master, client = asked({"web-1": returned(None)})
+    master.ask_for_answers(["web-1"])
+    assert client.jobs == [(["web-1"], QUESTION, [ANSWER_SETTING])]
+
+
+@pytest.mark.parametrize("published", ["", {}, {"minions": []}])
+def test_a_question_that_the_master_did_not_publish_is_an_error(asked: Any, published: Any) -> None:
+    master, client = asked({})
+    client.published = published
+    with pytest.raises(HartError, match="did not publish the question"):
+        master.ask_for_answers(["web-1"])
+
+
+def test_all_minions_of_a_target_are_asked(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, client = asked({"web-2": returned("second")})
+    client.published = {"minions": ["web-2"]}
+    monkeypatch.setattr(
+        "salt.utils.minions.CkMinions",
+        lambda opts: SimpleNamespace(
+            check_minions=lambda target, kind: {"minions": ["web-2", "web-1"] if target == "web-*" else []}
+        ),
+    )
+    assert master.ask("web-*", "glob", "hart.sealed") == {"web-1": None, "web-2": "second"}
+    assert client.jobs == [(["web-1", "web-2"], "hart.sealed", [])]
+    with pytest.raises(Refused, match=r"no minion with an accepted key matches db-\*"):
+        master.ask("db-*", "glob", "hart.sealed")
+
+
+APPLIED = {
+    "file_|-a file_|-/a_|-managed": {"result": False, "comment": "no space"},
+    "pkg_|-a package_|-vim_|-installed": {"result": True},
+    "odd": {"result": False},
+    "other": "no mapping",
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "problems"),
+    [
+        ({"one_|-two_|-three_|-four": {"result": True}}, []),
+        (APPLIED, ["a file: no space", "odd: failed"]),
+        (["Rendering SLS failed"], ["Rendering SLS failed"]),
+        ("no such function", ["no such function"]),
+        ({}, ["the minion did not answer"]),
+        (None, ["the minion did not answer"]),
+    ],
+)
+def test_states_that_failed_are_problems(asked: Any, answer: Any, problems: list[str]) -> None:
+    master, client = asked({"web-1": returned(answer)})
+    assert master.apply("web-1", ["a", "b"]) == problems
+    assert client.jobs == [(["web-1"], "state.apply", [["a", "b"]])]
+
+
+def test_the_highstate_has_no_arguments(asked: Any) -> None:
+    master, client = asked({"web-1": returned({"a_|-b_|-c_|-d": {"result": True}})})
+    assert master.apply("web-1", "highstate") == []
+    assert client.jobs == [(["web-1"], "state.apply", [])]
+
+
+@pytest.mark.parametrize(
+    ("answers", "problems"),
+    [
+        ({"web-1": returned("fine")}, []),
+        ({"web-1": returned("no", 1)}, ["service.stop failed: no"]),
+        ({"web-1": returned(False)}, ["service.stop failed: False"]),
+        ({}, ["the minion did not answer"]),
+    ],
+)
+def test_a_call_that_failed_is_a_problem(asked: Any, answers: Any, problems: list[str]) -> None:
+    master, client = asked(answers)
+    assert master.call("web-1", "service.stop", ["app"], {"no_block": True}) == problems
+    ((ids, function, arguments),) = client.jobs
+    assert (ids, function, arguments[0]) == (["web-1"], "service.stop", "app")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (returned({"retcode": 0, "stdout": " out \n", "stderr": "err"}), (0, "out")),
+        (returned({"retcode": 3, "stdout": "out", "stderr": "err"}), (3, "err")),
+        (returned("no such function"), (1, "no such function")),
+    ],
+)
+def test_a_script_s_exit_code_and_output(asked: Any, answer: Any, said: tuple[int, str]) -> None:
+    master, client = asked({"web-1": answer})
+    assert master.shell("web-1", "echo $1", ["a b"]) == said
+    assert client.jobs[0][1] == "cmd.run_all"
+    assert client.jobs[0][2][0] == "sh -s -- 'a b'"
+
+
+def test_a_script_on_a_minion_that_does_not_answer(asked: Any) -> None:
+    master, client = asked({})
+    assert master.shell_all(["web-1"], "true", []) == {"web-1": None}
+    assert len(client.jobs) == 1
