@@ -14,7 +14,7 @@ extensions = ["myst_parser", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 # A block without a language is output; only blocks that name one are highlighted.
 highlight_language = "none"
-# Links to a heading, such as installation.md#versions, lead to a name that Markdown viewers make, too.
+# Headings down to this level get the anchors that Markdown viewers also generate, as in installation.md#versions.
 myst_heading_anchors = 4
 
 html_theme = "furo"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Builds the documentation from docs/ as a site of HTML files, and fails on any warning,
-# such as a link to a heading that does not exist:
+# Builds the documentation in docs/ as a site of HTML files. Any warning is an error, such
+# as a link to a heading that does not exist:
 #
-#     tools/docs.sh [DIRECTORY]     where to; otherwise docs/_build/html
+#     tools/docs.sh [DIRECTORY]     the output; default docs/_build/html
 #
-# PYTHON, HART_VENV, HART_SALT_SERIES as in tools/env.sh. Nothing is fetched to build
-# the pages, and a browser needs nothing from elsewhere to show them.
+# PYTHON, HART_VENV, HART_SALT_SERIES as in tools/env.sh. The build fetches nothing, and the
+# pages load nothing from other sites.
 set -eu
 case ${1-} in
     -*) sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
@@ -13,8 +13,7 @@ esac
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 venv=$("$root/tools/env.sh" dev)
 unset PYTHONPATH PYTHONHOME
-# What Sphinx keeps from build to build would hide warnings of pages that it does not
-# read again.
+# A cache from the last build would hide the warnings of pages that did not change.
 cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT
 trap 'exit 129' HUP
