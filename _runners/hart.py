@@ -1050,10 +1050,10 @@ def _data(work, config, given):
         if not report.ok:
             data["retcode"] = report.exit_code
     except SystemExit as error:  # a signal came while nothing was running that hart would roll back
-        data = {"error": "interrupted; nothing was begun", "retcode": error.code or INTERRUPTED}
+        data = {"error": "interrupted; nothing was started", "retcode": error.code or INTERRUPTED}
     except Exception as error:  # a dependency of hart is missing or broken
-        log.error("hart could not begin: %s", type(error).__name__)  # noqa: TRY400 - its text may quote anything
-        data = {"error": f"hart could not begin: {type(error).__name__}; see salt-run hart.version", "retcode": DEFECT}
+        log.error("hart could not start: %s", type(error).__name__)  # noqa: TRY400 - its text may quote anything
+        data = {"error": f"hart could not start: {type(error).__name__}; see salt-run hart.version", "retcode": DEFECT}
     if "retcode" in data:
         __context__["retcode"] = 1
     return data
@@ -1101,7 +1101,7 @@ def _begin(function, args, kwargs):
 
     data = _report(work, given.get("config"), {**given, **settings})
     if "retcode" in data:
-        log.error("hart.%s was not begun: %s", function.__name__, data["error"])
+        log.error("hart.%s was not started: %s", function.__name__, data["error"])
     return data
 
 

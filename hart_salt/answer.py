@@ -73,7 +73,7 @@ def _done(work: Callable[[Callable[[str | None], Service]], Result], service: An
     except HartError as error:
         return _failed(str(error), REFUSED)
     except SystemExit as error:  # a signal came while nothing was running that hart would roll back
-        return _failed("interrupted; nothing was begun", int(error.code or INTERRUPTED))
+        return _failed("interrupted; nothing was started", int(error.code or INTERRUPTED))
     except Exception as error:  # no exception may count as a success
         # Only its type and place are reported, because the text of an unforeseen error may quote anything.
         frames = reversed(traceback.extract_tb(error.__traceback__))

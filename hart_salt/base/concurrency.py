@@ -176,8 +176,8 @@ def _print_new(heard: list[int], reported: int) -> int:
     The work has been cancelled already; this only informs whoever watches.
     """
     while reported < len(heard):  # more may arrive during the loop
-        undoing = "still undoing what was under way" if reported else "undoing what is under way"
-        print_stderr(f"hart: {signals.name(heard[reported])}: {undoing}")
+        state = "still rolling back unfinished work" if reported else "rolling back unfinished work"
+        print_stderr(f"hart: {signals.name(heard[reported])}: {state}")
         reported += 1
     return reported
 

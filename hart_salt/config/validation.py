@@ -104,23 +104,23 @@ def _adapter(section: type[Section], name: str) -> TypeAdapter[Any]:
 
 def _mentions(kind: Any, wanted: type) -> bool:
     """Return whether a type, or a member of a union, is a subclass of ``wanted``."""
-    origin = get_origin(kind)
-    if origin in (Annotated, Union, types.UnionType):
+    generic = get_origin(kind)
+    if generic in (Annotated, Union, types.UnionType):
         return any(_mentions(part, wanted) for part in get_args(kind))
-    base = origin or kind
+    base = generic or kind
     return isinstance(base, type) and issubclass(base, wanted)
 
 
 def _expected(kind: Any, metadata: tuple[Any, ...]) -> str:
     """Return what a type accepts, such as ``a whole number of at least 1``."""
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is Annotated:
+    generic, parts = get_origin(kind), get_args(kind)
+    if generic is Annotated:
         return _expected(parts[0], parts[1:] + metadata)
-    if origin in (Union, types.UnionType):
+    if generic in (Union, types.UnionType):
         return " or ".join(_expected(part, metadata) for part in parts if part is not type(None))
-    if origin is Literal:
+    if generic is Literal:
         return "one of " + ", ".join(str(part) for part in parts)
-    return _KINDS.get(origin or kind, "a valid value") + _limits(metadata)
+    return _KINDS.get(generic or kind, "a valid value") + _limits(metadata)
 
 
 def _limits(metadata: tuple[Any, ...]) -> str:

@@ -126,7 +126,7 @@ def test_a_destroy_that_was_killed_can_be_repeated_and_one_that_gets_a_signal_en
             trial.wait("terminate", "b")
             os.kill(run.pid, signal.SIGINT)
             assert run.stderr is not None
-            while "SIGINT: undoing" not in run.stderr.readline():
+            while "SIGINT: rolling back" not in run.stderr.readline():
                 pass
             trial.go("terminated", "a")
             trial.go("terminate", "b")

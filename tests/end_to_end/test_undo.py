@@ -137,7 +137,7 @@ def _signalled(run: subprocess.Popen[str], signum: signal.Signals, trial: tools.
     os.kill(run.pid, signum)
     assert run.stderr is not None
     heard = ""
-    while f"{signum.name}: undoing" not in heard:
+    while f"{signum.name}: rolling back" not in heard:
         heard = run.stderr.readline()
         assert heard, "the run ended without a word about the signal"
     for point in IN_DRIVER.items():
@@ -155,7 +155,7 @@ def test_a_signal_while_the_batch_gets_its_access_takes_the_access_back(
             trial.wait("opened", "batch")
             os.kill(run.pid, signum)
             assert run.stderr is not None
-            assert f"{signum.name}: undoing" in run.stderr.readline()
+            assert f"{signum.name}: rolling back" in run.stderr.readline()
             trial.go("opened", "batch")
             done = tools.ended(run)
         left = tools.left_of(master, "a", trial)
@@ -200,7 +200,7 @@ def test_a_signal_before_anything_was_begun_is_no_success_either(master: SaltMas
         left = tools.left_of(master, "a", trial)
     _tell(signum.name, {"checks": left})
     assert done.code == 128 + signum
-    assert done.data["error"] == "interrupted; nothing was begun"
+    assert done.data["error"] == "interrupted; nothing was started"
     assert left == []
 
 
@@ -215,7 +215,7 @@ def test_a_second_signal_during_the_undo_does_not_break_it(master: SaltMaster) -
             for signum in tools.SIGNALS:
                 os.kill(run.pid, signum)
             assert run.stderr is not None
-            while "still undoing" not in run.stderr.readline():
+            while "still rolling back" not in run.stderr.readline():
                 pass
             trial.go("terminate", "a")
             done = tools.ended(run)

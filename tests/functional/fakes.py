@@ -1,4 +1,4 @@
-"""What the worlds in memory share: a provider to begin with, and steps that go wrong."""
+"""The common part of the in-memory worlds: a provider to start with, and steps that fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Fault = Callable[[], object]
 
 
 class EmptyDriver(Driver):
-    """A provider that has one region and one size, and launches nothing. What is in its account the heir says."""
+    """A provider with one region and one size that launches nothing. A subclass defines what is in its account."""
 
     schema = SCHEMA
     platform = "local"
@@ -43,7 +43,7 @@ class EmptyDriver(Driver):
 
 
 def fails_with(error: BaseException, times: int = 10**6) -> Fault:
-    """A step that raises this, the first ``times`` times."""
+    """Return a step that raises this error the first ``times`` times."""
     left = times
 
     def fault() -> None:

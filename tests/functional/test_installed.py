@@ -1,4 +1,4 @@
-"""The wheel and the source distribution, each installed where the checkout cannot be seen: all of it is found there."""
+"""The wheel and the source distribution, each installed where the checkout is not visible, are complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.builds import ROOT, SITE, installed
 
 toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 PROJECT = toml.loads((ROOT / "pyproject.toml").read_text())["project"]
-#: what Salt's loader finds there as runner and as execution module, and the files that hart reads when it is at work
+#: what Salt's loader finds there as runner and as execution module, and the files that hart reads at work
 LOOK = """
 import json, sys
 import salt.config, salt.loader
@@ -51,7 +51,7 @@ def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def there(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a program of that environment sees of hart, from a directory that has nothing of it."""
+    """Return what a program of that environment sees of hart, from a directory without any of it."""
     place = tmp_path_factory.mktemp("place")
     command = [str(environment / "bin/python"), "-I", "-c", LOOK, str(place)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=place, check=False)
@@ -68,7 +68,7 @@ def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there
     assert "salt -G roles:app hart.info" in there["doc"]
 
 
-def test_what_hart_reads_at_work_is_there(environment: Path, there: dict[str, Any]) -> None:
+def test_the_files_that_hart_reads_are_installed(environment: Path, there: dict[str, Any]) -> None:
     assert set(there["drivers"]) >= set(OWN)
     assert "bootstrap.sh.j2" in there["templates"]
     assert there["key"] == "-----BEGIN PGP PUBLIC KEY B"

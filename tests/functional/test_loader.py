@@ -1,4 +1,4 @@
-"""Runner and execution module, as Salt's own loader finds them."""
+"""Runner and execution module as Salt's own loader finds them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def commands(loaded: Any) -> set[str]:
 
 
 def public_functions(path: Path) -> set[str]:
-    """What a file defines without an underscore before its name."""
+    """Return what a file defines without a leading underscore."""
     tree = ast.parse(path.read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
 
@@ -49,35 +49,35 @@ def test_the_entry_point_loads_the_execution_module_on_minions(minion_opts: dict
     assert commands(loaded) == public_functions(MODULE) == {"info", "sealed"}
 
 
-def test_the_execution_module_says_what_the_grains_say(minion_opts: dict[str, Any]) -> None:
+def test_the_execution_module_returns_the_grains(minion_opts: dict[str, Any]) -> None:
     minion_opts["grains"] = {"roles": ["app"], "hart.provider": "do", "hart.region": "nyc3", "hart.version": "1.0.0"}
-    told = salt.loader.minion_mods(minion_opts)["hart.info"]()
-    assert told == {
+    data = salt.loader.minion_mods(minion_opts)["hart.info"]()
+    assert data == {
         "roles": ["app"], "provider": "do", "region": "nyc3", "zone": None, "size": None, "created": None,
         "version": "1.0.0",
     }  # fmt: skip
 
 
-def test_the_runner_that_is_loaded_is_the_installed_one_and_says_so(opts: dict[str, Any]) -> None:
-    told = salt.loader.runner(opts)["hart.version"]()
-    assert told["hart-salt"] == hart_salt.__version__
-    assert Path(told["runner"]).resolve() == RUNNER.resolve()
+def test_the_loaded_runner_is_the_installed_one_and_says_so(opts: dict[str, Any]) -> None:
+    data = salt.loader.runner(opts)["hart.version"]()
+    assert data["hart-salt"] == hart_salt.__version__
+    assert Path(data["runner"]).resolve() == RUNNER.resolve()
 
 
-def test_a_copy_from_the_file_server_works_and_is_told_from_the_installed_one(opts: dict[str, Any], root: Path) -> None:
+def test_a_copy_from_the_file_server_works_and_is_reported_as_such(opts: dict[str, Any], root: Path) -> None:
     synced = root / "extmods/runners"
     synced.mkdir(parents=True)
     shutil.copy(RUNNER, synced / "hart.py")
     opts["extension_modules"] = str(root / "extmods")
     loaded = salt.loader.runner(opts)
     assert commands(loaded) == public_functions(RUNNER)
-    told = loaded["hart.version"]()
-    assert told["runner"].startswith(str(synced))
-    assert "not the installed one" in told["runner"]
+    data = loaded["hart.version"]()
+    assert data["runner"].startswith(str(synced))
+    assert "not the installed one" in data["runner"]
 
 
 @pytest.mark.parametrize("path", [RUNNER, MODULE], ids=["runner", "module"])
-def test_every_command_has_a_summary_an_example_and_no_default_that_is_changed(path: Path) -> None:
+def test_every_command_has_a_summary_an_example_and_no_mutable_default(path: Path) -> None:
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
             text = ast.get_docstring(node) or ""
@@ -85,7 +85,7 @@ def test_every_command_has_a_summary_an_example_and_no_default_that_is_changed(p
             assert not any(isinstance(default, ast.List | ast.Dict) for default in node.args.defaults)
 
 
-def test_without_the_package_the_runner_is_not_there_and_says_how_to_install_it() -> None:
+def test_without_the_package_the_runner_is_unavailable_and_says_how_to_install_it() -> None:
     code = (
         "import importlib.util, sys\n"
         "spec = importlib.util.spec_from_file_location('runner', sys.argv[1])\n"
@@ -93,7 +93,7 @@ def test_without_the_package_the_runner_is_not_there_and_says_how_to_install_it(
         "spec.loader.exec_module(runner)\n"
         "print(runner.__virtual__())\n"
     )
-    # -S: without site-packages, and so without us
+    # -S: without site-packages, and so without hart-salt
     command = [sys.executable, "-I", "-S", "-c", code, str(RUNNER.resolve())]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
     reason = "the Python package hart-salt is not installed: salt-pip install its wheel or checkout"

@@ -1,4 +1,4 @@
-"""What is in the wheel and in the source distribution, and that one makes the other."""
+"""The contents of the wheel and of the source distribution, and that one makes the other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_runner_and_module_are_real_files_in_the_wheel(wheel: Path) -> None:
     assert kinds <= {0, stat.S_IFREG}
 
 
-def test_the_wheel_has_every_file_of_the_package_and_none_beside_it(wheel: Path) -> None:
+def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: Path) -> None:
     paths = (path.relative_to(ROOT) for path in (ROOT / "hart_salt").rglob("*") if path.is_file())
     expected = {str(path) for path in paths if "__pycache__" not in path.parts}
     files = contents(wheel)
@@ -62,7 +62,7 @@ def test_the_wheel_has_every_file_of_the_package_and_none_beside_it(wheel: Path)
     assert {"hart_salt/py.typed", "hart_salt/node/bootstrap/templates/bootstrap.sh.j2"} <= expected
 
 
-def test_the_wheel_tells_salt_where_to_look_and_carries_the_licence(wheel: Path) -> None:
+def test_the_wheel_has_salts_entry_point_and_the_licence(wheel: Path) -> None:
     files = {name.partition("/")[2]: data for name, data in contents(wheel).items() if ".dist-info/" in name}
     assert files["entry_points.txt"].decode().split() == ["[salt.loader]", "hart", "=", "hart_salt"]
     assert files["licenses/LICENSE.md"] == (ROOT / "LICENSE.md").read_bytes()
@@ -79,7 +79,7 @@ def test_a_wheel_from_the_source_distribution_is_the_same(
     assert own(contents(build("wheel", source, tmp_path / "again", backend))) == own(contents(wheel))
 
 
-def test_the_source_distribution_has_no_caches_or_files_of_anybody_s_editor(sdist: Path) -> None:
+def test_the_source_distribution_has_no_caches_or_editor_files(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         paths = [name.split("/")[1:] for name in archive.getnames()]
     folders = {".ci", "_modules", "_runners", "docs", "hart_salt", "tests", "tools"}
@@ -88,7 +88,7 @@ def test_the_source_distribution_has_no_caches_or_files_of_anybody_s_editor(sdis
     assert [path for path in paths if any(name.startswith(".") or name == "__pycache__" for name in path[1:])] == []
 
 
-def test_the_wheel_that_goes_to_a_new_master_has_what_the_built_one_has(wheel: Path) -> None:
+def test_the_wheel_for_a_new_master_has_the_contents_of_the_built_one(wheel: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(carried.build())) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
         kinds = {stat.S_IFMT(entry.external_attr >> 16) for entry in archive.infolist()}

@@ -1,4 +1,4 @@
-"""The command that runs tests with several series of Salt tells which failed, seen with programs that pretend."""
+"""The command that runs tests with several series of Salt reports which failed; with programs that pretend."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ exit $code
 
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
-    """A copy of the command, among programs that pretend to make environments and to test."""
+    """Return a copy of the command, among programs that pretend to create environments and to test."""
     programs = {
         "test": PRETENDED_TEST,
         "tools/env.sh": f"#!/bin/sh\necho {tmp_path}/venv\n",
@@ -50,7 +50,7 @@ def run(command: Path, *arguments: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_without_arguments_it_is_the_fast_tests_with_all_series_and_one_failure_fails(command: Path) -> None:
+def test_without_arguments_all_series_run_the_fast_tests_and_one_failure_fails(command: Path) -> None:
     code, lines = run(command)
     assert code == 1
     asked = [line.split(" ") for line in lines if line.startswith("ran ")]
@@ -69,7 +69,7 @@ def test_series_and_tests_can_be_named(command: Path) -> None:
     assert len([line for line in lines if line.startswith(HERE)]) == 2
 
 
-def test_the_lowest_versions_are_a_run_of_their_own(command: Path) -> None:
+def test_the_lowest_versions_are_a_separate_run(command: Path) -> None:
     code, lines = run(command, "--floors")
     assert code == 0
     assert [line for line in lines if line.startswith("ran ")] == [
@@ -79,7 +79,7 @@ def test_the_lowest_versions_are_a_run_of_their_own(command: Path) -> None:
 
 
 def report(lines: list[str]) -> str:
-    """The option that names the report of the run that these lines tell of."""
+    """Return the option that names the report of the run in these lines."""
     return next(word for line in lines for word in line.split() if word.startswith("--junitxml="))
 
 
@@ -97,6 +97,6 @@ def test_a_run_without_a_report_is_in_the_table_and_fails(command: Path) -> None
 
 
 @pytest.mark.parametrize("argument", ["tests/unit", "floors", "--floor", "--floors=3006"])
-def test_what_is_no_series_is_refused_before_anything_runs(command: Path, argument: str) -> None:
+def test_an_invalid_series_is_refused_before_anything_runs(command: Path, argument: str) -> None:
     code, lines = run(command, "3006", argument)
     assert (code, lines) == (2, [])

@@ -1,4 +1,4 @@
-"""No use case returns or raises anything past the gate, whoever forgets it."""
+"""No use case returns or raises anything past the gate."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def parts_in(data: Any) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What Salt gives a runner; the token is in hart's configuration."""
+    """Return what Salt gives a runner; the token is in hart's configuration."""
     opts = dict(salt.config.master_config(""))
     opts |= {"id": "m", "root_dir": str(tmp_path), "cachedir": str(tmp_path), "pki_dir": str(tmp_path / "pki")}
     opts |= {"hart": {"providers": {"do": {"token": TOKEN}}}, "conf_file": str(tmp_path / "master")}
@@ -62,7 +62,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 class Says:
-    """A service of which every use case does the same."""
+    """A service in which every use case does the same."""
 
     def __init__(self, deed: Callable[[], Result]) -> None:
         self._deed = deed
@@ -90,7 +90,9 @@ def serve(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], Result]) -> None:
 @pytest.mark.parametrize(
     "error", [Refused(CUT), TemporaryFailure(CUT), Interrupted(2, CUT), ValueError(CUT), OSError(5, CUT, CUT)], ids=repr
 )
-def test_an_error_of_any_use_case_passes(name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_any_use_case_passes_the_gate(
+    name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     serve(monkeypatch, raising(error))
     data = call(name)
     assert data["retcode"]
@@ -98,7 +100,7 @@ def test_an_error_of_any_use_case_passes(name: str, error: BaseException, monkey
 
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - WITHOUT))
-def test_the_data_of_any_use_case_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_of_any_use_case_passes_the_gate(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, lambda: Result({TOKEN: {TOKEN: [CUT]}, f"<{TOKEN}>": 1, "notes": (CUT,)}, ok=False))
     data = call(name)
     assert parts_in(data) == []
@@ -106,8 +108,8 @@ def test_the_data_of_any_use_case_passes(name: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - WITHOUT))
-def test_a_fault_that_is_found_before_the_configuration_is_read_passes(name: str) -> None:
-    # What takes settings does not know which there are; an id too many is refused at once.
+def test_a_fault_found_before_the_configuration_is_read_passes_the_gate(name: str) -> None:
+    # A function that takes settings does not know which settings there are; a surplus id is refused at once.
     takes_any = "settings" in inspect.signature(FUNCTIONS[name]).parameters
     data = FUNCTIONS[name]("a", f"<{TOKEN}>") if takes_any else call(name, **{f"config_{TOKEN}": 1})
     assert data["retcode"] == answer.REFUSED
@@ -130,14 +132,14 @@ def test_a_secret_among_the_arguments_is_noted(
     assert "event bus" in call(name, **settings)["notes"][0]
 
 
-def test_what_is_no_secret_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_without_a_secret_are_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, lambda: Result({"web1": {"result": True}}))
     settings = {"minion_config": {"password": "sdb://vault/x", "token_expire": 60}, "size": "s-1vcpu-1gb"}
     assert call("create", **settings) == {"web1": {"result": True}}
 
 
-def test_what_salt_took_from_sdb_for_its_configuration_is_known(tmp_path: Path) -> None:
-    """Salt puts the value in the place of the reference, wherever it stands, and hart sees only that."""
+def test_values_that_salt_read_from_sdb_are_known_secrets(tmp_path: Path) -> None:
+    """Salt replaces the reference by the value wherever it is, and hart sees only the value."""
     for directory in ("m.d", "pki"):
         (tmp_path / directory).mkdir()
     (tmp_path / "vault.yml").write_text(f"tag: 'of {TOKEN}'\nother: {TOKEN[::-1]}\n")
@@ -163,7 +165,7 @@ def test_a_defect_is_logged_by_its_place_without_its_text(
 
 
 def test_every_function_answers_through_the_gate() -> None:
-    """Each public function ends with it, and nothing else makes a service or calls the work."""
+    """Each public function ends with the gate, and nothing else makes a service or calls the work."""
     tree = ast.parse(Path(runner.__file__).read_text())
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
@@ -175,8 +177,8 @@ def test_every_function_answers_through_the_gate() -> None:
     assert sorted(path.name for path in users if path.name != "service.py") == ["answer.py"]
 
 
-def test_nothing_is_cut_but_at_the_gate() -> None:
-    """A slice of a length that is not negligible, of anything but what hart made itself, is a text that is cut."""
+def test_texts_are_cut_only_at_the_gate() -> None:
+    """A slice of a considerable length, of anything that hart did not make itself, is a text that is cut."""
     known = {"drivers/gce/instances.py"}  # names
     root = Path(service.__file__).parent
     found = {str(path.relative_to(root)) for path in root.rglob("*.py") if _cuts(ast.parse(path.read_text()))}

@@ -1,4 +1,4 @@
-"""What the functions of the runner may be given, and the sentences for what they may not."""
+"""The accepted arguments of the runner's functions, and the sentences about the refused ones."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
         ({"kind": "private", "vpc": "v"}, AddressRequest(PRIVATE, vpc="v")),
     ],
 )
-def test_what_goes_together_is_a_request(given: dict[str, Any], asked: AddressRequest) -> None:
+def test_arguments_that_can_be_combined_are_a_request(given: dict[str, Any], asked: AddressRequest) -> None:
     assert arguments.address_request(**{"kind": None, "ip": None, "vpc": None, **given}) == asked
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({}, "kind must be one of reserved, additional, private; with ip=ADDRESS it is reserved"),
         ({"kind": "floating"}, "kind must be one of reserved, additional, private"),
@@ -41,22 +41,22 @@ def test_what_goes_together_is_a_request(given: dict[str, Any], asked: AddressRe
         ({"ip": "203.0.113.7", "vpc": "v"}, "vpc selects a private network: omit it with kind=reserved"),
     ],
 )
-def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], told: str) -> None:
+def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(Refused) as caught:
         arguments.address_request(**{"kind": None, "ip": None, "vpc": None, **given})
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("value", "extra", "found"),
     [("a", (), ["a"]), ("a, b,", (), ["a", "b"]), (["a", 7], (), ["a", "7"]), (12, (), ["12"])],
 )
-def test_ids_come_as_a_text_with_commas_or_as_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
+def test_ids_are_given_as_a_text_with_commas_or_as_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
     assert arguments.ids("hart.create", value, extra) == found
 
 
 @pytest.mark.parametrize(
-    ("value", "extra", "told"),
+    ("value", "extra", "expected"),
     [
         (None, (), "hart.create needs an id: salt-run hart.create ID"),
         ("", (), "hart.create needs an id"),
@@ -67,18 +67,18 @@ def test_ids_come_as_a_text_with_commas_or_as_a_list(value: Any, extra: tuple[st
         (["a"], ("b",), "hart.create needs an id"),
     ],
 )
-def test_what_is_no_id_is_refused(value: Any, extra: tuple[str, ...], told: str) -> None:
-    with pytest.raises(Refused, match=re.escape(told)):
+def test_anything_but_ids_is_refused(value: Any, extra: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(Refused, match=re.escape(expected)):
         arguments.ids("hart.create", value, extra)
 
 
-def test_what_a_function_does_not_know_is_refused_and_salts_own_keywords_are_not() -> None:
+def test_unknown_arguments_are_refused_except_salts_own_keywords() -> None:
     arguments.refuse({"__pub_user": "root"})
     with pytest.raises(Refused, match="unknown argument: colour, red"):
         arguments.refuse({"colour": 1, "__pub_user": "root"}, ["red"])
 
 
-def test_names_are_text_also_where_they_look_like_numbers() -> None:
+def test_names_are_text_even_if_they_look_like_numbers() -> None:
     assert arguments.names(role=12, provider=None, region="ams") == {"role": "12", "provider": None, "region": "ams"}
     with pytest.raises(Refused, match="role and region must be a name, as text"):
         arguments.names(role=True, provider="do", region=["ams"])
@@ -90,13 +90,13 @@ def test_whole_numbers(value: Any, least: int | None) -> None:
 
 
 @pytest.mark.parametrize(("value", "least"), [(0, 1), (-1, 0), (True, 0), ("3", 0), (1.0, 0)])
-def test_what_is_no_whole_number_is_refused(value: Any, least: int) -> None:
+def test_anything_but_a_whole_number_is_refused(value: Any, least: int) -> None:
     with pytest.raises(Refused, match="count must be a whole number of at least"):
         arguments.whole("count", value, least)
 
 
 @pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), True, "5", None])
-def test_what_is_no_number_of_seconds_is_refused(value: Any) -> None:
+def test_anything_but_a_number_of_seconds_is_refused(value: Any) -> None:
     assert arguments.seconds("grace", 0) == 0
     with pytest.raises(Refused, match="grace must be a number of seconds"):
         arguments.seconds("grace", value)
@@ -109,13 +109,13 @@ def test_a_flag_is_true_or_false(value: Any) -> None:
         arguments.flag(value, "force")
 
 
-def test_a_size_to_be_has_whole_numbers_of_which_only_the_difference_may_be_negative() -> None:
+def test_a_target_size_has_whole_numbers_and_only_delta_can_be_negative() -> None:
     size = arguments.target_size(count=None, delta=-2, min=0, max=9)
     assert (size.count, size.delta) == (None, -2)
     with pytest.raises(Refused, match="min must be a whole number of at least 0"):
         arguments.target_size(count=None, delta=1, min=-1, max=None)
 
 
-def test_an_order_has_the_settings_of_the_user_and_none_of_salts() -> None:
+def test_an_order_has_the_user_s_settings_and_none_of_salt_s() -> None:
     order = arguments.order("app", "do", None, False, True, {"size": "s", "__pub_user": "root"})
     assert (order.role, order.provider, order.test, order.settings) == ("app", "do", True, {"size": "s"})

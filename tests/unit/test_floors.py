@@ -1,4 +1,4 @@
-"""Each dependency has a lowest version, and ``tools/floors.sh`` tells pip to take it."""
+"""Each dependency has a lowest version, and ``tools/floors.sh`` makes pip use it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 def other(lines: list[str]) -> list[Requirement]:
-    """These requirements without the package itself, whose extras name one another."""
+    """Return these requirements without the package itself, whose extras name one another."""
     return [one for one in map(Requirement, lines) if one.name != PROJECT["name"]]
 
 
-#: extras of those who work on the package: these take whatever is newest
+#: extras for people who work on the package: they take the newest versions
 DEVELOPERS = {"dev", "docs"}
-#: what somebody gets who installs the package
+#: what people get who install the package
 USERS = [line for name in EXTRAS if name not in DEVELOPERS for line in EXTRAS[name]]
 DEPENDENCIES = other([*PROJECT["dependencies"], *USERS])
 

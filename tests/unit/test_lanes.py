@@ -1,4 +1,4 @@
-"""Two runs of pytest side by side do every test once, each file in one of them, as one run would."""
+"""Two parallel runs of pytest run every test once, each file in one of them, as one run would."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def blocks(tree: Path, number: int) -> list[list[str]]:
-    """What a lane did, file by file; each is begun and ended once, and the session around them."""
+    """Return what a lane did, file by file; each file starts and ends once, within the session."""
     path = tree / f"said{number}"
     lines = path.read_text().splitlines() if path.exists() else []
     if not lines:
@@ -91,7 +91,7 @@ def blocks(tree: Path, number: int) -> list[list[str]]:
     return [inner[start : start + 4] for start in range(0, len(inner), 4)]
 
 
-def test_one_lane_does_all_and_those_first_that_take_long(tree: Path) -> None:
+def test_one_lane_runs_everything_and_long_tests_first(tree: Path) -> None:
     code, output = ended(lane(tree, 1))
     assert (code, "1 failed, 11 passed" in output) == (1, True), output
     names = ("test_kill_table", "test_c", "test_e", "test_d", "test_b", "test_a")
@@ -100,7 +100,7 @@ def test_one_lane_does_all_and_those_first_that_take_long(tree: Path) -> None:
     ]
 
 
-def test_two_lanes_do_each_file_once(tree: Path) -> None:
+def test_two_lanes_run_each_file_once(tree: Path) -> None:
     codes = {ended(run)[0] for run in [lane(tree, 1), lane(tree, 2)]}
     assert 1 in codes
     done = [*blocks(tree, 1), *blocks(tree, 2)]
@@ -108,13 +108,13 @@ def test_two_lanes_do_each_file_once(tree: Path) -> None:
     assert all(block[3] == block[0].replace("begins", "ends") for block in done)
 
 
-def test_what_another_lane_began_is_left_to_it(tree: Path) -> None:
+def test_a_file_that_another_lane_started_is_skipped(tree: Path) -> None:
     (tree / "claims/end_to_end.test_e.py").touch()
     code, output = ended(lane(tree, 1))
     assert (code, "10 passed" in output) == (0, True), output
     assert "test_e begins" not in (tree / "said1").read_text()
 
 
-def test_a_lane_stops_at_the_first_failure_where_it_is_asked_to(tree: Path) -> None:
+def test_a_lane_stops_at_the_first_failure_if_requested(tree: Path) -> None:
     code, output = ended(lane(tree, 1, "-x"))
     assert (code, "1 failed, 5 passed" in output) == (1, True), output

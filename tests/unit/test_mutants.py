@@ -1,4 +1,4 @@
-"""The mutants of ``tools/mutants.sh``: the lists go with the code, and what is said of a mutant is what it did."""
+"""The mutants of ``tools/mutants.sh``: the lists fit the code, and each report of a mutant is true."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it():
 
 @pytest.fixture(scope="module")
 def tool() -> Iterator[Any]:
-    """The modules of the program, which are beside it and in no package."""
+    """Yield the modules of the program, which are next to it and in no package."""
     sys.path.insert(0, str(TOOL))
     try:
         yield lambda name: importlib.import_module(name)
@@ -46,17 +46,17 @@ def mutants(tool: Any) -> list[Any]:
     return [mutant for some in tool("subjects").load().values() for mutant in some]
 
 
-def test_each_mutant_fits_the_code_and_its_tests_are_there(tool: Any, mutants: list[Any]) -> None:
+def test_each_mutant_fits_the_code_and_its_tests_exist(tool: Any, mutants: list[Any]) -> None:
     assert tool("subjects").faults(mutants, ROOT) == []
 
 
-def test_there_are_enough_of_them_for_each_driver_and_in_all(mutants: list[Any]) -> None:
+def test_there_are_enough_mutants_for_each_driver_and_in_total(mutants: list[Any]) -> None:
     numbers = Counter(mutant.subject for mutant in mutants)
     assert len(mutants) >= 120
     assert {name: numbers[name] for name in OWN if numbers[name] < 10} == {}
 
 
-def test_none_boots_a_machine(mutants: list[Any]) -> None:
+def test_no_mutant_boots_a_machine(mutants: list[Any]) -> None:
     tests = {file for mutant in mutants for file in mutant.tests.files}
     slow = ("tests/end_to_end/", "tests/machines/", "tests/accounts/")
     files = ("test_machines.py", "test_metadata.py", "test_light.py")
@@ -72,7 +72,7 @@ def test_none_boots_a_machine(mutants: list[Any]) -> None:
         ("tests = [", "its-list.toml"),
     ],
 )
-def test_a_list_that_is_none_is_told(tool: Any, tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_list_is_reported(tool: Any, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "its-list.toml").write_text(text)
     with pytest.raises(ValueError, match=said):
         tool("subjects").load(tmp_path)
@@ -87,14 +87,14 @@ def mutant(tool: Any, name: str, old: str, new: str, survives: str = "") -> Any:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with one module and one test of it."""
+    """Return a checkout with one module and one test of it."""
     root = tmp_path / "checkout"
     for directory in ("hart_salt", "tests"):
         (root / directory).mkdir(parents=True)
     (root / "hart_salt/__init__.py").touch()
     (root / "hart_salt/double.py").write_text(CODE)
     (root / "tests/test_double.py").write_text(CASE)
-    # Plugins that others need take longer to be loaded than all that is tested here.
+    # Plugins for other tests take longer to load than everything that is tested here.
     without = " ".join(f"-p no:{plugin.name}" for plugin in entry_points(group="pytest11"))
     (root / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\naddopts = '-p no:cacheprovider {without}'\n")
     return root
@@ -107,13 +107,13 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("fault", UNFIT)
-def test_what_does_not_fit_the_code_is_told(tool: Any, checkout: Path, fault: str) -> None:
+def test_a_mutant_that_does_not_fit_the_code_is_reported(tool: Any, checkout: Path, fault: str) -> None:
     old, new = UNFIT[fault]
     (said,) = tool("subjects").faults([mutant(tool, "one", old, new)], checkout)
     assert fault in said
 
 
-def test_a_name_is_one_mutant_s(tool: Any, checkout: Path) -> None:
+def test_names_of_mutants_are_unique(tool: Any, checkout: Path) -> None:
     twice = [mutant(tool, "one", "LIMIT = 3", "LIMIT = 4")] * 2
     assert tool("subjects").faults(twice, checkout) == ["the name one occurs 2 times"]
 
@@ -148,7 +148,7 @@ def test_a_mutant_is_caught_or_survives_or_hangs_and_the_checkout_stays_as_it_is
     ]
 
 
-def test_what_is_stopped_begins_nothing_more(tool: Any, checkout: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_starts_nothing_more(tool: Any, checkout: Path, tmp_path: Path) -> None:
     place = tmp_path / "copy"
     place.mkdir()
     copy = tool("runs").Copy(checkout, place)
@@ -168,7 +168,7 @@ def test_what_is_stopped_begins_nothing_more(tool: Any, checkout: Path, tmp_path
         ([1] * 18 + [None, -11], "", True),
     ],
 )
-def test_enough_are_caught_and_the_lists_say_why_the_others_are_not(
+def test_enough_mutants_are_caught_and_the_lists_explain_the_others(
     tool: Any, codes: list[int | None], survives: str, good: bool
 ) -> None:
     one = mutant(tool, "one", "LIMIT = 3", "LIMIT = 4", survives)

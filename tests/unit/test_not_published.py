@@ -1,4 +1,6 @@
-"""Until hart-salt is published, nobody is told to install that name from an index: it would be somebody else's."""
+"""
+Until hart-salt is published, nothing recommends installing that name from an index: it would be a foreign package.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,21 @@ PLACES = [
     for path in sorted(ROOT.glob(pattern))
     if path.is_file() and path.suffix not in (".pyc", ".png") and "_build" not in path.parts
 ]
-#: an installer and, in what follows it, the bare name; a path (``./``, ``.whl``) or ``name @ address`` says where from
+#: an installer and, after it, the bare name; a path (``./``, ``.whl``) or ``name @ address`` states the source
 INSTALLED = re.compile(
     r"\b(?:salt-pip|pipx?3?|uv(?: pip)?)\s+install\b[^\n`]*?(?<![\w./@-])hart[-_]salt\b(?!\S*\.whl)(?!\S*\s*@)"
 )
-#: a requirement with a version, as only an index can tell
+#: a requirement with a version, which only an index can provide
 PINNED = re.compile(r"\bhart[-_]salt(?:\[[\w,]+\])?\s*(?:==|>=|~=)")
 
 
-def told(text: str) -> list[str]:
+def recommended(text: str) -> list[str]:
     return [line for line in text.splitlines() if INSTALLED.search(line) or PINNED.search(line)]
 
 
 @pytest.mark.parametrize("path", PLACES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nobody_is_told_to_install_a_name_that_is_not_ours(path: Path) -> None:
-    assert told(path.read_text(encoding="utf-8", errors="replace")) == []
+def test_nothing_recommends_installing_a_name_that_is_not_ours(path: Path) -> None:
+    assert recommended(path.read_text(encoding="utf-8", errors="replace")) == []
 
 
 @pytest.mark.parametrize(
@@ -37,8 +39,8 @@ def test_nobody_is_told_to_install_a_name_that_is_not_ours(path: Path) -> None:
     ["salt-pip install hart-salt", "pip install 'hart-salt[do]'", "pip3 install -U hart_salt", "hart-salt[all]==1.0.0",
      "needs requests: salt-pip install 'hart-salt[vultr]'"],
 )  # fmt: skip
-def test_the_look_finds_it(line: str) -> None:
-    assert told(line)
+def test_the_search_finds_it(line: str) -> None:
+    assert recommended(line)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +48,5 @@ def test_the_look_finds_it(line: str) -> None:
     ["salt-pip install '.[all]'", "salt-pip install dist/hart_salt-1.0.0-py3-none-any.whl", "salt-pip install boto3",
      "pip install 'hart-salt[do] @ https://example.com/hart_salt-1.0.0-py3-none-any.whl'"],
 )  # fmt: skip
-def test_and_nothing_else(line: str) -> None:
-    assert told(line) == []
+def test_the_search_finds_nothing_else(line: str) -> None:
+    assert recommended(line) == []

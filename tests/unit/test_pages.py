@@ -1,4 +1,4 @@
-"""What the pages say of the house is so: files, packages and names of the code that they name are there."""
+"""The pages are correct about the project: the files, packages and names of the code in them exist."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
     if "_build" not in path.parts
 ]
-#: where the path of a page may begin: at the top, in the package, in that of drivers or of a node, or among the tests
+#: where the path of a page can begin: at the top, in the package, in that of drivers or of a node, or in the tests
 PLACES = ("", "hart_salt", "hart_salt/drivers", "hart_salt/node", "tests")
 TREES = ("hart_salt", "_runners", "_modules", "tests", "tools", "docs")
 TOPS = {*TREES, *LAYERS}
-#: a name without a folder is of any of them
+#: a name without a folder can be in any of them
 FILES = {path.name for tree in TREES for path in (ROOT / tree).rglob("*")}
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES.values())
 
 
 def words(path: Path) -> list[str]:
-    """What a page has in backticks within its lines."""
+    """Return the words in backticks on a page."""
     text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return sorted(set(re.findall(r"`([^`\s]+)`", text)))
 
 
 def is_path(word: str) -> bool:
+<<<<<<< HEAD
     """Whether it is that of a file or a folder of this checkout; ``<name>`` in it stands for any name."""
     if not re.fullmatch(r"[\w.*/<>-]+", word) or "_build" in word.split("/"):  # what is built is not in a checkout
+=======
+    """Return whether a word is the path of a file or folder of this checkout; ``<name>`` in it stands for any name."""
+    if not re.fullmatch(r"[\w.*/<>-]+", word):
+>>>>>>> 811c9ad (Tests: what they claim, in plain words)
         return False
     return bool(re.search(r"\.(py|sh|j2)$", word)) or ("/" in word and word.split("/")[0] in TOPS)
 
@@ -59,18 +64,18 @@ def test_there_is_something_to_test() -> None:
 
 
 @pytest.mark.parametrize(("page", "path"), PATHS)
-def test_files_and_folders_are_there(page: str, path: str) -> None:
+def test_files_and_folders_exist(page: str, path: str) -> None:
     assert found(path)
 
 
 @pytest.mark.parametrize(("page", "name"), NAMES)
-def test_names_of_the_code_are_there(page: str, name: str) -> None:
+def test_names_of_the_code_exist(page: str, name: str) -> None:
     of, _, last = name.rpartition(".")
     assert re.search(rf"^ *((async )?def|class) {last}\b|^{last}\b.* = ", CODE, re.MULTILINE)
     assert not of or re.search(rf"^class {of}\b", CODE, re.MULTILINE)
 
 
-def test_the_architecture_has_every_package_and_module_of_the_top() -> None:
+def test_the_architecture_lists_every_top_level_package_and_module() -> None:
     page = (ROOT / "docs/contributing/architecture.md").read_text(encoding="utf-8")
     rows = re.split(r"\n## ", page.partition("## The files\n")[2])[0]
     listed = rows.replace("_runners/", "runners/").replace("_modules/", "modules/")

@@ -7,7 +7,7 @@ import itertools
 from tests.end_to_end.pairwise import pairwise
 
 
-def test_each_value_meets_each_of_every_other_column_in_few_cases() -> None:
+def test_few_cases_combine_each_value_with_each_of_every_other_column() -> None:
     columns = ["abcdefg", "1234567", "vwxyz"]
     cases = pairwise(*columns)
     for one, other in itertools.combinations(range(3), 2):

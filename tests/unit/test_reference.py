@@ -1,4 +1,4 @@
-"""The reference and the runner's docstrings say what the code does."""
+"""The reference and the runner's docstrings agree with the code."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_the_committed_reference_is_the_generated_one() -> None:
     assert reference.FILE.read_text(encoding="utf-8") == reference.generate(), "run: python -m tools.reference"
 
 
-def test_every_driver_of_ours_is_in_it() -> None:
+def test_every_own_driver_is_in_the_reference() -> None:
     text = reference.generate()
     assert set(SCHEMAS) == set(drivers.OWN)
     assert [name for name, title in drivers.OWN.items() if f"### Driver {name}: {title}\n" not in text] == []
 
 
-def test_what_each_driver_can_is_in_it() -> None:
+def test_the_capabilities_of_each_driver_are_in_the_reference() -> None:
     head, _, *lines = [line for line in part("What each driver can").splitlines() if line.startswith("|")]
     names = re.findall(r"`(\w+)`", head)
     assert names == list(SCHEMAS)
@@ -59,7 +59,9 @@ def test_what_each_driver_can_is_in_it() -> None:
 
 
 @pytest.mark.parametrize(("driver", "section"), SECTIONS)
-def test_every_setting_is_in_it_with_type_default_and_description(driver: str, section: type[Section]) -> None:
+def test_every_setting_is_in_the_reference_with_type_default_and_description(
+    driver: str, section: type[Section]
+) -> None:
     start = f"### Driver {driver}: " if driver else "## Settings\n"
     part = re.split(r"\n##+ ", reference.generate().partition(start)[2])[0]
     rows = {row[0]: row for row in (line.strip("| ").split(" | ") for line in part.splitlines() if "|" in line)}
@@ -86,7 +88,7 @@ def test_every_number_has_a_unit_and_every_unit_a_number() -> None:
 
 
 @pytest.mark.parametrize("name", reference.HART_NAMES)
-def test_every_name_of_hart_works(name: str) -> None:
+def test_every_name_of_hart_is_accepted(name: str) -> None:
     catalogue = Catalogue(SCHEMAS)
     assert reference.known_as(name, SCHEMAS)
     assert catalogue.exists(name) or catalogue.is_account(name)
@@ -96,14 +98,14 @@ def test_every_alias_is_in_the_table_of_names() -> None:
     assert {alias for _, section in SECTIONS for alias in section.ALIASES} <= set(reference.HART_NAMES)
 
 
-def test_the_events_are_those_that_are_fired() -> None:
+def test_the_reference_lists_the_events_that_are_fired() -> None:
     assert set(reference.EVENTS) == progress.EVENT_STAGES | {adopt.EVENT}
     assert [stage for stage in reference.EVENTS if f"| `{stage}` |" not in part("Events")] == []
 
 
-def test_all_that_an_event_tells_is_in_it() -> None:
-    told = {"minion_id", "seconds", *progress.facts_of(new_node(), None)}
-    assert [name for name in told if f"`{name}`" not in part("Events")] == []
+def test_every_field_of_an_event_is_in_the_reference() -> None:
+    fields = {"minion_id", "seconds", *progress.facts_of(new_node(), None)}
+    assert [name for name in fields if f"`{name}`" not in part("Events")] == []
 
 
 def test_the_fields_of_a_result_are_described() -> None:
@@ -112,16 +114,16 @@ def test_the_fields_of_a_result_are_described() -> None:
         assert set(create.facts(replace(record, kind=kind))) <= set(reference.RESULT)
 
 
-def test_the_exit_codes_are_the_runners() -> None:
+def test_the_exit_codes_are_those_of_the_runner() -> None:
     assert {"0", "1", str(answer.REFUSED), str(answer.DEFECT)} <= set(reference.EXIT_CODES)
 
 
 def all_errors(base: type[HartError] = HartError) -> set[type[HartError]]:
-    """Those of drivers' own among them."""
+    """Return all errors, including the drivers' own."""
     return {base}.union(*(all_errors(kind) for kind in base.__subclasses__()))
 
 
-def test_every_error_is_in_it_by_the_name_that_is_shown() -> None:
+def test_every_error_is_in_the_reference_by_its_public_name() -> None:
     shown = {errors.kind_of(kind.__new__(kind)) for kind in all_errors() - {HartError}}
     assert set(re.findall(r"^\| `(\w+)` \|", part("Errors"), re.MULTILINE)) == shown
     assert {"ConfigError", "RateLimited"} <= shown
@@ -129,7 +131,7 @@ def test_every_error_is_in_it_by_the_name_that_is_shown() -> None:
 
 
 @each_function
-def test_every_function_is_in_it(program: str, name: str) -> None:
+def test_every_function_is_in_the_reference(program: str, name: str) -> None:
     functions = part("Functions" if program == "salt-run" else "Functions on minions")
     assert f"\n### hart.{name}\n" in functions
     for line in examples(FUNCTIONS[program, name]):
@@ -137,12 +139,12 @@ def test_every_function_is_in_it(program: str, name: str) -> None:
 
 
 def part(title: str) -> str:
-    """A chapter of the reference."""
+    """Return a chapter of the reference."""
     return re.split(r"^## ", reference.generate().partition(f"\n## {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def examples(function: Callable[..., Any]) -> list[str]:
-    """The lines of a function's CLI Example."""
+    """Return the lines of a function's CLI Example."""
     doc = inspect.getdoc(function) or ""
     found = re.search(r"\n\nCLI Example:\n\n\.\. code-block:: bash\n\n((?:    .+\n)+)\n", doc)
     assert found, "no CLI Example"
@@ -150,15 +152,15 @@ def examples(function: Callable[..., Any]) -> list[str]:
 
 
 @each_function
-def test_every_function_has_a_docstring_as_salt_wants_it(program: str, name: str) -> None:
+def test_every_function_has_a_docstring_in_salts_form(program: str, name: str) -> None:
     doc = inspect.getdoc(FUNCTIONS[program, name]) or ""
     assert doc.splitlines()[0].endswith(".")
     assert re.search(r"\.\. versionadded:: \d+\.\d+\.\d+$", doc)
 
 
 @each_function
-def test_every_line_of_an_example_would_be_understood(program: str, name: str) -> None:
-    """Salt's own reading of the command line, and Salt's choice of what the function gets of it."""
+def test_every_line_of_an_example_is_a_valid_call(program: str, name: str) -> None:
+    """The line is read by Salt's own parser, and Salt selects the arguments for the function."""
     function = FUNCTIONS[program, name]
     parameters = inspect.signature(function).parameters
     settings = set(Catalogue(SCHEMAS).names(None)) if "settings" in parameters else set()
@@ -173,7 +175,7 @@ def test_every_line_of_an_example_would_be_understood(program: str, name: str) -
 
 
 def command(line: str) -> tuple[str, list[str]]:
-    """Program and function of a line, and the function's arguments."""
+    """Return program and function of a line, and the function's arguments."""
     words = shlex.split(line)
     start = next(index for index, word in enumerate(words) if word.startswith("hart."))
     return f"{words[0]} {words[start]}", words[start + 1 :]

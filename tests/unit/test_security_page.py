@@ -1,4 +1,4 @@
-"""The page about security names a test for each thing that it says is protected, and the tests are there."""
+"""The security page names an existing test for each protection that it claims."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_each_row_names_a_test(row: str) -> None:
 
 
 @pytest.mark.parametrize(("file", "test"), sorted(set(NAMED)))
-def test_each_test_that_is_named_is_there(file: str, test: str) -> None:
+def test_each_named_test_exists(file: str, test: str) -> None:
     text = (ROOT / "tests" / file).read_text(encoding="utf-8")
     assert re.search(rf"^(async )?def {test}\(" if test else r"^(async )?def test_", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", re.findall(r"`((?:hart_salt|tools)/[\w./]+)`", PAGE))
-def test_files_that_are_named_are_there(path: str) -> None:
+def test_named_files_exist(path: str) -> None:
     assert (ROOT / path).exists()
 
 

@@ -1,4 +1,4 @@
-"""Salt's key store through our own door, with every kind of store that the installed Salt has."""
+"""Salt's key store through ``Keys``, with every kind of store of the installed Salt."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class KeyStore:
         settings = {} if store == "files" else {"keys.cache_driver": store}
         self.opts = master_opts(root, **settings)
         self.opts["sock_dir"] = str(sock_dir)
-        # What the daemon makes when it starts.
+        # What the daemon creates when it starts.
         for state in (ACCEPTED, PENDING, REJECTED, DENIED, "minions_autosign"):
             Path(self.opts["pki_dir"], state).mkdir(parents=True)
         Path(self.opts["cachedir"]).mkdir()
         self.master = Master(self.opts)
 
     def plant(self, state: str, minion_id: str, key: str) -> None:
-        """As the master's daemon does when a minion comes to it, or an admin with salt-key."""
+        """Store a key as the master's daemon does when a minion connects, or an admin with salt-key."""
         if FILES_ONLY:
             Path(self.opts["pki_dir"], state, minion_id).write_text(key)
             return
@@ -73,18 +73,18 @@ class KeyStore:
             cache.store("keys", minion_id, {"pub": key, "state": word})
 
     def there(self, minion_id: str) -> dict[str, str]:
-        """What a fresh look finds under one id: the keys by their state."""
+        """Return what a new query finds under one id: the keys by their state."""
         found = Master(self.opts).keys._keys(minion_id)
         return {state: key.strip() for state, keys in found.items() for key in keys}
 
     @property
     def rotates(self) -> bool:
-        """Whether the running master would make a new AES key."""
+        """Return whether the running master would make a new AES key."""
         return any(Path(self.opts["cachedir"]).glob(".dfn*"))
 
 
 class Discard(socketserver.BaseRequestHandler):
-    """Takes whatever comes."""
+    """Takes everything and ignores it."""
 
     def handle(self) -> None:
         while self.request.recv(65536):
@@ -93,7 +93,7 @@ class Discard(socketserver.BaseRequestHandler):
 
 @pytest.fixture(scope="module")
 def event_bus() -> Iterator[Path]:
-    """A socket directory in which events are taken: without a master, each of Salt's changes waits for one."""
+    """Yield a socket directory whose events are taken: without a master, each of Salt's changes waits for one."""
     with tempfile.TemporaryDirectory(prefix="hart-") as name, contextlib.ExitStack() as stack:
         for socket in ("master_event_pull.ipc", "master_event_pub.ipc"):
             server = socketserver.ThreadingUnixStreamServer(f"{name}/{socket}", Discard)
@@ -112,13 +112,13 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path, event_bus: Path) -> Key
     return KeyStore(tmp_path, event_bus, request.param)
 
 
-def test_a_key_is_accepted_where_there_is_none(keys: KeyStore) -> None:
+def test_a_key_is_accepted_if_there_is_none(keys: KeyStore) -> None:
     assert keys.master.keys.accept("web", OURS) == []
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
     assert keys.master.keys.states() == {"web": (ACCEPTED,)}
 
 
-def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
+def test_a_key_that_a_foreign_key_displaces_in_between_is_still_accepted(
     keys: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deposit, deposited = keys.master.keys._deposit, []
@@ -137,14 +137,14 @@ def test_a_key_that_a_stranger_pushes_aside_meanwhile_is_accepted_all_the_same(
 
 
 @pytest.mark.parametrize(("state", "word"), [(PENDING, "pending"), (REJECTED, "rejected"), (DENIED, "denied")])
-def test_whoever_came_first_is_replaced_and_reported(keys: KeyStore, state: str, word: str) -> None:
+def test_an_earlier_foreign_key_is_replaced_and_reported(keys: KeyStore, state: str, word: str) -> None:
     keys.plant(state, "web", FOREIGN)
     notes = keys.master.keys.accept("web", OURS)
     assert notes == [f"a foreign key that was {word} under this id was replaced: {fingerprint(FOREIGN)}"]
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
 
-def test_several_who_came_first_are_all_replaced(keys: KeyStore) -> None:
+def test_several_earlier_foreign_keys_are_all_replaced(keys: KeyStore) -> None:
     keys.plant(PENDING, "web", FOREIGN)
     keys.plant(DENIED, "web", THIRD)
     assert len(keys.master.keys.accept("web", OURS)) == 2
@@ -158,7 +158,7 @@ def test_the_node_s_own_key_in_another_state_is_accepted_without_a_note(keys: Ke
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
 
-def test_the_same_key_may_be_accepted_already(keys: KeyStore) -> None:
+def test_the_same_key_can_be_accepted_already(keys: KeyStore) -> None:
     keys.plant(ACCEPTED, "web", OURS)
     assert keys.master.keys.accept("web", OURS) == []
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
@@ -173,7 +173,9 @@ def test_a_foreign_key_that_is_accepted_fails_the_node_and_is_left_for_the_admin
     assert keys.there("web") == {ACCEPTED: FOREIGN.strip()}
 
 
-def test_one_who_slips_in_between_two_steps_is_found_out(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_key_that_arrives_between_two_steps_is_detected(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deposit = keys.master.keys._deposit
 
     def raced(minion_id: str, key: str) -> None:
@@ -185,8 +187,8 @@ def test_one_who_slips_in_between_two_steps_is_found_out(keys: KeyStore, monkeyp
         keys.master.keys.accept("web", OURS)
 
 
-def test_of_a_key_that_a_node_names_its_holders_are_told_and_none_is_touched(keys: KeyStore) -> None:
-    """It may be another machine's, which waits to be accepted: a node can name whatever key it saw."""
+def test_holders_of_a_key_that_a_node_names_are_reported_and_not_touched(keys: KeyStore) -> None:
+    """The key can belong to another machine that waits to be accepted: a node can name any key that it saw."""
     keys.plant(PENDING, "image", FOREIGN)
     keys.plant(PENDING, "other", THIRD)
     keys.plant(ACCEPTED, "original", FOREIGN)
@@ -200,7 +202,7 @@ def test_of_a_key_that_a_node_names_its_holders_are_told_and_none_is_touched(key
     assert keys.master.keys.holders("no key") == []
 
 
-def test_the_holders_of_a_key_are_a_few_and_their_ids_are_one_word_each(keys: KeyStore) -> None:
+def test_only_a_few_holders_of_a_key_are_reported_with_quoted_ids(keys: KeyStore) -> None:
     for number in range(20):
         keys.plant(PENDING, f"a; b{number}", FOREIGN)
     notes = keys.master.keys.holders(FOREIGN)
@@ -224,7 +226,7 @@ def test_keys_are_deleted_by_their_exact_ids_in_every_state(keys: KeyStore) -> N
 
 
 @pytest.mark.parametrize("glob", ["*", "web*", "web?", "web[12]", "[!x]eb1"])
-def test_what_looks_like_a_glob_is_never_expanded(keys: KeyStore, glob: str) -> None:
+def test_an_id_that_looks_like_a_glob_is_never_expanded(keys: KeyStore, glob: str) -> None:
     keys.plant(ACCEPTED, "web1", FOREIGN)
     keys.plant(PENDING, "web2", FOREIGN)
     keys.master.keys.delete([glob])
@@ -240,7 +242,7 @@ def test_deleting_can_be_repeated(keys: KeyStore) -> None:
 
 
 @pytest.mark.parametrize("state", [ACCEPTED, PENDING])
-def test_undoing_deletes_the_node_s_key_and_leaves_a_foreign_one(keys: KeyStore, state: str) -> None:
+def test_the_undo_deletes_the_node_s_key_and_leaves_a_foreign_one(keys: KeyStore, state: str) -> None:
     keys.plant(state, "web", FOREIGN)
     keys.master.keys.delete_one("web", OURS, connected=False)
     assert keys.there("web") == {state: FOREIGN.strip()}
@@ -249,8 +251,8 @@ def test_undoing_deletes_the_node_s_key_and_leaves_a_foreign_one(keys: KeyStore,
 
 
 @pytest.mark.parametrize("state", [PENDING, DENIED])
-def test_what_asked_under_the_id_of_a_node_that_was_started_goes_with_it(keys: KeyStore, state: str) -> None:
-    """Its image made the key anew after it was reported: the id is to be free again."""
+def test_later_keys_under_the_id_of_a_started_node_are_deleted_with_it(keys: KeyStore, state: str) -> None:
+    """Its image made a new key after the first was reported: the id must become free again."""
     keys.plant(ACCEPTED if state == DENIED else state, "a", OURS if state == DENIED else THIRD)
     if state == DENIED:
         keys.plant(DENIED, "a", THIRD)
@@ -258,7 +260,7 @@ def test_what_asked_under_the_id_of_a_node_that_was_started_goes_with_it(keys: K
     assert keys.there("a") == {}
 
 
-def test_what_was_denied_beside_a_foreign_accepted_key_stays(keys: KeyStore) -> None:
+def test_denied_keys_beside_a_foreign_accepted_key_stay(keys: KeyStore) -> None:
     keys.plant(ACCEPTED, "a", FOREIGN)
     keys.plant(DENIED, "a", THIRD)
     for connected in (True, False):
@@ -268,7 +270,7 @@ def test_what_was_denied_beside_a_foreign_accepted_key_stays(keys: KeyStore) -> 
 
 
 @pytest.mark.parametrize("there", [{ACCEPTED: OURS, DENIED: THIRD}, {DENIED: THIRD}])
-def test_sweep_takes_what_was_denied_with_the_node_s_own_key(keys: KeyStore, there: dict[str, str]) -> None:
+def test_sweep_deletes_denied_keys_with_the_node_s_own_key(keys: KeyStore, there: dict[str, str]) -> None:
     for state, key in there.items():
         keys.plant(state, "a", key)
     keys.plant(PENDING, "b", THIRD)
@@ -292,14 +294,14 @@ def test_replacing_a_key_that_never_authenticated_makes_no_new_aes_key(keys: Key
     assert not keys.rotates
 
 
-def test_nothing_of_a_deposit_is_left_beside_the_keys(keys: KeyStore) -> None:
+def test_storing_a_key_leaves_no_other_file(keys: KeyStore) -> None:
     keys.master.keys.accept("web", OURS)
     keys.master.keys.delete(["web"])
     names = [path.name for path in Path(keys.opts["pki_dir"]).rglob("*") if path.is_file()]
     assert [name for name in names if "web" in name or "hart" in name] == []
 
 
-def test_a_master_that_never_ran_has_no_key_and_is_refused_where_it_would_have_to_run(tmp_path: Path) -> None:
+def test_a_master_that_never_ran_has_no_key_and_is_refused_if_it_must_run(tmp_path: Path) -> None:
     master = Master(master_opts(tmp_path))
     with pytest.raises(Refused, match="start salt-master once"):
         master.require_running()
@@ -307,7 +309,7 @@ def test_a_master_that_never_ran_has_no_key_and_is_refused_where_it_would_have_t
     assert (master.keys.states(), list(tmp_path.rglob("*.pem"))) == ({}, [])
 
 
-def test_what_stands_for_a_machine_without_a_key_stays_the_same_until_there_is_one(tmp_path: Path) -> None:
+def test_the_owner_of_a_machine_without_a_key_stays_the_same_until_there_is_one(tmp_path: Path) -> None:
     owner = Master(master_opts(tmp_path)).info().owner
     assert len(owner) == 16
     assert Master(master_opts(tmp_path)).info().owner == owner
@@ -317,14 +319,14 @@ def test_what_stands_for_a_machine_without_a_key_stays_the_same_until_there_is_o
     assert (master.info().public_key, master.info().owner == owner) == (OURS, False)
 
 
-def test_an_owner_that_was_tampered_with_is_refused_and_told_how_to_mend(tmp_path: Path) -> None:
+def test_a_corrupted_owner_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "cache/hart").mkdir(parents=True)
     (tmp_path / "cache/hart/owner").write_text("me")
     with pytest.raises(Refused, match="does not hold 16 hex digits: remove it"):
         Master(master_opts(tmp_path)).info()
 
 
-def test_nothing_is_fired_where_nobody_can_hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_fired_without_a_listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     master = Master(master_opts(tmp_path))
     monkeypatch.setattr(master, "_event_bus", lambda **_: pytest.fail("the bus was looked for"))
     master.fire("hart/web/ready", {})
@@ -365,18 +367,18 @@ REFUSED_KEYS = {
 
 
 @pytest.mark.parametrize("text", REFUSED_KEYS.values(), ids=REFUSED_KEYS)
-def test_what_is_no_rsa_public_key_of_2048_bits_is_refused(text: str) -> None:
+def test_anything_but_an_rsa_public_key_of_2048_bits_is_refused(text: str) -> None:
     with pytest.raises(NodeFailed, match="key"):
         check_public_key(text)
 
 
-def test_a_public_key_is_taken_and_written_anew() -> None:
+def test_a_public_key_is_accepted_and_normalised() -> None:
     assert check_public_key(OURS) == OURS
     assert check_public_key("\n" + OURS.replace("\n", "\r\n") + "\n") == OURS
 
 
 @pytest.mark.parametrize("text", [OURS, OURS.strip(), OURS + "\n\n", OURS.replace("\n", "\r\n")])
-def test_line_ends_make_no_other_key(text: str) -> None:
+def test_line_ends_do_not_change_a_key(text: str) -> None:
     assert same_key(OURS, text)
     assert not same_key(FOREIGN, text)
 
@@ -394,7 +396,7 @@ def test_the_fingerprint_of_an_accepted_node_is_the_one_that_salt_key_shows(keys
     assert keys.master.keys._wheel()["key.finger"]("web")[ACCEPTED]["web"] == fingerprint(OURS)
 
 
-def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_leaves_nothing(keys: KeyStore) -> None:
+def test_a_key_that_cannot_be_stored_is_reported_with_the_directory_and_leaves_nothing(keys: KeyStore) -> None:
     directory = Path(keys.opts["pki_dir"], PENDING)
     (directory / "web").mkdir()
     master = Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"})
@@ -403,10 +405,8 @@ def test_a_key_that_cannot_be_stored_as_a_file_is_told_with_the_directory_and_le
     assert [path.name for path in directory.iterdir()] == ["web"]
 
 
-def test_a_key_that_is_stored_as_a_file_has_its_name_when_it_is_whole(
-    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A master that reads the directory meanwhile finds no half of a key."""
+def test_a_key_file_gets_its_name_when_it_is_complete(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that reads the directory at that moment never finds half a key."""
     directory = Path(keys.opts["pki_dir"], PENDING)
     written: list[str] = []
     write = Path.write_text

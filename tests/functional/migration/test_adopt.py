@@ -1,7 +1,7 @@
 """
-Imports as a whole, over the emulated DigitalOcean: what is recorded and tagged, what is left when something fails.
+Whole imports with the emulated DigitalOcean: records and tags, and what remains after a failure.
 
-Sweep is the real one: after each failure it looks at what there is, and must not end the machine.
+The sweep is the real one: after each failure it runs, and must not delete the machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LIST = r"/v2/droplets$"
 
 
 class FakeMaster:
-    """What an import asks of Salt. ``grains``: those minions answer."""
+    """The part of Salt that an import uses. The minions in ``grains`` answer."""
 
     def __init__(self) -> None:
         self.accepted = {ID}
@@ -106,7 +106,7 @@ class World:
         return {record.minion_id: record.stage for record in self.context.store.all()}
 
     def swept(self) -> dict[str, Any]:
-        """A sweep that keeps nothing for being young, as the crash of an import leaves things."""
+        """Run a sweep that protects nothing because of its age, after the crash of an import."""
         data, _ = Sweep({"do": self.driver}, self.context, sleep=lambda seconds: None).run(grace=0)
         return data
 
@@ -119,7 +119,7 @@ def world(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield World(cloud, time, root)
 
 
-def test_it_is_tagged_and_recorded_and_told(world: World) -> None:
+def test_an_imported_minion_is_tagged_recorded_and_reported(world: World) -> None:
     number = world.make()
     world.master.grains_of = {ID: {"ipv4": ["127.0.0.1", "10.120.0.4"], "roles": ["app"]}}
     outcome = world.one()
@@ -137,7 +137,7 @@ def test_it_is_tagged_and_recorded_and_told(world: World) -> None:
     assert world.swept() == {"removed": [], "kept": []}
 
 
-def test_once_more_changes_nothing(world: World) -> None:
+def test_a_repeated_import_changes_nothing(world: World) -> None:
     world.make()
     world.one()
     calls = len(world.cloud.calls)
@@ -148,7 +148,7 @@ def test_once_more_changes_nothing(world: World) -> None:
     assert len(world.master.fired) == 1
 
 
-def test_the_plan_touches_nothing(world: World) -> None:
+def test_the_plan_changes_nothing(world: World) -> None:
     number = world.make()
     plan = world.one(test=True).data(test=True)
     assert (plan["result"], plan["action"], plan["instance_id"]) == (None, "import", number)
@@ -156,7 +156,7 @@ def test_the_plan_touches_nothing(world: World) -> None:
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
 
 
-def test_what_is_refused_touches_nothing(world: World) -> None:
+def test_a_refused_import_changes_nothing(world: World) -> None:
     number = world.make()
     world.master.grains_of = {ID: {"ipv4": ["192.0.2.1"]}}
     for outcome in (world.one(), world.one(test=True)):
@@ -165,7 +165,7 @@ def test_what_is_refused_touches_nothing(world: World) -> None:
     assert (world.records(), world.tags()[number], world.master.fired) == ({}, ["theirs"], [])
 
 
-def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
+def test_many_minions_are_imported_although_one_fails(world: World) -> None:
     names = [f"old-{number}" for number in range(5)]
     world.master.accepted |= set(names)
     ids = {name: world.make(name) for name in names[:-1]}
@@ -177,7 +177,7 @@ def test_many_at_once_and_one_that_cannot_be(world: World) -> None:
 
 
 @pytest.mark.parametrize("test", [True, False])
-def test_one_machine_is_not_two_minions(world: World, test: bool) -> None:
+def test_one_machine_cannot_be_two_minions(world: World, test: bool) -> None:
     number = world.make()
     world.master.accepted |= {"old-2"}
     both = world.run(ImportRequest(ID, "do"), ImportRequest("old-2", "do", instance_id=number), test=test)
@@ -202,7 +202,7 @@ def test_another_call_that_imports_the_same_machine_is_seen(world: World, monkey
     assert world.tags()[number] == ["theirs"]
 
 
-def test_an_id_that_was_noted_counts_and_a_stale_one_leads_to_the_name(world: World) -> None:
+def test_a_noted_id_counts_and_a_stale_one_falls_back_to_the_name(world: World) -> None:
     first = world.make("renamed-by-somebody")
     assert world.one(ImportRequest(ID, "do", noted=Noted(first))).record.instance_id == first  # type: ignore[union-attr]
     assert [(it.instance_id, it.minion_id) for it in world.driver.instances()] == [(first, ID)]
@@ -235,7 +235,7 @@ def test_a_failure_leaves_everything_as_it_was(world: World, fault: Fault) -> No
     assert world.one().changed
 
 
-def test_what_cannot_be_undone_is_told_and_no_sweep_ends_it(world: World) -> None:
+def test_an_import_that_cannot_be_rolled_back_is_reported_and_not_swept(world: World) -> None:
     number = world.make()
     world.cloud.faults.add(Fault("POST", TAG, status=403, when="after", skip=1))
     world.cloud.faults.add(Fault("DELETE", TAG, status=403))
@@ -249,14 +249,14 @@ def test_what_cannot_be_undone_is_told_and_no_sweep_ends_it(world: World) -> Non
     assert (world.records(), world.swept()) == ({ID: "ready"}, {"removed": [], "kept": []})
 
 
-def test_tags_that_never_show_are_taken_off_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_that_never_show_are_removed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     number = world.make()
     monkeypatch.setattr(world.driver, "instances", lambda region=None: [])
     assert "does not list it as this master's" in world.one().error
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
 
 
-def test_one_look_that_fails_is_no_reason_to_give_up(world: World) -> None:
+def test_one_failed_query_does_not_end_the_import(world: World) -> None:
     world.make()
     world.cloud.faults.add(Fault("GET", LIST, query="tag_name=", status=401, times=2))
     assert (world.one().changed, world.records()) == (True, {ID: "ready"})
@@ -277,8 +277,8 @@ def test_tags_that_show_late_are_waited_for(world: World, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("crash", ["record", "some tags", "all tags"])
-def test_no_crash_lets_sweep_end_the_machine_and_the_import_can_go_on(world: World, crash: str) -> None:
-    """What SIGKILL leaves at each point; the minion does not answer, which keeps others."""
+def test_after_any_crash_sweep_keeps_the_machine_and_the_import_can_continue(world: World, crash: str) -> None:
+    """SIGKILL at each point; the minion does not answer, although an answer would protect it."""
     number = world.make()
     left = world.one(test=True).record
     assert left is not None
@@ -293,7 +293,7 @@ def test_no_crash_lets_sweep_end_the_machine_and_the_import_can_go_on(world: Wor
     assert world.swept() == {"removed": [], "kept": []}
 
 
-def test_a_signal_undoes_what_is_not_ready(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_rolls_back_whatever_is_not_ready(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     number = world.make()
     real = world.driver.adopt
 
@@ -330,14 +330,14 @@ def test_a_signal_while_the_record_becomes_ready_leaves_no_ready_record_without_
     assert (world.records(), world.tags()[number]) == ({}, ["theirs"])
 
 
-def test_what_another_operation_has_in_hand_is_left_to_it(world: World) -> None:
+def test_a_minion_locked_by_another_operation_is_left_alone(world: World) -> None:
     world.make()
     with world.context.locks.claim(ID):
         assert "is being worked on by another operation" in world.one().error
     assert world.records() == {}
 
 
-def test_one_whose_record_was_lost_gets_one_and_a_failure_leaves_its_tags(world: World) -> None:
+def test_a_lost_record_is_written_again_and_a_failure_leaves_the_tags(world: World) -> None:
     number = world.make()
     world.driver.adopt(Instance(number, "", ""), ID, "app")
     before = world.tags()

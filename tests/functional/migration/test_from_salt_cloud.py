@@ -35,7 +35,7 @@ def run(opts: dict[str, Any], *arguments: Any, **named: Any) -> Any:
     return salt.loader.runner(opts, context={})["hart.from_salt_cloud"](*arguments, **named)
 
 
-def test_salt_reads_the_result_and_takes_the_secrets_from_the_old_files(opts: dict[str, Any], root: Path) -> None:
+def test_salt_reads_the_result_and_the_secrets_from_the_old_files(opts: dict[str, Any], root: Path) -> None:
     printed = run(opts)
     assert printed["outputter"] == "txt"
     assert "planted" not in printed["data"].lower()
@@ -50,7 +50,7 @@ def test_salt_reads_the_result_and_takes_the_secrets_from_the_old_files(opts: di
     assert checked.roles["web"].settings["minion_config"]["a.pass"] == "planted-pass"
 
 
-def test_a_map_is_rendered_as_salt_does_it(opts: dict[str, Any], root: Path) -> None:
+def test_a_map_is_rendered_as_by_salt(opts: dict[str, Any], root: Path) -> None:
     data = run({**opts, "output": "json"}, str(root / "etc"), map="x.map")
     assert data["create"] == ["salt-run hart.create web1,web2,web3 role=web"]
     assert "planted" not in str(data).lower()
@@ -72,6 +72,6 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     (root / "etc/cloud.maps.d/x.map").rename(root / "etc/bad")
     (root / "etc/bad").write_text("{% if %}")
-    told = run(opts, *arguments, **named)
-    assert words in told["error"]
-    assert told["retcode"] == 2
+    data = run(opts, *arguments, **named)
+    assert words in data["error"]
+    assert data["retcode"] == 2

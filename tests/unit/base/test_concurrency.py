@@ -19,7 +19,7 @@ from hart_salt.base.concurrency import Calls, uninterrupted
 from hart_salt.base.signals import SIGNALS
 from tests.parts import begun
 
-#: works until it is cancelled, then undoes something that takes a while
+#: works until it is cancelled, then runs an undo that takes a while
 WORKER = """
 import asyncio, sys
 from hart_salt.base import concurrency
@@ -42,7 +42,7 @@ except Interrupted as error:
 
 
 def worker() -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
-    """A process that runs ``WORKER``; it has begun. Its undo ends when it gets a line."""
+    """Start a process that runs ``WORKER``. Its undo ends when it gets a line."""
     return begun(WORKER, says="begun")
 
 
@@ -52,7 +52,7 @@ def test_a_signal_undoes_the_work_and_is_named(signum: signal.Signals) -> None:
         process.send_signal(signum)
         out, err = process.communicate("\n")
     assert out.splitlines() == ["undoing", "undone", f"{signum.value} interrupted by {signum.name}"]
-    assert err == f"hart: {signum.name}: undoing what is under way\n"
+    assert err == f"hart: {signum.name}: rolling back unfinished work\n"
 
 
 def test_further_signals_do_not_end_the_undo() -> None:
@@ -61,16 +61,16 @@ def test_further_signals_do_not_end_the_undo() -> None:
         assert process.stderr is not None
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "undoing\n"
-        assert "undoing what" in process.stderr.readline()
+        assert "rolling back" in process.stderr.readline()
         for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             process.send_signal(signum)
-            assert process.stderr.readline() == f"hart: {signum.name}: still undoing what was under way\n"
+            assert process.stderr.readline() == f"hart: {signum.name}: still rolling back unfinished work\n"
         out, _ = process.communicate("\n")
     assert out.splitlines()[0] == "undone"
     assert process.returncode == 0
 
 
-def test_signal_handlers_are_put_back() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     during = {}
 
@@ -82,7 +82,7 @@ def test_signal_handlers_are_put_back() -> None:
     assert {signum: signal.getsignal(signum) for signum in SIGNALS} == before
 
 
-def test_in_a_thread_of_a_reactor_the_work_is_done_without_signals() -> None:
+def test_in_a_thread_of_a_reactor_the_work_runs_without_signal_handlers() -> None:
     done = []
 
     async def main() -> None:
@@ -102,7 +102,7 @@ def test_the_error_of_the_work_is_raised_to_the_caller() -> None:
         concurrency.run(main)
 
 
-def test_work_that_must_not_be_interrupted_is_finished_and_the_interruption_raised_then() -> None:
+def test_uninterrupted_work_is_finished_before_the_interruption_is_raised() -> None:
     finished = []
 
     async def main() -> None:
@@ -126,7 +126,7 @@ def test_work_that_must_not_be_interrupted_is_finished_and_the_interruption_rais
     assert finished == [True]
 
 
-def test_the_failure_of_work_that_was_to_be_interrupted_goes_with_the_interruption() -> None:
+def test_the_failure_of_uninterrupted_work_is_the_cause_of_the_interruption() -> None:
     async def main() -> None:
         go = asyncio.Event()
 
@@ -150,7 +150,7 @@ def test_the_failure_of_work_that_was_to_be_interrupted_goes_with_the_interrupti
     assert isinstance(causes[0], ZeroDivisionError)
 
 
-def test_work_without_an_interruption_returns_or_raises_what_it_did() -> None:
+def test_work_without_an_interruption_returns_its_result_or_raises_its_error() -> None:
     async def seven() -> int:
         return 7
 
@@ -165,7 +165,7 @@ def test_work_without_an_interruption_returns_or_raises_what_it_did() -> None:
 # time limits
 
 
-def test_work_within_its_time_returns_or_raises_what_it_did() -> None:
+def test_work_within_its_time_returns_its_result_or_raises_its_error() -> None:
     async def main() -> None:
         assert await concurrency.within(asyncio.sleep(0, "done"), 60) == "done"
         with pytest.raises(ValueError, match="no such"):
@@ -197,7 +197,7 @@ def test_work_that_takes_too_long_is_cancelled_and_has_ended() -> None:
     assert ends == ["ended"]
 
 
-def test_work_that_was_cancelled_by_others_took_no_time_too_much() -> None:
+def test_work_that_another_task_cancelled_did_not_time_out() -> None:
     async def main() -> None:
         work = asyncio.get_running_loop().create_future()
         work.cancel()
@@ -207,7 +207,7 @@ def test_work_that_was_cancelled_by_others_took_no_time_too_much() -> None:
     asyncio.run(main())
 
 
-def test_a_cancellation_that_comes_as_the_work_is_done_is_not_lost() -> None:
+def test_a_cancellation_that_arrives_as_the_work_ends_is_not_lost() -> None:
     async def main() -> None:
         found = asyncio.get_running_loop().create_future()
         task = asyncio.ensure_future(concurrency.within(found, 60))
@@ -220,7 +220,7 @@ def test_a_cancellation_that_comes_as_the_work_is_done_is_not_lost() -> None:
     asyncio.run(main())
 
 
-def test_a_failure_that_nobody_looks_at_because_of_a_cancellation_is_not_complained_of(
+def test_asyncio_does_not_complain_about_a_failure_hidden_by_a_cancellation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def work() -> None:
@@ -250,7 +250,7 @@ def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         try:
-            for _ in range(1000):  # and not for ever: a test that hangs tells nothing
+            for _ in range(1000):  # limited, so that a failure does not hang
                 await asyncio.sleep(0)
         finally:
             undone.append("careless")
@@ -265,7 +265,7 @@ def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest
     assert undone == ["careless"]
 
 
-def test_tasks_that_are_cancelled_are_waited_for_also_when_the_waiting_is_cancelled(
+def test_cancelled_tasks_are_awaited_even_if_the_wait_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(concurrency, "AGAIN", 0)
@@ -315,7 +315,7 @@ def test_calls_of_salt_are_made_one_after_another_in_their_order() -> None:
     assert made == list(range(200))
 
 
-def test_calls_that_nobody_waits_for_are_made_before_the_end() -> None:
+def test_calls_that_nobody_awaits_are_made_before_the_end() -> None:
     made: list[int | str] = []
 
     async def main(calls: Calls) -> None:
@@ -328,7 +328,7 @@ def test_calls_that_nobody_waits_for_are_made_before_the_end() -> None:
     assert made == [*range(50), "last"]
 
 
-def test_calls_of_drivers_are_made_side_by_side() -> None:
+def test_calls_of_drivers_run_in_parallel() -> None:
     all_there = threading.Barrier(4)
 
     async def main() -> None:
@@ -338,7 +338,7 @@ def test_calls_of_drivers_are_made_side_by_side() -> None:
     asyncio.run(main())
 
 
-def test_a_call_aside_returns_or_raises_what_it_did() -> None:
+def test_a_call_aside_returns_its_result_or_raises_its_error() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -351,7 +351,7 @@ def test_a_call_aside_returns_or_raises_what_it_did() -> None:
     assert asyncio.run(main()) == 7
 
 
-def test_a_call_aside_that_never_comes_back_does_not_block_the_end(tmp_path: Path) -> None:
+def test_a_call_aside_that_never_returns_does_not_block_the_end(tmp_path: Path) -> None:
     code = """
 import asyncio, threading
 from hart_salt.base.concurrency import Calls
@@ -367,7 +367,7 @@ asyncio.run(main())
     assert (done.returncode, done.stdout, done.stderr) == (0, "given up\n", "")
 
 
-def test_a_call_aside_that_comes_back_late_harms_nobody() -> None:
+def test_a_call_aside_that_returns_late_does_no_harm() -> None:
     go = threading.Event()
     errors: list[object] = []
     before, threading.excepthook = threading.excepthook, lambda arguments: errors.append(arguments)

@@ -1,4 +1,4 @@
-"""Faults of this machine as sentences: the path, the user, what to do; and what is no such fault."""
+"""Faults of this machine as sentences: the path, the user, what to do; and what is not such a fault."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ME = faults.user()
         (errno.EIO, "check the system's log"),
     ],
 )
-def test_a_sentence_has_the_path_what_the_system_said_the_user_and_the_cure(number: int, cure: str) -> None:
+def test_a_sentence_has_the_path_the_system_s_error_the_user_and_the_remedy(number: int, cure: str) -> None:
     text = faults.sentence(OSError(number, os.strerror(number), "/x/y"))
     assert text.startswith(f"/x/y: {os.strerror(number)}; hart runs as the user {ME}: ")
     assert text.endswith(cure)
 
 
-def test_the_part_of_a_path_that_is_no_directory_is_named(tmp_path: Path) -> None:
+def test_the_part_of_a_path_that_is_not_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError) as caught:
         (tmp_path / "file/below").mkdir()
@@ -50,12 +50,12 @@ def test_an_error_without_a_path_is_a_sentence_too() -> None:
     )
 
 
-def test_a_path_that_is_given_wins_over_that_of_the_error() -> None:
+def test_a_given_path_overrides_that_of_the_error() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/store/tmpx1")
     assert faults.sentence(error, Path("/store")).startswith("/store: No space left on device; ")
 
 
-def test_what_salt_raises_is_a_fault_with_the_systems_own_where_there_is_one() -> None:
+def test_salts_errors_are_faults_in_the_words_of_the_operating_system_if_it_failed() -> None:
     made_of_it = salt.exceptions.SaltCacheError("There was an error writing")
     made_of_it.__context__ = OSError(errno.ENOSPC, "No space left on device", "/cache/tmp")
     assert "free space on the file system of /cache/tmp" in str(faults.as_fault(made_of_it))
@@ -70,17 +70,17 @@ def test_anything_else_is_a_defect(error: Exception) -> None:
     assert faults.reason(error) == f"a defect in hart: {error!r}"
 
 
-def test_a_defect_beside_a_fault_stays_one() -> None:
+def test_a_defect_caused_by_a_fault_stays_a_defect() -> None:
     defect = KeyError("missing")
     defect.__context__ = OSError(errno.ENOSPC, "No space left on device")
     assert faults.as_fault(defect) is None
 
 
-def test_an_error_of_ours_is_its_own_sentence() -> None:
+def test_an_error_of_hart_is_its_own_sentence() -> None:
     assert faults.reason(NodeFailed("it failed")) == "it failed"
 
 
-def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_is_reported_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_123)
     assert faults.user() == "uid 4000123"
 

@@ -1,4 +1,4 @@
-"""No part of a secret is shown, wherever it was cut; other texts stay as they are."""
+"""No part of a secret is shown, wherever it was cut; other texts stay unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import hart_salt
 from hart_salt.base.finder import PART
 from hart_salt.base.redaction import Secrets
 
-#: kinds of tokens, each made of 32 bytes
+#: kinds of tokens, each made from 32 bytes
 KINDS: dict[str, Callable[[bytes], str]] = {
     "hexadecimal": bytes.hex,
     "DigitalOcean's": lambda raw: f"dop_v1_{(raw + raw[::-1]).hex()}",
@@ -44,12 +44,12 @@ def hiding(*values: str) -> Secrets:
 
 
 def shown(secret: str, text: str) -> list[str]:
-    """The parts of the secret that the text shows."""
+    """Return the parts of the secret that the text shows."""
     return [part for at in range(len(secret) - PART + 1) if (part := secret[at : at + PART]) in text]
 
 
 def cut(secret: str) -> list[str]:
-    """Texts with the secret cut at every place, in every way."""
+    """Return texts with the secret cut at every place, in every way."""
     texts = []
     for at in range(len(secret) + 1):
         head, tail = secret[:at], secret[at:]
@@ -70,20 +70,20 @@ def test_no_part_of_a_cut_token_is_shown(kind: str, number: int) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "several words"])
 @settings(max_examples=20)
 @given(numbers, st.data())
-def test_no_part_from_the_middle_is_shown_where_nothing_says_that_it_was_cut(
+def test_no_part_from_the_middle_is_shown_even_without_a_mark_of_truncation(
     kind: str, number: int, data: st.DataObject
 ) -> None:
     secret = token(kind, number)
     start = data.draw(st.integers(0, len(secret) - PART))
     end = data.draw(st.integers(start + PART, len(secret)))
     result = hiding(secret).redact(f"they say x{secret[start:end]}x here")
-    # of dop_v1_ and the like no part is hidden by itself
+    # a part of dop_v1_ and the like is not hidden on its own
     assert [part for part in shown(secret, result) if secret.index(part) > len("dop_v1")] == []
 
 
 @settings(max_examples=20)
 @given(numbers)
-def test_no_line_of_what_was_wrapped_or_encoded_shows_a_part(number: int) -> None:
+def test_no_line_of_wrapped_or_encoded_text_shows_a_part(number: int) -> None:
     secret = token("base64", number)
     encoded = base64.b64encode(f'{{"token": "{secret}"}}'.encode()).decode()
     inner = base64.b64encode(secret.encode()).decode().rstrip("=")[:-2]
@@ -94,12 +94,12 @@ def test_no_line_of_what_was_wrapped_or_encoded_shows_a_part(number: int) -> Non
 
 
 @pytest.mark.parametrize("secret", ["correct horse battery staple", "Production-Database-Key", "hunter2hunter2"])
-def test_of_a_password_of_words_too_no_end_is_shown(secret: str) -> None:
+def test_no_end_of_a_password_of_words_is_shown(secret: str) -> None:
     secrets = hiding(secret)
     assert [text for text in cut(secret) if shown(secret, secrets.redact(text))] == []
 
 
-def test_a_token_is_found_as_others_write_it() -> None:
+def test_a_token_is_found_in_other_notations() -> None:
     secret = token("hexadecimal", 1)
     upper, pairs, address = secret.upper(), "päss wörd+1".encode().hex(), "p%c3%a4ss%20w%c3%b6rd%2b1"
     assert hiding(secret).redact(f"<{upper}>") == "<***>"
@@ -114,7 +114,7 @@ def test_ordinary_texts_stay_as_they_are(several: list[int]) -> None:
         assert secrets.redact(text) == text
 
 
-def test_the_words_around_a_token_are_no_part_of_it() -> None:
+def test_the_words_around_a_token_are_not_hidden() -> None:
     secrets = hiding(
         "hart-salt-production-7f3a9c5e1b8d2046-staging", "postgres://app:x7Kq9Zr2Lm4T@db.example.com/production"
     )
@@ -123,7 +123,7 @@ def test_the_words_around_a_token_are_no_part_of_it() -> None:
 
 
 def test_the_source_of_hart_shows_no_secret() -> None:
-    """A long text that has nothing to do with it."""
+    """A long unrelated text shows no secret."""
     secrets = hiding(*(token(kind, number) for kind in KINDS for number in range(20)))
     for path in Path(hart_salt.__file__).parent.rglob("*.py"):
         text = path.read_text()

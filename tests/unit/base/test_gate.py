@@ -1,4 +1,4 @@
-"""Everything leaves through one gate: unseen characters, then secrets, then length."""
+"""The one gate for all output: invisible characters, then secrets, then length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gate_with(*secrets: object) -> Gate:
 
 
 def parts_of(secret: str, text: str) -> list[str]:
-    """The runs of 8 characters of a secret that a text shows."""
+    """Return the runs of 8 characters of a secret that a text shows."""
     return [part for at in range(len(secret) - 7) if (part := secret[at : at + 8]) in text]
 
 
@@ -34,35 +34,35 @@ def test_keys_values_and_numbers_pass() -> None:
     }
 
 
-def test_of_keys_that_become_the_same_no_entry_is_lost() -> None:
+def test_no_entry_is_lost_if_keys_become_equal() -> None:
     data = {"first-token": 1, "second-token": 2, "third-token": {"third-token": 3}, "***(2)": 4}
     shown = gate_with("first-token", "second-token", "third-token").data(data)
     assert list(shown) == ["***", "***(2)", "***(3)", "***(2)(2)"]
     assert list(shown.values()) == [1, 2, {"***": 3}, 4]
 
 
-def test_what_is_no_plain_data_becomes_text() -> None:
+def test_anything_but_plain_data_becomes_text() -> None:
     data = {"error": ValueError("with my-token-1"), "bytes": b"my-token-1\xff", "set": {"my-token-1"}, b"my-token-1": 0}
     shown = gate_with("my-token-1").data(data)
     assert shown == {"error": "with ***", "bytes": "***\N{REPLACEMENT CHARACTER}", "set": ["***"], "***": 0}
 
 
-def test_data_that_is_nested_without_end_ends() -> None:
+def test_endlessly_nested_data_is_cut() -> None:
     nested: list[object] = []
     for _ in range(10 * DEEPEST):
         nested = [nested]
     assert str(Gate().data(nested)).count("[") == DEEPEST
 
 
-def test_unseen_characters_are_marked_before_secrets_are_looked_for() -> None:
+def test_invisible_characters_are_marked_before_the_search_for_secrets() -> None:
     assert gate_with("pass\x07word\x9b!").text("<pass\x07word\x9b!>\x1b[2J") == "<***>\ufffd[2J"
 
 
-def test_a_secret_that_is_cut_off_by_an_unseen_character_is_hidden() -> None:
+def test_a_secret_cut_by_an_invisible_character_is_hidden() -> None:
     assert gate_with("correct horse battery").text("it is correct horse\x00 and more") == "it is ***\ufffd and more"
 
 
-def test_a_text_is_made_shorter_after_its_secrets_are_hidden() -> None:
+def test_a_text_is_shortened_after_its_secrets_are_hidden() -> None:
     gate = gate_with(TOKEN)
     for before in range(0, 2 * ERROR_LENGTH, 7):
         shown = gate.error("a" * before + TOKEN + "b" * ERROR_LENGTH)
@@ -73,14 +73,14 @@ def test_a_text_is_made_shorter_after_its_secrets_are_hidden() -> None:
     assert gate.error(long).endswith("the end")
 
 
-def test_where_a_text_is_cut_no_end_of_a_secret_is_left() -> None:
+def test_a_shortened_text_shows_no_end_of_a_secret() -> None:
     words = "correct-horse"
     for before in range(ERROR_LENGTH // 3 - 20, ERROR_LENGTH // 3 + 5):
         text = "a" * before + words + "b" * ERROR_LENGTH
         assert gate_with(words).error(text) == shorten(text.replace(words, "***"), ERROR_LENGTH)
 
 
-def test_what_a_node_prints_of_its_configuration_passes_in_every_style_of_yaml() -> None:
+def test_a_node_s_printed_configuration_shows_no_secret_in_any_style_of_yaml() -> None:
     phrase = 'correct horse battery staple it\'s a "very" long one, longer than a line may be by far'
     for style in ("'", '"', "|", ">", None):
         printed = yaml.safe_dump({"db": {"password": phrase}}, default_style=style)
@@ -88,7 +88,7 @@ def test_what_a_node_prints_of_its_configuration_passes_in_every_style_of_yaml()
         assert parts_of(phrase, shown["output"][0]) == []
 
 
-def test_records_of_any_logger_pass_while_it_is_open() -> None:
+def test_records_of_any_logger_are_redacted_while_the_gate_is_open() -> None:
     logger, lines = logging.getLogger("some.package"), []
 
     class Handler(logging.Handler):
@@ -104,7 +104,7 @@ def test_records_of_any_logger_pass_while_it_is_open() -> None:
                 raise ValueError(f"cannot use {TOKEN}")  # noqa: TRY301
             except ValueError:
                 logger.exception("failed")
-            # Salt's own class of records raises earlier; that of a library whose records are made otherwise does not.
+            # Salt's own class of records raises earlier; records that a library creates in another way do not.
             handler.handle(logging.LogRecord("library", logging.ERROR, "", 0, "%d of them", (TOKEN,), None))
         logger.warning("%s", "afterwards")
     finally:

@@ -1,4 +1,4 @@
-"""Handing things to somebody who may be slow, stuck or gone."""
+"""Delivery to a reader that may be slow, stuck or gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hart_salt.base.outbox import Outbox
 
 
 class Recipient:
-    """Takes things when it may."""
+    """A reader that takes items when it may."""
 
     def __init__(self) -> None:
         self.taken: list[int] = []
@@ -24,7 +24,7 @@ class Recipient:
         self.taken.append(thing)
 
 
-def test_things_are_delivered_in_order_and_the_end_comes_last() -> None:
+def test_items_are_delivered_in_order_and_the_end_comes_last() -> None:
     recipient = Recipient()
     recipient.may.set()
     outbox = Outbox(recipient.take, lambda: recipient.taken.append(99))
@@ -34,7 +34,7 @@ def test_things_are_delivered_in_order_and_the_end_comes_last() -> None:
     assert recipient.taken == [*range(50), 99]
 
 
-def test_what_fails_is_dropped_and_the_rest_goes_on() -> None:
+def test_an_item_that_fails_is_dropped_and_the_rest_is_delivered() -> None:
     recipient = Recipient()
     recipient.may.set()
     outbox = Outbox(recipient.take, recipient.finished.set)
@@ -44,7 +44,7 @@ def test_what_fails_is_dropped_and_the_rest_goes_on() -> None:
     assert (recipient.taken, recipient.finished.is_set()) == ([1, 2], True)
 
 
-def test_who_takes_nothing_is_not_waited_for_and_what_finds_no_room_is_dropped() -> None:
+def test_a_reader_that_takes_nothing_delays_nothing_and_items_without_room_are_dropped() -> None:
     recipient = Recipient()
     outbox = Outbox(recipient.take, recipient.finished.set, limit=3)
     outbox.put(0)
@@ -58,7 +58,7 @@ def test_who_takes_nothing_is_not_waited_for_and_what_finds_no_room_is_dropped()
     assert recipient.taken == [0, 1, 2, 3]
 
 
-def test_who_takes_something_each_time_is_waited_for_but_not_for_ever() -> None:
+def test_a_slow_reader_is_waited_for_but_not_forever() -> None:
     recipient = Recipient()
     outbox = Outbox(recipient.take)
     outbox.put(0)

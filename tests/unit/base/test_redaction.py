@@ -1,4 +1,4 @@
-"""Secrets stay out of text and data, in whatever form they turn up."""
+"""Secrets stay out of text and data, in whatever form they appear."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hart_salt.base.text import visible
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
 
-# Letters that neither another secret nor the text around is likely to hold by chance.
+# Letters that neither another secret nor the surrounding text is likely to contain by chance.
 secret_texts = st.text(st.characters(min_codepoint=33, max_codepoint=1000), min_size=6, max_size=40)
 
 
@@ -82,7 +82,7 @@ def test_base64_of_a_text_with_a_secret_cannot_be_decoded_to_it(before: bytes, a
     encoded = base64.b64encode(before + planted.encode() + after).decode()
     redacted = hiding(planted).redact(encoded)
     assert "***" in redacted
-    # at most the two characters at either end, which its neighbours share, may remain
+    # at most the two characters at either end, which its neighbours share, can remain
     assert len(redacted) - 3 <= len(encoded) - len(planted) * 8 // 6 + 2
 
 
@@ -102,12 +102,12 @@ def test_overlapping_secrets_leave_no_end_behind() -> None:
     assert hiding("abcdefgh", "efghijkl").redact("<abcdefghijkl>") == "<***>"
 
 
-def test_of_a_text_full_of_secrets_everything_else_stays() -> None:
+def test_everything_else_in_a_text_full_of_secrets_stays() -> None:
     assert hiding("s3cr3t!").redact("s3cr3t! " * 1000 + "end") == "*** " * 1000 + "end"
     assert hiding("s3cr3t!").redact("s3cr3t!s3cr3t!") == "******"
 
 
-def test_a_secret_with_control_characters_is_known_where_they_were_marked() -> None:
+def test_a_secret_is_found_with_its_control_characters_marked() -> None:
     assert hiding("pass\x07word\x9b!").redact(visible("<pass\x07word\x9b!>")) == "<***>"
 
 
@@ -128,7 +128,7 @@ def test_the_frame_of_a_private_key_is_not_hidden_everywhere() -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", "", "true", "disabled", "******", None, True, 12, "/etc/salt/gce.pem"])
-def test_what_is_no_secret_is_ignored(value: object) -> None:
+def test_values_that_are_not_secrets_are_ignored(value: object) -> None:
     assert len(hiding(value)) == 0
 
 
@@ -137,7 +137,7 @@ def test_nested_values_are_added() -> None:
     assert secrets.redact("first-secret second-secret 12345678") == "*** *** ***"
 
 
-def test_what_is_added_later_is_hidden_as_well() -> None:
+def test_secrets_that_are_added_later_are_hidden_as_well() -> None:
     secrets = hiding("correct-horse")
     assert secrets.redact("correct-horse battery-staple") == "*** battery-staple"
     secrets.add("battery-staple")
@@ -189,7 +189,7 @@ QUOTED = [
     "it's a \"long\" one", "don't''stop''now", "a\\b'c\"d\te!", "it's: #no 'comment'", "päss wörd's",
     "\\'both\\\" ways", "correct horse's battery", "first line's\nsecond \"line\"\nthird line here",
 ]  # fmt: skip
-#: of words, in which no part looks random, so that only its ends tell that a line was folded
+#: made of words, so no part looks random, and only its ends reveal that a line was folded
 FOLDED = [
     'correct horse battery staple it\'s a "very" long one, longer than a line may be by far',
     "päss wörd with many words, so that a line of eighty characters cannot hold it at all",
@@ -197,7 +197,7 @@ FOLDED = [
 
 
 def shown(secret: str, text: str) -> list[str]:
-    """The runs of 8 characters of a secret that a text shows."""
+    """Return the runs of 8 characters of a secret that a text shows."""
     parts = {line[at : at + 8] for line in secret.splitlines() for at in range(max(1, len(line) - 7))}
     return sorted(part for part in parts if part in text)
 
@@ -241,7 +241,7 @@ ARGUMENTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "as JSON": json.dumps,
     "as JSON of words": lambda given: json.dumps([f"{name}={value!r}" for name, value in given.items()]),
     "as JSON of words with JSON": lambda given: json.dumps([json.dumps(given)]),
-    "as a job tells them": lambda given: repr({"fun_args": [{"__kwarg__": True, **given}], "user": "root"}),
+    "as in the data of a job": lambda given: repr({"fun_args": [{"__kwarg__": True, **given}], "user": "root"}),
     "as a call": lambda given: ", ".join(f"{name}={value!r}" for name, value in given.items()),
     "in a shell": lambda given: shlex.join([f"password={given['minion_config']['db']['password']}"]),
     "in YAML": lambda given: yaml.safe_dump(given, default_flow_style=True),

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP while a call is under way."""
+"""SIGINT, SIGTERM and SIGHUP during a call."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ each_signal = pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: sign
 
 
 def send(signum: int) -> None:
-    """To this process, whose main thread hears it at once."""
+    """Send a signal to this process, whose main thread receives it at once."""
     os.kill(os.getpid(), signum)
 
 
 @each_signal
-def test_before_anything_was_begun_the_call_ends_at_once(signum: signal.Signals) -> None:
+def test_before_any_work_has_begun_a_signal_ends_the_call_at_once(signum: signal.Signals) -> None:
     with pytest.raises(SystemExit) as stopped, signals.heard():
         send(signum)
     assert stopped.value.code == 128 + signum
 
 
 @each_signal
-def test_work_is_cancelled_once_however_many_come_and_the_first_one_counts(signum: signal.Signals) -> None:
+def test_any_number_of_signals_cancels_the_work_once_and_the_first_counts(signum: signal.Signals) -> None:
     cancelled: list[bool] = []
     with signals.heard() as hearing:
         with hearing.work(lambda: cancelled.append(True)):
@@ -65,7 +65,7 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored(signum: signal.Si
 
 
 @each_signal
-def test_once_all_is_done_a_signal_ends_the_process_with_the_exit_code_of_the_work(signum: signal.Signals) -> None:
+def test_after_the_work_a_signal_ends_the_process_with_the_exit_code_of_the_work(signum: signal.Signals) -> None:
     before = {each: signal.getsignal(each) for each in SIGNALS}
     try:
         signals.exit_with(1)
@@ -82,12 +82,12 @@ def _reset() -> None:
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
 
-def test_a_block_inside_of_another_hears_with_it() -> None:
+def test_a_nested_block_shares_the_signals_of_the_outer_one() -> None:
     with signals.heard() as outer, signals.heard() as inner:
         assert inner is outer
 
 
-def test_in_a_thread_there_is_nothing_to_hear() -> None:
+def test_a_thread_receives_no_signals() -> None:
     heard: list[bool] = []
 
     def work() -> None:

@@ -1,4 +1,6 @@
-"""Standard output and standard error on which nothing depends. Real pipes and terminals, in processes of their own."""
+"""
+Standard output and standard error that do not depend on a reader. With real pipes and terminals, in own processes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 
 from hart_salt.base import streams
 
-#: says a lot on both, inside and after the block, as Salt does; where it came to an end, the file has it
+#: writes a lot to both, inside and after the block, as Salt does; at its end it writes to the file
 PROGRAM = """
 import logging, sys
 logging.basicConfig(stream=sys.stderr)
@@ -36,26 +38,26 @@ def run(end: Path, size: int = 10, stall: int = 60, **how: Any) -> subprocess.Po
 
 
 def gone() -> int:
-    """The end of a pipe that nobody reads."""
+    """Return the end of a pipe without a reader."""
     ours, theirs = os.pipe()
     os.close(ours)
     return theirs
 
 
 def hung_up() -> int:
-    """A terminal that is gone."""
+    """Return a terminal that is gone."""
     master, slave = pty.openpty()
     os.close(master)
     return slave
 
 
 def full() -> int:
-    """A disk without room."""
+    """Return a full disk."""
     return os.open("/dev/full", os.O_WRONLY)
 
 
 def stuck() -> int:
-    """A pipe that is full, and that nobody reads; the end that could be read stays open in this process."""
+    """Return a full pipe that nobody reads; its other end stays open in this process."""
     ours, theirs = os.pipe()
     STUCK.append(ours)
     os.set_blocking(theirs, False)
@@ -71,7 +73,7 @@ STUCK: list[int] = []
 
 
 @pytest.mark.parametrize("kind", [gone, hung_up, full, stuck], ids=lambda kind: kind.__name__)
-def test_whatever_becomes_of_standard_error_the_program_ends_well(kind: object, tmp_path: Path) -> None:
+def test_the_program_succeeds_whatever_happens_to_standard_error(kind: object, tmp_path: Path) -> None:
     assert callable(kind)
     theirs = kind()
     with run(tmp_path / "end", stall=0 if kind is stuck else 60, stdout=subprocess.PIPE, stderr=theirs) as process:
@@ -85,7 +87,7 @@ def test_whatever_becomes_of_standard_error_the_program_ends_well(kind: object, 
 
 @pytest.mark.parametrize("kind", [gone, hung_up, full], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("size", [10, 1_000_000])
-def test_whatever_becomes_of_standard_output_the_exit_code_is_that_of_the_work(
+def test_the_exit_code_is_that_of_the_work_whatever_happens_to_standard_output(
     kind: object, size: int, tmp_path: Path
 ) -> None:
     assert callable(kind)
@@ -97,14 +99,14 @@ def test_whatever_becomes_of_standard_output_the_exit_code_is_that_of_the_work(
 
 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
-def test_a_stream_that_was_closed_from_the_start_is_none(closed: str, tmp_path: Path) -> None:
+def test_a_stream_that_is_closed_from_the_start_is_none(closed: str, tmp_path: Path) -> None:
     command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", PROGRAM, str(tmp_path / "end"), "10", "60"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert (done.returncode, (tmp_path / "end").read_text()) == (0, "whole")
     assert b"line" not in done.stdout
 
 
-def test_who_reads_gets_it_all(tmp_path: Path) -> None:
+def test_a_reader_gets_everything(tmp_path: Path) -> None:
     with run(tmp_path / "end", 200_000, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         out, _ = process.communicate()
     lines = out.decode().splitlines()
@@ -116,7 +118,7 @@ def test_who_reads_gets_it_all(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_a_pipe_that_somebody_else_made_non_blocking_gets_the_whole_result(tmp_path: Path) -> None:
+def test_a_pipe_made_non_blocking_by_another_process_gets_the_whole_result(tmp_path: Path) -> None:
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     process = run(tmp_path / "end", 300_000, stdout=theirs, stderr=subprocess.DEVNULL)
@@ -126,7 +128,7 @@ def test_a_pipe_that_somebody_else_made_non_blocking_gets_the_whole_result(tmp_p
     assert (process.wait(), len(out) > 300_000) == (0, True)
 
 
-def test_streams_that_are_not_the_processs_own_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_streams_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     before = sys.stdout, sys.stderr
     with streams.guarded():
         streams.print_stderr("a line")
@@ -134,7 +136,7 @@ def test_streams_that_are_not_the_processs_own_stay_as_they_are(capsys: pytest.C
     assert capsys.readouterr() == ("", "a line\n")
 
 
-def test_nothing_is_told_where_there_is_no_standard_error(
+def test_nothing_is_printed_without_standard_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)

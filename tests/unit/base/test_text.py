@@ -1,4 +1,4 @@
-"""What is made visible in text that somebody else wrote."""
+"""The characters of foreign text that are made visible."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from hart_salt.base.text import MARK, visible
 
-#: Unicode's categories of characters that nobody sees: controls, formats, surrogates, line and paragraph separators
+#: Unicode's categories of invisible characters: controls, formats, surrogates, line and paragraph separators
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def test_every_character_that_nobody_sees_is_marked_but_tab_and_line_end() -> None:
+def test_every_invisible_character_is_marked_except_tab_and_line_end() -> None:
     unseen = {char for code in range(sys.maxunicode + 1) if unicodedata.category(char := chr(code)) in UNSEEN}
     assert {char for char in unseen if visible(char) != MARK} == {"\t", "\n"}
 
@@ -34,23 +34,23 @@ def test_every_character_that_nobody_sees_is_marked_but_tab_and_line_end() -> No
         ("ㅤ", MARK),
     ],
 )
-def test_what_would_act_is_marked(text: str, shown: str) -> None:
+def test_characters_that_control_the_display_are_marked(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
 @pytest.mark.parametrize("text", ["", "plain", "\tÜber\n日本 ❤️ עברית no\xa0break", "***"])
-def test_what_everyone_reads_stays(text: str) -> None:
+def test_visible_text_stays(text: str) -> None:
     assert visible(text) == text
 
 
 @given(st.text())
-def test_what_was_made_visible_is_visible(text: str) -> None:
+def test_marked_text_is_not_marked_again(text: str) -> None:
     once = visible(text)
     assert visible(once) == once
     once.encode()  # surrogates would raise
 
 
 @given(st.text(), st.text())
-def test_it_matters_not_where_a_text_is_cut_but_within_a_line_end(one: str, other: str) -> None:
+def test_a_text_can_be_cut_anywhere_except_within_a_line_end(one: str, other: str) -> None:
     if not (one.endswith("\r") and other.startswith("\n")):
         assert visible(one) + visible(other) == visible(one + other)

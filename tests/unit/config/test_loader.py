@@ -1,4 +1,4 @@
-"""Configuration: every fault at once, each with its path, and no secret in any of them."""
+"""The configuration: every fault at once, each with its path, and no secret in any of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLANTED = "planted-s3cret-value"
 
 
 class Nothing(Section):
-    """A driver that may be told nothing."""
+    """A driver without settings."""
 
 
 LOCAL = Schema(driver="local", account=Nothing, options=Nothing, default_size="local", default_region="local")
@@ -72,18 +72,18 @@ def test_toml_sections_become_the_form_of_the_hart_key(tmp_path: Path) -> None:
     assert source.label == str(tmp_path / "hart.toml")
 
 
-def test_a_missing_file_is_none_or_an_error_as_asked(tmp_path: Path) -> None:
+def test_a_missing_file_is_none_or_an_error_if_required(tmp_path: Path) -> None:
     assert read_toml(tmp_path / "no.toml", required=False) is None
     with pytest.raises(ConfigError, match="there is no such file"):
         read_toml(tmp_path / "no.toml", required=True)
 
 
-def test_a_home_that_nobody_knows_is_a_fault_of_the_path() -> None:
+def test_an_unknown_home_directory_is_a_fault_of_the_path() -> None:
     with pytest.raises(ConfigError, match="~nobody-of-that-name/hart.toml: the home directory for ~ is unknown"):
         read_toml("~nobody-of-that-name/hart.toml", required=True)
 
 
-def test_a_file_that_cannot_be_read_is_an_error_in_any_case(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_always_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_toml(tmp_path, required=False)
 
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_read_is_an_error_in_any_case(tmp_path: Path) -> N
         ("a = [", "end of document"),
     ],
 )
-def test_a_syntax_error_names_the_line_and_not_what_it_holds(tmp_path: Path, text: str, where: str) -> None:
+def test_a_syntax_error_names_the_line_without_quoting_it(tmp_path: Path, text: str, where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         toml(tmp_path, text)
     assert where in str(caught.value)
@@ -140,7 +140,7 @@ def test_an_alias_in_a_later_source_replaces_the_setting_of_an_earlier_one() -> 
     assert config.defaults == {"image": "trixie", "public_ip": False}
 
 
-def test_an_account_may_be_spread_over_sources() -> None:
+def test_an_account_can_be_spread_over_sources() -> None:
     config = loaded(
         {"providers": {"aws": {"driver": "ec2"}}},
         {"providers": {"aws": {"aws_access_key_id": "AKIAEXAMPLE"}}},
@@ -170,7 +170,7 @@ def test_merging_is_associative_and_changes_nothing(a: Any, b: Any, c: Any) -> N
 
 
 def _shadowed(a: Any, b: Any, c: Any) -> bool:
-    """A mapping over a scalar over a mapping: the scalar in the middle has cut off what is below it."""
+    """Return whether there is a mapping over a scalar over a mapping: the scalar hides everything below it."""
     return any(
         isinstance(a.get(key), dict)
         and isinstance(c.get(key), dict)
@@ -262,7 +262,7 @@ def test_a_fault_is_found_where_it_is(data: dict[str, Any], path: str, words: st
     assert words in faults(data)[path]
 
 
-def test_a_configuration_that_is_no_mapping_is_a_fault() -> None:
+def test_a_configuration_that_is_not_a_mapping_is_a_fault() -> None:
     assert faults("x") == {"hart": "must be a mapping"}
 
 
@@ -296,7 +296,7 @@ def test_names_of_hart_are_understood_in_every_place() -> None:
     assert config.roles["app"].providers["do"].settings == {"ipv6": True}
 
 
-def test_a_provider_may_have_another_name_than_its_driver() -> None:
+def test_a_provider_can_have_a_different_name_than_its_driver() -> None:
     config = loaded(
         {
             "providers": {"ci": {"driver": "do", "token": PLANTED}},
@@ -308,17 +308,17 @@ def test_a_provider_may_have_another_name_than_its_driver() -> None:
     assert config.roles["app"].providers["ci"].regions == {"nyc3": {"size": "s"}}
 
 
-def test_without_any_provider_there_is_local() -> None:
+def test_without_any_provider_local_is_configured() -> None:
     assert set(loaded({}).providers) == {"local"}
     assert set(loaded({"providers": {"do": {"token": "t"}}}).providers) == {"do"}
 
 
-def test_empty_sections_are_as_good_as_none() -> None:
+def test_empty_sections_count_as_absent() -> None:
     config = loaded({"providers": None, "roles": {"app": None, "db": {"do": None}}})
     assert config.role_names() == {"app": ("local",), "db": ("local",)}
 
 
-def test_roles_are_listed_with_the_providers_that_may_be_meant() -> None:
+def test_roles_are_listed_with_the_possible_providers() -> None:
     providers = {"do": {"token": "t"}, "ec2": {}}
     config = loaded({"providers": providers, "roles": {"a": {}, "b": {"provider": "ec2"}}})
     assert config.role_names() == {"a": ("do", "ec2"), "b": ("ec2",)}
@@ -359,7 +359,7 @@ def test_a_failed_sdb_lookup_is_a_fault_with_a_path_and_no_value(answer: Any) ->
     assert "sdb://" in found["hart:providers:do:token"]
 
 
-def test_secrets_of_all_kinds_are_known_and_no_repr_shows_them() -> None:
+def test_secrets_of_all_kinds_are_collected_and_no_repr_shows_them() -> None:
     config = loaded(
         {
             "salt_repo": f"https://me:{PLANTED}-1@mirror/",
@@ -377,7 +377,7 @@ def test_secrets_of_all_kinds_are_known_and_no_repr_shows_them() -> None:
     assert PLANTED not in repr(config)
 
 
-def test_a_role_that_is_called_like_a_secret_hides_nothing() -> None:
+def test_a_role_named_like_a_secret_hides_nothing() -> None:
     config = loaded({"roles": {"token": {"size": "s-1vcpu-1gb", "minion_config": {"token": PLANTED}}}})
     assert config.secrets.redact(f"s-1vcpu-1gb {PLANTED}") == "s-1vcpu-1gb ***"
 

@@ -1,4 +1,4 @@
-"""Settings take what people write, and complain in plain words that hold no value."""
+"""Settings accept what people write; their errors are in plain words and contain no value."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def refused(name: str, value: Any, section: type[Section] = Settings) -> str:
         ("minion_config", {"grains": {"a": (1, 2)}}, {"grains": {"a": [1, 2]}}),
     ],
 )
-def test_what_people_write_is_taken(name: str, written: Any, kept: Any) -> None:
+def test_values_as_people_write_them_are_accepted(name: str, written: Any, kept: Any) -> None:
     assert accepted(name, written) == kept
 
 
@@ -96,7 +96,7 @@ def test_what_people_write_is_taken(name: str, written: Any, kept: Any) -> None:
         ("keep_failed", 1, "true or false"),
     ],
 )
-def test_what_is_wrong_is_said_in_plain_words(name: str, written: Any, words: str) -> None:
+def test_a_wrong_value_is_explained_in_plain_words(name: str, written: Any, words: str) -> None:
     assert words in refused(name, written)
 
 
@@ -108,14 +108,14 @@ anything = st.recursive(
 
 
 @given(st.sampled_from(sorted(Settings.model_fields)), anything)
-def test_a_value_that_was_taken_is_taken_again_unchanged(name: str, value: Any) -> None:
+def test_an_accepted_value_is_accepted_again_unchanged(name: str, value: Any) -> None:
     kept, problem = check_field(Settings, name, value)
     if problem is None:
         assert accepted(name, kept) == kept
 
 
 @pytest.mark.parametrize("section", [Settings, *OWN_SECTIONS])
-def test_no_complaint_holds_the_value(section: type[Section]) -> None:
+def test_no_error_holds_the_value(section: type[Section]) -> None:
     for name in section.model_fields:
         for value in (PLANTED + "\n", [PLANTED, 1.5], {PLANTED: object()}, object()):
             _, problem = check_field(section, name, value)
@@ -123,7 +123,7 @@ def test_no_complaint_holds_the_value(section: type[Section]) -> None:
 
 
 class Foreign(Section):
-    """What a driver in another package may look like: nothing but pydantic's own types."""
+    """Settings of a driver in another package: only pydantic's own types."""
 
     count: int = Field(3, ge=1, le=9)
     ratio: Annotated[float, Field(gt=0)] = 1.0
@@ -179,7 +179,7 @@ def test_a_whole_section_reports_missing_unknown_and_wrong_together() -> None:
         (gce.Options, {"volume_iops": 3000}, "hyperdisk"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(section: Any, values: Any, words: str) -> None:
+def test_settings_that_cannot_be_combined_are_refused(section: Any, values: Any, words: str) -> None:
     _, [(place, problem)] = check_section(section, values)
     assert place == ""
     assert words in problem
@@ -211,6 +211,6 @@ def test_no_driver_redefines_a_common_setting() -> None:
         assert not common & {*section.model_fields, *section.ALIASES}
 
 
-def test_a_near_word_is_suggested_and_a_far_one_is_not() -> None:
+def test_a_similar_word_is_suggested_and_a_different_one_is_not() -> None:
     assert suggestion("szie", ["size", "zone"]) == ", did you mean size?"
     assert suggestion("colour", ["size", "zone"]) == ""

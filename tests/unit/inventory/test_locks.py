@@ -1,4 +1,4 @@
-"""Locks: of nodes, of batches and of roles."""
+"""The locks of nodes, of batches and of roles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ with Locks(sys.argv[1]).claim("a"):
 
 
 def held_elsewhere(tmp_path: Path, program: str = HOLDER) -> AbstractContextManager[subprocess.Popen[str]]:
-    """Another process holds the lock of ``a``, or what ``program`` holds, until its input ends or it is killed."""
+    """Start a process that holds the lock of ``a``, or what ``program`` locks, until its input ends or it is killed."""
     return begun(program, str(tmp_path), says="held")
 
 
@@ -42,7 +42,7 @@ def locks(tmp_path: Path) -> Locks:
     return Locks(str(tmp_path))
 
 
-def test_a_node_that_another_process_works_on_is_refused_until_that_ends(tmp_path: Path) -> None:
+def test_a_node_locked_by_another_process_is_refused_until_that_ends(tmp_path: Path) -> None:
     with held_elsewhere(tmp_path) as process:
         assert locks(tmp_path).busy("a")
         with pytest.raises(Refused, match="a is being worked on"), locks(tmp_path).claim("a"):
@@ -52,7 +52,7 @@ def test_a_node_that_another_process_works_on_is_refused_until_that_ends(tmp_pat
         pass
 
 
-def test_a_holder_that_is_killed_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_holder_releases_its_lock(tmp_path: Path) -> None:
     with held_elsewhere(tmp_path) as process:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -71,13 +71,13 @@ def test_no_lock_file_is_left_whether_the_work_succeeds_or_fails(tmp_path: Path)
     assert not locks(tmp_path).busy("a")
 
 
-def test_a_lock_is_of_one_node_only(tmp_path: Path) -> None:
+def test_a_lock_covers_one_node_only(tmp_path: Path) -> None:
     with locks(tmp_path).claim("a"), locks(tmp_path).claim("b"):
         assert sorted(lock_files(tmp_path)) == ["a.lock", "b.lock"]
 
 
 def side_by_side(*works: Callable[[], None]) -> None:
-    """Run all in threads to their end; the first error of any is raised."""
+    """Run all in threads to their end; raise the first error of any."""
     errors: list[BaseException] = []
 
     def guarded(work: Callable[[], None]) -> None:
@@ -95,7 +95,7 @@ def side_by_side(*works: Callable[[], None]) -> None:
         raise errors[0]
 
 
-def test_there_are_never_two_holders_however_claims_and_removals_cross(tmp_path: Path) -> None:
+def test_there_are_never_two_holders_even_if_claims_and_removals_overlap(tmp_path: Path) -> None:
     inside: list[int] = []
     held = []
 
@@ -115,13 +115,13 @@ def test_there_are_never_two_holders_however_claims_and_removals_cross(tmp_path:
     assert lock_files(tmp_path) == []
 
 
-def test_a_lock_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_was_removed_in_between_is_not_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_open = os.open
 
     def opened(path: Path, *arguments: Any) -> int:
         monkeypatch.setattr(os, "open", real_open)
         descriptor = real_open(path, *arguments)
-        path.unlink()  # by the holder before, which ends at this moment
+        path.unlink()  # by the previous holder, which ends at this moment
         return descriptor
 
     monkeypatch.setattr(os, "open", opened)
@@ -131,7 +131,7 @@ def test_a_lock_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, monke
             pytest.fail("claimed twice")
 
 
-def test_looking_whether_a_node_is_busy_disturbs_no_claim(tmp_path: Path) -> None:
+def test_checking_whether_a_node_is_busy_disturbs_no_claim(tmp_path: Path) -> None:
     done = threading.Event()
 
     def claim() -> None:
@@ -168,7 +168,7 @@ def test_a_batch_lives_as_long_as_its_operation_and_leaves_no_claim(tmp_path: Pa
     assert lock_files(tmp_path) == []
 
 
-def test_the_claim_of_an_operation_that_was_killed_stays_and_says_where_to_look(tmp_path: Path) -> None:
+def test_the_claim_of_a_killed_operation_stays_with_its_facts(tmp_path: Path) -> None:
     ours = locks(tmp_path)
     with held_elsewhere(tmp_path, BATCH_HOLDER) as process:
         assert (ours.batch_lives("b1"), ours.dead_batches()) == (True, {})
@@ -180,13 +180,13 @@ def test_the_claim_of_an_operation_that_was_killed_stays_and_says_where_to_look(
     assert ours.dead_batches() == {}
 
 
-def test_a_batch_of_which_something_is_left_keeps_its_claim(tmp_path: Path) -> None:
+def test_a_batch_with_remains_keeps_its_claim(tmp_path: Path) -> None:
     with locks(tmp_path).batch("b1", {"provider": "do"}) as claim:
         claim.keep = True
     assert locks(tmp_path).dead_batches() == {"b1": {"provider": "do"}}
 
 
-def test_a_claim_that_a_full_disk_cut_off_is_one_all_the_same(tmp_path: Path) -> None:
+def test_a_claim_truncated_by_a_full_disk_is_still_a_claim(tmp_path: Path) -> None:
     with locks(tmp_path).batch("b1", {"provider": "do"}) as claim:
         claim.keep = True
     for content in ('{"prov', "[1]", "[" * 100_000):
@@ -214,7 +214,7 @@ def test_a_role_is_scaled_by_one_at_a_time(tmp_path: Path) -> None:
     assert lock_files(tmp_path) == []
 
 
-def test_clearing_removes_what_the_dead_left_and_nothing_that_is_held(tmp_path: Path) -> None:
+def test_clearing_removes_lock_files_of_dead_processes_and_none_that_is_held(tmp_path: Path) -> None:
     ours = locks(tmp_path)
     with ours.claim("held"), ours.batch("b1", {}) as claim:
         claim.keep = True
@@ -224,19 +224,19 @@ def test_clearing_removes_what_the_dead_left_and_nothing_that_is_held(tmp_path: 
         assert sorted(lock_files(tmp_path)) == ["b1.batch", "held.lock"]
 
 
-def test_where_there_can_be_no_locks_each_call_says_so(tmp_path: Path) -> None:
+def test_if_locks_cannot_be_created_each_call_says_so(tmp_path: Path) -> None:
     (tmp_path / "hart").mkdir()
     (tmp_path / "hart/locks").touch()
     here = locks(tmp_path)
-    told = f"move away {tmp_path / 'hart/locks'}, which is not a directory"
+    expected = f"move away {tmp_path / 'hart/locks'}, which is not a directory"
     for holder in (here.claim("a"), here.role("app", wait=False), here.batch("b", {})):
-        with pytest.raises(EnvironmentFault, match=told), holder:
+        with pytest.raises(EnvironmentFault, match=expected), holder:
             pytest.fail("held")
-    with pytest.raises(EnvironmentFault, match=told):
+    with pytest.raises(EnvironmentFault, match=expected):
         here.busy("a")
 
 
-def test_a_claim_that_a_full_disk_does_not_take_is_told_and_leaves_nothing(
+def test_a_claim_that_fails_on_a_full_disk_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Records in Salt's cache, and when a role was last scaled."""
+"""Records in Salt's cache, and the time of a role's last scale."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECORD = Record(
 
 
 class MemoryCache:
-    """``salt.cache.Cache`` without a disk: what is missing is ``{}`` or ``[]``, and nothing is shared."""
+    """A ``salt.cache.Cache`` without a disk: missing entries are ``{}`` or ``[]``, and nothing is shared."""
 
     def __init__(self) -> None:
         self.banks: dict[str, dict[str, Any]] = {}
@@ -42,7 +42,7 @@ class MemoryCache:
 
 @pytest.fixture(params=["memory", "localfs"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
-    """The stand-in, and the real one beside it, which says whether the stand-in is right."""
+    """Return the stand-in, and the real cache, which shows whether the stand-in is right."""
     if request.param == "memory":
         return MemoryCache()
     real: Cache = salt.cache.Cache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path / "cache")})
@@ -54,12 +54,12 @@ def store(cache: Cache) -> Store:
     return Store(cache)
 
 
-def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
+def test_a_record_is_read_as_it_was_written(store: Store) -> None:
     store.put(RECORD)
     assert store.get("a") == RECORD
 
 
-def test_the_place_is_stored_as_four_fields_and_not_once_more() -> None:
+def test_the_place_is_stored_as_four_fields_only() -> None:
     cache = MemoryCache()
     Store(cache).put(replace(RECORD, zone="z"))
     stored = cache.fetch(BANK, f"a{SUFFIX}")
@@ -70,13 +70,13 @@ def test_the_place_is_stored_as_four_fields_and_not_once_more() -> None:
     assert restored.place == NodePlace("local", "r", "z", "s")
 
 
-def test_a_later_record_takes_the_place_of_the_earlier(store: Store) -> None:
+def test_a_later_record_replaces_the_earlier_one(store: Store) -> None:
     store.put(RECORD)
     store.put(replace(RECORD, stage="failed"))
     assert [record.stage for record in store.all()] == ["failed"]
 
 
-def test_all_records_come_in_the_order_of_their_ids(store: Store) -> None:
+def test_all_records_are_ordered_by_id(store: Store) -> None:
     for minion_id in ("b.x", "a", "c_1"):
         store.put(replace(RECORD, minion_id=minion_id))
     assert [record.minion_id for record in store.all()] == ["a", "b.x", "c_1"]
@@ -93,12 +93,12 @@ def test_removing_can_be_repeated(store: Store) -> None:
     assert store.all() == []
 
 
-def test_fields_of_a_newer_hart_are_passed_over(cache: Cache, store: Store) -> None:
+def test_fields_of_a_newer_hart_are_ignored(cache: Cache, store: Store) -> None:
     cache.store(BANK, f"a{SUFFIX}", {**asdict(RECORD), "invented_later": {"x": [1]}})
     assert store.get("a") == RECORD
 
 
-def test_when_a_role_was_last_scaled_is_remembered_for_each(store: Store) -> None:
+def test_the_time_of_the_last_scale_is_stored_for_each_role(store: Store) -> None:
     assert store.last_scaled("app") is None
     store.scaled("app", 5.5)
     store.scaled("app.p", 7.0)
@@ -106,7 +106,7 @@ def test_when_a_role_was_last_scaled_is_remembered_for_each(store: Store) -> Non
     assert store.all() == []
 
 
-def test_the_instance_of_a_record_is_what_the_record_knows_of_it() -> None:
+def test_the_instance_of_a_record_has_the_record_s_facts() -> None:
     assert instance_of(RECORD) is None
     known = instance_of(replace(RECORD, instance_id="i-1", zone="z", role="app", public_ip="192.0.2.1"))
     assert known == Instance("i-1", "a", "unknown", "app", "b", "r", "z", "s", public_ip="192.0.2.1", created=1.5)
@@ -128,7 +128,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_record_is_no_record_and_is_not_none_and_harms_no_other(cache: Cache, store: Store, name: str) -> None:
+def test_a_broken_record_is_neither_a_record_nor_none_and_harms_no_other(cache: Cache, store: Store, name: str) -> None:
     data, why = BROKEN[name]
     cache.store(BANK, f"a{SUFFIX}", data)
     store.put(replace(RECORD, minion_id="b"))
@@ -143,7 +143,7 @@ def test_a_broken_record_is_no_record_and_is_not_none_and_harms_no_other(cache: 
 
 
 @pytest.mark.parametrize("kind", ["truncated", "directory"])
-def test_a_file_that_is_no_record_is_broken_and_can_be_removed(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_record_is_broken_and_can_be_removed(tmp_path: Path, kind: str) -> None:
     cache = salt.cache.Cache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)})
     store = Store(cache, Place("localfs", tmp_path))
     store.put(RECORD)
@@ -169,7 +169,7 @@ class Gone:
     store = fetch = flush = list = _fail
 
 
-def test_a_store_that_cannot_be_reached_is_told_by_each_call() -> None:
+def test_each_call_reports_a_store_that_cannot_be_reached() -> None:
     store = Store(Gone(), Place("redis at db"))
     for call in (
         lambda: store.put(RECORD), lambda: store.get("a"), store.all, lambda: store.remove("a"),
@@ -178,12 +178,12 @@ def test_a_store_that_cannot_be_reached_is_told_by_each_call() -> None:
         with pytest.raises(EnvironmentFault) as caught:
             call()
         assert not isinstance(caught.value, BrokenRecord)
-        told = ": redis at db: Error 111 connecting to db:6379. Connection refused.; check that it runs"
-        assert told in str(caught.value)
+        expected = ": redis at db: Error 111 connecting to db:6379. Connection refused.; check that it runs"
+        assert expected in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_when_a_role_was_scaled_is_not_known_where_that_is_broken(cache: Cache, store: Store) -> None:
+def test_a_broken_time_of_the_last_scale_is_unknown(cache: Cache, store: Store) -> None:
     for data in (["x"], {"scaled": "yesterday"}, {"scaled": None}, {"scaled": float("nan")}):
         cache.store("hart/roles", f"app{SUFFIX}", data)
         assert store.last_scaled("app") is None

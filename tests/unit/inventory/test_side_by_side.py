@@ -1,4 +1,4 @@
-"""What becomes of a provider that cannot be asked."""
+"""The handling of a provider that cannot be queried."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def asked(error: Exception) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOSPC, errno.EIO])
-def test_a_fault_of_this_machine_is_no_defect_of_a_driver(number: int) -> None:
+def test_a_fault_of_this_machine_is_not_a_defect_of_a_driver(number: int) -> None:
     said = asked(OSError(number, os.strerror(number), "/some/where"))
     assert isinstance(said["a"], EnvironmentFault)
     assert str(said["a"]).startswith(f"/some/where: {os.strerror(number)}; hart runs as the user ")
     assert said["b"] == "fine"
 
 
-def test_a_defect_of_a_driver_takes_nothing_from_the_others() -> None:
+def test_a_defect_of_a_driver_does_not_hide_the_others() -> None:
     said = asked(ZeroDivisionError("x"))
     assert isinstance(said["a"], HartError)
     assert str(said["a"]) == "a defect in the driver d: ZeroDivisionError('x')"

@@ -1,4 +1,4 @@
-"""What there is, looked at in an order in which nothing is taken for a stray; and what several looks have missed."""
+"""The order of a snapshot, in which no node looks like an orphan; and instances that several lists have missed."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def places(seen: Snapshot) -> list[tuple[str, str]]:
-    """Each instance that was found, with its provider."""
+    """Return each instance that was found, with its provider."""
     return sorted((found.provider.name, found.instance.instance_id) for found in seen.found)
 
 
-# looking
+# the snapshot
 
 
 def test_it_has_the_instances_of_all_providers_the_records_and_the_keys(world: World) -> None:
@@ -48,22 +48,22 @@ def test_it_has_the_instances_of_all_providers_the_records_and_the_keys(world: W
     assert (seen.broken, list(seen.unknown), seen.present) == ({}, [], None)
 
 
-def test_what_comes_up_while_the_cloud_is_asked_is_in_the_records_and_in_the_key_store(world: World) -> None:
-    """And never an instance that nobody knows of."""
+def test_a_node_that_comes_up_during_the_query_is_in_the_records_and_in_the_key_store(world: World) -> None:
+    """Its instance never seems to be unknown."""
     world.on["list other"] = lambda: world.nodes() or world.node("late", "other") and None
     seen = world.look()
     assert places(seen) == [("other", "i-late")]
     assert (list(seen.records), list(seen.keys)) == (["late"], ["late"])
 
 
-def test_what_is_removed_while_the_cloud_is_asked_has_no_record(world: World) -> None:
+def test_a_node_that_is_removed_during_the_query_has_no_record(world: World) -> None:
     world.node("web")
     world.on["list other"] = lambda: world.store.remove("web")
     assert list(world.look().records) == []
 
 
 @pytest.mark.parametrize("error", [AuthError("the token is refused"), OSError("the token is refused")])
-def test_a_provider_that_cannot_be_asked_is_told_and_is_not_among_the_asked(world: World, error: Exception) -> None:
+def test_a_provider_that_cannot_be_queried_is_reported_and_not_among_the_asked(world: World, error: Exception) -> None:
     world.node("web")
     world.node("db", "other")
     world.on["list cloud"] = fails_with(error)
@@ -73,11 +73,11 @@ def test_a_provider_that_cannot_be_asked_is_told_and_is_not_among_the_asked(worl
     assert (problem.startswith("cloud: "), "the token is refused" in problem) == (True, True)
 
 
-def test_a_provider_without_instances_was_asked_all_the_same(world: World) -> None:
+def test_a_provider_without_instances_counts_as_asked(world: World) -> None:
     assert (set(world.look().asked), places(world.look())) == ({"cloud", "other"}, [])
 
 
-def test_those_that_are_no_nodes_for_certain_are_apart(world: World) -> None:
+def test_instances_that_cannot_be_identified_as_nodes_are_separate(world: World) -> None:
     world.instance("web")
     world.instance("../x", instance_id="i-x")
     world.instance("two", instance_id="i-1")
@@ -87,7 +87,7 @@ def test_those_that_are_no_nodes_for_certain_are_apart(world: World) -> None:
     assert sorted((it.name, it.double) for it in seen.unknown) == [("i-1", True), ("i-2", True), ("i-x", False)]
 
 
-def test_an_instance_whose_tags_were_changed_is_that_of_the_record_with_its_id(world: World) -> None:
+def test_an_instance_with_changed_tags_belongs_to_the_record_with_its_id(world: World) -> None:
     record = world.record("web")
     world.instance("renamed", instance_id="i-web")
     seen = world.look()
@@ -95,7 +95,7 @@ def test_an_instance_whose_tags_were_changed_is_that_of_the_record_with_its_id(w
     assert (found and found.minion_id, list(seen.unknown)) == ("web", [])
 
 
-def test_a_broken_record_is_none_and_is_told(world: World) -> None:
+def test_a_broken_record_is_missing_and_reported(world: World) -> None:
     world.node("web")
     world.instance("bad")
     world.cache.store(BANK, f"bad{SUFFIX}", ["no record"])
@@ -105,11 +105,11 @@ def test_a_broken_record_is_none_and_is_told(world: World) -> None:
     assert places(seen) == [("cloud", "i-bad"), ("cloud", "i-web")]
 
 
-def test_minions_are_asked_that_are_nodes_and_have_an_accepted_key_and_no_others(world: World) -> None:
+def test_only_minions_that_are_nodes_with_an_accepted_key_are_pinged(world: World) -> None:
     world.node("web")
     world.instance("unrecorded")
     world.record("gone")
-    for minion_id in ("unrecorded", "gone", "stranger"):
+    for minion_id in ("unrecorded", "gone", "foreign"):
         world.accept(minion_id)
     world.record("waits")
     world.master.stored["waits"] = {PENDING: "a key"}
@@ -124,12 +124,12 @@ def test_minions_are_asked_that_are_nodes_and_have_an_accepted_key_and_no_others
     assert asked == [["gone", "unrecorded", "web"]]
 
 
-def test_where_nobody_is_asked_nobody_is_known_to_be_silent(world: World) -> None:
+def test_without_a_ping_no_minion_counts_as_silent(world: World) -> None:
     world.node("web")
     assert (world.look().present, world.master.questions) == (None, 0)
 
 
-# which instance a record has
+# the instance of a record
 
 RECORD = Record("web", "cloud", "local", "r", "s", "ready", "me", "b-1", OLD, instance_id="i-1")
 NAMELESS = replace(RECORD, instance_id=None)
@@ -150,7 +150,7 @@ THERE = Instance("i-1", "web", "running", batch="b-1")
         (NAMELESS, THERE, "other", False),
     ],
 )
-def test_the_instance_of_a_record_is_that_of_its_id_or_else_of_its_name_and_batch(
+def test_the_instance_of_a_record_is_found_by_its_id_or_else_by_name_and_batch(
     record: Record, instance: Instance, provider: str, same: bool
 ) -> None:
     found = [Found(instance, Provider(provider, "local", Account()))]
@@ -158,12 +158,12 @@ def test_the_instance_of_a_record_is_that_of_its_id_or_else_of_its_name_and_batc
     assert seen.instance_of(record) == (instance if same else None)
 
 
-# records that are made of what a cloud says
+# records that are made from a cloud's list
 
 ELSEWHERE = Provider("cloud", "ec2", Account())
 
 
-def test_the_record_of_an_instance_says_what_its_tags_do(tmp_path: Path) -> None:
+def test_the_record_of_an_instance_has_the_facts_in_its_tags(tmp_path: Path) -> None:
     instance = Instance(
         "i-1", "web", "running", "app", "b-1", "r", "z", "s", "192.0.2.1", "10.0.0.1", created=OLD
     )  # fmt: skip
@@ -176,7 +176,7 @@ def test_the_record_of_an_instance_says_what_its_tags_do(tmp_path: Path) -> None
     lambda info: record_of(Instance("i-1", "web", "running"), ELSEWHERE, info),
     lambda info: bare_record("web", ELSEWHERE, info),
 ])  # fmt: skip
-def test_what_is_not_known_stays_empty_and_its_record_begins_now(tmp_path: Path, made: Callable[[Any], Record]) -> None:
+def test_unknown_facts_stay_empty_and_the_record_begins_now(tmp_path: Path, made: Callable[[Any], Record]) -> None:
     before = time.time()
     record = made(master_info(tmp_path, owner="me"))
     assert before <= record.created <= time.time()
@@ -185,11 +185,11 @@ def test_what_is_not_known_stays_empty_and_its_record_begins_now(tmp_path: Path,
     assert (record.sealed, record.minion_key_finger) == (False, None)
 
 
-# what several lists have missed
+# instances that several lists have missed
 
 
 class Missing:
-    """Looks again for records, and writes down what it costs."""
+    """Lists again for records, and notes what that costs."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -210,7 +210,7 @@ def missing(world: World) -> Missing:
     return Missing(world)
 
 
-def test_what_every_look_misses_is_gone_and_what_any_look_shows_is_not(world: World, missing: Missing) -> None:
+def test_an_instance_that_every_list_misses_is_gone_and_one_in_any_list_is_not(world: World, missing: Missing) -> None:
     records = [world.record("gone"), world.node("late"), world.node("later", "other")]
     world.cloud.gaps["i-late"] = 1
     world.drivers["other"].gaps["i-later"] = LOOKS - 1
@@ -219,16 +219,14 @@ def test_what_every_look_misses_is_gone_and_what_any_look_shows_is_not(world: Wo
     assert (LOOKS > 1, sum(missing.slept) >= 15) == (True, True), "gaps last for seconds"
 
 
-def test_what_one_look_shows_is_not_gone_though_later_ones_miss_it(world: World, missing: Missing) -> None:
-    """The next sweep sees to it."""
+def test_an_instance_in_one_list_is_not_gone_even_if_later_lists_miss_it(world: World, missing: Missing) -> None:
+    """The next sweep handles it."""
     records = [world.node("web"), world.record("gone")]
     world.on["list cloud"] = lambda: world.cloud.there.clear() if world.steps.count("list cloud") > 1 else None
     assert missing.gone(*records) == ["gone"]
 
 
-def test_providers_are_asked_again_only_as_long_as_something_of_theirs_is_missing(
-    world: World, missing: Missing
-) -> None:
+def test_providers_are_queried_again_only_while_something_of_theirs_is_missing(world: World, missing: Missing) -> None:
     assert missing.gone() == []
     assert (missing.gone(world.node("web"), world.record("gone", "other")), missing.asked) == (
         ["gone"], [{"cloud", "other"}, *[{"other"}] * (LOOKS - 1)],
@@ -238,18 +236,20 @@ def test_providers_are_asked_again_only_as_long_as_something_of_theirs_is_missin
 
 
 @pytest.mark.parametrize("place", ["list cloud", "look for one at cloud"])
-def test_what_cannot_be_asked_may_be_there(world: World, missing: Missing, place: str) -> None:
+def test_an_instance_of_a_provider_that_cannot_be_queried_may_exist(world: World, missing: Missing, place: str) -> None:
     world.on[place] = fails_with(DriverError("forbidden"))
     assert missing.gone(world.record("web")) == []
 
 
 @pytest.mark.parametrize(("state", "is_gone"), [("running", False), ("stopped", False), ("gone", True)])
-def test_what_no_list_shows_is_looked_for_by_its_id(world: World, missing: Missing, state: str, is_gone: bool) -> None:
+def test_an_instance_in_no_list_is_looked_up_by_its_id(
+    world: World, missing: Missing, state: str, is_gone: bool
+) -> None:
     record = world.node("web")
     world.cloud.there["i-web"] = replace(world.cloud.there["i-web"], state=state)
     world.cloud.owners["i-web"] = None
     assert missing.gone(record) == (["web"] if is_gone else [])
 
 
-def test_one_that_never_had_an_id_can_only_be_missed(world: World, missing: Missing) -> None:
+def test_a_record_without_an_instance_id_relies_on_the_lists(world: World, missing: Missing) -> None:
     assert missing.gone(world.record("web", instance_id=None)) == ["web"]

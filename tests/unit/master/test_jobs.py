@@ -1,4 +1,4 @@
-"""A job's answers are those that the master has stored; what is heard only says when to look."""
+"""The answers of a job are those that the master has stored; events only say when to look."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANSWER = {"return": True, "retcode": 0}
 
 @dataclass
 class Scene:
-    """Time passes while nothing is heard; ``at`` has what is heard and stored at which second."""
+    """Time passes while no event arrives; ``at`` has the events and the stored answers of each second."""
 
     heard: list[tuple[float, str]] = field(default_factory=list)
     stores: list[tuple[float, str]] = field(default_factory=list)
@@ -48,28 +48,28 @@ class Scene:
         return collect(self, set(expected), self.runs, timeout, clock=lambda: self.now)
 
 
-def test_an_answer_that_is_stored_is_found_when_it_is_heard() -> None:
+def test_a_stored_answer_is_found_at_its_event() -> None:
     scene = Scene(heard=[(1.0, "a")], stores=[(1.0, "a")])
     assert scene.collect("a") == {"a": ANSWER}
     assert scene.now < 1.01
     assert scene.looks == 1
 
 
-def test_an_answer_may_be_heard_some_time_before_it_is_stored() -> None:
+def test_an_event_can_come_some_time_before_its_answer_is_stored() -> None:
     for late in (0.003, 0.05, 0.3):
         scene = Scene(heard=[(1.0, "a")], stores=[(1.0 + late, "a")])
         assert scene.collect("a") == {"a": ANSWER}
         assert scene.now < 1.5
 
 
-def test_what_is_heard_and_never_stored_is_no_answer() -> None:
+def test_an_event_without_a_stored_answer_is_not_an_answer() -> None:
     scene = Scene(heard=[(number / 1000, "a") for number in range(4000)])
     assert scene.collect("a") == {}
     assert scene.asked == [["a"]]
     assert scene.looks < 1500, "a flood of events makes it look for a part of the time"
 
 
-def test_what_others_are_heard_to_say_makes_nobody_look() -> None:
+def test_events_of_other_minions_cause_no_look() -> None:
     scene = Scene(heard=[(number / 1000, "b") for number in range(4000)])
     assert scene.collect("a") == {}
     assert scene.looks < 10
@@ -87,23 +87,23 @@ def test_a_job_that_still_runs_is_waited_for() -> None:
     assert len(scene.asked) > 3
 
 
-def test_an_answer_that_nobody_heard_is_found_at_the_end() -> None:
+def test_an_answer_without_an_event_is_found_at_the_end() -> None:
     assert Scene(stores=[(2.0, "a")]).collect("a", "b") == {"a": ANSWER}
 
 
-def test_an_answer_that_comes_while_it_is_asked_whether_the_job_runs_is_found_soon() -> None:
+def test_an_answer_that_arrives_during_the_question_whether_the_job_runs_is_found_soon() -> None:
     scene = Scene(stores=[(5.5, "a")], runs_until=100.0)
     assert scene.collect("a") == {"a": ANSWER}
     assert scene.now < 7.0
 
 
-def test_an_event_for_ever_does_not_keep_it_waiting_for_ever() -> None:
+def test_endless_events_do_not_prolong_the_wait() -> None:
     scene = Scene(heard=[(number / 10, "a") for number in range(10000)])
     assert scene.collect("a") == {}
     assert scene.now < 10.0
 
 
-def test_answers_of_many_at_once_are_few_looks() -> None:
+def test_many_answers_at_once_need_few_looks() -> None:
     names = [f"m{number}" for number in range(100)]
     times = [(1.0 + number / 10000, name) for number, name in enumerate(names)]
     scene = Scene(heard=list(times), stores=list(times))
@@ -117,7 +117,7 @@ class _Client:
         self.returners = {"mysql.get_jid": get_jid}
 
 
-def test_a_job_cache_that_cannot_be_read_is_told_by_its_name() -> None:
+def test_a_job_cache_that_cannot_be_read_is_reported_by_its_name() -> None:
     def broken(jid: str) -> None:
         raise OSError("gone")
 
@@ -125,5 +125,5 @@ def test_a_job_cache_that_cannot_be_read_is_told_by_its_name() -> None:
         Job(_Client(broken), "1", cached=True).stored()
 
 
-def test_a_master_without_a_job_cache_has_what_was_heard() -> None:
+def test_without_a_job_cache_the_events_have_to_suffice() -> None:
     assert Job(_Client(None), "1", cached=False).stored() == {}

@@ -14,7 +14,7 @@ from hart_salt.drivers.local.driver import Account
 from hart_salt.migration import hart_store
 from hart_salt.migration.match import ImportRequest, Noted
 
-#: of the docstring of hart 0.22's ``minion_store.py``
+#: from the docstring of ``minion_store.py`` in hart 0.22
 ENTRY: dict[str, Any] = {
     "minion_id": "minion.us-east-1.ec2.consumer", "provider": "ec2", "region": "us-east-1", "zone": "us-east-1a",
     "size": "t3.micro", "debian_codename": "bookworm", "roles": ["consumer"], "public_ips": ["203.0.113.5"],
@@ -24,7 +24,7 @@ ENTRY: dict[str, Any] = {
 PROVIDERS = {name: Provider(name, driver, Account()) for name, driver in (("ec2", "ec2"), ("mine", "do"))}
 
 
-def test_what_hart_writes_is_read(tmp_path: Path) -> None:
+def test_a_store_that_hart_wrote_is_read(tmp_path: Path) -> None:
     file = tmp_path / "minions.json"
     file.write_text(json.dumps({"version": 1, "minions": {ENTRY["minion_id"]: ENTRY}}))
     ((minion_id, entry),) = hart_store.read(str(file)).items()
@@ -34,7 +34,7 @@ def test_what_hart_writes_is_read(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_nulls_and_what_is_missing_say_nothing() -> None:
+def test_nulls_and_missing_fields_are_ignored() -> None:
     entry = {"provider": "ec2", "region": None, "roles": None, "public_ips": None, "node_id": None}
     assert hart_store.request("a", entry, PROVIDERS, None) == ImportRequest("a", "ec2", noted=Noted())
 
@@ -48,7 +48,7 @@ def test_nulls_and_what_is_missing_say_nothing() -> None:
         (None, "cannot be read: No such file"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
+def test_a_file_that_is_not_a_store_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
     file = tmp_path / "minions.json"
     if text is not None:
         file.write_text(text)
@@ -64,6 +64,6 @@ def test_the_provider(alias: str, given: str | None, provider: str) -> None:
 
 
 @pytest.mark.parametrize("entry", [None, [], {}, {"provider": 1}, {"provider": "gce"}])
-def test_an_entry_without_a_provider_that_there_is_is_refused(entry: Any) -> None:
+def test_an_entry_without_an_existing_provider_is_refused(entry: Any) -> None:
     with pytest.raises(Refused, match="names no provider|name one with provider="):
         hart_store.request("a", entry, PROVIDERS, None)

@@ -1,4 +1,4 @@
-"""salt-cloud's configuration in hart's words: what it says, what it cannot say, and that hart takes it."""
+"""The translation of salt-cloud's configuration: its result, what it cannot translate, and that hart accepts it."""
 
 from __future__ import annotations
 
@@ -128,11 +128,11 @@ def made(directory: str, map_file: str | None = None) -> Translation:
 
 
 def loaded(translation: Translation, resolve: Callable[[str], Any] = lambda uri: "something-secret") -> config.Config:
-    """As the file that is printed, which somebody put into ``master.d``."""
+    """Load the printed file as if it were in ``master.d``."""
     return config.load([config.Source("master config", yaml.safe_load(translation.text())["hart"])], SCHEMAS, resolve)
 
 
-def test_hart_takes_the_result_and_resolves_its_roles(directory: str, tmp_path: Path) -> None:
+def test_hart_accepts_the_result_and_resolves_its_roles(directory: str, tmp_path: Path) -> None:
     checked = loaded(made(directory))
     info = replace(master_info(tmp_path), salt_version="3008.3")
     nodes = {
@@ -162,8 +162,8 @@ def test_hart_takes_the_result_and_resolves_its_roles(directory: str, tmp_path: 
     assert (gce.settings.image, gce.settings.public_ip, gce.settings.tags) == ("bookworm", False, ["one", "two"])
 
 
-def test_what_has_no_counterpart_is_told_by_its_name(directory: str) -> None:
-    told = "\n".join(made(directory).notes)
+def test_settings_without_a_counterpart_are_reported_by_name(directory: str) -> None:
+    notes = "\n".join(made(directory).notes)
     for words in (
         "profile do small: renamed to do-small",
         "profile do small: create_dns_record was left out: use a reactor",
@@ -175,10 +175,10 @@ def test_what_has_no_counterpart_is_told_by_its_name(directory: str) -> None:
         "the profile on-old was left out",
         "cloud: salt-cloud's internal settings: log_level",
     ):
-        assert words in told, words
+        assert words in notes, words
 
 
-def test_no_secret_is_shown_and_each_is_referred_to_where_it_stands(directory: str) -> None:
+def test_no_secret_is_shown_and_each_is_referenced_at_its_place(directory: str) -> None:
     translation = made(directory)
     for text in (translation.text(), json.dumps(translation.data())):
         assert "planted" not in text.lower()
@@ -195,7 +195,7 @@ def test_no_secret_is_shown_and_each_is_referred_to_where_it_stands(directory: s
     assert "no secret is shown" in translation.notes[-1]
 
 
-def test_an_sdb_reference_of_theirs_stays_one(tmp_path: Path) -> None:
+def test_an_existing_sdb_reference_is_kept(tmp_path: Path) -> None:
     base = write(tmp_path, **{"cloud.providers": "do: {driver: do, personal_access_token: 'sdb://vault/do'}"})
     translation = made(base)
     assert translation.hart["providers"] == {"do": {"token": "sdb://vault/do"}}
@@ -224,7 +224,7 @@ def test_machines_of_maps_become_commands(directory: str) -> None:
         ("# nothing", "has no configuration of salt-cloud"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_without_a_word_of_it(tmp_path: Path, text: str, words: str) -> None:
+def test_an_unreadable_file_is_refused_without_quoting_it(tmp_path: Path, text: str, words: str) -> None:
     base = write(tmp_path, **{"cloud.providers": text})
     with pytest.raises(Refused, match=words):
         made(base)
@@ -248,14 +248,14 @@ def test_a_file_that_cannot_be_read_is_refused_without_a_word_of_it(tmp_path: Pa
         ("a: {driver: do, personal_access_token: x, 'b:c': {pass: y}}", "", "by hand"),
     ],
 )
-def test_what_does_not_fit_is_told(tmp_path: Path, providers: str, profiles: str, words: str) -> None:
+def test_inconsistencies_are_reported(tmp_path: Path, providers: str, profiles: str, words: str) -> None:
     translation = made(write(tmp_path, **{"cloud.providers": providers, "cloud.profiles": profiles}))
     assert words in "\n".join(translation.notes)
     assert "hart" in yaml.safe_load(translation.text())
 
 
 @pytest.mark.parametrize("driver", sorted({ours for ours, _ in DRIVERS.values()}))
-def test_every_word_that_a_table_leads_to_is_a_setting_of_hart_s(driver: str) -> None:
+def test_every_name_in_a_table_is_a_setting_of_hart(driver: str) -> None:
     (rules, *_) = [rules for ours, rules in DRIVERS.values() if ours == driver]
     schema = SCHEMAS[driver]
     known = {*Settings.model_fields, *schema.options.model_fields, *schema.account.model_fields}

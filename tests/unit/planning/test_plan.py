@@ -14,7 +14,7 @@ NODE = Node("a", "app", "cloud", "do", "nyc3", "z1", "s-2", Settings(), Options(
 RECORD = Record("a", "cloud", "do", "nyc3", "s-2", "ready", "owner", "batch", 1.0, "app", "z1", "i-1")
 
 
-def test_a_creation_says_what_would_be_there_and_what_it_costs() -> None:
+def test_a_creation_lists_the_nodes_and_their_price() -> None:
     assert plan.creation([NODE], Size("s-2", 1024, 1, monthly_price=6.0, currency="EUR")) == {
         "a": {
             "result": None, "action": "create", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
@@ -23,12 +23,12 @@ def test_a_creation_says_what_would_be_there_and_what_it_costs() -> None:
     }  # fmt: skip
 
 
-def test_a_price_that_is_not_known_is_none() -> None:
+def test_an_unknown_price_is_none() -> None:
     for size in (None, Size("s-2", 1024, 1)):
         assert plan.creation([NODE], size)["a"]["monthly_price"] is None
 
 
-def test_a_destruction_names_the_instance_that_would_go() -> None:
+def test_a_destruction_names_the_instance() -> None:
     assert plan.destruction({"a": RECORD}) == {
         "a": {
             "result": None, "action": "destroy", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
@@ -49,16 +49,16 @@ def test_a_node_goes_to_the_zone_with_the_fewest() -> None:
     assert plan.spread(["a", "b", "c"], ["a", "a", "b", "c", "c"], 1, first) == ["b"]
 
 
-def test_a_batch_spreads_evenly_over_what_is_there() -> None:
+def test_a_batch_spreads_evenly_with_the_existing_nodes() -> None:
     assert plan.spread(["a", "b", "c"], ["a", "a"], 4, first) == ["b", "c", "b", "c"]
     assert plan.spread(["a", "b", "c"], [], 7, first) == ["a", "b", "c"] * 2 + ["a"]
 
 
-def test_nodes_in_zones_that_cannot_be_had_or_in_none_do_not_count() -> None:
+def test_nodes_in_unavailable_zones_or_without_a_zone_do_not_count() -> None:
     assert plan.spread(["a", "b"], ["z", None, "a"], 1, first) == ["b"]
 
 
-def test_of_zones_with_equally_few_any_may_be_chosen() -> None:
+def test_a_tie_between_zones_is_broken_by_choice() -> None:
     asked: list[list[str]] = []
 
     def last(zones: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ MASTER = replace(master_info(Path("/nowhere")), master_id="salt_master", public_
 
 
 class Nothing(Section):
-    """A driver that may be told nothing."""
+    """A driver without settings."""
 
 
 LOCAL = Schema(driver="local", account=Nothing, options=Nothing, default_size="local", default_region="local")
@@ -66,7 +66,7 @@ def refusal(config: Config, role: str | None = "app", **given: Any) -> str:
     return str(caught.value)
 
 
-# The example: a file that somebody brings along from hart
+# The example: a file that a user of hart already has
 
 MASTER_SETTING = '[hart]\nsaltmaster = "salt.example.com"\n'
 
@@ -98,24 +98,24 @@ def test_example_with_ec2_added(tmp_path: Path) -> None:
     assert found.options.subnet == "subnet-123"  # type: ignore[attr-defined]
 
 
-def test_example_with_one_provider_it_need_not_be_named(tmp_path: Path) -> None:
+def test_example_with_one_provider_does_not_need_its_name(tmp_path: Path) -> None:
     assert node(example(tmp_path)).provider == "do"
     assert node(example(tmp_path), "db").size == "s-4vcpu-8gb"
 
 
 @pytest.mark.parametrize("where", ['[hart]\nsaltmaster = "m"\nprovider = "do"\n', MASTER_SETTING])
-def test_example_with_a_provider_in_a_layer_it_need_not_be_named(tmp_path: Path, where: str) -> None:
+def test_example_with_a_provider_in_a_layer_does_not_need_its_name(tmp_path: Path, where: str) -> None:
     more = where + '[providers.ec2]\nregion = "eu-west-1"\n[roles.web]\nprovider = "do"\n'
     role = "app" if "provider" in where else "web"
     assert node(example(tmp_path, more), role).provider == "do"
 
 
-def test_example_with_several_providers_the_error_names_them(tmp_path: Path) -> None:
+def test_example_with_several_providers_fails_and_names_them(tmp_path: Path) -> None:
     config = example(tmp_path, MASTER_SETTING + "[providers.ec2]\n")
     assert refusal(config) == "several providers are possible: do, ec2; name one, as in provider=do"
 
 
-def test_example_as_it_stands_lacks_only_the_masters_address(tmp_path: Path) -> None:
+def test_example_unchanged_lacks_only_the_master_s_address(tmp_path: Path) -> None:
     assert faults(example(tmp_path, "")) == {
         "hart:saltmaster": "is not set: set the host name or address where minions reach this master"
     }
@@ -138,7 +138,7 @@ def test_later_layers_win_in_the_order_of_the_design() -> None:
     assert node(config, None, minion_id="x").size == "2"
 
 
-def test_the_zone_that_a_node_is_given_wins_over_every_layer_and_over_what_the_call_says() -> None:
+def test_the_zone_assigned_to_a_node_overrides_every_layer_and_the_call() -> None:
     config = loaded(providers=DO, roles={"app": {"zone": "z1"}})
     arguments = {"zone": "distributed"}
     assert node(config, arguments=arguments).zone == "distributed"
@@ -146,7 +146,7 @@ def test_the_zone_that_a_node_is_given_wins_over_every_layer_and_over_what_the_c
     assert (found.zone, found.minion_config["grains"]["hart.zone"]) == ("z2", "z2")
 
 
-def test_without_any_layer_the_drivers_default_size_counts() -> None:
+def test_without_any_layer_the_driver_s_default_size_applies() -> None:
     assert node(loaded(providers=DO, roles={"app": {}})).size == "s-1vcpu-1gb"
 
 
@@ -159,7 +159,7 @@ def test_without_any_layer_the_drivers_default_size_counts() -> None:
         {"roles": {"app": {"do": {"region": "nyc3", "nyc3": {"size": "there"}}}}},
     ],
 )
-def test_a_region_may_live_in_any_layer_and_picks_its_section(data: dict[str, Any]) -> None:
+def test_a_region_can_be_set_in_any_layer_and_selects_its_section(data: dict[str, Any]) -> None:
     base = {"providers": {"do": {"token": "t"}}, "roles": {"app": {"do": {"nyc3": {"size": "there"}}}}}
     found = node(loaded(**{**base, **data}))
     assert (found.region, found.size) == ("nyc3", "there")
@@ -178,7 +178,7 @@ def test_minion_config_and_labels_merge_over_all_layers_and_lists_replace() -> N
     assert found.minion_config["a"] == found.settings.minion_config["a"]
 
 
-def test_a_default_for_other_drivers_is_ignored_and_a_role_that_has_one_is_refused() -> None:
+def test_a_default_for_other_drivers_is_ignored_but_refused_in_a_role() -> None:
     config = loaded(providers=DO, subnet="s", ipv6=True, roles={"app": {}, "web": {"local_ssds": 1, "subnet": "s"}})
     assert node(config).options.ipv6 is True  # type: ignore[attr-defined]
     assert faults(config, "web") == {
@@ -187,7 +187,7 @@ def test_a_default_for_other_drivers_is_ignored_and_a_role_that_has_one_is_refus
     }
 
 
-def test_a_value_that_only_another_driver_takes_is_a_fault_where_it_stands() -> None:
+def test_a_value_for_another_driver_only_is_a_fault_at_its_place() -> None:
     config = loaded(providers={"gce": {"project": "p", "region": "r"}}, roles={"app": {"volume_type": "gp3"}})
     assert "must be one of pd-standard" in faults(config)["hart:roles:app:volume_type"]
 
@@ -205,7 +205,7 @@ def test_arguments_are_checked_with_all_faults_at_once() -> None:
     }
 
 
-def test_arguments_may_use_names_of_hart_and_not_contradict_themselves() -> None:
+def test_arguments_can_use_names_of_hart_but_not_contradict_each_other() -> None:
     config = loaded(providers=DO, image="bookworm", roles={"app": {}})
     assert node(config, arguments={"debian_codename": "trixie"}).settings.image == "trixie"
     found = faults(config, arguments={"image": "trixie", "debian_codename": "bookworm"})
@@ -217,7 +217,7 @@ def test_a_node_without_a_public_address_is_reached_over_its_private_one() -> No
     assert node(config).settings.connect_via == "private"
 
 
-def test_settings_that_do_not_go_together_across_layers_are_a_fault_of_the_role() -> None:
+def test_settings_of_several_layers_that_cannot_be_combined_are_a_fault_of_the_role() -> None:
     config = loaded(
         providers={"ec2": {"region": "r", "volume_type": "gp2"}}, roles={"app": {"ec2": {"volume_iops": 3000}}}
     )
@@ -231,7 +231,7 @@ def test_a_missing_region_is_a_fault_that_says_where_to_set_it() -> None:
     assert "region=" in problem
 
 
-def test_roles_and_providers_that_are_not_there_are_refused_with_those_that_are() -> None:
+def test_unknown_roles_and_providers_are_refused_with_a_list_of_the_known_ones() -> None:
     config = loaded(providers=DO, roles={"app": {}, "db": {}})
     assert refusal(config, "ap") == "there is no role ap, did you mean app?; the roles are app, db"
     assert refusal(config, provider="ec2") == (
@@ -246,13 +246,13 @@ def test_a_provider_is_chosen_without_a_role_too() -> None:
 
 
 @pytest.mark.parametrize("version", ["3009", "3009.1", "4000.*"])
-def test_a_minion_may_not_be_newer_than_its_master(version: str) -> None:
+def test_a_minion_must_not_be_newer_than_its_master(version: str) -> None:
     config = loaded(providers=DO, roles={"app": {"salt_version": version}})
     assert "newer than the master" in faults(config)["hart:roles:app:salt_version"]
 
 
 @pytest.mark.parametrize("version", [3006, "3008", "3008.9"])
-def test_a_minion_of_the_masters_series_or_an_older_one_is_fine(version: Any) -> None:
+def test_a_minion_of_the_master_s_series_or_an_older_one_is_accepted(version: Any) -> None:
     assert node(loaded(providers=DO, roles={"app": {"salt_version": version}})).settings.salt_version == str(version)
 
 
@@ -281,7 +281,7 @@ def test_the_minion_config_has_what_hart_sets() -> None:
     }
 
 
-def test_the_users_minion_config_wins_at_every_depth() -> None:
+def test_the_user_s_minion_config_wins_at_every_depth() -> None:
     user = {"grains": {"env": "prod", "hart.size": "big"}, "master": "other", "master_tries": 3}
     config = node(loaded(providers=DO, roles={"app": {"minion_config": user}})).minion_config
     assert config["grains"] == {
@@ -296,12 +296,12 @@ def test_the_users_minion_config_wins_at_every_depth() -> None:
     assert (config["master"], config["master_tries"]) == ("other", 3)
 
 
-def test_empty_grains_of_the_user_lose_nothing() -> None:
+def test_empty_grains_of_the_user_remove_nothing() -> None:
     found = node(loaded(providers=DO, roles={"app": {"minion_config": {"grains": None}}}))
     assert found.minion_config["grains"]["roles"] == ["app"]
 
 
-def test_another_master_type_goes_without_the_settings_of_failover() -> None:
+def test_another_master_type_gets_no_failover_settings() -> None:
     config = node(loaded(providers=DO, roles={"app": {"minion_config": {"master_type": "str"}}})).minion_config
     assert config["master_type"] == "str"
     assert "retry_dns" not in config
@@ -332,7 +332,7 @@ def test_a_node_without_a_role_has_no_roles() -> None:
     assert found.minion_config["id"] == found.minion_id == "db1.example.com"
 
 
-def test_the_id_is_not_for_minion_config_to_set() -> None:
+def test_minion_config_cannot_set_the_id() -> None:
     config = loaded(providers=DO, roles={"app": {}})
     assert "must not set id" in faults(config, arguments={"minion_config": {"id": "x"}})["argument:minion_config"]
 
@@ -359,7 +359,7 @@ def test_the_id_is_not_for_minion_config_to_set() -> None:
         ("salt_master", "the master itself"),
     ],
 )
-def test_an_id_that_is_not_sane_is_refused(minion_id: str, words: str) -> None:
+def test_an_invalid_id_is_refused(minion_id: str, words: str) -> None:
     assert words in str(check_minion_id(minion_id, "salt_master"))
 
 
@@ -377,7 +377,7 @@ def test_ordinary_ids_are_accepted(minion_id: str) -> None:
     assert check_minion_id(minion_id) is None or minion_id in RESERVED_IDS
 
 
-def test_an_insane_id_of_a_call_or_a_scheme_is_a_fault_of_that_place() -> None:
+def test_an_invalid_id_of_a_call_or_a_scheme_is_a_fault_of_that_place() -> None:
     config = loaded(providers=DO, roles={"app": {"role_naming_scheme": "{role} {region}"}})
     assert "letters" in faults(config, None, minion_id="a b")["argument:minion_id"]
     assert "makes the id 'app sfo3'" in faults(config)["hart:roles:app:role_naming_scheme"]
@@ -388,7 +388,7 @@ def test_a_question_mark_passes_in_previews_only() -> None:
     assert "hart:roles:app:role_naming_scheme" in faults(config)
 
 
-def test_a_scheme_may_name_any_plain_setting_and_the_date_in_utc() -> None:
+def test_a_scheme_can_name_any_plain_setting_and_the_date_in_utc() -> None:
     scheme = "{unique_id}-{year}-{month}-{day}.{size}.{zone}.{image}.{log_days}.{volume_size}"
     providers = {"gce": {"project": "p", "region": "r", "zone": "z"}}
     found = node(loaded(providers=providers, roles={"app": {"role_naming_scheme": scheme}}))
@@ -404,28 +404,28 @@ def test_a_scheme_may_name_any_plain_setting_and_the_date_in_utc() -> None:
         ("{public_ip}", "unknown variable"),
     ],
 )
-def test_a_scheme_with_a_variable_that_is_not_there_is_a_fault(scheme: str, words: str) -> None:
+def test_a_scheme_with_an_unknown_variable_is_a_fault(scheme: str, words: str) -> None:
     config = loaded(providers=DO, roles={"app": {"role_naming_scheme": scheme}})
     assert words in faults(config)["hart:roles:app:role_naming_scheme"]
 
 
 @pytest.mark.parametrize("scheme", ["{a.b}", "{a[0]}", "{a!r}", "{a:>9}", "{}", "{0}", "{a", "a}", "{a:{b}}"])
-def test_a_scheme_reaches_no_further_than_plain_variables(scheme: str) -> None:
+def test_a_scheme_can_use_only_plain_variables(scheme: str) -> None:
     with pytest.raises(NamingError):
         build_minion_id(scheme, {"a": "x", "b": "y", "0": "z"})
 
 
-def test_each_node_gets_a_unique_id_of_its_own() -> None:
+def test_each_node_gets_its_own_unique_id() -> None:
     config = loaded(providers=DO, roles={"app": {}})
     ids = {resolve(config, SCHEMAS, MASTER, role="app", now=NOW).minion_id for _ in range(20)}
     assert len(ids) == 20
     assert all(check_minion_id(one) is None for one in ids)
 
 
-# What is shown
+# what show returns
 
 
-def test_show_has_every_setting_in_effect_as_plain_data() -> None:
+def test_show_has_every_effective_setting_as_plain_data() -> None:
     config = loaded(providers=DO, roles={"app": {"tags": ["a"]}})
     shown = show(node(config))
     assert shown == json.loads(json.dumps(shown))
@@ -433,7 +433,7 @@ def test_show_has_every_setting_in_effect_as_plain_data() -> None:
     assert shown["minion_config"]["grains"]["roles"] == ["app"]
 
 
-def test_show_says_the_same_at_every_moment() -> None:
+def test_show_returns_the_same_at_any_time() -> None:
     config = loaded(providers=DO, roles={"app": {}})
     grains = show(node(config))["minion_config"]["grains"]
     assert "hart.created" not in grains
