@@ -32,13 +32,8 @@ def words(path: Path) -> list[str]:
 
 
 def is_path(word: str) -> bool:
-<<<<<<< HEAD
-    """Whether it is that of a file or a folder of this checkout; ``<name>`` in it stands for any name."""
-    if not re.fullmatch(r"[\w.*/<>-]+", word) or "_build" in word.split("/"):  # what is built is not in a checkout
-=======
     """Return whether a word is the path of a file or folder of this checkout; ``<name>`` in it stands for any name."""
-    if not re.fullmatch(r"[\w.*/<>-]+", word):
->>>>>>> 811c9ad (Tests: what they claim, in plain words)
+    if not re.fullmatch(r"[\w.*/<>-]+", word) or "_build" in word.split("/"):  # build results are not in a checkout
         return False
     return bool(re.search(r"\.(py|sh|j2)$", word)) or ("/" in word and word.split("/")[0] in TOPS)
 
