@@ -4,12 +4,19 @@ What a minion knows about its creation, and whether anything temporary of it is 
 This uses the standard library and Salt only: it runs on every minion, whether or not hart-salt is installed there.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what Salt's loader adds
+    __grains__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
 
 __virtualname__ = "hart"
 
@@ -26,11 +33,11 @@ AUTHORIZED = ("root/.ssh/authorized_keys*", "home/*/.ssh/authorized_keys*")
 CLIENT_KEY = re.compile(r"\shart-[0-9a-f]{12,14}\s*$", re.MULTILINE)
 
 
-def __virtual__():
+def __virtual__() -> str:
     return __virtualname__
 
 
-def info():
+def info() -> dict[str, Any]:
     """
     Return what hart wrote into this minion's configuration when it created the minion.
 
@@ -50,7 +57,7 @@ def info():
     return {"roles": __grains__.get("roles"), **found}
 
 
-def sealed():
+def sealed() -> bool | list[str]:
     """
     Check that this minion has nothing temporary left of its bootstrap.
 
@@ -75,7 +82,7 @@ def sealed():
     return found or True
 
 
-def _root():
+def _root() -> Path:
     """
     Return the root of the minion's files: ``/`` on its own machine, the instance's directory for a local instance.
     """
@@ -83,18 +90,18 @@ def _root():
     return config.parent.parent if config.parts[-2:] == ("etc", "salt") else Path("/")
 
 
-def _keys(root):
+def _keys(root: Path) -> list[str]:
     files = [path for pattern in AUTHORIZED for path in root.glob(pattern)]
     return [f"{path} accepts the key of a bootstrap" for path in files if CLIENT_KEY.search(_text(path))]
 
 
-def _scripts(root):
+def _scripts(root: Path) -> list[str]:
     paths = [path for top in KEPT_SCRIPTS for path in (root / top).rglob("*") if not path.is_symlink()]
     copies = (path for path in paths if path.is_file() and SCRIPT_MARK in _text(path))
     return [f"{path} is a copy of the startup script" for path in copies]
 
 
-def _text(path):
+def _text(path: Path) -> str:
     """Return what is in a file; nothing if it was removed in between or cannot be read."""
     try:
         with path.open("rb") as file:
@@ -103,13 +110,13 @@ def _text(path):
         return ""
 
 
-def _readable(root):
+def _readable(root: Path) -> list[str]:
     most = {root / name: mode for name, mode in PRIVATE if (root / name).exists()}
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in most}
     return [f"{path} may be read by others: its mode is {mode:o}" for path, mode in modes.items() if mode & ~most[path]]
 
 
-def _sshd():
+def _sshd() -> list[str]:
     """Return findings in sshd's effective settings, if there is an sshd; only root may query it."""
     sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
     if sshd is None or os.geteuid() != 0:

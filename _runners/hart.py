@@ -11,11 +11,26 @@ Every function returns plain data. If something failed, ``salt-run`` exits with 
 done) or, under the id of each node that failed, ``result: False`` and ``error``.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import importlib.util
 import inspect
 import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from hart_salt.result import Result
+    from hart_salt.service import Service
+
+    MakeService = Callable[[str | None], Service]
+    # What Salt's loader adds.
+    __context__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +43,7 @@ BACKGROUND = "__hart_background__"
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
-def __virtual__():
+def __virtual__() -> str | tuple[bool, str]:
     # Salt imports every runner on every salt-run: this finds the package without importing its dependencies.
     if importlib.util.find_spec("hart_salt") is None:
         return False, "the Python package hart-salt is not installed: salt-pip install its wheel or checkout"
@@ -36,7 +51,7 @@ def __virtual__():
     return __virtualname__
 
 
-def _make_place_for_jobs():
+def _make_place_for_jobs() -> None:
     """
     Create the directory in which Salt 3008 keeps a file for each salt-run; a master makes it when it first starts.
     """
@@ -46,7 +61,7 @@ def _make_place_for_jobs():
         Path(globals()["__opts__"]["cachedir"], "proc").mkdir(parents=True, exist_ok=True)
 
 
-def _acts(function):
+def _acts(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """
     Return ``function``, which changes something, with a process of its own for calls by a reactor.
 
@@ -56,7 +71,7 @@ def _acts(function):
     """
 
     @functools.wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
         marked = kwargs.pop(BACKGROUND, None) is True
         # Salt says who calls; it is checked first, because the arguments may come from an event, and so from any
         # minion.
@@ -73,7 +88,16 @@ def _acts(function):
 
 
 @_acts
-def create(minion_id=None, *extra, role=None, provider=None, region=None, config=None, test=False, **settings):
+def create(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    role: str | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
     """
     Create one or several nodes with the ids that you choose.
 
@@ -113,7 +137,7 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         ids = arguments.ids("hart.create", minion_id, extra)
         return service(config).create(
             ids,
@@ -126,7 +150,16 @@ def create(minion_id=None, *extra, role=None, provider=None, region=None, config
 
 
 @_acts
-def create_role(role=None, *extra, count=1, provider=None, region=None, config=None, test=False, **settings):
+def create_role(
+    role: str | None = None,
+    *extra: Any,
+    count: int = 1,
+    provider: str | None = None,
+    region: str | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
     """
     Create nodes of a role; their ids follow the role's ``role_naming_scheme``.
 
@@ -150,7 +183,7 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.create_role", "role", role, extra)
         return service(config).create(
             None, role=name, count=arguments.count(count), **arguments.names(provider=provider, region=region),
@@ -162,9 +195,18 @@ def create_role(role=None, *extra, count=1, provider=None, region=None, config=N
 
 @_acts
 def create_master(
-    minion_id=None, *extra, authorize_key=None, grains=None, hart_salt=None, pip_index=None, provider=None, region=None,
-    config=None, test=False, **settings,
-):  # fmt: skip
+    minion_id: str | None = None,
+    *extra: Any,
+    authorize_key: str | None = None,
+    grains: dict[str, Any] | None = None,
+    hart_salt: str | None = None,
+    pip_index: str | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
     """
     Create a new salt-master in a cloud. Any machine with Salt can do this: it needs neither a running master nor a key.
 
@@ -213,7 +255,7 @@ def create_master(
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.create_master", "id", minion_id, extra)
         options = {"authorize_key": authorize_key, "grains": grains, "hart_salt": hart_salt, "pip_index": pip_index}
         return service(config).create_master(
@@ -228,7 +270,9 @@ def create_master(
 
 
 @_acts
-def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
+def destroy(
+    minion_id: str | list[str] | None = None, *extra: Any, config: str | None = None, test: bool = False, **unknown: Any
+) -> dict[str, Any]:
     """
     Destroy nodes: the instance, its key and its record. This is safe to repeat.
 
@@ -249,7 +293,7 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         return service(config).destroy(arguments.ids("hart.destroy", minion_id, extra), test=arguments.flag(test))
 
@@ -258,8 +302,16 @@ def destroy(minion_id=None, *extra, config=None, test=False, **unknown):
 
 @_acts
 def import_minion(
-    minion_id=None, *extra, provider=None, instance_id=None, region=None, role=None, config=None, test=False, **unknown
-):  # fmt: skip
+    minion_id: str | None = None,
+    *extra: Any,
+    provider: str | None = None,
+    instance_id: str | None = None,
+    region: str | None = None,
+    role: str | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
     Bring an existing minion under management, whether hart, salt-cloud or a person created it.
 
@@ -309,7 +361,7 @@ def import_minion(
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         from hart_salt.migration.match import ImportRequest
 
@@ -327,7 +379,14 @@ def import_minion(
 
 
 @_acts
-def import_minions(file=None, *extra, provider=None, config=None, test=False, **unknown):
+def import_minions(
+    file: str | None = None,
+    *extra: Any,
+    provider: str | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
     Import all minions of the original hart's own store, each as ``hart.import_minion`` does.
 
@@ -360,7 +419,7 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         from hart_salt.migration.hart_store import DEFAULT_FILE
 
@@ -370,7 +429,9 @@ def import_minions(file=None, *extra, provider=None, config=None, test=False, **
     return _report(work, config, unknown)
 
 
-def from_salt_cloud(directory=None, *extra, map=None, **unknown):
+def from_salt_cloud(
+    directory: str | None = None, *extra: Any, map: str | None = None, **unknown: Any
+) -> dict[str, Any]:
     """
     Translate salt-cloud's configuration: print an equivalent ``hart:`` section. This changes nothing.
 
@@ -400,7 +461,7 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
     """
     as_text = not __opts__.get("output")
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         from hart_salt.result import Result
         from hart_salt.service import from_salt_cloud as translate
@@ -414,7 +475,17 @@ def from_salt_cloud(directory=None, *extra, map=None, **unknown):
 
 
 @_acts
-def add_ip(minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, config=None, test=False, **unknown):
+def add_ip(
+    minion_id: str | None = None,
+    *extra: Any,
+    kind: str | None = None,
+    ip: str | None = None,
+    vpc: str | None = None,
+    reboot: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
     Add another IPv4 address to a running node: at its provider, and on the node through Salt.
 
@@ -463,7 +534,7 @@ def add_ip(minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, c
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         name = arguments.word("hart.add_ip", "id", minion_id, extra)
         request = arguments.address_request(**arguments.names(kind=kind, ip=ip, vpc=vpc))
@@ -473,7 +544,15 @@ def add_ip(minion_id=None, *extra, kind=None, ip=None, vpc=None, reboot=False, c
 
 
 @_acts
-def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=False, **unknown):
+def remove_ip(
+    minion_id: str | None = None,
+    *extra: Any,
+    ip: str | None = None,
+    reboot: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
     Remove an additional address from a node: on the node through Salt, then at its provider. This is safe to repeat.
 
@@ -501,7 +580,7 @@ def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=F
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         name = arguments.word("hart.remove_ip", "id", minion_id, extra)
         flags = {"reboot": arguments.flag(reboot, "reboot"), "test": arguments.flag(test)}
@@ -512,9 +591,21 @@ def remove_ip(minion_id=None, *extra, ip=None, reboot=False, config=None, test=F
 
 @_acts
 def scale(
-    role=None, *extra, count=None, delta=None, min=None, max=None, cooldown=0, provider=None, region=None,
-    remove="newest", force=False, config=None, test=False, **settings,
-):  # fmt: skip
+    role: str | None = None,
+    *extra: Any,
+    count: int | None = None,
+    delta: int | None = None,
+    min: int | None = None,
+    max: int | None = None,
+    cooldown: float = 0,
+    provider: str | None = None,
+    region: str | None = None,
+    remove: str | list[str] = "newest",
+    force: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
     """
     Scale a role to a number of nodes. This is safe to repeat: a role that has that number is left unchanged.
 
@@ -564,7 +655,7 @@ def scale(
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.scale", "role", role, extra)
         wanted = arguments.target_size(count=count, delta=delta, min=min, max=max)
         order = arguments.order(name, provider, region, force, test, settings)
@@ -581,7 +672,17 @@ def scale(
 
 
 @_acts
-def replace(role=None, *extra, batch=1, provider=None, region=None, force=False, config=None, test=False, **settings):
+def replace(
+    role: str | None = None,
+    *extra: Any,
+    batch: int = 1,
+    provider: str | None = None,
+    region: str | None = None,
+    force: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
     """
     Replace all nodes of a role, a few at a time: new nodes become ready before the same number of old ones is removed.
 
@@ -611,7 +712,7 @@ def replace(role=None, *extra, batch=1, provider=None, region=None, force=False,
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.replace", "role", role, extra)
         order = arguments.order(name, provider, region, force, test, settings)
         return service(config).replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
@@ -620,7 +721,15 @@ def replace(role=None, *extra, batch=1, provider=None, region=None, force=False,
 
 
 @_acts
-def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=False, **unknown):
+def sweep(
+    *extra: Any,
+    provider: str | None = None,
+    grace: float = 3600,
+    force: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
     Find and remove orphans: what a crash left behind.
 
@@ -665,7 +774,7 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         names = arguments.names(provider=provider)
         return service(config).sweep(
@@ -678,7 +787,16 @@ def sweep(*extra, provider=None, grace=3600, force=False, config=None, test=Fals
     return _report(work, config, unknown)
 
 
-def list_minions(*extra, role=None, provider=None, region=None, status=None, ping=True, config=None, **unknown):
+def list_minions(
+    *extra: Any,
+    role: str | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    status: str | None = None,
+    ping: bool = True,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
     List this master's nodes as the cloud, the records, the key store and the minions themselves report them.
 
@@ -708,7 +826,7 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         names = arguments.names(role=role, provider=provider, region=region, status=status)
         return service(config).list_minions(**names, ping=arguments.flag(ping, "ping"))
@@ -716,7 +834,9 @@ def list_minions(*extra, role=None, provider=None, region=None, status=None, pin
     return _as_table(_report(work, config, unknown))
 
 
-def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
+def check_seal(
+    tgt: str | None = None, *extra: Any, tgt_type: str = "glob", config: str | None = None, **unknown: Any
+) -> dict[str, Any]:
     """
     Check on the minions that nothing temporary of their bootstrap is left: ``hart.sealed`` across a fleet.
 
@@ -742,7 +862,7 @@ def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         names = arguments.names(tgt_type=tgt_type)
         target = arguments.word("hart.check_seal", "target", tgt, extra)
@@ -751,7 +871,7 @@ def check_seal(tgt=None, *extra, tgt_type="glob", config=None, **unknown):
     return _report(work, config, unknown)
 
 
-def show(minion_id=None, *extra, config=None, **unknown):
+def show(minion_id: str | None = None, *extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     Show everything about one node except secrets: its place, its parts, the seconds of each stage, the path of its log.
 
@@ -772,14 +892,14 @@ def show(minion_id=None, *extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         return service(config).show(arguments.word("hart.show", "id", minion_id, extra))
 
     return _report(work, config, unknown)
 
 
-def node(minion_id=None, *extra, stage=None, **unknown):
+def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     Return hart's record of one node. It queries no cloud and no minion, and is fast.
 
@@ -806,7 +926,7 @@ def node(minion_id=None, *extra, stage=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         from hart_salt.service import node as look
 
@@ -816,7 +936,7 @@ def node(minion_id=None, *extra, stage=None, **unknown):
     return _report(work, None, unknown)
 
 
-def node_of(ip=None, *extra, **unknown):
+def node_of(ip: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any]:
     """
     Return the node that has an IP address, from hart's records. It queries no cloud and is fast; see ``hart.node``.
 
@@ -834,7 +954,7 @@ def node_of(ip=None, *extra, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
         from hart_salt.service import node_of as look
 
@@ -843,7 +963,7 @@ def node_of(ip=None, *extra, **unknown):
     return _report(work, None, unknown)
 
 
-def list_roles(*extra, config=None, **unknown):
+def list_roles(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     List the roles, each with the providers that a call without ``provider=`` can use.
 
@@ -859,14 +979,21 @@ def list_roles(*extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         return service(config).list_roles()
 
     return _report(work, config, unknown)
 
 
-def show_role(role=None, *extra, provider=None, region=None, config=None, **settings):
+def show_role(
+    role: str | None = None,
+    *extra: Any,
+    provider: str | None = None,
+    region: str | None = None,
+    config: str | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
     """
     Show the settings of a new node of a role, with all layers merged. Secrets are shown as ``***``.
 
@@ -882,7 +1009,7 @@ def show_role(role=None, *extra, provider=None, region=None, config=None, **sett
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.show_role", "role", role, extra)
         names = arguments.names(provider=provider, region=region)
         return service(config).show_role(name, **names, settings=_clean(settings))
@@ -890,7 +1017,7 @@ def show_role(role=None, *extra, provider=None, region=None, config=None, **sett
     return _report(work, config, settings)
 
 
-def list_regions(provider=None, *extra, config=None, **unknown):
+def list_regions(provider: str | None = None, *extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     List the regions of a provider.
 
@@ -909,14 +1036,16 @@ def list_regions(provider=None, *extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         return service(config).list_regions(**arguments.names(provider=provider))
 
     return _report(work, config, unknown)
 
 
-def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
+def list_sizes(
+    provider: str | None = None, *extra: Any, region: str | None = None, config: str | None = None, **unknown: Any
+) -> dict[str, Any]:
     """
     List the sizes of a provider: memory in MB, CPUs, disk in GB, monthly price before tax, and its currency.
 
@@ -938,14 +1067,16 @@ def list_sizes(provider=None, *extra, region=None, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         return service(config).list_sizes(**arguments.names(provider=provider, region=region))
 
     return _report(work, config, unknown)
 
 
-def list_images(provider=None, *extra, region=None, config=None, **unknown):
+def list_images(
+    provider: str | None = None, *extra: Any, region: str | None = None, config: str | None = None, **unknown: Any
+) -> dict[str, Any]:
     """
     List the images of a provider, each by the value to write as ``image``.
 
@@ -961,14 +1092,14 @@ def list_images(provider=None, *extra, region=None, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         return service(config).list_images(**arguments.names(provider=provider, region=region))
 
     return _report(work, config, unknown)
 
 
-def check(*extra, config=None, **unknown):
+def check(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     Check the configuration, each provider's credentials, and what hart needs on this machine; print a line for each.
 
@@ -987,14 +1118,14 @@ def check(*extra, config=None, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         return service(config).check()
 
     return _report(work, config, unknown)
 
 
-def version(*extra, **unknown):
+def version(*extra: Any, **unknown: Any) -> dict[str, Any]:
     """
     Show the versions of hart-salt, Salt and Python, and which files are loaded.
 
@@ -1007,7 +1138,7 @@ def version(*extra, **unknown):
     .. versionadded:: 1.0.0
     """
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         from hart_salt.service import version as versions
 
@@ -1016,7 +1147,9 @@ def version(*extra, **unknown):
     return _report(work, None, unknown)
 
 
-def _report(work, config=None, given=None):
+def _report(
+    work: Callable[..., Result], config: str | None = None, given: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """
     Do the work and return its data; make a failure visible in every place where Salt looks for one.
 
@@ -1037,7 +1170,7 @@ def _report(work, config=None, given=None):
     return data
 
 
-def _data(work, config, given):
+def _data(work: Callable[..., Result], config: str | None, given: dict[str, Any] | None) -> dict[str, Any]:
     __context__["retcode"] = 0
     try:
         # Heavy imports happen here, when hart is called, and not when another runner is.
@@ -1059,12 +1192,12 @@ def _data(work, config, given):
     return data
 
 
-def _clean(keywords):
+def _clean(keywords: dict[str, Any]) -> dict[str, Any]:
     """Return the user's keywords without those that an orchestration adds, such as ``__pub_user``."""
     return {key: value for key, value in keywords.items() if not key.startswith("__")}
 
 
-def _as_table(data):
+def _as_table(data: dict[str, Any]) -> dict[str, Any]:
     """Return a table for a terminal, if nobody asked for another format; a failure is returned as it is."""
     import sys
 
@@ -1078,19 +1211,19 @@ def _as_table(data):
 # calls by a reactor
 
 
-def _from_reactor():
+def _from_reactor() -> bool:
     """Return whether a reactor called. A call by an orchestration has another user, even if a reactor started that."""
     return globals().get("__user__") == "Reactor"
 
 
-def _begin(function, args, kwargs):
+def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Ask the master to start the same call as a process of its own, and return its job id."""
     given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
-    settings = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
+    settings: dict[str, Any] = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
     if given.pop("extra", ()):
         return function(*args, **kwargs)  # refused at once
 
-    def work(service, arguments):
+    def work(service: MakeService, arguments: ModuleType) -> Result:
         # Salt would take a job's "arg" and "kwarg" for all of its arguments; no setting has such a name.
         arguments.refuse({name: settings[name] for name in ("arg", "kwarg") if name in settings})
         from hart_salt.master.client import Master
@@ -1105,14 +1238,14 @@ def _begin(function, args, kwargs):
     return data
 
 
-def _may_wait():
+def _may_wait() -> bool:
     """
     Return whether the call may wait for others: nobody waits for a call by a reactor, so such calls must not queue up.
     """
     return BACKGROUND not in __context__
 
 
-def _tell(function, jid, data):
+def _tell(function: str, jid: str, data: Any) -> None:
     """Report the end of a call that a reactor started: fire an event, and log an error if it failed."""
     from hart_salt.master.client import Master
 

@@ -193,15 +193,25 @@ def test_version(place: Place) -> None:
 # nodes
 
 
+def started(then: Callable[[Place], object]) -> Callable[[Place], object]:
+    """Return what starts a node and changes something afterwards."""
+
+    def begin(place: Place) -> None:
+        place.start("web-1")
+        then(place)
+
+    return begin
+
+
 STATES: list[tuple[str, Callable[[Place], object]]] = [
     ("ready", lambda place: place.start("web-1")),
     ("unsealed", lambda place: place.start("web-1", sealed=False)),
     ("left at enrolled", lambda place: place.start("web-1", stage="enrolled")),
     ("failed", lambda place: place.start("web-1", stage="failed", kept=True)),
-    ("no instance", lambda place: (place.start("web-1"), place.clouds[CLOUD].account.clear())),
-    ("unreachable", lambda place: (place.start("web-1"), place.present.clear())),
+    ("no instance", started(lambda place: place.clouds[CLOUD].account.clear())),
+    ("unreachable", started(lambda place: place.present.clear())),
     ("unsealed", lambda place: place.start("web-1", kind="master", sealed=False)),
-    ("no record", lambda place: (place.start("web-1"), place.store.remove("web-1"))),
+    ("no record", started(lambda place: place.store.remove("web-1"))),
 ]
 
 

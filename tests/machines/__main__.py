@@ -106,7 +106,8 @@ def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emul
 
 
 def _ec2(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
-    from tests.drivers.ec2.emulator.cloud import HOME, Ec2  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.state import HOME
 
     cloud = Ec2(backend, port=options.port)
 

@@ -35,9 +35,9 @@ LOADER_TYPES = {
     "wheel", "wrapper",
 }  # fmt: skip
 #: what the runner may import at module level: every salt-run of any function pays for it
-RUNNER_MODULE_LEVEL = {"contextlib", "functools", "importlib.util", "inspect", "logging"}
+RUNNER_MODULE_LEVEL = {"__future__", "contextlib", "functools", "importlib.util", "inspect", "logging", "typing"}
 #: what the execution module may import: it runs on minions, which have Salt but not hart
-MODULE_MODULE_LEVEL = {"os", "pathlib", "re", "shutil", "stat", "subprocess"}
+MODULE_MODULE_LEVEL = {"__future__", "os", "pathlib", "re", "shutil", "stat", "subprocess", "typing"}
 
 
 def name_of(path: Path) -> str:
