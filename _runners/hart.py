@@ -499,10 +499,9 @@ def add_ip(
     kind
         ``reserved``: a reserved address of the account, which remains the account's. ``additional``: an address that
         the provider picks and bills with the instance; a node that already has one keeps it. ``private``: an address in
-        a private network. Default: ``reserved``, if ``ip`` is given.
-
-        ``vultr`` supports all three. ``do`` supports reserved addresses, one per droplet; DigitalOcean forwards their
-        traffic itself, and nothing is configured on the node. Other drivers support none.
+        a private network. Default: ``reserved``, if ``ip`` is given. ``vultr`` supports all three. ``do`` supports
+        reserved addresses, one per droplet; DigitalOcean forwards their traffic itself, and nothing is configured on
+        the node. Other drivers support none.
 
     ip
         The reserved address. Only with ``kind=reserved``.
