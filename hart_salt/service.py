@@ -197,8 +197,9 @@ class Service:
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """
-        Return the result of entries by node. With ``test``, an entry without a result is a plan, which counts as a
-        success.
+        Return the result of entries by node.
+
+        With ``test``, an entry without a result is a plan, which counts as a success.
         """
         good = (True, None) if test else (True,)
         ok = "errors" not in data and all(entry["result"] in good for entry in data.values())

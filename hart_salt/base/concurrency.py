@@ -173,7 +173,7 @@ def _print_new(heard: list[int], reported: int) -> int:
     """
     Print the signals after the first ``reported`` of them, and return how many are printed by now.
 
-    The work has been cancelled already; this only informs whoever watches.
+    The work has been cancelled already; this only informs the user.
     """
     while reported < len(heard):  # more may arrive during the loop
         state = "still rolling back unfinished work" if reported else "rolling back unfinished work"

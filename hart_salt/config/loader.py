@@ -263,8 +263,9 @@ class _Reader:
 
     def is_provider(self, name: str) -> bool:
         """
-        Return whether a section of a role is for a provider; an unconfigured account can have one under its driver's
-        name.
+        Return whether a section of a role is for a provider.
+
+        An unconfigured account can have a section under its driver's name.
         """
         return name in self.drivers or name in self.catalogue.schemas
 

@@ -74,8 +74,9 @@ def explain(section: type[Section], name: str, details: list[ErrorDetails]) -> s
 
 def suggestion(word: str, known: Any) -> str:
     """
-    Return the end of a sentence about an unknown word, such as ``, did you mean size?``; empty if no known word is
-    close.
+    Return the end of a sentence about an unknown word.
+
+    This is such as ``, did you mean size?``; empty if no known word is close.
     """
     close = get_close_matches(word, [str(name) for name in known], n=1)
     return f", did you mean {close[0]}?" if close else ""

@@ -133,7 +133,7 @@ class Locks:
         try:
             yield True
         finally:
-            # Removed while held: whoever opened it in between sees that the file at this path is another one.
+            # Removed while held: a process that opened it in between sees that this path now has another file or none.
             _remove(path)
             os.close(descriptor)
 

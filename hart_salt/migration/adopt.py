@@ -96,8 +96,9 @@ class Importing:
 
     def run(self) -> int | None:
         """
-        Import the minions; ``outcomes`` holds the results. Returns the number of the signal that ended it early, if
-        any.
+        Import the minions; ``outcomes`` holds the results.
+
+        Returns the number of the signal that ended the call early, if any.
         """
         with Calls() as calls, open_events(self._context) as self._send:
             try:
