@@ -32,13 +32,17 @@ hypothesis.settings.load_profile("hart")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``./test --all``."""
+    """The options of ``./test``."""
     parser.addoption("--all", action="store_true", help="run the big tables whole, and every test with every cloud")
+    parser.addoption("--fast", action="store_true", help="run what needs neither a salt-master nor a booted machine")
+    parser.addoption("--slow", action="store_true", help="run what --fast does not")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set how much is tested; make this one of two runs side by side."""
-    scope.whole = config.option.all
+    scope.whole, scope.fast = config.option.all, config.option.fast
+    if config.option.fast and config.option.slow:
+        raise pytest.UsageError("--fast and --slow exclude each other; without both, all tests run")
     # Taken away: a test that runs pytest itself means all that it asks for.
     if claims := os.environ.pop(VARIABLE, None):
         config.pluginmanager.register(Lane(Path(claims)))
@@ -71,12 +75,23 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What costs money runs where its marker is asked for by name, and not because something else selects it."""
-    if "integration" in config.option.markexpr:
-        return
-    costly = [item for item in items if item.get_closest_marker("integration")]
-    items[:] = [item for item in items if item not in costly]
-    config.hook.pytest_deselected(items=costly)
+    """
+    Leave out what ``--fast`` or ``--slow`` do not ask for, and what costs money.
+
+    That runs where its marker is asked for by name, and not because something else selects it.
+    """
+    out = set()
+    if "integration" not in config.option.markexpr:
+        out = {item for item in items if item.get_closest_marker("integration")}
+    if config.option.fast or config.option.slow:
+        out |= {item for item in items if _is_fast(item) is not config.option.fast}
+    config.hook.pytest_deselected(items=[item for item in items if item in out])
+    items[:] = [item for item in items if item not in out]
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return scope.is_fast(folder, getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

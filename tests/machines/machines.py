@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from tests import scope
 from tests.drivers.do.emulator import metadata as metadata_do
 from tests.drivers.ec2.emulator import metadata as metadata_ec2
 from tests.drivers.gce.emulator import metadata as metadata_gce
@@ -208,7 +209,7 @@ class Machine:
         with self._lock:
             cgroups.end(self.cgroup)
             if self._process is not None:
-                self._process.wait(20)
+                self._process.wait(120)
 
     def start(self, *, cold: bool = False) -> None:
         """Turn it on again after a stop; ``cold``: with nothing left of what it had set on its interfaces."""
@@ -251,6 +252,7 @@ class MachineHost:
     """
 
     def __init__(self) -> None:
+        assert not scope.fast, f"a test that boots machines must have the fixture {scope.HOST}, see tests/scope.py"
         self.slot = slots.take()
         self.directory = Path()
         self.machines: list[Machine] = []

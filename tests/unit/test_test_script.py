@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.machines.machines import MachineHost
 from tools import coverage
 
 ROOT = Path(__file__).resolve().parents[2]
-FAST = "tests/unit tests/functional tests/drivers"
-SLOW = "tests/end_to_end tests/accounts tests/machines"
 #: in place of Python: it writes down its arguments, and fails for the run that ``FAILS`` names
 PYTHON = """#!/bin/sh
 [ "$1" != -c ] || exit 0
@@ -54,10 +54,10 @@ def run(checkout: Path, *arguments: str, cpus: int = 1, **variables: str) -> tup
     [
         ([], "-m pytest"),
         (["--all"], "-m pytest --all"),
-        (["--fast"], f"-m pytest {FAST}"),
-        (["--slow"], f"-m pytest {SLOW}"),
-        (["--all", "--slow"], f"-m pytest {SLOW} --all"),
-        (["--fast", "-k", "a or b"], f"-m pytest {FAST} -k a or b"),
+        (["--fast"], "-m pytest --fast"),
+        (["--slow"], "-m pytest --slow"),
+        (["--all", "--slow"], "-m pytest --all --slow"),
+        (["--fast", "-k", "a or b"], "-m pytest --fast -k a or b"),
         (["--nonsense"], "-m pytest --nonsense"),
         (["tests/unit", "-x"], "-m pytest tests/unit -x"),
     ],
@@ -84,7 +84,7 @@ def test_coverage_is_of_the_fast_tests_and_reported_after_them(checkout: Path) -
     code, calls = run(checkout, "--coverage", cpus=2)
     first, second, report = calls
     assert (code, first) == (0, second)
-    assert first == f"-m coverage run -m pytest {FAST}, lane, measured"
+    assert first == "-m coverage run -m pytest --fast, lane, measured"
     assert report.startswith("-m tools.coverage /")
 
 
@@ -104,9 +104,32 @@ def test_the_usage_names_every_option() -> None:
     assert subprocess.run([ROOT / "test", "--help"], capture_output=True, text=True, timeout=300).stdout == shown
 
 
-def test_every_folder_of_tests_is_fast_or_slow() -> None:
-    folders = {file.relative_to(ROOT).parts[1] for file in ROOT.glob("tests/**/test_*.py")}
-    assert folders == {folder.removeprefix("tests/") for folder in f"{FAST} {SLOW}".split()}
+def collected(*options: str) -> set[str]:
+    """Return the ids of the tests in a few files that a run of pytest with these options has."""
+    files = ["tests/unit/test_lanes.py", "tests/drivers/gce/test_metadata.py", "tests/machines/test_by_hand.py"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options, *files]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
+    return {line for line in shown.splitlines() if "::" in line}
+
+
+def test_what_boots_machines_is_slow_and_the_rest_is_fast() -> None:
+    fast, slow = collected("--fast"), collected("--slow")
+    assert (fast & slow, fast | slow) == (set(), collected())
+    files = {name.partition("::")[0] for name in fast}
+    assert files == {"tests/unit/test_lanes.py", "tests/drivers/gce/test_metadata.py"}
+    assert any("google_s_agent" in name for name in slow)
+
+
+def test_fast_and_slow_exclude_each_other() -> None:
+    command = [sys.executable, "-m", "pytest", "--fast", "--slow", "tests/unit/test_lanes.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, "exclude each other" in done.stderr) == (4, True)
+
+
+def test_a_machine_in_a_fast_run_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.scope.fast", True)
+    with pytest.raises(AssertionError, match="host"), MachineHost():
+        pass
 
 
 def report(total: float, **modules: float) -> dict[str, object]:
