@@ -77,7 +77,7 @@ def opened(factories: FactoriesManager, root: Path) -> Iterator[Emulated]:
 
 def _write(directory: Path, provider: str, section: Mapping[str, Any]) -> None:
     directory.mkdir()
-    common = {"saltmaster": "127.0.0.1", "boot_timeout": 20}
+    common = {"saltmaster": "127.0.0.1", "boot_timeout": 300}
     (directory / place.FILE).write_text(toml({"hart": common, "providers": {provider: section}}))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-TIMEOUT = 10.0
+TIMEOUT = 120.0
 
 
 class Client(abc.ABC):

@@ -28,7 +28,7 @@ import salt.utils.job
 
 from tests.emulation.light import LightMachine
 
-CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 120.0
 #: functions that all of them know beside ``grains.item``, and what they answer, where nothing else is said
 #: such as that a script that seals them over Salt has ended well
 ANSWERS: Mapping[str, Any] = {"test.ping": True, "cmd.run_all": {"retcode": 0, "stdout": "", "stderr": "", "pid": 1}}

@@ -23,7 +23,7 @@ opts["master_uri"] = f"tcp://{opts['master']}:{opts['master_port']}"
 with salt.channel.client.ReqChannel.factory(opts) as channel:
     for line in sys.stdin:
         load = {"id": opts["id"], "tok": salt.crypt.SAuth(opts).gen_token(b"salt"), **json.loads(line)}
-        print(json.dumps(repr(channel.send(load, timeout=10))), flush=True)
+        print(json.dumps(repr(channel.send(load, timeout=120))), flush=True)
 """
 #: ways to say that another minion answered: an event, its return, and returns as of a syndic or of a resource
 WAYS = ("event", "return", "syndic", "resource")

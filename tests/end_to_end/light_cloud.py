@@ -133,7 +133,7 @@ class LightCloud:
 
 #: settings of all nodes
 COMMON: Mapping[str, Any] = {
-    "saltmaster": "127.0.0.1", "image": "bookworm", "boot_timeout": 20, "ready_timeout": 60,
+    "saltmaster": "127.0.0.1", "image": "bookworm", "boot_timeout": 300, "ready_timeout": 300,
 }  # fmt: skip
 
 

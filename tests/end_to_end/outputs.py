@@ -121,7 +121,7 @@ def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Pop
             for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
-        process.wait(10)
+        process.wait(120)
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()

@@ -108,4 +108,4 @@ def private_mounts(directory: Path) -> Iterator[Mounts]:
             yield Mounts(holder.pid, directory)
         finally:
             holder.stdin.close()
-            holder.wait(10)
+            holder.wait(120)

@@ -120,7 +120,8 @@ def test_whatever_fails_is_undone(place: Place) -> None:
         "seal": (MachineFault(hostname="seal", fail_at="seal"), "a command on the node failed"),
     }  # fmt: skip
     place.cloud.faults.add(*(fault for fault, _ in faults.values()))
-    calls = [creation(f"{name}.example", boot_timeout=4, authorize_key=KEY) for name in faults]
+    limits = {name: 10 if name == "boot" else 300 for name in faults}
+    calls = [creation(f"{name}.example", boot_timeout=limits[name], authorize_key=KEY) for name in faults]
     runs = dict(zip(faults, side_by_side(place.caller, calls), strict=True))
     for name, (_, told) in faults.items():
         entry = runs[name].data[f"{name}.example"]

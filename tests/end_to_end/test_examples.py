@@ -171,7 +171,7 @@ def test_the_master_s_start_sweeps_what_a_crash_left(examples: SaltMaster) -> No
         with tools.running(examples, "hart.create", "killed", "role=app") as run:
             trial.wait("launched", "killed")
             run.send_signal(signal.SIGKILL)
-            run.wait(20)
+            run.wait(300)
         trial.go_everywhere()
         assert tools.left_of(examples, "killed")
         with heard(examples) as wait:

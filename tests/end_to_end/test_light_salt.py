@@ -28,11 +28,11 @@ def test_a_start_event_and_a_ping(master: SaltMaster) -> None:
     with BusMinions(config) as minions, ours.events(hear, hear):
         assert not ours.minions.ping("app-1", 2)
         minions.join("app-1")
-        assert came.acquire(timeout=10)
+        assert came.acquire(timeout=120)
         assert ours.minions.ping("app-1", 10)
         minions.configured["app-1"] = {"hart_answer": "a code"}
         ours.minions.ask_for_answers(["app-1"])
-        assert came.acquire(timeout=10)
+        assert came.acquire(timeout=120)
     # A return that the master cannot store yet is sent again, and the bus then has it more than once.
     assert heard[0] == ("app-1",)
     assert set(heard[1:]) == {("app-1", "a code")}

@@ -137,7 +137,7 @@ def on_terminal(command: list[str], environment: dict[str, str]) -> Ran:
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         out, _ = process.communicate(timeout=300)
-        reader.join(10)
+        reader.join(120)
     finally:
         os.close(terminal)
     return Ran(process.returncode, out, b"".join(seen).decode())

@@ -183,7 +183,7 @@ def test_2_another_machine_at_the_nodes_address_gets_no_authentication_attempt_a
         wire.Relay(lambda: impostor.port) as relay,
     ):
         trial.seen_as(ID, ssh_port=relay.port)
-        master.hart["boot_timeout"] = 12
+        master.hart["boot_timeout"] = 20
         master.write()
         done = master.run("hart.create", ID, "role=app")
         assert done.code == 1, done

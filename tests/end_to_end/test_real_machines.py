@@ -83,7 +83,7 @@ def refused(cloud: RealCloud, created: Created) -> dict[str, Ran]:
     commands = {
         "version": cloud.creation("no-version.example", salt_version=f"'{NO_RELEASE}'"),
         "key": cloud.creation("wrong-key.example", salt_repo_key=cloud.master.root / "wrong.asc"),
-        "impostor": cloud.creation("impostor.example", boot_timeout=25, keep_failed=True),
+        "impostor": cloud.creation("impostor.example", boot_timeout=60, keep_failed=True),
     }
     cloud.host.repository.asked.clear()
     return dict(zip(commands, side_by_side(cloud.master, list(commands.values())), strict=True))

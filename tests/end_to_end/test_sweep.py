@@ -29,7 +29,7 @@ def kill_at(master: SaltMaster, trial: Trial, point: str, minion_id: str) -> Non
     with tools.running(master, "hart.create", minion_id, "role=app") as run:
         trial.wait(point, minion_id)
         run.send_signal(signal.SIGKILL)
-        run.wait(20)
+        run.wait(300)
 
 
 def sweep(master: SaltMaster, *arguments: str) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def test_with_the_master_killed_underneath_a_sweep_after_its_start_leaves_nothin
                 trial.wait(point, point)
                 kill_daemon(master)
                 run.send_signal(signal.SIGKILL)
-                run.wait(20)
+                run.wait(300)
             master.start()
             assert tools.left_of(master, point)
             assert names(sweep(master)["removed"]) == [point]

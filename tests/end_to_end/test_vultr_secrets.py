@@ -54,7 +54,7 @@ def whole(factories: FactoriesManager) -> Iterator[Whole]:
         cloud = light.cloud
         assert isinstance(cloud, Vultr)
         light.master.config.update(log_level="debug", log_level_logfile="debug")
-        light.configure(boot_timeout=8)
+        light.configure()
         result = Whole(light, cloud, {}, [], [])
         with light.master.events() as events:
             _live(result)
@@ -65,6 +65,7 @@ def whole(factories: FactoriesManager) -> Iterator[Whole]:
 def _live(whole: Whole) -> None:
     light, cloud, runs = whole.light, whole.cloud, whole.runs
     runs["made"] = light.create("count=2")
+    light.configure(boot_timeout=8)
     # A bootstrap that fails, a create whose answer is lost, one with an answer that cannot be read, and one that is
     # refused with the whole instance in the refusal.
     cloud.faults.add(MachineFault(fail_at="install"))

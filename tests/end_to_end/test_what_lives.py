@@ -43,7 +43,7 @@ def kill_at(master: SaltMaster, trial: Trial, point: str, minion_id: str) -> Non
     with tools.running(master, "hart.create", minion_id, "role=app") as process:
         trial.wait(point, minion_id)
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(300)
 
 
 def is_sealed(master: SaltMaster, minion_id: str) -> bool:

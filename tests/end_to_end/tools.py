@@ -212,7 +212,7 @@ def _end_group(process: subprocess.Popen[Any]) -> None:
     """Kill a process that was started in a session of its own, with its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(120)
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
@@ -221,7 +221,7 @@ def ended(process: subprocess.Popen[str]) -> Ran:
         out, err = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGABRT)  # see PYTHONFAULTHANDLER in SaltMaster.begin
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=300)
         pytest.fail(f"the run did not end within 300 s\n{out}\n{err}", pytrace=False)
     return Ran(process.returncode, out, err)
 

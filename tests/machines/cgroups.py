@@ -26,7 +26,7 @@ def make(*names: str) -> Path:
     return path
 
 
-def end(path: Path, timeout: float = 20) -> None:
+def end(path: Path, timeout: float = 300) -> None:
     """Kill every process in a cgroup and below, wait for their end and remove it. Nothing there is success."""
     if not path.exists():
         return

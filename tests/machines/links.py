@@ -21,7 +21,7 @@ METADATA = "169.254.169.254"
 def ip(*arguments: str, check: bool = True) -> str:
     """Run ``ip`` and return its output; its words are in the error if it fails."""
     done = subprocess.run(
-        ["ip", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+        ["ip", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
     )
     if check and done.returncode:
         raise RuntimeError(f"ip {' '.join(arguments)} failed: {done.stderr.strip()}")

@@ -54,7 +54,7 @@ def _trial() -> list[str]:
     with tempfile.TemporaryDirectory(prefix="trial-", dir=top) as place:
         done = subprocess.run(
             ["unshare", "--mount", "--net", "sh", "-c", TRIAL], cwd=Path(place), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
     if done.returncode == 0:
         return []

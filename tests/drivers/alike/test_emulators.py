@@ -67,10 +67,10 @@ def test_the_command_line(cloud_name: str, number: int) -> None:
             assert process.stdout is not None
             facts: dict[str, Any] = json.loads(process.stdout.readline())
             endpoint, head = facts["endpoint"], {"Authorization": f"Bearer {facts['token']}"}
-            assert requests.get(f"{endpoint.rstrip('/')}/account", headers=head, timeout=10).ok
+            assert requests.get(f"{endpoint.rstrip('/')}/account", headers=head, timeout=120).ok
             assert facts["settings"]["hart"]["providers"][cloud_name]["endpoint"] == endpoint
             os.kill(process.pid, number)
-            assert process.wait(20) == 0
+            assert process.wait(120) == 0
         finally:
             process.kill()
     with pytest.raises(requests.ConnectionError):

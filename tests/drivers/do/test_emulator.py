@@ -133,7 +133,7 @@ def test_pages_link_to_the_host_that_was_asked(client: Client) -> None:
     assert set(pages) == {"first", "prev", "next", "last"}
     assert pages["next"].startswith(client.cloud.endpoint)
     assert (
-        requests.get(pages["next"], headers={"Authorization": f"Bearer {client.cloud.token}"}, timeout=10).json()[
+        requests.get(pages["next"], headers={"Authorization": f"Bearer {client.cloud.token}"}, timeout=120).json()[
             "droplets"
         ][0]["name"]
         == "app-4"
@@ -223,13 +223,13 @@ def test_a_create_without_a_key_mails_a_password(cloud: DigitalOcean, client: Cl
 
 
 def test_a_wrong_token(cloud: DigitalOcean) -> None:
-    answer = requests.get(cloud.endpoint + "droplets", headers={"Authorization": "Bearer no"}, timeout=10)
+    answer = requests.get(cloud.endpoint + "droplets", headers={"Authorization": "Bearer no"}, timeout=120)
     assert (answer.status_code, answer.json()["message"]) == (401, "Unable to authenticate you")
 
 
 def test_a_body_that_is_not_json(cloud: DigitalOcean) -> None:
     head = {"Authorization": f"Bearer {cloud.token}"}
-    assert requests.post(cloud.endpoint + "droplets", data="{", headers=head, timeout=10).status_code == 400
+    assert requests.post(cloud.endpoint + "droplets", data="{", headers=head, timeout=120).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["nothing", "droplets/nothing", "droplets/1", "account/keys/1", "tags/none"])

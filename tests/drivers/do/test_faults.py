@@ -78,7 +78,7 @@ def test_a_stall_keeps_the_answer_back(cloud: DigitalOcean, client: Client, when
             headers={"Authorization": f"Bearer {cloud.token}"},
         )  # fmt: skip
     assert cloud.state.left()["droplets"] == made
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while not cloud.calls and time.monotonic() < deadline:
         time.sleep(0.02)
     assert cloud.state.left()["droplets"] == ["app-1"]  # a client that went away stops nothing
@@ -252,14 +252,14 @@ def test_trap_the_library_drops_fields_and_uploads_keys(cloud: DigitalOcean, man
 def test_faults_state_and_settings_over_http(cloud: DigitalOcean, client: Client) -> None:
     admin = cloud.origin + "/_test/"
     fault = {"kind": "call", "method": "GET", "path": "account", "status": 503}
-    assert len(requests.post(admin + "faults", json=fault, timeout=10).json()) == 1
+    assert len(requests.post(admin + "faults", json=fault, timeout=120).json()) == 1
     assert client.call("GET", "account").status_code == 503
-    assert requests.post(admin + "faults", json={"kind": "machine", "hidden_lists": 1}, timeout=10).ok
-    assert requests.delete(admin + "faults", timeout=10).json() == []
-    assert requests.post(admin + "faults", json={"statsu": 1}, timeout=10).status_code == 400
-    assert requests.patch(admin + "settings", json={"droplet_limit": 0}, timeout=10).ok
-    assert requests.patch(admin + "settings", json={"nothing": 0}, timeout=10).status_code == 400
+    assert requests.post(admin + "faults", json={"kind": "machine", "hidden_lists": 1}, timeout=120).ok
+    assert requests.delete(admin + "faults", timeout=120).json() == []
+    assert requests.post(admin + "faults", json={"statsu": 1}, timeout=120).status_code == 400
+    assert requests.patch(admin + "settings", json={"droplet_limit": 0}, timeout=120).ok
+    assert requests.patch(admin + "settings", json={"nothing": 0}, timeout=120).status_code == 400
     assert "limit" in client.refused()[1]
-    assert requests.get(admin + "state", timeout=10).json()["left"]["droplets"] == []
-    calls = requests.get(admin + "calls", timeout=10).json()
+    assert requests.get(admin + "state", timeout=120).json()["left"]["droplets"] == []
+    calls = requests.get(admin + "calls", timeout=120).json()
     assert [(call["method"], call["status"]) for call in calls] == [("GET", 503), ("POST", 422)]

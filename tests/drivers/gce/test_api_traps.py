@@ -74,7 +74,7 @@ def test_every_call_goes_to_the_endpoint_operations_too(
     driver.leftovers()
     for thread in threading.enumerate():
         if "egional" in thread.name or "efresh" in thread.name:
-            thread.join(5)
+            thread.join(120)
     assert set(hosts) == {"127.0.0.1"}
     assert cloud.count("GET", OPERATION) > 3
 
@@ -252,7 +252,7 @@ def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time) -
     from hart_salt.drivers.gce.client import DONE
 
     client = driver._parts.api._client("zone_operations")
-    operation = client.get(project=cloud.project, zone=ZONE, operation=shown.name, retry=None, timeout=5)
+    operation = client.get(project=cloud.project, zone=ZONE, operation=shown.name, retry=None, timeout=120)
     assert (operation.status, operation.http_error_status_code) == (DONE, 0)
     assert operation.error.errors[0].code == STOCKOUT
 

@@ -163,7 +163,7 @@ def test_filters_of_the_list(client: Client, clock: Clock) -> None:
 
 def test_what_is_on_offer_needs_no_key(cloud: Vultr) -> None:
     def get(path: str) -> Any:
-        return requests.get(f"{cloud.endpoint}/{path}", timeout=10).json()
+        return requests.get(f"{cloud.endpoint}/{path}", timeout=120).json()
 
     plans = {it["id"]: it for it in get("plans")["plans"]}
     assert (plans["vc2-1c-1gb"]["monthly_cost"], plans["vc2-1c-0.5gb-v6"]["monthly_cost"]) == (5, 2.5)
@@ -220,7 +220,7 @@ def test_capacity_and_quota(cloud: Vultr, client: Client) -> None:
 
 def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Client) -> None:
     for head in ({"Authorization": "Bearer no"}, {}):
-        answer = requests.get(f"{cloud.endpoint}/instances", headers=head, timeout=10)
+        answer = requests.get(f"{cloud.endpoint}/instances", headers=head, timeout=120)
         assert (answer.status_code, answer.json()) == (401, {"error": "Invalid API token.", "status": 401})
     cloud.settings.allowed = ("192.0.2.1",)
     answer = client.call("GET", "account")
@@ -238,7 +238,7 @@ def test_what_is_not_there(client: Client, path: str) -> None:
 
 def test_a_body_that_is_not_json(cloud: Vultr) -> None:
     head = {"Authorization": f"Bearer {cloud.token}"}
-    assert requests.post(f"{cloud.endpoint}/instances", data="{", headers=head, timeout=10).status_code == 400
+    assert requests.post(f"{cloud.endpoint}/instances", data="{", headers=head, timeout=120).status_code == 400
 
 
 def test_thirty_calls_a_second_for_each_address(cloud: Vultr, client: Client, clock: Clock) -> None:
@@ -401,10 +401,10 @@ def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client) -> None:
 
 def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client) -> None:
     admin = cloud.origin + "/_test/"
-    assert requests.post(admin + "faults", json={"path": "account", "status": 503}, timeout=10).ok
+    assert requests.post(admin + "faults", json={"path": "account", "status": 503}, timeout=120).ok
     assert client.call("GET", "account").status_code == 503
-    assert requests.patch(admin + "settings", json={"instance_limit": 0}, timeout=10).ok
+    assert requests.patch(admin + "settings", json={"instance_limit": 0}, timeout=120).ok
     assert "maximum number" in client.refused()[1]
-    state = requests.get(admin + "state", timeout=10).text
+    state = requests.get(admin + "state", timeout=120).text
     assert json.loads(state)["left"]["instances"] == []
     assert not re.search("default_password", state)

@@ -62,7 +62,7 @@ class Box:
     def sh(self, command: str, *, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command in it."""
         inside = ["nsenter", f"--target={self._process.pid}", "--net", "--mount", "sh", "-c", command]
-        return subprocess.run(inside, input=stdin, capture_output=True, text=True, check=check, timeout=30)
+        return subprocess.run(inside, input=stdin, capture_output=True, text=True, check=check, timeout=300)
 
     def script(self, *arguments: str) -> tuple[int, str]:
         """Run the script as a minion does: from its standard input."""

@@ -393,7 +393,7 @@ def test_after_a_signal_nothing_is_forgotten_before_the_last_instance_has_ended(
             await asyncio.sleep(0)
 
     def end_late() -> None:
-        assert ended.wait(30)
+        assert ended.wait(300)
         asyncio.run_coroutine_threadsafe(many_rounds(), loops[0]).result(30)
 
     world.faults |= {

@@ -125,7 +125,7 @@ def interruption(monkeypatch: pytest.MonkeyPatch) -> Fault:
     def fault() -> None:
         # To the main thread by name: another would only note it, until that one looks.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        assert heard.wait(30), "nobody heard the signal"
+        assert heard.wait(300), "nobody heard the signal"
 
     return fault
 
