@@ -1,19 +1,19 @@
 """
-How long a droplet takes to become a trusted minion, beside the floor: what its parts take one by one.
+Measure the time until a droplet is a trusted minion, and compare it with the floor: the time of its parts one by one.
 
     python tools/bench/droplets.py [--runs 3]
 
-It needs what the test cloud needs (root, systemd-nspawn). In turn, as often as --runs says, on real machines of
-one image:
+The script needs what the test cloud needs (root, systemd-nspawn). It measures in turn, --runs times, on real machines
+with the same image:
 
-* the floor, without hart: boot until the startup script runs; ``apt-get update``; the install of salt-minion,
-  masked and with the options of hart's script; and, with the key accepted, ``systemctl start`` to the start
-  event and to the first answered test.ping
-* ``salt-run hart.create_role app provider=do`` for one droplet and for three, whole and by stage
+* the floor, without hart: boot until the startup script runs; ``apt-get update``; the installation of salt-minion,
+  masked and with the options of hart's script; and, with the key accepted, ``systemctl start`` until the start event
+  and until the first answered test.ping
+* ``salt-run hart.create_role app provider=do`` for one droplet and for three, in total and by stage
 
-It prints them side by side with two ratios. From *bootstrap finished* to the return of the call at most 2 s more
-than the floor's start to ping are wanted, and for the whole call of one droplet at most 1.25 times the sum of the
-floor's parts. The load is printed as well: with more work than CPUs the figures say little.
+It prints both and compares them with two targets: from *bootstrap finished* to the return of the call, at most 2 s
+more than the floor's start to ping; and for the whole call of one droplet, at most 1.25 times the sum of the floor's
+parts. It also prints the load: with more work than CPUs, the figures mean little.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tests.drivers.do.emulator.state import Settings
 from tests.machines.machines import Machine, MachineHost, Spec
 from tests.machines.real import RealMachines
 
-LIMIT = 240.0  #: seconds after which anything is given up
+LIMIT = 240.0  #: timeout of each step, in seconds
 RAN = "/run/bench-ran"
 WANTED_RATIO, WANTED_MORE = 1.25, 2.0
 PARTS = ("boot", "update", "install", "start event", "start to ping")
@@ -56,7 +56,7 @@ INSTALL = (
 
 
 class BenchMaster:
-    """A salt-master at the address of the machines' host."""
+    """A salt-master at the address of the host of the machines."""
 
     def __init__(self, root: Path, host: MachineHost, cloud: DigitalOcean) -> None:
         self.root, self.address = root, host.address
@@ -86,7 +86,7 @@ class BenchMaster:
         return salt_run(self.root, *command, limit=LIMIT)
 
     def ask(self, *command: str) -> Any:
-        """What ``salt-run`` returns; its failure ends the measurement."""
+        """Return the result of ``salt-run``. A failure ends the measurement."""
         return answer_of(self.run(*command))
 
 
@@ -108,7 +108,7 @@ def bench() -> Iterator[tuple[MachineHost, BenchMaster]]:
 
 
 def floor(host: MachineHost, master: BenchMaster, name: str) -> dict[str, float]:
-    """Seconds of each part, on a machine that hart has nothing to do with."""
+    """Return the seconds of each part on a machine without hart."""
     network = host.network
     spec = Spec(
         instance_id="1", hostname=name, user_data=f"#!/bin/sh\ntouch {RAN}\n", public_keys=(),
@@ -155,7 +155,7 @@ def _write(booted: Machine, path: str, text: str, mode: str = "644") -> None:
 
 
 def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float]:
-    """From ``systemctl start`` to the start event and to the answer of a ping."""
+    """Return the seconds from ``systemctl start`` to the start event and to the answer of a ping."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -186,7 +186,7 @@ def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float
 
 
 def create(master: BenchMaster, count: int) -> dict[str, list[float]]:
-    """Seconds of the whole call, of the nodes' stages, and from each bootstrap's end to the return."""
+    """Return the seconds of the whole call, of the stages, and from the end of each bootstrap to the return."""
     began = time.monotonic()
     made = master.ask("hart.create_role", "app", "provider=do", f"count={count}")
     took, now = time.monotonic() - began, time.time()
@@ -197,7 +197,7 @@ def create(master: BenchMaster, count: int) -> dict[str, list[float]]:
 
 
 def _bootstrapped(log: Path) -> float:
-    """When the node's log says that the bootstrap was over."""
+    """Return the time at which the bootstrap ended, from the node's log."""
     stamp = next(line.split()[0] for line in log.read_text().splitlines() if "== enrolling" in line)
     return datetime.fromisoformat(stamp).timestamp()
 
@@ -207,7 +207,7 @@ def line(text: str, figures: Sequence[float]) -> str:
 
 
 def report(floors: Sequence[dict[str, float]], calls: dict[int, dict[str, list[float]]]) -> str:
-    """The figures as text."""
+    """Return the figures as text."""
     text = [f"{'':<56} {'best':>9} {'median':>9}"]
     text += [line(f"floor: {part}", [one[part] for one in floors]) for part in PARTS]
     sums = [sum(one[part] for part in PARTS if part != "start event") for one in floors]
@@ -222,8 +222,8 @@ def report(floors: Sequence[dict[str, float]], calls: dict[int, dict[str, list[f
     ratio = [of(whole) / of(sums) for of in (min, statistics.median)]
     return "\n".join([
         *text, "",
-        f"{f'beyond the floor from there (wanted: at most {WANTED_MORE:g} s)':<56} {more[0]:7.2f} s {more[1]:7.2f} s",
-        f"{f'one droplet by the floor (wanted: at most {WANTED_RATIO:g})':<56} {ratio[0]:7.2f}   {ratio[1]:7.2f}",
+        f"{f'beyond the floor from there (target: at most {WANTED_MORE:g} s)':<56} {more[0]:7.2f} s {more[1]:7.2f} s",
+        f"{f'one droplet by the floor (target: at most {WANTED_RATIO:g})':<56} {ratio[0]:7.2f}   {ratio[1]:7.2f}",
     ])  # fmt: skip
 
 

@@ -1,18 +1,17 @@
 """
-How long the way to a trusted minion takes, beside what Salt alone needs.
+Measure the time to a trusted minion, and compare it with the time that Salt alone needs.
 
     python tools/bench/first_light.py [--runs 3]
 
-It starts a private salt-master on loopback, and in turn, as often as --runs says: a bare salt-minion of which
-the key is accepted already, ``hart.create_role app`` for one node, and for three. It prints, side by side, the
-best and the median of
+The script starts a private salt-master on loopback. Then it runs in turn, --runs times: a bare salt-minion whose key
+is already accepted, ``hart.create_role app`` for one node, and for three nodes. It prints the best and the median of
 
-* the bare salt-minion, from the start of its process to its start event, and to its first answered test.ping
-* hart's nodes, from *bootstrap finished* to *ready*: the stages enrolling and enrolled; and the ratio of the two
-* the whole call, with the seconds that its nodes spend in each stage
+* the bare salt-minion, from the start of its process to its start event and to its first answered test.ping
+* hart's nodes, from *bootstrap finished* to *ready* (the stages enrolling and enrolled), and the ratio of the two
+* the whole call, with the seconds of its nodes in each stage
 
-Everything runs with the Python, the Salt and the hart-salt that the script is started with, and ends with it.
-What the figures are worth depends on what else the machine does: the load is printed with them.
+Everything runs with the Python, the Salt and the hart-salt of the script, and ends with the script. Other work on the
+machine distorts the figures, so the script also prints the load.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hart_salt.master.client import SALT_VERSION, Master
 
 BIN = Path(sys.executable).parent
-LIMIT = 120.0  #: seconds after which anything is given up
+LIMIT = 120.0  #: timeout of each step, in seconds
 ROLE = "app"
 WANTED_RATIO = 2
 STAGES = ("launching", "running", "bootstrapping", "enrolling", "enrolled", "ready")
 
 
 class PrivateMaster:
-    """A salt-master below a directory of its own."""
+    """A salt-master in its own directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -77,7 +76,7 @@ class PrivateMaster:
         return salt_run(self.root, *command, limit=LIMIT)
 
     def ask(self, *command: str) -> Any:
-        """What ``salt-run`` returns; its failure ends the measurement."""
+        """Return the result of ``salt-run``. A failure ends the measurement."""
         return answer_of(self.run(*command))
 
 
@@ -94,13 +93,13 @@ def private_master() -> Iterator[PrivateMaster]:
 
 
 def begin_master(root: Path) -> None:
-    """Start the salt-master whose configuration is below a directory."""
+    """Start the salt-master whose configuration is in ``root / "etc"``."""
     with (root / "log/out").open("wb") as out:
         subprocess.Popen([BIN / "salt-master", "-c", root / "etc"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
 def salt_run(root: Path, *command: str, limit: float) -> subprocess.CompletedProcess[str]:
-    """Run ``salt-run`` of that master to its end, for so many seconds at the most."""
+    """Run ``salt-run`` of that master to its end, with a timeout of ``limit`` seconds."""
     return subprocess.run(
         [BIN / "salt-run", "-c", root / "etc", "--out", "json", *command], stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=limit, check=False,
@@ -108,14 +107,14 @@ def salt_run(root: Path, *command: str, limit: float) -> subprocess.CompletedPro
 
 
 def answer_of(done: subprocess.CompletedProcess[str]) -> Any:
-    """What it returned; its failure ends the measurement."""
+    """Return the result of a finished ``salt-run``. A failure ends the measurement."""
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, done.args))} failed:\n{done.stdout}{done.stderr}")
     return json.loads(done.stdout)
 
 
 def end_processes(root: Path) -> None:
-    """End every process that has the directory in its command, which Salt keeps in its process titles."""
+    """End every process with the directory in its command, which Salt keeps in its process titles."""
     for _ in range(50):
         found = []
         for process in psutil.process_iter():
@@ -150,15 +149,15 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
-    """Seconds from the start of a salt-minion with an accepted key to its start event, and to its answer."""
+    """Return the seconds from the start of a salt-minion with an accepted key to its start event and to its answer."""
     master = Master(private.opts)
-    home = private.root / name
-    write_minion(private, home, name, master)
+    directory = private.root / name
+    write_minion(private, directory, name, master)
     started = threading.Event()
     with master.events(lambda minion_id: started.set() if minion_id == name else None, lambda minion_id, answer: None):
         began = time.monotonic()
         process = subprocess.Popen(
-            [BIN / "salt-minion", "-c", home / "etc"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [BIN / "salt-minion", "-c", directory / "etc"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         if not started.wait(LIMIT):
@@ -166,17 +165,17 @@ def bare_minion(private: PrivateMaster, name: str) -> tuple[float, float]:
         event = time.monotonic() - began
         until(lambda: master.minions.ping(name, LIMIT))
         answer = time.monotonic() - began
-    end_processes(home)
+    end_processes(directory)
     process.wait(LIMIT)
     master.keys.delete([name])
     return event, answer
 
 
-def write_minion(private: PrivateMaster, home: Path, name: str, master: Master) -> None:
-    """Its configuration, its key, and the master's trust in that."""
+def write_minion(private: PrivateMaster, directory: Path, name: str, master: Master) -> None:
+    """Write the configuration and the key of a minion, and accept the key on the master."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    pki = home / "etc/pki"
+    pki = directory / "etc/pki"
     pki.mkdir(parents=True)
     private_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -186,15 +185,15 @@ def write_minion(private: PrivateMaster, home: Path, name: str, master: Master) 
         (pki / file).chmod(mode)
     config = {
         "id": name, "master": "127.0.0.1", "publish_port": private.config["publish_port"],
-        "master_port": private.config["ret_port"], "root_dir": str(home), "pki_dir": str(pki),
-        "user": getpass.getuser(), "sock_dir": "run", "log_file": str(home / "log"),
+        "master_port": private.config["ret_port"], "root_dir": str(directory), "pki_dir": str(pki),
+        "user": getpass.getuser(), "sock_dir": "run", "log_file": str(directory / "log"),
     }  # fmt: skip
-    (home / "etc/minion").write_text(yaml.safe_dump(config))
+    (directory / "etc/minion").write_text(yaml.safe_dump(config))
     master.keys.accept(name, public.decode())
 
 
 def create(private: PrivateMaster, count: int) -> tuple[float, list[dict[str, float]]]:
-    """Seconds of the whole call, and of each node's stages."""
+    """Return the seconds of the whole call and of the stages of each node."""
     began = time.monotonic()
     made = private.ask("hart.create_role", ROLE, f"count={count}")
     took = time.monotonic() - began
@@ -207,7 +206,7 @@ def line(text: str, figures: Sequence[float], unit: str = " s") -> str:
 
 
 def report(bare: list[tuple[float, float]], calls: dict[int, list[tuple[float, list[dict[str, float]]]]]) -> str:
-    """The figures as text."""
+    """Return the figures as text."""
     events, answers = [event for event, _ in bare], [answer for _, answer in bare]
     ready = [node["enrolling"] + node["enrolled"] for _, nodes in calls[1] for node in nodes]
     best, median = min(ready) / min(events), statistics.median(ready) / statistics.median(events)
@@ -216,7 +215,7 @@ def report(bare: list[tuple[float, float]], calls: dict[int, list[tuple[float, l
         line("bare salt-minion: start to start event", events),
         line("bare salt-minion: start to first answered ping", answers),
         line("hart, one node: bootstrap finished to ready", ready),
-        f"{f'ratio of that to the start event (wanted: at most {WANTED_RATIO})':<58} {best:7.2f}   {median:7.2f}",
+        f"{f'ratio of that to the start event (target: at most {WANTED_RATIO})':<58} {best:7.2f}   {median:7.2f}",
     ]
     for count, several in calls.items():
         text += ["", line(f"hart.create_role {ROLE} count={count}: the whole call", [took for took, _ in several])]
@@ -232,11 +231,11 @@ def machine(when: str) -> str:
 
 
 def begin(description: str) -> int:
-    """Read the command line, say what is measured, and return how often."""
+    """Parse the command line, print the versions and the load, and return the number of runs."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--runs", type=int, default=3, help="how often each is measured (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="measurements of each (default: %(default)s)")
     runs: int = parser.parse_args().runs
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what the script started
     print(f"Salt {SALT_VERSION}, Python {platform.python_version()}, {runs} of each")
     print(machine("before"), flush=True)
     return runs

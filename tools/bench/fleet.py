@@ -1,19 +1,20 @@
 """
-Many nodes in one call: how long it takes, how many API calls it makes, and how much the runner needs.
+Measure many nodes in one call: its time, its API calls, and the memory and threads of the runner.
 
     python tools/bench/fleet.py [--nodes 10,100] [--delay 20]
 
-It starts a private salt-master and the emulated DigitalOcean, whose machines are light ones: each answers SSH with the
-protocol of the bootstrap, and its minion lives on the master's event bus, so that what is measured is hart and not the
-unpacking of a hundred packages. The master, salt-run, the API over HTTP, the key store, the jobs and one SSH session
-for each node are real. A droplet becomes active --delay seconds after its creation. For each of --nodes it prints
+The script starts a private salt-master and the emulated DigitalOcean with light machines: each machine answers SSH with
+the protocol of the bootstrap, and its minion exists only on the master's event bus. So the script measures hart and
+not the unpacking of a hundred packages. The master, salt-run, the API over HTTP, the key store, the jobs and one SSH
+session for each node are real. A droplet becomes active --delay seconds after its creation. For each number in
+--nodes, the script prints
 
-* seconds of ``salt-run hart.create_role app count=N``, whole and beyond the delay, and of ``hart.destroy`` for all
-* API calls, and how many of them for each node; connections for each node
-* the runner's largest resident memory and number of threads
+* the seconds of ``salt-run hart.create_role app count=N``, in total and beyond the delay, and of ``hart.destroy``
+* the API calls, in total and for each node, and the SSH connections for each node
+* the largest resident memory and number of threads of the runner
 
-It takes root (the machines answer at port 22 of loopback addresses). The machines and the API run on the same CPUs as
-the runner, so its share of the time is smaller than what is printed; the load is printed as well.
+It needs root, because the machines listen at port 22 of loopback addresses. Machines and API use the same CPUs as the
+runner, so the runner itself needs less time than the printed figures. The script also prints the load.
 """
 
 from __future__ import annotations
@@ -45,21 +46,21 @@ from tests.emulation.light import LightMachines
 from tests.emulation.light_salt import BusMinions
 
 WANTED_BEYOND, WANTED_MEMORY = 15.0, 200.0
-SAMPLE = 0.1  #: seconds between two looks at the runner
+SAMPLE = 0.1  #: seconds between two samples of the runner
 
 
 @dataclass
 class Run:
-    """One ``salt-run``, as seen from outside."""
+    """The figures of one ``salt-run``."""
 
     seconds: float
-    memory: float = 0.0  #: MiB, the most that was seen
+    memory: float = 0.0  #: largest resident memory in MiB
     threads: int = 0
     data: Any = None
 
 
 def measured(master: PrivateMaster, *command: str) -> Run:
-    """Run it to its end and look at it meanwhile."""
+    """Run ``salt-run`` to its end and sample its memory and threads."""
     began = time.monotonic()
     run = Run(0.0)
     with subprocess.Popen(
@@ -88,7 +89,7 @@ def _look(process: subprocess.Popen[str], run: Run) -> None:
 
 @contextlib.contextmanager
 def fleet(delay: float) -> Iterator[tuple[PrivateMaster, DigitalOcean, LightMachines]]:
-    """A master whose provider ``do`` has light machines."""
+    """Yield a master whose provider ``do`` has light machines, its cloud, and the machines."""
     limits: dict[str, Any] = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
     settings = Settings(active_after=delay, droplet_limit=10_000, **limits)
     with private_master() as master, BusMinions(master.root / "etc/master") as minions:
@@ -103,16 +104,16 @@ def fleet(delay: float) -> Iterator[tuple[PrivateMaster, DigitalOcean, LightMach
 
 
 def report(number: int, delay: float, up: Run, down: Run, calls: int, connections: float) -> str:
-    """The figures of one size of fleet."""
+    """Return the figures of one number of nodes as text."""
     beyond = up.seconds - delay
     return "\n".join([
         f"{number} nodes",
         f"  created, the whole call                              {up.seconds:8.2f} s",
-        f"  beyond the delay of {delay:g} s (wanted: at most {WANTED_BEYOND:g} s)      {beyond:8.2f} s",
+        f"  beyond the delay of {delay:g} s (target: at most {WANTED_BEYOND:g} s)      {beyond:8.2f} s",
         f"  destroyed, the whole call                            {down.seconds:8.2f} s",
         f"  API calls, and for each node                         {calls:8d}   {calls / number:.2f}",
         f"  SSH connections for each node                        {connections:8.2f}",
-        f"  memory of the runner (wanted: at most {WANTED_MEMORY:g} MiB)       {up.memory:8.1f} MiB",
+        f"  memory of the runner (target: at most {WANTED_MEMORY:g} MiB)       {up.memory:8.1f} MiB",
         f"  threads of the runner                                {up.threads:8d}",
     ])  # fmt: skip
 
@@ -120,10 +121,10 @@ def report(number: int, delay: float, up: Run, down: Run, calls: int, connection
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="many nodes in one call")
-    parser.add_argument("--nodes", default="10,100", help="how many, separated by commas (default: %(default)s)")
+    parser.add_argument("--nodes", default="10,100", help="numbers of nodes, comma-separated (default: %(default)s)")
     parser.add_argument("--delay", type=float, default=20, help="seconds of a droplet's boot (default: %(default)s)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what the script started
     print(f"Salt {SALT_VERSION}, Python {platform.python_version()}")
     with fleet(options.delay) as (master, cloud, machines):
         for number in map(int, options.nodes.split(",")):

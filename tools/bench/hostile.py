@@ -1,18 +1,18 @@
 """
-What a hostile node costs its neighbour and the master.
+Measure how much a hostile node costs its neighbour and the master.
 
     python tools/bench/hostile.py [--runs 5]
 
-Two SSH servers, each a process of its own, stand for two nodes of one call: the neighbour prints the log of a bootstrap
-for 0.6 s and hands over a result document; the hostile one does what its case says, for as long as it is let. Both are
-followed on one event loop with the sessions, the pace, the redaction and the logs of hart. As often as --runs says, in
-turn, the neighbour is followed alone and beside each hostile node. It prints, for each case
+Two SSH servers in separate processes play two nodes of one call. The neighbour prints the log of a bootstrap for 0.6 s
+and returns a result document. The hostile node does what its case says, as long as hart lets it. One event loop follows
+both, with the sessions, pacing, redaction and logs of hart. In turn, --runs times, the script follows the neighbour
+alone and beside each hostile node. It prints for each case
 
-* the median of the neighbour's seconds alone and beside it, and their ratio; wanted is at most 1.2
-* by how much resident memory grew at the most; wanted is at most 50 MiB
-* what ended the hostile node, or "held back" if it was still being read when the neighbour was done
+* the median of the neighbour's seconds beside the hostile node, and the ratio to the median alone; target: at most 1.2
+* the largest growth of resident memory; target: at most 50 MiB
+* what ended the hostile node, or "held back" if hart was still reading from it when the neighbour was done
 
-What the figures are worth depends on what else the machine does: the load is printed with them.
+Other work on the machine distorts the figures, so the script also prints the load.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ HOST, CLIENT = ssh.make_key("node"), ssh.make_key("batch")
 PLANTED = "s3cr3t! "
 NEIGHBOUR_LINES, NEIGHBOUR_SECONDS = 60, 0.6
 
-#: what a case prints, again and again; with a line end after 1.8 MB in ``one long line``
+#: what each hostile node prints in a loop; empty: it sends SSH messages that are ignored
 CASES: dict[str, bytes] = {
     "an endless result document": b"\0" * 65536,
     "one line of 1.8 MB, full of secrets": (PLANTED * 225_000).encode() + b"\n",
@@ -58,11 +58,11 @@ CASES: dict[str, bytes] = {
 }
 
 
-# the nodes, in processes of their own
+# the nodes, in separate processes
 
 
 class Server(asyncssh.SSHServer):
-    """Lets in whoever asks with the right key; that is not what is measured."""
+    """An SSH server that accepts the client's key; logging in is not measured."""
 
     def __init__(self, client: str) -> None:
         self._client = asyncssh.import_public_key(client)
@@ -94,15 +94,19 @@ async def hostile(data: bytes, process: asyncssh.SSHServerProcess[bytes]) -> Non
             process.stdout.write(data)
             await process.stdout.drain()
         else:
-            # What is not read must not pile up here: it is the reader that is measured.
+            # Unread data must not pile up here, because the reader is measured.
             waiting = connection._transport.get_write_buffer_size() if connection._transport else 0
             for _ in range(100 if waiting < 2**18 else 0):
                 connection.send_packet(2, b"\0\0\0\x10" + b"x" * 16)
             await asyncio.sleep(0.001)
 
 
-def serve(data: bytes | None, keys: tuple[str, str], tell: Any) -> None:
-    """Run a node until it is terminated; ``data`` None: an honest one."""
+def serve(data: bytes | None, keys: tuple[str, str], port: Any) -> None:
+    """
+    Run a node until it is terminated, and send its port number through ``port``.
+
+    ``data`` is what a hostile node prints; None makes an honest node.
+    """
 
     async def main() -> None:
         acceptor = await asyncssh.listen(
@@ -110,14 +114,14 @@ def serve(data: bytes | None, keys: tuple[str, str], tell: Any) -> None:
             server_factory=lambda: Server(keys[1]), line_editor=False,
             process_factory=honest if data is None else partial(hostile, data),
         )  # fmt: skip
-        tell.send(acceptor.get_port())
+        port.send(acceptor.get_port())
         await acceptor.wait_closed()
 
     asyncio.run(main())
 
 
 class Node:
-    """Such a process; a context manager."""
+    """The process of a node; a context manager that yields its endpoint."""
 
     def __init__(self, data: bytes | None) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -146,7 +150,7 @@ class NoView:
 
 
 async def live(minion_id: str, endpoint: ssh.Endpoint, progress: Progress, command: str = "follow") -> None:
-    """What a call does with a node up to its document."""
+    """Do what a call does with a node until it has the result document."""
     async with await ssh.connect(endpoint, timeout=30, excerpt=progress.excerpt) as session:
         if command == "follow":
             await session.stream(command, partial(progress.output, minion_id))
@@ -155,7 +159,7 @@ async def live(minion_id: str, endpoint: ssh.Endpoint, progress: Progress, comma
 
 @dataclass
 class Case:
-    """What was seen of one."""
+    """The figures of one case."""
 
     seconds: list[float] = field(default_factory=list)
     memory: float = 0.0
@@ -169,7 +173,7 @@ async def play(neighbour: ssh.Endpoint, other: ssh.Endpoint | None, command: str
         progress = Progress(log_dir, gate, lambda tag, data: None, NoView())
         beside = asyncio.ensure_future(live("bad", other, progress, command)) if other else None
         if beside:
-            await asyncio.sleep(0.5)  # it is under way
+            await asyncio.sleep(0.5)  # the hostile node has started
         began = time.perf_counter()
         await live("good", neighbour, progress)
         case.seconds.append(time.perf_counter() - began)
@@ -186,7 +190,7 @@ async def play(neighbour: ssh.Endpoint, other: ssh.Endpoint | None, command: str
 
 
 class Memory:
-    """Looks at this process's resident memory while something runs."""
+    """A context manager that samples the resident memory of this process."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -211,12 +215,12 @@ class Memory:
 
 
 def measure(runs: int, names: list[str], say: Callable[[str], None] = print) -> bool:
-    """Measure and print; returns whether it is as wanted."""
+    """Measure, print, and return whether all targets are met."""
     alone, cases = Case(), {name: Case() for name in names}
     with ExitStack() as stack:
         neighbour = stack.enter_context(Node(None))
         others = {name: stack.enter_context(Node(CASES[name])) for name in names}
-        asyncio.run(play(neighbour, None, "", Case()))  # what is loaded once is not measured
+        asyncio.run(play(neighbour, None, "", Case()))  # do not measure one-time imports
         for _ in range(runs):
             asyncio.run(play(neighbour, None, "", alone))
             for name, case in cases.items():
@@ -237,7 +241,7 @@ def measure(runs: int, names: list[str], say: Callable[[str], None] = print) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--case", action="append", choices=list(CASES), help="only this one; may be given again")
+    parser.add_argument("--case", action="append", choices=list(CASES), help="only this case; can be repeated")
     options = parser.parse_args()
     return 0 if measure(options.runs, options.case or list(CASES)) else 1
 
