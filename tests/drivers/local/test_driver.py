@@ -443,6 +443,8 @@ def test_a_machine_boots_opens_for_the_batch_and_closes_when_it_is_sealed(local:
     assert result.host_keys == [(local.base / "web/etc/ssh/ssh_host_ed25519_key.pub").read_text().strip()]
     assert not (local.base / "web/user-data").exists()
     assert not (local.base / "web/run/hart").exists()
+    local.machine().terminate()
+    until(lambda: local.state() == "stopped")
 
 
 def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:

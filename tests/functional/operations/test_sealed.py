@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import salt.loader
+
+from hart_salt.modules import hart as module
 
 Plant = Callable[[Path], None]
 
@@ -68,3 +71,24 @@ def test_all_of_it_is_found_at_once(sealed: Callable[[], Any], tmp_path: Path) -
     for plant in LEFT.values():
         plant(tmp_path)
     assert len(sealed()) == len(LEFT)
+
+
+@pytest.mark.parametrize(("shown", "findings"), [("port 22\n", 0), ("port 22\nhostkey /run/hart/host_key\n", 1)])
+def test_settings_of_sshd_that_are_in_effect(monkeypatch: pytest.MonkeyPatch, shown: str, findings: int) -> None:
+    monkeypatch.setattr(module.shutil, "which", lambda name, **_: "/usr/sbin/sshd")
+    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(module.subprocess, "run", lambda command, **_: SimpleNamespace(stdout=shown))
+    assert len(module._sshd()) == findings
+
+
+@pytest.mark.parametrize(("program", "user"), [(None, 0), ("/usr/sbin/sshd", 1000)])
+def test_without_sshd_or_root_its_settings_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, program: str | None, user: int
+) -> None:
+    monkeypatch.setattr(module.shutil, "which", lambda name, **_: program)
+    monkeypatch.setattr(module.os, "geteuid", lambda: user)
+    assert module._sshd() == []
+
+
+def test_a_file_that_went_meanwhile_holds_nothing(tmp_path: Path) -> None:
+    assert module._text(tmp_path / "gone") == ""
