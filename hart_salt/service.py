@@ -245,7 +245,7 @@ class Service:
             address = addresses.find(record, instance, request, driver)
             if test:
                 return Result({minion_id: addresses.plan(record, address, self.context)})
-            addresses.refuse_unready(record, address, self.context, reboot=reboot, giving=True)
+            addresses.refuse_unready(record, address, self.context, reboot=reboot, adding=True)
             entry, interrupted = addresses.add(record, instance, address, driver, self.context)
         return self._report({minion_id: entry}, interrupted)
 
@@ -260,7 +260,7 @@ class Service:
                 return Result({minion_id: {**facts, "notes": ["it has no such address"]}})
             if test:
                 return Result({minion_id: plan.removal(address)})
-            addresses.refuse_unready(record, address, self.context, reboot=reboot, giving=False)
+            addresses.refuse_unready(record, address, self.context, reboot=reboot, adding=False)
             entry, interrupted = addresses.remove(record, instance, address, driver, self.context)
         return self._report({minion_id: entry}, interrupted)
 
@@ -426,7 +426,7 @@ class Service:
                       lambda ids: self.master.minions.present([one for one in ids if one == minion_id]))  # fmt: skip
         entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
         if entry is None:
-            raise Refused(f"{minion_id}: {chosen.stranger(minion_id, self.master)}")
+            raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
         more = listing.more(record) if record else {}
         errors = {"errors": list(seen.problems)} if seen.problems else {}
         return Result({**entry, **more, **errors}, not errors)

@@ -1,1 +1,1 @@
-"""One node on its way from launch to sealed minion."""
+"""The life of one node, from launch to sealed minion."""

@@ -1,4 +1,4 @@
-"""What the nodes of one call share, what each of them becomes, and what it has so far."""
+"""The data of a batch: what its nodes share, what each node becomes, and the state of each node."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from hart_salt.node.watcher import Watcher
 
 @dataclass(frozen=True)
 class NodeKind:
-    """What a node becomes once its bootstrap is through."""
+    """What a node becomes after its bootstrap."""
 
-    #: as its record has it
+    #: the value of ``kind`` in the record
     name: str
-    #: called with its ``Lifecycle``, its session and the result of its bootstrap
+    #: called with the node's ``Lifecycle``, its session and the result of its bootstrap
     become: Callable[..., Awaitable[None]]
-    #: what it boots with; None: as a minion
+    #: what the bootstrap installs for a salt-master; None for a minion
     spec: bootstrap.InstallSpec | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the nodes of one call at one provider share."""
+    """The objects that the nodes of one call at one provider share."""
 
     master: Master
     info: MasterInfo
@@ -47,20 +47,20 @@ class Batch:
 
 @dataclass
 class NodeState:
-    """What one node has so far; the undo goes by it."""
+    """What one node has so far; the undo removes what is in it."""
 
     record: Record
     launched: bool = False
     instance: Instance | None = None
     key: str | None = None
-    #: True once salt-minion was asked to start: from then on the key may have been used
+    #: True once hart has asked salt-minion to start: from then on the key may have been used
     minion_started: bool = False
-    #: True once it is a sealed minion: from then on nothing undoes it
+    #: True once the node is a sealed minion: from then on nothing undoes it
     sealed: bool = False
     notes: list[str] = field(default_factory=list)
-    #: what the undo could not take back, in words
+    #: what the undo could not remove, a sentence each
     left: list[str] = field(default_factory=list)
     #: problems of ``apply``, which do not undo the node
     problems: list[str] = field(default_factory=list)
-    #: why its way ended early, in a sentence; empty: it did not, or a signal ended it
+    #: why the node failed, in a sentence; empty if it did not fail or a signal stopped it
     error: str = ""

@@ -1,8 +1,8 @@
 """
-One node from launch to sealed minion.
+The life of one node, from launch to sealed minion.
 
-``Lifecycle.run`` reads top to bottom as the life of one node. Whatever ends it early, a failure or a cancellation,
-undoes what was done; see ``undo.py``.
+``Lifecycle.run`` reads from top to bottom as the life of one node. A failure or a cancellation rolls back what was
+done; see ``undo.py``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.progress import facts_of
 from hart_salt.node.undo import Undo
 
-COMMAND_TIMEOUT = 60.0  #: seconds for the short commands over the session: result, start, seal
+COMMAND_TIMEOUT = 60.0  #: seconds for each of the short commands over the session: result, start, seal
 
 
 class Lifecycle:
-    """One node of a batch, on its way from nothing to a minion."""
+    """One node of a batch: creates the instance and turns it into a minion."""
 
     def __init__(self, node: Node, batch: Batch) -> None:
         self.node = node
@@ -43,9 +43,11 @@ class Lifecycle:
 
     async def run(self) -> None:
         """
-        Bring the node up; ``state`` tells at any time how far it is. ``problems`` in it are those of ``apply``.
+        Bring the node up.
 
-        Raises ``HartError`` when it failed, and whatever cancelled it, in both cases after the undo.
+        ``state`` shows at any time how far the node is; its ``problems`` are those of ``apply``.
+
+        Raises ``HartError`` if the node failed, and the cancellation if it was cancelled, in both cases after the undo.
         """
         host_key = ssh.make_key(f"hart-bootstrap-{self.node.minion_id}")
         async with Undo(self.node, self.batch, self.state, self._show).on_failure():
@@ -62,7 +64,7 @@ class Lifecycle:
         await self._finish()
 
     async def _launch(self, host_key: ssh.Key) -> None:
-        """The record first, then the one create call. It is waited for even if the call is cancelled."""
+        """Write the record, then make the one create call, and wait for its answer even if the call is cancelled."""
         await self.advance("launching")
         user_data = bootstrap.render(
             bootstrap.Script(
@@ -90,7 +92,7 @@ class Lifecycle:
         return Path(path).read_text(encoding="ascii") if path else ""
 
     async def _reach(self) -> Instance:
-        """Wait until the instance runs and has the address that we connect to."""
+        """Wait until the instance runs and has the address that hart connects to."""
         launched = self.state.instance
         assert launched is not None  # noqa: S101 - _launch has returned
         found = await self.batch.watcher.wait(
@@ -99,7 +101,7 @@ class Lifecycle:
             self.node.settings.boot_timeout,
             functools.partial(self.batch.calls.driver, self.batch.driver.instance, launched),
         )
-        # It is the one that this call launched, also where its tags do not show yet.
+        # It is the instance that this call launched, even if the provider does not show its tags yet.
         self.state.instance = dataclasses.replace(
             found, minion_id=self.node.minion_id, role=self.node.role, batch=self.node.batch,
             region=found.region or launched.region, zone=found.zone or launched.zone,
@@ -112,7 +114,7 @@ class Lifecycle:
         return instance.private_ip if private else instance.public_ip
 
     def _connect(self, instance: Instance, host_key: ssh.Key) -> Awaitable[ssh.Session]:
-        """The one session with the node, to the host key that travelled in its user-data and to no other."""
+        """Open the one session with the node; only the host key from its user-data is accepted."""
         address = self._address(instance)
         assert address is not None  # noqa: S101 - _reach waited for it
         endpoint = ssh.Endpoint(address, instance.ssh_port, host_key.public, self.batch.client_key)
@@ -122,12 +124,12 @@ class Lifecycle:
         )  # fmt: skip
 
     def commands(self) -> bootstrap.Commands:
-        """What can be called over the session."""
+        """Return the commands that can be run over the session."""
         assert self.state.instance is not None  # noqa: S101 - there is a session with it
         return bootstrap.commands(self.batch.driver.root(self.state.instance))
 
     async def _bootstrap(self, session: ssh.Session) -> bootstrap.Result:
-        """Follow the script's log to its end and read the document that it leaves."""
+        """Follow the script's log to its end and read the result document."""
         await self.advance("bootstrapping")
         known = self.commands()
         await self.follow(session, known.follow, "the bootstrap script", self.node.settings.bootstrap_timeout)
@@ -136,7 +138,7 @@ class Lifecycle:
         if result.exit_code:
             raise NodeFailed(f"the bootstrap failed in step {result.failed_step} with exit code {result.exit_code}")
         self.state.notes += result.notes
-        # The name behind a host key is the node's own word: it may be a secret, and a record holds none.
+        # The node chooses the comment of a host key: it may be a secret, and a record holds none.
         self.note(ssh_host_keys=self.batch.progress.gate.data(result.host_keys))
         return result
 
@@ -144,29 +146,26 @@ class Lifecycle:
         """
         Run a command on the node, show what it prints, and return its exit code.
 
-        what
-            the command in words
-        timeout
-            seconds until it is given up
+        ``what`` names the command in errors; ``timeout`` is in seconds.
 
-        Raises ``NodeFailed`` when it is given up or prints too much.
+        Raises ``NodeFailed`` if the command exceeds the timeout or prints too much.
         """
         work = session.stream(command, functools.partial(self.batch.progress.output, self.node.minion_id))
         try:
             return await within(work, timeout)
         except asyncio.TimeoutError as error:
-            raise NodeFailed(f"{what} was not done within {timeout:g} s") from error
+            raise NodeFailed(f"{what} did not finish within {timeout:g} s") from error
 
     async def enrol(self, result: bootstrap.Result) -> None:
         """
-        Make the key that the node reported its accepted key.
+        Accept the minion key that the node reported.
 
-        The id is the one that we gave; the session proved that the node is the one that we made. Nothing that
-        the node says about itself is believed but its key.
+        The id is the one that hart chose; the session proved that the node is the one that hart created. Of all that
+        the node says about itself, hart believes only its key.
         """
         key = check_public_key(result.minion_key)
         self.state.key = key
-        # Before the key is accepted: sweep deletes a key only where a record says that it was the node's.
+        # Before the key is accepted: sweep deletes a key only if a record says that it belongs to the node.
         self.note(minion_key_finger=fingerprint(key))
         await self.advance("enrolling")
         keys, calls = self.batch.master.keys, self.batch.calls
@@ -179,7 +178,7 @@ class Lifecycle:
         await self.advance("enrolled")
 
     async def start(self, session: ssh.Session) -> None:
-        """Hand over the minion configuration, start salt-minion for the only time, and wait for its answer."""
+        """Write the minion configuration, start salt-minion for the first time, and wait for its answer."""
         readiness = self.batch.readiness
         code = readiness.expect(self.node.minion_id)
         self.state.minion_started = True
@@ -189,26 +188,26 @@ class Lifecycle:
         try:
             await within(readiness.answer_of(self.node.minion_id), timeout)
         except asyncio.TimeoutError as error:
-            # A master that was stopped meanwhile is why: this says so.
+            # If the master was stopped, that is the reason, and this raises it.
             await self.batch.calls.salt(self.batch.master.require_running)
             if not readiness.heard(self.node.minion_id):
                 raise NodeFailed(
-                    f"salt-minion was started but did not reach this master within {timeout:g} s: check that "
-                    f"saltmaster ({self.node.minion_config.get('master')}) is this master's address as the node sees it"
+                    f"salt-minion was started but did not reach this master within {timeout:g} s: check that the node "
+                    f"can reach this master at saltmaster ({self.node.minion_config.get('master')})"
                 ) from error
-            reason = f" (asking failed last with: {readiness.problem})" if readiness.problem else ""
+            reason = f" (last error: {readiness.problem})" if readiness.problem else ""
             raise NodeFailed(
-                f"a start event of the minion came, but it did not answer this master within {timeout:g} s{reason}"
+                f"the minion sent its start event but did not answer this master within {timeout:g} s{reason}"
             ) from error
 
     def configuration(self, more: Mapping[str, Any] = MappingProxyType({})) -> str:
-        """The minion configuration, as it is handed over."""
+        """Return the minion configuration in YAML, with ``more`` added."""
         data = {**self.batch.driver.minion_defaults(self.node), **self.node.minion_config, **more}
-        # On lines as long as they get: a secret that is broken in two would not be known again in the node's output.
+        # Lines are not wrapped: redaction would not find a secret that is split in two in the node's output.
         return yaml.safe_dump(data, default_flow_style=False, width=math.inf)
 
     async def _run_script(self, session: ssh.Session) -> None:
-        """Run the operator's script on the node, where it stays as a record; its output goes to the log."""
+        """Run the operator's script on the node; the script stays there, and its output goes to the log."""
         if not self.node.settings.script:
             return
         known = self.commands()
@@ -219,24 +218,24 @@ class Lifecycle:
             raise NodeFailed(f"the script {self.node.settings.script} ended with exit code {status} on the node")
 
     async def _after(self, session: ssh.Session) -> None:
-        """What the bootstrap put off until the minion was there: security upgrades, where the settings ask for them."""
+        """Run what the bootstrap deferred until the minion is ready: security upgrades, if the settings ask for it."""
         what, timeout = "the security upgrade", self.node.settings.bootstrap_timeout
         if await self.follow(session, self.commands().after, what, timeout):
             raise NodeFailed("the security upgrades failed on the node")
 
     async def _seal(self, session: ssh.Session) -> None:
-        """Remove all that the bootstrap opened: on the node first, over the session that this closes for good."""
+        """Remove every access that the bootstrap opened, first on the node, then at the provider."""
         assert self.state.instance is not None  # noqa: S101 - there is a session with it
         await session.run(self.commands().seal, timeout=COMMAND_TIMEOUT)
         await self.batch.calls.driver(self.batch.driver.settle, self.state.instance)
         self.note(sealed=True)
         self.state.sealed = True
         if self.node.settings.apply:
-            self.state.problems = ["it was not begun"]  # until it is: a signal may come before
+            self.state.problems = ["it was not started"]  # replaced once it starts; a signal may come before
         await uninterrupted(self.batch.calls.salt(self.batch.store.put, self.state.record))
 
     async def _apply(self) -> None:
-        """Apply states to the minion. It is a trusted minion by now: what fails here is reported, not undone."""
+        """Apply states to the minion; a failure is reported and not undone, since the minion is trusted by now."""
         if not self.node.settings.apply:
             return
         self._show("applying")
@@ -244,9 +243,9 @@ class Lifecycle:
         try:
             self.state.problems = await within(work, self.node.settings.apply_timeout)
         except asyncio.TimeoutError:
-            self.state.problems = [f"it was not done within {self.node.settings.apply_timeout:g} s"]
+            self.state.problems = [f"it did not finish within {self.node.settings.apply_timeout:g} s"]
         except asyncio.CancelledError:
-            self.state.problems = ["interrupted; the job goes on on the minion"]
+            self.state.problems = ["interrupted; the job continues on the minion"]
             raise
         except Exception as error:
             self.state.problems = [f"{type(error).__name__}: {error}"]
@@ -254,7 +253,7 @@ class Lifecycle:
             self.batch.progress.line(self.node.minion_id, f"hart: {problem}")
 
     async def advance(self, stage: str) -> None:
-        """Write the record, then tell everyone: whoever hears of a stage finds it in the record."""
+        """Write the stage to the record, then report it: who receives the event finds the stage in the record."""
         instance = self.state.instance
         self.note(
             stage=stage,
@@ -267,14 +266,14 @@ class Lifecycle:
         self._show(stage)
 
     def note(self, **facts: Any) -> None:
-        """Put facts into the record that the node has in memory; ``advance`` writes it."""
+        """Change the record in memory; ``advance`` writes it."""
         self.state.record = dataclasses.replace(self.state.record, **facts)
 
     def _show(self, stage: str, **more: Any) -> None:
         self.batch.progress.stage(self.node.minion_id, stage, {**facts_of(self.node, self.state.instance), **more})
 
     async def _finish(self) -> None:
-        """The last write: sealed, with the seconds of every stage."""
+        """Write the record for the last time, with the seconds of every stage."""
         self._show("done")
         self.note(seconds=self.batch.progress.seconds(self.node.minion_id))
         await self.batch.calls.salt(self.batch.store.put, self.state.record)

@@ -1,8 +1,8 @@
 """
-What one node may take of the event loop that all nodes of a call share.
+Limit how much time of the shared event loop one node can use.
 
-The connection of each node is read in small pieces, and the processor time that the loop spends on what it sent is
-counted. A node that sent more than its share is not read for a while: TCP and SSH hold it back, and nothing piles up.
+hart reads the connection of each node in small pieces and counts the processor time that it spends on them. If a node
+uses more than its share, hart stops reading from it for a while: TCP and SSH hold the node back, and no data piles up.
 """
 
 from __future__ import annotations
@@ -13,24 +13,22 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-#: of the loop's time that one node may take for long, from 0 to 1
+#: the share of the loop's time that one node may use in the long run, from 0 to 1
 SHARE = 0.05
-#: seconds of the loop's time that a node may take at once: what an honest one needs is below
+#: seconds of the loop's time that a node may use at once; an honest node needs less
 BURST = 0.05
-#: bytes that are handed on at once
+#: bytes that are passed on at once
 PIECE = 4096
-#: bytes that one connection may bring in all; what is allowed of logs and commands is below
+#: the most bytes that one connection may receive in total; the limits of logs and commands are lower
 SESSION_LIMIT = 32 * 1024 * 1024
 
 
 class Pace:
     """
-    Counts the time that was spent on one node, and says how long it has to wait.
+    Counts the time that was spent on one node, and computes how long the node must wait.
 
-    share
-        of the time, that it may take for long (default 0.05)
-    burst
-        seconds that it may take at once (default 0.05)
+    ``share`` is the share of the time that the node may use in the long run (default 0.05); ``burst`` is the number of
+    seconds that it may use at once (default 0.05).
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class Pace:
         self._at = clock()
 
     def spend(self, work: Callable[..., Any], *arguments: Any) -> float:
-        """Call ``work``, and return the seconds that the node has to wait for it; 0: none."""
+        """Call ``work`` and return the seconds that the node must wait for it, 0 for none."""
         began = self._used()
         try:
             work(*arguments)
@@ -54,16 +52,15 @@ class Pace:
         return max(0.0, -self._credit / self._share)
 
     async def work(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Call ``work``, and come back when the node has waited for it; the others have their turn in any case."""
+        """Call ``work`` and wait as long as the node must wait for it; other nodes get a turn in any case."""
         await self._sleep(self.spend(work, *arguments))
 
 
 class Paced(asyncio.Protocol):
     """
-    Stands between a transport and a protocol: hands on what arrives in pieces, no faster than the pace allows.
+    A protocol between a transport and ``inner`` that passes data on in pieces, no faster than the pace allows.
 
-    What is not written yet because the other side does not read is waited for as well, before more is read: answers
-    that nobody takes do not pile up.
+    While the other side does not read what hart writes, hart does not read either: unread answers do not pile up.
     """
 
     def __init__(self, inner: asyncio.Protocol, pace: Pace, limit: int) -> None:
@@ -77,19 +74,19 @@ class Paced(asyncio.Protocol):
         self._choked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the transport."""
+        """Keep the transport; called by it."""
         self._transport = transport
         self.inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the transport. What was held back is dropped."""
+        """Drop the data that was held back; called by the transport."""
         if self._resting:
             self._resting.cancel()
         self._held, self._transport = b"", None
         self.inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the transport."""
+        """Pass the data on at the node's pace; called by the transport."""
         self._left -= len(data)
         if self._left < 0:
             self.exceeded = True
@@ -100,23 +97,23 @@ class Paced(asyncio.Protocol):
             self._go_on()
 
     def eof_received(self) -> bool | None:
-        """Called by the transport."""
+        """Pass the end of the data on; called by the transport."""
         return self.inner.eof_received()
 
     def pause_writing(self) -> None:
-        """Called by the transport when too much waits to be written."""
+        """Stop reading; called by the transport when too much data waits to be written."""
         self._choked = True
         self._read_or_not()
         self.inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Called by the transport when that is gone."""
+        """Read again; called by the transport when that data is written."""
         self._choked = False
         self._read_or_not()
         self.inner.resume_writing()
 
     def _go_on(self) -> None:
-        """Hand on one piece, then the next in a later turn of the loop."""
+        """Pass one piece on, and the next one in a later turn of the loop."""
         self._resting = None
         if self._transport is None or self._transport.is_closing():
             return
@@ -137,12 +134,12 @@ class Paced(asyncio.Protocol):
 
 class Road:
     """
-    The way to a node, as ``asyncssh`` takes one for its ``tunnel``: a TCP connection that is paced.
+    A paced TCP connection to a node, as ``asyncssh`` accepts it for its ``tunnel``.
 
-    asyncssh has no setting for the protocol below it. A tunnel is what it lets the caller bring along.
+    asyncssh has no setting for the protocol below it, but it accepts a tunnel from its caller.
     """
 
-    #: asyncssh says there which way it takes; ``ssh`` has silenced it
+    #: where asyncssh logs that it uses the tunnel; ``ssh`` sets its level to CRITICAL
     logger = logging.getLogger("asyncssh")
 
     def __init__(self, pace: Pace) -> None:
@@ -151,7 +148,11 @@ class Road:
         self.paced: Paced | None = None
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> tuple[Any, Any]:
-        """Called by asyncssh. Raises ``OSError`` where nothing answers."""
+        """
+        Connect to ``host``; called by asyncssh.
+
+        Raises ``OSError`` if nothing answers.
+        """
         loop = asyncio.get_running_loop()
         made = await loop.create_connection(lambda: Paced(factory(), self._pace, self.limit), host, port)
         transport, self.paced = made

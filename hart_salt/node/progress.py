@@ -1,7 +1,7 @@
 """
-Where a node's stages go: its log file, the master's event bus, and the terminal of whoever waits.
+Report the stages of nodes to their log files, the master's event bus and the operator's terminal.
 
-Nothing is ever written to standard output: that is the result's. Everything passes the gate.
+Nothing is written to standard output, which is for the result. Everything is redacted by the gate.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from hart_salt.base.errors import EnvironmentFault, NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.model import Instance, Node
 
-#: stages that are reported on the event bus as ``hart/<minion_id>/<stage>``; the others show in logs and times
+#: stages that are sent to the event bus as ``hart/<minion_id>/<stage>``; the others are only in logs and ``seconds``
 EVENT_STAGES = frozenset(
     {"launching", "running", "bootstrapping", "enrolled", "ready", "failed", "destroying", "destroyed"}
 )
-#: stages after which nothing more happens to a node
+#: stages that are the last of a node
 FINAL_STAGES = frozenset({"done", "failed", "destroyed"})
 TAIL_LINES = 20
-#: bytes of a node's log
+#: the most bytes in a node's log
 LOG_LIMIT = 10 * 1024 * 1024
-#: characters of a command's output that an error shows
+#: the most characters of a command's output in an error
 EXCERPT = 500
 
 
 class View(Protocol):
-    """What shows the progress to a person."""
+    """Shows the progress to a person."""
 
     def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
-        """A node entered a stage or printed a line; ``seconds`` since its start."""
+        """Show that a node entered a stage or printed a line, ``seconds`` after its start."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """End the view."""
 
 
 @dataclass
 class Track:
-    """One node's progress."""
+    """The progress of one node."""
 
     started: float
-    #: None: it could not be opened
+    #: None if it could not be opened
     log: TextIO | None
     stage: str = ""
     stage_began: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
-    #: the end of the bootstrap's output, for the error on the terminal
+    #: the last lines of the output, for the error on the terminal
     tail: list[str] = field(default_factory=list)
     #: bytes in the log
     written: int = 0
 
 
 class Progress:
-    """Takes the stages of all nodes of one call and hands them on. Used from one thread."""
+    """Reports the stages of all nodes of one call; used from one thread."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class Progress:
 
     def begin(self, minion_id: str) -> None:
         """
-        Open the node's log, before anything is done that it would have to tell of.
+        Open the node's log, before anything happens that must be logged.
 
-        Raises ``EnvironmentFault`` if it cannot be written.
+        Raises ``EnvironmentFault`` if the log cannot be written.
         """
         try:
             self._tracks[minion_id] = Track(self._clock(), self._open(minion_id))
@@ -88,11 +88,11 @@ class Progress:
             raise EnvironmentFault(faults.sentence(error, self.log_path(minion_id))) from error
 
     def log_path(self, minion_id: str) -> str:
-        """The path of a node's log, whether or not it exists."""
+        """Return the path of a node's log, whether or not it exists."""
         return str(self._log_dir / f"{minion_id}.log")
 
     def stage(self, minion_id: str, stage: str, facts: Mapping[str, Any]) -> None:
-        """The node enters ``stage``; ``facts`` go with the event."""
+        """Report that the node enters ``stage``; ``facts`` are part of the event."""
         track = self._track(minion_id)
         now = self._clock()
         if track.stage:
@@ -109,26 +109,28 @@ class Progress:
 
     def line(self, minion_id: str, text: str) -> None:
         """
-        A line of what happens to the node, for its log and for the terminal, or several.
+        Write one or more lines about the node to its log and to the terminal.
 
-        Control characters are made visible: what a node prints must not steer the terminal of who looks on.
+        Control characters are made visible: the output of a node must not control the operator's terminal.
         """
         self._lines(self._track(minion_id), minion_id, text)
 
     def output(self, minion_id: str, lines: Sequence[str]) -> None:
         """
-        Lines that the node printed. Raises ``NodeFailed`` once its log has more than 10 MiB of them, with their times.
+        Write lines that the node printed to its log and to the terminal.
 
-        The lines of one call are redacted and written together: it is what each costs that would add up.
+        The lines of one call are redacted and written together, because the cost of each call would add up.
+
+        Raises ``NodeFailed`` if the log is larger than 10 MiB by then, timestamps included.
         """
         track = self._track(minion_id)
         if lines:
             self._lines(track, minion_id, "\n".join(lines))
         if track.written > LOG_LIMIT:
-            raise NodeFailed(f"the node printed so much that its log has more than {LOG_LIMIT >> 20} MiB")
+            raise NodeFailed(f"the node printed too much: its log is larger than {LOG_LIMIT >> 20} MiB")
 
     def excerpt(self, text: str) -> str:
-        """What an error shows of a command's output: its beginning and its end."""
+        """Return the beginning and the end of a command's output, redacted, for an error."""
         return self.gate.text(text, EXCERPT)
 
     def _lines(self, track: Track, minion_id: str, text: str) -> None:
@@ -141,21 +143,21 @@ class Progress:
                 self._view.update(minion_id, track.stage, seconds, line)
 
     def seconds(self, minion_id: str) -> dict[str, float]:
-        """The seconds that the node spent in each stage it has left."""
+        """Return the seconds that the node spent in each stage that it has left."""
         return dict(self._track(minion_id).seconds)
 
     def tail(self, minion_id: str) -> list[str]:
-        """The last lines of the node's output."""
+        """Return the last lines of the node's output."""
         return list(self._track(minion_id).tail)
 
     def close(self) -> None:
-        """End the view and close what logs are open."""
+        """End the view and close the open logs."""
         self._view.close()
         for track in self._tracks.values():
             _close(track)
 
     def _track(self, minion_id: str) -> Track:
-        """The node's; one that was not begun, and whose log cannot be opened now, goes on without it."""
+        """Return the node's track; without ``begin``, it is made here, and has no log if that cannot be opened."""
         if minion_id not in self._tracks:
             log = None
             with contextlib.suppress(OSError):
@@ -174,21 +176,21 @@ class Progress:
         stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         text = "".join(f"{stamp} {line}\n" for line in lines)
         track.written += len(text.encode())
-        # A disk that is full, or a log that is closed, is no reason to fail a node or to break its undo.
+        # A full disk or a closed log must not fail a node or stop its undo.
         with contextlib.suppress(OSError, ValueError):
             if track.log is not None:
                 track.log.write(text)
 
 
 def _close(track: Track) -> None:
-    """What a full disk did not take is written once more here, and fails once more."""
+    """Close the log; on a full disk the buffered lines are lost."""
     with contextlib.suppress(OSError, ValueError):
         if track.log is not None:
             track.log.close()
 
 
 def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
-    """What an event says about a node, beside its id and the seconds."""
+    """Return the facts about a node that an event holds, besides the id and the seconds."""
     return {
         "role": node.role,
         **asdict(node.place),

@@ -1,13 +1,13 @@
 """
-Which of the minions that are waited for answer.
+Find out which new minions answer the master.
 
-Any accepted minion can fire any event, also another one's start, and can answer in another one's name: Salt's master
-takes the returns of a syndic from any minion. So neither is believed. Each node gets a code with its configuration,
-over the session that is verified, and its answer is that code, which nobody else knows. A start event only makes hart
-ask at once.
+Any accepted minion can fire any event, including the start event of another minion, and can answer in the name of
+another minion: Salt's master accepts the returns of a syndic from any minion. hart therefore believes neither. Each
+node gets a code with its configuration, over the verified session, and answers with that code, which nobody else
+knows. A start event only makes hart ask at once.
 
-One question goes out for all that are to be asked at a moment, and each answer counts when it comes: never one job for
-each minion, and none that does not answer holds up another.
+hart asks all minions that are due with one job, and each answer counts when it arrives: there is never one job for
+each minion, and a minion that does not answer does not delay another.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 
 from hart_salt.base import concurrency
 
-ASK_AGAIN = 5.0  #: seconds until a minion that did not answer is asked again, also when it was not heard to start
-LEAST_GAP = 0.25  #: seconds between two questions to one minion, however many start events are fired
+ASK_AGAIN = 5.0  #: seconds until hart asks a minion again that did not answer, even without a start event
+LEAST_GAP = 0.25  #: least seconds between two questions to one minion, however many start events arrive
 
 
 @dataclass
 class _Waiting:
-    """What is known of one minion; the events are set on the loop."""
+    """The state of one minion; its events are set on the loop."""
 
     code: str = field(default_factory=lambda: secrets.token_hex(16))
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,14 +37,13 @@ class _Waiting:
 
 class Readiness:
     """
-    Made on the event loop; ``started`` and ``answered`` are called by the thread that hears Salt's bus.
+    Waits for minions to answer with their codes.
 
-    ask
-        asks these minions for their codes; it may raise anything, and is then called again later
-    interval
-        seconds until a minion that did not answer is asked again (default 5)
-    gap
-        seconds at least between two questions to one minion (default 0.25)
+    It is created on the event loop; the thread that listens to Salt's bus calls ``started`` and ``answered``.
+
+    ``ask`` asks the minions with these ids for their codes; if it raises an exception, it is called again later.
+    ``interval`` is the number of seconds until a minion that did not answer is asked again (default 5). ``gap`` is the
+    least number of seconds between two questions to one minion (default 0.25).
     """
 
     def __init__(
@@ -60,23 +59,23 @@ class Readiness:
         self._waiting: dict[str, _Waiting] = {}
         self._due: set[str] = set()
         self._asker: asyncio.Task[None] | None = None
-        #: why the last question could not be asked; empty when it could
+        #: why the last question failed; empty if it did not
         self.problem = ""
 
     def expect(self, minion_id: str) -> str:
-        """Return the code that the minion is to answer with; called before it is started."""
+        """Return the code that the minion must answer with; call this before the minion starts."""
         self._waiting[minion_id] = _Waiting()
         return self._waiting[minion_id].code
 
     def heard(self, minion_id: str) -> bool:
-        """Whether a start event came for the minion: a hint for error texts, since others can fire it."""
+        """Return whether a start event of the minion arrived: only a hint for errors, since others can fire it."""
         return self._waiting[minion_id].heard
 
     async def answer_of(self, minion_id: str) -> None:
         """
-        Return when the minion has answered with its code.
+        Wait until the minion has answered with its code.
 
-        It is asked at each start event of it, and now and then without one: an event may be lost.
+        hart asks it at each of its start events, and every ``interval`` seconds without one, since events can be lost.
         """
         minion = self._waiting[minion_id]
         try:
@@ -95,53 +94,53 @@ class Readiness:
             self._asker = asyncio.create_task(self._ask_all())
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         if self._asker is not None:
             self._asker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._asker
 
     def started(self, minion_id: str) -> None:
-        """Called in the listening thread, for every start event."""
+        """Note a start event; called in the listening thread."""
 
         def hear(minion: _Waiting) -> None:
             minion.heard = True
             minion.started.set()
 
-        self._tell(minion_id, hear)
+        self._notify(minion_id, hear)
 
     def answered(self, minion_id: str, code: str) -> None:
-        """Called in the listening thread, for everything that is said to be a minion's answer."""
+        """Check something that claims to be a minion's answer; called in the listening thread."""
 
         def hear(minion: _Waiting) -> None:
             if hmac.compare_digest(minion.code.encode(), code.encode(errors="replace")):
                 minion.answered.set()
-                minion.started.set()  # whoever waits for it is woken as well
+                minion.started.set()  # wakes answer_of if it waits for a start event
 
-        self._tell(minion_id, hear)
+        self._notify(minion_id, hear)
 
-    def _tell(self, minion_id: str, hear: Callable[[_Waiting], None]) -> None:
-        def tell() -> None:
+    def _notify(self, minion_id: str, hear: Callable[[_Waiting], None]) -> None:
+        def notify() -> None:
             if minion_id in self._waiting:
                 hear(self._waiting[minion_id])
 
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            self._loop.call_soon_threadsafe(tell)
+            self._loop.call_soon_threadsafe(notify)
 
     async def _ask_all(self) -> None:
-        """One question after another, each to all who came to wait meanwhile."""
+        """Ask until nobody is due, each time all minions that became due since the last question."""
         while self._due:
             minion_ids = sorted(self._due)
             self._due.clear()
             try:
                 await self._ask(minion_ids)
-            except Exception as error:  # the master may be restarting; whoever waits is asked again
+            except Exception as error:  # the master may be restarting; the minions are asked again
                 self.problem = str(error) or type(error).__name__
             else:
                 self.problem = ""
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until the event, or the end of the time."""
+    """Wait for the event, at most ``seconds``."""
     with contextlib.suppress(asyncio.TimeoutError):
         await concurrency.within(event.wait(), seconds)

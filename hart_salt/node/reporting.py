@@ -1,6 +1,4 @@
-"""
-Where the stages of a call's nodes go, opened for the length of the call: logs, the master's event bus, a terminal.
-"""
+"""Open what reports the stages of a call's nodes: logs, the master's event bus and the terminal."""
 
 from __future__ import annotations
 
@@ -15,16 +13,15 @@ from hart_salt.node.terminal import view_for
 
 #: sends an event: its tag and its data
 Fire = Callable[[str, dict[str, Any]], None]
-EVENTS = 20_000  #: that may wait to be sent at the same time
+EVENTS = 20_000  #: the most events that can wait to be sent
 
 
 @contextmanager
 def open_progress(context: Context, *, events: bool = True) -> Iterator[Progress]:
     """
-    Where the stages of a call's nodes go.
+    Open the progress of a call's nodes, and close it when the block ends.
 
-    events
-        False: there are none, since nobody is to hear of these nodes (default True)
+    With ``events=False`` no events are sent, because the nodes are not minions of this master (default True).
     """
     with open_events(context) as send:
         progress = Progress(context.info.log_dir, context.gate, send if events else _nobody, view_for())
@@ -37,9 +34,10 @@ def open_progress(context: Context, *, events: bool = True) -> Iterator[Progress
 @contextmanager
 def open_events(context: Context) -> Iterator[Fire]:
     """
-    Events go out in the order of the stages; nobody waits for them, and nothing fails where one cannot be sent.
+    Open the master's event bus, and yield the function that sends an event.
 
-    A thread of their own: a bus that hangs must not hold up keys and records.
+    Events are sent in the order of the stages; nothing waits for them, and nothing fails if one cannot be sent. They
+    have their own thread, since a bus that hangs must not delay keys and records.
     """
     outbox: Outbox[tuple[str, dict[str, Any]]] = Outbox(
         lambda event: context.master.fire(*event), context.master.close, limit=EVENTS
@@ -51,4 +49,4 @@ def open_events(context: Context) -> Iterator[Fire]:
 
 
 def _nobody(tag: str, data: dict[str, Any]) -> None:
-    """Hears it."""
+    """Drop an event."""

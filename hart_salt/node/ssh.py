@@ -1,9 +1,9 @@
 """
-The one verified session with a node.
+The one verified SSH session with a node.
 
-The host key that a node must show is made here, before the instance exists, and travels in its user-data.
-The client accepts that key and no other, so there is no moment at which an unverified machine is talked to:
-the key exchange itself fails, before any authentication.
+hart makes the host key that a node must show before the instance exists, and sends it in the user-data. The client
+accepts that key and no other, so hart never talks to an unverified machine: the key exchange itself fails, before any
+authentication.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from hart_salt.base.errors import NodeFailed
 from hart_salt.node.output import Lines, Output, in_parts
 from hart_salt.node.pacing import Pace, Road
 
-# It logs what the other side says, verified or not: version, banner, the text of a disconnect.
+# asyncssh logs what the other side sends, verified or not: version, banner, the text of a disconnect.
 logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
 
-#: the only algorithm on either side: a machine that has no such key cannot even answer
+#: the only algorithm on either side: a machine without such a key cannot even answer
 HOST_KEY_ALGORITHM = "ssh-ed25519"
 CONNECT_TIMEOUT = 10.0
 RETRY_INTERVAL = 0.5
 KEEPALIVE_INTERVAL = 15.0
-CLOSE_TIMEOUT = 5.0  #: seconds until a session that does not close is cut off
-KEYS_SHOWN = 3  #: host keys of other machines that an error names
-READ_SIZE = 8192  #: bytes of output that are taken at once
-SHOWN_LIMIT = 64 * 1024  #: characters of output that are prepared for an error: more would take too long at once
-WINDOW = 128 * 1024  #: bytes of a command's output that the node may send before any is taken
-#: those of asyncssh without the ones that are computed in Python, up to seconds for one
+CLOSE_TIMEOUT = 5.0  #: seconds until a session that does not close is aborted
+KEYS_SHOWN = 3  #: the most host keys of other machines that an error names
+READ_SIZE = 8192  #: bytes of output that are read at once
+SHOWN_LIMIT = 64 * 1024  #: the most characters of output that are redacted for an error: more would take too long
+WINDOW = 128 * 1024  #: bytes of a command's output that the node can send before hart reads any
+#: the key exchanges of asyncssh without those that are computed in Python, which take up to seconds each
 KEY_EXCHANGES = "-diffie-hellman-*,rsa*"
-#: what POSIX and Linux call signals, as SSH does: without SIG
+#: the names of signals in POSIX and Linux without SIG, as SSH sends them
 SIGNALS = frozenset(one.name.removeprefix("SIG") for one in signal.Signals)
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key pair made for one purpose and thrown away. ``private`` is OpenSSH's format, never stored."""
+    """A key pair for one purpose, thrown away after it; ``private`` is in OpenSSH's format and never stored."""
 
     private: str = field(repr=False)
     public: str
@@ -63,9 +63,9 @@ def make_key(comment: str) -> Key:
 
 def key_fingerprint(line: str) -> str:
     """
-    The fingerprint of an OpenSSH public key line as ``ssh-keygen -l`` shows it, such as ``SHA256:…``.
+    Return the fingerprint of an OpenSSH public key line as ``ssh-keygen -l`` shows it, such as ``SHA256:…``.
 
-    Raises ``ValueError`` for what is no such line; the text of a key that may be a private one is not in it.
+    Raises ``ValueError`` if ``line`` is no such line; the error does not quote it, since it may be a private key.
     """
     try:
         return asyncssh.import_public_key(line).get_fingerprint()
@@ -75,7 +75,7 @@ def key_fingerprint(line: str) -> str:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a node answers and how it proves itself."""
+    """The address of a node and the keys of both sides."""
 
     address: str
     port: int
@@ -87,16 +87,16 @@ class Endpoint:
 
 @dataclass
 class Attempts:
-    """What was met on the way to a connection; the error at the deadline tells of it."""
+    """What the attempts to connect have seen, for the error at the deadline."""
 
     keys_seen: list[str] = field(default_factory=list)
-    #: how many others were seen after those
+    #: how many host keys were seen after those
     more: int = 0
     last_error: str = "nothing answered"
     connection: asyncssh.SSHClientConnection | None = None
 
     def saw(self, fingerprint: str) -> None:
-        """Remember a host key that was refused, if it is among the first few."""
+        """Keep the fingerprint of a host key that was refused, if it is among the first ``KEYS_SHOWN``."""
         if fingerprint in self.keys_seen:
             return
         if len(self.keys_seen) < KEYS_SHOWN:
@@ -106,35 +106,33 @@ class Attempts:
 
     @property
     def proved(self) -> bool:
-        """Whether the other side has signed with the host key: what follows the key exchange is encrypted."""
+        """Whether the other side has proved that it has the host key: then the connection is encrypted."""
         return self.connection is not None and self.connection.get_extra_info("send_cipher") is not None
 
 
 class _Strict(asyncssh.SSHClient):
-    """Refuses every host key that is not the expected one, and remembers which it was."""
+    """Refuses every host key but the expected one, and keeps its fingerprint."""
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        """Called by asyncssh before anything is said."""
+        """Keep the connection; called by asyncssh before anything is sent."""
         self._attempts.connection = conn
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Called by asyncssh for keys that are not in ``known_hosts`` only; there is nothing to weigh."""
+        """Refuse the key; asyncssh calls this only for keys that are not in ``known_hosts``."""
         self._attempts.saw(key.get_fingerprint())
         return False
 
 
 class Session:
     """
-    One SSH connection; an async context manager. Commands run one after another or side by side.
+    One SSH connection, as an async context manager. Commands can run one after another or concurrently.
 
-    pace
-        what the node may take of the event loop (default: of its own)
-    excerpt
-        what makes of a command's output what an error may show of it: cleans it, redacts it and then shortens it. It
-        gets up to 64 KiB; of more, nothing is shown (default: the output as it is)
+    ``pace`` limits how much of the event loop the node can use (default: a new ``Pace``). ``excerpt`` cleans, redacts
+    and shortens the output of a command for an error; it gets at most 64 KiB, and an error shows nothing of a longer
+    output (default: the output is not changed).
     """
 
     def __init__(
@@ -155,17 +153,17 @@ class Session:
         self._connection.abort() if kind else self._connection.close()
         try:
             await concurrency.within(self._connection.wait_closed(), CLOSE_TIMEOUT)
-        except asyncio.TimeoutError:  # it does not read what we wrote last
+        except asyncio.TimeoutError:  # the node does not read what hart wrote last
             self._connection.abort()
 
     async def stream(self, command: str, on_lines: Callable[[list[str]], None]) -> int:
         """
-        Run ``command``, hand over the lines that it prints as they come, a few at a time, and return its exit code.
+        Run ``command``, pass the lines that it prints to ``on_lines`` a few at a time, and return its exit code.
 
-        A carriage return ends a line as well: progress bars write over a line without end.
+        A carriage return ends a line too, since progress bars overwrite their line. ``on_lines`` must limit the number
+        of lines itself.
 
-        Raises ``NodeFailed`` if the session breaks off before the command ended, and for a line of more than 8 KiB. The
-        number of lines is for ``on_lines`` to bound.
+        Raises ``NodeFailed`` if the session breaks off before the command ends, or a line is longer than 8 KiB.
         """
         lines = Lines()
         async with self._process(command, stdin=asyncssh.DEVNULL, stderr=asyncssh.STDOUT) as process:
@@ -182,12 +180,10 @@ class Session:
         """
         Run ``command`` with ``stdin`` and return what it printed.
 
-        timeout
-            seconds until it is given up (default 60)
-        output
-            what it prints, in words, for the error that says it is too long
+        ``timeout`` is in seconds (default 60); ``output`` names the output in the error for one that is too long.
 
-        Raises ``NodeFailed`` when the command fails, is given up, prints more than 1 MiB, or the connection breaks.
+        Raises ``NodeFailed`` if the command fails, exceeds the timeout or prints more than 1 MiB, or if the connection
+        breaks.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
         try:
@@ -202,8 +198,8 @@ class Session:
         return said
 
     async def _finished(self, command: str, data: bytes, output: str) -> tuple[str, str, int]:
-        """What a command printed on standard output and standard error, and its exit code."""
-        # asyncssh never closes a standard input of which the data is empty
+        """Return what a command printed on standard output and on standard error, and its exit code."""
+        # asyncssh never closes a standard input with empty data
         source = {"input": data} if data else {"stdin": asyncssh.DEVNULL}
         said, complained = Output(output), Output(output)
         async with self._process(command, **source) as process:
@@ -225,9 +221,9 @@ class Session:
     @asynccontextmanager
     async def _process(self, command: str, **more: Any) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
         """
-        A command, closed in the end and not waited for: a node that does not confirm it would keep us here.
+        Start a command, and close it at the end without waiting: a node that does not confirm it would block hart.
 
-        ``asyncssh`` itself would wait, and would collect what comes in the meantime.
+        ``asyncssh`` itself would wait, and would collect what arrives until then.
         """
         with self._breaks():
             process = await self._connection.create_process(command, encoding=None, window=WINDOW, **more)
@@ -253,7 +249,7 @@ class Session:
 
     @contextmanager
     def _breaks(self) -> Iterator[None]:
-        """Whatever the other side brings about in ``asyncssh`` is a session that broke off."""
+        """Raise ``NodeFailed`` for every error that the other side causes in ``asyncssh``."""
         try:
             yield
         except Exception as error:
@@ -273,18 +269,16 @@ async def connect(
     excerpt: Callable[[str], str] = str,
 ) -> Session:
     """
-    Connect as soon as the node answers with its key; the caller closes the session.
+    Connect as soon as the node answers with its key; the caller must close the session.
 
-    Until the bootstrap script has run, an instance answers with the key that its image made. That key is
-    refused like any other, and the attempt repeated every half second.
+    Until the bootstrap script has run, an instance answers with the key of its image. hart refuses that key like any
+    other, and tries again every half second.
 
-    timeout
-        seconds until it is given up
-    excerpt
-        what an error may show of a command's output; see ``Session``
+    ``timeout`` is in seconds; ``excerpt`` is as in ``Session``.
 
-    Raises ``NodeFailed``, which says which host keys were seen and nothing that whatever answered said. A node that
-    shows the right key and then refuses the client key fails at once: nothing that happens later makes that good.
+    Raises ``NodeFailed`` if no attempt succeeds; it names the host keys that were seen, and quotes nothing that the
+    other side sent. A node that shows the right key and then refuses the client key fails at once, since no later
+    attempt can succeed.
     """
     attempts = Attempts()
     retrying = tenacity.AsyncRetrying(
@@ -302,18 +296,18 @@ async def connect(
 
 
 class _NotYet(Exception):
-    """It did not work out this time."""
+    """An attempt that can be repeated failed."""
 
 
 async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: Callable[[str], str]) -> Session:
     """
-    One try. Nothing of the calling user's own SSH set-up (config, agent, known_hosts) takes part.
+    Try once to connect, without the SSH configuration of the calling user (config, agent, known_hosts).
 
-    Without compression, in which one packet can grow a thousandfold, and without key exchanges that take the event loop
-    for long: whoever answers chooses among what is offered, before it has proved anything.
+    The other side chooses among the offered algorithms before it has proved anything. So hart offers no compression,
+    with which one packet can grow a thousandfold, and no key exchange that blocks the event loop for long.
 
-    ``disable_trivial_auth`` refuses a server that lets anyone in: one that has our host key but does not
-    check the client is not the node.
+    ``disable_trivial_auth`` refuses a server that lets anyone in: a server that has the host key but does not check
+    the client is not the node.
     """
     expected = asyncssh.import_public_key(endpoint.host_key)
     road = Road(pace)
@@ -348,9 +342,9 @@ async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: 
 
 def in_words(error: BaseException) -> str:
     """
-    What went wrong on a connection, in hart's own words: the text of an error may be that of whoever answered.
+    Describe what went wrong on a connection, without quoting the error: its text may come from the other side.
 
-    Errors of ``asyncssh`` quote the disconnect message of the other side, its version and its names of algorithms.
+    Errors of ``asyncssh`` quote the other side's disconnect message, its version and its names of algorithms.
     """
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return "another host key was shown"
@@ -363,11 +357,11 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, asyncio.TimeoutError | TimeoutError | asyncssh.TimeoutError):
         return "no answer in time"
     if isinstance(error, socket.gaierror):
-        return "the address is not known"
+        return "the address cannot be resolved"
     if isinstance(error, OSError):
         known = error.errno if error.errno in errno.errorcode else None
         return os.strerror(known).lower() if known else "it cannot be connected to"
-    return "what answered does not keep to the SSH protocol, or ended the session"
+    return "the other side ended the session or does not follow the SSH protocol"
 
 
 def _why_not(endpoint: Endpoint, attempts: Attempts, timeout: float) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees while nodes come up: a live table on a terminal, plain lines everywhere else."""
+"""Show the progress of nodes: a live table on a terminal, plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ REFRESH_PER_SECOND = 4
 
 
 def view_for(stream: TextIO | None = None) -> View:
-    """The view that fits where standard error goes."""
+    """Return the view for ``stream`` (default: standard error): a live table for a terminal, else plain lines."""
     stream = sys.stderr if stream is None else stream
-    # Closed; or a master's, in one of whose threads a reactor's orchestration runs: nobody looks on.
+    # Standard error is closed, or a reactor's orchestration runs in a thread of the master: nobody watches.
     if stream is None or threading.current_thread() is not threading.main_thread():
         return Silenced(None)
     return Silenced(functools.partial(_view, stream))
@@ -38,10 +38,9 @@ def _view(stream: TextIO) -> View:
 
 def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> str:
     """
-    Nodes as a table of text, a row for each.
+    Return the nodes as a text table, with a row for each.
 
-    width
-        in characters (default: the terminal's)
+    ``width`` is in characters (default: the width of the terminal).
     """
     drawn = Table("minion", "status", "role", "provider", "place", "size", "address", box=None, pad_edge=False)
     drawn.columns[0].no_wrap = True
@@ -58,24 +57,24 @@ def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> s
 
 class Silenced:
     """
-    A view, whatever it is, that changes nothing but what is seen: what goes wrong with it first is also the last.
+    A view that never fails: after the first error of the view that it wraps, it shows nothing.
 
-    rich ends a program whose terminal is gone, by ``SystemExit``.
+    If the terminal is gone, rich ends the program by ``SystemExit``; that is caught too.
     """
 
     def __init__(self, make: Callable[[], View] | None) -> None:
-        """``make``: makes the view; None: nothing is shown."""
+        """Make the view with ``make``; with None, nothing is shown."""
         self.view: View | None = None
         if make is not None:
             with contextlib.suppress(Exception, SystemExit):
                 self.view = make()
 
     def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
-        """Show it, if that works."""
+        """Update the view, if there is one."""
         self._try(lambda view: view.update(minion_id, stage, seconds, line))
 
     def close(self) -> None:
-        """End the view, if that works."""
+        """End the view, if there is one."""
         self._try(lambda view: view.close())
         self.view = None
 
@@ -89,17 +88,17 @@ class Silenced:
 
 
 class Lines:
-    """One line for each stage and for each line of output; for pipes, logs and CI."""
+    """Prints a line for each stage and for each line of output, for pipes, logs and CI."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
-        """Print it."""
+        """Print the line, or the stage if there is none."""
         print(f"{minion_id} {seconds:6.1f}s {line or '[' + stage + ']'}", file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 @dataclass
@@ -111,7 +110,7 @@ class _Row:
 
 
 class LiveTable:
-    """A row for each node: its stage, its time, the last line that it printed."""
+    """A live table with a row for each node: its stage, its time, the last line that it printed."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -126,7 +125,7 @@ class LiveTable:
         self._live.start()
 
     def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
-        """Remember it; the table is drawn by the clock."""
+        """Keep the change; rich draws the table several times per second."""
         now = self._clock()
         row = self._rows.setdefault(minion_id, _Row(stage, now - seconds))
         row.stage = stage
@@ -147,6 +146,6 @@ class LiveTable:
         for minion_id, row in self._rows.items():
             took = (row.ended or self._clock()) - row.began
             style = {"failed": "red", "done": "green", "destroyed": "green"}.get(row.stage, "")
-            # Text, not markup: what a node prints may hold brackets.
+            # Text, not markup: the output of a node may contain brackets.
             table.add_row(minion_id, Text(row.stage, style), f"{took:.1f} s", Text(row.line))
         return table

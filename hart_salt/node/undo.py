@@ -1,4 +1,4 @@
-"""The undo of one node: whatever ends its way early takes back what it had. It cannot be cancelled itself."""
+"""Roll back a node that failed or was cancelled. The undo itself cannot be cancelled."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from hart_salt.base.errors import DriverError, NodeFailed
 from hart_salt.model import Instance, Node
 from hart_salt.node.batch import Batch, NodeState
 
-UNDO_ATTEMPTS = 4  #: looks and tries to take an instance back before the record is left for sweep
-UNDO_INTERVAL = 2.0  #: seconds between them; lists of some clouds show an instance only after a second or two
+UNDO_ATTEMPTS = 4  #: attempts to find and terminate an instance before its record is left for sweep
+UNDO_INTERVAL = 2.0  #: seconds between them; some clouds list an instance only after a second or two
 
 
 class Undo:
     """
-    What takes one node back; it goes by ``state``.
+    Removes what one node has, according to ``state``.
 
-    show
-        tells that the node failed, with ``error`` and ``left``
+    ``show`` reports that the node failed, with ``error`` and ``left``.
     """
 
     def __init__(self, node: Node, batch: Batch, state: NodeState, show: Callable[..., None]) -> None:
@@ -36,14 +35,14 @@ class Undo:
     @asynccontextmanager
     async def on_failure(self) -> AsyncIterator[None]:
         """
-        Undo the node when the block fails or is cancelled.
+        Undo the node if the block fails or is cancelled.
 
-        Raises ``NodeFailed`` in place of a failure, and a cancellation as it is, in both cases after the undo.
+        Raises ``NodeFailed`` in place of a failure, and a cancellation unchanged, in both cases after the undo.
         """
         try:
             yield
         except BaseException as error:
-            if self._state.sealed:  # the session was being closed; the node is a minion, and is reported as one
+            if self._state.sealed:  # it failed while the session was closed: the node is a minion and stays one
                 raise
             reason = self._batch.progress.gate.error(_reason(error))
             keep = self._node.settings.keep_failed and isinstance(error, Exception)
@@ -54,15 +53,15 @@ class Undo:
 
     async def _undo(self, reason: str, keep: bool) -> None:
         """
-        Take back what the node had: the instance, its key, its record.
+        Remove what the node had: the instance, its key, its record.
 
-        The instance goes before its key, or a minion that is still there would ask to be let in again. What cannot be
-        taken back is reported in ``left``; the record then stays, for ``hart.destroy`` and for sweep.
+        The instance goes before its key: otherwise a minion that still runs would submit its key again. What cannot be
+        removed is reported in ``left``; then the record stays, for ``hart.destroy`` and for sweep.
         """
         minion_id, calls, store, state = self._node.minion_id, self._batch.calls, self._batch.store, self._state
         self._batch.progress.line(minion_id, f"hart: {reason}")
         remedy = f"salt-run hart.destroy {minion_id} removes it"
-        left = state.left = [f"the instance was kept as asked; {remedy}"] if keep else []
+        left = state.left = [f"the instance was kept because of keep_failed; {remedy}"] if keep else []
         if not keep:
             left += await _attempt(self.remove_instance(), "the instance could not be removed")
         if state.key:
@@ -70,7 +69,7 @@ class Undo:
         if left:
             left += [] if keep else [remedy]
             state.record = dataclasses.replace(state.record, stage="failed", error=reason, kept=keep)
-            left += await _attempt(calls.salt(store.put, state.record), "its record could not be kept")
+            left += await _attempt(calls.salt(store.put, state.record), "its record could not be written")
         else:
             left += await _attempt(calls.salt(store.remove, minion_id), "its record could not be removed")
         self._show("failed", error=reason, left=left)
@@ -82,9 +81,9 @@ class Undo:
 
     async def remove_instance(self) -> None:
         """
-        Terminate the instance, also one of which only the provider knows: the answer to its create was lost.
+        Terminate the instance, even if only the provider knows of it because the answer to its create call was lost.
 
-        It is known by its minion id and the batch, both of which were in the create call.
+        Such an instance is found by its minion id and its batch, both of which were in the create call.
         """
         if not self._state.launched:
             return
@@ -116,7 +115,7 @@ def _reason(error: BaseException) -> str:
 
 
 async def _attempt(work: Awaitable[Any], failure: str) -> list[str]:
-    """Do one part of the undo; a part that fails does not keep the others from being done."""
+    """Do one part of the undo; if it fails, return why, and the other parts go on."""
     try:
         await work
     except Exception as error:

@@ -1,7 +1,7 @@
 """
-One poll of a provider for all instances that are waited for: never one poll per instance.
+Poll a provider once for all instances that hart waits for, and never once for each instance.
 
-One list without an instance proves nothing. Where several have missed it for a while, it alone is asked for by its id.
+One list without an instance proves nothing. If several lists miss it for a while, hart looks up this one by its id.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from hart_salt.model import Instance
 
 #: states from which an instance does not come back by itself
 DEAD = ("stopped", "gone")
-MISSES = 3  #: lists, one after another, without an instance before it is taken to be missing
-GAP = 15.0  #: seconds over which they have to have missed it
+MISSES = 3  #: consecutive lists without an instance until it counts as missing
+GAP = 15.0  #: least seconds between the first and the last of them
 
-#: asks for one instance by its id; None: there is none
+#: looks up one instance by its id; None if there is none
 Look = Callable[[], Awaitable["Instance | None"]]
 
 
@@ -32,12 +32,12 @@ class _Waiter:
     look: Look | None = None
     seen: bool = False
     misses: int = 0
-    #: when the first of the misses was
+    #: time of the first miss
     since: float = 0.0
 
 
 class Watcher:
-    """Polls while somebody waits, and only then."""
+    """Polls a provider as long as somebody waits for an instance."""
 
     def __init__(
         self,
@@ -58,18 +58,16 @@ class Watcher:
         self, instance_id: str, wanted: Callable[[Instance], bool], timeout: float, look: Look | None = None
     ) -> Instance:
         """
-        Return the instance as soon as a list call shows it as ``wanted``.
+        Return the instance as soon as a list shows it as ``wanted``.
 
-        An instance that is not listed yet is waited for: lists of some clouds lag behind, and tags may show later than
-        the instance. One that was seen and then stopped, or is gone, has failed; gone is what at least ``MISSES`` lists
-        have missed over ``GAP`` seconds, and what its id finds no more.
+        An instance that is not listed yet may still appear: the lists of some clouds lag behind, and tags may appear
+        later than the instance. An instance that was seen and then stopped or disappeared has failed. It has
+        disappeared if at least ``MISSES`` lists over ``GAP`` seconds miss it and the lookup by its id finds nothing.
 
-        timeout
-            seconds until it is given up
-        look
-            asks for this instance by its id, whatever its tags (default: lists alone decide)
+        ``timeout`` is in seconds; ``look`` looks up this instance by its id, whatever its tags (default: only lists
+        decide).
 
-        Raises ``NodeFailed``.
+        Raises ``NodeFailed`` if the instance fails or the timeout passes.
         """
         waiter = _Waiter(wanted, asyncio.get_running_loop().create_future(), look)
         self._waiters[instance_id] = waiter
@@ -79,7 +77,7 @@ class Watcher:
             return await concurrency.within(waiter.found, timeout)
         except asyncio.TimeoutError as error:
             reason = f" (the provider's last error: {self._last_error})" if self._last_error else ""
-            raise NodeFailed(f"the instance was not up within {timeout:g} s{reason}") from error
+            raise NodeFailed(f"the instance was not running within {timeout:g} s{reason}") from error
         finally:
             self._waiters.pop(instance_id, None)
 
@@ -98,10 +96,10 @@ class Watcher:
                 self._fail_all(str(error))
                 return
             except DriverError as error:
-                # The driver has done its retries; one failed look is no reason to give up on the instances.
+                # The driver has retried already; one failed list is no reason to give up the instances.
                 self._last_error = str(error)
-            except Exception as error:  # a defect: whoever waits must not wait for the deadline to learn it
-                self._fail_all(f"looking at the provider failed: {error!r}")
+            except Exception as error:  # a defect: report it now and not at the deadline
+                self._fail_all(f"the provider could not be queried: {error!r}")
                 return
             else:
                 waiters = list(self._waiters.items())
@@ -109,21 +107,21 @@ class Watcher:
             await self._sleep(self._interval)
 
     async def _judge(self, waiter: _Waiter, instance: Instance | None) -> None:
-        """Decide with what a list says of one instance; None: the list has missed it."""
+        """Decide about one instance by what a list shows of it; None if the list misses it."""
         if instance is None and self._is_missing(waiter):
             instance = await self._by_id(waiter)
         if instance is not None:
             _judge(waiter, instance)
 
     def _is_missing(self, waiter: _Waiter) -> bool:
-        """Count one more miss; whether they are enough by now."""
+        """Count one more miss, and return whether the instance counts as missing."""
         if not waiter.misses:
             waiter.since = self._clock()
         waiter.misses += 1
         return waiter.misses >= MISSES and self._clock() - waiter.since >= GAP
 
     async def _by_id(self, waiter: _Waiter) -> Instance | None:
-        """Ask for what lists have missed; it has failed where it was there before and its id finds nothing."""
+        """Look up an instance that lists miss; it has failed if it was seen before and the lookup finds nothing."""
         waiter.misses = 0
         try:
             instance = await waiter.look() if waiter.look else None
@@ -131,7 +129,7 @@ class Watcher:
             self._last_error = str(error)
             return None
         except Exception as error:  # a defect, as above
-            _fail(waiter, f"looking at the provider failed: {error!r}")
+            _fail(waiter, f"the provider could not be queried: {error!r}")
             return None
         if instance is None and waiter.seen:
             _fail(waiter, "the instance disappeared")

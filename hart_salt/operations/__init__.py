@@ -1,1 +1,1 @@
-"""What is done with many nodes at once."""
+"""The operations on many nodes at once."""

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Gives this machine a further IPv4 address, or takes it away, and leaves the network that runs alone:
+# Adds a further IPv4 address to this machine, or removes it, without a restart of the network:
 #
 #     sh -s -- check|add|remove ADDRESS/LENGTH PLACE [MTU]
 #
-# PLACE is beside=ADDRESS, the interface that has this one, or mac=HARDWARE-ADDRESS. What is added is there at once,
-# and after every boot: where systemd-networkd has the interface in hand, by a drop-in to its configuration, for
-# networkd takes away what others put there; anywhere else (ifupdown, or nobody) by a unit of its own.
+# PLACE names the interface: beside=ADDRESS, which the interface has already, or mac=HARDWARE-ADDRESS. An added address
+# works at once and after every boot. If systemd-networkd manages the interface, a drop-in to its configuration does
+# that, because networkd removes addresses that others add; otherwise (ifupdown, or nothing) a systemd unit does it.
 #
-# Prints "changed" or "unchanged", and the interface. Exit code 3: there is no such interface; 4: it is not all there.
+# Prints "changed" or "unchanged", and the interface. Exit code 3: no such interface; 4: not completely configured.
 set -eu
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C
@@ -18,18 +18,18 @@ die() {
     exit "$1"
 }
 
-# Sets link and number, empty if there is no such interface.
+# Sets link and number; both are empty if there is no such interface.
 find_link() {
     case $place in
         beside=*) found=$(ip -o -4 address show to "${place#beside=}/32") ;;
         mac=*) found=$(ip -o link show | grep -F "link/ether ${place#mac=} ") || found= ;;
-        *) die 2 "$place is no place" ;;
+        *) die 2 "$place must be beside=ADDRESS or mac=HARDWARE-ADDRESS" ;;
     esac
     number=$(printf '%s\n' "$found" | sed -n '1s/:.*//p')
     link=$(printf '%s\n' "$found" | sed -n '1s/^[0-9]*: *\([^:@ ]*\).*/\1/p')
 }
 
-# Sets file, which keeps the address, and text, what is to be in it.
+# Sets file, which configures the address at boot, and text, its content.
 plan() {
     configured=$(sed -n 's/^NETWORK_FILE=//p' "/run/systemd/netif/links/$number" 2>/dev/null) || configured=
     if [ -n "$configured" ]; then
@@ -64,23 +64,23 @@ is_kept() {
 }
 
 add() {
-    if is_on_link; then trap forget EXIT; else trap remove EXIT; fi # unless it is all there at the end
+    if is_on_link; then trap forget EXIT; else trap remove EXIT; fi # rolls back on failure
     mkdir -p "${file%/*}"
     printf '%s\n' "$text" >"$file.new"
     mv "$file.new" "$file"
     if [ "${file%.service}" = "$file" ]; then
-        # networkd is not asked to read it: it would take the interface down and up. It reads the drop-in when it next has to.
+        # Do not reload networkd, which would take the interface down and up. It reads the drop-in at the next boot.
         is_on_link || ip address add "$address" dev "$link"
     else
         systemctl daemon-reload
         systemctl enable --quiet "$name"
         systemctl restart "$name"
     fi
-    is_on_link || die 1 "$address is not on $link after all"
+    is_on_link || die 1 "$address could not be added to $link"
     trap - EXIT
 }
 
-# In all places: the interface may be in other hands by now than when the address was added.
+# Removes both kinds of configuration: another tool may manage the interface by now.
 forget() {
     for kept in /etc/systemd/network/*.network.d/"$name.conf"; do
         [ -e "$kept" ] || continue
@@ -99,7 +99,7 @@ remove() {
     ip -o -4 address show to "${address%/*}/32" | while read -r _ on _ there _; do
         ip address delete "$there" dev "$on"
     done
-    [ -z "$(ip -o -4 address show to "${address%/*}/32")" ] || die 1 "$address cannot be taken away"
+    [ -z "$(ip -o -4 address show to "${address%/*}/32")" ] || die 1 "$address could not be removed"
 }
 
 main() {
@@ -122,5 +122,5 @@ main() {
     echo "changed $link"
 }
 
-# At the end, and with no input: what a command would read would be the rest of this.
+# At the end, and without input: a command that reads would read the rest of this script.
 main "$@" </dev/null

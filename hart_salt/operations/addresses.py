@@ -1,9 +1,9 @@
 """
-Further addresses of nodes that are minions: given by the provider, and configured on the node over Salt.
+Add further addresses to nodes that are minions, and remove them.
 
-The provider comes first, since it says what the address is; on the node there is one script, ``address.sh``. What fails
-or is interrupted is undone. What a crash leaves, the same call takes up where it was: an address that is there is not
-asked for again.
+The provider assigns the address first, since it chooses it; then the script ``address.sh`` configures it on the node
+over Salt. A call that fails or is interrupted is rolled back. After a crash, the same call continues: it does not
+request an address again that the instance has.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ from hart_salt.inventory.records import Record, addresses_of
 from hart_salt.model import AddressRequest, Instance, IpAddress
 
 SCRIPT = Path(__file__).with_name("address.sh")
-PING_TIMEOUT = 15.0  #: seconds for a minion to say that it is there
-RESTART_TIMEOUT = 300.0  #: seconds for a node to come back with its new interface
-RESTART_INTERVAL = 3.0  #: seconds between two looks for that
-NO_INTERFACE = 3  #: the script's exit code where the node has no such interface, or not yet
+PING_TIMEOUT = 15.0  #: seconds for a minion to answer a ping
+RESTART_TIMEOUT = 300.0  #: seconds for a node to restart with its new interface
+RESTART_INTERVAL = 3.0  #: seconds between two checks of that
+NO_INTERFACE = 3  #: the script's exit code if the node does not have the interface, or not yet
 
 
 def find(record: Record, instance: Instance, request: AddressRequest, driver: Driver) -> IpAddress:
-    """The address that is asked for, as it is or would be; one that the node was created with needs nothing."""
+    """
+    Return the requested address, as it is or as it would be.
+
+    An address that the node was created with needs no configuration on the node.
+    """
     address = driver.find_address(instance, request)
     is_first = address.ip in (record.public_ip, record.private_ip)
     return dataclasses.replace(address, on_node=False) if is_first else address
@@ -38,21 +42,21 @@ def find(record: Record, instance: Instance, request: AddressRequest, driver: Dr
 
 def find_there(record: Record, instance: Instance, ip: str, driver: Driver) -> IpAddress | None:
     """
-    A further address that the instance has, or that its record knows of; None: there is none such.
+    Return the further address ``ip`` of the instance or of its record, or None if neither has it.
 
-    Raises ``Refused`` for one that the node was created with.
+    Raises ``Refused`` if the node was created with ``ip``.
     """
     if ip in (record.public_ip, record.private_ip):
-        raise Refused(f"{record.minion_id}: the node was created with {ip}, which goes with hart.destroy only")
+        raise Refused(f"{record.minion_id}: the node was created with {ip}, which only hart.destroy removes")
     known = [*driver.addresses(instance), *addresses_of(record)]
     return next((one for one in known if one.ip == ip), None)
 
 
 def plan(record: Record, address: IpAddress, context: Context) -> dict[str, Any]:
     """
-    What adding the address would do, as plain data; nothing is changed.
+    Return what adding the address would do, as plain data, and change nothing.
 
-    ``action`` is ``add``, ``configure`` for an address that is not all there on the node, or ``none``.
+    ``action`` is ``add``, ``configure`` for an address that is not completely configured on the node, or ``none``.
     """
     action = "none" if address.there else "add"
     if address.there and address.on_node:
@@ -62,9 +66,14 @@ def plan(record: Record, address: IpAddress, context: Context) -> dict[str, Any]
     return {"result": None, "action": action, **_facts(address), "restarts": address.restarts and not address.there}
 
 
-def refuse_unready(record: Record, address: IpAddress, context: Context, *, reboot: bool, giving: bool) -> None:
-    """Raise ``Refused`` where the node would be restarted unasked, or has its part in it and does not answer."""
-    if address.restarts and not reboot and not (giving and address.there):
+def refuse_unready(record: Record, address: IpAddress, context: Context, *, reboot: bool, adding: bool) -> None:
+    """
+    Check that the address can be added (``adding``) or removed.
+
+    Raises ``Refused`` if the provider restarts the node for it and ``reboot`` is False, or if the address is configured
+    on the node and its minion does not answer.
+    """
+    if address.restarts and not reboot and not (adding and address.there):
         raise Refused(f"{record.minion_id}: {record.provider} restarts the node for that: allow it with reboot=True")
     if address.on_node:
         _require_answer(record, context)
@@ -73,7 +82,7 @@ def refuse_unready(record: Record, address: IpAddress, context: Context, *, rebo
 def _require_answer(record: Record, context: Context) -> None:
     if not context.master.minions.ping(record.minion_id, PING_TIMEOUT):
         raise Refused(
-            f"{record.minion_id}: the minion does not answer, and the address has to be configured on it: see that it "
+            f"{record.minion_id}: the minion does not answer, but the address must be configured on it: check that it "
             "runs, and try again"
         )
 
@@ -82,9 +91,11 @@ def add(
     record: Record, instance: Instance, address: IpAddress, driver: Driver, context: Context
 ) -> tuple[dict[str, Any], int | None]:
     """
-    Give the node the address that ``Driver.find_address`` found. All of it there already is success, and no write.
+    Add the address that ``Driver.find_address`` found to the node.
 
-    Returns the outcome, and the number of the signal that ended it early, if one did: then it was undone.
+    If the address is there and configured already, nothing is written and the call succeeds.
+
+    Returns the outcome, and the number of the signal that interrupted the call, or None; then it was rolled back.
     """
     return _run(lambda work: work.add(), _Work(record, instance, address, driver, context))
 
@@ -92,7 +103,11 @@ def add(
 def remove(
     record: Record, instance: Instance, address: IpAddress, driver: Driver, context: Context
 ) -> tuple[dict[str, Any], int | None]:
-    """Take an address away, from the node and then from the instance; can be repeated. Returns the same as ``add``."""
+    """
+    Remove an address from the node and then from the instance; the call is idempotent.
+
+    Returns the same as ``add``.
+    """
     return _run(lambda work: work.remove(), _Work(record, instance, address, driver, context))
 
 
@@ -120,7 +135,7 @@ class _Work:
         self.address = address
         self.changed = False
         self.interface: str | None = None
-        #: what became of it where it failed
+        #: the state after a failure, for the error
         self.outcome = "nothing was changed"
         #: what could not be undone, a sentence each
         self.left: list[str] = []
@@ -129,22 +144,22 @@ class _Work:
         self._driver = driver
         self._master = context.master
         self._store = context.store
-        #: what may have to be undone
+        #: what may have to be rolled back
         self._asked = False
         self._configured = False
 
     async def add(self) -> None:
         try:
             if not self.address.there:
-                await concurrency.uninterrupted(self._give())
+                await concurrency.uninterrupted(self._assign())
             if self.address.on_node:
                 await self._configure()
         except BaseException:
             await concurrency.uninterrupted(self._undo())
             raise
 
-    async def _give(self) -> None:
-        # From here on the instance may have it: an answer that is uncertain, too, is to be undone.
+    async def _assign(self) -> None:
+        # From here on the instance may have it: roll it back even if the answer is uncertain.
         self._asked = True
         try:
             self.address = await self.calls.driver(self._driver.add_address, self._instance, self.address)
@@ -162,7 +177,7 @@ class _Work:
         await self.calls.salt(self._store.put, self._record)
 
     async def _configure(self) -> None:
-        """Also waits for the node to come back, where the provider restarted it for a new interface."""
+        """Configure the address on the node, after its restart if the provider restarted it for a new interface."""
         loop = asyncio.get_running_loop()
         restarts = self._asked and self.address.restarts
         deadline = loop.time() + (RESTART_TIMEOUT if restarts else 0.0)
@@ -181,7 +196,7 @@ class _Work:
             await self.calls.sleep(RESTART_INTERVAL)
 
     async def _answers(self) -> bool:
-        """Whether the minion is there: it says so, or not, sooner than it runs a script."""
+        """Return whether the minion answers a ping, which takes less time than a script."""
         there: bool = await self.calls.aside(self._master.minions.ping, self._record.minion_id, PING_TIMEOUT)
         if not there:
             await self.calls.sleep(RESTART_INTERVAL)
@@ -192,7 +207,7 @@ class _Work:
         return self.calls.aside(self._master.minions.shell, self._record.minion_id, SCRIPT.read_text(), arguments)
 
     async def _undo(self) -> None:
-        """What the provider had given before stays; then the node is what the same call fixes."""
+        """Roll the address back, unless the instance had it before; then the same call completes it."""
         if not self._asked:
             self.left += ["call hart.add_ip again"] if self._configured else []
             return
@@ -200,20 +215,20 @@ class _Work:
             answer = await self._script("remove")
             if answer is None or answer[0] != 0:
                 self.left.append(f"the node may have it configured: {_said(self._record.minion_id, answer)}")
-        await self._take_back()
+        await self._unassign()
 
-    async def _take_back(self) -> None:
+    async def _unassign(self) -> None:
         if not (self.address.ip or self.address.handle):
-            self.left.append("if it shows up after all, hart.add_ip takes it up, and hart.remove_ip away")
+            self.left.append("if the address appears later, hart.add_ip configures it and hart.remove_ip removes it")
             return
         try:
             await self.calls.driver(self._driver.remove_address, self._instance, self.address)
             await self._remember(self._others())
         except DriverError as problem:
-            self.left.append(f"the instance may still have it: {problem}; hart.remove_ip takes it away")
+            self.left.append(f"the instance may still have it: {problem}; hart.remove_ip removes it")
 
     async def remove(self) -> None:
-        """To its end, whatever comes: half of it would be worse."""
+        """Remove the address; an interruption waits, since a half-removed address would be worse."""
         self.outcome = "call hart.remove_ip again"
         await concurrency.uninterrupted(self._remove())
 

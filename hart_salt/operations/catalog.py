@@ -1,4 +1,4 @@
-"""What there is at a provider, for people: regions, sizes and images, as plain data by name."""
+"""List the regions, sizes and images of a provider for people, as plain data by name."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from hart_salt.drivers.contract import Driver
 
 
 def regions(driver: Driver) -> dict[str, Any]:
-    """The regions."""
+    """Return the regions."""
     return {region.name: _facts(region, "name") for region in driver.regions()}
 
 
 def sizes(driver: Driver, region: str | None) -> dict[str, Any]:
-    """The sizes of a region, cheapest first, those without a known price last."""
+    """Return the sizes of a region, cheapest first; sizes without a known price are last."""
     found = driver.sizes(region)
     ordered = sorted(found, key=lambda size: (size.monthly_price is None, size.monthly_price or 0, size.name))
     return {size.name: _facts(size, "name") for size in ordered}
 
 
 def images(driver: Driver, region: str | None) -> dict[str, Any]:
-    """The images of a region, by what to write as ``image``."""
+    """Return the images of a region, by the value for the setting ``image``."""
     return {image.setting: _facts(image, "setting") for image in driver.images(region)}
 
 
 def region_of(driver: Driver, config: Config) -> str | None:
-    """The region that a provider's nodes go to where nothing else is said; None: there is no such."""
+    """Return the default region of a provider's nodes, or None if there is none."""
     defaults = config.provider_defaults.get(driver.provider.name, {})
     region = defaults.get("region") or config.defaults.get("region") or driver.schema.default_region
     return str(region) if region else None

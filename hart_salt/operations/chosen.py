@@ -1,4 +1,4 @@
-"""The nodes that a call names by their ids."""
+"""Find the nodes that a call names by their ids."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ def records_of(
     minion_ids: Sequence[str], context: Context, any_provider: Provider, look: Callable[[], Snapshot]
 ) -> dict[str, Record]:
     """
-    The records of these ids; for an instance without one, the record that it would have.
+    Return the records of these ids; for an instance without a record, the record that it would have.
 
-    any_provider
-        the one that the record of a node is for whose own is broken, where no provider has an instance of that id
-    look
-        what there is at all providers; called once at the most, and only where a record does not tell
+    ``any_provider`` is the provider of the record that is returned for a broken record without an instance. ``look``
+    takes a snapshot of all providers; it is called at most once, and only if a record is missing or broken.
 
-    Raises ``Refused``, with all that is wrong, if one of the ids is none of a node.
+    Raises ``Refused`` with all problems if one of the ids is not that of a node.
     """
     found: dict[str, Record] = {}
     problems: list[str] = []
@@ -40,27 +38,27 @@ def records_of(
             everywhere = everywhere or look()
             record = _unrecorded(everywhere, context).get(minion_id)
             if broken and not everywhere.problems:
-                # What goes with a broken record that no provider has an instance for: it, and a key of its id.
+                # A broken record without an instance at any provider: only the record and a key of its id are left.
                 record = record or bare_record(minion_id, any_provider, context.info)
         if record is not None:
             found[minion_id] = record
         else:
-            problems.append(f"{minion_id}: {problem or broken or stranger(minion_id, context.master)}")
+            problems.append(f"{minion_id}: {problem or broken or why_no_node(minion_id, context.master)}")
     if problems:
         raise Refused("\n".join([*problems, *(everywhere.problems if everywhere else ())]))
     return found
 
 
-def stranger(minion_id: str, master: Master) -> str:
-    """What to tell of an id that is none of a node."""
+def why_no_node(minion_id: str, master: Master) -> str:
+    """Return why an id is not that of a node, and what to do."""
     if minion_id in master.keys.states():
         return (
-            f"is no node of hart's, only a key in Salt's store; salt-key -d {minion_id} deletes that, and salt-run "
-            f"hart.import_minion {minion_id} makes a node of an accepted minion"
+            f"is not a node of hart, only a key in Salt's store; salt-key -d {minion_id} deletes the key, and salt-run "
+            f"hart.import_minion {minion_id} makes an accepted minion a node"
         )
-    return "is not known: there is no record, no instance and no key of that id"
+    return "is not known: there is no record, no instance and no key with that id"
 
 
 def _unrecorded(seen: Snapshot, context: Context) -> dict[str, Record]:
-    """Instances that are ours by their tags, of all providers that can be asked."""
+    """Return records for the instances that are ours by their tags, of all providers that answered."""
     return {one.instance.minion_id: record_of(one.instance, one.provider, context.info) for one in seen.found}

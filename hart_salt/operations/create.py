@@ -1,4 +1,4 @@
-"""Many nodes side by side: what a batch shares, and what became of each node."""
+"""Create the nodes of a batch concurrently, and report the outcome of each node."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from hart_salt.node.readiness import Readiness
 from hart_salt.node.reporting import open_progress
 from hart_salt.node.watcher import Watcher
 
-#: what a node has so far, and its way from there
+#: the state of a node, and the coroutine that brings it up
 NodeWork = tuple[NodeState, Coroutine[Any, Any, None]]
 
 
 @dataclass
 class Outcomes:
-    """What is known of each node; also when the work is interrupted."""
+    """What is known of each node, even if the work is interrupted."""
 
     lives: dict[str, NodeState] = field(default_factory=dict)
-    #: what of the batch as a whole could not be tidied up
+    #: what could not be removed of the batch as a whole
     problems: list[str] = field(default_factory=list)
-    #: what ended the work early, in words; empty: nothing did
+    #: the signal that interrupted the work, in words; empty if none did
     signal: str = ""
 
 
@@ -46,11 +46,11 @@ def create_all(
     nodes: Sequence[Node], driver: Driver, context: Context, kind: NodeKind = MINION
 ) -> tuple[dict[str, Any], int | None]:
     """
-    Create the nodes side by side; one node's failure leaves the others alone.
+    Create the nodes concurrently; the failure of one node does not affect the others.
 
-    Returns the outcome of each by minion id, and the number of the signal that ended the work early, if one
-    did: nodes that were ready by then stay, all others are undone. Beside the nodes there is ``errors`` if
-    something of the batch, such as its temporary key, could not be removed.
+    Returns the outcome of each node by minion id, and the number of the signal that interrupted the work, or None.
+    After a signal, nodes that are ready stay, and all others are rolled back. ``errors`` is in the outcome if something
+    of the batch, such as its temporary key, could not be removed.
     """
     outcomes = Outcomes()
     interrupted = None
@@ -79,7 +79,7 @@ async def _create(
         place = {"provider": nodes[0].provider, "region": region}
         claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
         stack.callback(_keep_what_is_left, claim, outcomes)
-        # Where all of them fit, each has its lock and its log before anything is touched; otherwise in its turn.
+        # If all nodes fit, each gets its lock and its log before anything is changed, otherwise when its turn comes.
         for node in () if crowded else nodes:
             stack.enter_context(_claimed(context, node.minion_id))
         for node in nodes[:1] if crowded else nodes:
@@ -105,7 +105,7 @@ async def _create(
 
 
 def _in_turns(lives: Sequence[NodeWork], context: Context, room: int) -> list[NodeWork]:
-    """The same lives, of which as many go on at the same time as may have their files open; the others wait."""
+    """Return the same lives, limited to ``room`` at a time, for the limit of open files; the others wait."""
     seats = asyncio.Semaphore(room)
 
     async def in_turn(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
@@ -114,19 +114,19 @@ def _in_turns(lives: Sequence[NodeWork], context: Context, room: int) -> list[No
                 with _claimed(context, state.record.minion_id):
                     await work
         finally:
-            work.close()  # one whose turn never came
+            work.close()  # if its turn never came
 
     return [(state, in_turn(state, work)) for state, work in lives]
 
 
 def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
-    """What could not be taken back is for sweep; an instance that was kept as asked is not."""
+    """Keep the claim for sweep if something could not be removed, other than instances kept by ``keep_failed``."""
     claim.keep = bool(outcomes.problems) or any(life.left and not life.record.kept for life in outcomes.lives.values())
 
 
 @contextmanager
 def _claimed(context: Context, minion_id: str) -> Iterator[None]:
-    """The lock, and the look at the record under it: two calls at once cannot both have found it free."""
+    """Lock the id and check that it has no record: of two concurrent calls, only one can find it free."""
     with context.locks.claim(minion_id):
         if context.store.get(minion_id) is not None:
             raise Refused(f"{minion_id}: a node with that id exists; salt-run hart.list_minions shows it")
@@ -138,10 +138,10 @@ async def _access(
     driver: Driver, calls: Calls, nodes: Sequence[Node], key: ssh.Key, problems: list[str]
 ) -> AsyncIterator[Access]:
     """
-    The driver's context manager, entered and left in a driver thread.
+    Enter and leave the driver's context manager in a driver thread.
 
-    What was entered is left, also when the call is cancelled between the two. A failure to leave it fails no
-    node: it is reported beside them.
+    It is always left if it was entered, even if the call is cancelled in between. A failure to leave it fails no node;
+    it is added to ``problems``.
     """
     batch = nodes[0].batch
     manager = driver.access(batch, key.public, nodes)
@@ -153,7 +153,7 @@ async def _access(
     async def leave() -> None:
         try:
             await calls.driver(manager.__exit__, None, None, None)
-        except Exception as error:  # a defect of the driver, too, must not hide what became of the nodes
+        except Exception as error:  # even a defect of the driver must not hide the outcome of the nodes
             known = error if isinstance(error, DriverError) else faults.as_fault(error)
             reason = known or f"a defect in the driver: {error!r}"
             problems.append(f"the temporary access of batch {batch} could not be removed: {reason}")
@@ -167,14 +167,14 @@ async def _access(
 
 
 async def _side_by_side(lives: Sequence[NodeWork]) -> None:
-    """Run the nodes' lives to their end; a cancellation is passed on to all, and their undo waited for."""
+    """Run all nodes to their end; on cancellation, cancel all of them and wait for their undo."""
 
     async def one(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except HartError as error:
             state.error = str(error)
-        except Exception as error:  # after sealing: the node stays, and this is reported
+        except Exception as error:  # after sealing: the node stays, and the error is reported
             state.error = faults.reason(error)
 
     tasks = [asyncio.ensure_future(one(state, work)) for state, work in lives]
@@ -202,15 +202,15 @@ def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, An
 
 
 def _why(life: NodeState | None, signal: str) -> str:
-    """Why a node is no minion."""
+    """Return why a node is not a minion."""
     if life is not None and life.error:
         return life.error
     left = life.left if life is not None else []
-    return "; ".join([signal, *(left or ["it was undone"])]) if signal else "it was not begun"
+    return "; ".join([signal, *(left or ["it was undone"])]) if signal else "it was not started"
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """What a result says about a node that is a minion, or a salt-master."""
+    """Return the facts about a node that became a minion or a salt-master, for the result."""
     finger = f"{record.kind}_key_finger"
     names = ("role", *PLACE, "instance_id", "public_ip", "private_ip", finger, "ssh_host_keys", "seconds", "log")
     return {name: getattr(record, name) for name in names}

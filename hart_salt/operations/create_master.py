@@ -1,8 +1,8 @@
 """
-A new salt-master in a cloud, made from any machine: what is asked for, and how a node becomes one.
+Create a new salt-master in a cloud, from any machine.
 
-It boots, is reached, sealed and undone like any node; see ``node/lifecycle.py``. Between bootstrap and sealing it gets
-hart-salt, its master is started, and the fingerprint of its key is read over the verified session.
+It boots, is reached, sealed and rolled back like any node; see ``node/lifecycle.py``. Between bootstrap and sealing,
+hart installs hart-salt, starts the master, and reads the fingerprint of its key over the verified session.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ from hart_salt.node.lifecycle import COMMAND_TIMEOUT, Lifecycle
 from hart_salt.operations import create
 from hart_salt.operations import own_wheel as wheel
 
-#: settings of a node that its master carries out, and that a new master has nobody for
+#: settings of a node that its master carries out; a new master has no master
 OF_MINIONS = ("apply", "drain")
-#: what may be given to ``hart.create`` and its like, and why not here
+#: arguments of ``hart.create`` that a new master cannot have, and why
 MISPLACED = {
-    **dict.fromkeys(OF_MINIONS, "is for minions; what a new master is to run is script"),
-    "role": "is for minions; give the settings of a new master one by one",
+    **dict.fromkeys(OF_MINIONS, "is for minions; use script to run something on a new master"),
+    "role": "is for minions; pass the settings of a new master as arguments",
     "count": "is for minions; a call creates one master",
 }
 
 
 def _as_key_line(value: Any) -> str:
-    """Take an OpenSSH public key; a private one is refused like anything else, and never repeated."""
+    """
+    Return an OpenSSH public key line.
+
+    Raises ``ValueError`` for anything else, such as a private key, without quoting it.
+    """
     line = as_text(value)
     try:
         ssh.key_fingerprint(line)
@@ -57,7 +61,7 @@ def _as_grains(value: Any) -> dict[str, Any]:
 
 
 def _as_requirement(value: Any) -> str:
-    """Take what pip takes as one argument, without options: ``hart-salt[do] @ https://…``."""
+    """Return one argument of pip that is not an option, such as ``hart-salt[do] @ https://…``."""
     requirement = as_text(value)
     if requirement.startswith("-") or not re.match(r"[A-Za-z0-9]", requirement):
         raise problem(
@@ -69,12 +73,12 @@ def _as_requirement(value: Any) -> str:
 def _as_index(value: Any) -> str:
     address = as_url(value)
     if not address.startswith("https://"):
-        raise problem("must be an address that starts with https://: what is installed from there is trusted")
+        raise problem("must be a URL that starts with https://, because packages from there are trusted")
     return address
 
 
 class MasterOptions(Section):
-    """What is asked for beyond the settings that all nodes have."""
+    """The options of a new master besides the settings that all nodes have."""
 
     authorize_key: Annotated[str, PlainValidator(_as_key_line)] | None = None
     grains: Annotated[dict[str, Any], PlainValidator(_as_grains)] | None = None
@@ -83,7 +87,11 @@ class MasterOptions(Section):
 
 
 def options(given: Mapping[str, Any]) -> MasterOptions:
-    """Check what was given, where None means nothing. Raises ``ConfigError`` with all that is wrong."""
+    """
+    Check the options; one with the value None counts as not given.
+
+    Raises ``ConfigError`` with all problems.
+    """
     named = {name: value for name, value in given.items() if value is not None}
     checked, problems = check_section(MasterOptions, named)
     if checked is None or problems:
@@ -93,7 +101,11 @@ def options(given: Mapping[str, Any]) -> MasterOptions:
 
 
 def settings_with(wanted: MasterOptions, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the call as settings of the node: ``grains`` go over those of ``minion_config``."""
+    """
+    Return the arguments of the call as settings of the node; ``grains`` override those of ``minion_config``.
+
+    Raises ``ConfigError`` for arguments that are only for minions.
+    """
     faults = [Fault(f"argument:{name}", why) for name, why in MISPLACED.items() if settings.get(name) is not None]
     if faults:
         raise ConfigError(faults)
@@ -106,15 +118,22 @@ def settings_with(wanted: MasterOptions, settings: Mapping[str, Any]) -> dict[st
 
 
 def fit(node: Node, driver: Driver) -> Node:
-    """The node without what is for minions alone. Raises ``Refused`` for a driver that makes no whole machines."""
+    """
+    Return the node without the settings that are only for minions.
+
+    Raises ``Refused`` if the driver does not create whole machines.
+    """
     if driver.platform not in bootstrap.MASTER_PLATFORMS:
-        raise Refused(f"{node.provider} cannot have a salt-master: its instances are no machines; name a cloud")
+        raise Refused(
+            f"{node.provider} cannot have a salt-master, because its instances are not machines; "
+            "use the provider of a cloud"
+        )
     return dataclasses.replace(node, settings=node.settings.model_copy(update=dict.fromkeys(OF_MINIONS)))
 
 
 @dataclass(frozen=True)
-class _Goods:
-    """What is brought to the node over its session."""
+class _Upload:
+    """What is sent to the node over its session."""
 
     wheel: bytes
     authorize_key: str | None
@@ -124,13 +143,15 @@ def create_master(
     node: Node, driver: Driver, context: Context, wanted: MasterOptions
 ) -> tuple[dict[str, Any], int | None]:
     """
-    Create it. Returns its outcome by its id, and the number of the signal that ended the work early, if one did.
+    Create the salt-master; a failure is rolled back as in ``create.create_all``.
 
-    Whatever fails is undone as with ``create.create_all``. Raises ``Refused`` before anything is touched.
+    Returns its outcome by its id, and the number of the signal that interrupted the work, or None.
+
+    Raises ``Refused`` before anything is changed.
     """
     spec = _spec(wanted, node.driver)
-    goods = _Goods(wheel.build() if spec.wheel else b"", wanted.authorize_key)
-    kind = NodeKind("master", functools.partial(_become_master, goods), spec)
+    upload = _Upload(wheel.build() if spec.wheel else b"", wanted.authorize_key)
+    kind = NodeKind("master", functools.partial(_become_master, upload), spec)
     data, interrupted = create.create_all([node], driver, context, kind)
     entry = data[node.minion_id]
     if entry["result"]:
@@ -139,7 +160,7 @@ def create_master(
 
 
 def _spec(wanted: MasterOptions, driver: str) -> bootstrap.InstallSpec:
-    """What was asked for, or the hart-salt that is installed here, with what it needs for this driver."""
+    """Return what to install: the given requirement, or this machine's hart-salt with the extra of the driver."""
     index = wanted.pip_index or ""
     if wanted.hart_salt:
         return bootstrap.InstallSpec(wanted.hart_salt, index=index)
@@ -147,11 +168,11 @@ def _spec(wanted: MasterOptions, driver: str) -> bootstrap.InstallSpec:
     return bootstrap.InstallSpec(f"{bootstrap.RUN_DIR}/{wheel.file_name()}{extra}", wheel.file_name(), index)
 
 
-async def _become_master(goods: _Goods, life: Lifecycle, session: ssh.Session, result: bootstrap.Result) -> None:
+async def _become_master(upload: _Upload, life: Lifecycle, session: ssh.Session, result: bootstrap.Result) -> None:
     known = life.commands()
     await life.advance("equipping")
-    if goods.wheel:
-        await session.run(known.carry, stdin=goods.wheel, timeout=COMMAND_TIMEOUT)
+    if upload.wheel:
+        await session.run(known.carry, stdin=upload.wheel, timeout=COMMAND_TIMEOUT)
     what, timeout = "the installation of hart-salt", life.node.settings.bootstrap_timeout
     if status := await life.follow(session, known.equip, what, timeout):
         raise NodeFailed(f"hart-salt could not be installed: salt-pip ended with exit code {status}")
@@ -159,8 +180,8 @@ async def _become_master(goods: _Goods, life: Lifecycle, session: ssh.Session, r
     try:
         await session.run(known.start, stdin=life.configuration(), timeout=life.node.settings.ready_timeout)
     except NodeFailed as error:
-        raise NodeFailed(f"the new salt-master did not get ready: {error}") from error
+        raise NodeFailed(f"the new salt-master did not become ready: {error}") from error
     key = keys.check_public_key(await session.run(known.master_key, timeout=COMMAND_TIMEOUT))
     life.note(master_key_finger=keys.master_fingerprint(key))
-    if goods.authorize_key:
-        await session.run(known.authorize, stdin=goods.authorize_key, timeout=COMMAND_TIMEOUT)
+    if upload.authorize_key:
+        await session.run(known.authorize, stdin=upload.authorize_key, timeout=COMMAND_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Nodes leave: the instances side by side, their keys in one go, then the records."""
+"""Destroy nodes: their instances concurrently, then all their keys at once, then the records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
 from hart_salt.node.reporting import open_progress
 
-#: files that a node holds open while it is destroyed: its log, its lock, and a driver's for a moment
+#: open files of a node while it is destroyed: its log, its lock, and one of the driver for a moment
 DESTROYING = 3
 
 
@@ -26,17 +26,17 @@ def destroy_all(
     records: Mapping[str, Record], by_provider: Mapping[str, Driver], context: Context, *, own_keys: bool = False
 ) -> tuple[dict[str, Any], int | None]:
     """
-    Destroy the nodes; one node's failure leaves the others alone.
+    Destroy the nodes; the failure of one node does not affect the others.
 
-    The instance goes first: a minion whose key is gone while it runs would ask to be let in again. All keys
-    go in one call, which makes the master rotate its AES key once. A record goes last, so that a destroy
-    that was cut short can be repeated.
+    The instance goes first: a running minion whose key is deleted would submit its key again. All keys are deleted in
+    one call, which makes the master rotate its AES key once. The record goes last, because an interrupted destroy can
+    be repeated as long as the record exists.
 
-    own_keys
-        delete a key only if the record says that it was the node's, and pass over what another operation has in hand or
-        has changed since; for sweep, whose decision may be a moment old (default False: the caller named the nodes)
+    With ``own_keys`` a key is deleted only if the record says that it was the node's, and a node is skipped if another
+    operation works on it or has changed it. That is for sweep, whose decision may be outdated (default False: the
+    caller named the nodes).
 
-    Returns the outcome of each by minion id, and the number of the signal that ended it early, if one did.
+    Returns the outcome of each node by minion id, and the number of the signal that interrupted the work, or None.
     """
     errors: dict[str, str] = {}
     passed_over: dict[str, str] = {}
@@ -50,7 +50,7 @@ def destroy_all(
         except Interrupted as signal:
             interrupted = signal.signum
             errors.update({i: errors.get(i, f"{signal}; call hart.destroy again") for i in records if i not in gone})
-        except HartError as error:  # some are gone, so it is no refusal
+        except HartError as error:  # some nodes are gone, so this is not a refusal
             errors.update({i: errors.get(i, f"{error}; call hart.destroy again") for i in records if i not in gone})
     left = {name: {"result": None, "note": note} for name, note in passed_over.items()}
     return {**{name: _outcome(record, errors.get(name)) for name, record in records.items()}, **left}, interrupted
@@ -66,7 +66,7 @@ class _Destroying:
         self, records: Mapping[str, Record], by_provider: Mapping[str, Driver], context: Context, progress: Progress,
         calls: Calls, errors: dict[str, str], passed_over: dict[str, str] | None, gone: set[str],
     ) -> None:  # fmt: skip
-        """``passed_over``: not None for sweep, and then gets the nodes that another operation has in hand."""
+        """Keep the arguments; for sweep, ``passed_over`` is not None and gets the skipped nodes with the reason."""
         self._records = records
         self._drivers = by_provider
         self._master = context.master
@@ -86,18 +86,18 @@ class _Destroying:
             await self._some(minion_ids[start : start + room])
 
     async def _some(self, minion_ids: list[str]) -> None:
-        """As many as may have their logs and locks open at the same time."""
+        """Destroy as many nodes as can have their logs and locks open at the same time."""
         self._ended = []
         with contextlib.ExitStack() as stack:
             claimed = [i for i in minion_ids if self._claim(stack, i)]
             try:
-                # With return_exceptions every one is waited for, also when the first of them was cancelled.
+                # With return_exceptions, gather waits for all of them, even if the first was cancelled.
                 ends = await asyncio.gather(*(self._terminate(i) for i in claimed), return_exceptions=True)
                 for error in ends:
                     if error is not None:
                         raise error
             finally:
-                # Also when interrupted: an instance that is gone takes its key and its record with it.
+                # Even if interrupted: when an instance is gone, its key and its record must go too.
                 if self._ended:
                     await concurrency.uninterrupted(self._forget(self._ended))
 
@@ -111,14 +111,14 @@ class _Destroying:
             (self._errors if self._passed_over is None else self._passed_over)[minion_id] = str(error)
             return False
         if self._passed_over is not None and self._is_changed(minion_id):
-            self._passed_over[minion_id] = "another operation has changed it meanwhile"
+            self._passed_over[minion_id] = "another operation has changed it since sweep decided"
             return False
         return True
 
     def _is_changed(self, minion_id: str) -> bool:
         try:
             return self._store.get(minion_id) != self._records[minion_id]
-        except EnvironmentFault:  # what cannot be compared is not what was decided about
+        except EnvironmentFault:  # a record that cannot be read counts as changed
             return True
 
     async def _terminate(self, minion_id: str) -> None:
@@ -127,7 +127,7 @@ class _Destroying:
         self._show(minion_id, "destroying")
         try:
             await concurrency.uninterrupted(self._end_instances(record, driver))
-        except Exception as error:  # a defect of a driver, too, is this one node's failure
+        except Exception as error:  # even a defect of a driver is only this node's failure
             reason = faults.reason(error)
             self._errors[minion_id] = reason
             self._progress.line(minion_id, f"hart: {reason}")
@@ -135,15 +135,16 @@ class _Destroying:
 
     async def _end_instances(self, record: Record, driver: Driver) -> None:
         for instance in await self._instances_of(record, driver):
-            await self._give_back(record, driver, instance)
+            await self._release(record, driver, instance)
             await self._calls.driver(driver.terminate, instance)
         self._ended.append(record.minion_id)
 
-    async def _give_back(self, record: Record, driver: Driver, instance: Instance) -> None:
+    async def _release(self, record: Record, driver: Driver, instance: Instance) -> None:
         """
-        Reserved addresses are the account's, and can be used again at once.
+        Detach reserved addresses, which belong to the account and can then be used again at once.
 
-        Where that fails, the provider does it when the instance is gone. Other further addresses go with the instance.
+        If that fails, the provider detaches them when the instance is gone. Other further addresses go with the
+        instance.
         """
         for address in addresses_of(record):
             if address.kind != RESERVED:
@@ -151,14 +152,14 @@ class _Destroying:
             try:
                 await self._calls.driver(driver.remove_address, instance, address)
             except HartError as error:
-                self._progress.line(record.minion_id, f"hart: {address.ip} goes back with the instance: {error}")
+                self._progress.line(record.minion_id, f"hart: {address.ip} is released with the instance: {error}")
 
     async def _instances_of(self, record: Record, driver: Driver) -> list[Instance]:
         """
-        The one of the record; without one there, whatever the provider has under this minion id.
+        Return the instance of the record; if it does not exist, all instances with this minion id.
 
-        But for what the record of another node names: that is the other's, whatever its tags say by now. For
-        sweep only what the record's own call made there: what another one made is not what was decided about.
+        An instance that the record of another node names belongs to that node, whatever its tags say, and is not
+        returned. For sweep, only instances of the record's own batch are returned, since sweep decided only about them.
         """
         if known := instance_of(record):
             return [known]
@@ -175,13 +176,13 @@ class _Destroying:
             await self._delete_keys(minion_ids)
         except Exception as error:
             for minion_id in minion_ids:
-                self._tell_left(minion_id, error)
+                self._report_left(minion_id, error)
             return
         for minion_id in minion_ids:
             try:
                 await self._calls.salt(self._store.remove, minion_id)
             except Exception as error:
-                self._tell_left(minion_id, error)
+                self._report_left(minion_id, error)
             else:
                 self._gone.add(minion_id)
                 self._show(minion_id, "destroyed")
@@ -193,11 +194,11 @@ class _Destroying:
         else:
             await self._calls.salt(self._master.keys.delete, minion_ids)
 
-    def _tell_left(self, minion_id: str, error: Exception) -> None:
-        """One that cannot be forgotten can be destroyed again."""
+    def _report_left(self, minion_id: str, error: Exception) -> None:
+        """Report a node whose key or record is left; it can be destroyed again."""
         self._errors[minion_id] = (
             f"the instance is gone, but its key or record could not be removed: {faults.reason(error)}; "
-            f"salt-run hart.destroy {minion_id} does the rest"
+            f"salt-run hart.destroy {minion_id} removes them"
         )
         self._show(minion_id, "failed", error=self._errors[minion_id])
 

@@ -1,4 +1,4 @@
-"""What is run on nodes before they are removed."""
+"""Run ``drain`` on nodes before they are removed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from hart_salt.master.client import Master
 
 def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
     """
-    Run each node's ``drain`` on it, side by side, each with its ``drain_timeout``.
+    Run each node's ``drain`` on it, concurrently, each with its ``drain_timeout``.
 
-    Returns, for each node on which it failed, why. A job that was not done in time goes on on the minion. Raises
-    ``Interrupted`` when a signal ended the wait.
+    A job that does not finish in time continues on the minion. Returns the reason for each node on which it failed.
+
+    Raises ``Interrupted`` if a signal ends the wait.
     """
     problems: dict[str, str] = {}
 
@@ -26,8 +27,8 @@ def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
             work = _work(minion_id, settings.drain, master, calls)
             found = await concurrency.within(work, settings.drain_timeout)
         except asyncio.TimeoutError:
-            found = [f"it was not done within {settings.drain_timeout:g} s"]
-        except Exception as error:  # whatever it is, the node must not be removed as if it were drained
+            found = [f"it did not finish within {settings.drain_timeout:g} s"]
+        except Exception as error:  # after any error, the node must not be removed as if it were drained
             found = [f"{type(error).__name__}: {error}"]
         if found:
             problems[minion_id] = f"drain failed, so the node stays: {'; '.join(found)}"

@@ -1,4 +1,4 @@
-"""How many nodes of a role there are to be, which ones go, and in what order a fleet is renewed."""
+"""Decide how many nodes a role should have, which nodes to remove, and in what order to replace them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEWEST, OLDEST = "newest", "oldest"
 
 @dataclass(frozen=True)
 class TargetSize:
-    """What a call wants: a number, or more or fewer of what there is, within bounds."""
+    """The wanted number of nodes: a number, or a change of the present number within bounds."""
 
     count: int | None = None
     delta: int | None = None
@@ -23,20 +23,23 @@ class TargetSize:
     maximum: int | None = None
 
     def check(self) -> None:
-        """Raise ``Refused`` for what makes no sense together."""
+        """
+        Check that the values can be combined.
+
+        Raises ``Refused`` if they cannot.
+        """
         if (self.count is None) == (self.delta is None):
-            raise Refused("give either count, how many nodes there are to be, or delta, how many more than now")
+            raise Refused("set either count, the number of nodes, or delta, the change of that number")
         if self.count is not None and (self.minimum is not None or self.maximum is not None):
-            raise Refused("min and max are bounds for delta; count says the number itself")
+            raise Refused("min and max are bounds for delta and cannot be used with count")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise Refused(f"min is {self.minimum} and max is {self.maximum}: min must not be above max")
 
     def target(self, have: int) -> int:
         """
-        How many nodes there are to be, where there are ``have``.
+        Return how many nodes there should be if there are ``have`` now.
 
-        Bounds hold back a delta, and never make it change the number the other way: with delta=1 and max=10, twelve
-        nodes stay twelve.
+        Bounds limit a delta, but never reverse its direction: with delta=1 and max=10, twelve nodes stay twelve.
         """
         if self.count is not None:
             return self.count
@@ -51,14 +54,11 @@ class TargetSize:
 
 def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
     """
-    Choose the nodes that go.
+    Choose ``number`` nodes of ``fleet`` to remove.
 
-    fleet
-        those that may go
-    remove
-        ``newest``, ``oldest``, or ids separated by commas, of which the first go first
+    ``remove`` is ``newest``, ``oldest``, or ids separated by commas, of which the first go first.
 
-    Raises ``Refused`` where ids are named that are not of the fleet, or too few.
+    Raises ``Refused`` if an id is not in the fleet, or there are too few ids.
     """
     by_age = sorted(fleet, key=lambda record: (record.created, record.minion_id))
     if remove == NEWEST:
@@ -68,59 +68,63 @@ def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
     else:
         chosen = _named(fleet, [part.strip() for part in remove.split(",") if part.strip()])
     if len(chosen) < number:
-        raise Refused(f"{number} nodes are to go, and only {len(chosen)} of them can be chosen: {remove}")
+        raise Refused(f"{number} nodes must be removed, but remove={remove} chooses only {len(chosen)}")
     return chosen[:number]
 
 
 def _named(fleet: Sequence[Record], ids: Sequence[str]) -> list[Record]:
     by_id = {record.minion_id: record for record in fleet}
-    strangers = [minion_id for minion_id in ids if minion_id not in by_id]
-    if strangers:
+    unknown = [minion_id for minion_id in ids if minion_id not in by_id]
+    if unknown:
         raise Refused(
-            f"remove names {', '.join(strangers)}, which is no ready node of the role here; it may be newest, oldest, "
-            "or ids of such nodes"
+            f"remove names {', '.join(unknown)}, which is not a ready node of this role here; remove must be newest, "
+            "oldest, or ids of such nodes"
         )
     return [by_id[minion_id] for minion_id in dict.fromkeys(ids)]
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of some nodes; ``interrupted``: the number of the signal that ended the work."""
+    """The outcome of some nodes; ``interrupted`` is the number of the signal that interrupted the work, or None."""
 
     data: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     ok: bool = True
     interrupted: int | None = None
 
     def good(self) -> list[str]:
-        """The nodes of which the result is good."""
+        """Return the ids of the nodes with a good result."""
         return [minion_id for minion_id, entry in self.data.items() if isinstance(entry, dict) and entry.get("result")]
 
 
 @dataclass(frozen=True)
 class FleetActions:
-    """What a fleet is changed with."""
+    """The functions that change a fleet."""
 
     create: Callable[[int], Outcomes]
-    #: runs what is to be run on nodes before they go; returns why some of them must stay
+    #: drains nodes before they are removed; returns why some of them must stay
     drain: Callable[[Sequence[Record]], Mapping[str, str]]
     destroy: Callable[[Sequence[Record]], Outcomes]
 
 
 @dataclass
 class Changes:
-    """What was done to a fleet so far."""
+    """The changes of a fleet so far."""
 
     created: dict[str, dict[str, Any]] = field(default_factory=dict)
     destroyed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: nodes that stay because what was to be run on them failed, and why
+    #: nodes that stay because their drain failed, and why it failed
     kept: dict[str, str] = field(default_factory=dict)
-    #: why no more was done
+    #: why the changes stopped early
     problem: str = ""
     ok: bool = True
     interrupted: int | None = None
 
     def add(self, actions: FleetActions, number: int) -> list[str]:
-        """Create nodes; returns those that came up. Raises ``HartError`` if nothing was changed before."""
+        """
+        Create nodes and return the ids of those that came up.
+
+        Raises ``HartError`` if it fails and nothing was changed before.
+        """
         try:
             outcomes = actions.create(number)
         except HartError as error:
@@ -132,9 +136,11 @@ class Changes:
 
     def take(self, actions: FleetActions, records: Sequence[Record]) -> bool:
         """
-        Drain nodes and destroy them; those that could not be drained stay. Returns whether all went.
+        Drain nodes and destroy them; a node that cannot be drained stays.
 
-        Raises ``HartError`` if nothing was changed before.
+        Returns whether all of them were destroyed.
+
+        Raises ``HartError`` if it fails and nothing was changed before.
         """
         try:
             stay = actions.drain(records)
@@ -153,7 +159,11 @@ class Changes:
         return outcomes.ok and not stay
 
     def _stop(self, error: HartError) -> None:
-        """Keep why no more is done. Raises the error if nothing was changed before: then it is all that there is."""
+        """
+        Keep why the changes stop early.
+
+        Raises ``error`` if nothing was changed before.
+        """
         if not self.any:
             raise error
         self.ok, self.problem = False, str(error)
@@ -166,21 +176,21 @@ class Changes:
 
     @property
     def number(self) -> int:
-        """How many nodes there are more than before."""
+        """How many more nodes there are than before; negative if fewer."""
         return len(Outcomes(self.created).good()) - len(Outcomes(self.destroyed).good())
 
     @property
     def any(self) -> bool:
-        """Whether anything is different from before."""
+        """Whether anything was changed."""
         return bool(Outcomes(self.created).good() or Outcomes(self.destroyed).good())
 
 
 def renew(old: Sequence[Record], batch: int, actions: FleetActions) -> Changes:
     """
-    Replace nodes by new ones, ``batch`` at a time: the new ones are ready before as many of the old ones go.
+    Replace nodes by new ones, ``batch`` at a time: old nodes are removed only when as many new ones are ready.
 
-    Stops at the first failure. By then each old node is either whole or replaced by one that is ready: there are never
-    fewer than before.
+    The first failure stops it. By then each old node is unchanged, or replaced by a new node that is ready: there are
+    never fewer nodes than before.
     """
     changes = Changes()
     by_age = sorted(old, key=lambda record: (record.created, record.minion_id))
@@ -196,6 +206,6 @@ def renew(old: Sequence[Record], batch: int, actions: FleetActions) -> Changes:
 
 
 def outcomes(result: Result) -> Outcomes:
-    """What came of each node, from the result of the call that was for them."""
+    """Return the outcome of each node, from the result of a call."""
     nodes = {minion_id: entry for minion_id, entry in result.data.items() if isinstance(entry, dict)}
     return Outcomes(nodes, result.ok, None if result.ok else result.signal)

@@ -1,7 +1,7 @@
 """
-What hart needs of this machine, and whether its providers can be asked, a line each, for ``hart.check``.
+Check what hart needs on this machine and the credentials of its providers, a line each, for ``hart.check``.
 
-Names of what it needs have blanks in them, which names of providers have not.
+The names of these checks contain spaces, which names of providers cannot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hart_salt.master.client import SALT_VERSION
 
 
 def lines(context: Context) -> dict[str, str]:
-    """Return a line for each thing, which begins with ``ok`` where nothing is wrong with it."""
+    """Return a line for each check, which starts with ``ok`` if nothing is wrong."""
     return {
         "log directory": _log_directory(context),
         "record store": _record_store(context),
@@ -30,7 +30,7 @@ def lines(context: Context) -> dict[str, str]:
 
 
 def of_providers(drivers: Mapping[str, Driver]) -> dict[str, str]:
-    """A line for each provider: whether its credentials work."""
+    """Return a line for each provider: whether its credentials work."""
     answers = ask_each(drivers, lambda driver: driver.check())
     return {name: _of_provider(answer) for name, answer in answers.items()}
 
@@ -40,10 +40,10 @@ def _of_provider(answer: str | HartError) -> str:
 
 
 def versions(runner_file: str) -> dict[str, str]:
-    """The versions that matter, and which files are loaded: a synced runner shadows an installed one."""
+    """Return the relevant versions, and which files are loaded: a synced runner hides an installed one."""
     package = Path(hart_salt.__file__).resolve().parent
     installed = Path(runner_file).resolve() == (package / "runners" / "hart.py").resolve()
-    note = "" if installed else " (not the installed one: a copy synced from the file server is loaded instead)"
+    note = "" if installed else " (not the installed one: Salt loads a copy that was synced from the file server)"
     return {
         "hart-salt": hart_salt.__version__,
         "salt": SALT_VERSION,
@@ -70,7 +70,7 @@ def _broken_records(context: Context) -> str:
     try:
         broken = context.store.read().broken
     except EnvironmentFault:
-        return f"{EnvironmentFault.__name__}: they cannot be counted; see the record store"
+        return f"{EnvironmentFault.__name__}: they cannot be counted; see the line of the record store"
     return f"{len(broken)}: {'; '.join(broken.values())}" if broken else "ok: none"
 
 
@@ -78,4 +78,4 @@ def _open_files() -> str:
     number = descriptors.places()
     if number > 10**6:
         return f"ok: {descriptors.limit()}"
-    return f"ok: {descriptors.limit()}, which is enough for {number} nodes under way at the same time"
+    return f"ok: {descriptors.limit()}, which is enough for {number} nodes at the same time"

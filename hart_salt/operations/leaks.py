@@ -1,14 +1,13 @@
 """
-What a crash left behind: which things nothing living has a use for. Pure.
+Decide what a crash left behind: the orphans. Nothing here has side effects.
 
-Kept in any case: what carries another master's tag or none (drivers never list it), what a living operation on this
-machine works on, what was kept with ``keep_failed``, what an import that was cut short had in hand, what is younger
-than the grace period unless its operation is known to be dead, every minion that still answers, every node that became
-ready as long as its instance is there, and what cannot be told apart.
+These are never orphans: resources with the tag of another master or without a tag (drivers do not list them), resources
+of a living operation on this machine, nodes that ``keep_failed`` kept, machines of an interrupted import, resources
+younger than the grace period unless their operation is known to be dead, minions that still answer, nodes that became
+ready and have their instance, and instances that cannot be identified for certain.
 
-Records are a cache of what the cloud's tags say. That one is missing says nothing of an instance whose minion's key is
-accepted: its record is written anew (``inventory/rebuild.py``). Where many are missing at once, nothing is removed at
-all.
+Records are a cache of the tags in the cloud. If an instance has no record but the key of its minion is accepted, the
+record is rebuilt (``inventory/rebuild.py``). If many records are missing at once, nothing is removed.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.model import Instance, Leftover
 
-GRACE = 3600.0  #: seconds; longer than any operation takes that is still going to succeed
+GRACE = 3600.0  #: seconds; longer than any operation takes that can still succeed
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """One thing that nothing living has a use for."""
+    """One orphan: a resource that no living operation and no ready node uses."""
 
-    #: ``instance``, ``node`` (a record with all that it names), or a driver's word for something temporary
+    #: ``instance``, ``node`` (a record with all that it names), or a driver's word for a temporary resource
     kind: str
     name: str
     provider: str
@@ -43,55 +42,55 @@ class Orphan:
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is a node that was ready and whose instance is gone."""
+        """Whether this is a node that was ready and has lost its instance."""
         return self.record is not None and self.instance is None and self.record.stage == READY
 
     def facts(self) -> dict[str, Any]:
-        """For people."""
+        """Return the facts for a report."""
         region = next((it.region for it in (self.instance, self.record, self.leftover) if it is not None), None)
         return {"kind": self.kind, "name": self.name, "provider": self.provider, "region": region, "why": self.why}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is needed to decide."""
+    """Everything that the decision needs."""
 
     snapshot: Snapshot
-    #: what is temporary at the providers that answered
+    #: temporary resources at the providers that answered
     leftovers: Sequence[tuple[str, Leftover]]
-    #: whether a living process works on a node, or on a batch
+    #: return whether a living process works on a node, or on a batch
     busy: Callable[[str], bool]
     batch_lives: Callable[[str], bool]
     #: batches of operations that died on this machine
     dead: Mapping[str, Mapping[str, Any]]
     now: float
     grace: float
-    #: True: only what belongs to ``dead``
+    #: consider only resources of ``dead``
     only_dead: bool = False
-    #: whose instances were looked for
+    #: the owner in the tags of the listed instances
     owner: str = ""
-    #: True: this machine has no master's key, so every node that it made is a salt-master
+    #: this machine has no master key, so every node that it created is a salt-master
     masterless: bool = False
-    #: True: remove also where the records seem to be lost
+    #: remove orphans even if the records seem to be lost
     force: bool = False
 
 
 @dataclass
 class Decision:
-    """What is to go, what only looks like it, with the reason why it stays, and what is to be put right."""
+    """What to remove, what looks like an orphan but stays, with the reason, and what to repair."""
 
     orphans: list[Orphan] = field(default_factory=list)
     kept: list[Orphan] = field(default_factory=list)
-    #: instances whose record is to be written anew
+    #: instances whose records must be rebuilt
     rebuild: list[Orphan] = field(default_factory=list)
     #: nodes that became ready and were never sealed
     unsealed: list[Orphan] = field(default_factory=list)
-    #: why the records seem to be lost, in a sentence; empty: they do not
+    #: why the records seem to be lost, in a sentence; empty if they do not
     lost: str = ""
 
 
 def decide(scene: Scene) -> Decision:
-    """Find the orphans, and what is to be put right. Nothing is touched."""
+    """Find the orphans and what to repair, without changing anything."""
     decision = Decision()
     for found in scene.snapshot.found:
         _judge_instance(scene, found, decision)
@@ -103,14 +102,14 @@ def decide(scene: Scene) -> Decision:
         _judge_leftover(scene, provider, leftover, decision)
     decision.lost = rebuild.lost(scene.snapshot, scene.busy, scene.batch_lives, scene.dead)
     if decision.lost and not scene.force:
-        held = "the records seem to be lost, so nothing is removed without force=True"
+        held = "the records seem to be lost, and nothing is removed without force=True"
         decision.kept += [_because(orphan, f"{orphan.why}, but {held}") for orphan in decision.orphans]
         decision.orphans.clear()
     return decision
 
 
 def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
-    """An instance that belongs to no record; that of a record goes or stays with it."""
+    """Decide about an instance without a record; any other instance goes or stays with its record."""
     instance = found.instance
     name = instance.minion_id
     if name in scene.snapshot.records or scene.busy(name) or scene.batch_lives(instance.batch):
@@ -127,15 +126,15 @@ def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
     elif scene.only_dead:
         return
     elif scene.masterless:
-        # Crashes on this machine leave a claim, and no other has its owner.
-        why = f"there is no record of it, but it is a salt-master made here: salt-run hart.destroy {name} removes it"
+        # A crash on this machine leaves a claim, and no other machine has this owner.
+        why = f"it has no record, but it is a salt-master created here: salt-run hart.destroy {name} removes it"
         decision.kept.append(_because(orphan, why))
     else:
         _by_age(scene, orphan, instance.created or batch_time(instance.batch), decision)
 
 
 def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
-    """What cannot be told apart is reported, and left alone; but for the second instance of an operation that died."""
+    """Report an instance that cannot be identified; only a duplicate of an operation that died is an orphan."""
     instance = unknown.instance
     if unknown.double and (scene.busy(instance.minion_id) or scene.batch_lives(instance.batch)):
         return
@@ -147,7 +146,7 @@ def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
 
 
 def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
-    """A node that never became ready, or whose instance is gone."""
+    """Decide about a node that never became ready, was never sealed, or has lost its instance."""
     if record.provider not in scene.snapshot.asked or record.kept:
         return
     if scene.busy(record.minion_id) or scene.batch_lives(record.batch):
@@ -164,8 +163,8 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
     why = "its instance is gone" if record.stage == READY else f"it was left at {record.stage}"
     orphan = Orphan("node", record.minion_id, record.provider, why, record=record)
     if scene.owner not in ("", record.owner):
-        # Its instance carries another tag than those that were looked for, and may well be there.
-        decision.kept.append(_because(orphan, "it was created by another master, or under this one's former key"))
+        # Its instance has the tag of another owner, which was not listed, and may exist.
+        decision.kept.append(_because(orphan, "it was created by another master, or with this master's former key"))
         return
     if record.minion_id in (scene.snapshot.present or ()):
         if not scene.only_dead or _is_dead(scene, record.batch):
@@ -177,17 +176,17 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
 
 
 def _lives(record: Record, why: str) -> str:
-    """Why a minion stays that answers, and what to do about it."""
+    """Return why a minion that answers stays, and what to do about it."""
     if record.stage == READY:
         return f"{why}, but its minion answers"
     return (
-        f"{why}, but its minion answers: it is not finished (its script and security upgrades may not have run); "
+        f"{why}, but its minion answers: it is not complete (its script and security upgrades may not have run); "
         f"salt-run hart.destroy {record.minion_id} removes it"
     )
 
 
 def _judge_unsealed(scene: Scene, record: Record, there: Instance, decision: Decision) -> None:
-    """It became ready, and was reported so: whatever its minion says now, it stays, and its sealing is finished."""
+    """Decide about a node that was reported as ready: it stays in any case, and its sealing is completed."""
     orphan = Orphan("node", record.minion_id, record.provider, "it was never sealed", instance=there, record=record)
     if _is_dead(scene, record.batch):
         decision.unsealed.append(orphan)
@@ -199,16 +198,16 @@ def _judge_unsealed(scene: Scene, record: Record, there: Instance, decision: Dec
 
 
 def _keep_import(scene: Scene, record: Record, decision: Decision) -> None:
-    """The machine of an import that was cut short was there before hart, whatever its tags say by now."""
+    """Keep the machine of an interrupted import: it existed before hart, whatever its tags say by now."""
     if not scene.only_dead:
-        why = f"its import was cut short: salt-run hart.import_minion {record.minion_id} brings it to an end"
+        why = f"its import was interrupted: salt-run hart.import_minion {record.minion_id} completes it"
         decision.kept.append(Orphan("node", record.minion_id, record.provider, why, record=record))
 
 
 def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: Decision) -> None:
     if not is_batch(leftover.batch):
         if not scene.only_dead:
-            why = f"its batch {shown(leftover.batch)!r} is none that hart gives: remove it at the provider"
+            why = f"its batch {shown(leftover.batch)!r} is not one of hart's: remove it at the provider"
             decision.kept.append(Orphan(leftover.kind, shown(leftover.name), provider, why))
         return
     if scene.batch_lives(leftover.batch):
@@ -227,7 +226,7 @@ def _is_dead(scene: Scene, batch: str) -> bool:
 
 
 def _by_age(scene: Scene, orphan: Orphan, created: float | None, decision: Decision) -> None:
-    """Another master with these records and this key, on another machine, may be at work on what is young."""
+    """Keep a young resource: a master on another machine with the same records and key may be working on it."""
     age = None if created is None else scene.now - created
     if age is not None and age < scene.grace:
         young = f"{orphan.why}, but it is younger than the grace period of {scene.grace:g} s"
@@ -241,5 +240,5 @@ def _because(orphan: Orphan, why: str) -> Orphan:
 
 
 def is_ready(record: Record) -> bool:
-    """Whether a record is that of a node that became a sealed minion."""
+    """Return whether the record is that of a sealed node."""
     return record.stage == READY and record.sealed

@@ -1,4 +1,4 @@
-"""Every node, with what cloud, records, key store and the minions themselves say of it. Pure."""
+"""Describe every node by what the cloud, the records, the key store and the minions say. Nothing has side effects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "l
 NOT_OURS = "not ours"
 BROKEN = "broken record"
 BAD_ID = "bad id"
-#: what ``hart.show`` tells of a record beyond the list
+#: the facts of a record that only ``hart.show`` reports
 SHOWN = (
     "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
     "addresses",
@@ -24,7 +24,7 @@ SHOWN = (
 
 
 def more(record: Record) -> dict[str, Any]:
-    """What the record of one node tells beyond the list."""
+    """Return the facts of one node's record that the list does not have."""
     return {name: getattr(record, name) for name in SHOWN}
 
 
@@ -32,28 +32,28 @@ def nodes(snapshot: Snapshot, busy: Callable[[str], bool], info: MasterInfo) -> 
     """
     Return every node by minion id.
 
-    ``status`` is ``ready``, or what keeps it from that: ``in progress``, ``unreachable``, ``no instance``, ``stopped``,
-    ``no key``, ``unsealed``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` when the provider could not be
-    asked; ``not ours`` for a minion of which hart knows nothing but its key; ``broken record`` where its record cannot
-    be used. ``sources`` says what each of the four knows.
+    ``status`` is ``ready``, or why the node is not ready: ``in progress``, ``unreachable``, ``no instance``,
+    ``stopped``, ``no key``, ``unsealed``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` if the provider
+    did not answer; ``not ours`` for a minion of which hart knows only the key; ``broken record`` if its record cannot
+    be used. ``sources`` has what each of the four sources says.
 
-    An instance whose tags name no node for certain has the status ``bad id`` and stands under its instance id; ``note``
-    says what is wrong with it and what to do.
+    An instance whose tags do not clearly identify a node has the status ``bad id`` and is listed under its instance id;
+    ``note`` says what is wrong with it and what to do.
     """
     records = dict(snapshot.records)
     for one in snapshot.found:
         records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
     found = {minion_id: _entry(snapshot, record, busy(minion_id)) for minion_id, record in records.items()}
     others = {*snapshot.keys, *snapshot.broken} - records.keys()
-    strangers = {minion_id: _stranger(snapshot, minion_id) for minion_id in others}
-    both = {**found, **strangers}
+    not_ours = {minion_id: _not_ours(snapshot, minion_id) for minion_id in others}
+    both = {**found, **not_ours}
     reported = {minion_id: _broken(snapshot, minion_id, entry) for minion_id, entry in both.items()}
     bad = {_name(one.name, both): _bad(one) for one in snapshot.unknown}
     return dict(sorted({**reported, **bad}.items()))
 
 
 def _broken(snapshot: Snapshot, minion_id: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry of a node, changed where its record cannot be used."""
+    """Return the entry of a node, changed if its record cannot be used."""
     if minion_id not in snapshot.broken:
         return entry
     sources = {**entry["sources"], "record": "broken"}
@@ -80,7 +80,7 @@ def _status(snapshot: Snapshot, record: Record, instance: Instance | None, busy:
     if record.stage != "ready":
         return record.stage if record.stage == "failed" else f"left at {record.stage}"
     if record.kind == "master":
-        return "ready" if record.sealed else "unsealed"  # it is nobody's minion here
+        return "ready" if record.sealed else "unsealed"  # it is not a minion of this master
     if ACCEPTED not in snapshot.keys.get(record.minion_id, ()):
         return "no key"
     if snapshot.present is not None and record.minion_id not in snapshot.present:
@@ -89,7 +89,7 @@ def _status(snapshot: Snapshot, record: Record, instance: Instance | None, busy:
 
 
 def _sources(snapshot: Snapshot, record: Record) -> dict[str, Any]:
-    """What each source says; None where it was not or could not be asked."""
+    """Return what each source says; None if it was not asked or did not answer."""
     instance = snapshot.instance_of(record)
     return {
         "cloud": (instance.state if instance else "absent") if record.provider in snapshot.asked else None,
@@ -104,13 +104,13 @@ def _key(snapshot: Snapshot, minion_id: str) -> str | None:
     return " and ".join(STATE_WORDS[state] for state in states) or None
 
 
-def _stranger(snapshot: Snapshot, minion_id: str) -> dict[str, Any]:
+def _not_ours(snapshot: Snapshot, minion_id: str) -> dict[str, Any]:
     sources = {"cloud": None, "record": None, "key": _key(snapshot, minion_id), "present": None}
     return {"status": NOT_OURS, **dict.fromkeys(FACTS), "sources": sources}
 
 
 def _name(name: str, taken: Collection[str]) -> str:
-    """Instance ids and minion ids may be the same words."""
+    """Return a name for an instance that is not also a minion id."""
     return f"instance {name}" if name in taken or check_minion_id(name) else name
 
 
@@ -121,7 +121,7 @@ def _bad(one: Unknown) -> dict[str, Any]:
 
 
 def chosen(found: Mapping[str, dict[str, Any]], wanted: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
-    """Those of which every fact that is asked for is as it is asked for."""
+    """Return the entries that match every wanted fact; a fact with the value None matches all."""
     return {
         minion_id: entry
         for minion_id, entry in found.items()

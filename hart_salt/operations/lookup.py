@@ -1,4 +1,4 @@
-"""What the records say of one node or address: facts for reactors, which must not act on what an event says."""
+"""Look up a node or an address in the records, for reactors, which must not trust the data of an event."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FACTS = ("minion_id", "kind", "stage", "sealed", "role", *PLACE, "instance_id", 
 
 def node(store: Store, minion_id: str, stage: str | None) -> dict[str, Any]:
     """
-    Return the facts of the record of an id.
+    Return the facts of the record of ``minion_id``.
 
-    stage
-        refuse a node that has not come as far, or has failed; None: any (default)
+    ``stage`` is the stage that the node must have reached (None: any stage).
 
-    Raises ``Refused`` for what is no minion id, an id without a record, and a node that is not at the stage.
+    Raises ``Refused`` if ``minion_id`` is not a valid id or has no record, or if the node has not reached the stage or
+    has failed.
     """
     if problem := check_minion_id(minion_id):
         raise Refused(f"{minion_id!r}: {problem}")
@@ -30,19 +30,19 @@ def node(store: Store, minion_id: str, stage: str | None) -> dict[str, Any]:
         raise Refused(f"stage must be one of {', '.join(STAGES)}")
     record = store.get(minion_id)
     if record is None:
-        raise Refused(f"{minion_id}: there is no record of such a node")
+        raise Refused(f"{minion_id}: there is no record of a node with that id")
     if stage is not None and not _reached(record.stage, stage):
-        raise Refused(f"{minion_id}: the node is at {record.stage}, and not at {stage} or beyond")
+        raise Refused(f"{minion_id}: the node is at stage {record.stage} and has not reached {stage}")
     return {**{name: getattr(record, name) for name in FACTS}, "addresses": _addresses(record)}
 
 
 def node_of(store: Store, ip: str) -> dict[str, Any]:
     """
-    Return ``ip`` as it is usually written, and the ``minion_id`` of the node whose record has it; None: no node.
+    Return ``ip`` in its usual form, and the ``minion_id`` of the node whose record has it, or None for no node.
 
-    An IPv4 address within an IPv6 one, ``::ffff:203.0.113.7``, is that IPv4 address.
+    An IPv4-mapped IPv6 address, such as ``::ffff:203.0.113.7``, counts as that IPv4 address.
 
-    Raises ``Refused`` for what is no IP address, and for one with a zone behind it, such as ``fe80::1%eth0``.
+    Raises ``Refused`` if ``ip`` is not an IP address, or has a zone, such as ``fe80::1%eth0``.
     """
     address = _address(ip)
     if address is None:
@@ -53,10 +53,10 @@ def node_of(store: Store, ip: str) -> dict[str, Any]:
 
 def _address(ip: Any) -> str | None:
     """
-    The one way to write an address; None: it is none.
+    Return an address in its usual form, or None if ``ip`` is not one.
 
-    A number is none. Python takes any text as the zone of an IPv6 address, and whoever asks puts the answer into a
-    command.
+    A number is not an address. A zone is refused, because Python accepts any text as the zone of an IPv6 address, and
+    the caller puts the result into a command.
     """
     try:
         address = ipaddress.ip_address(ip) if isinstance(ip, str) and "%" not in ip else None

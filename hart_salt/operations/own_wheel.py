@@ -1,4 +1,4 @@
-"""A wheel of hart-salt, made of the one that is installed: it goes to machines that no package index knows."""
+"""Build a wheel of the installed hart-salt, for machines that cannot install it from a package index."""
 
 from __future__ import annotations
 
@@ -14,26 +14,34 @@ import hart_salt
 from hart_salt.base.errors import Refused
 
 DISTRIBUTION = "hart-salt"
-#: of the metadata of the installed package, what tells how it came here and is written anew
+#: metadata files of this installation, which are not copied
 ITS_OWN = frozenset({"INSTALLER", "RECORD", "REQUESTED", "WHEEL", "direct_url.json"})
 WHEEL = "Wheel-Version: 1.0\nGenerator: hart-salt\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def file_name() -> str:
-    """The name of the wheel, by which pip knows what it is. Raises ``Refused`` like ``build``."""
+    """
+    Return the file name of the wheel, from which pip takes its name and version.
+
+    Raises ``Refused`` like ``build``.
+    """
     return f"hart_salt-{_distribution().version}-py3-none-any.whl"
 
 
 def extras() -> frozenset[str]:
-    """The names of the package's extras. Raises ``Refused`` like ``build``."""
+    """
+    Return the names of the package's extras.
+
+    Raises ``Refused`` like ``build``.
+    """
     return frozenset(_distribution().metadata.get_all("Provides-Extra") or ())
 
 
 def build() -> bytes:
     """
-    Return the wheel: the files as they are here, also those of an editable installation.
+    Return the wheel, with the files as they are here, even in an editable installation.
 
-    Raises ``Refused`` where hart-salt is not installed as a package.
+    Raises ``Refused`` if hart-salt is not installed as a package.
     """
     info = f"hart_salt-{_distribution().version}.dist-info"
     content = {**dict(_modules()), **dict(_metadata(info)), f"{info}/WHEEL": WHEEL.encode()}
@@ -51,12 +59,12 @@ def _distribution() -> importlib.metadata.Distribution:
         return importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         raise Refused(
-            f"{DISTRIBUTION} is not installed as a package here: say what to install, as in hart_salt={DISTRIBUTION}"
+            f"{DISTRIBUTION} is not installed as a package here: set what to install, as in hart_salt={DISTRIBUTION}"
         ) from None
 
 
 def _modules() -> Iterator[tuple[str, bytes]]:
-    """Every file of the package by its name in a wheel. A link becomes the file that it leads to."""
+    """Yield every file of the package with its name in a wheel; a symbolic link becomes the file that it points to."""
     package = Path(hart_salt.__file__).parent
     for path in sorted(package.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -64,7 +72,7 @@ def _modules() -> Iterator[tuple[str, bytes]]:
 
 
 def _metadata(info: str) -> Iterator[tuple[str, bytes]]:
-    """What the installed package says of itself: requirements, entry points, licence."""
+    """Yield the metadata of the installed package: requirements, entry points, licence."""
     for file in _distribution().files or ():
         if file.parts[0] == info and file.name not in ITS_OWN:
             yield str(file), Path(str(file.locate())).read_bytes()

@@ -1,4 +1,4 @@
-"""Making the number of a role's nodes what it is to be, and renewing them, one call at a time."""
+"""Scale the nodes of a role to a number, and replace them, one call at a time."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from hart_salt.planning import plan
 
 @dataclass(frozen=True)
 class Order:
-    """Which fleet is meant, and how it may be changed."""
+    """Which fleet to change, and how."""
 
     role: str
     provider: str | None = None
     region: str | None = None
-    #: remove nodes also where ``drain`` failed on them
+    #: remove nodes even if their ``drain`` fails
     force: bool = False
     test: bool = False
-    #: settings of new nodes, from the call
+    #: settings of new nodes, from the arguments of the call
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is returned; ``interrupted``: the number of the signal that ended the work."""
+    """The outcome; ``interrupted`` is the number of the signal that interrupted the work, or None."""
 
     data: dict[str, Any]
     ok: bool = True
@@ -63,22 +63,12 @@ class Scaling:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """
-        Keep what is needed.
+        Keep the functions that the call needs.
 
-        take_snapshot
-            looks at a provider, or at all
-        make
-            creates a number of nodes, or plans them
-        end
-            destroys nodes
-        settings_of
-            the settings of a node of the fleet
-        sweep_dead
-            removes what dead operations left
-        restore
-            writes records of instances that have none, or, with True, only says what they would be
-        driver
-            gives the driver of a provider
+        ``take_snapshot`` takes a snapshot of one provider, or of all. ``make`` creates a number of nodes, or with True
+        only plans them; ``end`` destroys nodes. ``settings_of`` returns the settings of a node of the fleet.
+        ``sweep_dead`` removes what dead operations left. ``restore`` writes records for instances that have none, or
+        with True only returns them. ``driver`` returns the driver of a provider.
         """
         self._order = order
         self._context = context
@@ -90,28 +80,27 @@ class Scaling:
         self._restore = restore
         self._driver = driver
         self._sleep = sleep
-        #: ids of nodes whose records were written anew
+        #: ids of nodes whose records were rebuilt
         self._rebuilt: list[str] = []
 
     def scale(self, wanted: TargetSize, *, remove: str, cooldown: float, wait: bool) -> Outcome:
         """
-        Make the number what it is to be. Already so is success, and nothing is asked to change.
+        Create or remove nodes until the role has the wanted number; if it has, nothing is changed.
 
-        remove
-            which go first: ``newest``, ``oldest``, or ids
-        cooldown
-            seconds after a change in which nothing is changed again
-        wait
-            whether to wait for another call that changes the role's fleet; without, that is reported and is no error
+        ``remove`` is which nodes go first: ``newest``, ``oldest``, or ids. ``cooldown`` is the number of seconds after
+        a change during which nothing is changed. With ``wait`` the call waits for another call that changes the role's
+        fleet; without, it changes nothing and reports that, which is not an error.
 
-        Raises ``Refused`` before anything is touched.
+        Raises ``Refused`` before anything is changed.
         """
         wanted.check()
         with self._alone(wait) as alone:
             if not alone:
-                return self._unchanged("another call changes its fleet at this moment")
+                return self._unchanged("another call is changing this fleet")
             if rest := self._rest(cooldown):
-                return self._unchanged(f"it was scaled less than {cooldown:g} s ago; it rests for {rest:.0f} s")
+                return self._unchanged(
+                    f"it was scaled less than {cooldown:g} s ago; the cooldown lasts for {rest:.0f} s more"
+                )
             self._begin()
             ready, coming = self._fleet()
             have = len(ready) + len(coming)
@@ -130,7 +119,7 @@ class Scaling:
         """Replace all nodes by new ones, ``batch`` at a time; see ``fleet.renew``."""
         with self._alone(wait) as alone:
             if not alone:
-                return self._unchanged("another call changes its fleet at this moment")
+                return self._unchanged("another call is changing this fleet")
             self._begin()
             ready, _ = self._fleet()
             if self._order.test:
@@ -144,7 +133,7 @@ class Scaling:
             if held or not wait:
                 yield held
                 return
-        print_stderr(f"hart: another call changes the fleet of {role}; waiting for it")
+        print_stderr(f"hart: another call is changing the fleet of {role}; waiting for it")
         with locks.role(role, wait=True) as held:
             yield held
 
@@ -154,19 +143,19 @@ class Scaling:
 
     def _rest(self, cooldown: float) -> float:
         last = self._context.store.last_scaled(self._order.role)
-        # A clock that was set back since makes nobody wait for longer than was asked for.
+        # If the clock was set back, the wait is still never longer than the cooldown.
         return min(cooldown, max(0.0, cooldown - (time.time() - last))) if last is not None else 0.0
 
     def _fleet(self) -> tuple[list[Record], list[Record]]:
         """
-        The nodes that are ready, stopped ones too, and those that living operations bring up.
+        Return the nodes that are ready, including stopped ones, and the nodes that living operations bring up.
 
-        The cloud's tags say what there is: instances whose records were lost count as well, and get them again. An
-        instance that one list misses is looked for again.
+        The tags in the cloud decide: an instance whose record was lost counts too, and gets its record again. If a list
+        misses an instance, it is looked up again.
         """
         seen = self._take_snapshot(self._order.provider)
         records = self._of_role(seen.records.values())
-        # One that is being sealed at this moment is somebody's who brings it up.
+        # A node that another call is sealing at this moment is still coming.
         coming = [one for one in records if not is_ready(one) and self._busy(one)]
         ready = [one for one in records if one.stage == READY and one not in coming]
         there = [one for one in ready if seen.instance_of(one) is not None]
@@ -192,7 +181,7 @@ class Scaling:
         return self._context.locks.busy(record.minion_id)
 
     def _without_record(self, seen: Snapshot) -> tuple[list[Found], list[Record]]:
-        """Instances of the role without a record: those that are nodes, and those that another machine may bring up."""
+        """Return the role's instances without a record: nodes, and instances that another machine may bring up."""
         lost, young = [], []
         dead = self._context.locks.dead_batches()
         for found in rebuild.without_record(seen, self._context.locks.busy, self._context.locks.batch_lives):
@@ -215,7 +204,7 @@ class Scaling:
         problems = drain_all(wanted, self._context.master) if wanted else {}
         return {} if self._order.force else problems
 
-    # what is reported
+    # the outcome
 
     def _unchanged(self, note: str) -> Outcome:
         return Outcome({"role": self._order.role, "changed": False, "note": note})
@@ -247,9 +236,9 @@ class Scaling:
         return Outcome(data, changes.ok and problem is None, changes.interrupted)
 
     def _remember(self) -> str | None:
-        """Keep when the role was scaled; what keeps that from being kept, in a sentence, beside what was done."""
+        """Store when the role was scaled, and return the problem if that fails."""
         try:
             self._context.store.scaled(self._order.role, time.time())
         except EnvironmentFault as error:
-            return f"the fleet was changed, but cooldown does not know of it: {error}"
+            return f"the fleet was changed, but the time could not be stored, so cooldown ignores this change: {error}"
         return None

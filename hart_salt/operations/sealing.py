@@ -1,6 +1,7 @@
 """
-Finishing the sealing of nodes that became ready and were never sealed, over Salt: their SSH session ended with the
-operation that had it.
+Complete the sealing of nodes that became ready and were never sealed.
+
+It runs over Salt, since the SSH session ended with the operation that had it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import Record
 from hart_salt.model import Instance
 
-NOT_SEALED = 9  #: exit code of a look that found something to seal
-#: Repeatable, and no matter where an earlier sealing was cut off: its script goes with the directory that it is in.
-#: After a reboot that directory is gone, and sshd's drop-in is what tells that nothing was sealed.
+NOT_SEALED = 9  #: exit code of a check that found something to seal
+#: Idempotent, wherever an earlier sealing was interrupted: the seal script is removed last, with its directory. After a
+#: reboot that directory is gone, and sshd's drop-in shows that the node was not sealed.
 SCRIPT = r"""run="$1/run/hart"
 drop_in="$1/etc/ssh/sshd_config.d/00-hart.conf"
 [ -e "$run" ] || [ -e "$drop_in" ] || exit 0
@@ -48,12 +49,11 @@ def finish(
     young: Collection[str] = (),
 ) -> dict[str, str]:
     """
-    Seal nodes, and write that they are. Their minions answered just now.
+    Seal nodes whose minions answer, and write that to their records.
 
-    young
-        ids of nodes that another machine's operation may still be sealing: these are only looked at
+    ``young`` has the ids of nodes that an operation on another machine may still be sealing: these are only checked.
 
-    Returns, by minion id, why a node is not sealed; those that are sealed are not in it.
+    Returns, by minion id, why a node is not sealed; sealed nodes are not in it.
     """
     answers: dict[str, tuple[int, str] | None] = {}
     for (root, how), minion_ids in _groups(nodes, drivers, young).items():
@@ -72,7 +72,7 @@ def finish(
 def restore(
     lost: Sequence[Found], drivers: Mapping[str, Driver], context: Context, *, test: bool = False
 ) -> Sequence[Record]:
-    """Write records anew that were lost; what is sealed is found out from the minions that answer."""
+    """Rebuild lost records; the minions that answer say whether they are sealed. With ``test``, write nothing."""
     records = [rebuild.new_record(found, context) for found in lost]
     if test:
         return records
@@ -86,27 +86,25 @@ def restore(
 
 
 def seen_by_minion(answer: Any) -> dict[str, Any]:
-    """What ``hart.sealed`` said on one minion."""
+    """Return the result for what ``hart.sealed`` returned on one minion."""
     if answer is True:
         return {"result": True}
     if isinstance(answer, list):
         return {"result": False, "error": "; ".join(map(str, answer))}
     if answer is None:
         return {"result": False, "error": "the minion gave no answer"}
-    return {"result": False, "error": f"it could not be asked: {answer}; see salt-run saltutil.sync_modules"}
+    return {"result": False, "error": f"hart.sealed could not run: {answer}; see salt-run saltutil.sync_modules"}
 
 
 def remedy(minion_id: str) -> str:
-    """What to do about a node that could not be sealed."""
-    return (
-        f"salt-run hart.sweep finishes it once its minion answers; salt-run hart.destroy {minion_id} removes the node"
-    )
+    """Return what to do about a node that could not be sealed."""
+    return f"salt-run hart.sweep seals it once its minion answers; salt-run hart.destroy {minion_id} removes the node"
 
 
 def _groups(
     nodes: Sequence[tuple[Record, Instance]], drivers: Mapping[str, Driver], young: Collection[str]
 ) -> dict[tuple[str, str], list[str]]:
-    """One question for all whose files are at the same place."""
+    """Group the nodes whose scripts have the same arguments, by these, since each group takes one job."""
     groups: dict[tuple[str, str], list[str]] = {}
     for record, instance in nodes:
         how = "look" if record.minion_id in young else "seal"
@@ -124,10 +122,10 @@ def _said(answer: tuple[int, str] | None) -> str:
 
 
 def _settle(record: Record, instance: Instance, drivers: Mapping[str, Driver], context: Context) -> str:
-    """The provider's part, then the record; returns why not."""
+    """Do the provider's part of sealing and write the record; return why that failed, or an empty string."""
     drivers[record.provider].settle(instance)
     with context.locks.claim(record.minion_id):
         if context.store.get(record.minion_id) != record:
-            return "another operation has changed it meanwhile"
+            return "another operation has changed it since sweep decided"
         context.store.put(dataclasses.replace(record, sealed=True))
     return ""

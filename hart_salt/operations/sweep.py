@@ -1,7 +1,8 @@
 """
-Removing what a crash left behind, without any memory of the crash: looks at everything, a decision, the removal.
+Remove what a crash left behind, without any memory of the crash.
 
-What is decided, ``leaks.py`` says; here is how it is looked for, how it goes, and how what lives is put right.
+A sweep takes a snapshot, decides, and removes. ``leaks.py`` decides; this module takes the snapshot, removes the
+orphans, rebuilds records and completes the sealing of nodes.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from hart_salt.operations import sealing
 from hart_salt.operations.destroy import destroy_all
 from hart_salt.operations.leaks import Decision, Orphan, Scene, decide
 
-SIDE_BY_SIDE = 16  #: removals under way at the same time
-#: questions, of some seconds each, that a minion has to leave unanswered before it counts as one that does not live
+SIDE_BY_SIDE = 16  #: concurrent removals
+#: questions, of some seconds each, that a minion must leave unanswered before it counts as dead
 QUESTIONS = 3
 
 
@@ -47,22 +48,18 @@ class Sweep:
         self, *, grace: float, only_dead: bool = False, test: bool = False, force: bool = False
     ) -> tuple[dict[str, Any], int | None]:
         """
-        Find the orphans and remove them; write lost records anew; finish the sealing of nodes that are ready.
+        Find the orphans and remove them; rebuild lost records; complete the sealing of nodes that are ready.
 
-        grace
-            seconds for which what is young is kept, where it is not known that its operation died
-        only_dead
-            only what belongs to operations that died on this machine
-        test
-            only say what would be done
-        force
-            remove also where the records seem to be lost
+        ``grace`` is the number of seconds during which young resources are kept, unless their operation is known to be
+        dead. With ``only_dead``, only the resources of operations that died on this machine are considered. With
+        ``test``, nothing is changed and the report says what would be done. With ``force``, orphans are removed even if
+        the records seem to be lost.
 
-        Returns what was removed, what was kept and why, what was put right, and what went wrong; and the number of
-        the signal that ended it early, if one did.
+        Returns what was removed, what was kept and why, what was repaired, and what went wrong; and the number of the
+        signal that interrupted the sweep, or None.
         """
         problems: list[str] = []
-        # Before anything is looked at: what an operation leaves that dies meanwhile may not have been there yet.
+        # Before the snapshot, which may miss what an operation leaves that dies after it.
         dead = self._context.locks.dead_batches()
         decision, seen = self._decide(grace, only_dead, force, problems)
         if test:
@@ -78,16 +75,16 @@ class Sweep:
         return _report("removed", removed, decision, problems, put_right), interrupted
 
     def _forget_dead(self, dead: Mapping[str, Mapping[str, Any]], decision: Decision) -> None:
-        """The claims of dead batches of which nothing is left to do."""
+        """Remove the claims of dead batches that have nothing left to do."""
         waiting = {orphan.record.batch for orphan in decision.unsealed if orphan.record is not None}
         for batch, facts in dead.items():
             if facts.get("provider") in self._drivers and batch not in waiting and not decision.lost:
                 self._context.locks.forget_batch(batch)
 
-    # looking
+    # the snapshot and the decision
 
     def _decide(self, grace: float, only_dead: bool, force: bool, problems: list[str]) -> tuple[Decision, Snapshot]:
-        """The cloud first, then the records; then the minions that a first decision is about are asked."""
+        """List the cloud, then the records, then ask the minions of a first decision, and decide."""
         leftovers = self._leftovers(problems)
         seen = self._look(frozenset(self._drivers))
         problems += seen.problems
@@ -106,7 +103,7 @@ class Sweep:
         return decision, seen
 
     def _confirm(self, decision: Decision) -> None:
-        """Nodes whose instances are only missing from one list, or whose minions answer after all, stay."""
+        """Keep nodes whose instances are missing only from one list, or whose minions answer."""
         missing = [orphan.record for orphan in decision.orphans if orphan.is_missing and orphan.record is not None]
         if not missing:
             return
@@ -114,7 +111,7 @@ class Sweep:
         confirmed = {record.minion_id for record in gone}
         confirmed -= self._context.master.minions.present(sorted(confirmed))
         kept = [one for one in decision.orphans if one.is_missing and one.name not in confirmed]
-        why = "a list has missed its instance, but it is there, or its minion answers: see its tags at the provider"
+        why = "a list missed its instance, but it exists or its minion answers: check its tags at the provider"
         decision.kept += [dataclasses.replace(one, why=why) for one in kept]
         decision.orphans = [one for one in decision.orphans if one not in kept]
 
@@ -126,15 +123,15 @@ class Sweep:
         found = []
         for name, answer in ask_each(self._drivers, lambda driver: driver.leftovers()).items():
             if isinstance(answer, HartError):
-                problems.append(f"{name}: what is temporary there could not be listed: {answer}")
+                problems.append(f"{name}: its temporary resources could not be listed: {answer}")
             else:
                 found += [(name, leftover) for leftover in answer]
         return found
 
-    # putting right
+    # repairs
 
     def _rebuild(self, decision: Decision) -> list[Orphan]:
-        """Write lost records anew; the nodes are then looked at as those are that were never sealed."""
+        """Rebuild lost records; their nodes are then treated like nodes that were never sealed."""
         by_name = {orphan.name: orphan for orphan in decision.rebuild}
         records = [
             rebuild.new_record(Found(orphan.instance, self._drivers[orphan.provider].provider), self._context)
@@ -147,9 +144,9 @@ class Sweep:
 
     def _seal(self, decision: Decision, seen: Snapshot, rebuilt: Sequence[Orphan], grace: float) -> list[Orphan]:
         """
-        Finish the sealing of nodes whose minions answer; what could not be sealed is reported with what to do.
+        Complete the sealing of nodes whose minions answer; report the others with what to do.
 
-        Of a record that was written anew just now, only whether it is sealed has to be found out.
+        A rebuilt record only needs to know whether its node is sealed.
         """
         decision.unsealed += rebuilt
         answering = [orphan for orphan in decision.unsealed if orphan.name in (seen.present or ())]
@@ -169,10 +166,10 @@ class Sweep:
         dead = record is not None and record.batch in self._context.locks.dead_batches()
         return record is not None and not dead and time.time() - record.created < grace
 
-    # removing
+    # removal
 
     def _remove(self, decision: Decision) -> tuple[list[tuple[Orphan, str | None]], int | None]:
-        """Nodes first, as ``hart.destroy`` does it; then the rest: a firewall may be in use until they are gone."""
+        """Remove nodes first, as ``hart.destroy`` does, then the rest: nodes may use a firewall until they are gone."""
         orphans = decision.orphans
         nodes = {orphan.name: orphan.record for orphan in orphans if orphan.record is not None}
         data, interrupted = destroy_all(nodes, self._drivers, self._context, own_keys=True) if nodes else ({}, None)
@@ -191,7 +188,7 @@ class Sweep:
         return done, interrupted
 
     def _remove_each(self, orphans: Sequence[Orphan]) -> tuple[list[str | None], int | None]:
-        """What has begun is waited for, whatever comes; after a signal nothing more is begun."""
+        """Remove each orphan; after a signal, finish what was started and start nothing more."""
         errors: list[str | None] = ["interrupted; call hart.sweep again"] * len(orphans)
         some = asyncio.Semaphore(SIDE_BY_SIDE)
 
@@ -221,15 +218,17 @@ class Sweep:
                 driver.terminate(orphan.instance)
             if orphan.leftover is not None:
                 driver.remove(orphan.leftover)
-        except Exception as error:  # a defect of a driver, too, is the failure of this one thing
+        except Exception as error:  # even a defect of a driver is only the failure of this orphan
             return faults.reason(error)
         return None
 
 
 def _unsealed(orphan: Orphan, why: str) -> str:
     if orphan.record is not None and orphan.record.kind == "master":
-        return f"it was never sealed, and is no minion of this master: salt-run hart.destroy {orphan.name} removes it"
-    return f"it is a minion that is not known to be sealed: {why}; {sealing.remedy(orphan.name)}"
+        return (
+            f"it was never sealed, and is not a minion of this master: salt-run hart.destroy {orphan.name} removes it"
+        )
+    return f"it is a minion that may not be sealed: {why}; {sealing.remedy(orphan.name)}"
 
 
 def _undone(orphans: Sequence[Orphan]) -> list[tuple[Orphan, str | None]]:
@@ -240,11 +239,10 @@ def answering(
     ask: Callable[[Sequence[str]], frozenset[str]], minion_ids: Sequence[str], going: Collection[str]
 ) -> frozenset[str]:
     """
-    The minions that answer.
+    Return the minions that answer.
 
-    going
-        ids of those that would be removed if they did not: one unanswered question proves nothing of a minion that is
-        busy, so they are asked ``QUESTIONS`` times
+    ``going`` has the ids of minions that are removed if they do not answer. They are asked up to ``QUESTIONS`` times,
+    since one unanswered question proves nothing about a busy minion.
     """
     found = ask(minion_ids)
     for _ in range(QUESTIONS - 1):
@@ -259,7 +257,7 @@ def _report(
     word: str, done: Sequence[tuple[Orphan, str | None]], decision: Decision, problems: Sequence[str],
     put_right: Mapping[str, Sequence[Orphan]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Lists, since one name may stand for several things."""
+    """Return the report, with lists, since several resources can have the same name."""
     gone = [orphan.facts() for orphan, error in done if error is None]
     failed = [{**orphan.facts(), "error": error} for orphan, error in done if error is not None]
     report: dict[str, Any] = {word: gone, "kept": [orphan.facts() for orphan in decision.kept]}
@@ -277,11 +275,11 @@ def remove_dead(
     providers: Collection[str], driver: Callable[[str], Driver], context: Context, log: logging.Logger
 ) -> None:
     """
-    Remove what operations that died on this machine left at these providers, before something new begins.
+    Remove what operations that died on this machine left at these providers, before a new operation starts.
 
-    Where nothing died this asks nobody. What cannot be removed keeps nobody from going on: it is reported in the log.
+    If none died, no provider is asked. A failure to remove something is logged and does not stop the caller.
 
-    Raises ``Interrupted`` for a signal meanwhile.
+    Raises ``Interrupted`` if a signal arrives.
     """
     names = {str(facts.get("provider")) for facts in context.locks.dead_batches().values()} & set(providers)
     if not names:
@@ -293,4 +291,6 @@ def remove_dead(
     for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
         log.warning("hart sweep: %s", context.gate.error(problem))
     if interrupted is not None:
-        raise Interrupted(interrupted, "interrupted while what a dead call left was removed; nothing was begun")
+        raise Interrupted(
+            interrupted, "interrupted while sweeping what a dead call left; nothing was started"
+        )

@@ -163,7 +163,7 @@ def common_cases(cloud: Cloud) -> list[Case]:
         Case("poll: a gateway's page", (cloud.look.fault(status=502, answer=faults.HTML.format(502), **poll),)),
         Case("listed only seconds later", (MachineFault(hidden_for=2),)),
         Case("address comes late", (MachineFault(address_lists=1),)),
-        Case("pending for ever", (MachineFault(never_active=True),), "not up within 2 s", **NEVER),
+        Case("pending for ever", (MachineFault(never_active=True),), "not running within 2 s", **NEVER),
         Case("pending for ever, will not die", (MachineFault(never_active=True, refuse_delete=2),), "not up", **NEVER),
         Case("machine never boots", (MachineFault(never_boots=True),), "no SSH at", **SILENT),
         Case("another machine answers", (MachineFault(impostor=True),), "another machine answers", **SILENT),

@@ -38,7 +38,7 @@ def test_a_minion_that_starts_and_stays_silent_is_undone_and_holds_up_no_other(l
         ran = light.master.run("hart.create", ",".join([DEAF, *HEARING]), "role=app", f"provider={light.provider}")
     nodes = nodes_of(ran)
     assert ran.code == 1
-    assert nodes[DEAF]["error"] == "a start event of the minion came, but it did not answer this master within 12 s"
+    assert nodes[DEAF]["error"] == "the minion sent its start event but did not answer this master within 12 s"
     assert {minion_id for minion_id, node in nodes.items() if node["result"]} == set(HEARING)
     assert light.minion_ids() == set(HEARING), "the key of the silent one is gone"
     ends = ("/ready", "/failed")

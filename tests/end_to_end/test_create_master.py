@@ -115,7 +115,7 @@ def test_whatever_fails_is_undone(place: Place) -> None:
         "boot": (MachineFault(hostname="boot", never_boots=True), "no SSH at"),
         "install": (MachineFault(hostname="install", fail_at="install"), "the bootstrap failed in step install"),
         "equip": (MachineFault(hostname="equip", fail_at="equip"), "could not be installed: salt-pip ended with"),
-        "start": (MachineFault(hostname="start", fail_at="start"), "the new salt-master did not get ready: a command"),
+        "start": (MachineFault(hostname="start", fail_at="start"), "the new salt-master did not become ready: a command"),
         "authorize": (MachineFault(hostname="authorize", fail_at="authorize"), "a command on the node failed"),
         "seal": (MachineFault(hostname="seal", fail_at="seal"), "a command on the node failed"),
     }  # fmt: skip
@@ -162,6 +162,6 @@ def test_the_plan_and_every_refusal_touch_nothing(place: Place) -> None:
     ])  # fmt: skip
     assert (plan.code, plan.data[MASTER]["action"], plan.data[MASTER]["result"]) == (0, "create", None)
     assert (wrong.code, len(wrong.data["error"].splitlines())) == (MISTAKE, 4)
-    assert (local.code, "name a cloud" in local.data["error"]) == (MISTAKE, True)
+    assert (local.code, "use the provider of a cloud" in local.data["error"]) == (MISTAKE, True)
     assert (minion.code, minion.data["error"]) == (MISTAKE, "this master has no key yet: start salt-master once")
     assert (place.cloud.made(), place.left()) == (made, {})

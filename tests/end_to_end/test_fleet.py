@@ -107,7 +107,7 @@ def test_nodes_are_drained_before_they_go_and_stay_if_that_fails(master: SaltMas
     master.hart["roles"] = {"app": {"drain": {"function": "test.sleep", "args": [60]}, "drain_timeout": 1}}
     master.write()
     slow = scale(master, "count=0", code=1)
-    assert "not done within 1 s" in slow["kept"][stays]
+    assert "did not finish within 1 s" in slow["kept"][stays]
     master.hart["roles"] = {"app": {"drain": {"function": "test.false"}}}
     master.write()
     assert "test.false failed" in scale(master, "count=0", code=1)["kept"][stays]

@@ -41,7 +41,7 @@ FAILING = {
     ),
     "many": (
         'yes "$(printf %0900d 7)" 2>/dev/null | head -c 12000000 >> "$log"',
-        "the node printed so much that its log has more than 10 MiB",
+        "the node printed too much: its log is larger than 10 MiB",
     ),
     "wrong": (REWRITE.format('d["seconds"] = {"rm -rf": 1}'), "seconds is missing or wrong"),
     "framed": (

@@ -122,7 +122,7 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
     assert named.data == sizes.data
     assert images.data == {}
     checked = check.data
-    assert "nodes under way at the same time" in checked.pop("open files")
+    assert "nodes at the same time" in checked.pop("open files")
     assert checked == {
         "local": f"ok: instances below {master.instances}",
         "log directory": f"ok: {master.log_dir}",

@@ -1,8 +1,8 @@
 """
-The script that an instance boots with, and the document that it leaves behind.
+Render the script that an instance runs at its first boot, and name the commands for the session afterwards.
 
-One family of templates: ``bootstrap.sh.j2`` is the order of the steps, ``steps.sh.j2`` their times and the
-result document, ``<platform>/platform.sh.j2`` what the steps do on one kind of machine.
+The templates: ``bootstrap.sh.j2`` has the order of the steps, ``steps.sh.j2`` their times and the result document,
+``<platform>/platform.sh.j2`` what the steps do on one platform.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from hart_salt.node.bootstrap.document import Result, parse_result
 
 __all__ = ["Commands", "InstallSpec", "Result", "Script", "commands", "parse_result", "render", "version_pattern"]
 
-#: where the script works on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
+#: the script's directory on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
 RUN_DIR = "/run/hart"
 LOG_PATH = "/var/log/hart-bootstrap.log"
 MASTER_KEY = "/etc/salt/pki/master/master.pub"
 
 
-#: the platforms that can be a salt-master: machines of their own, with Salt's packages
+#: the platforms that can run a salt-master: whole machines with Salt's packages
 MASTER_PLATFORMS = frozenset({"debian"})
 
 
 @dataclass(frozen=True)
 class InstallSpec:
-    """What a node gets that becomes a salt-master."""
+    """What to install on a node that becomes a salt-master."""
 
-    #: of hart-salt, as pip takes it
+    #: the requirement of hart-salt for pip
     requirement: str
-    #: file name of the wheel that ``carry`` brings to ``RUN_DIR``, if it is that which is installed
+    #: file name of the wheel that ``carry`` writes to ``RUN_DIR``; empty if pip does not install from it
     wheel: str = ""
-    #: address of the Python package index; empty: the one that the image's pip knows
+    #: URL of the Python package index; empty for the one that the image's pip is configured with
     index: str = ""
 
 
 @dataclass(frozen=True)
 class Script:
-    """What varies in the script. Holds one secret, the throw-away host key, worth nothing after sealing."""
+    """The variables of the script; one is secret, the throw-away host key, which is worthless after sealing."""
 
     platform: str
     #: OpenSSH private key, ed25519
@@ -54,16 +54,20 @@ class Script:
     #: release or release series to install, such as ``3008`` or ``3008.3``
     salt_version: str
     settings: Any = None
-    #: armoured public key of the Salt repository; empty: the Salt project's own
+    #: armoured public key of the Salt repository; empty for the key of the Salt project
     repository_key: str = ""
-    #: turn password logins off where the image has them on
+    #: turn password logins off if the image allows them
     forbid_passwords: bool = False
-    #: None: it becomes a minion
+    #: what to install for a salt-master; None for a minion
     spec: InstallSpec | None = None
 
 
 def render(script: Script) -> str:
-    """Return the shell script for one node. Raises ``jinja2.TemplateError`` for a template that is wrong."""
+    """
+    Return the shell script for one node.
+
+    Raises ``jinja2.TemplateError`` if a template is wrong.
+    """
     return (
         _environment()
         .get_template("bootstrap.sh.j2")
@@ -85,11 +89,11 @@ def render(script: Script) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    """The templates, compiled once for all nodes of a call."""
+    """Return the environment of the templates, which compiles them once for all nodes of a call."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hart_salt.node.bootstrap"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - this makes shell, not HTML; values are quoted with the filter below
+        autoescape=False,  # noqa: S701 - the output is shell, not HTML; values are quoted with the filter below
         keep_trailing_newline=True,
         trim_blocks=True,
     )
@@ -98,15 +102,15 @@ def _environment() -> jinja2.Environment:
 
 
 def _mark(script: Script) -> str:
-    """What tells this script's node from every other, and tells nothing else."""
+    """Return a string that identifies this script's node and reveals nothing else."""
     return hashlib.sha256(script.host_private_key.strip().encode()).hexdigest()[:16]
 
 
 def version_pattern(version: str) -> str:
     """
-    The extended regular expression for the Debian package versions that ``version`` means.
+    Return the extended regular expression for the Debian package versions that ``version`` means.
 
-    ``3008`` and ``3008.*`` are a series; ``3008.3`` is that release, in whatever packaging, and not 3008.30.
+    ``3008`` and ``3008.*`` are a series; ``3008.3`` is that release in any packaging, and not 3008.30.
     """
     release = version.removesuffix(".*")
     if "." not in release:
@@ -126,36 +130,37 @@ class Commands:
     result: str
     start: str
     seal: str
-    #: what is to be done once the minion is ready; does nothing where there is nothing
+    #: runs what was deferred until the minion is ready, if anything was
     after: str
-    #: takes a script on standard input and keeps it; then ``run_script`` runs it
+    #: stores the script that it reads from standard input, for ``run_script``
     keep_script: str
     run_script: str
-    #: of a salt-master: takes the wheel of hart-salt on standard input; installs hart-salt; prints the public key
+    #: for a salt-master: stores the wheel of hart-salt from standard input; installs hart-salt; prints the public key
     carry: str
     equip: str
     master_key: str
-    #: takes an OpenSSH public key line on standard input, which may log in from then on
+    #: lets the OpenSSH public key line that it reads from standard input log in
     authorize: str
 
 
 def commands(root: str) -> Commands:
     """
-    Return the commands for a node whose files live below ``root``.
+    Return the commands for a node with its files below ``root``.
 
-    ``tail`` with ``--pid`` ends by itself with the bootstrap script, whatever ends that; ``-s`` is how often
-    it looks. The operator's script stays as ``/root/hart-init``, where hart keeps it.
+    ``tail`` with ``--pid`` ends when the bootstrap script ends, for any reason; ``-s`` is how often it checks. The
+    operator's script stays on the node as ``/root/hart-init``.
     """
     run = shlex.quote(root + RUN_DIR)
-    home = shlex.quote(root + "/root")
+    directory = shlex.quote(root + "/root")
+    script = f"{directory}/hart-init"
     return Commands(
         follow=f'exec tail -n +1 -s 0.1 --pid="$(cat {run}/pid)" -f {shlex.quote(root + LOG_PATH)}',
         result=f"cat {run}/result.json",
         start=f"exec sh {run}/start",
         seal=f"exec sh {run}/seal",
         after=f"[ ! -e {run}/after ] || exec sh {run}/after",
-        keep_script=f"umask 077 && mkdir -p {home} && cat > {home}/hart-init && chmod 700 {home}/hart-init",
-        run_script=f"exec {home}/hart-init < /dev/null",
+        keep_script=f"umask 077 && mkdir -p {directory} && cat > {script} && chmod 700 {script}",
+        run_script=f"exec {script} < /dev/null",
         carry=f"exec sh {run}/carry",
         equip=f"exec sh {run}/equip",
         master_key=f"cat {shlex.quote(root + MASTER_KEY)}",

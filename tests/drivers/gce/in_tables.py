@@ -64,7 +64,7 @@ CASES = (
     Case("create: answers lost, twice", (CREATE.lost(times=2),)),
     Case("create: answer lost, and its request id forgotten", (LOST,), switches={"remembers_requests": False}),
     Case("create: answer lost, and refuses to die", (
-        LOST, MachineFault(never_active=True, refuse_delete=2)), "not up within 2 s", **NEVER),
+        LOST, MachineFault(never_active=True, refuse_delete=2)), "not running within 2 s", **NEVER),
     _late("create fails late, sold out", SOLD_OUT, 503),
     _late("create fails late, without a status", SOLD_OUT, None),
     _late("create fails late, after it was listed", f"{SOLD_OUT}_WITH_DETAILS", 503, after=1.5),

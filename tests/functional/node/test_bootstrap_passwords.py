@@ -81,7 +81,7 @@ def test_what_is_on_is_turned_off_for_good_and_told(image: Image, text: str, fil
     image.has("50-cloud-init.conf", text)
     off, _, notes = image.run()
     assert (off, image.ours()) == (True, file)
-    assert notes == [f"the image took passwords at SSH; {image.directory}/{OURS} has turned that off"]
+    assert notes == [f"the image allowed SSH logins by password; {image.directory}/{OURS} turns that off"]
 
 
 def test_what_is_off_is_left_alone_and_nothing_is_told(image: Image) -> None:

@@ -134,7 +134,7 @@ def test_a_question_that_could_not_be_asked_is_asked_again(stage: Stage) -> None
 def test_a_minion_that_cannot_be_asked_until_its_time_is_over_is_undone_and_the_reason_told(stage: Stage) -> None:
     stage.world.faults["ping"] = fails_with(OSError("the bus is broken"))
     told = failure(stage, stage.node(ready_timeout=0.1))
-    assert "did not answer this master within 0.1 s (asking failed last with: the bus is broken)" in told
+    assert "did not answer this master within 0.1 s (last error: the bus is broken)" in told
     assert stage.left() == NOTHING
 
 
@@ -255,7 +255,7 @@ def test_what_is_left_has_a_record_that_says_why(stage: Stage) -> None:
 
 def test_a_failed_node_is_kept_for_who_asks_for_it_but_not_its_key(stage: Stage) -> None:
     stage.world.faults["seal"] = fails_with(NodeFailed("no luck"))
-    assert "kept as asked" in failure(stage, stage.node(keep_failed=True))
+    assert "kept because of keep_failed" in failure(stage, stage.node(keep_failed=True))
     assert stage.left() == {**ALL, "keys": []}
 
 

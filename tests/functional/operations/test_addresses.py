@@ -223,7 +223,7 @@ def test_what_is_not_undone_is_told(vultr: Stage) -> None:
     request = request_of(RESERVED, vultr)
     entry, _ = vultr.add(request)
     assert "the node may have it configured: w1.example.com gave no answer" in entry["error"]
-    assert "the instance may still have it: Vultr: stuck (400); hart.remove_ip takes it away" in entry["error"]
+    assert "the instance may still have it: Vultr: stuck (400); hart.remove_ip removes it" in entry["error"]
     # It is on record, so that it can be taken away, by hart.destroy as well.
     assert [one["ip"] for one in vultr.record.addresses] == [request.ip]
     assert vultr.add(request)[0]["result"] is True
@@ -318,15 +318,15 @@ def test_addresses_that_the_node_was_created_with_are_not_taken(vultr: Stage) ->
         addresses.find_there(vultr.record, vultr.instance, str(vultr.instance.public_ip), vultr.driver)
 
 
-@pytest.mark.parametrize("giving", [True, False])
-def test_a_restart_has_to_be_allowed_and_a_node_to_answer(vultr: Stage, giving: bool) -> None:
+@pytest.mark.parametrize("adding", [True, False])
+def test_a_restart_has_to_be_allowed_and_a_node_to_answer(vultr: Stage, adding: bool) -> None:
     found = vultr.find(request_of(PRIVATE, vultr))
     with pytest.raises(Refused, match="allow it with reboot=True"):
-        addresses.refuse_unready(vultr.record, found, vultr.context, reboot=False, giving=giving)
-    addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, giving=giving)
+        addresses.refuse_unready(vultr.record, found, vultr.context, reboot=False, adding=adding)
+    addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, adding=adding)
     vultr.master.there = False
     with pytest.raises(Refused, match="the minion does not answer"):
-        addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, giving=giving)
+        addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, adding=adding)
 
 
 def test_destroy_gives_reserved_addresses_back_first_and_ends_the_others(vultr: Stage) -> None:
@@ -355,7 +355,7 @@ def test_destroy_goes_on_where_the_provider_does_not_detach(vultr: Stage) -> Non
 def test_a_droplet_gets_its_address_without_a_word_to_the_node(do: Stage) -> None:
     do.master.there = False  # nobody needs it
     request = AddressRequest(RESERVED, do.cloud.add_reserved("nyc3"))
-    addresses.refuse_unready(do.record, do.find(request), do.context, reboot=False, giving=True)
+    addresses.refuse_unready(do.record, do.find(request), do.context, reboot=False, adding=True)
     entry, _ = do.add(request)
     assert (entry["result"], entry["changed"], entry["interface"], do.master.ran) == (True, True, None, [])
     assert do.add(request)[0]["changed"] is False

@@ -163,7 +163,7 @@ def test_an_address_that_cannot_be_given_back_keeps_no_instance(world: World) ->
     world.faults["take 192.0.2.0"] = fails_with(DriverError("it is stuck"))
     assert results(end(world, record)) == {"web": True}
     assert world.left() == NOTHING
-    assert "192.0.2.0 goes back with the instance: it is stuck" in Path(world.info.log_dir, "web.log").read_text()
+    assert "192.0.2.0 is released with the instance: it is stuck" in Path(world.info.log_dir, "web.log").read_text()
 
 
 def test_a_node_is_held_until_its_record_is_gone_and_free_again_afterwards(world: World) -> None:
@@ -247,7 +247,7 @@ def test_keys_that_cannot_be_deleted_leave_the_records_and_are_told(
     for name in ("db", "web"):
         assert data[name]["result"] is False
         assert "disk full" in data[name]["error"]
-        assert f"salt-run hart.destroy {name} does the rest" in data[name]["error"]
+        assert f"salt-run hart.destroy {name} removes them" in data[name]["error"]
         assert stages(world, name) == ["destroying", "failed"]
     assert world.left() == {**nodes("db", "web"), "instances": []}
     world.faults.clear()
@@ -262,7 +262,7 @@ def test_a_record_that_cannot_be_removed_is_told_and_harms_no_other(world: World
     data = end(world, *records, own_keys=own_keys)
     assert results(data) == {"app": True, "db": False, "web": True}
     assert "forbidden" in data["db"]["error"]
-    assert "salt-run hart.destroy db does the rest" in data["db"]["error"]
+    assert "salt-run hart.destroy db removes them" in data["db"]["error"]
     assert world.left() == {**NOTHING, "records": ["db"]}
     assert stages(world, "db") == ["destroying", "failed"]
 
@@ -325,7 +325,7 @@ def test_sweep_passes_over_a_node_that_has_changed_since_it_decided(world: World
         world.faults[moment] = lambda: world.store.put(ready)
     data = end(world, decided, world.start("db"), own_keys=True)
     assert results(data) == {"web": None, "db": True}
-    assert "changed it meanwhile" in data["web"]["note"]
+    assert "changed it since sweep decided" in data["web"]["note"]
     assert (world.left(), world.store.get("web")) == (nodes("web"), ready)
 
 

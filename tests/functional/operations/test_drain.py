@@ -74,7 +74,7 @@ def test_a_node_that_is_not_drained_in_time_stays(world: World) -> None:
     outcome = world.scale(0)
     end.set()
     assert (world.ids, outcome.ok) == (["a"], False)
-    assert outcome.data["kept"]["a"].endswith("it was not done within 0.01 s")
+    assert outcome.data["kept"]["a"].endswith("it did not finish within 0.01 s")
 
 
 def test_a_signal_while_nodes_are_drained_leaves_them_all(world: World) -> None:

@@ -220,7 +220,7 @@ def test_without_waiting_another_call_at_work_is_told_and_nothing_is_touched(
     with world.locks.role("app", wait=False):
         outcome = call(world, 1)
     assert outcome.ok
-    assert (outcome.data["changed"], outcome.data["note"]) == (False, "another call changes its fleet at this moment")
+    assert (outcome.data["changed"], outcome.data["note"]) == (False, "another call is changing this fleet")
     assert (world.state(), world.clouds["east"].lists) == (before, 0)
 
 
@@ -234,7 +234,7 @@ def test_another_call_at_work_is_waited_for_and_what_it_did_counts_and_the_role_
 
         def end(text: str) -> None:
             """It is told before it is waited for: by then the other call ends."""
-            assert text == "hart: another call changes the fleet of app; waiting for it"
+            assert text == "hart: another call is changing the fleet of app; waiting for it"
             world.add("other")
             other.close()
 
@@ -271,7 +271,7 @@ def test_after_a_change_nothing_is_changed_for_as_long_as_is_asked_for(world: Wo
     world.clock.now += 299
     outcome = world.scale(7, cooldown=300)
     assert (outcome.ok, outcome.data["changed"]) == (True, False)
-    assert outcome.data["note"] == "it was scaled less than 300 s ago; it rests for 1 s"
+    assert outcome.data["note"] == "it was scaled less than 300 s ago; the cooldown lasts for 1 s more"
     assert world.state() == before
     world.clock.now += 1
     assert world.scale(7, cooldown=300).data["after"] == 7

@@ -180,7 +180,7 @@ def test_an_instance_that_some_lists_have_missed_is_not_gone(world: World, lists
     world.cloud.gaps["i-web"] = lists
     report = world.sweep()
     assert (report["removed"], world.nodes()) == ([], {"web": WHOLE})
-    assert "a list has missed its instance, but it is there" in whys(report["kept"])["web"]
+    assert "a list missed its instance, but it exists" in whys(report["kept"])["web"]
 
 
 def test_one_that_no_list_shows_any_more_is_looked_for_by_its_id(world: World) -> None:
@@ -222,7 +222,7 @@ def test_a_provider_that_cannot_be_asked_is_no_empty_one(two: World, error: Exce
     assert names(report["removed"]) == ["hart-key-2", "left-2"]
     assert (two.nodes(), two.temporary()) == ({"left": WHOLE, "web": WHOLE}, ["key-1"])
     temporary, instances = report["errors"]
-    assert ("cloud: what is temporary there could not be listed" in temporary, "down" in temporary) == (True, True)
+    assert ("cloud: its temporary resources could not be listed" in temporary, "down" in temporary) == (True, True)
     assert (instances.startswith("cloud: "), "down" in instances) == (True, True)
 
 

@@ -57,7 +57,7 @@ CUT = {
 
 @pytest.mark.parametrize("text", CUT.values(), ids=CUT)
 def test_what_is_no_document_fails_the_node_with_the_likely_reason(text: str) -> None:
-    with pytest.raises(NodeFailed, match="without its result document: .* rebooted or run out of memory"):
+    with pytest.raises(NodeFailed, match="without a result document: .* rebooted or run out of memory"):
         bootstrap.parse_result(text)
 
 
@@ -90,7 +90,7 @@ WRONG = {
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 def test_what_the_script_cannot_have_written_fails_the_node_and_is_not_quoted(text: str) -> None:
-    with pytest.raises(NodeFailed, match="document is none that the script writes: [a-z_ ]+ is missing or wrong$"):
+    with pytest.raises(NodeFailed, match="script cannot have written this result document: [a-z_ ]+ is missing or wrong$"):
         bootstrap.parse_result(text)
 
 
@@ -171,7 +171,7 @@ def test_there_are_as_many_host_keys_as_a_machine_may_have_and_each_once() -> No
 def test_notes_are_few_short_and_one_line_each() -> None:
     notes = ["\x1b]0;title\x07forged:\nresult: True\u202e", "n" * 501, *["note"] * 30]
     result = read(notes=notes)
-    assert result.notes[0] == "17 of the node's notes were left out: there may be 16, of 500 characters"
+    assert result.notes[0] == "17 of the node's notes were left out: at most 16 with 500 characters each are accepted"
     assert result.notes[1] == "\ufffd]0;title\ufffdforged:\ufffdresult: True\ufffd"
     assert result.notes[2:] == ["note"] * 14
 

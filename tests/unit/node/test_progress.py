@@ -145,7 +145,7 @@ def test_lines_of_output_are_logged_shown_and_kept_one_by_one(progress: Progress
 
 @pytest.mark.parametrize("line", ["y", "", "x" * 8000])
 def test_a_log_is_ten_mebibytes_with_its_times_and_hart_s_own_words_still_get_in(progress: Progress, line: str) -> None:
-    with pytest.raises(NodeFailed, match="^the node printed so much that its log has more than 10 MiB$"):
+    with pytest.raises(NodeFailed, match="^the node printed too much: its log is larger than 10 MiB$"):
         while True:
             progress.output("a", [line] * 100)
     progress.line("a", "hart: that was it")

@@ -181,14 +181,14 @@ def test_an_error_that_passes_is_survived(error: DriverError) -> None:
 
 
 def test_the_error_at_the_deadline_names_the_provider_s_last_one() -> None:
-    with pytest.raises(NodeFailed, match=r"not up within 0\.05 s .*the API is down"):
+    with pytest.raises(NodeFailed, match=r"not running within 0\.05 s .*the API is down"):
         wait_for(TemporaryFailure("the API is down"), timeout=BRIEF)
 
 
 def test_the_error_at_the_deadline_names_no_provider_that_answered() -> None:
     with pytest.raises(NodeFailed) as caught:
         wait_for([PENDING], timeout=BRIEF)
-    assert str(caught.value) == "the instance was not up within 0.05 s"
+    assert str(caught.value) == "the instance was not running within 0.05 s"
 
 
 def test_credentials_that_do_not_work_fail_all_at_once() -> None:

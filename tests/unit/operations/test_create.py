@@ -79,7 +79,7 @@ def test_of_a_node_that_a_signal_ended_it_is_said_whether_all_of_it_is_gone(prog
 
 
 def test_where_a_signal_keeps_states_from_being_applied_the_result_says_so(progress: Progress) -> None:
-    said = outcome(progress, sealed=True, problems=["it was not begun"])
+    said = outcome(progress, sealed=True, problems=["it was not started"])
     assert (said["result"], said["error"]) == (
-        False, "the node is a minion and was kept, but apply failed: it was not begun"
+        False, "the node is a minion and was kept, but apply failed: it was not started"
     )  # fmt: skip

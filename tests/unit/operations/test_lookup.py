@@ -32,7 +32,7 @@ def test_a_node_that_is_further_has_reached_the_stage(at: str) -> None:
 
 @pytest.mark.parametrize(("at", "stage"), [("launching", "running"), ("enrolled", "ready"), ("failed", "launching")])
 def test_a_node_that_has_not_come_as_far_is_refused(at: str, stage: str) -> None:
-    with pytest.raises(Refused, match=f"at {at}, and not at {stage} or beyond"):
+    with pytest.raises(Refused, match=f"at stage {at} and has not reached {stage}"):
         lookup.node(store(stage=at), "web", stage)
 
 
