@@ -291,6 +291,4 @@ def remove_dead(
     for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
         log.warning("hart sweep: %s", context.gate.error(problem))
     if interrupted is not None:
-        raise Interrupted(
-            interrupted, "interrupted while sweeping what a dead call left; nothing was started"
-        )
+        raise Interrupted(interrupted, "interrupted while sweeping what a dead call left; nothing was started")

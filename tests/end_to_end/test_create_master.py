@@ -115,7 +115,7 @@ def test_whatever_fails_is_undone(place: Place) -> None:
         "boot": (MachineFault(hostname="boot", never_boots=True), "no SSH at"),
         "install": (MachineFault(hostname="install", fail_at="install"), "the bootstrap failed in step install"),
         "equip": (MachineFault(hostname="equip", fail_at="equip"), "could not be installed: salt-pip ended with"),
-        "start": (MachineFault(hostname="start", fail_at="start"), "the new salt-master did not become ready: a command"),
+        "start": (MachineFault(hostname="start", fail_at="start"), "new salt-master did not become ready: a command"),
         "authorize": (MachineFault(hostname="authorize", fail_at="authorize"), "a command on the node failed"),
         "seal": (MachineFault(hostname="seal", fail_at="seal"), "a command on the node failed"),
     }  # fmt: skip

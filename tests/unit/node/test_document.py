@@ -90,7 +90,7 @@ WRONG = {
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
 def test_what_the_script_cannot_have_written_fails_the_node_and_is_not_quoted(text: str) -> None:
-    with pytest.raises(NodeFailed, match="script cannot have written this result document: [a-z_ ]+ is missing or wrong$"):
+    with pytest.raises(NodeFailed, match="cannot have written this result document: [a-z_ ]+ is missing or wrong$"):
         bootstrap.parse_result(text)
 
 

@@ -39,5 +39,6 @@ def test_a_time_that_cannot_be_kept_is_told_beside_what_was_done() -> None:
     assert outcome.ok is False
     assert outcome.data["created"] == {"a": {"result": True}}
     assert outcome.data["error"] == (
-        "the fleet was changed, but the time could not be stored, so cooldown ignores this change: the record store cannot be written: it is full"
+        "the fleet was changed, but the time could not be stored, so cooldown ignores this change: "
+        "the record store cannot be written: it is full"
     )
