@@ -1,4 +1,4 @@
-"""The bootstrap script as text."""
+"""The rendered bootstrap script."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def test_the_same_input_makes_the_same_script() -> None:
     assert bootstrap.render(SCRIPT) == bootstrap.render(replace(SCRIPT))
 
 
-def test_line_ends_around_a_key_change_nothing() -> None:
+def test_line_ends_around_a_key_do_not_change_the_script() -> None:
     padded = replace(SCRIPT, host_private_key=f"\n{SCRIPT.host_private_key}\n\n")
     assert bootstrap.render(padded) == bootstrap.render(SCRIPT)
 
 
-def test_the_keys_stand_in_the_script_as_they_are() -> None:
+def test_the_script_contains_the_keys_unchanged() -> None:
     text = bootstrap.render(SCRIPT)
     for key in (SCRIPT.host_private_key, SCRIPT.master_public_key):
         assert f"\n{key}HART_END\n" in text
     assert SCRIPT.client_public_key.strip() in text
 
 
-def test_a_value_that_is_missing_is_an_error_and_not_an_empty_text() -> None:
+def test_a_missing_value_is_an_error_and_not_an_empty_text() -> None:
     with pytest.raises(jinja2.TemplateError):
         bootstrap.render(replace(SCRIPT, platform="no-such-platform"))
 
 
 @pytest.mark.parametrize("comment", ["hart-1", 'it\'s "x"', "$(touch x) `touch x` ; # \\n %s"])
-def test_a_shell_can_read_the_script_whatever_the_client_key_s_comment_is(comment: str) -> None:
+def test_a_shell_can_parse_the_script_with_any_comment_of_the_client_key(comment: str) -> None:
     text = bootstrap.render(replace(SCRIPT, client_public_key=f"ssh-ed25519 AAAA {comment}"))
     done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -57,7 +57,7 @@ MASTER = replace(
 )  # fmt: skip
 
 
-def test_a_shell_can_read_the_script_of_a_salt_master_and_each_one_in_it() -> None:
+def test_a_shell_can_parse_a_salt_master_s_script_and_all_scripts_in_it() -> None:
     text = bootstrap.render(MASTER)
     inner = re.findall(r"<<'HART_END'\n(set -eu\n.*?)HART_END\n", text, re.DOTALL)
     assert len(inner) == 4  # equip, start, authorize, seal

@@ -1,4 +1,4 @@
-"""The document that a node leaves: whatever is in it, what is taken of it is bounded and clean."""
+"""The result document of a node: whatever it contains, what hart accepts of it is limited and clean."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def read(**changes: Any) -> bootstrap.Result:
     return bootstrap.parse_result(json.dumps({**DOCUMENT, **changes}))
 
 
-def test_a_document_is_read() -> None:
+def test_a_document_is_parsed() -> None:
     result = read()
     assert (result.exit_code, result.seconds, result.host_keys, result.notes) == (0, {"ssh": 0.1}, [KEY], [])
 
 
-def test_fields_of_a_newer_script_are_no_error() -> None:
+def test_fields_of_a_newer_script_are_ignored() -> None:
     assert read(version=2, reboots=1).version == 2
 
 
@@ -56,7 +56,7 @@ CUT = {
 
 
 @pytest.mark.parametrize("text", CUT.values(), ids=CUT)
-def test_what_is_no_document_fails_the_node_with_the_likely_reason(text: str) -> None:
+def test_text_that_is_not_a_document_fails_the_node_with_the_likely_reason(text: str) -> None:
     with pytest.raises(NodeFailed, match="without a result document: .* rebooted or run out of memory"):
         bootstrap.parse_result(text)
 
@@ -89,17 +89,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
-def test_what_the_script_cannot_have_written_fails_the_node_and_is_not_quoted(text: str) -> None:
+def test_a_document_that_the_script_cannot_have_written_fails_the_node_and_is_not_quoted(text: str) -> None:
     with pytest.raises(NodeFailed, match="cannot have written this result document: [a-z_ ]+ is missing or wrong$"):
         bootstrap.parse_result(text)
 
 
-def test_a_document_of_more_than_a_mebibyte_is_not_read() -> None:
+def test_a_document_larger_than_a_mebibyte_is_not_parsed() -> None:
     with pytest.raises(NodeFailed, match="larger than 1 MiB"):
         bootstrap.parse_result(json.dumps({**DOCUMENT, "more": "x" * 1024 * 1024}))
 
 
-def test_a_salt_version_that_is_none_is_left_out() -> None:
+def test_a_salt_version_that_is_not_one_is_left_out() -> None:
     assert read(salt_version="3008.4-1~deb12").salt_version == "3008.4-1~deb12"
     assert {read(salt_version=text).salt_version for text in ("(none)", "z" * 100, "1\n2", None, 3)} == {""}
 
@@ -111,7 +111,7 @@ RSA = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
 
 
 @pytest.mark.parametrize("key", [*OTHERS, RSA], ids=lambda key: key.get_algorithm())
-def test_host_keys_of_every_kind_in_use_are_taken(key: asyncssh.SSHKey) -> None:
+def test_host_keys_of_all_types_in_use_are_accepted(key: asyncssh.SSHKey) -> None:
     key.set_comment("root@web-1")
     line = key.export_public_key().decode().strip()
     result = read(host_keys=[line])
@@ -141,25 +141,25 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize("line", LEFT_OUT.values(), ids=LEFT_OUT)
-def test_what_is_no_host_key_is_left_out_and_told(line: Any) -> None:
+def test_a_line_that_is_not_a_host_key_is_left_out_and_reported(line: Any) -> None:
     result = read(host_keys=[line, KEY], notes=["from the node"])
     assert result.host_keys == [KEY]
     assert result.notes[0].startswith("1 of the SSH host keys that the node reported were left out")
     assert result.notes[1:] == ["from the node"]
 
 
-def test_the_dsa_key_that_cloud_init_made_and_no_sshd_shows_is_passed_over() -> None:
-    """Images of Debian 12 have one: it is no reason for a note on each node."""
+def test_the_dsa_key_that_cloud_init_made_is_ignored() -> None:
+    """Images of Debian 12 have one, and sshd never offers it: a note on each node would be useless."""
     result = read(host_keys=["ssh-dss AAAAB3NzaC1kc3MAAACBAA== root@web-1", KEY])
     assert (result.host_keys, result.notes) == ([KEY], [])
 
 
 @pytest.mark.parametrize("comment", ["two words", "a" * 200, "ünïcode", "$(id)", "#"])
-def test_a_comment_that_is_no_plain_name_is_left_out(comment: str) -> None:
+def test_a_comment_that_is_not_a_plain_name_is_left_out(comment: str) -> None:
     assert read(host_keys=[f"{KEY} {comment}"]).host_keys == [KEY]
 
 
-def test_there_are_as_many_host_keys_as_a_machine_may_have_and_each_once() -> None:
+def test_the_number_of_host_keys_is_limited_and_duplicates_are_dropped() -> None:
     assert read(host_keys=[KEY, KEY]).host_keys == [KEY]
     result = read(host_keys=["no key"] * 2000 + [KEY])
     assert (result.host_keys, result.notes[0][:5]) == ([], "2001 ")
@@ -168,7 +168,7 @@ def test_there_are_as_many_host_keys_as_a_machine_may_have_and_each_once() -> No
 # notes
 
 
-def test_notes_are_few_short_and_one_line_each() -> None:
+def test_notes_are_few_and_short_and_have_one_line_each() -> None:
     notes = ["\x1b]0;title\x07forged:\nresult: True\u202e", "n" * 501, *["note"] * 30]
     result = read(notes=notes)
     assert result.notes[0] == "17 of the node's notes were left out: at most 16 with 500 characters each are accepted"
@@ -176,7 +176,7 @@ def test_notes_are_few_short_and_one_line_each() -> None:
     assert result.notes[2:] == ["note"] * 14
 
 
-# anything at all
+# arbitrary documents
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -203,7 +203,7 @@ NEAR = st.fixed_dictionaries(
 
 
 def check(result: bootstrap.Result) -> None:
-    """What is promised of every document that is taken."""
+    """Check what holds for every accepted document."""
     assert 0 <= result.exit_code <= 255
     assert {result.failed_step, *result.seconds} <= {"", *document.STEPS}
     assert all(math.isfinite(seconds) for seconds in result.seconds.values())
@@ -219,7 +219,7 @@ def check(result: bootstrap.Result) -> None:
 
 
 @given(NEAR, st.booleans())
-def test_whatever_a_node_writes_is_refused_or_bounded_and_clean(changes: dict[str, Any], whole: bool) -> None:
+def test_whatever_a_node_writes_is_refused_or_limited_and_clean(changes: dict[str, Any], whole: bool) -> None:
     text = json.dumps({**DOCUMENT, **changes} if whole else changes)
     try:
         result = bootstrap.parse_result(text)
@@ -231,6 +231,6 @@ def test_whatever_a_node_writes_is_refused_or_bounded_and_clean(changes: dict[st
 
 
 @given(st.text() | JSON.map(json.dumps))
-def test_no_text_at_all_does_more_than_fail_the_node(text: str) -> None:
+def test_no_text_does_more_than_fail_the_node(text: str) -> None:
     with pytest.raises(NodeFailed):
         bootstrap.parse_result(text)

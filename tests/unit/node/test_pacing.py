@@ -1,4 +1,4 @@
-"""One node takes no more of the event loop than its share, whatever it sends."""
+"""One node uses no more of the event loop than its share, whatever it sends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hart_salt.node.pacing import PIECE, Pace, Paced
 
 @dataclass
 class Clock:
-    """Two clocks: that of the wall, and that of the processor, which work moves."""
+    """Two clocks, for wall time and processor time; ``work`` advances both."""
 
     now: float = 0.0
     used: float = 0.0
@@ -30,14 +30,14 @@ class Clock:
         return Pace(share, burst, lambda: self.now, lambda: self.used, self.sleep)
 
 
-def test_what_an_honest_node_needs_costs_it_no_time() -> None:
+def test_an_honest_node_does_not_have_to_wait() -> None:
     clock = Clock()
     pace = clock.pace()
     assert [pace.spend(clock.work, 0.1) for _ in range(5)] == [0.0] * 5
 
 
 @pytest.mark.parametrize("step", [0.001, 0.01, 1.0])
-def test_for_long_it_is_the_share_and_no_more(step: float) -> None:
+def test_in_the_long_run_a_node_uses_its_share_and_no_more(step: float) -> None:
     clock = Clock()
     pace = clock.pace()
 
@@ -49,7 +49,7 @@ def test_for_long_it_is_the_share_and_no_more(step: float) -> None:
     assert clock.used == pytest.approx(0.1 * clock.now + 0.5, rel=0.02)
 
 
-def test_time_in_which_a_node_is_silent_is_not_saved_up() -> None:
+def test_idle_time_of_a_node_does_not_add_up() -> None:
     clock = Clock()
     pace = clock.pace()
     clock.now = 1e6
@@ -57,7 +57,7 @@ def test_time_in_which_a_node_is_silent_is_not_saved_up() -> None:
     assert pace.spend(clock.work, 0.1) == pytest.approx(0.9)
 
 
-def test_work_that_fails_is_counted_too() -> None:
+def test_work_that_raises_counts_too() -> None:
     clock = Clock()
     pace = clock.pace()
 
@@ -75,7 +75,7 @@ def test_work_that_fails_is_counted_too() -> None:
 
 @dataclass
 class Wire:
-    """A transport, as the protocol sees it."""
+    """The transport that the protocol uses."""
 
     reading: bool = True
     aborted: bool = False
@@ -95,7 +95,7 @@ class Wire:
 
 @dataclass
 class Inner(asyncio.Protocol):
-    """The protocol behind: takes what it gets, which costs what the test wants."""
+    """The inner protocol: keeps the pieces, which cost as much time as the test sets."""
 
     cost: Callable[[int], None] = lambda size: None
     pieces: list[bytes] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Inner(asyncio.Protocol):
 
 @dataclass
 class Line:
-    """A connection, and the timers that were set, which a test lets pass."""
+    """A connection and its timers, which the test fires."""
 
     wire: Wire
     inner: Inner
@@ -119,7 +119,7 @@ class Line:
     clock: Clock
 
     def pass_time(self) -> None:
-        """Let the next timer come."""
+        """Fire the next timer."""
         timer = self.paced._resting
         assert timer is not None
         timer.cancel()
@@ -127,7 +127,7 @@ class Line:
 
 
 def play(scene: Callable[[Line], None], limit: int = 10**6, cost: float = 0.0) -> Line:
-    """A scene with a connection, on which each piece costs ``cost`` seconds."""
+    """Run a scene with a connection on which each piece costs ``cost`` seconds."""
 
     async def main() -> Line:
         clock = Clock()
@@ -140,7 +140,7 @@ def play(scene: Callable[[Line], None], limit: int = 10**6, cost: float = 0.0) -
     return asyncio.run(main())
 
 
-def test_what_comes_at_once_is_handed_on_in_pieces_between_which_others_have_their_turn() -> None:
+def test_data_is_passed_on_in_pieces_between_which_others_get_a_turn() -> None:
     data = bytes(range(256)) * 64
 
     def scene(line: Line) -> None:
@@ -156,11 +156,11 @@ def test_what_comes_at_once_is_handed_on_in_pieces_between_which_others_have_the
     play(scene)
 
 
-def test_a_node_that_takes_too_long_is_not_read_for_a_while_and_goes_on_in_order() -> None:
+def test_a_node_that_uses_too_much_time_is_not_read_for_a_while_and_continues_in_order() -> None:
     def scene(line: Line) -> None:
         line.paced.data_received(b"one")
         assert not line.wire.reading
-        line.paced.data_received(b"two")  # what was under way
+        line.paced.data_received(b"two")  # data that was still in transit
         assert line.inner.pieces == [b"one"]
         line.clock.now += 10.0
         line.pass_time()
@@ -169,7 +169,7 @@ def test_a_node_that_takes_too_long_is_not_read_for_a_while_and_goes_on_in_order
     play(scene, cost=1.0)
 
 
-def test_answers_that_nobody_takes_are_no_reason_to_make_more() -> None:
+def test_hart_does_not_read_while_its_own_answers_are_not_read() -> None:
     def scene(line: Line) -> None:
         line.paced.pause_writing()
         assert not line.wire.reading
@@ -181,7 +181,7 @@ def test_answers_that_nobody_takes_are_no_reason_to_make_more() -> None:
     play(scene)
 
 
-def test_what_one_session_may_bring_in_is_bounded() -> None:
+def test_the_data_of_one_session_is_limited() -> None:
     def scene(line: Line) -> None:
         line.paced.data_received(b"x" * 10)
         assert not line.paced.exceeded
@@ -193,7 +193,7 @@ def test_what_one_session_may_bring_in_is_bounded() -> None:
     play(scene, limit=10)
 
 
-def test_after_the_end_nothing_is_handed_on() -> None:
+def test_after_the_end_nothing_is_passed_on() -> None:
     def scene(line: Line) -> None:
         line.paced.data_received(b"x" * PIECE * 3)
         line.paced.connection_lost(None)
@@ -204,8 +204,8 @@ def test_after_the_end_nothing_is_handed_on() -> None:
     play(scene)
 
 
-def test_a_share_is_of_all_that_a_node_brings_about() -> None:
-    """Its connection and its log draw on the same credit."""
+def test_the_share_covers_everything_that_a_node_causes() -> None:
+    """Its connection and its log use the same credit."""
     clock = Clock()
     pace = clock.pace(burst=0.0)
     inner = Inner(lambda size: clock.work(0.5))

@@ -1,4 +1,4 @@
-"""A node's stages: to its log, to the event bus, to whoever looks on."""
+"""The stages of a node: to its log, the event bus and the view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAY = 86400
 
 @dataclass
 class World:
-    """Where the progress goes, and the clock that it goes by."""
+    """What receives the progress, and its clock."""
 
     now: float = 100.0
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -56,7 +56,7 @@ def log_of(progress: Progress, minion_id: str = "a") -> str:
     return Path(progress.log_path(minion_id)).read_text()
 
 
-def test_the_time_in_each_stage_is_kept_once_it_is_left(progress: Progress, world: World) -> None:
+def test_the_time_in_a_stage_is_kept_when_the_stage_ends(progress: Progress, world: World) -> None:
     for stage, seconds in (("launching", 1.5), ("running", 0.25), ("ready", 9)):
         progress.stage("a", stage, {})
         world.now += seconds
@@ -70,9 +70,7 @@ def test_a_stage_that_is_entered_twice_counts_both_times(progress: Progress, wor
     assert progress.seconds("a") == {"running": 3.0, "ready": 1.0}
 
 
-def test_only_the_stages_of_the_design_are_events_and_they_carry_facts_and_seconds(
-    progress: Progress, world: World
-) -> None:
+def test_only_the_public_stages_are_events_and_these_have_facts_and_seconds(progress: Progress, world: World) -> None:
     for stage in ("launching", "enrolling", "enrolled", "applying", "done"):
         progress.stage("a", stage, {"role": "app"})
         world.now += 1
@@ -91,7 +89,7 @@ def test_a_secret_reaches_neither_log_nor_event_nor_terminal_nor_tail(progress: 
     assert world.events[0][1]["left"] == ["***"]
 
 
-def test_the_log_has_every_stage_and_line_with_its_time(progress: Progress, world: World) -> None:
+def test_the_log_has_every_stage_and_line_with_a_timestamp(progress: Progress, world: World) -> None:
     progress.stage("a", "launching", {})
     world.now += 2.5
     progress.line("a", "hello")
@@ -100,7 +98,7 @@ def test_the_log_has_every_stage_and_line_with_its_time(progress: Progress, worl
     assert lines == ["== launching at 0.00 s", "hello", "== running at 2.50 s"]
 
 
-def test_each_node_has_a_log_of_its_own_that_others_on_this_machine_cannot_read(progress: Progress) -> None:
+def test_each_node_has_its_own_log_that_other_users_cannot_read(progress: Progress) -> None:
     progress.line("a", "one")
     progress.line("b", "two")
     assert "two" not in log_of(progress, "a")
@@ -121,7 +119,7 @@ def test_an_empty_line_is_kept_in_the_log_and_not_shown(progress: Progress, worl
     assert world.shown == []
 
 
-def test_what_a_node_prints_cannot_steer_the_terminal_of_whoever_looks_on(progress: Progress, world: World) -> None:
+def test_the_output_of_a_node_cannot_control_the_operator_s_terminal(progress: Progress, world: World) -> None:
     progress.line("a", "\x1b]0;title\x07\x1b[2Jgone\r100%\tÜber [bold]")
     shown = world.shown[0][3] + "".join(progress.tail("a")) + log_of(progress).rstrip("\n")
     assert "gone" in shown
@@ -129,7 +127,7 @@ def test_what_a_node_prints_cannot_steer_the_terminal_of_whoever_looks_on(progre
     assert not [char for char in shown if ord(char) < 32 and char != "\t"]
 
 
-def test_a_text_of_several_lines_is_several_lines(progress: Progress, world: World) -> None:
+def test_a_text_with_several_lines_is_several_lines(progress: Progress, world: World) -> None:
     progress.line("a", "hart: one\ntwo")
     assert progress.tail("a") == ["hart: one", "two"]
 
@@ -144,7 +142,9 @@ def test_lines_of_output_are_logged_shown_and_kept_one_by_one(progress: Progress
 
 
 @pytest.mark.parametrize("line", ["y", "", "x" * 8000])
-def test_a_log_is_ten_mebibytes_with_its_times_and_hart_s_own_words_still_get_in(progress: Progress, line: str) -> None:
+def test_the_log_limit_includes_timestamps_and_hart_s_own_lines_are_still_written(
+    progress: Progress, line: str
+) -> None:
     with pytest.raises(NodeFailed, match="^the node printed too much: its log is larger than 10 MiB$"):
         while True:
             progress.output("a", [line] * 100)
@@ -154,13 +154,13 @@ def test_a_log_is_ten_mebibytes_with_its_times_and_hart_s_own_words_still_get_in
     assert log_of(progress).endswith("hart: that was it\n")
 
 
-def test_one_node_s_log_takes_nothing_from_another_s(progress: Progress) -> None:
+def test_the_log_limit_is_separate_for_each_node(progress: Progress) -> None:
     for minion_id in ("a", "b"):
         for _ in range(7):
             progress.output(minion_id, ["x" * 10**6])
 
 
-def test_an_excerpt_is_cut_once_the_secrets_are_out_of_it(progress: Progress) -> None:
+def test_an_excerpt_is_shortened_after_redaction(progress: Progress) -> None:
     for shift in range(len(PLANTED) + 1):
         excerpt = progress.excerpt(f"said {PLANTED}" + "x" * (EXCERPT - shift) + f"{PLANTED} end")
         assert len(excerpt) <= EXCERPT
@@ -175,7 +175,7 @@ def test_a_line_after_the_last_stage_is_no_error(progress: Progress) -> None:
     assert "late" not in log_of(progress)
 
 
-def test_a_log_that_takes_nothing_fails_nothing_also_when_it_is_closed(
+def test_a_log_on_a_full_disk_fails_nothing_even_when_it_is_closed(
     progress: Progress, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "chmod", lambda path, mode: None)  # of /dev/full
@@ -191,9 +191,7 @@ def test_a_log_that_takes_nothing_fails_nothing_also_when_it_is_closed(
     assert [tag for tag, _ in world.events] == ["hart/a/launching"]
 
 
-def test_a_log_that_cannot_be_opened_is_a_refusal_at_the_beginning_and_no_failure_afterwards(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_log_that_cannot_be_opened_is_refused_at_first_and_ignored_later(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     progress = Progress(str(tmp_path / "file/hart"), Gate(), lambda *_: None, world, lambda: world.now)
     with pytest.raises(EnvironmentFault, match=r"a\.log: "):
@@ -205,7 +203,7 @@ def test_a_log_that_cannot_be_opened_is_a_refusal_at_the_beginning_and_no_failur
     assert [shown[1] for shown in world.shown] == ["destroying", "destroying", "destroyed"]
 
 
-def test_a_log_that_is_deleted_meanwhile_fails_nothing(progress: Progress) -> None:
+def test_a_log_that_is_deleted_in_between_fails_nothing(progress: Progress) -> None:
     progress.begin("a")
     Path(progress.log_path("a")).unlink()
     progress.line("a", "a line")
@@ -233,7 +231,7 @@ def old_log(path: Path, last_line: str, days: float) -> None:
         ("the machine is done at last", 31, True),
     ],
 )
-def test_only_the_logs_of_successes_go_and_only_by_age(
+def test_only_old_logs_of_successful_nodes_are_removed(
     last_line: str, days: float, stays: bool, tmp_path: Path
 ) -> None:
     old_log(tmp_path / "a.log", last_line, days)
@@ -241,7 +239,7 @@ def test_only_the_logs_of_successes_go_and_only_by_age(
     assert (tmp_path / "a.log").exists() is stays
 
 
-def test_where_there_are_no_logs_there_is_nothing_to_remove(tmp_path: Path) -> None:
+def test_without_a_log_directory_nothing_is_removed(tmp_path: Path) -> None:
     remove_old_logs(str(tmp_path / "none"), 30, 1000 * DAY)
     (tmp_path / "empty.log").touch()
     remove_old_logs(str(tmp_path), 30, 1e12)

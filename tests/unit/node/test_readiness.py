@@ -1,4 +1,4 @@
-"""One question for all minions that are waited for, and each answer when it comes; what others say does not count."""
+"""hart asks all waiting minions at once, counts each answer when it arrives, and ignores what others claim."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import pytest
 
 from hart_salt.node.readiness import Readiness
 
-NEVER = 3600.0  #: an interval after which no test looks any more
+NEVER = 3600.0  #: an interval longer than any test
 AT_ONCE = 0.0
 
 
 @dataclass
 class Salt:
-    """The minions in ``there`` answer each question with their codes; asking fails as often as ``failures`` says."""
+    """
+    Minions of which those in ``there`` answer each question with their codes; the first ``failures`` questions fail.
+    """
 
     there: set[str] = field(default_factory=set)
     failures: int = 0
-    #: who was asked, question by question
+    #: the minions that were asked, for each question
     asked: list[list[str]] = field(default_factory=list)
     codes: dict[str, str] = field(default_factory=dict)
-    #: held back as long as it is not set
+    #: answers are held back until this is set
     open: asyncio.Event = field(default_factory=asyncio.Event)
     presence: Readiness = field(init=False)
 
@@ -38,12 +40,12 @@ class Salt:
         await self.open.wait()
 
     def silent(self, *minion_ids: str) -> list[asyncio.Task[None]]:
-        """They are waited for, and were not heard to start."""
+        """They wait, and no start event of them arrived."""
         self.codes |= {minion_id: self.presence.expect(minion_id) for minion_id in minion_ids}
         return [asyncio.create_task(self.presence.answer_of(minion_id)) for minion_id in minion_ids]
 
     def waiting(self, *minion_ids: str) -> list[asyncio.Task[None]]:
-        """They are waited for, and have started."""
+        """They wait, and their start events arrived."""
         tasks = self.silent(*minion_ids)
         for minion_id in minion_ids:
             self.presence.started(minion_id)
@@ -53,7 +55,7 @@ class Salt:
 def play(
     use: Callable[[Salt, Readiness], Coroutine[Any, Any, Any]], interval: float = NEVER, gap: float = 0.0, **salt: Any
 ) -> Any:
-    """What ``use`` returns."""
+    """The result of ``use``."""
 
     async def main() -> Any:
         world = Salt(**salt)
@@ -68,21 +70,21 @@ def play(
 
 
 async def a_while() -> None:
-    """Let everything run that can."""
+    """Let everything run that can run."""
     for _ in range(40):
         await asyncio.sleep(0)
 
 
 async def asked_again(salt: Salt) -> None:
-    """Come back when who waits was asked three times."""
-    for _ in range(1000):  # turns of the loop: with ``AT_ONCE`` a question takes a few of them
+    """Return when the waiting minion was asked three times."""
+    for _ in range(1000):  # turns of the loop: with ``AT_ONCE`` a question takes a few
         if len(salt.asked) >= 3:
             return
         await asyncio.sleep(0)
     pytest.fail(f"asked were only {salt.asked}")
 
 
-def test_many_who_wait_are_asked_by_one_question() -> None:
+def test_all_waiting_minions_are_asked_with_one_question() -> None:
     many = [f"web-{number:02}" for number in range(20)]
 
     async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
@@ -92,7 +94,7 @@ def test_many_who_wait_are_asked_by_one_question() -> None:
     assert play(use, there=set(many)) == [many]
 
 
-def test_who_comes_while_a_question_is_asked_is_in_the_next_one() -> None:
+def test_a_minion_that_starts_to_wait_during_a_question_is_in_the_next_one() -> None:
     async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         salt.open.clear()
         first = salt.waiting("a")
@@ -107,7 +109,7 @@ def test_who_comes_while_a_question_is_asked_is_in_the_next_one() -> None:
     assert play(use, there={"a", "b", "c"}) == [["a"], ["b", "c"]]
 
 
-def test_an_answer_counts_before_the_asking_has_come_back() -> None:
+def test_an_answer_counts_before_the_question_has_returned() -> None:
     async def use(salt: Salt, presence: Readiness) -> None:
         salt.open.clear()
         await asyncio.gather(*salt.waiting("a"))
@@ -115,7 +117,7 @@ def test_an_answer_counts_before_the_asking_has_come_back() -> None:
     play(use, there={"a"})
 
 
-def test_one_who_does_not_answer_holds_up_nobody() -> None:
+def test_a_silent_minion_does_not_delay_others() -> None:
     async def use(salt: Salt, presence: Readiness) -> tuple[bool, bool]:
         (deaf,) = salt.waiting("deaf")
         await a_while()
@@ -128,7 +130,7 @@ def test_one_who_does_not_answer_holds_up_nobody() -> None:
     assert play(use, there={"a", "b"}) == (False, True)
 
 
-def test_one_who_does_not_answer_is_asked_again() -> None:
+def test_a_silent_minion_is_asked_again() -> None:
     async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         (late,) = salt.waiting("late")
         await asked_again(salt)
@@ -141,7 +143,7 @@ def test_one_who_does_not_answer_is_asked_again() -> None:
     assert {tuple(ids) for ids in asked} == {("late",)}
 
 
-def test_one_whose_start_nobody_heard_is_asked_all_the_same() -> None:
+def test_a_minion_without_a_start_event_is_asked_too() -> None:
     async def use(salt: Salt, presence: Readiness) -> bool:
         await asyncio.gather(*salt.silent("a"))
         return presence.heard("a")
@@ -149,7 +151,7 @@ def test_one_whose_start_nobody_heard_is_asked_all_the_same() -> None:
     assert play(use, interval=AT_ONCE, there={"a"}) is False
 
 
-def test_an_answer_counts_that_comes_later_than_the_next_question() -> None:
+def test_an_answer_counts_even_after_the_next_question() -> None:
     async def use(salt: Salt, presence: Readiness) -> None:
         (late,) = salt.waiting("late")
         await asked_again(salt)
@@ -160,7 +162,7 @@ def test_an_answer_counts_that_comes_later_than_the_next_question() -> None:
 
 
 @pytest.mark.parametrize("said", ["", "True", "a code", "0" * 32, "\udcff", "x" * 10**6])
-def test_an_answer_without_the_code_is_none(said: str) -> None:
+def test_an_answer_without_the_code_does_not_count(said: str) -> None:
     async def use(salt: Salt, presence: Readiness) -> list[bool]:
         waits, _ = salt.waiting("a", "b")
         await a_while()
@@ -176,14 +178,14 @@ def test_an_answer_without_the_code_is_none(said: str) -> None:
     assert play(use) == [False, True]
 
 
-def test_each_time_that_a_minion_is_waited_for_it_has_another_code() -> None:
+def test_each_wait_for_a_minion_has_a_new_code() -> None:
     async def use(salt: Salt, presence: Readiness) -> set[str]:
         return {presence.expect("a") for _ in range(5)} | {presence.expect("b")}
 
     assert len(play(use)) == 6
 
 
-def test_many_start_events_make_few_questions() -> None:
+def test_many_start_events_cause_few_questions() -> None:
     async def use(salt: Salt, presence: Readiness) -> int:
         (waits,) = salt.waiting("a")
         for _ in range(50):
@@ -195,20 +197,20 @@ def test_many_start_events_make_few_questions() -> None:
     assert play(use, gap=NEVER) == 1
 
 
-def test_asking_that_fails_is_told_and_tried_again() -> None:
+def test_a_question_that_fails_is_reported_and_repeated() -> None:
     async def use(salt: Salt, presence: Readiness) -> list[str]:
         (waits,) = salt.waiting("a")
         await asked_again(salt)
-        told = [presence.problem]
+        problems = [presence.problem]
         salt.failures = 0
         await waits
         await a_while()
-        return [*told, presence.problem]
+        return [*problems, presence.problem]
 
     assert play(use, interval=AT_ONCE, there={"a"}, failures=10**6) == ["no master", ""]
 
 
-def test_nobody_is_asked_who_no_longer_waits() -> None:
+def test_a_minion_that_no_longer_waits_is_not_asked() -> None:
     async def use(salt: Salt, presence: Readiness) -> list[list[str]]:
         salt.open.clear()
         first, second = salt.waiting("a", "b")
@@ -224,7 +226,7 @@ def test_nobody_is_asked_who_no_longer_waits() -> None:
     assert play(use, there={"a", "b", "stays"}) == [["a", "b"], ["stays"]]
 
 
-def test_a_start_is_heard_also_before_it_is_waited_for() -> None:
+def test_a_start_event_before_the_wait_counts() -> None:
     async def use(salt: Salt, presence: Readiness) -> list[bool]:
         salt.codes["a"] = presence.expect("a")
         presence.started("b")
@@ -238,7 +240,7 @@ def test_a_start_is_heard_also_before_it_is_waited_for() -> None:
     assert play(use, there={"a"}) == [False, True]
 
 
-def test_whoever_hears_something_after_the_end_does_no_harm() -> None:
+def test_events_after_the_end_do_no_harm() -> None:
     async def make() -> Readiness:
         return Readiness(lambda ids: asyncio.sleep(0))
 

@@ -7,7 +7,7 @@ import asyncssh
 from hart_salt.node import ssh
 
 
-def test_a_key_pair_is_ed25519_in_openssh_s_own_formats_and_its_halves_belong_together() -> None:
+def test_a_key_pair_is_ed25519_in_openssh_format_and_its_halves_match() -> None:
     key = ssh.make_key("hart-1")
     private = asyncssh.import_private_key(key.private)
     assert key.private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
@@ -16,11 +16,11 @@ def test_a_key_pair_is_ed25519_in_openssh_s_own_formats_and_its_halves_belong_to
     assert key.public.split()[2:] == ["hart-1"]
 
 
-def test_every_key_is_another() -> None:
+def test_every_key_is_different() -> None:
     assert len({ssh.make_key("same").private for _ in range(5)}) == 5
 
 
-def test_a_private_key_shows_in_no_repr() -> None:
+def test_a_repr_does_not_show_the_private_key() -> None:
     key = ssh.make_key("hart-1")
     endpoint = ssh.Endpoint("192.0.2.1", 22, key.public, key)
     secret = key.private.splitlines()[2]

@@ -1,4 +1,4 @@
-"""What a person sees: a live table on a terminal, plain lines everywhere else."""
+"""The view of the progress: a live table on a terminal, plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def console() -> Console:
 
 
 def drawn(live: LiveTable) -> list[str]:
-    """The table as text, one entry per row."""
+    """Return the table as text, one entry per row."""
     paper = console()
     paper.print(live._table())
     assert isinstance(paper.file, io.StringIO)
@@ -57,14 +57,14 @@ def test_each_node_has_a_row_with_its_stage_time_and_last_line(table: LiveTable,
     assert drawn(table) == ["minion stage time last line", "a launching 1.5 s", "b bootstrapping 3.5 s unpacking"]
 
 
-def test_the_last_line_stays_until_there_is_another(table: LiveTable) -> None:
+def test_the_last_line_stays_until_there_is_a_new_one(table: LiveTable) -> None:
     table.update("a", "bootstrapping", 0.0, "unpacking")
     table.update("a", "enrolling", 0.0, "")
     assert drawn(table)[1] == "a enrolling 0.0 s unpacking"
 
 
 @pytest.mark.parametrize("stage", ["done", "failed", "destroyed"])
-def test_the_time_stands_still_after_the_last_stage(table: LiveTable, clock: Clock, stage: str) -> None:
+def test_the_time_stops_after_the_last_stage(table: LiveTable, clock: Clock, stage: str) -> None:
     table.update("a", "ready", 0.0, "")
     clock.now += 2
     table.update("a", stage, 2.0, "")
@@ -72,17 +72,17 @@ def test_the_time_stands_still_after_the_last_stage(table: LiveTable, clock: Clo
     assert drawn(table)[1] == f"a {stage} 2.0 s"
 
 
-def test_what_a_node_prints_is_text_and_no_markup(table: LiveTable) -> None:
+def test_the_output_of_a_node_is_text_and_not_markup(table: LiveTable) -> None:
     table.update("a", "bootstrapping", 0.0, "[red]x[/red] [/nonsense]")
     assert drawn(table)[1].endswith("[red]x[/red] [/nonsense]")
 
 
-def test_a_long_line_does_not_make_a_second_row(table: LiveTable) -> None:
+def test_a_long_line_does_not_add_a_row(table: LiveTable) -> None:
     table.update("a", "bootstrapping", 0.0, "word " * 100)
     assert len(drawn(table)) == 2
 
 
-def test_lines_go_to_the_stream_that_was_given() -> None:
+def test_lines_go_to_the_given_stream() -> None:
     stream = io.StringIO()
     lines = Lines(stream)
     lines.update("a", "launching", 0.0, "")
@@ -101,7 +101,7 @@ def test_a_pipe_gets_lines_and_a_terminal_the_table(capsys: pytest.CaptureFixtur
             assert isinstance(_shown_by(view), LiveTable)
             view.close()
         seen = b""
-        while b"launching" not in seen:  # it comes in pieces, and a terminal that was closed ends in an error
+        while b"launching" not in seen:  # it arrives in pieces, and reading a closed terminal ends with an error
             seen += os.read(master, 65536)
     finally:
         os.close(master)
@@ -114,7 +114,7 @@ def _shown_by(view: View) -> View | None:
 
 
 class Broken:
-    """A view that fails at each call, and counts them."""
+    """A view that fails at each call, and counts the calls."""
 
     def __init__(self, error: BaseException) -> None:
         self.calls = 0
@@ -134,7 +134,7 @@ FAILURES = [BrokenPipeError(), OSError(5, "hung up"), ValueError("closed"), Unic
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
-def test_a_view_that_failed_once_is_silent_and_is_not_asked_again(error: BaseException) -> None:
+def test_a_view_that_failed_once_is_silent_and_not_called_again(error: BaseException) -> None:
     for first in ("update", "close"):
         broken = Broken(error)
         view = Silenced(lambda: broken)  # noqa: B023 - called at once
@@ -147,7 +147,7 @@ def test_a_view_that_failed_once_is_silent_and_is_not_asked_again(error: BaseExc
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
-def test_a_view_that_cannot_even_begin_shows_nothing(error: BaseException) -> None:
+def test_a_view_that_cannot_be_made_shows_nothing(error: BaseException) -> None:
     def make() -> View:
         raise error
 
@@ -157,7 +157,7 @@ def test_a_view_that_cannot_even_begin_shows_nothing(error: BaseException) -> No
     assert view.view is None
 
 
-def test_a_terminal_that_is_hung_up_ends_the_table_and_nothing_else() -> None:
+def test_a_terminal_that_hangs_up_ends_only_the_table() -> None:
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", closefd=False) as stream:
         view = view_for(stream)
@@ -170,11 +170,11 @@ def test_a_terminal_that_is_hung_up_ends_the_table_and_nothing_else() -> None:
     os.close(slave)
     refreshing = [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]
     for thread in refreshing:
-        thread.join(60)  # it has been told to end
+        thread.join(60)  # close was called
     assert not any(thread.is_alive() for thread in refreshing)
 
 
-def test_without_standard_error_nothing_is_shown_not_even_elsewhere(
+def test_without_standard_error_nothing_is_shown_anywhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr", None)
@@ -191,7 +191,7 @@ def test_in_a_thread_of_a_master_nothing_is_shown(capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_a_choice_it_goes_to_standard_error_and_never_to_standard_output(
+def test_by_default_it_goes_to_standard_error_and_never_to_standard_output(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     view = view_for()
@@ -201,7 +201,7 @@ def test_without_a_choice_it_goes_to_standard_error_and_never_to_standard_output
     assert (captured.out, "launching" in captured.err) == ("", True)
 
 
-def test_nodes_as_a_table_with_a_row_for_each() -> None:
+def test_the_table_of_nodes_has_a_row_for_each() -> None:
     facts = {"role": "app", "provider": "do", "region": "nyc3", "size": "s-1", "private_ip": "10.0.0.1"}
     nodes: dict[str, dict[str, Any]] = {
         "a.example": {"status": "ready", **facts, "zone": None, "public_ip": "192.0.2.1"},

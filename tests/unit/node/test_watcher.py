@@ -1,4 +1,4 @@
-"""One poll of a provider for all instances that are waited for."""
+"""One poll of a provider for all instances that hart waits for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hart_salt.base.errors import AuthError, DriverError, NodeFailed, RateLimite
 from hart_salt.model import Instance
 from hart_salt.node.watcher import Watcher
 
-PATIENCE = 60.0  #: a deadline that no test reaches
-BRIEF = 0.05  #: a deadline that is reached, since nothing else ever happens
+FAR_DEADLINE = 60.0  #: a deadline that no test reaches
+BRIEF = 0.05  #: a deadline that passes because nothing else happens
 
 PENDING = Instance("i-1", "a", "pending")
 RUNNING = replace(PENDING, state="running", public_ip="192.0.2.1")
@@ -23,12 +23,12 @@ OTHER = replace(RUNNING, instance_id="i-2", minion_id="b")
 
 @dataclass
 class Provider:
-    """Answers each list call with the next of ``answers``, and with the last one from then on."""
+    """A provider that answers each list call with the next of ``answers``, and repeats the last one."""
 
     answers: list[list[Instance] | Exception]
     calls: int = 0
     slept: list[float] = field(default_factory=list)
-    #: what the instance's id finds, call after call; the last one from then on
+    #: what the lookup by id finds, call after call; the last one is repeated
     by_id: list[Instance | None | Exception] = field(default_factory=list)
     looks: int = 0
 
@@ -51,11 +51,11 @@ class Provider:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        await a_while()  # long enough for whoever was served to go
+        await a_while()  # long enough for the served waiters to go
 
 
 async def a_while() -> None:
-    """Let everything run that can."""
+    """Let everything run that can run."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -65,7 +65,7 @@ def is_running(instance: Instance) -> bool:
 
 
 def watching(provider: Provider, use: Callable[[Watcher], Coroutine[Any, Any, Any]]) -> Any:
-    """What ``use`` returns with a watcher of ``provider``, which is closed afterwards."""
+    """Return the result of ``use`` with a watcher of ``provider``, which is closed afterwards."""
 
     async def main() -> Any:
         watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock)
@@ -77,7 +77,7 @@ def watching(provider: Provider, use: Callable[[Watcher], Coroutine[Any, Any, An
     return asyncio.run(main())
 
 
-def wait_for(*answers: list[Instance] | Exception, timeout: float = PATIENCE) -> Instance:
+def wait_for(*answers: list[Instance] | Exception, timeout: float = FAR_DEADLINE) -> Instance:
     found: Instance = watching(Provider(list(answers)), lambda watcher: watcher.wait("i-1", is_running, timeout))
     return found
 
@@ -91,83 +91,83 @@ def test_the_instance_is_returned_as_it_was_listed() -> None:
     assert wait_for([PENDING, OTHER], [PENDING, OTHER], [RUNNING, OTHER]) == RUNNING
 
 
-def test_an_instance_that_is_not_listed_yet_is_waited_for() -> None:
+def test_an_instance_that_is_not_listed_yet_may_still_appear() -> None:
     assert wait_for([], [OTHER], [], [RUNNING]) == RUNNING
 
 
 @pytest.mark.parametrize("misses", [1, 2, 5])
-def test_a_few_lists_without_an_instance_that_was_seen_prove_nothing(misses: int) -> None:
-    """At 3 seconds between lists, 5 of them miss it over 12 seconds."""
+def test_a_few_lists_without_a_known_instance_prove_nothing(misses: int) -> None:
+    """With 3 seconds between lists, 5 of them miss it over 12 seconds."""
     assert wait_for([PENDING], *[[]] * misses, [RUNNING]) == RUNNING
 
 
-def test_an_instance_that_was_seen_and_that_lists_miss_for_long_has_failed() -> None:
+def test_a_known_instance_that_lists_miss_for_long_has_failed() -> None:
     provider = Provider([[PENDING], []])
     with pytest.raises(NodeFailed, match="the instance disappeared"):
-        watching(provider, lambda watcher: watcher.wait("i-1", is_running, PATIENCE))
+        watching(provider, lambda watcher: watcher.wait("i-1", is_running, FAR_DEADLINE))
     assert 15.0 <= sum(provider.slept[1:]) < 20.0
 
 
 def by_id(provider: Provider) -> Instance:
-    found: Instance = watching(provider, lambda it: it.wait("i-1", is_running, PATIENCE, provider.look))
+    found: Instance = watching(provider, lambda it: it.wait("i-1", is_running, FAR_DEADLINE, provider.look))
     return found
 
 
 @pytest.mark.parametrize("first", [[PENDING], []], ids=["seen", "never listed"])
-def test_one_that_lists_miss_for_long_is_asked_for_by_its_id(first: list[Instance]) -> None:
-    """Its tags may show late, or be gone: it is the instance all the same."""
+def test_an_instance_that_lists_miss_for_long_is_looked_up_by_its_id(first: list[Instance]) -> None:
+    """Its tags may appear late or be gone: it is still the instance."""
     provider = Provider([first, []], by_id=[PENDING, TemporaryFailure("the API is down"), RUNNING])
     assert by_id(provider) == RUNNING
     assert provider.looks == 3
     assert provider.calls >= 3 * 6, "never one question for each list"
 
 
-def test_one_whose_id_finds_nothing_either_has_failed_if_it_was_seen_and_is_waited_for_if_not() -> None:
+def test_an_instance_that_the_lookup_misses_too_has_failed_only_if_it_was_seen() -> None:
     with pytest.raises(NodeFailed, match="the instance disappeared"):
         by_id(Provider([[PENDING], []], by_id=[None]))
     assert by_id(Provider([*[[]] * 20, [RUNNING]], by_id=[None])) == RUNNING
 
 
-def test_a_defect_in_a_look_by_id_fails_at_once() -> None:
+def test_a_defect_in_a_lookup_by_id_fails_at_once() -> None:
     with pytest.raises(NodeFailed, match="ZeroDivisionError"):
         by_id(Provider([[PENDING], []], by_id=[ZeroDivisionError()]))
 
 
-def test_one_that_ended_is_told_by_its_id() -> None:
+def test_a_lookup_by_id_shows_that_an_instance_stopped() -> None:
     with pytest.raises(NodeFailed, match="the instance is gone: spot"):
         by_id(Provider([[PENDING], []], by_id=[replace(PENDING, state="gone", problem="spot")]))
 
 
 @pytest.mark.parametrize("state", ["stopped", "gone"])
-def test_an_instance_that_will_not_come_back_by_itself_has_failed(state: str) -> None:
+def test_an_instance_that_cannot_start_by_itself_again_has_failed(state: str) -> None:
     with pytest.raises(NodeFailed, match=f"the instance is {state}"):
         wait_for([PENDING], [replace(PENDING, state=state)])
 
 
-def test_why_the_provider_gave_an_instance_up_is_told() -> None:
+def test_the_error_says_why_the_provider_gave_up_an_instance() -> None:
     with pytest.raises(NodeFailed, match="the instance is pending: no capacity in z1"):
         wait_for([replace(PENDING, problem="no capacity in z1")])
 
 
-def test_many_who_wait_are_served_by_one_call_per_interval() -> None:
+def test_many_waiters_are_served_by_one_call_per_interval() -> None:
     many = [replace(PENDING, instance_id=f"i-{number}") for number in range(20)]
     up = [replace(instance, state="running") for instance in many]
     provider = Provider([many, many, up])
 
     async def use(watcher: Watcher) -> list[Instance]:
-        return await asyncio.gather(*(watcher.wait(one.instance_id, is_running, PATIENCE) for one in many))
+        return await asyncio.gather(*(watcher.wait(one.instance_id, is_running, FAR_DEADLINE) for one in many))
 
     assert watching(provider, use) == up
     assert provider.calls == 3
     assert provider.slept[:2] == [3.0, 3.0]
 
 
-def test_one_who_fails_does_not_disturb_the_others() -> None:
+def test_one_failed_instance_does_not_affect_the_others() -> None:
     coming = replace(OTHER, state="pending")
     provider = Provider([[PENDING, coming], [replace(PENDING, state="stopped"), coming], [OTHER]])
 
     async def use(watcher: Watcher) -> list[Any]:
-        waits = (watcher.wait(one, is_running, PATIENCE) for one in ("i-1", "i-2"))
+        waits = (watcher.wait(one, is_running, FAR_DEADLINE) for one in ("i-1", "i-2"))
         return await asyncio.gather(*waits, return_exceptions=True)
 
     failed, found = watching(provider, use)
@@ -176,26 +176,26 @@ def test_one_who_fails_does_not_disturb_the_others() -> None:
 
 
 @pytest.mark.parametrize("error", [TemporaryFailure("the API is down"), RateLimited("too many calls", 9.0)])
-def test_an_error_that_passes_is_survived(error: DriverError) -> None:
+def test_a_temporary_error_is_tolerated(error: DriverError) -> None:
     assert wait_for([PENDING], error, error, [RUNNING]) == RUNNING
 
 
-def test_the_error_at_the_deadline_names_the_provider_s_last_one() -> None:
+def test_the_timeout_error_quotes_the_provider_s_last_error() -> None:
     with pytest.raises(NodeFailed, match=r"not running within 0\.05 s .*the API is down"):
         wait_for(TemporaryFailure("the API is down"), timeout=BRIEF)
 
 
-def test_the_error_at_the_deadline_names_no_provider_that_answered() -> None:
+def test_the_timeout_error_quotes_no_provider_that_answered() -> None:
     with pytest.raises(NodeFailed) as caught:
         wait_for([PENDING], timeout=BRIEF)
     assert str(caught.value) == "the instance was not running within 0.05 s"
 
 
-def test_credentials_that_do_not_work_fail_all_at_once() -> None:
+def test_bad_credentials_fail_all_waiters_at_once() -> None:
     provider = Provider([AuthError("the token is not valid")])
 
     async def use(watcher: Watcher) -> list[Any]:
-        waits = (watcher.wait(one, is_running, PATIENCE) for one in ("i-1", "i-2"))
+        waits = (watcher.wait(one, is_running, FAR_DEADLINE) for one in ("i-1", "i-2"))
         return await asyncio.gather(*waits, return_exceptions=True)
 
     assert [str(error) for error in watching(provider, use)] == ["the token is not valid"] * 2
@@ -207,13 +207,13 @@ def test_a_defect_in_a_driver_fails_at_once_and_not_at_the_deadline() -> None:
         wait_for(ZeroDivisionError())
 
 
-def test_nobody_waits_and_nothing_is_polled() -> None:
+def test_without_waiters_nothing_is_polled() -> None:
     provider = Provider([[RUNNING]])
 
     async def use(watcher: Watcher) -> int:
         await asyncio.sleep(0)
         before = provider.calls
-        await watcher.wait("i-1", is_running, PATIENCE)
+        await watcher.wait("i-1", is_running, FAR_DEADLINE)
         await end_of_polling(watcher)
         return before
 
@@ -221,13 +221,13 @@ def test_nobody_waits_and_nothing_is_polled() -> None:
     assert provider.calls == 1
 
 
-def test_polling_begins_again_for_whoever_waits_later() -> None:
+def test_polling_starts_again_for_a_later_waiter() -> None:
     provider = Provider([[RUNNING], AuthError("expired"), [RUNNING]])
 
     async def use(watcher: Watcher) -> None:
         for expected in (None, NodeFailed, None):
             try:
-                await watcher.wait("i-1", is_running, PATIENCE)
+                await watcher.wait("i-1", is_running, FAR_DEADLINE)
             except NodeFailed:
                 assert expected is NodeFailed
             await end_of_polling(watcher)
@@ -236,11 +236,11 @@ def test_polling_begins_again_for_whoever_waits_later() -> None:
     assert provider.calls == 3
 
 
-def test_one_who_gives_up_is_waited_for_no_more() -> None:
+def test_after_a_timeout_the_instance_is_not_polled_any_more() -> None:
     provider = Provider([[PENDING]])
 
     async def use(watcher: Watcher) -> None:
-        waiting = asyncio.create_task(watcher.wait("i-1", is_running, PATIENCE))
+        waiting = asyncio.create_task(watcher.wait("i-1", is_running, FAR_DEADLINE))
         await a_while()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -250,11 +250,11 @@ def test_one_who_gives_up_is_waited_for_no_more() -> None:
     watching(provider, use)
 
 
-def test_closing_ends_the_polling_while_somebody_waits() -> None:
+def test_closing_ends_the_polling_even_with_waiters() -> None:
     provider = Provider([[PENDING]])
 
     async def use(watcher: Watcher) -> None:
-        waiting = asyncio.create_task(watcher.wait("i-1", is_running, PATIENCE))
+        waiting = asyncio.create_task(watcher.wait("i-1", is_running, FAR_DEADLINE))
         await a_while()
         await watcher.close()
         before = provider.calls

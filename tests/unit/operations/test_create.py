@@ -1,4 +1,4 @@
-"""The lives of a call's nodes, side by side."""
+"""The nodes of a call, concurrently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hart_salt.operations import create
 from tests.parts import new_node, new_state
 
 
-def test_a_node_that_loses_the_cancellation_is_undone_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_misses_the_cancellation_is_undone_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(concurrency, "AGAIN", 0)
     undone: list[str] = []
 
@@ -25,7 +25,7 @@ def test_a_node_that_loses_the_cancellation_is_undone_like_the_others(monkeypatc
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
         try:
-            for _ in range(1000):  # and not for ever: a test that hangs tells nothing
+            for _ in range(1000):  # not for ever: a test that hangs shows nothing
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             undone.append(minion_id)
@@ -54,7 +54,7 @@ def progress(tmp_path: Path) -> Progress:
 
 
 class Silence:
-    """Shows nothing."""
+    """A view that shows nothing."""
 
     def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None: ...
 
@@ -62,23 +62,23 @@ class Silence:
 
 
 def outcome(progress: Progress, **changes: Any) -> dict[str, Any]:
-    """What is said of a node after a signal."""
+    """Return the outcome of a node after a signal."""
     outcomes = create.Outcomes({"a": new_state("a", **changes)}, signal="interrupted by SIGINT")
     return create._outcome(new_node("a"), outcomes, progress)
 
 
-def test_a_node_that_was_ready_when_a_signal_came_is_as_good_as_any(progress: Progress) -> None:
+def test_a_node_that_was_ready_at_the_signal_is_a_success(progress: Progress) -> None:
     said = outcome(progress, sealed=True)
     assert (said["result"], "error" in said) == (True, False)
 
 
-def test_of_a_node_that_a_signal_ended_it_is_said_whether_all_of_it_is_gone(progress: Progress) -> None:
+def test_the_error_after_a_signal_says_whether_everything_of_the_node_is_gone(progress: Progress) -> None:
     assert outcome(progress)["error"] == "interrupted by SIGINT; it was undone"
     assert outcome(progress, left=["its key is there"])["error"] == "interrupted by SIGINT; its key is there"
     assert outcome(progress, error="no such size")["error"] == "no such size"
 
 
-def test_where_a_signal_keeps_states_from_being_applied_the_result_says_so(progress: Progress) -> None:
+def test_the_result_says_if_a_signal_prevented_apply(progress: Progress) -> None:
     said = outcome(progress, sealed=True, problems=["it was not started"])
     assert (said["result"], said["error"]) == (
         False, "the node is a minion and was kept, but apply failed: it was not started"

@@ -1,4 +1,4 @@
-"""What is asked for a new salt-master: what is taken, what is refused, and in which words."""
+"""The options of a new salt-master: what is accepted, what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRIVATE = KEY.export_private_key().decode()
 
 
 def node(defaults: dict[str, Any] | None = None, **arguments: Any) -> Node:
-    """The node of a new master; its caller's Salt is 3008.3."""
+    """Return the node of a new master; its caller's Salt is 3008.3."""
     config = load([Source("test", {"providers": DO, **(defaults or {})})], SCHEMAS, lambda uri: uri)
     return resolve.resolve(
         config, SCHEMAS, MASTER, minion_id="salt", provider="do", arguments={"region": "nyc3", **arguments},
@@ -30,18 +30,18 @@ def node(defaults: dict[str, Any] | None = None, **arguments: Any) -> Node:
     )  # fmt: skip
 
 
-def test_what_is_not_wished_is_not_there() -> None:
+def test_an_option_that_is_not_given_is_not_set() -> None:
     names = ("authorize_key", "grains", "hart_salt", "pip_index")
     wanted = create_master.options(dict.fromkeys(names))
     assert [getattr(wanted, name) for name in names] == [None] * 4
 
 
-def test_a_key_line_is_taken_with_its_comment() -> None:
+def test_a_key_line_is_accepted_with_its_comment() -> None:
     assert create_master.options({"authorize_key": f" {LINE} "}).authorize_key == LINE
 
 
 @pytest.mark.parametrize("value", [PRIVATE, PRIVATE.replace("\n", " "), "/root/.ssh/id.pub", f"{LINE}\n{LINE}", 7, ""])
-def test_what_is_no_public_key_line_is_refused_and_not_repeated(value: Any) -> None:
+def test_text_that_is_not_a_public_key_line_is_refused_and_not_quoted(value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         create_master.options({"authorize_key": value})
     assert str(caught.value).startswith("argument:authorize_key: must ")
@@ -52,24 +52,24 @@ def test_what_is_no_public_key_line_is_refused_and_not_repeated(value: Any) -> N
     ("grains", ["a"]), ("grains", "a"), ("hart_salt", "-r x"), ("hart_salt", "./x"), ("pip_index", "http://example.com/"),
     ("pip_index", "file:///x"),
 ])  # fmt: skip
-def test_each_mistake_is_told_with_its_place(name: str, value: Any) -> None:
+def test_each_mistake_is_reported_with_its_place(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=f"^argument:{name}: must be "):
         create_master.options({name: value})
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         create_master.options({"grains": 1, "hart_salt": 1.5, "pip_index": "x"})
     assert len(caught.value.faults) == 3
 
 
 @pytest.mark.parametrize("name", ["apply", "drain", "role", "count"])
-def test_what_is_for_minions_alone_is_refused_as_an_argument(name: str) -> None:
+def test_arguments_that_are_only_for_minions_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"argument:{name}: is for minions"):
         create_master.settings_with(create_master.options({}), {name: "highstate"})
 
 
-def test_grains_go_over_those_of_the_minion_config() -> None:
+def test_grains_override_those_of_minion_config() -> None:
     given = {"minion_config": {"log_level": "info", "grains": {"a": 1, "b": 1}}, "size": "s"}
     made = create_master.settings_with(create_master.options({"grains": {"b": 2}}), given)
     assert made == {"size": "s", "minion_config": {"log_level": "info", "grains": {"a": 1, "b": 2}}}
@@ -82,11 +82,11 @@ def test_its_minion_has_no_master_and_its_own_settings_win() -> None:
     assert not {"master", "master_type", "master_port"} & set(config)
 
 
-def test_its_salt_may_be_newer_than_the_caller_s() -> None:
+def test_its_salt_can_be_newer_than_the_caller_s() -> None:
     assert node(salt_version="3009").settings.salt_version == "3009"
 
 
-def test_defaults_that_are_for_minions_do_not_hold_for_it() -> None:
+def test_defaults_that_are_only_for_minions_do_not_apply_to_it() -> None:
     class Driver:
         platform = "debian"
 
@@ -95,7 +95,7 @@ def test_defaults_that_are_for_minions_do_not_hold_for_it() -> None:
     assert (made.settings.apply, fitted.settings.apply, fitted.settings.drain) == ("highstate", None, None)
 
 
-def test_a_driver_without_machines_of_their_own_is_refused() -> None:
+def test_a_driver_without_whole_machines_is_refused() -> None:
     class Driver:
         platform = "local"
 
@@ -108,7 +108,7 @@ def test_a_driver_without_machines_of_their_own_is_refused() -> None:
     (None, "of-others", "/run/hart/hart_salt-{version}-py3-none-any.whl"),
     ("hart-salt[all]==1.0.0", "do", "hart-salt[all]==1.0.0"),
 ])  # fmt: skip
-def test_what_is_installed_is_what_was_asked_for_or_the_caller_s_own(
+def test_the_given_requirement_or_the_caller_s_own_package_is_installed(
     asked: str | None, driver: str, requirement: str
 ) -> None:
     spec = create_master._spec(create_master.options({"hart_salt": asked}), driver)
@@ -116,7 +116,7 @@ def test_what_is_installed_is_what_was_asked_for_or_the_caller_s_own(
     assert bool(spec.wheel) is (asked is None)
 
 
-def test_fingerprints_are_those_of_ssh_keygen() -> None:
+def test_fingerprints_equal_those_of_ssh_keygen() -> None:
     assert ssh.key_fingerprint(LINE) == KEY.get_fingerprint()
     with pytest.raises(ValueError, match="not an OpenSSH public key line"):
         ssh.key_fingerprint("x")

@@ -1,4 +1,4 @@
-"""How many nodes there are to be, which go, and how a fleet is renewed."""
+"""How many nodes there should be, which to remove, and how a fleet is replaced."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ids(records: Sequence[Record]) -> list[str]:
         (TargetSize(delta=0, minimum=1, maximum=9), 5, 5),
     ],
 )
-def test_the_number_that_there_is_to_be(goal: TargetSize, have: int, target: int) -> None:
+def test_the_target_number(goal: TargetSize, have: int, target: int) -> None:
     goal.check()
     assert goal.target(have) == target
 
@@ -49,7 +49,7 @@ def test_the_number_that_there_is_to_be(goal: TargetSize, have: int, target: int
         (TargetSize(delta=1, minimum=3, maximum=2), "min must not be above max"),
     ],
 )
-def test_what_makes_no_sense_together_is_refused(goal: TargetSize, words: str) -> None:
+def test_values_that_cannot_be_combined_are_refused(goal: TargetSize, words: str) -> None:
     with pytest.raises(Refused, match=words):
         goal.check()
 
@@ -58,27 +58,27 @@ def test_what_makes_no_sense_together_is_refused(goal: TargetSize, words: str) -
     ("remove", "number", "gone"),
     [("newest", 2, ["c", "b"]), ("oldest", 2, ["a", "b"]), ("b, a", 1, ["b"]), ("b,a,b", 2, ["b", "a"])],
 )
-def test_which_go_first(remove: str, number: int, gone: list[str]) -> None:
+def test_which_nodes_go_first(remove: str, number: int, gone: list[str]) -> None:
     assert ids(victims(FLEET, number, remove)) == gone
 
 
 @pytest.mark.parametrize(("remove", "number"), [("b", 2), ("x", 1), ("newest", 4), ("", 1), ("newst", 1)])
-def test_too_few_or_strangers_are_refused(remove: str, number: int) -> None:
+def test_too_few_or_unknown_ids_are_refused(remove: str, number: int) -> None:
     with pytest.raises(Refused):
         victims(FLEET, number, remove)
 
 
 @dataclass
 class World:
-    """A fleet that is changed, and what is to go wrong."""
+    """A fleet to change, and the failures to inject."""
 
     there: list[str] = field(default_factory=lambda: ids(FLEET))
     log: list[str] = field(default_factory=list)
-    #: of each creation, how many come up
+    #: for each create call, how many nodes come up
     fail_creating: dict[int, Any] = field(default_factory=dict)
     undrained: dict[str, Any] = field(default_factory=dict)
     undestroyed: set[str] = field(default_factory=set)
-    #: the lowest number of nodes that there ever was
+    #: the lowest number of nodes at any time
     fewest: int = 3
     made: int = 0
 
@@ -110,21 +110,21 @@ class World:
         return Outcomes({name: {"result": name in gone} for name in ids(records)}, len(gone) == len(records))
 
 
-def test_a_fleet_is_renewed_oldest_first_new_ones_before_old_ones() -> None:
+def test_a_fleet_is_replaced_oldest_first_with_new_nodes_before_old_ones_go() -> None:
     world = World()
     changes = renew(FLEET, 2, world.actions())
     assert world.log == ["create 2", "drain a,b", "destroy a,b", "create 1", "drain c", "destroy c"]
     assert (sorted(world.there), changes.ok, changes.number, world.fewest) == (["new0", "new1", "new2"], True, 0, 3)
 
 
-def test_a_failed_creation_stops_it_and_only_as_many_old_ones_go_as_new_ones_came() -> None:
+def test_a_failed_create_stops_it_and_only_as_many_old_nodes_go_as_new_ones_came_up() -> None:
     world = World(fail_creating={0: 1})
     changes = renew(FLEET, 2, world.actions())
     assert world.log == ["create 2", "drain a", "destroy a"]
     assert (sorted(world.there), changes.ok, world.fewest) == (["b", "c", "new0"], False, 3)
 
 
-def test_where_none_came_up_none_goes() -> None:
+def test_if_no_node_came_up_none_goes() -> None:
     world = World(fail_creating={0: 0})
     assert not renew(FLEET, 2, world.actions()).ok
     assert (world.log, world.there) == (["create 2"], ids(FLEET))
@@ -143,7 +143,7 @@ def test_a_node_that_cannot_be_destroyed_stops_it() -> None:
     assert (world.log, changes.ok) == (["create 1", "drain a", "destroy a"], False)
 
 
-def test_an_error_later_on_tells_what_was_done_by_then() -> None:
+def test_a_later_error_still_reports_what_was_done() -> None:
     world = World(fail_creating={1: TemporaryFailure("no answer")})
     changes = renew(FLEET, 1, world.actions())
     assert (changes.problem, changes.ok, list(changes.destroyed)) == ("no answer", False, ["a"])
@@ -151,7 +151,7 @@ def test_an_error_later_on_tells_what_was_done_by_then() -> None:
         renew(FLEET, 1, World(fail_creating={0: TemporaryFailure("no answer")}).actions())
 
 
-def test_a_signal_while_nodes_are_drained_leaves_them() -> None:
+def test_a_signal_during_a_drain_leaves_the_nodes() -> None:
     world = World(undrained={"a": Interrupted(15, "interrupted by SIGTERM")})
     changes = renew(FLEET, 1, world.actions())
     assert (changes.interrupted, changes.ok, changes.destroyed) == (15, False, {})

@@ -1,4 +1,4 @@
-"""What sweep takes for an orphan, and what it keeps."""
+"""What sweep considers an orphan, and what it keeps."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def kept(what: Scene) -> list[tuple[str, str]]:
 NOBODY: list[tuple[str, str]] = []
 
 
-def test_a_ready_node_with_its_instance_is_none() -> None:
+def test_a_ready_node_with_its_instance_is_no_orphan() -> None:
     assert orphans(scene(THERE, records=(READY,))) == kept(scene(THERE, records=(READY,))) == NOBODY
 
 
 @pytest.mark.parametrize("record", [READY, replace(READY, stage="running", sealed=False)])
-def test_a_node_of_another_owner_is_kept_for_its_instance_was_not_looked_for(record: Record) -> None:
+def test_a_node_of_another_owner_is_kept_because_its_instance_was_not_listed(record: Record) -> None:
     what = scene(records=(record,), owner="another")
     assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
     assert orphans(scene(records=(record,), owner="me")) == [("node", "a")]
@@ -71,16 +71,16 @@ def test_a_node_that_never_became_ready_goes_with_its_instance(stage: str) -> No
 
 @pytest.mark.parametrize("present", [("a",), ()])
 @pytest.mark.parametrize("more", [{}, {"only_dead": True}])
-def test_a_node_that_is_ready_and_was_never_sealed_stays_and_is_to_be_sealed(
+def test_a_node_that_is_ready_and_was_never_sealed_stays_and_is_sealed(
     present: tuple[str, ...], more: dict[str, Any]
 ) -> None:
-    """It was told to be ready; whether its minion answers at this moment decides nothing."""
+    """It was reported as ready; whether its minion answers now decides nothing."""
     what = scene(THERE, records=(replace(READY, sealed=False, batch=DEAD),), present=present, **more)
     assert (orphans(what), kept(what)) == (NOBODY, NOBODY)
     assert [orphan.name for orphan in decide(what).unsealed] == ["a"]
 
 
-def test_one_that_another_machine_may_be_sealing_is_left_to_it() -> None:
+def test_a_node_that_another_machine_may_be_sealing_is_left_alone() -> None:
     what = scene(THERE, records=(replace(READY, sealed=False, created=YOUNG),))
     assert (orphans(what), decide(what).unsealed, kept(what)) == (NOBODY, [], [("node", "a")])
     assert decide(scene(THERE, records=(replace(READY, sealed=False),))).unsealed != []
@@ -96,7 +96,7 @@ def test_a_minion_that_answers_stays_whatever_its_record_says(stage: str, batch:
     assert "salt-run hart.destroy a removes it" in decide(what).kept[0].why
 
 
-def test_the_instance_of_a_record_that_never_learned_its_id_is_that_record_s() -> None:
+def test_an_instance_belongs_to_the_record_that_never_got_its_id() -> None:
     left = replace(READY, stage="launching", sealed=False, instance_id=None)
     assert orphans(scene(THERE, records=(left,))) == [("node", "a")]
 
@@ -105,7 +105,7 @@ def test_an_instance_without_a_record_goes() -> None:
     assert orphans(scene(THERE)) == [("instance", "a")]
 
 
-def test_a_second_instance_under_the_id_of_a_ready_node_is_named_and_goes_only_where_its_operation_died() -> None:
+def test_a_second_instance_with_the_id_of_a_ready_node_is_reported_and_goes_only_if_its_operation_died() -> None:
     second = replace(THERE, instance_id="i-2")
     what = scene(THERE, second, records=(READY,))
     assert (orphans(what), kept(what)) == (NOBODY, [("instance", "i-2")])
@@ -119,18 +119,18 @@ def test_a_second_instance_under_the_id_of_a_ready_node_is_named_and_goes_only_w
 
 @pytest.mark.parametrize("instance", [THERE, replace(THERE, created=YOUNG), replace(THERE, batch=DEAD)])
 @pytest.mark.parametrize("present", [("a",), ()])
-def test_an_instance_whose_key_is_accepted_gets_its_record_again(instance: Instance, present: tuple[str, ...]) -> None:
+def test_an_instance_with_an_accepted_key_gets_its_record_again(instance: Instance, present: tuple[str, ...]) -> None:
     what = scene(instance, accepted=("a",), present=present)
     assert (orphans(what), kept(what)) == (NOBODY, NOBODY)
     assert [orphan.instance for orphan in decide(what).rebuild] == [instance]
 
 
-def test_before_a_create_only_what_died_gets_its_record_again() -> None:
+def test_before_a_create_only_dead_operations_get_records_again() -> None:
     assert decide(scene(THERE, accepted=("a",), only_dead=True)).rebuild == []
     assert decide(scene(replace(THERE, batch=DEAD), accepted=("a",), only_dead=True)).rebuild != []
 
 
-def test_without_a_master_key_an_instance_is_a_salt_master_that_is_named_and_stays() -> None:
+def test_without_a_master_key_an_instance_is_a_salt_master_that_is_reported_and_stays() -> None:
     what = scene(THERE, masterless=True)
     assert (orphans(what), kept(what)) == (NOBODY, [("instance", "a")])
     assert "hart.destroy a" in decide(what).kept[0].why
@@ -141,7 +141,7 @@ def many(number: int, **more: Any) -> list[Instance]:
     return [replace(THERE, instance_id=f"i-{it}", minion_id=f"m{it}", **more) for it in range(number)]
 
 
-def test_many_records_missing_at_once_are_a_lost_store_and_nothing_goes_without_force() -> None:
+def test_if_many_records_are_missing_nothing_is_removed_without_force() -> None:
     left = replace(READY, minion_id="left", instance_id=None, stage="running", sealed=False)
     what = scene(*many(5), records=(left,), leftovers=(KEY,))
     assert (orphans(what), len(kept(what))) == (NOBODY, 7)
@@ -150,7 +150,7 @@ def test_many_records_missing_at_once_are_a_lost_store_and_nothing_goes_without_
     assert len(orphans(replace(what, force=True))) == 7
 
 
-def test_a_tenth_of_the_nodes_without_record_and_with_their_keys_are_a_lost_store() -> None:
+def test_a_tenth_of_the_nodes_without_record_but_with_keys_is_a_lost_store() -> None:
     ready = tuple(replace(READY, minion_id=f"r{it}", instance_id=f"r-{it}") for it in range(9))
     there = [replace(THERE, instance_id=f"r-{it}", minion_id=f"r{it}") for it in range(9)]
     assert decide(scene(*there, THERE, records=ready, accepted=("a",))).lost
@@ -158,69 +158,69 @@ def test_a_tenth_of_the_nodes_without_record_and_with_their_keys_are_a_lost_stor
     assert not decide(scene(*there, THERE, records=(*ready, more), accepted=("a",))).lost
 
 
-def test_what_crashes_left_elsewhere_is_no_lost_store() -> None:
+def test_leftovers_of_crashes_elsewhere_are_not_a_lost_store() -> None:
     assert orphans(scene(*many(4))) == [("instance", f"m{it}") for it in range(4)]
     assert len(orphans(scene(*many(9, batch=DEAD)))) == 9
     assert not decide(scene(*many(9, batch=LIVING))).lost
 
 
 @pytest.mark.parametrize("minion_id", ["", "x" * 256, "a\0b", "../../x", "retcode", "*", "a b", 7, None, ["a"]])
-def test_an_instance_that_names_no_node_is_told_under_its_own_id_and_stays(minion_id: Any) -> None:
+def test_an_instance_that_names_no_node_is_reported_by_its_own_id_and_stays(minion_id: Any) -> None:
     what = scene(replace(THERE, minion_id=minion_id), replace(THERE, instance_id="i-2", minion_id="b"))
     assert (orphans(what), kept(what)) == ([("instance", "b")], [("instance", "i-1")])
 
 
-def test_two_instances_of_one_id_are_told_and_stay() -> None:
+def test_two_instances_with_one_id_are_reported_and_stay() -> None:
     what = scene(THERE, replace(THERE, instance_id="i-2"), accepted=("a",), present=("a",))
     assert (orphans(what), decide(what).rebuild) == (NOBODY, [])
     assert kept(what) == [("instance", "i-1"), ("instance", "i-2")]
 
 
-def test_something_temporary_with_a_batch_that_is_none_is_told_and_stays() -> None:
+def test_a_temporary_resource_with_an_invalid_batch_is_reported_and_stays() -> None:
     what = scene(leftovers=(replace(KEY, batch="../../x"), replace(KEY, name="other")))
     assert (orphans(what), kept(what)) == ([("SSH key", "other")], [("SSH key", "hart-me-b1")])
 
 
-def test_a_ready_node_whose_instance_is_gone_goes() -> None:
+def test_a_ready_node_without_its_instance_goes() -> None:
     (orphan,) = decide(scene(records=(READY,))).orphans
     assert (orphan.kind, orphan.name, orphan.is_missing) == ("node", "a", True)
 
 
-def test_it_is_kept_as_long_as_its_minion_answers() -> None:
-    """The account may be another one today, or the provider's list may have a gap."""
+def test_a_node_without_its_instance_is_kept_while_its_minion_answers() -> None:
+    """The provider may use another account today, or its list may have a gap."""
     what = scene(records=(READY,), present=("a",))
     assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])
 
 
-def test_of_a_provider_that_could_not_be_asked_nothing_goes() -> None:
+def test_nothing_is_removed_at_a_provider_that_did_not_answer() -> None:
     assert orphans(scene(records=(READY, replace(READY, minion_id="b", sealed=False)), asked=())) == NOBODY
 
 
 @pytest.mark.parametrize("record", [None, replace(READY, stage="running", sealed=False), READY])
-def test_what_a_living_process_works_on_is_not_touched(record: Record | None) -> None:
+def test_the_resources_of_a_living_process_are_not_touched(record: Record | None) -> None:
     records = (record,) if record else ()
     assert orphans(scene(replace(THERE, instance_id="i-9"), records=records, busy="a")) == NOBODY
 
 
-def test_what_belongs_to_a_batch_that_a_living_process_holds_is_not_touched() -> None:
-    """Its record may not be written yet, or its instance may show late."""
+def test_the_resources_of_a_batch_of_a_living_process_are_not_touched() -> None:
+    """The record may not be written yet, or the instance may appear late."""
     left = replace(READY, stage="launching", sealed=False, batch=LIVING, minion_id="b")
     what = scene(replace(THERE, batch=LIVING), records=(left,), leftovers=(replace(KEY, batch=LIVING),))
     assert orphans(what) == NOBODY
 
 
-def test_what_was_kept_as_asked_stays() -> None:
+def test_a_node_that_keep_failed_kept_stays() -> None:
     kept = replace(READY, stage="failed", sealed=False, kept=True)
     assert orphans(scene(THERE, records=(kept,))) == NOBODY
 
 
-def test_what_is_young_is_kept() -> None:
+def test_young_resources_are_kept() -> None:
     left = replace(READY, minion_id="b", instance_id=None, stage="running", sealed=False, created=YOUNG)
     what = scene(replace(THERE, created=YOUNG), records=(left,), leftovers=(replace(KEY, created=YOUNG),))
     assert (orphans(what), len(kept(what))) == (NOBODY, 3)
 
 
-def test_what_is_young_and_known_to_be_dead_goes() -> None:
+def test_young_resources_of_a_dead_operation_go() -> None:
     left = replace(READY, minion_id="b", instance_id=None, stage="running", sealed=False, created=YOUNG, batch=DEAD)
     what = scene(
         replace(THERE, created=YOUNG, batch=DEAD), records=(left,), leftovers=(replace(KEY, created=YOUNG, batch=DEAD),)
@@ -228,7 +228,7 @@ def test_what_is_young_and_known_to_be_dead_goes() -> None:
     assert orphans(what) == [("instance", "a"), ("node", "b"), ("SSH key", "hart-me-b1")]
 
 
-def test_where_only_the_dead_are_asked_for_nothing_else_goes() -> None:
+def test_only_dead_removes_nothing_else() -> None:
     left = replace(READY, minion_id="b", stage="running", sealed=False)
     dead = replace(left, minion_id="c", batch=DEAD, instance_id=None)
     gone = replace(READY, minion_id="d", instance_id="i-4")
@@ -236,19 +236,19 @@ def test_where_only_the_dead_are_asked_for_nothing_else_goes() -> None:
     assert orphans(what) == [("node", "c")]
 
 
-def test_a_temporary_thing_without_a_date_is_as_old_as_its_batch() -> None:
+def test_a_temporary_resource_without_a_date_is_as_old_as_its_batch() -> None:
     batch = f"{int(YOUNG):08x}abcdef"
     assert orphans(scene(leftovers=(replace(KEY, batch=batch),))) == NOBODY
     assert orphans(scene(leftovers=(replace(KEY, batch=f"{int(OLD):08x}abcdef"),))) == [("SSH key", "hart-me-b1")]
     assert orphans(scene(leftovers=(KEY,))) == [("SSH key", "hart-me-b1")]
 
 
-def test_a_temporary_thing_of_a_node_that_is_being_brought_up_stays() -> None:
+def test_a_temporary_resource_of_a_node_in_progress_stays() -> None:
     coming = replace(READY, minion_id="n", stage="running", sealed=False)
     assert orphans(scene(records=(coming,), leftovers=(KEY,), busy="n")) == NOBODY
 
 
-def test_it_says_of_each_what_and_why() -> None:
+def test_each_entry_says_what_it_is_and_why() -> None:
     (orphan,) = decide(scene(replace(THERE, region="nyc3"))).orphans
     assert orphan.facts() == {
         "kind": "instance", "name": "a", "provider": "cloud", "region": "nyc3", "why": "no record of it",
@@ -256,8 +256,8 @@ def test_it_says_of_each_what_and_why() -> None:
 
 
 @pytest.mark.parametrize("there", [(), (THERE,)])
-def test_an_import_that_was_cut_short_is_kept_whatever_there_is_of_it(there: tuple[Instance, ...]) -> None:
-    """Its machine was there before hart: it is none of a crash's."""
+def test_an_interrupted_import_is_kept_with_all_its_resources(there: tuple[Instance, ...]) -> None:
+    """Its machine existed before hart, so no crash left it."""
     cut = replace(READY, stage=IMPORTING, batch="")
     what = scene(*there, records=(cut,))
     assert (orphans(what), kept(what)) == (NOBODY, [("node", "a")])

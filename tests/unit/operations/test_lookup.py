@@ -1,4 +1,4 @@
-"""What reactors are told of a node or an address: the records, and nothing that an event says."""
+"""What reactors learn of a node or an address: the records, and nothing that an event says."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_node_that_is_further_has_reached_the_stage(at: str) -> None:
 
 
 @pytest.mark.parametrize(("at", "stage"), [("launching", "running"), ("enrolled", "ready"), ("failed", "launching")])
-def test_a_node_that_has_not_come_as_far_is_refused(at: str, stage: str) -> None:
+def test_a_node_that_has_not_reached_the_stage_is_refused(at: str, stage: str) -> None:
     with pytest.raises(Refused, match=f"at stage {at} and has not reached {stage}"):
         lookup.node(store(stage=at), "web", stage)
 
@@ -39,7 +39,7 @@ def test_a_node_that_has_not_come_as_far_is_refused(at: str, stage: str) -> None
 @pytest.mark.parametrize(
     "minion_id", ["*", "we?", "web\nx", "web,other", "../web", "'web'", "{{ web }}", "a" * 256, "", "None", "other"]
 )
-def test_what_is_no_id_of_a_node_is_refused(minion_id: str) -> None:
+def test_an_invalid_or_unknown_id_is_refused(minion_id: str) -> None:
     with pytest.raises(Refused):
         lookup.node(store(), minion_id, None)
 
@@ -49,7 +49,7 @@ def test_a_stage_that_does_not_exist_is_refused() -> None:
         lookup.node(store(), "web", "raedy")
 
 
-def test_an_address_is_a_node_s_also_a_further_one() -> None:
+def test_an_address_belongs_to_a_node_even_if_it_is_a_further_one() -> None:
     further = [{"kind": "reserved", "ip": "198.51.100.4", "handle": "h"}]
     for ip in ("203.0.113.7", "198.51.100.4"):
         assert lookup.node_of(store(addresses=further), ip) == {"ip": ip, "minion_id": "web"}
@@ -64,16 +64,16 @@ def test_an_address_is_a_node_s_also_a_further_one() -> None:
         ("2001:db8::7", "2001:0DB8:0:0::7"),
     ],
 )
-def test_an_address_is_known_in_each_of_its_spellings(ip: str, recorded: str) -> None:
+def test_an_address_is_found_in_each_of_its_forms(ip: str, recorded: str) -> None:
     assert lookup.node_of(store(public_ip=recorded), ip)["minion_id"] == "web"
 
 
 @pytest.mark.parametrize(
     "ip",
     ["", "0.0.0.0/0", "203.0.113.7\nx", "203.0.113.07", "web", "*", "None"]
-    # Python takes whatever stands behind a percent sign as a zone.
+    # Python accepts any text after a percent sign as a zone.
     + ["fe80::1%eth0", "fe80::1%\nx", "fe80::1%a -exist b", "::ffff:203.0.113.7%$(id)"],
 )
-def test_what_is_no_address_is_refused(ip: str) -> None:
+def test_text_that_is_not_an_address_is_refused(ip: str) -> None:
     with pytest.raises(Refused, match="must be an IP address"):
         lookup.node_of(store(), ip)

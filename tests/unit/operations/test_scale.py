@@ -1,4 +1,4 @@
-"""When a role was last scaled: how long it rests, and what is told where that cannot be kept."""
+"""When a role was last scaled: how long the cooldown lasts, and what is reported if the time cannot be stored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hart_salt.operations.scale import Order, Scaling
 
 
 def scaling(**store: Any) -> Scaling:
-    home: Any = SimpleNamespace(store=SimpleNamespace(**store))
+    context: Any = SimpleNamespace(store=SimpleNamespace(**store))
     parameters = inspect.signature(Scaling).parameters.values()
     others: list[Any] = [None for one in parameters if one.default is inspect.Parameter.empty][2:]
-    return Scaling(Order("app"), home, *others)
+    return Scaling(Order("app"), context, *others)
 
 
 @pytest.mark.parametrize(("ago", "rest"), [(None, 0.0), (1000.0, 0.0), (100.0, 200.0), (-86400.0, 300.0)])
-def test_a_role_rests_for_no_longer_than_was_asked_for_also_where_the_clock_was_set_back(
+def test_the_wait_is_never_longer_than_the_cooldown_even_if_the_clock_was_set_back(
     ago: float | None, rest: float
 ) -> None:
     last = None if ago is None else time.time() - ago
@@ -30,7 +30,7 @@ def test_a_role_rests_for_no_longer_than_was_asked_for_also_where_the_clock_was_
     assert scaling(last_scaled=lambda role: last)._rest(300.0) <= 300.0
 
 
-def test_a_time_that_cannot_be_kept_is_told_beside_what_was_done() -> None:
+def test_a_time_that_cannot_be_stored_is_reported_with_what_was_done() -> None:
     def full(role: str, now: float) -> None:
         raise EnvironmentFault("the record store cannot be written: it is full")
 

@@ -8,7 +8,7 @@ from hart_salt.operations.sweep import QUESTIONS, answering
 
 
 class Minions:
-    """Minions of which each answers from a certain question on."""
+    """Minions that each answer from a certain question on."""
 
     def __init__(self, **first: int) -> None:
         self._first = first
@@ -19,19 +19,19 @@ class Minions:
         return frozenset(one for one in minion_ids if self._first.get(one, QUESTIONS + 1) <= len(self.asked))
 
 
-def test_a_busy_minion_that_would_go_is_asked_again_and_lives() -> None:
+def test_a_busy_minion_that_would_be_removed_is_asked_again_and_lives() -> None:
     minions = Minions(quick=1, busy=QUESTIONS)
     assert answering(minions.ask, ["busy", "quick"], {"busy", "quick"}) == {"busy", "quick"}
     assert minions.asked == [["busy", "quick"], *[["busy"]] * (QUESTIONS - 1)]
 
 
-def test_one_that_never_answers_is_not_asked_for_ever() -> None:
+def test_a_minion_that_never_answers_is_not_asked_for_ever() -> None:
     minions = Minions()
     assert answering(minions.ask, ["gone"], {"gone"}) == frozenset()
     assert len(minions.asked) == QUESTIONS
 
 
-def test_one_that_stays_in_any_case_is_asked_once() -> None:
+def test_a_minion_that_stays_in_any_case_is_asked_once() -> None:
     minions = Minions(busy=2)
     assert answering(minions.ask, ["busy"], set()) == frozenset()
     assert len(minions.asked) == 1
