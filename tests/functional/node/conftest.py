@@ -1,4 +1,4 @@
-"""What a node's life is played in."""
+"""The world for the lifecycle tests of a node."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from tests.functional.node.life_world import Stage, new_stage
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """A world in which nothing has happened yet."""
+    """Return a world in which nothing has happened yet."""
     return new_stage(tmp_path, monkeypatch)

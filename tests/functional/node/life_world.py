@@ -1,7 +1,7 @@
 """
-A world in memory for the life of a node: a provider, a key store and machines.
+A world in memory for the lifecycle of a node: a provider, a key store and machines.
 
-They keep state as the real ones do, so that each test can look at what is left.
+They keep state like the real ones, and each test checks what is left.
 """
 
 from __future__ import annotations
@@ -57,35 +57,35 @@ ADDRESSES: dict[str, Any] = {"public_ip": "192.0.2.1", "private_ip": "10.0.0.1"}
 
 @dataclass
 class World:
-    """All that there is, and what is to go wrong in it."""
+    """The state of the world, and the failures to inject."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
-    #: what was taken away, in its order
+    #: what was removed, in order
     undone: list[str] = field(default_factory=list)
     access_open: int = 0
     #: by the name of a step: called when the step is reached, and may raise
     faults: dict[str, Fault] = field(default_factory=dict)
     sealed: set[str] = field(default_factory=set)
-    #: told when a minion starts, and when one answers a question
+    #: called when a minion starts, and when one answers a question
     on_start: Callable[[str], None] = lambda minion_id: None
     on_answer: Callable[[str, str], None] = lambda minion_id, code: None
     codes: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
-    #: of commands whose output is followed, by the command; otherwise 0
+    #: exit codes of commands whose output is followed, by command; 0 otherwise
     exit_codes: dict[str, int] = field(default_factory=dict)
-    #: the addresses that were connected to
+    #: the addresses that hart connected to
     connected: list[str] = field(default_factory=list)
     lists: int = 0
 
     def step(self, name: str) -> None:
-        """A place where something may go wrong."""
+        """Reach a step, at which a failure may be injected."""
         self.faults.get(name, lambda: None)()
 
 
 class FakeDriver(EmptyDriver):
-    """A provider of which the lists lag behind: an instance shows in the second list after its creation."""
+    """A provider with lists that lag behind: an instance appears in the second list after its creation."""
 
     poll_interval = 0.01
 
@@ -175,7 +175,7 @@ class FakeMaster:
 
 
 class FakeSession:
-    """A machine at the other end, on which the commands of the bootstrap do what they do."""
+    """The machine at the other end, on which the commands of the bootstrap have their effects."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -213,7 +213,7 @@ class FakeSession:
 
 
 class RecordingStore(Store):
-    """The real one, which says when a record goes."""
+    """The real store, which records when a record is removed."""
 
     def __init__(self, world: World, tmp_path: Path) -> None:
         super().__init__(MemoryCache())
@@ -240,7 +240,7 @@ class Quiet:
 
 @dataclass
 class Stage:
-    """Everything that a life is played in."""
+    """Everything that the lifecycle needs."""
 
     world: World
     info: MasterInfo
@@ -252,7 +252,7 @@ class Stage:
         return new_node(minion_id, settings=Settings(**settings), minion_config=config, batch="b1")
 
     def play(self, node: Node, around: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]) -> NodeState:
-        """Bring the node up, with ``around`` around its coroutine; return what it has then."""
+        """Bring the node up, with ``around`` around its coroutine, and return its state."""
         lives: list[NodeState] = []
         with Calls(no_time) as calls, contextlib.closing(self._progress()) as progress:
             asyncio.run(self._main(node, calls, progress, lives, around))
@@ -281,7 +281,7 @@ class Stage:
             await readiness.close()
 
     def left(self) -> dict[str, list[str]]:
-        """What there is of any node."""
+        """Return everything that exists of any node."""
         return {
             "instances": sorted(self.world.instances), "keys": sorted(self.world.keys),
             "records": [record.minion_id for record in self.store.all()],
@@ -315,7 +315,7 @@ def new_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def failure(stage: Stage, node: Node | None = None) -> str:
-    """Bring the node up, which must fail, and return the reason."""
+    """Bring the node up, which must fail, and return the error."""
     with pytest.raises(NodeFailed) as caught:
         stage.play(node or stage.node(), plainly)
     return str(caught.value)

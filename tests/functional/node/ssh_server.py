@@ -1,4 +1,4 @@
-"""SSH servers on loopback that say what they met, and sessions with them."""
+"""SSH servers on loopback that record what they see, and sessions with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hart_salt.base.errors import NodeFailed
 from hart_salt.node import ssh
 
 LONG = 60.0  #: a deadline that no test reaches
-BRIEF = 0.05  #: a deadline that is reached: by then there was at least one attempt
+BRIEF = 0.05  #: a deadline that passes after at least one attempt
 
 HOST = ssh.make_key("the node's")
 CLIENT = ssh.make_key("the batch's")
@@ -28,19 +28,19 @@ def fingerprint(key: ssh.Key) -> str:
 
 @dataclass
 class Seen:
-    """What a server met."""
+    """What a server saw."""
 
     connections: int = 0
     #: user names that were offered: the first message of any authentication
     users: list[str] = field(default_factory=list)
     #: fingerprints of client keys that were offered
     keys: list[str] = field(default_factory=list)
-    #: an open connection, to be cut off
+    #: an open connection, which a test can abort
     connection: asyncssh.SSHServerConnection | None = None
 
 
 class Server(asyncssh.SSHServer):
-    """Lets in whoever holds one of ``authorized`` keys; anyone, if that is None."""
+    """Lets in clients with one of the ``authorized`` keys, or anyone if that is None."""
 
     def __init__(self, seen: Seen, authorized: list[ssh.Key] | None) -> None:
         self.seen = seen
@@ -63,7 +63,7 @@ class Server(asyncssh.SSHServer):
 
 
 async def work(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """The commands that the tests use."""
+    """Run one of the commands that the tests use."""
     name, _, argument = (process.command or "").partition(" ")
     if name == "exit":
         process.stdout.write(b"said\n")
@@ -91,7 +91,7 @@ Reload = Callable[..., None]
 
 @asynccontextmanager
 async def serving(seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None) -> AsyncIterator[tuple[int, Reload]]:
-    """A server on a free port, and what gives it other keys while it runs."""
+    """Run a server on a free port, and yield what changes its keys."""
     acceptor = await asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[asyncssh.import_private_key(key) for key in host_keys],
         server_factory=lambda: Server(seen, authorized), process_factory=work, encoding=None, config=None,
@@ -114,12 +114,12 @@ def endpoint(port: int, **changes: Any) -> ssh.Endpoint:
 
 
 async def no_time(_: float) -> None:
-    """Sleep as long as it takes everybody else to do what they can."""
+    """Sleep until all other tasks have done what they can."""
     await asyncio.sleep(0)
 
 
 def refusal(seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None, timeout: float = BRIEF) -> str:
-    """Connect to a server that must not be connected to, and return the reason."""
+    """Connect to a server that hart must refuse, and return the error."""
 
     async def main() -> str:
         async with serving(seen, *host_keys, authorized=authorized) as (port, _):
@@ -131,7 +131,7 @@ def refusal(seen: Seen, *host_keys: str, authorized: list[ssh.Key] | None, timeo
 
 
 def with_session(use: Callable[[ssh.Session, Seen], Awaitable[Any]]) -> Any:
-    """What ``use`` returns with a session to a server that is as it should be."""
+    """Return the result of ``use`` with a session to a correct server."""
 
     async def main() -> Any:
         seen = Seen()

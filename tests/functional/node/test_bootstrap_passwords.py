@@ -1,4 +1,4 @@
-"""Password logins: the part of the script for Debian that turns them off, with a stand-in for sshd."""
+"""Password logins: the part of the Debian script that turns them off, with a stand-in for sshd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hart_salt.node import bootstrap
 from hart_salt.node.bootstrap import Script
 
 OURS = "00-hart-passwords.conf"
-#: what ``sshd -T`` says: of each option the first value, in the order of the files
+#: prints what ``sshd -T`` prints: the first value of each option, in the order of the files
 SSHD = """#!/bin/sh
 cat {0}/*.conf {0}/../defaults | tr 'A-Z' 'a-z' | awk '!seen[$1]++'
 """
@@ -29,7 +29,7 @@ def script(*, forbid: bool) -> str:
 
 @dataclass
 class Image:
-    """An image's sshd configuration, and what the script makes of it."""
+    """The sshd configuration of an image, and what the script changes in it."""
 
     directory: Path
 
@@ -37,7 +37,7 @@ class Image:
         (self.directory / name).write_text(text)
 
     def run(self) -> tuple[bool, str, list[str]]:
-        """Whether password logins are off for sure, what was printed, and the notes."""
+        """Run the script; return whether password logins are surely off, what was printed, and the notes."""
         rendered = script(forbid=True)
         functions = rendered[rendered.index("password_options() {") : rendered.index("# Ubuntu 24.04 starts sshd")]
         program = (
@@ -77,20 +77,20 @@ def image(tmp_path: Path) -> Image:
          "passwordauthentication no\nkbdinteractiveauthentication no\n"),
     ],
 )  # fmt: skip
-def test_what_is_on_is_turned_off_for_good_and_told(image: Image, text: str, file: str) -> None:
+def test_password_logins_are_turned_off_for_good_with_a_note(image: Image, text: str, file: str) -> None:
     image.has("50-cloud-init.conf", text)
     off, _, notes = image.run()
     assert (off, image.ours()) == (True, file)
     assert notes == [f"the image allowed SSH logins by password; {image.directory}/{OURS} turns that off"]
 
 
-def test_what_is_off_is_left_alone_and_nothing_is_told(image: Image) -> None:
+def test_if_password_logins_are_off_nothing_is_changed_or_noted(image: Image) -> None:
     image.has("50-cloud-init.conf", "PasswordAuthentication no\n")
     assert image.run() == (True, "", [])
     assert image.ours() is None
 
 
-def test_an_image_of_a_node_has_it_already(image: Image) -> None:
+def test_an_image_made_of_a_node_has_it_already(image: Image) -> None:
     image.has("50-cloud-init.conf", "PasswordAuthentication yes\n")
     image.run()
     before = image.ours()
@@ -98,17 +98,17 @@ def test_an_image_of_a_node_has_it_already(image: Image) -> None:
     assert image.ours() == before
 
 
-def test_a_file_that_comes_first_has_the_last_word_and_that_is_no_success(image: Image) -> None:
+def test_a_file_that_sorts_earlier_wins_and_the_step_fails(image: Image) -> None:
     image.has("00-aaa.conf", "PasswordAuthentication yes\n")
     off, _, _ = image.run()
     assert not off
 
 
-def test_it_is_part_of_the_script_where_the_driver_asks_for_it_alone() -> None:
+def test_it_is_in_the_script_only_if_the_driver_asks_for_it() -> None:
     with_it, without = script(forbid=True), script(forbid=False)
     assert "passwordauthentication" not in without.lower()
     opening = with_it[with_it.index("open_ssh() {") : with_it.index("begin trust")]
-    # Before sshd is told to look again, and judged after it: the master can be told of it then.
+    # Before sshd reloads, and checked after it: only then can the master read the reason.
     places = [opening.index(line) for line in (" forbid_passwords\n", " reload_ssh\n", "if password_options;")]
     assert places == sorted(places)
     done = subprocess.run(["sh", "-n"], input=with_it, capture_output=True, text=True, check=False)

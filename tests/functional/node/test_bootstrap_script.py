@@ -1,4 +1,4 @@
-"""The bootstrap script run for real, below a directory, with a stand-in for the machine process."""
+"""The bootstrap script, really run, below a directory, with a stand-in for the machine process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLIENT_KEY = ssh.make_key('it\'s a "client" $(exit 1) \\n key')
 MASTER_KEY = "-----BEGIN PUBLIC KEY-----\nMASTER\n-----END PUBLIC KEY-----"
 SCRIPT = bootstrap.render(Script("local", HOST_KEY.private, CLIENT_KEY.public, MASTER_KEY, "3008"))
 
-#: bytes that a step may print: everything that JSON or a shell reads as something else
+#: bytes that a step may print: everything that JSON or a shell treats specially
 NASTY = (
     b'say "quoted" and \'single\' \\ one \\\\ two \\n \\u0041 \\" %s %% & ~\n'
     b"a\ttab, a carriage return\r, \x1b[31mred\x1b[0m, \x00\x01\x07\x08\x0b\x0c\x7f\n"
@@ -36,10 +36,12 @@ NASTY = (
 
 @dataclass
 class Machine:
-    """A directory like one that the local driver makes, and what the script finds there."""
+    """A directory like one that the local driver makes, with what the script needs."""
 
     root: Path
-    firmware: subprocess.Popen[str]  #: what ``machine.pid`` names; ends when it is told to reload SSH
+    firmware: subprocess.Popen[
+        str
+    ]  #: the process named in ``machine.pid``; it ends when it gets the signal to reload SSH
 
     def run(self) -> int:
         environment = {**os.environ, "HART_ROOT": str(self.root), "HART_PYTHON": str(self.root / "python")}
@@ -48,7 +50,7 @@ class Machine:
         return done.returncode
 
     def python(self, before: str) -> None:
-        """What ``HART_PYTHON`` is: this Python, after some shell."""
+        """Make a ``HART_PYTHON`` that runs this Python after some shell commands."""
         path = self.root / "python"
         path.write_text(f'#!/bin/sh\n{before}\nexec {sys.executable} "$@"\n')
         path.chmod(0o700)
@@ -79,7 +81,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_document_tells_the_minion_s_key_the_host_s_keys_and_the_time_of_each_step(machine: Machine) -> None:
+def test_the_document_has_the_minion_s_key_the_host_s_keys_and_the_time_of_each_step(machine: Machine) -> None:
     assert machine.run() == 0
     result = machine.result()
     assert (result.exit_code, result.failed_step) == (0, "")
@@ -91,7 +93,7 @@ def test_the_document_tells_the_minion_s_key_the_host_s_keys_and_the_time_of_eac
     assert result.output == machine.log()
 
 
-def test_the_machine_opens_to_the_client_key_alone_and_shows_the_throw_away_host_key(machine: Machine) -> None:
+def test_the_machine_lets_in_only_the_client_key_and_shows_the_throw_away_host_key(machine: Machine) -> None:
     machine.run()
     assert machine.firmware.wait(60) == -signal.SIGHUP
     drop_in = machine.file("etc/ssh/sshd_config.d/00-hart.conf").read_text()
@@ -107,20 +109,20 @@ def test_the_master_is_trusted_before_salt_minion_first_starts(machine: Machine)
     assert not machine.file("etc/salt/minion.d/hart.conf").exists()
 
 
-def test_private_keys_can_be_read_by_their_owner_only_and_stand_in_no_output(machine: Machine) -> None:
+def test_private_keys_are_readable_by_their_owner_only_and_in_no_output(machine: Machine) -> None:
     machine.run()
     private = machine.file("etc/salt/pki/minion/minion.pem")
     assert (mode(private), mode(machine.file("run/hart/host_key"))) == (0o400, 0o600)
     assert mode(machine.file("run/hart")) == 0o700
     # A salt-master, which is not root, has its own keys beside them.
     assert [mode(machine.file(f"etc/salt/{name}")) for name in ("pki", "pki/minion")] == [0o755, 0o700]
-    told = machine.log() + machine.file("run/hart/result.json").read_text()
-    assert "PRIVATE" not in told
-    assert private.read_text().splitlines()[1] not in told
+    printed = machine.log() + machine.file("run/hart/result.json").read_text()
+    assert "PRIVATE" not in printed
+    assert private.read_text().splitlines()[1] not in printed
 
 
 @pytest.mark.parametrize("step_fails", [False, True])
-def test_whatever_a_step_prints_the_document_is_json(machine: Machine, step_fails: bool) -> None:
+def test_the_document_is_json_whatever_a_step_prints(machine: Machine, step_fails: bool) -> None:
     machine.file("nasty").write_bytes(NASTY)
     machine.python(f'cat "$HART_ROOT/nasty"; {"exit 9" if step_fails else "echo"}')
     assert machine.run() == (9 if step_fails else 0)
@@ -135,7 +137,7 @@ def test_whatever_a_step_prints_the_document_is_json(machine: Machine, step_fail
 
 
 @pytest.mark.parametrize("notes", [[], ["one"], ['it\'s "quoted" \\ %s', "two"]])
-def test_what_the_script_notes_is_in_the_document_and_in_the_log(machine: Machine, notes: list[str]) -> None:
+def test_a_note_is_in_the_document_and_in_the_log(machine: Machine, notes: list[str]) -> None:
     calls = "".join(f"    note {shlex.quote(text)}\n" for text in notes)
     script = machine.file("user-data")
     script.write_text(script.read_text().replace("silence_minion() { :; }", f"silence_minion() {{\n{calls}    :\n}}"))
@@ -144,7 +146,7 @@ def test_what_the_script_notes_is_in_the_document_and_in_the_log(machine: Machin
     assert [f"hart: {text}" in machine.log().splitlines() for text in notes] == [True] * len(notes)
 
 
-def test_a_line_without_an_end_makes_no_endless_document(machine: Machine) -> None:
+def test_a_line_without_an_end_does_not_make_the_document_endless(machine: Machine) -> None:
     machine.python("""head -c 3000000 /dev/zero | tr '\\0' '"'; exit 9""")
     assert machine.run() == 9
     result = machine.result()
@@ -182,7 +184,7 @@ def no_place_for_commands(machine: Machine) -> None:
         (no_place_for_commands, "hand-over", None, "start"),
     ],
 )
-def test_a_step_that_fails_is_named_with_its_exit_code_and_the_end_of_its_output(
+def test_a_failed_step_is_named_with_its_exit_code_and_the_end_of_its_output(
     machine: Machine, breaks: Callable[[Machine], None], step: str, code: int | None, said: str
 ) -> None:
     breaks(machine)
@@ -196,20 +198,20 @@ def test_a_step_that_fails_is_named_with_its_exit_code_and_the_end_of_its_output
     assert result.output.endswith(f"hart: step {step} failed with exit code {ended}\n")
 
 
-def test_a_failure_before_there_is_a_key_tells_of_no_key(machine: Machine) -> None:
+def test_a_failure_before_there_is_a_key_reports_no_key(machine: Machine) -> None:
     no_cryptography(machine)
     machine.run()
     assert machine.result().minion_key == ""
 
 
 @pytest.mark.parametrize(("name", "code"), [("HUP", 129), ("INT", 130), ("TERM", 143)])
-def test_a_signal_in_the_middle_leaves_a_document(machine: Machine, name: str, code: int) -> None:
+def test_a_signal_still_leaves_a_document(machine: Machine, name: str, code: int) -> None:
     machine.python(f"kill -{name} $PPID")
     assert machine.run() == code
     assert (machine.result().exit_code, machine.result().failed_step) == (code, "key")
 
 
-def test_a_second_run_makes_a_key_of_its_own_and_a_document_of_its_own(machine: Machine, start: Start) -> None:
+def test_a_second_run_makes_a_new_key_and_a_new_document(machine: Machine, start: Start) -> None:
     no_salt(machine)
     machine.run()
     first = machine.result()
@@ -221,7 +223,7 @@ def test_a_second_run_makes_a_key_of_its_own_and_a_document_of_its_own(machine: 
     assert second.minion_key == machine.file("etc/salt/pki/minion/minion.pub").read_text() != first.minion_key
 
 
-def test_a_key_that_came_with_the_image_is_not_the_node_s(machine: Machine) -> None:
+def test_a_key_in_the_image_is_not_the_node_s_key(machine: Machine) -> None:
     keys = machine.file("etc/salt/pki/minion")
     keys.mkdir(parents=True)
     (keys / "minion.pub").write_text("known to everybody")
@@ -231,7 +233,7 @@ def test_a_key_that_came_with_the_image_is_not_the_node_s(machine: Machine) -> N
 
 
 def on_the_node(machine: Machine, command: str, stdin: str = "") -> str:
-    """What a command prints that the master runs over the session."""
+    """Run a command of the master's session, and return its output."""
     environment = {**os.environ, "HART_ROOT": str(machine.root)}
     done = subprocess.run(
         ["sh", "-c", command], input=stdin, env=environment, cwd=machine.root, capture_output=True, text=True,
@@ -247,7 +249,7 @@ def test_following_the_log_ends_with_the_script(machine: Machine) -> None:
     assert bootstrap.parse_result(on_the_node(machine, commands.result)) == machine.result()
 
 
-def test_starting_hands_over_the_configuration_and_then_tells_the_machine(machine: Machine, start: Start) -> None:
+def test_start_writes_the_configuration_and_then_signals_the_machine(machine: Machine, start: Start) -> None:
     machine.run()
     init = start(["sleep", "600"])
     machine.file("run/machine.pid").write_text(str(init.pid))
@@ -271,7 +273,7 @@ def test_sealing_leaves_the_minion_and_nothing_of_the_bootstrap(machine: Machine
     ]  # fmt: skip
 
 
-def test_the_operator_s_script_is_kept_where_only_root_can_read_it_and_runs(machine: Machine) -> None:
+def test_only_root_can_read_the_operator_s_script_and_it_runs(machine: Machine) -> None:
     commands = bootstrap.commands(str(machine.root))
     on_the_node(machine, commands.keep_script, "#!/bin/sh\necho ran with $(cat | wc -c) bytes of input\n")
     assert mode(machine.file("root/hart-init")) == 0o700

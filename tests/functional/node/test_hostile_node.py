@@ -1,4 +1,4 @@
-"""Whatever answers on the wire, and whatever a node says over its session: bounded, and never in an error's words."""
+"""What the other side sends, before and after it is verified, is limited, and no error quotes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTILE = f"\x1b]0;{PEER_TEXT}\x07".encode()
 
 
 def packet(kind: int, body: bytes) -> bytes:
-    """An SSH packet before any key exchange."""
+    """Return an SSH packet before any key exchange."""
     payload = bytes([kind]) + body
     padding = 8 - (5 + len(payload)) % 8 + 8
     return struct.pack(">IB", 1 + len(payload) + padding, padding) + payload + b"\0" * padding
@@ -56,7 +56,7 @@ ANSWERS = {
 
 
 def refusal_of(answer: bytes, logged: list[str]) -> str:
-    """Connect to what gives this answer to everyone, and return the reason why that failed."""
+    """Connect to a server that sends this answer to everyone, and return the error."""
 
     async def main() -> str:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: logged.append(repr(context)))
@@ -82,9 +82,7 @@ def refusal_of(answer: bytes, logged: list[str]) -> str:
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_what_an_unverified_machine_says_is_in_no_error_and_in_no_log(
-    answer: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_error_and_no_log_quotes_an_unverified_machine(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     logged: list[str] = []
     error = refusal_of(answer, logged)
@@ -95,12 +93,12 @@ def test_what_an_unverified_machine_says_is_in_no_error_and_in_no_log(
     assert len(error) < 300
 
 
-def test_one_who_is_not_verified_cannot_end_the_attempts_by_saying_that_the_login_is_refused() -> None:
-    """14 is the code for it. A node that has not signed with its key has nothing to say about ours."""
+def test_an_unverified_machine_cannot_stop_the_attempts_by_refusing_the_login() -> None:
+    """14 is the code for it. A machine that has not signed with the host key cannot refuse the client key."""
     assert "refused the bootstrap's client key" not in refusal_of(disconnect(14), [])
 
 
-def test_of_many_foreign_host_keys_a_few_are_named_and_the_rest_counted() -> None:
+def test_a_few_foreign_host_keys_are_named_and_the_others_counted() -> None:
     keys = [ssh.make_key(str(number)) for number in range(6)]
     attempts = ssh.Attempts()
     for key in [*keys, keys[0]]:
@@ -110,7 +108,7 @@ def test_of_many_foreign_host_keys_a_few_are_named_and_the_rest_counted() -> Non
     assert ssh.key_fingerprint(keys[3].public) not in error
 
 
-def test_nothing_is_offered_that_grows_or_computes_for_long() -> None:
+def test_no_algorithm_is_offered_that_grows_or_computes_for_long() -> None:
     async def main() -> list[str]:
         offered: list[str] = []
 
@@ -138,14 +136,14 @@ def test_nothing_is_offered_that_grows_or_computes_for_long() -> None:
     assert [word for word in ("zlib", "diffie-hellman", "rsa2048", "rsa1024") if word in offer] == []
 
 
-# once it is verified
+# after it is verified
 
 Command = Callable[[asyncssh.SSHServerProcess[bytes]], Awaitable[None]]
 
 
 @asynccontextmanager
 async def node(command: Command, factory: Callable[[], Server] | None = None) -> Any:
-    """A node that is the one that we made, and does what it likes."""
+    """A node that hart created, and that misbehaves as the test sets."""
     seen = Seen()
     acceptor = await asyncssh.listen(
         "127.0.0.1", 0, server_host_keys=[asyncssh.import_private_key(HOST.private)], config=None, encoding=None,
@@ -167,7 +165,7 @@ def with_node(command: Command, use: Callable[[ssh.Session], Awaitable[Any]]) ->
 
 
 class Sent:
-    """A command that prints the same without end, and counts what went out."""
+    """A command that prints the same without end, and counts the bytes."""
 
     def __init__(self, data: bytes, *, stderr: bool = False) -> None:
         self.data, self.stderr, self.bytes = data, stderr, 0
@@ -183,12 +181,12 @@ class Sent:
                 return
 
 
-#: what is on the way in buffers of both sides, at the most
+#: the most bytes in the buffers of both sides
 ON_THE_WAY = 3 * 1024 * 1024
 
 
 @pytest.mark.parametrize("stderr", [False, True])
-def test_a_command_that_never_ends_printing_fails_at_its_bound(stderr: bool) -> None:
+def test_a_command_that_prints_for_ever_fails_at_the_limit(stderr: bool) -> None:
     sent = Sent(b"x" * 65536, stderr=stderr)
 
     async def use(session: ssh.Session) -> None:
@@ -199,7 +197,7 @@ def test_a_command_that_never_ends_printing_fails_at_its_bound(stderr: bool) -> 
     assert OUTPUT_LIMIT < sent.bytes < OUTPUT_LIMIT + ON_THE_WAY
 
 
-def test_a_line_that_never_ends_fails_at_its_bound() -> None:
+def test_a_line_that_never_ends_fails_at_the_limit() -> None:
     sent = Sent(b"x" * 4096)
 
     async def use(session: ssh.Session) -> None:
@@ -211,11 +209,11 @@ def test_a_line_that_never_ends_fails_at_its_bound() -> None:
 
 
 class Enough(Exception):
-    """Whoever takes the lines has had enough."""
+    """Raised by the consumer of the lines to stop."""
 
 
 @pytest.mark.parametrize("data", [b"\n" * 65536, b"y\n" * 32768, b"\r" * 65536, b"\xff\n\x00\n\x1b[2J\r\n" * 5000])
-def test_many_lines_come_a_few_at_a_time_and_are_held_back_where_they_are_made(data: bytes) -> None:
+def test_many_lines_arrive_a_few_at_a_time_and_the_node_is_held_back(data: bytes) -> None:
     sent = Sent(data)
     taken: list[int] = []
 
@@ -233,7 +231,7 @@ def test_many_lines_come_a_few_at_a_time_and_are_held_back_where_they_are_made(d
     assert sent.bytes < ON_THE_WAY
 
 
-def test_while_a_node_prints_without_end_others_have_their_turn_after_each_few_lines() -> None:
+def test_while_a_node_prints_for_ever_others_get_a_turn_after_each_few_lines() -> None:
     turns: list[str] = []
 
     def take(lines: list[str]) -> None:
@@ -257,8 +255,8 @@ def test_while_a_node_prints_without_end_others_have_their_turn_after_each_few_l
     assert "nn" not in both
 
 
-def test_a_node_that_confirms_nothing_keeps_nobody() -> None:
-    """It neither ends the command nor closes the channel, and reads nothing."""
+def test_a_node_that_confirms_nothing_does_not_block() -> None:
+    """It does not end the command, does not close the channel, and reads nothing."""
 
     async def hang(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.channel.pause_reading()
@@ -273,7 +271,7 @@ def test_a_node_that_confirms_nothing_keeps_nobody() -> None:
     with_node(hang, use)
 
 
-def test_the_name_of_a_signal_is_one_that_there_is() -> None:
+def test_an_error_names_only_signals_that_exist() -> None:
     async def end(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.exit_with_signal(process.command or "", msg=PEER_TEXT)
 
@@ -289,7 +287,7 @@ def test_the_name_of_a_signal_is_one_that_there_is() -> None:
     assert with_node(end, use) == [f"{ended}SIGTERM", f"{ended}a signal", f"{ended}a signal"]
 
 
-def test_of_a_failed_command_s_output_the_excerpt_is_shown_and_too_much_is_not_prepared() -> None:
+def test_the_error_of_a_command_has_an_excerpt_of_its_output_unless_that_is_too_long() -> None:
     async def fail(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.stderr.write(b"y" * int(process.command or 0) + b" the end")
         process.exit(3)
@@ -306,7 +304,7 @@ def test_of_a_failed_command_s_output_the_excerpt_is_shown_and_too_much_is_not_p
 
 
 def flooding(make: Callable[[asyncssh.SSHServerConnection], None]) -> Command:
-    """A command beside which the node sends what belongs to no command, for as long as anyone listens."""
+    """A command during which the node sends data that belongs to no command, as long as anyone reads."""
 
     async def command(process: asyncssh.SSHServerProcess[bytes]) -> None:
         connection = process.get_extra_info("connection")
@@ -325,7 +323,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("make", FLOODS.values(), ids=FLOODS)
-def test_what_belongs_to_no_command_is_bounded_as_well(
+def test_data_that_belongs_to_no_command_is_limited_too(
     make: Callable[[Any], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -339,7 +337,7 @@ def test_what_belongs_to_no_command_is_bounded_as_well(
     assert PEER_TEXT not in "".join(record.getMessage() for record in caplog.records)
 
 
-def test_a_verified_node_s_last_words_are_not_shown_either() -> None:
+def test_the_disconnect_message_of_a_verified_node_is_not_shown() -> None:
     async def leave(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.get_extra_info("connection").disconnect(2, HOSTILE.decode())
 
@@ -351,8 +349,8 @@ def test_a_verified_node_s_last_words_are_not_shown_either() -> None:
     assert PEER_TEXT not in with_node(leave, use)
 
 
-def test_another_machine_has_other_words_for_nothing() -> None:
-    """The host key is refused before anything else is said; only its fingerprint is told, which is computed here."""
+def test_another_machine_cannot_put_text_into_the_error() -> None:
+    """The host key is refused before anything else is sent; the error has only its fingerprint, which hart computes."""
 
     async def main() -> str:
         acceptor = await asyncssh.listen(

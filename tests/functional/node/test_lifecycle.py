@@ -1,4 +1,4 @@
-"""One node's life and its undo, in a world in memory."""
+"""The lifecycle of one node and its undo, in a world in memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.functional.node.life_world import (
     plainly,
 )
 
-# a life that goes well
+# success
 
 
-def test_a_node_comes_up_sealed_with_its_stages_in_order(stage: Stage) -> None:
+def test_a_node_becomes_sealed_with_its_stages_in_order(stage: Stage) -> None:
     life = stage.play(stage.node(apply="highstate"), plainly)
     assert (life.sealed, life.problems) == (True, [])
     assert stage.left() == ALL
@@ -42,7 +42,7 @@ def test_a_node_comes_up_sealed_with_its_stages_in_order(stage: Stage) -> None:
     assert record.ssh_host_keys == DOCUMENT["host_keys"]
 
 
-def test_a_minion_that_the_image_started_by_itself_is_told_of(stage: Stage) -> None:
+def test_a_minion_that_the_image_started_is_reported(stage: Stage) -> None:
     stage.world.document["former_key"] = "an old key"
     life = stage.play(stage.node(), plainly)
     assert life.notes == ["a minion of the image's own with an old key"]
@@ -50,14 +50,14 @@ def test_a_minion_that_the_image_started_by_itself_is_told_of(stage: Stage) -> N
     assert stage.play(stage.node(minion_id="web-2"), plainly).notes == []
 
 
-def test_what_the_script_changed_for_good_is_told_of(stage: Stage) -> None:
+def test_permanent_changes_of_the_script_are_reported(stage: Stage) -> None:
     stage.world.document["notes"] = ["the image took passwords"]
     stage.world.document["former_key"] = "an old key"
     life = stage.play(stage.node(), plainly)
     assert life.notes == ["the image took passwords", "a minion of the image's own with an old key"]
 
 
-def test_only_where_a_driver_says_so_the_script_turns_password_logins_off(
+def test_the_script_turns_password_logins_off_only_if_the_driver_says_so(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
@@ -74,7 +74,7 @@ def test_only_where_a_driver_says_so_the_script_turns_password_logins_off(
     assert asked == [False, True]
 
 
-def test_the_record_is_there_before_the_instance_is_asked_for(stage: Stage) -> None:
+def test_the_record_is_written_before_the_instance_is_requested(stage: Stage) -> None:
     def look() -> None:
         (record,) = stage.store.all()
         assert (record.stage, record.batch, record.instance_id) == ("launching", "b1", None)
@@ -84,7 +84,7 @@ def test_the_record_is_there_before_the_instance_is_asked_for(stage: Stage) -> N
 
 
 def test_the_record_names_the_key_before_it_is_accepted(stage: Stage) -> None:
-    """Sweep deletes a key only where a record says that it was the node's."""
+    """Sweep deletes a key only if a record says that it is the node's."""
 
     def look() -> None:
         (record,) = stage.store.all()
@@ -94,22 +94,22 @@ def test_the_record_names_the_key_before_it_is_accepted(stage: Stage) -> None:
     assert stage.play(stage.node(), plainly).sealed
 
 
-def test_whoever_hears_of_a_stage_finds_it_in_the_record(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_has_a_stage_before_its_event(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[tuple[str, str]] = []
-    tell = Progress.stage
+    report = Progress.stage
 
-    def told(progress: Progress, minion_id: str, name: str, facts: Any) -> None:
+    def report_and_look(progress: Progress, minion_id: str, name: str, facts: Any) -> None:
         (record,) = stage.store.all()
         heard.append((name, record.stage))
-        tell(progress, minion_id, name, facts)
+        report(progress, minion_id, name, facts)
 
-    monkeypatch.setattr(Progress, "stage", told)
+    monkeypatch.setattr(Progress, "stage", report_and_look)
     stage.play(stage.node(), plainly)
     stages = ["launching", "running", "bootstrapping", "enrolling", "enrolled", "ready"]
     assert heard == [*((name, name) for name in stages), ("done", "ready")]
 
 
-# a life that goes wrong
+# failure
 
 EVERYWHERE = [
     "put", "before launch", "after launch", "connect", "stream", "before accept", "after accept", "start", "seal",
@@ -119,7 +119,7 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize("error", [NodeFailed("no luck"), TemporaryFailure("no luck"), ZeroDivisionError("no luck")])
 @pytest.mark.parametrize("place", EVERYWHERE)
-def test_whatever_fails_is_undone_and_told(stage: Stage, place: str, error: Exception) -> None:
+def test_every_failure_is_undone_and_reported(stage: Stage, place: str, error: Exception) -> None:
     stage.world.faults[place] = fails_with(error)
     assert "no luck" in failure(stage)
     assert stage.left() == NOTHING
@@ -131,10 +131,10 @@ def test_a_question_that_could_not_be_asked_is_asked_again(stage: Stage) -> None
     assert stage.play(stage.node(), plainly).sealed
 
 
-def test_a_minion_that_cannot_be_asked_until_its_time_is_over_is_undone_and_the_reason_told(stage: Stage) -> None:
+def test_a_minion_that_cannot_be_asked_in_time_is_undone_with_the_reason(stage: Stage) -> None:
     stage.world.faults["ping"] = fails_with(OSError("the bus is broken"))
-    told = failure(stage, stage.node(ready_timeout=0.1))
-    assert "did not answer this master within 0.1 s (last error: the bus is broken)" in told
+    error = failure(stage, stage.node(ready_timeout=0.1))
+    assert "did not answer this master within 0.1 s (last error: the bus is broken)" in error
     assert stage.left() == NOTHING
 
 
@@ -155,14 +155,14 @@ def test_a_step_that_failed_on_the_node_is_named(stage: Stage) -> None:
     [({}, "public_ip"), ({"connect_via": "private"}, "private_ip"), ({"public_ip": False}, "private_ip")],
     ids=repr,
 )
-def test_a_node_is_connected_to_by_the_address_that_its_settings_say(
+def test_hart_connects_to_the_address_that_the_settings_choose(
     stage: Stage, settings: dict[str, Any], kind: str
 ) -> None:
     stage.play(stage.node(**settings), plainly)
     assert stage.world.connected == [ADDRESSES[kind]]
 
 
-def test_a_script_of_the_operator_s_that_fails_is_told_and_the_node_undone(stage: Stage, tmp_path: Path) -> None:
+def test_a_failed_operator_script_is_reported_and_the_node_undone(stage: Stage, tmp_path: Path) -> None:
     script = tmp_path / "init"
     script.touch()
     stage.world.exit_codes[COMMANDS.run_script] = 3
@@ -170,19 +170,19 @@ def test_a_script_of_the_operator_s_that_fails_is_told_and_the_node_undone(stage
     assert stage.left() == NOTHING
 
 
-def test_a_security_upgrade_that_fails_is_told_and_the_node_undone(stage: Stage) -> None:
+def test_a_failed_security_upgrade_is_reported_and_the_node_undone(stage: Stage) -> None:
     stage.world.exit_codes[COMMANDS.after] = 100
     assert failure(stage) == "the security upgrades failed on the node"
     assert stage.left() == NOTHING
 
 
-def test_a_key_that_is_none_is_never_accepted(stage: Stage) -> None:
+def test_text_that_is_not_a_key_is_never_accepted(stage: Stage) -> None:
     stage.world.document["minion_key"] = "-----BEGIN PUBLIC KEY-----\ngarbage\n-----END PUBLIC KEY-----\n"
     assert "not a public key" in failure(stage)
     assert (stage.left(), stage.world.undone) == (NOTHING, ["instance", "record"])
 
 
-def test_a_foreign_key_that_is_accepted_stays_when_the_node_is_undone(stage: Stage) -> None:
+def test_a_foreign_accepted_key_stays_when_the_node_is_undone(stage: Stage) -> None:
     stage.world.keys["web"] = "the admin's"
     assert "another key is accepted" in failure(stage)
     assert stage.left() == {**NOTHING, "keys": ["web"]}
@@ -194,7 +194,7 @@ def test_a_launch_whose_answer_was_lost_leaves_no_instance(stage: Stage) -> None
     assert stage.left() == NOTHING
 
 
-def test_a_launch_whose_answer_was_lost_and_that_shows_late_leaves_no_instance(stage: Stage) -> None:
+def test_a_launch_whose_answer_was_lost_leaves_no_instance_even_if_it_appears_late(stage: Stage) -> None:
     late = Instance("i-web-b1", "web", "pending", batch="b1")
 
     def lose() -> None:
@@ -211,14 +211,14 @@ def test_a_launch_whose_answer_was_lost_and_that_shows_late_leaves_no_instance(s
     assert stage.world.undone == ["instance", "record"]
 
 
-def test_the_instance_of_another_call_is_never_touched_though_it_has_the_same_id(stage: Stage) -> None:
+def test_the_instance_of_another_call_with_the_same_id_is_never_touched(stage: Stage) -> None:
     stage.world.instances["i-theirs"] = Instance("i-theirs", "web", "running", batch="b0")
     stage.world.faults["before launch"] = fails_with(InvalidRequest("the name is taken"))
     assert "the name is taken" in failure(stage)
     assert stage.left() == {**NOTHING, "instances": ["i-theirs"]}
 
 
-def test_an_undo_that_fails_at_first_is_tried_again(stage: Stage) -> None:
+def test_an_undo_that_fails_at_first_is_repeated(stage: Stage) -> None:
     stage.world.faults["seal"] = fails_with(NodeFailed("no luck"))
     stage.world.faults["terminate"] = fails_with(TemporaryFailure("the API is down"), times=2)
     assert failure(stage) == "no luck"
@@ -234,7 +234,7 @@ def test_an_undo_that_fails_at_first_is_tried_again(stage: Stage) -> None:
     ],
 )
 @pytest.mark.parametrize("error", [TemporaryFailure("the API is down"), OSError("the API is down")])
-def test_a_part_of_the_undo_that_fails_is_told_and_the_others_are_done(
+def test_a_failed_part_of_the_undo_is_reported_and_the_others_are_done(
     stage: Stage, place: str, said: str, stays: dict[str, list[str]], error: Exception
 ) -> None:
     stage.world.faults["seal"] = fails_with(NodeFailed("no luck"))
@@ -253,14 +253,14 @@ def test_what_is_left_has_a_record_that_says_why(stage: Stage) -> None:
     assert (record.stage, record.error, record.instance_id) == ("failed", "no luck", "i-web-b1")
 
 
-def test_a_failed_node_is_kept_for_who_asks_for_it_but_not_its_key(stage: Stage) -> None:
+def test_keep_failed_keeps_a_failed_node_but_not_its_key(stage: Stage) -> None:
     stage.world.faults["seal"] = fails_with(NodeFailed("no luck"))
     assert "kept because of keep_failed" in failure(stage, stage.node(keep_failed=True))
     assert stage.left() == {**ALL, "keys": []}
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("no luck"), OSError("no luck"), NodeFailed("no luck")])
-def test_what_apply_reports_undoes_nothing(stage: Stage, error: Exception) -> None:
+def test_a_failure_of_apply_undoes_nothing(stage: Stage, error: Exception) -> None:
     stage.world.faults["apply"] = fails_with(error)
     life = stage.play(stage.node(apply="web"), plainly)
     assert "no luck" in life.problems[0]

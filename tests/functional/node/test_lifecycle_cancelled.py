@@ -1,4 +1,4 @@
-"""A node's life that is cancelled at any of its waits."""
+"""The lifecycle of a node that is cancelled while it waits, at each of its waits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.functional.node.life_world import ALL, NOTHING, Stage, new_stage, pla
 
 
 class Cancelling:
-    """Cancels the task that runs a coroutine while that waits for the n-th time, and then, at will, again."""
+    """Cancels the task that runs a coroutine at its n-th wait, and optionally again later."""
 
     def __init__(self, at: int, again: bool) -> None:
         self.waits = 0
@@ -79,7 +79,7 @@ def test_a_cancellation_at_any_wait_leaves_nothing_or_a_sealed_minion(
     assert bool(kept) is not lost_answer
 
 
-def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
+def test_a_node_that_is_called_sealed_exists_whenever_it_was_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lives: list[NodeState] = []
@@ -103,7 +103,7 @@ def test_a_node_that_is_called_sealed_is_there_whenever_the_cancellation_came(
             break
 
 
-def test_a_sealed_node_s_record_says_so_though_the_cancellation_came_before_it_was_written(
+def test_the_record_of_a_sealed_node_says_so_even_if_cancelled_before_it_was_written(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = threading.Event()
@@ -117,7 +117,7 @@ def test_a_sealed_node_s_record_says_so_though_the_cancellation_came_before_it_w
         assert task is not None
         life.batch.calls.salt(written.wait, 60)  # the thread that writes records is busy with another one
         task.cancel()
-        loop.call_soon(loop.call_soon, written.set)  # once the cancellation has taken back what it can
+        loop.call_soon(loop.call_soon, written.set)  # after the cancellation has undone what it can
 
     monkeypatch.setattr(Lifecycle, "note", noted)
     with pytest.raises(asyncio.CancelledError):
@@ -126,8 +126,8 @@ def test_a_sealed_node_s_record_says_so_though_the_cancellation_came_before_it_w
     assert [record.sealed for record in stage.store.all()] == [True]
 
 
-def test_a_node_that_was_interrupted_is_not_kept(stage: Stage) -> None:
-    """To keep it is for looking at what failed."""
+def test_an_interrupted_node_is_not_kept(stage: Stage) -> None:
+    """Keeping it is for looking at what failed."""
 
     def interrupted() -> None:
         raise asyncio.CancelledError
@@ -138,7 +138,7 @@ def test_a_node_that_was_interrupted_is_not_kept(stage: Stage) -> None:
     assert stage.left() == NOTHING
 
 
-def test_a_launch_that_is_under_way_is_waited_for_before_it_is_undone(stage: Stage) -> None:
+def test_a_launch_in_progress_is_awaited_before_the_undo(stage: Stage) -> None:
     looked = threading.Event()
     playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 

@@ -1,4 +1,4 @@
-"""Many nodes in one call: none harms another, and what they shared goes with them."""
+"""Many nodes in one call: none affects another, and shared resources are removed with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.functional.fakes import fails_with
 from tests.functional.node.life_world import Stage, create_all
 
 
-def test_one_node_s_failure_leaves_the_others_alone(stage: Stage) -> None:
+def test_the_failure_of_one_node_does_not_affect_the_others(stage: Stage) -> None:
     def only_b() -> None:
         if len(stage.world.instances) == 2:
             raise InvalidRequest("no luck")
@@ -35,28 +35,28 @@ def test_the_access_of_a_batch_is_closed_whether_its_nodes_fail_or_not(stage: St
     assert stage.world.access_open == 0
 
 
-def test_no_lock_is_held_and_no_lock_file_is_left_afterwards(stage: Stage, tmp_path: Path) -> None:
+def test_afterwards_no_lock_is_held_and_no_lock_file_is_left(stage: Stage, tmp_path: Path) -> None:
     stage.world.faults["connect"] = fails_with(NodeFailed("no luck"), times=1)
     create_all(stage, stage.node("a"), stage.node("b"))
     assert list((tmp_path / "hart/locks").iterdir()) == []
     assert not Locks(stage.info.cachedir).busy("a")
 
 
-def test_a_node_that_another_call_works_on_is_refused_and_that_call_s_log_is_left_alone(stage: Stage) -> None:
+def test_a_node_that_another_call_works_on_is_refused_and_that_call_s_log_unchanged(stage: Stage) -> None:
     with Locks(stage.info.cachedir).claim("b"), pytest.raises(Refused, match="b is being worked on"):
         create_all(stage, stage.node("a"), stage.node("b"))
     assert list(Path(stage.info.log_dir).glob("*.log")) == []
     assert (stage.left()["records"], Locks(stage.info.cachedir).dead_batches()) == ([], {})
 
 
-def test_the_claim_of_a_batch_stays_if_something_could_not_be_taken_back(stage: Stage, tmp_path: Path) -> None:
+def test_the_claim_of_a_batch_stays_if_something_could_not_be_removed(stage: Stage, tmp_path: Path) -> None:
     stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
     stage.world.faults["terminate"] = fails_with(InvalidRequest("locked"))
     create_all(stage, stage.node("a"))
     assert list(Locks(stage.info.cachedir).dead_batches()) == ["b1"]
 
 
-def test_the_claim_of_a_batch_does_not_stay_for_what_was_kept_as_asked(stage: Stage) -> None:
+def test_the_claim_of_a_batch_does_not_stay_for_a_node_kept_by_keep_failed(stage: Stage) -> None:
     stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
     create_all(stage, stage.node("a", keep_failed=True))
     record = stage.store.get("a")

@@ -1,8 +1,8 @@
 """
-Sealing on Debian: the script's own functions open a machine that is a directory, and what they left seals it.
+Sealing on Debian: the script's own functions open a machine that is a directory, and their seal script seals it.
 
-Their paths are moved below that directory. A path that would still be one of this machine fails the test before
-anything runs. ``sshd`` and ``systemctl`` are stand-ins: the daemon that they speak of knows what it last read.
+Their paths are moved below that directory. A path that is still one of this machine fails the test before anything
+runs. ``sshd`` and ``systemctl`` are stand-ins: their daemon knows what it last read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hart_salt.node import bootstrap
 from hart_salt.node.bootstrap import Script
 from hart_salt.operations import sealing
 
-# Both are nobody's, and always the same: in a key that was just made a line may look like a path.
+# Both are fixed and belong to nobody: in a new key, a line might look like a path.
 HOST_KEY = (
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXkt+djEA/AAABG5\nQyNTUxOQAAAC+Bx\n"
     "-----END OPENSSH PRIVATE KEY-----"
@@ -30,9 +30,9 @@ HOST_KEY = (
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIIc+8S236fI2Farr5vB5fI2E/eg0L3sOXetb3wDBMZ+H"
 CLIENT_KEY = f"ssh-ed25519 {KEY} hart-0123456789ab"
 RENDERED = bootstrap.render(Script("debian", HOST_KEY, CLIENT_KEY, "MASTER", "3008", Settings(), forbid_passwords=True))
-#: what the image brings
+#: sshd's files in the image
 IMAGE = "PermitRootLogin prohibit-password\n"
-#: as a shell and ``echo`` would read them, these are other lines; and one is not UTF-8, in which grep would stop
+#: a shell and ``echo`` would change these lines; one is not UTF-8, at which grep would stop
 OTHERS = (
     "# of J\xfcrgen, the admin\n"
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBHQJbyLPCxP2G0u0 admin\n"
@@ -40,9 +40,9 @@ OTHERS = (
     "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ the-last\n"
 )
 
-#: top-level directories of a machine, where they begin a path
+#: top-level directories of a machine, at the start of a path
 PATH = re.compile(r"(?<![\w/.+}*])/(?=(?:etc|home|root|run|tmp|usr|var)\b)")
-#: whatever could be an absolute path; one of these is none, but a command of sed
+#: whatever could be an absolute path; one of these is a command of sed and not a path
 ABSOLUTE = re.compile(r"(?<![\w/.+}*])/[a-z][\w/.*-]*")
 HARMLESS = {"/dev/null", "/d"}
 
@@ -57,7 +57,7 @@ case "$*" in
     *) echo "unknown: $*" >&2; exit 9 ;;
 esac
 """
-#: ``sshd -T``: of each option the first value, in the order of the files
+#: prints what ``sshd -T`` prints: the first value of each option, in the order of the files
 SSHD = """#!/bin/sh
 echo "sshd $*" >> "{0}/calls"
 cat "{0}"/etc/ssh/sshd_config.d/* | awk '!seen[$1]++'
@@ -65,19 +65,19 @@ cat "{0}"/etc/ssh/sshd_config.d/* | awk '!seen[$1]++'
 
 
 def moved(text: str, root: Path) -> str:
-    """The same text for a machine below ``root``."""
+    """Return the same text for a machine below ``root``."""
     return checked(PATH.sub(f"{root}/", text), root)
 
 
 def checked(text: str, root: Path) -> str:
-    """The text, which must have no path of this machine."""
+    """Return the text, which must not contain a path of this machine."""
     strange = {path for path in ABSOLUTE.findall(text) if not path.startswith(f"{root}/")} - HARMLESS
     assert strange == set()
     return text
 
 
 def function(name: str) -> str:
-    """One of the script's functions."""
+    """Return one of the script's functions."""
     found = re.search(rf"^{name}\(\) \{{(?: [^\n]*|\n.*?^)\}}$", RENDERED, re.MULTILINE | re.DOTALL)
     assert found
     return found[0]
@@ -90,7 +90,7 @@ FUNCTIONS = "\n".join(
 
 @dataclass(frozen=True)
 class Machine:
-    """A directory with what an image, cloud-init and a provider put on a machine."""
+    """A directory with the files that an image, cloud-init and a provider put on a machine."""
 
     root: Path
 
@@ -103,8 +103,8 @@ class Machine:
         path.write_text(text, encoding="latin-1")
         path.chmod(mode)
 
-    def lets_in(self, home: str, text: str) -> None:
-        self.has(f"{home}/.ssh/authorized_keys", text, 0o600)
+    def lets_in(self, account: str, text: str) -> None:
+        self.has(f"{account}/.ssh/authorized_keys", text, 0o600)
 
     def sh(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program on the machine, with a language as PAM sets it for a session."""
@@ -115,7 +115,7 @@ class Machine:
         )  # fmt: skip
 
     def open(self) -> None:
-        """What the bootstrap does of SSH, and the script for sealing that it leaves."""
+        """Do the SSH part of the bootstrap, and write the seal script."""
         run = self.file("run/hart")
         run.mkdir(parents=True, mode=0o700)
         variables = f"run={run}\nssh_drop_in={self.root}/etc/ssh/sshd_config.d/00-hart.conf\nnote() {{ :; }}\n"
@@ -125,7 +125,7 @@ class Machine:
         self.file("calls").unlink()
 
     def seal(self) -> int:
-        """Run the master's command; its exit code."""
+        """Run the master's command, and return its exit code."""
         done = self.sh(checked(bootstrap.commands(str(self.root)).seal, self.root))
         assert "unknown" not in done.stderr
         return done.returncode
@@ -135,17 +135,17 @@ class Machine:
         return file.read_text().splitlines() if file.exists() else []
 
     def sshd(self) -> str:
-        """The configuration that the daemon goes by."""
+        """Return the configuration that the daemon uses."""
         return self.file("sshd").read_text()
 
     def files(self, *parts: str) -> dict[str, str]:
-        """The files below some directories of the machine."""
+        """Return the files below some directories of the machine."""
         found = [path for part in parts for path in sorted(self.file(part).rglob("*")) if path.is_file()]
         return {str(path.relative_to(self.root)): path.read_text(encoding="latin-1") for path in found}
 
 
 def new_machine(root: Path, image: str = IMAGE) -> Machine:
-    """One that the bootstrap has opened; ``image`` is what its image configures sshd with."""
+    """Make a machine that the bootstrap has opened; ``image`` is its image's sshd configuration."""
     made = Machine(root)
     made.has("bin/systemctl", SYSTEMCTL.format(root), 0o755)
     made.has("bin/sshd", SSHD.format(root), 0o755)
@@ -161,7 +161,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def traces(machine: Machine) -> list[str]:
-    """The files in which anything of the bootstrap stands."""
+    """Return the files that contain anything of the bootstrap."""
     keys = (KEY, *HOST_KEY.splitlines()[1:3], "hart_answer")
     parts = ("etc", "home", "root", "run", "var")
     return [name for name, text in machine.files(*parts).items() if "hart/" in name or any(key in text for key in keys)]
@@ -170,14 +170,14 @@ def traces(machine: Machine) -> list[str]:
 # sshd
 
 
-def test_sshd_goes_by_the_image_s_configuration_alone(machine: Machine) -> None:
+def test_sshd_uses_only_the_image_s_configuration(machine: Machine) -> None:
     assert machine.seal() == 0
     assert machine.files("etc/ssh") == {"etc/ssh/sshd_config.d/50-image.conf": IMAGE}
     assert machine.sshd() == IMAGE
     assert machine.calls()[-1] == "systemctl reload ssh.service"
 
 
-def test_what_turned_password_logins_off_stays(tmp_path: Path) -> None:
+def test_the_file_that_turns_password_logins_off_stays(tmp_path: Path) -> None:
     machine = new_machine(tmp_path, "PasswordAuthentication yes\n")
     assert machine.seal() == 0
     assert machine.sshd() == "PasswordAuthentication no\nPasswordAuthentication yes\n"
@@ -190,7 +190,7 @@ def test_an_sshd_that_its_socket_starts_is_not_reloaded(machine: Machine) -> Non
     assert traces(machine) == []
 
 
-# what goes
+# what is removed
 
 
 def test_nothing_of_the_bootstrap_is_left(machine: Machine) -> None:
@@ -204,35 +204,35 @@ def test_nothing_of_the_bootstrap_is_left(machine: Machine) -> None:
     assert traces(machine) == []
 
 
-@pytest.mark.parametrize("home", ["root", "home/debian", "home/ubuntu"])
+@pytest.mark.parametrize("account", ["root", "home/debian", "home/ubuntu"])
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
-def test_the_client_key_goes_from_authorized_keys_and_every_other_line_stays(
-    machine: Machine, home: str, place: str
+def test_the_client_key_is_removed_from_authorized_keys_and_other_lines_stay(
+    machine: Machine, account: str, place: str
 ) -> None:
     lines = OTHERS.splitlines(keepends=True)
     at = {"first": 0, "middle": 2, "last": len(lines)}[place]
-    machine.lets_in(home, "".join([*lines[:at], f"{CLIENT_KEY}\n", *lines[at:]]))
+    machine.lets_in(account, "".join([*lines[:at], f"{CLIENT_KEY}\n", *lines[at:]]))
     assert machine.seal() == 0
-    file = machine.file(f"{home}/.ssh/authorized_keys")
-    assert machine.files(home) == {f"{home}/.ssh/authorized_keys": OTHERS}
+    file = machine.file(f"{account}/.ssh/authorized_keys")
+    assert machine.files(account) == {f"{account}/.ssh/authorized_keys": OTHERS}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_the_client_key_is_known_by_itself_and_not_by_what_stands_around_it(machine: Machine) -> None:
-    """cloud-init puts options in front of root's key, and the provider a name of its own behind it."""
+def test_the_client_key_is_found_by_the_key_itself(machine: Machine) -> None:
+    """cloud-init puts options before root's key, and the provider its own name after it."""
     machine.lets_in("root", f'no-pty,command="echo no; sleep 10" ssh-ed25519 {KEY} renamed\n{OTHERS}')
     assert machine.seal() == 0
     assert machine.files("root") == {"root/.ssh/authorized_keys": OTHERS}
 
 
-def test_a_file_that_had_the_client_key_alone_goes(machine: Machine) -> None:
+def test_a_file_with_only_the_client_key_is_removed(machine: Machine) -> None:
     machine.lets_in("root", f"{CLIENT_KEY}\n")
     assert machine.seal() == 0
     assert machine.files("root") == {}
 
 
 @pytest.mark.parametrize("text", ["", "\n", OTHERS, f"{OTHERS}\n\n", OTHERS.rstrip("\n")])
-def test_a_file_without_the_client_key_is_not_touched(machine: Machine, text: str) -> None:
+def test_a_file_without_the_client_key_is_not_changed(machine: Machine, text: str) -> None:
     machine.lets_in("home/admin", text)
     file = machine.file("home/admin/.ssh/authorized_keys")
     os.utime(file, (1, 1))
@@ -241,7 +241,7 @@ def test_a_file_without_the_client_key_is_not_touched(machine: Machine, text: st
     assert file.stat().st_mtime == 1
 
 
-def test_cloud_init_s_copies_of_the_script_go_and_its_other_files_stay(machine: Machine) -> None:
+def test_cloud_init_s_copies_of_the_script_are_removed_and_its_other_files_stay(machine: Machine) -> None:
     kept = {"var/lib/cloud/instance/datasource": "DataSourceDigitalOcean", "run/cloud-init/status.json": "{}"}
     for name, text in kept.items():
         machine.has(name, text)
@@ -261,7 +261,7 @@ def test_cloud_init_s_log_stays_without_the_keys_in_the_file_that_it_has_open(ma
     assert machine.file(log).stat().st_ino == number
 
 
-def test_of_the_minion_s_configuration_the_code_of_its_answer_alone_goes(machine: Machine) -> None:
+def test_only_the_answer_code_is_removed_from_the_minion_s_configuration(machine: Machine) -> None:
     machine.has("etc/salt/minion.d/hart.conf", "# hart 0123\nid: web\nhart_answer: 89ab\nmy_hart_answer: 1\n", 0o600)
     machine.has("etc/salt/minion.d/mine.conf", "hart_answer: mine\n")
     assert machine.seal() == 0
@@ -272,13 +272,13 @@ def test_of_the_minion_s_configuration_the_code_of_its_answer_alone_goes(machine
     assert stat.S_IMODE(machine.file("etc/salt/minion.d/hart.conf").stat().st_mode) == 0o600
 
 
-# again
+# repeated
 
 
 def full(machine: Machine) -> None:
-    """Everything that there can be to seal."""
-    for home in ("root", "home/debian"):
-        machine.lets_in(home, f"{OTHERS}{CLIENT_KEY}\n")
+    """Return a machine with everything that can be sealed."""
+    for account in ("root", "home/debian"):
+        machine.lets_in(account, f"{OTHERS}{CLIENT_KEY}\n")
     machine.has("var/lib/cloud/instance/user-data.txt", RENDERED)
     machine.has("var/log/cloud-init.log", f"before\n{HOST_KEY}\n{CLIENT_KEY}\nafter\n")
     machine.has("var/log/hart-bootstrap.log", "hart: ssh\n")
@@ -310,7 +310,7 @@ def test_a_sealing_that_sshd_refused_fails_keeps_its_script_and_can_be_repeated(
 
 
 def cut_off(machine: Machine, program: str, after: int) -> bool:
-    """Seal, but kill the shell that does it at its next call of ``program`` after so many; whether there was one."""
+    """Seal, but kill the shell at a later call of ``program``; return whether there was such a call."""
     original = machine.sh(f"command -v {program}").stdout.strip()
     kept = machine.file(f"bin/{program}").read_text() if program == "systemctl" else f'exec {original} "$@"\n'
     calls, shell = machine.file("counted"), machine.file("shell")
@@ -323,7 +323,7 @@ def cut_off(machine: Machine, program: str, after: int) -> bool:
 
 
 @pytest.mark.parametrize(("program", "calls"), [("rm", 2), ("grep", 5), ("sed", 2), ("find", 1), ("systemctl", 2)])
-def test_a_sealing_that_is_cut_off_anywhere_is_finished_by_the_next_one(
+def test_a_sealing_that_is_interrupted_anywhere_is_completed_by_the_next_one(
     tmp_path: Path, program: str, calls: int
 ) -> None:
     for after in range(calls):
@@ -335,8 +335,8 @@ def test_a_sealing_that_is_cut_off_anywhere_is_finished_by_the_next_one(
         assert state(machine) == SEALED
 
 
-def test_sealing_twice_is_the_same_as_once(machine: Machine) -> None:
-    """Two masters may be at it: what the first one has done is no failure of the second one."""
+def test_sealing_is_idempotent(machine: Machine) -> None:
+    """Two masters may seal at once: what the first one has done must not fail the second one."""
     full(machine)
     script = machine.file("run/hart/seal").read_text()
     assert machine.seal() == 0
@@ -347,13 +347,13 @@ def test_sealing_twice_is_the_same_as_once(machine: Machine) -> None:
     assert state(machine) == SEALED
 
 
-def test_a_machine_with_nothing_but_sshd_is_sealed(machine: Machine) -> None:
-    """No cloud-init, no users, no minion yet."""
+def test_a_machine_with_only_sshd_is_sealed(machine: Machine) -> None:
+    """It has no cloud-init, no users and no minion yet."""
     assert machine.seal() == 0
     assert state(machine) == {"etc/ssh/sshd_config.d/50-image.conf": IMAGE, "sshd": IMAGE}
 
 
-def test_sweep_finishes_what_was_cut_off(machine: Machine) -> None:
+def test_sweep_completes_an_interrupted_sealing(machine: Machine) -> None:
     full(machine)
     machine.has("stuck", "sshd")
     assert machine.seal() != 0
@@ -364,7 +364,7 @@ def test_sweep_finishes_what_was_cut_off(machine: Machine) -> None:
     assert state(machine) == SEALED
 
 
-def test_sweep_seals_also_where_a_reboot_took_the_script_away(machine: Machine) -> None:
+def test_sweep_seals_even_if_a_reboot_removed_the_script(machine: Machine) -> None:
     full(machine)
     shutil.rmtree(machine.file("run/hart"))
     script = checked(sealing.SCRIPT.replace('"$1"/', '"$1/"'), machine.root)
@@ -376,10 +376,10 @@ def test_sweep_seals_also_where_a_reboot_took_the_script_away(machine: Machine) 
     assert machine.sh(script, str(machine.root), "look").returncode == 0
 
 
-# the test itself
+# this test file itself
 
 
 @pytest.mark.parametrize("text", ["rm -rf /srv/x", "rm /opt", "cat < /boot/y", "x=/lib/z", "rm -rf '/mnt'"])
-def test_a_path_of_this_machine_is_never_run(tmp_path: Path, text: str) -> None:
+def test_a_path_of_this_machine_is_never_used(tmp_path: Path, text: str) -> None:
     with pytest.raises(AssertionError):
         moved(text, tmp_path)

@@ -29,7 +29,7 @@ from tests.functional.node.ssh_server import (
     with_session,
 )
 
-# who is let in
+# which servers are accepted
 
 
 def test_another_machine_gets_no_authentication_attempt_and_both_keys_are_named() -> None:
@@ -42,7 +42,7 @@ def test_another_machine_gets_no_authentication_attempt_and_both_keys_are_named(
     assert "another machine answers at that address" in error
 
 
-def test_a_key_of_another_kind_gets_no_authentication_attempt_either() -> None:
+def test_a_key_of_another_type_gets_no_authentication_attempt_either() -> None:
     seen = Seen()
     rsa = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key().decode()
     ecdsa = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key().decode()
@@ -51,7 +51,7 @@ def test_a_key_of_another_kind_gets_no_authentication_attempt_either() -> None:
     assert "no ssh-ed25519 host key" in error
 
 
-def test_a_host_certificate_of_a_foreign_authority_is_no_proof() -> None:
+def test_a_host_certificate_of_a_foreign_authority_is_not_accepted() -> None:
     authority = asyncssh.generate_private_key("ssh-ed25519")
     key = asyncssh.import_private_key(OTHER.private)
     certificate = authority.generate_host_certificate(key, "node", principals=["127.0.0.1"])
@@ -69,7 +69,7 @@ def test_a_host_certificate_of_a_foreign_authority_is_no_proof() -> None:
     assert seen.users == []
 
 
-def test_the_node_is_connected_to_once_it_shows_its_key() -> None:
+def test_hart_connects_once_the_node_shows_its_key() -> None:
     seen = Seen()
 
     async def main() -> None:
@@ -98,13 +98,13 @@ def test_a_node_that_refuses_the_client_key_fails_at_once() -> None:
     assert seen.connections == 1
 
 
-def test_a_server_that_lets_anyone_in_is_not_the_node() -> None:
+def test_a_server_that_lets_anyone_in_is_refused() -> None:
     seen = Seen()
     refusal(seen, HOST.private, authorized=None, timeout=LONG)
     assert seen.connections == 1
 
 
-def test_where_nothing_answers_the_error_says_so() -> None:
+def test_the_error_says_that_nothing_answers() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -112,7 +112,7 @@ def test_where_nothing_answers_the_error_says_so() -> None:
             asyncio.run(ssh.connect(endpoint(port), timeout=BRIEF, sleep=no_time))
 
 
-def test_something_that_is_no_ssh_is_an_error_in_words() -> None:
+def test_a_server_that_does_not_speak_ssh_is_described_in_the_error() -> None:
     async def main() -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -126,7 +126,7 @@ def test_something_that_is_no_ssh_is_an_error_in_words() -> None:
     asyncio.run(main())
 
 
-def test_the_session_speaks_as_root_with_the_batch_s_key_only() -> None:
+def test_the_session_logs_in_as_root_with_the_batch_s_key_only() -> None:
     async def use(session: ssh.Session, seen: Seen) -> Seen:
         return seen
 
@@ -134,42 +134,45 @@ def test_the_session_speaks_as_root_with_the_batch_s_key_only() -> None:
     assert (set(seen.users), set(seen.keys)) == ({"root"}, {fingerprint(CLIENT)})
 
 
-# the calling user's own SSH
+# the calling user's own SSH configuration
 
 
 @pytest.fixture
-def hostile_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home whose SSH set-up would trust another machine, go elsewhere and offer other keys; with an agent."""
-    home = root / "home"
-    (home / ".ssh").mkdir(parents=True, mode=0o700)
-    (home / ".ssh/config").write_text(
-        f"Host *\n  StrictHostKeyChecking no\n  ProxyCommand touch '{home}/proxy'\n  User mallory\n"
-        f"  UserKnownHostsFile {home}/.ssh/known_hosts\n  IdentityFile {home}/.ssh/id_ed25519\n"
+def hostile_user(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """
+    Make a home directory with an SSH configuration that trusts another machine, redirects and offers other keys, and an
+    agent.
+    """
+    user = root / "user"
+    (user / ".ssh").mkdir(parents=True, mode=0o700)
+    (user / ".ssh/config").write_text(
+        f"Host *\n  StrictHostKeyChecking no\n  ProxyCommand touch '{user}/proxy'\n  User mallory\n"
+        f"  UserKnownHostsFile {user}/.ssh/known_hosts\n  IdentityFile {user}/.ssh/id_ed25519\n"
     )
-    (home / ".ssh/known_hosts").write_text(f"* {OTHER.public}\n@cert-authority * {OTHER.public}\n")
-    (home / ".ssh/id_ed25519").write_text(OTHER.private)
-    (home / ".ssh/id_ed25519").chmod(0o600)
+    (user / ".ssh/known_hosts").write_text(f"* {OTHER.public}\n@cert-authority * {OTHER.public}\n")
+    (user / ".ssh/id_ed25519").write_text(OTHER.private)
+    (user / ".ssh/id_ed25519").chmod(0o600)
     agent = socket.socket(socket.AF_UNIX)
-    agent.bind(str(home / "agent"))
+    agent.bind(str(user / "agent"))
     agent.listen()
     agent.setblocking(False)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(home / "agent"))
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(user / "agent"))
     with contextlib.closing(agent):
-        yield home
+        yield user
         with pytest.raises(BlockingIOError):  # nobody asked it
             agent.accept()
-    assert not (home / "proxy").exists()
+    assert not (user / "proxy").exists()
 
 
-@pytest.mark.usefixtures("hostile_home")
+@pytest.mark.usefixtures("hostile_user")
 def test_the_user_s_known_hosts_let_no_other_machine_in() -> None:
     seen = Seen()
     refusal(seen, OTHER.private, authorized=[CLIENT])
     assert seen.users == []
 
 
-@pytest.mark.usefixtures("hostile_home")
+@pytest.mark.usefixtures("hostile_user")
 def test_the_user_s_keys_are_never_offered() -> None:
     seen = Seen()
     refusal(seen, HOST.private, authorized=[OTHER], timeout=LONG)
@@ -177,11 +180,11 @@ def test_the_user_s_keys_are_never_offered() -> None:
     assert set(seen.users) == {"root"}
 
 
-# what is done over the session
+# what runs over the session
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
-def test_a_stream_hands_over_every_line_and_returns_the_exit_code(code: int) -> None:
+def test_a_stream_passes_every_line_on_and_returns_the_exit_code(code: int) -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[int, list[str]]:
         lines: list[str] = []
         return await session.stream(f"exit {code}", lines.extend), lines
@@ -191,7 +194,7 @@ def test_a_stream_hands_over_every_line_and_returns_the_exit_code(code: int) -> 
     assert sorted(lines) == ["complained", "said"]
 
 
-def test_a_big_output_arrives_whole() -> None:
+def test_a_big_output_arrives_completely() -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[int, int]:
         lines: list[str] = []
         await session.stream("repeat 20000", lines.extend)
@@ -209,7 +212,7 @@ def test_blank_lines_are_lines_and_a_last_line_needs_no_end() -> None:
     assert with_session(use) == ["", "a", "", "b"]
 
 
-def test_a_big_input_arrives_whole() -> None:
+def test_a_big_input_arrives_completely() -> None:
     async def use(session: ssh.Session, _: Seen) -> str:
         return await session.run("count", stdin=b"x" * 3_000_000)
 
@@ -223,7 +226,7 @@ def test_an_empty_input_ends() -> None:
     assert with_session(use) == "0"
 
 
-def test_output_that_is_no_utf_8_is_no_error() -> None:
+def test_output_that_is_not_utf_8_is_no_error() -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[list[str], str]:
         lines: list[str] = []
         await session.stream("bytes ff41c30a42", lines.extend)
@@ -232,7 +235,7 @@ def test_output_that_is_no_utf_8_is_no_error() -> None:
     assert with_session(use) == (["\ufffdA\ufffd", "B"], "\ufffdA")
 
 
-def test_a_command_that_fails_is_an_error_with_what_it_said() -> None:
+def test_the_error_of_a_failed_command_has_its_output() -> None:
     async def use(session: ssh.Session, _: Seen) -> None:
         await session.run("exit 3")
 
@@ -252,7 +255,7 @@ def test_a_command_that_was_killed_is_an_error() -> None:
             with_session(use)
 
 
-def test_a_command_that_takes_too_long_is_given_up_and_the_session_goes_on() -> None:
+def test_a_command_that_exceeds_its_timeout_fails_and_the_session_continues() -> None:
     async def use(session: ssh.Session, _: Seen) -> str:
         with pytest.raises(NodeFailed, match=r"took longer than 0\.05 s"):
             await session.run("hang", timeout=BRIEF)
@@ -261,7 +264,7 @@ def test_a_command_that_takes_too_long_is_given_up_and_the_session_goes_on() -> 
     assert with_session(use) == "2"
 
 
-def test_a_connection_that_is_cut_off_is_an_error_of_the_command_that_ran() -> None:
+def test_a_connection_that_breaks_is_an_error_of_the_running_command() -> None:
     async def stream(session: ssh.Session, seen: Seen) -> None:
         def cut(lines: list[str]) -> None:
             assert lines == ["begun"]
@@ -289,7 +292,7 @@ def test_a_connection_that_is_cut_off_is_an_error_of_the_command_that_ran() -> N
             with_session(use)
 
 
-def test_commands_run_side_by_side() -> None:
+def test_commands_run_concurrently() -> None:
     async def use(session: ssh.Session, _: Seen) -> list[str]:
         return await asyncio.gather(*(session.run("count", stdin="x" * number) for number in range(5)))
 

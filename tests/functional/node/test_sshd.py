@@ -26,7 +26,7 @@ NEEDS_A_RUN = os.geteuid() == 0 and not Path("/run/sshd").exists()
 
 @dataclass
 class OpenSSH:
-    """A directory with a configuration like an image's, into which the bootstrap's drop-in goes."""
+    """A directory with a configuration like an image's, which the bootstrap's drop-in goes into."""
 
     root: Path
     port: int
@@ -34,7 +34,7 @@ class OpenSSH:
     process: subprocess.Popen[str] | None = None
 
     def drop_in(self) -> None:
-        """What the bootstrap does: a file that sorts first, and the keys that it names."""
+        """Write what the bootstrap writes: a file that sorts first, and the keys that it names."""
         (self.root / "run").mkdir(exist_ok=True)
         key = self.root / "run/host_key"
         key.write_text(HOST.private)
@@ -45,14 +45,14 @@ class OpenSSH:
         )
 
     def boot(self) -> None:
-        """Start sshd, or start it anew; return once it listens."""
+        """Start or restart sshd; return once it listens."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
         assert SSHD is not None
         command = [SSHD, "-D", "-e", "-f", str(self.root / "sshd_config"), "-p", str(self.port)]
         if NEEDS_A_RUN:
-            # A /run of its own is made for it, which nobody else sees.
+            # It gets its own /run, which nobody else sees.
             script = 'mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
         self.process = self.start(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -93,7 +93,7 @@ def test_openssh_with_the_image_s_own_key_is_refused(openssh: OpenSSH) -> None:
         asyncio.run(ssh.connect(endpoint(openssh.port, username=getpass.getuser()), timeout=BRIEF, sleep=no_time))
 
 
-def test_openssh_with_the_bootstrap_s_drop_in_is_the_node(openssh: OpenSSH) -> None:
+def test_openssh_with_the_bootstrap_s_drop_in_is_accepted(openssh: OpenSSH) -> None:
     openssh.drop_in()
     openssh.boot()
 
@@ -109,7 +109,7 @@ def test_openssh_with_the_bootstrap_s_drop_in_is_the_node(openssh: OpenSSH) -> N
     asyncio.run(main())
 
 
-def test_openssh_becomes_the_node_while_it_is_waited_for(openssh: OpenSSH) -> None:
+def test_openssh_can_become_the_node_while_hart_waits(openssh: OpenSSH) -> None:
     openssh.boot()
 
     async def main() -> str:
