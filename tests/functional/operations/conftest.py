@@ -1,4 +1,4 @@
-"""The world of the tests about how many nodes a role has; the others make one of their own."""
+"""The world for the tests of the number of a role's nodes; the other tests make their own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.functional.operations.scale_world import World, open_world
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Two providers with a role's nodes, in memory."""
+    """Return two providers with a role's nodes, in memory."""
     with open_world(tmp_path, monkeypatch) as made:
         yield made

@@ -1,8 +1,8 @@
 """
-A role's nodes in memory: two providers, records, keys and minions that keep state as the real ones do.
+A role's nodes in memory: two providers, records, keys and minions that keep state like the real ones.
 
-What looks, locks, counts, restores and drains is the real code. Only what makes and ends nodes is played, on the same
-state, so that each test can look at what is left.
+The code that takes snapshots, locks, counts, restores and drains is real. Only creating and destroying nodes is
+simulated, on the same state, and each test checks what is left.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from tests.parts import master_info
 from tests.unit.inventory.test_records import MemoryCache
 
 NOW = 2_000_000_000.0
-#: where new nodes go
-HOME, HOME_REGION = "east", "r1"
+#: where new nodes are created
+PROVIDER, REGION = "east", "r1"
 
 
 class Clock:
-    """Time that passes where somebody waits, and nowhere else."""
+    """Time that passes only while somebody waits."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -83,16 +83,16 @@ class FakeDriver(EmptyDriver):
 
 
 class FakeMaster:
-    """The key store, and minions that are told what to do before they go."""
+    """The key store, and minions that are drained before they are removed."""
 
     def __init__(self) -> None:
         self.keys = self.minions = self
         self.accepted: set[str] = set()
-        #: each minion that was told something, and what
-        self.told: list[tuple[str, Any]] = []
-        #: by minion id, the problems that it has, or what is raised
+        #: each minion that was drained, and how
+        self.drained: list[tuple[str, Any]] = []
+        #: by minion id, the problems of its drain, or the exception to raise
         self.problems: dict[str, list[str] | Exception] = {}
-        #: called when a minion is told something
+        #: called when a minion is drained
         self.meanwhile: Callable[[], object] = lambda: None
 
     def states(self) -> dict[str, tuple[str, ...]]:
@@ -113,7 +113,7 @@ class FakeMaster:
     def _obey(self, minion_id: str, what: Any) -> list[str]:
         if minion_id not in self.accepted:
             return ["the minion gave no answer"]
-        self.told.append((minion_id, what))
+        self.drained.append((minion_id, what))
         self.meanwhile()
         answer = self.problems.get(minion_id, [])
         if isinstance(answer, Exception):
@@ -127,14 +127,14 @@ assert all(any(hasattr(one, name) for one in REAL) for name in vars(FakeMaster) 
 
 @dataclass(frozen=True)
 class Up:
-    """How a creation ends: so many nodes come up, and a signal may end it."""
+    """The result of a create call: how many nodes come up, and whether a signal ends it."""
 
     number: int
     signum: int | None = None
 
 
 class World:
-    """A master with two providers, ``east`` and ``west``, and what is to go wrong there."""
+    """A master with two providers, ``east`` and ``west``, and the failures to inject."""
 
     def __init__(self, root: Path) -> None:
         self.clock = Clock()
@@ -145,36 +145,36 @@ class World:
         self.locks = Locks(str(root))
         self.context = Context(self.master, self.info, self.store, self.locks, Gate())  # type: ignore[arg-type]
         self.clouds = {name: FakeDriver(name, self.info) for name in ("east", "west")}
-        #: what is done to the fleet, in its order
+        #: the changes of the fleet, in order
         self.log: list[str] = []
         #: by region: settings of its nodes
         self.settings: dict[str, Settings] = {}
-        #: how the creations end, one after another; those that are left end well
+        #: the results of the create calls, in order; later calls succeed
         self.creations: list[Up | HartError] = []
         #: nodes that cannot be destroyed, and the signal that ends it
         self.stuck: set[str] = set()
         self.cut: int | None = None
         #: a node whose settings cannot be found, and why
         self.settings_fault: tuple[str, HartError] | None = None
-        #: False: what dead calls left cannot be removed
+        #: False: leftovers of dead calls cannot be removed
         self.sweeps = True
-        #: called when nodes are created, and when they are destroyed; may raise
+        #: called when nodes are created or destroyed; may raise
         self.on_create: Callable[[], None] = lambda: None
         self.on_destroy: Callable[[], None] = lambda: None
-        #: the lowest number of instances that there was after nodes had gone
+        #: the lowest number of instances after nodes were destroyed
         self.fewest = 10**6
-        #: what living calls hold
+        #: locks of living calls
         self.living = contextlib.ExitStack()
         self._added = self._named = 0
 
-    # what there is
+    # what exists
 
     def add(self, *minion_ids: str, **facts: Any) -> None:
-        """Nodes that are ready, the first the oldest; ``facts`` of the record say otherwise."""
+        """Add nodes that are ready, the oldest first; ``facts`` change their records."""
         for minion_id in minion_ids:
             self._added += 1
             record = Record(
-                minion_id, HOME, "local", HOME_REGION, "s", READY, self.info.owner, "b1", NOW - 10_000 + self._added,
+                minion_id, PROVIDER, "local", REGION, "s", READY, self.info.owner, "b1", NOW - 10_000 + self._added,
                 role="app", instance_id=f"i-{minion_id}", sealed=True,
             )  # fmt: skip
             self._put(replace(record, **facts))
@@ -188,37 +188,37 @@ class World:
             self.master.accepted.add(record.minion_id)
 
     def add_coming(self, *minion_ids: str, stage: str = "bootstrapping", **facts: Any) -> None:
-        """Nodes that another call, which lives, brings up."""
+        """Add nodes that another, living call brings up."""
         for minion_id in minion_ids:
             self.add(minion_id, stage=stage, **{"sealed": False, **facts})
             self.living.enter_context(self.locks.claim(minion_id))
 
     def add_unrecorded(self, *minion_ids: str, **facts: Any) -> None:
-        """Instances whose tags alone say what they are."""
+        """Add instances that only their tags describe."""
         self.add(*minion_ids, **facts)
         for minion_id in minion_ids:
             self.store.remove(minion_id)
 
     def add_dead(self, minion_id: str, **facts: Any) -> None:
-        """An instance without a record, of a call that died on this machine."""
-        with self.locks.batch(f"b-{minion_id}", {"provider": HOME}) as claim:
+        """Add an instance without a record, of a call that died on this machine."""
+        with self.locks.batch(f"b-{minion_id}", {"provider": PROVIDER}) as claim:
             claim.keep = True
         self.add_unrecorded(minion_id, stage="launching", batch=f"b-{minion_id}", created=NOW, **facts)
 
     def lose_instance(self, minion_id: str) -> None:
-        del self.clouds[HOME].there[f"i-{minion_id}"]
+        del self.clouds[PROVIDER].there[f"i-{minion_id}"]
 
     @property
     def ids(self) -> list[str]:
-        """The ids of all instances."""
+        """Return the ids of all instances."""
         return sorted(one.minion_id for cloud in self.clouds.values() for one in cloud.there.values())
 
     def state(self) -> dict[str, Any]:
-        """Everything that a call could change."""
+        """Return everything that a call could change."""
         return {
             "instances": self.ids, "records": {one.minion_id: one for one in self.store.all()},
             "keys": sorted(self.master.accepted), "scaled": dict(self.cache.banks.get(ROLES, {})),
-            "dead": sorted(self.locks.dead_batches()), "told": list(self.master.told), "log": list(self.log),
+            "dead": sorted(self.locks.dead_batches()), "drained": list(self.master.drained), "log": list(self.log),
         }  # fmt: skip
 
     def is_role_free(self, role: str = "app") -> bool:
@@ -243,7 +243,7 @@ class World:
             self._settings_of, self._sweep_dead, self._restore, self.clouds.__getitem__, self.clock.sleep,
         )  # fmt: skip
 
-    # what a call works with; as in service.py
+    # the functions that a call gets, as in service.py
 
     def _look(self, provider: str | None) -> Snapshot:
         asked = [cloud for name, cloud in self.clouds.items() if provider in (None, name)]
@@ -263,7 +263,7 @@ class World:
         if isinstance(end, HartError):
             raise end
         up = names[: end.number]
-        self.add(*up, provider=order.provider or HOME, region=order.region or HOME_REGION)
+        self.add(*up, provider=order.provider or PROVIDER, region=order.region or REGION)
         ok = len(up) == count and end.signum is None
         return Outcomes({name: {"result": name in up} for name in names}, ok, end.signum)
 
@@ -305,7 +305,7 @@ class World:
 
 @contextmanager
 def open_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world whose clock is that of the calls; what living calls hold in it ends with it."""
+    """Yield a world with the clock of the calls; locks of living calls in it end with it."""
     world = World(root)
     monkeypatch.setattr(scale, "time", world.clock)
     with world.living:
@@ -313,5 +313,5 @@ def open_world(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def numbers(outcome: Outcome) -> tuple[int, int]:
-    """How many nodes there were, and are."""
+    """Return how many nodes there were, and how many there are."""
     return outcome.data["before"], outcome.data["after"]

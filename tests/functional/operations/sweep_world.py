@@ -1,8 +1,8 @@
 """
-A master with its accounts, in memory, for those who look at all there is and take some of it away.
+A master with its accounts, in memory, for operations that look at everything and remove some of it.
 
-Accounts have instances of several owners, temporary things, and lists with gaps; there are a key store, and minions
-that answer or do not. All of it keeps state as the real ones do, so that each test can look at what is left.
+Accounts have instances of several owners, temporary resources, and lists with gaps; there are a key store, and minions
+that answer or do not. All of it keeps state like the real ones, and each test checks what is left.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ DEAD, LIVING, OVER = "b-dead", "b-living", "b-over"
 
 
 class FakeDriver(EmptyDriver):
-    """An account that several masters may share; only what has this master's tag is listed."""
+    """An account that several masters may share; only resources with this master's tag are listed."""
 
     def __init__(self, name: str, world: World) -> None:
         super().__init__(name, world.info)
         self.world = world
         self.there: dict[str, Instance] = {}
-        #: by instance id, whose tag it carries; None: nobody's
+        #: by instance id, the owner in its tag; None: no tag
         self.owners: dict[str, str | None] = {}
-        #: by instance id, how many further lists miss it
+        #: by instance id, how many more lists miss it
         self.gaps: dict[str, int] = {}
         self.temporary: dict[str, Leftover] = {}
-        #: ids of instances to which something temporary is attached
+        #: ids of instances to which a temporary resource is attached
         self.attached: set[str] = set()
 
     def _step(self, name: str) -> None:
@@ -100,9 +100,9 @@ class FakeMaster:
         #: by minion id, from which question on it answers
         self.answers_from: dict[str, int] = {}
         self.questions = 0
-        #: ids of minions that have something temporary of their bootstrap
+        #: ids of minions that still have temporary access of their bootstrap
         self.unsealed: set[str] = set()
-        #: exit code and output of the script that seals; with another code than 0 it has done nothing
+        #: exit code and output of the seal script; if the code is not 0, it changed nothing
         self.seal_answer = (0, "")
         self.fired: list[str] = []
         self.keys = self.minions = self
@@ -148,7 +148,7 @@ class FakeMaster:
         self.fired.append(tag)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 REAL = (Master, Keys, Minions)
@@ -156,7 +156,7 @@ assert all(any(hasattr(one, name) for one in REAL) for name in vars(FakeMaster) 
 
 
 class World:
-    """All that there is, and what happens in it at which step."""
+    """Everything that exists, and what happens at which step."""
 
     def __init__(self, root: Path, stack: contextlib.ExitStack, *providers: str) -> None:
         self.info: MasterInfo = master_info(root)
@@ -179,14 +179,14 @@ class World:
         return self.drivers["cloud"]
 
     def step(self, name: str) -> None:
-        """A place where something may happen."""
+        """Reach a step, at which something may happen."""
         self.steps.append(name)
         self.on.get(name, lambda: None)()
 
-    # what there is
+    # what exists
 
     def instance(self, minion_id: str, provider: str = "cloud", *, owner: str | None = "", **changes: Any) -> Instance:
-        """An instance is there. ``owner``: whose tag it carries (default: this master's)."""
+        """Add an instance. ``owner`` is in its tag (default: this master)."""
         given = {"batch": OVER, "created": OLD, **changes}
         instance = Instance(given.pop("instance_id", f"i-{minion_id}"), minion_id, "running", **given)
         self.drivers[provider].there[instance.instance_id] = instance
@@ -194,7 +194,7 @@ class World:
         return instance
 
     def record(self, minion_id: str, provider: str = "cloud", **changes: Any) -> Record:
-        """A record is there, of a node that became ready unless the changes say otherwise."""
+        """Add a record of a node that became ready, unless the changes say otherwise."""
         ready = Record(
             minion_id, provider, "local", "r", "s", "ready", self.info.owner, OVER, OLD, instance_id=f"i-{minion_id}",
             sealed=True, minion_key_finger=f"finger of {minion_id}",
@@ -204,14 +204,14 @@ class World:
         return record
 
     def node(self, minion_id: str, provider: str = "cloud", **changes: Any) -> Record:
-        """A whole node is there: its instance, its accepted key and its record."""
+        """Add a complete node: its instance, its accepted key and its record."""
         record = self.record(minion_id, provider, **changes)
         self.instance(minion_id, provider, batch=record.batch, created=record.created)
         self.accept(minion_id)
         return record
 
     def left(self, minion_id: str, provider: str = "cloud", **changes: Any) -> Record:
-        """A whole node is there that never became ready."""
+        """Add a complete node that never became ready."""
         return self.node(minion_id, provider, **{"stage": "enrolled", "sealed": False, **changes})
 
     def accept(self, minion_id: str) -> None:
@@ -222,19 +222,19 @@ class World:
         self.drivers[provider].temporary[handle] = one
 
     def dies(self, batch: str = DEAD, provider: str = "cloud") -> None:
-        """An operation died on this machine."""
+        """Add an operation that died on this machine."""
         with self.locks.batch(batch, {"provider": provider}) as claim:
             claim.keep = True
 
     def lives(self, batch: str = LIVING, provider: str = "cloud") -> None:
-        """An operation is under way on this machine."""
+        """Add an operation that is running on this machine."""
         self.stack.enter_context(self.locks.batch(batch, {"provider": provider}))
 
     def works_on(self, minion_id: str) -> None:
-        """Another operation has a node in hand."""
+        """Let another operation work on a node."""
         self.stack.enter_context(self.locks.claim(minion_id))
 
-    # what is done
+    # the calls
 
     def sweep(self, *providers: str, grace: float = 0.0, **how: Any) -> dict[str, Any]:
         """Sweep these providers, or all."""
@@ -244,18 +244,18 @@ class World:
         return report
 
     def look(self, present: Callable[[Sequence[str]], frozenset[str]] | None = None) -> Snapshot:
-        """What there is, as everybody finds it out."""
+        """Return a snapshot of everything."""
         return take_snapshot(list(self.drivers.values()), self.store, self.context.master, present)
 
     def interrupt(self) -> None:
-        """SIGTERM, heard before this returns: what is under way goes on with its cancellation on its way."""
+        """Send SIGTERM, and return when it was received: what is running continues with its cancellation pending."""
         os.kill(os.getpid(), signal.SIGTERM)
         assert self.heard.wait(60)
 
     # what is left
 
     def nodes(self) -> dict[str, str]:
-        """Of each minion id what there is: its instances, its record and its keys."""
+        """Return what exists for each minion id: its instances, its record and its keys."""
         found: dict[str, str] = {}
         for driver in self.drivers.values():
             for instance in driver.there.values():
@@ -270,11 +270,11 @@ class World:
         return sorted(handle for driver in self.drivers.values() for handle in driver.temporary)
 
     def claims(self) -> list[str]:
-        """The batches of dead operations that are still known."""
+        """Return the batches of dead operations that are still known."""
         return sorted(self.locks.dead_batches())
 
     def everything(self) -> dict[str, Any]:
-        """Everything that a sweep could change, on this machine and elsewhere."""
+        """Return everything that a sweep could change, on this machine and elsewhere."""
         parts = [[d.there, d.owners, d.temporary, d.attached] for d in self.drivers.values()]
         files = {str(path): path.is_file() and path.read_text() for path in Path(self.info.cachedir).rglob("*")}
         master = [self.master.stored, self.master.unsealed, self.master.fired]
@@ -285,13 +285,13 @@ WHOLE = "instance record key"
 
 
 def names(orphans: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of what a report tells of."""
+    """Return the names in one list of a report."""
     return sorted(orphan["name"] for orphan in orphans)
 
 
 @contextlib.contextmanager
 def new_world(root: Path, monkeypatch: pytest.MonkeyPatch, *providers: str) -> Iterator[World]:
-    """A world in which what holds locks gives them back at the end."""
+    """Yield a world whose locks are released at the end."""
     with contextlib.ExitStack() as stack:
         world = World(root, stack, *providers)
         hear = signals.Hearing.hear

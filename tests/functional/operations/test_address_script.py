@@ -1,8 +1,8 @@
 """
-``address.sh`` on a machine of its own: namespaces with a network and the directories that it writes to.
+``address.sh`` on a separate machine: namespaces with a network and the directories that it writes to.
 
-A stand-in for ``systemctl`` runs a unit's commands, as systemd would; what a real one does after a reboot, the tests
-with real machines look at.
+A stand-in for ``systemctl`` runs a unit's commands like systemd; the tests with real machines check what a real one
+does after a reboot.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from hart_salt.operations.addresses import SCRIPT
 
 MAIN, EXTRA, MAC = "192.0.2.5", "192.0.2.77", "02:00:00:00:00:05"
-#: keeps what is enabled as links, and "starts" a unit by running what it says
+#: keeps enabled units as links, and "starts" a unit by running its commands
 SYSTEMCTL = r"""#!/bin/sh
 units=/etc/systemd/system
 echo "$*" >> /run/systemctl.calls
@@ -70,11 +70,11 @@ class Box:
         return done.returncode, (done.stderr if done.returncode else done.stdout).strip()
 
     def addresses(self, link: str = "eth0") -> list[str]:
-        """What is on an interface."""
+        """Return the addresses of an interface."""
         return self.sh(f"ip -o -4 address show dev {link} | awk '{{ print $4 }}'").stdout.split()
 
     def files(self) -> list[str]:
-        """What the script wrote and is there."""
+        """Return the files that the script wrote."""
         return self.sh("find /etc/systemd -name 'hart-*' -o -name '*.network.d' -o -name '*.new'").stdout.split()
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ def box(root: Path) -> Iterator[Box]:
     made.close()
 
 
-def test_beside_networkd_it_is_a_drop_in_and_there_at_once(box: Box) -> None:
+def test_with_networkd_it_is_a_drop_in_and_works_at_once(box: Box) -> None:
     box.sh(MANAGED)
     routes = box.sh("ip -4 route").stdout
     assert box.script("check", f"{EXTRA}/32", f"beside={MAIN}") == (4, f"{EXTRA}/32 is not configured on eth0")
@@ -107,7 +107,7 @@ def test_beside_networkd_it_is_a_drop_in_and_there_at_once(box: Box) -> None:
     assert box.sh("test -e /run/systemctl.calls", check=False).returncode == 1, "networkd was not disturbed"
 
 
-def test_anywhere_else_it_is_a_unit(box: Box) -> None:
+def test_without_networkd_it_is_a_unit(box: Box) -> None:
     assert box.script("add", f"{EXTRA}/20", f"mac={MAC}", "1450") == (0, "changed eth0")
     assert box.addresses() == [f"{MAIN}/24", f"{EXTRA}/20"]
     assert "mtu 1450" in box.sh("ip link show eth0").stdout
@@ -131,7 +131,7 @@ def test_a_second_time_nothing_is_written(box: Box, prepare: str) -> None:
 
 
 @pytest.mark.parametrize("prepare", [MANAGED, "true"])
-def test_what_is_half_there_is_made_whole(box: Box, prepare: str) -> None:
+def test_an_incomplete_address_is_completed(box: Box, prepare: str) -> None:
     box.sh(prepare)
     box.script("add", f"{EXTRA}/32", f"beside={MAIN}")
     box.sh(f"ip address del {EXTRA}/32 dev eth0")
@@ -144,7 +144,7 @@ def test_what_is_half_there_is_made_whole(box: Box, prepare: str) -> None:
 
 
 @pytest.mark.parametrize("prepare", [MANAGED, "true"])
-def test_removing_leaves_nothing_and_can_be_repeated(box: Box, prepare: str) -> None:
+def test_removing_leaves_nothing_and_is_idempotent(box: Box, prepare: str) -> None:
     box.sh(prepare)
     box.script("add", f"{EXTRA}/32", f"beside={MAIN}")
     for _ in range(2):
@@ -152,8 +152,8 @@ def test_removing_leaves_nothing_and_can_be_repeated(box: Box, prepare: str) -> 
     assert (box.addresses(), box.files()) == ([f"{MAIN}/24"], [])
 
 
-def test_it_is_found_when_the_interface_came_into_other_hands(box: Box) -> None:
-    """Added under networkd, removed when that has gone, and the other way round."""
+def test_it_is_found_when_another_tool_manages_the_interface(box: Box) -> None:
+    """Added under networkd and removed without it, and the other way round."""
     box.sh(MANAGED)
     box.script("add", f"{EXTRA}/32", f"beside={MAIN}")
     box.sh("rm /run/systemd/netif/links/*")
@@ -164,21 +164,21 @@ def test_it_is_found_when_the_interface_came_into_other_hands(box: Box) -> None:
     assert (box.addresses(), box.files()) == ([f"{MAIN}/24"], [])
 
 
-def test_what_fails_is_undone(box: Box) -> None:
+def test_a_failure_is_rolled_back(box: Box) -> None:
     box.sh("touch /run/broken")
     code, _ = box.script("add", f"{EXTRA}/32", f"beside={MAIN}")
     assert code not in (0, 3, 4)
     assert (box.addresses(), box.files()) == ([f"{MAIN}/24"], [])
 
 
-def test_an_interface_that_is_not_there_is_told_by_a_code_of_its_own(box: Box) -> None:
+def test_a_missing_interface_has_its_own_exit_code(box: Box) -> None:
     for place in ("mac=02:00:00:00:00:99", "beside=192.0.2.99"):
         code, said = box.script("add", f"{EXTRA}/32", place)
         assert (code, said) == (3, f"no interface of this machine has {place.partition('=')[2]}")
     assert box.files() == []
 
 
-def test_an_address_like_another_is_not_taken_for_it(box: Box) -> None:
+def test_an_address_is_not_mistaken_for_a_similar_one(box: Box) -> None:
     """192.0.2.7 is the beginning of 192.0.2.77."""
     box.script("add", f"{EXTRA}/32", f"beside={MAIN}")
     assert box.script("check", "192.0.2.7/32", f"beside={MAIN}")[0] == 4

@@ -1,8 +1,8 @@
 """
-Addresses from the provider to the node and back, under faults and signals: real drivers over emulated APIs, and a
-minion that answers what the script would.
+Addresses from the provider to the node and back, with faults and signals: real drivers over emulated APIs, and a minion
+that answers like the script.
 
-All or nothing: after each failure the provider, the node and the record are as they were.
+All or nothing: after each failure the provider, the node and the record are as before.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ Answer = tuple[int, str] | None
 
 @dataclass
 class FakeMaster:
-    """A minion with an interface for what is public, and one for each network that it is in once it was restarted."""
+    """A minion with a public interface, and after a restart one for each of its networks."""
 
     configured: set[str] = field(default_factory=set)
-    #: what was run, and answers that come instead of the right ones
+    #: the scripts that ran, and answers to return instead of the right ones
     ran: list[str] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    #: called when something is run
+    #: called when a script runs
     meanwhile: Callable[[], None] = lambda: None
     there: bool = True
     deleted: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class FakeMaster:
 
 @dataclass
 class Stage:
-    """A node that is ready, with all around it."""
+    """A node that is ready, with everything around it."""
 
     cloud: Any
     driver: Driver
@@ -106,7 +106,7 @@ class Stage:
         return addresses.remove(self.record, self.instance, found, self.driver, self.context)
 
     def state(self) -> dict[str, Any]:
-        """Provider, node and record."""
+        """Return the state of provider, node and record."""
         left = {kind: names for kind, names in self.cloud.left().items() if "address" in kind or kind == "assigned"}
         inside = [it.vpc_ids for it in getattr(self.cloud.state, "instances", {}).values()]
         return {**left, "inside": inside, "node": set(self.master.configured), "record": self.record.addresses}
@@ -167,7 +167,7 @@ def changes(cloud: Emulator) -> int:
 
 
 @KINDS
-def test_it_is_given_and_configured_and_asking_again_writes_nothing(vultr: Stage, kind: str) -> None:
+def test_an_address_is_assigned_and_configured_and_the_second_call_writes_nothing(vultr: Stage, kind: str) -> None:
     request = request_of(kind, vultr)
     entry, interrupted = vultr.add(request)
     assert (entry["result"], entry["changed"], entry["interface"], interrupted) == (True, True, "eth0", None), entry
@@ -182,7 +182,7 @@ def test_it_is_given_and_configured_and_asking_again_writes_nothing(vultr: Stage
 
 
 @KINDS
-def test_it_is_taken_from_the_node_and_the_provider_and_the_record(vultr: Stage, kind: str) -> None:
+def test_an_address_is_removed_from_the_node_the_provider_and_the_record(vultr: Stage, kind: str) -> None:
     entry, _ = vultr.add(request_of(kind, vultr))
     gone, _ = vultr.remove(entry["ip"])
     assert (gone["result"], gone["changed"]) == (True, True)
@@ -191,7 +191,7 @@ def test_it_is_taken_from_the_node_and_the_provider_and_the_record(vultr: Stage,
 
 
 @KINDS
-def test_a_plan_says_what_would_be_done_and_does_nothing(vultr: Stage, kind: str) -> None:
+def test_a_plan_says_what_would_be_done_and_changes_nothing(vultr: Stage, kind: str) -> None:
     request = request_of(kind, vultr)
     before = changes(vultr.cloud)
     plan = addresses.plan(vultr.record, vultr.find(request), vultr.context)
@@ -200,7 +200,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(vultr: Stage, kind: str
 
 
 @KINDS
-def test_what_cannot_be_configured_is_taken_back(vultr: Stage, kind: str) -> None:
+def test_an_address_that_cannot_be_configured_is_removed_again(vultr: Stage, kind: str) -> None:
     vultr.master.answers = [(1, "RTNETLINK answers: no")]
     entry, interrupted = vultr.add(request_of(kind, vultr))
     assert (entry["result"], interrupted) == (False, None)
@@ -209,7 +209,7 @@ def test_what_cannot_be_configured_is_taken_back(vultr: Stage, kind: str) -> Non
 
 
 @KINDS
-def test_without_an_answer_of_the_node_both_are_undone(vultr: Stage, kind: str, monkeypatch: Any) -> None:
+def test_without_an_answer_of_the_node_both_are_rolled_back(vultr: Stage, kind: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(addresses, "RESTART_TIMEOUT", 0.0)
     vultr.master.answers = [None]
     entry, _ = vultr.add(request_of(kind, vultr))
@@ -217,21 +217,21 @@ def test_without_an_answer_of_the_node_both_are_undone(vultr: Stage, kind: str, 
     assert (vultr.master.ran[-1], vultr.nothing_changed()) == ("remove", True)
 
 
-def test_what_is_not_undone_is_told(vultr: Stage) -> None:
+def test_an_incomplete_rollback_is_reported(vultr: Stage) -> None:
     vultr.master.answers = [None, None]
     vultr.cloud.faults.add(Fault("POST", "/detach$", status=400, answer={"error": "stuck", "status": 400}))
     request = request_of(RESERVED, vultr)
     entry, _ = vultr.add(request)
     assert "the node may have it configured: w1.example.com gave no answer" in entry["error"]
     assert "the instance may still have it: Vultr: stuck (400); hart.remove_ip removes it" in entry["error"]
-    # It is on record, so that it can be taken away, by hart.destroy as well.
+    # It is in the record, and can be removed, by hart.destroy too.
     assert [one["ip"] for one in vultr.record.addresses] == [request.ip]
     assert vultr.add(request)[0]["result"] is True
 
 
 @KINDS
 @pytest.mark.parametrize("how", ["refused", "lost", "throttled", "not done"])
-def test_faults_of_the_only_call_that_gives(vultr: Stage, kind: str, how: str) -> None:
+def test_faults_of_the_call_that_assigns_the_address(vultr: Stage, kind: str, how: str) -> None:
     vultr.cloud.faults.add({
         "refused": Fault("POST", GIVE, status=400, answer={"error": "No.", "status": 400}),
         "lost": faults.lost_answer(GIVE), "throttled": faults.throttled(GIVE, "POST"),
@@ -247,11 +247,11 @@ def test_faults_of_the_only_call_that_gives(vultr: Stage, kind: str, how: str) -
 
 @KINDS
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_undoes_what_was_done(vultr: Stage, kind: str, signum: int) -> None:
+def test_a_signal_rolls_back_what_was_done(vultr: Stage, kind: str, signum: int) -> None:
     def once() -> None:
         vultr.master.meanwhile = lambda: None
         os.kill(os.getpid(), signum)
-        time.sleep(0.5)  # while the waiting thread hears it
+        time.sleep(0.5)  # while the waiting thread receives it
 
     vultr.master.meanwhile = once
     entry, interrupted = vultr.add(request_of(kind, vultr))
@@ -261,20 +261,20 @@ def test_a_signal_undoes_what_was_done(vultr: Stage, kind: str, signum: int) -> 
     assert vultr.nothing_changed()
 
 
-def test_a_node_that_is_restarted_is_waited_for(vultr: Stage) -> None:
+def test_hart_waits_for_a_node_that_restarts(vultr: Stage) -> None:
     vultr.master.answers = [(addresses.NO_INTERFACE, "no interface"), None, (addresses.NO_INTERFACE, "no interface")]
     entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert (entry["result"], vultr.master.ran) == (True, ["add"] * 4)
 
 
-def test_nothing_is_run_on_a_node_before_it_answers_again(vultr: Stage) -> None:
+def test_no_script_runs_on_a_node_before_it_answers_again(vultr: Stage) -> None:
     answers = [False, False, True]
     vultr.master.minions.ping = lambda minion_id, timeout: answers.pop(0)  # type: ignore[method-assign]
     entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert (entry["result"], vultr.master.ran, answers) == (True, ["add"], [])
 
 
-def test_a_node_that_does_not_come_back_with_its_interface_is_undone(vultr: Stage, monkeypatch: Any) -> None:
+def test_a_node_that_does_not_return_with_its_interface_is_rolled_back(vultr: Stage, monkeypatch: Any) -> None:
     monkeypatch.setattr(addresses, "RESTART_TIMEOUT", 0.05)
     vultr.master.answers = [(addresses.NO_INTERFACE, "no interface of this machine has 5a")] * 100
     entry, _ = vultr.add(request_of(PRIVATE, vultr))
@@ -282,8 +282,8 @@ def test_a_node_that_does_not_come_back_with_its_interface_is_undone(vultr: Stag
     assert vultr.nothing_changed()
 
 
-def test_what_the_instance_has_already_is_configured_and_stays_where_that_fails(vultr: Stage) -> None:
-    """As after a crash between the two, or where somebody attached it by hand."""
+def test_an_address_that_the_instance_has_is_configured_and_stays_on_failure(vultr: Stage) -> None:
+    """As after a crash between the two, or if somebody attached it by hand."""
     request = request_of(RESERVED, vultr)
     vultr.driver.add_address(vultr.instance, vultr.find(request))
     attached = vultr.cloud.state.left()["attached addresses"]
@@ -313,13 +313,13 @@ def test_removing_can_be_repeated_after_a_failure_at_either_end(vultr: Stage) ->
     assert vultr.nothing_changed()
 
 
-def test_addresses_that_the_node_was_created_with_are_not_taken(vultr: Stage) -> None:
+def test_an_address_that_the_node_was_created_with_is_refused(vultr: Stage) -> None:
     with pytest.raises(Refused, match="was created with"):
         addresses.find_there(vultr.record, vultr.instance, str(vultr.instance.public_ip), vultr.driver)
 
 
 @pytest.mark.parametrize("adding", [True, False])
-def test_a_restart_has_to_be_allowed_and_a_node_to_answer(vultr: Stage, adding: bool) -> None:
+def test_a_restart_must_be_allowed_and_the_node_must_answer(vultr: Stage, adding: bool) -> None:
     found = vultr.find(request_of(PRIVATE, vultr))
     with pytest.raises(Refused, match="allow it with reboot=True"):
         addresses.refuse_unready(vultr.record, found, vultr.context, reboot=False, adding=adding)
@@ -329,7 +329,7 @@ def test_a_restart_has_to_be_allowed_and_a_node_to_answer(vultr: Stage, adding: 
         addresses.refuse_unready(vultr.record, found, vultr.context, reboot=True, adding=adding)
 
 
-def test_destroy_gives_reserved_addresses_back_first_and_ends_the_others(vultr: Stage) -> None:
+def test_destroy_releases_reserved_addresses_first_and_deletes_the_others(vultr: Stage) -> None:
     vultr.add(request_of(RESERVED, vultr))
     vultr.add(request_of(ADDITIONAL, vultr))
     outcome, _ = destroy.destroy_all({ID: vultr.record}, {"vultr": vultr.driver}, vultr.context)
@@ -341,7 +341,7 @@ def test_destroy_gives_reserved_addresses_back_first_and_ends_the_others(vultr: 
     assert len(vultr.cloud.state.reserved) == 1, "it stays the account's"
 
 
-def test_destroy_goes_on_where_the_provider_does_not_detach(vultr: Stage) -> None:
+def test_destroy_continues_if_the_provider_does_not_detach(vultr: Stage) -> None:
     vultr.add(request_of(RESERVED, vultr))
     vultr.cloud.settings.stuck = True
     outcome, _ = destroy.destroy_all({ID: vultr.record}, {"vultr": vultr.driver}, vultr.context)
@@ -352,8 +352,8 @@ def test_destroy_goes_on_where_the_provider_does_not_detach(vultr: Stage) -> Non
 # DigitalOcean
 
 
-def test_a_droplet_gets_its_address_without_a_word_to_the_node(do: Stage) -> None:
-    do.master.there = False  # nobody needs it
+def test_a_droplet_gets_its_address_without_a_script_on_the_node(do: Stage) -> None:
+    do.master.there = False  # it is not needed
     request = AddressRequest(RESERVED, do.cloud.add_reserved("nyc3"))
     addresses.refuse_unready(do.record, do.find(request), do.context, reboot=False, adding=True)
     entry, _ = do.add(request)
@@ -364,7 +364,7 @@ def test_a_droplet_gets_its_address_without_a_word_to_the_node(do: Stage) -> Non
     assert do.nothing_changed()
 
 
-def test_an_assignment_that_does_not_end_is_taken_back(do: Stage) -> None:
+def test_an_assignment_that_does_not_finish_is_removed_again(do: Stage) -> None:
     request = AddressRequest(RESERVED, do.cloud.add_reserved("nyc3"))
     do.cloud.settings.assign_after = 70
     entry, _ = do.add(request)
@@ -372,7 +372,7 @@ def test_an_assignment_that_does_not_end_is_taken_back(do: Stage) -> None:
     assert do.nothing_changed()
 
 
-def test_destroy_frees_the_address_of_a_droplet(do: Stage) -> None:
+def test_destroy_releases_the_address_of_a_droplet(do: Stage) -> None:
     do.add(AddressRequest(RESERVED, do.cloud.add_reserved("nyc3")))
     outcome, _ = destroy.destroy_all({ID: do.record}, {"do": do.driver}, do.context)
     assert (outcome[ID]["result"], do.cloud.state.left()["assigned"]) == (True, [])

@@ -1,8 +1,8 @@
 """
-How nodes leave, as ``hart.destroy`` and as sweep has it: what goes, in which order, what stays where something fails,
-and what is told of it.
+How nodes are destroyed, by ``hart.destroy`` and by sweep: what is removed, in which order, what stays after a failure,
+and what is reported.
 
-With ``own_keys`` it is sweep that calls.
+With ``own_keys`` the caller is sweep.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def world(tmp_path: Path) -> World:
 
 
 def end(world: World, *records: Record, own_keys: bool = False) -> dict[str, Any]:
-    """Destroy the nodes of these records, which nothing interrupts; returns the outcome of each."""
+    """Destroy the nodes of these records without interruption, and return the outcome of each."""
     data, interrupted = end_until_signal(world, *records, own_keys=own_keys)
     assert interrupted is None
     return data
@@ -52,11 +52,11 @@ def results(data: Mapping[str, Any]) -> dict[str, bool | None]:
 
 
 def stages(world: World, minion_id: str) -> list[str]:
-    """What the event bus heard of a node."""
+    """Return the events of a node."""
     return [tag.split("/")[-1] for tag, data in world.events if data["minion_id"] == minion_id]
 
 
-# what goes
+# what is removed
 
 
 @BOTH
@@ -80,15 +80,13 @@ def test_a_node_that_is_not_named_stays(world: World, own_keys: bool) -> None:
 
 
 @BOTH
-def test_all_keys_go_in_one_call_so_that_minions_get_one_new_key_of_the_master(world: World, own_keys: bool) -> None:
+def test_all_keys_go_in_one_call_and_the_master_rotates_its_key_once(world: World, own_keys: bool) -> None:
     end(world, *(world.start(f"web-{number}") for number in range(5)), own_keys=own_keys)
     assert (world.left(), world.rotations) == (NOTHING, 1)
 
 
 @BOTH
-def test_of_a_create_whose_answer_was_lost_the_instance_of_this_minion_id_alone_goes(
-    world: World, own_keys: bool
-) -> None:
+def test_after_a_lost_create_answer_only_the_instance_with_this_minion_id_goes(world: World, own_keys: bool) -> None:
     world.start("db")
     world.start("web-1")
     world.drivers[CLOUD].run("unrecorded")
@@ -106,7 +104,7 @@ def test_an_instance_of_another_owner_with_the_same_minion_id_is_kept(world: Wor
 
 
 @BOTH
-def test_the_instance_of_another_record_is_kept_though_its_tags_name_this_node(world: World, own_keys: bool) -> None:
+def test_the_instance_of_another_record_is_kept_even_if_its_tags_name_this_node(world: World, own_keys: bool) -> None:
     world.start("db")
     machine = world.drivers[CLOUD].account["i-db"]
     machine.instance = dataclasses.replace(machine.instance, minion_id="web")
@@ -114,7 +112,7 @@ def test_the_instance_of_another_record_is_kept_though_its_tags_name_this_node(w
     assert world.left() == nodes("db")
 
 
-def test_the_instance_that_the_record_names_goes_and_no_other_of_its_minion_id(world: World) -> None:
+def test_only_the_instance_that_the_record_names_goes(world: World) -> None:
     record = world.start("web")
     world.drivers[CLOUD].run("web", "i-second")
     world.faults[f"list {CLOUD}"] = fails_with(AssertionError("nobody needs a list"))
@@ -122,7 +120,7 @@ def test_the_instance_that_the_record_names_goes_and_no_other_of_its_minion_id(w
     assert world.left() == {**NOTHING, "instances": ["i-second"]}
 
 
-def test_each_node_goes_at_its_own_provider(tmp_path: Path) -> None:
+def test_each_node_is_destroyed_at_its_own_provider(tmp_path: Path) -> None:
     world = World(tmp_path, ["one", "other"])
     records = [world.start("db", "one"), world.start("web", "other", instance_id=None)]
     world.drivers["one"].run("web", "i-there")
@@ -132,7 +130,7 @@ def test_each_node_goes_at_its_own_provider(tmp_path: Path) -> None:
 
 @BOTH
 @pytest.mark.parametrize("instance_id", ["i-web", None])
-def test_a_node_of_which_the_rest_is_gone_already_leaves_no_record(
+def test_a_node_of_which_only_the_record_is_left_leaves_no_record(
     world: World, own_keys: bool, instance_id: str | None
 ) -> None:
     record = world.start("web", instance_id=instance_id)
@@ -143,13 +141,13 @@ def test_a_node_of_which_the_rest_is_gone_already_leaves_no_record(
     assert results(end(world, record)) == {"web": True}
 
 
-def test_every_instance_of_the_minion_id_goes_where_the_record_names_none(world: World) -> None:
+def test_every_instance_with_the_minion_id_goes_if_the_record_names_none(world: World) -> None:
     world.drivers[CLOUD].run("web", "i-second")
     end(world, world.start("web", instance_id=None))
     assert world.left() == NOTHING
 
 
-def test_reserved_addresses_are_given_back_before_the_instance_ends(world: World) -> None:
+def test_reserved_addresses_are_released_before_the_instance_ends(world: World) -> None:
     kinds = {"192.0.2.0": RESERVED, "192.0.2.1": ADDITIONAL}
     record = world.start("web", addresses=[{"kind": kind, "ip": ip, "handle": ""} for ip, kind in kinds.items()])
     world.drivers[CLOUD].reserved = {"192.0.2.0": "i-web", "192.0.2.9": "i-theirs"}
@@ -158,7 +156,7 @@ def test_reserved_addresses_are_given_back_before_the_instance_ends(world: World
     assert world.drivers[CLOUD].reserved == {"192.0.2.0": "", "192.0.2.9": "i-theirs"}
 
 
-def test_an_address_that_cannot_be_given_back_keeps_no_instance(world: World) -> None:
+def test_an_address_that_cannot_be_released_does_not_keep_the_instance(world: World) -> None:
     record = world.start("web", addresses=[{"kind": RESERVED, "ip": "192.0.2.0", "handle": ""}])
     world.faults["take 192.0.2.0"] = fails_with(DriverError("it is stuck"))
     assert results(end(world, record)) == {"web": True}
@@ -166,14 +164,14 @@ def test_an_address_that_cannot_be_given_back_keeps_no_instance(world: World) ->
     assert "192.0.2.0 is released with the instance: it is stuck" in Path(world.info.log_dir, "web.log").read_text()
 
 
-def test_a_node_is_held_until_its_record_is_gone_and_free_again_afterwards(world: World) -> None:
+def test_a_node_is_locked_until_its_record_is_gone(world: World) -> None:
     held: list[bool] = []
     world.faults |= {place: lambda: held.append(world.locks.busy("web")) for place in ("terminated", "flush web")}
     end(world, world.start("web"))
     assert (held, world.locks.busy("web")) == ([True, True], False)
 
 
-def test_nodes_that_may_not_have_their_files_open_together_go_one_after_the_other(
+def test_nodes_that_would_exceed_the_limit_of_open_files_go_one_after_the_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(descriptors, "places", lambda each: 2)
@@ -185,14 +183,14 @@ def test_nodes_that_may_not_have_their_files_open_together_go_one_after_the_othe
     assert max(together) == 2
 
 
-# what fails
+# failures
 
 ERRORS = [DriverError("forbidden"), TemporaryFailure("forbidden", uncertain=True), ZeroDivisionError("forbidden")]
 
 
 @BOTH
 @pytest.mark.parametrize("error", ERRORS)
-def test_an_instance_that_cannot_be_ended_keeps_its_key_and_record_and_harms_no_other(
+def test_an_instance_that_cannot_be_terminated_keeps_its_key_and_record_and_affects_no_other(
     world: World, own_keys: bool, error: Exception
 ) -> None:
     records = [world.start(name) for name in ("app", "db", "web")]
@@ -206,9 +204,7 @@ def test_an_instance_that_cannot_be_ended_keeps_its_key_and_record_and_harms_no_
 
 
 @BOTH
-def test_where_the_provider_cannot_be_asked_a_node_without_an_instance_id_stays_whole(
-    tmp_path: Path, own_keys: bool
-) -> None:
+def test_if_the_provider_does_not_answer_a_node_without_an_instance_id_stays(tmp_path: Path, own_keys: bool) -> None:
     world = World(tmp_path, ["asleep", "awake"])
     records = [world.start("db", "asleep", instance_id=None), world.start("web", "awake", instance_id=None)]
     world.faults["list asleep"] = fails_with(AuthError("the token was revoked"))
@@ -218,7 +214,7 @@ def test_where_the_provider_cannot_be_asked_a_node_without_an_instance_id_stays_
     assert world.left() == nodes("db")
 
 
-def test_one_of_two_instances_that_cannot_be_ended_keeps_key_and_record(world: World) -> None:
+def test_if_one_of_two_instances_cannot_be_terminated_key_and_record_stay(world: World) -> None:
     record = world.start("web", instance_id=None)
     world.drivers[CLOUD].run("web", "i-zzz")
     world.faults["terminate i-zzz"] = fails_with(DriverError("forbidden"))
@@ -226,7 +222,7 @@ def test_one_of_two_instances_that_cannot_be_ended_keeps_key_and_record(world: W
     assert world.left() == {**nodes("web"), "instances": ["i-zzz"]}
 
 
-def test_an_end_whose_answer_was_lost_can_be_asked_for_again(world: World) -> None:
+def test_a_terminate_call_whose_answer_was_lost_can_be_repeated(world: World) -> None:
     record = world.start("web")
     world.faults["terminated"] = fails_with(TemporaryFailure("no answer", uncertain=True))
     assert results(end(world, record)) == {"web": False}
@@ -238,7 +234,7 @@ def test_an_end_whose_answer_was_lost_can_be_asked_for_again(world: World) -> No
 
 @BOTH
 @pytest.mark.parametrize("error", [OSError(28, "disk full"), ZeroDivisionError("disk full")])
-def test_keys_that_cannot_be_deleted_leave_the_records_and_are_told(
+def test_keys_that_cannot_be_deleted_keep_the_records_and_are_reported(
     world: World, own_keys: bool, error: Exception
 ) -> None:
     records = [world.start("db"), world.start("web")]
@@ -256,7 +252,7 @@ def test_keys_that_cannot_be_deleted_leave_the_records_and_are_told(
 
 
 @BOTH
-def test_a_record_that_cannot_be_removed_is_told_and_harms_no_other(world: World, own_keys: bool) -> None:
+def test_a_record_that_cannot_be_removed_is_reported_and_affects_no_other(world: World, own_keys: bool) -> None:
     records = [world.start(name) for name in ("app", "db", "web")]
     world.faults["flush db"] = fails_with(OSError(13, "forbidden"))
     data = end(world, *records, own_keys=own_keys)
@@ -268,7 +264,7 @@ def test_a_record_that_cannot_be_removed_is_told_and_harms_no_other(world: World
 
 
 @BOTH
-def test_a_node_whose_lock_cannot_be_taken_is_told_and_harms_no_other(
+def test_a_node_that_cannot_be_locked_is_reported_and_affects_no_other(
     world: World, tmp_path: Path, own_keys: bool
 ) -> None:
     records = [world.start("db"), world.start("web")]
@@ -283,7 +279,7 @@ def test_a_node_whose_lock_cannot_be_taken_is_told_and_harms_no_other(
 
 
 @pytest.mark.parametrize(("own_keys", "stays"), [(True, ["web"]), (False, [])])
-def test_a_key_that_is_not_the_nodes_stays_where_sweep_calls(world: World, own_keys: bool, stays: list[str]) -> None:
+def test_sweep_does_not_delete_a_key_that_is_not_the_nodes(world: World, own_keys: bool, stays: list[str]) -> None:
     record = world.start("web")
     world.keys["web"] = finger("somebody else")
     assert results(end(world, record, own_keys=own_keys)) == {"web": True}
@@ -291,7 +287,7 @@ def test_a_key_that_is_not_the_nodes_stays_where_sweep_calls(world: World, own_k
 
 
 @pytest.mark.parametrize(("own_keys", "stays"), [(True, ["web"]), (False, [])])
-def test_a_key_of_which_the_record_knows_nothing_stays_where_sweep_calls(
+def test_sweep_does_not_delete_a_key_that_the_record_does_not_know(
     world: World, own_keys: bool, stays: list[str]
 ) -> None:
     record = world.start("web", minion_key_finger=None)
@@ -299,11 +295,11 @@ def test_a_key_of_which_the_record_knows_nothing_stays_where_sweep_calls(
     assert world.left() == {**NOTHING, "keys": stays}
 
 
-# what another operation has in hand
+# nodes of another operation
 
 
 @pytest.mark.parametrize(("own_keys", "result", "word"), [(True, None, "note"), (False, False, "error")])
-def test_a_node_that_another_operation_has_in_hand_is_left_to_it(
+def test_a_node_that_another_operation_works_on_is_skipped(
     world: World, own_keys: bool, result: bool | None, word: str
 ) -> None:
     records = [world.start("db"), world.start("web")]
@@ -316,7 +312,7 @@ def test_a_node_that_another_operation_has_in_hand_is_left_to_it(
 
 
 @pytest.mark.parametrize("moment", ["before", "claimed web"])
-def test_sweep_passes_over_a_node_that_has_changed_since_it_decided(world: World, moment: str) -> None:
+def test_sweep_skips_a_node_that_has_changed_since_it_decided(world: World, moment: str) -> None:
     decided = world.start("web", stage="launching")
     ready = dataclasses.replace(decided, stage="ready")
     if moment == "before":
@@ -329,14 +325,14 @@ def test_sweep_passes_over_a_node_that_has_changed_since_it_decided(world: World
     assert (world.left(), world.store.get("web")) == (nodes("web"), ready)
 
 
-def test_sweep_passes_over_a_node_that_another_operation_has_removed(world: World) -> None:
+def test_sweep_skips_a_node_that_another_operation_has_removed(world: World) -> None:
     decided = world.start("web")
     world.store.remove("web")
     assert results(end(world, decided, own_keys=True)) == {"web": None}
     assert world.left() == {**nodes("web"), "records": []}
 
 
-def test_sweep_passes_over_a_node_whose_record_cannot_be_compared(world: World) -> None:
+def test_sweep_skips_a_node_whose_record_cannot_be_compared(world: World) -> None:
     records = [world.start("db"), world.start("web")]
     world.faults["fetch web"] = fails_with(OSError(5, "the disk is broken"))
     assert results(end(world, *records, own_keys=True)) == {"db": True, "web": None}
@@ -344,7 +340,7 @@ def test_sweep_passes_over_a_node_whose_record_cannot_be_compared(world: World) 
     assert world.left() == nodes("web")
 
 
-def test_who_names_a_node_means_it_as_it_is_by_now(world: World) -> None:
+def test_a_named_node_is_destroyed_even_if_its_record_has_changed(world: World) -> None:
     named = world.start("web", stage="launching", instance_id=None)
     world.store.put(dataclasses.replace(named, stage="ready", instance_id="i-web"))
     assert results(end(world, named)) == {"web": True}
@@ -360,7 +356,7 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @BOTH
 @pytest.mark.parametrize("step", ["terminate i-db", "terminated", "delete keys", "flush db"])
-def test_a_signal_lets_what_was_begun_end_and_tells_what_was_not(
+def test_after_a_signal_started_work_finishes_and_the_rest_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, own_keys: bool, step: str
 ) -> None:
     one_at_a_time(monkeypatch)
@@ -374,7 +370,7 @@ def test_a_signal_lets_what_was_begun_end_and_tells_what_was_not(
     assert world.left() == nodes("web")
 
 
-def test_a_signal_lets_all_that_were_begun_together_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_signal_all_nodes_that_started_together_finish(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [world.start(f"web-{number}") for number in range(20)]
     world.faults["terminate i-web-3"] = interruption(monkeypatch)
     data, interrupted = end_until_signal(world, *records)
@@ -405,7 +401,7 @@ def test_after_a_signal_nothing_is_forgotten_before_the_last_instance_has_ended(
     assert world.gone == ["instance i-db", "instance i-web", "key db", "key web", "record db", "record web"]
 
 
-def test_an_instance_that_cannot_be_ended_while_a_signal_comes_keeps_its_key_and_record(
+def test_an_instance_that_cannot_be_terminated_during_a_signal_keeps_its_key_and_record(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [world.start("db"), world.start("web")]
@@ -421,7 +417,7 @@ def test_an_instance_that_cannot_be_ended_while_a_signal_comes_keeps_its_key_and
     assert world.left() == nodes("db")
 
 
-def test_what_failed_before_a_signal_came_is_told_with_its_own_reason(
+def test_a_failure_before_a_signal_is_reported_with_its_own_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_at_a_time(monkeypatch)
@@ -444,7 +440,7 @@ def swept(world: World) -> dict[str, Any]:
     return data
 
 
-def test_sweep_ends_what_a_create_that_died_left_and_nothing_else(world: World) -> None:
+def test_sweep_terminates_only_what_a_dead_create_left(world: World) -> None:
     world.start("db")
     world.start("web", instance_id=None, stage="launching", sealed=False)
     del world.keys["web"]
@@ -454,7 +450,7 @@ def test_sweep_ends_what_a_create_that_died_left_and_nothing_else(world: World) 
     assert world.left() == {**nodes("db"), "instances": ["i-db", "i-theirs"]}
 
 
-def test_sweep_tells_what_it_passes_over_as_kept(world: World) -> None:
+def test_sweep_reports_skipped_nodes_as_kept(world: World) -> None:
     decided = world.start("web", stage="bootstrapping", sealed=False)
     world.faults["claimed web"] = lambda: world.store.put(dataclasses.replace(decided, stage="enrolled"))
     data = swept(world)
@@ -462,7 +458,7 @@ def test_sweep_tells_what_it_passes_over_as_kept(world: World) -> None:
     assert world.left() == nodes("web")
 
 
-def test_sweep_does_not_end_the_instance_of_another_call_that_it_says_to_spare(world: World) -> None:
+def test_sweep_does_not_terminate_the_instance_of_another_call_that_it_keeps(world: World) -> None:
     world.start("web", instance_id=None, stage="launching", sealed=False)
     world.drivers[CLOUD].run("web", "i-second", "b-another")
     data = swept(world)

@@ -1,4 +1,4 @@
-"""Which node ``hart.destroy`` takes an id for, with a record of it and without; what it refuses, it does not touch."""
+"""Which node ``hart.destroy`` finds for an id, with a record and without; what it refuses, it does not touch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def service(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The real one, of a master that does not run; its providers, keys and records are the world's."""
+    """Return a real service of a master that does not run; its providers, keys and records are the world's."""
     made = Service(master_opts(tmp_path, hart={"providers": dict.fromkeys(TWO, {"driver": "local"})}))
     monkeypatch.setattr(made, "driver", world.drivers.__getitem__)
     made.context, made.master = world.context, world.context.master
@@ -38,13 +38,13 @@ def break_record(world: World, minion_id: str) -> None:
 
 
 def refusal(service: Service, *minion_ids: str) -> str:
-    """Destroy nodes, which must be refused; returns why."""
+    """Destroy nodes, which must be refused; return the error."""
     with pytest.raises(Refused) as caught:
         service.destroy(minion_ids)
     return str(caught.value)
 
 
-def test_the_nodes_that_are_named_go_each_of_them_once(world: World, service: Service) -> None:
+def test_the_named_nodes_go_each_of_them_once(world: World, service: Service) -> None:
     for name in ("app", "db", "web"):
         world.start(name)
     report = service.destroy(["web", "app", "web"])
@@ -52,7 +52,7 @@ def test_the_nodes_that_are_named_go_each_of_them_once(world: World, service: Se
     assert world.left() == nodes("db")
 
 
-def test_a_node_whose_record_names_its_instance_goes_though_no_provider_can_list(
+def test_a_node_whose_record_names_its_instance_goes_even_if_no_provider_can_list(
     world: World, service: Service
 ) -> None:
     world.start("web")
@@ -61,7 +61,7 @@ def test_a_node_whose_record_names_its_instance_goes_though_no_provider_can_list
     assert world.left() == NOTHING
 
 
-def test_a_node_without_a_record_goes_by_the_tags_of_its_instance(world: World, service: Service) -> None:
+def test_a_node_without_a_record_is_found_by_the_tags_of_its_instance(world: World, service: Service) -> None:
     world.start("db")
     world.start("web", "other")
     world.store.remove("web")
@@ -70,18 +70,18 @@ def test_a_node_without_a_record_goes_by_the_tags_of_its_instance(world: World, 
     assert world.left() == nodes("db")
 
 
-@pytest.mark.parametrize(("stranger", "looks"), [("nobody", True), ("../web", False), ("*", False), ("", False)])
-def test_one_id_that_is_no_node_keeps_all_of_them(world: World, service: Service, stranger: str, looks: bool) -> None:
-    """What can be no id at all is part of no path or key, either: no record is looked for."""
+@pytest.mark.parametrize(("unknown", "looks"), [("nobody", True), ("../web", False), ("*", False), ("", False)])
+def test_one_unknown_id_keeps_all_of_them(world: World, service: Service, unknown: str, looks: bool) -> None:
+    """An invalid id must not become part of a path or key: no record is looked up."""
     world.start("web")
     looked: list[str] = []
-    world.faults[f"fetch {stranger}"] = lambda: looked.append(stranger)
-    assert f"{stranger}: " in refusal(service, "web", stranger)
+    world.faults[f"fetch {unknown}"] = lambda: looked.append(unknown)
+    assert f"{unknown}: " in refusal(service, "web", unknown)
     assert bool(looked) is looks
     assert world.left() == nodes("web")
 
 
-def test_an_id_that_is_only_a_key_is_no_node(world: World, service: Service) -> None:
+def test_an_id_with_only_a_key_is_no_node(world: World, service: Service) -> None:
     world.keys["desk"] = finger("desk")
     assert "salt-key -d desk" in refusal(service, "desk")
     assert world.left() == {**NOTHING, "keys": ["desk"]}
@@ -93,14 +93,14 @@ def test_an_instance_of_another_owner_is_no_node(world: World, service: Service)
     assert world.left() == {**NOTHING, "instances": ["i-web"]}
 
 
-def test_of_two_instances_with_one_minion_id_and_no_record_none_is_ended(world: World, service: Service) -> None:
+def test_of_two_instances_with_one_minion_id_and_no_record_none_is_terminated(world: World, service: Service) -> None:
     world.drivers[CLOUD].run("web")
     world.drivers["other"].run("web", "i-second")
     assert "is not known" in refusal(service, "web")
     assert world.left() == {**NOTHING, "instances": ["i-second", "i-web"]}
 
 
-def test_a_provider_that_cannot_be_asked_is_named_where_it_may_have_the_node(world: World, service: Service) -> None:
+def test_a_provider_that_does_not_answer_is_named_if_it_may_have_the_node(world: World, service: Service) -> None:
     world.start("db")
     world.faults["list other"] = fails_with(AuthError("the token was revoked"))
     assert "other: the token was revoked" in refusal(service, "web", "db")
@@ -108,9 +108,7 @@ def test_a_provider_that_cannot_be_asked_is_named_where_it_may_have_the_node(wor
 
 
 @pytest.mark.parametrize("has_instance", [True, False])
-def test_a_broken_record_goes_with_all_that_there_is_of_its_node(
-    world: World, service: Service, has_instance: bool
-) -> None:
+def test_a_broken_record_goes_with_everything_of_its_node(world: World, service: Service, has_instance: bool) -> None:
     world.start("db")
     world.start("web", "other")
     if not has_instance:
@@ -120,7 +118,7 @@ def test_a_broken_record_goes_with_all_that_there_is_of_its_node(
     assert (world.left(), world.store.read().broken) == (nodes("db"), {})
 
 
-def test_a_broken_record_stays_where_its_instance_cannot_be_looked_for(world: World, service: Service) -> None:
+def test_a_broken_record_stays_if_its_instance_cannot_be_looked_up(world: World, service: Service) -> None:
     world.start("web", "other")
     break_record(world, "web")
     world.faults["list other"] = fails_with(AuthError("the token was revoked"))
@@ -129,7 +127,7 @@ def test_a_broken_record_stays_where_its_instance_cannot_be_looked_for(world: Wo
     assert world.left() == {**nodes("web"), "records": []}
 
 
-def test_a_plan_touches_nothing(world: World, service: Service) -> None:
+def test_a_plan_changes_nothing(world: World, service: Service) -> None:
     world.start("web")
     world.start("lost")
     world.store.remove("lost")
@@ -139,7 +137,7 @@ def test_a_plan_touches_nothing(world: World, service: Service) -> None:
     assert world.events == []
 
 
-def test_a_failure_and_a_signal_show_in_the_exit_code(
+def test_a_failure_and_a_signal_set_the_exit_code(
     world: World, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [world.start(name).minion_id for name in ("db", "web")]

@@ -1,4 +1,4 @@
-"""What is run on nodes before ``hart.scale`` removes them, and which of them stay."""
+"""How nodes are drained before ``hart.scale`` removes them, and which of them stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.functional.operations.scale_world import World, numbers
 DRAIN = {"function": "service.stop", "args": ["app"], "kwargs": {"wait": True}}
 
 
-def test_each_node_is_drained_as_its_settings_say_before_it_goes_and_no_other(world: World) -> None:
+def test_only_nodes_that_go_are_drained_each_by_its_own_settings(world: World) -> None:
     world.add("a", "b")
     world.add("c", "d", region="r2")
     world.add("e", region="r3")
@@ -23,7 +23,7 @@ def test_each_node_is_drained_as_its_settings_say_before_it_goes_and_no_other(wo
     there: list[list[str]] = []
     world.master.meanwhile = lambda: there.append(world.ids)
     assert world.scale(2, remove="e,b,c").ok
-    assert sorted(world.master.told) == [("b", ("service.stop", ["app"], {"wait": True})), ("c", ["stop"])]
+    assert sorted(world.master.drained) == [("b", ("service.stop", ["app"], {"wait": True})), ("c", ["stop"])]
     assert there == [["a", "b", "c", "d", "e"]] * 2
     assert world.ids == ["a", "d"]
 
@@ -36,7 +36,7 @@ FAILURES: dict[str, tuple[list[str] | Exception, str]] = {
 
 @pytest.mark.parametrize("drain", [DRAIN, ["stop"]])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_node_that_could_not_be_drained_stays_and_is_told_and_the_others_go(
+def test_a_node_that_could_not_be_drained_stays_and_is_reported_and_the_others_go(
     world: World, drain: Any, failure: str
 ) -> None:
     world.add("a", "b", "c")
@@ -57,13 +57,13 @@ def test_a_node_that_does_not_answer_stays(world: World) -> None:
     assert outcome.data["kept"] == {"a": "drain failed, so the node stays: the minion gave no answer"}
 
 
-def test_with_force_nodes_are_drained_and_go_also_where_that_failed(world: World) -> None:
+def test_with_force_nodes_go_even_if_their_drain_failed(world: World) -> None:
     world.add("a", "b")
     world.settings["r1"] = Settings(drain=["stop"])
     world.master.problems["b"] = ["it is busy"]
     outcome = world.scale(0, force=True)
     assert (world.ids, outcome.ok, "kept" in outcome.data) == ([], True, False)
-    assert sorted(world.master.told) == [("a", ["stop"]), ("b", ["stop"])]
+    assert sorted(world.master.drained) == [("a", ["stop"]), ("b", ["stop"])]
 
 
 def test_a_node_that_is_not_drained_in_time_stays(world: World) -> None:
@@ -77,7 +77,7 @@ def test_a_node_that_is_not_drained_in_time_stays(world: World) -> None:
     assert outcome.data["kept"]["a"].endswith("it did not finish within 0.01 s")
 
 
-def test_a_signal_while_nodes_are_drained_leaves_them_all(world: World) -> None:
+def test_a_signal_during_a_drain_leaves_all_nodes(world: World) -> None:
     world.add("a", "b")
     world.settings["r1"] = Settings(drain=["stop"])
     end = threading.Event()

@@ -1,4 +1,6 @@
-"""Many nodes with few files: as many are under way as may have theirs open, and the others wait for their turn."""
+"""
+Many nodes with few file descriptors: as many run as can have their files open, and the others wait for their turn.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ from tests.parts import new_state
 from tests.unit.inventory.test_records import MemoryCache
 
 NODES = 200
-ROOM = 160  #: files that may be opened beyond those that are
+ROOM = 160  #: files that may be opened in addition to those that are open
 
 
 @pytest.fixture
 def few_files() -> Iterator[None]:
-    """A limit that 200 nodes at once would go over."""
+    """Set a limit that 200 nodes at once would exceed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors._open() + ROOM, hard))
     try:
@@ -37,7 +39,7 @@ def few_files() -> Iterator[None]:
 
 
 class Fleet:
-    """Lives that hold what a node's does: a log, a socket, and by ``_in_turns`` a lock."""
+    """Fake lives with the files of a node: a log, a socket, and by ``_in_turns`` a lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +69,7 @@ class Fleet:
 
 
 @pytest.mark.usefixtures("few_files")
-def test_two_hundred_nodes_come_up_with_a_limit_that_has_room_for_few(tmp_path: Path) -> None:
+def test_two_hundred_nodes_come_up_with_a_limit_for_only_a_few(tmp_path: Path) -> None:
     fleet, room = Fleet(tmp_path), descriptors.places()
     assert 1 < room < NODES // 3
     ids = [f"n{number}" for number in range(NODES)]
@@ -76,7 +78,7 @@ def test_two_hundred_nodes_come_up_with_a_limit_that_has_room_for_few(tmp_path: 
     assert fleet.most == room
 
 
-def test_an_id_that_is_taken_when_its_turn_comes_fails_alone(tmp_path: Path) -> None:
+def test_only_a_node_whose_id_is_taken_at_its_turn_fails(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     with Locks(str(tmp_path)).claim("b"):
         first, taken, last = fleet.run(["a", "b", "c"], 1)
@@ -85,7 +87,7 @@ def test_an_id_that_is_taken_when_its_turn_comes_fails_alone(tmp_path: Path) -> 
     assert "being worked on by another operation" in str(taken)
 
 
-def test_who_waits_when_the_call_is_interrupted_never_begins(tmp_path: Path) -> None:
+def test_a_node_that_waits_when_the_call_is_interrupted_never_starts(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
 
     async def main() -> None:
@@ -116,7 +118,7 @@ def test_how_many_fit(limit: int | None, used: int, each: int, places: int) -> N
     assert descriptors._places(limit, used, each) == places
 
 
-def test_the_limit_is_raised_as_far_as_the_system_lets_it() -> None:
+def test_the_limit_is_raised_as_far_as_the_system_allows() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)

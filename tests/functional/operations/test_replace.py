@@ -1,4 +1,4 @@
-"""What ``hart.replace`` leaves of a role's nodes: in which order they are renewed, and where it stops."""
+"""What ``hart.replace`` leaves of a role's nodes: the order of replacement, and where it stops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.functional.operations.scale_world import NOW, Up, World, numbers
         (9, ["create 3", "destroy c,a,b"]),
     ],
 )
-def test_all_are_replaced_a_batch_at_a_time_oldest_first_and_new_ones_come_before(
+def test_all_are_replaced_batch_by_batch_oldest_first_and_new_ones_come_first(
     world: World, batch: int, log: list[str]
 ) -> None:
     world.add("c", "a", "b")
@@ -33,7 +33,7 @@ def test_all_are_replaced_a_batch_at_a_time_oldest_first_and_new_ones_come_befor
     assert (sorted(world.state()["records"]), world.state()["keys"]) == (world.ids, world.ids)
 
 
-def test_where_there_is_none_nothing_is_done(world: World) -> None:
+def test_without_nodes_nothing_is_done(world: World) -> None:
     before = world.state()
     outcome = world.replace(2)
     assert (outcome.ok, numbers(outcome), outcome.data["changed"], world.state()) == (True, (0, 0), False, before)
@@ -53,7 +53,7 @@ def test_only_ready_nodes_of_the_role_and_place_are_replaced(world: World) -> No
     assert all(one.region == "r1" for name, one in world.state()["records"].items() if name.startswith("new"))
 
 
-def test_a_node_whose_record_was_lost_is_replaced_as_well(world: World) -> None:
+def test_a_node_whose_record_was_lost_is_replaced_too(world: World) -> None:
     world.add("a")
     world.add_unrecorded("lost")
     world.add_dead("x")
@@ -61,7 +61,7 @@ def test_a_node_whose_record_was_lost_is_replaced_as_well(world: World) -> None:
     assert (world.ids, outcome.data["rebuilt"]) == (["new1", "new2"], ["lost"])
 
 
-def test_a_node_whose_instance_one_list_misses_is_replaced_and_one_that_is_gone_is_not(world: World) -> None:
+def test_a_node_whose_instance_one_list_misses_is_replaced_and_a_gone_one_is_not(world: World) -> None:
     world.add("gone", "a")
     world.lose_instance("gone")
     world.clouds["east"].gaps["i-a"] = 1
@@ -83,7 +83,7 @@ STOPS: dict[str, tuple[Callable[[World], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_it_stops_at_the_first_failure_and_by_then_each_old_node_is_there_or_replaced(world: World, stop: str) -> None:
+def test_it_stops_at_the_first_failure_and_each_old_node_is_there_or_replaced(world: World, stop: str) -> None:
     world.add("a", "b", "c", "d")
     world.settings["r1"] = Settings(drain=["stop"])
     fail, left = STOPS[stop]
@@ -94,28 +94,28 @@ def test_it_stops_at_the_first_failure_and_by_then_each_old_node_is_there_or_rep
     assert world.fewest >= 4
 
 
-def test_with_force_one_that_could_not_be_drained_stops_nothing(world: World) -> None:
+def test_with_force_a_failed_drain_does_not_stop_it(world: World) -> None:
     world.add("a", "b")
     world.settings["r1"] = Settings(drain=["stop"])
     world.master.problems["a"] = ["busy"]
     assert world.replace(1, force=True).ok
-    assert (world.ids, [name for name, _ in world.master.told]) == (["new1", "new2"], ["a", "b"])
+    assert (world.ids, [name for name, _ in world.master.drained]) == (["new1", "new2"], ["a", "b"])
 
 
-def test_only_those_are_drained_that_go(world: World) -> None:
+def test_only_nodes_that_go_are_drained(world: World) -> None:
     world.add("a", "b", "c")
     world.settings["r1"] = Settings(drain=["stop"])
     world.creations = [Up(1)]
     world.replace(2)
-    assert [name for name, _ in world.master.told] == ["a"]
+    assert [name for name, _ in world.master.drained] == ["a"]
 
 
-# in the middle
+# interruptions
 
 
 @pytest.mark.parametrize("up", [0, 1, 2])
-def test_a_signal_while_new_ones_come_up_ends_it_and_no_old_one_goes(world: World, up: int) -> None:
-    """Whoever interrupts wants an end, and not one that takes as long as a drain."""
+def test_a_signal_while_new_nodes_come_up_ends_it_and_no_old_node_goes(world: World, up: int) -> None:
+    """An operator who interrupts wants an end at once, and not after a drain."""
     world.add("a", "b", "c", "d", "e")
     world.creations = [Up(2), Up(up, signal.SIGTERM)]
     outcome = world.replace(2)
@@ -125,7 +125,7 @@ def test_a_signal_while_new_ones_come_up_ends_it_and_no_old_one_goes(world: Worl
     assert world.store.last_scaled("app") == NOW
 
 
-def test_a_signal_while_old_ones_go_ends_it(world: World) -> None:
+def test_a_signal_while_old_nodes_go_ends_it(world: World) -> None:
     world.add("a", "b", "c")
     world.stuck, world.cut = {"b"}, signal.SIGINT
     outcome = world.replace(2)
@@ -145,7 +145,7 @@ def _fail_at_second(world: World) -> None:
 
 
 @pytest.mark.parametrize("when", LATER)
-def test_an_error_later_on_ends_it_and_what_was_done_by_then_is_told(world: World, when: str) -> None:
+def test_a_later_error_ends_it_and_what_was_done_is_reported(world: World, when: str) -> None:
     world.add("a", "b", "c")
     world.settings["r1"] = Settings(drain=["stop"])
     LATER[when](world)
@@ -156,7 +156,7 @@ def test_an_error_later_on_ends_it_and_what_was_done_by_then_is_told(world: Worl
     assert world.store.last_scaled("app") == NOW
 
 
-def test_a_signal_between_batches_is_told_as_one(world: World) -> None:
+def test_a_signal_between_batches_is_reported_as_one(world: World) -> None:
     world.add("a", "b")
     world.creations = [Up(1), Interrupted(signal.SIGTERM, "interrupted by SIGTERM")]
     outcome = world.replace(1)
@@ -165,7 +165,7 @@ def test_a_signal_between_batches_is_told_as_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("error", [TemporaryFailure("no answer"), Interrupted(signal.SIGTERM, "nothing was begun")])
-def test_an_error_at_the_very_beginning_is_raised_and_nothing_is_changed(world: World, error: Any) -> None:
+def test_an_error_at_the_start_is_raised_and_nothing_is_changed(world: World, error: Any) -> None:
     world.add("a")
     world.creations = [error]
     with pytest.raises(type(error)):

@@ -1,5 +1,5 @@
 """
-What ``hart.scale`` leaves of a role's nodes: which count, which are made, which go, and when nothing is changed.
+What ``hart.scale`` leaves of a role's nodes: which count, which are created, which go, and when nothing is changed.
 
 All in memory; see ``scale_world.py``.
 """
@@ -23,14 +23,14 @@ from hart_salt.operations.leaks import GRACE
 from hart_salt.operations.scale import Outcome
 from tests.functional.operations.scale_world import NOW, Up, World, numbers
 
-#: stages of a node on its way
+#: stages of a node in progress
 COMING = ["launching", "running", "bootstrapping", "enrolling", "enrolled"]
 
 
-# which count
+# which nodes count
 
 
-def test_as_many_are_created_as_there_are_too_few(world: World) -> None:
+def test_missing_nodes_are_created(world: World) -> None:
     world.add("a", "b")
     outcome = world.scale(5)
     assert world.ids == ["a", "b", "new1", "new2", "new3"]
@@ -38,7 +38,7 @@ def test_as_many_are_created_as_there_are_too_few(world: World) -> None:
     assert outcome.data["changed"] is True
 
 
-def test_already_so_is_success_and_changes_nothing(world: World) -> None:
+def test_if_the_number_is_right_nothing_is_changed(world: World) -> None:
     world.add("a", "b")
     before = world.state()
     outcome = world.scale(2)
@@ -46,7 +46,7 @@ def test_already_so_is_success_and_changes_nothing(world: World) -> None:
     assert (world.state(), world.clock.waited) == (before, 0.0)
 
 
-def test_nodes_of_other_roles_and_of_none_do_not_count(world: World) -> None:
+def test_nodes_of_other_roles_or_of_none_do_not_count(world: World) -> None:
     world.add("a")
     world.add("web", role="web")
     world.add("alone", role=None)
@@ -70,7 +70,7 @@ KINDS: dict[str, Callable[..., None]] = {
         ({"provider": "east", "region": "r1"}, 1), ({"provider": "west", "region": "r2"}, 0),
     ],
 )  # fmt: skip
-def test_only_nodes_of_the_provider_and_region_asked_for_count(
+def test_only_nodes_of_the_given_provider_and_region_count(
     world: World, kind: str, order: dict[str, Any], before: int
 ) -> None:
     KINDS[kind](world, "a")
@@ -80,7 +80,7 @@ def test_only_nodes_of_the_provider_and_region_asked_for_count(
     assert world.ids == ["a", "b", "c", "new1"]
 
 
-def test_only_nodes_of_the_provider_and_region_asked_for_go(world: World) -> None:
+def test_only_nodes_of_the_given_provider_and_region_go(world: World) -> None:
     world.add("a")
     world.add("b", region="r2")
     world.add("c", provider="west")
@@ -90,7 +90,7 @@ def test_only_nodes_of_the_provider_and_region_asked_for_go(world: World) -> Non
     assert world.ids == ["a"]
 
 
-def test_a_provider_that_is_not_meant_is_not_asked_and_one_that_is_has_to_answer(world: World) -> None:
+def test_only_the_given_provider_is_asked_and_it_must_answer(world: World) -> None:
     world.add("a")
     world.clouds["west"].fault = TemporaryFailure("no answer")
     before = world.state()
@@ -113,7 +113,7 @@ def test_a_node_that_a_living_call_brings_up_counts_and_stays(world: World, stag
 
 @pytest.mark.parametrize("stage", [*COMING, IMPORTING, "failed"])
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_node_that_never_became_ready_and_that_nobody_works_on_does_not_count(
+def test_a_node_that_never_became_ready_and_has_no_living_call_does_not_count(
     world: World, stage: str, kept: bool
 ) -> None:
     world.add("a")
@@ -124,7 +124,7 @@ def test_a_node_that_never_became_ready_and_that_nobody_works_on_does_not_count(
     assert world.ids == ["x"]
 
 
-def test_a_ready_node_that_was_never_sealed_counts_and_so_does_one_that_is_worked_on(world: World) -> None:
+def test_a_ready_unsealed_node_counts_and_so_does_one_in_progress(world: World) -> None:
     world.add("a", sealed=False)
     world.add("b")
     with world.locks.claim("b"):
@@ -132,7 +132,7 @@ def test_a_ready_node_that_was_never_sealed_counts_and_so_does_one_that_is_worke
         assert numbers(world.scale(0)) == (2, 0)
 
 
-def test_a_node_without_a_record_whose_key_is_accepted_counts_and_gets_it_again(world: World) -> None:
+def test_a_node_without_a_record_but_with_an_accepted_key_counts_and_gets_its_record_again(world: World) -> None:
     world.add("a")
     world.add_unrecorded("lost")
     outcome = world.scale(2)
@@ -143,7 +143,7 @@ def test_a_node_without_a_record_whose_key_is_accepted_counts_and_gets_it_again(
     assert "rebuilt" not in world.scale(2).data
 
 
-def test_a_node_whose_record_was_lost_may_go(world: World) -> None:
+def test_a_node_whose_record_was_lost_can_go(world: World) -> None:
     world.add("a")
     world.add_unrecorded("lost")
     assert numbers(world.scale(1, remove="lost")) == (2, 1)
@@ -163,7 +163,7 @@ def test_an_instance_without_record_and_key_counts_only_while_another_machine_ma
     assert "x" in world.ids
 
 
-def test_what_a_dead_call_left_is_removed_first(world: World) -> None:
+def test_the_leftovers_of_a_dead_call_are_removed_first(world: World) -> None:
     world.add("a")
     world.add_dead("x")
     assert numbers(world.scale(2)) == (1, 2)
@@ -171,8 +171,8 @@ def test_what_a_dead_call_left_is_removed_first(world: World) -> None:
 
 
 @pytest.mark.parametrize("test", [True, False])
-def test_what_a_dead_call_left_does_not_count_also_where_it_was_not_removed(world: World, test: bool) -> None:
-    """It is as young as what another machine brings up, and nobody brings it up."""
+def test_the_leftovers_of_a_dead_call_do_not_count_even_if_they_were_not_removed(world: World, test: bool) -> None:
+    """They are as young as nodes that another machine brings up, but nobody brings them up."""
     world.sweeps = False
     world.add("a")
     world.add_dead("x")
@@ -191,19 +191,19 @@ def test_a_node_whose_instance_a_few_lists_miss_is_not_replaced(world: World, li
     assert numbers(world.scale(1, remove="a")) == (2, 1)
 
 
-def test_a_node_whose_instance_no_list_has_and_its_id_finds_is_not_replaced(world: World) -> None:
+def test_a_node_whose_instance_all_lists_miss_but_its_id_finds_is_not_replaced(world: World) -> None:
     world.add("a", "b")
     world.clouds["east"].gaps["i-a"] = math.inf
     assert (numbers(world.scale(2)), world.ids) == ((2, 2), ["a", "b"])
 
 
-def test_a_node_whose_instance_is_gone_is_replaced_after_several_looks_over_15_seconds(world: World) -> None:
+def test_a_node_whose_instance_is_gone_is_replaced_after_several_lists_over_15_seconds(world: World) -> None:
     world.add("a", "b")
     world.lose_instance("a")
     assert numbers(world.scale(2, provider="east")) == (1, 2)
     assert world.ids == ["b", "new1"]
     assert (world.clock.waited >= 15.0, world.clouds["east"].lists, world.clouds["west"].lists) == (True, 4, 0)
-    with pytest.raises(Refused, match="no ready node"):
+    with pytest.raises(Refused, match="not a ready node"):
         world.scale(1, remove="a")
 
 
@@ -211,7 +211,7 @@ def test_a_node_whose_instance_is_gone_is_replaced_after_several_looks_over_15_s
 
 
 @pytest.mark.parametrize("call", [World.scale, World.replace])
-def test_without_waiting_another_call_at_work_is_told_and_nothing_is_touched(
+def test_without_wait_another_running_call_is_reported_and_nothing_is_changed(
     world: World, call: Callable[..., Outcome]
 ) -> None:
     world.add("a", "b")
@@ -225,7 +225,7 @@ def test_without_waiting_another_call_at_work_is_told_and_nothing_is_touched(
 
 
 @pytest.mark.parametrize(("call", "left"), [(World.scale, ["a", "new1", "other"]), (World.replace, ["new1", "new2"])])
-def test_another_call_at_work_is_waited_for_and_what_it_did_counts_and_the_role_is_held_then(
+def test_another_running_call_is_awaited_and_its_changes_count_under_the_lock(
     world: World, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome], left: list[str]
 ) -> None:
     world.add("a")
@@ -233,7 +233,7 @@ def test_another_call_at_work_is_waited_for_and_what_it_did_counts_and_the_role_
         assert other.enter_context(world.locks.role("app", wait=False))
 
         def end(text: str) -> None:
-            """It is told before it is waited for: by then the other call ends."""
+            """It is reported before the wait, which ends when the other call ends."""
             assert text == "hart: another call is changing the fleet of app; waiting for it"
             world.add("other")
             other.close()
@@ -246,7 +246,7 @@ def test_another_call_at_work_is_waited_for_and_what_it_did_counts_and_the_role_
 
 
 @pytest.mark.parametrize("call", [World.scale, World.replace])
-def test_a_role_is_held_while_its_fleet_is_changed_and_no_longer(world: World, call: Callable[..., Outcome]) -> None:
+def test_a_role_is_locked_while_its_fleet_is_changed_and_no_longer(world: World, call: Callable[..., Outcome]) -> None:
     world.add("a", "b")
     world.settings["r1"] = Settings(drain=["stop"])
     free: list[bool] = []
@@ -259,11 +259,11 @@ def test_a_role_is_held_while_its_fleet_is_changed_and_no_longer(world: World, c
     assert world.is_role_free()
 
 
-# a role that rests
+# the cooldown
 
 
 @pytest.mark.parametrize("first", [lambda it: it.scale(3), lambda it: it.scale(1), lambda it: it.replace(2)])
-def test_after_a_change_nothing_is_changed_for_as_long_as_is_asked_for(world: World, first: Any) -> None:
+def test_during_the_cooldown_after_a_change_nothing_is_changed(world: World, first: Any) -> None:
     world.add("a", "b")
     world.on_create = world.on_destroy = lambda: world.clock.sleep(1000)
     first(world)
@@ -278,7 +278,7 @@ def test_after_a_change_nothing_is_changed_for_as_long_as_is_asked_for(world: Wo
     assert world.scale(2).data["after"] == 2, "nothing rests where no cooldown is asked for"
 
 
-def test_a_change_by_the_call_that_was_waited_for_makes_it_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_by_the_awaited_call_starts_the_cooldown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as other:
         assert other.enter_context(world.locks.role("app", wait=False))
 
@@ -291,7 +291,7 @@ def test_a_change_by_the_call_that_was_waited_for_makes_it_rest(world: World, mo
     assert (outcome.data["changed"], world.ids) == (False, [])
 
 
-def test_another_role_s_change_makes_nobody_rest(world: World) -> None:
+def test_the_change_of_another_role_starts_no_cooldown(world: World) -> None:
     world.store.scaled("web", NOW)
     assert world.scale(1, cooldown=300).data["changed"]
     assert world.store.last_scaled("app") == NOW
@@ -306,21 +306,21 @@ def test_another_role_s_change_makes_nobody_rest(world: World) -> None:
         lambda it: (it.creations.append(Up(0)), it.replace()),
     ],
 )  # fmt: skip
-def test_where_nothing_was_changed_nothing_rests(world: World, nothing: Any) -> None:
+def test_without_a_change_there_is_no_cooldown(world: World, nothing: Any) -> None:
     world.add("a", "b")
     nothing(world)
     assert world.store.last_scaled("app") is None
     assert world.scale(4, cooldown=300).data["after"] == 4
 
 
-def test_a_change_in_part_makes_it_rest(world: World) -> None:
+def test_a_partial_change_starts_the_cooldown(world: World) -> None:
     world.creations = [Up(1)]
     outcome = world.scale(3)
     assert (outcome.ok, numbers(outcome), outcome.data["changed"]) == (False, (0, 1), True)
     assert world.scale(3, cooldown=300).data["changed"] is False
 
 
-# how many there are to be
+# the target number
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_a_change_in_part_makes_it_rest(world: World) -> None:
         (2, 0, 0, 0),
     ],
 )
-def test_bounds_hold_back_a_change_and_count_what_comes(
+def test_bounds_limit_a_change_and_count_nodes_in_progress(
     world: World, ready: int, coming: int, goal: TargetSize | int, after: int
 ) -> None:
     world.add(*(f"a{number}" for number in range(ready)))
@@ -356,7 +356,7 @@ def test_bounds_hold_back_a_change_and_count_what_comes(
 @pytest.mark.parametrize(
     "goal", [TargetSize(), TargetSize(count=3, maximum=4), TargetSize(delta=1, minimum=3, maximum=2)]
 )
-def test_what_makes_no_sense_together_is_refused_before_anything_is_touched(world: World, goal: TargetSize) -> None:
+def test_values_that_cannot_be_combined_are_refused_before_anything_is_changed(world: World, goal: TargetSize) -> None:
     world.add("a")
     world.add_dead("x")
     before = world.state()
@@ -365,15 +365,15 @@ def test_what_makes_no_sense_together_is_refused_before_anything_is_touched(worl
     assert (world.state(), world.clouds["east"].lists) == (before, 0)
 
 
-# which go
+# which nodes go
 
 
 @pytest.mark.parametrize(
     ("remove", "left"),
     [("newest", ["b"]), ("oldest", ["a"]), ("c,b", ["a"]), ("b, a", ["c"]), ("a,a,b,c", ["c"])],
 )
-def test_those_go_that_are_asked_for(world: World, remove: str, left: list[str]) -> None:
-    """By when they were created: ids say nothing of that."""
+def test_the_chosen_nodes_go(world: World, remove: str, left: list[str]) -> None:
+    """By their time of creation: ids say nothing about age."""
     world.add("b", "c", "a")
     outcome = world.scale(1, remove=remove)
     assert (world.ids, numbers(outcome)) == (left, (3, 1))
@@ -384,7 +384,7 @@ def test_those_go_that_are_asked_for(world: World, remove: str, left: list[str])
 
 
 @pytest.mark.parametrize("remove", ["coming", "west", "web", "failed", "nobody", "a,nobody", "a", ""])
-def test_who_is_no_ready_node_of_the_role_there_cannot_be_chosen(world: World, remove: str) -> None:
+def test_only_a_ready_node_of_the_role_can_be_chosen(world: World, remove: str) -> None:
     world.add("a", "b")
     world.add_coming("coming")
     world.add("west", provider="west")
@@ -408,7 +408,7 @@ def test_who_is_no_ready_node_of_the_role_there_cannot_be_chosen(world: World, r
         (lambda it: it.replace(2, test=True), (3, 3), 3, ["a", "b", "lost"]),
     ],
 )
-def test_a_plan_says_what_would_be_done_and_touches_nothing(
+def test_a_plan_says_what_would_be_done_and_changes_nothing(
     world: World, call: Any, numbers_told: tuple[int, int], created: int, destroyed: list[str]
 ) -> None:
     world.add("a", "b")
@@ -425,10 +425,10 @@ def test_a_plan_says_what_would_be_done_and_touches_nothing(
     assert world.is_role_free()
 
 
-# what goes wrong
+# failures
 
 
-def test_nodes_that_did_not_come_up_are_told_and_do_not_count(world: World) -> None:
+def test_nodes_that_did_not_come_up_are_reported_and_do_not_count(world: World) -> None:
     world.add("a")
     world.creations = [Up(1, signal.SIGINT)]
     outcome = world.scale(4)
@@ -440,7 +440,7 @@ def test_nodes_that_did_not_come_up_are_told_and_do_not_count(world: World) -> N
     }  # fmt: skip
 
 
-def test_an_error_before_anything_was_changed_is_raised(world: World) -> None:
+def test_an_error_before_any_change_is_raised(world: World) -> None:
     world.add("a")
     before = world.state()
     world.creations = [TemporaryFailure("no answer")]

@@ -61,13 +61,13 @@ def test_a_node_as_hart_leaves_it_is_sealed(sealed: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("words", LEFT)
-def test_what_is_left_is_found(sealed: Callable[[], Any], tmp_path: Path, words: str) -> None:
+def test_each_leftover_is_found(sealed: Callable[[], Any], tmp_path: Path, words: str) -> None:
     LEFT[words](tmp_path)
     (found,) = sealed()
     assert words in found
 
 
-def test_all_of_it_is_found_at_once(sealed: Callable[[], Any], tmp_path: Path) -> None:
+def test_all_leftovers_are_found_at_once(sealed: Callable[[], Any], tmp_path: Path) -> None:
     for plant in LEFT.values():
         plant(tmp_path)
     assert len(sealed()) == len(LEFT)

@@ -1,4 +1,4 @@
-"""What a sweep leaves of a world in memory: what goes, what stays whatever happens, and what is put right."""
+"""What a sweep leaves of a world in memory: what is removed, what stays in any case, and what is repaired."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.fixture
 def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world with two accounts."""
+    """Return a world with two accounts."""
     with new_world(tmp_path, monkeypatch, "cloud", "other") as found:
         yield found
 
@@ -39,10 +39,10 @@ def whys(orphans: list[dict[str, Any]]) -> dict[str, str]:
     return {orphan["name"]: orphan["why"] for orphan in orphans}
 
 
-# what goes
+# what is removed
 
 
-def test_what_nothing_living_has_a_use_for_goes_and_the_rest_stays(world: World) -> None:
+def test_orphans_are_removed_and_the_rest_stays(world: World) -> None:
     world.node("web")
     world.left("left")
     world.instance("unrecorded")
@@ -56,7 +56,7 @@ def test_what_nothing_living_has_a_use_for_goes_and_the_rest_stays(world: World)
     assert world.sweep() == {"removed": [], "kept": []}
 
 
-def test_something_temporary_goes_after_the_instances_that_use_it(world: World) -> None:
+def test_a_temporary_resource_goes_after_the_instances_that_use_it(world: World) -> None:
     world.left("left", batch="b-1")
     world.leftover("key-1", "b-1")
     world.instance("unrecorded", batch="b-2")
@@ -82,7 +82,7 @@ def test_an_instance_that_its_provider_calls_gone_is_gone(world: World) -> None:
     assert names(world.sweep()["removed"]) == ["gone"]
 
 
-def test_lock_files_that_dead_processes_left_go(world: World, tmp_path: Path) -> None:
+def test_lock_files_of_dead_processes_are_removed(world: World, tmp_path: Path) -> None:
     world.works_on("busy")
     locks = tmp_path / "hart/locks"
     (locks / "dead.lock").touch()
@@ -90,7 +90,7 @@ def test_lock_files_that_dead_processes_left_go(world: World, tmp_path: Path) ->
     assert [path.name for path in locks.iterdir()] == ["busy.lock"]
 
 
-# what stays whatever grace there is
+# what stays with any grace period
 
 
 def kept(world: World) -> None:
@@ -98,7 +98,7 @@ def kept(world: World) -> None:
 
 
 def recorded_by_another_master(world: World) -> None:
-    """Its instance carries that master's tag, and no list of this one's shows it."""
+    """Its instance has that master's tag, and this master's lists do not show it."""
     world.left("a", owner=THEIRS)
     world.cloud.owners["i-a"] = THEIRS
 
@@ -163,7 +163,7 @@ STAY = [
 
 
 @pytest.mark.parametrize("case", STAY, ids=lambda case: case.__name__)
-def test_it_stays_while_what_is_beside_it_goes(world: World, case: Callable[[World], None]) -> None:
+def test_it_stays_while_the_orphan_beside_it_goes(world: World, case: Callable[[World], None]) -> None:
     case(world)
     before = world.nodes(), world.temporary()
     world.left("beside", batch="b-beside")
@@ -175,7 +175,7 @@ def test_it_stays_while_what_is_beside_it_goes(world: World, case: Callable[[Wor
 
 
 @pytest.mark.parametrize("lists", [1, LOOKS])
-def test_an_instance_that_some_lists_have_missed_is_not_gone(world: World, lists: int) -> None:
+def test_an_instance_that_some_lists_missed_is_not_gone(world: World, lists: int) -> None:
     world.node("web")
     world.cloud.gaps["i-web"] = lists
     report = world.sweep()
@@ -183,21 +183,21 @@ def test_an_instance_that_some_lists_have_missed_is_not_gone(world: World, lists
     assert "a list missed its instance, but it exists" in whys(report["kept"])["web"]
 
 
-def test_one_that_no_list_shows_any_more_is_looked_for_by_its_id(world: World) -> None:
-    """Somebody took its tags off, or it was never listed in whole."""
+def test_an_instance_that_all_lists_miss_is_looked_up_by_its_id(world: World) -> None:
+    """Somebody removed its tags, or it was never listed completely."""
     world.node("web")
     world.cloud.gaps["i-web"] = 99
     assert (world.sweep()["removed"], world.nodes()) == ([], {"web": WHOLE})
 
 
-def test_only_a_provider_that_misses_something_is_looked_at_again(two: World) -> None:
+def test_only_a_provider_that_misses_something_is_listed_again(two: World) -> None:
     two.record("gone")
     assert names(two.sweep()["removed"]) == ["gone"]
     assert (two.steps.count("list cloud"), two.steps.count("list other")) == (1 + LOOKS, 1)
 
 
 @pytest.mark.parametrize("place", ["list cloud", "look for one at cloud"])
-def test_a_look_that_cannot_be_had_proves_nothing(world: World, place: str) -> None:
+def test_a_list_that_fails_proves_nothing(world: World, place: str) -> None:
     world.node("gone")
     world.cloud.there.clear()
 
@@ -211,7 +211,7 @@ def test_a_look_that_cannot_be_had_proves_nothing(world: World, place: str) -> N
 
 
 @pytest.mark.parametrize("error", [TemporaryFailure("down"), ZeroDivisionError("down")])
-def test_a_provider_that_cannot_be_asked_is_no_empty_one(two: World, error: Exception) -> None:
+def test_a_provider_that_does_not_answer_is_not_an_empty_one(two: World, error: Exception) -> None:
     two.node("web")
     two.left("left")
     two.left("left-2", "other")
@@ -226,7 +226,7 @@ def test_a_provider_that_cannot_be_asked_is_no_empty_one(two: World, error: Exce
     assert (instances.startswith("cloud: "), "down" in instances) == (True, True)
 
 
-def test_what_is_with_a_provider_that_is_not_asked_stays(two: World) -> None:
+def test_the_resources_of_a_provider_that_is_not_asked_stay(two: World) -> None:
     two.left("left")
     two.left("left-2", "other")
     two.leftover("key-2", provider="other")
@@ -236,11 +236,11 @@ def test_what_is_with_a_provider_that_is_not_asked_stays(two: World) -> None:
     assert (two.nodes(), two.temporary(), two.claims()) == ({"left-2": WHOLE}, ["key-2"], ["b-2"])
 
 
-# what happens meanwhile
+# concurrent changes
 
 
-def test_a_node_that_comes_up_while_this_looks_is_no_stray_instance(world: World) -> None:
-    """The records are read last: one that is listed has its record by then."""
+def test_a_node_that_comes_up_during_a_sweep_is_no_orphan(world: World) -> None:
+    """The records are read last: a listed instance has its record by then."""
     world.on["list cloud"] = lambda: world.nodes() or world.node("web") and None
     assert (world.sweep(), world.nodes()) == ({"removed": [], "kept": []}, {"web": WHOLE})
 
@@ -262,12 +262,12 @@ def taken(world: World) -> None:
 
 
 @pytest.mark.parametrize("change", [changed, removed, broken, taken], ids=lambda change: change.__name__)
-def test_what_changes_between_the_decision_and_the_claim_stays_and_is_told(
+def test_changes_between_the_decision_and_the_lock_are_kept_and_reported(
     world: World, change: Callable[[World], None]
 ) -> None:
     world.left("left")
     world.left("left-2")
-    # The looks again at the one that is missing come after everything is decided.
+    # The missing one is looked up again after everything is decided.
     world.record("gone")
 
     def once() -> None:
@@ -285,16 +285,16 @@ def test_what_changes_between_the_decision_and_the_claim_stays_and_is_told(
 
 @pytest.mark.parametrize("finger", [None, "finger of left"])
 @pytest.mark.parametrize("state", [PENDING, DENIED])
-def test_keys_of_others_under_the_id_stay(world: World, finger: str | None, state: str) -> None:
+def test_keys_of_others_with_the_id_stay(world: World, finger: str | None, state: str) -> None:
     world.left("left", minion_key_finger=finger)
-    world.master.stored["left"] = {state: "a stranger's", **({"minions": finger} if finger else {})}
+    world.master.stored["left"] = {state: "somebody else's", **({"minions": finger} if finger else {})}
     assert names(world.sweep()["removed"]) == ["left"]
-    assert world.master.stored == {"left": {state: "a stranger's"}}
+    assert world.master.stored == {"left": {state: "somebody else's"}}
 
 
 @pytest.mark.parametrize("step", ["keys", "terminate i-left"])
-def test_an_operation_that_dies_meanwhile_leaves_its_claim_to_the_next_sweep(world: World, step: str) -> None:
-    """Nothing of it was looked for: without its claim, what it left would count as young."""
+def test_an_operation_that_dies_during_a_sweep_leaves_its_claim_to_the_next_one(world: World, step: str) -> None:
+    """Its resources were not in the snapshot: without its claim, they would count as young."""
     world.dies()
     world.left("left", batch=DEAD)
     now = time.time()
@@ -314,7 +314,7 @@ def test_an_operation_that_dies_meanwhile_leaves_its_claim_to_the_next_sweep(wor
 # grace, only_dead, test, force
 
 
-def test_what_is_young_is_kept_unless_its_operation_died(world: World) -> None:
+def test_young_resources_are_kept_unless_their_operation_died(world: World) -> None:
     now = time.time()
     world.dies()
     for batch in ("b-1", DEAD):
@@ -330,7 +330,7 @@ def test_what_is_young_is_kept_unless_its_operation_died(world: World) -> None:
     assert (world.nodes(), world.temporary()) == ({}, [])
 
 
-def test_where_only_the_dead_are_asked_for_nothing_else_goes_nor_is_told(world: World) -> None:
+def test_only_dead_removes_and_reports_nothing_else(world: World) -> None:
     world.dies()
     for batch in ("b-1", DEAD):
         world.left(f"left-{batch}", batch=batch)
@@ -345,7 +345,7 @@ def test_where_only_the_dead_are_asked_for_nothing_else_goes_nor_is_told(world: 
 
 
 def everything_to_do(world: World) -> None:
-    """A part of each kind."""
+    """Add a resource of each kind."""
     world.dies()
     world.left("left", batch=DEAD)
     world.instance("unrecorded")
@@ -362,7 +362,7 @@ def everything_to_do(world: World) -> None:
     (Path(world.info.cachedir) / "hart/locks/dead.lock").touch()
 
 
-def test_a_test_touches_nothing_and_tells_what_a_sweep_does(world: World) -> None:
+def test_a_test_changes_nothing_and_reports_what_a_sweep_does(world: World) -> None:
     everything_to_do(world)
     before = world.everything()
     plan = world.sweep(test=True)
@@ -376,7 +376,7 @@ def test_a_test_touches_nothing_and_tells_what_a_sweep_does(world: World) -> Non
     assert "removed" not in plan
 
 
-def test_where_the_records_are_lost_nothing_goes_without_force(world: World) -> None:
+def test_if_the_records_are_lost_nothing_is_removed_without_force(world: World) -> None:
     world.dies()
     world.left("left", batch=DEAD)
     world.leftover("key-1", DEAD)
@@ -392,8 +392,8 @@ def test_where_the_records_are_lost_nothing_goes_without_force(world: World) -> 
     assert (world.nodes(), world.temporary()) == ({}, [])
 
 
-def test_a_minion_that_answers_stays_with_force_as_well(world: World) -> None:
-    """The records seem to be lost, so without force nothing would go, and nobody need be asked."""
+def test_a_minion_that_answers_stays_even_with_force(world: World) -> None:
+    """The records seem to be lost: without force nothing would be removed, and nobody would have to be asked."""
     for number in range(5):
         world.instance(f"web-{number}")
     world.left("answers")
@@ -402,10 +402,10 @@ def test_a_minion_that_answers_stays_with_force_as_well(world: World) -> None:
     assert (len(report["removed"]), world.nodes()) == (5, {"answers": WHOLE})
 
 
-# what is put right
+# repairs
 
 
-def test_a_lost_record_is_written_anew_and_says_what_is_known(world: World) -> None:
+def test_a_rebuilt_record_has_what_is_known(world: World) -> None:
     world.instance("web", batch="b-1", role="app", region="nyc3", public_ip="192.0.2.1")
     world.accept("web")
     world.master.answers_from["web"] = 1
@@ -418,7 +418,7 @@ def test_a_lost_record_is_written_anew_and_says_what_is_known(world: World) -> N
     )  # fmt: skip
 
 
-def test_a_record_that_was_written_meanwhile_is_not_overwritten(world: World) -> None:
+def test_a_record_that_another_call_wrote_is_not_overwritten(world: World) -> None:
     world.instance("web")
     world.accept("web")
     world.on["finger"] = lambda: world.record("web", role="theirs") and None
@@ -427,7 +427,7 @@ def test_a_record_that_was_written_meanwhile_is_not_overwritten(world: World) ->
     assert (record and record.role, world.nodes()) == ("theirs", {"web": WHOLE})
 
 
-def test_one_whose_record_cannot_be_written_is_told(world: World) -> None:
+def test_a_record_that_cannot_be_written_is_reported(world: World) -> None:
     world.instance("web")
     world.accept("web")
     world.on["finger"] = lambda: world.works_on("web")
@@ -443,7 +443,7 @@ def unsealed(world: World, **changes: Any) -> None:
 
 
 def is_sealed(world: World) -> bool:
-    """Whether the record says so, and whether that is true."""
+    """Return whether the record says so, and whether it is true."""
     record = world.store.get("web")
     assert record is not None
     assert record.sealed is not bool(world.master.unsealed or world.cloud.attached)
@@ -461,7 +461,7 @@ def test_a_node_that_was_never_sealed_is_sealed(world: World) -> None:
 @pytest.mark.parametrize(
     "part", ["its minion does not answer", "the API is down", "its seal script ended with exit code 1: no space left"]
 )
-def test_one_that_cannot_be_sealed_stays_and_its_claim_too_and_it_is_told(world: World, part: str) -> None:
+def test_a_node_that_cannot_be_sealed_stays_with_its_claim_and_is_reported(world: World, part: str) -> None:
     world.dies()
     unsealed(world, batch=DEAD)
     if part == "the API is down":
@@ -478,8 +478,8 @@ def test_one_that_cannot_be_sealed_stays_and_its_claim_too_and_it_is_told(world:
 
 
 @pytest.mark.parametrize(("batch", "sealed"), [("b-1", False), (DEAD, True)])
-def test_one_that_another_machine_may_be_sealing_is_only_looked_at(world: World, batch: str, sealed: bool) -> None:
-    """Its record was lost, and so was what tells whether it is sealed."""
+def test_a_node_that_another_machine_may_be_sealing_is_only_checked(world: World, batch: str, sealed: bool) -> None:
+    """Its record was lost, and with it whether it is sealed."""
     world.dies()
     unsealed(world, batch=batch, created=time.time())
     world.store.remove("web")

@@ -1,4 +1,4 @@
-"""A sweep that cannot do all that it wants, or is interrupted: what is left, what is told, what the next one does."""
+"""A sweep that fails in part or is interrupted: what is left, what is reported, what the next one does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ERRORS = [DriverError("forbidden"), OSError("forbidden"), ZeroDivisionError("for
     ("step", "name"),
     [("terminate i-left", "left"), ("terminate i-unrecorded", "unrecorded"), ("remove key-1", "hart-key-1")],
 )
-def test_what_cannot_be_removed_is_told_and_the_rest_goes(world: World, step: str, name: str, error: Exception) -> None:
+def test_a_failed_removal_is_reported_and_the_rest_goes(world: World, step: str, name: str, error: Exception) -> None:
     world.dies()
     world.left("left", batch=DEAD)
     world.instance("unrecorded")
@@ -45,7 +45,7 @@ def test_what_cannot_be_removed_is_told_and_the_rest_goes(world: World, step: st
     assert (world.nodes(), world.temporary(), world.claims()) == ({}, [], [])
 
 
-def test_a_key_that_cannot_be_deleted_keeps_the_record_that_knows_of_it(world: World) -> None:
+def test_a_key_that_cannot_be_deleted_keeps_its_record(world: World) -> None:
     world.left("left")
     world.on["delete keys"] = fails_with(OSError("the disk is full"))
     (failed,) = world.sweep()["failed"]
@@ -53,7 +53,7 @@ def test_a_key_that_cannot_be_deleted_keeps_the_record_that_knows_of_it(world: W
     assert world.nodes() == {"left": "record key"}
 
 
-def test_a_claim_stays_as_long_as_not_everything_could_be_looked_at(world: World) -> None:
+def test_a_claim_stays_until_everything_could_be_listed(world: World) -> None:
     world.dies()
     world.on["leftovers cloud"] = fails_with(TemporaryFailure("down"))
     assert (len(world.sweep()["errors"]), world.claims()) == (1, [DEAD])
@@ -70,7 +70,7 @@ def test_a_claim_stays_as_long_as_not_everything_could_be_looked_at(world: World
         ("remove key-1", "hart-key-1", {}, []),
     ],
 )
-def test_a_signal_ends_what_is_under_way_and_begins_nothing_more(
+def test_a_signal_finishes_started_work_and_starts_nothing_more(
     world: World, step: str, gone: str, left: dict[str, str], temporary: list[str]
 ) -> None:
     world.dies()
@@ -87,7 +87,7 @@ def test_a_signal_ends_what_is_under_way_and_begins_nothing_more(
     assert (world.interrupted, world.nodes(), world.temporary(), world.claims()) == (None, {}, [], [])
 
 
-def test_of_many_that_wait_for_their_turn_none_is_begun_after_a_signal(world: World) -> None:
+def test_after_a_signal_no_waiting_removal_is_started(world: World) -> None:
     many = [f"web-{number}" for number in range(2 * SIDE_BY_SIDE)]
     world.dies()
     for name in many:

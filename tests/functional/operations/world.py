@@ -1,7 +1,7 @@
 """
-A world in memory for operations: providers, a key store, records and locks, which keep state as the real ones do.
+A world in memory for operations: providers, a key store, records and locks, which keep state like the real ones.
 
-A test lets something go wrong at a step, by the name of the step, and looks at what is left.
+A test injects a failure at a step, by the name of the step, and checks what is left.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from tests.functional.fakes import EmptyDriver, Fault
 from tests.parts import master_info
 from tests.unit.inventory.test_records import MemoryCache
 
-CLOUD = "cloud"  #: the provider of a node where a test names none
-BATCH = "b1"  #: the call that made the nodes, all of them
+CLOUD = "cloud"  #: the default provider of a node
+BATCH = "b1"  #: the batch of all nodes
 ANOTHER_MASTER = "fedcba9876543210"
 
 
 class World:
     """
-    All that there is, and what is to go wrong in it.
+    Everything that exists, and the failures to inject.
 
-    Steps: ``list <provider>``, ``terminate <instance id>`` and ``terminated`` after it, ``take <ip>``,
-    ``delete keys``, ``claimed <minion id>``, ``fetch <minion id>``, ``flush <minion id>``.
+    Steps: ``list <provider>``, ``terminate <instance id>`` and ``terminated`` after it, ``take <ip>``, ``delete keys``,
+    ``claimed <minion id>``, ``fetch <minion id>``, ``flush <minion id>``.
     """
 
     def __init__(self, root: Path, providers: Sequence[str] = (CLOUD,)) -> None:
@@ -49,13 +49,13 @@ class World:
         self.faults: dict[str, Fault] = {}
         #: fingerprints of accepted keys, by minion id
         self.keys: dict[str, str] = {}
-        #: how often the master had to give all minions a new key of its own
+        #: how often the master rotated its AES key
         self.rotations = 0
         #: minions that answer
         self.answering: set[str] = set()
-        #: what went, in its order: ``instance i-web``
+        #: what was removed, in order: ``instance i-web``
         self.gone: list[str] = []
-        #: stages that were told on the event bus, with what was told
+        #: stages on the event bus, with their data
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.drivers = {name: FakeDriver(name, self) for name in providers}
         self.cache = _Cache(self)
@@ -65,15 +65,14 @@ class World:
         self.context = Context(master, self.info, self.store, self.locks, Gate())
 
     def step(self, name: str) -> None:
-        """A place where something may go wrong."""
+        """Reach a step, at which a failure may be injected."""
         self.faults.get(name, lambda: None)()
 
     def start(self, minion_id: str, provider: str = CLOUD, **changes: Any) -> Record:
         """
         Make a node that is ready: its instance, its key and its record, which is returned.
 
-        changes
-            fields of the record alone; such as ``instance_id=None`` for an answer that was lost
+        ``changes`` are fields of the record only, such as ``instance_id=None`` for a lost answer.
         """
         instance = self.drivers[provider].run(minion_id)
         self.keys[minion_id] = finger(minion_id)
@@ -91,39 +90,39 @@ class World:
             claim.keep = True
 
     def left(self) -> dict[str, list[str]]:
-        """What there is, at all providers, of all owners."""
+        """Return what exists, at all providers, of all owners."""
         instances = [name for driver in self.drivers.values() for name in driver.account]
         records = [record.minion_id for record in self.store.all()]
         return {"instances": sorted(instances), "keys": sorted(self.keys), "records": records}
 
 
 def finger(minion_id: str) -> str:
-    """The fingerprint of a node's own key."""
+    """Return the fingerprint of a node's own key."""
     return f"finger of {minion_id}"
 
 
 def nodes(*minion_ids: str) -> dict[str, list[str]]:
-    """What is left where these nodes are, whole, and nothing else."""
+    """Return what is left if only these nodes exist, completely."""
     return {"instances": [f"i-{one}" for one in minion_ids], "keys": [*minion_ids], "records": [*minion_ids]}
 
 
 def interruption(monkeypatch: pytest.MonkeyPatch) -> Fault:
     """
-    A fault that is SIGTERM. The work is cancelled by the time the step goes on.
+    Return a fault that is SIGTERM; the work is cancelled when the step continues.
 
     For steps in threads of the work: the signal goes to the main thread, which waits for it.
     """
     heard = threading.Event()
     hear = signals.Hearing.hear
 
-    def hear_and_tell(self: signals.Hearing, signum: int, frame: Any = None) -> None:
+    def hear_and_report(self: signals.Hearing, signum: int, frame: Any = None) -> None:
         hear(self, signum, frame)
         heard.set()
 
-    monkeypatch.setattr(signals.Hearing, "hear", hear_and_tell)
+    monkeypatch.setattr(signals.Hearing, "hear", hear_and_report)
 
     def fault() -> None:
-        # To the main thread by name: another would only note it, until that one looks.
+        # To the main thread by id: another thread would only note it until the main thread runs.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         assert heard.wait(300), "nobody heard the signal"
 
@@ -132,25 +131,25 @@ def interruption(monkeypatch: pytest.MonkeyPatch) -> Fault:
 
 @dataclasses.dataclass
 class Machine:
-    """An instance as the account has it."""
+    """An instance in the account."""
 
     owner: str
     instance: Instance
 
 
 class FakeDriver(EmptyDriver):
-    """A provider whose account two masters share; an id counts in its region and zone only, as with real ones."""
+    """A provider whose account two masters share; an id is unique only in its region and zone, as in real clouds."""
 
     def __init__(self, name: str, world: World) -> None:
         super().__init__(name, world.info)
         self.world = world
-        #: by instance id, whoever owns it
+        #: by instance id, of all owners
         self.account: dict[str, Machine] = {}
-        #: reserved addresses: which instance has each; empty: none
+        #: reserved addresses, and the instance that has each; empty: none
         self.reserved: dict[str, str] = {}
 
     def run(self, minion_id: str, instance_id: str = "", batch: str = BATCH, owner: str = "") -> Instance:
-        """Start an instance; another master's where its ``owner`` is given."""
+        """Start an instance, of another master if ``owner`` is given."""
         instance = Instance(instance_id or f"i-{minion_id}", minion_id, "running", "app", batch, "local", "z9")
         self.account[instance.instance_id] = Machine(owner or self.master.owner, instance)
         return instance
@@ -214,11 +213,11 @@ class FakeMaster:
         self._world.events.append((tag, data))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def _has(real: type, name: str) -> bool:
-    """Whether the real one takes the same parameters."""
+    """Return whether the real function has the same parameters."""
     here, there = (inspect.signature(getattr(one, name, _has)).parameters for one in (FakeMaster, real))
     return list(here) == list(there)
 
@@ -227,7 +226,7 @@ assert all(any(_has(real, name) for real in (Master, Keys, Minions)) for name in
 
 
 class _Cache(MemoryCache):
-    """Where the records are; it says when one goes."""
+    """The record store, which records when a record is removed."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -245,7 +244,7 @@ class _Cache(MemoryCache):
 
 
 class _Locks(Locks):
-    """The real ones, with a step at the moment at which a node is claimed."""
+    """The real locks, with a step when a node is locked."""
 
     def __init__(self, world: World, cachedir: str) -> None:
         super().__init__(cachedir)
