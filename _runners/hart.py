@@ -81,7 +81,7 @@ def _acts(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
             return function(*args, **kwargs)
         __context__[BACKGROUND] = True
         data = function(*args, **kwargs)
-        _tell(f"hart.{function.__name__}", globals()["__jid__"], data)
+        _announce(f"hart.{function.__name__}", globals()["__jid__"], data)
         return data
 
     return call
@@ -1244,7 +1244,7 @@ def _may_wait() -> bool:
     return BACKGROUND not in __context__
 
 
-def _tell(function: str, jid: str, data: Any) -> None:
+def _announce(function: str, jid: str, data: Any) -> None:
     """Report the end of a call that a reactor started: fire an event, and log an error if it failed."""
     from hart_salt.master.client import Master
 

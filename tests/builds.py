@@ -1,4 +1,4 @@
-"""Wheels and source distributions of this checkout, and environments in which one of them is installed."""
+"""Wheels and source distributions of this checkout, and environments with one of them installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ SCRIPT = "#!{python}\nimport sys\nfrom salt.scripts import {function}\nsys.exit(
 
 
 def backend(place: Path) -> dict[str, str]:
-    """An environment in which the build backend can be imported; fetched into ``place`` if it is not installed."""
+    """
+    Return an environment that can import the build backend; it is downloaded into ``place`` if it is not installed.
+    """
     if all(importlib.util.find_spec(name) for name in ("hatchling", "hatch_fancy_pypi_readme")):
         return dict(os.environ)
     needed = toml.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
@@ -39,14 +41,16 @@ def build(kind: str, source: Path, target: Path, environment: dict[str, str]) ->
 
 
 def pip(*arguments: str | Path, environment: dict[str, str] | None = None) -> None:
-    """Without the network: what is asked for has to be complete."""
+    """Without the network: the arguments must be complete."""
     command = [sys.executable, "-m", "pip", *arguments, "--no-index", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def fresh_environment(place: Path) -> Path:
-    """An environment with all that the package needs, as links to what is installed here, but without the package."""
+    """
+    Return an environment with all dependencies of the package, as links to the installed ones, but without the package.
+    """
     venv.create(place, symlinks=True)
     needed = distributions.closure("hart-salt")
     del needed["hart-salt"]
@@ -62,7 +66,7 @@ def fresh_environment(place: Path) -> Path:
 
 
 def package(kind: str, place: Path) -> Path:
-    """A wheel: of the checkout itself, or as pip makes it of a source distribution."""
+    """Return a wheel, of the checkout itself or built by pip from a source distribution."""
     for name in ("backend", "built", "made"):
         (place / name).mkdir()
     environment = backend(place / "backend")
@@ -75,8 +79,8 @@ def package(kind: str, place: Path) -> Path:
 
 
 def installed(kind: str, place: Path) -> Path:
-    """A fresh environment with the ``wheel`` or the ``sdist`` in it; the checkout cannot be seen from there."""
+    """Return a new environment with the ``wheel`` or the ``sdist``; the checkout is not visible from there."""
     environment = fresh_environment(place / "environment")
-    # pip looks for what the package needs and finds it all there.
+    # pip looks for the dependencies and finds them all there.
     pip("--python", environment / "bin/python", "install", package(kind, place))
     return environment

@@ -18,15 +18,15 @@ from saltfactories.plugins.event_listener import EventListener
 from tests import scope
 from tests.lanes import VARIABLE, Lane
 
-# Imports and collection make hundreds of thousands of objects that stay; looking through them again and again for
-# garbage takes a third of the time before the first test.
+# Imports and collection make hundreds of thousands of objects that stay; collecting garbage among them again and again
+# takes a third of the time before the first test.
 gc.disable()
 
 pytest_plugins = ["tests.parts"]
 
 LOOPBACK = "127.0.0.1"
 
-# How long an example takes says more about the machine than about the code.
+# How long an example takes depends on the machine more than on the code.
 hypothesis.settings.register_profile("hart", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("hart")
 
@@ -43,34 +43,34 @@ def pytest_configure(config: pytest.Config) -> None:
     scope.whole, scope.fast = config.option.all, config.option.fast
     if config.option.fast and config.option.slow:
         raise pytest.UsageError("--fast and --slow exclude each other; without both, all tests run")
-    # Taken away: a test that runs pytest itself means all that it asks for.
+    # Removed: a test that runs pytest itself needs all of its own arguments.
     if claims := os.environ.pop(VARIABLE, None):
         config.pluginmanager.register(Lane(Path(claims)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Before pytest-salt-factories starts its log server, which it has on every interface."""
+    """Run before pytest-salt-factories starts its log server, which listens on every interface."""
     log_server = session.config.pluginmanager.get_plugin("saltfactories-log-server")
     assert log_server is not None
     log_server.log_host = LOOPBACK
-    # Importing Salt makes everything be logged, to a stream that pytest has closed when it is written.
+    # Importing Salt logs everything, to a stream that pytest has closed by then.
     salt._logging.shutdown_temp_handler()
     logging.getLogger().setLevel(logging.WARNING)
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _interrupt)
-    # A shell lets what it starts with & ignore Ctrl-C, and all that this starts would, too.
+    # A shell makes background processes ignore Ctrl-C, and all their children would ignore it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Collect garbage again, though not among what stays until the end."""
+    """Turn garbage collection on again, but not for the objects that stay until the end."""
     gc.freeze()
     gc.enable()
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Pytest ends its fixtures after Ctrl-C; by default the other signals would leave daemons behind."""
+    """Make other signals end the fixtures like Ctrl-C; by default they would leave daemons behind."""
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
@@ -96,7 +96,7 @@ def _is_fast(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def event_listener() -> Iterator[EventListener]:
-    """Where pytest-salt-factories collects the events of all masters: on loopback, and kept for an hour."""
+    """Return where pytest-salt-factories collects the events of all masters: on loopback, and for an hour."""
     listener = EventListener(timeout=3600)
     listener.host = LOOPBACK
     listener.address = f"tcp://{LOOPBACK}:{listener.port}"

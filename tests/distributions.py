@@ -1,4 +1,4 @@
-"""What is installed in this environment: distributions and all that they need."""
+"""The packages that are installed in this environment: distributions and their dependencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 
 def closure(*wanted: str) -> dict[str, importlib.metadata.Distribution]:
-    """Return the distributions that requirements name and all that they need, by normalised name."""
+    """Return the distributions that requirements name, with all dependencies, by normalised name."""
     found: dict[str, importlib.metadata.Distribution] = {}
     requirements = [Requirement(line) for line in wanted]
     while requirements:

@@ -1,9 +1,9 @@
 """
-Two runs of pytest side by side, as ``./test`` starts them: each takes the next file that the other has not begun.
+Two concurrent runs of pytest, as ``./test`` starts them: each takes the next file that the other has not started.
 
-Most tests wait, for a machine that boots or a daemon that starts, and leave a CPU idle. Their sessions do not meet:
-each has its own masters, networks and machines. The files that take long come first, so that both end at about the
-same time. What a test prints stays in its run, which is why these are no workers of one pytest.
+Most tests wait, for a machine that boots or a daemon that starts, and leave a CPU idle. The sessions are separate: each
+has its own masters, networks and machines. Slow files come first, because both sessions should end at about the same
+time. The output of a test stays in its own run, which is why these are not workers of one pytest.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-#: names the directory in which each file that a lane takes is claimed
+#: names the directory in which a lane claims each file that it takes
 VARIABLE = "HART_LANES"
-#: the files that take many minutes; begun late, they would be waited for
+#: the files that take many minutes; if they started late, everything would wait for them
 LONG = ("test_real_machines.py", "test_fault_table.py", "test_kill_table.py")
-#: below ``tests``, those first whose files take minutes
+#: directories below ``tests`` in order, those with slow files first
 ORDER = ("end_to_end", "accounts", "drivers", "machines", "functional", "unit")
 
 
@@ -31,12 +31,12 @@ class Lane:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Called by pytest."""
-        items.sort(key=_place)  # within a directory they stay in their order
+        """Put the slow files first; called by pytest."""
+        items.sort(key=_place)  # within a directory they keep their order
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Called by pytest, for what it does itself where there is one lane."""
+        """Run the files that this lane can claim; called by pytest, which does this itself if there is one lane."""
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             raise session.Interrupted(f"{session.testsfailed} errors while the tests were collected")
         if session.config.option.collectonly:
@@ -47,24 +47,24 @@ class Lane:
             begun = time.monotonic()
             following: list[pytest.Item] = []
             for item, after in itertools.zip_longest(file, file[1:]):
-                # The last of a file has to know who comes next: what both need is kept.
+                # The last test of a file must know the next test: fixtures that both need are kept.
                 following = [] if after else next(mine, [])
                 coming = after or (following[0] if following else None)
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=coming)
                 _stop_if_asked(session)
-            self._tell(_name(file[0]), time.monotonic() - begun)
+            self._print_time(_name(file[0]), time.monotonic() - begun)
             file = following
         return True
 
     def _files(self, items: list[pytest.Item]) -> Iterator[list[pytest.Item]]:
-        """The tests of one file after another; each is claimed when it is asked for."""
+        """Yield the tests of one file after another; each file is claimed when it is needed."""
         for name, group in itertools.groupby(items, key=_name):
             file = list(group)
             if self._takes(name):
                 yield file
 
-    def _tell(self, name: str, seconds: float) -> None:
-        """Where the minutes go, for who makes a file shorter: ``./test`` shows it."""
+    def _print_time(self, name: str, seconds: float) -> None:
+        """Print how long each file took; ``./test`` shows it."""
         with (self._claims / "seconds").open("a") as times:
             times.write(f"{seconds:6.0f} s  {name}\n")
 
@@ -77,7 +77,7 @@ class Lane:
 
 
 def _name(item: pytest.Item) -> str:
-    """The file of a test, seen from ``tests``."""
+    """Return the file of a test, relative to ``tests``."""
     return item.path.relative_to(item.config.rootpath).as_posix().removeprefix("tests/")
 
 

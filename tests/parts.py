@@ -1,4 +1,4 @@
-"""Parts that the functional tests share: keys, a master's facts and configuration, nodes."""
+"""What the functional tests share: keys, a master's facts and configuration, nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hart_salt.inventory.records import Record
 from hart_salt.model import MasterInfo, Node
 from hart_salt.node.batch import NodeState
 
-#: a configuration that somebody brings along from hart: as in its README, and as its comments promise
+#: a configuration of a user of the old hart, with the settings of its README and its comments
 EXAMPLE = """
 [providers.do]
 token = "<token>"
@@ -44,7 +44,7 @@ size = "s-3vcpu-3gb"
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A short directory with a blank in its name; whatever still runs below it is ended with the test."""
+    """Yield a short directory with a space in its name; processes below it are killed when the test ends."""
     path = Path(tempfile.mkdtemp(prefix="hart test "))
     yield path
     end_processes(str(path))
@@ -57,7 +57,11 @@ def end_processes(mark: str) -> None:
 
 
 def kill_all(look: Callable[[], list[psutil.Process]]) -> None:
-    """Kill what ``look`` finds, each by its id, until it finds nothing. Raises ``AssertionError`` where that fails."""
+    """
+    Kill the processes that ``look`` finds, each by its id, until it finds none.
+
+    Raises ``AssertionError`` if that fails.
+    """
     for _ in range(50):
         found = look()
         if not found:
@@ -70,7 +74,7 @@ def kill_all(look: Callable[[], list[psutil.Process]]) -> None:
 
 
 def processes(mark: str) -> list[psutil.Process]:
-    """The living processes that name ``mark`` in their command or their environment; not this one."""
+    """Return the living processes that name ``mark`` in their command or their environment, without this one."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -86,7 +90,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a process with pipes; it is ended by its id when the test ends."""
+    """Start a process with pipes; it is killed by its id when the test ends."""
     with contextlib.ExitStack() as stack:
 
         def begin(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
@@ -101,7 +105,9 @@ def start() -> Iterator[Start]:
 
 @contextlib.contextmanager
 def begun(program: str, *arguments: str, says: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs a Python program with pipes, and has said its first line; it is killed with the block."""
+    """
+    Yield a process that runs a Python program with pipes and has printed its first line; it is killed after the block.
+    """
     command, pipe = [sys.executable, "-c", program, *arguments], subprocess.PIPE
     process = subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
     try:
@@ -125,7 +131,7 @@ def print_lines(config: pytest.Config, lines: Iterable[str]) -> None:
 
 
 def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:
-    """The facts of a master that is not there; nothing of it answers."""
+    """Return the facts of a master that does not exist."""
     return MasterInfo(
         master_id="test_master", owner=owner, public_key="-----BEGIN PUBLIC KEY-----\nM\n-----END PUBLIC KEY-----",
         salt_version="3008.3", local_address="127.0.0.1", publish_port=4505, return_port=4506,
@@ -134,7 +140,7 @@ def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:
 
 
 def new_node(minion_id: str = "web-1", **changes: Any) -> Node:
-    """A node of the local driver, with everything at its default."""
+    """Return a node of the local driver with the defaults."""
     given: dict[str, Any] = {
         "minion_id": minion_id, "role": "app", "provider": "local", "driver": "local", "region": "local",
         "zone": None, "size": "shared", "settings": Settings(), "options": Options(), "minion_config": {},
@@ -144,13 +150,13 @@ def new_node(minion_id: str = "web-1", **changes: Any) -> Node:
 
 
 def new_state(minion_id: str, **changes: Any) -> NodeState:
-    """What a node has that has just begun."""
+    """Return the state of a node that has just started."""
     record = Record(minion_id, "local", "local", "local", "shared", "launching", "me", "b0", 0.0)
     return NodeState(record, **changes)
 
 
 def master_opts(root: Path, **settings: Any) -> dict[str, Any]:
-    """The options of a master below ``root``, as Salt itself makes them; it does not run."""
+    """Return the options of a master below ``root``, as Salt makes them; the master does not run."""
     (root / "etc").mkdir(exist_ok=True)
     config = {
         "root_dir": str(root), "interface": "127.0.0.1", "user": getpass.getuser(), "sock_dir": str(root / "run"),
@@ -164,7 +170,7 @@ def master_opts(root: Path, **settings: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def minion_opts(root: Path) -> dict[str, Any]:
-    """Options of a minion that never ran, for Salt's loader."""
+    """Return the options of a minion that never ran, for Salt's loader."""
     found: dict[str, Any] = salt.config.DEFAULT_MINION_OPTS.copy()
     found.update(id="web", cachedir=str(root), extension_modules=str(root / "extmods"))
     return found

@@ -1,8 +1,8 @@
 """
-A real salt-master, run by pytest-salt-factories, and the real ``salt-run`` against it.
+A real salt-master, run by pytest-salt-factories, and the real ``salt-run`` with it.
 
-The master of ``master`` serves all tests of a session that do not stop or reconfigure it; ``make_master``
-starts another for those that do. Everything listens on loopback and is ended by its process id.
+The master of ``master`` serves all tests of a session that do not stop or reconfigure it; ``make_master`` starts
+another one for the others. Everything listens on loopback and is killed by its process id.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Ran:
 
     @property
     def data(self) -> Any:
-        """The result of ``--out=json``; an output that is anything but one document is an error."""
+        """Return the result of ``--out=json``; output that is not exactly one document is an error."""
         return json.loads(self.stdout)
 
 
@@ -72,18 +72,20 @@ class Event:
 
 
 class Daemon(daemons.master.SaltMaster):  # type: ignore[misc]  # without type information
-    """A master with the configuration of a new one, but for its ports and paths and what the test asks for."""
+    """A master with the configuration of a new one, except its ports and paths and the settings of the test."""
 
     @classmethod
     def default_config(
         cls, root_dir: Path, master_id: str, overrides: dict[str, Any] | None = None, **_: Any
     ) -> dict[str, Any]:
-        """Without the settings that pytest-salt-factories finds handy and no real master has."""
+        """Return the configuration without the settings of pytest-salt-factories that no real master has."""
         return {"id": master_id, "conf_file": str(root_dir / "etc/master"), **(overrides or {})}
 
     @classmethod
     def write_config(cls, config: dict[str, Any]) -> Any:
-        """The daemon sends its events to the test, not its logs: the same file configures salt-run."""
+        """
+        Write the configuration; only the daemon sends events to the test, because the same file configures salt-run.
+        """
         config.pop("log_handlers_dirs")
         config["pytest-master"].pop("log")
         return super().write_config(config)
@@ -91,7 +93,7 @@ class Daemon(daemons.master.SaltMaster):  # type: ignore[misc]  # without type i
 
 @dataclass
 class SaltMaster:
-    """A master in a directory of its own."""
+    """A master in its own directory."""
 
     root: Path
     config: dict[str, Any]
@@ -103,7 +105,7 @@ class SaltMaster:
 
     @property
     def hart(self) -> dict[str, Any]:
-        """The ``hart:`` key of its configuration; change it and call ``write``."""
+        """Return the ``hart:`` key of its configuration; after a change, call ``write``."""
         found: dict[str, Any] = self.config.setdefault("hart", {})
         return found
 
@@ -113,16 +115,16 @@ class SaltMaster:
 
     @property
     def instances(self) -> Path:
-        """Where the provider ``local`` keeps its instances."""
+        """Return where the provider ``local`` keeps its instances."""
         return self.cachedir / "hart/local/local"
 
     @property
     def _local(self) -> Path:
-        """Where all providers with this driver do."""
+        """Return where all providers with this driver keep their instances."""
         return self.instances.parent
 
     def record(self, minion_id: str) -> Path:
-        """The file of a node's record."""
+        """Return the file of a node's record."""
         return self.cachedir / BANK / f"{minion_id}{SUFFIX}.p"
 
     @property
@@ -131,7 +133,7 @@ class SaltMaster:
 
     @property
     def temporary(self) -> Path:
-        """The directory for temporary files of all that runs for this master."""
+        """Return the directory for temporary files of everything that runs for this master."""
         return self.root / "tmp"
 
     @property
@@ -139,15 +141,15 @@ class SaltMaster:
         return bool(self.config["interface"] == "127.0.0.1")
 
     def configure(self, factories: FactoriesManager) -> None:
-        """Make the daemon; its configuration file is what pytest-salt-factories makes of ours."""
+        """Make the daemon; pytest-salt-factories makes its configuration file from ours."""
         self.daemon = factories.salt_master_daemon(
             self.root.name,
             defaults={"root_dir": str(self.root)},
             overrides=self.config,
             factory_class=Daemon,
-            # By default every key that is pending would be accepted.
+            # By default it would accept every pending key.
             on_auth_event_callback=lambda daemon, event: None,
-            # They would be looked for on loopback; its start event is waited for in any case.
+            # pytest-salt-factories would probe them on loopback; the start event is enough.
             check_ports=[self.config["publish_port"], self.config["ret_port"]] if self._on_loopback else None,
         )
         self.daemon.environ = self.environment
@@ -157,23 +159,23 @@ class SaltMaster:
         """Write the configuration; salt-run reads it at each call, the daemon only when it starts."""
         new = self.root / "etc/master.new"
         new.write_text(yaml.safe_dump(self.config))
-        new.rename(self.root / "etc/master")  # a salt-run that is just starting reads the old one or the new one
+        new.rename(self.root / "etc/master")  # a salt-run that is just starting reads either the old or the new one
 
     def start(self) -> None:
-        """Start the daemon, or start it again, and wait for its start event."""
+        """Start or restart the daemon, and wait for its start event."""
         assert self.daemon is not None
         self.daemon.start()
 
     def stop(self) -> None:
-        """End the daemon with all that it started itself; minions and salt-run go on."""
+        """Kill the daemon with its own processes; minions and salt-run continue."""
         if self.daemon is None or not self.daemon.is_running():
             return
         family = family_of(self.daemon.pid)
         try:
             self.daemon.terminate()
-        except FileNotFoundError:  # psutil asks for a process by pidfd_open, which says so of one that just ends
+        except FileNotFoundError:  # psutil gets a process by pidfd_open, which fails for one that is just ending
             self.daemon.terminate()
-        # One of its processes may have started another while they were being ended.
+        # One of its processes may have started another while they were killed.
         for process in processes_of(self.root):
             with contextlib.suppress(psutil.Error):
                 if process.pid in family or "salt-master" in " ".join(process.cmdline()):
@@ -184,14 +186,14 @@ class SaltMaster:
         return [str(self.bin / program), "-c", str(self.root / "etc"), *options, function, *arguments]
 
     def run(self, function: str, *arguments: str, out: str | None = "json", timeout: float = TIMEOUT) -> Ran:
-        """Run ``salt-run`` to its end."""
+        """Run ``salt-run`` and wait for it."""
         return self.run_with({}, function, *arguments, out=out, timeout=timeout)
 
     def run_with(
         self, more: Mapping[str, str], function: str, *arguments: str, out: str | None = "json",
         timeout: float = TIMEOUT,
     ) -> Ran:  # fmt: skip
-        """The same, with more in its environment; see ``warm.py`` for how it starts."""
+        """Do the same with more in its environment; see ``warm.py`` for how it starts."""
         command, environment = self.command(function, *arguments, out=out), {**self.environment, **more}
         if self.bin != BIN:
             return self._finished(command, timeout)
@@ -204,13 +206,13 @@ class SaltMaster:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def end_warm(self) -> None:
-        """End what ``run`` keeps."""
+        """End the process that ``run`` keeps."""
         if self._warm is not None:
             self._warm.close()
             self._warm = None
 
     def salt(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
-        """Run ``salt``, the command for minions. Its own 5 s are too few for an answer on a machine under load."""
+        """Run ``salt``, the command for minions. Its default of 5 s is too short on a machine under load."""
         options = ["--out", "json", "--static", f"--timeout={MINIONS_TIMEOUT}"]
         command = [str(self.bin / "salt"), "-c", str(self.root / "etc"), *options, *arguments]
         return self._finished(command, timeout)
@@ -223,7 +225,7 @@ class SaltMaster:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def begin(self, function: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start ``salt-run`` and come back at once; the test ends it, or ``clear`` does."""
+        """Start ``salt-run`` and return at once; the test ends it, or ``clear`` does."""
         return subprocess.Popen(
             self.command(function, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, env={**self.environment, "PYTHONFAULTHANDLER": "1"},
@@ -231,14 +233,16 @@ class SaltMaster:
         )  # fmt: skip
 
     def keys(self) -> dict[str, list[str]]:
-        """The key store by its directories, which ``salt-key`` shows in more time; without the master's own keys."""
+        """
+        Return the key store from its directories, which is faster than ``salt-key``; without the master's own keys.
+        """
         states = ("minions", "minions_pre", "minions_rejected", "minions_denied")
         store = self.root / "etc/salt/pki/master"
         return {state: sorted(path.name for path in (store / state).glob("[!.]*")) for state in states}
 
     @contextlib.contextmanager
     def events(self) -> Iterator[list[Event]]:
-        """Collect every event of the bus; the list is complete when the ``with`` block has ended."""
+        """Collect every event of the bus; the list is complete after the ``with`` block."""
         assert self.daemon is not None
         listener = self.daemon.event_listener
         seen: list[Event] = []
@@ -258,7 +262,7 @@ class SaltMaster:
             bus.fire_event({}, tag)
 
     def left_over(self) -> dict[str, Any]:
-        """Everything that a node can leave behind; empty values when there is nothing."""
+        """Return everything that a node can leave behind; the values are empty if there is nothing."""
         return {
             "keys": [key for keys in self.keys().values() for key in keys],
             "records": [path.name.removesuffix(".p") for path in (self.cachedir / BANK).glob("*.p")],
@@ -269,14 +273,14 @@ class SaltMaster:
         }
 
     def sockets(self) -> list[Path]:
-        """The socket directories of this master's instances."""
+        """Return the socket directories of this master's instances."""
         return sockets_of(self.root)
 
     def instance_processes(self) -> list[psutil.Process]:
         """
-        The processes of all local instances of this master, known by the directory in their command.
+        Return the processes of all local instances of this master, found by the directory in their command.
 
-        A minion's jobs, which come and go by themselves, are none of them for as long as their minion lives.
+        A minion's jobs, which start and end by themselves, are not included while their minion lives.
         """
         ours = [process for process in processes_of(self.root) if self._is_instances(process)]
         return [process for process in ours if not is_job(process)]
@@ -287,14 +291,14 @@ class SaltMaster:
         return False
 
     def clear(self) -> None:
-        """After a test: end all but the daemon, whatever state it is in, and forget the nodes."""
+        """Clean up after a test: kill everything but the daemon, and forget the nodes."""
         warm = {self._warm.process.pid} if self._warm else set()
-        end_processes(self.root, spare={*family_of(self.daemon.pid if self.daemon else None), *warm})
+        end_processes(self.root, keep={*family_of(self.daemon.pid if self.daemon else None), *warm})
         shutil.rmtree(self.cachedir / "hart", ignore_errors=True)
         shutil.rmtree(self.log_dir, ignore_errors=True)
         for path in self.sockets():
             shutil.rmtree(path, ignore_errors=True)
-        # Files as well: what was killed here may have been about to remove one, and the next test would find it.
+        # Files too: a process that was killed here may have been about to remove one, and the next test would find it.
         for path in self.temporary.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         ids = {minion_id for state in self.keys().values() for minion_id in state}
@@ -326,14 +330,14 @@ def _new_master(root: Path, **overrides: Any) -> SaltMaster:
         "hart": {"roles": {"app": {}}},
         **overrides,
     }
-    # A user's own file of hart has no place in a test.
+    # A user's own hart configuration must not affect a test.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HART_")}
     return SaltMaster(root, config, {**environment, MARK: str(root), "TMPDIR": str(root / "tmp")})
 
 
 @contextlib.contextmanager
 def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
-    """A machine with Salt and a configuration on which no master runs or ever ran: ``salt-run`` is all that is used."""
+    """Return a machine with Salt and a configuration on which no master ever ran: only ``salt-run`` is used."""
     root = make_root()
     machine = _new_master(root, **overrides)
     try:
@@ -348,7 +352,7 @@ def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
 def running_master(
     factories: FactoriesManager, prepare: Callable[[SaltMaster], None] = lambda master: None, **overrides: Any
 ) -> Iterator[SaltMaster]:
-    """Run a master; ``prepare`` may put something into its directory before it starts."""
+    """Run a master; ``prepare`` can put files into its directory before it starts."""
     root = make_root()
     master = _new_master(root, **overrides)
     try:
@@ -365,7 +369,7 @@ def running_master(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the clouds that a test need not be run with; see ``clouds.WHOLE``."""
+    """Leave out the clouds that a test does not need; see ``clouds.WHOLE``."""
     left_out = [item for item in items if not _is_on_its_cloud(item)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
@@ -378,13 +382,13 @@ def _is_on_its_cloud(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def salt_factories_config() -> dict[str, Any]:
-    """The scripts are the installed ones; a daemon is ended at once, as a test needs nothing that it saves."""
+    """Use the installed scripts, and kill daemons at once, since no test needs what they save."""
     return {"scripts_dir": BIN, "slow_stop": False, "inject_sitecustomize": False}
 
 
 @pytest.fixture(scope="session")
 def factories(salt_factories: FactoriesManager) -> FactoriesManager:
-    """Starts daemons, once what earlier runs left is gone."""
+    """Return what starts daemons, after the leftovers of earlier runs are removed."""
     end_leftovers()
     return salt_factories
 
@@ -397,7 +401,7 @@ def _session_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
 
 @pytest.fixture
 def master(_session_master: SaltMaster) -> Iterator[SaltMaster]:
-    """The session's master, with the role ``app`` and the provider ``local``; cleared after each test."""
+    """Return the session's master, with the role ``app`` and the provider ``local``; it is cleared after each test."""
     yield _session_master
     _session_master.config["hart"] = {"roles": {"app": {}}}
     _session_master.write()
@@ -406,6 +410,6 @@ def master(_session_master: SaltMaster) -> Iterator[SaltMaster]:
 
 @pytest.fixture
 def make_master(factories: FactoriesManager) -> Iterator[MakeMaster]:
-    """Start a master with other settings; it ends with the test."""
+    """Return what starts a master with other settings; it ends with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **overrides: stack.enter_context(running_master(factories, **overrides))

@@ -1,4 +1,4 @@
-"""An accepted minion that was taken over: it sends its master what no honest minion sends, in Salt's own protocol."""
+"""A compromised accepted minion: it sends its master what no honest minion sends, in Salt's own protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import SaltMaster
 
-#: the loads are sent by a process of its own: Salt's channels want an event loop and options for themselves
+#: a separate process sends the messages: Salt's channels need their own event loop and options
 SENDER = """
 import json, sys
 import salt.channel.client, salt.config, salt.crypt
@@ -25,7 +25,7 @@ with salt.channel.client.ReqChannel.factory(opts) as channel:
         load = {"id": opts["id"], "tok": salt.crypt.SAuth(opts).gen_token(b"salt"), **json.loads(line)}
         print(json.dumps(repr(channel.send(load, timeout=120))), flush=True)
 """
-#: ways to say that another minion answered: an event, its return, and returns as of a syndic or of a resource
+#: ways to claim that another minion answered: an event, its return, and returns like those of a syndic or a resource
 WAYS = ("event", "return", "syndic", "resource")
 
 
@@ -44,7 +44,7 @@ class Forger:
         self._process.communicate()
 
     def send(self, load: Mapping[str, Any]) -> None:
-        """Send this to the master, and wait until it has it."""
+        """Send this to the master, and wait until the master has it."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(load) + "\n")
@@ -56,7 +56,7 @@ class Forger:
         self.send(_event(tag, data))
 
     def start(self, minion_id: str) -> None:
-        """Say that another minion started."""
+        """Claim that another minion started."""
         data = {"id": minion_id, "cmd": "_minion_event", "data": f"Minion {minion_id} started"}
         self.fire(f"salt/minion/{minion_id}/start", data)
 
@@ -84,7 +84,7 @@ def _forged(way: str, job: Mapping[str, Any], minion_id: str, value: Any) -> dic
 
 @contextlib.contextmanager
 def taken_over(master: SaltMaster, minion_id: str = "mallory") -> Iterator[Forger]:
-    """A real, accepted minion, and what can be sent with its key."""
+    """Yield a real, accepted minion, and what can be sent with its key."""
     with tools.bare_minion(master, minion_id) as pki:
         tools.until(lambda: minion_id in master.keys()["minions_pre"], "the minion asks to be let in")
         tools.salt_key(master, "-a", minion_id)
@@ -97,7 +97,7 @@ def taken_over(master: SaltMaster, minion_id: str = "mallory") -> Iterator[Forge
 
 
 def jobs_for(master: SaltMaster, minion_id: str, since: float) -> list[dict[str, Any]]:
-    """The jobs that were published for a minion since a time, as all minions see them."""
+    """Return the jobs that were published for a minion since a time, as all minions see them."""
     assert master.daemon is not None
     listener, daemon = master.daemon.event_listener, master.daemon.id
     seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= since]
@@ -108,7 +108,7 @@ def jobs_for(master: SaltMaster, minion_id: str, since: float) -> list[dict[str,
 def answer_until_ended(
     forger: Forger, master: SaltMaster, run: subprocess.Popen[str], minion_id: str, *values: Any, ways: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """As long as a call of hart runs, say that a minion started, and answer whatever it is asked; returns the jobs."""
+    """While a call of hart runs, claim that a minion started and answer all its jobs; return the jobs."""
     began, answered = time.time(), 0
     while run.poll() is None:
         forger.start(minion_id)

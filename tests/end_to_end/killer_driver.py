@@ -1,9 +1,9 @@
 """
-A package that ends ``salt-run`` with SIGKILL at a point of hart's, as the test that installs it says.
+A package that kills ``salt-run`` with SIGKILL at a point of hart's, which the test chooses.
 
 ``HART_KILL`` names the point: ``stage:<stage>`` right after the record of that stage is written; ``<verb>:before`` and
-``<verb>:after`` around a verb of the driver, or around a function of ``Keys`` or ``Store``, of which the result is
-lost. hart loads this as it loads the drivers of other packages.
+``<verb>:after`` around a verb of the driver, or around a function of ``Keys`` or ``Store``, whose result is lost. hart
+loads this as it loads the drivers of other packages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hart_salt.inventory.records import Store
 from hart_salt.master.keys import Keys
 
 POINT = os.environ.get("HART_KILL", "")
-DRIVER = Local  #: a driver has to be offered; nobody uses it
+DRIVER = Local  #: a package must offer a driver; nothing uses this one
 VERBS = ("launch", "terminate", "settle", "remove")
 
 

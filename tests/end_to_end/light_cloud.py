@@ -1,9 +1,9 @@
 """
-A cloud with light machines beside a real salt-master: a whole ``salt-run hart.create_role`` without a boot.
+A cloud with light machines beside a real salt-master: a complete ``salt-run hart.create_role`` without a boot.
 
-Real are the master, ``salt-run``, hart and its driver, HTTP, SSH, the key store and the jobs. The API is the
-emulator's, a machine is an SSH server that answers the bootstrap's protocol, and its minion lives on the
-master's event bus. Port 22 of loopback addresses is needed, hence root.
+The master, ``salt-run``, hart and its driver, HTTP, SSH, the key store and the jobs are real. The API is the
+emulator's, a machine is an SSH server that implements the bootstrap's protocol, and its minion lives on the master's
+event bus. It needs port 22 of loopback addresses, and therefore root.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from tests.end_to_end.clouds import Cloud
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 
 PKI = "etc/salt/pki/master"  #: the master's key store, below its root
-SSH_PORT = 22  #: the drivers know no other
+SSH_PORT = 22  #: the only port that drivers know
 
 
 def missing() -> str:
-    """Why there can be no light cloud here; empty if there can be one."""
+    """Return why there can be no light cloud here, or an empty string."""
     if os.geteuid():
         return "light machines answer at port 22, which takes root"
     with socket.socket() as probe:
@@ -50,16 +50,16 @@ def missing() -> str:
 
 @dataclass
 class LightCloud:
-    """One provider of a master, with an account and machines of its own; ``forget`` stands between two tests."""
+    """One provider of a master, with its own account and machines; ``forget`` cleans up between two tests."""
 
     kind: Cloud
-    #: the provider's name, which is a part of each minion id
+    #: the provider's name, which is part of each minion id
     provider: str
     master: SaltMaster
     cloud: Emulator
     machines: Tenant
     minions: BusMinions
-    #: held while the master's configuration is written: several providers may share it
+    #: held while the master's configuration is written, since several providers may share it
     lock: threading.Lock
 
     def configure(self, account: Mapping[str, Any] | None = None, **changes: Any) -> None:
@@ -70,15 +70,15 @@ class LightCloud:
             self.master.write()
 
     def create(self, *arguments: str) -> Ran:
-        """Create nodes of the role, with the real command."""
+        """Create nodes of the role with the real command."""
         return self.master.run(*self.creation(*arguments))
 
     def creation(self, *arguments: str) -> list[str]:
-        """Return the function and the arguments of that."""
+        """Return the function and the arguments for that."""
         return ["hart.create_role", "app", f"provider={self.provider}", *arguments]
 
     def minion_ids(self) -> set[str]:
-        """Those of this provider that the master trusts."""
+        """Return the minions of this provider that the master accepted."""
         return {path.name for path in self._keys()}
 
     def _claims(self, path: Path) -> bool:
@@ -92,7 +92,7 @@ class LightCloud:
         return f".{self.provider}." in minion_id
 
     def left(self) -> dict[str, list[str]]:
-        """Everything that a node or its batch can leave behind, at the provider and here; empty: nothing."""
+        """Return everything that a node or its batch can leave behind, at the provider and here; empty: nothing."""
         assert self.cloud.settle(10)
         found = {
             **self.kind.left(self.cloud),
@@ -106,8 +106,8 @@ class LightCloud:
 
     def _keys(self) -> list[Path]:
         """
-        In any state. The files, for Salt's loaders share their options in a process: with several masters in one,
-        every key store would be the one that was opened last.
+        Return the keys in any state. From the files, because Salt's loaders share their options in a process: with
+        several masters in one process, every key store would be the one that was opened last.
         """
         return [path for path in (self.master.root / PKI).glob("minions*/*") if self._is_ours(path.name)]
 
@@ -115,16 +115,16 @@ class LightCloud:
         return [path for path in (self.master.cachedir / BANK).glob("*.p") if self._is_ours(path.name)]
 
     def calls_since(self, began: int) -> list[emulator.Call]:
-        """The calls after the first ``began`` of them."""
+        """Return the calls after the first ``began``."""
         return list(self.cloud.calls)[began:]
 
     def looks(self) -> int:
-        """How often instances were listed by now."""
+        """Return how often instances were listed so far."""
         look = self.kind.look
         return self.cloud.count(look.method, look.path, body=look.body)
 
     def forget(self) -> None:
-        """Take away what a test left, without hart, and let everything be as at the start."""
+        """Remove what a test left, without hart, and reset everything."""
         self.cloud.forget()
         for path in (*self._keys(), *self._records()):
             path.unlink()
@@ -159,25 +159,27 @@ def light_clouds(factories: FactoriesManager, kinds: Sequence[Cloud], **override
 
 @contextlib.contextmanager
 def light_cloud(factories: FactoriesManager, kind: Cloud, **overrides: Any) -> Iterator[LightCloud]:
-    """Start one; ``overrides`` are settings of the master."""
+    """Start one provider; ``overrides`` are settings of the master."""
     with light_clouds(factories, [kind], **overrides) as (opened,):
         yield opened
 
 
 def nodes_of(ran: Ran) -> dict[str, dict[str, Any]]:
-    """What the command said of each node; nothing where it failed before there were any."""
+    """Return the result of each node; empty if the command failed before there were any."""
     return {name: entry for name, entry in ran.data.items() if isinstance(entry, dict) and "result" in entry}
 
 
-def told(ran: Ran) -> list[str]:
-    """The messages of a failure: that of the whole call, one for each node that failed, those of the batch."""
+def messages_of(ran: Ran) -> list[str]:
+    """Return the messages of a failure: of the whole call, of each node that failed, and of the batch."""
     whole = [ran.data["error"]] if "error" in ran.data else []
     failed = [entry["error"] for entry in nodes_of(ran).values() if not entry["result"]]
     return [*whole, *failed, *ran.data.get("errors", [])]
 
 
 def assert_alike(fixed: Sequence[Counter[str]], lines: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Print the lines, and see that the calls beside those for each instance are the same whatever their number."""
+    """
+    Print the lines, and check that the calls besides those for each instance do not depend on the number of instances.
+    """
     with capsys.disabled():
         print("\n\n" + "\n".join(lines), f"  beside them, whatever the number: {dict(fixed[0])}", sep="\n")
     assert all(one == fixed[0] for one in fixed), fixed

@@ -1,4 +1,4 @@
-"""Ways in which the output of a command is lost: real pipes, terminals and disks."""
+"""Ways to lose the output of a command: real pipes, terminals and disks."""
 
 from __future__ import annotations
 
@@ -23,16 +23,14 @@ UNSEEN = ("stdout closed", "reader gone at once", "reader goes", "terminal hung 
 
 
 class Output:
-    """Where a command writes to, until ``lose``."""
+    """Where a command writes its output, until ``lose``."""
 
     def __init__(self, kind: str, log_dir: Path, *, controls: bool) -> None:
         """
-        Make it ready.
+        Prepare it.
 
-        log_dir
-            where the logs of nodes go
-        controls
-            whether a terminal is the command's own, so that its end is a SIGHUP
+        ``log_dir`` is where the logs of nodes are written. With ``controls`` a terminal is the command's controlling
+        terminal, and its end is a SIGHUP.
         """
         self._kind = kind
         self._log_dir = log_dir
@@ -61,7 +59,7 @@ class Output:
             shutil.rmtree(self._log_dir)
 
     def start(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-        """Start the command; what can be read of it is in its pipes."""
+        """Start the command; readable output is in its pipes."""
         if closed := CLOSED.get(self._kind):
             command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
         stalls = self._kind == "reader stalls"
@@ -78,7 +76,7 @@ class Output:
         fcntl.ioctl(self._theirs, termios.TIOCSCTTY, 0)
 
     def lose(self) -> None:
-        """Lose it. A reader that stalls stays there; a full disk is full."""
+        """Lose the output. A reader that stalls stays there; a full disk is full."""
         if self._kind != "reader stalls":
             self._close_ours()
         if self._kind == "log directory full" and not self._mounted:
@@ -91,9 +89,9 @@ class Output:
 
     def _fill_log_directory(self) -> None:
         """
-        A disk of two pages, of which one is left; without root, the directory goes away in the middle.
+        Mount a disk of two pages with one page free; without root, remove the directory during the run.
 
-        One page, since nothing is begun where a log cannot be opened at all.
+        One page is needed, since nothing starts if a log cannot be opened.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         if os.geteuid():
@@ -113,7 +111,7 @@ def _fill(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Whatever happens, the process and its children end."""
+    """Kill the process and its children at the end, whatever happens."""
     try:
         yield process
     finally:

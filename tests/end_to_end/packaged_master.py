@@ -1,4 +1,4 @@
-"""A salt-master with the user, the owners and the modes of Salt's own packages, in a directory of its own."""
+"""A salt-master with the user, the owners and the modes of Salt's own packages, in its own directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.end_to_end.private_mounts import SALT, SALT_ID, Mounts, private_mount
 from tests.end_to_end.processes import MARK, end_leftovers, end_processes, make_root, processes_of, remove
 from tests.end_to_end.tools import until
 
-#: what belongs to ``salt``, by its path below the root; everything else is root's
+#: what belongs to ``salt``, by its path below the root; everything else belongs to root
 OWNED = {
     "etc/salt/pki/master": 0o700, "var/cache/salt/master": 0o755, "var/run/salt/master": 0o755, "tmp": 0o1777,
 }  # fmt: skip
@@ -28,7 +28,7 @@ LOGS = ("master", "key")
 
 @dataclass
 class PackagedMaster:
-    """The master as root calls it; ``as_salt`` is the same, called as its own user."""
+    """The master for commands of root; ``as_salt`` is the same for commands of its own user."""
 
     master: SaltMaster
     as_salt: SaltMaster
@@ -43,7 +43,7 @@ class PackagedMaster:
         return self.root / "var/run/salt/master/master_event_pull.ipc"
 
     def start(self) -> None:
-        """Start the daemon as root, which it leaves by itself, and wait for its event bus."""
+        """Start the daemon as root, from which it changes to its user, and wait for its event bus."""
         subprocess.Popen(
             [self.master.bin / "salt-master", "-c", self.root / "etc"], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.master.environment, start_new_session=True,
@@ -51,7 +51,7 @@ class PackagedMaster:
         until(self.socket.exists, "the master is up")
 
     def stop(self) -> None:
-        """End the daemon with all of its processes; minions and salt-run go on."""
+        """Kill the daemon with all of its processes; minions and salt-run continue."""
         for process in processes_of(self.root):
             with contextlib.suppress(psutil.Error):
                 if "salt-master" in " ".join(process.cmdline()):
@@ -59,7 +59,7 @@ class PackagedMaster:
         self.socket.unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """After a test: nodes, records and logs are gone, and the master runs on."""
+        """Clean up after a test: remove nodes, records and logs; the master keeps running."""
         self.master.hart.clear()
         self.master.hart["roles"] = {"app": {}}
         self.master.write()
@@ -88,7 +88,7 @@ def _config(root: Path) -> dict[str, object]:
 
 @contextlib.contextmanager
 def packaged_master() -> Iterator[PackagedMaster]:
-    """Make it and start it; all that ran for it is ended with the block."""
+    """Make and start it; everything that ran for it is killed after the block."""
     root = make_root()
     try:
         _layout(root)
@@ -106,7 +106,7 @@ def packaged_master() -> Iterator[PackagedMaster]:
             packaged = PackagedMaster(as_root, as_salt, mounts)
             packaged.start()
             yield packaged
-            end_processes(root, spare={mounts.pid})
+            end_processes(root, keep={mounts.pid})
     finally:
         remove(root)
 

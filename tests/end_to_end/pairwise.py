@@ -1,4 +1,4 @@
-"""Few cases of a large table in which each value of one column still meets each value of every other."""
+"""A few cases of a large table in which each value of one column still meets each value of every other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Case = tuple[str, ...]
 
 
 def pairwise(*columns: Sequence[str]) -> list[Case]:
-    """Choose, one after another, the case that has most of the pairs that are still missing; always the same ones."""
+    """Choose the case with most of the missing pairs, again and again; the result is always the same."""
     every = list(itertools.product(*columns))
     missing = {pair for case in every for pair in _pairs(case)}
     chosen = []

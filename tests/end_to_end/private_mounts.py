@@ -1,7 +1,7 @@
 """
-A mount namespace of its own: users, small disks and closed directories that exist for one test, and for nobody else.
+A private mount namespace: users, small disks and closed directories that exist only for one test.
 
-What is mounted in it is gone when its last process is. Takes root, as the machines of the test cloud do.
+Its mounts are gone when its last process ends. It takes root, like the machines of the test cloud.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ SALT_ID = 64321
 
 @dataclass(frozen=True)
 class Mounts:
-    """The namespace, by the process that holds it; ``directory`` is ours to work in."""
+    """The namespace, with the process that holds it; ``directory`` is for the test."""
 
     pid: int
     directory: Path
 
     def command(self, *command: str | Path, user: str | None = None) -> list[str]:
-        """What runs a command in the namespace, as a user of it."""
+        """Return the prefix that runs a command in the namespace, as a user of it."""
         drop = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
         return ["nsenter", "--target", str(self.pid), "--mount", "--", *drop, *map(str, command)]
 
@@ -43,10 +43,9 @@ class Mounts:
 
     def programs(self, name: str, user: str | None = None, before: str = "") -> Path:
         """
-        A directory with Salt's programs, each of which runs in the namespace.
+        Return a directory with Salt's programs, each of which runs in the namespace.
 
-        before
-            a line of shell that comes first, such as ``ulimit -n 64``
+        ``before`` is a line of shell that runs first, such as ``ulimit -n 64``.
         """
         directory = self.directory / name
         directory.mkdir()
@@ -58,7 +57,7 @@ class Mounts:
         return directory
 
     def add_user(self, name: str = SALT, number: int = SALT_ID) -> None:
-        """Let there be a user, with a group of the same name and a home that is not there."""
+        """Add a user, with a group of the same name and a home directory that does not exist."""
         for file, line in (
             ("passwd", f"{name}:x:{number}:{number}:Salt:/opt/saltstack/none:/usr/sbin/nologin"),
             ("group", f"{name}:x:{number}:"),
@@ -70,18 +69,18 @@ class Mounts:
             self.run("mount", "--bind", own, f"/etc/{file}")
 
     def disk(self, path: Path, options: str = "size=1m") -> None:
-        """Put a small disk at a directory."""
+        """Mount a small disk at a directory."""
         self.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", path)
 
     def let_through(self) -> None:
-        """Let every user reach the Python, the environment and the checkout that the tests run with."""
+        """Make Python, the environment and the checkout of the tests accessible to every user."""
         needed = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), CHECKOUT}
         closed = sorted({parent for path in needed for parent in path.parents if not parent.stat().st_mode & 0o001})
         for top in closed:
             self._open(top, [path for path in needed if top in path.parents])
 
     def _open(self, top: Path, needed: list[Path]) -> None:
-        """Put an empty directory in the place of one that is closed, with what is needed of it in there."""
+        """Mount an empty directory over one that is closed, with what is needed of it."""
         stage = self.directory / "stage"
         stage.mkdir(exist_ok=True)
         self.disk(stage, "mode=0755")

@@ -14,15 +14,15 @@ import psutil
 
 from tests.parts import kill_all
 
-#: set in the environment of everything that a test starts; the value is the master's root directory
+#: set in the environment of everything that a test starts, to the master's root directory
 MARK = "HART_TEST_ROOT"
 
 
 def make_root() -> Path:
     """
-    A directory for one master, named by who made it: a later run finds what a killed one left.
+    Make a directory for one master, named by the process that made it: a later run finds what a killed one left.
 
-    It is short, since the paths of sockets below it may have 107 characters at the most.
+    The name is short, since the paths of sockets below it can have at most 107 characters.
     """
     process = psutil.Process()
     return Path(tempfile.mkdtemp(prefix=f"ht-{process.pid}-{int(process.create_time())}-"))
@@ -30,7 +30,7 @@ def make_root() -> Path:
 
 def processes_of(root: Path) -> list[psutil.Process]:
     """
-    The living processes that carry the mark or name the directory in their command.
+    Return the living processes that have the mark or name the directory in their command.
 
     Salt writes its process titles over the memory of the environment, but keeps the command in them.
     """
@@ -45,7 +45,7 @@ def processes_of(root: Path) -> list[psutil.Process]:
 
 
 def is_job(process: psutil.Process) -> bool:
-    """Whether a salt-minion started the process for a job; one that has ended meanwhile was none that lasts."""
+    """Return whether a salt-minion started the process for a job; a process that has ended counts as one."""
     try:
         # salt-minion is two processes, of which the second starts one for each job.
         above = process.parents()[:2]
@@ -54,13 +54,13 @@ def is_job(process: psutil.Process) -> bool:
         return True
 
 
-def end_processes(root: Path, spare: Collection[int] = ()) -> None:
-    """Kill the processes of a root, each by its id, until there is none but the kept ones."""
-    kill_all(lambda: [process for process in processes_of(root) if process.pid not in spare])
+def end_processes(root: Path, keep: Collection[int] = ()) -> None:
+    """Kill the processes of a root, each by its id, until only the kept ones are left."""
+    kill_all(lambda: [process for process in processes_of(root) if process.pid not in keep])
 
 
 def sockets_of(root: Path) -> list[Path]:
-    """The socket directories of a master's local instances: each says whose it is."""
+    """Return the socket directories of a master's local instances: each names its owner."""
     found = []
     for note in Path("/tmp").glob(f"hart-{os.getuid()}-*/instance"):
         with contextlib.suppress(FileNotFoundError):  # another run's, which has just ended
@@ -70,14 +70,14 @@ def sockets_of(root: Path) -> list[Path]:
 
 
 def remove(root: Path) -> None:
-    """End what belongs to a master, and remove its directory and those of its local instances' sockets."""
+    """Kill what belongs to a master, and remove its directory and those of its local instances' sockets."""
     end_processes(root)
     for path in (*sockets_of(root), root):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def family_of(pid: int | None) -> set[int]:
-    """A process and all that it started."""
+    """Return a process and all its descendants."""
     if pid is None:
         return set()
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -86,7 +86,7 @@ def family_of(pid: int | None) -> set[int]:
 
 
 def end_leftovers() -> None:
-    """End what runs of pytest left that were killed themselves, and remove their directories."""
+    """Kill what killed runs of pytest left, and remove their directories."""
     for root in Path(tempfile.gettempdir()).glob("ht-*-*-*"):
         maker = re.fullmatch(r"ht-(\d+)-(\d+)-\w+", root.name)
         with contextlib.suppress(FileNotFoundError):
@@ -95,7 +95,7 @@ def end_leftovers() -> None:
 
 
 def _lives(pid: int, created: int) -> bool:
-    """Whether the process is still the one that made the directory, and no later one with its id."""
+    """Return whether the process is the one that made the directory, and not a later one with its id."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return abs(psutil.Process(pid).create_time() - created) < 3
     return False

@@ -22,9 +22,9 @@ from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 from tests.machines.machines import Machine, MachineHost, Spec
 from tests.machines.real import RealMachines
 
-PATIENCE = 600
+TIMEOUT = 600
 MODULES = Path(__file__).parents[2] / "_modules"
-#: where a secret of the bootstrap could have stayed; the rest of the disk is the packages' own
+#: where a secret of the bootstrap could have stayed; the rest of the disk comes from packages
 WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
 
 
@@ -40,36 +40,36 @@ class RealCloud:
 
     def create(self, minion_ids: str, **settings: Any) -> Ran:
         """Run ``hart.create`` for nodes of the role ``app``."""
-        return self.master.run(*self.creation(minion_ids, **settings), timeout=PATIENCE)
+        return self.master.run(*self.creation(minion_ids, **settings), timeout=TIMEOUT)
 
     def creation(self, minion_ids: str, **settings: Any) -> list[str]:
-        """Return the function and the arguments of that."""
+        """Return the function and the arguments for that."""
         given = [f"{name}={value}" for name, value in settings.items()]
         return ["hart.create", minion_ids, "role=app", f"provider={self.kind.name}", *given]
 
     def machine(self, minion_id: str) -> Machine:
-        """The machine that an instance is."""
+        """Return the machine of an instance."""
         return self.backend.by_name(self.kind.hostname(minion_id))
 
     def user_data(self, minion_id: str) -> str:
-        """What its create call gave it to run."""
+        """Return the user-data of its create call."""
         return self.cloud.user_data()[minion_id]
 
     def pings(self, *minion_ids: str) -> bool:
-        """Whether these minions answer."""
+        """Return whether these minions answer."""
         return bool(self.master.salt("-L", ",".join(minion_ids), "test.ping").data == dict.fromkeys(minion_ids, True))
 
     def destroy(self, *minion_ids: str) -> None:
-        """Remove nodes with hart, and make sure that they are gone from cloud, key store and host."""
+        """Destroy nodes with hart, and check that they are gone from cloud, key store and host."""
         ran = self.master.run("hart.destroy", ",".join(minion_ids))
         assert ran.code == 0, ran
         assert all(entry["result"] is True for entry in ran.data.values()), ran
         assert self.cloud.settle(60)
 
     def left(self) -> dict[str, Any]:
-        """What is there beyond what a new master with a new account has, but for what stays by design."""
+        """Return what exists beyond what a new master with a new account has, without what stays by design."""
         here = {**self.master.left_over(), "machines": self.backend.hostnames()}
-        left = {**here, **self.kind.left(self.cloud)}  # both say "instances"; no node here is the local driver's
+        left = {**here, **self.kind.left(self.cloud)}  # both say "instances"; no node here is local
         return {what: found for what, found in left.items() if found}
 
     def bare(self) -> Machine:
@@ -84,13 +84,13 @@ class RealCloud:
 
 @contextlib.contextmanager
 def opened(factories: FactoriesManager, kind: Cloud) -> Iterator[RealCloud]:
-    """Start it all, and end it all. Nothing is set but what a user has to set, and where the test cloud is."""
+    """Start and end everything. Only the settings that a user must set are set, and where the test cloud is."""
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(MachineHost())
         backend = RealMachines(host, kind.datasource)
         cloud = stack.enter_context(kind.open(backend))
         master = stack.enter_context(running_master(factories, interface=host.address))
-        # Before anything asks for a file: the file server keeps its list for a while.
+        # Before anything requests a file: the file server caches its list for a while.
         shutil.copytree(MODULES, master.root / "srv/salt/_modules")
         for name, key in (("right", host.repository_key), ("wrong", host.wrong_key)):
             (master.root / f"{name}.asc").write_text(key)
@@ -107,16 +107,16 @@ def opened(factories: FactoriesManager, kind: Cloud) -> Iterator[RealCloud]:
 
 
 def ok(machine: Machine, command: str) -> str:
-    """Run a command on a machine, in which it has to succeed, and return what it printed."""
+    """Run a command on a machine, check that it succeeds, and return its output."""
     code, output = machine.run(command, 120)
     assert code == 0, f"{command}: {output[-2000:]}"
     return output.strip()
 
 
 def files_with(machine: Machine, texts: list[str]) -> list[str]:
-    """The files of a machine that hold any of the texts, as they are or in base64."""
+    """Return the files of a machine that contain any of the texts, plain or in base64."""
     wanted = "\n".join(form for text in texts for form in (text, *_in_base64(text)))
-    # The patterns come from a shell variable: a file with them would be found as well.
+    # The patterns come from a shell variable: a file with them would be found too.
     code, output = machine.run(
         f"printf %s {shlex.quote(wanted)} | grep -rlaF --devices=skip -f - {WRITTEN} 2> /dev/null", 120
     )
@@ -125,13 +125,13 @@ def files_with(machine: Machine, texts: list[str]) -> list[str]:
 
 
 def _in_base64(text: str) -> list[str]:
-    """What surely shows of a text wherever in a longer one that is in base64."""
+    """Return what surely appears of a text wherever it is in a longer base64 text."""
     shifted = (base64.b64encode(b"\0" * shift + text.encode()) for shift in range(3))
     return [form[4 : len(form) // 4 * 4 - 4].decode() for form in shifted]
 
 
 def secrets_of(user_data: str) -> list[str]:
-    """The lines of a bootstrap script that only this one has: the throw-away host key, and the client's key."""
+    """Return the lines of a bootstrap script that only this one has: the throw-away host key and the client key."""
     begin, end = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"
     private = begin + user_data.split(begin)[1].split(end)[0] + end
     client = next(line for line in user_data.splitlines() if "ssh-ed25519" in line and "authorized_keys" in line)
@@ -139,14 +139,14 @@ def secrets_of(user_data: str) -> list[str]:
 
 
 def host_key_at(address: str) -> str:
-    """The ed25519 host key that a machine shows, without a comment."""
+    """Return the ed25519 host key that a machine shows, without a comment."""
     key = asyncio.run(asyncssh.get_server_host_key(address, 22, server_host_key_algs=["ssh-ed25519"], config=None))
     assert key is not None
     return key.export_public_key().decode().strip()
 
 
 def asks_for_password(address: str) -> bool:
-    """Whether sshd would let root in by password."""
+    """Return whether sshd would let root log in by password."""
     asked: list[str] = []
 
     class Client(asyncssh.SSHClient):
@@ -166,13 +166,13 @@ def asks_for_password(address: str) -> bool:
 
 
 def behind(machine: Machine) -> dict[str, str]:
-    """The versions of the two packages of which the image has an old one: 1.0-1."""
+    """Return the versions of the two packages that are outdated in the image: 1.0-1."""
     lines = ok(machine, "dpkg-query --show behind-security behind-updates").splitlines()
     return dict(line.split() for line in lines)
 
 
 def apt_steps(machine: Machine) -> list[str]:
-    """What apt did, in its order: ``install`` for Salt, ``upgrade`` for what was behind."""
+    """Return what apt did, in order: ``install`` for Salt, ``upgrade`` for outdated packages."""
     history = ok(machine, "cat /var/log/apt/history.log")
     names = {"Install: ": "install", "Upgrade: ": "upgrade"}
     return [names[word] for line in history.splitlines() for word in names if line.startswith(word)]

@@ -1,4 +1,4 @@
-"""Minions that start are asked for an answer, and one that is silent costs no other anything."""
+"""hart asks minions that start for an answer, and a silent one does not delay the others."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def light(factories: FactoriesManager) -> Iterator[LightCloud]:
 
 
 def questions(events: list[Event]) -> list[list[str]]:
-    """The minions of each question for an answer, in order."""
+    """Return the minions of each question for an answer, in order."""
     jobs = [event.data for event in events if event.tag.startswith("salt/job/") and event.tag.endswith("/new")]
     return [job["minions"] for job in jobs if job["fun"] == "config.get"]
 
 
-def test_a_minion_that_starts_and_stays_silent_is_undone_and_holds_up_no_other(light: LightCloud) -> None:
+def test_a_silent_minion_is_undone_and_does_not_delay_the_others(light: LightCloud) -> None:
     light.configure(ready_timeout=12)
     light.minions.deaf.add(DEAF)
     with light.master.events() as events:
@@ -42,7 +42,7 @@ def test_a_minion_that_starts_and_stays_silent_is_undone_and_holds_up_no_other(l
     assert {minion_id for minion_id, node in nodes.items() if node["result"]} == set(HEARING)
     assert light.minion_ids() == set(HEARING), "the key of the silent one is gone"
     ends = ("/ready", "/failed")
-    told = [event.tag for event in events if event.tag.startswith("hart/") and event.tag.endswith(ends)]
-    assert told[-1] == f"hart/{DEAF}/failed"
-    assert sorted(told[:-1]) == sorted(f"hart/{minion_id}/ready" for minion_id in HEARING)
+    reported = [event.tag for event in events if event.tag.startswith("hart/") and event.tag.endswith(ends)]
+    assert reported[-1] == f"hart/{DEAF}/failed"
+    assert sorted(reported[:-1]) == sorted(f"hart/{minion_id}/ready" for minion_id in HEARING)
     assert sum(DEAF in job for job in questions(events)) >= 2, "it is asked again"

@@ -1,4 +1,4 @@
-"""The measurement of the way to a trusted minion runs, and says what it has to say."""
+"""The benchmark of the way to a trusted minion runs and prints its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.end_to_end import light_cloud
 BENCH = Path(__file__).resolve().parents[2] / "tools/bench/first_light.py"
 
 
-def test_the_bench_prints_hart_s_figure_beside_that_of_a_bare_minion_and_their_ratio(
+def test_the_benchmark_prints_hart_s_time_that_of_a_bare_minion_and_their_ratio(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = [sys.executable, str(BENCH), "--runs", "1"]
@@ -34,7 +34,7 @@ def test_the_bench_prints_hart_s_figure_beside_that_of_a_bare_minion_and_their_r
 
 
 @pytest.mark.skipif(bool(light_cloud.missing()), reason=light_cloud.missing())
-def test_the_bench_of_a_fleet_prints_what_a_call_for_many_nodes_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_benchmark_of_a_fleet_prints_the_time_for_many_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, str(BENCH.with_name("fleet.py")), "--nodes", "2,5", "--delay", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A new salt-master from a machine that has none: what it gets, and what is left when it fails. Light machines."""
+"""A new salt-master from a machine without one: what it gets, and what is left when it fails. Light machines."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ MISTAKE, FAILURE = 2, 1
 
 @dataclass
 class Place:
-    """A machine with Salt but no master, and a cloud."""
+    """A machine with Salt but without a master, and a cloud."""
 
     caller: SaltMaster
     cloud: Emulator
     machines: Tenant
 
     def left(self) -> dict[str, list[str]]:
-        """What is left, there and here, of what was created."""
+        """Return what is left, there and here, of what was created."""
         assert self.cloud.settle(10)
         here = self.caller.cachedir / "hart"
         found = {
@@ -57,7 +57,7 @@ def place() -> Iterator[Place]:
     machines = LightMachines(port=light_cloud.SSH_PORT)
     tenant = Tenant(machines, "new-master")
     with idle_machine() as caller, CLOUD.open(tenant) as cloud:
-        # Without a saltmaster, which a minion would need; and with what only a minion can do.
+        # Without saltmaster, which a minion needs; and with settings that only a minion can have.
         defaults = {"image": "bookworm", "apply": "highstate", "minion_config": {"grains": {"team": "all", "rack": 7}}}
         caller.config["hart"] = {"providers": {"do": {**cloud.account(), **CLOUD.node}, "local": {}}, **defaults}
         caller.write()
@@ -95,7 +95,7 @@ def test_a_machine_without_a_master_creates_one_lists_it_and_destroys_it(place: 
 
 
 def _check_machine(machine: Any) -> None:
-    """It has had what it needs in the right order, over one connection, and is sealed."""
+    """Check that it got what it needs in the right order, over one connection, and is sealed."""
     steps = [COMMANDS.carry, COMMANDS.equip, COMMANDS.start, COMMANDS.master_key, COMMANDS.authorize, COMMANDS.seal]
     assert [command for command in machine.commands if command in steps] == steps
     assert (machine.connections, machine.sealed, machine.lets_in) == (1, True, KEY)
@@ -110,7 +110,7 @@ def _check_machine(machine: Any) -> None:
     assert hart_salt.__version__ in own_wheel.file_name()
 
 
-def test_whatever_fails_is_undone(place: Place) -> None:
+def test_every_failure_is_undone(place: Place) -> None:
     faults = {
         "boot": (MachineFault(hostname="boot", never_boots=True), "no SSH at"),
         "install": (MachineFault(hostname="install", fail_at="install"), "the bootstrap failed in step install"),
@@ -123,14 +123,14 @@ def test_whatever_fails_is_undone(place: Place) -> None:
     limits = {name: 10 if name == "boot" else 300 for name in faults}
     calls = [creation(f"{name}.example", boot_timeout=limits[name], authorize_key=KEY) for name in faults]
     runs = dict(zip(faults, side_by_side(place.caller, calls), strict=True))
-    for name, (_, told) in faults.items():
+    for name, (_, error) in faults.items():
         entry = runs[name].data[f"{name}.example"]
         assert (runs[name].code, entry["result"]) == (FAILURE, False)
-        assert told in entry["error"]
+        assert error in entry["error"]
     assert place.left() == {}
 
 
-def test_a_signal_undoes_it_and_what_a_killed_call_left_is_removed_by_the_next_one(place: Place) -> None:
+def test_a_signal_undoes_it_and_the_next_call_removes_what_a_killed_one_left(place: Place) -> None:
     place.cloud.faults.add(MachineFault(fail_at="equip hangs", times=2))
     caller = place.caller
     with tools.running(caller, *creation(MASTER)) as run, tools.running(caller, *creation("killed")) as dies:
@@ -148,11 +148,11 @@ def test_a_signal_undoes_it_and_what_a_killed_call_left_is_removed_by_the_next_o
 
 
 def _at(command: str, place: Place) -> int:
-    """How many machines have been told to do it."""
+    """Return how many machines have got that command."""
     return sum(command in machine.commands for machine in place.machines.machines)
 
 
-def test_the_plan_and_every_refusal_touch_nothing(place: Place) -> None:
+def test_the_plan_and_every_refusal_change_nothing(place: Place) -> None:
     made = place.cloud.made()
     plan, wrong, local, minion = side_by_side(place.caller, [
         creation(MASTER, test=True),

@@ -1,4 +1,4 @@
-"""How many calls of DigitalOcean's API a whole ``salt-run`` makes, for 1, 3 and 10 droplets at once."""
+"""How many calls of DigitalOcean's API a complete ``salt-run`` makes, for 1, 3 and 10 droplets at once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 NUMBERS = (1, 3, 10)
-#: seconds until a droplet is active: enough for a few looks
+#: seconds until a droplet is active: enough for a few lists
 ACTIVE_AFTER = 5.0
-#: parts of addresses that differ from call to call
+#: parts of URLs that differ from call to call
 NAMES = re.compile(r"/\d+$|/hart-batch:[\w:]+$")
 
 
@@ -36,7 +36,7 @@ def _kinds(calls: Sequence[Call]) -> Counter[str]:
 
 
 def _looks(calls: Sequence[Call]) -> list[float]:
-    """When the instances were listed while they were waited for: after the first create call."""
+    """Return when the instances were listed while hart waited for them: after the first create call."""
     first = next(place for place, call in enumerate(calls) if (call.method, call.path) == ("POST", "/v2/droplets"))
     return [call.time for call in calls[first:] if (call.method, call.path) == ("GET", "/v2/droplets")]
 

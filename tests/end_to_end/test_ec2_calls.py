@@ -1,4 +1,4 @@
-"""EC2 under the real commands: its calls, zones, groups, plans and lists; the machines are light ones."""
+"""EC2 with the real commands: its calls, zones, groups, plans and lists; the machines are light ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 NUMBERS = (1, 3, 10)
-#: seconds until an instance runs: enough for a few looks
+#: seconds until an instance runs: enough for a few lists
 ACTIVE_AFTER = 5.0
 
 
@@ -53,7 +53,7 @@ def test_the_calls_per_instance_do_not_grow_with_their_number(
     light: LightCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fixed, lines = [], []
-    light.create("test=True")  # which asks for the price, once for a week
+    light.create("test=True")  # which asks for the price, once a week
     for number in NUMBERS:
         light.configure(boot_timeout=60)
         light.cloud.switches().active_after = ACTIVE_AFTER
@@ -88,7 +88,7 @@ def test_nodes_are_spread_over_the_zones(light: LightCloud) -> None:
     assert "no zone eu-west-1x; salt-run hart.list_regions shows them: eu-west-1a, eu-west-1b" in refused.data["error"]
 
 
-def test_after_it_a_node_has_the_groups_of_its_role_alone(light: LightCloud) -> None:
+def test_afterwards_a_node_has_only_the_groups_of_its_role(light: LightCloud) -> None:
     vpc = region(light).default_vpc.id
     groups = [region(light).create_security_group(name, "a test's", vpc).id for name in ("web", "db")]
     light.configure(security_groups=groups)
@@ -99,7 +99,7 @@ def test_after_it_a_node_has_the_groups_of_its_role_alone(light: LightCloud) -> 
     assert light.left()["security groups"] == ["db", "web"]
 
 
-def test_a_plan_has_the_price_and_touches_nothing(light: LightCloud) -> None:
+def test_a_plan_has_the_price_and_changes_nothing(light: LightCloud) -> None:
     before = len(light.cloud.calls)
     ran = light.create("test=True", "count=2")
     assert ran.code == 0, ran
@@ -109,7 +109,7 @@ def test_a_plan_has_the_price_and_touches_nothing(light: LightCloud) -> None:
     assert [name for name in _kinds(light.calls_since(before)) if name.startswith(changes)] == []
 
 
-def test_everything_that_is_wrong_is_refused_before_anything_is_made(light: LightCloud) -> None:
+def test_all_mistakes_are_refused_before_anything_is_created(light: LightCloud) -> None:
     light.configure(tags={"aws:x": "1"}, security_groups=["sg-00000000"])
     ran = light.create("image=nothing")
     assert ran.code == 2
@@ -118,7 +118,7 @@ def test_everything_that_is_wrong_is_refused_before_anything_is_made(light: Ligh
     assert light.left() == {}
 
 
-def test_what_people_ask_for(light: LightCloud) -> None:
+def test_functions_for_people(light: LightCloud) -> None:
     where = f"provider={light.provider}"
     regions, sizes, images, check = side_by_side(
         light.master,

@@ -1,4 +1,4 @@
-"""Somebody who gets to the master first, under the id of a node that is coming up, gains nothing."""
+"""An attacker who reaches the master first, with the id of a node that is coming up, gains nothing."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_foreign_keys_that_are_pending_rejected_or_denied_are_replaced_and_repor
         notes = {minion_id: "\n".join(done.data[minion_id]["notes"]) for minion_id in ids}
         for word in ids:
             assert f"was {word} under this id was replaced: {shown[word]}" in notes[word]
-        assert "was pending under this id" in notes["denied"], "there were two strangers of that id"
+        assert "was pending under this id" in notes["denied"], "there were two foreign keys with that id"
         for minion_id in ids:
             assert tools.stored_key(master, minion_id) == _own_key(master, minion_id)
             assert shown[minion_id] in tools.log_of(master, minion_id)
         assert master.salt("-L", ",".join(ids), "test.ping").data == dict.fromkeys(ids, True)
 
 
-def test_the_fingerprint_in_the_result_is_the_one_that_salt_key_shows_of_the_nodes_own_key(
+def test_the_fingerprint_in_the_result_is_the_one_that_salt_key_shows(
     master: SaltMaster,
 ) -> None:
     done = master.run("hart.create", "a", "role=app")
@@ -60,10 +60,10 @@ def test_the_fingerprint_in_the_result_is_the_one_that_salt_key_shows_of_the_nod
     assert done.data["a"]["notes"] == []
 
 
-def _begin_after_a_stranger(
+def _begin_after_a_foreign_key(
     master: SaltMaster, trial: tools.Trial, stack: contextlib.ExitStack, state: str
 ) -> subprocess.Popen[str]:
-    """A call that creates ``a``, held before the node makes its key; a stranger's key for the id has that state."""
+    """Start a call that creates ``a``, held before the node makes its key; a foreign key with the id has that state."""
     trial.hold_script("a", "script", tools.BEFORE_KEY)
     run = stack.enter_context(tools.running(master, "hart.create", "a", "role=app"))
     trial.wait("script", "a")
@@ -72,34 +72,36 @@ def _begin_after_a_stranger(
     return run
 
 
-def _assert_node_fails_and_stranger_is_left(master: SaltMaster, trial: tools.Trial, run: subprocess.Popen[str]) -> None:
-    """The stranger's key is accepted; the call goes on and ends."""
+def _assert_node_fails_and_foreign_key_is_left(
+    master: SaltMaster, trial: tools.Trial, run: subprocess.Popen[str]
+) -> None:
+    """Continue the call while the foreign key is accepted, and check its result."""
     shown = tools.fingerprint(master, "minions", "a")
     trial.go("script", "a")
     done = tools.ended(run)
-    _assert_stranger_is_left(master, trial, shown, done.data["a"]["error"])
+    _assert_foreign_key_is_left(master, trial, shown, done.data["a"]["error"])
     assert done.code == 1
 
 
-def test_a_key_that_an_admin_accepts_during_the_bootstrap_fails_the_node_is_named_and_left(
+def test_if_an_admin_accepts_a_foreign_key_during_the_bootstrap_the_node_fails_and_the_key_stays(
     master: SaltMaster,
 ) -> None:
     with tools.tried(master) as trial, contextlib.ExitStack() as stack:
-        run = _begin_after_a_stranger(master, trial, stack, "minions_pre")
+        run = _begin_after_a_foreign_key(master, trial, stack, "minions_pre")
         tools.salt_key(master, "-a", "a")
-        _assert_node_fails_and_stranger_is_left(master, trial, run)
+        _assert_node_fails_and_foreign_key_is_left(master, trial, run)
 
 
-def test_with_auto_accept_a_stranger_who_came_first_fails_the_node_is_named_and_left(make_master: MakeMaster) -> None:
+def test_with_auto_accept_a_foreign_key_that_came_first_fails_the_node_and_stays(make_master: MakeMaster) -> None:
     master = make_master(auto_accept=True)
     with tools.tried(master) as trial, contextlib.ExitStack() as stack:
-        run = _begin_after_a_stranger(master, trial, stack, "minions")
-        _assert_node_fails_and_stranger_is_left(master, trial, run)
-        # Who comes under another id harms nobody.
+        run = _begin_after_a_foreign_key(master, trial, stack, "minions")
+        _assert_node_fails_and_foreign_key_is_left(master, trial, run)
+        # A foreign key with another id affects nobody.
         assert master.run("hart.create", "b", "role=app").code == 0
 
 
-def _assert_stranger_is_left(master: SaltMaster, trial: tools.Trial, shown: str, error: str) -> None:
+def _assert_foreign_key_is_left(master: SaltMaster, trial: tools.Trial, shown: str, error: str) -> None:
     assert "another key is already accepted as a" in error
     assert shown in error
     assert tools.left_of(master, "a", trial) == ["key minions"]

@@ -1,5 +1,5 @@
 """
-Faults of the master's machine: each is one sentence with the path, the user and what to do, and nothing is half done.
+Faults of the master's machine: each is one message with the path, the user and what to do, and nothing is half done.
 
 The master has the users, owners and modes of Salt's own packages, see ``packaged_master.py``.
 """
@@ -27,18 +27,18 @@ from tests.end_to_end.private_mounts import SALT, SALT_ID
 __all__ = ["packaged"]
 
 LIMIT = 256  #: files that a call may have open
-THERE = 148  #: files that it has open when it begins
+THERE = 148  #: files that are open when it starts
 
 
 @pytest.fixture
 def place(packaged: PackagedMaster) -> Iterator[PackagedMaster]:
-    """The master; its configuration is put back after each test."""
+    """Return the master; its configuration is restored after each test."""
     yield packaged
     packaged.forget()
 
 
 def failed(ran: Ran, code: int = 2) -> str:
-    """The one sentence of a call that was refused."""
+    """Return the one message of a call that was refused."""
     assert ran.code == code, ran
     error: str = ran.data["error"]
     assert "\n" not in error
@@ -47,7 +47,7 @@ def failed(ran: Ran, code: int = 2) -> str:
 
 
 def put_record(place: PackagedMaster, minion_id: str, data: bytes) -> Path:
-    """A file in the place of a record, as its owner would have made it."""
+    """Write a file in the place of a record, with the owner of a real one."""
     path = place.master.record(minion_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -59,7 +59,9 @@ def put_record(place: PackagedMaster, minion_id: str, data: bytes) -> Path:
 # Salt's own packages
 
 
-def test_a_new_user_of_salts_packages_creates_lists_and_destroys_without_a_step_of_his(place: PackagedMaster) -> None:
+def test_with_salt_s_packages_a_new_user_creates_lists_and_destroys_without_further_steps(
+    place: PackagedMaster,
+) -> None:
     logs = place.master.cachedir / "hart/log"
     checked = place.master.run("hart.check")
     assert checked.code == 0, checked
@@ -79,7 +81,7 @@ def test_a_new_user_of_salts_packages_creates_lists_and_destroys_without_a_step_
         "a.example": ("ready", str(logs / "a.example.log"))
     }
 
-    # Records that can be read and not removed, in the middle of a destroy.
+    # Records that can be read and not removed, during a destroy.
     bank = place.master.cachedir / BANK
     os.chown(bank, 0, 0)
     half = place.as_salt.run("hart.destroy", "a.example")
@@ -91,7 +93,7 @@ def test_a_new_user_of_salts_packages_creates_lists_and_destroys_without_a_step_
     assert not any((place.root / "etc/salt/pki/master").glob("minions*/*"))
 
 
-def test_a_script_that_the_user_of_salt_master_cannot_read_is_refused_with_path_user_and_cure(
+def test_a_script_that_salt_master_s_user_cannot_read_is_refused_with_path_user_and_remedy(
     place: PackagedMaster,
 ) -> None:
     closed = place.root / "closed"
@@ -120,7 +122,7 @@ CALLS = {
 
 @contextlib.contextmanager
 def closed_store(place: PackagedMaster) -> Iterator[str]:
-    """The directory of the records belongs to root, as one that a call under another user made."""
+    """Make the directory of the records root's, as after a call of another user."""
     bank = place.master.cachedir / BANK
     bank.mkdir(parents=True, exist_ok=True)
     os.chown(bank, 0, 0)
@@ -131,7 +133,7 @@ def closed_store(place: PackagedMaster) -> Iterator[str]:
 
 @contextlib.contextmanager
 def other_store(place: PackagedMaster, **settings: Any) -> Iterator[None]:
-    """Salt's cache is another; salt-run reads that at each call."""
+    """Use another store for Salt's cache; salt-run reads that at each call."""
     before = dict(place.master.config)
     place.master.config.update(settings)
     place.master.write()
@@ -141,7 +143,7 @@ def other_store(place: PackagedMaster, **settings: Any) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_record_store_that_this_user_may_not_use_ends_every_call_before_anything_is_touched(
+def test_a_record_store_without_access_stops_every_call_before_anything_is_changed(
     place: PackagedMaster, call: str
 ) -> None:
     with closed_store(place) as bank:
@@ -172,7 +174,7 @@ BROKEN = {
 }
 
 
-def test_broken_records_are_shown_and_skipped_and_keep_nobody_from_anything(place: PackagedMaster) -> None:
+def test_broken_records_are_shown_and_skipped_and_stop_nothing(place: PackagedMaster) -> None:
     files = [put_record(place, name, data) for name, data in BROKEN.items()]
     folder = place.master.record("folder.example")
     folder.mkdir()
@@ -201,7 +203,7 @@ def test_broken_records_are_shown_and_skipped_and_keep_nobody_from_anything(plac
     assert swept.data["removed"] == []
     assert sorted(one.stem for one in files if one.exists()) == [f"{name}.node" for name in sorted(BROKEN)]
 
-    # A node whose own record breaks is known by its tags, and goes by its id; so does what is a record only.
+    # A node with a broken record is found by its tags, and destroyed by its id; so is one with only a record.
     assert put_record(place, made, b"\x81").exists()
     assert place.master.run("hart.show", made).data["status"] == "broken record"
     assert place.master.run("hart.sweep", "grace=0").data["removed"] == []
@@ -214,8 +216,8 @@ def test_broken_records_are_shown_and_skipped_and_keep_nobody_from_anything(plac
 # open files
 
 
-def test_more_nodes_than_files_may_be_open_come_up_and_go_in_turns(place: PackagedMaster) -> None:
-    # As many files are open already as leave room for one node; what hart starts does not get them.
+def test_more_nodes_than_the_limit_of_open_files_come_up_and_go_in_turns(place: PackagedMaster) -> None:
+    # So many files are open already that only one node has room; what hart starts does not inherit them.
     there = f'ulimit -n {LIMIT}; for number in $(seq 50 {49 + THERE}); do eval "exec $number</dev/null"; done'
     limited = replace(place.master, bin=place.mounts.programs("limited", before=there))
     ran = limited.run("hart.create", "f1,f2", "role=app", timeout=300)
@@ -232,7 +234,7 @@ def test_more_nodes_than_files_may_be_open_come_up_and_go_in_turns(place: Packag
 
 @pytest.fixture
 def small_disk(place: PackagedMaster) -> Iterator[Path]:
-    """hart's directory of the cachedir is on a disk of its own, with little room."""
+    """Put hart's directory of the cachedir on a separate small disk."""
     directory = place.master.cachedir / "hart"
     directory.mkdir(exist_ok=True)
     place.mounts.disk(directory, f"size=8m,mode=0755,uid={SALT_ID},gid={SALT_ID}")
@@ -241,11 +243,11 @@ def small_disk(place: PackagedMaster) -> Iterator[Path]:
 
 
 def fill(place: PackagedMaster, directory: Path) -> None:
-    """Let there be no room any more."""
+    """Fill the disk."""
     place.mounts.run("sh", "-c", f"cat /dev/zero >{directory}/filling 2>/dev/null; true")
 
 
-def test_with_a_full_disk_nothing_is_begun(place: PackagedMaster, small_disk: Path) -> None:
+def test_with_a_full_disk_nothing_is_started(place: PackagedMaster, small_disk: Path) -> None:
     fill(place, small_disk)
     error = failed(place.master.run("hart.create", "n.example", "role=app"))
     assert "No space left on device" in error
@@ -258,7 +260,7 @@ def test_with_a_full_disk_nothing_is_begun(place: PackagedMaster, small_disk: Pa
 
 
 @pytest.mark.parametrize("point", ["launch", "script"])
-def test_a_disk_that_gets_full_on_the_way_undoes_the_node_and_tells_it(
+def test_a_disk_that_fills_during_a_call_undoes_the_node_and_reports_it(
     place: PackagedMaster, small_disk: Path, point: str
 ) -> None:
     with tried(place) as trial:
@@ -273,7 +275,7 @@ def test_a_disk_that_gets_full_on_the_way_undoes_the_node_and_tells_it(
             done = tools.ended(run)
     assert done.code == 1, done
     error = done.data["n"]["error"]
-    # A local node's own files are on that disk, too: its script may end before the master has something to write.
+    # A local node's own files are on that disk too: its script may end before the master writes anything.
     assert "No space left on device" in error or (point == "script" and error.startswith("the bootstrap")), error
     assert "defect" not in error
     place.mounts.run("rm", small_disk / "filling")
@@ -283,7 +285,7 @@ def test_a_disk_that_gets_full_on_the_way_undoes_the_node_and_tells_it(
 # the master
 
 
-def test_a_master_that_stops_on_the_way_fails_the_node_and_undoes_it(place: PackagedMaster) -> None:
+def test_a_master_that_stops_during_a_call_fails_the_node_and_undoes_it(place: PackagedMaster) -> None:
     with tried(place) as trial:
         trial.hold_script("n", "script", tools.BEFORE_KEY)
         with tools.running(place.master, "hart.create", "n", "role=app", "ready_timeout=3") as run:
@@ -300,7 +302,7 @@ def test_a_master_that_stops_on_the_way_fails_the_node_and_undoes_it(place: Pack
 
 
 def left(place: PackagedMaster) -> list[str]:
-    """What nodes have left in the cachedir and the key store, as the namespace sees it."""
+    """Return what nodes have left in the cachedir and the key store, as seen in the namespace."""
     places = [place.master.cachedir / "hart" / part for part in ("nodes", "local/local", "locks")]
     keys = place.root / "etc/salt/pki/master"
     script = f"find {shlex.join(map(str, places))} {keys}/minions* -mindepth 1 -maxdepth 1 2>/dev/null; true"
@@ -309,7 +311,7 @@ def left(place: PackagedMaster) -> list[str]:
 
 @contextlib.contextmanager
 def tried(place: PackagedMaster) -> Iterator[tools.Trial]:
-    """The driver ``trial``, whose files the master's user may read and write."""
+    """Install the driver ``trial``, whose files the master's user can read and write."""
     with tools.tried(place.master) as trial:
         for path in (trial.path, *trial.path.rglob("*")):
             path.chmod(0o777)

@@ -1,4 +1,4 @@
-"""The examples of the package, as they stand: what reactors and orchestrations do with hart."""
+"""The examples of the package, unchanged: what reactors and orchestrations do with hart."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.end_to_end.conftest import Event, SaltMaster, running_master
 from tests.end_to_end.runs import states_of, write_sls
 
 EXAMPLES = Path(hart_salt.__file__).parent / "examples"
-PATIENCE = 200
+TIMEOUT = 200
 
 
 @pytest.fixture(scope="module")
 def _examples(factories: FactoriesManager) -> Iterator[SaltMaster]:
-    """A master that has all of the examples, its file roots and its configuration."""
+    """A master with all the examples, its file roots and its configuration."""
     config: dict[str, Any] = {}
     for file in (EXAMPLES / "master.d").glob("*.conf"):
         config |= yaml.safe_load(file.read_text())
@@ -53,14 +53,14 @@ def send(master: SaltMaster, tag: str) -> None:
 
 
 def results(events: list[Event], function: str) -> list[dict[str, Any]]:
-    """What came of the calls that reactors began, in the order in which they ended."""
+    """Return the results of the calls that reactors started, in the order in which they ended."""
     ended = [event.data for event in events if event.tag.startswith("hart/") and event.tag.endswith("/result")]
     return [data for data in ended if data["fun"] == function]
 
 
 @contextlib.contextmanager
 def heard(master: SaltMaster) -> Iterator[Callable[[str, int], list[dict[str, Any]]]]:
-    """Yields a function that waits for a number of results of a function, and returns them."""
+    """Yield a function that waits for a number of results of a function, and returns them."""
     assert master.daemon is not None
     listener, daemon, began = master.daemon.event_listener, master.daemon.id, time.time()
 
@@ -70,7 +70,7 @@ def heard(master: SaltMaster) -> Iterator[Callable[[str, int], list[dict[str, An
             ours = results([Event(one.tag, one.full_data) for one in seen], function)
             return ours if len(ours) >= number else []
 
-        return list(tools.until(found, f"{number} results of {function}", PATIENCE))
+        return list(tools.until(found, f"{number} results of {function}", TIMEOUT))
 
     yield wait
 
@@ -95,7 +95,7 @@ def test_an_orchestration_creates_three_configures_and_registers_them(examples: 
     assert (fewer.code, len(fleet(examples))) == (0, 1), fewer
 
 
-def test_twenty_events_at_once_add_one_node_and_another_event_takes_one_away(examples: SaltMaster) -> None:
+def test_twenty_events_at_once_add_one_node_and_another_event_removes_one(examples: SaltMaster) -> None:
     with heard(examples) as wait:
         examples.run("hart.scale", "app", "count=2")
         _scaled(examples).unlink()
@@ -120,11 +120,11 @@ def test_twenty_events_at_once_add_one_node_and_another_event_takes_one_away(exa
 
 
 def _scaled(master: SaltMaster) -> Path:
-    """The note of the last change: without it, it is long ago."""
+    """Remove the time of the last change, and with it the cooldown."""
     return master.cachedir / ROLES / f"app{SUFFIX}.p"
 
 
-def test_what_a_reactor_began_fails_for_everybody_to_see(examples: SaltMaster) -> None:
+def test_a_failure_of_a_reactor_s_call_is_visible(examples: SaltMaster) -> None:
     write_sls(examples, "reactor.more", "broken: {runner.hart.scale: [{args: [{role: app}, {delta: one}]}]}\n")
     try:
         with heard(examples) as wait:
@@ -140,7 +140,7 @@ def test_what_a_reactor_began_fails_for_everybody_to_see(examples: SaltMaster) -
     assert "delta must be a whole number" in line
 
 
-def test_a_reactor_s_worker_is_free_at_once_and_its_work_outlives_the_master(examples: SaltMaster) -> None:
+def test_a_reactor_s_worker_is_free_at_once_and_its_call_outlives_the_master(examples: SaltMaster) -> None:
     with tools.tried(examples) as trial:
         examples.hart["roles"] = {"app": {"role_naming_scheme": "held"}}
         examples.write()
@@ -155,8 +155,8 @@ def test_a_reactor_s_worker_is_free_at_once_and_its_work_outlives_the_master(exa
         examples.daemon.terminate()
         examples.start()
         trial.go("launch", "held")
-        tools.until(lambda: "held" in examples.keys()["minions"], "the node comes up under a new master", PATIENCE)
-        tools.until(lambda: not tools.left_elsewhere_but_up(examples, "held"), "its call has ended", PATIENCE)
+        tools.until(lambda: "held" in examples.keys()["minions"], "the node comes up under a new master", TIMEOUT)
+        tools.until(lambda: not tools.left_elsewhere_but_up(examples, "held"), "its call has ended", TIMEOUT)
         assert examples.run("hart.destroy", "held").code == 0
 
 
@@ -198,7 +198,7 @@ def test_a_firewall_is_opened_for_a_node_and_closed_after_it(examples: SaltMaste
 
 @contextlib.contextmanager
 def firewall(master: SaltMaster) -> Iterator[Callable[[], list[str]]]:
-    """A minion ``firewall`` whose ipset is the kernel's, in a network namespace of the test's own."""
+    """Run a minion ``firewall`` that uses the kernel's ipset, in a separate network namespace."""
     namespace = f"ht{os.getpid()}"
     bin_dir = master.root / "firewall-bin"
     bin_dir.mkdir()
@@ -228,7 +228,7 @@ def _members(wrapper: Path) -> list[str]:
 
 
 def test_every_example_is_run_here() -> None:
-    """A file that nobody runs is no example."""
+    """An example that no test runs is not one."""
     files = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in (".sls", ".conf")}
     assert files == {
         "master.d/hart.conf", "master.d/reactor.conf", "salt/top.sls", "salt/app.sls", "salt/drain.sls",

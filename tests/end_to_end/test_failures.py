@@ -1,4 +1,4 @@
-"""However hart fails, it shows: in the exit code, in the result, in orchestrations and on the event bus."""
+"""However hart fails, it is visible: in the exit code, in the result, in orchestrations and on the event bus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.end_to_end.conftest import Event, Ran, SaltMaster, running_master
 from tests.end_to_end.runs import install_driver, returns, side_by_side, states_of, write_sls
 from tests.end_to_end.tools import SIGNALS, ended, running, until
 
-#: a driver with a defect in what is asked first, or in the life of a node
+#: a driver with a defect in the first call, or later in a node's life
 BROKEN = """
     import dataclasses
     from hart_salt.drivers.local.driver import SCHEMA, Local
@@ -41,7 +41,7 @@ HART = {
     "provider": "local",
     "roles": {
         "app": {},
-        # its minion calls a port where nobody answers
+        # its minion calls a port without a listener
         "silent": {"minion_config": {"master_port": 9}, "ready_timeout": 2},
         "scripted": {},
     },
@@ -50,7 +50,7 @@ HART = {
 
 @dataclass(frozen=True)
 class Failure:
-    """A call that fails, and what has to be said about it."""
+    """A call that fails, and what must be reported about it."""
 
     name: str
     function: str
@@ -62,12 +62,12 @@ class Failure:
     node: str | None = None
 
     def words(self) -> list[str]:
-        """As on a command line."""
+        """Return the call as on a command line."""
         given = [*self.args, *(f"{key}={json.dumps(value)}" for key, value in self.kwargs.items())]
         return [self.function, *map(str, given)]
 
     def state(self, *more: str) -> str:
-        """As a state of an orchestration, where arguments have names only."""
+        """Return the call as a state of an orchestration, where arguments have names only."""
         lines = [f"{self.name}:", "  salt.runner:", f"    - name: hart.{self.function}", *more]
         given = {**({"arg": self.args} if self.args else {}), **self.kwargs}
         return "\n".join([*lines, *(f"    - {key}: {json.dumps(value)}" for key, value in given.items())])
@@ -96,7 +96,7 @@ FAILURES = [
     ),
 ]  # fmt: skip
 
-#: what Python would make a TypeError of, which Salt would call a success
+#: Python would raise a TypeError for this, which Salt would call a success
 WRONG_CALLS = [
     Failure("create_without_id", "create", MISTAKE, "needs an id"),
     Failure("create_role_without_role", "create_role", MISTAKE, "needs a role"),
@@ -131,7 +131,7 @@ def faulty(factories: Any) -> Iterator[SaltMaster]:
 
 @dataclass
 class Seen:
-    """What became of all the failures, each called by a ``salt-run`` of its own."""
+    """Return the outcomes of all failures, each from its own ``salt-run``."""
 
     runs: dict[str, Ran]
     events: list[Event]
@@ -154,7 +154,7 @@ def check_no_traceback(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("failure", [*FAILURES, *WRONG_CALLS], ids=lambda failure: failure.name)
-def test_a_failure_shows_in_the_exit_code_and_in_one_message(seen: Seen, failure: Failure) -> None:
+def test_a_failure_has_an_exit_code_and_one_message(seen: Seen, failure: Failure) -> None:
     ran = seen.runs[failure.name]
     assert ran.code == failure.code, ran
     entry = ran.data[failure.node] if failure.node else ran.data
@@ -164,7 +164,7 @@ def test_a_failure_shows_in_the_exit_code_and_in_one_message(seen: Seen, failure
     check_no_traceback(ran)
 
 
-def test_a_failure_shows_on_the_event_bus_and_a_success_does_not(seen: Seen, faulty: SaltMaster) -> None:
+def test_a_failure_is_on_the_event_bus_and_a_success_is_not(seen: Seen, faulty: SaltMaster) -> None:
     for failure in [*FAILURES, *WRONG_CALLS]:
         ours = [data["success"] for data in returns(seen.events, f"hart.{failure.function}") if _is(data, failure)]
         assert ours == [False], failure
@@ -180,7 +180,7 @@ def _is(data: dict[str, Any], failure: Failure) -> bool:
     return given == failure.args and keywords == failure.kwargs
 
 
-def test_one_nodes_failure_leaves_the_others_alone_and_no_trace_of_its_own(seen: Seen) -> None:
+def test_the_failure_of_one_node_leaves_no_trace_and_does_not_affect_the_others(seen: Seen) -> None:
     ran = seen.runs["one_of_several"]
     assert ran.data["lucky"]["result"] is True
     assert ran.data["unlucky"]["result"] is False
@@ -197,13 +197,13 @@ def test_a_failed_node_shows_the_end_of_its_output_and_names_its_log(seen: Seen,
     assert "the last words" in (faulty.log_dir / "s.log").read_text()
 
 
-def test_a_defect_tells_the_log_its_place_and_the_caller_only_its_kind(seen: Seen, faulty: SaltMaster) -> None:
+def test_the_log_has_the_place_of_a_defect_and_the_caller_gets_only_its_type(seen: Seen, faulty: SaltMaster) -> None:
     assert "planned" not in seen.runs["defect"].stdout + seen.runs["defect"].stderr
     place = r"hart failed with KeyError at \S+/hart_broken.py:\d+ in regions, "
     assert re.search(place, (faulty.root / "log/master").read_text())
 
 
-def test_every_failure_fails_its_state_and_the_orchestration_and_does_not_leak(faulty: SaltMaster) -> None:
+def test_every_failure_fails_its_state_and_the_orchestration_and_leaks_nothing(faulty: SaltMaster) -> None:
     every = [failure for failure in [*FAILURES, *WRONG_CALLS] if not failure.args]
     success = "{0}_then:\n  salt.runner:\n    - name: {1}".format
     states = [failure.state() for failure in every]
@@ -233,7 +233,7 @@ def test_an_orchestration_of_successes_succeeds(faulty: SaltMaster) -> None:
     assert [data["success"] for data in returns(events, "state.orchestrate")] == [True]
 
 
-def test_each_signal_ends_the_run_with_its_own_code_and_undoes_what_was_under_way(faulty: SaltMaster) -> None:
+def test_each_signal_ends_the_run_with_its_own_code_and_undoes_nodes_in_progress(faulty: SaltMaster) -> None:
     with faulty.events() as events, contextlib.ExitStack() as stack:
         runs = {}
         for signum in SIGNALS:
@@ -265,7 +265,7 @@ def test_a_signal_fails_the_orchestration_that_it_interrupts(faulty: SaltMaster)
     assert not any(faulty.left_over().values())
 
 
-def test_a_result_for_people_holds_the_message_and_no_traceback(master: SaltMaster) -> None:
+def test_a_result_for_people_has_the_message_and_no_traceback(master: SaltMaster) -> None:
     ran = master.run("hart.create_role", "ap", out=None)
     assert ran.code == MISTAKE
     assert "there is no role ap" in ran.stdout

@@ -1,12 +1,12 @@
 """
-Faults of the clouds, each under a whole ``salt-run hart.create_role``: what comes of it, and what is left.
+Faults of the clouds, each with a complete ``salt-run hart.create_role``: its outcome, and what is left.
 
-Whatever strikes, the call succeeds or fails with one message and an exit code that is not 0; after a failure
-nothing is left at the provider or on the master, after a success nothing but the nodes; and no answer that was
-lost makes a second instance. The machines are light ones. All outcomes are printed as one table for each cloud.
+After any fault, the call succeeds, or fails with one message and an exit code that is not 0. After a failure nothing is
+left at the provider or on the master, after a success only the nodes; and a lost answer never makes a second instance.
+The machines are light ones. All outcomes are printed as one table for each cloud.
 
-The cases run side by side, each with a provider that has an account of its own: they mostly wait. What a case
-came to is judged by its test.
+The cases run concurrently, each with a provider that has its own account, because they mostly wait. Each case is judged
+by its test.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from tests.emulation.faults import MachineFault
 from tests.end_to_end import light_cloud, tools
 from tests.end_to_end.clouds import Case, Cloud, all_clouds, common_cases
 from tests.end_to_end.conftest import Ran
-from tests.end_to_end.light_cloud import LightCloud, nodes_of, told
+from tests.end_to_end.light_cloud import LightCloud, messages_of, nodes_of
 from tests.parts import print_lines
 
 _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 CLOUDS = all_clouds()
-#: cases under way at the same time
+#: concurrent cases
 AT_ONCE = 8
-#: what is said when the bootstrap fails at a step; before the key of ``ssh`` is there, nothing can be asked
+#: messages when the bootstrap fails at a step; before ``ssh`` sets the host key, hart cannot connect
 STEPS = {
     "ssh": "did not show this node's host key",
     **{step: f"failed in step {step}" for step in ("trust", "key", "install", "hand-over")},
@@ -44,18 +44,18 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     ran: Ran
-    #: instances that there were more than before
+    #: additional instances
     made: int
-    #: beside nodes that are up
+    #: besides nodes that are up
     left: dict[str, list[str]]
-    #: faults that never struck, mistakes of the emulator, and what the vendor's description says against the calls
+    #: faults that never happened, errors of the emulator, and calls that violate the vendor's description
     amiss: list[str]
 
     def word(self) -> str:
-        """In short."""
+        """Return the outcome in short."""
         if self.ran.code == 0:
             return "success"
         up = len(_up(self.ran))
@@ -67,7 +67,7 @@ def _up(ran: Ran) -> set[str]:
 
 
 def _beside(left: dict[str, list[str]], nodes: set[str], cloud: Cloud) -> dict[str, list[str]]:
-    """What is left but for nodes that are up; a node of which a part is missing shows as that."""
+    """Return what is left besides complete nodes; a node with a missing part is included."""
     if not nodes:
         return left
     whole = dict.fromkeys(("instances", "minion keys", "records"), sorted(nodes))
@@ -85,7 +85,7 @@ def _judged(light: LightCloud, before: int, ran: Ran, up: set[str]) -> Outcome:
     return Outcome(ran, light.cloud.made() - before, _beside(light.left(), up, light.kind), _amiss(light))
 
 
-# what a case does
+# the work of a case
 
 
 def _create(case: Case) -> Callable[[LightCloud], Outcome]:
@@ -134,7 +134,7 @@ def _three_lost(light: LightCloud) -> Outcome:
 
 
 def _interrupted(booting: bool, signum: signal.Signals) -> Callable[[LightCloud], Outcome]:
-    """While the instance boots, or while the create call's answer is on its way."""
+    """Send the signal while the instance boots, or while the answer of the create call is pending."""
 
     def work(light: LightCloud) -> Outcome:
         light.configure(boot_timeout=60)
@@ -159,7 +159,7 @@ REFUSED, BOOTSTRAP, LOST = "one failed create of three", "bootstrap fails at eac
 
 
 def _works() -> dict[tuple[str, str], Callable[[LightCloud], Outcome]]:
-    """Everything that is done, by cloud and name."""
+    """Return all work, by cloud and name."""
     found: dict[tuple[str, str], Callable[[LightCloud], Outcome]] = {}
     for name, cloud in CLOUDS.items():
         found |= {(name, case.name): _create(case) for case in (*common_cases(cloud), *cloud.cases)}
@@ -174,14 +174,14 @@ WORKS = _works()
 
 
 class Table:
-    """The cases that are asked for, side by side, and a line for each."""
+    """Run the selected cases concurrently, and print a line for each."""
 
     def __init__(self, lanes: list[LightCloud], asked: list[tuple[str, str]]) -> None:
         self._free = {name: queue.SimpleQueue[LightCloud]() for name in CLOUDS}
         for lane in lanes:
             self._free[lane.kind.name].put(lane)
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="case")
-        # The clouds take turns: each has but a few lanes, and whoever waits for one does nothing else.
+        # The clouds take turns: each has only a few lanes, and a case that waits for one blocks its thread.
         rounds = [[key for key in asked if key[0] == cloud] for cloud in CLOUDS]
         self._outcomes: dict[tuple[str, str], Future[Outcome]] = {
             key: self._pool.submit(self._run, key)
@@ -199,15 +199,15 @@ class Table:
             self._free[key[0]].put(lane)
 
     def outcome(self, cloud: str, name: str) -> Outcome:
-        """What came of a case; waits for it."""
+        """Return the outcome of a case; wait for it."""
         return self._outcomes[cloud, name].result()
 
     def close(self) -> None:
-        """Begin no more of them, and wait for those under way."""
+        """Start no more cases, and wait for those that run."""
         self._pool.shutdown(cancel_futures=True)
 
     def lines(self) -> Iterator[str]:
-        """The table, a part for each cloud."""
+        """Print the table, a part for each cloud."""
         for cloud in CLOUDS:
             yield f"\n\n{cloud + ': fault':<50} {'outcome':<24} left"
             for (where, name), future in self._outcomes.items():
@@ -233,7 +233,7 @@ def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterat
 
 
 def _params(of: Callable[[str], list[Any]]) -> list[Any]:
-    """A test for each cloud and what ``of`` names for it; the mark says what has to be run."""
+    """Parametrize a test with each cloud and what ``of`` names for it; the mark says which cases must run."""
     return [
         pytest.param(cloud, what, id=f"{cloud}-{name}", marks=pytest.mark.fault_case(cloud, name))
         for cloud in CLOUDS
@@ -243,21 +243,21 @@ def _params(of: Callable[[str], list[Any]]) -> list[Any]:
 
 
 def _check_clean(outcome: Outcome) -> None:
-    """What holds for every end."""
+    """Check what holds for every outcome."""
     assert "Traceback" not in outcome.ran.stdout + outcome.ran.stderr, outcome.ran
     assert outcome.left == {}, outcome.ran
     assert outcome.amiss == []
 
 
 @pytest.mark.parametrize(("cloud", "case"), _params(lambda name: [*common_cases(CLOUDS[name]), *CLOUDS[name].cases]))
-def test_a_fault_ends_as_success_or_as_a_clean_failure(table: Table, cloud: str, case: Case) -> None:
+def test_a_fault_ends_in_success_or_in_a_clean_failure(table: Table, cloud: str, case: Case) -> None:
     outcome = table.outcome(cloud, case.name)
     _check_clean(outcome)
-    ran, messages = outcome.ran, told(outcome.ran)
-    if case.told:
+    ran, messages = outcome.ran, messages_of(outcome.ran)
+    if case.message:
         assert ran.code in (1, 2)
         assert len(messages) == 1
-        assert case.told in messages[0]
+        assert case.message in messages[0]
         assert outcome.made <= 1
     else:
         assert (ran.code, messages, len(_up(ran)), outcome.made) == (0, [], case.count, case.count), ran
@@ -271,17 +271,22 @@ def test_a_fault_while_a_node_is_destroyed(table: Table, cloud: str, case: Case)
 
 
 @pytest.mark.parametrize(("cloud", "name"), _params(lambda _: [REFUSED]))
-def test_one_failed_create_of_three_harms_no_other(table: Table, cloud: str, name: str) -> None:
+def test_one_failed_create_of_three_does_not_affect_the_others(table: Table, cloud: str, name: str) -> None:
     outcome = table.outcome(cloud, name)
     _check_clean(outcome)
-    assert (outcome.ran.code, len(nodes_of(outcome.ran)), len(_up(outcome.ran)), len(told(outcome.ran))) == (1, 3, 2, 1)
+    assert (outcome.ran.code, len(nodes_of(outcome.ran)), len(_up(outcome.ran)), len(messages_of(outcome.ran))) == (
+        1,
+        3,
+        2,
+        1,
+    )
 
 
 @pytest.mark.parametrize(("cloud", "name"), _params(lambda _: [BOOTSTRAP]))
 def test_a_bootstrap_that_fails_at_any_step_leaves_nothing(table: Table, cloud: str, name: str) -> None:
     outcome = table.outcome(cloud, name)
     _check_clean(outcome)
-    messages = told(outcome.ran)
+    messages = messages_of(outcome.ran)
     assert (outcome.ran.code, len(messages)) == (1, len(STEPS))
     assert {step: sum(words in message for message in messages) for step, words in STEPS.items()} == dict.fromkeys(
         STEPS, 1
@@ -289,17 +294,17 @@ def test_a_bootstrap_that_fails_at_any_step_leaves_nothing(table: Table, cloud: 
 
 
 @pytest.mark.parametrize(("cloud", "name"), _params(lambda _: [LOST]))
-def test_three_lost_answers_are_three_instances(table: Table, cloud: str, name: str) -> None:
+def test_three_lost_answers_leave_three_instances(table: Table, cloud: str, name: str) -> None:
     outcome = table.outcome(cloud, name)
     _check_clean(outcome)
     assert (outcome.ran.code, len(nodes_of(outcome.ran)), outcome.made) == (0, 3, 3)
 
 
 @pytest.mark.parametrize(("cloud", "name"), _params(lambda _: list(SIGNALS)))
-def test_a_signal_takes_everything_back(table: Table, cloud: str, name: str) -> None:
+def test_a_signal_rolls_everything_back(table: Table, cloud: str, name: str) -> None:
     outcome = table.outcome(cloud, name)
     _, signum = SIGNALS[name]
     _check_clean(outcome)
     assert outcome.ran.code == 128 + signum, outcome.ran
-    (message,) = told(outcome.ran)
+    (message,) = messages_of(outcome.ran)
     assert f"interrupted by {signum.name}; it was undone" in message

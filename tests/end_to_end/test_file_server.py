@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not inst
 
 
 def git(place: Path, *arguments: str) -> str:
-    """Run git, with no configuration but ours."""
+    """Run git with only our configuration."""
     who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
     nobodys = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     return subprocess.run(
@@ -28,7 +28,7 @@ def git(place: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with this one's files as they are now, all of them committed on the branch ``main``."""
+    """Make a checkout with the present files of this one, all committed on the branch ``main``."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
         if name and os.path.lexists(ROOT / name):
@@ -41,7 +41,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def served(how: str, checkout: Path) -> dict[str, Any]:
-    """The master's settings to serve the checkout."""
+    """Return the master's settings to serve the checkout."""
     if how == "roots":
         return {"file_roots": {"base": [str(checkout)]}}
     return {
@@ -51,7 +51,7 @@ def served(how: str, checkout: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ["roots", "gitfs"])
-def test_a_synced_runner_makes_minions_that_sync_their_module(
+def test_a_synced_runner_creates_minions_that_sync_their_module(
     make_master: MakeMaster, checkout: Path, how: str
 ) -> None:
     master = make_master(**served(how, checkout))
@@ -60,8 +60,8 @@ def test_a_synced_runner_makes_minions_that_sync_their_module(
     synced = tools.until(lambda: master.run("saltutil.sync_runners").data, "the checkout is on the file server")
     assert synced == ["runners.hart"]
     assert master.run("saltutil.sync_modules").data == ["modules.hart"]
-    told = master.run("hart.version").data["runner"]
-    assert told.startswith(f"{extmods}/runners/hart.py (not the installed one")
+    runner = master.run("hart.version").data["runner"]
+    assert runner.startswith(f"{extmods}/runners/hart.py (not the installed one")
     for name in ("runners", "modules"):
         assert files_in(extmods / name) == {"hart.py": (checkout / f"_{name}/hart.py").read_bytes()}
     made = master.run("hart.create", "web-1")
@@ -78,5 +78,5 @@ def files_in(place: Path) -> dict[str, bytes]:
 
 
 def loaded_by(master: SaltMaster, minion_id: str) -> list[bytes]:
-    """What the minion has synced."""
+    """Return what the minion has synced."""
     return [path.read_bytes() for path in (master.instances / minion_id).rglob("extmods/modules/hart.py")]

@@ -1,4 +1,4 @@
-"""Fleets: the number of a role's nodes, their renewal, and what is run on them before they go."""
+"""Fleets: the number of a role's nodes, their replacement, and how they are drained before they go."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def scale(master: SaltMaster, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 
 def fleet(master: SaltMaster) -> list[str]:
-    """The ids of the role's nodes, the oldest first."""
+    """Return the ids of the role's nodes, the oldest first."""
     listed = master.run("hart.list_minions", "role=app").data
     assert {entry["status"] for entry in listed.values()} <= {"ready"}, listed
     return sorted(listed, key=lambda minion_id: listed[minion_id]["created"])
 
 
-def test_the_number_is_made_true_and_true_already_changes_nothing(master: SaltMaster) -> None:
+def test_scale_reaches_the_number_and_changes_nothing_if_it_is_right(master: SaltMaster) -> None:
     up = scale(master, "count=3")
     assert (up["before"], up["after"], up["changed"], len(up["created"])) == (0, 3, True, 3)
     first = fleet(master)
@@ -54,13 +54,13 @@ def test_the_number_is_made_true_and_true_already_changes_nothing(master: SaltMa
     assert not any(master.left_over().values())
 
 
-def test_the_plan_of_more_nodes_touches_nothing(master: SaltMaster) -> None:
+def test_the_plan_of_more_nodes_changes_nothing(master: SaltMaster) -> None:
     planned = scale(master, "count=2", "test=True")
     assert (planned["after"], [entry["action"] for entry in planned["created"].values()]) == (2, ["create"] * 2)
     assert not any(master.left_over().values())
 
 
-def test_after_a_change_nothing_is_changed_until_it_has_cooled_down(master: SaltMaster) -> None:
+def test_during_the_cooldown_after_a_change_nothing_is_changed(master: SaltMaster) -> None:
     assert scale(master, "delta=+1", "cooldown=300")["changed"]
     rests = scale(master, "delta=+1", "cooldown=300")
     assert (rests["changed"], "less than 300 s ago" in rests["note"]) == (False, True)
@@ -68,7 +68,7 @@ def test_after_a_change_nothing_is_changed_until_it_has_cooled_down(master: Salt
     assert scale(master, "delta=+1")["after"] == 2
 
 
-def test_a_second_call_waits_for_the_first_and_then_finds_it_true(master: SaltMaster) -> None:
+def test_a_second_call_waits_for_the_first_and_then_changes_nothing(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         master.hart["roles"] = {"app": {"role_naming_scheme": "held"}}
         master.write()
@@ -115,7 +115,7 @@ def test_nodes_are_drained_before_they_go_and_stay_if_that_fails(master: SaltMas
     assert not any(master.left_over().values())
 
 
-def test_a_signal_while_a_node_is_drained_leaves_it(master: SaltMaster) -> None:
+def test_a_signal_during_a_drain_leaves_the_node(master: SaltMaster) -> None:
     scale(master, "count=1")
     (node,) = fleet(master)
     master.hart["roles"] = {"app": {"drain": {"function": "test.sleep", "args": [60]}}}
@@ -134,7 +134,7 @@ def _sleeps(master: SaltMaster) -> Any:
     return master.run("jobs.active").data
 
 
-def test_a_fleet_is_renewed_new_nodes_first(master: SaltMaster) -> None:
+def test_a_fleet_is_replaced_with_new_nodes_first(master: SaltMaster) -> None:
     scale(master, "count=3")
     old = fleet(master)
     with master.events() as events:
@@ -147,7 +147,7 @@ def test_a_fleet_is_renewed_new_nodes_first(master: SaltMaster) -> None:
 
 
 def fewest_ready(events: list[Event], there: list[str]) -> int:
-    """The lowest number of nodes that there were at any time."""
+    """Return the lowest number of nodes at any time."""
     now, fewest = set(there), len(there)
     for event in events:
         stage, minion_id = event.tag.rpartition("/")[2], event.data.get("minion_id", "")
@@ -157,7 +157,7 @@ def fewest_ready(events: list[Event], there: list[str]) -> int:
     return fewest
 
 
-def test_a_renewal_stops_at_the_first_failure_with_the_fleet_whole(master: SaltMaster) -> None:
+def test_a_replacement_stops_at_the_first_failure_with_a_complete_fleet(master: SaltMaster) -> None:
     scale(master, "count=2")
     old = fleet(master)
     script = master.root / "fails"
@@ -190,14 +190,14 @@ def test_a_renewal_stops_at_the_first_failure_with_the_fleet_whole(master: SaltM
         (("hart.show", "nobody"), "nobody: is not known"),
     ],
 )
-def test_what_cannot_be_done_is_refused(master: SaltMaster, arguments: tuple[str, ...], words: str) -> None:
+def test_impossible_calls_are_refused(master: SaltMaster, arguments: tuple[str, ...], words: str) -> None:
     ran = master.run(*arguments)
     assert ran.code == 2, ran
     assert words in ran.data["error"]
     assert not any(master.left_over().values())
 
 
-def test_one_node_with_everything_that_is_known_of_it(master: SaltMaster) -> None:
+def test_show_has_everything_that_is_known_of_one_node(master: SaltMaster) -> None:
     scale(master, "count=1")
     (name,) = fleet(master)
     shown = master.run("hart.show", name).data
@@ -219,7 +219,7 @@ def test_on_a_terminal_the_nodes_are_a_table_and_elsewhere_data(master: SaltMast
 
 
 def on_a_terminal(master: SaltMaster, *arguments: str) -> str:
-    """What a command writes to a terminal that is its standard output."""
+    """Return what a command writes to a terminal that is its standard output."""
     ours, theirs = pty.openpty()
     command = master.command(arguments[0], *arguments[1:], out=None)
     process = subprocess.Popen(
@@ -230,7 +230,7 @@ def on_a_terminal(master: SaltMaster, *arguments: str) -> str:
     try:
         while chunk := os.read(ours, 65536):
             said += chunk
-    except OSError:  # how Linux says that nobody holds the other end any more
+    except OSError:  # Linux reports in this way that nobody holds the other end any more
         pass
     finally:
         os.close(ours)
@@ -238,14 +238,14 @@ def on_a_terminal(master: SaltMaster, *arguments: str) -> str:
     return tools.without_colours(said.decode())
 
 
-def test_a_minion_that_does_not_answer_and_one_that_is_not_ours_are_told_apart(master: SaltMaster) -> None:
+def test_a_silent_minion_and_one_that_is_not_ours_have_different_states(master: SaltMaster) -> None:
     scale(master, "count=1")
     (name,) = fleet(master)
-    with tools.bare_minion(master, "stranger"):
-        tools.until(lambda: "stranger" in master.keys()["minions_pre"], "the stranger asks to be let in")
-        tools.salt_key(master, "-a", "stranger")
+    with tools.bare_minion(master, "other"):
+        tools.until(lambda: "other" in master.keys()["minions_pre"], "the other minion's key is pending")
+        tools.salt_key(master, "-a", "other")
         listed = master.run("hart.list_minions").data
-        assert (listed[name]["status"], listed["stranger"]["status"]) == ("ready", "not ours")
+        assert (listed[name]["status"], listed["other"]["status"]) == ("ready", "not ours")
         assert list(master.run("hart.list_minions", "status=ready").data) == [name]
     tools.stop_minion(master, name)
     down = master.run("hart.list_minions", "role=app").data
@@ -261,11 +261,11 @@ def test_destroying_many_makes_the_master_rotate_its_key_once(master: SaltMaster
         assert len(trial.noted("rotations")) - before == 1
 
 
-def test_the_fleet_of_another_provider_does_not_count_where_one_is_named(master: SaltMaster) -> None:
-    master.hart.update(providers={"local": {}, "spare": {"driver": "local"}})
+def test_the_fleet_of_another_provider_does_not_count_if_one_is_named(master: SaltMaster) -> None:
+    master.hart.update(providers={"local": {}, "second": {"driver": "local"}})
     master.write()
     assert scale(master, "count=1", "provider=local")["after"] == 1
-    assert scale(master, "count=1", "provider=spare")["before"] == 0
+    assert scale(master, "count=1", "provider=second")["before"] == 0
     assert scale(master, "count=2")["changed"] is False
     unclear = scale(master, "count=3", code=2)
     assert "several providers are possible" in unclear["error"]

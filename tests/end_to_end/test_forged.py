@@ -1,4 +1,4 @@
-"""What one accepted minion fires and returns in the name of others decides nothing."""
+"""The events and returns of an accepted minion in the name of others decide nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.end_to_end.forging import Forger
 
 @dataclass(frozen=True)
 class Scene:
-    """A master, and a minion of it that was taken over."""
+    """A master, and a compromised minion of it."""
 
     master: SaltMaster
     mallory: Forger
@@ -47,7 +47,7 @@ def scene(_scene: Scene) -> Iterator[Scene]:
 
 
 @EITHER
-def test_a_node_whose_minion_never_runs_is_undone_whatever_another_says_of_it(scene: Scene) -> None:
+def test_a_node_whose_minion_never_runs_is_undone_whatever_another_minion_claims(scene: Scene) -> None:
     master, ghost = scene.master, "ghost"
     with tools.tried(master) as trial:
         trial.alter(ghost, tools.AT_START, ":\n")
@@ -64,7 +64,7 @@ def test_a_node_whose_minion_never_runs_is_undone_whatever_another_says_of_it(sc
 
 
 @EITHER
-def test_a_node_is_ready_while_another_answers_wrongly_for_it(scene: Scene) -> None:
+def test_a_node_is_ready_while_another_minion_answers_wrongly_for_it(scene: Scene) -> None:
     master, node = scene.master, "honest"
     with tools.running(master, "hart.create", node, "role=app") as run:
         forging.answer_until_ended(scene.mallory, master, run, node, False, "wrong", ways=forging.WAYS)
@@ -76,7 +76,7 @@ def test_a_node_is_ready_while_another_answers_wrongly_for_it(scene: Scene) -> N
 
 
 @KEPT
-def test_a_node_is_not_drained_because_another_says_so(scene: Scene) -> None:
+def test_a_node_is_not_drained_because_another_minion_says_so(scene: Scene) -> None:
     master, node = scene.master, "drained"
     master.hart["roles"] = {"app": {"drain": {"function": "cmd.run", "args": ["sleep 4; exit 1"]}}}
     master.write()
@@ -91,8 +91,8 @@ def test_a_node_is_not_drained_because_another_says_so(scene: Scene) -> None:
 
 
 @KEPT
-def test_a_minion_that_is_down_is_not_up_because_another_says_so(scene: Scene) -> None:
-    """Everything else that is asked goes the same way as ``ping`` and ``grains``."""
+def test_a_stopped_minion_is_not_up_because_another_minion_says_so(scene: Scene) -> None:
+    """All other questions use the same path as ``ping`` and ``grains``."""
     master, silent = scene.master, "silent"
     ours = Master(salt.config.master_config(str(master.root / "etc/master")))
     ours.keys.accept(silent, make_minion_key())

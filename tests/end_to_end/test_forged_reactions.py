@@ -1,4 +1,4 @@
-"""The reactors of the examples and of the documentation, with what a hostile minion fires at them."""
+"""The reactors of the examples and of the documentation, with the events of a hostile minion."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ all of it:
 {%- endfor %}
 """
 NODE, ADDRESS, ELSEWHERE = "web", "203.0.113.7", "203.0.113.66"
-PATIENCE = 200
+TIMEOUT = 200
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,29 @@ class Scene:
 
     @property
     def canary(self) -> Path:
-        """What exists once something of an event was run."""
+        """Return the files that exist if a part of an event was executed."""
         return self.master.root / "canary"
 
     def ended(self, function: str, since: float) -> list[Any]:
-        """What came of the runner calls of reactors since then."""
+        """Return the outcomes of the runner calls of reactors since then."""
         assert self.master.daemon is not None
         listener, daemon = self.master.daemon.event_listener, self.master.daemon.id
         seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= since]
         data = [one.full_data for one in seen if re.fullmatch("salt/run/[0-9]+/ret", one.tag)]
-        # The jobs that they began end with such an event, too, of another user.
+        # Their jobs end with such an event too, of another user.
         return [one["return"] for one in data if one["fun"] == f"runner.{function}" and one["user"] == "Reactor"]
 
     def after(self, function: str, events: list[tuple[str, dict[str, Any]]]) -> list[Any]:
-        """Fire the events, and return what came of the calls when there are as many."""
+        """Fire the events, and return the outcomes of the calls when there are as many."""
         since = time.time()
         for tag, data in events:
             self.mallory.fire(tag, data)
         enough: Callable[[], Any] = lambda: len(self.ended(function, since)) >= len(events)  # noqa: E731
-        tools.until(enough, f"{len(events)} calls of {function}", PATIENCE)
+        tools.until(enough, f"{len(events)} calls of {function}", TIMEOUT)
         return self.ended(function, since)
 
     def asked(self, minion_id: str, since: float) -> list[tuple[str, Any]]:
-        """The jobs for a minion but for Salt's own question whether one still runs, each with its keywords."""
+        """Return the jobs for a minion with their keywords, without Salt's own question whether one still runs."""
         jobs = [job for job in forging.jobs_for(self.master, minion_id, since) if job["fun"] != "saltutil.find_job"]
         return [(job["fun"], next((one for one in job["arg"] if isinstance(one, dict)), None)) for job in jobs]
 
@@ -106,7 +106,7 @@ def scene(factories: FactoriesManager) -> Iterator[Scene]:
 
 
 def hostile(canary: Path) -> list[Any]:
-    """Values for any field of an event: line ends, jinja, quotes, globs, and what is no text."""
+    """Return values for any field of an event: line ends, jinja, quotes, globs, and values that are not text."""
     command = f"touch {canary}"
     run = f"runner.salt.cmd:\n    - args:\n      - fun: cmd.run\n      - cmd: '{command}'\n      - python_shell: true"
     return [
@@ -126,11 +126,11 @@ def test_a_forged_event_opens_no_firewall_and_runs_nothing(scene: Scene) -> None
     events += [("hart/x/destroyed", {"minion_id": NODE, "public_ip": value}) for value in (*values[:4], "0.0.0.0/0")]
     events += [(f"hart/{NODE}/destroyed", {"minion_id": NODE, "public_ip": ADDRESS})]
     events += [("hart/gone/destroyed", {"minion_id": "gone", "public_ip": ELSEWHERE})]
-    # The node is no further than running.
+    # The node has not gone beyond running.
     events += [("hart/x/ready", {"minion_id": value}) for value in (values[0], values[4], NODE)]
     scene.after("state.orchestrate", events)
-    told = scene.asked("firewall", since)
-    assert sorted((function, keywords["entry"]) for function, keywords in told) == [
+    jobs = scene.asked("firewall", since)
+    assert sorted((function, keywords["entry"]) for function, keywords in jobs) == [
         ("ipset.add", ADDRESS), ("ipset.delete", ELSEWHERE)
     ]  # fmt: skip
     assert scene.asked(NODE, since) == []
@@ -145,7 +145,9 @@ def test_a_forged_event_opens_no_firewall_and_runs_nothing(scene: Scene) -> None
         {"__hart_background__": "a text", "__context__": {}, "__opts__": {}},
     ],
 )
-def test_no_argument_of_an_event_makes_a_reactor_s_call_another_one(scene: Scene, smuggled: dict[str, Any]) -> None:
+def test_no_argument_of_an_event_turns_a_reactor_s_call_into_another_one(
+    scene: Scene, smuggled: dict[str, Any]
+) -> None:
     arguments = {"role": "app", "count": 0, "test": True, **smuggled}
     (returned,) = scene.after("hart.scale", [("all/from/the/event", {"args": arguments})])
     assert set(returned) == {"job", "note"}, "it runs as its own job"

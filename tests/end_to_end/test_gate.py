@@ -1,4 +1,4 @@
-"""Tokens leave nowhere, not even in part: an API quotes them, a driver objects to them, a node prints their pieces."""
+"""No token leaks, not even in part: an API quotes tokens, a driver refuses them, a node prints their pieces."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.end_to_end import wire
 from tests.end_to_end.conftest import Event, Ran, SaltMaster, running_master
 from tests.end_to_end.tools import AT_START, tried
 
-FORM = "dop_v1_"  # how all of them begin
-PART = 8  # characters of a token that nobody may see in a row
+FORM = "dop_v1_"  # the prefix of all tokens
+PART = 8  # consecutive characters of a token that must not be visible
 #: where a token is planted
 PLACES = ("config", "config_sdb", "pillar", "toml", "tag_sdb", "minion_config", "argument")
 
@@ -27,12 +27,12 @@ tr '\n' ' ' < "$HART_ROOT/etc/salt/minion.d/hart.conf" |
 awk '{ for (at = 1; at <= length($0); at++) { print substr($0, at); print substr($0, 1, at) } }'
 exit 1
 """
-#: fails as soon as the node has its configuration, which it prints with a long text behind it
+#: fails as soon as the node has its configuration, which it prints with a long text after it
 CUT = 'cat "$HART_ROOT/etc/salt/minion.d/hart.conf" >&2; head -c 440 /dev/zero | tr "\\0" x >&2; exit 1\n'
 
 
 def _quoted(request: Request) -> Answer:
-    """Refuse the token, and quote it: whole, and the parts that are on either side of every cut."""
+    """Refuse the token, and quote it: completely, and the parts on both sides of every cut."""
     token = request.headers["authorization"].removeprefix("Bearer ")
     at = len(token) // 2
     message = f"{token} is no token; {token[:at]}... neither; nor …{token[at:]}; seen: {token[5:-5]}; {token[:at]}"
@@ -41,7 +41,7 @@ def _quoted(request: Request) -> Answer:
 
 @dataclass
 class Said:
-    """All that anybody could read, and the tokens."""
+    """Everything that somebody could read, and the tokens."""
 
     tokens: dict[str, str]
     runs: dict[str, Ran]
@@ -49,7 +49,7 @@ class Said:
     files: dict[str, str]
 
     def parts_in(self, text: str, but: tuple[str, ...] = ()) -> list[str]:
-        """The tokens of which 8 characters in a row are in the text."""
+        """Return the tokens of which 8 consecutive characters are in the text."""
         return [
             name
             for name, token in self.tokens.items()
@@ -125,7 +125,7 @@ def _plant(master: SaltMaster, tokens: dict[str, str], api: str) -> None:
 
 
 def _files(master: SaltMaster) -> dict[str, str]:
-    """Logs, records and all that Salt keeps: but for what is meant to hold a token."""
+    """Return logs, records and everything that Salt stores, without what is meant to hold a token."""
     meant = {"vault.yml", "hart.toml", "broken.toml", "hart.sls"}
     paths = [path for part in ("log", "var", "run", "tmp") for path in (master.root / part).rglob("*")]
     files = [path for path in paths if path.is_file() and path.name not in meant]
@@ -136,12 +136,12 @@ def _files(master: SaltMaster) -> dict[str, str]:
 PUBLISHED = ("argument", "config", "pillar")
 
 
-def test_each_call_ended_as_it_should(said: Said) -> None:
+def test_each_call_ended_as_expected(said: Said) -> None:
     codes = {name: ran.code for name, ran in said.runs.items()}
     good = dict.fromkeys(("kept", "gone", "jobs", "argument", "known"), 0)
     refused = dict.fromkeys(("regions", "sizes", "images", "create", "import", "tag", "broken", "early"), 2)
     assert codes == {**dict.fromkeys(codes, 1), **refused, **good}, {n: r.stdout for n, r in said.runs.items()}
-    # Paths, and what else is no secret, are shown.
+    # Paths and other values that are not secret are shown.
     assert said.runs["check"].data["log directory"].endswith("/log/hart")
     assert "***" not in said.runs["check"].data["log directory"] + said.runs["kept"].data["log"]
     assert "is no token" in said.runs["regions"].data["error"]
@@ -173,7 +173,7 @@ def test_no_part_of_a_token_is_in_a_log_a_record_or_the_job_cache(said: Said) ->
     assert "***" in logs["log/hart/pieces.log"]
 
 
-def test_a_secret_that_came_as_an_argument_is_told_in_the_notes(said: Said) -> None:
+def test_the_notes_warn_of_a_secret_in_an_argument(said: Said) -> None:
     (note,) = said.runs["argument"].data["arg1"]["notes"]
     assert note.startswith("minion_config:mine:api_token holds a secret: an argument appears in")
     (note,) = said.runs["known"].data["notes"]

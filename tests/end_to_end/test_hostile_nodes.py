@@ -1,4 +1,4 @@
-"""Nodes that lie, flood and name what is not theirs, beside one that does not: only they fail, and nothing is left."""
+"""Nodes that lie, flood and use names of others, beside an honest one: only they fail, and nothing is left."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hart_salt.master.client import Master
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 
-#: what the script does last: a hostile image does something just before
+#: the last thing that the script does: a hostile image acts just before it
 LAST = '    mv "$run/result.json.new" "$run/result.json"\n'
 PLANTED = "Zq8-hors3-Kx0-bAttery-9wV"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIt8nmNGH+lWOnCEAzbiNSYTwcbfUUWmPPej05UDf2dn"
 
-#: changes the document as the Python code says, in which it is ``d``
+#: changes the document by Python code, in which it is ``d``
 REWRITE = """"$HART_PYTHON" - "$run/result.json.new" <<'PY'
 import json, sys
 d = json.load(open(sys.argv[1]))
@@ -79,7 +79,7 @@ class Seen:
     victim: str
 
     def shown(self) -> str:
-        """All that left hart as text."""
+        """Return everything that left hart, as text."""
         logs = "".join(path.read_text() for path in sorted(self.master.log_dir.glob("*.log")))
         return self.ran.stdout + self.ran.stderr + logs
 
@@ -99,7 +99,7 @@ def seen(factories: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         with tools.tried(master) as trial:
             for minion_id, snippet in {**{name: one for name, (one, _) in FAILING.items()}, **LYING}.items():
                 trial.alter(minion_id, LAST, snippet.replace("@VICTIM@", str(file)) + "\n" + LAST)
-            # Another machine's, which waits to be accepted.
+            # The key of another machine, which is pending.
             Master(salt.config.master_config(str(master.root / "etc/master"))).keys._deposit("victim", victim)
             ran = master.run("hart.create", ",".join(["good", *FAILING, *LYING]), "role=app", timeout=400)
             yield Seen(ran, master, master.keys(), master.left_over(), victim)
@@ -119,7 +119,7 @@ def test_a_hostile_node_fails_with_one_sentence(seen: Seen, minion_id: str) -> N
     assert sum(map(len, entry["output"])) < 200_000
 
 
-def test_nothing_is_left_of_those_that_failed(seen: Seen) -> None:
+def test_nothing_is_left_of_the_failed_nodes(seen: Seen) -> None:
     there = ["good", *LYING]
     assert sorted(seen.keys["minions"]) == sorted(there)
     assert sorted(seen.left["records"]) == sorted(f"{name}.node" for name in there)
@@ -142,7 +142,7 @@ def test_host_keys_and_notes_are_one_line_each_and_clean(seen: Seen) -> None:
     assert forged == "\ufffd]0;PWNED-TITLE\ufffd\ufffd[2Jforged: \ufffd31m\ufffd\ufffdresult: True"
 
 
-def test_the_key_of_another_machine_that_a_node_names_stays_and_a_note_tells_who_has_it(seen: Seen) -> None:
+def test_the_key_of_another_machine_stays_and_a_note_names_its_holder(seen: Seen) -> None:
     assert seen.keys["minions_pre"] == ["victim"]
     (note,) = seen.ran.data["named"]["notes"]
     assert f"{pem_finger(key=seen.victim.encode(), sum_type='sha256')} is pending as victim" in note
@@ -157,7 +157,7 @@ def test_no_part_of_the_secret_and_no_control_character_is_anywhere(seen: Seen) 
     assert unseen == set()
 
 
-def test_a_log_is_bounded(seen: Seen) -> None:
+def test_the_size_of_a_log_is_limited(seen: Seen) -> None:
     sizes = {path.name: path.stat().st_size for path in seen.master.log_dir.glob("*.log")}
     assert {name: size for name, size in sizes.items() if size > 11 * 1024 * 1024} == {}
     assert sizes["many.log"] > 10 * 1024 * 1024

@@ -1,8 +1,8 @@
 """
 Minions that hart did not create, imported with the real ``salt-run`` beside a real master.
 
-Each is made by hart on a light machine; then everything by which hart knows it is taken away, so that it is what hart
-0.22, salt-cloud or somebody by hand made: an accepted minion on an instance that says nothing of hart.
+hart creates each on a light machine; then everything by which hart knows it is removed. What is left is what hart 0.22,
+salt-cloud or an admin creates: an accepted minion on an instance without hart's tags.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def gce(lights: list[LightCloud]) -> Iterator[LightCloud]:
 
 @dataclass(frozen=True)
 class Strange:
-    """A minion of which hart knows nothing."""
+    """A minion that hart knows nothing of."""
 
     minion_id: str
     instance_id: str
@@ -76,7 +76,7 @@ def plain_droplet(light: LightCloud, minion_id: str) -> None:
 
 
 def hart_s_instance(light: LightCloud, minion_id: str) -> None:
-    """As hart 0.22 makes it: a name of its own, the id as the description, and the role as a label."""
+    """Make an instance of hart 0.22: with its own name, the id as the description, and the role as a label."""
     state: Any = light.cloud
     words, digest = "-".join(reversed(minion_id.split("."))), hashlib.sha256(minion_id.encode()).hexdigest()
     for instance in state.state.instances.values():
@@ -102,7 +102,7 @@ def statuses(light: LightCloud, *arguments: str) -> dict[str, str]:
 
 
 def hart_s_store(path: Path, **there: Strange) -> str:
-    """What hart 0.22 writes of minions, by its name of the provider; and one that is gone."""
+    """Return the records of hart 0.22 for minions, by its name of the provider; one of them is gone."""
     entries = {
         it.minion_id: {
             "minion_id": it.minion_id, "provider": driver, "region": it.facts["region"], "zone": it.facts["zone"],
@@ -130,8 +130,8 @@ def test_existing_minions_become_nodes_and_are_destroyed_as_such(
 
     store = hart_s_store(tmp_path / "minions.json", do=it, gce=other)
     ran = run(do, "hart.import_minions", store, code=1).data
-    told = {name: (entry["result"], entry.get("changed")) for name, entry in ran.items() if name != "retcode"}
-    assert told == {
+    reported = {name: (entry["result"], entry.get("changed")) for name, entry in ran.items() if name != "retcode"}
+    assert reported == {
         it.minion_id: (True, False), other.minion_id: (True, True), "gone.example.com": (False, None),
     }  # fmt: skip
     assert "there is no key with that id" in ran["gone.example.com"]["error"]
@@ -143,7 +143,7 @@ def test_existing_minions_become_nodes_and_are_destroyed_as_such(
     assert (do.left(), gce.left()) == ({}, {})
 
 
-def test_what_is_refused_is_one_sentence_and_nothing_is_done(do: LightCloud) -> None:
+def test_a_refusal_is_one_sentence_and_nothing_is_done(do: LightCloud) -> None:
     it = strange(do, plain_droplet)
     before = do.left()
     do.minions.grains[it.minion_id]["ipv4"] = ["127.0.0.1", "192.0.2.77"]
@@ -163,7 +163,7 @@ def test_what_is_refused_is_one_sentence_and_nothing_is_done(do: LightCloud) -> 
     assert "another master of hart's, fedcba9876543210" in imported(do, it.minion_id, code=2)["error"]
 
 
-def test_a_kill_between_tags_and_record_harms_no_machine_and_can_be_repeated(do: LightCloud) -> None:
+def test_a_kill_between_tags_and_record_affects_no_machine_and_can_be_repeated(do: LightCloud) -> None:
     it = strange(do, plain_droplet)
     do.cloud.faults.add(PUT_TAG)
     with tools.running(do.master, "hart.import_minion", it.minion_id, f"provider={do.provider}") as killed:
@@ -172,7 +172,7 @@ def test_a_kill_between_tags_and_record_harms_no_machine_and_can_be_repeated(do:
         assert killed.wait(300) == -signal.SIGKILL
     do.cloud.faults.clear()
     do.cloud.faults.struck.clear()
-    # The minion cannot speak for itself: only the record does.
+    # The minion does not answer: only the record protects it.
     do.minions.stop(it.minion_id)
     swept = run(do, "hart.sweep", "grace=0").data
     assert (swept["removed"], [entry["name"] for entry in swept["kept"]]) == ([], [it.minion_id])

@@ -1,4 +1,4 @@
-"""Salt imports every runner on every salt-run, whatever was asked for: ours must cost next to nothing."""
+"""Salt imports every runner on every salt-run: importing ours must cost almost nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 HEAVY = ("asyncio", "asyncssh", "boto3", "cryptography", "jinja2", "psutil", "pydantic", "rich", "salt", "tenacity")
 RUNS = 7
 
-#: what Salt does with the installed package: load the entry point, then the runner by its path, then ask it
+#: what Salt does with the installed package: load the entry point, then the runner by its path, then call it
 IMPORT = """
 import importlib.util, json, logging, pathlib, sys, time, traceback
 before = set(sys.modules)
@@ -32,22 +32,22 @@ print(json.dumps({"package": package - started, "runner": ended - package, "new"
 
 @pytest.fixture(scope="module")
 def imports() -> list[dict[str, Any]]:
-    """The same import in several fresh interpreters."""
+    """Return the times of the same import in several new interpreters."""
     commands = [[sys.executable, "-c", IMPORT]] * RUNS
     return [
-        # elsewhere, so that the installed package is imported and not the directory of the checkout
+        # elsewhere, because the installed package must be imported and not the directory of the checkout
         json.loads(subprocess.run(command, cwd="/", capture_output=True, text=True, check=True, timeout=60).stdout)
         for command in commands
     ]
 
 
-def test_the_runner_module_imports_nothing_that_it_does_not_need_yet(imports: list[dict[str, Any]]) -> None:
+def test_the_runner_module_imports_only_what_it_needs_at_once(imports: list[dict[str, Any]]) -> None:
     for run in imports:
         assert [name for name in run["new"] if name.split(".")[0] in HEAVY] == []
         assert [name for name in run["new"] if name.startswith("hart_salt")] == ["hart_salt"]
 
 
-def test_what_an_unrelated_salt_run_pays_is_printed(
+def test_the_cost_for_an_unrelated_salt_run_is_printed(
     imports: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     package, runner = (min(run[part] for run in imports) * 1000 for part in ("package", "runner"))

@@ -1,4 +1,4 @@
-"""The wheel and the source distribution, each installed where the checkout cannot be seen, at work from there."""
+"""The wheel and the source distribution, each installed where the checkout is not visible, in use from there."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from tests.end_to_end.conftest import SaltMaster
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel in it."""
+    """Return an environment with the wheel."""
     return installed("wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with the source distribution in it."""
+    """Return an environment with the source distribution."""
     return installed("sdist", tmp_path_factory.mktemp("sdist"))
 
 
 def at(environment: Path, master: SaltMaster) -> SaltMaster:
-    """The master, asked with the programs of another environment."""
+    """The master, with the programs of another environment."""
     return dataclasses.replace(master, bin=environment / "bin")
 
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_the_installed_files_are_those_that_are_loaded(
-    master: SaltMaster, kind: str, request: pytest.FixtureRequest
-) -> None:
+def test_the_installed_files_are_loaded(master: SaltMaster, kind: str, request: pytest.FixtureRequest) -> None:
     environment = request.getfixturevalue(kind)
     ran = at(environment, master).run("hart.version")
     assert (ran.code, ran.data["hart-salt"]) == (0, hart_salt.__version__), ran
@@ -61,7 +59,7 @@ def test_minions_load_the_execution_module(wheel: Path, tmp_path: Path) -> None:
     assert "salt -G roles:app hart.sealed" in done.stdout
 
 
-def test_a_role_becomes_a_minion_and_goes_again(master: SaltMaster, wheel: Path) -> None:
+def test_a_role_becomes_a_minion_and_is_destroyed(master: SaltMaster, wheel: Path) -> None:
     there = at(wheel, master)
     shown = there.run("hart.show_role", "app")
     assert (shown.code, shown.data["provider"]) == (0, "local"), shown
@@ -75,7 +73,7 @@ def test_a_role_becomes_a_minion_and_goes_again(master: SaltMaster, wheel: Path)
 
 
 def pythons(processes: list[psutil.Process]) -> set[str]:
-    """The interpreters that run; one of the processes may have ended since they were listed."""
+    """Return the running interpreters; a process may have ended since it was listed."""
     found = set()
     for process in processes:
         with contextlib.suppress(psutil.Error):

@@ -1,11 +1,11 @@
 """
-``salt-run`` ended with SIGKILL at every point of a node's life, for each driver; then a sweep, and all is as before.
+``salt-run`` killed with SIGKILL at every point of a node's life, for each driver; then a sweep, and all is as before.
 
-The points are: every stage, right after its record is written; before and after each verb of the driver and each
-change of the key store; and, at the clouds, each call that changes something: before it was done, and after, with its
-answer still on the way. The machines are light ones, and for the driver ``local`` real ones. Whatever the point was,
-after the sweep there is nothing, or a node that is whole and sealed: nothing of it was taken away yet, or it was ready.
-All outcomes are printed as one table.
+The points are: every stage, right after its record is written; before and after each verb of the driver and each change
+of the key store; and, at the clouds, each call that changes something: before it takes effect, and after, with its
+answer still pending. The machines are light ones, and real ones for the driver ``local``. After the sweep there is
+nothing, or a complete and sealed node: one that was ready, or of which nothing had been removed. All outcomes are
+printed as one table.
 """
 
 from __future__ import annotations
@@ -42,35 +42,35 @@ CREATING = (
     *(f"{verb}:{when}" for verb in ("access", "launch", "accept_key", "settle", "close") for when in BEFORE_AFTER),
 )
 DESTROYING = tuple(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "remove") for when in BEFORE_AFTER)
-#: what is a driver's own
+#: verbs of the driver itself
 OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "terminate") for when in BEFORE_AFTER)
-#: the drivers that are killed at every point; the others where their own code is at work
+#: the drivers that are killed at every point; the others only in their own code
 EVERY_POINT = DRIVERS if WHOLE else ("do", "local")
-#: masters of a driver that work side by side, where there is more than one
+#: concurrent masters of a driver, if there is more than one
 LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2, "hetzner": 2}
 #: more calls that change something than any driver makes for one node
 MOST_CALLS = 20
-STALL = 30.0  #: seconds for which the answer of a call is on its way; by then its run has been killed
-PATIENCE = 200
+STALL = 30.0  #: seconds for which the answer of a call is pending; by then its run has been killed
+TIMEOUT = 200
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     name: str
-    #: how the run ended that was to be killed, and what it printed
+    #: how the killed run ended, and what it printed
     code: int
     said: str
     left_before: dict[str, list[str]]
     swept: Ran
-    #: after the sweep; a node that is whole is ``{"whole": [its id]}``
+    #: after the sweep; a complete node is ``{"whole": [its id]}``
     left: dict[str, list[str]]
-    #: after a last destroy, where the node was whole
+    #: after a last destroy, if the node was complete
     at_last: dict[str, list[str]]
 
     def line(self) -> str:
-        """For the table."""
+        """Return the row of the table."""
         before = "; ".join(f"{kind} {len(names)}" for kind, names in self.left_before.items()) or "nothing"
         after = "the whole node" if "whole" in self.left else str(self.left or "none")
         return f"{self.name:<36} {before:<72} {after}"
@@ -88,7 +88,7 @@ class Lane:
     clear: Callable[[], None]
     light: LightCloud | None = None
     node: str = field(init=False)
-    #: the names by which the parts of the node are known
+    #: the names of the parts of the node
     names: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,29 +100,29 @@ class Lane:
         return ["hart.create", self.node, "role=app", f"provider={self.provider}"]
 
     def killed_at(self, point: str, command: list[str]) -> tuple[int, str]:
-        """With the package that kills at a point."""
+        """Run with the package that kills at a point."""
         more = {"PYTHONPATH": str(self.site), "HART_KILL": point, "HART_KILL_DRIVER": self.driver}
-        ran = self.master.run_with(more, *command, timeout=PATIENCE)
+        ran = self.master.run_with(more, *command, timeout=TIMEOUT)
         return ran.code, ran.stdout + ran.stderr
 
     def killed_in_call(self, number: int, when: str, command: list[str]) -> int:
-        """Kill it while the answer of its call of that number is on its way, counting those that change things."""
+        """Kill it while the answer of its n-th call that changes something is pending."""
         assert self.light is not None
         cloud, changing = self.light.cloud, self.light.kind.changing
-        # One that was not done fails in the end, whatever the client does.
+        # A call that did not take effect fails in the end, whatever the client does.
         how: dict[str, Any] = {"when": when, "stall": STALL, "status": 503 if when == "before" else None}
         fault: Fault = changing.fault(skip=number, **how)
         cloud.faults.add(fault)
         with tools.running(self.master, *command) as run:
             tools.until(lambda: fault in cloud.faults.struck or run.poll() is not None, "the call, or the end")
             run.send_signal(signal.SIGKILL)
-            code = run.wait(PATIENCE)
+            code = run.wait(TIMEOUT)
         cloud.faults.clear()
         cloud.faults.struck.clear()
         return code
 
     def swept(self, name: str, code: int, said: str = "") -> Outcome:
-        """Look, sweep, and look again."""
+        """Take the state, sweep, and take the state again."""
         before = self.read()
         swept = self.master.run("hart.sweep", f"provider={self.provider}", "grace=0")
         left = self._whole(self.read())
@@ -133,7 +133,7 @@ class Lane:
         return outcome
 
     def _whole(self, left: dict[str, list[str]]) -> dict[str, list[str]]:
-        """A node of which every part is there, and that is ready, is no leaving."""
+        """Return what is left besides a node that is complete and ready."""
         if not left:
             return {}
         listed = self.master.run("hart.list_minions", f"provider={self.provider}").data
@@ -150,7 +150,7 @@ def by_point(lane: Lane, phase: str, point: str) -> Outcome:
 
 
 def by_call(lane: Lane, phase: str, when: str) -> list[Outcome]:
-    """One kill for each call that changes something, until a run has no more of them."""
+    """Yield one kill for each call that changes something, until a run has no more of them."""
     found: list[Outcome] = []
     for number in range(MOST_CALLS):
         if phase == "destroy":
@@ -168,7 +168,7 @@ Case = tuple[str, str, str]
 
 
 def cases(driver: str) -> list[Case]:
-    """A driver's cases, in the order in which its lane does them."""
+    """Return a driver's cases, in the order of its lane."""
     creating, destroying = (CREATING, DESTROYING) if driver in EVERY_POINT else (OF_DRIVERS[:-2], OF_DRIVERS[-2:])
     points = [*(("create", point) for point in creating), *(("destroy", point) for point in destroying)]
     calls = [(phase, f"calls {when}") for phase in ("create", "destroy") for when in BEFORE_AFTER]
@@ -183,7 +183,7 @@ def outcomes_of(lane: Lane, case: Case) -> list[Outcome]:
 
 
 class Table:
-    """The cases that are asked for, side by side: most of a case is waiting, for sweep's second looks above all."""
+    """Run the selected cases concurrently, since most of a case is waiting, mainly for sweep's second lists."""
 
     def __init__(self, lanes: list[Lane], asked: list[Case]) -> None:
         self._outcomes: dict[Case, Future[list[Outcome]]] = {case: Future() for case in asked}
@@ -212,17 +212,17 @@ class Table:
                     lane.clear()
 
     def outcomes(self, case: Case) -> list[Outcome]:
-        """What came of a case; waits for it."""
+        """Return the outcome of a case; wait for it."""
         return self._outcomes[case].result()
 
     def close(self) -> None:
-        """Begin no more of them, and wait for those under way."""
+        """Start no more cases, and wait for those that run."""
         self._stop = True
         for thread in self._threads:
             thread.join()
 
     def lines(self) -> Iterator[str]:
-        """The table, a part for each driver."""
+        """Print the table, a part for each driver."""
         for driver in DRIVERS:
             done = [one for case, one in self._outcomes.items() if case[0] == driver and one.done()]
             rows = [outcome.line() for one in done if not one.exception() for outcome in one.result()]
@@ -246,7 +246,7 @@ def table(factories: FactoriesManager, request: pytest.FixtureRequest) -> Iterat
 
 @contextlib.contextmanager
 def lane(factories: FactoriesManager, driver: str) -> Iterator[Lane]:
-    """A master with the driver's cloud, or with local instances."""
+    """Start a master with the driver's cloud, or with local instances."""
     if driver == "local":
         with running_master(factories, hart={"roles": {"app": {}}, "providers": {"local": {}}}) as master:
             yield Lane(driver, "local", master, _site(master), lambda: _left_locally(master), master.clear)
@@ -256,7 +256,7 @@ def lane(factories: FactoriesManager, driver: str) -> Iterator[Lane]:
 
 
 def _left_locally(master: SaltMaster) -> dict[str, list[str]]:
-    """By node, so that a whole one shows; processes and sockets are those of its directory."""
+    """Return what is left by node, to recognise a complete one; processes and sockets are found by its directory."""
     node = "node.local.app"
     found = tools.left_of(master, node)
     claims = [path.name for path in (master.cachedir / "hart/locks").glob("*.batch")]
@@ -264,7 +264,7 @@ def _left_locally(master: SaltMaster) -> dict[str, list[str]]:
 
 
 def _site(master: SaltMaster) -> Path:
-    """Where the package with the killer is installed."""
+    """Return where the package with the killer is installed."""
     site = master.root / "site"
     info = site / "hart_killer-1.dist-info"
     info.mkdir(parents=True)
@@ -296,5 +296,5 @@ def test_a_sweep_removes_what_a_killed_run_left(table: Table, case: Case) -> Non
             assert outcome.left == {} or "call" in outcome.name, outcome
 
 
-#: points from which on the node is a minion that stays: it was told to be ready, and sweep seals it
+#: points from which on the node is a minion that stays: it was reported as ready, and sweep seals it
 MAY_BE_READY = ("stage:ready", "stage:sealed", "settle:before", "settle:after", "close:before", "close:after")

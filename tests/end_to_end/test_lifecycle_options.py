@@ -33,7 +33,7 @@ MINION_CONFIG = {
 
 @dataclass
 class Made:
-    """Three nodes of one call, and what a minion of them says of itself."""
+    """Three nodes of one call, and what one minion says of itself."""
 
     done: Ran
     left: dict[str, list[str]]
@@ -46,7 +46,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(_session_master: SaltMaster) -> Made:
-    """One call with all options; the nodes are gone again when the tests look."""
+    """Make one call with all options; the nodes are gone when the tests run."""
     master = _session_master
     with tools.restored(master):
         return _make(master)
@@ -86,9 +86,9 @@ def _write_states(master: SaltMaster) -> None:
         (master.root / f"srv/salt/{name}.sls").write_text(text)
 
 
-def test_the_script_runs_on_the_node_once_it_is_a_minion_and_stays_there_as_a_record(made: Made) -> None:
+def test_the_script_runs_once_the_node_is_a_minion_and_stays_there(made: Made) -> None:
     assert made.kept_script == (SCRIPT, 0o700)
-    # salt-minion writes nothing there but its keys; the master's key was there, and the node had pinged.
+    # salt-minion writes only its keys there; the master's key was there, and the node had answered a ping.
     assert "the script sees minion.pem minion.pub minion_master.pub" in made.logs[GOOD]
     order = [made.logs[GOOD].index(word) for word in ("== enrolled", "the script sees", "== ready")]
     assert order == sorted(order)
@@ -126,24 +126,24 @@ def test_minion_config_is_merged_at_every_depth_on_the_minion(made: Made) -> Non
     assert made.says["master_tries"] == 7
 
 
-def test_the_minion_knows_its_role_provider_region_and_size_unless_the_user_says_otherwise(made: Made) -> None:
+def test_the_minion_knows_its_role_provider_region_and_size_unless_the_user_sets_them(made: Made) -> None:
     grains = made.says["grains"]
     assert {name: grains[name] for name in ("roles", "hart.provider", "hart.region", "hart.size")} == {
         "roles": ["app"], "hart.provider": "local", "hart.region": "local", "hart.size": "mine",
     }  # fmt: skip
 
 
-def test_the_execution_module_tells_how_the_minion_came_to_be(made: Made) -> None:
-    told = made.says["info"][GOOD]
-    age = datetime.now(timezone.utc) - datetime.fromisoformat(told.pop("created"))
+def test_the_execution_module_says_how_the_minion_was_created(made: Made) -> None:
+    reported = made.says["info"][GOOD]
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(reported.pop("created"))
     assert timedelta(0) <= age < timedelta(hours=1)
-    assert told == {
+    assert reported == {
         "roles": ["app"], "provider": "local", "region": "local", "zone": None, "size": "mine",
         "version": hart_salt.__version__,
     }  # fmt: skip
 
 
-def test_the_highstate_is_applied_and_one_that_fails_is_reported(master: SaltMaster) -> None:
+def test_the_highstate_is_applied_and_a_failing_one_is_reported(master: SaltMaster) -> None:
     _write_states(master)
     done = master.run("hart.create", f"{GOOD},{BAD_STATE}", "role=app", "apply=highstate")
     files = [(master.instances / minion_id / "var/cache/salt/minion/site").exists() for minion_id in (GOOD, BAD_STATE)]
@@ -159,6 +159,6 @@ def test_states_that_cannot_be_rendered_are_reported_and_keep_the_node(master: S
     assert master.salt("a", "test.ping").data == {"a": True}
 
 
-def test_a_node_with_tags_is_made_and_its_settings_are_shown(master: SaltMaster) -> None:
+def test_a_node_with_tags_is_created_and_its_settings_are_shown(master: SaltMaster) -> None:
     assert master.run("hart.create", "a", "role=app", "tags=x,y").data["a"]["result"] is True
     assert master.run("hart.show_role", "app", "tags=x,y").data["tags"] == ["x", "y"]

@@ -1,4 +1,4 @@
-"""Light machines' minions pass for minions: the start event is heard, and questions are answered."""
+"""The minions of light machines act like real ones: they send the start event and answer questions."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_a_start_event_and_a_ping(master: SaltMaster) -> None:
         minions.configured["app-1"] = {"hart_answer": "a code"}
         ours.minions.ask_for_answers(["app-1"])
         assert came.acquire(timeout=120)
-    # A return that the master cannot store yet is sent again, and the bus then has it more than once.
+    # A return that the master cannot store yet is sent again, and then appears several times on the bus.
     assert heard[0] == ("app-1",)
     assert set(heard[1:]) == {("app-1", "a code")}
     ours.close()
 
 
-def test_a_question_that_the_master_does_not_publish_is_told(
+def test_a_question_that_the_master_does_not_publish_is_reported(
     master: SaltMaster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours = Master(salt.config.master_config(str(master.root / "etc/master")))

@@ -1,4 +1,4 @@
-"""What the functions that only look show: of nodes, roles, providers and versions."""
+"""What the functions that change nothing show: nodes, roles, providers and versions."""
 
 from __future__ import annotations
 
@@ -59,22 +59,22 @@ def test_a_node_that_lost_a_part_says_which(master: SaltMaster) -> None:
 
 
 def test_filters_show_only_the_nodes_that_match(master: SaltMaster) -> None:
-    master.hart.update(providers={"local": {}, "spare": {"driver": "local"}}, roles={"app": {}, "db": {}})
+    master.hart.update(providers={"local": {}, "second": {"driver": "local"}}, roles={"app": {}, "db": {}})
     master.write()
     made = side_by_side(
         master,
-        [("hart.create", "a", "role=app", "provider=local"), ("hart.create", "d", "role=db", "provider=spare")],
+        [("hart.create", "a", "role=app", "provider=local"), ("hart.create", "d", "role=db", "provider=second")],
     )
     assert [ran.code for ran in made] == [0, 0], made
 
-    filters = ["role=app", "provider=spare", "region=local", "role=app provider=spare"]
+    filters = ["role=app", "provider=second", "region=local", "role=app provider=second"]
     shown = side_by_side(master, [("hart.list_minions", *words.split()) for words in filters])
     assert [set(ran.data) for ran in shown] == [{"a"}, {"d"}, {"a", "d"}, set()]
 
 
 @pytest.fixture
 def toml(master: SaltMaster) -> Path:
-    """The file of the issue, with a master's address in front; nothing else is configured."""
+    """The file of the issue, with a master's address; nothing else is configured."""
     master.config.pop("hart")
     master.write()
     path = master.root / "hart.toml"
@@ -82,7 +82,7 @@ def toml(master: SaltMaster) -> Path:
     return path
 
 
-def test_the_file_of_a_user_of_hart_does_what_its_comments_say(master: SaltMaster, toml: Path) -> None:
+def test_the_file_of_a_user_of_the_old_hart_works_as_its_comments_say(master: SaltMaster, toml: Path) -> None:
     more = toml.with_name("more.toml")
     more.write_text(toml.read_text() + '[providers.ec2]\nregion = "us-east-1"\n')
     plain, nyc, left_out, ec2, unclear, roles, both = side_by_side(
@@ -133,7 +133,7 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
 
 
 def test_check_has_a_line_for_each_provider_and_fails_if_one_does(master: SaltMaster) -> None:
-    # A token that is refused before anybody is asked.
+    # A token that is refused before any API is asked.
     master.hart["providers"] = {"local": {}, "vultr": {"token": "not-shown-\u00e4-0123"}}
     master.write()
     ran = master.run("hart.check")
@@ -145,7 +145,7 @@ def test_check_has_a_line_for_each_provider_and_fails_if_one_does(master: SaltMa
 
 @contextlib.contextmanager
 def synced(master: SaltMaster) -> Iterator[None]:
-    """The runner, synced from the master's file server, as somebody does who cannot install packages."""
+    """Sync the runner from the master's file server, as a user does who cannot install packages."""
     runners = master.root / "srv/salt/_runners"
     runners.mkdir()
     shutil.copy(REPOSITORY / "_runners/hart.py", runners)

@@ -1,4 +1,4 @@
-"""Several nodes of one call, and several calls at once."""
+"""Several nodes of one call, and several concurrent calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import SaltMaster
 IDS = tuple(f"n{number}.example" for number in range(1, 6))
 
 
-def test_five_nodes_come_up_side_by_side_one_failure_is_told_and_harms_nobody_and_all_go_with_one_key_deletion(
+def test_five_nodes_come_up_at_once_one_failure_affects_no_other_and_their_keys_are_deleted_at_once(
     master: SaltMaster,
 ) -> None:
     unlucky = IDS[2]
@@ -25,7 +25,7 @@ def test_five_nodes_come_up_side_by_side_one_failure_is_told_and_harms_nobody_an
         trial.alter(unlucky, "begin install\n", "begin install\necho 'disk full, says the node'; exit 28\n")
         with tools.running(master, "hart.create", ",".join(IDS), "role=app") as run:
             for minion_id in IDS:
-                trial.wait("script", minion_id)  # all five are there before any of them goes on
+                trial.wait("script", minion_id)  # all five exist before any of them continues
             for minion_id in IDS:
                 trial.go("script", minion_id)
             done = tools.ended(run)
@@ -57,7 +57,7 @@ def test_a_node_that_fails_before_its_minion_started_makes_no_other_minion_log_i
         assert tools.left_of(master, "a", trial) == []
 
 
-def test_two_calls_with_different_ids_both_work_at_the_same_time(master: SaltMaster) -> None:
+def test_two_concurrent_calls_with_different_ids_both_work(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.hold_script("a", "script", tools.BEFORE_KEY)
         trial.hold_script("b", "script", tools.BEFORE_KEY)
@@ -73,7 +73,7 @@ def test_two_calls_with_different_ids_both_work_at_the_same_time(master: SaltMas
         assert master.salt("-L", "a,b", "test.ping").data == {"a": True, "b": True}
 
 
-def test_a_call_for_an_id_that_another_call_works_on_is_refused_and_harms_nothing(master: SaltMaster) -> None:
+def test_a_call_for_an_id_that_another_call_works_on_is_refused_and_changes_nothing(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.hold_script("a", "script", tools.BEFORE_KEY)
         with tools.running(master, "hart.create", "a", "role=app") as first:
@@ -89,7 +89,7 @@ def test_a_call_for_an_id_that_another_call_works_on_is_refused_and_harms_nothin
         assert master.salt("a", "test.ping").data == {"a": True}
 
 
-def test_of_two_calls_for_one_id_that_both_found_it_free_exactly_one_wins(master: SaltMaster) -> None:
+def test_of_two_calls_for_one_free_id_exactly_one_wins(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.hold("begun", "call")
         with (
@@ -108,7 +108,7 @@ def test_of_two_calls_for_one_id_that_both_found_it_free_exactly_one_wins(master
         assert tools.left_of(master, "a", trial)[:3] == ["key minions", "instance", "record"]
 
 
-def test_a_destroy_that_was_killed_can_be_repeated_and_one_that_gets_a_signal_ends_what_it_began(
+def test_a_killed_destroy_can_be_repeated_and_one_with_a_signal_finishes_what_it_started(
     master: SaltMaster,
 ) -> None:
     with tools.tried(master) as trial:
@@ -136,7 +136,7 @@ def test_a_destroy_that_was_killed_can_be_repeated_and_one_that_gets_a_signal_en
 
 
 @pytest.mark.parametrize("error", ["TemporaryFailure", "a defect"])
-def test_a_destroy_of_which_one_instance_cannot_be_removed_removes_the_others(master: SaltMaster, error: str) -> None:
+def test_a_destroy_that_cannot_remove_one_instance_removes_the_others(master: SaltMaster, error: str) -> None:
     with tools.tried(master) as trial:
         assert master.run("hart.create", "a,b", "role=app").code == 0
         trial.fail("terminate", "a", error)

@@ -1,4 +1,4 @@
-"""The configuration that hart gives a minion lets it live through what happens to a master."""
+"""With the configuration from hart, a minion survives a restart of its master."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.end_to_end.conftest import MakeMaster
 
 def test_a_minion_answers_again_after_its_master_was_stopped_and_started(make_master: MakeMaster) -> None:
     master = make_master()
-    # Only intervals are shorter than Salt's own and hart's; what the minion does after them is not changed.
+    # Only intervals are shorter than Salt's and hart's own; what the minion does after them is the same.
     master.hart["minion_config"] = {
         "master_alive_interval": 3, "auth_timeout": 2, "acceptance_wait_time": 1, "recon_default": 100,
         "recon_max": 500, "random_reauth_delay": 1,

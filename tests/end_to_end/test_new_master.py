@@ -1,4 +1,4 @@
-"""A new salt-master on a real machine, from a machine that has none; and that master creates a minion of its own."""
+"""A new salt-master on a real machine, from a machine without one; the new master creates its own minion."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be boot
 
 MASTER, BROKEN = "salt.example", "broken.example"
 KEY = asyncssh.generate_private_key("ssh-ed25519", comment="admin@example")
-#: what an admin would have it do: give the new master its configuration, of which the caller knows nothing. An API
-#: without TLS may be asked on the machine itself only, so it has the cloud's there, at the same port as the caller
+#: what an admin would use script for: the new master's configuration, which the caller does not know. An API without
+#: TLS is allowed only on the machine itself, so that machine relays the cloud's API at the same port as the caller
 SCRIPT = """\
 #!/bin/sh
 set -eu
@@ -61,7 +61,7 @@ chmod 600 /etc/salt/master.d/hart.conf
 
 @dataclass
 class Scene:
-    """Everything that the tests look at."""
+    """Everything that the tests check."""
 
     caller: SaltMaster
     backend: RealMachines
@@ -78,7 +78,7 @@ class Scene:
         return self.backend.by_name(MASTER)
 
     def on_master(self, command: str) -> Any:
-        """What a command says on the new master, in JSON."""
+        """Return the JSON output of a command on the new master."""
         return json.loads(ok(self.machine, f"{command} --out=json 2> /dev/null"))
 
 
@@ -114,7 +114,7 @@ def scene() -> Iterator[Scene]:
             yield Scene(caller, backend, cloud, created, broken)
 
 
-def test_the_new_master_runs_and_its_minion_is_for_salt_call_alone(scene: Scene) -> None:
+def test_the_new_master_runs_and_its_minion_is_only_for_salt_call(scene: Scene) -> None:
     machine = scene.machine
     states = [ok(machine, f"systemctl {it} || true") for it in (
         "is-active salt-master", "is-enabled salt-master", "is-active salt-minion", "is-enabled salt-minion",
@@ -128,20 +128,20 @@ def test_the_new_master_runs_and_its_minion_is_for_salt_call_alone(scene: Scene)
     assert scene.on_master("salt-call config.get log_level")["local"] == "info"
 
 
-def test_the_host_key_fingerprints_are_those_that_the_machine_itself_tells(scene: Scene) -> None:
-    # cloud-init of Debian 12 makes a DSA key as well, which no client of today takes.
-    told = ok(scene.machine, "for file in /etc/ssh/ssh_host_[!d]*_key.pub; do ssh-keygen -lf $file; done").splitlines()
-    assert scene.entry["ssh_host_key_fingers"] == [line.split()[1] for line in told]
+def test_the_host_key_fingerprints_are_those_of_the_machine(scene: Scene) -> None:
+    # cloud-init of Debian 12 makes a DSA key too, which no current client accepts.
+    lines = ok(scene.machine, "for file in /etc/ssh/ssh_host_[!d]*_key.pub; do ssh-keygen -lf $file; done").splitlines()
+    assert scene.entry["ssh_host_key_fingers"] == [line.split()[1] for line in lines]
 
 
-def test_nothing_of_the_bootstrap_is_left_but_the_key_that_was_authorized(scene: Scene) -> None:
+def test_nothing_of_the_bootstrap_is_left_except_the_authorized_key(scene: Scene) -> None:
     assert files_with(scene.machine, real_cloud.secrets_of(scene.cloud.user_data()[MASTER])) == []
     assert scene.on_master("salt-call hart.sealed")["local"] is True
     line = KEY.export_public_key().decode().strip()
     assert ok(scene.machine, "cat /root/.ssh/authorized_keys") == line
 
 
-def test_with_that_key_the_admin_gets_in(scene: Scene) -> None:
+def test_the_admin_can_log_in_with_that_key(scene: Scene) -> None:
     async def log_in() -> str:
         keys = [asyncssh.import_public_key(line) for line in scene.entry["ssh_host_keys"]]
         async with asyncssh.connect(
@@ -151,8 +151,8 @@ def test_with_that_key_the_admin_gets_in(scene: Scene) -> None:
             done = await connection.run("salt-run --out=json hart.version", check=True)
             return str(done.stdout)
 
-    told = json.loads(asyncio.run(log_in()))
-    assert told["runner"].startswith("/opt/saltstack/salt/")
+    versions = json.loads(asyncio.run(log_in()))
+    assert versions["runner"].startswith("/opt/saltstack/salt/")
 
 
 def test_a_hart_salt_that_cannot_be_installed_fails_and_leaves_nothing(scene: Scene) -> None:
@@ -165,8 +165,8 @@ def test_a_hart_salt_that_cannot_be_installed_fails_and_leaves_nothing(scene: Sc
     assert scene.backend.hostnames() == [MASTER]
 
 
-def test_the_new_master_creates_a_minion_of_its_own_and_all_goes_with_destroy(scene: Scene) -> None:
-    # A minion that is told another fingerprint than its master's ends itself.
+def test_the_new_master_creates_its_own_minion_and_destroy_removes_everything(scene: Scene) -> None:
+    # A minion that gets another fingerprint than its master's ends.
     config = json.dumps({"master_finger": scene.entry["master_key_finger"]})
     made = scene.on_master(f"salt-run hart.create_role app minion_config={shlex.quote(config)}")
     ((minion_id, entry),) = made.items()

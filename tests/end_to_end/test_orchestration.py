@@ -1,4 +1,4 @@
-"""hart in real orchestrations: its results decide what follows, and test mode touches nothing."""
+"""hart in real orchestrations: its results decide the next states, and test mode changes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_an_orchestration_creates_nodes_applies_states_to_them_by_role_and_destr
             - text: {{{{ grains.id }}}} is {{{{ grains.roles | join }}}}
         """,
     )
-    # The first step's nodes are found by what it gave them; the last one takes its ids from hart's own list.
+    # The next step finds the first step's nodes by its result; the last one takes its ids from hart's own list.
     write_sls(
         master,
         "orch.whole",

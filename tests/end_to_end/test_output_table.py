@@ -1,10 +1,10 @@
 """
-Whatever becomes of the output, at the start or in the middle, and whatever ends the work: the same is done.
+Whenever and however output is lost, and however the work ends, the same is done.
 
-Each function that changes something, each way to lose the output, each end: by default so many cases that each value
-meets each value of the other columns, and all of them with ``./test --all``. Nodes are real ones of the driver
-``local``, pipes, terminals and the full disk are real. Signals while addresses are added are in
-``tests/functional/operations/test_addresses.py``, what needs a cloud. The table is printed at the end.
+The columns are each function that changes something, each way to lose the output, and each end: by default enough cases
+for each pair of values, and all of them with ``./test --all``. The nodes are real ones of the driver ``local``; pipes,
+terminals and the full disk are real. ``tests/functional/operations/test_addresses.py`` has signals while addresses are
+added, which needs a cloud. The table is printed at the end.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ PAIR = ("a", "b")
 
 @dataclass(frozen=True)
 class Function:
-    """A call of hart on two nodes, and where it stops in the middle."""
+    """A call of hart on two nodes, and where it stops."""
 
     call: tuple[str, ...]
-    #: what there is before
+    #: what exists before
     before: Callable[[SaltMaster, tools.Trial], None]
-    #: stops a node, or lets one of two fail
+    #: stops a node, or makes one of two fail
     hold: Callable[[tools.Trial], None]
     fail: Callable[[tools.Trial], None]
     point: str
-    #: how many nodes there are before and after it, and where one failed, or a signal came
+    #: how many nodes there are before and after it, and after a failure or a signal
     nodes: tuple[int, int, int, int]
-    #: whether a signal is the exit code; not where all was done in spite of it
+    #: whether the exit code is that of the signal; not if everything was done despite it
     interrupted: bool = True
 
 
 def _nothing(master: SaltMaster, trial: tools.Trial) -> None:
-    """There is nothing before."""
+    """Prepare nothing."""
 
 
 def _left_by_a_dead_call(*ids: str) -> Callable[[SaltMaster, tools.Trial], None]:
@@ -72,7 +72,7 @@ def _left_by_a_dead_call(*ids: str) -> Callable[[SaltMaster, tools.Trial], None]
 
 
 def _made(*ids: str) -> Callable[[SaltMaster, tools.Trial], None]:
-    """Nodes that are ready by their records. Their minions, which take seconds to start, are not asked here."""
+    """Make nodes that are ready by their records. Their minions, which take seconds to start, are not used here."""
 
     def make(master: SaltMaster, trial: tools.Trial) -> None:
         _left_by_a_dead_call(*ids)(master, trial)
@@ -85,7 +85,7 @@ def _made(*ids: str) -> Callable[[SaltMaster, tools.Trial], None]:
 
 
 def _hold_script(trial: tools.Trial) -> None:
-    """Its key is accepted; its minion has not been started."""
+    """Stop after the key is accepted and before the minion is started."""
     trial.hold_script(ANY, "script", tools.AT_START)
 
 
@@ -106,7 +106,7 @@ def _raising(call: tuple[str, ...]) -> Function:
 
 
 def _ending(call: tuple[str, ...], before: Any, *, interrupted: bool = False) -> Function:
-    """What has begun to end is ended, whatever comes."""
+    """Finish what has started to end, whatever happens."""
     return Function(call, before, _hold_end, _fail_end, "terminate", (2, 0, 1, 0), interrupted)
 
 
@@ -121,7 +121,7 @@ FUNCTIONS = {
 }
 WHOLE = [*itertools.product(FUNCTIONS, OUTPUTS, ENDS)]
 CASES = WHOLE if scope.whole else pairwise(tuple(FUNCTIONS), OUTPUTS, ENDS)
-#: case → what it came to
+#: case → its outcome
 TABLE: dict[Case, str] = {}
 
 
@@ -145,7 +145,7 @@ def shared(factories: Any) -> Iterator[SaltMaster]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: ", ".join(case))
-def test_the_same_is_done_and_the_exit_code_is_of_what_was_done(shared: SaltMaster, case: Case) -> None:
+def test_the_same_is_done_and_the_exit_code_matches_what_was_done(shared: SaltMaster, case: Case) -> None:
     name, output, end = case
     function = FUNCTIONS[name]
     code = {"success": 0, "one fails": 1}.get(end)
@@ -188,7 +188,7 @@ def _run(
 
 
 def _signal(process: subprocess.Popen[str], kind: str, signum: signal.Signals, trial: tools.Trial) -> None:
-    """The end of a terminal brings its own SIGHUP."""
+    """Return the signals that count: a terminal that hangs up sends its own SIGHUP."""
     if kind != "terminal hung up" or signum != signal.SIGHUP:
         os.kill(process.pid, signum)
     trial.wait("cancelled", "call")
@@ -199,7 +199,7 @@ def _ids(master: SaltMaster) -> set[str]:
 
 
 def _traces(master: SaltMaster, nodes: set[str], trial: tools.Trial) -> list[str]:
-    """What does not belong to the nodes that are there. Files, since a look by ``salt-key`` takes a second."""
+    """Return what does not belong to existing nodes, from files, since ``salt-key`` takes a second."""
     pki = master.root / "etc/salt/pki/master"
     keys = [path for path in pki.glob("minions*/*") if path.name not in nodes]
     records = [path for path in (master.cachedir / BANK).glob("*.p") if path.name.split(SUFFIX)[0] not in nodes]

@@ -1,4 +1,4 @@
-"""What the tests take for a process of an instance."""
+"""What the tests consider a process of an instance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.end_to_end.conftest import SaltMaster
 from tests.end_to_end.processes import is_job, processes_of
 
 
-def test_a_job_of_a_minion_is_no_process_of_its_instance_while_the_minion_lives(master: SaltMaster) -> None:
+def test_a_job_of_a_minion_is_not_a_process_of_its_instance_while_the_minion_lives(master: SaltMaster) -> None:
     assert master.run("hart.create", "w1", "role=app").code == 0
     lasting = {process.pid for process in master.instance_processes()}
     assert len(lasting) >= 3, "the machine and the two processes of salt-minion"
@@ -20,7 +20,7 @@ def test_a_job_of_a_minion_is_no_process_of_its_instance_while_the_minion_lives(
         jid = client.cmd_async("w1", "test.sleep", [300])
 
     def found() -> psutil.Process | None:
-        """Salt has the number of a job in the title of its process; the jobs of the create may be ending yet."""
+        """Salt puts the job id into the title of its process; jobs of the create call may still be ending."""
         for process in processes_of(master.root):
             with contextlib.suppress(psutil.Error):
                 if jid in " ".join(process.cmdline()) and is_job(process):

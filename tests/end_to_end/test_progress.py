@@ -1,4 +1,4 @@
-"""What is told while nodes come up: on the terminal, on the event bus, in log files."""
+"""What is reported while nodes come up: on the terminal, on the event bus, in log files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAY = 86400
 
 @pytest.fixture(scope="module")
 def watched(factories: Any) -> Iterator[SaltMaster]:
-    """A master whose role ``failing`` has a script that ends badly."""
+    """Return a master whose role ``failing`` has a script that fails."""
     with running_master(factories) as master:
         script = master.root / "fails.sh"
         script.write_text("#!/bin/sh\necho on the way to the cliff\nexit 7\n")
@@ -35,7 +35,7 @@ def watched(factories: Any) -> Iterator[SaltMaster]:
 
 @dataclass
 class Life:
-    """A node that came up and went, and one that failed."""
+    """Create and destroy one node, and let another one fail."""
 
     made: Ran
     failed: Ran
@@ -86,7 +86,9 @@ def test_a_failure_is_an_event_with_its_reason(life: Life) -> None:
     assert "ended with exit code 7" in failed["error"]
 
 
-def test_the_log_of_a_node_has_its_stages_with_times_and_the_bootstraps_output(life: Life, watched: SaltMaster) -> None:
+def test_the_log_of_a_node_has_its_stages_with_times_and_the_bootstrap_s_output(
+    life: Life, watched: SaltMaster
+) -> None:
     lines = life.log.splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 ", line) for line in lines)
     stages = re.findall(r"== (\w+) at \d+\.\d\d s", life.log)
@@ -96,7 +98,7 @@ def test_the_log_of_a_node_has_its_stages_with_times_and_the_bootstraps_output(l
     assert (watched.log_dir / "good.log").stat().st_mode & 0o007 == 0
 
 
-def test_a_failed_nodes_log_is_kept_with_the_reason_and_the_error_names_it(life: Life, watched: SaltMaster) -> None:
+def test_a_failed_node_s_log_is_kept_with_the_reason_and_the_error_names_it(life: Life, watched: SaltMaster) -> None:
     entry = life.failed.data["bad"]
     assert entry["log"] == str(watched.log_dir / "bad.log")
     assert "on the way to the cliff" in entry["output"]
@@ -106,7 +108,7 @@ def test_a_failed_nodes_log_is_kept_with_the_reason_and_the_error_names_it(life:
     assert re.search(r"== failed at \d", log.splitlines()[-1])
 
 
-def test_old_logs_of_successes_go_and_those_of_failures_stay(life: Life, watched: SaltMaster) -> None:
+def test_old_logs_of_successful_nodes_are_removed_and_those_of_failures_stay(life: Life, watched: SaltMaster) -> None:
     for name in ("up", "broken", "young"):
         ending = "failed" if name == "broken" else "done"
         (watched.log_dir / f"{name}.log").write_text(f"2020-01-01T00:00:00.000+00:00 == {ending} at 2.00 s\n")
@@ -119,7 +121,7 @@ def test_old_logs_of_successes_go_and_those_of_failures_stay(life: Life, watched
 
 
 def on_terminal(command: list[str], environment: dict[str, str]) -> Ran:
-    """Run a command with a terminal as its standard error, and nothing else."""
+    """Run a command with a terminal as its standard error only."""
     terminal, theirs = pty.openpty()
     seen: list[bytes] = []
 

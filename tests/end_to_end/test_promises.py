@@ -1,4 +1,4 @@
-"""What the design promises, end to end: salt-run, salt-master, salt-minion and SSH are the real ones."""
+"""The promises of the design, end to end: salt-run, salt-master, salt-minion and SSH are real."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ID = "one.example"
 
 @dataclass
 class Witnessed:
-    """What was seen of the life of one node, from its create call until after it was sealed."""
+    """What was recorded of one node, from its create call until after it was sealed."""
 
     result: dict[str, Any]
     output: str
@@ -29,16 +29,16 @@ class Witnessed:
     session: list[dict[str, str]]
     throw_away: dict[str, str]
     client_key: dict[str, str]
-    #: the client's packets of each SSH connection, and how many connections there were before it was let in
+    #: the client's packets of each SSH connection, and how many connections there were before a successful login
     connections: list[list[int]]
     refused_first: int
     image_key: str
-    #: what there was when salt-minion was about to be started for the first time
+    #: the state just before salt-minion started for the first time
     at_start: dict[str, Any]
     minion_key: str
     minion_key_mode: int
     where: dict[str, list[str]]
-    #: afterwards
+    #: the state afterwards
     instance_files: list[str]
     key_shown_afterwards: str
     client_key_works_afterwards: bool
@@ -48,7 +48,7 @@ class Witnessed:
 
 @pytest.fixture(scope="module")
 def seen(_session_master: SaltMaster) -> Witnessed:
-    """One node's life, watched from all sides; it has ended when the tests look at what was seen."""
+    """Run one node's life and record it; it has ended when the tests run."""
     master = _session_master
     with tools.restored(master):
         return _witness(master)
@@ -120,7 +120,7 @@ def _keys_made(trial: tools.Trial) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _is_minion(pid: int) -> bool:
-    """Whether it is one; a process that was listed may have ended since."""
+    """Return whether it is a minion; a listed process may have ended."""
     with contextlib.suppress(OSError):
         return b"salt_minion" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
@@ -150,7 +150,7 @@ def test_1_the_minions_private_key_is_in_no_event_no_output_no_user_data_and_not
     assert len(lines) > 20
     found = [where for where, text in passed.items() if any(line in text for line in lines)]
     assert found == []
-    # That it would be found shows the public key, which has to pass.
+    # The public key, which must travel, shows that the search works.
     public = tools.body_lines(seen.reported_key)[1]
     assert [where for where, text in passed.items() if public in text] == ["events", "session"]
 
@@ -163,7 +163,7 @@ def test_1_the_only_private_key_in_the_user_data_is_the_throw_away_host_key(seen
 # 2. Verified from the first packet.
 
 
-def test_2_the_images_own_key_is_refused_until_the_bootstrap_ran_and_the_session_is_the_only_one(
+def test_2_the_image_s_own_key_is_refused_until_the_bootstrap_ran_and_the_session_is_the_only_one(
     seen: Witnessed,
 ) -> None:
     assert seen.refused_first >= 1
@@ -174,7 +174,7 @@ def test_2_the_images_own_key_is_refused_until_the_bootstrap_ran_and_the_session
     assert all(set(packets) <= set(wire.BEFORE_TRUST) for packets in refused)
 
 
-def test_2_another_machine_at_the_nodes_address_gets_no_authentication_attempt_and_is_named(
+def test_2_another_machine_at_the_node_s_address_gets_no_authentication_attempt_and_is_named(
     master: SaltMaster,
 ) -> None:
     with (
@@ -209,7 +209,7 @@ def test_3_each_side_has_the_others_key_before_salt_minion_first_starts(
     assert seen.at_start["minions"] == []
 
 
-def test_3_the_minion_never_asks_to_be_let_in(seen: Witnessed) -> None:
+def test_3_the_minion_s_key_is_never_pending(seen: Witnessed) -> None:
     assert {data["act"] for data in tools.of(seen.events, "salt/auth", id=ID)} == {"accept"}
     assert len(tools.of(seen.events, f"salt/minion/{ID}/start")) == 1
 
@@ -241,7 +241,7 @@ def test_3_a_minion_that_expects_another_master_never_connects_and_is_undone(mas
 # 4. No key without a node, no node without a key.
 
 
-def test_4_there_is_no_key_while_a_node_has_not_proved_itself_and_none_without_it_afterwards(
+def test_4_there_is_no_key_before_a_node_has_proved_itself_and_none_after_it_is_gone(
     master: SaltMaster,
 ) -> None:
     with tools.tried(master) as trial:
@@ -258,7 +258,7 @@ def test_4_there_is_no_key_while_a_node_has_not_proved_itself_and_none_without_i
         assert tools.left_of(master, ID, trial) == []
 
 
-def test_4_nodes_that_fail_before_their_key_is_made_after_it_and_after_it_was_accepted_leave_neither(
+def test_4_nodes_that_fail_before_or_after_their_key_is_made_or_accepted_leave_neither(
     master: SaltMaster,
 ) -> None:
     at = {"a.example": tools.BEFORE_KEY, "b.example": "begin hand-over\n", "c.example": tools.AT_START}
@@ -281,14 +281,14 @@ def test_5_nothing_of_the_bootstrap_is_left_on_the_node(seen: Witnessed) -> None
     assert "etc/ssh/ssh_host_ed25519_key" in seen.instance_files
 
 
-def test_5_the_ssh_port_shows_the_images_own_key_again_and_refuses_the_client_key(seen: Witnessed) -> None:
+def test_5_the_ssh_port_shows_the_image_s_own_key_again_and_refuses_the_client_key(seen: Witnessed) -> None:
     assert seen.at_start["key shown"].split()[:2] == seen.throw_away["public"].split()[:2]
     assert seen.at_start["client key works"] is True
     assert seen.key_shown_afterwards == seen.image_key
     assert seen.client_key_works_afterwards is False
 
 
-def test_5_the_throw_away_keys_are_in_no_file_below_the_masters_root(seen: Witnessed) -> None:
+def test_5_the_throw_away_keys_are_in_no_file_below_the_master_s_root(seen: Witnessed) -> None:
     assert len(seen.at_start["throw-away key in"]) == 2, "the user-data and the host key's file had it"
     assert seen.where["throw-away key"] == []
     assert seen.where["client key"] == []

@@ -1,4 +1,4 @@
-"""Further addresses on a machine that really boots, is restarted for one of them, and is rebooted after that."""
+"""Further addresses on a machine that really boots, restarts for one of them, and is rebooted afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be boot
 
 MINION = "web-1.example"
 ADDRESSES = "ip -o -4 address show scope global | awk '{ print $2, $4 }'"
-#: networkd gives the network's own route a metric at the first boot, and none after any other
+#: networkd sets a metric on the network's own route at the first boot, and none after later boots
 ROUTES = "ip -4 route | grep -v 'dev eth1' | sed 's/ metric 1024 *$//; s/ *$//'"
 
 
@@ -37,7 +37,7 @@ def done(ran: Ran) -> dict[str, Any]:
     return entry
 
 
-def test_addresses_are_there_at_once_and_after_reboots_and_go_with_their_removal_and_the_node(cloud: RealCloud) -> None:
+def test_addresses_work_at_once_and_after_reboots_and_go_with_their_removal_and_the_node(cloud: RealCloud) -> None:
     assert isinstance(cloud.cloud, Vultr)
     first = done(cloud.create(MINION, security_upgrades="off"))
     machine, run = cloud.machine(MINION), cloud.master.run
@@ -46,7 +46,7 @@ def test_addresses_are_there_at_once_and_after_reboots_and_go_with_their_removal
     reserved = cloud.cloud.add_reserved("ams")
     vpc = cloud.cloud.add_vpc("of-the-account", "ams")
 
-    # One that is added at once, by a drop-in beside networkd's configuration of the interface.
+    # One that is added at once, by a drop-in to networkd's configuration of the interface.
     given = done(run("hart.add_ip", MINION, f"ip={reserved}"))
     assert (given["changed"], given["interface"], given["ip"]) == (True, "eth0", reserved)
     assert real_cloud.host_key_at(reserved) in [" ".join(key.split()[:2]) for key in first["ssh_host_keys"]]
@@ -67,7 +67,7 @@ def test_addresses_are_there_at_once_and_after_reboots_and_go_with_their_removal
         assert done(run("hart.add_ip", MINION, *request))["changed"] is False
     assert {call.method for call in cloud.cloud.calls[calls:]} == {"GET"}
 
-    # After another reboot nothing of it has changed, and the node is as sound as it was.
+    # Another reboot changes nothing of it, and the node works as before.
     machine.stop()
     machine.start(cold=True)
     tools.until(lambda: cloud.pings(MINION), "the minion answers after the reboot")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(bool(_missing), reason=f"no machines can be boot
 
 MINION = "web-1.example"
 SSHD = "sshd -T"
-#: of a release and of a package that nobody has
+#: names of a release and of a package that do not exist
 NO_RELEASE = f"{salt_package.version().split('.')[0]}.77"
 UPGRADED = {"behind-security": "1.0-1+fix1", "behind-updates": "1.0-1"}
 AS_BOOTED = {"behind-security": "1.0-1", "behind-updates": "1.0-1"}
@@ -35,7 +35,7 @@ CLOUD_INITS_COPIES = "grep -srlaF HART_END /var/lib/cloud /run/cloud-init || tru
 
 @dataclass
 class Created:
-    """The instance that several tests look at, as the call that created it left it."""
+    """The instance that several tests check, with the result of the call that created it."""
 
     machine: Machine
     ran: Ran
@@ -45,8 +45,8 @@ class Created:
 
 
 CLOUDS = all_clouds()
-#: In an image that was made of a minion, that minion and the startup script begin at the same time. For a test of what
-#: becomes of its key, it has to have asked with it before the script stops it.
+#: In an image that was made of a minion, that minion and the startup script start at the same time. To test what
+#: happens to its key, the minion must have submitted it before the script stops it.
 SCRIPT_AFTER_MINION = """
 mkdir -p /etc/systemd/system/{unit}.d
 cat > /etc/systemd/system/{unit}.d/after-minion.conf <<'END'
@@ -78,7 +78,7 @@ def created(cloud: RealCloud) -> Created:
 
 @pytest.fixture(scope="module")
 def refused(cloud: RealCloud, created: Created) -> dict[str, Ran]:
-    """Three calls that fail, at the same time, and what they fetched from the repositories."""
+    """Three concurrent calls that fail, and what they downloaded from the repositories."""
     cloud.cloud.faults.add(MachineFault(hostname="impostor", impostor=True))
     commands = {
         "version": cloud.creation("no-version.example", salt_version=f"'{NO_RELEASE}'"),
@@ -90,7 +90,7 @@ def refused(cloud: RealCloud, created: Created) -> dict[str, Ran]:
 
 
 def test_a_minion_keeps_its_one_connection(cloud: RealCloud, created: Created) -> None:
-    """The master's ports are not Salt's usual ones; a minion that looks at those takes its master for dead."""
+    """The master's ports are not Salt's usual ones; a minion that checks those considers its master dead."""
     with cloud.master.events() as events:
         time.sleep(5)
     assert tools.of(events, "salt/auth") == []
@@ -112,8 +112,8 @@ def test_an_instance_boots_and_becomes_a_minion_that_answers_and_applies_states(
     assert (cloud.cloud.defects, cloud.cloud.machines.failures) == ([], [])
 
 
-def test_sshd_is_afterwards_as_the_image_has_it_but_for_what_is_told(cloud: RealCloud, created: Created) -> None:
-    """Password logins are off where the image has them on, and the result says so; nothing else is another way."""
+def test_afterwards_sshd_is_as_in_the_image_except_for_reported_changes(cloud: RealCloud, created: Created) -> None:
+    """Password logins are off even if the image allows them, and the result says so; nothing else differs."""
     entry = created.ran.data[MINION]
     before, after = created.sshd_before.splitlines(), ok(created.machine, SSHD).splitlines()
     changes = cloud.kind.sshd_changes
@@ -129,7 +129,7 @@ def test_sshd_is_afterwards_as_the_image_has_it_but_for_what_is_told(cloud: Real
 def test_nothing_of_the_bootstrap_is_left_on_the_node(created: Created) -> None:
     present = [path for path in BOOTSTRAP_PATHS if created.machine.run(f"test -e {path}")[0] == 0]
     assert present == []
-    # cloud-init makes an empty one where the provider has no key, and that is left as it is.
+    # cloud-init makes an empty one if the provider has no key, and that stays.
     assert created.machine.run("test -s /root/.ssh/authorized_keys")[0] == 1
     assert "BEGIN OPENSSH PRIVATE KEY" in created.user_data
     assert files_with(created.machine, real_cloud.secrets_of(created.user_data)) == []
@@ -137,15 +137,15 @@ def test_nothing_of_the_bootstrap_is_left_on_the_node(created: Created) -> None:
     assert created.machine.run("pgrep -f '[t]ail -n|/run/[h]art'")[0] == 1
 
 
-def test_the_minion_itself_finds_nothing_that_is_left(cloud: RealCloud, created: Created) -> None:
+def test_the_minion_itself_finds_no_leftovers(cloud: RealCloud, created: Created) -> None:
     """The execution module comes from the file server, as on any master."""
     assert cloud.master.salt(MINION, "saltutil.sync_modules").code == 0
-    # The minion's process takes note of new modules a moment later.
+    # The minion's process finds new modules a moment later.
     functions = (MINION, "sys.list_functions", "hart")
     tools.until(lambda: cloud.master.salt(*functions).data.get(MINION), "the module is loaded")
     ran = cloud.master.run("hart.check_seal", MINION)
     assert (ran.code, ran.data) == (0, {MINION: {"result": True}}), ran
-    # It is not blind: a key of a bootstrap that may log in is found.
+    # The check works: it finds a bootstrap's key that can log in.
     line = "ssh-ed25519 AAAA hart-0123456789abcd"
     ok(created.machine, f"mkdir -p /root/.ssh && echo '{line}' >> /root/.ssh/authorized_keys")
     found = cloud.master.run("hart.check_seal", MINION)
@@ -162,7 +162,7 @@ def test_salt_minion_is_enabled_and_was_started_once(created: Created) -> None:
     assert created.machine.run("systemctl --failed --no-legend | grep .")[0] == 1
 
 
-def test_security_upgrades_alone_came_before_salt_from_sources_in_stanzas(created: Created) -> None:
+def test_only_security_upgrades_came_before_salt_from_sources_in_stanzas(created: Created) -> None:
     assert behind(created.machine) == UPGRADED
     assert apt_steps(created.machine) == ["upgrade", "install"]
 
@@ -191,14 +191,14 @@ def test_a_repository_with_another_signature_fails_the_bootstrap(refused: dict[s
 
 
 @pytest.mark.on_clouds("do", "gce")
-def test_another_machine_at_the_address_is_told_apart_and_never_logged_in_to(
+def test_another_machine_at_the_address_is_detected_and_never_logged_in_to(
     cloud: RealCloud, refused: dict[str, Ran]
 ) -> None:
     ran = refused["impostor"]
     assert ran.code == 1
     assert "another machine answers at that address" in ran.data["impostor.example"]["error"]
     machine = cloud.machine("impostor.example")
-    # Where the account has the temporary key, it is there as on any instance, and would have let us in.
+    # If the account has the temporary key, it is there as on any instance, and a login would succeed.
     knows_key = machine.run("grep -qs ssh-ed25519 /root/.ssh/authorized_keys")[0] == 0
     assert knows_key is cloud.kind.knows_key
     assert machine.run("journalctl -u ssh | grep -E 'Accepted|Failed|Postponed'")[0] == 1
@@ -215,7 +215,7 @@ def test_failed_calls_leave_nothing(cloud: RealCloud, refused: dict[str, Ran]) -
     }  # fmt: skip
 
 
-def test_a_node_is_a_minion_again_after_a_reboot_and_the_user_data_runs_no_second_time(
+def test_after_a_reboot_a_node_is_a_minion_again_and_the_user_data_does_not_run_again(
     cloud: RealCloud, created: Created
 ) -> None:
     machine = created.machine
@@ -231,10 +231,13 @@ def test_a_node_is_a_minion_again_after_a_reboot_and_the_user_data_runs_no_secon
     assert ok(machine, "journalctl -b -u salt-minion -o cat | grep -c '^Starting salt-minion'") == "1"
 
 
-def test_of_a_snapshot_with_salt_a_minion_is_made_without_the_repository_and_all_goes_with_destroy(
+def test_a_snapshot_with_salt_becomes_a_minion_without_the_repository_and_destroy_removes_everything(
     cloud: RealCloud, created: Created
 ) -> None:
-    """The image was made of a minion of hart that nobody prepared: it starts as that one, until the script stops it."""
+    """
+    The image was made of one of hart's minions without preparation: it starts as that minion, until the script stops
+    it.
+    """
     key = created.ran.data[MINION]["minion_key_finger"]
     ok(created.machine, SCRIPT_AFTER_MINION.format(unit=cloud.kind.script_unit))
     name = cloud.host.snapshot(created.machine)
@@ -278,7 +281,7 @@ def test_of_three_at_once_one_fails_and_the_others_become_minions_and_upgrade_af
 
 
 @pytest.mark.on_clouds("do", "ec2", "gce", "vultr")
-def test_an_instance_without_a_public_address_is_connected_to_at_its_private_one(cloud: RealCloud) -> None:
+def test_hart_connects_to_an_instance_without_a_public_address_at_its_private_one(cloud: RealCloud) -> None:
     cloud.backend.apt_sources = "one-line"
     ran = cloud.create("inside.example", public_ip=False, **cloud.kind.inside(cloud.cloud))
     assert ran.code == 0, ran
@@ -294,9 +297,9 @@ def test_an_instance_without_a_public_address_is_connected_to_at_its_private_one
 
 
 @pytest.mark.on_clouds("gce", "vultr")
-def test_debian_13_becomes_a_minion_and_without_upgrades_stays_behind(cloud: RealCloud) -> None:
+def test_debian_13_becomes_a_minion_and_without_upgrades_stays_outdated(cloud: RealCloud) -> None:
     cloud.backend.apt_sources = "deb822"
-    image.base("debian-13")  # not within the time that a call has: the first build of it takes minutes
+    image.base("debian-13")  # not within the timeout of a call: its first build takes minutes
     ran = cloud.create("newer.example", image="trixie", security_upgrades="off")
     assert ran.code == 0, ran
     machine = cloud.machine("newer.example")

@@ -1,4 +1,4 @@
-"""What is refused is refused with words that say what to do, and nothing is touched."""
+"""A refusal says what to do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ REFUSED = 2
 
 
 def state_of(master: SaltMaster) -> dict[str, Any]:
-    """Everything that a call could have touched."""
+    """Return everything that a call could have changed."""
     places = [master.cachedir / "hart/nodes", master.cachedir / "hart/local", master.log_dir, master.temporary]
     files = [path for place in places for path in (place.rglob("*") if place.exists() else [])]
     return {**master.left_over(), "files": sorted(str(path) for path in files if "salt/minion" not in str(path))}
 
 
 def check_refusal(ran: Ran, *words: str) -> None:
-    """One text, with these words in it, and nothing else on standard output."""
+    """Check that there is one text with these words, and nothing else on standard output."""
     assert ran.code == REFUSED, ran
     assert set(ran.data) == {"error", "retcode"}
     missing = [word for word in words if word not in ran.data["error"]]
@@ -34,7 +34,7 @@ def check_refusal(ran: Ran, *words: str) -> None:
 
 
 def put_key(master: SaltMaster, state: str, minion_id: str) -> None:
-    """A key in the store, as Salt itself leaves it there."""
+    """Put a key into the store, as Salt itself does."""
     key = rsa.generate_private_key(65537, 2048).public_key()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     directory = master.root / "etc/salt/pki/master" / state
@@ -42,7 +42,7 @@ def put_key(master: SaltMaster, state: str, minion_id: str) -> None:
     (directory / minion_id).write_bytes(key.public_bytes(serialization.Encoding.PEM, form))
 
 
-def test_an_id_that_is_taken_in_any_way_is_refused_and_all_of_them_are_named(master: SaltMaster) -> None:
+def test_all_ids_that_are_taken_in_any_way_are_refused_and_named(master: SaltMaster) -> None:
     assert master.run("hart.create", "recorded,running", "role=app").code == 0
     salt_key(master, "-d", "recorded")
     end_processes(master.instances / "recorded")
@@ -66,7 +66,7 @@ def test_an_id_that_is_taken_in_any_way_is_refused_and_all_of_them_are_named(mas
     assert state_of(master) == before
 
 
-def test_ids_that_are_no_sane_minion_ids_are_refused_and_all_of_them_are_named(master: SaltMaster) -> None:
+def test_all_invalid_minion_ids_are_refused_and_named(master: SaltMaster) -> None:
     assert master.daemon is not None
     ids = ["p*", "../../x", "a b", "-x", "retcode", "x" * 201, master.daemon.id, "good"]
     before = state_of(master)
@@ -79,7 +79,7 @@ def test_ids_that_are_no_sane_minion_ids_are_refused_and_all_of_them_are_named(m
     assert state_of(master) == before
 
 
-def test_names_that_nothing_has_are_refused_with_those_that_there_are(master: SaltMaster) -> None:
+def test_unknown_names_are_refused_with_the_known_ones(master: SaltMaster) -> None:
     before = state_of(master)
     role, provider, places, destroyed = side_by_side(
         master,
@@ -87,13 +87,13 @@ def test_names_that_nothing_has_are_refused_with_those_that_there_are(master: Sa
             ("hart.create_role", "ap"),
             ("hart.create_role", "app", "provider=lokal"),
             ("hart.create_role", "app", "region=mars", "size=huge"),
-            ("hart.destroy", "stranger"),
+            ("hart.destroy", "unknown"),
         ],
     )
     check_refusal(role, "ap", "did you mean app?")
     check_refusal(provider, "lokal", "local")
     check_refusal(places, "no region mars", "hart.list_regions", "no size huge", "hart.list_sizes", "shared")
-    check_refusal(destroyed, "stranger: is not known")
+    check_refusal(destroyed, "unknown: is not known")
     assert state_of(master) == before
 
 
@@ -126,14 +126,14 @@ def test_a_configuration_with_faults_is_refused_with_the_path_of_each(
     assert state_of(master) == before
 
 
-def test_arguments_that_are_settings_of_another_driver_or_none_are_refused_together(master: SaltMaster) -> None:
+def test_unknown_arguments_and_settings_of_another_driver_are_refused_together(master: SaltMaster) -> None:
     before = state_of(master)
     ran = master.run("hart.create_role", "app", "volume_type=gp3", "aplly=highstate", "ready_timeout=soon")
     check_refusal(ran, "volume_type", "aplly", "did you mean apply?", "ready_timeout", "must be a number above 0")
     assert state_of(master) == before
 
 
-def test_a_master_that_is_not_running_is_refused(make_master: MakeMaster) -> None:
+def test_a_master_that_does_not_run_is_refused(make_master: MakeMaster) -> None:
     master = make_master()
     master.stop()
     before = state_of(master)
@@ -141,14 +141,14 @@ def test_a_master_that_is_not_running_is_refused(make_master: MakeMaster) -> Non
     assert state_of(master) == before
 
 
-def test_addresses_that_nobody_can_give_are_refused_with_what_to_do(master: SaltMaster) -> None:
+def test_addresses_that_cannot_be_assigned_are_refused_with_what_to_do(master: SaltMaster) -> None:
     assert master.run("hart.create", "w1", "role=app").code == 0
     before = state_of(master)
     calls = {
         ("w1", "kind=floating"): ["kind must be one of reserved, additional, private"],
         ("w1", "ip=203.0.113.7", "size=big"): ["unknown argument: size"],
         ("w1", "ip=203.0.113.7"): ["a node of the driver local is a process of this machine, and has its addresses"],
-        ("stranger", "ip=203.0.113.7"): ["stranger: is not known"],
+        ("unknown", "ip=203.0.113.7"): ["unknown: is not known"],
     }
     ran = side_by_side(master, [("hart.add_ip", *arguments) for arguments in calls])
     for one, words in zip(ran, calls.values(), strict=True):

@@ -1,4 +1,4 @@
-"""How often the master makes a new AES key, which all its minions then have to fetch: once for many that leave."""
+"""How often the master makes a new AES key, which all its minions must then fetch: once for many deleted keys."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def created(light: LightCloud, count: int) -> str:
 
 
 def rotations_of_destroying(light: LightCloud, ids: str) -> int:
-    """The events by which the master tells that it made a new key; it looks once in each of its rounds."""
+    """Return the events of the master's new keys; it checks once in each of its rounds."""
     requested = light.master.cachedir / ".dfn"
     with light.master.events() as events:
         assert light.master.run("hart.destroy", ids).code == 0
         tools.until(lambda: not requested.exists(), "the master has heard of it")
-        # Whatever else were due would come with the next rounds.
+        # Any other rotation would come in the next rounds.
         created(light, 1)
     return len([event for event in events if event.tag == "key" and event.data.get("rotate_aes_key")])
 

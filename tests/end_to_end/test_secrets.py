@@ -1,4 +1,4 @@
-"""A secret, wherever it was written, stays there: a whole run shows it to nobody and writes it nowhere."""
+"""A secret stays where it was written: a complete run shows it to nobody and writes it nowhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ SEPARATOR = " +/'\"é "
 
 
 def token() -> str:
-    """Of several words, longer than a line, with characters that each format writes in its own way."""
+    """
+    Return a secret with several words, longer than a line, with characters that each format escapes in its own way.
+    """
     return SEPARATOR.join(randomness.token_hex(8) for _ in range(6))
 
 
@@ -35,19 +37,19 @@ def pem() -> str:
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
-#: every place that a secret may stand in; the name says where it is planted
+#: every place that can hold a secret; its name says where it is planted
 IN_ACCOUNTS = (
     "toml", "toml_sdb", "config", "config_sdb", "pillar", "pillar_sdb", "ec2_id", "ec2_key", "ec2_plain_id",
     "ec2_plain_key", "wrong_type", "bad_line",
 )  # fmt: skip
-#: of letters that Amazon's keys may have: with others nothing is asked of it
+#: of letters that are valid in Amazon's keys: with others no request is sent
 PLAIN = ("ec2_plain_id", "ec2_plain_key")
 IN_MINION_CONFIG = ("minion_config", "minion_config_toml", "minion_config_sdb", "minion_config_pillar", "in_url", "pem")
 
 
 @dataclass
 class Planted:
-    """The master with all secrets in their places, and the files in which they stand."""
+    """The master with all secrets in their places, and the files that hold them."""
 
     master: SaltMaster
     tokens: dict[str, str]
@@ -56,7 +58,7 @@ class Planted:
     files: list[Path] = field(default_factory=list)
 
     def forms(self) -> dict[str, list[str]]:
-        """What to look for: each secret as it is and as others would write it; of the PEM every line."""
+        """Return what to search for: each secret as it is and as others would write it; of the PEM every line."""
         lines = self.pem.splitlines()[1:-1]
         return {
             "pem": [*lines, lines[5][4:-4]],
@@ -140,7 +142,7 @@ def planted(factories: Any) -> Iterator[Planted]:
 
 
 def _refused(request: Request) -> Answer:
-    """Say no to every token, and say it back: what an API answers is shown. A POST is EC2's, and answered as that."""
+    """Refuse every token, and quote it, since an API's answer is shown. A POST is EC2's, and answered like EC2."""
     token = request.headers["authorization"]
     if request.method == "POST":
         message = f"<Code>AuthFailure</Code><Message>{token}</Message>"
@@ -150,13 +152,13 @@ def _refused(request: Request) -> Answer:
 
 @dataclass
 class Whole:
-    """A whole run: what every command printed, and every event of the bus."""
+    """A complete run: what every command printed, and every event of the bus."""
 
     runs: dict[str, Ran]
     events: list[Event]
     minion_configs: dict[str, str]
     user_data: str
-    #: what was found in files while the nodes were there
+    #: what was found in files while the nodes existed
     found: list[str]
 
 
@@ -193,7 +195,7 @@ def whole(planted: Planted) -> Whole:
 
 
 def found_in_files(planted: Planted) -> list[str]:
-    """The files below the master's root that hold a secret, but for those that are meant to."""
+    """Return the files below the master's root that hold a secret, without those that are meant to."""
     found = []
     for path in planted.master.root.rglob("*"):
         if path.is_file() and path not in planted.files:
@@ -208,7 +210,7 @@ def found_in(text: str, planted: Planted) -> list[str]:
     return [name for name, forms in planted.forms().items() if any(form in text for form in forms)]
 
 
-def test_the_run_did_what_it_is_for(whole: Whole) -> None:
+def test_the_run_did_its_work(whole: Whole) -> None:
     codes = {name: ran.code for name, ran in whole.runs.items()}
     failed = {"failed": 1, "check": 1, "minions": 1, "no_such_provider": 2, "wrong_type": 2, "bad_line": 2}
     assert codes == {**dict.fromkeys(codes, 0), **failed}
@@ -218,7 +220,7 @@ def test_the_run_did_what_it_is_for(whole: Whole) -> None:
     assert "AuthFailure" in whole.runs["check"].data["plain"]
 
 
-def test_a_minion_gets_the_secrets_of_its_own_configuration_and_no_others(whole: Whole, planted: Planted) -> None:
+def test_a_minion_gets_only_the_secrets_of_its_own_configuration(whole: Whole, planted: Planted) -> None:
     mine = yaml.safe_load(whole.minion_configs["good"])["mine"]
     assert mine["db_password"] == planted.tokens["minion_config"]
     assert mine["api_key"] == planted.tokens["minion_config_sdb"]

@@ -1,4 +1,4 @@
-"""A script on a minion: its arguments, what it says and how it ends, and a minion that is not there."""
+"""A script on a minion: its arguments, its output and exit code, and a minion that does not answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.end_to_end.processes import end_processes
 SAYS = 'main() { printf "%s|" "$@"; echo; echo no >&2; exit "$1"; }\nmain "$@" </dev/null\n'
 
 
-def test_a_script_gets_its_arguments_as_they_are_and_its_end_is_told(master: SaltMaster) -> None:
+def test_a_script_gets_its_arguments_unchanged_and_its_exit_code_is_returned(master: SaltMaster) -> None:
     assert master.run("hart.create", "w1", "role=app").code == 0
     asked = Master(salt.config.master_config(str(master.root / "etc/master")))
     awkward = ["a b", "mac=02:00:00:00:00:01", "$(id)", "{{ x }}", "1.2.3.4/32", "it's"]

@@ -1,11 +1,11 @@
-"""A role becomes a minion, and goes again."""
+"""A role becomes a minion, and is destroyed."""
 
 from __future__ import annotations
 
 from tests.end_to_end.conftest import SaltMaster
 
 
-def test_a_role_becomes_a_minion_that_answers_and_nothing_is_left_when_it_is_destroyed(master: SaltMaster) -> None:
+def test_a_role_becomes_a_minion_that_answers_and_destroy_leaves_nothing(master: SaltMaster) -> None:
     made = master.run("hart.create_role", "app", "count=2")
     assert made.code == 0, made
     assert len(made.data) == 2

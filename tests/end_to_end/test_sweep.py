@@ -1,4 +1,4 @@
-"""Sweep, beside what is alive: what it removes, what it keeps, and that every create begins with it."""
+"""Sweep, beside living operations: what it removes, what it keeps, and that every create starts with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def trial(master: SaltMaster) -> Iterator[Trial]:
 
 
 def kill_at(master: SaltMaster, trial: Trial, point: str, minion_id: str) -> None:
-    """Let a creation die at a point of its driver."""
+    """Kill a create call at a point of its driver."""
     trial.hold(point, minion_id)
     with tools.running(master, "hart.create", minion_id, "role=app") as run:
         trial.wait(point, minion_id)
@@ -43,7 +43,7 @@ def names(orphans: list[dict[str, Any]]) -> list[str]:
     return sorted(orphan["name"] for orphan in orphans)
 
 
-def test_of_two_runs_the_dead_one_is_removed_and_the_living_one_untouched(master: SaltMaster, trial: Trial) -> None:
+def test_of_two_runs_the_dead_one_is_removed_and_the_living_one_unchanged(master: SaltMaster, trial: Trial) -> None:
     trial.hold("launched", "living")
     with tools.running(master, "hart.create", "living", "role=app") as living:
         trial.wait("launched", "living")
@@ -59,11 +59,11 @@ def test_of_two_runs_the_dead_one_is_removed_and_the_living_one_untouched(master
 
 
 def parts(master: SaltMaster, minion_id: str) -> set[str]:
-    """What there is of a node; its machine may be starting and ending processes at this moment."""
+    """Return what exists of a node; its machine may be starting and ending processes now."""
     return {part.split()[0] for part in tools.left_of(master, minion_id)}
 
 
-def test_a_look_shows_what_would_be_removed_and_touches_nothing(master: SaltMaster, trial: Trial) -> None:
+def test_a_test_run_shows_what_would_be_removed_and_changes_nothing(master: SaltMaster, trial: Trial) -> None:
     kill_at(master, trial, "launched", "dead")
     left = parts(master, "dead")
     looked = sweep(master, "test=True")
@@ -73,7 +73,7 @@ def test_a_look_shows_what_would_be_removed_and_touches_nothing(master: SaltMast
     assert names(sweep(master)["removed"]) == ["dead"], "it is known to be dead, so no grace is due"
 
 
-def test_each_create_begins_with_removing_what_died(master: SaltMaster, trial: Trial) -> None:
+def test_each_create_first_removes_what_died(master: SaltMaster, trial: Trial) -> None:
     kill_at(master, trial, "launched", "dead")
     ran = master.run("hart.create", "next", "role=app")
     assert (ran.code, set(ran.data)) == (0, {"next"}), ran
@@ -86,9 +86,7 @@ def test_each_create_begins_with_removing_what_died(master: SaltMaster, trial: T
     assert tools.left_of(master, "dead-too") == []
 
 
-def test_what_was_kept_as_asked_and_what_is_younger_than_the_grace_period_stays(
-    master: SaltMaster, trial: Trial
-) -> None:
+def test_kept_nodes_and_those_younger_than_the_grace_period_stay(master: SaltMaster, trial: Trial) -> None:
     trial.fail("settle", "kept")
     assert master.run("hart.create", "kept", "role=app", "keep_failed=True").code == 1
     assert master.run("hart.create", "unrecorded", "role=app").code == 0
@@ -108,7 +106,7 @@ def test_a_minion_that_answers_gets_its_lost_record_again_and_is_kept_without_it
     master.write()
     assert master.run("hart.create", "unrecorded,moved", "role=app", "provider=local").code == 0
     master.record("unrecorded").unlink()
-    # As if the account were another one today: the provider knows nothing of the instance.
+    # As with another account: the provider does not know the instance.
     claim = master.instances / "moved/instance.json"
     claim.write_text(json.dumps({**json.loads(claim.read_text()), "owner": "0" * 16}))
     swept = sweep(master, "grace=0", "provider=local")
@@ -117,7 +115,7 @@ def test_a_minion_that_answers_gets_its_lost_record_again_and_is_kept_without_it
     assert master.run("hart.list_minions").data["unrecorded"]["status"] == "ready"
 
 
-def test_a_minion_whose_instance_is_gone_loses_its_key_and_a_stranger_s_key_stays(master: SaltMaster) -> None:
+def test_a_minion_whose_instance_is_gone_loses_its_key_and_a_foreign_key_stays(master: SaltMaster) -> None:
     assert master.run("hart.create", "gone,replaced", "role=app").code == 0
     for name in ("gone", "replaced"):
         tools.end_instance(master, name)
@@ -139,7 +137,7 @@ def test_two_sweeps_at_once_do_the_work_of_one(master: SaltMaster, trial: Trial)
     assert [tools.left_of(master, name) for name in dead] == [[]] * 3
 
 
-def test_with_the_master_killed_underneath_a_sweep_after_its_start_leaves_nothing(make_master: MakeMaster) -> None:
+def test_after_the_master_was_killed_during_a_call_a_sweep_leaves_nothing(make_master: MakeMaster) -> None:
     master = make_master()
     with tools.tried(master) as trial:
         for point in ("launched", "accepted"):
@@ -155,7 +153,7 @@ def test_with_the_master_killed_underneath_a_sweep_after_its_start_leaves_nothin
             assert tools.left_of(master, point) == []
 
 
-def test_a_run_that_goes_on_without_its_master_undoes_its_node(make_master: MakeMaster) -> None:
+def test_a_run_without_its_master_undoes_its_node(make_master: MakeMaster) -> None:
     master = make_master()
     with tools.tried(master) as trial:
         trial.hold("accepted", "alone")
@@ -173,14 +171,14 @@ def test_a_run_that_goes_on_without_its_master_undoes_its_node(make_master: Make
 
 
 def kill_daemon(master: SaltMaster) -> None:
-    """End the master as by a power cut, with all that it started itself."""
+    """Kill the master and its own processes, as a power failure does."""
     assert master.daemon is not None
     with contextlib.suppress(Exception):
         tools.kill_family(master.daemon.pid)
     master.stop()
 
 
-def test_a_lock_that_a_dead_process_left_is_cleared(master: SaltMaster) -> None:
+def test_a_lock_that_a_dead_process_left_is_removed(master: SaltMaster) -> None:
     lock: Path = master.cachedir / "hart/locks/dead.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.touch()

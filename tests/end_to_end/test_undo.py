@@ -1,8 +1,8 @@
 """
 Whatever ends a node early, at whatever stage: nothing of it is left.
 
-Several nodes of one call stop at a stage each, by the plan of ``tools.Trial`` and not by chance; what ends them
-then comes for all of them at once. The table of all stages and causes is printed at the end.
+Several nodes of one call each stop at one stage, by the plan of ``tools.Trial`` and not by chance; then the cause ends
+all of them at once. The table of all stages and causes is printed at the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.end_to_end import tools
 from tests.end_to_end.conftest import Ran, SaltMaster
 from tests.parts import print_lines
 
-#: stage → what was left, for each cause; filled by the tests and printed after the last
+#: stage → what was left, for each cause; the tests fill it, and it is printed after the last
 TABLE: dict[str, dict[str, list[str]]] = {}
 
 ON_NODE = {"bootstrapping": tools.BEFORE_KEY, "starting": tools.AT_START, "sealing": tools.AT_SEAL}
@@ -42,7 +42,7 @@ def _lines() -> Iterator[str]:
         yield f"  {stage:<34}" + "".join(f"{word:<12}" for word in words)
 
 
-def _tell(cause: str, left: dict[str, list[str]]) -> None:
+def _note(cause: str, left: dict[str, list[str]]) -> None:
     for stage, words in left.items():
         TABLE.setdefault(stage, {})[cause] = words
 
@@ -52,7 +52,7 @@ def _create(stages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _alike(stages: tuple[str, ...], master: SaltMaster, trial: tools.Trial, script: str) -> None:
-    """What stops a node at ``silent`` and ``script``, whether it fails or waits there."""
+    """Make a node stop at ``silent`` and ``script``, where it fails or waits."""
     if "silent" in stages:
         (master_key,) = master.root.rglob("master.pub")
         trial.alter("silent", master_key.read_text().strip(), tools.foreign_key())
@@ -74,13 +74,13 @@ def test_a_failure_at_any_stage_leaves_nothing(master: SaltMaster) -> None:
         master.write()
         done = master.run(*_create(STAGES))
         left = tools.left_of_each(master, STAGES, trial)
-    _tell("error", left)
+    _note("error", left)
     assert done.code == 1, done
     assert left == {stage: [] for stage in STAGES}
     assert {stage: entry["result"] for stage, entry in done.data.items() if stage != "retcode"} == dict.fromkeys(
         STAGES, False
     )
-    told = {
+    words = {
         "launching": "planned fault at launch",
         "launched": "planned fault at launched",
         "running": "the instance is stopped",
@@ -92,11 +92,11 @@ def test_a_failure_at_any_stage_leaves_nothing(master: SaltMaster) -> None:
         "sealing": "exit code 7",
         "settling": "planned fault at settle",
     }
-    assert {stage: word in done.data[stage]["error"] for stage, word in told.items()} == dict.fromkeys(told, True)
+    assert {stage: word in done.data[stage]["error"] for stage, word in words.items()} == dict.fromkeys(words, True)
 
 
 @pytest.mark.parametrize("signum", tools.SIGNALS, ids=lambda signum: signum.name)
-def test_a_signal_at_any_stage_leaves_nothing_and_shows_in_the_exit_code(
+def test_a_signal_at_any_stage_leaves_nothing_and_sets_the_exit_code(
     master: SaltMaster, signum: signal.Signals
 ) -> None:
     with tools.tried(master) as trial:
@@ -116,12 +116,12 @@ def test_a_signal_at_any_stage_leaves_nothing_and_shows_in_the_exit_code(
                 trial.wait(IN_DRIVER[stage], stage)
             trial.wait("instances", "running")
             tools.until(lambda: _minion_of(master, "silent"), "a minion that does not reach its master")
-            # The last one, for hart asks Salt one thing at a time: its key is accepted, the answer is on its way.
+            # The last one, since hart asks Salt one thing at a time: its key is accepted, the answer is pending.
             trial.go("script", "enrolling")
             trial.wait("accepted", "enrolling")
             done = _signalled(run, signum, trial)
         left = tools.left_of_each(master, STAGES, trial)
-    _tell(signum.name, left)
+    _note(signum.name, left)
     assert done.code == 128 + signum, done
     assert left == {stage: [] for stage in STAGES}
     expected = f"interrupted by {signum.name}; it was undone"
@@ -133,7 +133,7 @@ def _minion_of(master: SaltMaster, minion_id: str) -> bool:
 
 
 def _signalled(run: subprocess.Popen[str], signum: signal.Signals, trial: tools.Trial) -> Ran:
-    """Send the signal; once it was heard, let go of what waits in the driver. Nodes go on waiting."""
+    """Send the signal; once it was received, release the driver. Nodes keep waiting."""
     os.kill(run.pid, signum)
     assert run.stderr is not None
     heard = ""
@@ -146,7 +146,7 @@ def _signalled(run: subprocess.Popen[str], signum: signal.Signals, trial: tools.
 
 
 @pytest.mark.parametrize("signum", tools.SIGNALS, ids=lambda signum: signum.name)
-def test_a_signal_while_the_batch_gets_its_access_takes_the_access_back(
+def test_a_signal_while_the_access_of_the_batch_is_made_removes_the_access(
     master: SaltMaster, signum: signal.Signals
 ) -> None:
     with tools.tried(master) as trial:
@@ -159,24 +159,24 @@ def test_a_signal_while_the_batch_gets_its_access_takes_the_access_back(
             trial.go("opened", "batch")
             done = tools.ended(run)
         left = tools.left_of(master, "a", trial)
-    _tell(signum.name, {"access": left})
+    _note(signum.name, {"access": left})
     assert done.code == 128 + signum
     assert left == []
 
 
-def test_an_access_that_cannot_be_had_leaves_nothing(master: SaltMaster) -> None:
+def test_an_access_that_cannot_be_made_leaves_nothing(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.fail("opened", "batch")
         done = master.run(*_create(("a",)))
         left = tools.left_of(master, "a", trial)
-    _tell("error", {"access": left})
+    _note("error", {"access": left})
     assert done.code != 0
     assert "planned fault at opened" in json.dumps(done.data)
     assert left == []
 
 
 @pytest.mark.parametrize("error", ["TemporaryFailure", "a defect"])
-def test_an_access_that_cannot_be_taken_back_is_reported_and_hides_no_nodes_outcome(
+def test_an_access_that_cannot_be_removed_is_reported_and_hides_no_node_s_outcome(
     master: SaltMaster, error: str
 ) -> None:
     with tools.tried(master) as trial:
@@ -189,7 +189,7 @@ def test_an_access_that_cannot_be_taken_back_is_reported_and_hides_no_nodes_outc
 
 
 @pytest.mark.parametrize("signum", tools.SIGNALS, ids=lambda signum: signum.name)
-def test_a_signal_before_anything_was_begun_is_no_success_either(master: SaltMaster, signum: signal.Signals) -> None:
+def test_a_signal_before_anything_was_started_is_not_a_success(master: SaltMaster, signum: signal.Signals) -> None:
     with tools.tried(master) as trial:
         trial.hold("checks", "call")
         with tools.running(master, *_create(("a",))) as run:
@@ -198,13 +198,13 @@ def test_a_signal_before_anything_was_begun_is_no_success_either(master: SaltMas
             trial.go("checks", "call")
             done = tools.ended(run)
         left = tools.left_of(master, "a", trial)
-    _tell(signum.name, {"checks": left})
+    _note(signum.name, {"checks": left})
     assert done.code == 128 + signum
     assert done.data["error"] == "interrupted; nothing was started"
     assert left == []
 
 
-def test_a_second_signal_during_the_undo_does_not_break_it(master: SaltMaster) -> None:
+def test_a_second_signal_during_the_undo_does_not_interrupt_it(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.hold_script("a", "script", tools.AT_START)
         trial.hold("terminate", "a")
@@ -235,7 +235,7 @@ def test_an_instance_that_cannot_be_removed_at_first_is_removed_later(master: Sa
 
 
 @pytest.mark.parametrize("cause", ["error", "SIGTERM"])
-def test_an_instance_that_cannot_be_removed_at_all_is_reported_with_its_remedy_and_hart_destroy_removes_it(
+def test_an_instance_that_cannot_be_removed_is_reported_with_its_remedy_and_hart_destroy_removes_it(
     master: SaltMaster, cause: str
 ) -> None:
     with tools.tried(master) as trial:
@@ -260,7 +260,7 @@ def test_an_instance_that_cannot_be_removed_at_all_is_reported_with_its_remedy_a
         assert tools.left_of(master, "a", trial) == []
 
 
-def test_keep_failed_keeps_the_instance_and_the_record_and_no_key(master: SaltMaster) -> None:
+def test_keep_failed_keeps_the_instance_and_the_record_but_not_the_key(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.alter("a", tools.AT_START, "exit 7\n" + tools.AT_START)
         done = master.run(*_create(("a",)), "keep_failed=True")
@@ -273,7 +273,7 @@ def test_keep_failed_keeps_the_instance_and_the_record_and_no_key(master: SaltMa
         assert tools.left_of(master, "a", trial) == []
 
 
-def test_a_signal_takes_back_also_a_node_that_would_be_kept_if_it_failed(master: SaltMaster) -> None:
+def test_a_signal_undoes_a_node_even_with_keep_failed(master: SaltMaster) -> None:
     with tools.tried(master) as trial:
         trial.hold_script("a", "script", tools.BEFORE_KEY)
         with tools.running(master, *_create(("a",)), "keep_failed=True") as run:

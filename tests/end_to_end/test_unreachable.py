@@ -1,4 +1,4 @@
-"""APIs that cannot be reached, through the real ``salt-run``: what is done, told and asked, and how it ends."""
+"""APIs that cannot be reached, with the real ``salt-run``: what is done, reported and requested, and how it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.drivers.gce.emulator.tokens import Account as ServiceAccount
 from tests.emulation.backend import NoMachines
 from tests.end_to_end.conftest import SaltMaster
 
-#: seconds; far above what is promised, far below the two minutes that it once took
+#: seconds; far above the promise, far below the two minutes that it took before
 CEILING = 100
 
 
@@ -52,15 +52,15 @@ def timed(master: SaltMaster, *call: str) -> Any:
     return ran
 
 
-def test_all_at_once_side_by_side_and_none_takes_anything_from_the_others(master: SaltMaster, refused: str) -> None:
+def test_concurrent_calls_do_not_affect_each_other(master: SaltMaster, refused: str) -> None:
     broken = accounts(refused)
     broken["do"]["endpoint"] = "https://api.hart.invalid"
     configure(master, {**broken, "local": {}})
     for function in ("hart.check", "hart.list_minions"):
         ran = timed(master, function)
         assert ran.code == 1
-        told = [line for line in ran.stderr.splitlines() if line.startswith("hart: waiting for ")]
-        assert {line.split()[3] for line in told} >= {"ec2:", "gce:", "do:"}
+        waits = [line for line in ran.stderr.splitlines() if line.startswith("hart: waiting for ")]
+        assert {line.split()[3] for line in waits} >= {"ec2:", "gce:", "do:"}
         found = ran.data["errors"] if function == "hart.list_minions" else ran.data.values()
         reasons = [str(one) for one in found]
         for name, reason in {
@@ -85,7 +85,7 @@ def test_a_create_ends_with_nothing_done(master: SaltMaster, refused: str, kind:
 
 
 def test_a_call_for_one_provider_asks_no_other(master: SaltMaster) -> None:
-    """The second provider counts what it is asked; an operation that died there is left to sweep, too."""
+    """The second provider counts its requests; an operation that died there is left to sweep."""
     with DigitalOcean(NoMachines()) as cloud:
         account = {"driver": "do", "token": cloud.token, "endpoint": cloud.endpoint, "region": "nyc3"}
         configure(master, {"local": {}, "other": account})
@@ -109,7 +109,9 @@ def test_a_call_for_one_provider_asks_no_other(master: SaltMaster) -> None:
         (locks / "0123456789ab.batch").unlink()
 
 
-def test_a_node_without_a_record_is_found_although_another_provider_is_away(master: SaltMaster, refused: str) -> None:
+def test_a_node_without_a_record_is_found_even_if_another_provider_does_not_answer(
+    master: SaltMaster, refused: str
+) -> None:
     configure(master, {"local": {}, "do": accounts(refused)["do"]})
     assert master.run("hart.create", "n1", "provider=local").code == 0
     master.record("n1").unlink()

@@ -1,8 +1,8 @@
 """
-Root's first password and the consoles' addresses, which Vultr's API tells, stay in the driver's API module.
+Root's first password and the consoles' addresses, which Vultr's API returns, stay in the driver's API module.
 
-A whole life with real commands: nodes that come up, one that is refused after it was made, one whose create is not
-answered, looks at everything, and the end. What is looked through afterwards is all that anybody could read.
+A complete life with real commands: nodes that come up, one that is refused after it was made, one whose create call is
+not answered, every list, and the end. Then everything that somebody could read is searched.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 @dataclass
 class Whole:
-    """What every command printed, every event of the bus, and the files that there were."""
+    """What every command printed, every event of the bus, and the files."""
 
     light: LightCloud
     cloud: Vultr
     runs: dict[str, Ran]
     events: list[Event]
-    #: files of the master that held any of it while the nodes were there
+    #: files of the master that held any of it while the nodes existed
     found: list[str]
 
     def forms(self) -> list[str]:
-        """Each secret as it is, and as others would write it."""
+        """Return each secret as it is, and as others would write it."""
         texts = self.cloud.secrets()
         encoded = (base64.b64encode(text.encode()).decode().rstrip("=") for text in texts)
         return [*texts, *encoded, *(quote(text, safe="") for text in texts)]
@@ -66,16 +66,16 @@ def _live(whole: Whole) -> None:
     light, cloud, runs = whole.light, whole.cloud, whole.runs
     runs["made"] = light.create("count=2")
     light.configure(boot_timeout=8)
-    # A bootstrap that fails, a create whose answer is lost, one with an answer that cannot be read, and one that is
-    # refused with the whole instance in the refusal.
+    # A bootstrap that fails, a create call whose answer is lost, one with an answer that cannot be read, and one whose
+    # refusal quotes the whole instance.
     cloud.faults.add(MachineFault(fail_at="install"))
     runs["bootstrap"] = light.create()
     cloud.faults.add(CREATE.lost(), LOOK.fault(status=500, skip=1))
     runs["lost"] = light.create()
-    told = {"instance": {"default_password": cloud.secrets()[0], "kvm": cloud.secrets()[1]}}
-    cloud.faults.add(Fault("POST", CREATE.path, when="after", status=202, answer=told))
+    reported = {"instance": {"default_password": cloud.secrets()[0], "kvm": cloud.secrets()[1]}}
+    cloud.faults.add(Fault("POST", CREATE.path, when="after", status=202, answer=reported))
     runs["unreadable"] = light.create()
-    cloud.faults.add(Fault("POST", CREATE.path, status=400, answer={**told, "error": told}))
+    cloud.faults.add(Fault("POST", CREATE.path, status=400, answer={**reported, "error": reported}))
     runs["refused"] = light.create()
     for name in ("list_minions", "list_regions", "list_images", "list_sizes"):
         runs[name] = light.master.run(f"hart.{name}", f"provider={light.provider}")
@@ -92,7 +92,7 @@ def _files(whole: Whole) -> list[str]:
     return [str(path.relative_to(root)) for path in files if whole.holds(path.read_bytes().decode(errors="replace"))]
 
 
-def test_the_run_was_one_in_which_they_were_told(whole: Whole) -> None:
+def test_the_api_returned_them_during_the_run(whole: Whole) -> None:
     assert (whole.runs["made"].code, whole.runs["gone"].code) == (0, 0)
     assert {name: whole.runs[name].code for name in ("bootstrap", "refused")} == {"bootstrap": 1, "refused": 1}
     assert len(whole.cloud.secrets()) == 2 * whole.cloud.made() >= 10
@@ -113,5 +113,5 @@ def test_they_are_in_no_event(whole: Whole) -> None:
 
 
 def test_they_are_in_no_file_of_the_master(whole: Whole) -> None:
-    """No log, no record, no job cache; while the nodes were there, and now."""
+    """No log, no record, no job cache: while the nodes existed, and now."""
     assert (whole.found, _files(whole)) == ([], [])

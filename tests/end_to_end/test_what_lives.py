@@ -1,4 +1,4 @@
-"""What lives is never destroyed: by a crash at the last steps, by records that were lost, by one list with a gap."""
+"""What lives is never destroyed: not by a crash at the last steps, by lost records, or by one list with a gap."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def statuses(master: SaltMaster, *arguments: str) -> dict[str, str]:
 
 
 def kill_at(master: SaltMaster, trial: Trial, point: str, minion_id: str) -> None:
-    """Let a creation die at a point."""
+    """Kill a create call at a point."""
     with tools.running(master, "hart.create", minion_id, "role=app") as process:
         trial.wait(point, minion_id)
         process.send_signal(signal.SIGKILL)
@@ -52,16 +52,14 @@ def is_sealed(master: SaltMaster, minion_id: str) -> bool:
 
 
 def lose_records(master: SaltMaster) -> None:
-    """As when the cache is cleared, or its store restarted without what it held."""
+    """Remove the records, as when the cache is cleared, or its store restarted without its data."""
     shutil.rmtree(master.cachedir / BANK)
 
 
 # ready and unsealed
 
 
-def test_a_node_that_was_killed_between_ready_and_sealed_lives_and_is_sealed_over_salt(
-    master: SaltMaster, trial: Trial
-) -> None:
+def test_a_node_killed_between_ready_and_sealed_lives_and_is_sealed_over_salt(master: SaltMaster, trial: Trial) -> None:
     trial.hold_script("lives", "sealing", tools.AT_SEAL)
     kill_at(master, trial, "sealing", "lives")
     trial.go("sealing", "lives")
@@ -76,7 +74,7 @@ def test_a_node_that_was_killed_between_ready_and_sealed_lives_and_is_sealed_ove
     assert run(master, "hart.sweep", "grace=0") == {"removed": [], "kept": []}
 
 
-def test_one_whose_minion_is_stopped_stays_and_the_next_create_finishes_it_when_it_answers(
+def test_an_unsealed_node_whose_minion_is_stopped_stays_and_the_next_create_seals_it(
     master: SaltMaster, trial: Trial
 ) -> None:
     trial.hold("put-sealed", "lives")
@@ -102,15 +100,13 @@ def test_a_disk_that_is_full_at_a_last_write_costs_no_minion(master: SaltMaster,
 
 
 @pytest.mark.parametrize("point", ["put-enrolled", "put-ready"])
-def test_a_disk_that_is_full_before_undoes_the_node_wholly(master: SaltMaster, trial: Trial, point: str) -> None:
+def test_a_disk_that_is_full_earlier_undoes_the_node_completely(master: SaltMaster, trial: Trial, point: str) -> None:
     trial.fail(point, "full", "disk full", times=1)
     assert run(master, "hart.create", "full", "role=app", code=1)["full"]["result"] is False
     assert tools.left_of(master, "full") == []
 
 
-def test_a_minion_that_answers_though_its_operation_died_before_ready_stays_and_is_named(
-    master: SaltMaster, trial: Trial
-) -> None:
+def test_a_minion_that_answers_stays_even_if_its_operation_died_before_ready(master: SaltMaster, trial: Trial) -> None:
     trial.hold("put-ready", "early")
     kill_at(master, trial, "put-ready", "early")
     swept = run(master, "hart.sweep", "grace=0")
@@ -125,7 +121,7 @@ def test_a_minion_that_answers_though_its_operation_died_before_ready_stays_and_
 # lost records
 
 
-def test_scale_makes_no_second_fleet_where_the_records_were_lost(master: SaltMaster) -> None:
+def test_scale_creates_no_second_fleet_when_the_records_were_lost(master: SaltMaster) -> None:
     made = sorted(run(master, "hart.scale", "app", "count=2")["created"])
     tools.stop_minion(master, made[0])
     lose_records(master)
@@ -145,7 +141,7 @@ def test_scale_makes_no_second_fleet_where_the_records_were_lost(master: SaltMas
     assert not any(master.left_over().values())
 
 
-def test_sweep_writes_lost_records_anew_and_removes_nothing_without_force(master: SaltMaster) -> None:
+def test_sweep_rebuilds_lost_records_and_removes_nothing_without_force(master: SaltMaster) -> None:
     made = sorted(run(master, "hart.scale", "app", "count=3")["created"])
     orphan, stopped = made[0], made[1]
     tools.stop_minion(master, stopped)
@@ -173,14 +169,14 @@ HOSTILE: dict[str, Any] = {
 
 
 def forge(master: SaltMaster, name: str, **claim: Any) -> None:
-    """An instance of which the cloud reports something else than what hart gave it."""
+    """Make an instance for which the cloud reports something else than what hart requested."""
     path: Path = master.instances / name
     like = next(master.instances.glob("*/instance.json"))
     path.mkdir()
     (path / "instance.json").write_text(json.dumps({**json.loads(like.read_text()), **claim}))
 
 
-def test_what_names_no_node_is_told_under_its_instance_id_and_ends_nothing_for_the_others(
+def test_an_instance_that_names_no_node_is_reported_by_its_own_id_and_affects_no_other(
     master: SaltMaster, trial: Trial
 ) -> None:
     run(master, "hart.create", "good", "role=app")
@@ -193,8 +189,8 @@ def test_what_names_no_node_is_told_under_its_instance_id_and_ends_nothing_for_t
     bad = sorted([*(f"i-{name}" for name in HOSTILE), "i-role", "i-batch", "i-one", "i-two"])
     before = sorted(path.name for path in (master.cachedir / "hart").rglob("*") if "local" not in path.parts)
     listed = run(master, "hart.list_minions")
-    told = {name: entry["status"] for name, entry in listed.items()}
-    assert told == {"good": "ready", **dict.fromkeys(bad, "bad id")}
+    reported = {name: entry["status"] for name, entry in listed.items()}
+    assert reported == {"good": "ready", **dict.fromkeys(bad, "bad id")}
     assert all(listed[name]["note"] for name in bad)
     assert run(master, "hart.show", "good")["status"] == "ready"
     assert run(master, "hart.create", "next", "role=app")["next"]["result"]
@@ -210,13 +206,13 @@ def test_what_names_no_node_is_told_under_its_instance_id_and_ends_nothing_for_t
 # lists with gaps
 
 
-def test_one_list_without_the_instance_ends_no_creation_and_makes_no_second_node(
+def test_one_list_without_the_instance_ends_no_create_and_makes_no_second_node(
     master: SaltMaster, trial: Trial
 ) -> None:
     master.hart["roles"] = {"app": {"role_naming_scheme": "gap"}}
     master.write()
     trial.hold("put-running", "gap")
-    # The checks of a create list once, and the instance is there from then on: seen, missed, and seen.
+    # The checks of a create call list once, and from then on the instance is seen, missed, and seen.
     trial.seen_as("gap", state="pending")
     with tools.running(master, "hart.create", "gap", "role=app") as process:
         tools.until(lambda: trial.reached("instances", "gap"), "it is listed")
@@ -234,7 +230,7 @@ def test_one_list_without_the_instance_ends_no_creation_and_makes_no_second_node
     tools.resume_minion(master, "gap")
 
 
-def test_an_instance_that_shows_without_its_tags_is_the_one_that_was_launched(master: SaltMaster, trial: Trial) -> None:
+def test_an_instance_that_appears_without_its_tags_is_the_launched_one(master: SaltMaster, trial: Trial) -> None:
     trial.seen_as("bare", minion_id="", role=None, batch="")
     ran = master.run("hart.create", "bare", "role=app")
     assert (ran.code, ran.data["bare"]["role"]) == (0, "app"), ran

@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hart_salt.drivers.local import directory
 from tests.end_to_end.conftest import BIN, Event, Ran, SaltMaster
 
-PATIENCE = 120  # seconds for what takes two at the most
+TIMEOUT = 120  # seconds for what takes at most two
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Wait until the condition is true, and return what it says."""
+def until(condition: Callable[[], Any], what: str, seconds: float = TIMEOUT) -> Any:
+    """Wait until the condition is true, and return its value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if answer := condition():
@@ -40,7 +40,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 
 
 def job_result(master: SaltMaster, jid: str) -> Any:
-    """What Salt's job cache has of a job, once it is there; a file that is being written Salt fails to read."""
+    """Return a job from Salt's job cache, once it is there; Salt fails to read a file that is being written."""
 
     def look() -> Any:
         answer = master.run("jobs.lookup_jid", jid).data
@@ -54,7 +54,7 @@ def job_result(master: SaltMaster, jid: str) -> Any:
 
 
 class Trial:
-    """The plan for the driver of ``trial_driver.py``, and what it has seen."""
+    """The plan for the driver of ``trial_driver.py``, and what it has recorded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,17 +84,17 @@ class Trial:
         self._write()
 
     def alter(self, minion_id: str, old: str, new: str) -> None:
-        """Give the instance a user-data that is not the one that hart made."""
+        """Pass a user-data to the instance that hart did not make."""
         self._plan["user_data"].setdefault(minion_id, []).append([old, new])
         self._write()
 
     def unalter(self, minion_id: str) -> None:
-        """From now on the instance gets what hart made."""
+        """From now on the instance gets hart's user-data."""
         self._plan["user_data"].pop(minion_id, None)
         self._write()
 
     def hold_script(self, minion_id: str, point: str, line: str) -> None:
-        """Stop a script on the node in front of this line of it, until ``go``."""
+        """Stop a script on the node before this line of it, until ``go``."""
         name = f"{point}@{minion_id}"
         wait = f"touch {self.path}/reached/{name}; while [ ! -e {self.path}/go/{name} ]; do sleep 0.05; done"
         self.alter(minion_id, line, f"{wait}\n{line}")
@@ -105,13 +105,13 @@ class Trial:
         self._write()
 
     def hide(self, instance_id: str, first: int, last: int) -> None:
-        """Leave an instance out of some lists, counted from 0 and from now on: from ``first`` up to before ``last``."""
+        """Leave an instance out of some lists, counted from 0 and from now on: from ``first`` until before ``last``."""
         (self.path / f"lists-{instance_id}").unlink(missing_ok=True)
         self._plan["hidden"][instance_id] = [first, last]
         self._write()
 
     def lists(self, instance_id: str) -> str:
-        """A character for each list since ``hide``."""
+        """Return a character for each list since ``hide``."""
         path = self.path / f"lists-{instance_id}"
         return path.read_text() if path.exists() else ""
 
@@ -125,14 +125,14 @@ class Trial:
         (self.path / "go" / f"{point}@{minion_id}").touch()
 
     def go_everywhere(self) -> None:
-        """Release whatever holds, in the driver and on the nodes, now and later."""
+        """Release everything that holds, in the driver and on the nodes, now and later."""
         for name in self._plan["hold"]:
             (self.path / "go" / name).touch()
         for reached in (self.path / "reached").iterdir():
             (self.path / "go" / reached.name).touch()
 
     def noted(self, name: str) -> list[Any]:
-        """What the witness inside of the runner wrote down."""
+        """Return what the witness in the runner wrote."""
         path = self.path / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -140,7 +140,7 @@ class Trial:
         return (self.path / "user-data" / minion_id).read_text()
 
 
-#: lines of the bootstrap in front of which a node can be stopped or broken
+#: lines of the bootstrap at which a node can be stopped or made to fail
 BEFORE_SSH = "begin ssh\n"
 BEFORE_KEY = "begin key\n"
 AT_START = 'kill -USR1 "$(cat "$HART_ROOT/run/machine.pid")"\n'
@@ -151,7 +151,7 @@ END = '    mv "$run/result.json.new" "$run/result.json"\n'
 
 @contextlib.contextmanager
 def tried(master: SaltMaster) -> Iterator[Trial]:
-    """Let ``local`` be a provider of the driver ``trial``, from a package that is installed for the test."""
+    """Make ``local`` a provider of the driver ``trial``, from a package that is installed for the test."""
     path = Path(tempfile.mkdtemp(prefix="htt-"))
     before = dict(master.environment)
     try:
@@ -186,7 +186,7 @@ def _install_driver(site: Path) -> None:
 
 @contextlib.contextmanager
 def restored(master: SaltMaster) -> Iterator[None]:
-    """At the end of the block the master has no nodes, and the configuration of one with the role ``app``."""
+    """Yield a master that has no nodes after the block, with the configuration of one with the role ``app``."""
     try:
         yield
     finally:
@@ -197,7 +197,7 @@ def restored(master: SaltMaster) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running(master: SaltMaster, function: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start ``salt-run``; it is ended with the block, whatever happens."""
+    """Start ``salt-run``; it is ended after the block, whatever happens."""
     process = master.begin(function, *arguments)
     try:
         yield process
@@ -209,14 +209,14 @@ def running(master: SaltMaster, function: str, *arguments: str) -> Iterator[subp
 
 
 def _end_group(process: subprocess.Popen[Any]) -> None:
-    """Kill a process that was started in a session of its own, with its children."""
+    """Kill a process that was started in its own session, with its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(120)
 
 
 def ended(process: subprocess.Popen[str]) -> Ran:
-    """Wait for a run to end; one that does not end tells what it printed, and where its threads are."""
+    """Wait for a run to end; the error for one that does not end has its output and the stacks of its threads."""
     try:
         out, err = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
@@ -227,12 +227,12 @@ def ended(process: subprocess.Popen[str]) -> Ran:
 
 
 def left_of(master: SaltMaster, minion_id: str, trial: Trial | None = None) -> list[str]:
-    """Everything that one node has left anywhere, as words."""
+    """Return everything that one node has left anywhere, as words."""
     return left_of_each(master, [minion_id], trial)[minion_id]
 
 
 def left_of_each(master: SaltMaster, minion_ids: Iterable[str], trial: Trial | None = None) -> dict[str, list[str]]:
-    """The same for several nodes, with one look at the keys."""
+    """Return the same for several nodes, with one look at the keys."""
     keys = master.keys()
     return {
         minion_id: [f"key {state}" for state, ids in keys.items() if minion_id in ids]
@@ -242,7 +242,7 @@ def left_of_each(master: SaltMaster, minion_ids: Iterable[str], trial: Trial | N
 
 
 def left_elsewhere_but_up(master: SaltMaster, minion_id: str) -> list[str]:
-    """What shows that an operation on a node that is up has not ended yet."""
+    """Return what shows that an operation on a node that is up has not ended yet."""
     path = master.cachedir / "hart/locks"
     return [file.name for file in path.glob("*")]
 
@@ -263,7 +263,7 @@ def _left_elsewhere(master: SaltMaster, path: Path, trial: Trial | None) -> list
 
 
 def processes_of(path: Path) -> list[int]:
-    """The processes that belong to an instance, by their command or their environment."""
+    """Return the processes that belong to an instance, by their command or their environment."""
     found = []
     for process in psutil.process_iter(["status"]):
         with contextlib.suppress(psutil.Error, OSError):
@@ -280,7 +280,7 @@ def log_of(master: SaltMaster, minion_id: str) -> str:
 
 
 def of(events: list[Event], prefix: str, **wanted: Any) -> list[dict[str, Any]]:
-    """The data of the events with such a tag, and such values in them."""
+    """Return the data of the events with this tag and these values."""
     return [
         event.data
         for event in events
@@ -292,13 +292,13 @@ def of(events: list[Event], prefix: str, **wanted: Any) -> list[dict[str, Any]]:
 
 
 def fingerprint(master: SaltMaster, state: str, minion_id: str) -> str:
-    """What ``salt-key -F`` shows of a key; of denied keys, of which there can be several, it makes a list."""
+    """Return what ``salt-key -F`` shows of a key; for denied keys, which can be several, that is a list."""
     shown = json.loads(_salt_key(master, "-F"))[state][minion_id]
     return shown if isinstance(shown, str) else shown[0]
 
 
 def stored_key(master: SaltMaster, minion_id: str) -> str:
-    """The accepted key of an id, with every byte that the store has of it."""
+    """Return the accepted key of an id, with every byte in the store."""
     path = master.root / "etc/salt/pki/master/minions" / minion_id
     if not path.exists():
         path = Path(salt.config.master_config(str(master.root / "etc/master"))["pki_dir"]) / "minions" / minion_id
@@ -318,7 +318,7 @@ def _salt_key(master: SaltMaster, *arguments: str) -> str:
 
 
 def foreign_key() -> str:
-    """A public key of which nobody has the private half."""
+    """Return a public key without a known private half."""
     key = rsa.generate_private_key(65537, 2048).public_key()
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem.decode().strip()
@@ -330,17 +330,17 @@ def _minion_process(master: SaltMaster, minion_id: str) -> psutil.Process:
 
 
 def stop_minion(master: SaltMaster, minion_id: str) -> None:
-    """Let the minion of a local instance answer nobody, without ending it."""
+    """Stop the minion of a local instance, which then answers nobody, without ending it."""
     _to_family(_minion_process(master, minion_id), psutil.Process.suspend)
 
 
 def resume_minion(master: SaltMaster, minion_id: str) -> None:
-    """The other way."""
+    """Let the minion answer again."""
     _to_family(_minion_process(master, minion_id), psutil.Process.resume)
 
 
 def end_instance(master: SaltMaster, minion_id: str) -> None:
-    """Let a local instance be gone, with its processes, as if somebody had deleted it by hand."""
+    """Remove a local instance with its processes, as if somebody had deleted it by hand."""
     path = master.instances / minion_id
     for pid in processes_of(path):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -350,25 +350,25 @@ def end_instance(master: SaltMaster, minion_id: str) -> None:
 
 
 def kill_family(pid: int) -> None:
-    """Kill a process and all that it started, at once."""
+    """Kill a process and all its descendants at once."""
     _to_family(psutil.Process(pid), psutil.Process.kill)
 
 
 def _to_family(process: psutil.Process, do: Callable[[psutil.Process], None]) -> None:
-    """Do it to a process and to all that it started; those that have ended meanwhile need it no more."""
+    """Do something to a process and all its descendants, if they still live."""
     for one in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
             do(one)
 
 
 def without_colours(text: str) -> str:
-    """What a terminal shows of it."""
+    """Return what a terminal shows of it."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @contextlib.contextmanager
 def bare_minion(master: SaltMaster, minion_id: str) -> Iterator[Path]:
-    """A real salt-minion that hart knows nothing of, with a key of its own; yields its pki directory."""
+    """Run a real salt-minion that hart knows nothing of, with its own key; yield its pki directory."""
     root = Path(tempfile.mkdtemp(prefix="bare-", dir=master.root))
     config = {
         "id": minion_id,
@@ -400,13 +400,15 @@ def bare_minion(master: SaltMaster, minion_id: str) -> Iterator[Path]:
 
 
 def body_lines(private_key: str) -> list[str]:
-    """The lines of a private key's text that no other key has; the first of OpenSSH's is the same for all."""
+    """
+    Return the lines of a private key's text that no other key has; the first line of OpenSSH's is always the same.
+    """
     lines = private_key.strip().splitlines()[1:-1]
     return lines[1:] if "OPENSSH" in private_key else lines
 
 
 def files_with(root: Path, texts: list[str]) -> list[str]:
-    """The files below a directory that hold any of the texts."""
+    """Return the files below a directory that contain any of the texts."""
     wanted = [text.encode() for text in texts]
     found = []
     for path in sorted(root.rglob("*")):

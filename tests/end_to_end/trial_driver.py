@@ -1,11 +1,10 @@
 """
 The driver ``trial``: ``local`` with faults, for the tests of this directory.
 
-``tools.tried`` installs this file as a package of its own, the way in which anybody adds a driver. It goes by
-the directory that ``HART_TRIAL`` names: ``plan.json`` says what happens at which point, ``reached/`` gets a file
-for each point that was reached, and a file in ``go/`` releases a point that holds. Beside being a driver it is a
-witness inside of the runner: it writes down the SSH keys that are made, every byte of text of the verified
-session, and each request to rotate the master's AES key.
+``tools.tried`` installs this file as a package, as anybody adds a driver. It uses the directory that ``HART_TRIAL``
+names: ``plan.json`` says what happens at which point, ``reached/`` gets a file for each point that was reached, and a
+file in ``go/`` releases a point that holds. It is a witness in the runner too: it records the SSH keys that are made,
+every byte of text of the verified session, and each request to rotate the master's AES key.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from hart_salt.master.keys import Keys
 from hart_salt.model import Access, Instance, Node
 from hart_salt.node import ssh
 
-ANY = "any"  #: stands in a plan for each node, where its name is not known before
-HOLD_SECONDS = 90  # a runner that its test has forgotten goes on at last
+ANY = "any"  #: stands for each node in a plan, if its name is not known before
+HOLD_SECONDS = 90  # a runner that its test has forgotten continues at last
 _lock = threading.Lock()
 _failed: dict[str, int] = {}
 
@@ -48,7 +47,7 @@ def plan() -> dict[str, Any]:
 
 
 def reach(point: str, minion_id: str) -> None:
-    """Tell that the run is here, then do what the plan says of it."""
+    """Report that the run has reached a point, then do what the plan says."""
     for name in (f"{point}@{minion_id}", f"{point}@{ANY}"):
         _reach(name, point)
 
@@ -76,7 +75,7 @@ def note(name: str, entry: Any) -> None:
 
 
 def _is_hidden(instance_id: str) -> bool:
-    """Whether this list is one of those that do not show the instance."""
+    """Return whether this list does not show the instance."""
     lists = plan()["hidden"].get(instance_id)
     if lists is None:
         return False
@@ -88,7 +87,7 @@ def _is_hidden(instance_id: str) -> bool:
 
 
 class Trial(Local):
-    """Instances of ``local`` with what the plan says."""
+    """Return the instances of ``local``, changed by the plan."""
 
     schema = dataclasses.replace(SCHEMA, driver="trial")
 
@@ -105,7 +104,7 @@ class Trial(Local):
             reach("closed", "batch")
 
     def objections(self, node: Node) -> list[str]:
-        """Quotes a tag that it objects to, as those of clouds do."""
+        """Quote a refused tag, as the drivers of clouds do."""
         return [*super().objections(node), *tags.tag_objections(node)]
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:

@@ -1,10 +1,10 @@
 """
-``salt-run`` begun from a process that has imported Salt already: ``python -m tests.end_to_end.warm CONFIG_DIR FD``.
+``salt-run`` from a process that has already imported Salt: ``python -m tests.end_to_end.warm CONFIG_DIR FD``.
 
-Most of what a short ``salt-run`` costs is the import of Salt, and a test makes thousands of them. Each command is a
-process of its own, forked before anything but imports was done, with the environment, the directory and the output that
-it is given, and ends as the program does. What a test starts to send it signals, or as somebody else's program, is the
-program itself: ``SaltMaster.begin`` and ``command``.
+Most of the time of a short ``salt-run`` is the import of Salt, and the tests run thousands of them. Each command is a
+separate process, forked before anything but imports was done, with the given environment, directory and output, and it
+ends like the program. A test that sends signals, or uses the program of somebody else, starts the program itself, with
+``SaltMaster.begin`` and ``command``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Warm:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         with theirs:
-            # The directory is in the command, so that whoever ends what belongs to it ends this, too.
+            # The directory is in the command, by which its processes are found and killed.
             command = [sys.executable, "-m", "tests.end_to_end.warm", f"{config_dir}/", str(theirs.fileno())]
             ours_alone = {**environment, "PYTHONPATH": ""}
             root = Path(__file__).resolve().parents[2]
@@ -50,13 +50,17 @@ class Warm:
             )  # fmt: skip
 
     def lives(self) -> bool:
-        """Whether nobody ended it."""
+        """Whether the process still runs."""
         return self.process.poll() is None
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run it to its end, with what it prints captured. Raises ``TimeoutExpired`` after ``timeout`` seconds."""
+        """
+        Run the command to its end and capture its output.
+
+        Raises ``TimeoutExpired`` after ``timeout`` seconds.
+        """
         outputs, errors, ends = os.pipe(), os.pipe(), os.pipe()
         asked = {"argv": list(command), "cwd": str(Path.cwd()), "environment": dict(environment)}
         request = json.dumps(asked).encode()
@@ -77,18 +81,18 @@ class Warm:
         return subprocess.CompletedProcess(list(command), code, said["stdout"], said["stderr"])
 
     def close(self) -> None:
-        """End it; commands under way go on."""
+        """End it; running commands continue."""
         self._socket.close()
         self.process.kill()
         self.process.wait()
 
 
 def _number(file: Any) -> int:
-    """The next number that is told. Nothing told is no number: whoever was to tell it has been ended."""
-    told = file.read(8)
-    if len(told) != 8:
+    """Read the next number. Raises an error if there is none, since the process that had to send it was killed."""
+    data = file.read(8)
+    if len(data) != 8:
         raise RuntimeError("the process that starts salt-run for the tests, or that waits for it, was ended")
-    return int.from_bytes(told, "little", signed=True)
+    return int.from_bytes(data, "little", signed=True)
 
 
 class _Reader(threading.Thread):
@@ -129,7 +133,7 @@ def _received(connection: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> bool:
-    """True in the process of the command; the one between waits for it and tells how it ended."""
+    """Return True in the process of the command; the process between waits for it and reports how it ended."""
     out, err, end = descriptors
     pid = os.fork()
     if pid:
@@ -152,10 +156,10 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> bool:
 
 
 def main() -> NoReturn:
-    """Import, then serve; a process of a command goes on as the program ``salt-run`` does."""
+    """Import, then serve; the process of a command continues as the program ``salt-run`` does."""
     connection = socket.socket(fileno=int(sys.argv[2]))
     connection.set_inheritable(False)
-    del sys.path[0]  # put there by -m; the program has none of it
+    del sys.path[0]  # put there by -m; the program does not have it
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()

@@ -1,4 +1,4 @@
-"""What goes over the wire: relays that keep it, strangers that answer, and what a port shows."""
+"""What goes over the wire: relays that record it, foreign servers that answer, and what a port shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BEFORE_TRUST = {1: "disconnect", 20: "key exchange init", 30: "key exchange"}
 
 
 class Relay:
-    """Passes TCP connections on to a port, and keeps what the clients sent."""
+    """Relays TCP connections to a port, and records what the clients sent."""
 
     def __init__(self, backend: Callable[[], int], host: str = "127.0.0.1") -> None:
         self.connections: list[bytearray] = []
@@ -53,11 +53,11 @@ class Relay:
             other.join()
 
     def packets(self) -> list[list[int]]:
-        """For each connection the kinds of packets that the client sent, as far as they can be read."""
+        """Return, for each connection, the types of packets that the client sent, as far as they can be read."""
         return [client_packets(bytes(sent)) for sent in self.connections]
 
     def trusted(self) -> int:
-        """How many of the connections got past the host key."""
+        """Return how many of the connections got past the host key."""
         return sum(NEWKEYS in packets for packets in self.packets())
 
 
@@ -72,7 +72,7 @@ def _pump(source: socket.socket, sink: socket.socket, copy: bytearray | None) ->
 
 
 def client_packets(sent: bytes) -> list[int]:
-    """The message numbers of RFC 4253 that a client sent, up to the first that is encrypted."""
+    """Return the message numbers of RFC 4253 that a client sent, up to the first encrypted one."""
     _, _, rest = sent.partition(b"\r\n")
     kinds: list[int] = []
     while len(rest) > 5 and NEWKEYS not in kinds:
@@ -83,13 +83,13 @@ def client_packets(sent: bytes) -> list[int]:
 
 @contextlib.contextmanager
 def answering(answer: Callable[[Request], Answer]) -> Iterator[str]:
-    """The address of an API on loopback that has one answer to everything."""
+    """Run an API on loopback with one answer to everything, and yield its address."""
     with Server(answer) as server:
         yield f"{server.origin}/v2/"
 
 
 class Impostor:
-    """Another machine: an SSH server with an ed25519 host key of its own that would let anyone try."""
+    """Another machine: an SSH server with its own ed25519 host key that lets anyone try to log in."""
 
     def __init__(self) -> None:
         self.key = asyncssh.generate_private_key("ssh-ed25519")
@@ -127,19 +127,19 @@ class Impostor:
 
 
 def ssh_port(master: SaltMaster, minion_id: str) -> int:
-    """The port on which an instance really answers."""
+    """Return the port on which an instance really answers."""
     return int(json.loads((master.instances / minion_id / "run/machine.json").read_text())["port"])
 
 
 def host_key_at(port: int) -> str:
-    """The host key that a port shows now, as an OpenSSH line without a comment."""
+    """Return the host key that a port shows now, as an OpenSSH line without a comment."""
     key = asyncio.run(asyncssh.get_server_host_key("127.0.0.1", port, config=None))
     assert key is not None
     return key.export_public_key().decode().strip()
 
 
 def can_log_in(port: int, private_key: str) -> bool:
-    """Whether a port lets root in with this key."""
+    """Return whether root can log in at a port with this key."""
 
     async def attempt() -> bool:
         try:

@@ -229,7 +229,7 @@ def test_one_of_three_fails_and_harms_no_other(
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
-def test_three_lost_answers_are_three_instances(
+def test_three_lost_answers_leave_three_instances(
     cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.faults.add(faults.lost_answer(CREATE[cloud_name], times=3))

@@ -50,7 +50,7 @@ CLOUD = Cloud(
     node={"region": "nyc3"},
     create=CREATE, look=LOOK, destroy=DESTROY,
     knows_key=True,
-    refusal={"status": 422, "told": "422"},
+    refusal={"status": 422, "message": "422"},
     # Tags outlive droplets; these are the same for all of a master's, and need not be removed.
     lasting=r"hart|hart-(owner|role):.*",
     cases=CASES,

@@ -83,7 +83,7 @@ CLOUD = Cloud(
     create=CREATE, look=LOOK, destroy=DESTROY,
     changing=Call("POST", r"^/$", r"Action=(?!Describe|Get)"),
     refusal={"status": 400, "answer": answers.error("InvalidParameterValue", "Nothing here is right."),
-             "told": "Nothing here is right. (InvalidParameterValue RunInstances)"},
+             "message": "Nothing here is right. (InvalidParameterValue RunInstances)"},
     looks_before=REGIONS,
     cases=CASES,
     destroying=(

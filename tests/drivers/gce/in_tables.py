@@ -88,7 +88,7 @@ CLOUD = Cloud(
     datasource="gce-startup",
     node={"region": "us-central1", "zone": "us-central1-b"},
     create=CREATE, look=LOOK, destroy=DESTROY,
-    refusal={"status": 400, "told": "400 invalid"},
+    refusal={"status": 400, "message": "400 invalid"},
     booted="systemctl -q is-active google-startup-scripts.service",
     # As if it had not been taken out: a startup script runs at every boot, and has to know that it is done.
     before_reboot=ComputeEngine.give_again,

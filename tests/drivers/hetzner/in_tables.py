@@ -74,7 +74,7 @@ CLOUD = Cloud(
     knows_key=True,
     refusal={
         "status": 422, "answer": error(422, "invalid input in field 'image'", "invalid_input", ["image"]),
-        "told": "invalid input in field 'image': image (422 invalid_input",
+        "message": "invalid input in field 'image': image (422 invalid_input",
     },
     inside=_inside,
     lasting=INSIDE,

@@ -81,7 +81,7 @@ CLOUD = Cloud(
     datasource="vultr",
     node={"region": REGION},
     create=CREATE, look=LOOK, destroy=DESTROY,
-    refusal={"status": 400, "told": "400"},
+    refusal={"status": 400, "message": "400"},
     inside=_inside,
     # The image takes passwords, as Vultr's do.
     sshd_changes={"passwordauthentication": "no"},

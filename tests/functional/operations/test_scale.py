@@ -240,7 +240,7 @@ def test_another_running_call_is_awaited_and_its_changes_count_under_the_lock(
 
         free: list[bool] = []
         world.on_create = lambda: free.append(world.is_role_free())
-        monkeypatch.setattr(scale, "tell", end)
+        monkeypatch.setattr(scale, "print_stderr", end)
         outcome = call(world, 3, wait=True)
     assert (outcome.ok, outcome.data["before"], world.ids, free) == (True, 2, left, [False])
 
@@ -286,7 +286,7 @@ def test_a_change_by_the_awaited_call_starts_the_cooldown(world: World, monkeypa
             world.store.scaled("app", NOW)
             other.close()
 
-        monkeypatch.setattr(scale, "tell", end)
+        monkeypatch.setattr(scale, "print_stderr", end)
         outcome = world.scale(2, cooldown=300, wait=True)
     assert (outcome.data["changed"], world.ids) == (False, [])
 
@@ -400,7 +400,7 @@ def test_only_a_ready_node_of_the_role_can_be_chosen(world: World, remove: str) 
 
 
 @pytest.mark.parametrize(
-    ("call", "numbers_told", "created", "destroyed"),
+    ("call", "expected_numbers", "created", "destroyed"),
     [
         (lambda it: it.scale(5, test=True), (3, 5), 2, []),
         (lambda it: it.scale(3, test=True), (3, 3), 0, []),
@@ -409,7 +409,7 @@ def test_only_a_ready_node_of_the_role_can_be_chosen(world: World, remove: str) 
     ],
 )
 def test_a_plan_says_what_would_be_done_and_changes_nothing(
-    world: World, call: Any, numbers_told: tuple[int, int], created: int, destroyed: list[str]
+    world: World, call: Any, expected_numbers: tuple[int, int], created: int, destroyed: list[str]
 ) -> None:
     world.add("a", "b")
     world.add_unrecorded("lost")
@@ -417,7 +417,7 @@ def test_a_plan_says_what_would_be_done_and_changes_nothing(
     world.settings["r1"] = Settings(drain=["stop"])
     before = world.state()
     outcome = call(world)
-    assert (outcome.ok, numbers(outcome), outcome.data["would_rebuild"]) == (True, numbers_told, ["lost"])
+    assert (outcome.ok, numbers(outcome), outcome.data["would_rebuild"]) == (True, expected_numbers, ["lost"])
     assert len(outcome.data.get("created", ())) == created
     plans = outcome.data.get("destroyed", {})
     assert (sorted(plans), {plan["result"] for plan in plans.values()}) == (destroyed, {None} if destroyed else set())
