@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,17 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files as cloud_files
 from hart_salt.modules import hart as module
+from tests import pages
 from tools import reference
 
-ROOT = Path(__file__).resolve().parents[2]
-#: by path; the reference is generated, and the changelog names what was
-PAGES = {
-    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "hart_salt/examples/README.md")
-    if "_build" not in path.parts
-}
+ROOT = pages.ROOT
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in pages.PAGES}
 HART = PAGES["docs/migration/from_hart.md"]
 SALT_CLOUD = PAGES["docs/migration/from_salt_cloud.md"]
 DRIVERS = PAGES["docs/contributing/adding_a_driver.md"]
 SECURITY = PAGES["docs/security.md"]
 ARCHITECTURE = PAGES["docs/contributing/architecture.md"]
-BLOCKS = [
-    (language, textwrap.dedent(block))
-    for text in PAGES.values()
-    for _, language, block in re.findall(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
-]
+BLOCKS = [(block.language, block.text) for path in pages.PAGES for block in pages.blocks(path)]
 SCHEMAS = drivers.schemas()
 SETTINGS = set(Catalogue(SCHEMAS).names(None))
 
