@@ -45,7 +45,7 @@ DESTROYING = tuple(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "re
 #: verbs of the driver itself
 OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "terminate") for when in BEFORE_AFTER)
 #: the drivers that are killed at every point; the others only in their own code
-EVERY_POINT = DRIVERS if WHOLE else ("do", "local")
+EVERY_POINT = DRIVERS if WHOLE else ("do",)
 #: concurrent masters of a driver, if there is more than one
 LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2, "hetzner": 2}
 #: more calls that change something than any driver makes for one node

@@ -215,6 +215,7 @@ def test_failed_calls_leave_nothing(cloud: RealCloud, refused: dict[str, Ran]) -
     }  # fmt: skip
 
 
+@pytest.mark.on_clouds("ec2", "gce")
 def test_after_a_reboot_a_node_is_a_minion_again_and_the_user_data_does_not_run_again(
     cloud: RealCloud, created: Created
 ) -> None:
@@ -231,21 +232,30 @@ def test_after_a_reboot_a_node_is_a_minion_again_and_the_user_data_does_not_run_
     assert ok(machine, "journalctl -b -u salt-minion -o cat | grep -c '^Starting salt-minion'") == "1"
 
 
-def test_a_snapshot_with_salt_becomes_a_minion_without_the_repository_and_destroy_removes_everything(
-    cloud: RealCloud, created: Created
+@pytest.fixture(scope="module")
+def snapshot(cloud: RealCloud, created: Created) -> str:
+    """An image of the instance; the instance itself is destroyed."""
+    ok(created.machine, SCRIPT_AFTER_MINION.format(unit=cloud.kind.script_unit))
+    image = cloud.cloud.add_snapshot(cloud.host.snapshot(created.machine))
+    cloud.destroy(MINION)
+    return str(image)
+
+
+def test_destroy_removes_everything(cloud: RealCloud, snapshot: str) -> None:
+    assert cloud.left() == {}
+
+
+@pytest.mark.on_clouds("do", "hetzner")
+def test_a_snapshot_with_salt_becomes_a_minion_without_the_repository(
+    cloud: RealCloud, created: Created, snapshot: str
 ) -> None:
     """
     The image was made of one of hart's minions without preparation: it starts as that minion, until the script stops
     it.
     """
     key = created.ran.data[MINION]["minion_key_finger"]
-    ok(created.machine, SCRIPT_AFTER_MINION.format(unit=cloud.kind.script_unit))
-    name = cloud.host.snapshot(created.machine)
-    image = cloud.cloud.add_snapshot(name)
-    cloud.destroy(MINION)
-    assert cloud.left() == {}
     cloud.host.repository.asked.clear()
-    ran = cloud.create("copy.example", image=image, salt_source="none", security_upgrades="off")
+    ran = cloud.create("copy.example", image=snapshot, salt_source="none", security_upgrades="off")
     assert ran.code == 0, ran
     assert cloud.pings("copy.example")
     assert ran.data["copy.example"]["minion_key_finger"] != key
@@ -280,7 +290,7 @@ def test_of_three_at_once_one_fails_and_the_others_become_minions_and_upgrade_af
     assert cloud.left() == {}
 
 
-@pytest.mark.on_clouds("do", "ec2", "gce", "vultr")
+@pytest.mark.on_clouds("ec2", "vultr")
 def test_hart_connects_to_an_instance_without_a_public_address_at_its_private_one(cloud: RealCloud) -> None:
     cloud.backend.apt_sources = "one-line"
     ran = cloud.create("inside.example", public_ip=False, **cloud.kind.inside(cloud.cloud))
@@ -296,7 +306,7 @@ def test_hart_connects_to_an_instance_without_a_public_address_at_its_private_on
     assert cloud.left() == {}
 
 
-@pytest.mark.on_clouds("gce", "vultr")
+@pytest.mark.on_clouds("gce")
 def test_debian_13_becomes_a_minion_and_without_upgrades_stays_outdated(cloud: RealCloud) -> None:
     cloud.backend.apt_sources = "deb822"
     image.base("debian-13")  # not within the timeout of a call: its first build takes minutes
