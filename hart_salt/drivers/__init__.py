@@ -1,8 +1,8 @@
 """
-The registry of drivers: ours, and those that other packages bring.
+The registry of drivers: our own, and those of other packages.
 
-Another package adds a driver with an entry point in the group ``hart_salt.drivers``; its name is the
-driver's, its object the driver class. Ours are imported when they are asked for: their SDKs are heavy.
+Another package adds a driver with an entry point in the group ``hart_salt.drivers``: the entry point's name is the
+driver's name, and its object is the driver class. Our own drivers are imported on demand, because their SDKs are heavy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hart_salt.drivers.capabilities import CAPABILITIES
 from hart_salt.drivers.contract import Driver
 
 ENTRY_POINT_GROUP = "hart_salt.drivers"
-#: our drivers by name, and what people call where their instances are: a new one is a line here and a folder
+#: our drivers by name, with the name of the place of their instances; a new driver needs a line here and a folder
 OWN: Mapping[str, str] = {
     "do": "DigitalOcean",
     "ec2": "Amazon EC2",
@@ -30,13 +30,17 @@ OWN: Mapping[str, str] = {
 
 
 def schemas() -> Mapping[str, Schema]:
-    """The settings that each known driver takes, by the driver's name."""
+    """Return the settings schema of each known driver, by the driver's name."""
     own = {name: importlib.import_module(f"hart_salt.drivers.{name}.driver").SCHEMA for name in OWN}
     return {**{name: cls.schema for name, cls in _foreign().items()}, **own}
 
 
 def driver_class(name: str) -> type[Driver]:
-    """Return the class of a driver. Raises ``Refused`` for one of another package that cannot be loaded."""
+    """
+    Return the class of a driver.
+
+    Raises ``Refused`` if the driver belongs to another package and cannot be loaded.
+    """
     if name not in OWN:
         return _foreign()[name]
     cls: type[Driver] = importlib.import_module(f"hart_salt.drivers.{name}.driver").DRIVER
@@ -44,7 +48,7 @@ def driver_class(name: str) -> type[Driver]:
 
 
 def supported() -> dict[str, tuple[str, ...]]:
-    """Which of our drivers have each capability, by what its class says of it in the first place."""
+    """Return which of our drivers have each capability, by the first sentence of the capability's docstring."""
     classes = {name: driver_class(name) for name in OWN}
     return {
         (inspect.getdoc(capability) or "").partition("\n\n")[0]: tuple(
@@ -64,6 +68,6 @@ def _load(point: EntryPoint) -> type[Driver]:
     except Exception as error:
         raise Refused(
             f"the driver {point.name} ({point.value}) cannot be loaded: {type(error).__name__}; "
-            "fix or remove the package that brings it"
+            "fix or remove the package that provides it"
         ) from error
     return cls

@@ -1,10 +1,10 @@
 """
 The driver contract.
 
-A driver is our code for one cloud. Its methods block (cloud SDKs do); they are called from threads, and for
-one driver object from several threads at once. Every call has a timeout of its own. Errors are the
-``DriverError`` classes of ``hart_salt.base.errors``, mapped from the vendor's codes in one table per driver.
-One contract suite, ``tests/drivers/test_contract*.py``, runs over every driver.
+A driver is our code for one cloud. Its methods block, as cloud SDKs do. They are called from threads, and several
+threads can use one driver object at the same time. Every call has its own timeout. Errors are the ``DriverError``
+classes of ``hart_salt.base.errors``; one table per driver maps the vendor's codes to them. One contract suite,
+``tests/drivers/test_contract*.py``, runs over every driver.
 """
 
 from __future__ import annotations
@@ -35,69 +35,70 @@ from hart_salt.model import (
 
 
 class Driver(abc.ABC):
-    """One provider, as one call of hart uses it."""
+    """One provider during one call of hart."""
 
     schema: ClassVar[Schema]
-    #: which bootstrap templates its instances need
+    #: the bootstrap templates that its instances need
     platform: ClassVar[str] = "debian"
-    #: whether the provider's images take passwords at SSH; the bootstrap then turns that off, for good
+    #: whether the provider's images accept passwords over SSH; if so, the bootstrap turns them off permanently
     password_logins: ClassVar[bool] = False
-    #: seconds between two list calls while instances are waited for
+    #: seconds between two list calls while hart waits for instances
     poll_interval: ClassVar[float] = 3.0
-    #: why nodes get no further addresses, in one sentence; a driver that gives some overrides the four verbs of them
-    no_addresses: ClassVar[str] = "its driver gives no further addresses to a running node"
+    #: the reason for refusing further addresses, in one sentence; a driver that supports them overrides the four verbs
+    no_addresses: ClassVar[str] = "its driver cannot add addresses to a running node"
 
     def __init__(self, provider: Provider, master: MasterInfo) -> None:
-        """Keep what is needed; make no call and import no SDK before the first verb."""
+        """Store the arguments. Make no call and import no SDK before the first verb."""
         self.provider = provider
         self.master = master
-        #: how long a server that cannot be reached is waited for; whoever asks sets its ``limit``
+        #: how long to wait for a server that cannot be reached; the caller sets its ``limit``
         self.outage = Outage(provider.name)
 
     @abc.abstractmethod
     def check(self) -> str:
-        """Prove that the credentials work, with a call that changes nothing; return who they belong to."""
+        """Verify the credentials with a call that changes nothing, and return the account that they belong to."""
 
     @abc.abstractmethod
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> AbstractContextManager[Access]:
         """
-        What a batch needs while it boots: a temporary key, a temporary firewall.
+        Provide what a batch needs while it boots: a temporary key, a temporary firewall.
 
-        Names or tags everything it makes with ``batch`` before or while making it, and removes it on exit,
-        also when instances of the batch failed. ``nodes`` are those that will be launched with it: all of one
-        region and with the same settings, perhaps in several zones.
+        The driver puts ``batch`` into the name or a tag of each resource, at the latest in the create call, and removes
+        the resource on exit, even if instances of the batch failed. ``nodes`` are the nodes that will be launched with
+        it. They have the same region and the same settings, but can be in several zones.
         """
 
     @abc.abstractmethod
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """
-        Create one instance; its first report is returned, usually before it has an address.
+        Create one instance and return its first report, usually before it has an address.
 
-        One create call. The tags that say that it is hart's, which master owns it, its minion id, its role
-        and its batch are part of it. Never repeated blindly: where the API knows no idempotency token, an
-        uncertain answer is settled by looking for the tags first.
+        The driver makes one create call. It contains the tags that mark the instance as hart's and name its owner, its
+        minion id, its role and its batch. The call is never retried blindly: if the API has no idempotency token and
+        the outcome is uncertain, the driver first looks for the tags.
 
-        Raises ``InvalidRequest`` for settings that the provider refuses, ``QuotaExceeded``, ``NoCapacity``.
+        Raises ``InvalidRequest`` if the provider refuses the settings, ``QuotaExceeded`` or ``NoCapacity``.
         ``TemporaryFailure`` with ``uncertain`` set means that an instance may exist.
         """
 
     @abc.abstractmethod
     def instances(self, region: str | None = None) -> list[Instance]:
         """
-        Every instance that this master owns, paged to the end. A page that fails is an error.
+        Return every instance that this master owns, from all pages of the list. A page that fails is an error.
+
+        Sweep may remove what is returned: the driver checks the owner itself, whatever filter the API applies.
 
         region
-            only what is in this region is needed (default: everything, in all regions); an API that lists all
-            regions at once may return the rest as well
+            list this region only (default: all regions); an API that lists all regions at once may return the rest too
         """
 
     def instance(self, instance: Instance) -> Instance | None:
         """
-        One instance as the provider reports it now, whatever its tags; None: there is none of its id.
+        Return one instance as the provider reports it now, whatever its tags, or None if no instance has its id.
 
-        Asked for what several lists have missed, and never instead of a list. Goes by ``instance_id``, ``region`` and
-        ``zone`` alone. By default it is looked for in ``instances``, which a driver overrides whose API can be asked
-        for one by its id.
+        hart calls this after several lists have missed an instance, never instead of a list. It uses ``instance_id``,
+        ``region`` and ``zone`` only. The default implementation searches ``instances``; a driver whose API can look
+        up an id overrides it.
         """
         listed = self.instances(instance.region)
         return next((one for one in listed if one.instance_id == instance.instance_id), None)
@@ -105,111 +106,115 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def terminate(self, instance: Instance) -> None:
         """
-        End an instance and all that belongs to it. Repeatable: one that is gone is success.
+        Terminate an instance and remove everything that belongs to it. Idempotent: an absent instance is a success.
 
-        Goes by ``instance_id``, ``region`` and ``zone`` alone: the rest may be a record's, and old.
+        It uses ``instance_id``, ``region`` and ``zone`` only: the other fields may come from an old record.
         """
 
     @abc.abstractmethod
     def regions(self) -> Sequence[Region]:
-        """The regions that a node may name, for people and for checks."""
+        """Return the regions that a node can name, for people and for checks."""
 
     @abc.abstractmethod
     def sizes(self, region: str | None) -> Sequence[Size]:
-        """The sizes on offer, in ``region`` if one is given, with monthly prices where they are known."""
+        """Return the available sizes, in ``region`` if given, with monthly prices if known."""
 
     @abc.abstractmethod
     def images(self, region: str | None) -> Sequence[Image]:
-        """The images that the setting ``image`` may name."""
+        """Return the images that the setting ``image`` can name."""
 
     def size(self, name: str, region: str) -> Size | None:
-        """One size, for its price and to know that it exists; by default looked for among all of them."""
+        """Return one size, or None if it does not exist. By default, search all sizes."""
         return next((size for size in self.sizes(region) if size.name == name), None)
 
     def objections(self, node: Node) -> Sequence[str]:
-        """What this provider's own rules say against the node, known without a create; a sentence each."""
+        """Return one sentence for each of the provider's own rules that the node breaks, without a create call."""
         return ()
 
     def settle(self, instance: Instance) -> None:  # noqa: B027 - most drivers have nothing to do here
-        """The driver's part of sealing: detach what ``access`` attached to this instance."""
+        """Do the driver's part of sealing: detach what ``access`` attached to this instance."""
 
     def leftovers(self) -> list[Leftover]:
         """
-        Everything temporary that carries this master's tag: what ``access`` makes, and disks without an instance.
+        Return every temporary resource with this master's tag: what ``access`` makes, and disks without an instance.
 
-        Which batches are alive, a driver cannot know; who asks sorts theirs out.
+        A driver cannot know which batches are alive: the caller excludes those. The driver checks the owner itself,
+        whatever filter the API applies.
         """
         return []
 
-    def remove(self, leftover: Leftover) -> None:  # noqa: B027 - a driver without leftovers is never asked
-        """Remove one of ``leftovers``. Repeatable: one that is gone is success."""
+    def remove(self, leftover: Leftover) -> None:  # noqa: B027 - never called for a driver without leftovers
+        """Remove one of ``leftovers``. Idempotent: an absent resource is a success."""
 
     def addresses(self, instance: Instance) -> Sequence[IpAddress]:
-        """The further addresses that the instance has at this moment."""
+        """Return the further addresses that the instance has now."""
         return ()
 
     def find_address(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """
-        The address that is asked for, as the instance has it (``there``), or as it would get it. Changes nothing.
+        Return the requested address, as the instance has it (``there``) or as it would get it. Change nothing.
 
-        Raises ``InvalidRequest``, with what to do instead, for one that it cannot get: of another region, another's.
+        Raises ``InvalidRequest``, which says what to do instead, if the instance cannot get it, for example because the
+        address is in another region or belongs to another instance.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
 
     def add_address(self, instance: Instance, address: IpAddress) -> IpAddress:
         """
-        Give the instance an address that ``find_address`` found not to be there; return it as it is then.
+        Add an address that ``find_address`` reported as not there, and return it with its new state.
 
-        Never repeated blindly: an uncertain answer is settled by looking. ``TemporaryFailure`` with ``uncertain`` set
-        means that the instance may get it all the same. Returns once the provider says that it is there.
+        Return once the provider reports that the instance has it. The call is never retried blindly: if the outcome is
+        uncertain, the driver looks first. ``TemporaryFailure`` with ``uncertain`` set means that the instance may still
+        get the address.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
 
     def remove_address(self, instance: Instance, address: IpAddress) -> None:
         """
-        Take an address from the instance; a reserved one stays the account's. Repeatable: one that is gone is success.
+        Remove an address from the instance. Idempotent: an absent address is a success.
 
-        Goes by ``kind``, ``ip`` and ``handle`` alone. A reserved address that another instance has by now stays there.
+        The account keeps a reserved address. It uses ``kind``, ``ip`` and ``handle`` only. A reserved address that
+        another instance has by now stays there.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """
-        The instances that may be the machine of a minion which hart did not create, whoever they belong to.
+        Return the instances, of any owner, that may run a minion which hart did not create. Change nothing.
 
-        Those that have ended are none. Changes nothing.
+        Terminated instances are not candidates.
 
         instance_id
-            the one of this id; a text that is no id finds nothing (default: those that have the name which an
-            instance of this minion has at this provider)
+            the id to look for; text that is not an id matches nothing (default: match by the name that an instance of
+            this minion has at this provider)
         region
-            only there (default: everywhere); an API that lists all regions at once may take no notice
+            search this region only (default: all regions); an API that lists all regions at once may ignore it
 
-        Raises ``Refused`` where a driver cannot take instances over, as it does by default.
+        Raises ``Refused`` if the driver cannot import instances, which is the default.
         """
         raise Refused(
-            f"the provider {self.provider.name} has only instances that hart made (driver {self.provider.driver}): "
-            "there is nothing to import"
+            f"the provider {self.provider.name} has only instances that hart created (driver "
+            f"{self.provider.driver}): there is nothing to import"
         )
 
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
         """
-        Give an existing instance the tags that one of a create call by this master has, but for the batch.
+        Set the tags of this master's create calls, except the batch, on an existing instance.
 
-        ``instances`` lists it from then on, with this minion id and this role. Nothing else of it changes, and its
-        disks get no tags: sweep removes disks that have some. Repeatable. Goes by ``instance_id``, ``region`` and
-        ``zone`` alone.
+        From then on, ``instances`` lists it with this minion id and this role. Nothing else changes. Its disks get no
+        tags, because sweep removes disks that have them. Idempotent. It uses ``instance_id``, ``region`` and ``zone``
+        only.
         """
-        raise NotImplementedError  # never asked where ``candidates`` refuses
+        raise NotImplementedError  # never called if ``candidates`` refuses
 
     def release(self, instance: Instance) -> None:
-        """Take the tags of ``adopt`` off again. Repeatable: without them, or gone, is success."""
+        """Remove the tags that ``adopt`` set. Idempotent: absent tags or an absent instance are a success."""
         raise NotImplementedError  # see ``adopt``
 
     def minion_defaults(self, node: Node) -> Mapping[str, Any]:
-        """Minion configuration that this kind of machine needs; the node's own goes over it."""
+        """Return the minion configuration that this kind of machine needs. The node's own settings override it."""
         return {}
 
     def root(self, instance: Instance) -> str:
-        """The directory on the machine below which the bootstrap works; empty for a machine of its own."""
+        """Return the directory on the machine in which the bootstrap works, or an empty string for a whole machine."""
         return ""

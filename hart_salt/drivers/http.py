@@ -1,7 +1,7 @@
 """
-What the drivers that speak HTTP share: what it means that there was no answer, and which calls are repeated.
+What drivers for HTTP APIs share: the meaning of a missing answer, and the rules for retries.
 
-Imported by a driver's API module, and not by the driver: see ``docs/contributing/adding_a_driver.md``, step 3.
+A driver's API module imports this, not the driver itself: see ``docs/contributing/adding_a_driver.md``, step 3.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from hart_salt.drivers.retry import StillThere
 
 T = TypeVar("T")
 
-RETRY_FOR = 120.0  #: seconds for which a call that may be repeated is repeated
-LONGEST_WAIT = 60.0  #: seconds; a Retry-After above it is not waited for
-#: numbers from 0 to below 1, by which waits differ: calls that failed together do not come back together
+RETRY_FOR = 120.0  #: seconds for which a call is retried, if it may be
+LONGEST_WAIT = 60.0  #: seconds; hart does not wait for a longer Retry-After
+#: random numbers from 0 to below 1 for the jitter of waits: calls that failed together must not return together
 CHANCE: Callable[[], float] = random.random
-USER_AGENT = f"hart-salt/{__version__}"  #: what vendors see who asks
+USER_AGENT = f"hart-salt/{__version__}"  #: the client that vendors see
 
 
 def failure(error: requests.RequestException, api: str) -> DriverError:
-    """Return what it means that there was no answer; ``api`` says whose, at the start of the sentence."""
+    """Return the error for a request without an answer. ``api`` names the server and begins the sentence."""
     if isinstance(error, ValueError):
-        return InvalidRequest(f"{api} cannot be asked: the address is not valid")
+        return InvalidRequest(f"{api} cannot be called: the address is not valid")
     if not isinstance(error, requests.ConnectionError):
         broke = "did not answer in time" if isinstance(error, requests.Timeout) else "broke off its answer"
         return TemporaryFailure(f"{api} {broke}", uncertain=True)
     cause = getattr(error.args[0] if error.args else None, "reason", None)
-    cause = getattr(cause, "original_error", cause)  # that of a proxy
+    cause = getattr(cause, "original_error", cause)  # behind a proxy
     if isinstance(cause, NewConnectionError | ConnectTimeoutError):
         return Unreachable(f"{api} could not be reached")
     if any(isinstance(part, ssl.SSLCertVerificationError) for part in getattr(cause, "args", ())):
-        return InvalidRequest(f"{api} has a certificate that is not valid for it here")
+        return InvalidRequest(f"{api} has a certificate that this master does not accept")
     return TemporaryFailure(f"the connection to {api} broke", uncertain=True)
 
 
 def is_repeatable(error: BaseException) -> bool:
     """
-    Whether a call that changes nothing, or the same however often, is worth another try.
+    Return whether to retry a read-only or idempotent call after this error.
 
-    Not for what an API says that it is to be waited for: whoever asked waits in a way of their own.
+    False for ``StillThere``: its callers wait in their own way.
     """
     if isinstance(error, RateLimited):
         return (error.retry_after or 0) <= LONGEST_WAIT
@@ -58,7 +58,7 @@ def is_repeatable(error: BaseException) -> bool:
 
 
 def is_certainly_undone(error: BaseException) -> bool:
-    """Whether the call may be repeated because it did nothing: it was throttled, or never sent."""
+    """Return whether the call certainly had no effect, and can be retried: it was throttled, or never sent."""
     return is_repeatable(error) and not getattr(error, "uncertain", False)
 
 
@@ -70,24 +70,27 @@ def repeated(
     chance: Callable[[], float] | None = None,
 ) -> T:
     """
-    Return what the call returns; an error of it that ``may`` not be repeated is raised, any other after ``RETRY_FOR``.
+    Call ``call`` until it succeeds, and return its result.
 
-    Between two tries it waits for half a second, doubled each time, 8 s at the most, or by chance for down to half of
-    that. Where the vendor asks for a wait, it waits for that, and by chance for up to that much more.
+    Errors for which ``may`` is false are raised at once, the others after ``RETRY_FOR`` seconds. The wait between two
+    attempts is 0.5 s, doubled each time, 8 s at most; jitter shortens it to as little as a half. If the vendor asks for
+    a wait, that is the minimum, and jitter adds up to the same growing wait.
 
+    may
+        whether an error is worth a retry (default: ``is_repeatable``)
     peer
-        the server that is asked: one that cannot be reached is waited for as ``outage.py`` says, and what is waited
-        for is reported (default: it is waited for like any other failure, and nothing is reported)
+        the server: if it cannot be reached, ``outage.py`` says how long to wait, and waits are reported (default: wait
+        as for any other failure, and report nothing)
     chance
-        a number from 0 to below 1 for each try that failed (default: ``CHANCE``)
+        returns the jitter, from 0 to below 1, for each failed attempt (default: ``CHANCE``)
 
-    Where an earlier try may have taken effect, the error that is raised says so with ``uncertain``.
+    The error has ``uncertain`` set if an earlier attempt may have had an effect.
     """
     uncertain, drawn = False, 0.0
 
     def attempt() -> T:
         nonlocal uncertain, drawn
-        # Once for each try: whether there is time for the wait, what is said of it and the wait itself go by the same.
+        # Once per attempt: the check of the time left, the report and the wait itself must use the same number.
         drawn = (chance or CHANCE)()
         try:
             return _asked(call, sleep, peer)
@@ -99,7 +102,7 @@ def repeated(
         retry=tenacity.retry_if_exception(may),
         wait=lambda state: _wait(state, drawn),
         stop=lambda state: _left(state, peer) < _wait(state, drawn),
-        before_sleep=lambda state: _tell(state, peer, drawn),
+        before_sleep=lambda state: _report(state, peer, drawn),
         sleep=sleep,
         reraise=True,
     )
@@ -107,7 +110,7 @@ def repeated(
 
 
 def _asked(call: Callable[[], T], sleep: Callable[[float], None], peer: Peer | None) -> T:
-    """One try, and what it says of the server."""
+    """Make one attempt, and note whether the server could be reached."""
     if peer is None:
         return call()
     peer.reach(sleep)
@@ -128,7 +131,7 @@ def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
 
 
 def _wait(state: tenacity.RetryCallState, drawn: float) -> float:
-    """Seconds. ``drawn`` by chance, from 0 to below 1; never less than the vendor asks for."""
+    """Return the seconds to wait, never less than the vendor asks for. ``drawn`` is the jitter, from 0 to below 1."""
     error = _error_of(state)
     longest = outage.LONGEST_WAIT if isinstance(error, Unreachable) else 8.0
     growing = float(min(longest, 0.5 * 2 ** (state.attempt_number - 1)))
@@ -138,7 +141,7 @@ def _wait(state: tenacity.RetryCallState, drawn: float) -> float:
 
 
 def _left(state: tenacity.RetryCallState, peer: Peer | None) -> float:
-    """Seconds for further tries, by the waits so far or by the clock; below 0: there are none."""
+    """Return the seconds left for further attempts, by the waits so far or by the clock; below 0: none."""
     left, error = RETRY_FOR - max(state.idle_for, state.seconds_since_start or 0.0), _error_of(state)
     if not isinstance(error, Unreachable):
         return left
@@ -146,12 +149,12 @@ def _left(state: tenacity.RetryCallState, peer: Peer | None) -> float:
     return -1.0 if error.given_up else left if limited is None else min(left, limited)
 
 
-def _tell(state: tenacity.RetryCallState, peer: Peer | None, drawn: float) -> None:
-    """Say what is waited for; of a server that answers badly only what takes long."""
+def _report(state: tenacity.RetryCallState, peer: Peer | None, drawn: float) -> None:
+    """Report the wait for the server; if the server answers with errors, only once that takes long."""
     if peer is None:
         return
     error, waits = _error_of(state), (state.seconds_since_start or 0.0) + _wait(state, drawn)
     if isinstance(error, Unreachable):
-        peer.tell(_left(state, peer))
-    elif waits >= outage.TELL_EVERY:
-        peer.tell(_left(state, peer), "asks to wait" if isinstance(error, RateLimited) else "fails")
+        peer.report(_left(state, peer))
+    elif waits >= outage.REPORT_EVERY:
+        peer.report(_left(state, peer), "asks to wait" if isinstance(error, RateLimited) else "fails")

@@ -1,9 +1,9 @@
 """
-How long a server that cannot be reached is waited for: one rule for all drivers.
+How long to wait for a server that cannot be reached: one rule for all drivers.
 
-*Never reached* is a connection that is refused or gets no answer, a network without a route, and a name that does not
-resolve: nothing was asked. It is waited for as long as ``Outage.limit`` says. A server that was reached and answers
-badly is asked again as ``http.py`` says.
+*Unreachable* means that the connection is refused or gets no answer, that there is no route, or that the name does not
+resolve: no request was sent. ``Outage.limit`` says how long to wait. If a server can be reached and answers with
+errors, ``http.py`` has the rules for retries.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from hart_salt.base.streams import print_stderr
 
 T = TypeVar("T")
 
-#: seconds for a call that only reads: with the start of Salt it ends within 5 s
+#: seconds for a read-only call: with the start of Salt it ends within 5 s
 READING = 2.5
-#: seconds for a call that changes something, until the server has answered once: within 15 s
+#: seconds for a call that changes something, until the server's first answer: it ends within 15 s
 BEGINNING = 12.0
-#: as long as a server that answers badly: in the middle of an operation an outage must not undo what is there
+#: as long as for a server that answers with errors: an outage during an operation must not roll it back
 UNDER_WAY = None
-TELL_EVERY = 5.0  #: seconds between two lines that say what is waited for
-FIRST_WAIT, LONGEST_WAIT = 0.5, 2.0  #: seconds between two tries; doubled each time
-SHORTEST_TRY = 0.5  #: seconds that a try has at least, and each address of a server
+REPORT_EVERY = 5.0  #: seconds between two lines that report a wait
+FIRST_WAIT, LONGEST_WAIT = 0.5, 2.0  #: seconds between two attempts; doubled each time
+SHORTEST_TRY = 0.5  #: seconds that an attempt has at least, for each address of a server
 PORTS = {"https": 443, "http": 80}
 
 
 class Unreachable(TemporaryFailure):
-    """No connection came about: nothing was asked. ``given_up``: it was waited for as long as it may be."""
+    """No connection was established, so no request was sent. ``given_up``: the limit of the wait is over."""
 
     def __init__(self, message: str, *, given_up: bool = False) -> None:
         self.given_up = given_up
@@ -44,37 +44,37 @@ class Unreachable(TemporaryFailure):
 
 
 class Outage:
-    """What one driver object knows of the servers that it asks. Used from several threads."""
+    """What one driver object knows about its servers. Safe for several threads."""
 
     def __init__(
-        self, provider: str, clock: Callable[[], float] = time.monotonic, tell: Callable[[str], None] = print_stderr
+        self, provider: str, clock: Callable[[], float] = time.monotonic, report: Callable[[str], None] = print_stderr
     ) -> None:
         """
-        Remember what to go by.
+        Store the arguments.
 
         provider
-            the provider's name, for the lines that say what is waited for
+            the provider's name, for the lines that report a wait
         clock
-            seconds, from any beginning (default: the monotonic clock)
-        tell
-            takes a line for people (default: standard error)
+            returns seconds since any start (default: the monotonic clock)
+        report
+            prints a line for people (default: to standard error)
         """
         self.provider = provider
-        #: seconds that a server may stay unreachable: ``READING``, ``BEGINNING`` or ``UNDER_WAY`` (default)
+        #: seconds for which a server may be unreachable: ``READING``, ``BEGINNING`` or ``UNDER_WAY`` (default)
         self.limit: float | None = UNDER_WAY
         self.clock = clock
-        self.tell = tell
+        self.report = report
         self._peers: dict[str, Peer] = {}
         self._lock = threading.Lock()
 
     def peer(self, api: str, address: str) -> Peer:
         """
-        Return what is known of a server.
+        Return what is known about a server.
 
         api
-            who it is, as the beginning of a sentence: ``DigitalOcean's API at api.digitalocean.com``
+            its name, as the beginning of a sentence: ``DigitalOcean's API at api.digitalocean.com``
         address
-            its web address; where the environment names a proxy for it, the proxy is what is connected to
+            its web address; if the environment names a proxy for it, connections go to the proxy
         """
         host, port = _connected_to(address)
         with self._lock:
@@ -82,7 +82,7 @@ class Outage:
 
 
 class Peer:
-    """One server that a driver asks."""
+    """One server of a driver."""
 
     def __init__(self, outage: Outage, api: str, host: str, port: int) -> None:
         self.api = api
@@ -90,27 +90,27 @@ class Peer:
         self._host = host
         self._port = port
         self._answered = False
-        #: since when it could not be reached, by the clock
+        #: the time since which it is unreachable, by the clock
         self._since: float | None = None
-        self._told: float | None = None
+        self._reported: float | None = None
 
     def found(self) -> None:
-        """It answered, in whatever way."""
-        self._answered, self._since, self._told = True, None, None
+        """Note that it answered, with or without success."""
+        self._answered, self._since, self._reported = True, None, None
 
     def lost(self, since: float | None = None) -> None:
-        """It could not be reached. ``since`` when, by the clock (default: now)."""
+        """Note that it could not be reached ``since`` a time of the clock (default: now)."""
         if self._since is None:
             self._since = self._outage.clock() if since is None else since
 
     @property
     def limit(self) -> float | None:
-        """Seconds that it may stay unreachable; None: as long as it may answer badly."""
+        """Seconds for which it may be unreachable; None: as long as it may answer with errors."""
         limit = self._outage.limit
         return UNDER_WAY if self._answered and limit != READING else limit
 
     def left(self, waited: float = 0.0) -> float | None:
-        """Seconds that are left of that. ``waited``: seconds that were waited by another clock."""
+        """Return the seconds left of ``limit``, or None. ``waited`` are seconds of waiting by another clock."""
         limit = self.limit
         if limit is None:
             return None
@@ -119,10 +119,10 @@ class Peer:
 
     def reach(self, sleep: Callable[[float], None]) -> None:
         """
-        Return once it can be reached; at once, where it answered before or is waited for as long as anything.
+        Wait until it can be reached. Return at once if it has answered before, or if there is no ``limit``.
 
         sleep
-            how to wait between two tries
+            waits between two attempts
 
         Raises ``Unreachable`` after ``limit``.
         """
@@ -134,33 +134,33 @@ class Peer:
             except OSError as error:
                 self.lost(began)
                 left = self.left(waited) or 0.0
-                # The last try may be too short to learn more than those before it.
+                # The last attempt may be too short to find the real reason.
                 reason = reason if reason and isinstance(error, TimeoutError) else _reason(error)
                 if left <= 0:
                     raise Unreachable(f"{self.api} could not be reached: {reason}", given_up=True) from error
-                self.tell(left)
+                self.report(left)
                 sleep(min(pause, left))
                 waited, pause = waited + min(pause, left), min(2 * pause, LONGEST_WAIT)
             else:
                 return
 
-    def tell(self, left: float, what: str = "could not be reached") -> None:
-        """Say what is waited for and for how many seconds more, at first and then every ``TELL_EVERY`` seconds."""
+    def report(self, left: float, what: str = "could not be reached") -> None:
+        """Report the wait and the seconds left, at first and then every ``REPORT_EVERY`` seconds."""
         now = self._outage.clock()
-        if self._told is not None and now - self._told < TELL_EVERY:
+        if self._reported is not None and now - self._reported < REPORT_EVERY:
             return
-        self._told = now
+        self._reported = now
         provider = self._outage.provider
-        self._outage.tell(f"hart: waiting for {provider}: {self.api} {what}; retrying for {left:.0f} s more")
+        self._outage.report(f"hart: waiting for {provider}: {self.api} {what}; retrying for {left:.0f} s more")
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
     """
-    Return what ``work`` returns, which has so many seconds.
+    Run ``work`` with a timeout in seconds, and return its result.
 
-    It runs in a daemon thread: a look-up of a name, say, cannot be ended from outside, and is left to itself.
+    It runs in a daemon thread, which is abandoned at the timeout: a lookup of a name, for example, cannot be cancelled.
 
-    Raises ``TimeoutError``, and what ``work`` raises.
+    Raises ``TimeoutError``, or what ``work`` raises.
     """
     results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -177,11 +177,15 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         raise TimeoutError(f"it was not done within {seconds:g} s") from None
     if error is not None:
         raise error
-    return result  # type: ignore[return-value]  # there is one where there is no error
+    return result  # type: ignore[return-value]  # without an error there is a result
 
 
 def _connect(host: str, port: int, seconds: float) -> None:
-    """Open a connection to one of the host's addresses and close it again. Raises ``OSError`` within ``seconds``."""
+    """
+    Open a connection to one of the host's addresses and close it again.
+
+    Raises ``OSError`` within ``seconds`` if none can be reached.
+    """
     began = time.monotonic()
     found = within(seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     share = max((seconds - (time.monotonic() - began)) / max(len(found), 1), SHORTEST_TRY)
@@ -198,7 +202,7 @@ def _connect(host: str, port: int, seconds: float) -> None:
 
 
 def _connected_to(address: str) -> tuple[str, int]:
-    """The host and port of a web address, or of the proxy that the environment has for it."""
+    """Return the host and port of a web address, or of the proxy that the environment names for it."""
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 443)
     proxies = urllib.request.getproxies()

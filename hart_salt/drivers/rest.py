@@ -1,7 +1,7 @@
 """
-What drivers share that ask a JSON API with requests: sessions, the token, answers.
+What drivers for JSON APIs with requests share: sessions, the token, answers.
 
-A driver imports this with its own API module only, in the first verb that needs it: requests may be missing.
+Only a driver's API module imports this, in the first verb that needs it: requests may be missing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CONNECT_TIMEOUT = 10.0  #: seconds
 
 class Api(abc.ABC):
     """
-    An API that is asked with a token, as plain data; every failure is a ``DriverError``.
+    An API with a token: plain data in and out, and every failure is a ``DriverError``.
 
-    Used from several threads. What ``send`` says of connections holds.
+    Safe for several threads. ``send`` describes the connections.
     """
 
-    #: as messages name it
+    #: its name in messages
     vendor: ClassVar[str]
     default_endpoint: ClassVar[str]
 
@@ -45,18 +45,18 @@ class Api(abc.ABC):
         outage: Outage | None = None,
     ) -> None:
         """
-        Remember how to ask.
+        Store the arguments; make no call.
 
         timeout
             seconds between two bytes of an answer
         endpoint
-            another address of the API (default: the vendor's own)
+            address of the API (default: the vendor's own)
         sleep
-            how to wait between two tries
+            waits between two attempts
         outage
-            how long an API that cannot be reached is waited for (default: like one that fails)
+            how long to wait for an API that cannot be reached (default: as for one that fails)
 
-        Raises ``AuthError`` for a token that is none, ``InvalidRequest`` for an endpoint that it must not go to.
+        Raises ``AuthError`` if the token cannot be valid, ``InvalidRequest`` if it must not be sent to the endpoint.
         """
         self._token = checked_token(token, self.vendor)
         endpoint = (endpoint or self.default_endpoint).rstrip("/")
@@ -70,7 +70,7 @@ class Api(abc.ABC):
 
     @abc.abstractmethod
     def _make_sender(self) -> Any:
-        """What one thread asks with: sessions of requests are not made to be shared."""
+        """Make the sender of one thread: threads must not share a session of requests."""
 
     def _repeated(self, call: Callable[[], T], may: Callable[[BaseException], bool] = is_repeatable) -> T:
         return repeated(call, self._sleep, may, self._peer)
@@ -83,44 +83,44 @@ class Api(abc.ABC):
 
     @abc.abstractmethod
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
-        """Make one request; ``parameters`` are the query of a GET, and the body of anything else."""
+        """Make one request. ``parameters`` are the query of a GET and the body of any other method."""
 
     def get(self, path: str, field: str, **query: Any) -> Any:
-        """Return a field of an answer. Repeated on throttling and temporary failures."""
+        """Return a field of an answer. Retry after throttling and temporary failures."""
         return self._repeated(lambda: self._field("GET", path, query, field))
 
     def post(self, path: str, body: Mapping[str, Any], field: str) -> Any:
         """
-        Create something. Repeated only where the request certainly did nothing: throttled, or never sent.
+        Create something. Retry only if the request certainly had no effect: it was throttled, or never sent.
 
-        ``TemporaryFailure`` with ``uncertain`` set: it may have been created; look before you try again.
+        ``TemporaryFailure`` with ``uncertain`` set means that it may exist: look for it before you retry.
         """
         return self._repeated(lambda: self._field("POST", path, body, field), is_certainly_undone)
 
     def delete(self, path: str) -> None:
-        """Delete something; what is gone is success. Repeated like ``get``."""
+        """Delete something; an absent resource is a success. Retry like ``get``."""
         try:
             self._repeated(lambda: self._ask("DELETE", path, {}))
         except NotFound:
             return
 
     def _field(self, method: str, path: str, parameters: Mapping[str, Any], field: str) -> Any:
-        # A mapping of its own each time: what asks may write into it, and would go on there the next time.
+        # A copy for each attempt: the callee may write into it, and must not see that on the next attempt.
         return field_of(self._ask(method, path, dict(parameters)), field, self.vendor)
 
 
 class JsonApi(Api):
     """
-    An API whose bodies are JSON and whose lists come in pages, asked with requests: a vendor's says the rest.
+    An API over requests with JSON bodies and lists in pages; a vendor's class adds the rest.
 
-    An answer below 300 has to be an object, or nothing at all with status 204.
+    An answer below 300 must be an object, or empty with status 204.
     """
 
-    #: the most things that a page may have
+    #: the maximum number of items on a page
     per_page: ClassVar[int]
-    #: how fields of something are set
+    #: the method that sets fields
     change_method: ClassVar[str] = "PATCH"
-    #: fields that are dropped while an answer is read: nothing that comes out has them
+    #: fields that are dropped while an answer is parsed, so that no caller ever sees them
     secret_fields: ClassVar[Sequence[str]] = ()
 
     def _make_sender(self) -> requests.Session:
@@ -128,28 +128,32 @@ class JsonApi(Api):
 
     @abc.abstractmethod
     def _next(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The query of the page after this one; empty after the last. Raises ``unreadable`` where that is not said."""
+        """
+        Return the query of the next page; empty after the last page.
+
+        Raises ``unreadable`` if the answer does not say it.
+        """
 
     @abc.abstractmethod
     def _error(self, response: requests.Response, body: Any) -> DriverError:
-        """What an answer of 300 and above is."""
+        """Return the error for an answer of 300 and above."""
 
     def listed(self, path: str, field: str, **query: str) -> list[dict[str, Any]]:
         """
-        Return a list with all its pages. Repeated like ``get``; the whole list, if a later page failed.
+        Return all pages of a list. Retry like ``get``, and the whole list if a later page fails.
 
-        A page that does not say what comes after it is a failure: the rest would be missing.
+        A page that does not say what follows is a failure: the rest would be missing.
         """
-        if "" in query.values():  # an empty filter may let everything through
-            raise InvalidRequest(f"{self.vendor}: a list is not asked for with an empty filter")
+        if "" in query.values():  # an API may ignore an empty filter and list everything
+            raise InvalidRequest(f"{self.vendor}: a list must not have an empty filter")
         return self._repeated(lambda: self._pages(path, field, query))
 
-    def tell(self, path: str, body: Mapping[str, Any]) -> None:
-        """Have something done that has no answer. Repeated like ``post``."""
+    def act(self, path: str, body: Mapping[str, Any]) -> None:
+        """Start an action whose answer has no body. Retry like ``post``."""
         self._repeated(lambda: self._ask("POST", path, body), is_certainly_undone)
 
     def change(self, path: str, body: Mapping[str, Any]) -> None:
-        """Set fields of something, where twice is the same as once. Repeated like ``get``."""
+        """Set fields, which is idempotent. Retry like ``get``."""
         self._repeated(lambda: self._ask(self.change_method, path, dict(body)))
 
     def _pages(self, path: str, field: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -164,7 +168,7 @@ class JsonApi(Api):
             if not following:
                 return found
             if following in asked:
-                raise unreadable(self.vendor)  # it would go round for ever
+                raise unreadable(self.vendor)  # it would loop forever
             asked.append(following)
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
@@ -173,7 +177,11 @@ class JsonApi(Api):
         return self._answer(send(session, self.vendor, method, address, self._token, self._timeout, **payload))
 
     def _answer(self, response: requests.Response) -> Any:
-        """What was answered, without secrets. Raises the error that it is."""
+        """
+        Return the body without its secrets.
+
+        Raises the error of an unsuccessful answer.
+        """
         if response.status_code == 204:
             return None
         body = json_of(response, object_pairs_hook=self._without_secrets)
@@ -188,14 +196,14 @@ class JsonApi(Api):
 
 
 class PerThread(Generic[T]):
-    """One thing for each thread that asks."""
+    """One object per thread, made on demand."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._kept = threading.local()
 
     def get(self) -> T:
-        """Return this thread's own, which is made when it first asks."""
+        """Return this thread's object, and make it on the first call."""
         if not hasattr(self._kept, "one"):
             self._kept.one = self._make()
         one: T = self._kept.one
@@ -203,7 +211,7 @@ class PerThread(Generic[T]):
 
 
 class Bearer(requests.auth.AuthBase):
-    """The token as an auth object and not as a header, which requests would let ~/.netrc replace."""
+    """The token as an auth object; requests would replace a header with credentials from ~/.netrc."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -214,10 +222,14 @@ class Bearer(requests.auth.AuthBase):
 
 
 def checked_token(token: str, vendor: str) -> str:
-    """Return the token without the line end that files give it. Raises ``AuthError`` for what is none."""
+    """
+    Return the token without the line end of a file.
+
+    Raises ``AuthError`` if it cannot be a token.
+    """
     token = token.strip()
     if not (token.isascii() and token.isprintable()):
-        raise AuthError(f"{vendor}: the token holds characters that no token has")
+        raise AuthError(f"{vendor}: the token contains characters that no token has")
     return token
 
 
@@ -225,17 +237,17 @@ def send(
     session: requests.Session, vendor: str, method: str, address: str, token: str, timeout: float, **payload: Any
 ) -> requests.Response:
     """
-    Make one request as ``USER_AGENT``, and return its answer whatever its status is.
+    Make one request as ``USER_AGENT``, and return its answer with any status.
 
-    Proxies and CA bundles are taken from the environment, and certificates are checked; redirects are not
-    followed, or the token would travel.
+    Proxies and CA bundles come from the environment, and certificates are verified. Redirects are not followed, because
+    the token would go to another server.
 
     timeout
         seconds between two bytes of the answer
     payload
-        ``params`` or ``json``, as requests knows them
+        ``params`` or ``json``, as for requests
 
-    Raises ``TemporaryFailure`` or ``InvalidRequest`` if there is none.
+    Raises ``TemporaryFailure`` or ``InvalidRequest`` if there is no answer.
     """
     try:
         return session.request(
@@ -257,24 +269,28 @@ def _name(vendor: str, address: str) -> str:
 
 # answers
 
-#: what the caller does next where the vendor's code or text says no more; of any other refusal: ``InvalidRequest``
+#: the errors of statuses, if the vendor's code or text says no more; any other refusal is an ``InvalidRequest``
 BY_STATUS: Mapping[int, type[DriverError]] = {401: AuthError, 403: AuthError, 404: NotFound}
 
 
 def unreadable(vendor: str) -> TemporaryFailure:
-    """A success that cannot be read: whatever was asked for may have happened."""
+    """Return the error for a successful answer that cannot be parsed: the request may have had its effect."""
     return TemporaryFailure(f"{vendor} gave an answer that cannot be read", uncertain=True)
 
 
 def field_of(answer: Any, name: str, vendor: str) -> Any:
-    """A field that the answer must have."""
+    """
+    Return a field that the answer must have.
+
+    Raises ``unreadable`` if it is missing.
+    """
     if not isinstance(answer, dict) or answer.get(name) is None:
         raise unreadable(vendor)
     return answer[name]
 
 
 def json_of(response: requests.Response, **how: Any) -> Any:
-    """The body as JSON; None for one that is none. ``how`` is for ``json.loads``."""
+    """Return the body as JSON, or None if it is not JSON. ``how`` goes to ``json.loads``."""
     try:
         return response.json(**how)
     except ValueError:
@@ -283,14 +299,14 @@ def json_of(response: requests.Response, **how: Any) -> Any:
 
 def text_of(vendor: str, response: requests.Response, message: object, code: object = "", request: object = "") -> str:
     """
-    What an error says.
+    Return the text of an error.
 
     message
-        the vendor's, or nothing: then the status has to do
+        the vendor's message; if empty, the reason of the status is used
     code
-        the vendor's, if there is one
+        the vendor's code, if any
     request
-        the number that the vendor has given to the request, and that its support asks for; empty: it gives none
+        the vendor's number of the request, which its support asks for; empty if the vendor has none
     """
     marks = " ".join(map(str, filter(None, [response.status_code, code])))
     number = f", request {request}" if request else ""
@@ -298,13 +314,13 @@ def text_of(vendor: str, response: requests.Response, message: object, code: obj
 
 
 def rate_limited(response: requests.Response, text: str) -> RateLimited:
-    """The error of a 429, with what its Retry-After asks for."""
+    """Return the error of a 429, with the wait of its Retry-After."""
     seconds = retry_after(response)
     too_long = seconds is not None and seconds > LONGEST_WAIT
     return RateLimited(f"{text}; it asks to wait {seconds:g} s" if too_long else text, seconds)
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Seconds; vendors send the header with some of their limits only, and none of ours sends a date."""
+    """Return the seconds of Retry-After, or None: vendors send it for some limits only. None of ours sends a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdecimal() else None

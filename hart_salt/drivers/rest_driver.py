@@ -1,7 +1,7 @@
 """
-The base of drivers for JSON APIs that are asked with a token: what is the same whatever the vendor.
+The base class of drivers for JSON APIs with a token: what all vendors have in common.
 
-It imports no client: requests, or a vendor's library, may be missing until the first verb that needs it.
+It imports no client: requests or a vendor's library may be missing until the first verb that needs it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ Report = Mapping[str, Any]  #: an instance as the API reports it
 
 class RestDriver(SdkDriver[Any], AdoptionSupport):
     """
-    One account at a JSON API that keeps tags with its instances.
+    One account at a JSON API whose instances have tags.
 
-    Tags are flat here, as ``tags.py`` has them; a vendor with names and values overrides ``_tags_of``, ``_set_tags``.
+    Tags are flat, as in ``tags.py``; for a vendor whose tags have names and values, override ``_tags_of`` and
+    ``_set_tags``.
     """
 
-    #: as messages name the vendor
+    #: the vendor's name in messages
     vendor: ClassVar[str]
-    #: where the API has its instances, and the field that a single one comes in
+    #: the path of the instances in the API, and the field of an answer that holds one instance
     path: ClassVar[str]
     field: ClassVar[str]
     #: the field of an instance that holds its name
     name_field: ClassVar[str] = "name"
-    #: what its lists are asked with, where that is not called ``tag`` or ``name``
+    #: the query parameters of its lists, if they are not called ``tag`` and ``name``
     query_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -56,21 +57,21 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
 
     @abc.abstractmethod
     def _client(self) -> Callable[..., Any]:
-        """Import the client's class; it is made with token, endpoint, time-out, ``sleep`` and ``outage``."""
+        """Import and return the client's class; it takes token, endpoint, timeout, ``sleep`` and ``outage``."""
 
     def _listed(self, **query: str) -> list[dict[str, Any]]:
-        """All pages of the instances that the query lets through: ``tag`` or ``name``."""
+        """Return all pages of the instances that match the query: ``tag`` or ``name``."""
         asked = {self.query_names.get(name, name): value for name, value in query.items()}
         listed: list[dict[str, Any]] = self._api.listed(self.path, self.path, **asked)
         return listed
 
     @abc.abstractmethod
     def _instance(self, report: Report) -> Instance:
-        """An instance as hart knows it; every field of a report but the id may be missing."""
+        """Convert a report to an ``Instance``. Every field of the report except the id may be missing."""
 
     @abc.abstractmethod
     def _set_tags(self, report: Report, wanted: Sequence[str]) -> None:
-        """Make these the tags of an instance, all of them."""
+        """Replace all tags of an instance."""
 
     # tags
 
@@ -78,7 +79,7 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         return report.get("tags") or []
 
     def _tag_value(self, text: str) -> str:
-        """A role or a minion id as it stands in a tag."""
+        """Return a role or a minion id in the form of a tag."""
         return text
 
     @property
@@ -86,28 +87,28 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         return f"hart-owner:{self.master.owner}"
 
     def _batch_tag(self, batch: str) -> str:
-        """The tag that all instances of a batch carry."""
+        """Return the tag of all instances of a batch."""
         return f"hart-batch:{batch}"
 
     def _role_tags(self, role: str | None) -> list[str]:
         return [f"hart-role:{self._tag_value(role)}"] if role else []
 
     def _tags(self, node: Node, batch: str, *more: str) -> list[str]:
-        """The tags of a create call: hart's own, ``more``, and the user's; each once."""
+        """Return the tags of a create call: hart's own, ``more`` and the user's, without duplicates."""
         own = ["hart", self._owner_tag, self._batch_tag(batch), *self._role_tags(node.role), *more]
         return list(dict.fromkeys([*own, *tags.user_tags(node)]))
 
     def _retag(self, report: Report, wanted: Sequence[str]) -> None:
-        """Make ``wanted`` the only tags that say whose the instance is, and what. The others stay."""
+        """Replace the tags for owner, role and minion id with ``wanted``, and keep all other tags."""
         there = list(self._tags_of(report))
         kept = [tag for tag in there if tag != "hart" and not tag.startswith(tags.ADOPTED)]
         if sorted(there) != sorted([*kept, *wanted]):
             self._set_tags(report, [*kept, *wanted])
 
-    # what there is
+    # the account and the vendor's offer
 
     def _known(self, path: str) -> list[dict[str, Any]]:
-        """A list of the vendor's or the account's, asked for once by this driver object."""
+        """Return a list of the vendor or the account. This driver object requests each list once."""
         found: list[dict[str, Any]] = self._answers.once(path, lambda: self._api.listed(path, path))
         return found
 
@@ -115,12 +116,12 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
 
     def _create(self, node: Node, body: Mapping[str, Any], access: Access, not_found: str = "") -> Report:
         """
-        One create call. If its answer is lost, the instance is looked for by its name and the batch's tag.
+        Make one create call. If its answer is lost, look for the instance by its name and the batch's tag.
 
-        It is never sent again after that: an instance that shows up late would be a second one.
+        The call is not sent again after a lost answer: the instance may only show up late, and there would be two.
 
         not_found
-            what to add where the API says that something does not exist, which a setting names
+            text to append to the API's "not found", which is about something that a setting names
         """
         try:
             made: Report = self._api.post(self.path, body, self.field)
@@ -139,18 +140,18 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
 
         return retry.look(find, self._sleep)
 
-    # looking
+    # lists
 
     def _tagged(self, tag: str) -> list[dict[str, Any]]:
-        """Filtered once more here: an API may take no notice of case, and what is listed may be swept."""
+        """Return the instances with a tag. Check it here too: APIs may ignore case, and sweep may remove the result."""
         return [report for report in self._listed(tag=tag) if tag in self._tags_of(report)]
 
     def instances(self, region: str | None = None) -> list[Instance]:
-        """One list, filtered by the owner's tag on the server; without those that are being deleted."""
+        """Make one list call with the owner's tag as the filter, and skip instances that are being deleted."""
         return self._living(self._tagged(self._owner_tag))
 
     def instance(self, instance: Instance) -> Instance | None:
-        """One call. One that is being deleted is none."""
+        """Make one call. An instance that is being deleted counts as absent."""
         return next(iter(self._living(self._report(instance.instance_id))), None)
 
     def _living(self, reports: Sequence[Report]) -> list[Instance]:
@@ -158,7 +159,7 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         return [one for one in instances if one.state != "gone"]
 
     def _report(self, instance_id: str) -> list[Report]:
-        """The instance of that id, if there is one."""
+        """Return the report of the instance with that id, or an empty list."""
         if not self._is_id(instance_id):
             return []
         try:
@@ -166,10 +167,10 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         except NotFound:
             return []
 
-    # taking over
+    # import
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
-        """By the instance's name, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        """Search by the instance's name, which hart and salt-cloud set to the minion id, or by its id."""
         found: Sequence[Report]
         if instance_id is None:
             found = [one for one in self._listed(name=minion_id) if one.get(self.name_field) == minion_id]
@@ -184,26 +185,26 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
 
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
         """
-        The minion id is a tag only where the name is another; what somebody else changes meanwhile may be lost.
+        Set the tags. The minion id becomes a tag only if the name differs from it.
 
-        Raises ``NotFound`` for an instance that is gone.
+        A change that someone else makes at the same time may be lost. Raises ``NotFound`` if the instance is gone.
         """
         report = self._api.get(f"{self.path}/{instance.instance_id}", self.field)
         named = [] if report.get(self.name_field) == minion_id else [f"hart-minion:{self._tag_value(minion_id)}"]
         self._retag(report, ["hart", *self._role_tags(role), *named, self._owner_tag])
 
     def release(self, instance: Instance) -> None:
-        """The tags that are not hart's stay."""
+        """Remove hart's tags and keep all others."""
         for report in self._report(instance.instance_id):
             self._retag(report, [])
 
-    # ending
+    # termination
 
     def terminate(self, instance: Instance) -> None:
         """
-        Delete the instance until it is gone, for some three minutes: one that is new may refuse, or take no notice.
+        Delete the instance until it is gone, for about three minutes: a new instance may refuse or ignore the call.
 
-        A failure of the API itself is repeated as everywhere.
+        Failures of the API itself are retried as for any other call.
         """
         if self._is_id(instance.instance_id):
             retry.until_gone(lambda: self._terminate_once(instance.instance_id), self._sleep)
@@ -218,17 +219,17 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
 
 
 class KeyedRestDriver(RestDriver):
-    """A vendor that sends root's password to somebody, unless a create call names an SSH key of the account."""
+    """A vendor that mails root's password unless the create call names an SSH key of the account."""
 
-    #: where the API has the account's keys
+    #: the path of the account's keys in the API
     keys_path: ClassVar[str]
 
     @contextmanager
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         """
-        A temporary SSH key, and what else goes with the batch (``_temporary``).
+        Make a temporary SSH key; on exit, remove it and the batch's other temporary resources (``_temporary``).
 
-        Its name says whose it is before it exists, for ``leftovers``.
+        The key's name contains the owner and the batch, so ``leftovers`` can find it from the moment it exists.
         """
         name = f"{self._key_prefix}{batch}"
         key = self._make_key(name, self._key_body(batch, client_public_key))
@@ -238,7 +239,7 @@ class KeyedRestDriver(RestDriver):
             self._remove({f"{self.keys_path}/{key}": f"SSH key {name}", **self._temporary(batch)})
 
     def _temporary(self, batch: str) -> Mapping[str, str]:
-        """What else goes when a batch ends: paths, and what people call it."""
+        """Return what else to remove at the end of a batch: paths, and a name for messages."""
         return {}
 
     @property
@@ -249,7 +250,7 @@ class KeyedRestDriver(RestDriver):
         return {"name": f"{self._key_prefix}{batch}", "public_key": public_key}
 
     def _make_key(self, name: str, body: Mapping[str, Any]) -> int:
-        """If the answer is lost, the key is looked for by its name."""
+        """Create the key and return its id. If the answer is lost, look for the key by its name."""
         try:
             return int(self._api.post(self.keys_path, body, "ssh_key")["id"])
         except TemporaryFailure as error:
@@ -263,7 +264,7 @@ class KeyedRestDriver(RestDriver):
         return next((int(key["id"]) for key in keys if key.get("name") == name), None)
 
     def _remove(self, paths: Mapping[str, str]) -> None:
-        """Delete all of them; one that fails does not keep the others from it."""
+        """Delete all of them, even if one fails."""
         problems = []
         for path, what in paths.items():
             try:
@@ -275,7 +276,7 @@ class KeyedRestDriver(RestDriver):
             raise TemporaryFailure("; ".join(problems))
 
     def leftovers(self) -> list[Leftover]:
-        """Temporary keys of this master's batches."""
+        """Return the temporary keys of this master's batches; their names begin with the owner."""
         return [
             Leftover(
                 "SSH key", key["name"], f"{self.keys_path}/{key['id']}", key["name"].removeprefix(self._key_prefix),
@@ -286,5 +287,5 @@ class KeyedRestDriver(RestDriver):
         ]  # fmt: skip
 
     def remove(self, leftover: Leftover) -> None:
-        """Its handle is its path."""
+        """Delete the path that is its handle."""
         self._api.delete(leftover.handle)

@@ -1,4 +1,4 @@
-"""Waiting for what an API does later than it says: what was made shows up, what was deleted goes."""
+"""Waits for APIs that are eventually consistent: new resources appear late, and deleted ones disappear late."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from hart_salt.base.errors import DriverError, TemporaryFailure
 
 T = TypeVar("T")
 
-LOOKS = 2  #: looks for something whose create was not answered
-LOOK_INTERVAL = 2.0  #: seconds between them: a list may show new things late
-#: times that an instance is asked to go, some three minutes in all; two calls each time
+LOOKS = 2  #: lookups of a resource whose create call got no answer
+LOOK_INTERVAL = 2.0  #: seconds between two lookups: a list may show new resources late
+#: attempts to terminate an instance, about three minutes in all, with two calls each
 TERMINATE_ATTEMPTS = 22
 TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
 NO_WAIT = tenacity.wait_none()
 
 
 class StillThere(TemporaryFailure):
-    """Asked to go, and not gone."""
+    """The instance was asked to terminate and still exists."""
 
 
 def look(find: Callable[[], T | None], sleep: Callable[[float], None], looks: int = LOOKS) -> T | None:
     """
-    Return what ``find`` finds, at one of so many looks.
+    Call ``find`` up to ``looks`` times, and return the first result that is not None.
 
-    None also if it cannot be looked for: the failure that led here says more than that one.
+    Return None also if ``find`` fails: the failure that led to the lookup is the one to report.
     """
     for number in range(looks):
         if number:
@@ -50,12 +50,12 @@ def again(
     wait: wait_base = NO_WAIT,
 ) -> T:
     """
-    Return what ``call`` returns. It is repeated as long as it raises ``kind``, which is raised after the last time.
+    Call ``call`` until it no longer raises ``kind``, and return its result.
 
     attempts
-        times that it is called at the most
+        the maximum number of calls; the last error is raised
     wait
-        seconds between two of them, as tenacity has it (default: none)
+        the wait between two calls, as a tenacity object (default: none)
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(kind),
@@ -68,5 +68,9 @@ def again(
 
 
 def until_gone(end: Callable[[], None], sleep: Callable[[float], None]) -> None:
-    """Repeat ``end`` as long as it raises ``StillThere``, up to ``TERMINATE_ATTEMPTS`` times; then raise that."""
+    """
+    Call ``end`` until it no longer raises ``StillThere``.
+
+    Raises ``StillThere`` after ``TERMINATE_ATTEMPTS`` calls.
+    """
     again(end, StillThere, sleep, TERMINATE_ATTEMPTS, TERMINATE_WAIT)

@@ -1,7 +1,7 @@
 """
-The base of drivers on a library that blocks: what is the same whatever the vendor.
+The base class of drivers on a blocking library: what all vendors have in common.
 
-It imports no such library: it may be missing until the first verb that needs it.
+It imports no such library: the library may be missing until the first verb that needs it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class SdkDriver(Driver, Generic[P]):
-    """One account. ``P`` is what the driver works with once the library is there."""
+    """One account. ``P`` is the type of the objects that need the library."""
 
-    #: what to install where the library cannot be imported
+    #: the package to install if the library cannot be imported
     needs: ClassVar[str]
-    #: what an instance's id looks like: anything else would lead to another call, or to a delete of many
+    #: the form of an instance's id: any other text could become another call, or delete many instances
     id_pattern: ClassVar[re.Pattern[str]]
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -41,7 +41,7 @@ class SdkDriver(Driver, Generic[P]):
 
     @property
     def _parts(self) -> P:
-        """Made once, when they are first needed. Raises ``Refused`` where the library is missing."""
+        """The objects that need the library, made on first use. Raises ``Refused`` if the library is missing."""
         with self._making:
             if self._made is None:
                 try:
@@ -54,25 +54,25 @@ class SdkDriver(Driver, Generic[P]):
 
     @abc.abstractmethod
     def _make_parts(self) -> P:
-        """Import the library, which may take a second or more, and make what needs it; no call yet."""
+        """Import the library, which may take a second or more, and make the objects that need it. Make no call."""
 
     def _is_id(self, text: str) -> bool:
         return self.id_pattern.fullmatch(text) is not None
 
 
 class SdkApi:
-    """How an account is asked with an SDK. Used from several threads."""
+    """The base class of a client for one account on an SDK. Safe for several threads."""
 
     def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None) -> None:
         """
-        Remember how to ask.
+        Store the arguments; make no call.
 
         account
-            the provider's settings; ``api_timeout`` is seconds between two bytes of an answer
+            the provider's settings; ``api_timeout`` is the seconds between two bytes of an answer
         sleep
-            how to wait between two tries, and for what goes on at the vendor's
+            waits between two attempts, and for operations of the vendor
         outage
-            how long an API that cannot be reached is waited for (default: like one that fails)
+            how long to wait for an API that cannot be reached (default: as for one that fails)
         """
         self._account = account
         self._sleep = sleep
@@ -82,17 +82,17 @@ class SdkApi:
 
 class Answers:
     """
-    What a vendor says that stays the same while a call of hart lasts, asked for once. A failure is asked for again.
+    A cache for answers that do not change during a call of hart. Failures are not cached.
 
-    Used from several threads: whoever comes second waits for what the first one finds.
+    Safe for several threads: a second thread waits for the result of the first.
     """
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
-        self._lock = threading.RLock()  # an answer may need another one
+        self._lock = threading.RLock()  # one answer may need another
 
     def once(self, key: Hashable, ask: Callable[[], T]) -> T:
-        """Return what ``ask`` returned for this key."""
+        """Return the result of ``ask`` for this key, and call it at most once."""
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = ask()
@@ -104,9 +104,9 @@ def kind_of(
     code: str, status: int, by_code: Mapping[str, type[DriverError]], by_status: Mapping[int, type[DriverError]]
 ) -> type[DriverError]:
     """
-    Return what a refusal is, by the vendor's code, or by its status where the table does not have the code.
+    Return the error class of a refusal, by the vendor's code, or by its status if the table lacks the code.
 
-    A status that is not in its table either: the server's failure, or a request that it understood and refuses.
+    If both are unknown, a status of 500 and above is a ``TemporaryFailure`` and any other an ``InvalidRequest``.
     """
     known = by_code.get(code) or by_status.get(status)
     return known or (TemporaryFailure if status >= 500 else InvalidRequest)
@@ -115,12 +115,12 @@ def kind_of(
 @contextmanager
 def removing(what: str) -> Iterator[None]:
     """
-    Remove something temporary in the block.
+    Remove a temporary resource inside the block.
 
     what
-        what it is, and its name: ``security group hart-1``
+        its kind and name, such as ``security group hart-1``
 
-    Raises ``TemporaryFailure``, which says what is still there, for any failure.
+    Raises ``TemporaryFailure``, which names the resource that is still there, for any failure.
     """
     try:
         yield

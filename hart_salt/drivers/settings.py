@@ -1,4 +1,4 @@
-"""Settings that several drivers have."""
+"""Settings that several drivers share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Secret,
 
 
 class TokenAccount(Section):
-    """How to reach an API that takes a token."""
+    """Access to an API that takes a token."""
 
-    token: Secret = Field(description="An API token of the account or project that may read and write.")
+    token: Secret = Field(description="An API token of the account or project, with permission to read and write.")
     endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: the vendor's own)."
+        None, description="Address of the API, if it is not the vendor's own, such as a proxy or a test server."
     )
     api_timeout: ApiTimeout = 60
 
 
 class CloudOptions(Section):
-    """A cloud's own settings of a node."""
+    """Settings of a node that only some clouds have."""
 
     ALIASES: ClassVar[Mapping[str, Alias]] = {"enable_ipv6": Alias("ipv6")}
 

@@ -1,7 +1,7 @@
 """
-Where this master's connections to its nodes come from: what a temporary firewall lets in.
+The source address of this master's connections to its nodes, which a temporary firewall allows.
 
-A master with a public address of its own connects from that. Behind a NAT only somebody outside can tell.
+A master with a public address connects from that address. Behind a NAT, only a server outside knows the address.
 """
 
 from __future__ import annotations
@@ -19,44 +19,43 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.config.settings import Endpoint, Network
 from hart_salt.drivers.outage import within
 
-#: Amazon's own; it answers with the address that a request came from, and a line end
+#: Amazon's service; it answers with the source address of the request, and a line end
 DEFAULT_SERVICE = "https://checkip.amazonaws.com/"
-TIMEOUT = 4.0  #: seconds for the service's answer, with the look-up of its name
-#: of the root name server l, which everybody has a route to if to anything; nothing is sent there
+TIMEOUT = 4.0  #: seconds for the service's answer, including the lookup of its name
+#: the root name server L: a host with any default route has a route to it; nothing is sent there
 SOMEWHERE = "199.7.83.42"
-LONGEST = 64  #: no address is longer
+LONGEST = 64  #: bytes; no address is longer
 
 #: settings: of an account, and of a node
 AddressService = Annotated[
     Endpoint,
     Field(
-        description="A web page that answers with the address that a request came from; asked for connect_from "
-        "where the master has no public address of its own."
+        description="A web page that answers with the source address of the request. hart uses it to find "
+        "connect_from if the master has no public address of its own."
     ),
 ]
 ConnectFrom = Annotated[
     Network | None,
     Field(
-        description="The address or network, such as 203.0.113.7/32, that the master's connections come from "
-        "(default: found out)."
+        description="The address or network that the master connects from, such as 203.0.113.7/32 (default: detected)."
     ),
 ]
 
 
 def network(setting: str | None, *, inside: str | None, service: str, source: Callable[[str], str | None]) -> str:
     """
-    Return the network that connections to new nodes come from, such as ``203.0.113.7/32``.
+    Return the network from which the master connects to new nodes, such as ``203.0.113.7/32``.
 
     setting
-        ``connect_from``, which has the last word
+        ``connect_from``, which overrides everything else
     inside
-        an address in the nodes' own network, if they are connected to at their private addresses
+        an address in the nodes' network, if the master connects to their private addresses
     service
-        the address of a web page that says where a request came from; asked over HTTPS, or on loopback
+        the address of a web page that answers with the source address of the request, over HTTPS or on loopback
     source
-        ``source_address``; a test may have another
+        ``source_address``; tests replace it
 
-    Raises ``InvalidRequest``, which says to set ``connect_from``, where it cannot be found out.
+    Raises ``InvalidRequest``, which says to set ``connect_from``, if the network cannot be detected.
     """
     if setting:
         return setting
@@ -72,7 +71,7 @@ def network(setting: str | None, *, inside: str | None, service: str, source: Ca
 
 
 def source_address(towards: str) -> str | None:
-    """The address that this machine would send from; None: it has no route. Nothing is sent."""
+    """Return the source address for packets ``towards`` an address, or None without a route. Send nothing."""
     family = socket.AF_INET6 if ":" in towards else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -87,24 +86,24 @@ def _ask(service: str) -> str:
     try:
         text = within(TIMEOUT, lambda: _read(service))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _unknown(f"{service} did not tell") from error
+        raise _unknown(f"{service} did not answer") from error
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise _unknown(f"{service} answered with something else") from None
+        raise _unknown(f"{service} did not answer with an address") from None
 
 
 def _read(service: str) -> str:
-    opener = urllib.request.build_opener(_NoRedirects)  # of http and https: the setting allows no other
+    opener = urllib.request.build_opener(_NoRedirects)  # for http and https only: the setting allows no other scheme
     with opener.open(service, timeout=TIMEOUT) as answer:
         return str(answer.read(LONGEST).decode("ascii", "replace").strip())
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The rule for the setting holds for every address that is asked: another one is no answer."""
+    """A handler that follows no redirect: the rule for the setting must hold for every address that is called."""
 
     def redirect_request(self, *_: object) -> None:
-        """Take a redirect for what any other status is that is no success."""
+        """Treat a redirect like any other unsuccessful status."""
 
 
 def _as_network(address: str) -> str:
@@ -113,6 +112,6 @@ def _as_network(address: str) -> str:
 
 def _unknown(why: str) -> InvalidRequest:
     return InvalidRequest(
-        f"the address that this master connects from could not be found out ({why}): set connect_from to it, such as "
+        f"the source address of this master could not be detected ({why}): set connect_from to it, such as "
         "203.0.113.7/32"
     )

@@ -1,4 +1,4 @@
-"""What a create call says of an instance, and what lists say of it later: flat tags, and dates."""
+"""Flat tags, which a create call sets and lists return, and dates of JSON APIs."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from datetime import datetime
 
 from hart_salt.model import Node
 
-#: how tags begin that instances are known by; not for users to give
+#: prefixes of the tags by which hart knows instances; users cannot set such tags
 OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", "hart-minion:")
-#: those of them that an instance has which was taken over; ``hart`` itself as well
+#: the prefixes that an imported instance has, beside the tag ``hart`` itself
 ADOPTED = ("hart-owner:", "hart-role:", "hart-minion:")
 
 
 def user_tags(node: Node) -> list[str]:
-    """The user's tags, for clouds whose tags have no values: those of a mapping are joined with a colon."""
+    """Return the user's tags for clouds whose tags have no values; names and values are joined with a colon."""
     tags = node.settings.tags
     return [f"{key}:{value}" for key, value in tags.items()] if isinstance(tags, Mapping) else list(tags)
 
 
 def tag_objections(node: Node) -> list[str]:
-    """A sentence for each of the user's tags that is one of hart's own."""
+    """Return a sentence for each of the user's tags that is reserved for hart."""
     return [f"the tag {tag} is one of hart's own" for tag in user_tags(node) if tag.startswith(OWN_TAGS)]
 
 
 def values(tags: Iterable[str]) -> dict[str, str]:
-    """The values of flat tags, by what stands before their first colon."""
+    """Return the values of flat tags, by the part before their first colon."""
     return dict(tag.split(":", 1) for tag in tags if ":" in tag)
 
 
 def owner(tags: Iterable[str], own: str) -> str | None:
-    """The owner that flat tags name: another one than ``own`` if there is any; None: there is none."""
+    """Return the owner that flat tags name, preferably one other than ``own``; None if they name none."""
     owners = {tag.removeprefix("hart-owner:") for tag in tags if tag.startswith("hart-owner:")}
     return min(owners - {own}, default=own if own in owners else None)
 
 
 def seconds(text: str | None) -> float | None:
-    """A date as JSON APIs write it, in seconds since the epoch; None for what is none."""
+    """Return a date of a JSON API in seconds since the epoch, or None if it is not a date."""
     try:
         return datetime.fromisoformat((text or "").replace("Z", "+00:00")).timestamp()
     except ValueError:

@@ -158,5 +158,5 @@ def test_the_names_at_compute_engine_are_those_that_hart_gives(minion_id: str, n
 def test_a_driver_that_takes_nothing_over_says_so(root: Path) -> None:
     driver = LocalEnvironment(root).driver()
     for instance_id in (None, "a"):
-        with pytest.raises(Refused, match="here has only instances that hart made .*there is nothing to import"):
+        with pytest.raises(Refused, match="here has only instances that hart created .*there is nothing to import"):
             driver.candidates(ID, instance_id)

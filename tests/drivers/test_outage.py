@@ -110,7 +110,7 @@ def test_a_server_that_refuses_is_waited_for_as_long_as_it_may_be(
     assert told[0].startswith(f"hart: waiting for my-{kind}: ")
     assert "at 127.0.0.1" in told[0]
     assert told[0].endswith(f"could not be reached; retrying for {limit:.0f} s more")
-    assert len(told) == 1 + limit // outage.TELL_EVERY
+    assert len(told) == 1 + limit // outage.REPORT_EVERY
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
@@ -295,7 +295,7 @@ def test_application_default_credentials_are_not_looked_for_longer_than_they_may
 ) -> None:
     monkeypatch.setattr(credentials, "FIND_WITHIN", 0.2)
     monkeypatch.setattr("google.auth.default", lambda **_: real_time.sleep(2))
-    with Listener(503) as api, pytest.raises(AuthError, match="no credentials that can be used"):
+    with Listener(503) as api, pytest.raises(AuthError, match="no usable credentials"):
         make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None).check()
 
 
@@ -323,13 +323,13 @@ def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monke
     monkeypatch.setattr(source_address, "TIMEOUT", 0.3)
     with silent() as page:
         for service in (page, refused(), "https://page.hart.invalid"):
-            with pytest.raises(InvalidRequest, match="did not tell"):
+            with pytest.raises(InvalidRequest, match="did not answer"):
                 source_address.network(None, inside=None, service=service, source=lambda towards: None)
 
 
 def test_that_page_leads_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     with Listener(200) as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as page:
-        with pytest.raises(InvalidRequest, match="did not tell"):
+        with pytest.raises(InvalidRequest, match="did not answer"):
             service = f"http://127.0.0.1:{page.port}"
             source_address.network(None, inside=None, service=service, source=lambda towards: None)
         assert (len(page.heard), elsewhere.heard) == (1, [])

@@ -147,7 +147,7 @@ def test_addresses_that_cannot_be_assigned_are_refused_with_what_to_do(master: S
     calls = {
         ("w1", "kind=floating"): ["kind must be one of reserved, additional, private"],
         ("w1", "ip=203.0.113.7", "size=big"): ["unknown argument: size"],
-        ("w1", "ip=203.0.113.7"): ["a node of the driver local is a process of this machine, and has its addresses"],
+        ("w1", "ip=203.0.113.7"): ["a node of the driver local is a process of this machine and shares its addresses"],
         ("unknown", "ip=203.0.113.7"): ["unknown: is not known"],
     }
     ran = side_by_side(master, [("hart.add_ip", *arguments) for arguments in calls])

@@ -1,9 +1,9 @@
 """
 Reserved addresses of DigitalOcean's droplets.
 
-DigitalOcean hands on what arrives for one to the droplet's anchor address, which its images have configured, and so
-nothing is done on the node. A droplet has one at the most (docs.digitalocean.com, reserved IP limits). Facts about the
-API are from DigitalOcean's own description (digitalocean/openapi, resources/reserved_ips).
+DigitalOcean forwards traffic for a reserved address to the droplet's anchor address, which its images configure, so
+hart changes nothing on the node. A droplet has at most one (docs.digitalocean.com, reserved IP limits). Facts about the
+API come from DigitalOcean's own description (digitalocean/openapi, resources/reserved_ips).
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from hart_salt.drivers import retry
 from hart_salt.drivers.capabilities import Addresses
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance, IpAddress
 
-PENDING = "pending event"  #: said of a droplet or an address that is being changed, which passes
-LOOKS = 30  #: looks, 2 s apart, for the end of an action
-OUTWARDS = "what the node sends goes out from its public address all the same"
+PENDING = "pending event"  #: in the refusal while a droplet or an address is being changed, which is temporary
+LOOKS = 30  #: lookups, 2 s apart, until an action ends
+OUTWARDS = "the node still sends from its public address"
 
 
 class ReservedAddresses(Addresses):
     """The reserved addresses of one account's droplets."""
 
     def all(self, instance: Instance) -> list[IpAddress]:
-        """What the droplet has; one list call."""
+        """Return the droplet's addresses, with one list call."""
         listed = self._api.get("reserved_ips", "reserved_ips")
         return [_address(one) for one in listed if _holder(one) == instance.instance_id]
 
     def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
-        """What is asked for, as it is or would be."""
+        """Return the requested address, as the droplet has it or would get it."""
         if request.kind == ADDITIONAL:
-            raise InvalidRequest("DigitalOcean: a second public address is a reserved one: kind=reserved ip=ADDRESS")
+            raise InvalidRequest(
+                "DigitalOcean: a second public address must be a reserved one: use kind=reserved ip=ADDRESS"
+            )
         if request.kind == RESERVED:
             return self._find_reserved(instance, str(request.ip))
         return self._find_private(instance)
@@ -45,33 +47,33 @@ class ReservedAddresses(Addresses):
             free = ", ".join(own) or "none"
             raise InvalidRequest(f"DigitalOcean: the account has no reserved address {ip}; free in this region: {free}")
         if instance.region and _region(one) != instance.region:
-            raise InvalidRequest(f"DigitalOcean: {ip} is of {_region(one)}, and the node of {instance.region}")
+            raise InvalidRequest(f"DigitalOcean: {ip} is in {_region(one)}, but the node is in {instance.region}")
         if _holder(one) not in ("", instance.instance_id):
-            raise InvalidRequest(f"DigitalOcean: the droplet {_holder(one)} has {ip}: take it from there first")
+            raise InvalidRequest(f"DigitalOcean: the droplet {_holder(one)} has {ip}: remove it from there first")
         other = next((it for it in listed if _holder(it) == instance.instance_id and it is not one), None)
         if other is not None:
             raise InvalidRequest(
-                f"DigitalOcean: a droplet has one reserved address at the most, and the node has {other['ip']}: "
-                "hart.remove_ip takes that away"
+                f"DigitalOcean: a droplet can have one reserved address; the node has {other['ip']}: remove it with "
+                "hart.remove_ip first"
             )
         return _address(one)
 
     def _find_private(self, instance: Instance) -> IpAddress:
-        """A droplet is in a VPC from its creation, and DigitalOcean's images have configured that."""
+        """Return the address in the VPC, which a droplet gets at its creation and DigitalOcean's images configure."""
         networks = (self._api.get(f"droplets/{instance.instance_id}", "droplet").get("networks") or {}).get("v4") or []
         ip = next((str(one["ip_address"]) for one in networks if one.get("type") == "private"), None)
         if ip is None:
-            raise InvalidRequest("DigitalOcean: a droplet gets its private address when it is created, or never")
+            raise InvalidRequest("DigitalOcean: a droplet can get a private address only when it is created")
         return IpAddress(PRIVATE, ip, on_node=False)
 
     def add(self, instance: Instance, address: IpAddress) -> IpAddress:
-        """See ``Driver.add_address``. A droplet with something else under way is waited for, for a minute."""
+        """Implement ``Driver.add_address``. Wait up to a minute while another action on the droplet is in progress."""
         body = {"type": "assign", "droplet_id": int(instance.instance_id)}
         self._act(address.ip, body, lambda one: _holder(one) == instance.instance_id)
         return IpAddress(**{**vars(address), "there": True})
 
     def remove(self, instance: Instance, address: IpAddress) -> None:
-        """See ``Driver.remove_address``."""
+        """Implement ``Driver.remove_address``."""
         try:
             if self._is(address.ip, lambda one: _holder(one) != instance.instance_id) is None:
                 self._act(address.ip, {"type": "unassign"}, lambda one: _holder(one) != instance.instance_id)
@@ -79,7 +81,7 @@ class ReservedAddresses(Addresses):
             return
 
     def _act(self, ip: str, body: Mapping[str, Any], done: Callable[[Mapping[str, Any]], bool]) -> None:
-        """Ask once, then look until it is done, whether or not the answer came."""
+        """Start an action once, then look until it is done, even if the answer is lost."""
         failure = None
         try:
             self._ask(ip, body)
@@ -91,7 +93,7 @@ class ReservedAddresses(Addresses):
             raise failure or TemporaryFailure(f"DigitalOcean: {ip} is still being changed", uncertain=True)
 
     def _ask(self, ip: str, body: Mapping[str, Any]) -> None:
-        """Again while something else is under way: that did nothing."""
+        """Start an action; retry while another one is in progress, because the refused call had no effect."""
         for _ in range(LOOKS):
             try:
                 self._api.post(f"reserved_ips/{ip}/actions", body, "action")

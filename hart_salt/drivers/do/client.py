@@ -1,9 +1,9 @@
 """
-DigitalOcean's API, by way of python-digitalocean's ``Manager``.
+DigitalOcean's API through python-digitalocean's ``Manager``.
 
-Only ``get_data`` of it is used, with the one method replaced through which all its requests go: by itself
-it has no timeouts, takes a failed second page for the end of a list, drops status codes and headers, and
-breaks on answers that the API does give. Each of these has a test.
+hart uses only its ``get_data``, and replaces the one method that makes all its requests. By default the library has no
+timeouts, treats a failed second page as the end of a list, drops status codes and headers, and fails on real answers
+of the API. Each of these has a test.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hart_salt.drivers import rest
 
 VENDOR = "DigitalOcean"
 
-#: texts of 422 answers, which share one id; from the issues of public projects (providers.md names them)
+#: texts of 422 answers, which share one id; from issues of public projects (providers.md names them)
 _BY_TEXT: tuple[tuple[str, type[errors.DriverError]], ...] = (
     ("droplet limit", errors.QuotaExceeded),
     ("region is not available", errors.NoCapacity),
@@ -32,21 +32,21 @@ _BY_TEXT: tuple[tuple[str, type[errors.DriverError]], ...] = (
 
 
 class Api(rest.Api):
-    """DigitalOcean's. A list comes with all its pages: the whole list is asked for again, if a later page failed."""
+    """DigitalOcean's API. Lists contain all pages; if a later page fails, the whole list is retried."""
 
     vendor = VENDOR
     default_endpoint = "https://api.digitalocean.com/v2"
 
     def listed(self, path: str, field: str, **query: Any) -> Any:
-        """``get``: the library pages by itself."""
+        """Return a list like ``get``: the library gets all pages."""
         return self.get(path, field, **query)
 
     def add(self, path: str, body: Mapping[str, Any]) -> None:
-        """Put something into a set, where twice is the same as once. Repeated like ``get``."""
+        """Add something to a set, which is idempotent. Retry like ``get``."""
         self._repeated(lambda: self._ask("POST", path, body))
 
     def take(self, path: str, body: Mapping[str, Any]) -> None:
-        """Take something out of a set; not in it is success, and so is no such set. Repeated like ``get``."""
+        """Remove something from a set; an absent member or set is a success. Retry like ``get``."""
         with contextlib.suppress(errors.NotFound):
             self._repeated(lambda: self._ask("DELETE", path, body))
 
@@ -54,31 +54,31 @@ class Api(rest.Api):
         try:
             return self._senders.get().get_data(path, type=method, params=parameters)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # What the library raises for links to other pages that are none.
+            # The library raises these for invalid links to other pages.
             raise rest.unreadable(VENDOR) from error
 
     def _make_sender(self) -> _Manager:
-        # Without the last slash the library would leave out the end of the address.
+        # Without the slash at the end, the library would drop the last part of the address.
         manager = _Manager(token=self._token, end_point=f"{self._endpoint}/")
         manager.answer_timeout = self._timeout
         return manager
 
 
 class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has no type information
-    """python-digitalocean's client with a request method that tells what happened."""
+    """python-digitalocean's client with a request method that raises our errors."""
 
     answer_timeout: float
 
     def _BaseAPI__perform_request(self, url: str, type: str = "GET", params: Any = None) -> requests.Response:  # noqa: N802 - the name under which the library calls it
         address = urljoin(self.end_point, url)
         if urlsplit(address)[:2] != urlsplit(self.end_point)[:2]:
-            # The address of the next page comes from the answer. The token goes to the endpoint only.
+            # The address of the next page comes from the answer, but the token must go to the endpoint only.
             raise errors.InvalidRequest("DigitalOcean's API named a next page on another server")
         payload = {"params": params} if type == "GET" else {"json": params or None}
         response = rest.send(self._session, VENDOR, type, address, self.token, self.answer_timeout, **payload)
         _raise_for(response)
         if type == "GET" and "page" in params and not any(isinstance(it, list) for it in response.json().values()):
-            raise rest.unreadable(VENDOR)  # the library would take it for the end of the list
+            raise rest.unreadable(VENDOR)  # the library would treat it as the end of the list
         return response
 
 
@@ -105,9 +105,9 @@ def _raise_for(response: requests.Response) -> None:
 
 def _text_of(response: requests.Response) -> str:
     """
-    Bodies have ``message``, or ``messages``, or are a proxy's HTML.
+    Return the text of an error. Bodies have ``message`` or ``messages``, or are a proxy's HTML.
 
-    The request's number is in some of them, and otherwise in a header (digitalocean/godo#451).
+    The number of the request is in some bodies, otherwise in a header (digitalocean/godo#451).
     """
     body = rest.json_of(response)
     facts = body if isinstance(body, dict) else {}

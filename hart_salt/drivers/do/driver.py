@@ -1,8 +1,7 @@
 """
 DigitalOcean, through python-digitalocean.
 
-Facts about the API are from DigitalOcean's own description (digitalocean/openapi) unless another source is
-named where they are used.
+Facts about the API come from DigitalOcean's own description (digitalocean/openapi); comments name any other source.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
-#: a slug always means the current build of a release, so there is no newest one to be looked for
+#: a slug always means the current build of a release, so hart need not search the newest
 IMAGES = {
     "bookworm": "debian-12-x64",
     "trixie": "debian-13-x64",
@@ -40,7 +39,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class DigitalOcean(AddressSupport, KeyedRestDriver):
-    """One DigitalOcean account. Without an SSH key in a create call, a password is mailed to the account's owner."""
+    """One DigitalOcean account. Without an SSH key in the create call, it mails a password to the account's owner."""
 
     schema: ClassVar[Schema] = SCHEMA
     vendor, needs = "DigitalOcean", "python-digitalocean"
@@ -59,28 +58,28 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         return Api
 
     def check(self) -> str:
-        """Ask for the account. A locked one cannot create anything."""
+        """Get the account. A locked account cannot create anything."""
         account = self._api.get("account", "account")
         if account.get("status") == "locked":
             raise AuthError(f"DigitalOcean: the account is locked: {account.get('status_message', '')}")
         return f"account {account.get('email')}, up to {account.get('droplet_limit')} droplets"
 
     def _temporary(self, batch: str) -> Mapping[str, str]:
-        """Tags outlive droplets, and once a batch has ended nothing asks for its own."""
+        """Return the batch's tag: tags outlive droplets, and nothing needs it after the batch."""
         return {f"tags/{self._batch_tag(batch)}": "tag of the batch"}
 
     @property
     def _batch_prefix(self) -> str:
-        """With the owner in it: a tag's name is all that is known of it, and sweep must know whose it is."""
+        """The prefix of batch tags, with the owner: sweep must know a tag's owner, and a tag has only its name."""
         return f"hart-batch:{self.master.owner}:"
 
     def _batch_tag(self, batch: str) -> str:
         return f"{self._batch_prefix}{batch}"
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """As the base creates, and then into its firewall."""
+        """Create the droplet and add it to its firewall."""
         # (koalalorenzo/python-digitalocean#264)
-        of_vpc = "; it says so of a vpc that it does not have"
+        of_vpc = "; the API gives this answer if vpc does not exist"
         droplet = self._create(node, self._body(node, user_data, access), access, of_vpc)
         self._join_firewall(node, droplet)
         return _instance(droplet)
@@ -98,23 +97,23 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
             "ipv6": options.ipv6,
             "monitoring": options.monitoring,
             "backups": options.backups,
-            # The agent is for the web console: a way in that nobody here asked for.
+            # The agent is for the web console, which would be one more way to log in.
             "with_droplet_agent": False,
             "public_networking": node.settings.public_ip,
         }
-        # The API wants texts where these are given at all, and no null.
+        # The API refuses null for these.
         optional = {"vpc_uuid": options.vpc, "volumes": options.volumes}
         return {**body, **{name: value for name, value in optional.items() if value}}
 
     def _tag_value(self, text: str) -> str:
-        """Tags know no dot; role names and minion ids no colon."""
+        """Replace dots by colons: tags cannot contain dots; role names and minion ids cannot contain colons."""
         return text.replace(".", ":")
 
     def _instance(self, report: Report) -> Instance:
         return _instance(report)
 
     def _join_firewall(self, node: Node, droplet: Mapping[str, Any]) -> None:
-        """A droplet that cannot be put in its firewall goes at once, whatever else becomes of the node."""
+        """Add a droplet to its firewall. If that fails, terminate the droplet at once."""
         firewall = getattr(node.options, "firewall", None)
         if not firewall or not UUID.fullmatch(firewall):
             return
@@ -128,7 +127,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
             raise
 
     def _set_tags(self, droplet: Report, wanted: Sequence[str]) -> None:
-        """Each tag by a call of its own, in the order given: the owner's comes last."""
+        """Set each tag with its own call, in the given order: the owner's tag comes last."""
         there = self._tags_of(droplet)
         body = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
         for tag in there:
@@ -136,45 +135,45 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
                 self._api.take(f"tags/{tag}/resources", body)
         for tag in wanted:
             if tag not in there:
-                self._api.add("tags", {"name": tag})  # one that exists is success
+                self._api.add("tags", {"name": tag})  # success if it exists
                 self._api.add(f"tags/{tag}/resources", body)
 
     def _terminate_once(self, instance_id: str) -> None:
-        """One that is still new may refuse (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)."""
+        """Retry refusals: a new droplet may refuse (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)."""
         try:
             super()._terminate_once(instance_id)
         except InvalidRequest as error:
             raise StillThere(str(error)) from error
 
     def objections(self, node: Node) -> Sequence[str]:
-        """What the API would refuse of the names, and a firewall that is not there: one list call for all nodes."""
+        """Check the names, and that the firewall exists, with one list call for all nodes."""
         options: Any = node.options
         found = [
-            f"the tag {tag} may hold only letters, digits, '_', '-' and ':' at DigitalOcean"
+            f"the tag {tag} can contain only letters, digits, '_', '-' and ':' at DigitalOcean"
             for tag in reports.user_tags(node)
             if not TAG.fullmatch(tag)
         ]
         found += reports.tag_objections(node)
         if not NAME.fullmatch(node.minion_id):
-            found.append("a droplet's name may hold only letters, digits, '-' and '.'")
+            found.append("a droplet's name can contain only letters, digits, '-' and '.'")
         found += [*limits.no_zone(node, "DigitalOcean"), *limits.no_private_ipv6(node, "DigitalOcean")]
         if options.vpc and not UUID.fullmatch(options.vpc):
-            found.append("vpc is the VPC's UUID at DigitalOcean, not its name")
+            found.append("vpc must be the VPC's UUID at DigitalOcean, not its name")
         if options.firewall and not self._is_firewall(options.firewall):
-            # With a tag that no firewall is for, the droplet would be open to all.
-            found.append(f"no firewall of the account has the id {options.firewall} or is for the tag of that name")
+            # If no firewall has the tag, the droplet would be open to everyone.
+            found.append(f"no firewall of the account has the id or the tag {options.firewall}")
         return found
 
     def _is_firewall(self, wanted: str) -> bool:
         if self._firewalls is None:
             self._firewalls = self._api.get("firewalls", "firewalls")
-        # Of a tag the first spelling counts, whatever the case.
+        # Tags ignore case: the first spelling stays.
         return any(
             wanted.lower() in (it["id"], *(tag.lower() for tag in it.get("tags") or [])) for it in self._firewalls
         )
 
     def leftovers(self) -> list[Leftover]:
-        """Temporary keys and tags of this master's batches. DigitalOcean tells no dates of them."""
+        """Return the temporary keys and tags of this master's batches. DigitalOcean has no dates for them."""
         names = [tag["name"] for tag in self._api.listed("tags", "tags")]
         return [
             *super().leftovers(),
@@ -186,14 +185,14 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         ]
 
     def regions(self) -> Sequence[Region]:
-        """DigitalOcean has no zones."""
+        """Return the regions, which have no zones."""
         return [
             Region(region["slug"], region["name"], (), bool(region["available"]))
             for region in self._api.get("regions", "regions")
         ]
 
     def sizes(self, region: str | None) -> Sequence[Size]:
-        """Sizes with what a month costs; one that is not on offer in the region is marked, or left out."""
+        """Return the sizes with monthly prices. Sizes that are unavailable in the region are marked or omitted."""
         return [
             Size(
                 name=size["slug"],
@@ -209,7 +208,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         ]
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """The distributions that the bootstrap knows, by code name, and the account's own images."""
+        """Return the distributions that the bootstrap supports, by code name, and the account's own images."""
         offered = [it for it in self._api.get("images", "images", type="distribution") if _is_in(it, region)]
         own = [it for it in self._api.get("images", "images", private="true") if _is_in(it, region)]
         slugs = {image.get("slug") for image in offered}
@@ -223,12 +222,12 @@ DRIVER = DigitalOcean
 
 
 def _image(setting: str) -> str | int:
-    """A code name, the id of a snapshot, or a slug as it is."""
+    """Return the API's value for a code name, the id of a snapshot, or a slug."""
     return int(setting) if setting.isdecimal() else IMAGES.get(setting, setting)
 
 
 def _firewall_tags(firewall: str | None) -> list[str]:
-    """The tag that puts a droplet in its firewall, where that is not named by its id."""
+    """Return the tag that adds a droplet to its firewall, if the setting is not the firewall's id."""
     return [firewall] if firewall and not UUID.fullmatch(firewall) else []
 
 
@@ -237,7 +236,7 @@ def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
 
 
 def _instance(droplet: Mapping[str, Any]) -> Instance:
-    """Every field but the id may be missing, and the order of the addresses means nothing."""
+    """Convert a report to an ``Instance``. Every field except the id may be missing; addresses have no order."""
     tags = reports.values(droplet.get("tags") or [])
     role, minion_id = (tags.get(name, "").replace(":", ".") for name in ("hart-role", "hart-minion"))
     return Instance(

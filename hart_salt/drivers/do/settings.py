@@ -1,4 +1,4 @@
-"""The settings of DigitalOcean: the account, and its own settings of a node."""
+"""The settings of the driver ``do``: of the account and of a node."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from hart_salt.drivers.settings import CloudOptions, TokenAccount
 
 
 class Account(TokenAccount):
-    """How to reach DigitalOcean's API."""
+    """Access to DigitalOcean's API."""
 
-    token: Secret = Field(description="An API token that may read and write droplets, keys and tags.")
+    token: Secret = Field(description="An API token with permission to read and write droplets, keys and tags.")
 
 
 class Options(CloudOptions):
-    """DigitalOcean's own settings of a node."""
+    """Settings of a node that only DigitalOcean has."""
 
-    vpc: Text | None = Field(None, description="The VPC's UUID (default: the region's default VPC).")
-    monitoring: Flag = Field(False, description="Whether DigitalOcean's metrics agent is installed.")
-    backups: Flag = Field(False, description="Whether DigitalOcean makes backups; they cost extra.")
+    vpc: Text | None = Field(None, description="UUID of the VPC (default: the region's default VPC).")
+    monitoring: Flag = Field(False, description="Whether to install DigitalOcean's metrics agent.")
+    backups: Flag = Field(False, description="Whether DigitalOcean makes backups, at extra cost.")
     volumes: Names = Field(default_factory=list, description="Ids of existing volumes to attach.")
-    firewall: Text | None = Field(
-        None, description="Id of a cloud firewall to put the droplet in, or the tag that one is for."
-    )
+    firewall: Text | None = Field(None, description="Id or tag of the cloud firewall for the droplet.")
 
 
 SCHEMA = Schema(driver="do", account=Account, options=Options, default_size="s-1vcpu-1gb", default_region=None)

@@ -1,11 +1,10 @@
 """
-Amazon's API, by way of boto3: plain data in and out, and every failure a ``DriverError``.
+Amazon's API through boto3: plain data in and out, and every failure is a ``DriverError``.
 
-Repeating is botocore's own work, in its mode *standard*: up to ``ATTEMPTS`` tries of a call that was throttled
-(by its code, such as ``RequestLimitExceeded``), that failed with 500, 502, 503 or 504, or that got no answer, with
-a random wait of up to 1, 2, 4 and 8 s between them. That is safe for every call that is made here: those that
-create carry a ``ClientToken``, or a name that cannot be taken twice. What could not be reached is taken from it, and
-repeated as with every driver: see ``drivers/outage.py``.
+botocore does the retries, in its mode *standard*: up to ``ATTEMPTS`` attempts of a call that was throttled (by its
+code, such as ``RequestLimitExceeded``), that failed with 500, 502, 503 or 504, or that got no answer, with a random
+wait of up to 1, 2, 4 and 8 s between them. That is safe for every call here: create calls carry a ``ClientToken`` or
+a unique name. Only unreachable servers are not left to botocore: ``drivers/outage.py`` has the rule for all drivers.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ from hart_salt.drivers.http import repeated
 from hart_salt.drivers.outage import Outage, Peer, Unreachable
 from hart_salt.drivers.sdk_driver import SdkApi, kind_of
 
-# At DEBUG it writes down whole requests, with the user-data and so the throw-away keys in it.
+# At DEBUG it logs whole requests, including the user-data with the throw-away keys.
 logging.getLogger("botocore").setLevel(logging.INFO)
 
 CONNECT_TIMEOUT = 10.0  #: seconds
 ATTEMPTS = 5
-#: for the servers that give out credentials, which boto3 asks by itself; seconds, and tries
+#: seconds and attempts for the servers of credentials, which boto3 calls by itself
 CREDENTIALS_CONNECT, CREDENTIALS_READ, CREDENTIALS_ATTEMPTS = 2.0, 10.0, 2
-READINGS = 3  #: tries of a call whose answer cannot be read, which botocore gives up on at once
+READINGS = 3  #: attempts of a call whose answer cannot be parsed, which botocore does not retry
 DEFAULT_REGION = "us-east-1"
-#: connections that one client keeps: as many as hart has threads for a driver
+#: connections of one client: as many as hart has threads for a driver
 POOL = 16
 
-#: the longest pages that each list may have; a list without one is "susceptible to throttling" (EC2's reference)
+#: the maximum page size of each list; a list without pages is "susceptible to throttling" (EC2's reference)
 PAGES: Mapping[str, int] = {
     "describe_instances": 1000,
     "describe_images": 1000,
@@ -52,7 +51,7 @@ PAGES: Mapping[str, int] = {
     "get_products": 100,
 }
 
-#: what the caller does next, by the vendor's code (errors-overview of EC2's developer guide)
+#: the error classes by the vendor's code (errors-overview of EC2's developer guide)
 CODES: Mapping[str, type[errors.DriverError]] = {
     **dict.fromkeys((
         "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "ExpiredToken",
@@ -86,9 +85,9 @@ CODES: Mapping[str, type[errors.DriverError]] = {
         "ServerInternal", "ServiceUnavailable", "Unavailable",
     ), errors.TemporaryFailure),
 }  # fmt: skip
-#: nothing was asked: there was no connection
+#: no connection, so no request was sent
 NEVER_REACHED = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError)
-#: where an error's text says nothing that a person could read
+#: from here on, an error's text is not readable for people
 ENCODED = "Encoded authorization failure message"
 
 
@@ -96,7 +95,7 @@ class Api(SdkApi):
     """
     One account in all its regions.
 
-    Clients of boto3 can be shared by threads, making one cannot; each is made once.
+    Threads can share clients of boto3 but must not make them at the same time; each is made once, under a lock.
     """
 
     def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None) -> None:
@@ -105,15 +104,15 @@ class Api(SdkApi):
         self._clients: dict[tuple[str, str], Any] = {}
 
     @property
-    def home(self) -> str:
-        """The region that is asked what is no matter of a region: the first that is set, or the SDK's own."""
+    def default_region(self) -> str:
+        """The region for calls that concern no region: the first of the settings, or the SDK's default."""
         if self._account.regions:
             return str(self._account.regions[0])
         with self._lock:
             return str(self._opened().region_name or DEFAULT_REGION)
 
     def description(self, region: str) -> str:
-        """What the SDK calls a region, such as ``Europe (Ireland)``; empty for one that it does not know."""
+        """Return the SDK's name of a region, such as ``Europe (Ireland)``; empty if it does not know the region."""
         with self._lock:
             known = self._opened()._session.get_component("data_loader").load_data("endpoints")
         names = {name: facts for partition in known["partitions"] for name, facts in partition["regions"].items()}
@@ -125,10 +124,10 @@ class Api(SdkApi):
         """
         Make a call and return the answer.
 
-        Repeated as the module says; one with an answer that cannot be read, ``READINGS`` times at once.
+        Retry as the module says, and ``READINGS`` times without a wait if the answer cannot be parsed.
 
         field
-            what an answer has to have; any page that is XML would otherwise be a success
+            the field that an answer must have; without this check, any XML page would be a success
         """
 
         def ask(client: Any) -> dict[str, Any]:
@@ -140,11 +139,11 @@ class Api(SdkApi):
         return answer
 
     def listed(self, region: str, operation: str, field: str, *, service: str = "ec2", **parameters: Any) -> list[Any]:
-        """Return a list with all its pages, each repeated like ``call``; one that fails for good is an error."""
+        """Return all pages of a list. Each page is retried like ``call``; a page that still fails is an error."""
 
         def collect(client: Any) -> list[Any]:
             if client.can_paginate(operation):
-                # Together with ids the API takes no size of a page.
+                # The API accepts no page size together with ids.
                 named = any(name.endswith("Ids") for name in parameters)
                 config = {} if named or operation not in PAGES else {"PageSize": PAGES[operation]}
                 pages = client.get_paginator(operation).paginate(**parameters, PaginationConfig=config)
@@ -190,8 +189,8 @@ class Api(SdkApi):
         except boto.BotoCoreError as error:
             raise _failure(error, where) from error
         except UnicodeError as error:
-            raise errors.AuthError(f"{where}: the access key holds characters that no key has") from error
-        raise AssertionError(where)  # the loop returns or raises
+            raise errors.AuthError(f"{where}: the access key contains characters that no key has") from error
+        raise AssertionError(where)  # unreachable: the loop returns or raises
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:
@@ -205,7 +204,7 @@ class Api(SdkApi):
             return self._clients[service, region]
 
     def _config(self, service: str) -> Config:
-        # Prices are nothing to wait for: without an answer they are not known.
+        # Prices are not worth a wait: without an answer they are unknown.
         attempts, connect = (1, CONNECT_TIMEOUT / 2) if service == "pricing" else (ATTEMPTS, CONNECT_TIMEOUT)
         return Config(
             connect_timeout=connect,
@@ -215,20 +214,20 @@ class Api(SdkApi):
         )
 
     def _opened(self) -> Any:
-        """The session. Keys of the settings, or the profile, or what boto3 finds by itself."""
+        """Return the session, with the keys or the profile of the settings, or with what boto3 finds by itself."""
         if self._session is None:
             account = self._account
             secrets = (account.aws_access_key_id, account.aws_secret_access_key)
             keys = [secret.get_secret_value().strip() if secret else None for secret in secrets]
             if not all(key is None or (key.isascii() and key.isprintable()) for key in keys):
-                raise errors.AuthError("Amazon EC2: the access key holds characters that no key has")
+                raise errors.AuthError("Amazon EC2: the access key contains characters that no key has")
             try:
                 self._session = boto3.session.Session(
                     aws_access_key_id=keys[0], aws_secret_access_key=keys[1], profile_name=account.profile
                 )
             except boto.BotoCoreError as error:
                 raise _failure(error, "Amazon EC2") from error
-            # What boto3 asks for credentials, such as STS, it asks with a client of its own, for minutes.
+            # boto3 calls servers of credentials, such as STS, with its own client, which retries for minutes.
             self._session._session.set_default_client_config(
                 Config(
                     connect_timeout=CREDENTIALS_CONNECT,
@@ -240,7 +239,11 @@ class Api(SdkApi):
 
 
 def _refuse_plain(client: Any, service: str) -> None:
-    """Raises ``InvalidRequest`` for an address that boto3 took from the environment or from its own files."""
+    """
+    Check an address that boto3 took from the environment or from its own files.
+
+    Raises ``InvalidRequest`` if the address must not get credentials.
+    """
     if said := objection(client.meta.endpoint_url):
         raise errors.InvalidRequest(
             f"Amazon's service {service}: endpoint_url of the AWS configuration files, or AWS_ENDPOINT_URL or "
@@ -249,7 +252,7 @@ def _refuse_plain(client: Any, service: str) -> None:
 
 
 def _leave_to_us(caught_exception: Exception | None = None, **_: Any) -> None:
-    """What was never reached is not botocore's to repeat: a handler of its event that comes first."""
+    """Keep botocore from retrying unreachable servers: the first handler of its event ``needs-retry``."""
     if isinstance(caught_exception, NEVER_REACHED):
         raise caught_exception
 
@@ -259,14 +262,18 @@ def _was_never_reached(error: BaseException) -> bool:
 
 
 def _has(answer: Mapping[str, Any], field: str) -> Any:
-    """The field of an answer. A list that is empty is there; a page of a proxy's has nothing."""
+    """
+    Return the field of an answer. An empty list counts as present.
+
+    Raises ``ResponseParserError`` if it is missing, as in a proxy's page.
+    """
     if field and field not in answer:
         raise ResponseParserError(f"no {field} in the answer")
     return answer.get(field)
 
 
 def code_of(error: errors.DriverError) -> str:
-    """The vendor's code of an error, such as ``InvalidGroup.NotFound``; empty for one that has none."""
+    """Return the vendor's code of an error, such as ``InvalidGroup.NotFound``; empty if it has none."""
     cause = error.__cause__
     return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, boto.ClientError) else ""
 
@@ -275,7 +282,7 @@ def code_of(error: errors.DriverError) -> str:
 
 
 def _refusal(error: boto.ClientError, where: str) -> errors.DriverError:
-    """What the API answered. The code and the call are reported; they are what the vendor's documents go by."""
+    """Return the error of a refusal. Its text has the code and the call, which the vendor's documents use."""
     facts = error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(facts.get("Code", ""))
@@ -288,29 +295,29 @@ def _refusal(error: boto.ClientError, where: str) -> errors.DriverError:
 
 
 def _failure(error: boto.BotoCoreError, where: str) -> errors.DriverError:
-    """What it means that there was no answer, or no question."""
+    """Return the error for a call that got no answer, or was not sent."""
     if isinstance(error, boto.NoCredentialsError):
         return errors.AuthError(
             f"{where} has no credentials: set aws_access_key_id and aws_secret_access_key, or profile, in the "
-            "provider's settings, or give the master's user some in a way that boto3 knows"
+            "provider's settings, or provide credentials for the master's user where boto3 looks for them"
         )
     if isinstance(error, boto.ProfileNotFound):
         return errors.AuthError(
             f"{where}: the AWS configuration files of the master's user have no profile of that name"
         )
     if isinstance(error, boto.PartialCredentialsError):
-        return errors.AuthError(f"{where}: the credentials that boto3 found are not whole: {error}")
+        return errors.AuthError(f"{where}: the credentials that boto3 found are incomplete: {error}")
     if isinstance(error, boto.CredentialRetrievalError | boto.TokenRetrievalError | boto.NoAuthTokenError):
         return errors.AuthError(f"{where}: boto3 could not get credentials: {error}")
     if isinstance(error, boto.SSLError):
-        return errors.InvalidRequest(f"{where} cannot be asked: its certificate is not valid for it here")
+        return errors.InvalidRequest(f"{where} cannot be called: this master does not accept its certificate")
     if isinstance(error, NEVER_REACHED):
         host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname
         unreachable = Unreachable(f"{where} could not be reached{f' at {host}' if host else ''}")
-        unreachable.uncertain = True  # one of botocore's tries before may have arrived
+        unreachable.uncertain = True  # an earlier attempt of botocore may have arrived
         return unreachable
     if isinstance(error, boto.ReadTimeoutError):
         return errors.TemporaryFailure(f"{where} did not answer in time", uncertain=True)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
         return errors.TemporaryFailure(f"the connection to {where} broke", uncertain=True)
-    return errors.InvalidRequest(f"{where} cannot be asked: {error}")
+    return errors.InvalidRequest(f"{where} cannot be called: {error}")

@@ -1,8 +1,8 @@
 """
 Amazon EC2, through boto3.
 
-One provider is one account in all its regions. Facts about the API are from EC2's own reference, which boto3 carries
-as its models, unless another source is named where they are used.
+One provider is one account in all its regions. Facts about the API come from EC2's own reference, which boto3
+contains as its models; comments name any other source.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from hart_salt.drivers.ec2.prices import Prices
 
 #: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556);
-#: ``retry.until_gone`` asks for at least as long
+#: ``retry.until_gone`` retries for at least as long
 YOUNG = 180.0
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What needs the SDK."""
+    """The objects that need the SDK."""
 
     api: Api
     networks: Networks
@@ -58,8 +58,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     needs: ClassVar[str] = "boto3"
     id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
     no_addresses: ClassVar[str] = (
-        "hart gives no further addresses to EC2 instances; an Elastic IP can be associated without it, and "
-        "needs nothing on the node"
+        "hart cannot add addresses to EC2 instances; an Elastic IP can be associated without hart, and needs no "
+        "change on the node"
     )
 
     def __init__(
@@ -72,9 +72,9 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     ) -> None:
         super().__init__(provider, master, sleep)
         self._clock, self._source = clock, source
-        #: instances that this object launched and did not end, and when
+        #: instances that this object launched and did not terminate, with the time
         self._launched: dict[str, float] = {}
-        #: those of them that are in a temporary group, and the groups that they are to keep
+        #: those of them that are in a temporary group, and the groups that they keep
         self._let_in: dict[str, tuple[str, ...]] = {}
 
     def _make_parts(self) -> _Parts:
@@ -90,8 +90,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         return self._parts.api
 
     def check(self) -> str:
-        """Ask whose the credentials are, and for the regions, which takes a permission of EC2's."""
-        who = self._api.call(self._api.home, "get_caller_identity", field="Account", service="sts")
+        """Get the owner of the credentials, and the regions, which needs a permission of EC2."""
+        who = self._api.call(self._api.default_region, "get_caller_identity", field="Account", service="sts")
         usable = [region.name for region in self.regions() if region.available]
         return f"account {who['Account']}, {who.get('Arn')}, {len(usable)} regions"
 
@@ -100,13 +100,13 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     @contextmanager
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         """
-        A temporary security group that takes SSH from the master alone; one for each VPC that a node goes to.
+        Make a temporary security group for each VPC of the nodes, which allows SSH from the master only.
 
-        No key: the user-data brings it. No group where the nodes are reached at private addresses, and the groups
-        that they keep let this master in already.
+        There is no key: the user-data contains it. There is no group if the master connects to private addresses and
+        the groups that the nodes keep already let it in.
         """
         groups: dict[str, str | None] = {}
-        # Where a batch is entered again, its nodes are meant to be new ones.
+        # If the access of a batch is entered again, its nodes must become new instances.
         entry = randomness.token_hex(8)
         with ExitStack() as stack:
             for node in nodes:
@@ -139,7 +139,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
                 networks.remove_group(node.region, group)
 
     def settle(self, instance: Instance) -> None:
-        """Leave the instance in the groups that it keeps, alone."""
+        """Remove the instance from the temporary group."""
         kept = self._let_in.get(instance.instance_id)
         if kept is not None:
             region, name = self._region(instance), instance.instance_id
@@ -152,11 +152,10 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """
-        One create call, with a token that is the node's own in this batch.
+        Make one create call, with a token that is unique for the node in this batch.
 
-        The SDK repeats it where its outcome is not certain: the same token and the same parameters never make a
-        second instance. While the temporary group is so new that EC2 may not know it everywhere, it is repeated
-        as well.
+        The SDK retries it if the outcome is uncertain: the same token and the same parameters never make a second
+        instance. hart also retries it while the temporary group is so new that EC2 may not know it everywhere.
         """
         plan = self._parts.lookup.plan(node)
         temporary = access.handle["groups"].get(plan.vpc)
@@ -202,7 +201,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         return request.from_tags(facts.get("Tags")).get(request.OWNER) == self.master.owner
 
     def instance(self, instance: Instance) -> Instance | None:
-        """One list, of what has this id. What has ended is none, but for one that this object launched."""
+        """Make one list call, with the id. A terminated instance counts only if this object launched it."""
         if not self._is_id(instance.instance_id):
             return None
         region = self._region(instance)
@@ -215,7 +214,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         return [facts for reservation in reservations for facts in reservation.get("Instances", [])]
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
-        """By the tag Name, which is the minion id of all that hart and salt-cloud made; or by its id."""
+        """Search by the tag ``Name``, which hart and salt-cloud set to the minion id, or by the id."""
         fields = {"tag:Name": minion_id} if instance_id is None else {"instance-id": instance_id}
 
         def look(where: str) -> list[Candidate]:
@@ -232,7 +231,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         ]
 
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
-        """One call, and one more before it that takes an old role off. ``Name`` is left as it is."""
+        """Make one call, and before it one that removes an old role. Keep ``Name``."""
         if not role:
             self._untag(instance, (request.ROLE,))
         tags = request.own_tags(minion_id, role, self.master.owner)
@@ -241,7 +240,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         )
 
     def release(self, instance: Instance) -> None:
-        """One call."""
+        """Make one call."""
         if not self._is_id(instance.instance_id):
             return
         with contextlib.suppress(NotFound):
@@ -253,9 +252,9 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
 
     def terminate(self, instance: Instance) -> None:
         """
-        Ask the instance to end until EC2 says that it does; its volume and its interface go with it.
+        Terminate the instance until EC2 confirms it; its volume and its interface go with it.
 
-        That EC2 knows no such instance is success, unless it is so young that this may mean: not yet.
+        "No such instance" is a success, unless the instance is so young that EC2 may not know it yet.
         """
         if not self._is_id(instance.instance_id):
             return
@@ -275,7 +274,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
                 raise StillThere(str(error)) from error
             return
         except TemporaryFailure as error:
-            if error.uncertain:  # repeated by the SDK, and no state that it is in
+            if error.uncertain:  # already retried by the SDK, and not caused by the instance's state
                 raise
             raise StillThere(str(error)) from error
         states = [it.get("CurrentState", {}).get("Name", "") for it in answer["TerminatingInstances"]]
@@ -283,14 +282,14 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
             raise StillThere(f"{instance.instance_id} is {' '.join(states) or 'still there'} after it was terminated")
 
     def _region(self, instance: Instance) -> str:
-        return instance.region or self._api.home
+        return instance.region or self._api.default_region
 
     def objections(self, node: Node) -> Sequence[str]:
-        """What EC2's rules say, and what it does not have: a few calls for all nodes that are alike."""
+        """Check EC2's rules, and what EC2 has: a few calls for all nodes with the same settings."""
         lookup = self._parts.lookup
         found = request.objections(node)
         if lookup.size(node.size, node.region) is None:
-            return found  # whoever asks has found that out, and tells
+            return found  # the caller checks that, and reports it
         looks: tuple[Callable[[Node], Any], ...] = (lookup.image, lookup.groups, lookup.zone_has_size)
         for look in looks:
             try:
@@ -317,8 +316,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         ]
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete a group, of which instances that stay let go first, or a volume."""
-        region = leftover.region or self._api.home
+        """Delete a volume, or a group after detaching it from the instances that stay."""
+        region = leftover.region or self._api.default_region
         if leftover.kind == request.GROUP:
             self._parts.networks.remove_group(region, leftover.handle)
             return
@@ -328,29 +327,33 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     # for people
 
     def regions(self) -> Sequence[Region]:
-        """The regions with their zones; those that the account has not enabled are marked."""
+        """Return the regions with their zones. Regions that the account has not enabled are marked."""
         return self._parts.lookup.regions()
 
     def sizes(self, region: str | None) -> Sequence[Size]:
-        """The sizes of a region, with what a month costs (default: of the first that is set, or the SDK's own)."""
-        here = region or self._api.home
+        """Return the sizes of a region, with monthly prices (default: the first region set, or the SDK's default)."""
+        here = region or self._api.default_region
         prices = self._parts.prices.all(here)
         listed = self._parts.lookup.sizes(here)
         return [request.size(facts, prices.get(facts["InstanceType"]), offered) for facts, offered in listed]
 
     def size(self, name: str, region: str) -> Size | None:
-        """Ask for that one alone. Raises ``InvalidRequest`` for a region that the account has not enabled."""
+        """
+        Look up one size.
+
+        Raises ``InvalidRequest`` if the account has not enabled the region.
+        """
         if region not in self._parts.lookup.enabled():
             raise InvalidRequest(f"{self.provider.name}: the region {region} is not enabled in this account")
         facts = self._parts.lookup.size(name, region)
         return request.size(facts, self._parts.prices.of(region, name), True) if facts else None
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """The releases that the bootstrap knows, by code name, and the account's own images."""
+        """Return the releases that the bootstrap supports, by code name, and the account's own images."""
         api = self._api
         from hart_salt.drivers.ec2 import images
 
-        return images.offered(api, region or api.home)
+        return images.offered(api, region or api.default_region)
 
 
 DRIVER = Ec2

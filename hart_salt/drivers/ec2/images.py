@@ -1,4 +1,4 @@
-"""Which of Amazon's images a setting means: releases by their code names, the newest of its distribution's own."""
+"""The AMI for the setting ``image``: a code name stands for the newest image of the distribution's own account."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from hart_salt.drivers.ec2.client import Api
 from hart_salt.drivers.ec2.request import filters
 from hart_salt.model import Image
 
-DEBIAN, CANONICAL = "136693071363", "099720109477"  #: accounts; anyone may give an image such a name
-#: EC2's word for an architecture, and Debian's
+DEBIAN, CANONICAL = "136693071363", "099720109477"  #: accounts; anyone can publish an image with such a name
+#: EC2's names of architectures, and Debian's
 ARCHITECTURES = {"x86_64": "amd64", "arm64": "arm64"}
 AMI = re.compile(r"ami-[0-9a-f]{8,17}")
-#: fields of a filter that hold for all images that hart can use
+#: the filter for images that hart can use
 USABLE: Mapping[str, str] = {"state": "available", "virtualization-type": "hvm", "root-device-type": "ebs"}
 
 
 @dataclass(frozen=True)
 class Release:
-    """Where the images of a release are: whose they are, and what their names look like."""
+    """The owner of a release's images, and the pattern of their names."""
 
     owner: str
     pattern: str
 
     def filter(self, architecture: str) -> str:
-        """The name with wildcards, as the API takes it."""
+        """Return the name with wildcards, for a filter of the API."""
         return self.pattern.format(architecture=ARCHITECTURES[architecture], build="*")
 
     def has(self, name: str, architecture: str) -> bool:
-        """Whether an image is the release itself, and no variant of it with a longer name."""
+        """Return whether an image is the release itself, and not a variant with a longer name."""
         pieces = [re.escape(piece) for piece in self.filter(architecture).split("*")]
         return re.fullmatch(r"[\d.-]+".join(pieces), name) is not None
 
@@ -48,23 +48,23 @@ RELEASES: Mapping[str, Release] = {
 
 def find(api: Api, region: str, setting: str, architecture: str) -> Mapping[str, Any]:
     """
-    Return what EC2 says of the image that a setting means: a code name, an id, or the name of one's own.
+    Return EC2's description of the image for a setting: a code name, an id, or the name of the account's own image.
 
     architecture
         of the instance, ``x86_64`` or ``arm64``
 
-    Raises ``InvalidRequest`` where there is none for it.
+    Raises ``InvalidRequest`` if there is no such image for the architecture.
     """
     found = _candidates(api, region, setting, architecture)
     if not found:
-        raise InvalidRequest(f"there is no image {setting} for {architecture} in {region} that could be booted")
+        raise InvalidRequest(f"there is no bootable image {setting} for {architecture} in {region}")
     image: Mapping[str, Any] = _newest(found)
     if image.get("Architecture") != architecture:
         raise InvalidRequest(
-            f"the image {setting} is for {image.get('Architecture')}, and instances of that size are {architecture}"
+            f"the image {setting} is for {image.get('Architecture')}, but instances of that size are {architecture}"
         )
     if not image.get("RootDeviceName"):
-        raise InvalidRequest(f"the image {setting} does not say which volume it boots from")
+        raise InvalidRequest(f"the image {setting} does not name its root volume")
     return image
 
 
@@ -80,8 +80,8 @@ def _candidates(api: Api, region: str, setting: str, architecture: str) -> list[
 
 
 def offered(api: Api, region: str) -> Sequence[Image]:
-    """The releases by their code names, and the account's own images by their ids."""
-    # Those for x86-64 stand for all: a release has both kinds or none.
+    """Return the releases by their code names, and the account's own images by their ids."""
+    # The images for x86-64 stand for both architectures: a release has both or none.
     wanted = {name: release.filter("x86_64") for name, release in RELEASES.items()}
     fields = {**USABLE, "architecture": "x86_64"}
     named = [*filters(fields), {"Name": "name", "Values": list(wanted.values())}]
@@ -100,7 +100,7 @@ def _of_release(name: str, public: Sequence[Any]) -> Image:
 
 
 def _newest(images: Sequence[Any]) -> Any:
-    """Dates are in ISO 8601, and in UTC, so that they sort as text."""
+    """Return the newest image. Dates are in ISO 8601 and UTC, so they sort as text."""
     return max(images, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]))
 
 

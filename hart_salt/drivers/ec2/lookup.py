@@ -1,4 +1,4 @@
-"""What EC2 has for a node. It does not change while a call of hart lasts, so each thing is looked up once."""
+"""Lookups of what EC2 has for a node. It does not change during a call of hart, so each lookup is made once."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from hart_salt.model import Node, Region
 
 T = TypeVar("T")
 
-#: regions that are asked at the same time; a new account has some 17 enabled
+#: regions that are queried at the same time; a new account has about 17 enabled
 AT_ONCE = 8
 #: ``opt-in-status`` of regions that an account cannot use
 CLOSED = "not-opted-in"
 
 
 class Lookup:
-    """Used from several threads: whoever comes second waits for what the first one finds."""
+    """Lookups with a cache. Safe for several threads: a second thread waits for the result of the first."""
 
     def __init__(self, api: Api, networks: Networks, regions: Sequence[str]) -> None:
         """
-        Remember what to ask.
+        Store the arguments; make no call.
 
         regions
-            those that the settings name; none: all that are enabled
+            the regions of the settings; if empty, all enabled regions
         """
         self._api = api
         self._networks = networks
@@ -40,7 +40,7 @@ class Lookup:
     # regions
 
     def everywhere(self, look: Callable[[str], T]) -> list[T]:
-        """The same for every region that can be used, side by side. A region that fails is an error."""
+        """Call ``look`` for all usable regions in parallel, and return the results. A region that fails is an error."""
         regions = self.enabled()
         with ThreadPoolExecutor(min(AT_ONCE, len(regions))) as pool:
             try:
@@ -48,24 +48,24 @@ class Lookup:
             except AuthError as error:
                 if self._regions:
                     raise
-                hint = "the provider's setting regions can say which are to be used"
+                hint = "set the provider's setting regions to the regions that it may use"
                 raise AuthError(f"{error}; {hint}") from error
 
     def enabled(self) -> Sequence[str]:
-        """The names of the regions that can be used; no call, where the settings name them."""
+        """Return the names of the usable regions; without a call if the settings name them."""
         return self._regions or [name for name, is_open in self._statuses().items() if is_open]
 
     def _statuses(self) -> Mapping[str, bool]:
         named: dict[str, Any] = {"RegionNames": list(self._regions)} if self._regions else {}
 
         def look() -> list[Any]:
-            return self._api.listed(self._api.home, "describe_regions", "Regions", AllRegions=True, **named)
+            return self._api.listed(self._api.default_region, "describe_regions", "Regions", AllRegions=True, **named)
 
         listed = self._answers.once("regions", look)
         return {it["RegionName"]: it.get("OptInStatus") != CLOSED for it in listed}
 
     def regions(self) -> Sequence[Region]:
-        """All regions, with the zones of those that can be used; the others are marked."""
+        """Return all regions, with the zones of the usable ones; the others are marked."""
         zones = self._answers.once("zones", self._zones_by_region)
         return [
             Region(name, self._api.description(name), zones.get(name, ()), usable)
@@ -83,7 +83,11 @@ class Lookup:
     # nodes
 
     def plan(self, node: Node) -> Plan:
-        """Everything that the create call needs. Raises ``InvalidRequest`` for what EC2 does not have."""
+        """
+        Look up everything that the create call needs.
+
+        Raises ``InvalidRequest`` if EC2 does not have what the node names.
+        """
         image, place = self.image(node), self.place(node)
         return Plan(
             image=image["ImageId"],
@@ -95,10 +99,10 @@ class Lookup:
         )
 
     def size(self, name: str, region: str) -> Mapping[str, Any] | None:
-        """What EC2 says of a size; None: the region has none of that name."""
+        """Return EC2's description of a size, or None if the region does not have it."""
 
         def look() -> Mapping[str, Any] | None:
-            # A filter finds nothing where the name alone would be an error; it may have found more, by wildcards.
+            # An unknown name is an error, but a filter finds nothing; by wildcards, it may find more than one.
             fields = filters({"instance-type": name})
             found = self._api.listed(region, "describe_instance_types", "InstanceTypes", Filters=fields)
             return next((facts for facts in found if facts["InstanceType"] == name), None)
@@ -112,7 +116,7 @@ class Lookup:
         return facts
 
     def image(self, node: Node) -> Mapping[str, Any]:
-        """The image, for the architecture of the node's size."""
+        """Return the image for the architecture of the node's size."""
         architectures = architectures_of(self._size_of(node))
         if not architectures:
             raise InvalidRequest(f"instances of the size {node.size} are neither x86_64 nor arm64")
@@ -120,13 +124,13 @@ class Lookup:
         return self._answers.once(("image", *wanted), lambda: images.find(self._api, *wanted))
 
     def place(self, node: Node) -> Place:
-        """The subnet."""
+        """Return the subnet of the node."""
         options: Any = node.options
         key = ("place", node.region, node.zone, options.subnet, options.vpc, options.ipv6)
         return self._answers.once(key, lambda: self._networks.place(node))
 
     def groups(self, node: Node) -> Sequence[Mapping[str, Any]]:
-        """The security groups that the node keeps."""
+        """Return the security groups that the node keeps."""
         options: Any = node.options
         vpc, wanted = self.place(node).vpc, tuple(options.security_groups)
         return self._answers.once(
@@ -134,12 +138,16 @@ class Lookup:
         )
 
     def zone_has_size(self, node: Node) -> None:
-        """Raises ``InvalidRequest`` where it has not: not every zone of a region has every size."""
+        """
+        Check the node's size in its zone: not every zone of a region has every size.
+
+        Raises ``InvalidRequest`` if the zone does not have it.
+        """
         if not node.zone:
             return
         found = self._answers.once(("zones", node.region, node.size), lambda: self._zones_with(node.size, node.region))
         if node.zone not in found:
-            where = f"; there are some in {', '.join(found)}" if found else ""
+            where = f"; these zones have it: {', '.join(found)}" if found else ""
             raise InvalidRequest(f"{node.zone} has no instances of the size {node.size}{where}")
 
     def _zones_with(self, size: str, region: str) -> Sequence[str]:
@@ -150,7 +158,7 @@ class Lookup:
         return sorted({offering["Location"] for offering in listed})
 
     def sizes(self, region: str) -> Sequence[tuple[Mapping[str, Any], bool]]:
-        """Every size that EC2 tells of in a region, and whether it is on offer there."""
+        """Return every size that EC2 reports in a region, and whether it is available there."""
         listed = self._api.listed(
             region, "describe_instance_type_offerings", "InstanceTypeOfferings", LocationType="region"
         )

@@ -1,4 +1,4 @@
-"""Where an instance is put at Amazon: its subnet, the security groups that it keeps, and the temporary one."""
+"""The network of an instance at Amazon: its subnet, the security groups that it keeps, and the temporary group."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from hart_salt.drivers.ec2.request import as_tags, filters, from_tags
 from hart_salt.model import Node
 
 SSH = 22
-ANY = "-1"  #: EC2's word for every protocol, with every port
+ANY = "-1"  #: EC2's value for every protocol, with every port
 TCP = ("tcp", "6")
-#: tries of deleting a group, some five minutes in all: an instance that was terminated still holds it for a while
+#: attempts to delete a group, about five minutes in all: a terminated instance still holds it for a while
 #: (cloud-barista/cb-spider#460, swiftotter/driver#43)
 DELETE_ATTEMPTS = 34
 DELETE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
-#: tries of naming what was made just now, 15 s in all; EC2's reference: "eventually consistent"
+#: attempts of a call that names a new resource, 15 s in all; EC2's reference: "eventually consistent"
 NEW_ATTEMPTS = 6
 NEW_WAIT = tenacity.wait_exponential(multiplier=0.5, max=8)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node goes."""
+    """The VPC and the subnet of a node."""
 
     vpc: str
-    #: None: EC2 picks a default subnet of the VPC in a zone that has room
+    #: None: EC2 picks a default subnet of the VPC in a zone with capacity
     subnet: str | None
-    #: networks of the subnets that it may come to be in
+    #: networks of the subnets that are possible
     networks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Networks:
-    """Subnets and groups of one account."""
+    """The subnets and security groups of one account."""
 
     api: Api
     sleep: Callable[[float], None]
@@ -52,8 +52,10 @@ class Networks:
         """
         Find the node's subnet.
 
-        The setting; else the only one of the VPC or the zone; else the default VPC's, of which EC2 picks one if
-        there is no zone. Raises ``InvalidRequest``, which lists the choices, where none of these is clear.
+        It is the one of the settings, or the only one of the VPC or the zone, or a default subnet; without a zone,
+        EC2 picks among the default subnets.
+
+        Raises ``InvalidRequest``, which lists the choices, if that is ambiguous.
         """
         options: Any = node.options
         if options.subnet:
@@ -74,36 +76,36 @@ class Networks:
         if node.zone and subnet["AvailabilityZone"] != node.zone:
             raise InvalidRequest(f"the subnet {options.subnet} is in {subnet['AvailabilityZone']}, not in {node.zone}")
         if options.vpc and subnet["VpcId"] != options.vpc:
-            raise InvalidRequest(f"the subnet {options.subnet} is of {subnet['VpcId']}, not of {options.vpc}")
+            raise InvalidRequest(f"the subnet {options.subnet} is in {subnet['VpcId']}, not in {options.vpc}")
         return self._checked(node, found, options.subnet)
 
     def _checked(self, node: Node, subnets: Sequence[Mapping[str, Any]], chosen: str | None) -> Place:
         options: Any = node.options
         without = [subnet["SubnetId"] for subnet in subnets if not _has_ipv6(subnet)]
         if options.ipv6 and without:
-            raise InvalidRequest(f"ipv6 needs a subnet with an IPv6 network, which {', '.join(without)} has not")
+            raise InvalidRequest(f"ipv6 needs a subnet with an IPv6 network: {', '.join(without)} has none")
         return Place(subnets[0]["VpcId"], chosen, tuple(subnet["CidrBlock"] for subnet in subnets))
 
     # groups that an instance keeps
 
     def groups(self, region: str, vpc: str, wanted: Sequence[str]) -> list[Mapping[str, Any]]:
-        """What EC2 says of the groups that a role names; of the VPC's default group, if it names none."""
+        """Return EC2's description of the groups that a role names, or of the VPC's default group."""
         if not wanted:
             return self._groups(region, Filters=filters({"group-name": "default", "vpc-id": vpc}))
         try:
             found = self._groups(region, GroupIds=list(dict.fromkeys(wanted)))
         except NotFound as error:
-            raise InvalidRequest(f"{error}; security_groups are ids of groups in {region}") from error
-        astray = [group["GroupId"] for group in found if group.get("VpcId") != vpc]
-        if astray:
-            raise InvalidRequest(f"security_groups: {', '.join(astray)} are not in {vpc}, where the node goes")
+            raise InvalidRequest(f"{error}; security_groups must be ids of groups in {region}") from error
+        outside = [group["GroupId"] for group in found if group.get("VpcId") != vpc]
+        if outside:
+            raise InvalidRequest(f"security_groups: {', '.join(outside)} are not in {vpc}, the VPC of the node")
         return found
 
     def _groups(self, region: str, **wanted: Any) -> list[Mapping[str, Any]]:
         return self.api.listed(region, "describe_security_groups", "SecurityGroups", **wanted)
 
     def lets_in(self, region: str, vpc: str, groups: Sequence[Mapping[str, Any]], network: str) -> bool:
-        """Whether groups take SSH from a network already: by its addresses, or as from members of a group."""
+        """Return whether groups allow SSH from a network, by its addresses or by membership in another group."""
         rules = [rule for group in groups for rule in group.get("IpPermissions", []) if _is_for_ssh(rule)]
         if any(_covers(rule, network) for rule in rules):
             return True
@@ -119,10 +121,10 @@ class Networks:
 
     def make_group(self, region: str, vpc: str, name: str, tags: Mapping[str, str], network: str) -> str:
         """
-        Make a group that takes SSH from one network, and return its id; it is removed again if that fails.
+        Make a group that allows SSH from one network, and return its id. Remove the group if its rule fails.
 
-        Both calls can be repeated: a name is unique in its VPC, and a rule in its group. A group whose create was
-        not answered is found by its name.
+        Both calls can be retried: a name is unique in its VPC, and a rule in its group. If the answer of the create
+        call is lost, the group is found by its name.
         """
         group = self._create_group(region, vpc, name, tags)
         try:
@@ -160,15 +162,16 @@ class Networks:
                 raise
 
     def when_known(self, call: Callable[[], Any]) -> Any:
-        """Make a call that names something new, such as a group: for some seconds EC2 may not know it everywhere."""
+        """Make a call that names a new resource, such as a group: for some seconds EC2 may not know it everywhere."""
         return retry.again(call, NotFound, self.sleep, NEW_ATTEMPTS, NEW_WAIT)
 
     def remove_group(self, region: str, group: str) -> None:
         """
-        Delete a group. Repeatable; one that is gone is success.
+        Delete a group. Idempotent: an absent group is a success.
 
-        While interfaces hold it, EC2 refuses with ``DependencyViolation``: those of instances that stay are made
-        to let go of it, and those of instances that end are waited for, up to ``DELETE_ATTEMPTS`` times.
+        While interfaces use it, EC2 refuses with ``DependencyViolation``. The group is then detached from the
+        interfaces of instances that stay, and hart retries up to ``DELETE_ATTEMPTS`` times, until terminating
+        instances release it.
         """
         retry.again(lambda: self._delete_group(region, group), _InUse, self.sleep, DELETE_ATTEMPTS, DELETE_WAIT)
 
@@ -185,14 +188,14 @@ class Networks:
             raise _InUse(str(error)) from error
 
     def _detach(self, region: str, group: str) -> None:
-        """Take a group off all interfaces that have it; one that has no other gets its VPC's default group."""
+        """Detach a group from all its interfaces. An interface without another group gets its VPC's default group."""
         holders = self.api.listed(
             region, "describe_network_interfaces", "NetworkInterfaces", Filters=filters({"group-id": group})
         )
         for interface in holders:
             kept = [it["GroupId"] for it in interface["Groups"] if it["GroupId"] != group]
             kept = kept or [it["GroupId"] for it in self.groups(region, interface["VpcId"], ())]
-            with contextlib.suppress(DriverError):  # that of an instance that is ending
+            with contextlib.suppress(DriverError):  # the interface of a terminating instance
                 self.api.call(
                     region, "modify_network_interface_attribute",
                     NetworkInterfaceId=interface["NetworkInterfaceId"], Groups=kept,
@@ -200,7 +203,7 @@ class Networks:
 
 
 class _InUse(TemporaryFailure):
-    """Asked to be deleted, and held by an interface."""
+    """The group cannot be deleted: an interface uses it."""
 
 
 def _has_ipv6(subnet: Mapping[str, Any]) -> bool:
@@ -213,7 +216,7 @@ def _no_choice(node: Node, vpc: str | None, found: Sequence[Mapping[str, Any]]) 
     if not found:
         return f"there is no subnet in {place}"
     names = ", ".join(sorted(_described(subnet) for subnet in found))
-    return f"there are several subnets in {place}, and none is a default one: set subnet to one of {names}"
+    return f"there are several subnets in {place}, and none is a default subnet: set subnet to one of {names}"
 
 
 def _described(subnet: Mapping[str, Any]) -> str:

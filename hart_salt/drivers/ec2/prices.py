@@ -1,7 +1,7 @@
 """
-What a size costs: from Amazon's pricing API if the credentials may ask it, otherwise not known, and never guessed.
+Prices of sizes, from Amazon's pricing API. Without permission for that API prices are unknown, never guessed.
 
-Answers are kept on disk: a region has some 900 prices, which change a few times a year.
+Answers are cached on disk: a region has about 900 prices, which change a few times a year.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 from hart_salt.base.errors import DriverError, RateLimited, TemporaryFailure
 from hart_salt.drivers.ec2.client import Api
 
-#: the API itself is in a few regions only; each knows the prices of all
+#: the pricing API runs in a few regions only; each knows the prices of all regions
 REGION = "us-east-1"
-ALL = ""  #: in the place of a size: the prices of all sizes were asked for
+ALL = ""  #: stands for a size if the prices of all sizes are known
 KEEP = 7 * 86400.0  #: seconds
-SILENCE = 3600.0  #: seconds for which an API that did not answer is not asked again
-HOURS = 730.0  #: of a month, as Amazon's own calculator has it
-#: a Linux without a licence, on demand, on hardware that others use as well
+SILENCE = 3600.0  #: seconds before hart calls an API again that did not answer
+HOURS = 730.0  #: hours of a month, as in Amazon's own calculator
+#: Linux without a licence, on demand, on shared hardware
 FILTERS: Mapping[str, str] = {
     "operatingSystem": "Linux",
     "preInstalledSw": "NA",
@@ -36,25 +36,25 @@ FILTERS: Mapping[str, str] = {
 
 
 class Price(NamedTuple):
-    """A price, and when the API named it."""
+    """A price, and the time of the answer."""
 
     dollars: float  #: a month
     seen: float  #: seconds since the epoch
 
 
 class Prices:
-    """Prices by region and size. Used from several threads."""
+    """Prices by region and size. Safe for several threads."""
 
     def __init__(self, api: Api, directory: Path, clock: Callable[[], float] = time.time) -> None:
         self._api = api
         self._directory = directory
         self._clock = clock
         self._lock = threading.Lock()
-        #: set once the API could not be asked: the same would come of asking again
+        #: set after a failed call: another call would fail the same way
         self._silent = False
 
     def of(self, region: str, size: str) -> float | None:
-        """US dollars a month for a size; None: not known. One call, if it is not on disk."""
+        """Return US dollars a month for a size, or None if unknown. Make one call if it is not on disk."""
         with self._lock:
             known = self._load(region)
             if ALL not in known and size not in known:
@@ -62,7 +62,7 @@ class Prices:
             return known[size].dollars if size in known else None
 
     def all(self, region: str) -> Mapping[str, float]:
-        """The same for all sizes of a region; some ten calls, if they are not on disk."""
+        """Return US dollars a month for all sizes of a region. Make about ten calls if they are not on disk."""
         with self._lock:
             known = self._load(region)
             if ALL not in known:
@@ -70,7 +70,7 @@ class Prices:
             return {size: price.dollars for size, price in known.items()}
 
     def _asked(self, region: str, known: Mapping[str, Price], **more: str) -> Mapping[str, Price]:
-        """What is known after asking for one size, or for all of them."""
+        """Call the API for one size or for all, and return what is known afterwards."""
         if self._is_silent():
             return known
         fields = {**FILTERS, "regionCode": region, **more}
@@ -81,9 +81,9 @@ class Prices:
                 Filters=wanted,
             )  # fmt: skip
         except DriverError as error:
-            # Whatever keeps it from being asked, such as a missing permission, keeps nobody from anything else.
+            # Prices are optional: a failed call, such as one without permission, must not stop anything else.
             self._silent = True
-            if isinstance(error, TemporaryFailure | RateLimited):  # it took time, which the next call need not lose
+            if isinstance(error, TemporaryFailure | RateLimited):  # it took time; do not lose it again in the next call
                 self._write(self._unanswered, self._clock())
             return known
         now = self._clock()
@@ -96,7 +96,7 @@ class Prices:
         return self._directory / f"{region}.json"
 
     def _load(self, region: str) -> Mapping[str, Price]:
-        """A file that is not there, or not ours, is a file with nothing in it."""
+        """Read the cache of a region. A file that is missing or not ours counts as empty."""
         try:
             entries = json.loads(self._path(region).read_text()).items()
             kept = {str(size): Price(*map(float, entry)) for size, entry in entries}
@@ -116,7 +116,7 @@ class Prices:
         return self._silent
 
     def _write(self, path: Path, data: Any) -> None:
-        """Replaced as a whole: another process may be reading it. A disk that is full keeps nobody from anything."""
+        """Replace the file atomically, because other processes read it. Ignore a full disk: prices are optional."""
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._directory)
@@ -126,7 +126,7 @@ class Prices:
 
 
 def _prices(listed: list[Any]) -> dict[str, float]:
-    """A size for which the API names several prices has none that is known."""
+    """Return the price of each size; one with several prices has no known price."""
     found: dict[str, set[float]] = {}
     for text in listed:
         product = json.loads(text) if isinstance(text, str) else text

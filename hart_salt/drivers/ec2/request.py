@@ -1,4 +1,4 @@
-"""What is sent to EC2 for a node, and what its reports of instances mean: no call is made here."""
+"""The requests to EC2 for a node, and the meaning of its answers. This module makes no call."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.model import Candidate, Instance, Leftover, Node, Size
 
-#: bytes of user-data before it is encoded for the request, which boto3 does (EC2's reference of RunInstances)
+#: bytes of user-data before boto3 encodes it (EC2's reference of RunInstances)
 USER_DATA_LIMIT = 16384
 TAG_LIMIT, KEY_LENGTH, VALUE_LENGTH = 50, 127, 256  #: (EC2's reference of Tag)
 
 OWNER, MINION, ROLE, BATCH = "hart-owner", "hart-minion", "hart-role", "hart-batch"
-CREATED = "hart-created"  #: on groups, of which EC2 does not tell it
+CREATED = "hart-created"  #: for groups: EC2 does not report their creation time
 OWN_TAGS = (OWNER, MINION, ROLE, BATCH, CREATED)
-#: what is tagged in the create call; spot requests only where there is one
+#: the resources that get tags in the create call; for a spot instance, the spot request too
 TAGGED = ("instance", "volume", "network-interface")
 
 STATES = {
@@ -34,15 +34,15 @@ STATES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What EC2 has for a node: everything that is looked up before the create call."""
+    """The results of all lookups for a node before the create call."""
 
     image: str
-    #: the name of the image's root volume: with another name there would be a second one
+    #: the device name of the image's root volume: with another name there would be a second volume
     root_device: str
     burstable: bool
     vpc: str
     subnet: str | None
-    #: the groups that the instance keeps
+    #: ids of the groups that the instance keeps
     groups: tuple[str, ...]
 
 
@@ -53,9 +53,9 @@ def run_instances(
     Return the parameters of the one create call.
 
     temporary
-        the group that lets the master in, if there is one
+        id of the group that lets the master in, if there is one
     token
-        as ``client_token`` makes it: with the same token and the same parameters there is one instance
+        the result of ``client_token``: the same token with the same parameters makes one instance
     """
     options: Any = node.options
     tagged = [*TAGGED, "spot-instances-request"] if options.spot else list(TAGGED)
@@ -67,12 +67,12 @@ def run_instances(
         "MaxCount": 1,
         "UserData": user_data,
         "TagSpecifications": [{"ResourceType": kind, "Tags": as_tags(tags)} for kind in tagged],
-        # Only the instance itself may ask for its metadata, and only with a token.
+        # Only the instance itself can read its metadata, and only with a token.
         "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "BlockDeviceMappings": [{"DeviceName": plan.root_device, "Ebs": _volume(options)}],
         "NetworkInterfaces": [_interface(node, plan, temporary)],
     }
-    if plan.burstable:  # the API refuses it for any other size
+    if plan.burstable:  # the API refuses it for other sizes
         request["CreditSpecification"] = {"CpuCredits": options.cpu_credits}
     if options.instance_profile:
         kind = "Arn" if options.instance_profile.startswith("arn:") else "Name"
@@ -106,25 +106,29 @@ def _interface(node: Node, plan: Plan, temporary: str | None) -> dict[str, Any]:
 
 def client_token(owner: str, batch: str, entry: str, minion_id: str) -> str:
     """
-    What names the intended instance: the same for each try of its create call, 64 ASCII characters.
+    Return the idempotency token of an instance: 64 ASCII characters, the same for each attempt of its create call.
 
     entry
-        tells apart the times that the access of a batch was entered
+        differs each time that the access of a batch is entered
     """
     return hashlib.sha256("\0".join((owner, batch, entry, minion_id)).encode()).hexdigest()
 
 
 def payload(script: str) -> bytes:
-    """The user-data: the script as it is, or compressed where it is too long, which cloud-init takes as well."""
+    """
+    Return the user-data: the script, compressed if it is too long, which cloud-init accepts.
+
+    Raises ``InvalidRequest`` if it is still too long.
+    """
     plain = script.encode()
     if len(plain) <= USER_DATA_LIMIT:
         return plain
-    packed = gzip.compress(plain, mtime=0)  # the same bytes each time
+    packed = gzip.compress(plain, mtime=0)  # deterministic
     if len(packed) <= USER_DATA_LIMIT:
         return packed
     raise InvalidRequest(
-        f"the bootstrap script has {len(plain)} bytes, {len(packed)} when compressed, and EC2 takes user-data of up "
-        f"to {USER_DATA_LIMIT} bytes: salt_repo_key may be too long"
+        f"the bootstrap script has {len(plain)} bytes, {len(packed)} when compressed, but EC2 accepts at most "
+        f"{USER_DATA_LIMIT} bytes of user-data: salt_repo_key may be too long"
     )
 
 
@@ -132,33 +136,33 @@ def payload(script: str) -> bytes:
 
 
 def tags_of(node: Node, owner: str, batch: str) -> dict[str, str]:
-    """All tags of an instance: ``Name``, which consoles show, the user's, and hart's."""
+    """Return all tags of an instance: ``Name``, which consoles show, the user's and hart's."""
     return {"Name": node.minion_id, **_user_tags(node), BATCH: batch, **own_tags(node.minion_id, node.role, owner)}
 
 
 def own_tags(minion_id: str, role: str | None, owner: str) -> dict[str, str]:
-    """What every instance of hart's has, also one that was taken over."""
+    """Return the tags of every instance of hart, including imported ones."""
     return {OWNER: owner, MINION: minion_id, **({ROLE: role} if role else {})}
 
 
 def _user_tags(node: Node) -> dict[str, str]:
-    """Those of a list have no value here."""
+    """Return the user's tags; tags of a list get an empty value."""
     tags = node.settings.tags
     return dict(tags) if isinstance(tags, Mapping) else dict.fromkeys(tags, "")
 
 
 def as_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """The API's form of tags."""
+    """Return tags in the API's form."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def from_tags(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
-    """The same the other way."""
+    """Return tags of the API as a dict."""
     return {tag["Key"]: tag.get("Value", "") for tag in tags or ()}
 
 
 def filters(fields: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The API's form of filters that all have to hold."""
+    """Return filters in the API's form; all of them must match."""
     return [{"Name": name, "Values": [value]} for name, value in fields.items()]
 
 
@@ -166,15 +170,15 @@ def filters(fields: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def objections(node: Node) -> list[str]:
-    """What EC2's rules say against a node, as far as they can be known without a call."""
+    """Return objections of EC2's rules to a node that need no call."""
     options: Any = node.options
     tags = _user_tags(node)
     found = [text for key, value in tags.items() for text in _against_tag(key, value)]
-    # ``Name`` and hart's own come on top, except the one that only groups have.
+    # ``Name`` and hart's own tags count too, except the one that only groups have.
     if len({*tags, "Name", *OWN_TAGS}) - 1 > TAG_LIMIT:
-        found.append(f"an instance can have {TAG_LIMIT} tags at EC2, and with hart's own these are more")
+        found.append(f"an instance can have {TAG_LIMIT} tags at EC2, including hart's own; remove some of tags")
     if options.volume_type in ("st1", "sc1"):
-        found.append(f"a volume of type {options.volume_type} cannot be a root volume at EC2")
+        found.append(f"a volume of type {options.volume_type} cannot be a root volume at EC2: change volume_type")
     if options.volume_type in ("io1", "io2") and options.volume_iops is None:
         found.append(f"a volume of type {options.volume_type} needs volume_iops")
     return found
@@ -183,11 +187,13 @@ def objections(node: Node) -> list[str]:
 def _against_tag(key: str, value: str) -> list[str]:
     found = []
     if key.lower().startswith("aws:"):
-        found.append(f"the tag {key} begins with aws:, which is Amazon's own")
+        found.append(f"the tag {key} begins with aws:, which is reserved for Amazon")
     if key in OWN_TAGS:
         found.append(f"the tag {key} is one of hart's own")
     if len(key) > KEY_LENGTH or len(value) > VALUE_LENGTH:
-        found.append(f"the tag {key} is too long: EC2 takes {KEY_LENGTH} characters, and {VALUE_LENGTH} of its value")
+        found.append(
+            f"the tag {key} is too long: EC2 accepts {KEY_LENGTH} characters, and {VALUE_LENGTH} for its value"
+        )
     return found
 
 
@@ -195,7 +201,7 @@ def _against_tag(key: str, value: str) -> list[str]:
 
 
 def instance(facts: Mapping[str, Any], region: str) -> Instance:
-    """What a report of an instance says. Every field but the id may be missing."""
+    """Convert a report to an ``Instance``. Every field except the id may be missing."""
     tags = from_tags(facts.get("Tags"))
     state = STATES.get((facts.get("State") or {}).get("Name", ""), "pending")
     reason = facts.get("StateReason") or {}
@@ -216,18 +222,18 @@ def instance(facts: Mapping[str, Any], region: str) -> Instance:
 
 
 def candidate(facts: Mapping[str, Any], region: str) -> Candidate:
-    """A report of an instance that may be anybody's."""
+    """Convert a report of an instance with any owner to a ``Candidate``."""
     tags = from_tags(facts.get("Tags"))
     return Candidate(instance(facts, region), tags.get("Name", ""), tags.get(OWNER) or None)
 
 
 def seconds(moment: Any) -> float | None:
-    """A time of an answer since the epoch."""
+    """Return a time of an answer in seconds since the epoch, or None."""
     return moment.timestamp() if isinstance(moment, datetime) else None
 
 
 def size(facts: Mapping[str, Any], monthly_price: float | None, offered: bool) -> Size:
-    """A size. One of an earlier generation can still be had, and is marked."""
+    """Convert a report to a ``Size``. Sizes of earlier generations are still available, and are marked."""
     current = bool(facts.get("CurrentGeneration", True))
     architectures = architectures_of(facts)
     storage = (facts.get("InstanceStorageInfo") or {}).get("TotalSizeInGB")
@@ -244,7 +250,7 @@ def size(facts: Mapping[str, Any], monthly_price: float | None, offered: bool) -
 
 
 def architectures_of(facts: Mapping[str, Any]) -> Sequence[str]:
-    """Those of a size, in EC2's words, without the ones that no image of ours is for."""
+    """Return the architectures of a size, in EC2's names, for which hart has images."""
     named = (facts.get("ProcessorInfo") or {}).get("SupportedArchitectures") or []
     return [name for name in ("x86_64", "arm64") if name in named]
 
@@ -253,7 +259,7 @@ GROUP, VOLUME = "security group", "volume"
 
 
 def group_left(facts: Mapping[str, Any], region: str) -> Leftover:
-    """A temporary group that is still there."""
+    """Convert a report of a temporary group to a ``Leftover``."""
     tags = from_tags(facts.get("Tags"))
     made = tags.get(CREATED, "")
     created = float(made) if made.isdecimal() else None
@@ -261,6 +267,6 @@ def group_left(facts: Mapping[str, Any], region: str) -> Leftover:
 
 
 def volume_left(facts: Mapping[str, Any], region: str) -> Leftover:
-    """A volume that outlived its instance."""
+    """Convert a report of a volume without an instance to a ``Leftover``."""
     tags, name = from_tags(facts.get("Tags")), facts["VolumeId"]
     return Leftover(VOLUME, name, name, tags.get(BATCH, ""), region, seconds(facts.get("CreateTime")))

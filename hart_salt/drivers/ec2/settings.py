@@ -14,18 +14,18 @@ from hart_salt.drivers.source_address import DEFAULT_SERVICE, AddressService, Co
 
 
 class Account(Section):
-    """How to reach Amazon's API. With neither keys nor a profile, boto3's own chain of sources counts."""
+    """Access to Amazon's API. Without keys and profile, boto3 searches its own chain of sources."""
 
     aws_access_key_id: Secret | None = Field(None, description="Id of an access key.")
     aws_secret_access_key: Secret | None = Field(None, description="The access key itself.")
     profile: Text | None = Field(None, description="A profile of the master's AWS configuration files.")
     regions: Names = Field(
         default_factory=list,
-        description="The regions that this account is used in (default: all that are enabled); hart looks for its "
-        "instances in each of them.",
+        description="The regions that hart uses and in which it looks for its instances (default: all enabled "
+        "regions).",
     )
     endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: the region's own)."
+        None, description="Address of the API, if it is not the region's own, such as a proxy or a test server."
     )
     api_timeout: ApiTimeout = 60
     address_service: AddressService = DEFAULT_SERVICE
@@ -35,12 +35,12 @@ class Account(Section):
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise problem("aws_access_key_id and aws_secret_access_key need each other: set both or neither")
         if self.aws_access_key_id is not None and self.profile is not None:
-            raise problem("profile and aws_access_key_id are two ways to say the same: set one of them")
+            raise problem("profile and aws_access_key_id exclude each other: set one of them")
         return self
 
 
 class Options(Section):
-    """EC2's own settings of a node."""
+    """Settings of a node that only EC2 has."""
 
     ALIASES: ClassVar[Mapping[str, Alias]] = {
         "enable_ipv6": Alias("ipv6"),
@@ -56,16 +56,16 @@ class Options(Section):
         None, description="Size of the root volume in GiB (default: the image's)."
     )
     volume_type: Literal["gp3", "gp2", "io1", "io2", "st1", "sc1", "standard"] = Field(
-        "gp3", description="Kind of the root volume."
+        "gp3", description="Type of the root volume."
     )
     volume_iops: Annotated[int, Field(ge=100, le=256000)] | None = Field(
-        None, description="Operations per second of the root volume; for gp3, io1 and io2."
+        None, description="I/O operations per second (IOPS) of the root volume; for gp3, io1 and io2 only."
     )
     ipv6: Flag = Field(False, description="Whether the instance gets an IPv6 address.")
-    spot: Flag = Field(False, description="Whether to ask for a spot instance.")
+    spot: Flag = Field(False, description="Whether to request a spot instance.")
     instance_profile: Text | None = Field(None, description="Name or ARN of an instance profile.")
     cpu_credits: Literal["standard", "unlimited"] = Field(
-        "standard", description="Credits of burstable sizes; `unlimited` can cost extra."
+        "standard", description="CPU credits of burstable sizes; `unlimited` can cost extra."
     )
     connect_from: ConnectFrom = None
 

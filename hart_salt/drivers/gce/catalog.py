@@ -1,4 +1,4 @@
-"""What there is at Compute Engine: regions and zones, machine types, images, subnets. Asked for once each."""
+"""What Compute Engine offers: regions and zones, machine types, images, subnets. Each is requested once."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from hart_salt.model import Image, Node, Region, Size
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
 
-#: by code name: the project of a distribution's images, and the family for each architecture
+#: the project of a distribution's images and the family for each architecture, by code name
 FAMILIES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "bookworm": ("debian-cloud", {"X86_64": "debian-12", "ARM64": "debian-12-arm64"}),
     "trixie": ("debian-cloud", {"X86_64": "debian-13", "ARM64": "debian-13-arm64"}),
     "jammy": ("ubuntu-os-cloud", {"X86_64": "ubuntu-2204-lts", "ARM64": "ubuntu-2204-lts-arm64"}),
     "noble": ("ubuntu-os-cloud", {"X86_64": "ubuntu-2404-lts-amd64", "ARM64": "ubuntu-2404-lts-arm64"}),
 }
-#: where an image is looked for that is named without its project, after the account's own
+#: the projects to search, after the account's own, for an image named without a project
 PUBLIC = ("debian-cloud", "ubuntu-os-cloud")
-#: of subnets for instances; the others are Google's own proxies' and the like
+#: the purposes of subnets for instances; others are for Google's proxies, for example
 PURPOSES = ("", "PRIVATE")
 
 
 class Catalogue:
-    """Answers are kept for as long as the driver object lives, which is one call of hart."""
+    """Lookups, cached for the life of the driver object, which is one call of hart."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._answers = Answers()
 
     def _found(self, service: str, method: str = "get", **fields: Any) -> Any:
-        """One thing, or None where there is no such."""
+        """Return one resource, or None if it does not exist."""
 
         def ask() -> Any:
             with contextlib.suppress(NotFound):
@@ -47,7 +47,7 @@ class Catalogue:
     # places
 
     def regions(self) -> list[Region]:
-        """All regions, each with those of its zones that can be had."""
+        """Return all regions, each with its available zones."""
         zones = [zone for zone in self._list("zones") if zone.status == "UP" and not zone.deprecated.state]
         return [
             Region(
@@ -60,7 +60,7 @@ class Catalogue:
         ]
 
     def zones(self, region: str) -> tuple[str, ...]:
-        """The zones of a region that can be had."""
+        """Return the available zones of a region."""
         return next((one.zones for one in self.regions() if one.name == region), ())
 
     def _list(self, service: str, **fields: Any) -> list[Any]:
@@ -70,11 +70,11 @@ class Catalogue:
     # machine types
 
     def machine_type(self, zone: str, name: str) -> Any:
-        """A size in a zone, also one that is made to measure, such as ``e2-custom-2-4096``; None: it is not there."""
+        """Return a size in a zone, also a custom one such as ``e2-custom-2-4096``, or None if the zone lacks it."""
         return self._found("machine_types", zone=zone, machine_type=name)
 
     def size(self, name: str, region: str) -> Size | None:
-        """A size that at least one zone of the region has."""
+        """Return a size that at least one zone of the region has, or None."""
         for zone in self.zones(region):
             found = self.machine_type(zone, name)
             if found is not None:
@@ -82,7 +82,7 @@ class Catalogue:
         return None
 
     def sizes(self, region: str | None) -> list[Size]:
-        """Of several zones that have a size, the one that still offers it counts."""
+        """Return the sizes of a region, or of all. A size is available if at least one zone still offers it."""
         if region is None:
             listed = self._api.aggregated("machine_types")
         else:
@@ -97,10 +97,12 @@ class Catalogue:
 
     def image(self, setting: str, architecture: str) -> Any:
         """
-        The image that a setting means for an architecture. Raises ``InvalidRequest`` for one that there is not.
+        Return the image for a setting and an architecture.
 
-        A code name is the newest image of its family; a name is looked for in the project itself, then among
-        Debian's and Ubuntu's; a link, ``projects/…/global/images/…``, may also end in ``family/…``.
+        A code name stands for the newest image of its family. A name is searched in the account's project, then in
+        Debian's and Ubuntu's. A link, ``projects/…/global/images/…``, can also end in ``family/…``.
+
+        Raises ``InvalidRequest`` if there is no such image.
         """
         if setting in FAMILIES:
             project, families = FAMILIES[setting]
@@ -112,7 +114,7 @@ class Catalogue:
             candidates = (self._found("images", project=place, image=setting) for place in places)
             found = next((image for image in candidates if image is not None), None)
         if found is None:
-            raise InvalidRequest(f"there is no image {setting} in the project, and none of Debian's or Ubuntu's")
+            raise InvalidRequest(f"there is no image {setting} in the project, nor in Debian's or Ubuntu's")
         return found
 
     def _linked(self, link: str) -> Any:
@@ -123,7 +125,7 @@ class Catalogue:
         return self._found("images", project=project, image=parts[-1])
 
     def images(self) -> list[Image]:
-        """The releases that the bootstrap knows, and the project's own images."""
+        """Return the releases that the bootstrap supports, and the project's own images."""
         shown = []
         for setting, (project, families) in FAMILIES.items():
             newest = self._found("images", "get_from_family", project=project, family=families["X86_64"])
@@ -137,7 +139,11 @@ class Catalogue:
     # of a node
 
     def place(self, node: Node) -> Place:
-        """What the node's settings mean here. Raises ``InvalidRequest`` for what there is not."""
+        """
+        Look up what the node's settings name.
+
+        Raises ``InvalidRequest`` if something does not exist.
+        """
         image, subnet = self._image_of(node), self.subnet(node)
         return Place(
             image=partial(image.self_link),
@@ -149,17 +155,17 @@ class Catalogue:
     def _image_of(self, node: Node) -> Any:
         machine = self.machine_type(str(node.zone), node.size)
         if machine is None:
-            raise InvalidRequest(f"{node.zone} has no size {node.size}, which other zones of {node.region} may have")
+            raise InvalidRequest(f"{node.zone} has no size {node.size}; other zones of {node.region} may have it")
         architecture = machine.architecture or "X86_64"
         image = self.image(node.settings.image, architecture)
         if image.architecture and image.architecture != architecture:
             raise InvalidRequest(
-                f"the image {node.settings.image} is for {image.architecture}, and {node.size} is {architecture}"
+                f"the image {node.settings.image} is for {image.architecture}, but {node.size} is {architecture}"
             )
         return image
 
     def objections(self, node: Node) -> list[str]:
-        """What there is not of what the node names, and what its image and its subnet have against it."""
+        """Return objections: what the node names and does not exist, and what does not fit its image or subnet."""
         options: Any = node.options
         found = []
         try:
@@ -171,29 +177,29 @@ class Catalogue:
         try:
             subnet = self.subnet(node)
             if options.ipv6 and (subnet.stack_type, subnet.ipv6_access_type) != ("IPV4_IPV6", "EXTERNAL"):
-                found.append(f"ipv6 needs a subnet with external IPv6 addresses, and {subnet.name} has none")
+                found.append(f"ipv6 needs a subnet with external IPv6 addresses, but {subnet.name} has none")
         except InvalidRequest as error:
             found.append(str(error))
         return found
 
     def subnet(self, node: Node) -> Any:
         """
-        The subnet of a node: the one that is named, or the region's only one, of ``network`` if that is given.
+        Return the subnet of a node: the one that it names, or the only one in the region, of ``network`` if set.
 
-        Raises ``InvalidRequest``, with what there is to choose from.
+        Raises ``InvalidRequest``, which lists the choices, if that is ambiguous or does not exist.
         """
         options: Any = node.options
         there = [it for it in self._list("subnetworks", region=node.region) if it.purpose in PURPOSES]
         if options.network:
             there = [it for it in there if last(it.network) == options.network]
-        within = f"{node.region}, network {options.network}," if options.network else node.region
+        within = f"network {options.network} in {node.region}" if options.network else node.region
         if not there:
-            raise InvalidRequest(f"there is no subnet in {within} that instances could be in")
+            raise InvalidRequest(f"there is no subnet for instances in {within}")
         choice = ", ".join(sorted(f"{it.name} (network {last(it.network)})" for it in there))
         if options.subnet:
             named = [it for it in there if it.name == options.subnet]
             if not named:
-                raise InvalidRequest(f"there is no subnet {options.subnet} in {within} but {choice}")
+                raise InvalidRequest(f"there is no subnet {options.subnet} in {within}; set subnet to one of {choice}")
             return named[0]
         if len(there) > 1:
             raise InvalidRequest(f"there are several subnets in {within}: set subnet to one of {choice}")
@@ -210,7 +216,7 @@ def _size(machine: Any) -> Size:
     )
 
 
-#: where the regions are: the API does not tell (cloud.google.com/compute/docs/regions-zones)
+#: the places of the regions, which the API does not report (cloud.google.com/compute/docs/regions-zones)
 PLACES: Mapping[str, str] = {
     "africa-south1": "Johannesburg, South Africa",
     "asia-east1": "Changhua County, Taiwan",

@@ -1,9 +1,9 @@
 """
-Compute Engine's API, by way of google-cloud-compute.
+Compute Engine's API through google-cloud-compute.
 
-Only its ``*_unary`` methods and lists are used, each with a timeout and without the library's own retries: by
-itself it polls operations at the real address whatever endpoint is set, takes an operation with an error for a
-success, and repeats lists beyond any timeout. Each of these has a test.
+hart uses only its ``*_unary`` methods and lists, each with a timeout and without the library's own retries. By default
+the library polls operations at the real address whatever endpoint is set, treats an operation with an error as a
+success, and retries lists beyond any timeout. Each of these has a test.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from hart_salt.drivers.sdk_driver import SdkApi
 T = TypeVar("T")
 
 HOST = "compute.googleapis.com"
-PAGE = 500  #: things on a page, the most there can be
-OPERATION_TIMEOUT = 300.0  #: seconds for an operation; a delete gives the guest some 90 of them to shut down
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between two looks at an operation
+PAGE = 500  #: items on a page, which is the maximum
+OPERATION_TIMEOUT = 300.0  #: seconds for an operation; a delete leaves the guest about 90 of them to shut down
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between two polls of an operation
 DONE = compute_v1.Operation.Status.DONE
-#: of a list without everything that it should have
+#: the warning of an incomplete list
 UNREACHABLE = "UNREACHABLE"
 
 
@@ -41,8 +41,8 @@ class Api(SdkApi):
     """
     Calls for one project; every failure is a ``DriverError``.
 
-    Each thread has clients of its own, since the sessions in them are not made to be shared. A service is named as
-    the library names its modules: ``instances``, ``zone_operations``.
+    Each thread has its own clients, because threads must not share their sessions. Services have the names of the
+    library's modules: ``instances``, ``zone_operations``.
     """
 
     def __init__(self, account: Any, sleep: Callable[[float], None] = time.sleep, outage: Outage | None = None) -> None:
@@ -52,23 +52,23 @@ class Api(SdkApi):
         self._threads = threading.local()
 
     def who(self) -> str:
-        """Whose credentials these are, for people."""
+        """Return the owner of the credentials, for people."""
         return credentials.name_of(self.credentials)
 
     @property
     def credentials(self) -> Any:
-        """Made once, for all threads."""
+        """The credentials, made once for all threads."""
         with self._lock:
             if self._made is None:
                 self._made = credentials.make(self._account)
             return self._made
 
     def get(self, service: str, method: str = "get", **fields: Any) -> Any:
-        """Return one thing. Repeated on throttling and temporary failures."""
+        """Return one resource. Retry after throttling and temporary failures."""
         return self._repeated(lambda: _named(self._call(service, method, fields)))
 
     def list_of(self, service: str, **fields: Any) -> list[Any]:
-        """Return a list with all its pages. Repeated like ``get``: the whole list, if a later page failed."""
+        """Return all pages of a list. Retry like ``get``, and the whole list if a later page fails."""
 
         def work() -> list[Any]:
             pages = self._pages(service, "list", fields)
@@ -78,10 +78,10 @@ class Api(SdkApi):
 
     def aggregated(self, service: str, region: str | None = None, **fields: Any) -> list[Any]:
         """
-        Return what there is of a kind in all zones. Repeated like ``list_of``.
+        Return all resources of a kind in all zones. Retry like ``list_of``.
 
-        A zone that could not be asked is a failure, unless only ``region`` is of interest and it lies elsewhere:
-        what is not listed would be taken for gone.
+        An unreachable zone is a failure, because unlisted resources would count as gone. With ``region``, only zones of
+        that region matter.
         """
 
         def work() -> list[Any]:
@@ -95,15 +95,15 @@ class Api(SdkApi):
 
     def change(self, service: str, method: str, request_id: str = "", **fields: Any) -> Any:
         """
-        Change something and return the operation that this is, which goes on.
+        Start a change and return its operation, which continues.
 
-        Repeated on throttling and temporary failures, always with the same request id: the server knows the
-        second try for one, and answers with the first one's operation.
+        Retry after throttling and temporary failures, always with the same request id: the server recognises a retry
+        by it, and answers with the operation of the first attempt.
 
         request_id
-            a UUID, for a change that a later call may have to repeat (default: a new one)
+            a UUID, for a change that a later call may have to retry (default: a new one)
 
-        Raises what makes an operation fail, where that is known at once.
+        Raises the operation's error if it is known at once.
         """
         fields["request_id"] = request_id or str(uuid.uuid4())
         operation = self._repeated(lambda: _named(self._call(service, f"{method}_unary", fields)))
@@ -112,9 +112,10 @@ class Api(SdkApi):
 
     def wait(self, operation: Any) -> None:
         """
-        Wait until an operation has ended, and raise what made it fail.
+        Wait until an operation has ended.
 
-        ``TemporaryFailure`` with ``uncertain`` set after ``OPERATION_TIMEOUT``: it goes on.
+        Raises the operation's error; after ``OPERATION_TIMEOUT``, while the operation continues, ``TemporaryFailure``
+        with ``uncertain`` set.
         """
         waited, pause = 0.0, FIRST_PAUSE
         while not self.is_done(operation):
@@ -130,18 +131,18 @@ class Api(SdkApi):
         _raise_for(operation)
 
     def is_done(self, operation: Any) -> bool:
-        """Whether an operation has ended."""
+        """Return whether an operation has ended."""
         return bool(operation.status == DONE)
 
     def failure_of(self, operation: Any) -> DriverError | None:
-        """What made an operation fail; None for one that did not."""
+        """Return the error of an operation, or None if it has none."""
         return errors.of_operation(operation)
 
     def body(self, kind: str, fields: dict[str, Any]) -> Any:
         """
-        Return a message of the library, such as ``Instance``, from the API's own names of fields.
+        Return a message of the library, such as ``Instance``, from fields in the API's own names.
 
-        Raises ``InvalidRequest`` for a field that it does not know, which would never reach the API.
+        Raises ``InvalidRequest`` if the library does not know a field, which would then never reach the API.
         """
         try:
             return getattr(compute_v1, kind).from_json(json.dumps(fields), ignore_unknown_fields=False)
@@ -163,11 +164,11 @@ class Api(SdkApi):
             if page is None:
                 return
             if not (page.kind or page.id or page.self_link):
-                raise errors.unreadable()  # or it would pass for a list with nothing in it
+                raise errors.unreadable()  # without this check it would count as an empty list
             yield page
 
     def _call(self, service: str, method: str, fields: dict[str, Any]) -> Any:
-        """``retry=None``: the library's own retries know neither an end nor a Retry-After."""
+        """Make a call. ``retry=None``, because the library's own retries have no end and ignore Retry-After."""
         try:
             call = getattr(self._client(service), method)
             return call(request={"project": self.project, **fields}, retry=None, timeout=self._account.api_timeout)
@@ -187,7 +188,7 @@ class Api(SdkApi):
         return http.repeated(attempt, self._sleep, peer=self._outage.peer(self._name, self._address))
 
     def _reach_token_server(self) -> None:
-        """Where a token has to be asked for: by itself the library waits for its server for a minute and more."""
+        """Wait for the token server if a token is needed: the library itself would wait for a minute or more."""
         server = credentials.token_server(self.credentials)
         if server and self._outage is not None:
             host = urlsplit(server).hostname
@@ -214,7 +215,11 @@ class Api(SdkApi):
 
 
 def _named(thing: Any) -> Any:
-    """The library takes any JSON object for any message, and any answer that is no refusal for a success."""
+    """
+    Return a message that has a name. The library accepts any JSON object, from any server, as any message.
+
+    Raises ``TemporaryFailure`` if the name is missing.
+    """
     if not thing.name:
         raise errors.unreadable()
     return thing
@@ -231,4 +236,4 @@ def _refuse_partial(page: Any, region: str | None) -> None:
     lacking += [last(name) for name, scope in page.items.items() if scope.warning.code == UNREACHABLE]
     lacking = [zone for zone in lacking if region is None or zone.startswith(f"{region}-")]
     if lacking:
-        raise TemporaryFailure(f"Compute Engine cannot say what is in {', '.join(sorted(set(lacking)))} at present")
+        raise TemporaryFailure(f"Compute Engine cannot list {', '.join(sorted(set(lacking)))} at present")

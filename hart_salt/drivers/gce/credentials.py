@@ -1,7 +1,7 @@
 """
-Who asks Compute Engine: a service account's key, a key file, or the master's application default credentials.
+Credentials for Compute Engine: a service account's key, a key file, or application default credentials.
 
-Facts are from google-auth's own source, version 2.62.
+Facts come from google-auth's own source, version 2.62.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from hart_salt.base.endpoints import objection
 from hart_salt.base.errors import AuthError
 from hart_salt.drivers.outage import within
 
-#: all that hart needs; Google's own tools ask for this or for more
+#: the only scope that hart needs; Google's own tools request this one or more
 SCOPES = ("https://www.googleapis.com/auth/compute",)
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 FIND_WITHIN = 3.0  #: seconds to find application default credentials
 NONE = (
-    "Compute Engine: there are no credentials that can be used: set user_id and key, or key_file, in the provider's "
-    "settings, or give this master application default credentials"
+    "Compute Engine: there are no usable credentials: set user_id and key, or key_file, in the provider's settings, or "
+    "set up application default credentials on this master"
 )
 
 
@@ -35,8 +35,10 @@ def make(account: Any) -> Any:
     """
     Return google-auth's credentials for an account.
 
-    No call is made yet but for application default credentials, which a machine at Google asks its metadata
-    server for. Raises ``AuthError`` with a sentence that says which setting to fix, and never holds a key.
+    Make no call yet, except for application default credentials: a machine at Google gets them from its metadata
+    server.
+
+    Raises ``AuthError``, which names the setting to fix and never contains a key.
     """
     if account.key is not None:
         own = _of_key(account.user_id, account.key.get_secret_value())
@@ -48,7 +50,7 @@ def make(account: Any) -> Any:
 
 
 def token_server(credentials: Any) -> str | None:
-    """The address that a token would be asked for at this moment; None: none is needed, or they sign it themselves."""
+    """Return the address of the token server, or None if the token is valid or the credentials sign it themselves."""
     own = credentials.own if isinstance(credentials, OnlyHere) else credentials
     if credentials.valid or getattr(own, "_always_use_jwt_access", False):
         return None
@@ -58,13 +60,13 @@ def token_server(credentials: Any) -> str | None:
 
 
 def _token_address(own: Any) -> str | None:
-    """Of the kinds of credentials that there are, one has it in public."""
+    """Return the token server's address. Only one kind of credentials has it in a public attribute."""
     found = (getattr(own, name, None) for name in ("token_uri", "_token_uri", "_token_url"))
     return next((str(address) for address in found if address), None)
 
 
 def name_of(credentials: Any) -> str:
-    """Whose they are, for people."""
+    """Return the owner of the credentials, for people."""
     own = credentials.own if isinstance(credentials, OnlyHere) else credentials
     email = getattr(own, "service_account_email", None)
     return str(email) if email and "@" in email else "application default credentials"
@@ -74,8 +76,8 @@ class OnlyHere(google.auth.credentials.Credentials):  # type: ignore[misc]  # wi
     """
     Credentials whose tokens go to the endpoint of the settings and to no other server.
 
-    By themselves, those of google-auth also send a token to an address of Google's, in a thread of their own,
-    to ask where the account may work from (its "regional access boundary").
+    By default, google-auth also sends a token to an address of Google, in its own thread, to get the account's
+    "regional access boundary".
     """
 
     def __init__(self, own: Any) -> None:
@@ -89,24 +91,24 @@ class OnlyHere(google.auth.credentials.Credentials):  # type: ignore[misc]  # wi
 
 
 def _of_key(user_id: str, key: str) -> Any:
-    """hart takes PEM text or a path; by way of libcloud, the file or the text could also be a whole JSON key."""
+    """Make credentials from PEM text, a path or, as in libcloud, a whole JSON key as text or in the file."""
     text = key.strip()
     if not text.startswith(("-----BEGIN", "{")):
         text = _read(text, "key").strip()
     if text.startswith("{"):
         text = str(_json(text, "key").get("private_key", ""))
-    # A key that was cut out of a JSON file has its line ends as two characters.
+    # A key copied from a JSON file has a backslash and an n in place of each line end.
     facts = {"client_email": user_id, "private_key": text.replace("\\n", "\n"), "token_uri": TOKEN_URI}
-    return _service_account(facts, "key is no private key in PEM form")
+    return _service_account(facts, "key is not a private key in PEM form")
 
 
 def _of_file(path: str) -> Any:
     facts = _json(_read(path, "key_file"), "key_file")
-    return _service_account(facts, f"key_file {path} is no JSON key of a service account")
+    return _service_account(facts, f"key_file {path} is not a JSON key of a service account")
 
 
 def _service_account(facts: dict[str, Any], problem: str) -> Any:
-    """With ``always_use_jwt_access`` it signs its tokens itself, and asks no server for them."""
+    """Make credentials that sign their tokens themselves (``always_use_jwt_access``), without a token server."""
     _refuse_plain(facts.get("token_uri"), problem)
     try:
         made = service_account.Credentials.from_service_account_info(facts, scopes=SCOPES)
@@ -116,18 +118,22 @@ def _service_account(facts: dict[str, Any], problem: str) -> Any:
 
 
 def _of_this_machine() -> Any:
-    """Away from Google, the library asks for a metadata server that is not there, for 12 s; Google's is at hand."""
+    """Find application default credentials. Outside Google, the library waits 12 s for a metadata server."""
     try:
         found, _ = within(FIND_WITHIN, lambda: google.auth.default(scopes=SCOPES))
     except (google.auth.exceptions.GoogleAuthError, ValueError, OSError):
         raise AuthError(NONE) from None
-    if not isinstance(found, google.auth.compute_engine.Credentials):  # Google's machines have it in the clear
+    if not isinstance(found, google.auth.compute_engine.Credentials):  # on Google's machines the address is plain HTTP
         _refuse_plain(_token_address(found), "application default credentials")
     return found
 
 
 def _refuse_plain(address: Any, where: str) -> None:
-    """A file with a key says itself where tokens are asked for: that is held to the rule for settings."""
+    """
+    Check the token server that a key file names, by the rule for settings.
+
+    Raises ``AuthError`` if the address must not get credentials.
+    """
     if address and (said := objection(str(address))):
         raise AuthError(f"Compute Engine: {where}: token_uri {said}")
 
@@ -136,7 +142,7 @@ def _read(path: str, setting: str) -> str:
     try:
         return Path(path).expanduser().read_text()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise AuthError(f"Compute Engine: {setting} cannot be read from {path}: {reason}") from None
 
 
@@ -146,5 +152,5 @@ def _json(text: str, setting: str) -> dict[str, Any]:
     except ValueError:
         facts = None
     if not isinstance(facts, dict):
-        raise AuthError(f"Compute Engine: {setting} is no JSON key of a service account")
+        raise AuthError(f"Compute Engine: {setting} is not a JSON key of a service account")
     return facts

@@ -1,8 +1,8 @@
 """
 Google Compute Engine, through google-cloud-compute.
 
-Facts about the API are from Google's own description of it, which the library carries in its docstrings, unless
-another source is named where they are used.
+Facts about the API come from Google's own description of it, which the library contains in its docstrings; comments
+name any other source.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from hart_salt.model import Access, Candidate, Image, Instance, Leftover, Master
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
 
-#: times that an instance is asked to go; each may take as long as a call is repeated and an operation waited for
+#: attempts to terminate an instance; each can take as long as the retries of a call and the wait for an operation
 TERMINATE_ATTEMPTS = 3
 TERMINATE_WAIT = tenacity.wait_fixed(2.0)
-#: times that tags and metadata are read again because somebody else has changed them meanwhile
+#: attempts to change tags and metadata that someone else changes at the same time
 SETTLE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the driver works with once the library is there."""
+    """The objects that need the library."""
 
     api: Api
     catalogue: Catalogue
@@ -58,12 +58,12 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     schema: ClassVar[Schema] = SCHEMA
     needs: ClassVar[str] = "google-cloud-compute"
-    #: no other instance ever has the same. A name may be somebody else's by the time that it is used again: wherever
-    #: the API takes a name in an address it takes the id as well
+    #: An id is never reused, but another instance can get the same name. The API accepts the id in an address wherever
+    #: it accepts the name.
     id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[1-9][0-9]{0,19}")
     no_addresses: ClassVar[str] = (
-        "hart gives no further addresses to Compute Engine's instances; a static address or an alias range "
-        "can be set without it"
+        "hart cannot add addresses to instances of Compute Engine; a static address or an alias range can be set "
+        "without hart"
     )
 
     def __init__(
@@ -83,7 +83,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         return _Parts(api, Catalogue(api), Inserts(api))
 
     def check(self) -> str:
-        """Ask for the project."""
+        """Get the project."""
         api = self._parts.api
         return f"project {api.get('projects').name} as {api.who()}"
 
@@ -92,10 +92,10 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
     @contextmanager
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         """
-        A temporary firewall rule: SSH from this master alone, to the instances of this batch alone.
+        Make a temporary firewall rule that allows SSH from this master only, to instances of this batch only.
 
-        Its name says whose it is before it exists, for ``leftovers``, and so does the network tag by which it
-        finds its instances. Networks other than the default one let no SSH in by themselves.
+        Its name contains the owner and the batch, so ``leftovers`` can find it from the moment it exists; the network
+        tag that selects the instances is the same. Only the default network allows SSH without such a rule.
         """
         if not nodes:
             yield Access(batch, client_public_key)
@@ -104,7 +104,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         try:
             self._open(name, nodes[0])
         except BaseException:
-            # What is uncertain may be there by now. The failure that led here says more than that of this.
+            # The rule may exist if the outcome is uncertain. The first failure is the one to report.
             with contextlib.suppress(DriverError):
                 self._close(name)
             raise
@@ -132,7 +132,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
             "targetTags": [name],
         }
         request = str(uuid.uuid5(REQUESTS, name))
-        with contextlib.suppress(AlreadyExists):  # the name is of this batch alone
+        with contextlib.suppress(AlreadyExists):  # the name belongs to this batch only
             parts.api.wait(
                 parts.api.change("firewalls", "insert", request, firewall_resource=parts.api.body("Firewall", rule))
             )
@@ -155,15 +155,17 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """
-        One create call, which is not waited for: ``instances`` tells how it ended.
+        Make one create call and do not wait for its operation: ``instances`` reports how it ends.
 
-        The script is the metadata's ``startup-script``: Google's Debian images have no cloud-init. The request id
-        is made from batch and minion id, so a repeated call is known to the server for one; if it does not know
-        it any more, the name, which is unique, is taken, and whose the instance is its labels say.
+        The script is the metadata's ``startup-script``, because Google's Debian images have no cloud-init. The request
+        id is made from batch and minion id, so the server recognises a retry. If it no longer knows the id, the unique
+        name is taken, and the labels of the existing instance show whether this call made it.
         """
         parts = self._parts
         if len(user_data.encode()) > instances.USER_DATA:
-            raise InvalidRequest(f"Compute Engine takes a script of {instances.USER_DATA} bytes at the most")
+            raise InvalidRequest(
+                f"the bootstrap script is longer than {instances.USER_DATA} bytes, the limit of Compute Engine"
+            )
         if not node.zone:
             raise InvalidRequest(self._zone_is_missing(node))
         body = instances.body(node, self.master.owner, user_data, parts.catalogue.place(node))
@@ -177,24 +179,28 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
             )
         except AlreadyExists as error:
             return self._adopted(node, error)
-        except NotFound as error:  # what a setting names
+        except NotFound as error:  # something that a setting names
             raise InvalidRequest(str(error)) from error
         instance = dataclasses.replace(instance, instance_id=str(operation.target_id))
         parts.inserts.add(operation.name, instance)
         return instance
 
     def _adopted(self, node: Node, error: DriverError) -> Instance:
-        """The instance of that name, if this very call made it."""
+        """
+        Return the existing instance of that name.
+
+        Raises ``InvalidRequest`` if this call did not make it.
+        """
         parts = self._parts
         name = instances.name_of(node.minion_id)
         try:
             there = parts.api.get("instances", zone=node.zone, instance=name)
-        except NotFound:  # it went meanwhile
+        except NotFound:  # it was deleted since
             raise error from None
         instance = instances.report(there)
         if not self._is_ours(there) or (instance.batch, instance.minion_id) != (node.batch, node.minion_id):
             raise InvalidRequest(
-                f"{node.zone} has an instance {name} already, which this call did not make: {error}"
+                f"{node.zone} already has an instance {name}, which this call did not make: {error}"
             ) from error
         parts.inserts.find(instance)
         return instance
@@ -204,15 +210,15 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     @property
     def _ours(self) -> str:
-        """The filter for what carries this master's label."""
+        """The filter for resources with this master's label."""
         return f'labels.{instances.OWNER} = "{self.master.owner}"'
 
     def instances(self, region: str | None = None) -> list[Instance]:
         """
-        One list of all zones, filtered on the server and once more here: what is listed may be swept.
+        Make one list call for all zones, and check the owner here too: sweep may remove what is returned.
 
-        While creates of this driver object are under way, one list of operations for each of their zones as well.
-        A create that failed gives its instance a problem, and is listed as gone if there is no instance.
+        While create calls of this driver object are unfinished, also list the operations in their zones. A failed
+        create call sets the problem of its instance; if there is no instance, one with the state gone is returned.
         """
         parts = self._parts
         listed = parts.api.aggregated("instances", region, filter=self._ours)
@@ -226,8 +232,8 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         return [*found, *failed.values()]
 
     def instance(self, instance: Instance) -> Instance | None:
-        """One call."""
-        if not self._is_id(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+        """Make one call."""
+        if not self._is_id(instance.instance_id) or not instance.zone:  # not an id, or without a zone
             return None
         try:
             found = self._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
@@ -237,10 +243,11 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     def terminate(self, instance: Instance) -> None:
         """
-        Delete the instance, with its disks, and wait until it is gone. While something else is done to it, the API
-        refuses; it is asked again until it agrees.
+        Delete the instance with its disks, and wait until it is gone.
+
+        The API refuses while another operation on the instance is in progress; hart retries.
         """
-        if not self._is_id(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+        if not self._is_id(instance.instance_id) or not instance.zone:  # not an id, or without a zone
             return
         with contextlib.suppress(NotFound):
             retry.again(
@@ -254,13 +261,14 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     def settle(self, instance: Instance) -> None:
         """
-        Take the batch's network tag off the instance, and the script out of its metadata: a startup script runs
-        at every boot. What others have changed there meanwhile stays.
+        Remove the batch's network tag from the instance, and the script from its metadata.
+
+        A startup script would run at every boot. Changes that others make at the same time stay.
         """
         self._until_fresh(lambda: self._settle_once(instance))
 
     def _until_fresh(self, work: Callable[[], None]) -> None:
-        """Do it again where what it had read was changed by somebody else before it wrote."""
+        """Retry the work if someone else changes what it read before it writes."""
         retry.again(work, Stale, self._sleep, SETTLE_ATTEMPTS)
 
     def _settle_once(self, instance: Instance) -> None:
@@ -279,10 +287,10 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         for operation in operations:
             parts.api.wait(operation)
 
-    # those that hart did not make
+    # import
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
-        """By the names that ``gce_instances.names_of`` has for it, in all zones; or by its id."""
+        """Search all zones by the names that ``instances.names_of`` returns, or by the id."""
         if instance_id is None:
             names = instances.names_of(minion_id)
             wanted = " OR ".join(f'(name = "{name}")' for name in names)
@@ -298,16 +306,16 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
         """
-        The metadata first, which says what labels cannot, then the labels; both are waited for.
+        Set the metadata, which holds what labels cannot, then the labels, and wait for both.
 
-        What others have changed there meanwhile stays. Raises ``NotFound`` for an instance that is gone.
+        Changes that others make at the same time stay. Raises ``NotFound`` if the instance is gone.
         """
         own = instances.own_labels(role, self.master.owner)
         self._until_fresh(lambda: self._mark(instance, minion_id, role, own))
 
     def release(self, instance: Instance) -> None:
-        """The same the other way."""
-        if not self._is_id(instance.instance_id) or not instance.zone:  # no id, or one that is in no zone
+        """Remove hart's metadata and labels."""
+        if not self._is_id(instance.instance_id) or not instance.zone:  # not an id, or without a zone
             return
         with contextlib.suppress(NotFound):
             self._until_fresh(lambda: self._mark(instance, None, None, {}))
@@ -326,10 +334,10 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
             body = {"labels": labels, "label_fingerprint": there.label_fingerprint}
             api.wait(api.change("instances", "set_labels", instances_set_labels_request_resource=body, **where))
 
-    # what is left
+    # leftovers
 
     def leftovers(self) -> list[Leftover]:
-        """Temporary firewall rules of this master's batches, and disks with its label that no instance has."""
+        """Return this master's temporary firewall rules, and disks with its label that no instance uses."""
         parts = self._parts
         prefix = self._access_prefix
         rules = [
@@ -342,7 +350,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         return [*rules, *(_leftover(disk) for disk in disks if self._is_ours(disk) and not disk.users)]
 
     def remove(self, leftover: Leftover) -> None:
-        """Delete a rule or a disk, and wait for that."""
+        """Delete a rule or a disk, and wait for the operation."""
         api = self._parts.api
         kind, _, rest = leftover.handle.partition("/")
         with contextlib.suppress(NotFound):
@@ -352,10 +360,10 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
             else:
                 api.wait(api.change("firewalls", "delete", firewall=rest))
 
-    # for people, and for refusing early
+    # for people, and for early refusals
 
     def objections(self, node: Node) -> Sequence[str]:
-        """What the names and the choices have against them; zone, size, image and subnet are asked for, once each."""
+        """Check the names and settings, and look up zone, size, image and subnet, once each."""
         found = instances.objections(node, self.master.owner)
         if not node.zone:
             return [*found, self._zone_is_missing(node)]
@@ -366,19 +374,19 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         return f"Compute Engine needs a zone: set zone to one of {zones}, or to distributed"
 
     def regions(self) -> Sequence[Region]:
-        """Regions, where they are, and those of their zones that can be had."""
+        """Return the regions with their places and available zones."""
         return self._parts.catalogue.regions()
 
     def sizes(self, region: str | None) -> Sequence[Size]:
-        """Machine types; the API knows no prices. Those that are on their way out are marked."""
+        """Return the machine types, without prices, which the API lacks. Deprecated types are marked."""
         return self._parts.catalogue.sizes(region)
 
     def size(self, name: str, region: str) -> Size | None:
-        """One call for each zone until one has it; a list of all has several hundred. Custom sizes count."""
+        """Call one zone after the other until one has the size, because a full list has several hundred."""
         return self._parts.catalogue.size(name, region)
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """The releases that the bootstrap knows, and the project's own images; they are the same everywhere."""
+        """Return the releases that the bootstrap supports, and the project's own images, which all regions share."""
         return self._parts.catalogue.images()
 
 

@@ -1,4 +1,4 @@
-"""What the exceptions of google-cloud-compute mean, and what made an operation fail."""
+"""The errors for exceptions of google-cloud-compute, and for failed operations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hart_salt.drivers.outage import Unreachable
 
 def of(error: Exception, api: str) -> DriverError:
     """
-    Return what an exception of the library means; ``api`` says whom it is about.
+    Return the error for an exception of the library; ``api`` names the server.
 
-    Sockets fail with ``requests``' own exceptions and credentials with google-auth's: only refusals are the
-    library's. Anything else is an answer that the library cannot read.
+    Sockets fail with exceptions of ``requests`` and credentials with those of google-auth; the library itself raises
+    only refusals. Anything else is an answer that the library cannot parse.
     """
     if isinstance(error, google.api_core.exceptions.GoogleAPICallError):
         return _refusal(error)
@@ -32,15 +32,15 @@ def of(error: Exception, api: str) -> DriverError:
 
 
 def unreadable() -> DriverError:
-    """A success that cannot be read: whatever was asked for may have happened."""
+    """Return the error for a successful answer that cannot be parsed: the request may have had its effect."""
     return TemporaryFailure("Compute Engine gave an answer that cannot be read", uncertain=True)
 
 
 def of_operation(operation: Any) -> DriverError | None:
     """
-    Return what made an operation fail; None for one that did not.
+    Return the error of an operation, or None if it has none.
 
-    By ``error`` alone: one without a status beside it is a success for the library.
+    Only ``error`` counts: without a status beside it, the library treats the operation as a success.
     """
     if not operation.error.errors:
         return None
@@ -62,7 +62,7 @@ def _refusal(error: Any) -> DriverError:
 
 
 def _message_of(response: Any) -> str:
-    """The message of a body in the newer form, without a list of errors; nothing of a proxy's HTML."""
+    """Return the message of a body in the newer form, without a list of errors; ignore a proxy's HTML."""
     try:
         message = response.json()["error"]["message"]
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -76,22 +76,22 @@ def _retry_after(response: Any) -> float | None:
 
 
 def _of_credentials(error: Any) -> DriverError:
-    """Their texts may hold what a token server answered: only the kind of failure is reported."""
+    """Return the error of failed credentials. Report only its kind: the text may contain a token server's answer."""
     below = _of_requests(error)
     if below is not None:
-        failure = http.failure(below, "Compute Engine: the server that gives out tokens")
+        failure = http.failure(below, "Compute Engine: the token server")
         if isinstance(failure, Unreachable):
             return failure
     if isinstance(error, google.auth.exceptions.TransportError):
-        return TemporaryFailure("Compute Engine: the server that gives out tokens could not be reached")
+        return TemporaryFailure("Compute Engine: the token server could not be reached")
     if isinstance(error, google.auth.exceptions.RefreshError) and error.retryable:
-        return TemporaryFailure("Compute Engine: the server that gives out tokens failed")
+        return TemporaryFailure("Compute Engine: the token server failed")
     known = re.search(r"invalid_grant|invalid_client|account_deleted|invalid_scope", str(error))
     return AuthError(f"Compute Engine: the credentials do not work ({known[0] if known else type(error).__name__})")
 
 
 def _of_requests(error: BaseException | None) -> requests.RequestException | None:
-    """The failure of a socket that google-auth made another one of, or of its own kinds one after the other."""
+    """Return the socket failure that google-auth wrapped in one or more of its own exceptions, or None."""
     while error is not None and not isinstance(error, requests.RequestException):
         error = error.__cause__
     return error

@@ -1,7 +1,7 @@
 """
-The creates that have not ended: a create that fails late is known by its operation alone.
+Create calls that have not ended: only its operation shows that a create call failed late.
 
-The instance of such a create shows up in lists for a moment and vanishes, or never shows up at all
+The instance of such a call shows up in lists for a moment and disappears, or never shows up
 (googleapis/nodejs-compute#377).
 """
 
@@ -19,14 +19,14 @@ from hart_salt.model import Instance, Node
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
 
-#: operations that are asked for in one call: a filter is part of an address, whose length is limited
+#: operations per call: the filter is part of an address, whose length is limited
 AT_ONCE = 50
-#: what request ids are made from: the same call of hart has the same ones, in whatever process
+#: the namespace of request ids: the same call of hart has the same ids in every process
 REQUESTS = uuid.UUID("5f0d8a52-6f0b-4c2f-9c55-3b2f0f0b9e71")
 
 
 class Inserts:
-    """The creates of one driver object. Safe from several threads."""
+    """The create calls of one driver object. Safe for several threads."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -39,28 +39,28 @@ class Inserts:
 
     def request_id(self, node: Node) -> str:
         """
-        The id of a node's create: for a create of which nobody knows what became of it, the same again.
+        Return the request id of a node's create call, which is the same for a retry after an uncertain outcome.
 
-        Another zone is another create, and so is one after the node was made: it was terminated meanwhile.
+        Another zone has another id, and so has a create call after a successful one: the instance was terminated since.
         """
         number = self._made[node.batch, node.minion_id]
         return str(uuid.uuid5(REQUESTS, f"{node.batch} {node.minion_id} {node.zone} {number}"))
 
     def add(self, operation: str, instance: Instance) -> None:
-        """Remember a create."""
+        """Record a create call."""
         with self._lock:
             self._under_way[operation] = instance
             self._made[instance.batch, instance.minion_id] += 1
 
     def find(self, instance: Instance) -> None:
-        """Remember the create of an instance that is there, if it can be found; its answer was lost."""
+        """Find and record the create call of an existing instance; its answer was lost."""
         wanted = f"targetId = {instance.instance_id}"
         for operation in self._api.list_of("zone_operations", zone=instance.zone, filter=wanted):
             if operation.operation_type == "insert" and str(operation.target_id) == instance.instance_id:
                 self.add(operation.name, instance)
 
     def forget(self, instance_id: str) -> None:
-        """It was terminated: what became of its create is of no interest any more."""
+        """Drop the create call of a terminated instance."""
         with self._lock:
             self._failed.pop(instance_id, None)
             ended = [name for name, instance in self._under_way.items() if instance.instance_id == instance_id]
@@ -69,9 +69,9 @@ class Inserts:
 
     def failed(self) -> dict[str, Instance]:
         """
-        The instances whose create has failed, by id, as reports with the problem.
+        Return the instances whose create call failed, by id, with their problem.
 
-        One list call for each zone with creates under way; none where all have ended.
+        Make one list call for each zone with unfinished create calls.
         """
         with self._lock:
             under_way = dict(self._under_way)

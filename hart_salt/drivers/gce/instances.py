@@ -1,4 +1,4 @@
-"""What an instance of hart's is at Compute Engine: its name, its labels, the create call's body, and its report."""
+"""Instances at Compute Engine: their names, their labels, the body of the create call, and their reports."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hart_salt.drivers import limits
 from hart_salt.model import Candidate, Instance, Node
 
 NAME_LENGTH = 63
-#: of an instance and of network tags
+#: the form of names of instances and of network tags
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-LABELS = 64  #: that an instance may have
-TAGS = 64
-USER_DATA = 262_144  #: bytes of one value of the metadata
+LABELS = 64  #: labels of an instance at most
+TAGS = 64  #: network tags of an instance at most
+USER_DATA = 262_144  #: bytes of one metadata value at most
 
 OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role")
-#: those of them that an instance has which was taken over
+#: the labels of an imported instance
 ADOPTED_LABELS = ("hart", "hart-owner", "hart-role")
 OWNER, BATCH = "hart-owner", "hart-batch"
-#: of the metadata: what runs at each boot, and the role as it is written, which labels cannot hold
+#: metadata keys: the script that runs at each boot, and the exact role, which a label cannot hold
 SCRIPT, ROLE = "startup-script", "hart-role"
-#: of the metadata: the minion id of one that was taken over, where its name and its description say something else
+#: metadata key: the minion id of an imported instance, if its name and its description differ from it
 MINION = "hart-minion"
 
 STATES = {
@@ -38,7 +38,7 @@ STATES = {
     "DEPROVISIONING": "stopped",
     "PENDING_STOP": "stopped",
 }
-#: short names of scopes that are not the end of the address; those of Google's command line and of libcloud
+#: short names of scopes that are not the end of their address; from Google's command line and libcloud
 SCOPES = {
     "compute-ro": "compute.readonly",
     "compute-rw": "compute",
@@ -53,27 +53,27 @@ SCOPES = {
     "storage-rw": "devstorage.read_write",
 }
 SHIELDS = ("enableSecureBoot", "enableVtpm", "enableIntegrityMonitoring")
-#: what a service account gets that is named without scopes: enough for metrics and logs, as hart has it
+#: the scopes of a service account without scopes: enough for metrics and logs, as in hart
 DEFAULT_SCOPES = ("logging.write", "monitoring.write")
 
 
 @dataclass(frozen=True)
 class Place:
-    """What the settings of a node mean in the project: links, as ``projects/…``."""
+    """The resources that a node's settings name in the project, as links such as ``projects/…``."""
 
     image: str
     network: str
     subnet: str
-    #: whether the image can be started by UEFI, which a shielded machine takes
+    #: whether the image can boot with UEFI, which a shielded VM needs
     uefi: bool
 
 
 def name_of(minion_id: str) -> str:
     """
-    The instance's name: the parts of the minion id from the end, so that a console sorts by what they mean.
+    Return the instance's name: the labels of the minion id in reverse order, so that a console sorts by domain.
 
-    ``web-1.example.com`` becomes ``hart-com-example-web-1-`` and eight digits of its hash. Two ids never have one
-    name: what is changed or cut carries the hash, and so does an id that looks as if it did.
+    ``web-1.example.com`` becomes ``hart-com-example-web-1-`` and eight digits of its hash. Two ids never have the same
+    name: a changed or shortened id gets the hash, and so does an id that looks as if it had one.
     """
     words = "-".join(reversed(minion_id.lower().replace("_", "-").split(".")))
     name = f"hart-{words}"
@@ -85,8 +85,9 @@ def name_of(minion_id: str) -> str:
 
 def names_of(minion_id: str) -> list[str]:
     """
-    What an instance may be called that is the machine of a minion: as hart-salt and hart make names of minion ids,
-    and, of those that somebody made otherwise, the id itself, or its first label.
+    Return the names that a minion's instance can have.
+
+    They are the names that hart-salt and hart make from minion ids and, for other instances, the id or its first label.
     """
     reversed_id = "-".join(reversed(minion_id.split(".")))
     # As hart 0.22 makes it.
@@ -96,29 +97,29 @@ def names_of(minion_id: str) -> list[str]:
 
 
 def access_name(owner: str, batch: str) -> str:
-    """The batch's temporary firewall rule, and the network tag by which it is for this batch's instances only."""
+    """Return the name of the batch's temporary firewall rule, and of the network tag that selects its instances."""
     return f"{access_prefix(owner)}{batch}"
 
 
 def access_prefix(owner: str) -> str:
-    """What those names begin with, of all batches of a master."""
+    """Return the prefix of these names for all batches of a master."""
     return f"hart-{owner}-"
 
 
 def labels(node: Node, owner: str) -> dict[str, str]:
-    """Of the instance and of its disks."""
+    """Return the labels of the instance and its disks."""
     options: Any = node.options
     return {**options.labels, BATCH: node.batch, **own_labels(node.role, owner)}
 
 
 def own_labels(role: str | None, owner: str) -> dict[str, str]:
-    """Also of one that was taken over. The role in the characters that there are; see ``ROLE``."""
+    """Return the labels of every instance, including imported ones. The role is reduced to legal characters."""
     own = {"hart": "", OWNER: owner}
     return {**own, ROLE: re.sub(r"[^a-z0-9_-]", "_", role.lower())[:63]} if role else own
 
 
 def body(node: Node, owner: str, user_data: str, place: Place) -> dict[str, Any]:
-    """The create call's body, in the API's own names."""
+    """Return the body of the create call, in the API's own names."""
     options: Any = node.options
     scheduling: dict[str, Any] = {"provisioningModel": "STANDARD"}
     if options.spot:
@@ -173,7 +174,7 @@ def _interface(node: Node, place: Place) -> dict[str, Any]:
 
 
 def _metadata(node: Node, user_data: str) -> list[dict[str, str]]:
-    """Keys of the project's metadata let nobody in: who may is the states' business."""
+    """Return the metadata. SSH keys of the project are blocked: Salt states decide who can log in."""
     options: Any = node.options
     items = {
         SCRIPT: user_data,
@@ -196,32 +197,32 @@ def _scope(scope: str) -> str:
 
 
 def objections(node: Node, owner: str) -> list[str]:
-    """What can be said against the settings without asking anybody."""
+    """Return objections to the settings that need no call."""
     options: Any = node.options
     tags = node.settings.tags
     found = []
     if isinstance(tags, Mapping):
-        found.append("tags are network tags at Compute Engine and have no values: give a list of them, or use labels")
+        found.append("tags are network tags at Compute Engine and have no values: set tags to a list, or use labels")
     else:
         found += [
-            f"the tag {tag} may hold only lowercase letters, digits and '-' at Compute Engine, and starts with a letter"
+            f"the tag {tag} must start with a letter at Compute Engine; it can have lowercase letters, digits and '-'"
             for tag in tags
             if not NAME.fullmatch(tag)
         ]
         found += [f"the tag {tag} is one of hart's own" for tag in tags if tag.startswith(access_prefix(owner))]
     found += [f"the label {label} is one of hart's own" for label in options.labels if label in OWN_LABELS]
     if len(tags) >= TAGS:
-        found.append(f"there may be {TAGS - 1} tags at the most beside hart's own")
+        found.append(f"tags can have at most {TAGS - 1} entries beside hart's own tag")
     if len(options.labels) > LABELS - len(OWN_LABELS):
-        found.append(f"there may be {LABELS - len(OWN_LABELS)} labels at the most beside hart's own")
+        found.append(f"labels can have at most {LABELS - len(OWN_LABELS)} entries beside hart's own labels")
     found += limits.no_private_ipv6(node, "Compute Engine")
     if options.scopes and not options.service_account:
-        found.append("scopes are those of a service account: set service_account, or leave scopes out")
+        found.append("scopes need a service account: set service_account, or remove scopes")
     return found
 
 
 def report(instance: Any) -> Instance:
-    """An instance as its list call shows it. Any field may be missing."""
+    """Convert a report of a list to an ``Instance``. Any field may be missing."""
     metadata = {item.key: item.value for item in instance.metadata.items}
     zone = last(instance.zone)
     interface = instance.network_interfaces[0] if instance.network_interfaces else None
@@ -242,14 +243,14 @@ def report(instance: Any) -> Instance:
 
 
 def candidate(instance: Any) -> Candidate:
-    """An instance that may be anybody's. hart, too, puts the role into a label, in letters that a label can have."""
+    """Convert a report of an instance with any owner. Like hart-salt, hart puts the role into a label."""
     found = report(instance)
     role = found.role or instance.labels.get(ROLE) or None
     return Candidate(replace(found, role=role), instance.name, instance.labels.get(OWNER) or None)
 
 
 def adopted_metadata(instance: Any, minion_id: str | None, role: str | None) -> list[Any]:
-    """The metadata of one that is taken over, or, without a minion id, let go; what is not hart's stays."""
+    """Return the metadata of an imported instance, or of a released one without a minion id. Keep all other keys."""
     items = [{"key": it.key, "value": it.value} for it in instance.metadata.items if it.key not in (MINION, ROLE)]
     if role:
         items.append({"key": ROLE, "value": role})
@@ -259,7 +260,7 @@ def adopted_metadata(instance: Any, minion_id: str | None, role: str | None) -> 
 
 
 def seconds(text: str) -> float | None:
-    """A time of the API in seconds since the epoch."""
+    """Return a time of the API in seconds since the epoch, or None."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
     except ValueError:
@@ -267,10 +268,10 @@ def seconds(text: str) -> float | None:
 
 
 def last(link: str) -> str:
-    """The name at the end of a link."""
+    """Return the name at the end of a link."""
     return link.rpartition("/")[2]
 
 
 def partial(link: str) -> str:
-    """A link without its server: ``projects/…``."""
+    """Return a link without its server: ``projects/…``."""
     return link[link.index("projects/") :] if "projects/" in link else link

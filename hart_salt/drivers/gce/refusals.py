@@ -1,8 +1,8 @@
 """
-What Compute Engine's refusals mean: one table, by the vendor's reason.
+The errors for Compute Engine's refusals: one table, by the vendor's reason.
 
-A call is refused at once with ``error.errors[].reason``, or its operation ends later with
-``error.errors[].code``. The status alone does not tell: quota and throttling are both 403.
+A call is refused at once with ``error.errors[].reason``, or its operation ends later with ``error.errors[].code``. The
+status alone is not enough: quota and throttling are both 403.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from hart_salt.drivers.sdk_driver import kind_of
 
 
 class AlreadyExists(errors.InvalidRequest):
-    """There is something of that name."""
+    """A resource with that name exists."""
 
 
 class Stale(errors.InvalidRequest):
-    """It was changed by somebody else since it was read: read it again."""
+    """Someone else changed the resource since it was read: read it again."""
 
 
 class NotReady(errors.TemporaryFailure):
-    """Something else is being done to it."""
+    """Another operation on the resource is in progress."""
 
 
-#: reasons of refusals in their own spelling, and codes of operations in theirs
+#: reasons of refusals and codes of operations, which differ in spelling
 _BY_REASON: Mapping[str, type[errors.DriverError]] = {
     **dict.fromkeys(("quotaExceeded", "limitExceeded", "QUOTA_EXCEEDED", "LIMIT_EXCEEDED"), errors.QuotaExceeded),
     **dict.fromkeys(
@@ -46,7 +46,7 @@ _BY_REASON: Mapping[str, type[errors.DriverError]] = {
     ),
     **dict.fromkeys(("backendError", "internalError", "BACKEND_ERROR", "INTERNAL_ERROR"), errors.TemporaryFailure),
 }  # fmt: skip
-#: where the reason is one that nobody has heard of
+#: for reasons that are not in the table
 _BY_STATUS: Mapping[int, type[errors.DriverError]] = {
     401: errors.AuthError,
     403: errors.AuthError,
@@ -58,7 +58,7 @@ _BY_STATUS: Mapping[int, type[errors.DriverError]] = {
 
 
 def made(reason: str, status: int, text: str, retry_after: float | None = None) -> errors.DriverError:
-    """Return the error for a reason, or for a status where nobody has heard of the reason."""
+    """Return the error for a reason, or for the status if the reason is unknown."""
     kind = kind_of(reason, status, _BY_REASON, _BY_STATUS)
     if kind is errors.RateLimited:
         return errors.RateLimited(text, retry_after)

@@ -1,4 +1,4 @@
-"""Compute Engine's settings: of the account, and of a node."""
+"""The settings of the driver ``gce``: of the account and of a node."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def _as_google_labels(value: Any) -> dict[str, str]:
 
 
 class Account(Section):
-    """How to reach Google's API. Without a key, the master's application default credentials count."""
+    """Access to Google's API. Without a key, the master's application default credentials are used."""
 
     project: Text = Field(description="Id of the project.")
-    user_id: Text | None = Field(None, description="Email address of the service account whose `key` is given.")
+    user_id: Text | None = Field(None, description="Email address of the service account that `key` belongs to.")
     key: Secret | None = Field(
         None, description="The service account's private key: PEM text, or the path of a file on the master."
     )
     key_file: Text | None = Field(
         None,
-        description="Path of a service account's JSON key file on the master, instead of user_id and key.",
+        description="Path of a service account's JSON key file on the master, instead of `user_id` and `key`.",
     )
     endpoint: Endpoint | None = Field(
-        None, description="Another address of the API, for a proxy or a test (default: Google's own)."
+        None, description="Address of the API, if it is not Google's own, such as a proxy or a test server."
     )
     api_timeout: ApiTimeout = 60
     address_service: AddressService = DEFAULT_SERVICE
@@ -63,7 +63,7 @@ class Account(Section):
 
 
 class Options(Section):
-    """Compute Engine's own settings of a node."""
+    """Settings of a node that only Compute Engine has."""
 
     ALIASES: ClassVar[Mapping[str, Alias]] = {
         "enable_ipv6": Alias("ipv6"),
@@ -87,20 +87,20 @@ class Options(Section):
         "hyperdisk-extreme",
         "hyperdisk-throughput",
         "hyperdisk-ml",
-    ] = Field("pd-ssd", description="Kind of the boot disk.")
+    ] = Field("pd-ssd", description="Type of the boot disk.")
     volume_iops: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Operations per second of the boot disk; for hyperdisks and pd-extreme."
+        None, description="I/O operations per second (IOPS) of the boot disk; for hyperdisks and pd-extreme only."
     )
     local_ssds: Annotated[int, Field(ge=0, le=24)] = Field(
-        0, description="How many local SSDs to attach; they come unformatted."
+        0, description="Number of local SSDs to attach; they are not formatted."
     )
-    spot: Flag = Field(False, description="Whether to ask for a spot instance.")
+    spot: Flag = Field(False, description="Whether to request a spot instance.")
     service_account: Text | None = Field(
-        None, description="Email address of the service account that the node runs as (default: none)."
+        None, description="Email address of the node's service account (default: none)."
     )
     scopes: Names = Field(
         default_factory=list,
-        description="OAuth scopes of the node's service account: addresses, or short names such as cloud-platform.",
+        description="OAuth scopes of the node's service account: addresses, or short names such as `cloud-platform`.",
     )
     enable_oslogin: Flag = Field(False, description="Whether Google's OS Login manages users on the node.")
     ipv6: Flag = Field(False, description="Whether the instance gets an external IPv6 address.")

@@ -1,5 +1,5 @@
 """
-Hetzner Cloud's API, by plain requests: its own library repeats creates that may have taken effect.
+Hetzner Cloud's API with plain requests: its own library retries create calls that may have had an effect.
 
 Sources: *docs* is docs.hetzner.cloud; *hcloud-go* and *hcloud-python* are the vendor's clients
 (hetznercloud/hcloud-go, hcloud/error.go; hetznercloud/hcloud-python, _client.py).
@@ -19,7 +19,7 @@ from hart_salt.drivers.sdk_driver import kind_of
 
 VENDOR = "Hetzner"
 
-#: what the caller does next, by code (docs, hcloud-go); what is not here goes by its status
+#: the error classes by code (docs, hcloud-go); for other codes the status decides
 _BY_CODE: Mapping[str, type[errors.DriverError]] = {
     "unauthorized": errors.AuthError,
     "forbidden": errors.AuthError,
@@ -29,29 +29,29 @@ _BY_CODE: Mapping[str, type[errors.DriverError]] = {
     "json_error": errors.InvalidRequest,
     "uniqueness_error": errors.InvalidRequest,
     "protected": errors.InvalidRequest,
-    "resource_locked": errors.InvalidRequest,  # for good, by Hetzner; locked is what passes
+    "resource_locked": errors.InvalidRequest,  # permanent, by Hetzner; "locked" is temporary
     "resource_limit_exceeded": errors.QuotaExceeded,
     "resource_unavailable": errors.NoCapacity,
     "placement_error": errors.NoCapacity,
     "no_space_left_in_location": errors.NoCapacity,
     "no_subnet_available": errors.NoCapacity,
 }
-#: another action is under way, or something changed meanwhile: nothing was done, and it passes
+#: another action is in progress, or something changed: the call had no effect, and this is temporary
 _BUSY = ("locked", "conflict")
-#: nothing was done either; other failures of the server may have had an effect
+#: no effect either; other server failures may have had one
 _UNDONE = (*_BUSY, "maintenance")
 _HINTS: Mapping[str, str] = {
-    "protected": "; hart does not touch what is protected: take the protection off in Hetzner's console",
-    "token_readonly": "; make a token that may read and write, in Hetzner's console under Security, API tokens",
+    "protected": "; hart does not change protected resources: remove the protection in Hetzner's console",
+    "token_readonly": "; create a token that can read and write in Hetzner's console under Security, API tokens",
 }
 
 
 class Api(rest.JsonApi):
     """
-    Hetzner's. A server that is to be deleted while something else is done with it is reported as ``StillThere``.
+    Hetzner's API. A delete during another action on the server raises ``StillThere``.
 
-    A 429 is waited for as its Retry-After says, and otherwise like any failure that passes: what ``RateLimit-Reset``
-    names is when all 3600 calls of an hour are there again, while one more is allowed each second (docs).
+    After a 429, hart waits as Retry-After says, or else as for any temporary failure. It ignores ``RateLimit-Reset``,
+    the time when all 3600 calls of an hour are available again, because one more call is allowed each second (docs).
     """
 
     vendor = VENDOR
@@ -70,7 +70,7 @@ class Api(rest.JsonApi):
         return {} if page is None else {"page": page}
 
     def _error(self, response: requests.Response, body: Any) -> errors.DriverError:
-        """Bodies are ``{"error": {"code", "message", "details"}}`` (docs), or a proxy's HTML."""
+        """Return the error. Bodies are ``{"error": {"code", "message", "details"}}`` (docs), or a proxy's HTML."""
         said = body.get("error") if isinstance(body, dict) else None
         facts = said if isinstance(said, dict) else {}
         code, status = str(facts.get("code") or ""), response.status_code
@@ -86,7 +86,7 @@ class Api(rest.JsonApi):
 
 
 def _text(response: requests.Response, facts: Mapping[str, Any], code: str) -> str:
-    """The vendor's message with the fields that it is about. The request's number is in a header (hcloud-python)."""
+    """Return the vendor's message and its fields, with the request's number from a header (hcloud-python)."""
     details = facts.get("details")
     fields = details.get("fields") if isinstance(details, dict) else None
     listed = fields if isinstance(fields, list) else []

@@ -1,7 +1,7 @@
 """
 Hetzner Cloud, through its API v1.
 
-Sources of facts about the API are named as in ``client.py``.
+``client.py`` explains the names of sources.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from hart_salt.drivers.hetzner.settings import Options as Options
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.model import Access, Image, Instance, Node, Region, Size
 
-#: a server migrates while it runs; what is not here, such as ``unknown``, is waited for (docs)
+#: a migrating server runs; hart waits for a server with any other status, such as ``unknown`` (docs)
 STATES = {"running": "running", "migrating": "running", "stopping": "stopped", "off": "stopped", "deleting": "gone"}
 
 
 class Hetzner(KeyedRestDriver):
-    """One project at Hetzner Cloud. Without an SSH key in a create call, root's password is mailed to its owner."""
+    """One project at Hetzner Cloud. Without an SSH key in the create call, it mails root's password to its owner."""
 
     schema: ClassVar[Schema] = SCHEMA
     vendor, needs = "Hetzner", "requests"
     path, field, id_pattern = "servers", "server", re.compile("[0-9]+")
     keys_path = "ssh_keys"
-    no_addresses: ClassVar[str] = "its driver gives no further addresses, though Hetzner has floating ones"
+    no_addresses: ClassVar[str] = "its driver cannot add addresses, not even Hetzner's floating IPs"
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.hetzner.client import Api
@@ -39,7 +39,7 @@ class Hetzner(KeyedRestDriver):
         return Api
 
     def check(self) -> str:
-        """Ask how many servers there are: a token is a project's, and no call tells which (docs)."""
+        """Count the servers: a token belongs to one project, but no call names the project (docs)."""
         pages = self._api.get("servers", "meta", per_page=1).get("pagination") or {}
         return f"a project with {pages.get('total_entries', 'some')} servers"
 
@@ -48,7 +48,7 @@ class Hetzner(KeyedRestDriver):
         return {**super()._key_body(batch, public_key), "labels": rules.labels(own)}
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """As the base creates."""
+        """Create the server."""
         return self._instance(self._create(node, self._body(node, user_data, access), access))
 
     def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Hetzner(KeyedRestDriver):
             "name": node.minion_id,
             "location": node.region,
             "server_type": node.size,
-            # Of a name there is an image for each architecture: that of the server type is taken (docs).
+            # A name has one image per architecture; Hetzner takes the one of the server type (docs).
             "image": rules.reference(IMAGES.get(node.settings.image, node.settings.image)),
             "ssh_keys": [access.handle["ssh_key"], *map(rules.reference, options.ssh_keys)],
             "labels": rules.labels(self._tags(node, access.batch)),
@@ -74,7 +74,7 @@ class Hetzner(KeyedRestDriver):
         return [f"{key}:{value}" if value else key for key, value in (report.get("labels") or {}).items()]
 
     def _set_tags(self, report: Report, wanted: Sequence[str]) -> None:
-        """One call, which replaces all labels (docs)."""
+        """Make one call, which replaces all labels (docs)."""
         self._api.change(f"servers/{report['id']}", {"labels": rules.labels(wanted)})
 
     def _listed(self, **query: str) -> list[dict[str, Any]]:
@@ -84,9 +84,9 @@ class Hetzner(KeyedRestDriver):
 
     def _instance(self, report: Report) -> Instance:
         """
-        Every field but the id may be missing.
+        Convert a report to an ``Instance``. Every field except the id may be missing.
 
-        A server that is off and locked is about to be started: it is off between its making and its first start.
+        A server that is off and locked is pending: a new server is off until its first start.
         """
         labels, public = report.get("labels") or {}, report.get("public_net") or {}
         place = report.get("location") or (report.get("datacenter") or {}).get("location") or {}
@@ -105,18 +105,18 @@ class Hetzner(KeyedRestDriver):
         )
 
     def objections(self, node: Node) -> Sequence[str]:
-        """What Hetzner would refuse."""
+        """Check what Hetzner would refuse."""
         return rules.objections(node, self._known)
 
     def regions(self) -> Sequence[Region]:
-        """Hetzner's locations; there are no zones."""
+        """Return Hetzner's locations, which have no zones."""
         return [Region(one["name"], f"{one['city']}, {one['country']}") for one in self._known("locations")]
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """
-        Server types with what a month costs before tax, in the project's currency, without a public IPv4 address.
+        Return the server types with monthly prices before tax, in the project's currency.
 
-        Without a region the price is the lowest of all locations.
+        Prices do not include a public IPv4 address. Without a region, the price is the lowest of all locations.
         """
         currency = self._api.get("pricing", "pricing")["currency"]
         return [
@@ -126,7 +126,7 @@ class Hetzner(KeyedRestDriver):
         ]
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """The distributions that the bootstrap knows, by code name, and the project's snapshots."""
+        """Return the distributions that the bootstrap supports, by code name, and the project's snapshots."""
         offered = [one for one in self._known("images") if one["type"] == "system"]
         snapshots = [one for one in self._known("images") if one["type"] == "snapshot"]
         there = {name: [it["architecture"] for it in offered if it["name"] == of] for name, of in IMAGES.items()}

@@ -1,7 +1,7 @@
 """
-What Hetzner's API takes: labels, names, places, and what it says against a node.
+The rules of Hetzner's API for labels, names and locations, and its objections to a node.
 
-Sources of facts about the API are named as in ``client.py``.
+``client.py`` explains the names of sources.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hart_salt.drivers import limits, tags
 from hart_salt.model import Node, Size
 
 IMAGES = {"bookworm": "debian-12", "trixie": "debian-13", "jammy": "ubuntu-22.04", "noble": "ubuntu-24.04"}
-#: names of labels may have a prefix, and values may be empty (hcloud-python, helpers/labels.py)
+#: names of labels can have a prefix, and values can be empty (hcloud-python, helpers/labels.py)
 PREFIX = re.compile(r"[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,251}[a-z0-9A-Z])?")
 WORD = re.compile(r"[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,61}[a-z0-9A-Z])?")
 #: (hcloud-python, servers/domain.py: a valid host name as per RFC 1123)
@@ -27,7 +27,7 @@ Known = Callable[[str], Sequence[Thing]]
 
 
 def labels(flat: Iterable[str]) -> dict[str, str]:
-    """Flat tags as labels; what stands before the first colon is the name. Of one name the first counts."""
+    """Return flat tags as labels: the name is the part before the first colon. The first tag of a name wins."""
     found: dict[str, str] = {}
     for tag in flat:
         key, _, value = tag.partition(":")
@@ -36,12 +36,16 @@ def labels(flat: Iterable[str]) -> dict[str, str]:
 
 
 def reference(setting: str) -> int | str:
-    """An id as the number that it is, or a name."""
+    """Return an id as a number, or a name."""
     return int(setting) if setting.isdecimal() else setting
 
 
 def id_of(setting: str, things: Iterable[Thing], kind: str) -> int:
-    """The id of what an id or a name means. Raises ``InvalidRequest`` where there is none."""
+    """
+    Return the id of the resource with an id or a name.
+
+    Raises ``InvalidRequest`` if there is none.
+    """
     found = named(setting, things)
     if found is None:
         raise InvalidRequest(f"Hetzner: the project has no {kind} {setting}")
@@ -49,16 +53,16 @@ def id_of(setting: str, things: Iterable[Thing], kind: str) -> int:
 
 
 def named(setting: str, things: Iterable[Thing]) -> Thing | None:
-    """What an id or a name means."""
+    """Return the resource with an id or a name, or None."""
     return next((one for one in things if setting in (str(one["id"]), one.get("name"))), None)
 
 
 def size(facts: Thing, prices: Sequence[Thing], region: str | None, currency: str) -> Size:
     """
-    A server type for people.
+    Return a server type for people.
 
     prices
-        those of the places that are asked for
+        the prices in the requested locations
     """
     places = [it for it in facts.get("locations") or () if region in (None, it["name"])]
     return Size(
@@ -67,7 +71,7 @@ def size(facts: Thing, prices: Sequence[Thing], region: str | None, currency: st
         cpus=float(facts["cores"]),
         disk_gb=float(facts["disk"]),
         monthly_price=min(round(float(it["price_monthly"]["net"]), 2) for it in prices),
-        # Each place says whether it has the type now (docs, changelog of 2025-09-24).
+        # Each location reports whether it has the type now (docs, changelog of 2025-09-24).
         available=any(it.get("available", True) for it in places) if places else not facts.get("deprecated"),
         description=f"{facts['description']}, {facts['cpu_type']}, {facts['architecture']}",
         currency=currency,
@@ -78,7 +82,7 @@ def size(facts: Thing, prices: Sequence[Thing], region: str | None, currency: st
 
 
 def objections(node: Node, known: Known) -> list[str]:
-    """What Hetzner would refuse; what is not in question is not asked for."""
+    """Return what Hetzner would refuse. Make only the calls that the node needs."""
     return [*_labels(node), *_names(node), *_addresses(node), *_type_and_image(node, known), *_account(node, known)]
 
 
@@ -90,21 +94,21 @@ def _labels(node: Node) -> Iterator[str]:
         if (key == "hart" and value) or tag in (name.rstrip(":") for name in tags.OWN_TAGS):
             yield f"the tag {tag} is one of hart's own"
         if key in seen:
-            yield f"the tag {key} is given twice, and a label has one value at Hetzner"
+            yield f"the tag {key} occurs twice, but a label has one value at Hetzner"
         seen.add(key)
         prefix, slash, name = key.rpartition("/")
         if (slash and not PREFIX.fullmatch(prefix)) or not WORD.fullmatch(name) or not WORD.fullmatch(value or "a"):
             yield (
-                f"the tag {tag} is no label at Hetzner: name and value have up to 63 letters, digits, '-', '_' and "
-                "'.', and a letter or a digit at both ends"
+                f"the tag {tag} is not a valid label at Hetzner: name and value have up to 63 letters, digits, '-', "
+                "'_' and '.', and must begin and end with a letter or a digit"
             )
 
 
 def _names(node: Node) -> Iterator[str]:
     if not HOSTNAME.fullmatch(node.minion_id):
-        yield "a server's name is a host name: words of up to 63 letters, digits and '-', with '.' between them"
+        yield "a server's name must be a host name: words of up to 63 letters, digits and '-', separated by '.'"
     if node.role and not WORD.fullmatch(node.role):
-        yield f"the role {node.role} is no value of a label at Hetzner, which has up to 63 characters"
+        yield f"the role {node.role} is not a valid label value at Hetzner, which can have up to 63 characters"
     yield from limits.no_zone(node, "Hetzner")
 
 
@@ -113,15 +117,15 @@ def _addresses(node: Node) -> Iterator[str]:
     settings = node.settings
     yield from limits.no_private_ipv6(node, "Hetzner")
     if not settings.public_ip and not options.network:
-        yield "without a public address a server needs network: a private network with a way out"
+        yield "a server without a public address needs network: set it to a private network with access to the internet"
     if not settings.public_ip and options.firewall:
-        yield "a firewall is for public addresses at Hetzner, and public_ip is false"
+        yield "a firewall needs a public address at Hetzner, but public_ip is false"
     elif not options.network and (settings.connect_via == "private" or settings.private_networking):
         yield "a server has a private address only in a private network: set network"
 
 
 def _type_and_image(node: Node, known: Known) -> Iterator[str]:
-    """That a location or a type does not exist at all is found without a driver's help."""
+    """Check that type and image fit. The caller checks that the location and the type exist."""
     kind = named(node.size, known("server_types"))
     if kind is None:
         return
@@ -154,4 +158,4 @@ def _network(node: Node, setting: str, known: Known) -> Iterator[str]:
     zones = {one["network_zone"] for one in network.get("subnets") or ()}
     place = named(node.region, known("locations"))
     if place is not None and place["network_zone"] not in zones:
-        yield f"the network {setting} has no subnet in {place['network_zone']}, where {node.region} is"
+        yield f"the network {setting} has no subnet in {place['network_zone']}, the network zone of {node.region}"

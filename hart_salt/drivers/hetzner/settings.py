@@ -1,4 +1,4 @@
-"""The settings of Hetzner Cloud: the account, and its own settings of a node."""
+"""The settings of the driver ``hetzner``: of the account and of a node."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hart_salt.drivers.settings import CloudOptions, TokenAccount
 
 
 class Account(TokenAccount):
-    """How to reach Hetzner's API."""
+    """Access to Hetzner's API."""
 
 
 class Options(CloudOptions):
-    """Hetzner's own settings of a node."""
+    """Settings of a node that only Hetzner has."""
 
     network: Text | None = Field(None, description="Id or name of the private network to attach (default: none).")
-    firewall: Text | None = Field(None, description="Id or name of the firewall to put the server in.")
+    firewall: Text | None = Field(None, description="Id or name of the firewall for the server.")
     ssh_keys: Names = Field(
-        default_factory=list, description="Ids or names of SSH keys of the project that root gets, and that stay."
+        default_factory=list, description="Ids or names of the project's SSH keys for root; they stay on the server."
     )
 
 

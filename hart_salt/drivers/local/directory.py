@@ -1,4 +1,4 @@
-"""What a local instance is on disk and in the process table: made, started, looked at, destroyed."""
+"""Local instances on disk and in the process table: create, start, inspect, destroy."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ import psutil
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
 
-#: set in the machine process and so in all that it starts: how the processes of an instance are known,
-#: also those that left the process group or lost their parent
+#: set in the environment of the machine process and of all its children: it identifies the processes of an instance,
+#: even if they leave the process group or lose their parent
 ENVIRONMENT_MARK = "HART_INSTANCE"
-#: what runs salt-minion with this Python, whether or not there is a script of that name
+#: runs salt-minion with this Python, even without an installed script
 SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = 'salt-minion'; salt_minion()"
 CLAIM = "instance.json"
-#: how the names begin of directories that are being filled, and of those that are being removed
+#: prefixes of the names of directories that are being filled or removed
 NEW, GONE = ".new-", ".gone-"
 KILL_ATTEMPTS = 50
 KILL_INTERVAL = 0.1
@@ -35,11 +35,12 @@ KILL_INTERVAL = 0.1
 
 def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
     """
-    Make the directory with the claim and the user-data in it.
+    Make the directory with the claim and the user-data.
 
-    It is filled under another name and renamed, so that a directory which can be seen is complete. That name has the
-    batch in it: of what a crash leaves there, ``unfinished`` tells whose it is.
-    Raises ``InvalidRequest`` when there is an instance of that name already.
+    It is filled under a temporary name and then renamed, so a visible directory is complete. The temporary name
+    contains the batch: after a crash, ``unfinished`` reports the batch of what is left.
+
+    Raises ``InvalidRequest`` if an instance of that name exists.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = Path(tempfile.mkdtemp(prefix=f"{NEW}{claim.get('batch', '')}.", dir=path.parent))
@@ -56,11 +57,11 @@ def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
 
 
 def _rename_to_free(new: Path, path: Path) -> None:
-    # A rename onto a directory that is not empty fails by itself; whichever of two calls comes first wins.
+    # A rename onto a directory that is not empty fails; the first of two calls wins.
     try:
         new.rename(path)
     except OSError as error:
-        raise InvalidRequest(f"there is a local instance {path.name} already") from error
+        raise InvalidRequest(f"there is already a local instance {path.name}") from error
 
 
 def _private(path: str, flags: int) -> int:
@@ -69,9 +70,9 @@ def _private(path: str, flags: int) -> int:
 
 def start(path: Path) -> None:
     """
-    Start the machine process, in a session of its own: it outlives the call that made it.
+    Start the machine process in its own session, so that it outlives this call.
 
-    Its temporary files are in its directory. A minion that is killed leaves some behind, and they go with the instance.
+    Its temporary files are in its directory: a killed minion leaves some behind, which go with the instance.
     """
     with open(path / "var/log/machine.log", "ab", opener=_private) as log:
         subprocess.Popen(
@@ -86,12 +87,12 @@ def start(path: Path) -> None:
 
 
 def listing(base: Path) -> list[Path]:
-    """The directories of instances below ``base``, complete ones only."""
+    """Return the directories of complete instances in ``base``."""
     return sorted(path for path in _names(base) if not path.name.startswith(".") and os.path.lexists(path / CLAIM))
 
 
 def unfinished(base: Path) -> Iterator[tuple[Path, str]]:
-    """The directories whose making or removal a crash left half done, each with its batch; empty: that is not known."""
+    """Return the directories that a crash left half made or half removed, each with its batch, or empty if unknown."""
     for path in _names(base):
         if path.name.startswith(NEW):
             yield path, path.name.removeprefix(NEW).rpartition(".")[0]
@@ -108,9 +109,9 @@ def _names(base: Path) -> list[Path]:
 
 def read_claim(path: Path) -> dict[str, str | None] | None:
     """
-    What ``create`` wrote; None for a directory that is being removed at this moment.
+    Return the claim that ``create`` wrote, or None if the directory is being removed.
 
-    Empty where it cannot be used: a crash of the machine may have emptied the file.
+    The result is empty if the claim is invalid: a crash of the machine may have emptied the file.
     """
     try:
         claim = json.loads((path / CLAIM).read_bytes())
@@ -128,13 +129,13 @@ def read_claim(path: Path) -> dict[str, str | None] | None:
 
 def machine_state(path: Path) -> tuple[str, int | None]:
     """
-    Return ``(state, SSH port)``: pending until the machine process listens.
+    Return ``(state, SSH port)``.
 
-    Stopped when the machine process is no more, or the minion that it started.
+    The state is pending until the machine process listens, and stopped once that process or its minion has ended.
     """
     machine = _machine(path)
     if machine is None:
-        # Before it listens there is nothing to go by but the processes that carry the mark.
+        # Before it listens, only the processes with the mark show that it exists.
         return ("pending" if any(_processes(path)) or _newborn(path) else "stopped"), None
     pid, minion, port = machine
     if not all(_runs(one, path) for one in (pid, minion) if one is not None):
@@ -143,7 +144,7 @@ def machine_state(path: Path) -> tuple[str, int | None]:
 
 
 def _machine(path: Path) -> tuple[int, int | None, int] | None:
-    """The process ids of machine and minion, and the SSH port; None: not written yet, or nothing that can be used."""
+    """Return the process ids of machine and minion and the SSH port, or None if not yet written or invalid."""
     try:
         facts = json.loads((path / "run/machine.json").read_bytes())
         pid, minion, port = int(facts["pid"]), facts.get("minion"), int(facts["port"])
@@ -155,15 +156,15 @@ def _machine(path: Path) -> tuple[int, int | None, int] | None:
 
 
 def _runs(pid: int, path: Path) -> bool:
-    """Whether the process of this id is one of the instance's, and not a later one with the same id."""
+    """Return whether the process belongs to the instance, and is not a later one with the same id."""
     try:
         return _belongs(psutil.Process(pid), path)
-    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two: it can be no process's id
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two: the number cannot be a process id
         return False
 
 
 def _newborn(path: Path) -> bool:
-    """The process exists a moment before its environment can be read; spare it that moment."""
+    """Return whether the directory is new: a process exists for a moment before its environment can be read."""
     with contextlib.suppress(FileNotFoundError):
         return time.time() - path.stat().st_ctime < 5.0
     return False
@@ -171,10 +172,11 @@ def _newborn(path: Path) -> bool:
 
 def destroy(path: Path) -> None:
     """
-    End the instance's processes, then remove its directories.
+    Kill the instance's processes, then remove its directories.
 
-    It is the power switch, not a shutdown: nothing of the instance is kept, so nothing has to be saved.
-    Raises ``TemporaryFailure`` if a process does not go away.
+    This is a power-off, not a shutdown: nothing of the instance is kept.
+
+    Raises ``TemporaryFailure`` if a process does not end.
     """
     for _ in range(KILL_ATTEMPTS):
         processes = list(_processes(path))
@@ -188,14 +190,14 @@ def destroy(path: Path) -> None:
         raise TemporaryFailure(f"processes of the local instance {path.name} do not end")
     shutil.rmtree(socket_dir(path), ignore_errors=True)
     gone = path.with_name(f"{GONE}{path.name}")
-    with contextlib.suppress(FileNotFoundError):  # another call, or an earlier one that was cut short, was first
+    with contextlib.suppress(FileNotFoundError):  # another call, or an earlier one that was interrupted, was first
         shutil.rmtree(gone, ignore_errors=True)
         path.rename(gone)
         shutil.rmtree(gone)
 
 
 def born(path: Path) -> float | None:
-    """When a directory was made or last renamed, in seconds since the epoch; None: it is gone."""
+    """Return when a directory was made or last renamed, in seconds since the epoch, or None if it is gone."""
     try:
         return path.stat().st_ctime
     except FileNotFoundError:
@@ -203,30 +205,34 @@ def born(path: Path) -> float | None:
 
 
 def remove(path: Path) -> None:
-    """Remove a directory in which no process works. One that is gone is success."""
+    """Remove a directory that no process uses. An absent directory is a success."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
 
 
 def socket_dir(path: Path) -> Path:
     """
-    A short directory for the minion's sockets, whose paths may have 107 characters at the most.
+    Return a short directory for the minion's sockets, whose paths can have 107 characters at most.
 
-    The name is derived from the instance's path, so that it is found again without a record. Not below
-    TMPDIR: that may differ between the call that creates and the one that destroys.
+    The name is derived from the instance's path, so no record is needed to find it. It is not below TMPDIR, which may
+    differ between the call that creates and the call that destroys.
     """
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     return Path("/tmp") / f"hart-{os.getuid()}-{digest}"  # noqa: S108 - made private, see below
 
 
 def make_socket_dir(path: Path) -> None:
-    """Make it. Raises ``PermissionError`` for one that somebody else prepared: all may write to its parent."""
+    """
+    Make the directory of ``socket_dir``.
+
+    Raises ``PermissionError`` if another user prepared it: everyone can write to its parent.
+    """
     sockets = socket_dir(path)
     sockets.mkdir(mode=0o700, exist_ok=True)
     status = sockets.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{sockets} is not this user's own private directory; remove it")
-    # For whoever finds it and wonders whose it is.
+    # For people who find the directory.
     (sockets / "instance").write_text(f"{path}\n")
 
 
@@ -237,20 +243,19 @@ def _processes(path: Path) -> Iterator[psutil.Process]:
 
 
 def minion_command(path: Path) -> list[str]:
-    """The command of the instance's salt-minion."""
+    """Return the command of the instance's salt-minion."""
     return [sys.executable, "-c", SALT_MINION, "-c", str(path / "etc/salt")]
 
 
 def _belongs(process: psutil.Process, path: Path) -> bool:
     """
-    By the mark in its environment, or by its command.
+    Return whether a process belongs to the instance, by the mark in its environment or by its command.
 
-    Salt writes its process titles over the memory in which the kernel looks for the environment, but keeps
-    the command in them.
+    Salt's process titles overwrite the memory of the environment, but contain the command.
     """
     try:
         if process.environ().get(ENVIRONMENT_MARK) == str(path):
             return True
         return " ".join(minion_command(path)[1:]) in " ".join(process.cmdline())
-    except (psutil.Error, OSError):  # another user's process, or one that ended while we looked
+    except (psutil.Error, OSError):  # another user's process, or one that has just ended
         return False

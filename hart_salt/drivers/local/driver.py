@@ -1,8 +1,8 @@
 """
 The driver ``local``: instances on this machine, without an account, root or a container.
 
-An instance is a directory below the master's cachedir with a machine process (``machine.py``) that plays
-firmware, init and sshd for it. The path from launch to sealed minion is the one that every cloud takes.
+An instance is a directory in the master's cachedir with a machine process (``machine.py``) that stands in for
+firmware, init and sshd. The path from launch to sealed minion is the same as for every cloud.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node,
 
 
 class Local(Driver):
-    """Instances are directories; see the module."""
+    """Instances as directories; see the module."""
 
     schema: ClassVar[Schema] = SCHEMA
-    no_addresses: ClassVar[str] = "a node of the driver local is a process of this machine, and has its addresses"
+    no_addresses: ClassVar[str] = "a node of the driver local is a process of this machine and shares its addresses"
     platform: ClassVar[str] = "local"
     poll_interval: ClassVar[float] = 0.1
 
@@ -40,33 +40,33 @@ class Local(Driver):
         self._base = Path(master.cachedir) / "hart" / "local" / provider.name
 
     def check(self) -> str:
-        """There are no credentials; what can be wrong is the directory."""
+        """Check the directory; there are no credentials."""
         base = self._base
         while not os.path.lexists(base):
             base = base.parent
         if not base.is_dir():
-            raise InvalidRequest(f"{base} is no directory: local keeps its instances there; move it away")
+            raise InvalidRequest(f"{base} is not a directory: the driver local keeps its instances there; move it away")
         if not os.access(base, os.W_OK):
-            raise InvalidRequest(f"{base} is not writable for this user: local keeps its instances there")
+            raise InvalidRequest(f"{base} is not writable for this user: the driver local keeps its instances there")
         return f"instances below {self._base}"
 
     def objections(self, node: Node) -> Sequence[str]:
-        """A node runs the Salt of its master, and no other can be had."""
+        """Check the Salt version: a node runs its master's Salt and no other."""
         wanted, have = node.settings.salt_version, self.master.salt_version
         if wanted and not f"{have}.".startswith(wanted.removesuffix("*").removesuffix(".") + "."):
             return [f"salt_version is {wanted}, but a node of the driver local runs its master's Salt, {have}"]
         sockets = directory.socket_dir(self._base / node.minion_id).parent
         if not os.access(sockets, os.W_OK | os.X_OK, effective_ids=True):
-            return [f"{sockets} cannot be written by this user: a node of the driver local has its sockets there"]
+            return [f"{sockets} is not writable for this user: nodes of the driver local have their sockets there"]
         return []
 
     @contextmanager
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
-        """A machine process listens on loopback only: there is nothing to open."""
+        """Open nothing: a machine process listens on loopback only."""
         yield Access(batch, client_public_key)
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """Make the directory, which is the claim on the minion id, and start its machine process."""
+        """Make the directory, which claims the minion id, and start its machine process."""
         path = self._base / node.minion_id
         claim = {
             "minion_id": node.minion_id,
@@ -82,20 +82,21 @@ class Local(Driver):
 
     def instances(self, region: str | None = None) -> list[Instance]:
         """
-        The directories of this master, with the state of the processes that each has started.
+        Return this master's instance directories, with the state of their processes.
 
-        One whose claim cannot be read is in this master's cachedir, and listed without an identity.
+        A directory whose claim cannot be read counts as this master's, because it is in its cachedir; it has no minion
+        id.
         """
         found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
         known = [(path, claim) for path, claim in found if claim is not None]
         return [_instance(path, claim) for path, claim in known if self._is_ours(claim)]
 
     def _is_ours(self, claim: Mapping[str, Any] | None) -> bool:
-        """Whether a claim names this master; without a claim that can be read, its cachedir says so."""
+        """Return whether a claim names this master. Without a readable claim, the cachedir proves it."""
         return not claim or claim.get("owner") == self.master.owner
 
     def terminate(self, instance: Instance) -> None:
-        """End every process that was started in the instance and remove its directory."""
+        """Kill every process of the instance and remove its directory."""
         path = self._base / instance.instance_id
         if path.parent == self._base and path.name != "..":
             directory.destroy(path)
@@ -109,30 +110,30 @@ class Local(Driver):
         ]
 
     def remove(self, leftover: Leftover) -> None:
-        """Remove such a directory."""
+        """Remove one of these directories."""
         path = self._base / leftover.handle
         if path.parent == self._base and path.name.startswith((directory.NEW, directory.GONE)):
             directory.remove(path)
 
     def regions(self) -> Sequence[Region]:
-        """This machine."""
+        """Return one region: this machine."""
         return [Region(REGION, "this machine")]
 
     def sizes(self, region: str | None) -> Sequence[Size]:
-        """All of this machine, shared by whatever runs on it."""
+        """Return one size: the whole machine, shared with everything else on it."""
         memory = psutil.virtual_memory().total // 2**20
         return [Size(SIZE, memory, float(os.cpu_count() or 1), None, 0.0, True, "this machine, shared")]
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """None to choose from: a node runs the Python and the Salt of its master."""
+        """Return no images: a node runs its master's Python and Salt."""
         return []
 
     def minion_defaults(self, node: Node) -> Mapping[str, Any]:
-        """Everything that a minion keeps stays in the directory; its master is this one, by its ports."""
+        """Return configuration that keeps all files in the directory and sets the ports of this master."""
         root = self._base / node.minion_id
         return {
             "user": pwd.getpwuid(os.getuid()).pw_name,
-            # Salt would put any other root before the socket directory as well.
+            # Salt would prepend any other root to the socket directory too.
             "root_dir": "/",
             "pki_dir": str(root / "etc/salt/pki/minion"),
             "cachedir": str(root / "var/cache/salt/minion"),
@@ -145,7 +146,7 @@ class Local(Driver):
         }
 
     def root(self, instance: Instance) -> str:
-        """The instance's directory."""
+        """Return the instance's directory."""
         return str(self._base / instance.instance_id)
 
 

@@ -1,13 +1,13 @@
 """
 The machine process of a local instance: ``python -m hart_salt.drivers.local.machine DIRECTORY``.
 
-It stands in for firmware, init and sshd: it serves SSH on a free loopback port with the keys that the
-directory's SSH configuration names, runs the user-data once, and starts salt-minion when it is told to.
+It stands in for firmware, init and sshd: it serves SSH on a free loopback port with the keys that the directory's SSH
+configuration names, runs the user-data once, and starts salt-minion on a signal.
 
 SIGHUP
-    read the SSH configuration again, as ``systemctl reload ssh`` would
+    reload the SSH configuration, like ``systemctl reload ssh``
 SIGUSR1
-    start salt-minion, as ``systemctl start salt-minion`` would
+    start salt-minion, like ``systemctl start salt-minion``
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ import asyncssh
 
 from hart_salt.drivers.local.directory import ENVIRONMENT_MARK, make_socket_dir, minion_command
 
-PIECE = 65536  #: bytes of a command's output that are passed on at once
+PIECE = 65536  #: bytes of a command's output per read
 
 
 class _Login(asyncssh.SSHServer):
-    """Lets in whoever holds an authorized key, as root, which here means: as the user that runs it all."""
+    """Logins as root with an authorized key; root stands for the user that runs the process."""
 
     def __init__(self, authorized: list[str]) -> None:
         self._authorized = authorized
 
     def begin_auth(self, username: str) -> bool:
-        """Authentication is always required."""
+        """Require authentication always."""
         return True
 
     def public_key_auth_supported(self) -> bool:
-        """The only kind there is."""
+        """Offer public keys, the only method."""
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Compare the whole key; comments do not count."""
+        """Compare the whole key without its comment."""
         offered = key.export_public_key().split()[:2]
         return username == "root" and any(line.encode().split()[:2] == offered for line in self._authorized)
 
 
 class Machine:
-    """One instance's process; ``run`` returns when it is told to stop."""
+    """The process of one instance; ``run`` returns after SIGTERM."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -65,7 +65,7 @@ class Machine:
         self._listener: asyncssh.SSHAcceptor | None = None
 
     async def run(self) -> None:
-        """Boot, and stay until SIGTERM."""
+        """Boot, and run until SIGTERM."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -78,7 +78,7 @@ class Machine:
         await stop.wait()
 
     def _make_host_key(self) -> None:
-        """The key that this machine keeps, as an image makes its own at its first boot."""
+        """Make the permanent host key, as an image does at its first boot."""
         path = self._directory / "etc/ssh/ssh_host_ed25519_key"
         if not path.exists():
             key = asyncssh.generate_private_key("ssh-ed25519", comment=f"root@{self._directory.name}")
@@ -86,7 +86,7 @@ class Machine:
             key.write_public_key(path.with_suffix(".pub"))
 
     def _ssh_configuration(self) -> tuple[str, list[str]]:
-        """The host key's path and the authorized keys, from the drop-in file or, without one, the image's."""
+        """Return the host key's path and the authorized keys, from the drop-in file or else the permanent ones."""
         host_key, authorized = str(self._directory / "etc/ssh/ssh_host_ed25519_key"), ""
         for file in sorted((self._directory / "etc/ssh").glob("sshd_config.d/*.conf")):
             words = dict(line.split(None, 1) for line in file.read_text().splitlines() if line)
@@ -103,15 +103,15 @@ class Machine:
             server_factory=lambda: _Login(authorized),
             process_factory=self._serve,
             encoding=None,
-            # With asyncssh's own handling of line editing and signals in the way, bytes would change.
+            # asyncssh's line editing and signal handling would change bytes.
             line_editor=False,
             config=None,
         )
         (self._directory / "run/machine.pid").write_text(str(os.getpid()))
-        self._tell()
+        self._write_state()
 
-    def _tell(self) -> None:
-        """Write down what the driver goes by: the two processes that it looks for, and the port."""
+    def _write_state(self) -> None:
+        """Write the state for the driver: the ids of the two processes, and the port."""
         assert self._listener is not None  # noqa: S101 - the first call is made by _listen
         minion = self._minion.pid if self._minion else None
         facts = {"pid": os.getpid(), "port": self._listener.get_port(), "minion": minion}
@@ -125,9 +125,9 @@ class Machine:
         self._listener.update(server_host_keys=[host_key], server_factory=lambda: _Login(authorized))
 
     async def _serve(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        """Run one command of a session; a session that breaks off ends its command."""
+        """Run one command of a session; a broken session ends its command."""
         if process.command is None:
-            process.stderr.write(b"this machine runs commands, it has no shell to sit at\n")
+            process.stderr.write(b"this machine runs commands only; it has no interactive shell\n")
             process.exit(1)
             return
         child = await asyncio.create_subprocess_exec(
@@ -145,7 +145,7 @@ class Machine:
             printed = asyncio.gather(_pass_on(child.stdout, process.stdout), _pass_on(child.stderr, process.stderr))
             ended, broken = asyncio.ensure_future(child.wait()), asyncio.ensure_future(process.wait_closed())
             await asyncio.wait({ended, broken}, return_when=asyncio.FIRST_COMPLETED)
-            # What it printed last may take longer than the command: whoever reads it may take his time.
+            # The last output may arrive after the command has ended, because the reader may be slow.
             last: set[asyncio.Future[Any]] = {printed, broken}
             await asyncio.wait(last, return_when=asyncio.FIRST_COMPLETED)
             if ended.done() and not broken.done():
@@ -160,7 +160,7 @@ class Machine:
             return
         make_socket_dir(self._directory)
         self._minion = self._spawn(minion_command(self._directory))
-        self._tell()
+        self._write_state()
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=self._directory, env=self._environment)
@@ -168,12 +168,12 @@ class Machine:
         return child
 
     def _reap(self) -> None:
-        """What init does: a process that ended and was not asked after still looks alive by its id."""
+        """Reap ended children, as init does: an unreaped process still looks alive by its id."""
         self._children = [child for child in self._children if child.poll() is None]
 
 
 async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter | None) -> None:
-    """All that a command is to read. One that ends without reading it is no fault of the session, as with sshd."""
+    """Send a command its input. A command that ends without reading it is not an error, as with sshd."""
     assert target is not None  # noqa: S101 - it was opened as a pipe
     with contextlib.suppress(OSError, asyncssh.Error):
         while data := await source.read(PIECE):
@@ -183,7 +183,7 @@ async def _feed(source: asyncssh.SSHReader[bytes], target: asyncio.StreamWriter 
 
 
 async def _pass_on(source: asyncio.StreamReader | None, target: asyncssh.SSHWriter[bytes]) -> None:
-    """All that a command prints, as fast as it is read at the other end."""
+    """Forward a command's output as fast as the other end reads it."""
     assert source is not None  # noqa: S101 - it was opened as a pipe
     with contextlib.suppress(OSError, asyncssh.Error):
         while data := await source.read(PIECE):

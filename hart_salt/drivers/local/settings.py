@@ -1,4 +1,4 @@
-"""The settings of the driver ``local``: the account, and its own settings of a node."""
+"""The settings of the driver ``local``: of the account and of a node."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SIZE = "shared"
 
 
 class Account(Section):
-    """There is no account."""
+    """An empty section: there is no account."""
 
 
 class Options(Section):
-    """Nothing beyond the common settings."""
+    """An empty section: there are only the common settings."""
 
 
 SCHEMA = Schema(driver="local", account=Account, options=Options, default_size=SIZE, default_region=REGION)

@@ -1,8 +1,7 @@
 """
-Further addresses of Vultr's instances: reserved ones, additional ones, and those in a VPC.
+Further addresses of Vultr's instances: reserved addresses, additional ones, and those in a VPC.
 
-Vultr configures none of them on an instance that runs (vultr/vultr-cli#572). Sources of facts about the API are named
-as in ``client.py``.
+Vultr configures none of them on a running instance (vultr/vultr-cli#572). ``client.py`` explains the names of sources.
 """
 
 from __future__ import annotations
@@ -15,22 +14,22 @@ from hart_salt.drivers import retry
 from hart_salt.drivers.capabilities import Addresses
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance, IpAddress
 
-MAIN, INSIDE = "main_ip", "private"  #: kinds of addresses as the API has them; all others are further ones
-#: of interfaces in a VPC, as Vultr's metadata say it to cloud-init
+MAIN, INSIDE = "main_ip", "private"  #: the API's types of addresses; all other types are further addresses
+#: the MTU of interfaces in a VPC, as Vultr's metadata report it to cloud-init
 VPC_MTU = 1450
-VPC_LOOKS = 15  #: looks, 2 s apart, for the address of a VPC that was attached
+VPC_LOOKS = 15  #: lookups, 2 s apart, until an attached VPC has its address
 RESTART = (
-    "Vultr may need the instance restarted, by its console or API and not from within, until the address is reached "
+    "the address may work only after a restart of the instance, by Vultr's console or API and not from within "
     "(vultr/terraform-provider-vultr#300)"
 )
-NO_IPV4 = "Vultr: the instance has no public IPv4 address, beside which others could be"
+NO_IPV4 = "Vultr: the instance has no public IPv4 address, which further addresses need"
 
 
 class VultrAddresses(Addresses):
     """The further addresses of one account's instances."""
 
     def all(self, instance: Instance) -> list[IpAddress]:
-        """What the instance has."""
+        """Return the instance's further addresses."""
         own = [one for one in self._reserved() if one.get("instance_id") == instance.instance_id]
         public = self._public(instance)
         main = _main(public)
@@ -41,7 +40,7 @@ class VultrAddresses(Addresses):
         ]
 
     def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
-        """What is asked for, as it is or would be."""
+        """Return the requested address, as the instance has it or would get it."""
         if request.kind == RESERVED:
             return self._find_reserved(instance, str(request.ip))
         if request.kind == ADDITIONAL:
@@ -55,10 +54,12 @@ class VultrAddresses(Addresses):
             free = _listed([str(it.get("subnet")) for it in known if _is_free(it, instance)])
             raise InvalidRequest(f"Vultr: the account has no reserved address {ip}; free in this region: {free}")
         if instance.region and one.get("region") != instance.region:
-            raise InvalidRequest(f"Vultr: {ip} is of the region {one.get('region')}, and the node of {instance.region}")
+            raise InvalidRequest(
+                f"Vultr: {ip} is in the region {one.get('region')}, but the node is in {instance.region}"
+            )
         holder = one.get("instance_id") or instance.instance_id
         if holder != instance.instance_id:
-            raise InvalidRequest(f"Vultr: {ip} is attached to the instance {holder}: take it from there first")
+            raise InvalidRequest(f"Vultr: {ip} is attached to the instance {holder}: detach it there first")
         main = _main(self._public(instance))
         if main == ip:
             return IpAddress(RESERVED, ip, str(one["id"]), on_node=False, note="it is the instance's main address")
@@ -81,13 +82,13 @@ class VultrAddresses(Addresses):
         if vpc is not None and vpc not in known:
             raise InvalidRequest(f"Vultr: {instance.region} has no VPC {vpc}; it has: {_listed(known)}")
         if vpc is None and len(known) != 1:
-            raise InvalidRequest(f"Vultr: say which VPC with vpc=ID; {instance.region} has: {_listed(known)}")
+            raise InvalidRequest(f"Vultr: name the VPC with vpc=ID; {instance.region} has: {_listed(known)}")
         return IpAddress(PRIVATE, "", vpc or known[0], there=False, restarts=True)
 
     # changes
 
     def add(self, instance: Instance, address: IpAddress) -> IpAddress:
-        """See ``Driver.add_address``."""
+        """Implement ``Driver.add_address``."""
         if address.kind == RESERVED:
             return self._attach(instance, address)
         return self._buy(instance, address) if address.kind == ADDITIONAL else self._join(instance, address)
@@ -108,7 +109,7 @@ class VultrAddresses(Addresses):
         def find() -> IpAddress | None:
             return next((one for one in self._bought(instance) if one.ip not in before), None)
 
-        # By itself Vultr would restart the instance (description).
+        # By default, Vultr restarts the instance (description).
         path = f"instances/{instance.instance_id}/ipv4"
         bought: IpAddress = self._settle(path, {"reboot": False}, find, retry.LOOKS)
         return bought
@@ -125,10 +126,10 @@ class VultrAddresses(Addresses):
         return self._inside(self._settle(path, {"vpc_id": address.handle}, find, VPC_LOOKS))
 
     def _settle(self, path: str, body: Mapping[str, Any], find: Callable[[], Any], looks: int) -> Any:
-        """Ask once, then look, whether or not the answer came; what does not show up may still come."""
+        """Start an action once, then look for its result, even if the answer is lost; it may still come later."""
         failure = None
         try:
-            self._api.tell(path, body)
+            self._api.act(path, body)
         except NotFound as error:
             raise InvalidRequest(str(error)) from error
         except TemporaryFailure as error:
@@ -137,11 +138,13 @@ class VultrAddresses(Addresses):
             failure = error
         found = retry.look(find, self._sleep, looks)
         if found is None:
-            raise failure or TemporaryFailure("Vultr said yes, but the address does not show up", uncertain=True)
+            raise failure or TemporaryFailure(
+                "Vultr accepted the request, but does not show the address", uncertain=True
+            )
         return found
 
     def remove(self, instance: Instance, address: IpAddress) -> None:
-        """See ``Driver.remove_address``."""
+        """Implement ``Driver.remove_address``."""
         if address.kind == RESERVED:
             self._detach(instance, address)
         elif address.kind == ADDITIONAL:
@@ -167,11 +170,11 @@ class VultrAddresses(Addresses):
         self._undo(f"instances/{instance.instance_id}/vpcs/detach", {"vpc_id": address.handle}, is_gone)
 
     def _undo(self, path: str, body: Mapping[str, Any], is_gone: Callable[[], bool]) -> None:
-        """Ask once, where there is something to take; if the answer was lost, what is there now counts."""
+        """Start an action once, if there is something to remove. If the answer is lost, look at the result."""
         if is_gone():
             return
         try:
-            self._api.tell(path, body)
+            self._api.act(path, body)
         except NotFound:
             return
         except TemporaryFailure as error:
@@ -179,7 +182,7 @@ class VultrAddresses(Addresses):
                 raise
 
     def _release(self, instance: Instance, address: IpAddress) -> None:
-        """A delete may be repeated. Of an address that is not there any more, a 404 is not described."""
+        """Delete an additional address, with retries. No 404 is documented for an absent address."""
         try:
             self._api.delete(f"instances/{instance.instance_id}/ipv4/{address.ip}")
         except InvalidRequest:
@@ -218,9 +221,9 @@ def _reserved(one: Mapping[str, Any], main: str) -> IpAddress:
 
 def _additional(public: Sequence[Mapping[str, Any]], reserved: Iterable[Mapping[str, Any]]) -> list[IpAddress]:
     """
-    Those that are neither the main address nor reserved ones.
+    Return the addresses that are neither the main address nor reserved.
 
-    Alone on the interface, with the length 32, an address changes no route and no source address of what is there.
+    As a single address with the prefix length 32, each changes no existing route and no source address.
     """
     other = {MAIN, *(one.get("subnet") for one in reserved)}
     found = [str(one["ip"]) for one in public if not {one.get("type"), one.get("ip")} & other]
@@ -240,6 +243,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _mac(reported: Any) -> str:
-    """As Linux writes it. The API tells it as a number, or as text (govultr)."""
+    """Return a MAC address as Linux writes it. The API returns it as a number or as text (govultr)."""
     text = f"{reported:012x}" if isinstance(reported, int) else str(reported or "").lower().replace(":", "")
     return ":".join(text[at : at + 2] for at in range(0, 12, 2)) if len(text) == 12 else ""

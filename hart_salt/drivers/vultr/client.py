@@ -1,10 +1,9 @@
 """
-Vultr's API v2, by plain requests: there is no SDK of the vendor's for Python.
+Vultr's API v2 with plain requests: the vendor has no SDK for Python.
 
-Passwords and console addresses are dropped while an answer is read: nothing that comes out of this module has
-them. Sources are named as in the drivers' docstrings: *description* is Vultr's own, of 2023
-(vultr/vultr-python-client); *govultr* is Vultr's client for Go (vultr/govultr); *tent* are measurements by
-ingvarch/tent (docs/platform-notes.md).
+Passwords and console addresses are dropped while an answer is parsed, so they never leave this module. Sources:
+*description* is Vultr's own description of 2023 (vultr/vultr-python-client); *govultr* is Vultr's client for Go
+(vultr/govultr); *tent* stands for measurements by ingvarch/tent (docs/platform-notes.md).
 """
 
 from __future__ import annotations
@@ -20,31 +19,31 @@ from hart_salt.drivers import rest
 from hart_salt.drivers.retry import StillThere
 
 VENDOR = "Vultr"
-#: statuses that say no more than no
+#: statuses that only say that the request was refused
 _SPEAKING = (400, 402, 422)
-#: there are no codes: texts of such answers, from the issues of public projects (tent, providers.md)
+#: Vultr has no error codes: texts of such answers, from issues of public projects (tent, providers.md)
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[errors.DriverError]], ...] = (
     (re.compile(r"plan is not available"), errors.NoCapacity),
     (re.compile(r"reached the maximum|(?<!rate[ -])\blimits?\b"), errors.QuotaExceeded),
 )
-#: said of an instance that is to be deleted: at first with status 500 (vultr/ansible-collection-vultr#113), and
-#: when it was asked before (squat/terraform-provider-vultr#50), which is as good as gone
+#: texts of answers to a delete: of a new instance, with status 500 (vultr/ansible-collection-vultr#113), and of one
+#: that is being deleted already (squat/terraform-provider-vultr#50), which counts as gone
 _LOCKED, _GOING = "is currently locked", "already pending destruction"
 #: (vultr/vultr-csi#97, vultr/terraform-provider-vultr#375)
 _NOT_LISTED = "unauthorized ip"
 _LIST_IT = (
-    "; the account takes API calls from certain addresses only: add this one, in Vultr's console under Account, API, "
-    "Access Control"
+    "; the account accepts API calls from certain addresses only: add this master's address in Vultr's console under "
+    "Account, API, Access Control"
 )
 
 
 class Api(rest.JsonApi):
-    """Vultr's. A server that is locked is reported as ``StillThere``; one that is about to go is as good as gone."""
+    """Vultr's API. A locked server raises ``StillThere``; one that is being deleted counts as gone."""
 
     vendor = VENDOR
     default_endpoint = "https://api.vultr.com/v2"
     per_page = 500  # (description)
-    #: root's first password is in the answer to a create; the address of a console needs no login
+    #: root's first password, in the answer to a create call, and the address of a console without login
     secret_fields = ("default_password", "kvm")
 
     def _next(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -62,9 +61,9 @@ class Api(rest.JsonApi):
 
 def _error(response: requests.Response, body: Any) -> errors.DriverError:
     """
-    Bodies are ``{"error": text, "status": number}`` (tent), or a proxy's HTML.
+    Return the error for an answer. Bodies are ``{"error": text, "status": number}`` (tent), or a proxy's HTML.
 
-    A number of the request is in none of them, and no header of one is known (description, govultr).
+    They contain no number of the request, and no header with one is known (description, govultr).
     """
     status = response.status_code
     said = body.get("error") if isinstance(body, dict) else None

@@ -1,7 +1,7 @@
 """
 Vultr, through its API v2.
 
-Sources of facts about the API are named as in ``client.py``.
+``client.py`` explains the names of sources.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hart_salt.drivers.vultr.settings import Account as Account
 from hart_salt.drivers.vultr.settings import Options as Options
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
 
-#: marks an instance without a public IPv4 address: lists do not tell it from one that has none yet
+#: the tag of an instance without a public IPv4 address: in lists it looks like one that has none yet
 IPV6_ONLY = "hart-address:ipv6"
 
 
@@ -38,7 +38,7 @@ class Vultr(AddressSupport, RestDriver):
     path, field, name_field = "instances", "instance", "label"
     query_names: ClassVar[Mapping[str, str]] = {"name": "label"}
     id_pattern = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-    #: root has a password from the start, sshd takes it, and guessing begins within minutes (tent, 3.4 and 3.6)
+    #: root has a password from the start, sshd accepts it, and attacks begin within minutes (tent, 3.4 and 3.6)
     password_logins: ClassVar[bool] = True
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -52,22 +52,21 @@ class Vultr(AddressSupport, RestDriver):
         return Api
 
     def check(self) -> str:
-        """Ask for the account."""
+        """Get the account."""
         account = self._api.get("account", "account")
         return f"account {account.get('email') or account.get('name')}"
 
     @contextmanager
     def access(self, batch: str, client_public_key: str, nodes: Sequence[Node]) -> Iterator[Access]:
         """
-        Nothing is made at Vultr: the script itself lets root in, and no key is asked for at a create.
+        Make nothing at Vultr: the script itself enables root's login, and the create call needs no key.
 
-        An instance has one firewall group at the most, which is the role's own; Vultr's images let in nothing but
-        SSH (tent, 3.6).
+        An instance has at most one firewall group, which is the role's own. Vultr's images allow only SSH (tent, 3.6).
         """
         yield Access(batch, client_public_key)
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
-        """As the base creates; an instance shows in lists up to a second late (tent, 3.3)."""
+        """Create the instance, which shows up in lists up to a second late (tent, 3.3)."""
         return _instance(self._create(node, self._body(node, user_data, access), access))
 
     def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
@@ -78,7 +77,7 @@ class Vultr(AddressSupport, RestDriver):
             "label": node.minion_id,
             "hostname": node.minion_id,
             **self._offer.image(node.settings.image),
-            # They are kept as they are written (tent, 3.3); those that are asked for later are in lower case.
+            # Vultr keeps tags as they are written (tent, 3.3); later ones are in lower case.
             "tags": self._tags(node, access.batch, *([IPV6_ONLY] if options.disable_public_ipv4 else [])),
             "user_data": base64.b64encode(user_data.encode()).decode(),
             "enable_ipv6": options.ipv6,
@@ -89,7 +88,7 @@ class Vultr(AddressSupport, RestDriver):
             "attach_vpc": [options.vpc] if options.vpc else None,
             # The region's only VPC, which Vultr makes if there is none (description).
             "enable_vpc": node.settings.private_networking and not options.vpc,
-            # Neither a public address nor an interface for one; all goes through the VPC (tent, 3.9).
+            # No public address and no interface for one: all traffic goes through the VPC (tent, 3.9).
             "vpc_only": not node.settings.public_ip,
             "disable_public_ipv4": options.disable_public_ipv4,
             "firewall_group_id": options.firewall_group,
@@ -105,18 +104,18 @@ class Vultr(AddressSupport, RestDriver):
 
     def settle(self, instance: Instance) -> None:
         """
-        Nothing to detach.
+        Do nothing: there is nothing to detach.
 
-        The user-data stays readable on the instance. Replacing it would be a call more for each node, and one that
-        takes back a sound minion when it fails; what it holds is worth nothing once the node is sealed.
+        The user-data stays readable on the instance. Replacing it would take one more call per node, and its failure
+        would roll back a healthy minion; its content is worthless once the node is sealed.
         """
 
     def objections(self, node: Node) -> Sequence[str]:
-        """What Vultr would refuse, or take and do something else."""
+        """Check what Vultr would refuse, or accept and do differently."""
         return rules.objections(node, self._offer)
 
     def regions(self) -> Sequence[Region]:
-        """Vultr has no zones."""
+        """Return the regions, which have no zones."""
         return [
             Region(one["id"], ", ".join(filter(None, (one.get("city"), one.get("country")))))
             for one in self._offer.listed("regions", "regions")
@@ -124,10 +123,10 @@ class Vultr(AddressSupport, RestDriver):
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """
-        Plans with what a month costs; with a region, those that it has, and which can be had now.
+        Return the plans with monthly prices; with a region, its plans and whether each is available now.
 
-        A plan's own list of places does not say what is in stock. In a place that has a price of its own (tent, 3.8)
-        the price is not known: how Vultr tells that is not described.
+        A plan's own list of locations does not say what is in stock. The price is unknown in locations with their own
+        price (tent, 3.8): the format of those prices is not documented.
         """
         now = self._offer.available(region) if region else None
         return [
@@ -145,7 +144,7 @@ class Vultr(AddressSupport, RestDriver):
         ]
 
     def images(self, region: str | None) -> Sequence[Image]:
-        """The distributions that the bootstrap knows, by code name, and the account's snapshots."""
+        """Return the distributions that the bootstrap supports, by code name, and the account's snapshots."""
         found = {name: self._offer.os_named(name) for name in IMAGES}
         snapshots = self._api.listed("snapshots", "snapshots")
         return [
@@ -158,7 +157,7 @@ DRIVER = Vultr
 
 
 def _instance(report: Mapping[str, Any]) -> Instance:
-    """Every field but the id may be missing."""
+    """Convert a report to an ``Instance``. Every field except the id may be missing."""
     flat = report.get("tags") or []
     tags = reports.values(flat)
     public = _address(report, "v6_main_ip" if IPV6_ONLY in flat else "main_ip")
@@ -179,10 +178,10 @@ def _instance(report: Mapping[str, Any]) -> Instance:
 
 def _state(report: Mapping[str, Any]) -> str:
     """
-    What is active runs, whatever ``server_status`` says: that of some never became ok.
+    Return the state of an instance.
 
-    (vultr/docker-machine-driver-vultr#15) But while it does not say ok, an instance that is switched off is being
-    installed.
+    An active instance is running whatever ``server_status`` says, because for some it never becomes ok
+    (vultr/docker-machine-driver-vultr#15). But while it is not ok, a stopped instance is still being installed.
     """
     status = report.get("status")
     if status == "suspended":
@@ -195,7 +194,7 @@ def _state(report: Mapping[str, Any]) -> str:
 
 
 def _address(report: Mapping[str, Any], name: str) -> str | None:
-    """``0.0.0.0`` and nothing are what stands there before there is one."""
+    """Return an address, or None: before an instance has one, the field is empty or ``0.0.0.0``."""
     try:
         address = ipaddress.ip_address(str(report.get(name) or ""))
     except ValueError:

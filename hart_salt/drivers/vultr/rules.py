@@ -1,7 +1,7 @@
 """
-What Vultr has on offer and what an account has, asked once for each call of hart, and what it says against a node.
+Vultr's offer and the account's resources, requested once per call of hart, and Vultr's objections to a node.
 
-Sources of facts about the API are named as in ``client.py``.
+``client.py`` explains the names of sources.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hart_salt.drivers import limits, tags
 from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node
 
-#: code name → how Vultr's name of the release begins; ids are asked for, since they are only numbers
+#: how Vultr's name of a release begins, by code name; hart looks up ids, which are only numbers
 IMAGES = {
     "bookworm": re.compile(r"Debian 12 x64\b"),
     "trixie": re.compile(r"Debian 13 x64\b"),
@@ -24,48 +24,52 @@ IMAGES = {
     "noble": re.compile(r"Ubuntu 24\.04 (LTS )?x64\b"),
 }
 SNAPSHOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-#: Vultr's own rule is not documented; this is what every system takes
+#: Vultr's own rule is not documented; every system accepts this
 HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.\-]*[a-zA-Z0-9])?")
 
 
 class Api(Protocol):
-    """What is needed of ``vultr_api.Api``, whose requests may be missing when this is imported."""
+    """The part of ``client.Api`` that is needed here; requests may be missing when this is imported."""
 
     def get(self, path: str, field: str) -> Any:
-        """One thing."""
+        """Return one resource."""
 
     def listed(self, path: str, field: str) -> list[dict[str, Any]]:
-        """All pages of a list."""
+        """Return all pages of a list."""
 
 
 class Known:
-    """Lists of Vultr's, each asked for once. Used from several threads."""
+    """Vultr's lists, each requested once. Safe for several threads."""
 
     def __init__(self, api: Callable[[], Api]) -> None:
         self._api = api
         self._answers = Answers()
 
     def listed(self, path: str, field: str) -> list[dict[str, Any]]:
-        """A list with all its pages."""
+        """Return all pages of a list."""
         return self._answers.once(path, lambda: self._api().listed(path, field))
 
     def available(self, region: str) -> set[str]:
         """
-        The plans that can be had in a region now.
+        Return the plans that are available in a region now.
 
-        Without a type in the query: a plan's type is not always what its name says.
+        The query has no type, because a plan's type is not always what its name suggests.
         """
         path = f"regions/{region}/availability"
         return set(self._answers.once(path, lambda: self._api().get(path, "available_plans")))
 
     def os_named(self, setting: str) -> dict[str, Any] | None:
-        """The operating system of a code name, or of Vultr's own name of it."""
+        """Return the operating system with a code name or with Vultr's own name, or None."""
         pattern = IMAGES.get(setting, re.compile(re.escape(setting) + "$"))
         offered = (one for one in self.listed("os", "os") if one["arch"] == "x64")
         return next((one for one in offered if pattern.match(one["name"])), None)
 
     def image(self, setting: str) -> dict[str, Any]:
-        """The field of a create call that says what to boot. Raises ``InvalidRequest`` for what is not there."""
+        """
+        Return the field of a create call that names the image.
+
+        Raises ``InvalidRequest`` if the image does not exist.
+        """
         if SNAPSHOT.fullmatch(setting):
             return {"snapshot_id": setting}
         if setting.isdecimal():
@@ -76,7 +80,7 @@ class Known:
         return {"os_id": found["id"]}
 
     def has_egress(self, vpc: str) -> bool:
-        """Whether a VPC has a NAT gateway (govultr)."""
+        """Return whether a VPC has a NAT gateway (govultr)."""
         try:
             return bool(self.listed(f"vpcs/{vpc}/nat-gateway", "nat_gateways"))
         except NotFound:
@@ -84,7 +88,7 @@ class Known:
 
 
 def objections(node: Node, known: Known) -> list[str]:
-    """What Vultr would refuse, or take and do something else; what is not in question is not asked for."""
+    """Return what Vultr would refuse, or accept and do differently. Make only the calls that the node needs."""
     return [
         *tags.tag_objections(node),
         *_names(node),
@@ -97,7 +101,7 @@ def objections(node: Node, known: Known) -> list[str]:
 
 def _names(node: Node) -> Iterator[str]:
     if not HOSTNAME.fullmatch(node.minion_id):
-        yield "an instance's host name may hold only letters, digits, '-' and '.'"
+        yield "an instance's host name can contain only letters, digits, '-' and '.'"
     yield from limits.no_zone(node, "Vultr")
 
 
@@ -106,9 +110,9 @@ def _addresses(node: Node) -> Iterator[str]:
     settings = node.settings
     yield from limits.no_private_ipv6(node, "Vultr")
     if options.disable_public_ipv4 and not options.ipv6:
-        yield "disable_public_ipv4 does nothing at Vultr without ipv6"
+        yield "disable_public_ipv4 has no effect at Vultr without ipv6: set ipv6 too"
     if not settings.public_ip and not options.vpc:
-        yield "without a public address an instance needs vpc: the id of a VPC that has a NAT gateway"
+        yield "an instance without a public address needs vpc: set it to the id of a VPC with a NAT gateway"
     if settings.connect_via == "private" and not (options.vpc or settings.private_networking):
         yield "an instance has a private address only in a VPC: set vpc or private_networking"
 
@@ -118,7 +122,7 @@ def _image_and_plan(node: Node, known: Known) -> Iterator[str]:
         known.image(node.settings.image)
     except InvalidRequest as error:
         yield str(error)
-    # That a region or a plan does not exist at all is found without a driver's help.
+    # The caller checks that the region and the plan exist.
     exists = any(plan["id"] == node.size for plan in known.listed("plans", "plans"))
     with contextlib.suppress(InvalidRequest, NotFound):
         if exists and node.size not in known.available(node.region):
@@ -136,7 +140,7 @@ def _network(node: Node, known: Known) -> Iterator[str]:
     elif options.vpc not in here:
         yield f"no VPC of the account in {node.region} has the id {options.vpc}; it has {', '.join(here) or 'none'}"
     elif not node.settings.public_ip and not known.has_egress(options.vpc):
-        # Vultr's documentation of Terraform's resource vultr_instance demands one.
+        # Vultr's documentation of Terraform's resource vultr_instance requires one.
         yield f"the VPC {options.vpc} has no NAT gateway, which an instance without a public address needs"
 
 

@@ -1,4 +1,4 @@
-"""The settings of Vultr: the account, and its own settings of a node."""
+"""The settings of the driver ``vultr``: of the account and of a node."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from hart_salt.drivers.settings import CloudOptions, TokenAccount
 
 
 class Account(TokenAccount):
-    """How to reach Vultr's API."""
+    """Access to Vultr's API."""
 
-    token: Secret = Field(description="An API key. The account may limit the addresses that it works from.")
+    token: Secret = Field(description="An API key. The account can restrict the addresses from which it works.")
 
 
 class Options(CloudOptions):
-    """Vultr's own settings of a node."""
+    """Settings of a node that only Vultr has."""
 
     disable_public_ipv4: Flag = Field(
         False,
-        description="Whether the instance has no public IPv4 address, and is reached at its IPv6 one; takes `ipv6`.",
+        description="Whether the instance has no public IPv4 address; the master then connects to its IPv6 address. "
+        "Requires `ipv6`.",
     )
     vpc: Text | None = Field(
         None, description="Id of the VPC to attach (default: none; with `private_networking`, the region's only one)."
     )
-    firewall_group: Text | None = Field(None, description="Id of the firewall group to put the instance in.")
-    backups: Flag = Field(False, description="Whether Vultr makes backups; they cost extra.")
+    firewall_group: Text | None = Field(None, description="Id of the firewall group for the instance.")
+    backups: Flag = Field(False, description="Whether Vultr makes backups, at extra cost.")
     ssh_keys: Names = Field(
-        default_factory=list, description="Ids of SSH keys of the account that root gets, and that stay."
+        default_factory=list, description="Ids of the account's SSH keys for root; they stay on the instance."
     )
 
 

@@ -22,7 +22,7 @@ def assigned(cloud: Cloud) -> list[str]:
 def test_nothing_is_to_be_configured_on_the_node(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
     found = driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3")))
     assert (found.on_node, found.restarts, found.there) == (False, False, False)
-    assert "goes out from its public address" in found.note
+    assert "still sends from its public address" in found.note
 
 
 def test_an_assignment_that_takes_its_time_is_waited_for(
@@ -79,13 +79,13 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     driver.add_address(other, driver.find_address(other, AddressRequest(RESERVED, taken)))
     for wanted, told in {
         AddressRequest(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free} ?",
-        AddressRequest(RESERVED, far): "is of fra1, and the node of nyc3",
-        AddressRequest(RESERVED, taken): f"the droplet {other.instance_id} has {taken}: take it from there first",
-        AddressRequest(ADDITIONAL): "a second public address is a reserved one: kind=reserved",
+        AddressRequest(RESERVED, far): "is in fra1, but the node is in nyc3",
+        AddressRequest(RESERVED, taken): f"the droplet {other.instance_id} has {taken}: remove it from there first",
+        AddressRequest(ADDITIONAL): "a second public address must be a reserved one: use kind=reserved",
     }.items():
         with pytest.raises(InvalidRequest, match=told):
             driver.find_address(instance, wanted)
-    with pytest.raises(InvalidRequest, match=f"one reserved address at the most, and the node has {taken}"):
+    with pytest.raises(InvalidRequest, match=f"one reserved address; the node has {taken}"):
         driver.find_address(other, AddressRequest(RESERVED, free))
     assert cloud.count("POST", ACTIONS) == 1
 

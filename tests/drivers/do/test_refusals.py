@@ -19,8 +19,8 @@ from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
     ("wanted", "text"),
     [
         (node("a_b"), "a droplet's name"),
-        (node(tags=["a.b"]), "the tag a.b may hold"),
-        (node(tags={"a": "b c"}), "the tag a:b c may hold"),
+        (node(tags=["a.b"]), "the tag a.b can contain"),
+        (node(tags={"a": "b c"}), "the tag a:b c can contain"),
         (node(tags=["x" * 256]), "the tag xxx"),
         (node(tags={"hart-owner": "me"}), "is one of hart's own"),
         (node(tags=["hart-batch:1"]), "is one of hart's own"),

@@ -152,7 +152,7 @@ def test_credits_where_there_are_any(cloud: Cloud, driver: ec2.Ec2, size: str, c
 def test_ipv6(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc, (subnet,) = make_vpc(cloud, "eu-west-1b")
     wanted = node(options={"ipv6": True, "subnet": subnet})
-    assert driver.objections(wanted) == [f"ipv6 needs a subnet with an IPv6 network, which {subnet} has not"]
+    assert driver.objections(wanted) == [f"ipv6 needs a subnet with an IPv6 network: {subnet} has none"]
     client = boto(cloud)
     client.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)
     client.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock="2001:db8:0:1::/64")
@@ -196,7 +196,7 @@ def test_a_script_of_exactly_the_limit_goes_as_it_is(cloud: Cloud, driver: ec2.E
 
 def test_a_script_that_is_too_long_even_so_is_refused_before_any_create_call(cloud: Cloud, driver: ec2.Ec2) -> None:
     noise = random.Random(0).randbytes(20000).hex()  # noqa: S311 - what cannot be compressed to half of it
-    with pytest.raises(InvalidRequest, match=r"40010 bytes, \d+ when compressed, and EC2 takes .* up to 16384 bytes"):
+    with pytest.raises(InvalidRequest, match=r"40010 bytes, \d+ when compressed, but EC2 accepts at most 16384 bytes"):
         launch(driver, node(), SCRIPT + noise)
     assert (called(cloud, "RunInstances"), left(cloud)) == (0, {})
 
@@ -248,7 +248,7 @@ def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, dri
 @pytest.mark.parametrize(
     ("setting", "size", "text"),
     [
-        *((setting, "t4g.micro", "is for x86_64, and instances of that size are arm64")
+        *((setting, "t4g.micro", "is for x86_64, but instances of that size are arm64")
           for setting in ("ami-00000000000000001", "golden")),
         ("no such image", "t3.micro", "there is no image no such image for x86_64 in eu-west-1"),
         ("bookworm", "mac1.metal", "are neither x86_64 nor arm64"),
@@ -267,7 +267,7 @@ def test_images_that_cannot_be_booted(cloud: Cloud, driver: ec2.Ec2, setting: st
 
 def test_an_image_without_a_root_volume(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.region().amis[cloud.add_snapshot("golden")].root_device_name = ""
-    assert driver.objections(node(image="golden")) == ["the image golden does not say which volume it boots from"]
+    assert driver.objections(node(image="golden")) == ["the image golden does not name its root volume"]
 
 
 # tokens

@@ -116,7 +116,7 @@ def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2) -
     boto(cloud).create_tags(Resources=[second], Tags=[{"Key": "Name", "Value": "web"}])
     choices = ", ".join(sorted([f"{first} (eu-west-1a, {vpc})", f"{second} (web, eu-west-1b, {vpc})"]))
     assert refused_place(cloud, driver, node(options={"vpc": vpc})) == (
-        f"there are several subnets in {vpc} and eu-west-1, and none is a default one: set subnet to one of {choices}"
+        f"there are several subnets in {vpc} and eu-west-1, and none is a default subnet: set subnet to one of {choices}"
     )
 
 
@@ -184,14 +184,16 @@ def test_no_nodes_no_group(cloud: Cloud, driver: ec2.Ec2) -> None:
 @pytest.mark.parametrize("options", [{"security_groups": ["sg-00000000000000000"]}])
 def test_groups_that_are_not_there(cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any]) -> None:
     (objection,) = driver.objections(node(options=options))
-    assert "InvalidGroup.NotFound DescribeSecurityGroups); security_groups are ids of groups in eu-west-1" in objection
+    assert (
+        "InvalidGroup.NotFound DescribeSecurityGroups); security_groups must be ids of groups in eu-west-1" in objection
+    )
 
 
 def test_groups_of_another_vpc(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc, _ = make_vpc(cloud, "eu-west-1a")
     group = make_group(cloud, vpc)
     (objection,) = driver.objections(node(options={"security_groups": [group]}))
-    assert objection == f"security_groups: {group} are not in {default_vpc(cloud)}, where the node goes"
+    assert objection == f"security_groups: {group} are not in {default_vpc(cloud)}, the VPC of the node"
 
 
 # where the master is

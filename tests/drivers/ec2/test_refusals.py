@@ -33,13 +33,13 @@ if TYPE_CHECKING:
         (node(tags={"hart-owner": "me"}), "the tag hart-owner is one of hart's own"),
         (node(tags={"hart-created": "1"}), "the tag hart-created is one of hart's own"),
         (node(tags=["AWS:x"]), "the tag AWS:x begins with aws:"),
-        (node(tags={"k" * 128: "x"}), "is too long: EC2 takes 127 characters, and 256 of its value"),
+        (node(tags={"k" * 128: "x"}), "is too long: EC2 accepts 127 characters, and 256 for its value"),
         (node(tags={"k": "x" * 257}), "the tag k is too long"),
         (node(tags=[f"t{number}" for number in range(46)]), "an instance can have 50 tags at EC2"),
         (node(options={"volume_type": "st1"}), "a volume of type st1 cannot be a root volume"),
         (node(options={"volume_type": "io1"}), "a volume of type io1 needs volume_iops"),
-        (node(size="t4g.micro", zone="eu-west-1c"), "eu-west-1c has no instances of the size t4g.micro; there are some "
-         "in eu-west-1a, eu-west-1b"),
+        (node(size="t4g.micro", zone="eu-west-1c"), "eu-west-1c has no instances of the size t4g.micro; these zones have "
+         "it: eu-west-1a, eu-west-1b"),
     ],
 )  # fmt: skip
 def test_objections(driver: ec2.Ec2, wanted: Node, text: str) -> None:
@@ -148,7 +148,7 @@ def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: P
 @pytest.mark.parametrize("key", ["AKIAÄ", "AKIA\nX: y"])
 def test_a_key_that_is_none(cloud: Cloud, time: Time, tmp_path: Path, key: str) -> None:
     driver = driver_of(cloud, time, tmp_path, aws_access_key_id=key)
-    with pytest.raises(AuthError, match="holds characters that no key has"):
+    with pytest.raises(AuthError, match="contains characters that no key has"):
         driver.check()
     assert cloud.calls == []
 
@@ -187,7 +187,7 @@ def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path) -> None:
     (home / "config").write_text("[profile work]\nregion = eu-west-1\n")
     driver = chained(cloud, time, profile="work")
     assert "account" in driver.check()
-    assert driver._api.home == HOME
+    assert driver._api.default_region == HOME
 
 
 def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +200,8 @@ def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pyte
     ("credentials", "account", "text"),
     [
         ("", {"profile": "work"}, "have no profile of that name"),
-        ("[work]\naws_access_key_id = AKIA\n", {"profile": "work"}, "are not whole"),
-        ("[default]\naws_access_key_id = AKIA\n", {}, "are not whole"),
+        ("[work]\naws_access_key_id = AKIA\n", {"profile": "work"}, "are incomplete"),
+        ("[default]\naws_access_key_id = AKIA\n", {}, "are incomplete"),
     ],
 )
 def test_half_a_configuration_gets_one_sentence(

@@ -244,7 +244,7 @@ def test_a_name_that_somebody_else_has_is_refused(
 ) -> None:
     cloud.settings.remembers_requests = False
     launch(driver_of(cloud, time, owner=owner), node())
-    with pytest.raises(InvalidRequest, match="has an instance hart-com-example-w1-2a349865 already, which this call"):
+    with pytest.raises(InvalidRequest, match="already has an instance hart-com-example-w1-2a349865, which this call"):
         launch(driver, dataclasses.replace(node(), batch=batch))
     assert cloud.made() == 1
 

@@ -30,24 +30,24 @@ from tests.emulation.faults import Fault
     ("wanted", "text"),
     [
         (node(zone=None), "needs a zone: set zone to one of us-central1-a, us-central1-b, us-central1-c, or to distri"),
-        (node(zone="us-central1-c", size="t2a-standard-1"), "us-central1-c has no size t2a-standard-1, which other"),
-        (node(tags={"env": "prod"}), "have no values: give a list of them, or use labels"),
-        (node(tags=["Web"]), "the tag Web may hold only lowercase"),
-        (node(tags=["a_b"]), "the tag a_b may hold only lowercase"),
+        (node(zone="us-central1-c", size="t2a-standard-1"), "us-central1-c has no size t2a-standard-1; other"),
+        (node(tags={"env": "prod"}), "have no values: set tags to a list, or use labels"),
+        (node(tags=["Web"]), "the tag Web must start with a letter"),
+        (node(tags=["a_b"]), "the tag a_b must start with a letter"),
         (node(tags=[f"hart-{OWNER}-x"]), "is one of hart's own"),
-        (node(tags=[f"t{number}" for number in range(64)]), "63 tags at the most"),
+        (node(tags=[f"t{number}" for number in range(64)]), "at most 63 entries"),
         (node(options={"labels": {"hart-owner": "me"}}), "the label hart-owner is one of hart's own"),
-        (node(options={"labels": {f"k{number}": "" for number in range(61)}}), "60 labels at the most"),
+        (node(options={"labels": {f"k{number}": "" for number in range(61)}}), "at most 60 entries"),
         (node(public_ip=False, options={"ipv6": True, "subnet": "both"}), "ipv6 is a public address"),
-        (node(options={"ipv6": True, "subnet": "default"}), "ipv6 needs a subnet with external IPv6 addresses, and"),
-        (node(options={"scopes": ["compute-ro"]}), "set service_account, or leave scopes out"),
+        (node(options={"ipv6": True, "subnet": "default"}), "ipv6 needs a subnet with external IPv6 addresses, but"),
+        (node(options={"scopes": ["compute-ro"]}), "set service_account, or remove scopes"),
         (node(image="bullseye"), "there is no image bullseye"),
         (node(image="projects/debian-cloud/global/images/nothing"), "there is no image projects/debian-cloud"),
         (node(image="own"), "the image own needs a volume_size of 20 or more"),
-        (node(image="own", size="t2a-standard-1"), "the image own is for X86_64, and t2a-standard-1 is ARM64"),
-        (node(options={"subnet": "nothing"}), "no subnet nothing in us-central1 but both (network own), default (net"),
-        (node(options={"subnet": "both", "network": "default"}), "no subnet both in us-central1, network default, but"),
-        (node(options={"network": "nothing"}), "there is no subnet in us-central1, network nothing, that instances"),
+        (node(image="own", size="t2a-standard-1"), "the image own is for X86_64, but t2a-standard-1 is ARM64"),
+        (node(options={"subnet": "nothing"}), "no subnet nothing in us-central1; set subnet to one of both (network own), def"),
+        (node(options={"subnet": "both", "network": "default"}), "no subnet both in network default in us-central1; set"),
+        (node(options={"network": "nothing"}), "there is no subnet for instances in network nothing in us-central1"),
         (node(), "several subnets in us-central1: set subnet to one of both (network own), default (network default)"),
     ],
 )  # fmt: skip
@@ -74,7 +74,7 @@ def test_without_a_zone_nothing_is_launched(cloud: Cloud, driver: gce.ComputeEng
 
 def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     with driver.access(BATCH, KEY, [node()]) as access:
-        with pytest.raises(InvalidRequest, match="262144 bytes at the most"):
+        with pytest.raises(InvalidRequest, match="longer than 262144 bytes"):
             driver.launch(node(), "ä" * 131_073, access)
         assert cloud.count("POST", INSERT) == 0
         driver.launch(node(), "ä" * 131_072, access)
@@ -156,13 +156,16 @@ PLANTED = "planted-secret"
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"key": f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----"}, "key is no private key in PEM"),
+        (
+            {"key": f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----"},
+            "key is not a private key in PEM",
+        ),
         ({"key": "/nowhere/key.pem"}, "key cannot be read from /nowhere/key.pem: No such file or directory"),
-        ({"key": json.dumps({"type": "authorized_user", "secret": PLANTED})}, "key is no private key in PEM form"),
+        ({"key": json.dumps({"type": "authorized_user", "secret": PLANTED})}, "key is not a private key in PEM form"),
         ({"key": None, "user_id": None, "key_file": "/nowhere/key.json"}, "key_file cannot be read from /nowhere/key"),
-        ({"key": None, "user_id": None, "key_file": "ODD"}, "key_file .* is no JSON key of a service account"),
-        ({"key": None, "user_id": None, "key_file": "TEXT"}, "key_file is no JSON key of a service account"),
-        ({"key": None, "user_id": None}, "set user_id and key, or key_file, in the provider's settings, or give"),
+        ({"key": None, "user_id": None, "key_file": "ODD"}, "key_file .* is not a JSON key of a service account"),
+        ({"key": None, "user_id": None, "key_file": "TEXT"}, "key_file is not a JSON key of a service account"),
+        ({"key": None, "user_id": None}, "set user_id and key, or key_file, in the provider's settings, or set up"),
     ],
 )
 def test_credentials_that_cannot_be_used_are_said_in_one_sentence(
@@ -200,7 +203,7 @@ def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
         (Fault("POST", TOKEN, status=400, answer={"error": "invalid_grant", "error_description": PLANTED}), AuthError,
          "do not work (invalid_grant)"),
         (Fault("POST", TOKEN, status=503, answer={"error": "internal_failure"}, times=None), TemporaryFailure,
-         "the server that gives out tokens failed"),
+         "the token server failed"),
         (Fault("POST", TOKEN, drop=True, times=None), TemporaryFailure, "could not be reached"),
     ],
 )  # fmt: skip

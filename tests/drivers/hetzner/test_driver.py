@@ -187,7 +187,7 @@ def test_check_says_how_many_servers_the_project_has(cloud: Cloud, driver: hetzn
 def test_a_token_that_may_only_read_is_told_what_to_do(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.reading.add(cloud.token)
     assert driver.check()
-    with pytest.raises(AuthError, match=r"token_readonly, .*\); make a token that may read and write"):
+    with pytest.raises(AuthError, match=r"token_readonly, .*\); create a token that can read and write"):
         launch(driver, node())
 
 

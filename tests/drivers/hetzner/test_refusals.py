@@ -19,27 +19,27 @@ from tests.emulation.faults import Fault
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        (node("a_b"), "a server's name is a host name"),
-        (node("-a"), "a server's name is a host name"),
-        (node("a..b"), "a server's name is a host name"),
-        (node("a" * 64), "a server's name is a host name"),
-        (node(".".join(["a" * 50] * 5)), "a server's name is a host name"),
+        (node("a_b"), "a server's name must be a host name"),
+        (node("-a"), "a server's name must be a host name"),
+        (node("a..b"), "a server's name must be a host name"),
+        (node("a" * 64), "a server's name must be a host name"),
+        (node(".".join(["a" * 50] * 5)), "a server's name must be a host name"),
         (node(tags={"hart-owner": "me"}), "is one of hart's own"),
         (node(tags={"hart": "me"}), "the tag hart:me is one of hart's own"),
         (node(tags=["hart-batch"]), "the tag hart-batch is one of hart's own"),
-        (node(tags=["a:1", "a:2"]), "the tag a is given twice"),
-        (node(tags={"a": "b c"}), "the tag a:b c is no label"),
-        (node(tags={"a": "-b"}), "the tag a:-b is no label"),
-        (node(tags={"a": "b" * 64}), "is no label"),
-        (node(tags={"a": "b:c"}), "the tag a:b:c is no label"),
-        (node(tags=["k=v"]), "the tag k=v is no label"),
-        (node(tags=["/v"]), "the tag /v is no label"),
-        (node(tags=["-x/v"]), "the tag -x/v is no label"),
-        (node(tags=["a/b/c"]), "the tag a/b/c is no label"),
-        (node(tags=["a" * 64]), "is no label"),
-        (dataclasses.replace(node(), role="r" * 64), "is no value of a label"),
+        (node(tags=["a:1", "a:2"]), "the tag a occurs twice"),
+        (node(tags={"a": "b c"}), "the tag a:b c is not a valid label"),
+        (node(tags={"a": "-b"}), "the tag a:-b is not a valid label"),
+        (node(tags={"a": "b" * 64}), "is not a valid label"),
+        (node(tags={"a": "b:c"}), "the tag a:b:c is not a valid label"),
+        (node(tags=["k=v"]), "the tag k=v is not a valid label"),
+        (node(tags=["/v"]), "the tag /v is not a valid label"),
+        (node(tags=["-x/v"]), "the tag -x/v is not a valid label"),
+        (node(tags=["a/b/c"]), "the tag a/b/c is not a valid label"),
+        (node(tags=["a" * 64]), "is not a valid label"),
+        (dataclasses.replace(node(), role="r" * 64), "is not a valid label value"),
         (dataclasses.replace(node(), zone="fsn1-dc14"), "no zones"),
-        (node(public_ip=False), "needs network: a private network with a way out"),
+        (node(public_ip=False), "needs network: set it to a private network with access"),
         (node(connect_via="private"), "set network"),
         (node(private_networking=True), "set network"),
         (node(image="bullseye"), "there is no image bullseye for cx23, which is x86; salt-run hart.list_images"),
@@ -62,14 +62,14 @@ def test_public_things_of_a_node_without_a_public_address(cloud: Cloud, driver: 
     options = {"ipv6": True, "firewall": "ssh", "network": "inside"}
     ipv6, firewall = driver.objections(node(public_ip=False, options=options))
     assert "ipv6 is a public address" in ipv6
-    assert "a firewall is for public addresses" in firewall
+    assert "a firewall needs a public address" in firewall
 
 
 def test_a_network_of_another_zone(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.add_network("inside", "us-east")
     wanted = node(options={"network": "inside"})
     (objection,) = driver.objections(wanted)
-    assert objection == "the network inside has no subnet in eu-central, where fsn1 is"
+    assert objection == "the network inside has no subnet in eu-central, the network zone of fsn1"
     with pytest.raises(InvalidRequest, match="no subnet in the network zone"):
         launch(driver, wanted)
 

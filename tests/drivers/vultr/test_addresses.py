@@ -75,7 +75,7 @@ def test_public_ones_belong_beside_the_main_address_alone_and_restart_nothing(
     for kind in (RESERVED, ADDITIONAL):
         given = driver.add_address(instance, driver.find_address(instance, request(kind, cloud)))
         assert (given.beside, given.prefix, given.mac, given.restarts) == (instance.public_ip, 32, "", False)
-        assert "may need the instance restarted" in given.note
+        assert "may work only after a restart" in given.note
     assert cloud.state.instances[instance.instance_id].restarts == 0
     assert sorted(one.kind for one in driver.addresses(instance)) == [ADDITIONAL, RESERVED]
 
@@ -93,7 +93,7 @@ def test_a_private_one_says_where_it_belongs_and_that_the_instance_is_restarted(
 def test_the_only_network_of_the_region_need_not_be_named(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
-    with pytest.raises(InvalidRequest, match="say which VPC with vpc=ID; ams has: none"):
+    with pytest.raises(InvalidRequest, match="name the VPC with vpc=ID; ams has: none"):
         driver.find_address(instance, AddressRequest(PRIVATE))
     cloud.add_vpc("elsewhere", "ewr")
     one = cloud.add_vpc("here", "ams")
@@ -115,8 +115,8 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     before = len(writes(cloud))
     for wanted, told in {
         AddressRequest(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free}$",
-        AddressRequest(RESERVED, far): "is of the region ewr, and the node of ams",
-        AddressRequest(RESERVED, taken): f"attached to the instance {other.instance_id}: take it from there first",
+        AddressRequest(RESERVED, far): "is in the region ewr, but the node is in ams",
+        AddressRequest(RESERVED, taken): f"attached to the instance {other.instance_id}: detach it there first",
         AddressRequest(PRIVATE, vpc="no-such"): "ams has no VPC no-such; it has: none",
     }.items():
         with pytest.raises(InvalidRequest, match=told):

@@ -27,9 +27,9 @@ from tests.emulation.faults import Fault
         (node(tags=["hart-batch:1"]), "is one of hart's own"),
         (node(tags=["hart-address:ipv6"]), "is one of hart's own"),
         (dataclasses.replace(node(), zone="ams-a"), "no zones"),
-        (node(options={"disable_public_ipv4": True}), "does nothing at Vultr without ipv6"),
-        (node(public_ip=False), "needs vpc: the id of a VPC that has a NAT gateway"),
-        (node(public_ip=False, private_networking=True), "needs vpc: the id of a VPC that has a NAT gateway"),
+        (node(options={"disable_public_ipv4": True}), "has no effect at Vultr without ipv6"),
+        (node(public_ip=False), "needs vpc: set it to the id of a VPC with a NAT gateway"),
+        (node(public_ip=False, private_networking=True), "needs vpc: set it to the id of a VPC with a NAT gateway"),
         (node(connect_via="private"), "set vpc or private_networking"),
         (node(image="bullseye"), "there is no image bullseye; salt-run hart.list_images shows them"),
         (node(options={"vpc": NOWHERE}), f"no VPC of the account in ams has the id {NOWHERE}; it has none"),
@@ -87,8 +87,8 @@ def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status
     with pytest.raises(AuthError) as caught:
         launch(driver, node())
     assert str(caught.value) == (
-        f"Vultr: Unauthorized IP address: 2001:db8::7 ({status}); the account takes API calls from certain addresses "
-        "only: add this one, in Vultr's console under Account, API, Access Control"
+        f"Vultr: Unauthorized IP address: 2001:db8::7 ({status}); the account accepts API calls from certain addresses "
+        "only: add this master's address in Vultr's console under Account, API, Access Control"
     )
 
 

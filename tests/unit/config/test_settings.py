@@ -172,7 +172,7 @@ def test_a_whole_section_reports_missing_unknown_and_wrong_together() -> None:
     ("section", "values", "words"),
     [
         (ec2.Account, {"aws_access_key_id": PLANTED}, "both or neither"),
-        (ec2.Account, {"aws_access_key_id": PLANTED, "aws_secret_access_key": PLANTED, "profile": "x"}, "two ways"),
+        (ec2.Account, {"aws_access_key_id": PLANTED, "aws_secret_access_key": PLANTED, "profile": "x"}, "exclude"),
         (ec2.Options, {"volume_type": "gp2", "volume_iops": 3000}, "gp3, io1 or io2"),
         (gce.Account, {"project": "p", "key": PLANTED}, "both or neither"),
         (gce.Account, {"project": "p", "key": PLANTED, "user_id": "u", "key_file": "/x"}, "exclude"),

@@ -62,9 +62,9 @@ def test_behind_a_nat_somebody_outside_tells(own: str | None) -> None:
 def test_where_it_cannot_be_found_out_the_error_says_what_to_set() -> None:
     with pytest.raises(InvalidRequest, match=r"no route to 10\.0\.0\.1\): set connect_from"):
         network(None, inside="10.0.0.1", service=NOWHERE, source=sends_from(None))
-    with pytest.raises(InvalidRequest, match=r"did not tell\): set connect_from"):
+    with pytest.raises(InvalidRequest, match=r"did not answer\): set connect_from"):
         network(None, inside=None, service=NOWHERE, source=sends_from(None))
-    odd = pytest.raises(InvalidRequest, match="something else.*connect_from")
+    odd = pytest.raises(InvalidRequest, match="did not answer with an address.*connect_from")
     with service("<html>please log in</html>") as page, odd:
         network(None, inside=None, service=page, source=sends_from(None))
 
