@@ -36,13 +36,13 @@ class Emulated:
     machines: Mapping[str, Tenant]
     #: what the minions answer; may be changed at any time
     answers: dict[str, Any]
-    told: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     def hart(self, name: str) -> Hart:
         """Its commands at a cloud, as the test of a real account has them."""
         driver = DRIVERS[name]
         account = place.account(self.root / name, driver)
-        return Hart(self.master, account, lambda text: self.told.append(f"{driver}: {text}"))
+        return Hart(self.master, account, lambda text: self.printed.append(f"{driver}: {text}"))
 
     def left(self, name: str) -> dict[str, list[str]]:
         """What is there beyond what a new account has, as the cloud itself knows it; and keys of minions."""

@@ -224,10 +224,10 @@ def undisturbed(say: Say) -> Iterator[None]:
         yield
         return
 
-    def tell(signum: int, frame: FrameType | None) -> None:
+    def report(signum: int, frame: FrameType | None) -> None:
         say(f"{signal.Signals(signum).name}: in a moment, when nothing is left that costs money")
 
-    before = {signum: signal.signal(signum, tell) for signum in SIGNALS}
+    before = {signum: signal.signal(signum, report) for signum in SIGNALS}
     try:
         yield
     finally:

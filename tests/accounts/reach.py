@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 SET_IT = (
     "set saltmaster in hart.toml, under [hart] or the provider: the name or address at which the instance reaches "
     "ports 4505 and 4506 of this machine; docs/contributing/accounts.md says how from behind NAT"
@@ -52,7 +52,7 @@ def _is_loopback(master: str) -> bool:
 
 def _problem(master: str, port: int) -> str:
     try:
-        with socket.create_connection((master, port), PATIENCE):
+        with socket.create_connection((master, port), TIMEOUT):
             return ""
     except OSError as error:
         return error.strerror or str(error)

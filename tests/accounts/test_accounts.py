@@ -42,11 +42,11 @@ def reachable_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
 def say(capfd: pytest.CaptureFixture[str], account: Account) -> Say:
     """Print at once: what it costs is no news after it was spent."""
 
-    def tell(text: str) -> None:
+    def show(text: str) -> None:
         with capfd.disabled():
             print(f"\n{account.provider}: {text}", end="", flush=True)
 
-    return tell
+    return show
 
 
 def test_one_smallest_instance_is_created_verified_and_destroyed(

@@ -31,7 +31,7 @@ lights = pytest.mark.skipif(bool(_missing), reason=_missing)
 CHEAPEST = {
     "digitalocean": "s-1vcpu-1gb", "ec2": "t4g.micro", "gce": "e2-micro", "hetzner": "cx23", "vultr": "vc2-1c-1gb",
 }  # fmt: skip
-#: what the price is told in, where it is not dollars
+#: what the price is printed in, where it is not dollars
 MONEY = {"gce": "at a price that the provider does not tell", "hetzner": "EUR 3.49 a month"}
 
 
@@ -62,30 +62,30 @@ def test_one_smallest_instance_is_created_verified_and_destroyed(
     name: str, clouds: Emulated, proven: dict[str, Future[Plan]]
 ) -> None:
     plan = proven[name].result()
-    print(*[text for text in clouds.told if text.startswith(DRIVERS[name])], sep="\n")
+    print(*[text for text in clouds.printed if text.startswith(DRIVERS[name])], sep="\n")
     assert f"size={CHEAPEST[name]}" in plan.arguments
     assert (clouds.clouds[name].made(), clouds.left(name), clouds.amiss(name)) == (1, {}, [])
 
 
 @lights
 @pytest.mark.parametrize("name", list(DRIVERS))
-def test_what_it_costs_is_told_before_anything_is_created(
+def test_the_price_is_printed_before_anything_is_created(
     name: str, clouds: Emulated, proven: dict[str, Future[Plan]]
 ) -> None:
     plan = proven[name].result()
-    told = [text.partition(": ")[2] for text in clouds.told if text.startswith(DRIVERS[name])]
-    assert told.index(plan.cost) < told.index(f"creating {plan.minion_id}")
+    printed = [text.partition(": ")[2] for text in clouds.printed if text.startswith(DRIVERS[name])]
+    assert printed.index(plan.cost) < printed.index(f"creating {plan.minion_id}")
     assert f"one {CHEAPEST[name]} in" in plan.cost
     assert MONEY.get(name, "$") in plan.cost
-    assert told[-1].startswith("verified and destroyed; nothing is left")
+    assert printed[-1].startswith("verified and destroyed; nothing is left")
 
 
 @pytest.fixture
 def fresh(clouds: Emulated, proven: dict[str, Future[Plan]]) -> Emulated:
-    """All clouds are empty, and what was told is forgotten."""
+    """All clouds are empty, and what was printed is forgotten."""
     for future in proven.values():
         future.exception()
-    clouds.told.clear()
+    clouds.printed.clear()
     return clouds
 
 
@@ -104,7 +104,7 @@ def test_a_verification_that_fails_fails_the_run_and_leaves_no_instance(
     with pytest.raises(Failed, match="/run/hart is there"):
         proof.carry_out(fresh.hart("digitalocean"), planned(fresh, "unsealed"))
     assert fresh.clouds["digitalocean"].made() == made + 1
-    assert (fresh.left("digitalocean"), fresh.told[-1]) == ({}, "do: all of it is gone")
+    assert (fresh.left("digitalocean"), fresh.printed[-1]) == ({}, "do: all of it is gone")
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_after_ctrl_c_at_any_time_no_instance_stays(fresh: Emulated) -> None:
         proof.carry_out(fresh.hart("digitalocean"), planned(fresh, "interrupted"))
     thread.join()
     assert fresh.left("digitalocean") == {}
-    assert "do: SIGINT: in a moment, when nothing is left that costs money" in fresh.told
+    assert "do: SIGINT: in a moment, when nothing is left that costs money" in fresh.printed
 
 
 @lights
@@ -153,7 +153,7 @@ def test_what_cannot_be_removed_is_named_and_the_next_run_begins_with_it(
     # As a master sees it that begins anew with the key that was kept: no record, no key of a minion.
     fresh.master.clear()
     proof.tidy(hart)
-    assert "do: an earlier run had left the instance stays; it is removed" in fresh.told
+    assert "do: an earlier run had left the instance stays; it is removed" in fresh.printed
     assert fresh.left("digitalocean") == {}
 
 
@@ -167,12 +167,12 @@ def test_a_second_run_from_the_same_place_is_refused(clouds: Emulated, factories
 def test_a_minion_of_its_own_machine_passes_too(factories: FactoriesManager, tmp_path: Path) -> None:
     """The driver ``local`` has real minions, which look for themselves whether they are sealed."""
     (tmp_path / place.FILE).write_text("[providers.local]\n\n[roles.integration]\nkeep_failed = true\n")
-    told: list[str] = []
+    printed: list[str] = []
     with place.running(factories, tmp_path) as master:
-        hart = Hart(master, place.account(tmp_path, "local"), told.append)
+        hart = Hart(master, place.account(tmp_path, "local"), printed.append)
         proof.carry_out(hart, proof.plan(hart, proof.look(hart)))
         assert not any(master.left_over().values())
-    assert told[-1].startswith("verified and destroyed; nothing is left")
+    assert printed[-1].startswith("verified and destroyed; nothing is left")
 
 
 # what is known without a cloud
@@ -201,7 +201,7 @@ def test_the_smallest_size_is_the_cheapest_that_can_be_had_with_enough_memory() 
         proof.smallest({"small": sizes["small"]})
 
 
-def test_a_master_that_no_instance_could_reach_is_told_before_there_is_one() -> None:
+def test_an_unreachable_master_is_reported_before_an_instance_exists() -> None:
     assert "saltmaster is not set" in reach.objection(reach.addresses({}))
     for master in ("localhost", "127.0.0.1", "::1"):
         assert "the instance itself" in reach.objection([master])

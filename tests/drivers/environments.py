@@ -16,8 +16,8 @@ ENVIRONMENTS: dict[str, type[Environment]] = {
     name: importlib.import_module(f"tests.drivers.{name}.environment").ENVIRONMENT for name in OWN
 }
 CLOUDS = [name for name, kind in ENVIRONMENTS.items() if issubclass(kind, CloudEnvironment)]
-#: those that give further addresses
-GIVING = [name for name, kind in ENVIRONMENTS.items() if kind.reserve is not Environment.reserve]
+#: the providers whose driver can add addresses
+WITH_ADDRESSES = [name for name, kind in ENVIRONMENTS.items() if kind.reserve is not Environment.reserve]
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def test_an_id_that_nothing_has_finds_nothing(environment: Environment, driver: 
     assert driver.candidates("old-2.example.com") == []
 
 
-def test_two_of_one_name_are_both_told_of(environment: CloudEnvironment, driver: Driver) -> None:
+def test_two_instances_of_one_name_are_both_candidates(environment: CloudEnvironment, driver: Driver) -> None:
     if environment.unique_names:
         environment.by_hand(ID)
         with pytest.raises(AssertionError, match="uniqueness_error"):

@@ -19,20 +19,20 @@ from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Region, Size
 from tests.drivers.environment import CLIENT_KEY, OTHER_OWNER, OWNER, USER_DATA, CloudEnvironment, Environment, launch
-from tests.drivers.environments import CLOUDS, ENVIRONMENTS, GIVING
+from tests.drivers.environments import CLOUDS, ENVIRONMENTS, WITH_ADDRESSES
 
 
 def test_every_driver_is_in_this_suite() -> None:
     assert set(ENVIRONMENTS) == set(schemas())
 
 
-def test_making_a_driver_asks_nothing_and_check_says_who_the_credentials_belong_to(driver: Driver) -> None:
+def test_making_a_driver_makes_no_call_and_check_names_the_account(driver: Driver) -> None:
     assert isinstance(driver.check(), str)
     assert driver.check()
     assert driver.instances() == []
 
 
-def test_the_create_call_says_whose_instance_it_is_and_what_for(environment: Environment, driver: Driver) -> None:
+def test_the_create_call_names_owner_minion_id_role_and_batch(environment: Environment, driver: Driver) -> None:
     call = environment.create_call(launch(environment, driver, role="app"))
     expected = {"owner": OWNER, "minion_id": "web-1.example.com", "role": "app", "batch": "b1"}
     assert {name: call[name] for name in expected} == expected
@@ -44,7 +44,7 @@ def test_a_node_without_a_role_can_be_launched(environment: Environment, driver:
     assert driver.instances()[0].role is None
 
 
-def test_what_was_launched_is_listed_by_any_later_call_with_what_its_tags_say(
+def test_a_launched_instance_is_listed_by_later_calls_with_the_facts_of_its_tags(
     environment: Environment, driver: Driver
 ) -> None:
     # While its batch lasts: nobody asks which batch it was afterwards.
@@ -60,7 +60,7 @@ def test_what_was_launched_is_listed_by_any_later_call_with_what_its_tags_say(
     assert listed.created is None or listed.created > 1.5e9
 
 
-def test_one_is_found_by_its_id_whatever_its_tags_say_and_what_has_ended_is_not(
+def test_an_instance_is_found_by_its_id_whatever_its_tags_and_a_terminated_one_is_not(
     environment: Environment, driver: Driver
 ) -> None:
     launched = launch(environment, driver)
@@ -98,9 +98,7 @@ def test_what_belongs_to_another_master_is_not_listed_when_the_provider_ignores_
         assert bool(other.leftovers()) == (driver.provider.driver != "vultr")  # which needs nothing temporary
 
 
-def test_what_the_provider_refuses_is_an_invalid_request_and_creates_nothing(
-    environment: Environment, driver: Driver
-) -> None:
+def test_a_refused_launch_is_an_invalid_request_and_creates_nothing(environment: Environment, driver: Driver) -> None:
     node = environment.unlaunchable()
     before = driver.instances()
     with driver.access("b1", CLIENT_KEY, [node]) as access, pytest.raises(errors.InvalidRequest):
@@ -109,7 +107,7 @@ def test_what_the_provider_refuses_is_an_invalid_request_and_creates_nothing(
     assert [instance.batch for instance in driver.instances()] == [one.batch for one in before]
 
 
-def test_what_user_data_contains_is_for_nobody_else(environment: Environment, driver: Driver) -> None:
+def test_nobody_else_can_read_user_data(environment: Environment, driver: Driver) -> None:
     assert environment.who_can_read_user_data(launch(environment, driver)) == "owner"
 
 
@@ -121,7 +119,7 @@ def test_terminating_can_be_repeated_and_leaves_the_others(environment: Environm
 
 
 @pytest.mark.parametrize("instance_id", ["no-such-instance", "i-0123456789abcdef0", "12345678", "..", ".", ""])
-def test_terminating_what_is_not_there_is_success_and_touches_nothing(
+def test_terminating_an_absent_instance_succeeds_and_changes_nothing(
     environment: Environment, driver: Driver, instance_id: str
 ) -> None:
     kept = launch(environment, driver)
@@ -130,7 +128,7 @@ def test_terminating_what_is_not_there_is_success_and_touches_nothing(
 
 
 @pytest.mark.parametrize("environment", CLOUDS, indirect=True)
-def test_what_can_be_no_id_is_never_sent(environment: CloudEnvironment, driver: Driver) -> None:
+def test_an_invalid_id_is_never_sent(environment: CloudEnvironment, driver: Driver) -> None:
     """It would lead to another call, or to all instances."""
     made = launch(environment, driver)
     environment.cloud.calls.clear()
@@ -202,7 +200,7 @@ def test_an_address_that_cannot_be_given_is_an_invalid_request_with_a_sentence(
     assert environment.reserve() or type(driver).no_addresses != Driver.no_addresses
 
 
-@pytest.mark.parametrize("environment", GIVING, indirect=True)
+@pytest.mark.parametrize("environment", WITH_ADDRESSES, indirect=True)
 def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
     environment: Environment, driver: Driver
 ) -> None:
@@ -229,7 +227,7 @@ def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
     assert [one.ip for one in driver.addresses(other)] == [ip]
 
 
-@pytest.mark.parametrize("environment", GIVING, indirect=True)
+@pytest.mark.parametrize("environment", WITH_ADDRESSES, indirect=True)
 def test_a_reserved_address_is_free_again_when_its_instance_is_terminated(
     environment: Environment, driver: Driver
 ) -> None:

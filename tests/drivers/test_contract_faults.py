@@ -149,7 +149,7 @@ def tidied_up(environment: CloudEnvironment, later: Driver, run: Run, where: str
 
 
 @pytest.mark.parametrize("kind", ONCE, ids=[name.replace(" ", "-").replace(",", "") for name in ONCE])
-def test_a_call_that_fails_once_is_made_good_or_told_and_never_makes_a_second_instance(
+def test_a_call_that_fails_once_is_retried_or_reported_and_never_makes_a_second_instance(
     environment: CloudEnvironment, kind: str
 ) -> None:
     later = environment.driver(**environment.narrow)

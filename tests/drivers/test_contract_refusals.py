@@ -171,16 +171,16 @@ def test_a_create_that_is_not_answered_in_time_is_given_up_and_makes_one_instanc
     assert [one.instance_id for one in environment.driver().instances(made.region)] == [made.instance_id]
 
 
-def test_a_create_that_took_effect_and_goes_on_failing_is_found_or_told_to_be_uncertain(
+def test_a_failed_create_with_an_effect_is_found_or_reported_as_uncertain(
     environment: CloudEnvironment, driver: Driver
 ) -> None:
     environment.cloud.faults.add(Fault(**environment.create, when="after", status=500, times=None))
     try:
-        told = bool(launch(environment, driver).instance_id)
+        known = bool(launch(environment, driver).instance_id)
     except TemporaryFailure as error:
-        told = error.uncertain
+        known = error.uncertain
     environment.cloud.faults.clear()
-    assert (environment.cloud.made(), told) == (1, True)
+    assert (environment.cloud.made(), known) == (1, True)
 
 
 # many threads

@@ -42,7 +42,7 @@ def script(size: int) -> str:
     return begin + "".join(random.Random(7).choices(letters, k=size - len(begin.encode())))  # noqa: S311 - no secret
 
 
-def test_user_data_arrives_as_it_was_given_up_to_the_providers_limit(environment: Environment, driver: Driver) -> None:
+def test_user_data_arrives_unchanged_up_to_the_providers_limit(environment: Environment, driver: Driver) -> None:
     for size in dict.fromkeys((16 * KILOBYTE, environment.user_data_limit or 64 * KILOBYTE)):
         text = script(size)
         assert len(text.encode()) == size

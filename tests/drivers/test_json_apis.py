@@ -35,7 +35,7 @@ NUMBERS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def test_these_are_all_drivers_of_the_base() -> None:
+def test_every_rest_driver_is_covered() -> None:
     assert set(MODULES) == {name for name in schemas() if issubclass(driver_class(name), RestDriver)}
     assert set(MODULES) == {kind for kind, _, _ in NUMBERS}
 

@@ -56,19 +56,19 @@ def _no_threads_left(_names: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def reports() -> list[str]:
     return []
 
 
 @pytest.fixture
-def make(time: Time, told: list[str], tmp_path: Path) -> Iterator[Make]:
+def make(time: Time, reports: list[str], tmp_path: Path) -> Iterator[Make]:
     """Makes a cloud's driver with another endpoint, and a limit for servers that cannot be reached."""
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
             cloud = stack.enter_context(module_of(kind).open_cloud(time))
             driver = driver_of(kind, cloud, time, tmp_path, endpoint=endpoint, **account)
-            driver.outage = Outage(f"my-{kind}", time, told.append)
+            driver.outage = Outage(f"my-{kind}", time, reports.append)
             driver.outage.limit = limit
             return driver
 
@@ -100,17 +100,17 @@ def silent() -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize("limit", [READING, BEGINNING])
-def test_a_server_that_refuses_is_waited_for_as_long_as_it_may_be(
-    make: Make, time: Time, told: list[str], kind: str, limit: float
+def test_the_wait_for_a_refused_connection_ends_at_the_limit(
+    make: Make, time: Time, reports: list[str], kind: str, limit: float
 ) -> None:
     driver = make(kind, refused(), limit)
     with pytest.raises(Unreachable, match="could not be reached: connection refused") as caught:
         driver.instances()
     assert (sum(time.waits), caught.value.uncertain) == (limit, False)
-    assert told[0].startswith(f"hart: waiting for my-{kind}: ")
-    assert "at 127.0.0.1" in told[0]
-    assert told[0].endswith(f"could not be reached; retrying for {limit:.0f} s more")
-    assert len(told) == 1 + limit // outage.REPORT_EVERY
+    assert reports[0].startswith(f"hart: waiting for my-{kind}: ")
+    assert "at 127.0.0.1" in reports[0]
+    assert reports[0].endswith(f"could not be reached; retrying for {limit:.0f} s more")
+    assert len(reports) == 1 + limit // outage.REPORT_EVERY
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
@@ -129,7 +129,7 @@ def test_an_address_that_drops_everything(make: Make, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_what_was_waited_for_in_vain_is_not_waited_for_again(make: Make, time: Time, kind: str) -> None:
+def test_an_unreachable_server_is_waited_for_only_once(make: Make, time: Time, kind: str) -> None:
     """A call that goes on, as sweep does, would otherwise wait once more with each thing that it asks."""
     driver = make(kind, refused(), BEGINNING)
     for ask in (driver.instances, driver.check, lambda: driver.images(None)):
@@ -139,14 +139,14 @@ def test_what_was_waited_for_in_vain_is_not_waited_for_again(make: Make, time: T
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_in_the_middle_of_an_operation_it_is_waited_for_as_long_as_one_that_fails(
-    make: Make, time: Time, told: list[str], kind: str
+def test_during_an_operation_an_unreachable_server_is_waited_for_like_a_failing_one(
+    make: Make, time: Time, reports: list[str], kind: str
 ) -> None:
     driver = make(kind, refused(), UNDER_WAY)
     with pytest.raises(Unreachable, match="could not be reached"):
         driver.instances()
     assert 100 < sum(time.waits) <= http.RETRY_FOR
-    assert 20 <= len(told) <= 25  # every 5 s
+    assert 20 <= len(reports) <= 25  # every 5 s
 
 
 def _port_that_stays_free() -> int:
@@ -197,7 +197,7 @@ def test_an_outage_of_a_minute_in_the_middle_of_an_operation(
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make: Make, time: Time, kind: str) -> None:
+def test_a_read_only_call_keeps_its_limit_after_an_answer(make: Make, time: Time, kind: str) -> None:
     away = Away(time, 60)
     driver = make(kind, away.address, READING)
     away.answers(driver.check)
@@ -208,18 +208,18 @@ def test_a_call_that_only_reads_waits_no_longer_although_it_had_an_answer(make: 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLOUDS if kind != "ec2"])
-def test_a_server_that_answers_badly_is_asked_for_two_minutes_whatever_the_call(
-    make: Make, time: Time, told: list[str], kind: str
+def test_a_server_that_answers_with_errors_is_retried_for_two_minutes(
+    make: Make, time: Time, reports: list[str], kind: str
 ) -> None:
     with Listener(503) as server, pytest.raises(TemporaryFailure) as caught:
         make(kind, f"http://127.0.0.1:{server.port}", READING).check()
     assert not isinstance(caught.value, Unreachable)
     assert 100 < sum(time.waits) <= http.RETRY_FOR
-    assert told[-1].endswith("s more")
-    assert " fails; " in told[-1]
+    assert reports[-1].endswith("s more")
+    assert " fails; " in reports[-1]
 
 
-def test_amazons_api_that_answers_badly_is_asked_as_often_as_botocore_has_it(make: Make, time: Time) -> None:
+def test_errors_of_amazons_api_are_retried_as_often_as_botocore_does(make: Make, time: Time) -> None:
     with Listener(503) as server:
         with pytest.raises(TemporaryFailure) as caught:
             make("ec2", f"http://127.0.0.1:{server.port}", READING).check()
@@ -227,7 +227,7 @@ def test_amazons_api_that_answers_badly_is_asked_as_often_as_botocore_has_it(mak
     assert not isinstance(caught.value, Unreachable)
 
 
-def test_a_try_that_may_have_taken_effect_is_not_forgotten_when_the_next_one_reaches_nobody(time: Time) -> None:
+def test_an_uncertain_attempt_stays_uncertain_when_the_next_one_is_unreachable(time: Time) -> None:
     failures = [TemporaryFailure("broke", uncertain=True), *[Unreachable("refused")] * 1000]
 
     def call() -> None:
@@ -242,7 +242,7 @@ def test_a_try_that_may_have_taken_effect_is_not_forgotten_when_the_next_one_rea
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_behind_a_proxy_it_is_the_proxy_that_is_reached(
+def test_behind_a_proxy_the_proxy_must_be_reachable(
     make: Make, time: Time, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     with Listener(502) as proxy:
@@ -255,7 +255,7 @@ def test_behind_a_proxy_it_is_the_proxy_that_is_reached(
     assert sum(time.waits) == READING
 
 
-def test_a_look_up_that_does_not_end_is_left_to_itself(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_that_does_not_end_is_abandoned(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: real_time.sleep(2))
     away = Outage("a", time)
     away.limit = 0.3
@@ -263,7 +263,7 @@ def test_a_look_up_that_does_not_end_is_left_to_itself(time: Time, monkeypatch: 
         away.peer("the API", "https://api.hart.invalid").reach(time.sleep)
 
 
-def test_each_of_a_servers_addresses_gets_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_address_of_a_server_gets_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(*_: Any, **__: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
 
@@ -274,7 +274,7 @@ def test_each_of_a_servers_addresses_gets_its_share_of_the_time(monkeypatch: pyt
 
 
 def test_a_server_for_tokens_that_cannot_be_reached(
-    make: Make, time: Time, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, time: Time, reports: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By itself google-auth waits two minutes for one that drops what comes, three times."""
     account = '{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}'
@@ -287,10 +287,10 @@ def test_a_server_for_tokens_that_cannot_be_reached(
             driver.check()
         assert api.heard == []
     assert sum(time.waits) == READING
-    assert "Google's server for tokens" in told[0]
+    assert "Google's server for tokens" in reports[0]
 
 
-def test_application_default_credentials_are_not_looked_for_longer_than_they_may_be(
+def test_the_search_for_application_default_credentials_has_a_timeout(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "FIND_WITHIN", 0.2)
@@ -319,7 +319,7 @@ def test_a_server_for_amazons_credentials_that_cannot_be_reached(
     assert sum(time.waits) <= 5
 
 
-def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_service_has_a_timeout_of_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_address, "TIMEOUT", 0.3)
     with silent() as page:
         for service in (page, refused(), "https://page.hart.invalid"):
@@ -327,7 +327,7 @@ def test_the_page_that_tells_where_connections_come_from_has_a_few_seconds(monke
                 source_address.network(None, inside=None, service=service, source=lambda towards: None)
 
 
-def test_that_page_leads_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirects_of_the_address_service_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     with Listener(200) as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as page:
         with pytest.raises(InvalidRequest, match="did not answer"):
             service = f"http://127.0.0.1:{page.port}"
@@ -335,7 +335,7 @@ def test_that_page_leads_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (len(page.heard), elsewhere.heard) == (1, [])
 
 
-def test_within_gives_back_what_the_work_gives_and_raises() -> None:
+def test_within_returns_and_raises_what_the_work_does() -> None:
     assert within(5, lambda: 1) == 1
     with pytest.raises(ZeroDivisionError):
         within(5, lambda: 1 // 0)

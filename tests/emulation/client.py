@@ -1,4 +1,4 @@
-"""A client of an emulated API that hides nothing, for tests."""
+"""A client of an emulated API that returns every answer unchanged, for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TIMEOUT = 120.0
 
 
 class Client(abc.ABC):
-    """Calls with the token; the answers are ``requests``' own. What creates an instance is the provider's own."""
+    """Calls with the token, whose answers are those of ``requests``. Each provider implements ``create``."""
 
     def __init__(self, cloud: Any) -> None:
         self.cloud = cloud
@@ -23,24 +23,24 @@ class Client(abc.ABC):
         """Create an instance and return it."""
 
     def call(self, method: str, path: str, body: Any = None, **more: Any) -> requests.Response:
-        """One call; ``path`` is below the endpoint."""
+        """Make one call; ``path`` is relative to the endpoint."""
         url = f"{self.cloud.endpoint.rstrip('/')}/{path}"
         return self._session.request(method, url, json=body, timeout=TIMEOUT, **more)
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON of a GET, which has to succeed."""
+        """Return the JSON of a GET, which must succeed."""
         answer = self.call("GET", path, params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def make(self, path: str, field: str, **body: Any) -> Any:
-        """Create something and return it."""
+        """Create a resource and return it."""
         answer = self.call("POST", path, body)
         assert answer.status_code in (201, 202), answer.text
         return answer.json()[field]
 
     def refusal(self, path: str, **body: Any) -> requests.Response:
-        """The answer to a create that is refused; the account is as before."""
+        """Return the answer to a create call that is refused and changes nothing."""
         before = self.cloud.state.left()
         answer = self.call("POST", path, body)
         assert self.cloud.state.left() == before

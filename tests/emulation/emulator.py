@@ -1,4 +1,4 @@
-"""What all emulated providers share: the server, the log of calls, the faults, and the admin endpoint."""
+"""The base class of all emulated providers: the server, the log of calls, the faults, and the admin endpoint."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ADMIN = "/_test/"
 
 @dataclass(frozen=True)
 class Call:
-    """One call as it went. ``status`` None: the connection was broken instead of an answer."""
+    """One call. ``status`` is None if the connection was broken instead of an answer."""
 
     status: int | None
     method: str
     path: str
     query: Mapping[str, list[str]]
     body: Any
-    #: the emulator's clock when the call came
+    #: the time of the call, by the emulator's clock
     time: float
-    #: what the vendor's description says against the request or the answer
+    #: the problems of the request or the answer, by the vendor's description
     objections: tuple[str, ...] = ()
-    #: the body as it came
+    #: the body as text
     text: str = field(default="", repr=False)
 
 
 class Emulator(Served):
     """
-    A provider's API. A context manager; ``start`` and ``close`` without one.
+    A provider's API. A context manager, or use ``start`` and ``close``.
 
-    ``handle`` runs under one lock, so a call sees a state that stands still. Stalls happen outside of it.
+    ``handle`` runs under one lock, so the state does not change during a call. Stalls happen outside the lock.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Emulator(Served):
         self.faults = faults.Faults()
         self.machines = Machines(backend)
         self.calls: list[Call] = []
-        #: exceptions in the emulator itself; a test that leaves any here has found a mistake of ours
+        #: exceptions in the emulator itself; if a test leaves any, it has found a bug of ours
         self.defects: list[Exception] = []
         self.lock = threading.RLock()
         self._closing = threading.Event()
@@ -59,50 +59,50 @@ class Emulator(Served):
 
     @abc.abstractmethod
     def handle(self, request: Request) -> Answer:
-        """Do what the call asks for."""
+        """Execute a call and return its answer."""
 
     @abc.abstractmethod
     def failure(self, request: Request, status: int) -> Answer:
-        """How the vendor says this status."""
+        """Return the vendor's answer with this status."""
 
     @abc.abstractmethod
     def facts(self) -> Mapping[str, Any]:
-        """The state as JSON for the admin endpoint."""
+        """Return the state as JSON for the admin endpoint."""
 
     @abc.abstractmethod
     def account(self) -> dict[str, Any]:
-        """The lines of ``hart:providers:<name>`` that lead here."""
+        """Return the settings of ``hart:providers:<name>`` for this emulator."""
 
     @abc.abstractmethod
     def left(self) -> dict[str, list[str]]:
-        """What somebody made and is still there, by kind and name: to be compared before and after."""
+        """Return the existing resources that clients made, by kind and name, for comparisons."""
 
     @abc.abstractmethod
     def made(self) -> int:
-        """How many instances there ever were."""
+        """Return how many instances were ever made."""
 
     @abc.abstractmethod
     def user_data(self) -> dict[str, str]:
-        """What each instance was given to run, by the minion id that its create call named."""
+        """Return the user-data of each instance, by the minion id of its create call."""
 
     @abc.abstractmethod
     def add_snapshot(self, name: str) -> str | int:
-        """Add an image of the account, of which the back end knows the disk by ``name``; return what names it."""
+        """Add an image to the account, whose disk the back end finds by ``name``, and return its id."""
 
     @abc.abstractmethod
     def forget(self) -> None:
-        """Remove all that somebody made, and let everything be as at the start; for between two tests."""
+        """Reset everything to the state at the start, for use between two tests."""
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
-        """What the vendor's description says against a call; ``answer`` None: against the request only."""
+        """Return the problems of a call, by the vendor's description; without ``answer``, of the request only."""
         return []
 
     def switches(self) -> Any:
-        """The dataclass whose fields the admin endpoint may set."""
+        """Return the dataclass whose fields the admin endpoint can set."""
         return None
 
     def troubles(self) -> dict[str, Any]:
-        """What went wrong in the emulator itself, as JSON."""
+        """Return the errors of the emulator itself, as JSON."""
         return {
             "defects": [repr(error) for error in self.defects],
             "machine_failures": [[name, repr(error)] for name, error in self.machines.failures],
@@ -111,12 +111,12 @@ class Emulator(Served):
     # for tests
 
     @property
-    def origin(self) -> str:
+    def base_url(self) -> str:
         """Scheme, host and port."""
-        return self._server.origin
+        return self._server.base_url
 
     def count(self, method: str, path: str = "", query: str = "", body: str = "") -> int:
-        """How many calls there were; ``path``, ``query`` and ``body`` are regular expressions to be found."""
+        """Return the number of matching calls; ``path``, ``query`` and ``body`` are regular expressions."""
         return sum(
             call.method == method
             and re.search(path, call.path) is not None
@@ -126,11 +126,11 @@ class Emulator(Served):
         )
 
     def said_against(self) -> list[str]:
-        """Everything that the vendor's description says against the calls so far."""
+        """Return the problems of all calls so far, by the vendor's description."""
         return [f"{call.method} {call.path}: {text}" for call in list(self.calls) for text in call.objections]
 
     def settle(self, timeout: float = 60.0) -> bool:
-        """Wait until no machine boots or is being ended; False when the time is over."""
+        """Wait until no machine boots or ends; return False after the timeout."""
         return self.machines.settle(timeout)
 
     def start(self) -> None:
@@ -152,7 +152,7 @@ class Emulator(Served):
         fault = self.faults.strike(request)
         answer = self._with_fault(request, fault)
         status = None if answer.drop else answer.status
-        # What a fault answers is meant to be wrong.
+        # The answer of a fault is wrong on purpose.
         objections = tuple(self.objections(request, None if fault and _breaks(fault) else answer))
         self.calls.append(
             Call(
@@ -193,7 +193,7 @@ class Emulator(Served):
             self.defects.append(error)
             return self.failure(request, 500)
 
-    # the admin endpoint, for processes that are not the test's own; loopback only, hence no token
+    # the admin endpoint, for other processes than the test's; loopback only, hence no token
 
     def _administer(self, request: Request) -> Answer:
         known: dict[tuple[str, str], Callable[[Request], Answer]] = {

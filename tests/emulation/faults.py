@@ -1,8 +1,7 @@
 """
 Faults on demand, shared by all emulators.
 
-``Fault`` breaks calls, ``MachineFault`` breaks the life of the instances that are created next. Both wear
-off after ``times``.
+``Fault`` breaks calls, ``MachineFault`` breaks the lives of the next instances. Both expire after ``times`` uses.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ HTML = "<html>\r\n<head><title>{0} Error</title></head>\r\n<body><h1>{0} Error</
 @dataclass(frozen=True)
 class Fault:
     """
-    One way for a call to go wrong. ``path``, ``query`` and ``body`` are regular expressions to be found.
+    One way for a call to go wrong. ``path``, ``query`` and ``body`` are regular expressions to search for.
 
-    ``when`` says whether the call has taken effect by then. ``stall`` alone is a slow call that works.
+    ``when`` says whether it strikes before or after the call has its effect. ``stall`` alone makes a call slow.
     """
 
     method: str = ".*"
@@ -33,12 +32,12 @@ class Fault:
     body: str = ""
     #: None: always
     times: int | None = 1
-    #: matching calls that are let through first
+    #: matching calls that succeed first
     skip: int = 0
     when: str = "before"
-    #: None: the answer stays what it is
+    #: None: the answer does not change
     status: int | None = None
-    #: None: the vendor's own body for the status; text goes out as HTML
+    #: None: the vendor's own body for the status; text is sent as HTML
     answer: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     stall: float = 0.0
@@ -46,10 +45,10 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.when not in ("before", "after"):
-            raise ValueError(f"when is {self.when!r}: it may be before or after")
+            raise ValueError(f"when is {self.when!r}: it must be before or after")
 
     def matches(self, request: Request) -> bool:
-        """Whether this call is meant."""
+        """Return whether the fault applies to this call."""
         return (
             re.fullmatch(self.method, request.method) is not None
             and re.search(self.path, request.path) is not None
@@ -59,41 +58,41 @@ class Fault:
 
 
 def lost_answer(path: str, method: str = "POST", **more: Any) -> Fault:
-    """The call takes effect, and the connection breaks before the answer."""
+    """Return a fault after the call's effect: the connection breaks before the answer."""
     return Fault(method=method, path=path, when="after", drop=True, **more)
 
 
 def throttled(path: str, method: str = ".*", retry_after: int = 1, **more: Any) -> Fault:
-    """429 with Retry-After, and nothing done."""
+    """Return a fault without effect of the call: 429 with Retry-After."""
     return Fault(method=method, path=path, status=429, headers={"retry-after": str(retry_after)}, **more)
 
 
 def bad_page(path: str, page: int = 2, status: int = 429, **more: Any) -> Fault:
-    """One page of a list fails; those before it are good."""
+    """Return a fault of one page of a list; the pages before it succeed."""
     return Fault(method="GET", path=path, query=rf"(^|&)page={page}(&|$)", status=status, **more)
 
 
 def gateway_html(path: str, method: str = ".*", status: int = 502, **more: Any) -> Fault:
-    """The load balancer's own page instead of the API's JSON."""
+    """Return a fault that answers with a load balancer's page instead of the API's JSON."""
     return Fault(method=method, path=path, status=status, answer=HTML.format(status), **more)
 
 
 @dataclass(frozen=True)
 class MachineFault:
-    """One way for an instance to go wrong. It is bound at create to instances whose name is like ``hostname``."""
+    """One way for an instance to go wrong. A create call binds it to an instance whose name matches ``hostname``."""
 
     hostname: str = ""
     times: int | None = 1
-    #: eventual consistency: lists, or seconds, until lists show it
+    #: eventual consistency: the number of lists, or the seconds, until lists show it
     hidden_lists: int = 0
     hidden_for: float = 0.0
-    #: delete calls that are refused as long as others change it, and that are taken without effect
+    #: the number of delete calls that are refused, as during another action, or accepted without effect
     refuse_delete: int = 0
     ignore_delete: int = 0
-    #: reports of it as running that have no address yet
+    #: the number of reports as running without an address
     address_lists: int = 0
     never_active: bool = False
-    #: it never becomes active: the provider gives it up, for this reason in its own words
+    #: it never becomes active: the provider gives up, for this reason in its own words
     given_up: str = ""
     #: it is reported as running, but there is no machine
     never_boots: bool = False
@@ -101,7 +100,7 @@ class MachineFault:
     impostor: bool = False
 
     def matches(self, name: str) -> bool:
-        """Whether this instance is meant."""
+        """Return whether the fault applies to this instance."""
         return re.search(self.hostname, name) is not None
 
 
@@ -116,7 +115,7 @@ class _Armed:
     left: int | None
 
     def spend(self) -> bool:
-        """Use it once; False while calls are let through, and when it has worn off."""
+        """Use it once; return False while calls must succeed, and after it has expired."""
         if self.left == 0:
             return False
         if self.skip:
@@ -128,26 +127,26 @@ class _Armed:
 
 
 class Faults:
-    """The faults of one emulator, used up in the order in which they were added. Safe from several threads."""
+    """The faults of one emulator, used in the order of their addition. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._armed: list[_Armed] = []
-        #: those that struck, once for each time
+        #: the faults that struck, with repetitions
         self.struck: list[Fault | MachineFault] = []
 
     def add(self, *faults: Fault | MachineFault) -> None:
-        """Arm them."""
+        """Arm faults."""
         with self._lock:
             self._armed += [_Armed(fault, getattr(fault, "skip", 0), fault.times) for fault in faults]
 
     def clear(self) -> None:
-        """Disarm all."""
+        """Disarm all faults."""
         with self._lock:
             self._armed.clear()
 
     def pending(self) -> list[Fault | MachineFault]:
-        """Those that have not worn off; ``times=None`` never does. What struck is in ``struck``."""
+        """Return the faults that have not expired; ``times=None`` never expires."""
         with self._lock:
             return [armed.fault for armed in self._armed if armed.left != 0]
 
@@ -160,7 +159,7 @@ class Faults:
         return self._spent(MachineFault, name) or NO_FAULT
 
     def _spent(self, kind: type[AnyFault], what: Any) -> AnyFault | None:
-        """The first fault of a kind that is about this and has not worn off."""
+        """Use and return the first fault of a kind that applies and has not expired, or None."""
         with self._lock:
             for armed in self._armed:
                 if isinstance(armed.fault, kind) and armed.fault.matches(what) and armed.spend():
@@ -170,14 +169,18 @@ class Faults:
 
 
 def from_dict(data: Mapping[str, Any]) -> Fault | MachineFault:
-    """Read a fault from the admin endpoint. Raises ``ValueError`` or ``TypeError`` for one that is wrong."""
+    """
+    Return a fault from JSON of the admin endpoint.
+
+    Raises ``ValueError`` or ``TypeError`` if it is invalid.
+    """
     kinds: dict[str, type[Fault] | type[MachineFault]] = {"call": Fault, "machine": MachineFault}
     kind = data.get("kind", "call")
     if kind not in kinds:
-        raise ValueError(f"kind is {kind!r}: it may be {' or '.join(kinds)}")
+        raise ValueError(f"kind is {kind!r}: it must be {' or '.join(kinds)}")
     return kinds[kind](**{name: value for name, value in data.items() if name != "kind"})
 
 
 def to_dict(fault: Fault | MachineFault) -> dict[str, Any]:
-    """The same the other way."""
+    """Return a fault as JSON."""
     return {"kind": "call" if isinstance(fault, Fault) else "machine", **dataclasses.asdict(fault)}

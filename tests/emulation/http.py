@@ -1,4 +1,4 @@
-"""A small threaded HTTP server: requests in, answers out, and connections that break off when told to."""
+"""A small threaded HTTP server: requests in, answers out, and connections that can be reset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLOSE_TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``path`` is without the query and without a trailing slash: vendors take both forms."""
+    """One request. ``path`` has no query and no trailing slash, because vendors accept both forms."""
 
     method: str
     path: str
@@ -33,29 +33,33 @@ class Request:
     raw_query: str
     headers: Mapping[str, str]
     body: bytes
-    #: scheme and host as the client wrote them, for the absolute links of an answer
-    origin: str
-    #: the address that the client has
+    #: scheme and host as the client wrote them, for absolute links in an answer
+    base_url: str
+    #: the client's address
     client: str = ""
 
     def first(self, name: str) -> str | None:
-        """The first value of a query parameter."""
+        """Return the first value of a query parameter, or None."""
         values = self.query.get(name)
         return values[0] if values else None
 
     def json(self) -> Any:
-        """The body; None when there is none. Raises ``ValueError`` for one that is not JSON."""
+        """
+        Return the body, or None if it is empty.
+
+        Raises ``ValueError`` if it is not JSON.
+        """
         return json.loads(self.body) if self.body.strip() else None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. ``body``: a JSON value, text (sent as HTML), bytes (as XML), or None for an empty body."""
+    """One answer. ``body`` is a JSON value, text (sent as HTML), bytes (sent as XML), or None for an empty body."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: close the connection with a reset instead of answering
+    #: reset the connection instead of answering
     drop: bool = False
 
     def encoded(self) -> tuple[str, bytes]:
@@ -70,7 +74,7 @@ class Answer:
 
 
 class Served(abc.ABC):
-    """Something that serves while its block lasts."""
+    """A context manager that serves inside its block."""
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -91,7 +95,7 @@ class Served(abc.ABC):
 
 
 class Server(Served):
-    """Serves ``answer`` on an address until it is closed; a context manager."""
+    """A server that calls ``answer`` for each request until it is closed; a context manager."""
 
     def __init__(self, answer: Callable[[Request], Answer], host: str = "127.0.0.1", port: int = 0) -> None:
         handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
@@ -99,8 +103,8 @@ class Server(Served):
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
     @property
-    def origin(self) -> str:
-        """Such as ``http://127.0.0.1:8080``."""
+    def base_url(self) -> str:
+        """Scheme, host and port, such as ``http://127.0.0.1:8080``."""
         host, port = self._http.server_address[:2]
         return f"http://{host!s}:{port}"
 
@@ -109,7 +113,7 @@ class Server(Served):
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and break off what is under way."""
+        """Stop serving and break open connections."""
         if self._thread.is_alive():
             self._http.shutdown()
             self._thread.join(CLOSE_TIMEOUT)
@@ -139,7 +143,7 @@ class _Http(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def break_off(self) -> None:
-        """Kept-alive connections would otherwise hold their threads for as long as the client likes."""
+        """Break open connections, which could keep their threads for as long as the client wants."""
         with self._lock:
             sockets = list(self._open)
         for connection in sockets:
@@ -147,7 +151,7 @@ class _Http(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away in the middle of an answer is what some tests are about; the rest is shown."""
+        """Ignore clients that disconnect during an answer, as in some tests, and show other errors."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -176,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             raw_query=parts.query,
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,
-            origin=f"http://{self.headers.get('Host') or self._address()}",
+            base_url=f"http://{self.headers.get('Host') or self._address()}",
             client=str(self.client_address[0]),
         )
 
@@ -200,11 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _reset(self) -> None:
-        # With no time to linger, closing sends a reset: the client sees a broken connection, not an end.
+        # Without lingering, closing sends a reset: the client sees a broken connection and not its end.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.rfile.close()
         self.connection.close()
 
     def log_message(self, *_: Any) -> None:
-        """The emulators keep a log of calls of their own."""
+        """Do nothing: the emulators have their own log of calls."""

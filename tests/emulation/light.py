@@ -1,31 +1,30 @@
 """
-A back end of light machines: SSH servers on loopback addresses that play a machine with the bootstrap script.
+A back end of light machines: SSH servers on loopback addresses that simulate a machine with the bootstrap script.
 
-They are for counting API calls and for tests of scale, where booting real machines would measure two cores.
-A light machine runs nothing. It takes the throw-away host key and the client key out of the user-data, shows
-a key of its own until "the script has run" (``script_after``), and answers the commands of
-``hart_salt.node.bootstrap.commands("")``:
+They are for counting API calls and for tests of scale, where real machines would only measure the two cores. A light
+machine runs nothing. It reads the throw-away host key and the client key from the user-data, shows its own key until
+"the script has run" (``script_after``), and answers the commands of ``hart_salt.node.bootstrap.commands("")``:
 
 follow
     prints the steps, lasts until ``bootstrap_after``, ends with 0
 result
     the document, with an RSA key made for this machine; with ``BootRequest.fail_at`` a failure in that step
 start
-    keeps the minion configuration and calls ``on_start(machine)``, which is where a test fires the start
-    event or starts a minion; what it raises ends the command with 1
+    stores the minion configuration and calls ``on_start(machine)``, in which a test fires the start event or
+    starts a minion; an error of it ends the command with 1
 seal
-    from now on it shows its own key again and lets nobody in
+    shows its own key again from now on and refuses all logins
 keep_script, run_script
-    keeps the script, prints that it ran
+    stores the script, prints that it ran
 carry, equip, master_key, authorize
-    of a salt-master: keeps what is brought, and prints a public key made for this machine
+    of a salt-master: stores what it gets, and prints a public key made for this machine
 any other command of the protocol
     ends with 0 at once
 
-With ``BootRequest.fail_at`` one of ``FAILING`` the command of that name fails; with ``equip hangs`` and its like, the
+If ``BootRequest.fail_at`` is in ``FAILING``, the command of that name fails; with ``equip hangs``, for example, the
 command does not end.
 
-``LightMachines.machines`` is what a test asserts on: connections, commands, configuration, sealed or not.
+Tests assert on ``LightMachines.machines``: connections, commands, configuration, sealed or not.
 """
 
 from __future__ import annotations
@@ -63,20 +62,20 @@ FAILING = ("equip", "start", "authorize", "run_script", "seal")
 
 @dataclass
 class LightMachine:
-    """One machine, and what was done to it."""
+    """One machine and its history."""
 
     request: BootRequest
     own_key: asyncssh.SSHKey
     minion_key: str
-    #: from the user-data; None when there is no such key in it
+    #: from the user-data, or None without such a key
     host_key: asyncssh.SSHKey | None
     authorized: list[str]
     connections: int = 0
     commands: list[str] = field(default_factory=list)
-    #: what was handed over at start
+    #: from the command start
     configuration: dict[str, Any] | None = None
     script: bytes = b""
-    #: of a salt-master: the wheel that was brought, and the key line that may log in
+    #: of a salt-master: the wheel that it got, and the authorized key
     wheel: bytes = b""
     lets_in: str = ""
     sealed: bool = False
@@ -90,11 +89,11 @@ class LightMachines:
     The back end.
 
     port
-        where the machines answer (default 22, which takes root)
+        port of the machines (default 22, which needs root)
     script_after, bootstrap_after
-        seconds from boot until the throw-away key is shown, and until the bootstrap is through
+        seconds from boot until the throw-away key is shown, and until the bootstrap ends
     on_start, on_end
-        called in a thread of its own with the machine that was told to start salt-minion, and with one that is gone
+        called in a separate thread with a machine that must start salt-minion, and with one that is gone
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class LightMachines:
         self._thread.start()
 
     def take(self, public: bool) -> Addresses:
-        """Free loopback addresses. Another process with light machines of its own has others."""
+        """Return free loopback addresses. Other processes with light machines have others."""
         with _TAKING:
             return Addresses(self._free() if public else None, self._free())
 
@@ -135,10 +134,10 @@ class LightMachines:
         raise OSError(errno.EADDRNOTAVAIL, f"no loopback address has port {self.port} free")
 
     def give_back(self, addresses: Addresses) -> None:
-        """There are enough."""
+        """Do nothing: there are enough addresses."""
 
     def plug(self, instance_id: str, private_ip: str) -> str:
-        """Nothing is plugged: a light machine has no interfaces."""
+        """Return a hardware address without an interface: a light machine has none."""
         return "5a:02:04:5e:00:28"
 
     def unplug(self, instance_id: str) -> None:
@@ -148,13 +147,13 @@ class LightMachines:
         """See ``plug``."""
 
     def boot(self, request: BootRequest) -> None:
-        """Make the machine; it answers when this returns."""
+        """Make the machine, and return once it answers."""
         machine = _machine(request)
         self._run(self._listen(machine))
         self.machines[request.instance_id] = machine
 
     def kill(self, instance_id: str) -> None:
-        """Break off its connections and listen no more."""
+        """Close its connections and stop listening."""
         machine = self.machines.pop(instance_id, None)
         if machine is None:
             return
@@ -192,7 +191,7 @@ class LightMachines:
         )
 
     async def _boot(self, machine: LightMachine) -> None:
-        """What the bootstrap script would do, in its own time."""
+        """Show the keys and end the bootstrap as the script would, with its times."""
         await asyncio.sleep(self._script_after)
         if machine.host_key and not machine.request.impostor and machine.request.fail_at != "ssh":
             _show(machine, machine.host_key)
@@ -250,7 +249,7 @@ class LightMachines:
             "salt_version": self._salt_version,
             "minion_key": machine.minion_key if "key" in steps and failed != "key" else "",
             "host_keys": [machine.own_key.export_public_key().decode().strip()],
-            "output": f"step {failed} failed, as a test wanted\n" if failed else "",
+            "output": f"step {failed} failed, as the test requested\n" if failed else "",
         }
 
     async def _start(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
@@ -292,7 +291,7 @@ class LightMachines:
 
 
 class Tenant:
-    """Light machines for one of several emulators that share them; closing it ends its own."""
+    """Light machines for one of several emulators that share them; closing it ends only its own."""
 
     def __init__(self, machines: LightMachines, name: str) -> None:
         self._machines = machines
@@ -300,27 +299,27 @@ class Tenant:
 
     @property
     def machines(self) -> list[LightMachine]:
-        """Those of this tenant."""
+        """The machines of this tenant."""
         return [it for name, it in list(self._machines.machines.items()) if name.startswith(self._prefix)]
 
     def boot(self, request: BootRequest) -> None:
-        """Ids are an emulator's own, and others have the same."""
+        """Boot a machine with a prefixed id, because emulators use the same ids."""
         self._machines.boot(dataclasses.replace(request, instance_id=self._prefix + request.instance_id))
 
     def kill(self, instance_id: str) -> None:
-        """End it."""
+        """End a machine."""
         self._machines.kill(self._prefix + instance_id)
 
     def take(self, public: bool) -> Addresses:
-        """Addresses that no other tenant has."""
+        """Return addresses that no other tenant has."""
         return self._machines.take(public)
 
     def give_back(self, addresses: Addresses) -> None:
-        """They may be another tenant's now."""
+        """Release addresses for all tenants."""
         self._machines.give_back(addresses)
 
     def plug(self, instance_id: str, private_ip: str) -> str:
-        """As they all are."""
+        """Call ``LightMachines.plug``."""
         return self._machines.plug(self._prefix + instance_id, private_ip)
 
     def unplug(self, instance_id: str) -> None:
@@ -338,25 +337,25 @@ class Tenant:
 
 
 class _Login(asyncssh.SSHServer):
-    """Lets root in with the client key of the user-data."""
+    """Logins of root with the client key of the user-data."""
 
     def __init__(self, machine: LightMachine) -> None:
         self._machine = machine
 
     def auth_completed(self) -> None:
-        """A connection counts once it is let in."""
+        """Count the connection after its login."""
         self._machine.connections += 1
 
     def begin_auth(self, username: str) -> bool:
-        """Always required."""
+        """Require authentication always."""
         return True
 
     def public_key_auth_supported(self) -> bool:
-        """The only kind there is."""
+        """Offer public keys, the only method."""
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Compare the whole key; comments do not count."""
+        """Compare the whole key without its comment."""
         return username == "root" and _bare(key) in self._machine.authorized
 
 
@@ -374,7 +373,7 @@ def _machine(request: BootRequest) -> LightMachine:
 
 
 def make_minion_key() -> str:
-    """The public half of a new minion key, as PEM."""
+    """Return the public half of a new minion key, as PEM."""
     public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return public.public_bytes(serialization.Encoding.PEM, form).decode()
@@ -398,14 +397,14 @@ async def _stop(machine: LightMachine) -> None:
 
 
 def _steps(request: BootRequest) -> tuple[str, ...]:
-    """The steps that are begun."""
+    """Return the steps that begin."""
     return STEPS[: STEPS.index(request.fail_at) + 1] if request.fail_at in STEPS else STEPS
 
 
 def _addresses() -> Iterator[str]:
     """
-    127.0.0.0/8 is all loopback. Where a process begins depends on its id, so that two seldom meet; those of which
-    the ids follow each other, as runs side by side have them, begin far apart.
+    Yield addresses of 127.0.0.0/8, which is all loopback. The first depends on the process id, so two processes rarely
+    collide; consecutive ids, as in parallel runs, begin far apart.
     """
     first = os.getpid() * 7919 % 60000
     for number in itertools.count():
@@ -413,6 +412,6 @@ def _addresses() -> Iterator[str]:
         yield f"127.{100 + place // 250 // 240}.{place // 250 % 240 + 1}.{place % 250 + 2}"
 
 
-#: of all back ends of this process: two that take the same address would both find it free
+#: shared by all back ends of this process: two of them would both find the same address free
 _ADDRESSES = _addresses()
 _TAKING = threading.Lock()

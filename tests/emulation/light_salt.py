@@ -1,11 +1,10 @@
 """
-Minions of light machines: they exist on the master's event bus only.
+Minions of light machines, which exist on the master's event bus only.
 
-``BusMinions.start`` is made to be ``on_start`` of ``LightMachines``. It fires the start event that a minion
-fires, and answers ``test.ping``, ``cmd.run_all``, ``grains.item``, and ``config.get`` for what it was configured with.
-An answer is stored in the job cache and fired on the bus by the code with which a master does both. The rest is real:
-the master, its key store, the job. Their keys have to be accepted, or the master addresses no job to them. It runs on
-the master's host, as the master's user.
+``BusMinions.start`` is meant for ``on_start`` of ``LightMachines``. It fires the start event of a minion and answers
+``test.ping``, ``cmd.run_all``, ``grains.item`` and, from the minion's configuration, ``config.get``. The master's own
+code stores an answer in the job cache and fires it on the bus. The rest is real: the master, its key store, the job.
+The minions' keys must be accepted, or the master sends them no job. It runs on the master's host as the master's user.
 """
 
 from __future__ import annotations
@@ -29,31 +28,31 @@ import salt.utils.job
 from tests.emulation.light import LightMachine
 
 CONNECT_TIMEOUT = 120.0
-#: functions that all of them know beside ``grains.item``, and what they answer, where nothing else is said
-#: such as that a script that seals them over Salt has ended well
+#: the default answers of all minions by function, beside ``grains.item``; for example, a script that seals them over
+#: Salt succeeds
 ANSWERS: Mapping[str, Any] = {"test.ping": True, "cmd.run_all": {"retcode": 0, "stdout": "", "stderr": "", "pid": 1}}
 
 
 class BusMinions:
-    """A context manager; ``config`` is the master's configuration file, ``answers`` what they know and answer."""
+    """A context manager. ``config`` is the master's configuration file, ``answers`` the answers by function."""
 
     def __init__(self, config: Path, answers: Mapping[str, Any] = ANSWERS) -> None:
         self.answers = answers
         self._opts = salt.config.master_config(str(config))
         self._lock = threading.Lock()
         self._ids: set[str] = set()
-        #: minions that start and answer nothing
+        #: minions that start but answer nothing
         self.deaf: set[str] = set()
-        #: by minion id: what its configuration file says
+        #: the content of the configuration file, by minion id
         self.configured: dict[str, Mapping[str, Any]] = {}
-        #: by minion id; a test may change them
+        #: grains by minion id; a test can change them
         self.grains: dict[str, dict[str, Any]] = {}
         self._stop = threading.Event()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="bus minions", daemon=True)
 
     def start(self, machine: LightMachine) -> None:
-        """The machine's salt-minion starts, under the id that it was configured with."""
+        """Start the machine's salt-minion with its configured id."""
         configuration = machine.configuration or {}
         addresses = [machine.request.public_ip, machine.request.private_ip]
         ipv4 = ["127.0.0.1", *(address for address in addresses if address)]
@@ -63,7 +62,7 @@ class BusMinions:
         self.join(minion_id)
 
     def join(self, minion_id: str) -> None:
-        """A minion of that id starts. Starting it again is a restart."""
+        """Start a minion with that id. A second start is a restart."""
         with self._lock:
             self._ids.add(minion_id)
         with self._bus(listen=False) as bus:
@@ -71,11 +70,11 @@ class BusMinions:
             bus.fire_event(data, f"salt/minion/{minion_id}/start")
 
     def leave(self, machine: LightMachine) -> None:
-        """The machine is gone, and its minion with it."""
+        """Stop the minion of a machine that is gone."""
         self.stop(str((machine.configuration or {}).get("id")))
 
     def stop(self, minion_id: str) -> None:
-        """The minion of that id answers no more."""
+        """Stop the answers of the minion with that id."""
         with self._lock:
             self._ids.discard(minion_id)
 
@@ -120,7 +119,7 @@ class BusMinions:
             self._store(bus, store, returned)
 
     def _store(self, bus: Any, store: Any, returned: dict[str, Any]) -> None:
-        """The master tells of a job a moment before it has saved it, and no real minion is as fast."""
+        """Store an answer. Retry: the master announces a job a moment before it has saved it."""
         for _ in range(100):
             try:
                 salt.utils.job.store_job(self._opts, returned, event=bus, mminion=store)
@@ -130,7 +129,7 @@ class BusMinions:
                 return
 
     def _answer_of(self, minion_id: str, function: str, arguments: list[Any]) -> Any:
-        """What a minion would answer; None: light minions do not know the function."""
+        """Return a minion's answer, or None if light minions do not know the function."""
         if function in self.answers:
             return self.answers[function]
         if function == "config.get":
@@ -141,10 +140,10 @@ class BusMinions:
 
 def _job_cache(opts: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Salt's functions for the job cache of this master, by the names that its loader has for them.
+    Return Salt's functions for the job cache of this master, by their names in Salt's loader.
 
-    Not by the loader: its modules are shared by a process, with the options in them, and of several masters' minions
-    in one process all would answer to the master that began last.
+    The loader itself is not used: a process shares its modules with their options, so the minions of several masters
+    in one process would all answer to the master that started last.
     """
     spec = importlib.util.spec_from_file_location(f"job_cache_{id(opts)}", salt.returners.local_cache.__file__)
     assert spec is not None

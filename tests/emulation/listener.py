@@ -1,4 +1,4 @@
-"""Servers for tests of what is sent where, and of what is not answered."""
+"""Servers for tests: one that records requests, and one that does not answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Listener:
-    """A web server that remembers what it was asked, and answers always the same."""
+    """A web server that records requests, and always gives the same answer."""
 
     def __init__(
         self, status: int = 200, headers: dict[str, str] | None = None, tls: Path | None = None, port: int = 0
@@ -49,13 +49,13 @@ class Listener:
 
 
 class Silence:
-    """A server that takes every connection, says ``words`` to whoever asks, and then nothing more."""
+    """A server that accepts every connection, sends ``words``, and then nothing more."""
 
     def __init__(self, words: bytes = b"") -> None:
         self._words = words
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
-        #: connections, which stay open until the end
+        #: the connections, which stay open until the end
         self.taken: list[socket.socket] = []
 
     def _serve(self) -> None:

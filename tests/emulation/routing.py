@@ -1,4 +1,4 @@
-"""Which function answers which call of an emulated API."""
+"""The routes of an emulated API: the function for each call."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 from tests.emulation.http import Answer, Request
 
 Handler = Callable[..., Answer]
-#: of the world and a segment of the path: what is meant, or a refusal
+#: finds the resource for a segment of the path, or raises a refusal
 Find = Callable[[Any, str], Any]
-#: of the world and a thing: how the API shows it
+#: returns a resource as the API shows it
 Show = Callable[[Any, Any], Any]
 Check = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Route:
-    """``{}`` in a path stands for one segment, which is handed to the handler."""
+    """A route. ``{}`` in its path stands for one segment, which the handler gets."""
 
     method: str
     pattern: re.Pattern[str]
     handler: Handler
-    #: looks at the form of the body, in the vendor's words, before the description of the API does
+    #: checks the form of the body with the vendor's messages, before the description of the API does
     check: Check | None
 
 
 class Router:
     """
-    The routes of one API, below ``prefix``.
+    The routes of one API under ``prefix``.
 
-    ``refuse`` makes the error by which it says no; ``page`` answers with a page of a list.
+    ``refuse`` makes the error of a refusal; ``page`` answers with a page of a list.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Router:
         self._page = page
 
     def route(self, method: str, path: str, *, check: Check | None = None) -> Callable[[Handler], Handler]:
-        """Register a handler; it is called with the world, the request, and the segments."""
+        """Return a decorator that registers a handler, which gets the world, the request and the segments."""
 
         def register(handler: Handler) -> Handler:
             pattern = re.compile(re.escape(self._prefix + path).replace(r"\{\}", "([^/]+)"))
@@ -55,9 +55,9 @@ class Router:
 
     def lists(self, path: str, things: str, show: Show, name: str = "", by: str = "") -> None:
         """
-        GET of all ``things`` of the state, in pages; the answer calls them ``name``.
+        Route a GET of all ``things`` of the state, in pages; the answer calls them ``name``.
 
-        With a query parameter ``by``, only those whose field of that name has its value.
+        The query parameter ``by`` filters by the field of that name.
         """
 
         def listed(world: Any, request: Request) -> Answer:
@@ -69,7 +69,7 @@ class Router:
         self.route("GET", path)(listed)
 
     def shows(self, path: str, name: str, find: Find, show: Show) -> None:
-        """GET of one; the answer calls it ``name``."""
+        """Route a GET of one resource; the answer calls it ``name``."""
 
         def shown(world: Any, request: Request, segment: str) -> Answer:
             return Answer(200, {name: show(world, find(world, segment))})
@@ -77,7 +77,7 @@ class Router:
         self.route("GET", f"{path}/{{}}")(shown)
 
     def deletes(self, path: str, things: str, find: Find) -> None:
-        """DELETE of one, which is 204 whoever has a use for it."""
+        """Route a DELETE of one resource, which is 204 even if it is in use."""
 
         def deleted(world: Any, request: Request, segment: str) -> Answer:
             del getattr(world.state, things)[find(world, segment).id]
@@ -91,7 +91,7 @@ class Router:
         return entry.handler(world, request, *segments)
 
     def find(self, request: Request) -> tuple[Route, tuple[str, ...]]:
-        """A path written out goes before one with a segment to be filled."""
+        """Return the route of a request. A literal path takes precedence over one with segments."""
         matches = [(entry, match) for entry in self.routes if (match := entry.pattern.fullmatch(request.path))]
         if not matches:
             raise self._refuse(404, "")
@@ -102,7 +102,11 @@ class Router:
 
 
 def json_object(request: Request, no_json: Exception, no_object: Exception | None = None) -> dict[str, Any]:
-    """The JSON object of a request; otherwise one of the errors."""
+    """
+    Return the JSON object of a request.
+
+    Raises ``no_json`` or ``no_object`` if it has none.
+    """
     try:
         data = request.json()
     except ValueError:
@@ -113,7 +117,11 @@ def json_object(request: Request, no_json: Exception, no_object: Exception | Non
 
 
 def required_text(data: dict[str, Any], name: str, missing: Exception) -> str:
-    """A text of a body; otherwise the error."""
+    """
+    Return a text field of a body.
+
+    Raises ``missing`` if it has none.
+    """
     value = data.get(name)
     if not isinstance(value, str) or not value:
         raise missing

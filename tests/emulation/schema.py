@@ -1,8 +1,7 @@
 """
-Requests and answers held against a vendor's own description of its API.
+Checks of requests and answers against a vendor's own description of its API.
 
-The descriptions are not part of the checkout. Where they are absent, ``find`` returns None and nothing is
-held against them.
+The descriptions are not part of the checkout. Without them, ``find`` returns None and nothing is checked.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ _VALIDATORS: dict[int, tuple[Mapping[str, Any], jsonschema.Draft202012Validator]
 
 @functools.cache
 def find(name: str) -> Description | None:
-    """Return the description of that file name, or None where it is absent."""
+    """Return the description in that file, or None if it is absent."""
     paths = paths_of(name)
     return None if paths is None else Description(paths)
 
 
 def paths_of(name: str) -> dict[str, Any] | None:
-    """Return what the description of that file name says of each path, or None where it is absent."""
+    """Return the paths of the description in that file, or None if it is absent."""
     path = DIRECTORY / name
     paths: dict[str, Any] | None = json.loads(path.read_text())["paths"] if path.is_file() else None
     return paths
@@ -51,7 +50,7 @@ class Operation:
 
 
 class Description:
-    """An OpenAPI 3.0 description without references, as far as JSON bodies and parameters go."""
+    """The JSON bodies and parameters of an OpenAPI 3.0 description without references."""
 
     def __init__(self, paths: Mapping[str, Mapping[str, Any]]) -> None:
         self.operations = [
@@ -61,14 +60,14 @@ class Description:
         ]
 
     def operation(self, method: str, path: str) -> Operation | None:
-        """The operation that a call is; None for one that the description does not have."""
+        """Return the operation of a call, or None if the description does not have it."""
         for operation in self.operations:
             if operation.method == method and operation.pattern.fullmatch(path):
                 return operation
         return None
 
     def request(self, method: str, path: str, query: Mapping[str, list[str]], body: Any) -> list[str]:
-        """What is wrong with a request, a sentence each; nothing for a call that is not described."""
+        """Return a sentence for each problem of a request; none for a call without a description."""
         operation = self.operation(method, path)
         if operation is None:
             return []
@@ -76,9 +75,9 @@ class Description:
 
     def unknown_fields(self, method: str, path: str, body: Any) -> list[str]:
         """
-        Fields of a request's top level that the description does not know.
+        Return the top-level fields of a request that the description does not know.
 
-        Vendors ignore those, so a misspelt one is never heard of again.
+        Vendors ignore unknown fields, so they never report a misspelt one.
         """
         operation = self.operation(method, path)
         schema = _request_schema(operation) if operation else None
@@ -88,14 +87,14 @@ class Description:
         return [f"{name}: not a field of {method} {path}" for name in body if name not in known]
 
     def answer(self, method: str, path: str, status: int, headers: Mapping[str, str], body: Any) -> list[str]:
-        """What is wrong with an answer."""
+        """Return the problems of an answer."""
         operation = self.operation(method, path)
         if operation is None:
             return []
         responses = operation.data["responses"]
         response = responses.get(str(status))
         if response is None:
-            # A success that is not described is wrong; errors have a form that is common to all.
+            # A success without a description is wrong; errors have a common form.
             if status < 400:
                 return [f"status {status} is not an answer of {method} {operation.template}"]
             response = responses.get("default")
@@ -133,7 +132,7 @@ def _body(operation: Operation, body: Any) -> list[str]:
 
 
 def _parameters(operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
-    """Those of the query. A path with a senseless id leads nowhere, which the answer says by itself."""
+    """Return the problems of the query. The path needs no check: a wrong id has its own answer."""
     problems: list[str] = []
     for parameter in operation.data.get("parameters", []):
         if parameter["in"] != "query":
@@ -148,7 +147,7 @@ def _parameters(operation: Operation, query: Mapping[str, list[str]]) -> list[st
 
 
 def _typed(value: str, schema: Mapping[str, Any]) -> Any:
-    """A parameter is text; its schema says what it stands for."""
+    """Convert the text of a parameter to the type of its schema."""
     if schema.get("type") == "integer" and re.fullmatch(r"-?\d+", value):
         return int(value)
     if schema.get("type") == "boolean" and value in ("true", "false"):
@@ -174,7 +173,7 @@ def _problems(schema: Mapping[str, Any], value: Any, where: str) -> list[str]:
 
 
 def _leaves(error: jsonschema.ValidationError) -> list[jsonschema.ValidationError]:
-    """For alternatives, the objections of the one that is meant: it fits at its top level, and best below."""
+    """Return the errors of the intended alternative: it matches at its top level, and has the fewest errors below."""
     if not error.context:
         return [error]
     branches: dict[Any, list[jsonschema.ValidationError]] = {}
@@ -185,7 +184,7 @@ def _leaves(error: jsonschema.ValidationError) -> list[jsonschema.ValidationErro
 
 
 def _validator(schema: Mapping[str, Any]) -> jsonschema.Draft202012Validator:
-    """Made once for each schema. The schema is kept with it, so that its id stays its own."""
+    """Return the validator of a schema, made once. It keeps the schema, so the schema's id stays unique."""
     if id(schema) not in _VALIDATORS:
         validator = jsonschema.Draft202012Validator(
             translate(schema), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -200,9 +199,9 @@ def _place(error: jsonschema.ValidationError) -> str:
 
 def translate(schema: Any, *, map_of_schemas: bool = False) -> Any:
     """
-    OpenAPI 3.0's dialect in JSON Schema's: ``nullable``, and ``off`` that a YAML reader made False.
+    Convert a schema from OpenAPI 3.0 to JSON Schema: ``nullable``, and ``off`` that a YAML parser made False.
 
-    A property may itself be called ``nullable`` or ``enum``, hence ``map_of_schemas``.
+    With ``map_of_schemas``, ``nullable`` and ``enum`` are names of properties.
     """
     if isinstance(schema, list):
         return [translate(entry) for entry in schema]
@@ -218,7 +217,7 @@ def translate(schema: Any, *, map_of_schemas: bool = False) -> Any:
         if name != "nullable"
     }
     if result.get("type") == "string" and "enum" in result:
-        # YAML 1.1 reads a bare ``off`` as False; the vendor's own text says off.
+        # YAML 1.1 parses a bare ``off`` as False.
         result["enum"] = ["off" if entry is False else entry for entry in result["enum"]]
     return _nullable(result) if schema.get("nullable") else result
 
@@ -238,7 +237,7 @@ def _property_names(schema: Any) -> set[str]:
 
 
 def without_route(description: Description, routes: Iterable[Route]) -> list[str]:
-    """The calls of a description that no route answers."""
+    """Return the calls of a description that have no route."""
     known = list(routes)
     missing = []
     for operation in description.operations:
@@ -251,7 +250,7 @@ def without_route(description: Description, routes: Iterable[Route]) -> list[str
 def against(
     description: Description | None, request: Request, change: Callable[[dict[str, Any]], Any] | None = None
 ) -> list[str]:
-    """What a description says against a request; ``change`` takes out of its body what is let through."""
+    """Return the problems of a request; ``change`` removes allowed exceptions from its body."""
     if description is None:
         return []
     try:
@@ -264,6 +263,6 @@ def against(
 
 
 def against_answer(description: Description, request: Request, answer: Answer) -> list[str]:
-    """What it says against an answer."""
+    """Return the problems of an answer."""
     said = description.answer(request.method, request.path, answer.status, answer.headers, answer.body)
     return [f"answer {answer.status}: {text}" for text in said]

@@ -1,4 +1,4 @@
-"""What the emulators share whose state is of their own making: switches, tokens, and a world that is up to now."""
+"""The base class of emulators that keep their own state: switches, tokens, and a current world."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEARER = "bearer "
 
 
 class Held(Protocol):
-    """The state of an account, whatever its provider has."""
+    """The state of an account at any provider."""
 
     def left(self) -> dict[str, list[str]]: ...
 
@@ -26,9 +26,9 @@ Switches = TypeVar("Switches")
 
 
 class StatefulEmulator(Emulator, Generic[State, Switches]):
-    """An emulator that keeps what it has in ``_world``, which its ``__init__`` makes of ``parts``."""
+    """An emulator that keeps its state in ``_world``, which its ``__init__`` makes from ``parts``."""
 
-    #: the path below which the API is
+    #: the path of the API
     root = ""
     _world: Any
 
@@ -47,12 +47,12 @@ class StatefulEmulator(Emulator, Generic[State, Switches]):
         self.settings = settings
         self._first_settings = dict(vars(settings))
         self.token = token
-        #: all tokens that are valid
+        #: all valid tokens
         self.tokens = {token}
-        self.chance = random.Random(seed)  # noqa: S311 - the same run twice, not a secret
+        self.chance = random.Random(seed)  # noqa: S311 - for repeatable runs, not for secrets
 
     def parts(self) -> dict[str, Any]:
-        """What every world works with."""
+        """Return the arguments of every world."""
         return {
             "settings": self.settings, "machines": self.machines, "faults": self.faults, "clock": self.clock,
             "chance": self.chance,
@@ -61,31 +61,31 @@ class StatefulEmulator(Emulator, Generic[State, Switches]):
     @property
     def endpoint(self) -> str:
         """The API's address."""
-        return f"{self.origin}{self.root}"
+        return f"{self.base_url}{self.root}"
 
     @property
     def state(self) -> State:
-        """The account as it stands at this moment."""
+        """The current state of the account."""
         with self.lock:
             self._world.tick()
             state: State = self._world.state
             return state
 
     def account(self) -> dict[str, Any]:
-        """Token and endpoint."""
+        """Return token and endpoint."""
         return {"token": self.token, "endpoint": self.endpoint}
 
     def left(self) -> dict[str, list[str]]:
-        """Also that of which somebody was sent a mail."""
+        """Return what is left, including the mails that were sent."""
         return self.state.left()
 
     def made(self) -> int:
-        """Also those that are gone."""
+        """Return the number of instances, including those that are gone."""
         state: Any = self.state
         return int(state.made)
 
     def forget(self) -> None:
-        """Also what refuses to go."""
+        """Remove everything, even what refuses to be deleted."""
         self.faults.clear()
         with self.lock:
             vars(self.settings).update(self._first_settings)
@@ -95,27 +95,27 @@ class StatefulEmulator(Emulator, Generic[State, Switches]):
 
     @abc.abstractmethod
     def instances(self) -> Iterable[Any]:
-        """All that there are."""
+        """Return all instances."""
 
     @abc.abstractmethod
     def clear(self) -> None:
-        """Remove everything else that somebody made."""
+        """Remove all other resources that clients made."""
 
     def switches(self) -> Any:
-        """What the admin endpoint may set."""
+        """Return the switches that the admin endpoint can set."""
         return self.settings
 
     def facts(self) -> Mapping[str, Any]:
-        """The account as JSON."""
+        """Return the account as JSON."""
         with self.lock:
             return {**self.shown(), "left": self.state.left(), **self.troubles()}
 
     @abc.abstractmethod
     def shown(self) -> dict[str, Any]:
-        """What the account has, as its API shows it."""
+        """Return the account's resources, as its API shows them."""
 
 
 def bearer(request: Request) -> str:
-    """The token of a request; empty if it has none."""
+    """Return the token of a request, or an empty string."""
     value = request.headers.get("authorization", "")
     return value[len(BEARER) :].strip() if value.lower().startswith(BEARER) else ""

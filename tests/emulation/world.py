@@ -1,4 +1,4 @@
-"""What the worlds of the emulators share: instances with a fault of their own, and what handlers of calls work on."""
+"""What the worlds of the emulators share: instances with their faults, and the state for handlers of calls."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ NEVER = math.inf
 
 @dataclass
 class Settings:
-    """Switches that most emulators have; they may be changed at any time. Times are seconds."""
+    """Switches that most emulators have. Tests can change them at any time. Times are in seconds."""
 
-    #: from running until the public address shows
+    #: from running until the public address is shown
     address_after: float = 0.0
-    #: from create for so long, a delete is refused: something else is done to it
+    #: from create on, a delete is refused for so long, because another action is in progress
     locked_for: float = 0.0
-    #: from delete until it is gone; what a second delete in between is told is the vendor's own
+    #: from delete until it is gone; each vendor has its own answer to a second delete in between
     gone_after: float = 0.0
-    #: pages are not longer than this, whatever is asked for, so that a few instances have a second page
+    #: the maximum length of pages whatever the request, so that a few instances fill a second page
     page_cap: int | None = None
-    #: hold every answer against the vendor's description too
+    #: check every answer against the vendor's description too
     check_answers: bool = False
 
 
 @dataclass(kw_only=True)
 class Machine:
-    """An instance, and what is left of the numbers of its fault."""
+    """An instance, and the remaining counts of its fault."""
 
     addresses: Addresses
     created: float
     fault: MachineFault = NO_FAULT
-    #: what is left of the fault's numbers
+    #: remaining counts of the fault
     hidden_lists: int = field(init=False)
     refuse_delete: int = field(init=False)
     ignore_delete: int = field(init=False)
@@ -49,52 +49,52 @@ class Machine:
             setattr(self, name, getattr(self.fault, name))
 
     def is_listed(self, now: float, *, counts: bool = True) -> bool:
-        """Whether a list shows it; each one that does not brings that nearer, if it ``counts``."""
+        """Return whether a list shows it. Each list that ``counts`` and omits it reduces the remaining count."""
         if self.hidden_lists:
             self.hidden_lists -= counts
             return False
         return now >= self.created + self.fault.hidden_for
 
     def reported(self, shown: dict[str, Any], *, running: bool) -> dict[str, Any]:
-        """What is shown of it; each report of it as running brings its address nearer."""
+        """Return its report. Each report as running reduces the remaining count for its address."""
         if running and self.address_lists:
             self.address_lists -= 1
         return shown
 
 
 def fields_of(it: Any, *names: str) -> dict[str, Any]:
-    """Those fields of a thing which an API shows by the names and values that they have here."""
+    """Return fields that the API shows with the same names and values as here."""
     return {name: getattr(it, name) for name in names}
 
 
 @dataclass
 class World:
-    """What the handlers of calls work on; ``state`` is the provider's own."""
+    """The state for handlers of calls; ``state`` is the provider's own."""
 
     state: Any
     settings: Any
     machines: Machines
     faults: Faults
     clock: Callable[[], float]
-    #: for what the vendor does not promise, the same in every run with the same seed
+    #: for what the vendor does not guarantee; the same seed gives the same run
     chance: random.Random
 
     def over(self, instances: Mapping[Any, Any]) -> list[Any]:
-        """Those that were deleted, and are gone by now."""
+        """Return the instances that were deleted and are gone by now."""
         now, after = self.clock(), self.settings.gone_after
         return [it for it in instances.values() if it.deleted_at is not None and now >= it.deleted_at + after]
 
     def tick(self) -> None:
-        """Bring the state up to now."""
+        """Update the state to the current time."""
 
     def remove(self, it: Any, *more: Addresses) -> None:
-        """Begin to delete an instance, and give back its addresses, also those that it has beside the first."""
+        """Begin to delete an instance, and release all its addresses."""
         it.deleted_at = self.clock()
         self.machines.kill(str(it.id), it.addresses, *more)
         self.tick()
 
     def boot(self, it: Any, **more: Any) -> None:
-        """Begin to boot the machine of an instance, unless its fault says that there is none."""
+        """Begin to boot the machine of an instance, unless its fault prevents that."""
         fault, addresses = it.fault, it.addresses
         given = {"user_data": it.user_data, "public_ip": addresses.public, "private_ip": addresses.private, **more}
         struck = {"fail_at": fault.fail_at, "impostor": fault.impostor}
@@ -102,11 +102,11 @@ class World:
             self.machines.boot(BootRequest(instance_id=str(it.id), **given, **struck))
 
     def uuid(self) -> str:
-        """A new UUID; the same ones in every run with the same seed."""
+        """Return a new UUID; the same seed gives the same UUIDs."""
         return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
 
     def secret(self, prefix: str = "") -> str:
-        """Something that must not come out; remembered, for tests to look for."""
+        """Return a new secret and store it, so that tests can search for leaks."""
         value = f"{prefix}{self.chance.getrandbits(96):024x}"
         self.state.secrets.append(value)
         return value

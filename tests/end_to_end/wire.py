@@ -85,7 +85,7 @@ def client_packets(sent: bytes) -> list[int]:
 def answering(answer: Callable[[Request], Answer]) -> Iterator[str]:
     """Run an API on loopback with one answer to everything, and yield its address."""
     with Server(answer) as server:
-        yield f"{server.origin}/v2/"
+        yield f"{server.base_url}/v2/"
 
 
 class Impostor:

@@ -52,7 +52,7 @@ def _up(options: argparse.Namespace) -> int:
     backend = BACKENDS[options.machines](options)
     emulator, facts = PROVIDERS[options.provider](backend, options)
     with emulator:
-        print(json.dumps({**facts(), "pid": os.getpid(), "admin": f"{emulator.origin}/_test/"}), flush=True)
+        print(json.dumps({**facts(), "pid": os.getpid(), "admin": f"{emulator.base_url}/_test/"}), flush=True)
         stop.wait()
     return 0
 
@@ -107,13 +107,13 @@ def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emul
 
 def _ec2(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
     from tests.drivers.ec2.emulator.cloud import Ec2  # imports moto, which takes its time
-    from tests.drivers.ec2.emulator.state import HOME
+    from tests.drivers.ec2.emulator.state import REGION
 
     cloud = Ec2(backend, port=options.port)
 
     def facts() -> dict[str, Any]:
         # Nobody outside could tell where connections to machines on this host come from.
-        account = {**cloud.account(), "region": HOME, "connect_from": "127.0.0.1"}
+        account = {**cloud.account(), "region": REGION, "connect_from": "127.0.0.1"}
         return {**cloud.account(), "settings": {"hart": {"providers": {"ec2": account}}}}
 
     return cloud, facts

@@ -126,12 +126,14 @@ def _build(place: Path, salt: Path) -> None:
     for name, (_, suffix, version) in image.BEHIND.items():
         root = www / ("debian-security" if suffix == "-security" else "debian")
         debs.build_small(debs.Package(name, version), {f"usr/share/{name}/version": f"{version}\n"}, root / "pool")
-    with _keyring(place / "keys") as home:
-        _publish(www / "saltproject-deb", "stable", "Salt", home, "salt", with_pool=True)
+    with _keyring(place / "keys") as keyring:
+        _publish(www / "saltproject-deb", "stable", "Salt", keyring, "salt", with_pool=True)
         for codename in image.RELEASES.values():
-            _publish(www / "debian", codename, "Debian", home, "debian", with_pool=False)
-            _publish(www / "debian", f"{codename}-updates", "Debian", home, "debian", with_pool=True)
-            _publish(www / "debian-security", f"{codename}-security", "Debian-Security", home, "debian", with_pool=True)
+            _publish(www / "debian", codename, "Debian", keyring, "debian", with_pool=False)
+            _publish(www / "debian", f"{codename}-updates", "Debian", keyring, "debian", with_pool=True)
+            _publish(
+                www / "debian-security", f"{codename}-security", "Debian-Security", keyring, "debian", with_pool=True
+            )
 
 
 def _link(source: str, target: str) -> None:
@@ -144,25 +146,25 @@ def _keyring(public: Path) -> Iterator[Path]:
     public.mkdir()
     # An agent's socket needs a short path.
     with tempfile.TemporaryDirectory(prefix="hart-gpg-") as name:
-        home = Path(name)
+        keyring = Path(name)
         try:
             for key in KEYS:
-                _gpg(home, "--passphrase", "", "--quick-generate-key", _user(key), "rsa3072", "sign", "never")
-                (public / f"{key}.asc").write_text(_gpg(home, "--armor", "--export", _user(key)))
-            yield home
+                _gpg(keyring, "--passphrase", "", "--quick-generate-key", _user(key), "rsa3072", "sign", "never")
+                (public / f"{key}.asc").write_text(_gpg(keyring, "--armor", "--export", _user(key)))
+            yield keyring
         finally:
-            cache.run("gpgconf", "--homedir", home, "--kill", "all")
+            cache.run("gpgconf", "--homedir", keyring, "--kill", "all")
 
 
 def _user(key: str) -> str:
     return f"Test cloud {key} <{key}@example.invalid>"
 
 
-def _gpg(home: Path, *arguments: str | Path) -> str:
-    return cache.run("gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", *arguments)
+def _gpg(keyring: Path, *arguments: str | Path) -> str:
+    return cache.run("gpg", "--homedir", keyring, "--batch", "--quiet", "--pinentry-mode", "loopback", *arguments)
 
 
-def _publish(root: Path, suite: str, label: str, home: Path, key: str, *, with_pool: bool) -> None:
+def _publish(root: Path, suite: str, label: str, keyring: Path, key: str, *, with_pool: bool) -> None:
     """Write the indexes of a suite and sign them."""
     dists = root / "dists" / suite
     index = f"main/binary-{debs.architecture()}/Packages"
@@ -172,8 +174,8 @@ def _publish(root: Path, suite: str, label: str, home: Path, key: str, *, with_p
     (dists / f"{index}.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     release = dists / "Release"
     release.write_text(_release(dists, suite, label, [index, f"{index}.gz"]))
-    _gpg(home, "--local-user", _user(key), "--armor", "--detach-sign", "--output", dists / "Release.gpg", release)
-    _gpg(home, "--local-user", _user(key), "--clearsign", "--output", dists / "InRelease", release)
+    _gpg(keyring, "--local-user", _user(key), "--armor", "--detach-sign", "--output", dists / "Release.gpg", release)
+    _gpg(keyring, "--local-user", _user(key), "--clearsign", "--output", dists / "InRelease", release)
 
 
 def _stanza(root: Path, deb: Path) -> str:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.machines import debs
-from tests.machines.salt_package import HOME, PYTHON, SCRIPT, compile_below, files_of, version
+from tests.machines.salt_package import PREFIX, PYTHON, SCRIPT, compile_below, files_of, version
 
 UNIT = """\
 [Unit]
@@ -59,7 +59,7 @@ COMMANDS = {
     "salt": "salt_main", "salt-key": "salt_key", "salt-master": "salt_master", "salt-run": "salt_run",
 }  # fmt: skip
 #: what Salt's own comes to: it only adds where to put things
-PIP = f'#!/bin/sh\nexec /{HOME}/bin/python3 -m pip "$@"\n'
+PIP = f'#!/bin/sh\nexec /{PREFIX}/bin/python3 -m pip "$@"\n'
 
 
 def ingredients() -> str:
@@ -71,11 +71,11 @@ def build(pool: Path) -> None:
     """Put the package into a pool."""
     with tempfile.TemporaryDirectory(dir=pool.parent) as place:
         tree = Path(place) / "tree"
-        _copy_pip(tree / HOME / "lib" / PYTHON / "site-packages")
+        _copy_pip(tree / PREFIX / "lib" / PYTHON / "site-packages")
         compile_below(tree)
         texts = {
             "lib/systemd/system/salt-master.service": UNIT, "etc/salt/master": "user: salt\n", "usr/bin/salt-pip": PIP,
-            **{f"usr/bin/{name}": SCRIPT.format(home=HOME, function=it) for name, it in COMMANDS.items()},
+            **{f"usr/bin/{name}": SCRIPT.format(prefix=PREFIX, function=it) for name, it in COMMANDS.items()},
         }  # fmt: skip
         for name, text in texts.items():
             debs.write(tree, name, text)

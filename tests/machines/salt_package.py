@@ -23,8 +23,8 @@ from pathlib import Path
 from tests.distributions import closure
 from tests.machines import cache, debs
 
-HOME = "opt/saltstack/salt"
-RUNTIME = f"{HOME}/runtime"
+PREFIX = "opt/saltstack/salt"
+RUNTIME = f"{PREFIX}/runtime"
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 #: as Salt's packages leave them out, too
@@ -75,7 +75,7 @@ if [ -d /run/systemd/system ] && [ "$1" = remove ]; then
 fi
 """
 
-SCRIPT = "#!/{home}/bin/python3\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
+SCRIPT = "#!/{prefix}/bin/python3\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
 
 #: of a release that only has to be installed: a service that runs, a command that tells its version
 FAKE_SERVICE = "#!/bin/sh\nsystemd-notify --ready\nexec sleep infinity\n"
@@ -114,8 +114,8 @@ def build(pool: Path, base: Path) -> None:
         debs.build(common, tree, pool)
     debs.build_small(_minion(version()), {
         "lib/systemd/system/salt-minion.service": UNIT, "etc/salt/minion": "# The defaults are in force.\n",
-        "usr/bin/salt-minion": SCRIPT.format(home=HOME, function="salt_minion"),
-        "usr/bin/salt-call": SCRIPT.format(home=HOME, function="salt_call"),
+        "usr/bin/salt-minion": SCRIPT.format(prefix=PREFIX, function="salt_minion"),
+        "usr/bin/salt-call": SCRIPT.format(prefix=PREFIX, function="salt_call"),
     }, pool)  # fmt: skip
     for other in other_versions():
         _build_fake(other, pool)
@@ -129,12 +129,12 @@ def _minion(release: str) -> debs.Package:
 
 
 def _build_fake(release: str, pool: Path) -> None:
-    tell = f"#!/bin/sh\necho 'salt-call {release}'\n"
+    print_version = f"#!/bin/sh\necho 'salt-call {release}'\n"
     common = debs.Package("salt-common", release, debs.architecture())
-    debs.build_small(common, {f"{HOME}/fake-release": f"{release}\n"}, pool)
+    debs.build_small(common, {f"{PREFIX}/fake-release": f"{release}\n"}, pool)
     debs.build_small(_minion(release), {
         "lib/systemd/system/salt-minion.service": FAKE_UNIT, "etc/salt/minion": "# The defaults are in force.\n",
-        "usr/bin/salt-minion": FAKE_SERVICE, "usr/bin/salt-call": tell,
+        "usr/bin/salt-minion": FAKE_SERVICE, "usr/bin/salt-call": print_version,
     }, pool)  # fmt: skip
 
 
@@ -156,17 +156,17 @@ def _runtime(tree: Path) -> None:
 
 def _modules(tree: Path) -> None:
     """Copy Salt and what it imports, as a virtual environment whose home is the interpreter above."""
-    target = tree / HOME / "lib" / PYTHON / "site-packages"
+    target = tree / PREFIX / "lib" / PYTHON / "site-packages"
     target.mkdir(parents=True)
     for distribution in closure("salt").values():
         for file in files_of(distribution):
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(str(distribution.locate_file(file)), copy)
-    (tree / HOME / "pyvenv.cfg").write_text(f"home = /{RUNTIME}/bin\ninclude-system-site-packages = false\n")
-    (tree / HOME / "bin").mkdir()
+    (tree / PREFIX / "pyvenv.cfg").write_text(f"home = /{RUNTIME}/bin\ninclude-system-site-packages = false\n")
+    (tree / PREFIX / "bin").mkdir()
     for name in ("python3", PYTHON):
-        (tree / HOME / "bin" / name).symlink_to(f"../runtime/bin/{PYTHON}")
+        (tree / PREFIX / "bin" / name).symlink_to(f"../runtime/bin/{PYTHON}")
     compile_below(tree)
 
 
@@ -194,8 +194,8 @@ def files_of(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
 def _scripts(tree: Path) -> None:
     """Salt's packages link /usr/bin to these; the minion's own package has them itself here."""
     for function in ("salt_minion", "salt_call"):
-        script = tree / HOME / function.replace("_", "-")
-        script.write_text(SCRIPT.format(home=HOME, function=function))
+        script = tree / PREFIX / function.replace("_", "-")
+        script.write_text(SCRIPT.format(prefix=PREFIX, function=function))
         script.chmod(0o755)
     (tree / "etc/salt/minion.d").mkdir(parents=True)
     (tree / "etc/salt/pki/minion").mkdir(parents=True)

@@ -19,9 +19,9 @@ from tests.machines import cache, salt_package
 from tests.machines.machines import Machine, MachineHost, Spec
 
 ROOT = Path(__file__).resolve().parents[2]
-HOME = "/opt/hart"
-BIN = f"{HOME}/bin"
-SITE = f"{HOME}/lib/{salt_package.PYTHON}/site-packages"
+PREFIX = "/opt/hart"
+BIN = f"{PREFIX}/bin"
+SITE = f"{PREFIX}/lib/{salt_package.PYTHON}/site-packages"
 #: program → what it calls of ``salt.scripts``
 PROGRAMS = {
     "salt": "salt_main", "salt-call": "salt_call", "salt-key": "salt_key", "salt-master": "salt_master",
@@ -70,13 +70,13 @@ def _build(place: Path, host: MachineHost) -> None:
     place.chmod(0o755)
     (package,) = host.repository.root.rglob(f"salt-common_{salt_package.version()}_*.deb")
     cache.run("sh", "-euc", UNPACK, "unpack", package, place)
-    home = place / HOME.lstrip("/")
-    (home / "bin").mkdir(parents=True)
+    tree = place / PREFIX.lstrip("/")
+    (tree / "bin").mkdir(parents=True)
     (place / SITE.lstrip("/")).mkdir(parents=True)
     runtime = f"/{salt_package.RUNTIME}/bin"
-    (home / "pyvenv.cfg").write_text(f"home = {runtime}\ninclude-system-site-packages = false\n")
-    (home / "bin/python3").symlink_to(f"{runtime}/{salt_package.PYTHON}")
+    (tree / "pyvenv.cfg").write_text(f"home = {runtime}\ninclude-system-site-packages = false\n")
+    (tree / "bin/python3").symlink_to(f"{runtime}/{salt_package.PYTHON}")
     for program, function in PROGRAMS.items():
-        script = home / "bin" / program
+        script = tree / "bin" / program
         script.write_text(SCRIPT.format(bin=BIN, function=function))
         script.chmod(0o755)

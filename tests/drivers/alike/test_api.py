@@ -120,7 +120,7 @@ def test_what_asks_is_not_imported_before_the_first_verb(cloud_name: str) -> Non
 
 
 @pytest.mark.parametrize("cloud_name", ["hetzner", "vultr"])
-def test_without_requests_the_line_for_pip_is_told(
+def test_without_requests_the_error_has_the_command_to_install_it(
     cloud_name: str, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, f"hart_salt.drivers.{cloud_name}.client", None)

@@ -207,8 +207,8 @@ def test_a_fault(
     if any(word in name for word in ("no answer", "images", "networks")):
         driver = own.driver_of(cloud, time, api_timeout=0.3)  # one that has not asked for images and networks yet
     before = cloud.made()
-    patience = 0.5 if "never active" in name else 5.0
-    outcome = under(cloud, driver, time, broken, own.node("app-1", options=options), lambda: own.left(cloud), patience)
+    timeout = 0.5 if "never active" in name else 5.0
+    outcome = under(cloud, driver, time, broken, own.node("app-1", options=options), lambda: own.left(cloud), timeout)
     left = {kind: names for kind, names in outcome.left.items() if kind not in BEFORE}
     table.append((f"{cloud_name}: {name}", outcome.word, str(left or "nothing")))
     assert (outcome.word, left, outcome.problems) == (expected, {}, [])

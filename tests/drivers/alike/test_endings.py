@@ -47,7 +47,7 @@ def test_terminate_is_repeatable(
 
 
 @pytest.mark.parametrize(("cloud_name", "instance_id"), [(name, it) for name, ids in NO_IDS.items() for it in ids])
-def test_what_is_no_instance_s_id_is_never_sent(
+def test_an_invalid_instance_id_is_never_sent(
     cloud_name: str, cloud: StatefulEmulator[Any, Any], driver: Driver, instance_id: str
 ) -> None:
     driver.terminate(Instance(instance_id, "a", "running"))
@@ -56,7 +56,7 @@ def test_what_is_no_instance_s_id_is_never_sent(
 
 @pytest.mark.parametrize("cloud_name", ["do", "ec2", "hetzner", "vultr"])
 @pytest.mark.parametrize("fault", [MachineFault(refuse_delete=3), MachineFault(ignore_delete=3)])
-def test_an_instance_that_does_not_go_at_once(
+def test_an_instance_that_is_not_deleted_at_once(
     own: ModuleType, cloud: Emulator, driver: Driver, time: Time, fault: MachineFault
 ) -> None:
     cloud.faults.add(fault)
@@ -65,7 +65,7 @@ def test_an_instance_that_does_not_go_at_once(
 
 
 @pytest.mark.parametrize("cloud_name", LOCKED)
-def test_one_that_is_locked_while_it_is_made_goes_once_it_can(
+def test_an_instance_that_is_locked_while_it_is_made_is_deleted_later(
     cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.settings.locked_for = 130
@@ -81,7 +81,7 @@ def test_one_that_is_locked_while_it_is_made_goes_once_it_can(
     ("cloud_name", "switches"),
     [("hetzner", {}), ("vultr", {"pending_status": 400}), ("vultr", {"pending_status": 500})],
 )
-def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(
+def test_an_instance_that_is_being_deleted_is_polled_until_it_is_gone(
     own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time, switches: dict[str, Any]
 ) -> None:
     vars(cloud.settings).update(gone_after=12, **switches)
@@ -90,7 +90,7 @@ def test_one_that_is_about_to_go_is_looked_at_until_it_is_gone(
 
 
 @pytest.mark.parametrize("cloud_name", LOCKED)
-def test_one_that_never_goes(
+def test_an_instance_that_is_never_deleted(
     cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], driver: Driver, time: Time
 ) -> None:
     cloud.settings.locked_for = 10**6

@@ -48,7 +48,7 @@ def cloud(cloud_name: str, clock: Clock) -> Iterator[Any]:
 def driver(cloud_name: str, cloud: Any, monkeypatch: pytest.MonkeyPatch) -> NodeDriver:
     name, kind, more = DRIVERS[cloud_name]
     # The drivers take a host, but do not pass it on.
-    monkeypatch.setattr(kind, "_ex_connection_class_kwargs", lambda self: {"url": cloud.origin})
+    monkeypatch.setattr(kind, "_ex_connection_class_kwargs", lambda self: {"url": cloud.base_url})
     return get_driver(name)(cloud.token, **more)
 
 

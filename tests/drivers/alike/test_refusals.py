@@ -106,13 +106,13 @@ def test_the_class_of_each_refusal(
     said: str,
     kind: type[errors.DriverError],
 ) -> None:
-    answer, told = SAYS[cloud_name]
+    answer, text = SAYS[cloud_name]
     tries = 3 if (cloud_name, status) == ("gce", 401) else 1  # Google's library tries a new token
     cloud.faults.add(Fault(**CREATE[cloud_name], status=status, answer=answer(status, said), times=tries))
     with pytest.raises(kind) as caught:
         launch(own, driver, {})
     assert type(caught.value) is kind or cloud_name == "gce", "Compute Engine has classes of its own below these"
-    assert re.fullmatch(told.format(status=status, said=re.escape(said)), str(caught.value), re.DOTALL)
+    assert re.fullmatch(text.format(status=status, said=re.escape(said)), str(caught.value), re.DOTALL)
     assert (cloud.count(**CREATE[cloud_name]), own.left(cloud)) == (tries, {})
     # Compute Engine's operations take time, that of the firewall rule as well.
     assert time.waits == [] or cloud_name == "gce"

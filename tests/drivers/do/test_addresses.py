@@ -36,7 +36,7 @@ def test_an_assignment_that_takes_its_time_is_waited_for(
     assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([], 2)
 
 
-def test_an_address_with_something_under_way_has_not_been_given_yet(
+def test_a_locked_address_is_not_there_yet(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
 ) -> None:
     """The API refuses the next change of it while it is locked, whichever droplet it names already."""
@@ -69,7 +69,7 @@ def test_a_droplet_with_an_event_under_way_is_asked_again(
         driver.remove_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
 
 
-def test_what_cannot_be_given_is_refused_with_what_to_do(
+def test_impossible_addresses_are_refused_with_what_to_do(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
 ) -> None:
     free, far, taken = (cloud.add_reserved(region) for region in ("nyc3", "fra1", "nyc3"))
@@ -77,13 +77,13 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     time.advance(60)
     other = next(one for one in driver.instances() if one.minion_id == "other.example.com")
     driver.add_address(other, driver.find_address(other, AddressRequest(RESERVED, taken)))
-    for wanted, told in {
+    for wanted, text in {
         AddressRequest(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free} ?",
         AddressRequest(RESERVED, far): "is in fra1, but the node is in nyc3",
         AddressRequest(RESERVED, taken): f"the droplet {other.instance_id} has {taken}: remove it from there first",
         AddressRequest(ADDITIONAL): "a second public address must be a reserved one: use kind=reserved",
     }.items():
-        with pytest.raises(InvalidRequest, match=told):
+        with pytest.raises(InvalidRequest, match=text):
             driver.find_address(instance, wanted)
     with pytest.raises(InvalidRequest, match=f"one reserved address; the node has {taken}"):
         driver.find_address(other, AddressRequest(RESERVED, free))
@@ -125,7 +125,7 @@ def test_a_call_that_did_nothing_is_an_uncertain_failure(
     assert (caught.value.uncertain, assigned(cloud), cloud.count("POST", ACTIONS)) == (True, [], 1)
 
 
-def test_a_refusal_is_told_and_not_repeated(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
+def test_a_refusal_is_reported_and_not_retried(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
     found = driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3")))
     cloud.faults.add(Fault("POST", ACTIONS, status=422, answer={"id": "unprocessable_entity", "message": "No."}))
     with pytest.raises(InvalidRequest, match="No"):

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 
 def test_a_proxy_of_the_environment_is_used(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator takes requests as a proxy gets them; the address leads nowhere."""
-    monkeypatch.setenv("http_proxy", cloud.origin)
+    monkeypatch.setenv("http_proxy", cloud.base_url)
     assert client.Api(cloud.token, "http://127.9.9.9:1/v2/", 60, time.sleep).get("account", "account")
 
 

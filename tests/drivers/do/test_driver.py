@@ -128,7 +128,7 @@ def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean) -> None:
 def test_a_firewall_that_is_not_there(cloud: Cloud, driver: do.DigitalOcean, wanted: str) -> None:
     Client(cloud).create(tags=["nothing-has-it"])  # a tag alone protects nothing
     for name in ("a", "b"):
-        assert [f"no firewall of the account has the id {wanted}" in it for it in driver.objections(
+        assert [f"no firewall of the account has the id or the tag {wanted}" in it for it in driver.objections(
             node(name, options={"firewall": wanted}))] == [True]  # fmt: skip
     assert cloud.count("GET", "/v2/firewalls") == 1
 
@@ -240,7 +240,7 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do
 
 
 def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: do.DigitalOcean) -> None:
-    droplet = Client(cloud).create("stranger")
+    droplet = Client(cloud).create("theirs")
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet], "links": {}}))
     assert driver.instances() == []
 

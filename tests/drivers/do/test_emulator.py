@@ -317,7 +317,7 @@ def test_a_region_has_a_default_vpc(client: Client) -> None:
 # limits
 
 
-def test_each_answer_tells_what_is_left_of_the_hour(client: Client, clock: Clock) -> None:
+def test_each_answer_has_the_calls_left_in_the_hour(client: Client, clock: Clock) -> None:
     client.get("account")
     clock.advance(60)
     headers = client.call("GET", "account").headers

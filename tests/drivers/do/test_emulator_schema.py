@@ -186,7 +186,7 @@ def test_the_dialect_is_translated() -> None:
     assert translate(named)["properties"] == {"nullable": {"type": "string"}, "enum": {"anyOf": [{}, {"type": "null"}]}}
 
 
-def test_of_alternatives_the_nearest_one_tells() -> None:
+def test_errors_of_alternatives_are_those_of_the_nearest_one() -> None:
     either = {"oneOf": [{"required": ["name"], "properties": {"size": {"type": "string"}}}, {"required": ["names"]}]}
     data = {"/v1": {"put": {"requestBody": {"content": {"application/json": {"schema": either}}}, "responses": {}}}}
     assert Description(data).request("PUT", "/v1", {}, {"name": "a", "size": 1}) == [

@@ -250,7 +250,7 @@ def test_trap_the_library_drops_fields_and_uploads_keys(cloud: DigitalOcean, man
 
 
 def test_faults_state_and_settings_over_http(cloud: DigitalOcean, client: Client) -> None:
-    admin = cloud.origin + "/_test/"
+    admin = cloud.base_url + "/_test/"
     fault = {"kind": "call", "method": "GET", "path": "account", "status": 503}
     assert len(requests.post(admin + "faults", json=fault, timeout=120).json()) == 1
     assert client.call("GET", "account").status_code == 503

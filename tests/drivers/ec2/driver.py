@@ -21,8 +21,8 @@ from hart_salt.config.settings import Settings
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance, Node
 from tests.drivers.ec2.emulator import schema
-from tests.drivers.ec2.emulator.state import HOME, SECRET
 from tests.drivers.ec2.emulator.state import KEY as KEY_ID
+from tests.drivers.ec2.emulator.state import REGION, SECRET
 from tests.drivers.ec2.emulator.state import Settings as Switches
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time, master_of, served
 from tests.emulation.backend import NoMachines
@@ -64,7 +64,7 @@ def driver_of(
 
 def node(
     minion_id: str = "w1.example.com", *, options: dict[str, Any] | None = None, zone: str | None = None,
-    size: str = "t3.micro", region: str = HOME, **settings: Any,
+    size: str = "t3.micro", region: str = REGION, **settings: Any,
 ) -> Node:  # fmt: skip
     """A node as it is wanted."""
     return Node(
@@ -97,7 +97,7 @@ def asked(cloud: Cloud, action: str) -> dict[str, Any]:
     return schema.parsed(action, dict(parse_qsl(call.text, keep_blank_values=True)))
 
 
-def boto(cloud: Cloud, region: str = HOME, service: str = "ec2") -> Any:
+def boto(cloud: Cloud, region: str = REGION, service: str = "ec2") -> Any:
     """A client of the account that is nobody's driver, with which a test makes what the account is to have."""
     return _session().client(service, region_name=region, endpoint_url=cloud.endpoint)
 
@@ -107,7 +107,7 @@ def _session() -> boto3.session.Session:
     return boto3.session.Session(KEY_ID, SECRET)
 
 
-def default_vpc(cloud: Cloud, region: str = HOME) -> str:
+def default_vpc(cloud: Cloud, region: str = REGION) -> str:
     """The id of the account's default VPC."""
     (vpc,) = [vpc for vpc in boto(cloud, region).describe_vpcs()["Vpcs"] if vpc["IsDefault"]]
     return str(vpc["VpcId"])
@@ -147,7 +147,7 @@ def groups_of(cloud: Cloud, instance: Instance) -> list[str]:
     return sorted(it["GroupId"] for it in found["SecurityGroups"])
 
 
-def by_hand(cloud: Cloud, tags: dict[str, str], region: str = HOME) -> str:
+def by_hand(cloud: Cloud, tags: dict[str, str], region: str = REGION) -> str:
     """Run an instance that is nobody's in hart's eyes, and return its id."""
     client = boto(cloud, region)
     image = client.describe_images(Owners=["136693071363"])["Images"][0]
@@ -158,7 +158,7 @@ def by_hand(cloud: Cloud, tags: dict[str, str], region: str = HOME) -> str:
     return str(made["Instances"][0]["InstanceId"])
 
 
-def tags_of(cloud: Cloud, instance_id: str, region: str = HOME) -> dict[str, str]:
+def tags_of(cloud: Cloud, instance_id: str, region: str = REGION) -> dict[str, str]:
     """The tags of an instance, by the API."""
     found = boto(cloud, region).describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
     return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}

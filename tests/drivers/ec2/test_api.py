@@ -16,7 +16,7 @@ from hart_salt.drivers.ec2.prices import KEEP
 from tests.drivers.ec2.driver import CREATE, LOOK, asked, called, driver_of, launch, node
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.state import HOME
+from tests.drivers.ec2.emulator.state import REGION
 from tests.drivers.tested import BATCH, KEY, SCRIPT, Time
 from tests.emulation.faults import HTML, Fault
 
@@ -36,11 +36,11 @@ def test_retries_and_timeouts_are_ours_whatever_the_environment_says(
     monkeypatch.setenv("AWS_RETRY_MODE", "legacy")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     driver = driver_of(cloud, time, tmp_path, api_timeout=7)
-    config = driver._api._client("ec2", HOME).meta.config
+    config = driver._api._client("ec2", REGION).meta.config
     assert (config.retries["mode"], config.retries["total_max_attempts"]) == ("standard", 5)
     assert (config.connect_timeout, config.read_timeout) == (10, 7)
     cloud.faults.add(Fault("POST", body=LOOK, status=500, times=4))
-    assert driver.instances(HOME) == []
+    assert driver.instances(REGION) == []
 
 
 def test_each_client_is_made_once_also_for_many_threads(cloud: Cloud, driver: ec2.Ec2) -> None:
@@ -81,7 +81,7 @@ def test_a_success_that_cannot_be_read_made_one_instance(cloud: Cloud, driver: e
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=200, answer=answer, times=2))
     instance = launch(driver, node())
     assert cloud.made() == 1
-    assert [it.instance_id for it in driver.instances(HOME)] == [instance.instance_id]
+    assert [it.instance_id for it in driver.instances(REGION)] == [instance.instance_id]
 
 
 def test_a_success_that_is_never_readable_is_an_uncertain_failure(cloud: Cloud, driver: ec2.Ec2) -> None:
@@ -122,7 +122,7 @@ def test_a_page_that_fails_once_is_asked_again(cloud: Cloud, driver: ec2.Ec2, fa
         for name in "abc":
             driver.launch(node(name), SCRIPT, access)
     cloud.faults.add(fault)
-    assert sorted(it.minion_id for it in driver.instances(HOME)) == ["a", "b", "c"]
+    assert sorted(it.minion_id for it in driver.instances(REGION)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("more", [{"status": 500}, {"status": 200, "answer": HTML.format(502)}])
@@ -135,7 +135,7 @@ def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
             driver.launch(node(name), SCRIPT, access)
     cloud.faults.add(Fault("POST", body=LOOK, skip=1, times=5, **more))
     with pytest.raises(TemporaryFailure):
-        driver.instances(HOME)
+        driver.instances(REGION)
     cloud.faults.clear()
 
 
@@ -143,17 +143,17 @@ def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
 
 
 def test_prices_are_asked_for_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
-    first = {size.name: size.monthly_price for size in driver.sizes(HOME)}
+    first = {size.name: size.monthly_price for size in driver.sizes(REGION)}
     assert first["t3.micro"] == round(0.0114 * 730, 2)
     assert cloud.count("POST", body=PRICES) == 1
     later = driver_of(cloud, time, tmp_path)
-    assert {size.name: size.monthly_price for size in later.sizes(HOME)} == first
-    assert later.size("t3.micro", HOME).monthly_price == first["t3.micro"]  # type: ignore[union-attr]
+    assert {size.name: size.monthly_price for size in later.sizes(REGION)} == first
+    assert later.size("t3.micro", REGION).monthly_price == first["t3.micro"]  # type: ignore[union-attr]
     assert cloud.count("POST", body=PRICES) == 1
 
 
 def test_prices_are_those_of_the_region(driver: ec2.Ec2) -> None:
-    here, there = driver.size("t3.micro", HOME), driver.size("t3.micro", "us-east-1")
+    here, there = driver.size("t3.micro", REGION), driver.size("t3.micro", "us-east-1")
     assert here is not None
     assert there is not None
     assert (here.monthly_price, there.monthly_price) == (8.32, round(0.01026 * 730, 2))
@@ -165,7 +165,7 @@ def test_one_price_is_asked_for_alone_and_again_when_it_is_old(
     def asked_after(seconds: float, size: str) -> int:
         time.advance(seconds)
         before = cloud.count("POST", body=PRICES)
-        assert driver_of(cloud, time, tmp_path).size(size, HOME) is not None
+        assert driver_of(cloud, time, tmp_path).size(size, REGION) is not None
         return cloud.count("POST", body=PRICES) - before
 
     assert [asked_after(0, "t3.micro"), asked_after(6 * DAY, "t3.micro"), asked_after(0, "t3.small")] == [1, 0, 1]
@@ -182,17 +182,17 @@ def test_all_pages_of_prices(cloud: Cloud, driver: ec2.Ec2) -> None:
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"t3.micro": 1}', '{"t3.micro": [1]}', '{"t3.micro": ["x", 2]}'])
 def test_a_file_that_is_none_is_written_anew(cloud: Cloud, driver: ec2.Ec2, tmp_path: Path, kept: str) -> None:
-    path = tmp_path / "hart/ec2-prices" / f"{HOME}.json"
+    path = tmp_path / "hart/ec2-prices" / f"{REGION}.json"
     path.parent.mkdir(parents=True)
     path.write_text(kept)
-    assert driver.size("t3.micro", HOME).monthly_price == 8.32  # type: ignore[union-attr]
+    assert driver.size("t3.micro", REGION).monthly_price == 8.32  # type: ignore[union-attr]
     assert json.loads(path.read_text())["t3.micro"][0] == 8.32
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def unknown(driver: ec2.Ec2) -> bool:
-    one = driver.size("t3.micro", HOME)
-    return one is not None and {one.monthly_price, *(size.monthly_price for size in driver.sizes(HOME))} == {None}
+    one = driver.size("t3.micro", REGION)
+    return one is not None and {one.monthly_price, *(size.monthly_price for size in driver.sizes(REGION))} == {None}
 
 
 def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(
@@ -251,14 +251,14 @@ def test_a_price_that_is_not_clear_is_unknown(
     cloud: Cloud, driver: ec2.Ec2, listed: list[str], price: float | None
 ) -> None:
     cloud.faults.add(Fault("POST", body=PRICES, status=200, answer={"PriceList": listed}))
-    size = driver.size("t3.micro", HOME)
+    size = driver.size("t3.micro", REGION)
     assert size is not None
     assert size.monthly_price == price
 
 
 def test_a_disk_that_takes_nothing_keeps_nobody_from_prices(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     (tmp_path / "hart").write_text("a file where a directory should be")
-    size = driver_of(cloud, time, tmp_path).size("t3.micro", HOME)
+    size = driver_of(cloud, time, tmp_path).size("t3.micro", REGION)
     assert size is not None
     assert size.monthly_price == 8.32
     assert called(cloud, "DescribeInstanceTypes") == 1

@@ -14,7 +14,7 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers.ec2 import driver as ec2
 from tests.drivers.ec2.driver import CREATE, asked, boto, called, launch, left, make_vpc, node
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.state import HOME
+from tests.drivers.ec2.emulator.state import REGION
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault
 
@@ -73,7 +73,7 @@ def test_the_create_call(cloud: Cloud, driver: ec2.Ec2) -> None:
         "CreditSpecification": {"CpuCredits": "standard"},
     }
     assert (instance.state, instance.role, instance.batch, instance.public_ip) == ("pending", "db.main", BATCH, None)
-    assert (instance.region, instance.zone, instance.size) == (HOME, "eu-west-1a", "t3.micro")
+    assert (instance.region, instance.zone, instance.size) == (REGION, "eu-west-1a", "t3.micro")
 
 
 def test_what_comes_of_it(cloud: Cloud, driver: ec2.Ec2) -> None:
@@ -93,7 +93,7 @@ def test_the_instance_as_it_comes_up(cloud: Cloud, driver: ec2.Ec2, time: Time) 
     began = time()
     with driver.access(BATCH, KEY, [node()]) as access:
         first = driver.launch(node(), SCRIPT, access)
-        assert driver.instances(HOME) == [first]
+        assert driver.instances(REGION) == [first]
         time.advance(10)
         expected = dataclasses.replace(first, state="running", public_ip="203.0.113.4", private_ip="10.120.0.4")
         assert driver.instances() == [expected]
@@ -250,7 +250,7 @@ def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, dri
     [
         *((setting, "t4g.micro", "is for x86_64, but instances of that size are arm64")
           for setting in ("ami-00000000000000001", "golden")),
-        ("no such image", "t3.micro", "there is no image no such image for x86_64 in eu-west-1"),
+        ("no such image", "t3.micro", "there is no bootable image no such image for x86_64 in eu-west-1"),
         ("bookworm", "mac1.metal", "are neither x86_64 nor arm64"),
         ("ami-99999999999999999", "t3.micro", "InvalidAMIID.NotFound DescribeImages"),
     ],

@@ -15,7 +15,7 @@ from libcloud.compute.types import NodeState, Provider
 from tests.drivers.ec2.driver import boto, default_vpc, make_group, make_vpc, open_cloud
 from tests.drivers.ec2.emulator import answers, schema
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.state import HOME, KEY, SECRET
+from tests.drivers.ec2.emulator.state import KEY, REGION, SECRET
 from tests.drivers.tested import Time
 from tests.emulation.faults import Fault, MachineFault
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def image(name: str = "debian-12-amd64-20261101-2301") -> str:
-    return next(it.ami(HOME) for it in catalogue.images() if it.name == name)
+    return next(it.ami(REGION) for it in catalogue.images() if it.name == name)
 
 
 def tagged(name: str) -> list[dict[str, Any]]:
@@ -240,7 +240,7 @@ def test_a_machine_gets_what_the_api_says(cloud: Cloud) -> None:
     backend: Any = cloud.machines.backend
     request = backend.booted[made["InstanceId"]]
     assert (request.hostname, request.user_data, request.image) == ("web-1", "#!/bin/sh\n", "debian-12-x64")
-    assert (request.private_ip, request.region, request.size) == (made["PrivateIpAddress"], HOME, "t3.micro")
+    assert (request.private_ip, request.region, request.size) == (made["PrivateIpAddress"], REGION, "t3.micro")
 
 
 # groups
@@ -289,7 +289,7 @@ def test_requests_have_to_be_signed(cloud: Cloud) -> None:
 )
 def test_a_wrong_secret(cloud: Cloud, service: str, call: str, code: tuple[str, int]) -> None:
     cloud.keys[KEY] = "another"
-    region = "us-east-1" if service == "pricing" else HOME
+    region = "us-east-1" if service == "pricing" else REGION
     assert refused(getattr(boto(cloud, region, service), call)) == code
     cloud.keys[KEY] = SECRET
 
@@ -338,7 +338,7 @@ def test_faults_are_in_the_words_of_the_service(cloud: Cloud) -> None:
     cloud.faults.add(Fault("POST", body="DescribeVolumes", status=403))
     assert refused(boto(cloud).describe_volumes) == ("UnauthorizedOperation", 403)
     cloud.faults.add(Fault("POST", body="GetCallerIdentity", status=400))
-    assert refused(boto(cloud, HOME, "sts").get_caller_identity) == ("InvalidParameterValue", 400)
+    assert refused(boto(cloud, REGION, "sts").get_caller_identity) == ("InvalidParameterValue", 400)
     body = answers.error("A & B", "<c>")
     cloud.faults.add(Fault("POST", body="DescribeVolumes", status=400, answer=body))
     assert refused(boto(cloud).describe_volumes) == ("A & B", 400)
@@ -369,8 +369,8 @@ def test_forgetting_leaves_a_new_account_that_remembers_the_number_of_instances(
 @pytest.fixture
 def libcloud(cloud: Cloud) -> Any:
     """libcloud's driver of the same API, which sends its parameters in the address and reads answers by itself."""
-    host, port = cloud.origin.removeprefix("http://").split(":")
-    where = {"secure": False, "host": host, "port": int(port), "region": HOME}
+    host, port = cloud.base_url.removeprefix("http://").split(":")
+    where = {"secure": False, "host": host, "port": int(port), "region": REGION}
     return get_driver(Provider.EC2)(KEY, SECRET, signature_version="4", **where)
 
 
@@ -405,7 +405,7 @@ def test_libcloud_is_refused_in_the_vendor_s_form(cloud: Cloud, libcloud: Any) -
         libcloud.list_nodes(ex_node_ids=["i-0123456789abcdef0"])
 
 
-def test_user_data_comes_back_as_it_was_given(cloud: Cloud) -> None:
+def test_user_data_comes_back_unchanged(cloud: Cloud) -> None:
     name = run(cloud, UserData="#!/bin/sh\n")["InstanceId"]
     found = boto(cloud).describe_instance_attribute(InstanceId=name, Attribute="userData")["UserData"]["Value"]
     assert base64.b64decode(found) == b"#!/bin/sh\n"

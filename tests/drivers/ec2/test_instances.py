@@ -14,7 +14,7 @@ from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
 from tests.drivers.ec2.driver import LOOK, asked, boto, called, driver_of, launch, left, node, open_cloud
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.state import HOME
+from tests.drivers.ec2.emulator.state import REGION
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
 
@@ -39,11 +39,11 @@ def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2,
     }
     assert called(cloud, "DescribeInstances") == 9
     cloud.calls.clear()
-    assert len(driver.instances(HOME)) == 5
+    assert len(driver.instances(REGION)) == 5
     assert called(cloud, "DescribeInstances") == 3
-    only_here = driver_of(cloud, time, tmp_path, regions=[HOME])
-    assert {instance.region for instance in only_here.instances()} == {HOME}
-    assert [region.name for region in only_here.regions()] == [HOME]
+    only_here = driver_of(cloud, time, tmp_path, regions=[REGION])
+    assert {instance.region for instance in only_here.instances()} == {REGION}
+    assert [region.name for region in only_here.regions()] == [REGION]
 
 
 def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time:
 
 def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, driver: ec2.Ec2) -> None:
     tag = "<item><key>hart-owner</key><value>somebody</value></item>"
-    stranger = f"<item><instanceId>i-0123456789abcdef0</instanceId><tagSet>{tag}</tagSet></item>"
-    listed = f"<reservationSet><item><instancesSet>{stranger}</instancesSet></item></reservationSet>"
+    other = f"<item><instanceId>i-0123456789abcdef0</instanceId><tagSet>{tag}</tagSet></item>"
+    listed = f"<reservationSet><item><instancesSet>{other}</instancesSet></item></reservationSet>"
     answer = f'<DescribeInstancesResponse xmlns="http://x/">{listed}</DescribeInstancesResponse>'.encode()
     cloud.faults.add(Fault("POST", body=LOOK, status=200, answer=answer))
-    assert driver.instances(HOME) == []
+    assert driver.instances(REGION) == []
     assert asked(cloud, "DescribeInstances")["Filters"] == [{"Name": "tag:hart-owner", "Values": [OWNER]}]
 
 
@@ -72,14 +72,14 @@ def test_states(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     assert [it.state for it in driver.instances()] == ["stopped"]
 
 
-def test_an_instance_that_is_given_up_is_told_with_the_reason_and_only_to_who_launched_it(
+def test_a_failed_launch_is_reported_with_its_reason_only_to_its_own_driver(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
 ) -> None:
     reason = "Client.VolumeLimitExceeded: Volume limit exceeded"
     cloud.faults.add(MachineFault(given_up=reason))
     instance = launch(driver, node())
     time.advance(10)
-    (seen,) = driver.instances(HOME)
+    (seen,) = driver.instances(REGION)
     assert (seen.state, seen.problem) == ("gone", reason)
     assert driver_of(cloud, time, tmp_path).instances() == []
     driver.terminate(instance)
@@ -113,16 +113,16 @@ def test_an_instance_that_is_not_known_yet_is_not_taken_for_gone(cloud: Cloud, d
 def test_an_instance_of_a_record_that_is_not_known_is_gone_once_it_is_old(
     cloud: Cloud, driver: ec2.Ec2, time: Time
 ) -> None:
-    nobody = Instance("i-0123456789abcdef0", "a", "unknown", region=HOME, created=time() - 180)
+    nobody = Instance("i-0123456789abcdef0", "a", "unknown", region=REGION, created=time() - 180)
     driver.terminate(nobody)
     assert time.waits == []
     driver.terminate(dataclasses.replace(nobody, created=time() - 100))
     assert 80 <= sum(time.waits) < 95
 
 
-def test_what_is_no_instance_s_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_an_invalid_instance_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2) -> None:
     for text in ("", "i-", "12345678", "../x", "i-0123456789abcdef"):
-        driver.terminate(Instance(text, "a", "unknown", region=HOME))
+        driver.terminate(Instance(text, "a", "unknown", region=REGION))
     assert cloud.calls == []
 
 
@@ -136,8 +136,8 @@ def test_check_names_the_account(cloud: Cloud, driver: ec2.Ec2) -> None:
 
 def test_regions(driver: ec2.Ec2) -> None:
     regions = {region.name: region for region in driver.regions()}
-    assert (regions[HOME].description, regions[HOME].available) == ("Europe (Ireland)", True)
-    assert regions[HOME].zones == ("eu-west-1a", "eu-west-1b", "eu-west-1c")
+    assert (regions[REGION].description, regions[REGION].available) == ("Europe (Ireland)", True)
+    assert regions[REGION].zones == ("eu-west-1a", "eu-west-1b", "eu-west-1c")
     assert (regions["me-central-1"].available, regions["me-central-1"].zones) == (False, ())
 
 
@@ -147,7 +147,7 @@ def test_a_region_that_is_not_enabled(driver: ec2.Ec2) -> None:
 
 
 def test_sizes_with_prices(driver: ec2.Ec2) -> None:
-    sizes = {size.name: size for size in driver.sizes(HOME)}
+    sizes = {size.name: size for size in driver.sizes(REGION)}
     assert set(sizes) == set(catalogue.SIZES)
     one = sizes["t4g.small"]
     assert (one.memory_mb, one.cpus, one.monthly_price, one.available) == (2048, 2.0, 13.43, True)
@@ -157,16 +157,16 @@ def test_sizes_with_prices(driver: ec2.Ec2) -> None:
 
 
 def test_a_size_that_is_not_on_offer_is_marked(monkeypatch: pytest.MonkeyPatch, driver: ec2.Ec2) -> None:
-    zones = (HOME, "eu-west-1a", "eu-west-1b", "eu-west-1c")
+    zones = (REGION, "eu-west-1a", "eu-west-1b", "eu-west-1c")
     monkeypatch.setitem(catalogue.NOT_IN, "t3.small", zones)
-    assert [size.name for size in driver.sizes(HOME) if not size.available] == ["t3.small"]
+    assert [size.name for size in driver.sizes(REGION) if not size.available] == ["t3.small"]
 
 
 def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2) -> None:
-    size = driver.size("t3.micro", HOME)
+    size = driver.size("t3.micro", REGION)
     assert size is not None
     assert (size.monthly_price, size.memory_mb) == (8.32, 1024)
-    assert [driver.size(name, HOME) for name in ("t3.mikro", "t3.*", "*")] == [None] * 3
+    assert [driver.size(name, REGION) for name in ("t3.mikro", "t3.*", "*")] == [None] * 3
     lists = [call.text for call in cloud.calls if "DescribeInstanceTypes&" in call.text]
     assert len(lists) == 4
     assert all("instance-type" in text for text in lists)
@@ -175,7 +175,7 @@ def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2) -> None:
 def test_images(cloud: Cloud, driver: ec2.Ec2) -> None:
     number = cloud.add_snapshot("golden")
     cloud.add_snapshot("elsewhere", region="us-east-1")
-    images = {image.setting: image for image in driver.images(HOME)}
+    images = {image.setting: image for image in driver.images(REGION)}
     assert set(images) == {"bookworm", "trixie", "jammy", "noble", number}
     assert all(image.available for image in images.values())
     assert (images["bookworm"].description, images[number].description) == ("debian-12-amd64-20261101-2301", "golden")
@@ -184,7 +184,7 @@ def test_images(cloud: Cloud, driver: ec2.Ec2) -> None:
 def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: ec2.Ec2) -> None:
     region = cloud.region()
     region.amis = {number: it for number, it in region.amis.items() if "debian-13" not in (it.name or "")}
-    assert [image.setting for image in driver.images(HOME) if not image.available] == ["trixie"]
+    assert [image.setting for image in driver.images(REGION) if not image.available] == ["trixie"]
 
 
 # many at once
@@ -195,7 +195,7 @@ def test_calls_from_many_threads(cloud: Cloud, driver: ec2.Ec2) -> None:
     with driver.access(BATCH, KEY, wanted) as access, ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda one: driver.launch(one, SCRIPT, access), wanted))
         assert sorted(instance.minion_id for instance in made) == sorted(one.minion_id for one in wanted)
-        assert set(pool.map(lambda _: len(driver.instances(HOME)), range(16))) == {24}
+        assert set(pool.map(lambda _: len(driver.instances(REGION)), range(16))) == {24}
         list(pool.map(driver.settle, made))
         list(pool.map(driver.terminate, made))
     assert left(cloud) == {}
@@ -211,7 +211,7 @@ def calls_for(count: int, tmp_path: Path) -> dict[str, int]:
             assert driver.objections(one) == []
         with driver.access(BATCH, KEY, wanted) as access:
             made = [driver.launch(one, SCRIPT, access) for one in wanted]
-            driver.instances(HOME)
+            driver.instances(REGION)
             for instance in made:
                 driver.settle(instance)
         for instance in made:

@@ -93,7 +93,7 @@ def token() -> str:
     return body.decode()
 
 
-def test_nothing_is_told_without_a_token() -> None:
+def test_metadata_needs_a_token() -> None:
     for path in ("/latest/meta-data/", "/latest/user-data", "/latest/dynamic/instance-identity/document", "/", "/x"):
         assert ask("GET", path)[0] == 401
         assert ask("GET", path, token="no token of ours")[0] == 401  # noqa: S106 - none

@@ -27,7 +27,7 @@ from tests.drivers.ec2.driver import (
     ssh_from,
 )
 from tests.drivers.ec2.emulator import answers
-from tests.drivers.ec2.emulator.state import HOME
+from tests.drivers.ec2.emulator.state import REGION
 from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
 
@@ -97,7 +97,7 @@ def refused_place(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> str:
     ("options", "zone", "text"),
     [
         ({"subnet": "{subnet}"}, "eu-west-1c", "the subnet {subnet} is in eu-west-1a, not in eu-west-1c"),
-        ({"subnet": "{subnet}", "vpc": "{default}"}, None, "the subnet {subnet} is of {vpc}, not of {default}"),
+        ({"subnet": "{subnet}", "vpc": "{default}"}, None, "the subnet {subnet} is in {vpc}, not in {default}"),
         ({"vpc": "{vpc}"}, "eu-west-1c", "there is no subnet in {vpc} and eu-west-1c"),
         ({"subnet": "subnet-00000000"}, None, "InvalidSubnetID.NotFound DescribeSubnets"),
     ],
@@ -116,7 +116,8 @@ def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2) -
     boto(cloud).create_tags(Resources=[second], Tags=[{"Key": "Name", "Value": "web"}])
     choices = ", ".join(sorted([f"{first} (eu-west-1a, {vpc})", f"{second} (web, eu-west-1b, {vpc})"]))
     assert refused_place(cloud, driver, node(options={"vpc": vpc})) == (
-        f"there are several subnets in {vpc} and eu-west-1, and none is a default subnet: set subnet to one of {choices}"
+        f"there are several subnets in {vpc} and eu-west-1, and none is a default subnet: set subnet to one of "
+        f"{choices}"
     )
 
 
@@ -132,7 +133,7 @@ def test_the_group_lets_the_master_in_and_nobody_else(cloud: Cloud, driver: ec2.
         assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 22, 22)
         assert [it["CidrIp"] for it in rule["IpRanges"]] == ["203.0.113.7/32"]
         assert not any(rule.get(name) for name in ("Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds"))
-        assert driver.leftovers() == [Leftover("security group", NAME, group, BATCH, HOME, began)]
+        assert driver.leftovers() == [Leftover("security group", NAME, group, BATCH, REGION, began)]
     assert (left(cloud), driver.leftovers()) == ({}, [])
 
 
@@ -342,19 +343,19 @@ def test_what_a_crash_left_is_found_in_every_region_and_removed(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
 ) -> None:
     """The instance is still there, and in the group alone."""
-    managers = {region: driver.access(BATCH, KEY, [node(region=region)]) for region in (HOME, "us-east-1")}
+    managers = {region: driver.access(BATCH, KEY, [node(region=region)]) for region in (REGION, "us-east-1")}
     for region, manager in managers.items():
         driver.launch(node(region, region=region), SCRIPT, manager.__enter__())
     later = driver_of(cloud, time, tmp_path)
     found = later.leftovers()
     assert sorted((it.kind, it.name, it.batch, it.region) for it in found) == [
-        ("security group", NAME, BATCH, HOME), ("security group", NAME, BATCH, "us-east-1"),
+        ("security group", NAME, BATCH, REGION), ("security group", NAME, BATCH, "us-east-1"),
     ]  # fmt: skip
     for leftover in found:
         for _ in range(2):
             later.remove(leftover)
     assert later.leftovers() == []
-    assert left(cloud) == {"instances": [HOME, "us-east-1"]}
+    assert left(cloud) == {"instances": [REGION, "us-east-1"]}
 
 
 def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: ec2.Ec2) -> None:
@@ -365,7 +366,7 @@ def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: 
     client.create_volume(AvailabilityZone="eu-west-1a", Size=8)
     launch(driver, node())
     (leftover,) = driver.leftovers()
-    assert (leftover.kind, leftover.handle, leftover.batch, leftover.region) == ("volume", mine, BATCH, HOME)
+    assert (leftover.kind, leftover.handle, leftover.batch, leftover.region) == ("volume", mine, BATCH, REGION)
     for _ in range(2):
         driver.remove(leftover)
     assert driver.leftovers() == []

@@ -16,7 +16,7 @@ from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import MasterInfo, Node
 from tests.drivers.ec2.driver import CREATE, LOOK, called, driver_of, launch, left, node
 from tests.drivers.ec2.emulator import answers
-from tests.drivers.ec2.emulator.state import HOME, KEY, SECRET
+from tests.drivers.ec2.emulator.state import KEY, REGION, SECRET
 from tests.drivers.tested import BATCH, SCRIPT, Time
 from tests.drivers.tested import KEY as PUBLIC_KEY
 from tests.emulation.faults import Fault
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
         (node(tags=[f"t{number}" for number in range(46)]), "an instance can have 50 tags at EC2"),
         (node(options={"volume_type": "st1"}), "a volume of type st1 cannot be a root volume"),
         (node(options={"volume_type": "io1"}), "a volume of type io1 needs volume_iops"),
-        (node(size="t4g.micro", zone="eu-west-1c"), "eu-west-1c has no instances of the size t4g.micro; these zones have "
-         "it: eu-west-1a, eu-west-1b"),
+        (node(size="t4g.micro", zone="eu-west-1c"), "eu-west-1c has no instances of the size t4g.micro; these zones "
+         "have it: eu-west-1a, eu-west-1b"),
     ],
 )  # fmt: skip
 def test_objections(driver: ec2.Ec2, wanted: Node, text: str) -> None:
@@ -62,7 +62,7 @@ def test_no_objections(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> None:
     launch(driver, wanted)
 
 
-def test_all_that_is_wrong_is_told_at_once(driver: ec2.Ec2) -> None:
+def test_all_problems_are_reported_at_once(driver: ec2.Ec2) -> None:
     wanted = node(image="nothing", zone="eu-west-1c", size="t4g.micro", options={"security_groups": ["sg-00000000"]},
                   tags=["aws:x"])  # fmt: skip
     assert len(driver.objections(wanted)) == 4
@@ -105,7 +105,7 @@ def test_the_class_of_what_is_repeated(
 def test_what_no_person_can_read_is_left_out(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.settings.denied = ("ec2:DescribeInstances",)
     with pytest.raises(AuthError) as caught:
-        driver.instances(HOME)
+        driver.instances(REGION)
     assert "ec2:DescribeInstances" in str(caught.value)
     assert str(caught.value).endswith("(UnauthorizedOperation DescribeInstances)")
     assert "Encoded" not in str(caught.value)
@@ -116,20 +116,20 @@ def test_no_answer_in_time(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     driver = driver_of(cloud, time, tmp_path, api_timeout=0.2)
     cloud.faults.add(Fault("POST", body=LOOK, stall=0.4, times=5))
     with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 did not answer in time") as caught:
-        driver.instances(HOME)
+        driver.instances(REGION)
     assert (caught.value.uncertain, len(cloud.faults.struck)) == (True, 5)
 
 
 def test_nobody_there(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     driver = driver_of(cloud, time, tmp_path, endpoint="http://127.0.0.1:9")
     with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 could not be reached"):
-        driver.instances(HOME)
+        driver.instances(REGION)
 
 
 def test_a_connection_that_breaks(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body=LOOK, drop=True, times=5))
     with pytest.raises(TemporaryFailure, match="the connection to Amazon EC2 in eu-west-1 broke"):
-        driver.instances(HOME)
+        driver.instances(REGION)
 
 
 # credentials
@@ -138,7 +138,7 @@ def test_a_connection_that_breaks(cloud: Cloud, driver: ec2.Ec2) -> None:
 def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     for account in ({"aws_secret_access_key": "wrong"}, {"aws_access_key_id": "AKIAWRONG"}):
         driver = driver_of(cloud, time, tmp_path, **account)
-        for call in (driver.check, driver.instances, driver.regions, lambda d=driver: d.size("t3.micro", HOME)):
+        for call in (driver.check, driver.instances, driver.regions, lambda d=driver: d.size("t3.micro", REGION)):
             with pytest.raises(AuthError) as caught:
                 call()
             assert "wrong" not in str(caught.value).lower()
@@ -187,7 +187,7 @@ def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path) -> None:
     (home / "config").write_text("[profile work]\nregion = eu-west-1\n")
     driver = chained(cloud, time, profile="work")
     assert "account" in driver.check()
-    assert driver._api.default_region == HOME
+    assert driver._api.default_region == REGION
 
 
 def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,13 +102,13 @@ def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monk
     session = google.auth.transport.requests.Request()
     for credentials, expected in ((own, 1), (gce_credentials.make(account), 1)):
         headers: dict[str, str] = {}
-        credentials.before_request(session, "GET", cloud.origin, headers)
+        credentials.before_request(session, "GET", cloud.base_url, headers)
         assert cloud.service_account.accepts(headers["authorization"].removeprefix("Bearer "))
         assert len(asked) == expected
 
 
 def test_an_endpoint_with_a_slash_at_its_end(cloud: Cloud, time: Time) -> None:
-    assert new_api(cloud, time, endpoint=f"{cloud.origin}/").get("projects").name == "hart-test-1"
+    assert new_api(cloud, time, endpoint=f"{cloud.base_url}/").get("projects").name == "hart-test-1"
 
 
 # operations

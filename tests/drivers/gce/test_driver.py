@@ -223,7 +223,7 @@ def test_terminate_goes_by_the_id_and_never_by_a_name_that_another_has_by_now(
 
 
 @pytest.mark.parametrize("fault", [MachineFault(refuse_delete=2), MachineFault(ignore_delete=2)])
-def test_an_instance_that_does_not_go_at_once(cloud: Cloud, driver: gce.ComputeEngine, fault: MachineFault) -> None:
+def test_an_instance_that_is_not_deleted_at_once(cloud: Cloud, driver: gce.ComputeEngine, fault: MachineFault) -> None:
     cloud.faults.add(fault)
     driver.terminate(launch(driver, node()))
     assert left(cloud) == {}

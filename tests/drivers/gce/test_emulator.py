@@ -47,16 +47,16 @@ class Client:
 
         self.cloud = cloud
         facts = {"client_email": cloud.service_account.email, "private_key": cloud.service_account.key,
-                 "token_uri": cloud.origin + TOKEN}  # fmt: skip
+                 "token_uri": cloud.base_url + TOKEN}  # fmt: skip
         signer = service_account.Credentials.from_service_account_info(facts).signer
         claims = {"iss": cloud.service_account.email, "iat": _now(), "exp": _now() + 3000, "aud": TOKEN}
         form = {"grant_type": GRANT, "assertion": jwt.encode(signer, claims).decode()}
-        answer = requests.post(cloud.origin + TOKEN, data=form, timeout=120)
+        answer = requests.post(cloud.base_url + TOKEN, data=form, timeout=120)
         self.token = answer.json()["access_token"]
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> requests.Response:
         return requests.request(
-            method, f"{self.cloud.origin}/compute/v1/projects/{self.cloud.project}/{path}", json=body, params=query,
+            method, f"{self.cloud.base_url}/compute/v1/projects/{self.cloud.project}/{path}", json=body, params=query,
             headers={"Authorization": f"Bearer {self.token}"}, timeout=120,
         )  # fmt: skip
 
@@ -269,7 +269,7 @@ def test_only_tokens_of_the_account_let_anybody_in(cloud: ComputeEngine, client:
         client.token = kept
     assert client.call("GET", "regions").status_code == 200
     form = {"grant_type": GRANT, "assertion": "a.b.c"}
-    assert requests.post(cloud.origin + TOKEN, data=form, timeout=120).json()["error"] == "invalid_grant"
+    assert requests.post(cloud.base_url + TOKEN, data=form, timeout=120).json()["error"] == "invalid_grant"
 
 
 def test_what_is_not_there(client: Client) -> None:
@@ -280,7 +280,7 @@ def test_what_is_not_there(client: Client) -> None:
 
 
 def test_where_a_request_came_from(cloud: ComputeEngine) -> None:
-    assert requests.get(cloud.origin + ADDRESS, timeout=120).text == f"{CALLER}\n"
+    assert requests.get(cloud.base_url + ADDRESS, timeout=120).text == f"{CALLER}\n"
 
 
 # firewall rules and disks
@@ -386,7 +386,7 @@ def test_everything_that_somebody_made_can_be_forgotten(cloud: ComputeEngine, cl
 
 def test_the_admin_endpoint_sets_switches_and_shows_the_state(cloud: ComputeEngine, client: Client) -> None:
     client.made()
-    admin = f"{cloud.origin}/_test/"
+    admin = f"{cloud.base_url}/_test/"
     assert requests.patch(admin + "settings", json={"late_error": "X"}, timeout=120).status_code == 200
     assert cloud.settings.late_error == "X"
     assert requests.get(admin + "state", timeout=120).json()["instances"][0]["status"] == "PROVISIONING"

@@ -286,7 +286,7 @@ def test_an_instance_that_is_still_listed_has_the_problem_of_its_create(
     assert (instance.state, STOCKOUT in instance.problem) == ("stopped", True)
 
 
-def test_a_quota_that_is_told_with_the_create_s_own_answer(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_quota_in_the_answer_of_the_create_call(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     operation = {
         "id": "7", "name": "operation-7", "status": "DONE", "targetId": "8",
         "error": {"errors": [{"code": "QUOTA_EXCEEDED", "message": "Quota 'CPUS' exceeded."}]},

@@ -37,10 +37,10 @@ def driver(cloud: ComputeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     # The driver takes an address neither for itself nor for its token server.
     of_driver: Callable[[GCENodeDriver], dict[str, Any]] = GCENodeDriver._ex_connection_class_kwargs
     monkeypatch.setattr(
-        GCENodeDriver, "_ex_connection_class_kwargs", lambda self: {**of_driver(self), "url": cloud.origin}
+        GCENodeDriver, "_ex_connection_class_kwargs", lambda self: {**of_driver(self), "url": cloud.base_url}
     )
     login = google.GoogleServiceAcctAuthConnection
-    monkeypatch.setattr(login, "__init__", functools.partialmethod(login.__init__, url=cloud.origin))
+    monkeypatch.setattr(login, "__init__", functools.partialmethod(login.__init__, url=cloud.base_url))
     account = cloud.service_account
     made = get_driver(Provider.GCE)(
         account.email, account.key, project=cloud.project, auth_type="SA", credential_file=str(tmp_path / "token")

@@ -45,9 +45,9 @@ from tests.emulation.faults import Fault
         (node(image="projects/debian-cloud/global/images/nothing"), "there is no image projects/debian-cloud"),
         (node(image="own"), "the image own needs a volume_size of 20 or more"),
         (node(image="own", size="t2a-standard-1"), "the image own is for X86_64, but t2a-standard-1 is ARM64"),
-        (node(options={"subnet": "nothing"}), "no subnet nothing in us-central1; set subnet to one of both (network own), def"),
-        (node(options={"subnet": "both", "network": "default"}), "no subnet both in network default in us-central1; set"),
-        (node(options={"network": "nothing"}), "there is no subnet for instances in network nothing in us-central1"),
+        (node(options={"subnet": "nothing"}), "no subnet nothing in us-central1; set subnet to one of both (n"),
+        (node(options={"subnet": "both", "network": "default"}), "no subnet both in network default in us-central1"),
+        (node(options={"network": "nothing"}), "no subnet for instances in network nothing in us-central1"),
         (node(), "several subnets in us-central1: set subnet to one of both (network own), default (network default)"),
     ],
 )  # fmt: skip
@@ -121,7 +121,7 @@ def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, 
     account = cloud.service_account
     pem, whole = tmp_path / "key.pem", tmp_path / "key.json"
     pem.write_text(account.key)
-    whole.write_text(account.key_file(cloud.origin + TOKEN))
+    whole.write_text(account.key_file(cloud.base_url + TOKEN))
     keys = [account.key, account.key.replace("\n", "\\n"), str(pem), str(whole), whole.read_text()]
     for key in keys:
         assert account.email in driver_of(cloud, time, key=key).check()
@@ -129,7 +129,7 @@ def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, 
 
 def test_a_key_file(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     path = tmp_path / "key.json"
-    path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
+    path.write_text(cloud.service_account.key_file(cloud.base_url + TOKEN))
     driver = driver_of(cloud, time, key=None, user_id=None, key_file=str(path))
     assert cloud.service_account.email in driver.check()
 
@@ -138,7 +138,7 @@ def test_application_default_credentials(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "adc.json"
-    path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
+    path.write_text(cloud.service_account.key_file(cloud.base_url + TOKEN))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     assert "project hart-test-1" in driver_of(cloud, time, key=None, user_id=None).check()
     assert cloud.count("POST", TOKEN) == 1
@@ -211,7 +211,7 @@ def test_a_token_server_that_gives_none(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, kind: Any, said: str
 ) -> None:
     path = tmp_path / "adc.json"
-    path.write_text(cloud.service_account.key_file(cloud.origin + TOKEN))
+    path.write_text(cloud.service_account.key_file(cloud.base_url + TOKEN))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda seconds: None)
     cloud.faults.add(fault)

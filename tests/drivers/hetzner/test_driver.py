@@ -56,7 +56,7 @@ def test_the_instance_that_comes_of_it(driver: hetzner.Hetzner, time: Time) -> N
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\n# \u00e4\u20ac\n", "#!/bin/sh\n" + "# x\n" * 4093 + "#", "x" * 32 * 1024])
-def test_user_data_arrives_as_it_was_given(cloud: Cloud, driver: hetzner.Hetzner, text: str) -> None:
+def test_user_data_arrives_unchanged(cloud: Cloud, driver: hetzner.Hetzner, text: str) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(), text, access)
     assert cloud.user_data() == {"w1.example.com": text}
@@ -184,7 +184,7 @@ def test_check_says_how_many_servers_the_project_has(cloud: Cloud, driver: hetzn
     assert driver.check() == "a project with 2 servers"
 
 
-def test_a_token_that_may_only_read_is_told_what_to_do(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_read_only_token_is_reported_with_what_to_do(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.reading.add(cloud.token)
     assert driver.check()
     with pytest.raises(AuthError, match=r"token_readonly, .*\); create a token that can read and write"):
@@ -212,7 +212,7 @@ def test_sizes_with_prices_in_their_currency_and_what_is_in_stock(
     assert cloud.count("GET", "/server_types") == 1
 
 
-def test_a_size_of_which_no_place_is_told(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_size_without_locations(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     """As the API had it before 2025-09-24."""
     listed = Client(cloud).get("server_types")
     kinds = [{**it, "locations": None, "deprecated": it["name"] == "cx23"} for it in listed["server_types"]]

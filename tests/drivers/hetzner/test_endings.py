@@ -47,7 +47,7 @@ def test_a_key_that_cannot_be_made_begins_nothing(cloud: Cloud, driver: hetzner.
     assert (left(cloud), cloud.count("POST", CREATE)) == ({}, 0)
 
 
-def test_a_key_that_cannot_be_removed_is_told_and_found_later(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_key_that_cannot_be_removed_is_reported_and_found_later(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.faults.add(Fault("DELETE", KEY_PATH, status=403))
     with pytest.raises(TemporaryFailure, match=f"the temporary SSH key hart-{OWNER}-{BATCH} could not be removed"):
         launch(driver, node())
@@ -113,7 +113,7 @@ def test_a_limit_with_retry_after_is_waited_for_as_it_says(cloud: Cloud, driver:
     assert time.waits == [1, 1]
 
 
-def test_a_retry_after_that_is_too_long_is_told(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
+def test_a_retry_after_that_is_too_long_is_reported(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.faults.add(Fault("GET", CREATE, status=429, headers={"retry-after": "3600"}))
     with pytest.raises(RateLimited, match=r"\(429 rate_limit_exceeded\); it asks to wait 3600 s") as caught:
         driver.instances()

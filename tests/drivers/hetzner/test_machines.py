@@ -83,7 +83,7 @@ def interface(name: str, kind: str, address: str) -> Interface:
 
 
 @pytest.mark.parametrize("public", [True, False])
-def test_the_metadata_tell_both_kinds_of_interface_where_hetzner_does(public: bool) -> None:
+def test_the_metadata_describe_both_kinds_of_interface(public: bool) -> None:
     spec: Any = SimpleNamespace(
         instance_id=ID, hostname="h", user_data="#!/bin/sh\n", public_keys=(KEY,), datasource="hetzner", metadata={}
     )

@@ -109,7 +109,7 @@ def test_what_passes_is_waited_for_two_minutes(
     cloud.faults.clear()
 
 
-def test_the_fields_of_a_refusal_and_its_number_are_told(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_the_fields_of_a_refusal_and_its_number_are_reported(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     with pytest.raises(InvalidRequest) as caught:
         launch(driver, dataclasses.replace(node(), size="no-such-size"))
     assert str(caught.value) == (

@@ -170,7 +170,7 @@ def test_a_session_ends_after_the_last_output_of_its_command(tmp_path: Path, mon
     assert asyncio.run(main()) == ["last", "last", "exit 0"]
 
 
-def test_a_command_that_does_not_read_its_input_tells_why_it_failed(local: Local1) -> None:
+def test_a_command_that_does_not_read_its_input_reports_its_error(local: Local1) -> None:
     instance = local.running(user_data=BOOTSTRAP)
     place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
 

@@ -19,7 +19,7 @@ ATTACH, DETACH = r"/reserved-ips/[0-9a-f-]+/attach$", r"/reserved-ips/[0-9a-f-]+
 BUY, RELEASE = r"/instances/[0-9a-f-]+/ipv4$", r"/instances/[0-9a-f-]+/ipv4/[0-9.]+$"
 JOIN, LEAVE = r"/vpcs/attach$", r"/vpcs/detach$"
 KINDS = (RESERVED, ADDITIONAL, PRIVATE)
-GIVING = ((RESERVED, ATTACH), (ADDITIONAL, BUY), (PRIVATE, JOIN))
+ADDING = ((RESERVED, ATTACH), (ADDITIONAL, BUY), (PRIVATE, JOIN))
 TAKING = ((RESERVED, "POST", DETACH), (ADDITIONAL, "DELETE", RELEASE), (PRIVATE, "POST", LEAVE))
 
 
@@ -51,7 +51,7 @@ def held(cloud: Cloud, instance: Instance) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_given_with_one_call_and_taken_with_one(
+def test_each_kind_is_added_with_one_call_and_removed_with_one(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str
 ) -> None:
     wanted = request(kind, cloud)
@@ -103,7 +103,7 @@ def test_the_only_network_of_the_region_need_not_be_named(
         driver.find_address(instance, AddressRequest(PRIVATE))
 
 
-def test_what_cannot_be_given_is_refused_with_what_to_do(
+def test_impossible_addresses_are_refused_with_what_to_do(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, time: Time
 ) -> None:
     free, far = cloud.add_reserved("ams"), cloud.add_reserved("ewr")
@@ -113,13 +113,13 @@ def test_what_cannot_be_given_is_refused_with_what_to_do(
     taken = cloud.add_reserved("ams")
     driver.add_address(other, driver.find_address(other, AddressRequest(RESERVED, taken)))
     before = len(writes(cloud))
-    for wanted, told in {
+    for wanted, text in {
         AddressRequest(RESERVED, "192.0.2.1"): f"no reserved address 192.0.2.1; free in this region: {free}$",
         AddressRequest(RESERVED, far): "is in the region ewr, but the node is in ams",
         AddressRequest(RESERVED, taken): f"attached to the instance {other.instance_id}: detach it there first",
         AddressRequest(PRIVATE, vpc="no-such"): "ams has no VPC no-such; it has: none",
     }.items():
-        with pytest.raises(InvalidRequest, match=told):
+        with pytest.raises(InvalidRequest, match=text):
             driver.find_address(instance, wanted)
     assert len(writes(cloud)) == before
 
@@ -133,7 +133,7 @@ def test_without_a_public_ipv4_address_there_are_none_beside_it(cloud: Cloud, dr
             driver.find_address(instance, request(kind, cloud))
 
 
-@pytest.mark.parametrize(("kind", "path"), GIVING)
+@pytest.mark.parametrize(("kind", "path"), ADDING)
 @pytest.mark.parametrize("answer", ["lost", "502 but done", "late"])
 def test_an_answer_that_was_lost_is_settled_by_looking_and_nothing_is_asked_twice(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str, answer: str
@@ -149,7 +149,7 @@ def test_an_answer_that_was_lost_is_settled_by_looking_and_nothing_is_asked_twic
     assert (given.there, held(cloud, instance), cloud.count("POST", path)) == (True, 1, 1)
 
 
-@pytest.mark.parametrize(("kind", "path"), GIVING)
+@pytest.mark.parametrize(("kind", "path"), ADDING)
 def test_a_call_that_may_have_done_something_and_did_not_is_an_uncertain_failure(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_call_that_may_have_done_something_and_did_not_is_an_uncertain_failure
     assert (held(cloud, instance), cloud.count("POST", path)) == (0, 1)
 
 
-@pytest.mark.parametrize(("kind", "path"), GIVING)
+@pytest.mark.parametrize(("kind", "path"), ADDING)
 def test_a_throttled_call_is_made_again_and_a_refused_one_is_not(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str
 ) -> None:
@@ -194,7 +194,7 @@ def test_taking_an_address_survives_lost_answers(
     assert held(cloud, instance) == 0
 
 
-def test_what_vultr_cannot_detach_is_told_in_its_words(cloud: Cloud, driver: vultr.Vultr, instance: Instance) -> None:
+def test_a_failed_detach_is_reported_with_vultrs_message(cloud: Cloud, driver: vultr.Vultr, instance: Instance) -> None:
     given = driver.add_address(instance, driver.find_address(instance, request(RESERVED, cloud)))
     cloud.settings.stuck = True
     with pytest.raises(InvalidRequest, match="please restart your server from the control panel"):

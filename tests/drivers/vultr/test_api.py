@@ -161,15 +161,15 @@ def test_the_password_and_the_console_are_gone_before_anybody_sees_the_answer(cl
 
 
 @pytest.mark.parametrize("status", [202, 400, 404, 500, 503])
-def test_no_error_tells_them_wherever_they_stand(cloud: Cloud, api: client.Api, status: int) -> None:
+def test_no_error_contains_secrets(cloud: Cloud, api: client.Api, status: int) -> None:
     body = {"instances": [{"default_password": "s3cret"}], "instance": [{"kvm": "s3cret", "x": "s3cret"}],
             "error": [{"default_password": "s3cret"}], "message": "s3cret"}  # fmt: skip
     cloud.faults.add(Fault("POST", CREATE, status=status, answer=body))
     try:
-        told = str(api.post("instances", INSTANCE, "other"))
+        text = str(api.post("instances", INSTANCE, "other"))
     except (InvalidRequest, NotFound, TemporaryFailure) as error:
-        told = f"{error!r} {error.args} {error.__cause__} {error.__context__}"
-    assert "s3cret" not in told
+        text = f"{error!r} {error.args} {error.__cause__} {error.__context__}"
+    assert "s3cret" not in text
 
 
 def test_nothing_of_them_is_logged(cloud: Cloud, time: Time, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,7 +216,7 @@ def test_a_gateway_s_page_is_a_temporary_failure(cloud: Cloud, api: client.Api, 
     assert (caught.value.uncertain, time.waits) == (True, [0.5, 1])
 
 
-def test_a_locked_server_is_told_at_once_to_whoever_waits_for_it(cloud: Cloud, api: client.Api, time: Time) -> None:
+def test_a_locked_server_is_reported_at_once(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.settings.locked_for = 60
     made = api.post("instances", INSTANCE, "instance")
     with pytest.raises(StillThere, match=r"^Vultr: Unable to destroy server: .* currently locked \(500\)$"):

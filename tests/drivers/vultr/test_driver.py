@@ -49,7 +49,7 @@ def test_the_instance_that_comes_of_it(cloud: Cloud, driver: vultr.Vultr, time: 
 
 
 @pytest.mark.parametrize("text", ["#!/bin/sh\n# \u00e4\u20ac\n", "#!/bin/sh\n" + "# x\n" * 8000])
-def test_user_data_arrives_as_it_was_given(cloud: Cloud, driver: vultr.Vultr, text: str) -> None:
+def test_user_data_arrives_unchanged(cloud: Cloud, driver: vultr.Vultr, text: str) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(), text, access)
     assert cloud.user_data() == {"w1.example.com": text}
@@ -185,7 +185,7 @@ def test_check_names_the_account(driver: vultr.Vultr) -> None:
 ANY = Instance(NOWHERE, "a", "running")
 
 
-def test_an_address_that_may_not_call_is_told_what_to_do(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_a_refused_source_address_is_reported_with_what_to_do(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.settings.allowed = ("192.0.2.1",)
     with pytest.raises(AuthError, match=r"Unauthorized IP address: 127\.0\.0\.1 \(401\); .* Access Control$"):
         driver.check()
@@ -262,13 +262,13 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: vu
 
 
 def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: vultr.Vultr) -> None:
-    page = {"instances": [Client(cloud).create("stranger")], "meta": {"links": {"next": ""}}}
+    page = {"instances": [Client(cloud).create("theirs")], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
     assert driver.instances() == []
 
 
 def test_an_empty_tag_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr) -> None:
-    Client(cloud).create("stranger")
+    Client(cloud).create("theirs")
     assert len(Client(cloud).get("instances", tag="")["instances"]) == 1  # which is why
     with pytest.raises(InvalidRequest, match="empty filter"):
         driver._api.listed("instances", "instances", tag="")

@@ -79,7 +79,7 @@ def test_the_machine_boots_at_create_and_ends_at_delete(cloud: Vultr, client: Cl
     assert recorded(cloud.machines).killed == [made["id"]]
 
 
-def test_the_password_is_told_once_and_the_console_always(cloud: Vultr, client: Client) -> None:
+def test_the_password_is_shown_once_and_the_console_always(cloud: Vultr, client: Client) -> None:
     made = client.create()
     assert made["default_password"] in cloud.secrets()
     for it in (client.get(f"instances/{made['id']}")["instance"], *client.get("instances")["instances"]):
@@ -265,7 +265,7 @@ def test_keys(client: Client) -> None:
     assert [it["id"] for it in client.get("ssh-keys")["ssh_keys"]] == [two["id"]]
 
 
-def test_an_instance_of_one_vpc_has_a_private_address_and_one_of_two_tells_none(client: Client, clock: Clock) -> None:
+def test_an_instance_in_one_vpc_has_a_private_address_and_one_in_two_shows_none(client: Client, clock: Clock) -> None:
     vpcs = [client.make("vpcs", "vpc", region="ams", description=name)["id"] for name in "ab"]
     other = client.make("vpcs", "vpc", region="fra")["id"]
     one, two = client.create("one", attach_vpc=vpcs[:1]), client.create("two", attach_vpc=vpcs)
@@ -400,7 +400,7 @@ def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client) -> None:
 
 
 def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client) -> None:
-    admin = cloud.origin + "/_test/"
+    admin = cloud.base_url + "/_test/"
     assert requests.post(admin + "faults", json={"path": "account", "status": 503}, timeout=120).ok
     assert client.call("GET", "account").status_code == 503
     assert requests.patch(admin + "settings", json={"instance_limit": 0}, timeout=120).ok

@@ -52,14 +52,14 @@ def test_a_public_address_of_its_own_is_the_one() -> None:
 
 
 @pytest.mark.parametrize("own", ["192.168.1.2", None])
-def test_behind_a_nat_somebody_outside_tells(own: str | None) -> None:
+def test_behind_a_nat_the_service_knows_the_address(own: str | None) -> None:
     with service("203.0.113.7\n") as page:
         assert network(None, inside=None, service=page, source=sends_from(own)) == "203.0.113.7/32"
     with service("2001:db8::7\n") as page:
         assert network(None, inside=None, service=page, source=sends_from(own)) == "2001:db8::7/128"
 
 
-def test_where_it_cannot_be_found_out_the_error_says_what_to_set() -> None:
+def test_an_undetectable_address_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(InvalidRequest, match=r"no route to 10\.0\.0\.1\): set connect_from"):
         network(None, inside="10.0.0.1", service=NOWHERE, source=sends_from(None))
     with pytest.raises(InvalidRequest, match=r"did not answer\): set connect_from"):

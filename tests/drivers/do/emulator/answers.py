@@ -88,7 +88,7 @@ def _count(request: Request, name: str, default: int, limit: int | None) -> int:
 
 def _link(request: Request, at: int, per_page: int) -> str:
     query = {**request.query, "page": [str(at)], "per_page": [str(per_page)]}
-    return f"{request.origin}{request.path}?{urlencode(query, doseq=True)}"
+    return f"{request.base_url}{request.path}?{urlencode(query, doseq=True)}"
 
 
 def key(it: Key) -> dict[str, Any]:

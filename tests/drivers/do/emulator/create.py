@@ -203,4 +203,4 @@ def _boot(world: World, droplet: Droplet) -> None:
 def _action(world: World, request: Request, droplet: Droplet) -> dict[str, Any]:
     kind = "multiple_create" if len(body_of(request).get("names") or []) > 1 else "create"
     action = world.act(kind, droplet, droplet.active_at)
-    return {"id": action.id, "rel": kind, "href": f"{request.origin}/v2/actions/{action.id}"}
+    return {"id": action.id, "rel": kind, "href": f"{request.base_url}/v2/actions/{action.id}"}

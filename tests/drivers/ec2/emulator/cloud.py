@@ -26,7 +26,7 @@ from tests.drivers.ec2.emulator import answers, pricing, schema, signature
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.answers import Refusal
 from tests.drivers.ec2.emulator.launch import Launching, check_tags
-from tests.drivers.ec2.emulator.state import HOME, KEY, SECRET, Settings, World, plain
+from tests.drivers.ec2.emulator.state import KEY, REGION, SECRET, Settings, World, plain
 from tests.emulation.backend import Backend, NoMachines
 from tests.emulation.emulator import Emulator
 from tests.emulation.http import Answer, Request
@@ -61,7 +61,7 @@ class Ec2(Emulator):
             for name in catalogue.OPEN_REGIONS:
                 ec2_backends[self._number][name] = Launching(name, self.world)
 
-    def region(self, name: str = HOME) -> Launching:
+    def region(self, name: str = REGION) -> Launching:
         """One region as it stands at this moment."""
         with self.lock, _moto:
             found = ec2_backends[self._number][name]
@@ -77,7 +77,7 @@ class Ec2(Emulator):
     @property
     def endpoint(self) -> str:
         """The address of all services of all regions."""
-        return self.origin
+        return self.base_url
 
     def account(self) -> dict[str, Any]:
         """Keys and endpoint."""
@@ -100,7 +100,7 @@ class Ec2(Emulator):
         living = [life for life in self.world.lives.values() if life.ended_at is None]
         return {life.name: plain(life.user_data).decode() for life in living}
 
-    def add_snapshot(self, name: str, *, region: str = HOME, architecture: str = "x86_64") -> str:
+    def add_snapshot(self, name: str, *, region: str = REGION, architecture: str = "x86_64") -> str:
         """Add an image of the account and return its id."""
         ami = f"ami-{len(self.world.snapshots) + 1:017x}"
         self.world.snapshots[ami] = name
@@ -206,7 +206,7 @@ class Ec2(Emulator):
             headers = {**request.headers, "x-moto-account-id": self._number}
             headers.pop("content-length", None)
             headers["content-type"] = "application/x-www-form-urlencoded"
-            asked = MotoRequest.from_primitives("POST", f"{request.origin}/", headers, urlencoded(form))
+            asked = MotoRequest.from_primitives("POST", f"{request.base_url}/", headers, urlencoded(form))
             status, _, body = _Responses.dispatch(asked)
             if action == "DescribeInstances":
                 region.looked()

@@ -79,7 +79,7 @@ def _signature(request: Request, scope: Scope, secret: str, found: Any) -> str:
     signed = {name: request.headers.get(name, "") for name in found["headers"].split(";")}
     again = AWSRequest(
         method=request.method,
-        url=f"{request.origin}{request.path}{'?' + request.raw_query if request.raw_query else ''}",
+        url=f"{request.base_url}{request.path}{'?' + request.raw_query if request.raw_query else ''}",
         headers=signed,
         data=request.body,
     )

@@ -13,7 +13,7 @@ from tests.emulation.world import NEVER as NEVER
 
 #: length and letters of the vendor's own; nothing else about them is real
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-HOME = "eu-west-1"
+REGION = "eu-west-1"
 #: seconds for which an instance that ended is still listed: "usually less than one hour"
 SHOWN_AFTER_END = 3600.0
 

@@ -58,7 +58,7 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
             "user_id": self.service_account.email,
             "key": self.service_account.key,
             "endpoint": self.endpoint,
-            "address_service": f"{self.origin}{ADDRESS}",
+            "address_service": f"{self.base_url}{ADDRESS}",
         }
 
     def made(self) -> int:

@@ -73,8 +73,8 @@ class Hetzner(StatefulEmulator[State, Settings]):
             answer = self._limited() or routes.dispatch(self._world, request)
         except Refusal as refusal:
             answer = Answer(refusal.status, refusal.body)
-        told = {"x-correlation-id": "1e30f35cca296a67", **self._limits.headers(self.clock(), self.settings.burst)}
-        return Answer(answer.status, answer.body, {**told, **answer.headers})
+        added = {"x-correlation-id": "1e30f35cca296a67", **self._limits.headers(self.clock(), self.settings.burst)}
+        return Answer(answer.status, answer.body, {**added, **answer.headers})
 
     def _authorize(self, request: Request) -> None:
         token = bearer(request)

@@ -98,8 +98,8 @@ def _interface(it: Interface) -> dict[str, Any]:
 
 def _for(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
     """Vendor-data is made for who says what it is: cloud-init's own header."""
-    told = headers.get("metadata-token") == "cloudinit"
-    return dict(document) if told else {**document, "vendor-data": ""}
+    is_cloud_init = headers.get("metadata-token") == "cloudinit"
+    return dict(document) if is_cloud_init else {**document, "vendor-data": ""}
 
 
 def vendor_data() -> str:
