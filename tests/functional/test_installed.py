@@ -76,6 +76,17 @@ def test_the_files_that_hart_reads_are_installed(environment: Path, there: dict[
     assert (environment / SITE / "hart_salt/py.typed").is_file()
 
 
+def test_what_operators_read_is_there_and_nothing_that_developers_run(environment: Path) -> None:
+    package = environment / SITE / "hart_salt"
+    examples = {str(path.relative_to(ROOT / "hart_salt")) for path in (ROOT / "hart_salt/examples").rglob("*.*")}
+    assert len(examples) > 10
+    assert [name for name in ("REFERENCE.md", *examples) if not (package / name).exists()] == []
+    (info,) = (environment / SITE).glob("hart_salt-*.dist-info")
+    installed_files = [line.partition(",")[0] for line in (info / "RECORD").read_text().splitlines()]
+    assert {name.partition("/")[0] for name in installed_files} == {"hart_salt", info.name}
+    assert (info / "licenses/LICENSE.md").read_bytes() == (ROOT / "LICENSE.md").read_bytes()
+
+
 def test_its_extras_and_dependencies_are_those_of_the_project(environment: Path, there: dict[str, Any]) -> None:
     (metadata,) = (environment / SITE).glob("hart_salt-*.dist-info/METADATA")
     said = Parser().parsestr(metadata.read_text())
