@@ -73,7 +73,7 @@ def test_all_invalid_minion_ids_are_refused_and_named(master: SaltMaster) -> Non
     together, slash, tab = side_by_side(
         master, [("hart.create", ",".join(ids)), ("hart.create", "a/b"), ("hart.destroy", "p*,good")]
     )
-    check_refusal(together, "letters, digits", "start and end", "Salt reads", "200 characters", "the master itself")
+    check_refusal(together, "letters, digits", "start and end", "Salt's results", "200 characters", "the master itself")
     check_refusal(slash, "letters, digits")
     check_refusal(tab, "p*: may hold only letters, digits", "good: is not known")
     assert state_of(master) == before
