@@ -76,8 +76,8 @@ def test_only_the_public_stages_are_events_and_these_have_facts_and_seconds(prog
         world.now += 1
     assert [tag for tag, _ in world.events] == ["hart/a/launching", "hart/a/enrolled"]
     assert world.events[1][1] == {"minion_id": "a", "role": "app", "seconds": {"launching": 1.0, "enrolling": 1.0}}
-    told = "launching running bootstrapping enrolled ready failed destroying destroyed"
-    assert sorted(EVENT_STAGES) == sorted(told.split())
+    stages = "launching running bootstrapping enrolled ready failed destroying destroyed"
+    assert sorted(EVENT_STAGES) == sorted(stages.split())
 
 
 def test_a_secret_reaches_neither_log_nor_event_nor_terminal_nor_tail(progress: Progress, world: World) -> None:
