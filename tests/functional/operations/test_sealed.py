@@ -75,9 +75,9 @@ def test_all_leftovers_are_found_at_once(sealed: Callable[[], Any], tmp_path: Pa
 
 @pytest.mark.parametrize(("shown", "findings"), [("port 22\n", 0), ("port 22\nhostkey /run/hart/host_key\n", 1)])
 def test_settings_of_sshd_that_are_in_effect(monkeypatch: pytest.MonkeyPatch, shown: str, findings: int) -> None:
-    monkeypatch.setattr(module.shutil, "which", lambda name, **_: "/usr/sbin/sshd")
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(module.subprocess, "run", lambda command, **_: SimpleNamespace(stdout=shown))
+    monkeypatch.setattr("shutil.which", lambda name, **_: "/usr/sbin/sshd")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("subprocess.run", lambda command, **_: SimpleNamespace(stdout=shown))
     assert len(module._sshd()) == findings
 
 
@@ -85,8 +85,8 @@ def test_settings_of_sshd_that_are_in_effect(monkeypatch: pytest.MonkeyPatch, sh
 def test_without_sshd_or_root_its_settings_are_not_asked_for(
     monkeypatch: pytest.MonkeyPatch, program: str | None, user: int
 ) -> None:
-    monkeypatch.setattr(module.shutil, "which", lambda name, **_: program)
-    monkeypatch.setattr(module.os, "geteuid", lambda: user)
+    monkeypatch.setattr("shutil.which", lambda name, **_: program)
+    monkeypatch.setattr("os.geteuid", lambda: user)
     assert module._sshd() == []
 
 
