@@ -1,4 +1,4 @@
-"""A salt-master as the end-to-end tests have it."""
+"""A salt-master as in the end-to-end tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places whose ``hart.toml`` leads to the test cloud, one for each cloud, and their master; machines are light ones."""
+"""Places whose ``hart.toml`` names the test cloud, one for each cloud, and their master, with light machines."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from tests.end_to_end.clouds import Cloud, all_clouds
 from tests.end_to_end.conftest import SaltMaster
 from tests.end_to_end.light_cloud import SSH_PORT
 
-#: what minions with the execution module answer beyond the usual
+#: additional answers of minions with the execution module
 MODULE: Mapping[str, Any] = {"saltutil.sync_modules": ["modules.hart"], "hart.sealed": True}
 
 
 @dataclass
 class Emulated:
-    """An account at each cloud."""
+    """One account at each cloud."""
 
     root: Path
     master: SaltMaster
     kinds: Mapping[str, Cloud]
     clouds: Mapping[str, Emulator]
     machines: Mapping[str, Tenant]
-    #: what the minions answer; may be changed at any time
+    #: the answers of the minions; tests can change them at any time
     answers: dict[str, Any]
     printed: list[str] = field(default_factory=list)
 
     def hart(self, name: str) -> Hart:
-        """Its commands at a cloud, as the test of a real account has them."""
+        """Return hart's commands for a cloud, as in the test of a real account."""
         driver = DRIVERS[name]
         account = place.account(self.root / name, driver)
         return Hart(self.master, account, lambda text: self.printed.append(f"{driver}: {text}"))
 
     def left(self, name: str) -> dict[str, list[str]]:
-        """What is there beyond what a new account has, as the cloud itself knows it; and keys of minions."""
+        """Return the resources that a new account does not have, by the cloud's own state, and minion keys."""
         kind, cloud = self.kinds[name], self.clouds[name]
         assert cloud.settle(10)
         keys = [path.name for path in (self.master.root / PKI).glob("minions*/*")]
@@ -53,14 +53,14 @@ class Emulated:
         return {what: names for what, names in found.items() if names}
 
     def amiss(self, name: str) -> list[str]:
-        """Mistakes of the emulator, and what the vendor's description says against the calls."""
+        """Return the errors of the emulator and the problems of the calls."""
         cloud = self.clouds[name]
         return [*map(repr, cloud.defects), *map(repr, cloud.machines.failures), *cloud.said_against()]
 
 
 @contextlib.contextmanager
 def opened(factories: FactoriesManager, root: Path) -> Iterator[Emulated]:
-    """Start it all, and end it all."""
+    """Start everything; end it on exit."""
     kinds = {name: all_clouds()[driver] for name, driver in DRIVERS.items()}
     answers = {**ANSWERS, **MODULE}
     with contextlib.ExitStack() as stack:
@@ -82,7 +82,7 @@ def _write(directory: Path, provider: str, section: Mapping[str, Any]) -> None:
 
 
 def toml(sections: Mapping[str, Any], path: str = "") -> str:
-    """Tables of texts, numbers and truth values, which TOML writes as JSON does."""
+    """Return TOML for tables of texts, numbers and booleans, which look as in JSON."""
     plain = {key: value for key, value in sections.items() if not isinstance(value, Mapping)}
     tables = {f"{path}.{key}".lstrip("."): value for key, value in sections.items() if isinstance(value, Mapping)}
     head = [f"[{path}]"] if plain else []

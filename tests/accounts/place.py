@@ -1,8 +1,8 @@
 """
-The place of a run: the root of a checkout, with ``hart.toml`` in it, and beside it the key of the run's master.
+The place of a run: the root of a checkout with ``hart.toml``, and beside it the key of the run's master.
 
-The key is kept, for its hash is what an instance's tags say of its owner. So the next run from the same place finds and
-removes what a run left that was killed. Nothing else has that owner, and nothing else is ever removed.
+The key is kept because its hash is the owner in an instance's tags. So the next run from the same place finds and
+removes what a killed run left. Nothing else has that owner, and nothing else is ever removed.
 """
 
 from __future__ import annotations
@@ -25,36 +25,40 @@ from tests.end_to_end.conftest import SaltMaster, running_master
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "hart.toml"
-#: what is kept beside it, for the owner alone
+#: the file of the key, which only its owner can read
 KEPT = ".integration"
-#: id of the test → the driver, after which a provider is looked for in the file
+#: the driver by which the file is searched for a provider, by id of the test
 DRIVERS: Mapping[str, str] = {
     "digitalocean": "do", "ec2": "ec2", "gce": "gce", "hetzner": "hetzner", "vultr": "vultr",
 }  # fmt: skip
-#: the role that every node here has; it may be in the file, and then says what is created
+#: the role of every node here; if the file has it, it describes the node
 ROLE = "integration"
-#: where minions look for a master, unless they are told otherwise; what is published or forwarded is these two
+#: the default ports of a master, which are published or forwarded
 PORTS = {"publish_port": 4505, "ret_port": 4506}
-PKI = "etc/salt/pki/master"  #: below the root of a master
+PKI = "etc/salt/pki/master"  #: directories in the root of a master
 MODULES = ROOT / "_modules"
 
 
 class Missing(Exception):
-    """There is no account to try; the message says what to write where."""
+    """No account is configured; the message says what to write where."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """One provider of a place's file."""
+    """One provider in a place's file."""
 
     provider: str
     config: Path
-    #: whether the file says what to create
+    #: whether the file describes the node
     has_role: bool
 
 
 def account(place: Path, driver: str) -> Account:
-    """Return the first provider of a driver. Raises ``Missing``, and ``ConfigError`` for a file that is no TOML."""
+    """
+    Return the first provider of a driver.
+
+    Raises ``Missing`` if there is none, ``ConfigError`` if the file is not TOML.
+    """
     config = place / FILE
     source = read_toml(config, required=False)
     if source is None:
@@ -68,7 +72,7 @@ def account(place: Path, driver: str) -> Account:
 
 @contextlib.contextmanager
 def running(factories: FactoriesManager, place: Path, **overrides: object) -> Iterator[SaltMaster]:
-    """Run the master of a place; one at a time, as two with one key would take each other's nodes for orphans."""
+    """Run the master of a place, one at a time: two with one key would treat each other's nodes as orphans."""
     kept = place / KEPT
     kept.mkdir(mode=0o700, exist_ok=True)
     with (kept / "lock").open("a") as lock:
@@ -83,7 +87,7 @@ def running(factories: FactoriesManager, place: Path, **overrides: object) -> It
 
 
 def _prepare(master: SaltMaster, kept: Path) -> None:
-    """Give the master its key before it makes one, and let it serve the execution module."""
+    """Give the master its key before it makes one, and the execution module to serve."""
     if not (kept / "master.pub").exists():
         _make_key(kept)
     pki = master.root / PKI
@@ -94,7 +98,7 @@ def _prepare(master: SaltMaster, kept: Path) -> None:
 
 
 def _make_key(kept: Path) -> None:
-    """The public half comes last: as long as it is missing, there is no key."""
+    """Make the key. The public half comes last: without it, there is no key."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
@@ -108,7 +112,7 @@ def _make_key(kept: Path) -> None:
 
 
 def taken() -> str:
-    """Why a master for nodes elsewhere cannot listen here; empty if it can."""
+    """Return why a master for remote nodes cannot listen here, or an empty string."""
     for port in PORTS.values():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,9 +1,9 @@
 """
-One smallest instance of a provider, created, verified and destroyed with the commands that a user types.
+One instance of the smallest size, created, verified and destroyed with the commands that a user types.
 
-``look`` tries the account, removes what an earlier run left, and returns what the file says of a node; ``plan`` says
-what would be created and what that costs; ``carry_out`` does it and leaves nothing, whatever happens meanwhile. All of
-them raise ``Failed``.
+``look`` checks the account, removes what an earlier run left, and returns the settings of a node. ``plan`` returns
+what would be created and its price. ``carry_out`` does it and leaves nothing, whatever happens. All of them raise
+``Failed``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.accounts.place import ROLE, Account
 from tests.end_to_end.conftest import Ran, SaltMaster
 from tests.end_to_end.tools import until
 
-#: enough for Debian, its security upgrades and salt-minion; with half of it apt can run out of memory
+#: enough for Debian, its security upgrades and salt-minion; with half as much, apt can run out of memory
 MEMORY_MB = 1000
-#: what a month has at Hetzner, by its prices of both; others divide by more, so an hour is not dearer than this says
+#: hours of a month at Hetzner, by its prices of both; others divide by more, so an hour costs at most this
 HOURS = 624
-#: seconds for one command, and for the undoing of one that was interrupted
+#: seconds for one command, and for the roll-back of an interrupted one
 TIMEOUT, UNDO_TIMEOUT = 2400, 300
-#: seconds before each attempt to remove what is there after a failure
+#: seconds before each attempt to clean up after a failure
 PAUSES = (0.0, 5.0, 20.0)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -38,12 +38,12 @@ Say = Callable[[str], None]
 
 
 class Failed(Exception):
-    """Something was not as it has to be; the message has all that was said."""
+    """A check failed; the message has the whole output."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is going to be created."""
+    """The node to create."""
 
     minion_id: str
     #: of ``hart.create``
@@ -54,14 +54,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Hart:
-    """hart's commands, for one provider."""
+    """hart's commands for one provider."""
 
     master: SaltMaster
     account: Account
     say: Say
 
     def ask(self, function: str, *arguments: str) -> Ran:
-        """Run a command. A Ctrl-C meanwhile does not cut it off but interrupts it, so that it undoes what it began."""
+        """Run a command. Ctrl-C interrupts it, so that it rolls back what it began, and does not kill it."""
         process = self.master.begin(f"hart.{function}", *arguments, f"config={self.account.config}")
         try:
             out, err = process.communicate(timeout=TIMEOUT)
@@ -72,7 +72,7 @@ class Hart:
         return Ran(process.returncode, out, err)
 
     def do(self, function: str, *arguments: str) -> Any:
-        """Run a command that has to succeed, and return what it says."""
+        """Run a command that must succeed, and return its result."""
         ran = self.ask(function, *arguments)
         if ran.code:
             said = f"{ran.stdout}\n{ran.stderr}".strip()
@@ -80,11 +80,11 @@ class Hart:
         return ran.data
 
     def at_provider(self, function: str, *arguments: str) -> Any:
-        """The same, for the one provider."""
+        """Run a command that must succeed for the provider, and return the provider's result."""
         return self.do(function, *arguments, f"provider={self.account.provider}")
 
     def left(self) -> list[str]:
-        """Everything that this master has at the provider: instances, and what is temporary; and records of it."""
+        """Return everything of this master at the provider: instances, temporary resources and records."""
         listed = self.at_provider("list_minions", "ping=False")
         swept = self.at_provider("sweep", "grace=0", "test=True")
         orphans = [orphan for word in ("would_remove", "kept") for orphan in swept[word]]
@@ -92,7 +92,7 @@ class Hart:
 
 
 def look(hart: Hart) -> dict[str, Any]:
-    """Whether the account can be used, and what a node would be there. What an earlier run left is removed."""
+    """Check the account, remove what an earlier run left, and return the settings of a node."""
     _check(hart)
     tidy(hart)
     facts: dict[str, Any] = hart.at_provider("show_role", ROLE)
@@ -100,9 +100,9 @@ def look(hart: Hart) -> dict[str, Any]:
 
 
 def plan(hart: Hart, facts: Mapping[str, Any]) -> Plan:
-    """Decide what to create; ``facts`` are those of ``look``."""
+    """Return the node to create; ``facts`` is the result of ``look``."""
     minion_id = f"{ROLE}-{token_hex(4)}"
-    # What the file may say of failures is for its own nodes: here nothing is kept.
+    # The file's settings for failures are for its own nodes: here nothing is kept.
     arguments = [minion_id, f"role={ROLE}", f"provider={hart.account.provider}", "keep_failed=False"]
     if not hart.account.has_role:
         arguments.append(f"size={smallest(hart.at_provider('list_sizes', 'region=' + facts['region']))}")
@@ -117,7 +117,7 @@ def tidy(hart: Hart) -> None:
 
 
 def _check(hart: Hart) -> None:
-    """The file may have other accounts, which are none of our business."""
+    """Check this provider only: the file can have other accounts."""
     data = hart.ask("check").data
     line = data.get(hart.account.provider, data)
     if not str(line).startswith("ok"):
@@ -126,7 +126,7 @@ def _check(hart: Hart) -> None:
 
 
 def smallest(sizes: Mapping[str, Mapping[str, Any]]) -> str:
-    """The cheapest size with enough memory; where no prices are told, the one with the least of everything."""
+    """Return the cheapest size with enough memory or, without prices, the smallest one."""
     fit = [
         (size["monthly_price"] is None, size["monthly_price"], size["memory_mb"], size["cpus"] or 0, name)
         for name, size in sizes.items()
@@ -138,11 +138,11 @@ def smallest(sizes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def cost(planned: Mapping[str, Any]) -> str:
-    """What a plan costs, in words."""
+    """Return a sentence with the price of a plan."""
     place = planned["zone"] or planned["region"]
     monthly = planned["monthly_price"]
     if monthly is None:
-        return f"one {planned['size']} in {place}, at a price that the provider does not tell; see its price list"
+        return f"one {planned['size']} in {place}, at a price that the provider does not report; see its price list"
     hour = monthly / HOURS
     sign = "$" if planned["currency"] == "USD" else f"{planned['currency']} "
     return (
@@ -153,7 +153,7 @@ def cost(planned: Mapping[str, Any]) -> str:
 
 
 def carry_out(hart: Hart, plan: Plan) -> None:
-    """Create, verify, destroy, and verify that nothing is left. After a failure or Ctrl-C, nothing is left either."""
+    """Create, verify and destroy the node. Nothing is left, even after a failure or Ctrl-C."""
     began = time.monotonic()
     try:
         hart.say(f"creating {plan.minion_id}")
@@ -180,29 +180,29 @@ def _since(began: float) -> str:
 
 
 def verify(hart: Hart, minion_id: str) -> None:
-    """The minion answers, and finds nothing that is left of its bootstrap."""
+    """Check that the minion answers and is sealed."""
     for function in ("test.ping", "saltutil.sync_modules"):
         ran = hart.master.salt(minion_id, function)
         if ran.code or not ran.data.get(minion_id):
             raise Failed(f"salt {minion_id} {function}: exit code {ran.code}\n{ran.stdout}\n{ran.stderr}")
-    # The minion's process takes note of new modules a moment later.
+    # The minion loads new modules a moment later.
     sealed = until(lambda: _sealed(hart, minion_id), f"{minion_id} has the execution module")
     if sealed.code:
         raise Failed(f"salt-run hart.check_seal {minion_id}: exit code {sealed.code}\n{sealed.stdout}\n{sealed.stderr}")
 
 
 def _sealed(hart: Hart, minion_id: str) -> Ran | None:
-    """What ``hart.check_seal`` says; None as long as the minion does not know the function."""
+    """Return the result of ``hart.check_seal``, or None while the minion does not know the function."""
     ran = hart.ask("check_seal", minion_id)
     return None if "'hart.sealed' is not available" in ran.stdout else ran
 
 
 def remove(hart: Hart, minion_id: str) -> None:
-    """Remove a node in whatever state it is, and all else of this master's at the provider."""
+    """Remove a node in any state, and everything else of this master at the provider."""
     left: list[str] = []
     for pause in PAUSES:
         time.sleep(pause)
-        hart.ask("destroy", minion_id)  # refused where there is no such node
+        hart.ask("destroy", minion_id)  # refused if there is no such node
         hart.ask("sweep", "grace=0", f"provider={hart.account.provider}")
         try:
             left = hart.left()
@@ -219,8 +219,8 @@ def remove(hart: Hart, minion_id: str) -> None:
 
 @contextlib.contextmanager
 def undisturbed(say: Say) -> Iterator[None]:
-    """What removes things goes on to its end, whichever signals come meanwhile."""
-    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread anyway
+    """Finish the clean-up in the block whatever signals arrive."""
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread only
         yield
         return
 

@@ -1,4 +1,4 @@
-"""Whether a node in a cloud can come to the master of these tests, as far as that can be known before it exists."""
+"""Whether a node in a cloud can reach the master of these tests, as far as can be known in advance."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SET_IT = (
 
 
 def addresses(minion_config: Any) -> list[str]:
-    """The masters that a minion's configuration names."""
+    """Return the masters in a minion's configuration."""
     master = minion_config.get("master") if isinstance(minion_config, dict) else None
     return [master] if isinstance(master, str) else list(master or [])
 
 
 def objection(masters: Sequence[str]) -> str:
-    """Why no instance elsewhere could come; empty: it may."""
+    """Return why no remote instance can reach the master, or an empty string."""
     if not masters:
         return f"saltmaster is not set; {SET_IT}"
     if here := [master for master in masters if _is_loopback(master)]:
@@ -31,9 +31,9 @@ def objection(masters: Sequence[str]) -> str:
 
 def doubts(masters: Iterable[str], ports: Iterable[int]) -> list[str]:
     """
-    What looks wrong from here, while the master runs.
+    Return what looks wrong from here while the master runs.
 
-    No more than doubts: some routers do not let those behind them come in again by their own public address.
+    These are only doubts: some routers do not let hosts behind them connect to their own public address.
     """
     problems = [(f"{master}:{port}", _problem(master, port)) for master in masters for port in ports]
     return [

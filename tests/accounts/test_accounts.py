@@ -1,9 +1,8 @@
 """
-Against real accounts: ``./test -m integration``, or ``-m integration -k digitalocean``. It costs some cents.
+Tests with real accounts: ``./test -m integration``, or ``-m integration -k digitalocean``. They cost some cents.
 
-A plain ``./test`` leaves these out. Credentials come from ``hart.toml`` in the root of the checkout;
-``docs/contributing/accounts.md`` says what has to be in it. That the same works is tested in ``test_proof.py``,
-where the accounts are the test cloud's.
+A plain ``./test`` does not run them. Credentials come from ``hart.toml`` in the root of the checkout;
+``docs/contributing/accounts.md`` describes it. ``test_proof.py`` tests the same code with accounts of the test cloud.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def account(request: pytest.FixtureRequest) -> Account:
 
 @pytest.fixture(scope="module")
 def reachable_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
-    """The one master that does not listen on loopback: instances elsewhere have to come to it."""
+    """The only master that does not listen on loopback: remote instances must reach it."""
     if problem := place.taken():
         pytest.fail(problem, pytrace=False)
     with place.running(factories, ROOT, interface="0.0.0.0", **PORTS) as master:  # noqa: S104 - see above
@@ -40,7 +39,7 @@ def reachable_master(factories: FactoriesManager) -> Iterator[SaltMaster]:
 
 @pytest.fixture
 def say(capfd: pytest.CaptureFixture[str], account: Account) -> Say:
-    """Print at once: what it costs is no news after it was spent."""
+    """Print at once, because the price must appear before it is spent."""
 
     def show(text: str) -> None:
         with capfd.disabled():

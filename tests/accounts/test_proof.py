@@ -1,7 +1,7 @@
 """
-What ``test_accounts.py`` does with real accounts works: here they are the test cloud's, and all else is the same.
+Tests of the code behind ``test_accounts.py``, with accounts of the test cloud instead of real ones.
 
-And whatever goes wrong meanwhile, no instance stays.
+Whatever goes wrong, no instance stays.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tests.end_to_end.tools import until
 
 _missing = light_cloud.missing()
 lights = pytest.mark.skipif(bool(_missing), reason=_missing)
-#: with 1 GB; Compute Engine tells no prices, so there it is the least
+#: sizes with 1 GB; Compute Engine has no prices, so there it is the smallest
 CHEAPEST = {
     "digitalocean": "s-1vcpu-1gb", "ec2": "t4g.micro", "gce": "e2-micro", "hetzner": "cx23", "vultr": "vc2-1c-1gb",
 }  # fmt: skip
-#: what the price is printed in, where it is not dollars
-MONEY = {"gce": "at a price that the provider does not tell", "hetzner": "EUR 3.49 a month"}
+#: the price as it is printed, if not in dollars
+MONEY = {"gce": "at a price that the provider does not report", "hetzner": "EUR 3.49 a month"}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def clouds(factories: FactoriesManager, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def proven(clouds: Emulated) -> dict[str, Future[Plan]]:
-    """All of them, two at a time: they mostly wait."""
+    """Run all of them, two at a time, because they mostly wait."""
 
     def prove(name: str) -> Plan:
         hart = clouds.hart(name)
@@ -82,7 +82,7 @@ def test_the_price_is_printed_before_anything_is_created(
 
 @pytest.fixture
 def fresh(clouds: Emulated, proven: dict[str, Future[Plan]]) -> Emulated:
-    """All clouds are empty, and what was printed is forgotten."""
+    """Empty all clouds and the printed lines."""
     for future in proven.values():
         future.exception()
     clouds.printed.clear()
@@ -90,7 +90,7 @@ def fresh(clouds: Emulated, proven: dict[str, Future[Plan]]) -> Emulated:
 
 
 def planned(clouds: Emulated, minion_id: str) -> Plan:
-    """What ``proof.plan`` returns, without asking."""
+    """Return what ``proof.plan`` returns, without a call."""
     provider = clouds.hart("digitalocean").account.provider
     return Plan(minion_id, (minion_id, f"role={ROLE}", f"provider={provider}"), "nothing")
 
@@ -109,7 +109,7 @@ def test_a_verification_that_fails_fails_the_run_and_leaves_no_instance(
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """It has its effect, which it has not in what a shell began in the background."""
+    """Enable Ctrl-C, which has no effect in background jobs of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -118,7 +118,7 @@ def ctrl_c() -> Iterator[None]:
 @lights
 @pytest.mark.usefixtures("ctrl_c")
 def test_after_ctrl_c_at_any_time_no_instance_stays(fresh: Emulated) -> None:
-    """The second one comes while it is being removed; it does not keep that from its end."""
+    """The second Ctrl-C comes during the removal and does not stop it."""
     cloud = fresh.clouds["digitalocean"]
     made, destroying = cloud.made(), cloud.count("DELETE", r"/droplets/")
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_removed_is_named_and_the_next_run_begins_with_it(
     (stays,) = fresh.left("digitalocean")["instances"]
     assert stays == "stays"
     fresh.clouds["digitalocean"].faults.clear()
-    # As a master sees it that begins anew with the key that was kept: no record, no key of a minion.
+    # As for a new master with the kept key: no record and no minion key.
     fresh.master.clear()
     proof.tidy(hart)
     assert "do: an earlier run had left the instance stays; it is removed" in fresh.printed
@@ -165,7 +165,7 @@ def test_a_second_run_from_the_same_place_is_refused(clouds: Emulated, factories
 
 
 def test_a_minion_of_its_own_machine_passes_too(factories: FactoriesManager, tmp_path: Path) -> None:
-    """The driver ``local`` has real minions, which look for themselves whether they are sealed."""
+    """The driver ``local`` has real minions, which check their seal themselves."""
     (tmp_path / place.FILE).write_text("[providers.local]\n\n[roles.integration]\nkeep_failed = true\n")
     printed: list[str] = []
     with place.running(factories, tmp_path) as master:

@@ -1,8 +1,8 @@
 """
-What the tests of faults share: nodes brought up as far as the provider goes, and the ways in which a call goes wrong.
+What the tests of faults share: creation of nodes as far as the provider is involved, and ways for a call to fail.
 
-The steps are those of ``hart_salt.operations.create`` and ``hart_salt.node.lifecycle``, by their own functions where
-they speak with the provider; a machine behind the API is not needed for it.
+The steps are those of ``hart_salt.operations.create`` and ``hart_salt.node.lifecycle``, with their own functions for
+calls of the provider. No machine behind the API is needed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Row = tuple[str, str, str]
 
 @dataclass
 class Batch:
-    """What ``lifecycle`` asks of a batch where it speaks with the provider."""
+    """The part of a batch that ``lifecycle`` needs for calls of the provider."""
 
     driver: Driver
     calls: Calls
@@ -45,19 +45,19 @@ class Batch:
 
 
 class Bringing:
-    """Nodes brought up side by side as far as the provider goes; the outcome of each is in ``outcomes``."""
+    """Parallel creation of nodes as far as the provider is involved; ``outcomes`` has the result of each."""
 
     def __init__(self, driver: Driver, time: Time, boot_timeout: float = 5.0) -> None:
         self._driver = driver
         self._time = time
         self._boot_timeout = boot_timeout
         self.outcomes: dict[str, str] = {}
-        #: what of the batch could not be tidied up
+        #: what could not be cleaned up
         self.problems: list[str] = []
         self.instances: list[Instance] = []
 
     def up(self, *nodes: Node) -> str:
-        """Bring them up; the outcomes as one text."""
+        """Create the nodes, and return the outcomes as one text."""
         with Calls(sleep=self._sleep) as calls:
             try:
                 asyncio.run(self._all(nodes, calls))
@@ -67,13 +67,13 @@ class Bringing:
 
     async def _sleep(self, seconds: float) -> None:
         self._time.sleep(seconds)
-        await asyncio.sleep(0.001)  # whoever has been waiting goes first
+        await asyncio.sleep(0.001)  # the longest waiter goes first
 
     async def _all(self, nodes: Sequence[Node], calls: Calls) -> None:
         watcher = Watcher(
             lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep, self._time
         )
-        # A key line that the tests share, since making one takes a while.
+        # The tests share one key line, because making one is slow.
         async with create._access(self._driver, calls, nodes, ssh.Key("", KEY), self.problems) as access:
             batch: Any = Batch(self._driver, calls, watcher, access)
             launched = Barrier(len(nodes))
@@ -89,7 +89,7 @@ class Bringing:
             try:
                 life.instance = await batch.calls.driver(batch.driver.launch, wanted, SCRIPT, batch.access)
             finally:
-                # Time passes with the first look: nobody looks before all are launched.
+                # Time passes with the first look, so no node looks before all are launched.
                 await launched.wait()
             self.instances.append(
                 await batch.watcher.wait(life.instance.instance_id, _is_up, self._boot_timeout)
@@ -101,11 +101,11 @@ class Bringing:
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """Hears what becomes of a node."""
+    """Ignore the events of a node."""
 
 
 class Barrier:
-    """asyncio has one from Python 3.11 on."""
+    """A barrier; asyncio has one from Python 3.11 on."""
 
     def __init__(self, parties: int) -> None:
         self._missing = parties
@@ -124,14 +124,14 @@ def _is_up(seen: Instance) -> bool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a node under a fault, once all is taken down again."""
+    """The outcome for a node under a fault, after everything is removed again."""
 
     #: ``up``, or the class of the error
     word: str
     left: dict[str, list[str]]
-    #: what of the batch could not be tidied up
+    #: what could not be cleaned up
     problems: list[str]
-    #: instances that there were more than before
+    #: the number of additional instances
     made: int
 
 
@@ -140,10 +140,10 @@ def under(
     boot_timeout: float = 5.0,
 ) -> Outcome:  # fmt: skip
     """
-    Bring a node up while faults strike, and take down whatever there is then.
+    Create a node while faults strike, and remove everything afterwards.
 
     left
-        what is left in the account; an instance with the name ``before`` is taken down as well
+        returns what is left in the account; an instance with the name ``before`` is removed too
     """
     assert cloud.settle(10)
     before = cloud.made()
@@ -159,7 +159,7 @@ def under(
 
 
 def hit(method: str, path: str, **more: Any) -> tuple[tuple[str, Fault], ...]:
-    """The ways in which one call can go wrong for a moment."""
+    """Return the ways in which one call can fail temporarily."""
     return (
         ("500, not done", Fault(method, path, status=500, **more)),
         ("500, but done", Fault(method, path, status=500, when="after", **more)),
@@ -173,7 +173,7 @@ def hit(method: str, path: str, **more: Any) -> tuple[tuple[str, Fault], ...]:
 
 @contextmanager
 def table_of(cloud: str, request: pytest.FixtureRequest) -> Iterator[list[Row]]:
-    """Rows of fault, outcome and what was left, printed at the end."""
+    """Collect rows of fault, outcome and what was left, and print them at the end."""
     rows: list[Row] = []
     yield rows
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

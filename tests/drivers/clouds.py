@@ -1,4 +1,4 @@
-"""The clouds whose APIs are asked over the network, for tests that are the same for all of them."""
+"""The clouds with APIs on the network, for tests that run over all of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
 
-#: those that have a ``driver.py`` beside their tests; ``local`` is on no network
+#: the clouds with a ``driver.py`` beside their tests; ``local`` has no network
 CLOUDS = tuple(name for name in schemas() if Path(__file__).with_name(name).joinpath("driver.py").is_file())
 
 
 def module_of(kind: str) -> ModuleType:
-    """The cloud's own ``driver.py`` beside its tests, imported when it is asked for: no test needs all emulators."""
+    """Import and return the cloud's own ``driver.py`` beside its tests, because no test needs all emulators."""
     return importlib.import_module(f"tests.drivers.{kind}.driver")
 
 
 def driver_of(kind: str, cloud: Any, time: Any, directory: Path, **account: Any) -> Driver:
-    """The driver for an emulated cloud; ``directory`` is for what it keeps between calls, if it keeps anything."""
+    """Return the driver of an emulated cloud; ``directory`` is for its cache between calls, if it has one."""
     place = (directory,) if kind == "ec2" else ()
     driver: Driver = module_of(kind).driver_of(cloud, time, *place, **account)
     return driver

@@ -1,4 +1,4 @@
-"""What the tests over all drivers share: a driver in the environment of its provider."""
+"""Fixtures of tests over all drivers: a driver in the environment of its provider."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.drivers.fixtures import api, client, clock, cloud, cloud_name, no_pro
 
 @pytest.fixture(autouse=True)
 def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are as long as they are without chance, so that tests know them."""
+    """Remove the jitter of waits, so that tests know their length."""
     monkeypatch.setattr(http, "CHANCE", lambda: 0.0)
 
 
 @pytest.fixture(params=schemas())
 def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Any]:
     """
-    Each driver's, or those that a test names with ``parametrize`` and ``indirect``.
+    The environment of each driver, or of those that a test names with ``parametrize`` and ``indirect``.
 
     A driver without an ``environment.py`` fails every test of the contract.
     """
-    # Imported here: with it come the emulators of all clouds, which the tests of a single one do not need.
+    # Imported here because it imports the emulators of all clouds, which tests of one cloud do not need.
     from tests.drivers import environments
 
     with environments.opened(request.param, root) as made:
@@ -35,6 +35,6 @@ def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def driver(environment: Any) -> Driver:
-    """As one call of hart has it."""
+    """The driver of one call of hart."""
     made: Driver = environment.driver()
     return made

@@ -1,9 +1,9 @@
 """
-A provider in which a driver is held against the contract.
+The environment in which the contract suite tests a driver.
 
 A driver joins with a subclass of ``CloudEnvironment`` in ``tests/drivers/<cloud>/environment.py``, which ends with
-``ENVIRONMENT = <the class>``. It says how the driver is made and which nodes it can launch, what the provider has of
-an instance then, whatever its API shows, and in which words it refuses.
+``ENVIRONMENT = <the class>``. It makes the driver and nodes that it can launch, returns the provider's own state of an
+instance whatever its API shows, and has the provider's refusals.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHYVyQHSDqW0Bj6Ei7XWfBc8yNnBH
 USER_DATA = "#!/bin/sh\necho planted-user-data\n"
 #: the query parameters by which the vendors filter a list
 FILTERS = ("filter", "label_selector", "tag", "tag_name")
-#: an answer of the provider: its status, and its body; None: the usual one of that status
+#: an answer of the provider: its status and its body; None: the usual body of the status
 Said = tuple[int, Any]
 #: what most APIs answer
 USUAL: Mapping[str, Said] = {
@@ -44,27 +44,27 @@ USUAL: Mapping[str, Said] = {
 
 @dataclass(frozen=True)
 class Given:
-    """An instance as the provider has it."""
+    """The provider's own state of an instance."""
 
     region: str
     zone: str | None
     size: str
-    #: what it was made of, by a name that has the release in it
+    #: the image, by a name that contains the release
     image: str
     addresses: Addresses
-    #: all tags; those with a value with a colon before it
+    #: all tags; a value follows a colon
     tags: frozenset[str]
     user_data: str
 
 
 class Environment(ABC):
-    """A provider in which a driver works. Nothing in it costs money, and nothing of it outlives the test."""
+    """A provider for a driver. It costs no money, and nothing of it outlives the test."""
 
-    #: what a node of ``node`` has in MB
+    #: the memory of a node of ``node`` in MB
     memory_mb: ClassVar[int]
-    #: whether the provider has one instance of a name at the most
+    #: whether names of instances are unique at the provider
     unique_names: ClassVar[bool] = False
-    #: bytes of user-data that the provider takes, and that arrive as they are; None: no limit is known
+    #: bytes of user-data that the provider accepts unchanged; None: no known limit
     user_data_limit: ClassVar[int | None] = None
 
     def __init__(self, root: Path) -> None:
@@ -73,64 +73,64 @@ class Environment(ABC):
 
     @abstractmethod
     def driver(self, owner: str = OWNER) -> Driver:
-        """A driver object, as one call of hart by the master ``owner`` uses it."""
+        """Return the driver object of one call of hart by the master ``owner``."""
 
     @abstractmethod
     def node(self, minion_id: str, **changes: Any) -> Node:
-        """A node that this driver can launch."""
+        """Return a node that this driver can launch."""
 
     @abstractmethod
     def create_call(self, instance: Instance) -> dict[str, Any]:
-        """``owner``, ``minion_id``, ``role`` and ``batch`` as the provider got them with the create call."""
+        """Return ``owner``, ``minion_id``, ``role`` and ``batch`` from the create call."""
 
     @abstractmethod
     def who_can_read_user_data(self, instance: Instance) -> str:
-        """``owner`` if nobody else can, otherwise something else."""
+        """Return ``owner`` if nobody else can read it, otherwise another text."""
 
     @abstractmethod
     def unlaunchable(self) -> Node:
-        """A node that the provider refuses, for what the configuration alone cannot know."""
+        """Return a node that the provider refuses for a reason that the configuration cannot know."""
 
     @abstractmethod
     def user_data(self, instance: Instance) -> str:
-        """What the instance was given to run, as it runs it."""
+        """Return the user-data as the instance runs it."""
 
     def reserve(self) -> str:
-        """Reserve an address in the account and return it; empty: the driver gives none to nodes."""
+        """Reserve an address in the account and return it; return an empty text if the driver cannot add addresses."""
         return ""
 
     def by_hand(self, name: str) -> str:
-        """The id of an instance of that name which somebody made without hart; see ``test_adoption.py``."""
+        """Create an instance of that name without hart, and return its id; see ``test_adoption.py``."""
         raise NotImplementedError
 
     def labels(self, instance_id: str) -> Any:
-        """Everything that its owner may have put on an instance, as the provider has it."""
+        """Return the provider's own state of everything that an owner can set on an instance."""
         raise NotImplementedError
 
 
 class CloudEnvironment(Environment):
-    """A provider behind an emulated API, whose time the driver's waits move on."""
+    """A provider behind an emulated API, whose clock the driver's waits advance."""
 
-    #: what the tests of the driver share, ``tests/drivers/<cloud>/driver.py``
+    #: the module ``tests/drivers/<cloud>/driver.py``
     module: ClassVar[Any]
-    #: two regions with a zone of each
+    #: two regions, each with a zone
     places: ClassVar[Mapping[str, str | None]]
-    #: another size than that of ``node``, in MB
+    #: another size than that of ``node``, and its memory in MB
     other_size: ClassVar[tuple[str, int]]
-    #: what a report can say of an instance's state, and what that means; what is gone is not listed
+    #: hart's states by the vendor's states; instances that are gone are not listed
     states: ClassVar[Mapping[str, str]]
-    #: the fields of a fault that let it strike the create call, and those of the call that ends an instance
+    #: the fields of a fault for the create call, and for the call that terminates an instance
     create: ClassVar[Mapping[str, Any]]
     destroy: ClassVar[Mapping[str, Any]]
-    #: the switch that lets a delete take seconds
+    #: the switch for the seconds of a delete
     slow_delete: ClassVar[str] = "gone_after"
     #: the switches for ``hurry``
     at_once: ClassVar[Mapping[str, Any]] = {}
-    #: refusals in the vendor's words, by what they mean
+    #: the vendor's refusals, by their meaning
     words: ClassVar[Mapping[str, Said]]
-    #: settings of the account with which only the region of ``node`` is asked
+    #: settings of the account that limit calls to the region of ``node``
     narrow: ClassVar[Mapping[str, Any]] = {}
-    #: whether the driver waits for as long as a Retry-After says
+    #: whether the driver obeys Retry-After
     heeds_retry_after: ClassVar[bool] = True
 
     def __init__(self, root: Path) -> None:
@@ -139,7 +139,7 @@ class CloudEnvironment(Environment):
         self.cloud = self.closing.enter_context(self.module.open_cloud(self.time))
 
     def hurry(self) -> None:
-        """Let nothing take time, or work that matters to no driver, but the making of an instance."""
+        """Make everything instant except the creation of an instance."""
         vars(self.cloud.settings).update(self.at_once)
 
     def driver(self, owner: str = OWNER, **account: Any) -> Driver:
@@ -151,7 +151,7 @@ class CloudEnvironment(Environment):
         return dataclasses.replace(made, **{"role": "app", "batch": "b1", **changes})
 
     def with_settings(self, minion_id: str, **settings: Any) -> Node:
-        """A node with common settings of its own."""
+        """Return a node with other common settings."""
         made: Node = self.module.node(minion_id, **settings)
         return dataclasses.replace(made, role="app", batch="b1")
 
@@ -166,7 +166,7 @@ class CloudEnvironment(Environment):
         return dataclasses.replace(request, query=kept)
 
     def private(self, minion_id: str) -> Node:
-        """A node without a public address."""
+        """Return a node without a public address."""
         return self.with_settings(minion_id, public_ip=False)
 
     def unlaunchable(self) -> Node:
@@ -176,25 +176,25 @@ class CloudEnvironment(Environment):
         return self.given(instance).user_data
 
     def created(self, path: str) -> Any:
-        """The body of the only create call."""
+        """Return the body of the only create call."""
         (call,) = (one for one in self.cloud.calls if (one.method, one.path) == ("POST", path))
         return call.body
 
     def who_can_read_user_data(self, instance: Instance) -> str:
-        """By what the API shows of the instance to whoever may look at it."""
+        """Search the API's report of the instance."""
         return "others" if "planted-user-data" in json.dumps(self.shown(instance), default=str) else "owner"
 
     def left(self) -> dict[str, list[str]]:
-        """What somebody made and is still there, by kind."""
+        """Return the existing resources, by kind."""
         return {kind: names for kind, names in self.cloud.left().items() if names}
 
     def changes(self, call: Call) -> bool:
-        """Whether a call changed something."""
+        """Return whether a call changes something."""
         return call.method != "GET"
 
     @abstractmethod
     def shown(self, instance: Instance) -> Any:
-        """What the API shows of an instance."""
+        """Return the API's report of an instance."""
 
     @abstractmethod
     def given(self, instance: Instance) -> Given:
@@ -202,17 +202,17 @@ class CloudEnvironment(Environment):
 
     @abstractmethod
     def stop(self, instance: Instance) -> None:
-        """Let somebody switch it off."""
+        """Switch the instance off without hart."""
 
     @abstractmethod
     def listing(self, state: str) -> Fault:
-        """A fault that lets the list of instances show one of ours, which is in that state in the vendor's words."""
+        """Return a fault by which the list shows one instance of ours with that state of the vendor."""
 
 
 class RestEnvironment(CloudEnvironment):
-    """One whose driver is a ``RestDriver``, and whose instances somebody can make with the emulator's ``Client``."""
+    """The environment of a ``RestDriver``, with instances that the emulator's ``Client`` makes."""
 
-    #: what marks an instance that somebody made without hart, in the create call
+    #: fields of the create call for an instance made without hart
     theirs: ClassVar[Mapping[str, Any]] = {"tags": ["theirs"]}
 
     def shown(self, instance: Instance) -> Any:
@@ -224,11 +224,11 @@ class RestEnvironment(CloudEnvironment):
 
 
 def launch(environment: Environment, driver: Driver, minion_id: str = "web-1.example.com", **changes: Any) -> Instance:
-    """Launch a node and leave; the instance stays."""
+    """Launch a node and leave the access; the instance stays."""
     return launch_node(driver, environment.node(minion_id, **changes))
 
 
 def launch_node(driver: Driver, node: Node, user_data: str = USER_DATA) -> Instance:
-    """The same for a node that is made already."""
+    """Launch an existing node and leave the access."""
     with driver.access("b1", CLIENT_KEY, [node]) as access:
         return driver.launch(node, user_data, access)

@@ -1,4 +1,4 @@
-"""The providers in which every driver is held against the contract."""
+"""The environments in which the contract suite tests every driver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from hart_salt.drivers import OWN
 from tests.drivers.environment import CloudEnvironment, Environment
 
-#: ``tests/drivers/<name>/environment.py`` says which is its own
+#: from ``ENVIRONMENT`` in ``tests/drivers/<name>/environment.py``
 ENVIRONMENTS: dict[str, type[Environment]] = {
     name: importlib.import_module(f"tests.drivers.{name}.environment").ENVIRONMENT for name in OWN
 }
@@ -22,7 +22,7 @@ WITH_ADDRESSES = [name for name, kind in ENVIRONMENTS.items() if kind.reserve is
 
 @contextmanager
 def opened(name: str, root: Path) -> Iterator[Any]:
-    """The environment of a driver."""
+    """Open the environment of a driver."""
     made = ENVIRONMENTS[name](root)
     with made.closing:
         yield made

@@ -1,7 +1,7 @@
 """
-Fixtures of tests that are about a single cloud, or the same for several.
+Fixtures of tests for one cloud, or for several clouds alike.
 
-A test in a cloud's folder is about that cloud; one in ``alike/`` names its clouds with ``parametrize``.
+A test in a cloud's folder is about that cloud; a test in ``alike/`` names its clouds with ``parametrize``.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ CERTIFICATES = ("requests_ca_bundle", "curl_ca_bundle")
 
 @pytest.fixture
 def cloud_name(request: pytest.FixtureRequest) -> str:
-    """The cloud's name: where a test does not say it, that of the folder which the test is in."""
+    """The cloud's name; by default, that of the test's folder."""
     return str(request.path.parent.name)
 
 
 @pytest.fixture
 def own(cloud_name: str) -> ModuleType:
-    """The cloud's own ``driver.py`` beside its tests: its nodes, its paths, and how it is opened."""
+    """The cloud's own ``driver.py`` beside its tests: its nodes, its paths, and how to open it."""
     return module_of(cloud_name)
 
 
 @pytest.fixture
 def time() -> Time:
-    """Passes when the driver waits."""
+    """A clock that advances when the driver waits."""
     return Time()
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Passes when a test says so."""
+    """A clock that advances when a test says so."""
     return Clock()
 
 
 @pytest.fixture
 def cloud(own: ModuleType, time: Time) -> Iterator[Any]:
-    """The emulated cloud, whose time is ``time``."""
+    """The emulated cloud with the clock ``time``."""
     with own.open_cloud(time) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def driver(cloud_name: str, cloud: Any, time: Time, tmp_path: Path) -> Driver:
-    """The cloud's driver, for the account that the emulator has."""
+    """The cloud's driver for the emulator's account."""
     return driver_of(cloud_name, cloud, time, tmp_path)
 
 
 @pytest.fixture
 def instance(own: ModuleType, driver: Driver, time: Time) -> Instance:
-    """An instance that runs, as it is listed."""
+    """A running instance as it is listed."""
     own.launch(driver, own.node())
     time.advance(60)
     (listed,) = driver.instances()
@@ -72,20 +72,20 @@ def instance(own: ModuleType, driver: Driver, time: Time) -> Instance:
 
 @pytest.fixture
 def client(own: ModuleType, cloud: Any) -> Iterator[Any]:
-    """Asks the cloud, and hides nothing."""
+    """A client of the cloud that returns every answer unchanged."""
     with contextlib.closing(own.Client(cloud)) as client:
         yield client
 
 
 @pytest.fixture
 def api(own: ModuleType, cloud: Any, time: Time) -> Any:
-    """What the driver asks the cloud with."""
+    """The driver's client of the API."""
     return own.TESTED.api(cloud, time)
 
 
 @pytest.fixture
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in the environment says how servers are reached, or which certificates are believed."""
+    """Remove proxies and certificates from the environment."""
     for name in (*PROXIES, *CERTIFICATES):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

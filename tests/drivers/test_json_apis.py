@@ -1,4 +1,4 @@
-"""What drivers for JSON APIs have from their base, over each of them: who they say they are, and what errors tell."""
+"""What all drivers for JSON APIs inherit: the user agent, and the number of a request in errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODULES: dict[str, Any] = {
 }  # fmt: skip
 AGENT = f"hart-salt/{hart_salt.__version__}"
 HEADER = {"x-correlation-id": "h-2"}
-#: a header or a field of the body with the request's number, by driver; what is sent, and what the sentence says
+#: by driver: an answer with the request's number in a header or in the body, and the text of the error
 NUMBERS: list[tuple[str, dict[str, Any], str]] = [
     ("do", {"answer": {"id": "conflict", "message": "no", "request_id": "b-1"}}, "no (409 conflict, request b-1)"),
     ("do", {"answer": {"message": "no"}, "headers": {"x-request-id": "h-1"}}, "no (409, request h-1)"),
@@ -42,7 +42,7 @@ def test_every_rest_driver_is_covered() -> None:
 
 @pytest.mark.parametrize("kind", MODULES)
 def test_every_request_says_that_it_is_harts_and_of_which_version(kind: str, time: Time) -> None:
-    """Not what the library says of itself, python-digitalocean's included."""
+    """The user agent is hart's, not that of a library such as python-digitalocean."""
     with MODULES[kind].open_cloud(time) as cloud, Listener(404) as server:
         driver: Any = MODULES[kind].driver_of(cloud, time, endpoint=f"http://127.0.0.1:{server.port}")
         for ask in (driver.check, lambda: driver._api.post("a", {}, "b"), lambda: driver._api.listed("a", "a")):

@@ -1,4 +1,4 @@
-"""What the tests of several clouds do alike: open the cloud, take its driver, launch; what differs is in ``Tested``."""
+"""What the tests of several clouds share: open the cloud, make its driver, launch. ``Tested`` has the differences."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ SCRIPT = "#!/bin/sh\n"
 
 
 class Time(Clock):
-    """The cloud's clock, which the driver's waits move on; ``waits`` are the seconds of each."""
+    """The cloud's clock, which the driver's waits advance; ``waits`` has the seconds of each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[float] = []
 
     def sleep(self, seconds: float) -> None:
-        """Wait without waiting."""
+        """Advance the clock instead of waiting."""
         self.waits.append(seconds)
         self.advance(seconds)
 
 
 @contextmanager
 def served(cloud: Emulator) -> Iterator[Any]:
-    """Serve a cloud; every request to it has to be as the vendor describes it."""
+    """Serve a cloud; every request must match the vendor's description."""
     with cloud:
         yield cloud
         assert cloud.defects == []
@@ -47,69 +47,69 @@ def served(cloud: Emulator) -> Iterator[Any]:
 
 
 def master_of(owner: str, cachedir: str = "cache") -> MasterInfo:
-    """The master whose driver is asked."""
+    """Return the master of a driver."""
     return MasterInfo("m", owner, "key", "3008.3", "127.0.0.1", 4505, 4506, cachedir, "log")
 
 
 def launch(driver: Driver, wanted: Node) -> Instance:
-    """Launch and leave; the instance stays."""
+    """Launch a node and leave the access; the instance stays."""
     with driver.access(BATCH, KEY, []) as access:
         return driver.launch(wanted, SCRIPT, access)
 
 
 def body_of_post(cloud: Emulator, path: str) -> dict[str, Any]:
-    """The body of the only POST to a path, which is a regular expression to be found."""
+    """Return the body of the only POST to a path, which is a regular expression."""
     (call,) = [call for call in cloud.calls if call.method == "POST" and re.search(path, call.path)]
     return dict(call.body)
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A cloud whose account is a token, as its tests want it."""
+    """A cloud with a token, for its tests."""
 
     name: str
-    #: the emulator, the dataclass of its switches, and those that are not as usual
+    #: the emulator, the dataclass of its switches, and non-default values
     emulator: Any
     switches: Any
     usual: Mapping[str, Any]
     #: the driver's module, and the name of its class there
     module: Any
     driver: str
-    #: the path that makes an instance, as a regular expression
+    #: the path of the create call, as a regular expression
     create: str
-    #: where a node is, and its size
+    #: the region and the size of a node
     region: str
     size: str
 
     def open_cloud(self, time: Time, **switches: Any) -> Any:
-        """A cloud without machines, whose time passes when the driver waits. A context manager."""
+        """Open a cloud without machines, with the driver's clock. A context manager."""
         settings = self.switches(**{**self.usual, **switches})
         return served(self.emulator(NoMachines(), settings=settings, clock=time))
 
     def driver_of(self, cloud: Any, time: Time, *, owner: str = OWNER, token: str | None = None, **account: Any) -> Any:
-        """The driver for an account; ``owner`` is the master's."""
+        """Return the driver of an account; ``owner`` is the master's."""
         settings = {"token": token or cloud.token, "endpoint": cloud.endpoint, **account}
         provider = Provider(self.name, self.name, self.module.Account(**settings))
         return getattr(self.module, self.driver)(provider, master_of(owner), sleep=time.sleep)
 
     def api(self, cloud: Any, time: Time, *, token: str | None = None, endpoint: str | None = None) -> Any:
-        """The client of the driver; it waits for 60 s at most."""
+        """Return the driver's client, with a timeout of 60 s."""
         client = importlib.import_module(f"hart_salt.drivers.{self.name}.client")
         return client.Api(token or cloud.token, endpoint or cloud.endpoint, 60, time.sleep)
 
     def node(
         self, minion_id: str = "w1.example.com", *, options: dict[str, Any] | None = None, **settings: Any
     ) -> Node:
-        """A node as it is wanted."""
+        """Return a node."""
         return Node(
             minion_id, "db.main", self.name, self.name, self.region, None, self.size, Settings(**settings),
             self.module.Options(**(options or {})), {}, BATCH,
         )  # fmt: skip
 
     def create_body(self, cloud: Any) -> dict[str, Any]:
-        """The body of the only create call."""
+        """Return the body of the only create call."""
         return body_of_post(cloud, self.create)
 
     def left(self, cloud: Any) -> dict[str, list[str]]:
-        """What is left."""
+        """Return what is left."""
         return {kind: names for kind, names in cloud.state.left().items() if names}

@@ -28,7 +28,7 @@ from tests.machines import requirements, shell
 from tests.machines.machines import MachineHost
 from tests.machines.real import RealMachines
 
-#: instances; nobody plays with the vendor's impatience in mind
+#: instances; the vendor's rate limits would only disturb here
 LIMIT = 100
 
 
@@ -112,7 +112,7 @@ def _ec2(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Calla
     cloud = Ec2(backend, port=options.port)
 
     def facts() -> dict[str, Any]:
-        # Nobody outside could tell where connections to machines on this host come from.
+        # No server outside could report the source address of connections to machines on this host.
         account = {**cloud.account(), "region": REGION, "connect_from": "127.0.0.1"}
         return {**cloud.account(), "settings": {"hart": {"providers": {"ec2": account}}}}
 

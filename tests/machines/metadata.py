@@ -46,7 +46,7 @@ def dmi(spec: Instance) -> dict[str, str]:
     Return the firmware's fields by which cloud-init knows the provider, as on the provider's hardware.
 
     ``ds-identify`` and the datasource itself compare ``sys_vendor``; the serial is the instance's id, by which
-    cloud-init also tells a reboot from a new instance that was made from a snapshot.
+    cloud-init also distinguishes a reboot from a new instance made from a snapshot.
     """
     digest = hashlib.sha256(spec.instance_id.encode()).hexdigest()
     ec2 = f"ec2{digest[:5]}-{digest[5:9]}-4{digest[9:12]}-8{digest[12:15]}-{digest[15:27]}"

@@ -78,7 +78,7 @@ def clear() -> None:
 
 
 def _lock(number: int) -> IO[str] | None:
-    """Lock a number's file; None when a living process has it, or is just giving it back."""
+    """Lock a number's file; return None if a living process has it, or is releasing it."""
     path = DIRECTORY / f"{number}.lock"
     try:
         DIRECTORY.mkdir(exist_ok=True)

@@ -80,7 +80,7 @@ def test_what_is_found_to_be_unknown_by_others_is_said_once(
 
 # the class of each refusal of a create
 
-#: how a cloud says that, and what hart tells then, as a regular expression
+#: the cloud's answer, and hart's message as a regular expression
 SAYS: dict[str, tuple[Callable[[int, str], Any], str]] = {
     "do": (lambda status, said: {"id": "an_id", "message": said}, r".*{said} \({status} an_id\).*"),
     "ec2": (

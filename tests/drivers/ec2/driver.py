@@ -57,7 +57,7 @@ def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
 def driver_of(
     cloud: Cloud, time: Time, cachedir: Path, *, owner: str = OWNER, source: Any = None, **account: Any
 ) -> ec2.Ec2:
-    """The driver for an account; ``owner`` is the master's, ``source`` tells where it connects from."""
+    """Return the driver of an account. ``owner`` is the master's; ``source`` returns its source address."""
     provider = Provider("ec2", "ec2", ec2.Account(**{**cloud.account(), **account}))
     return ec2.Ec2(provider, master_of(owner, str(cachedir)), time.sleep, time, source or (lambda towards: None))
 

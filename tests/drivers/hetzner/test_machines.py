@@ -31,7 +31,7 @@ def host() -> Iterator[MachineHost]:
 
 @pytest.fixture
 def boot(host: MachineHost) -> Iterator[Boot]:
-    """Boot a machine of Hetzner's for one test, with both addresses unless told otherwise."""
+    """Boot a machine of Hetzner for one test, with both addresses by default."""
     booted: list[Machine] = []
 
     def begin(**changes: object) -> Machine:

@@ -36,7 +36,7 @@ def host() -> Iterator[MachineHost]:
 
 @pytest.fixture
 def boot(host: MachineHost) -> Iterator[Boot]:
-    """Boot a machine of Vultr's for one test, with a public address alone unless told otherwise."""
+    """Boot a machine of Vultr for one test, with only a public address by default."""
     booted: list[Machine] = []
 
     def begin(**changes: object) -> Machine:

@@ -2,7 +2,7 @@
 DigitalOcean's rate limits (providers.md, 1.4).
 
 5000 calls an hour and 250 a minute for each token; ``GET /v2/account/keys`` 10 times in 60 seconds. Each
-answer tells how many calls are left in the hour and when the oldest one of it expires. Only the answers about
+answer has the number of calls left in the hour and the time when the oldest one expires. Only the answers about
 a burst have Retry-After.
 """
 

@@ -202,7 +202,7 @@ class Launching(Region):
         self.world.credits[instance.id] = asked.get("CreditSpecification", {}).get("CpuCredits", "unlimited")
 
     def _boot(self, instance: Instance, asked: dict[str, Any], script: bytes) -> None:
-        """The address is taken now, so that the machine has what EC2 will tell."""
+        """Take the address now, so that the machine has the one that EC2 reports later."""
         world, now = self.world, self.world.clock()
         nics = asked.get("NetworkInterfaces", [{}])
         taken = world.machines.backend.take(nics[0].get("AssociatePublicIpAddress", True))

@@ -1,4 +1,4 @@
-"""EC2's instance metadata, version 2 of it: nothing is told without a token, which has to be asked for with PUT."""
+"""EC2's instance metadata, version 2: every request needs a token, which a client gets with PUT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSION = re.compile(r"latest|\d{4}-\d\d-\d\d")
 REGION = "eu-west-1"
 CLOUD_CONFIG = """\
 network: {config: disabled}
-# A machine here has no udev that could be told of interfaces that are plugged in later.
+# A machine here has no udev that could report interfaces that are plugged in later.
 updates: {network: {when: [boot-new-instance]}}
 """
 #: of bookworm and trixie
@@ -112,7 +112,7 @@ def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
     Return what gives a machine its network.
 
     On EC2 addresses come by DHCP, and cloud-init asks for one even before it has the metadata. Nobody answers
-    that here: the machine has its addresses as files, as if it had had its lease, and cloud-init is told to
+    that here: the machine has its addresses as files, as if it had had its lease, and cloud-init is configured to
     leave the network alone. The metadata it finds when the network is up. In place of the clients there are files
     that cannot be run: cloud-init would wait a minute for an answer.
     """

@@ -68,7 +68,7 @@ class Life(world.Machine):
         return ("running", 16) if now >= self.active_at else ("pending", 0)
 
     def shows_address(self, now: float, settings: Settings) -> bool:
-        """Whether its public address is told."""
+        """Return whether its public address is shown."""
         running = self.state(now, settings)[0] == "running"
         return running and now >= self.active_at + settings.address_after and self.address_lists <= 0
 

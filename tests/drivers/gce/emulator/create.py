@@ -2,7 +2,7 @@
 ``instances.insert``: what it takes, and what it refuses (providers.md, 3.4 and 3.6).
 
 The order of the checks is not known. What is refused here is refused at once; capacity and some quotas are
-told later, by the operation: ``Settings.late_error``.
+reported later, by the operation: ``Settings.late_error``.
 """
 
 from __future__ import annotations

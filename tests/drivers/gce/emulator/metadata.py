@@ -128,7 +128,7 @@ def _answer(ask: Callable[[], dict[str, Any]], path: str, headers: Mapping[str, 
 
 
 def _changed(ask: Callable[[], dict[str, Any]], parts: list[str], found: Any, query: Mapping[str, list[str]]) -> Any:
-    """Wait until it differs from what the client knows, or until its patience is over."""
+    """Wait until it differs from what the client knows, or until the client's timeout."""
     known = query.get("last_etag", [_etag(found)])[0]
     deadline = time.monotonic() + float(query.get("timeout_sec", ["60"])[0])
     while _etag(found) == known and time.monotonic() < deadline:

@@ -53,7 +53,7 @@ def iso(moment: float) -> str:
 
 
 def page(world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Answer:
-    """One page of a list; what comes next is told by its number."""
+    """Return one page of a list, with the number of the next page."""
     per_page, number = _number(request, "per_page", PER_PAGE_DEFAULT, PER_PAGE_LIMIT), _number(request, "page", 1, None)
     per_page = min(per_page, world.settings.page_cap or per_page)
     last = max(1, -(-len(things) // per_page))

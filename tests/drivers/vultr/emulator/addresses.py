@@ -44,7 +44,7 @@ def list_ipv4(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("POST", "/instances/{}/ipv4")
 def add_ipv4(world: World, request: Request, instance_id: str) -> Answer:
-    """202. Unless told otherwise, the instance is restarted."""
+    """Answer with 202. By default, the instance is restarted."""
     it = instance_of(world, instance_id)
     if not it.ipv4 or len(it.additional) >= world.settings.ipv4_limit:
         raise Refusal(400, "You have reached the maximum number of IPv4 addresses for this server.")

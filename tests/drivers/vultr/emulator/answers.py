@@ -52,7 +52,7 @@ def iso(moment: float) -> str:
 
 
 def page(world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Answer:
-    """One page of a list; what comes next is told by a cursor, which is empty after the last one."""
+    """Return one page of a list. A cursor names the next page; it is empty after the last one."""
     per_page = _per_page(world, request)
     start = _start(request)
     following = start + per_page if start + per_page < len(things) else None

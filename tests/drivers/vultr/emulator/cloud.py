@@ -52,7 +52,7 @@ class Vultr(StatefulEmulator[State, Settings]):
         return {it.label: it.user_data for it in self.state.instances.values()}
 
     def secrets(self) -> list[str]:
-        """Every password and console address that the API ever told."""
+        """All passwords and console addresses in answers of the API so far."""
         return list(self.state.secrets)
 
     def instances(self) -> Iterable[Instance]:

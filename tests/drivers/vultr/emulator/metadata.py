@@ -64,7 +64,7 @@ def vultr(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
     """
     Return Vultr's document.
 
-    A mapping as ``spec.metadata`` adds fields to it, such as ``region``. Tags are not told, though the field is
+    A mapping as ``spec.metadata`` adds fields to it, such as ``region``. Tags are not shown, though the field is
     there.
     """
     extra = {} if callable(spec.metadata) else dict(spec.metadata)

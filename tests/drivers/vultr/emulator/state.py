@@ -143,7 +143,7 @@ class Instance(world.Machine):
     powered: bool = True
     #: additional addresses, and when each shows up in lists
     additional: dict[str, float] = field(default_factory=dict)
-    #: hardware address in its private network, as the API tells it
+    #: hardware address in its private network, as the API reports it
     vpc_mac: int = 98964710703335
     #: how often it was restarted for an address
     restarts: int = 0
