@@ -1,7 +1,7 @@
 """
-The contract, for instances that hart did not make: found by their name or id, taken over, let go.
+The contract for instances that hart did not create: find them by name or id, import them, release them.
 
-Over the same environments as ``test_contract.py``.
+The tests run in the same environments as ``test_contract.py``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ID = "old-1.example.com"
 
 @pytest.fixture(params=CLOUDS)
 def environment(request: pytest.FixtureRequest, root: Path) -> Iterator[Environment]:
-    """Those that have instances which hart did not make."""
+    """The environments with instances that hart did not create."""
     with opened(request.param, root) as made:
         yield made
 
@@ -149,7 +149,7 @@ def test_one_that_was_let_go_is_as_it_was_and_one_that_is_gone_no_failure(
     ],
 )
 def test_the_names_at_compute_engine_are_those_that_hart_gives(minion_id: str, names: list[str]) -> None:
-    """Made by ``name_from_minion_id`` of hart 0.22; the id and its first label are what others may have given."""
+    """Names are from ``name_from_minion_id`` of hart 0.22; other instances may have the id or its first label."""
     found = gce_driver.names_of(minion_id)
     assert [name for name in found if name in names] == names
     assert len(found) == len(names) + (minion_id != "web-1"), found

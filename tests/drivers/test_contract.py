@@ -1,9 +1,8 @@
 """
-The driver contract, over every driver that can create instances: what each verb does where nothing goes wrong.
+The driver contract over every driver that can create instances: each verb without faults.
 
-What it reports is in ``test_contract_reports.py``, what it makes of faults in ``test_contract_faults.py`` and
-``test_contract_refusals.py``, instances that hart did not make in ``test_adoption.py``. A driver joins by its
-``environment.py``.
+Reports are in ``test_contract_reports.py``, faults in ``test_contract_faults.py`` and ``test_contract_refusals.py``,
+instances that hart did not create in ``test_adoption.py``. A driver joins with its ``environment.py``.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def test_a_node_without_a_role_can_be_launched(environment: Environment, driver:
 def test_a_launched_instance_is_listed_by_later_calls_with_the_facts_of_its_tags(
     environment: Environment, driver: Driver
 ) -> None:
-    # While its batch lasts: nobody asks which batch it was afterwards.
+    # During the batch: afterwards, the batch of an instance does not matter.
     node = environment.node("web-1.example.com")
     with driver.access("b1", CLIENT_KEY, [node]) as access:
         launched = driver.launch(node, USER_DATA, access)
@@ -64,7 +63,7 @@ def test_an_instance_is_found_by_its_id_whatever_its_tags_and_a_terminated_one_i
     environment: Environment, driver: Driver
 ) -> None:
     launched = launch(environment, driver)
-    if driver.provider.driver != "local":  # whose instances have no tags beside their owner's claim
+    if driver.provider.driver != "local":  # its instances have only their owner's claim and no tags
         driver.release(launched)
         assert driver.instances() == []
     found = environment.driver().instance(launched)
@@ -95,7 +94,7 @@ def test_what_belongs_to_another_master_is_not_listed_when_the_provider_ignores_
         environment.ignore_filters()
         assert (driver.instances(), driver.leftovers()) == ([], [])
         assert [instance.minion_id for instance in other.instances()] == ["theirs"]
-        assert bool(other.leftovers()) == (driver.provider.driver != "vultr")  # which needs nothing temporary
+        assert bool(other.leftovers()) == (driver.provider.driver != "vultr")  # needs no temporary resources
 
 
 def test_a_refused_launch_is_an_invalid_request_and_creates_nothing(environment: Environment, driver: Driver) -> None:
@@ -129,7 +128,7 @@ def test_terminating_an_absent_instance_succeeds_and_changes_nothing(
 
 @pytest.mark.parametrize("environment", CLOUDS, indirect=True)
 def test_an_invalid_id_is_never_sent(environment: CloudEnvironment, driver: Driver) -> None:
-    """It would lead to another call, or to all instances."""
+    """Such an id could become another call, or match all instances."""
     made = launch(environment, driver)
     environment.cloud.calls.clear()
     for name in ("", ".", "..", "a/b", "1/../2", "1?tag_name=a", "1;2", "*"):
@@ -183,7 +182,7 @@ def test_what_the_access_of_a_batch_made_can_be_found_and_removed_by_any_later_c
 
 
 def up(environment: Environment, driver: Driver, minion_id: str = "web-1.example.com") -> Instance:
-    """An instance that is no longer being made."""
+    """Return an instance after its creation has ended."""
     launched = launch(environment, driver, minion_id)
     if isinstance(environment, CloudEnvironment):
         environment.time.advance(60)
@@ -216,7 +215,7 @@ def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
     assert list(driver.addresses(other)) == []
     with pytest.raises(errors.InvalidRequest, match=instance.instance_id):
         driver.find_address(other, AddressRequest(RESERVED, ip))
-    known = IpAddress(RESERVED, ip, given.handle)  # as a record has it
+    known = IpAddress(RESERVED, ip, given.handle)  # as in a record
     driver.remove_address(other, known)
     assert driver.addresses(instance) != [], "it was another's"
     for _ in range(2):

@@ -1,8 +1,8 @@
 """
-The contract under faults: one way through a driver's verbs is watched, and then each of its calls is broken in turn.
+The contract under faults: record one run through a driver's verbs, then break each of its calls in turn.
 
-Over every driver of a cloud, with each class of failure. Whatever strikes, there never is a second instance, the error
-says what to do next, and what is there can be found and ended by a later call.
+The tests run over every driver of a cloud, with each class of failure. After any fault, there is never a second
+instance, the error says what to do next, and a later call can find and terminate what is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.emulation.faults import HTML, Fault
 pytestmark = pytest.mark.parametrize("environment", CLOUDS, indirect=True)
 
 WAIT, HOUR = 7, 3600
-#: ways for one call to go wrong for a moment, and whether it took effect
+#: ways for one call to fail temporarily, and whether it had an effect
 ONCE: dict[str, dict[str, Any]] = {
     "500, but done": {"status": 500, "when": "after"},
     "connection lost, not done": {"drop": True},
@@ -33,9 +33,9 @@ ONCE: dict[str, dict[str, Any]] = {
     "done, and not to be read": {"status": 200, "answer": HTML.format(200), "when": "after"},
     "429": {"status": 429, "headers": {"retry-after": str(WAIT)}},
 }
-#: what may happen to a create that was sent once and did nothing
+#: possible outcomes of a create call that was sent once without effect
 GIVEN_UP = ("connection lost, not done",)
-#: what a call goes on to be answered, by the provider's words or as it is, and the class of its error
+#: a permanent answer to a call, by the provider's refusal or as it is, and the class of its error
 LASTING: dict[str, tuple[str | dict[str, Any], str]] = {
     "credentials": ("credentials", "AuthError"),
     "invalid": ("invalid", "InvalidRequest"),
@@ -43,13 +43,13 @@ LASTING: dict[str, tuple[str | dict[str, Any], str]] = {
     "503": ({"status": 503, "answer": HTML.format(503)}, "TemporaryFailure"),
     "no connection": ({"drop": True}, "TemporaryFailure"),
 }
-#: those of both that calls meet as well which change nothing; lists meet all in ``test_contract_refusals.py``
+#: the failures that read-only calls also meet; for lists, ``test_contract_refusals.py`` has all
 FOR_READS = ("connection lost, not done", "429", "503")
 
 
 @dataclass
 class Run:
-    """One way through the verbs; a step that fails ends the fault."""
+    """One run through the verbs; a failed step ends the fault."""
 
     environment: CloudEnvironment
     driver: Driver
@@ -59,7 +59,7 @@ class Run:
     listed: list[Instance] | None = None
 
     def step(self, name: str, work: Callable[[], Any]) -> Any:
-        """What comes of the work, or None; anything but an error of a driver is none."""
+        """Run one step and return its result, or None after an error of the driver."""
         try:
             return work()
         except DriverError as error:
@@ -68,15 +68,15 @@ class Run:
             return None
 
     def look(self) -> None:
-        """List what is there once it is up."""
+        """List the instances once they are up."""
         self.environment.time.advance(60)
         region = self.environment.node(self.name).region
         self.listed = self.step("list", lambda: self.driver.instances(region))
 
 
 def life(run: Run) -> None:
-    """From the create to the end."""
-    # A batch of its own, as every call of hart is: by its batch a provider knows what is asked for again.
+    """Run from the create call to the end."""
+    # A separate batch, as for every call of hart: a provider recognises a retry by its batch.
     driver, node = run.driver, run.environment.node(run.name, batch=run.name)
     with ExitStack() as stack:
         access = run.step("enter", lambda: stack.enter_context(driver.access(run.name, CLIENT_KEY, [node])))
@@ -94,7 +94,7 @@ Way = Callable[[Run], None]
 
 
 def watched(environment: CloudEnvironment, way: Way, name: str = "watched") -> tuple[Run, list[Call]]:
-    """A run by a call of hart's own, and the calls that it made."""
+    """Return a run without faults, and its calls."""
     environment.cloud.calls.clear()
     environment.cloud.faults.struck.clear()
     run = Run(environment, environment.driver(**environment.narrow), name)
@@ -105,7 +105,7 @@ def watched(environment: CloudEnvironment, way: Way, name: str = "watched") -> t
 def broken(
     environment: CloudEnvironment, way: Way, kind: str, fields: dict[str, Any]
 ) -> Iterator[tuple[str, Call, Run]]:
-    """The way again for each of its calls, with that one broken; which it was, and the run."""
+    """Repeat the run once for each of its calls with that call broken; yield the call and the run."""
     environment.hurry()
     run, calls = watched(environment, way)
     assert run.errors == {}
@@ -124,7 +124,7 @@ def broken(
 
 
 def test_what_is_left_names_instances_as_the_suite_asks_for_them(environment: CloudEnvironment) -> None:
-    """Without it the suite would look for instances that are left, and never see one."""
+    """Otherwise the suite would never see an instance that is left."""
     driver, node = environment.driver(**environment.narrow), environment.node("a")
     with driver.access(node.batch, CLIENT_KEY, [node]) as access:
         driver.launch(node, USER_DATA, access)
@@ -132,7 +132,7 @@ def test_what_is_left_names_instances_as_the_suite_asks_for_them(environment: Cl
 
 
 def tidied_up(environment: CloudEnvironment, later: Driver, run: Run, where: str) -> None:
-    """What is there is found by a later call, and goes; twice. After a run without an error there is nothing."""
+    """Check that a later call finds and removes what is left, twice. After a run without error, nothing is left."""
     if not run.errors:
         assert environment.left() == {}, where
         return
@@ -179,7 +179,7 @@ def test_a_call_that_goes_on_failing_is_an_error_of_the_class_that_says_what_to_
     for where, _, run in broken(environment, life, kind, {**said, "times": None}):
         (step, error), *more = run.errors.items()
         assert more == [], where
-        # What cannot be removed may be there all the same, and an instance may refuse to go now and go later.
+        # A failed removal may leave a resource, and an instance that refuses a delete can be deleted later.
         allowed = {"leave": {"TemporaryFailure"}, "end": {expected, "TemporaryFailure"}}.get(step, {expected})
         assert kind_of(error) in allowed, where
         if isinstance(error, RateLimited) and environment.heeds_retry_after:

@@ -1,7 +1,7 @@
 """
-The contract where a provider says no, shows pages, or takes its time, over every driver of a cloud.
+The contract for refusals, pages and slow providers, over every driver of a cloud.
 
-Each refusal has the class that says what to do next; a list is whole or an error; a delete is over when it returns.
+Each refusal has the class that says what to do next; a list is complete or an error; a delete returns after its end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.emulation.faults import Fault, MachineFault
 
 pytestmark = pytest.mark.parametrize("environment", CLOUDS, indirect=True)
 
-#: the class of a create's error, by what the provider says
+#: the error class of a create call, by the provider's answer
 REFUSED = {
     "credentials": "AuthError",
     "permission": "AuthError",
@@ -34,12 +34,12 @@ REFUSED = {
     "capacity": "NoCapacity",
 }
 API_TIMEOUT = 0.5
-#: seconds; a call that has no time-out goes on for longer
+#: seconds; a call without a timeout takes longer
 AT_THE_MOST = 30
 
 
 def refusing(environment: CloudEnvironment, word: str, **more: Any) -> Fault:
-    """What the provider goes on to say."""
+    """Return a fault with a permanent answer of the provider."""
     status, answer = environment.words[word]
     return Fault(**{"status": status, "answer": answer, "times": None, **more})
 
@@ -86,7 +86,7 @@ def test_each_page_is_read_and_one_that_fails_is_an_error_and_no_shorter_list(en
     for name in names:
         launch(environment, driver, name)
     environment.time.advance(60)
-    driver.instances()  # what became of the creates is asked for once
+    driver.instances()  # the outcome of create calls is requested once
     environment.cloud.calls.clear()
     assert sorted(one.minion_id for one in driver.instances()) == names
     pages = len(environment.cloud.calls)
@@ -103,7 +103,7 @@ def test_each_page_is_read_and_one_that_fails_is_an_error_and_no_shorter_list(en
         assert sorted(one.minion_id for one in driver.instances()) == names
 
 
-# what is left
+# leftovers
 
 
 def test_all_that_calls_left_which_were_killed_is_found_and_can_be_removed_twice(environment: CloudEnvironment) -> None:
@@ -140,7 +140,7 @@ def test_a_list_of_what_is_left_is_whole_or_an_error(environment: CloudEnvironme
         assert later.leftovers() == found
 
 
-# what takes time
+# slow providers
 
 
 @pytest.mark.parametrize("slow", [{}, {"ignore_delete": 2}, {"refuse_delete": 2}], ids=["slow", "ignored", "refused"])

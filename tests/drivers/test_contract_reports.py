@@ -1,7 +1,8 @@
 """
-The contract for what goes in and what comes out: what a provider is given of a node, and what a driver reports of it.
+The contract for input and output: what a provider gets for a node, and what a driver reports.
 
-Over every driver; the provider's own state is the judge. ``local`` has no places, sizes, images and states to choose.
+The tests run over every driver and compare with the provider's own state. ``local`` has no choice of places, sizes,
+images and states.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from tests.emulation.faults import MachineFault
 ON_CLOUDS = pytest.mark.parametrize("environment", CLOUDS, indirect=True)
 
 KILOBYTE = 1024
-#: what an image of a release has in its name
+#: text in the name of a release's image
 RELEASES = {"bookworm": r"debian.?12", "trixie": r"debian.?13", "jammy": r"22.?04", "noble": r"24.?04"}
-#: what shells, XML, JSON, templates and forms make something of
+#: text that is special in shells, XML, JSON, templates and forms
 AWKWARD = "# ä€ \U0001f600 \" ' \\ \\n & < > ]]> %41 + $HOME `x` {{ y }} {% z %} \t \r\n\n  "
 
 
 def only(driver: Driver, made: Instance) -> Instance:
-    """The instance as it is listed."""
+    """Return the only listed instance."""
     return next(one for one in driver.instances(made.region) if one.instance_id == made.instance_id)
 
 
@@ -36,7 +37,7 @@ def only(driver: Driver, made: Instance) -> Instance:
 
 
 def script(size: int) -> str:
-    """So many bytes that cannot be made much shorter; the last one is no end of a line."""
+    """Return a script of so many bytes that compresses badly and does not end with a line end."""
     begin = f"#!/bin/sh\nexit 0\n{AWKWARD}"
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
     return begin + "".join(random.Random(7).choices(letters, k=size - len(begin.encode())))  # noqa: S311 - no secret
@@ -63,7 +64,7 @@ def test_user_data_beyond_the_limit_is_refused_and_never_cut(environment: CloudE
     assert environment.left() == {}
 
 
-# where, how large, of what
+# places, sizes, images
 
 
 @ON_CLOUDS
@@ -130,7 +131,7 @@ def test_the_users_tags_are_on_the_instance(environment: CloudEnvironment, drive
     assert {"web", "blue"} <= environment.given(made).tags
     with_values = environment.with_settings("b", tags={"env": "prod"})
     if driver.objections(with_values):
-        return  # there are no values, and that is said
+        return  # tags have no values there, and the objection says so
     assert "env:prod" in environment.given(launch_node(driver, with_values)).tags
 
 
@@ -138,7 +139,7 @@ def test_the_users_tags_are_on_the_instance(environment: CloudEnvironment, drive
 def test_no_tag_of_the_users_says_whose_an_instance_is(environment: CloudEnvironment, driver: Driver) -> None:
     node = environment.with_settings("a", tags={"hart-owner": "me"})
     assert driver.objections(node)
-    made = launch_node(driver, node)  # though nobody launches what there are objections to
+    made = launch_node(driver, node)  # although hart launches no node with objections
     assert [one.instance_id for one in environment.driver().instances(made.region)] == [made.instance_id]
 
 

@@ -1,4 +1,4 @@
-"""Which addresses credentials go to: one rule, over every driver and every place that names an address."""
+"""The addresses that get credentials: one rule, over every driver and every source of an address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.drivers.gce.emulator.tokens import Account as ServiceAccount
 from tests.emulation.listener import Listener
 
 SCHEMAS = drivers.schemas()
-#: what each account has to have; an account that is not here has a token
+#: the required settings of each account; accounts that are not here have a token
 ACCOUNTS: dict[str, dict[str, Any]] = {
     **{driver: {"token": "a-token"} for driver, schema in SCHEMAS.items() if "token" in schema.account.model_fields},
     "ec2": {"aws_access_key_id": "an-id", "aws_secret_access_key": "a-secret"},
@@ -97,7 +97,7 @@ def test_an_api_refuses_them_as_well(api: Any, address: str) -> None:
         api("t", address, 60)
 
 
-# what no setting names
+# addresses without a setting
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "config file"])

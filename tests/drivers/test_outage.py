@@ -1,4 +1,4 @@
-"""How long a server that cannot be reached is waited for, over every driver that asks one over the network."""
+"""How long drivers wait for an unreachable server, over every driver with an API on the network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 class Make(Protocol):
-    """What the fixture ``make`` returns."""
+    """The type of the fixture ``make``."""
 
     def __call__(self, kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver: ...
 
@@ -62,7 +62,7 @@ def reports() -> list[str]:
 
 @pytest.fixture
 def make(time: Time, reports: list[str], tmp_path: Path) -> Iterator[Make]:
-    """Makes a cloud's driver with another endpoint, and a limit for servers that cannot be reached."""
+    """Return a function that makes a cloud's driver with another endpoint and a limit for unreachable servers."""
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str, limit: float | None, **account: Any) -> Driver:
@@ -76,7 +76,7 @@ def make(time: Time, reports: list[str], tmp_path: Path) -> Iterator[Make]:
 
 
 def refused() -> str:
-    """An address of this machine that refuses connections."""
+    """Return an address of this machine that refuses connections."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -84,7 +84,7 @@ def refused() -> str:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """An address of this machine that drops what comes: nobody takes connections from a full queue."""
+    """Yield an address of this machine that drops connections, because its queue is full."""
     with closing(socket.socket()) as server, ExitStack() as queue:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -130,7 +130,7 @@ def test_an_address_that_drops_everything(make: Make, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CLOUDS)
 def test_an_unreachable_server_is_waited_for_only_once(make: Make, time: Time, kind: str) -> None:
-    """A call that goes on, as sweep does, would otherwise wait once more with each thing that it asks."""
+    """Otherwise a call that continues, such as sweep, would wait again for each request."""
     driver = make(kind, refused(), BEGINNING)
     for ask in (driver.instances, driver.check, lambda: driver.images(None)):
         with pytest.raises(Unreachable):
@@ -150,7 +150,7 @@ def test_during_an_operation_an_unreachable_server_is_waited_for_like_a_failing_
 
 
 def _port_that_stays_free() -> int:
-    """Not one of those that the system gives to connections: any program's could have it when the server comes back."""
+    """Return a port outside the system's range for connections: one inside could be taken before the server returns."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.randrange(low // 2, low)  # noqa: S311 - no secret
@@ -159,7 +159,7 @@ def _port_that_stays_free() -> int:
 
 
 class Away:
-    """A server that answered, is gone for a while, and answers again."""
+    """A server that answers, is unreachable for a while, and answers again."""
 
     def __init__(self, time: Time, seconds: float) -> None:
         self.time, self.seconds, self.closing = time, seconds, ExitStack()
@@ -183,7 +183,7 @@ class Away:
 def test_an_outage_of_a_minute_in_the_middle_of_an_operation(
     make: Make, time: Time, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """The limit of the beginning is over with the first answer."""
+    """The limit ``BEGINNING`` ends with the first answer."""
     away = Away(time, 60)
     driver = make(kind, away.address, BEGINNING)
     away.answers(driver.check)
@@ -249,7 +249,7 @@ def test_behind_a_proxy_the_proxy_must_be_reachable(
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         peer = Outage("a", time).peer("api", "https://api.hart.invalid")
         assert (peer._host, peer._port) == ("127.0.0.1", proxy.port)
-    driver = make(kind, "https://api.hart.invalid", READING)  # the proxy is gone by now
+    driver = make(kind, "https://api.hart.invalid", READING)  # the proxy has ended
     with pytest.raises(Unreachable, match="could not be reached: connection refused"):
         driver.check()
     assert sum(time.waits) == READING
@@ -276,7 +276,7 @@ def test_each_address_of_a_server_gets_a_share_of_the_time(monkeypatch: pytest.M
 def test_a_server_for_tokens_that_cannot_be_reached(
     make: Make, time: Time, reports: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By itself google-auth waits two minutes for one that drops what comes, three times."""
+    """By default, google-auth waits three times two minutes for a server that drops connections."""
     account = '{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}'
     (tmp_path / "adc.json").write_text(account)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
@@ -302,7 +302,7 @@ def test_the_search_for_application_default_credentials_has_a_timeout(
 def test_a_server_for_amazons_credentials_that_cannot_be_reached(
     make: Make, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a master in Kubernetes has them. By itself boto3 asks for minutes."""
+    """Such credentials are used in Kubernetes. By default, boto3 retries for minutes."""
     (tmp_path / "token").write_text("a-token")
     for name, value in {
         "AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),

@@ -1,4 +1,4 @@
-"""A server that takes the connection and says nothing, or stops in the middle: a call does not wait for it for ever."""
+"""Servers that accept a connection and send nothing, or stop in the middle: calls have timeouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.drivers.tested import Time
 from tests.emulation.listener import Silence
 
 API_TIMEOUT = 0.05
-#: seconds; all tries of a call together take a second or two, one that has no timeout never ends
+#: seconds; all attempts of a call take a second or two, but a call without a timeout never ends
 AT_THE_MOST = 120
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
@@ -29,7 +29,7 @@ Make = Callable[..., Driver]
 
 @pytest.fixture
 def make(time: Time, no_proxies: None, tmp_path: Path) -> Iterator[Make]:
-    """Makes a cloud's driver for another server, in no time but for what its calls take."""
+    """Return a function that makes a cloud's driver for another server, whose waits take no time."""
     with ExitStack() as stack:
 
         def made(kind: str, endpoint: str) -> Driver:
@@ -43,7 +43,7 @@ def make(time: Time, no_proxies: None, tmp_path: Path) -> Iterator[Make]:
 
 
 def gives_up(call: Callable[[], Any]) -> TemporaryFailure:
-    """What a call ends with, in time."""
+    """Return the error of a call, which must end in time."""
     with pytest.raises(TemporaryFailure) as caught:
         within(AT_THE_MOST, call)
     return caught.value
@@ -56,7 +56,7 @@ def test_a_call_ends_when_its_time_is_over(make: Make, kind: str, call: str, sai
         driver = make(kind, f"http://127.0.0.1:{server.port}")
         error = gives_up(getattr(driver, call))
         assert len(server.taken) > 1, "it is asked again"
-    # It was reached: what was asked may have been done.
+    # The server was reached, so the call may have had an effect.
     assert not isinstance(error, Unreachable)
     assert error.uncertain
 
@@ -65,7 +65,7 @@ def test_a_call_ends_when_its_time_is_over(make: Make, kind: str, call: str, sai
 def test_a_server_that_is_silent_while_the_connection_is_made_safe(
     make: Make, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """For most of them this belongs to the time for a connection, which is no setting."""
+    """For most drivers, this is part of the connection timeout, which is not a setting."""
     for module in (rest, ec2_client):
         monkeypatch.setattr(module, "CONNECT_TIMEOUT", API_TIMEOUT)
     with Silence() as server:

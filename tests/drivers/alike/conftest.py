@@ -1,7 +1,7 @@
 """
-Tests that are the same for several clouds, each with its own words for it.
+Tests that several clouds share, each with its own values.
 
-A test names its clouds with ``parametrize`` of ``cloud_name``; its fixtures are those of that cloud.
+A test names its clouds with ``parametrize`` of ``cloud_name``, and gets the fixtures of that cloud.
 """
 
 from __future__ import annotations

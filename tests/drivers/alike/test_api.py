@@ -1,4 +1,4 @@
-"""How an API is asked: sessions, tokens, addresses, and what is repeated."""
+"""Clients of APIs: sessions, tokens, addresses and retries."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tests.emulation.stateful import StatefulEmulator
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 CLOUDS = ("do", "vultr")
-#: what an instance is made with: path, body, and the field of the answer
+#: the create call: path, body, and the field of the answer
 MADE: dict[str, tuple[str, dict[str, Any], str]] = {
     "do": ("droplets", {"name": "a", "size": "s-1vcpu-1gb", "image": "debian-12-x64", "region": "nyc3"}, "droplet"),
     "vultr": ("instances", {
         "label": "a", "activation_email": False, "plan": "vc2-1c-1gb", "os_id": 2136, "region": "ams"}, "instance"),
 }  # fmt: skip
-#: an instance that is not there
+#: an absent instance
 NOWHERE = {"do": "droplets/1", "vultr": "instances/5a4981aa-9653-4bd1-bef5-d6bff52042e4"}
-#: what the vendor's own clients read from the environment
+#: environment variables of the vendors' own clients
 VARIABLES = {
     "do": {"DIGITALOCEAN_ACCESS_TOKEN": "dop_v1_another", "DIGITALOCEAN_END_POINT": "http://127.0.0.1:1/v2/"},
     "vultr": {"VULTR_API_KEY": "ANOTHER", "VULTR_API_ENDPOINT": "http://127.0.0.1:1/v2/"},
@@ -42,7 +42,7 @@ NO_ADDRESSES = {
     "do": ["http://127.0.0.1:99999/v2", "http://[::1/v2", "http://*.example/v2"],
     "vultr": ["http://[::1/v2", "https://*.example/v2", "http://127.0.0.1:99999/v2"],
 }
-#: modules of which none may be imported with the driver
+#: modules that the import of a driver must not import
 LATE = {
     "do": ["digitalocean"],
     "hetzner": ["hart_salt.drivers.hetzner.client", "hart_salt.drivers.rest"],
@@ -51,7 +51,7 @@ LATE = {
 
 
 def make(api: Any, cloud_name: str) -> Any:
-    """Ask for an instance."""
+    """Create an instance."""
     path, body, field = MADE[cloud_name]
     return api.post(path, body, field)
 

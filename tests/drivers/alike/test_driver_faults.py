@@ -1,8 +1,8 @@
 """
-Faults of a cloud, and what becomes of a node then: it is up, or it failed with an error of a known class.
+Faults of a cloud and the outcome for a node: it is up, or it failed with an error of a known class.
 
-Whatever strikes, nothing is left once the node is gone, and there never were two instances. The outcomes are printed
-as a table.
+After any fault, nothing is left once the node is gone, and there were never two instances. The outcomes are printed as
+a table.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SSH_KEYS, SSH_KEY, NETWORKS = r"/v1/ssh_keys$", r"/v1/ssh_keys/[0-9]+$", "/v1/ne
 OS = "/v2/os$"
 #: what asks for the second page
 SECOND = {"do": "page=2", "hetzner": "(^|&)page=", "vultr": "cursor="}
-#: what a create call does when it certainly or possibly did nothing
+#: outcomes of a create call that certainly or possibly had no effect
 UNDONE = {"500, not done", "connection lost, not done", "a gateway's 502 page"}
-#: what is there before, and is none of the driver's
+#: the name of an instance that exists before and is not the driver's
 BEFORE = ("firewalls", "networks")
-#: faults of a create that certainly did nothing, so that it is repeated
+#: faults of a create call without effect, which is retried
 REPEATED = ("429", "create: conflict", "create: locked", "create: maintenance")
 
 #: beside the create call and lists: the calls of an instance's life, and whether a node fails with them
@@ -56,7 +56,7 @@ MAKING = ("key", "create")
 
 
 def of_all(cloud: str) -> list[tuple[str, list[Any], str]]:
-    """What strikes all of them."""
+    """Return the faults of all clouds."""
     create, lost = CREATE[cloud], faults.lost_answer(CREATE[cloud])
     return [
         ("create: 429 that lasts", [faults.throttled(create, "POST", retry_after=3600)], "RateLimited"),
@@ -81,16 +81,16 @@ def of_all(cloud: str) -> list[tuple[str, list[Any], str]]:
 
 
 def said(code: str, status: int, path: str = CREATE["hetzner"], method: str = "POST", **more: Any) -> Fault:
-    """An error of Hetzner's."""
+    """Return an error of Hetzner."""
     return Fault(method, path, status=status, answer={"error": {"code": code, "message": "no"}}, **more)
 
 
 def added(status: int, message: str) -> Fault:
-    """Vultr refuses a create."""
+    """Return a refusal of Vultr's create call."""
     return Fault("POST", CREATE["vultr"], status=status, answer={"error": message, "status": status})
 
 
-#: what strikes one of them alone
+#: the faults of single clouds
 OWN = {
     "do": [
         ("key: 429 that lasts", [faults.throttled(ACCOUNT_KEYS, "POST", retry_after=3600)], "RateLimited"),
@@ -152,7 +152,7 @@ OWN = {
 
 
 def broken_calls(cloud: str) -> Iterator[tuple[str, list[Any], str]]:
-    """Each call of a life, in each way in which it can go wrong for a moment."""
+    """Return the faults of each call of an instance's life, in each temporary way."""
     create = CREATE[cloud]
     lists = [("list", "GET", create), ("create", "POST", create)]
     for call, method, path in (*CALLS[cloud], *lists):
@@ -163,7 +163,7 @@ def broken_calls(cloud: str) -> Iterator[tuple[str, list[Any], str]]:
 
 
 def rows() -> Iterator[Any]:
-    """All faults of all clouds."""
+    """Return all faults of all clouds."""
     for cloud in CLOUDS:
         for row in (*broken_calls(cloud), *of_all(cloud), *OWN[cloud]):
             yield pytest.param(cloud, *row, id=f"{cloud}-{row[0]}")
@@ -176,7 +176,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
 
 
 def options_for(name: str, cloud: Any, cloud_name: str) -> dict[str, Any]:
-    """What a node needs so that the fault can strike."""
+    """Return the options with which the fault can strike."""
     if cloud_name == "hetzner":
         cloud.add_network("inside", "eu-central")
         return {"network": "inside"}
@@ -201,7 +201,7 @@ def test_a_fault(
 ) -> None:
     options = options_for(name, cloud, cloud_name)
     if "page" in name:
-        # One that was there before, so that there is a second page.
+        # An older instance, so that there is a second page.
         cloud.settings.page_cap = 1
         assert Bringing(driver, time).up(own.node("before")) == UP
     if any(word in name for word in ("no answer", "images", "networks")):
@@ -239,7 +239,7 @@ def test_three_lost_answers_leave_three_instances(
     assert len({instance.instance_id for instance in bringing.instances}) == cloud.made() == 3
 
 
-# how many calls
+# number of calls
 
 #: the calls beside creates and lists, and how many there are of them for any number of nodes
 ONCE = {

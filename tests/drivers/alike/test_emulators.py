@@ -1,4 +1,4 @@
-"""What the emulated clouds do alike: faults of machines, and the command that serves one."""
+"""What the emulated clouds share: faults of machines, and the command that serves one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-What is the same for every API with a token: how instances end, calls side by side, and a token that is refused.
+What all APIs with a token share: termination, parallel calls, and a refused token.
 
-A delete may be refused for now, have no effect, or take its time.
+A delete can be refused temporarily, have no effect, or be slow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.emulation.emulator import Emulator
 from tests.emulation.faults import MachineFault
 from tests.emulation.stateful import StatefulEmulator
 
-#: an id that nothing has
+#: an id without an instance
 NOWHERE = {"do": "4711", "hetzner": "999999999", "vultr": "5a4981aa-9653-4bd1-bef5-d6bff52042e4"}
 NO_IDS = {
     "hetzner": ["", ".", "..", "a1", f"{NOWHERE['hetzner']}/actions/poweroff", "\u0661", f"{NOWHERE['hetzner']}\n"],
@@ -112,7 +112,7 @@ def test_an_instance_that_was_switched_off_is_stopped(
 
 @pytest.mark.parametrize("cloud_name", BAD_TOKEN)
 def test_a_bad_token(cloud_name: str, own: ModuleType, cloud: StatefulEmulator[Any, Any], time: Time) -> None:
-    driver = own.driver_of(cloud, time, token="WRONG")  # noqa: S106 - it is meant to be refused
+    driver = own.driver_of(cloud, time, token="WRONG")  # noqa: S106 - refused on purpose
     ending = Instance(NOWHERE[cloud_name], "a", "running")
     for call in (driver.check, driver.instances, lambda: driver.images(None), lambda: driver.terminate(ending)):
         with pytest.raises(AuthError, match=BAD_TOKEN[cloud_name]):

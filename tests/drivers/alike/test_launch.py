@@ -1,4 +1,4 @@
-"""What is asked for: tags of the user and the role's, where tags are a list; images; no public address."""
+"""Create calls: the tags of the user and the role, if tags are a list; images; no public address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulated clouds serve a client that is not ours: apache-libcloud's drivers."""
+"""The emulated clouds serve apache-libcloud's drivers, which are not ours."""
 
 from __future__ import annotations
 

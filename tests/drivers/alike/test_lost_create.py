@@ -1,4 +1,4 @@
-"""A create whose answer is lost, beside an older instance of the same name and owner: it is never taken for the new."""
+"""A lost answer to a create call: an older instance of the same name and owner never counts as the new one."""
 
 from __future__ import annotations
 

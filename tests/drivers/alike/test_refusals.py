@@ -1,5 +1,5 @@
 """
-What the clouds refuse, and the class of error that each refusal is, whatever a call is answered.
+Refusals of the clouds and their error classes, for any answer to a call.
 
 The refusals are in ``test_refusals.yaml``.
 """
@@ -50,7 +50,7 @@ def of_each(table: dict[str, dict[str, list[Any]]]) -> list[Any]:
 
 
 def launch(own: Any, driver: Any, settings: dict[str, Any]) -> None:
-    """Launch a node that is as the settings say."""
+    """Launch a node with the given settings."""
     region = settings.get("region")
     wanted = own.node(**{name: value for name, value in settings.items() if name != "region"})
     own.launch(driver, dataclasses.replace(wanted, region=region or wanted.region))
@@ -118,7 +118,7 @@ def test_the_class_of_each_refusal(
     assert time.waits == [] or cloud_name == "gce"
 
 
-# what the cloud refuses by itself
+# refusals of the emulated cloud itself
 
 
 @pytest.mark.parametrize(("cloud_name", "switches", "settings", "kind"), of_each(TABLES["switched"]))
@@ -139,7 +139,7 @@ def test_what_the_cloud_refuses_by_itself(
     assert own.left(cloud) == {}
 
 
-# whatever a call is answered
+# any answer to a call
 
 LAST: Any = {"pagination": {"next_page": None}}
 ODD: dict[str, list[Any]] = {
@@ -167,13 +167,13 @@ ODD: dict[str, list[Any]] = {
         {"error": {"default_password": "x"}, "status": "y"},
     ],
 }  # fmt: skip
-#: what no error may show of an answer
+#: parts of an answer that no error may show
 SECRET = {"gce": "<html>", "hetzner": "root_password", "vultr": "default_password"}
 
 
 @pytest.mark.parametrize("cloud_name", CLOUDS)
 def test_kinds_of_errors_are_all_that_comes_out(cloud_name: str, cloud: Emulator, driver: Driver) -> None:
-    """Whatever a call is answered, nothing but ``DriverError`` is raised."""
+    """For any answer to a call, only ``DriverError`` is raised."""
     place = ("eu-west-1",) if cloud_name == "ec2" else ()
     for answer, status in itertools.product(ODD[cloud_name], (200, 302, 404, 429, 500)):
         if (cloud_name, answer, status) == ("do", "<html>", 200):

@@ -1,4 +1,4 @@
-"""What a driver can is what it mixes in, and the reference shows it."""
+"""The capabilities of a driver are the classes that it mixes in; the reference shows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hart_salt import drivers
 from hart_salt.drivers.capabilities import CAPABILITIES, AddressSupport, AdoptionSupport
 from hart_salt.drivers.contract import Driver
 
-#: the verbs of ``Driver`` that only some drivers have, by the capability that brings them
+#: the verbs of ``Driver`` that only some drivers have, by capability
 VERBS = {
     AddressSupport: ("addresses", "find_address", "add_address", "remove_address"),
     AdoptionSupport: ("candidates", "adopt", "release"),
@@ -32,7 +32,7 @@ def test_a_driver_has_all_verbs_of_what_it_mixes_in_and_none_of_the_rest(name: s
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_who_mixes_one_in_has_to_do_all_of_it(capability: type[Driver]) -> None:
-    """A verb that is forgotten is noticed when the driver is made, and not by the first who calls it."""
+    """A missing verb is an error when the driver is made, not at its first call."""
     left_open = set(capability.__abstractmethods__) - set(Driver.__abstractmethods__)
     assert left_open == (set(VERBS[capability]) if capability is not AddressSupport else set())
 

@@ -1,4 +1,4 @@
-"""What is repeated, and how long is waited between two tries."""
+"""Retries, and the waits between two attempts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hart_salt.base.errors import DriverError, RateLimited, TemporaryFailure
 from hart_salt.drivers import http
 from hart_salt.drivers.outage import Unreachable
 
-LAST = 1 - 2**-53  #: the highest number that ``random`` gives
+LAST = 1 - 2**-53  #: the highest number that ``random`` returns
 
 
 def waits(error: DriverError, tries: int, chance: Callable[[], float] = lambda: 0.0) -> list[float]:
-    """The waits of a call that fails so many times."""
+    """Return the waits of a call that fails so many times."""
     failures, waited = [error] * tries, list[float]()
 
     def call() -> None:
@@ -74,7 +74,7 @@ def test_the_waits_together_are_no_longer_than_two_minutes(error: DriverError, n
 
 
 def test_whether_there_is_time_goes_by_the_wait_that_is_made() -> None:
-    """Were it drawn again for the decision, the second wait, for which there is just time, would not be made."""
+    """With a second random number for the check, the second wait, which just fits, would be skipped."""
     waited: list[float] = []
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""What a new cloud takes is what ``docs/contributing/adding_a_driver.md`` says, and what every driver of ours has."""
+"""A new cloud needs what ``docs/contributing/adding_a_driver.md`` says, and every driver of ours has it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def named_in(path: Path) -> set[str]:
 
 
 def naming(name: str, *patterns: str) -> set[str]:
-    """The files that name a cloud, without those of its own folders and this one."""
+    """Return the files that name a cloud, except those in its own folders and this one."""
     files = {path for pattern in patterns for path in ROOT.glob(pattern) if path != Path(__file__).resolve()}
     found = {path.relative_to(ROOT) for path in files if name not in path.relative_to(ROOT).parts[:-1]}
     return {str(path) for path in found if name in named_in(ROOT / path)}

@@ -1,4 +1,4 @@
-"""What drivers on a vendor's library share."""
+"""The base class of drivers on a vendor's library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the master's connections come from."""
+"""The source address of the master's connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sends_from(address: str | None) -> Callable[[str], str | None]:
 
 @contextmanager
 def service(text: str) -> Iterator[str]:
-    """A web page on loopback with this text."""
+    """Serve a web page with this text on loopback."""
 
     class Says(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -30,7 +30,7 @@ def service(text: str) -> Iterator[str]:
             self.wfile.write(text.encode())
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing of it belongs into the output of the tests."""
+            """Print nothing into the output of the tests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Says) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

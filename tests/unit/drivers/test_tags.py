@@ -1,4 +1,4 @@
-"""What flat tags say of an instance."""
+"""The meaning of an instance's flat tags."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN, OTHER, THIRD = "bbbb", "aaaa", "cccc"
     ],
 )
 def test_an_instance_of_two_owners_is_the_others(owners: list[str], named: str | None) -> None:
-    """A master takes nothing over that another believes to be its own."""
+    """A master does not import an instance that another master owns."""
     flat = ["hart", "web", *(f"hart-owner:{owner}" for owner in owners), "hart-role:app"]
     assert tags.owner(flat, OWN) == named
 
