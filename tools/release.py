@@ -142,8 +142,9 @@ def build(root: Path, target: Path) -> list[Path]:
     python = (sys.executable, "-m")
     run(*python, "build", "--no-isolation", "--outdir", target, root, cwd=root)
     files = sorted(target.iterdir())
-    environment = {**os.environ, "NO_COLOR": "1", CHECKS_LOOK_AT: str(target)}
-    say(run(*python, "twine", "check", "--strict", *(f.name for f in files), cwd=target, environment=environment))
+    names = [file.name for file in files]
+    say(run(*python, "twine", "--no-color", "check", "--strict", *names, cwd=target))
+    environment = {**os.environ, CHECKS_LOOK_AT: str(target)}
     say(run(*python, "pytest", "-q", "-p", "no:cacheprovider", CHECKS, cwd=root, environment=environment))
     return files
 

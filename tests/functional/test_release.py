@@ -55,6 +55,7 @@ def test_a_dry_run_does_all_of_it_and_changes_nothing(checkout: Path, environmen
     assert done.returncode == 0, done.stdout + done.stderr
     assert f'+__version__ = "{VERSION}"' in done.stdout
     assert done.stdout.count("PASSED") == 2
+    assert "\x1b" not in done.stdout
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
     assert f"{VERSION} would be tagged v{VERSION} on main" in done.stdout
     assert "nothing was changed" in done.stdout
