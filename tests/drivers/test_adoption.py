@@ -68,7 +68,7 @@ def test_two_instances_of_one_name_are_both_candidates(environment: CloudEnviron
         return
     environment.cloud.settings.page_cap = 1
     if isinstance(environment, ComputeEngineEnvironment):
-        gce_driver.by_hand(driver, gce_driver.names_of(ID)[0])  # type: ignore[arg-type]
+        gce_driver.by_hand(environment.driver(), gce_driver.names_of(ID)[0])
         both = {environment.by_hand(ID), *(one.instance.instance_id for one in driver.candidates(ID))}
     else:
         both = {environment.by_hand(ID), environment.by_hand(ID)}

@@ -189,7 +189,7 @@ def test_an_outage_of_a_minute_in_the_middle_of_an_operation(
     away.answers(driver.check)
     time.waits.clear()
     monkeypatch.setattr(driver, "_sleep", away.sleep)
-    driver._made = None  # type: ignore[attr-defined]
+    monkeypatch.setattr(driver, "_made", None, raising=False)
     with away.closing, pytest.raises(DriverError) as caught:
         driver.check()
     assert not isinstance(caught.value, Unreachable)

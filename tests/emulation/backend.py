@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -159,17 +159,17 @@ class Machines:
         self.backend.unplug(instance_id)
         self._submit(instance_id, lambda: self.backend.restart(instance_id))
 
-    def _submit(self, instance_id: str, work: object) -> None:
+    def _submit(self, instance_id: str, work: Callable[[], object]) -> None:
         # Work starts in the order of its submission, so the work that this waits for is already running.
         with self._lock:
             before = self._last.get(instance_id)
             self._last[instance_id] = self._pool.submit(self._run, instance_id, before, work)
 
-    def _run(self, instance_id: str, before: Future[None] | None, work: object) -> None:
+    def _run(self, instance_id: str, before: Future[None] | None, work: Callable[[], object]) -> None:
         if before is not None:
             wait([before])
         try:
-            work()  # type: ignore[operator]
+            work()
         except Exception as error:
             self.failures.append((instance_id, error))
 

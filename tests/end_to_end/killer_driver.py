@@ -76,7 +76,7 @@ if POINT:
     _around(Keys, "accept", "accept_key")
     _around(Keys, "delete", "delete_keys")
     _around(Store, "remove", "remove")
-    Store.put = _stages(Store.put)  # type: ignore[method-assign]
+    setattr(Store, "put", _stages(Store.put))  # noqa: B010 - a plain assignment to a method is none for mypy
     _driver = driver_class(os.environ["HART_KILL_DRIVER"])
     for _name in VERBS:
         _around(_driver, _name, _name)

@@ -308,8 +308,8 @@ def test_a_master_that_cannot_be_launched(place: Place) -> None:
     assert made["salt-1"]["result"] is False
 
 
-def test_no_master_of_a_driver_without_machines(place: Place) -> None:
-    place.clouds[CLOUD].platform = "local"  # type: ignore[misc]
+def test_no_master_of_a_driver_without_machines(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(place.clouds[CLOUD]), "platform", "local")
     assert "cannot have a salt-master" in refusal(call("create_master", "salt-1", provider=CLOUD, size="small"))
 
 

@@ -31,7 +31,7 @@ def build(place: Path) -> None:
         directory.mkdir(parents=True)
         with zipfile.ZipFile(directory / _file_name(distribution), "w", zipfile.ZIP_DEFLATED) as wheel:
             for file in files_of(distribution):
-                wheel.write(distribution.locate_file(file), file)  # type: ignore[arg-type]
+                wheel.write(str(distribution.locate_file(file)), file)
 
 
 def _wanted() -> dict[str, importlib.metadata.Distribution]:

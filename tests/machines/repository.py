@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from tests.machines import cache, debs, image, package_index, salt_master, salt_package
 from tests.machines.servers import Servers
@@ -97,9 +98,9 @@ class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # a machine that was killed says no goodbye
 
-    def __init__(self, asked: list[str], *arguments: object, **options: object) -> None:
+    def __init__(self, asked: list[str], *arguments: Any, **options: Any) -> None:
         self.asked = asked
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        super().__init__(*arguments, **options)
 
     def do_GET(self) -> None:
         self.asked.append(self.path)

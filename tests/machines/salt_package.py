@@ -187,7 +187,7 @@ def files_of(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
     for listed in distribution.files or []:
         file = Path(listed)
         unwanted = file.is_absolute() or {"..", "__pycache__", "test", "tests"} & set(file.parts)
-        if not unwanted and Path(distribution.locate_file(file)).is_file():  # type: ignore[arg-type]
+        if not unwanted and Path(str(distribution.locate_file(file))).is_file():
             yield file
 
 

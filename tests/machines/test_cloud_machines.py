@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,12 +49,12 @@ def host() -> Iterator[MachineHost]:
 
 
 def spec_for(host: MachineHost, number: int, **changes: object) -> Spec:
-    fields = {
+    fields: dict[str, Any] = {
         "instance_id": str(3000000 + number), "hostname": f"web-{number}", "user_data": USER_DATA,
         "public_keys": (KEY,), "datasource": "digitalocean", "public_ip": host.network.take("public"),
         "private_ip": host.network.take("private"), **changes,
     }  # fmt: skip
-    return Spec(**fields)  # type: ignore[arg-type]
+    return Spec(**fields)
 
 
 @pytest.fixture

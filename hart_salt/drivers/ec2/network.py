@@ -235,4 +235,5 @@ def _covers(rule: Mapping[str, Any], network: str) -> bool:
     wanted = ipaddress.ip_network(network)
     ranges = [it["CidrIp"] for it in rule.get("IpRanges", [])] + [it["CidrIpv6"] for it in rule.get("Ipv6Ranges", [])]
     allowed = (ipaddress.ip_network(text, strict=False) for text in ranges)
+    # mypy cannot see that equal versions are equal types.
     return any(it.version == wanted.version and wanted.subnet_of(it) for it in allowed)  # type: ignore[arg-type]

@@ -49,12 +49,12 @@ def user_data(keys: tuple[ssh.Key, ssh.Key]) -> str:
     return bootstrap.render(bootstrap.Script("local", host.private, client.public, "MASTER KEY", "3008"))
 
 
-def boot(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key], **more: object) -> tuple[Addresses, LightMachine]:
+def boot(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key], **more: Any) -> tuple[Addresses, LightMachine]:
     addresses = machines.take(True)
     request = BootRequest(
         instance_id="1", hostname="app-1", user_data=user_data(keys), public_keys=(), public_ip=addresses.public,
         private_ip=addresses.private, image="debian-12-x64", image_name="12 x64", tags=(), region="nyc3",
-        size="s-1vcpu-1gb", **more,  # type: ignore[arg-type]
+        size="s-1vcpu-1gb", **more,
     )  # fmt: skip
     machines.boot(request)
     return addresses, machines.machines["1"]

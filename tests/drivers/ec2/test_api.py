@@ -142,13 +142,19 @@ def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
 # prices
 
 
+def price_of(driver: ec2.Ec2) -> float | None:
+    size = driver.size("t3.micro", REGION)
+    assert size is not None
+    return size.monthly_price
+
+
 def test_prices_are_asked_for_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
     first = {size.name: size.monthly_price for size in driver.sizes(REGION)}
     assert first["t3.micro"] == round(0.0114 * 730, 2)
     assert cloud.count("POST", body=PRICES) == 1
     later = driver_of(cloud, time, tmp_path)
     assert {size.name: size.monthly_price for size in later.sizes(REGION)} == first
-    assert later.size("t3.micro", REGION).monthly_price == first["t3.micro"]  # type: ignore[union-attr]
+    assert price_of(later) == first["t3.micro"]
     assert cloud.count("POST", body=PRICES) == 1
 
 
@@ -185,7 +191,7 @@ def test_a_file_that_is_none_is_written_anew(cloud: Cloud, driver: ec2.Ec2, tmp_
     path = tmp_path / "hart/ec2-prices" / f"{REGION}.json"
     path.parent.mkdir(parents=True)
     path.write_text(kept)
-    assert driver.size("t3.micro", REGION).monthly_price == 8.32  # type: ignore[union-attr]
+    assert price_of(driver) == 8.32
     assert json.loads(path.read_text())["t3.micro"][0] == 8.32
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -251,9 +257,7 @@ def test_a_price_that_is_not_clear_is_unknown(
     cloud: Cloud, driver: ec2.Ec2, listed: list[str], price: float | None
 ) -> None:
     cloud.faults.add(Fault("POST", body=PRICES, status=200, answer={"PriceList": listed}))
-    size = driver.size("t3.micro", REGION)
-    assert size is not None
-    assert size.monthly_price == price
+    assert price_of(driver) == price
 
 
 def test_a_disk_that_takes_nothing_keeps_nobody_from_prices(cloud: Cloud, time: Time, tmp_path: Path) -> None:

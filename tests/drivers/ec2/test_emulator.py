@@ -17,6 +17,7 @@ from tests.drivers.ec2.emulator import answers, schema
 from tests.drivers.ec2.emulator import catalog as catalogue
 from tests.drivers.ec2.emulator.state import KEY, REGION, SECRET
 from tests.drivers.tested import Time
+from tests.emulation.backend import recorded
 from tests.emulation.faults import Fault, MachineFault
 
 if TYPE_CHECKING:
@@ -360,7 +361,7 @@ def test_forgetting_leaves_a_new_account_that_remembers_the_number_of_instances(
     assert {kind: names for kind, names in cloud.left().items() if names} == {}
     assert (cloud.made(), cloud.settings.vcpu_limit, seen(cloud)) == (1, 100, {})
     assert cloud.settle(10)
-    assert cloud.machines.backend.booted == {}  # type: ignore[attr-defined]
+    assert recorded(cloud.machines).booted == {}
 
 
 # a client of somebody else's

@@ -258,8 +258,9 @@ def test_a_termination_that_was_cut_short_is_finished_by_the_next(local: Local1)
 
 def test_a_creation_that_was_cut_short_is_not_listed_and_is_left_over(local: Local1) -> None:
     (local.base / "web").mkdir(parents=True)
-    with pytest.raises(TypeError):  # what is no text ends the making like a kill, but that cleans up
-        local.driver.launch(new_node("half"), 5, Access("b1", CLIENT.public))  # type: ignore[arg-type]
+    no_text: Any = 5  # which ends the making like a kill, but that cleans up
+    with pytest.raises(TypeError):
+        local.driver.launch(new_node("half"), no_text, Access("b1", CLIENT.public))
     assert [path.name for path in local.base.iterdir()] == ["web"]
     owner = local.driver.master.owner
     for name, claim in {

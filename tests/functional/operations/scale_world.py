@@ -143,7 +143,8 @@ class World:
         self.cache = MemoryCache()
         self.store = Store(self.cache)
         self.locks = Locks(str(root))
-        self.context = Context(self.master, self.info, self.store, self.locks, Gate())  # type: ignore[arg-type]
+        master: Any = self.master  # has the part of a real one that is asked for here, see above
+        self.context = Context(master, self.info, self.store, self.locks, Gate())
         self.clouds = {name: FakeDriver(name, self.info) for name in ("east", "west")}
         #: the changes of the fleet, in order
         self.log: list[str] = []
@@ -247,7 +248,7 @@ class World:
 
     def _look(self, provider: str | None) -> Snapshot:
         asked = [cloud for name, cloud in self.clouds.items() if provider in (None, name)]
-        seen = take_snapshot(asked, self.store, self.master)  # type: ignore[arg-type]
+        seen = take_snapshot(asked, self.store, self.context.master)
         if seen.problems:
             raise Refused("; ".join(seen.problems))
         return seen

@@ -119,9 +119,10 @@ def stage_of(cloud: Any, driver: Any, helper: Any, clock: Any, root: Path) -> St
     helper.launch(driver, helper.node(ID))
     clock.advance(60)
     (instance,) = driver.instances()
-    master, info = FakeMaster(), master_info(root)
+    master: Any = FakeMaster()
+    info = master_info(root)
     store = Store(MemoryCache())
-    context: Any = Context(master, info, store, Locks(str(root)), Gate())  # type: ignore[arg-type]
+    context: Any = Context(master, info, store, Locks(str(root)), Gate())
     store.put(Record(
         ID, driver.provider.name, "x", instance.region, "s", "ready", info.owner, "b", 1.0,
         instance_id=instance.instance_id, public_ip=instance.public_ip, private_ip=instance.private_ip, sealed=True,
@@ -267,9 +268,9 @@ def test_hart_waits_for_a_node_that_restarts(vultr: Stage) -> None:
     assert (entry["result"], vultr.master.ran) == (True, ["add"] * 4)
 
 
-def test_no_script_runs_on_a_node_before_it_answers_again(vultr: Stage) -> None:
+def test_no_script_runs_on_a_node_before_it_answers_again(vultr: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [False, False, True]
-    vultr.master.minions.ping = lambda minion_id, timeout: answers.pop(0)  # type: ignore[method-assign]
+    monkeypatch.setattr(vultr.master.minions, "ping", lambda minion_id, timeout: answers.pop(0))
     entry, _ = vultr.add(request_of(PRIVATE, vultr))
     assert (entry["result"], vultr.master.ran, answers) == (True, ["add"], [])
 

@@ -147,7 +147,7 @@ def test_an_account_can_be_spread_over_sources() -> None:
         {"providers": {"aws": {"aws_secret_access_key": PLANTED}}},
     )
     assert config.providers["aws"].driver == "ec2"
-    assert config.providers["aws"].account.aws_secret_access_key.get_secret_value() == PLANTED  # type: ignore[attr-defined]
+    assert vars(config.providers["aws"].account)["aws_secret_access_key"].get_secret_value() == PLANTED
 
 
 def test_several_sources_are_named_in_faults_and_a_single_one_is_not() -> None:

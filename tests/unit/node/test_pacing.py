@@ -133,7 +133,7 @@ def play(scene: Callable[[Line], None], limit: int = 10**6, cost: float = 0.0) -
         clock = Clock()
         inner, wire = Inner(lambda size: clock.work(cost)), Wire()
         line = Line(wire, inner, Paced(inner, clock.pace(burst=0.0), limit), clock)
-        line.paced.connection_made(wire)  # type: ignore[arg-type]
+        line.paced.connection_made(wire)  # type: ignore[arg-type]  # the part of a transport that is asked for
         scene(line)
         return line
 
@@ -212,7 +212,7 @@ def test_the_share_covers_everything_that_a_node_causes() -> None:
 
     async def main() -> Any:
         paced = Paced(inner, pace, 100)
-        paced.connection_made(Wire())  # type: ignore[arg-type]
+        paced.connection_made(Wire())  # type: ignore[arg-type]  # the part of a transport that is asked for
         paced.data_received(b"x")
         await pace.work(clock.work, 0.5)
 

@@ -91,7 +91,7 @@ def test_defaults_that_are_only_for_minions_do_not_apply_to_it() -> None:
         platform = "debian"
 
     made = node({"apply": "highstate", "drain": "stop"})
-    fitted = create_master.fit(made, Driver)  # type: ignore[arg-type]
+    fitted = create_master.fit(made, Driver)  # type: ignore[arg-type]  # only this field is read
     assert (made.settings.apply, fitted.settings.apply, fitted.settings.drain) == ("highstate", None, None)
 
 
@@ -100,7 +100,7 @@ def test_a_driver_without_whole_machines_is_refused() -> None:
         platform = "local"
 
     with pytest.raises(Refused, match="do cannot have a salt-master, .* use the provider of a cloud"):
-        create_master.fit(node(), Driver)  # type: ignore[arg-type]
+        create_master.fit(node(), Driver)  # type: ignore[arg-type]  # only this field is read
 
 
 @pytest.mark.parametrize(("asked", "driver", "requirement"), [

@@ -38,7 +38,8 @@ def parsed(action: str, form: Mapping[str, str]) -> dict[str, Any]:
     from moto.core.parse import EC2QueryParser  # imports much of moto, which takes its time
 
     operation = _model().operation_model(action)
-    values: Any = EC2QueryParser(operation).parse({"values": form})  # type: ignore[typeddict-item]
+    request: Any = {"values": form}  # the part of a request that is read
+    values: Any = EC2QueryParser(operation).parse(request)
     return dict(values)
 
 

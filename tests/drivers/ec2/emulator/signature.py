@@ -21,7 +21,7 @@ HEADER = re.compile(
 )
 
 
-class _AsSigned(SigV4Auth):  # type: ignore[misc]
+class _AsSigned(SigV4Auth):  # type: ignore[misc]  # botocore has no type information
     """botocore leaves some headers out that others sign."""
 
     def headers_to_sign(self, request: AWSRequest) -> Any:
