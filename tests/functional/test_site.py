@@ -20,7 +20,19 @@ REMOTE = re.compile(r"(?:https?:)?//")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("site")
     # As tools/docs.sh does it.
-    command = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", "html", "-d", place / "cache"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-n",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-d",
+        str(place / "cache"),
+    ]
     done = subprocess.run([*command, ROOT / "docs", place / "html"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return place / "html"
