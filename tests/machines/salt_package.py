@@ -77,7 +77,7 @@ fi
 
 SCRIPT = "#!/{prefix}/bin/python3\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
 
-#: of a release that only has to be installed: a service that runs, a command that tells its version
+#: of a release that only has to be installed: a service that runs, a command that prints its version
 FAKE_SERVICE = "#!/bin/sh\nsystemd-notify --ready\nexec sleep infinity\n"
 FAKE_UNIT = UNIT.replace("KillMode=process\n", "")
 
@@ -155,7 +155,7 @@ def _runtime(tree: Path) -> None:
 
 
 def _modules(tree: Path) -> None:
-    """Copy Salt and what it imports, as a virtual environment whose home is the interpreter above."""
+    """Copy Salt and what it imports, as a virtual environment of the interpreter above."""
     target = tree / PREFIX / "lib" / PYTHON / "site-packages"
     target.mkdir(parents=True)
     for distribution in closure("salt").values():

@@ -159,7 +159,7 @@ def test_keys_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time, tmp_pat
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What boto3 looks for credentials in, with nothing in it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION",
                  "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):  # fmt: skip
@@ -176,21 +176,21 @@ def chained(cloud: Cloud, time: Time, **account: Any) -> ec2.Ec2:
     return ec2.Ec2(Provider("ec2", "ec2", ec2.Account(endpoint=cloud.endpoint, **account)), master, time.sleep, time)
 
 
-def test_no_credentials(cloud: Cloud, time: Time, home: Path) -> None:
+def test_no_credentials(cloud: Cloud, time: Time, user_files: Path) -> None:
     with pytest.raises(AuthError, match="has no credentials: set aws_access_key_id and aws_secret_access_key, or"):
         chained(cloud, time).check()
     assert cloud.calls == []
 
 
-def test_a_profile_and_its_region(cloud: Cloud, time: Time, home: Path) -> None:
-    (home / "credentials").write_text(f"[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
-    (home / "config").write_text("[profile work]\nregion = eu-west-1\n")
+def test_a_profile_and_its_region(cloud: Cloud, time: Time, user_files: Path) -> None:
+    (user_files / "credentials").write_text(f"[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
+    (user_files / "config").write_text("[profile work]\nregion = eu-west-1\n")
     driver = chained(cloud, time, profile="work")
     assert "account" in driver.check()
     assert driver._api.default_region == REGION
 
 
-def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment(cloud: Cloud, time: Time, user_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     assert "account" in chained(cloud, time).check()
@@ -205,16 +205,16 @@ def test_the_environment(cloud: Cloud, time: Time, home: Path, monkeypatch: pyte
     ],
 )
 def test_half_a_configuration_gets_one_sentence(
-    cloud: Cloud, time: Time, home: Path, credentials: str, account: dict[str, str], text: str
+    cloud: Cloud, time: Time, user_files: Path, credentials: str, account: dict[str, str], text: str
 ) -> None:
-    (home / "credentials").write_text(credentials)
+    (user_files / "credentials").write_text(credentials)
     with pytest.raises(AuthError, match=text) as caught:
         chained(cloud, time, **account).check()
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_credentials_that_is_none(cloud: Cloud, time: Time, home: Path) -> None:
-    (home / "credentials").write_text("what is this\n")
+def test_a_file_of_credentials_that_is_none(cloud: Cloud, time: Time, user_files: Path) -> None:
+    (user_files / "credentials").write_text("what is this\n")
     with pytest.raises(DriverError, match="Amazon EC2"):
         chained(cloud, time).check()
 

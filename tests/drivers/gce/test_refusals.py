@@ -144,9 +144,9 @@ def test_application_default_credentials(
     assert cloud.count("POST", TOKEN) == 1
 
 
-def _no_credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def _no_credentials(monkeypatch: pytest.MonkeyPatch, user_files: Path) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")  # a machine at Google would have some
-    monkeypatch.setenv("CLOUDSDK_CONFIG", str(home))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(user_files))
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
 
 

@@ -107,7 +107,7 @@ def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(
 
 
 def test_a_limit_with_retry_after_is_waited_for_as_it_says(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
-    vars(cloud.settings).update(burst=1, tells_retry_after=True)
+    vars(cloud.settings).update(burst=1, sends_retry_after=True)
     for _ in range(3):
         driver.instances()
     assert time.waits == [1, 1]

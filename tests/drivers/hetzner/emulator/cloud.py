@@ -86,7 +86,7 @@ class Hetzner(StatefulEmulator[State, Settings]):
     def _limited(self) -> Answer | None:
         if not self._limits.refuses(self.clock(), self.settings.burst):
             return None
-        return Answer(429, answers.error(429), {"retry-after": "1"} if self.settings.tells_retry_after else {})
+        return Answer(429, answers.error(429), {"retry-after": "1"} if self.settings.sends_retry_after else {})
 
     def failure(self, request: Request, status: int) -> Answer:
         """The vendor's form of an error, or an empty success. Other bodies are for a fault to give."""

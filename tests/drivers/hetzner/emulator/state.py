@@ -23,7 +23,7 @@ class Settings(world.Settings):
     #: calls that a project may make at once; one more each second. None: no limit
     burst: int | None = 3600
     #: whether a 429 has Retry-After
-    tells_retry_after: bool = False
+    sends_retry_after: bool = False
     #: server types that are out of stock everywhere, as lists say and as creates find out
     sold_out: tuple[str, ...] = ()
     #: that as only creates find out
