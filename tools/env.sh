@@ -95,6 +95,12 @@ case $have in
         if [ -n "$(ls -A "$venv" 2>/dev/null)" ] && [ ! -f "$stamp" ]; then
             die "this script did not make $venv; remove it or set HART_VENV"
         fi
+        owner=${have#Python * at } owner=${owner%, Salt *}
+        case $venv in
+            "$root"/*) ;; # a copy of a checkout has a copy of its environment, too
+            *) [ "$owner" = "$have" ] || [ "$owner" = "$root" ] ||
+                die "$venv belongs to the checkout $owner; set HART_VENV to another directory" ;;
+        esac
         say "creating $venv with Python $version"
         rm -rf "$venv"
         mkdir -p "$venv"
