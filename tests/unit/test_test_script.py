@@ -43,7 +43,9 @@ def run(checkout: Path, *arguments: str, cpus: int = 1, **variables: str) -> tup
     """Run ``./test``; return its exit code and what Python was called with, sorted."""
     said = checkout / "said"
     path = f"{checkout / 'path'}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "CPUS": str(cpus), "SAID": str(said), **variables}
+    # this run may itself be measured, or one of two
+    own = {name: value for name, value in os.environ.items() if name not in ("COVERAGE_FILE", "HART_LANES")}
+    environment = {**own, "PATH": path, "CPUS": str(cpus), "SAID": str(said), **variables}
     done = subprocess.run([checkout / "test", *arguments], env=environment, capture_output=True, timeout=300)
     calls = said.read_text().replace(str(checkout), "") if said.exists() else ""
     return done.returncode, sorted(calls.splitlines())

@@ -268,5 +268,8 @@ def test_14_nothing_goes_around_the_session(
 
 def test_15_not_found_at_a_create_is_about_the_settings(cloud: Cloud, driver: do.DigitalOcean) -> None:
     vpc = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
-    with driver.access(BATCH, KEY, []) as access, pytest.raises(InvalidRequest, match=r"not_found, .*\); .* a vpc"):
+    with (
+        driver.access(BATCH, KEY, []) as access,
+        pytest.raises(InvalidRequest, match=r"not_found, .*\); .* if vpc does not exist"),
+    ):
         driver.launch(node(options={"vpc": vpc}), SCRIPT, access)

@@ -469,5 +469,5 @@ def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:
 def test_a_file_where_instances_are_to_be_is_no_place_for_them(tmp_path: Path, at: str) -> None:
     (tmp_path / at).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / at).touch()
-    with pytest.raises(InvalidRequest, match=f"{tmp_path / at} is no directory"):
+    with pytest.raises(InvalidRequest, match=f"{tmp_path / at} is not a directory"):
         Local(Provider("here", "local", Account()), master_info(tmp_path)).check()

@@ -88,5 +88,5 @@ def test_a_master_that_does_not_start(stage: Stage, ran: list[tuple[str, str | b
     stage.world.faults["start"] = fails_with(NodeFailed("a command on the node failed"))
     entry = create(stage)
     assert entry["result"] is False
-    assert "the new salt-master did not get ready: a command on the node failed" in entry["error"]
+    assert "the new salt-master did not become ready: a command on the node failed" in entry["error"]
     assert stage.left() == NOTHING
