@@ -163,7 +163,12 @@ def common_cases(cloud: Cloud) -> list[Case]:
         Case("listed only seconds later", (MachineFault(hidden_for=2),)),
         Case("address comes late", (MachineFault(address_lists=1),)),
         Case("pending for ever", (MachineFault(never_active=True),), "not running within 2 s", **NEVER),
-        Case("pending for ever, will not die", (MachineFault(never_active=True, refuse_delete=2),), "not up", **NEVER),
+        Case(
+            "pending for ever, will not die",
+            (MachineFault(never_active=True, refuse_delete=2),),
+            "not running",
+            **NEVER,
+        ),
         Case("machine never boots", (MachineFault(never_boots=True),), "no SSH at", **SILENT),
         Case("another machine answers", (MachineFault(impostor=True),), "another machine answers", **SILENT),
     ]

@@ -69,9 +69,9 @@ CASES = (
     Case("poll: bad token meanwhile", (LOOK.fault(status=401, skip=1),), "401"),
     Case("0.0.0.0 for a while", (MachineFault(address_lists=2),)),
     Case("server_status never ok", (), switches={"ok_after": 3600.0}),
-    Case("pending for ever, locked, several times", (MachineFault(never_active=True, refuse_delete=3),), "not up",
+    Case("pending for ever, locked, several times", (MachineFault(never_active=True, refuse_delete=3),), "not running",
          **NEVER),
-    Case("pending for ever, delete without effect", (MachineFault(never_active=True, ignore_delete=2),), "not up",
+    Case("pending for ever, delete without effect", (MachineFault(never_active=True, ignore_delete=2),), "not running",
          **NEVER),
 )  # fmt: skip
 
