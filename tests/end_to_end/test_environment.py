@@ -67,7 +67,7 @@ def test_with_salt_s_packages_a_new_user_creates_lists_and_destroys_without_furt
     assert checked.code == 0, checked
     log_file_directory = place.root / "var/log/salt"
     assert checked.data["log directory"] == (
-        f"ok: {logs}, since {log_file_directory} cannot be written by the user {SALT}"
+        f"ok: {logs}, because {log_file_directory} cannot be written by the user {SALT}"
     )
 
     created = place.master.run("hart.create", "a.example", "role=app")
