@@ -75,7 +75,7 @@ class Reader:
         account = {**kind.node, **emulator.account(), "saltmaster": "127.0.0.1"}
         if "key_file" not in shown:
             return account
-        self.put(shown["key_file"], emulator.service_account.key_file(f"{emulator.origin}/token"))
+        self.put(shown["key_file"], emulator.service_account.key_file(f"{emulator.base_url}/token"))
         return {name: value for name, value in account.items() if name not in ("user_id", "key")}
 
     def put(self, path: str, text: str) -> None:

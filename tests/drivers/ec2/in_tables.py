@@ -64,7 +64,8 @@ CASES = (
     Case("pending, then terminated with a reason", (MachineFault(given_up=LOST_VOLUME),), LOST_VOLUME),
     Case("not known when it is undone", (MachineFault(hidden_for=5),), "not running within 2 s", **NEVER),
     Case("settle: refused", (SETTLE.fault(status=400),), "ModifyInstanceAttribute"),
-    Case("pending for ever, will not end", (MachineFault(never_active=True, ignore_delete=2),), "not running", **NEVER),
+    Case("pending for ever, will not end", (MachineFault(never_active=True, ignore_delete=2),), "not running",
+         **NEVER),
     Case("remove group: DependencyViolation", (
         _says(REMOVE_GROUP, 400, "DependencyViolation", "resource sg-1 has a dependent object", times=2),)),
     Case("remove group: an ending instance holds it", (MachineFault(never_active=True),), "not running within 2 s",

@@ -79,7 +79,8 @@ CASES = (
     Case("poll: bad token meanwhile", (LOOK.fault(status=401, skip=1, times=TRIES),), "401"),
     Case("settle: metadata changed meanwhile", (_refused(SET_METADATA, 412, "", "conditionNotMet"),)),
     Case("settle: tags changed meanwhile", (_refused(SET_TAGS, 412, "", "conditionNotMet"),)),
-    Case("pending for ever, delete fails late", (MachineFault(never_active=True, ignore_delete=2),), "not running", **NEVER),
+    Case("pending for ever, delete fails late", (MachineFault(never_active=True, ignore_delete=2),), "not running",
+         **NEVER),
 )  # fmt: skip
 
 CLOUD = Cloud(
