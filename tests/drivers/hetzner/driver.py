@@ -1,4 +1,4 @@
-"""What the tests of the driver ``hetzner`` share: a cloud whose time passes when the driver waits."""
+"""What the tests of the driver ``hetzner`` share: a cloud whose time passes while the driver waits."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CREATE = r"/v1/servers$"
 SERVER = r"/v1/servers/[0-9]+$"
 KEYS = r"/v1/ssh_keys$"
 KEY_PATH = r"/v1/ssh_keys/[0-9]+$"
-#: an id that nothing has
+#: an id that no resource has
 NOWHERE = "999999999"
-#: the clock stands still between waits, so there is no limit of calls a second
+#: without a rate limit, because the clock stands still between waits
 USUAL = {"running_after": 10, "burst": None}
 TESTED = Tested("hetzner", Cloud, Switches, USUAL, hetzner, "Hetzner", CREATE, region="fsn1", size="cx23")
 open_cloud, driver_of, node, left = TESTED.open_cloud, TESTED.driver_of, TESTED.node, TESTED.left

@@ -19,7 +19,7 @@ class HetznerEnvironment(RestEnvironment):
     theirs = {"labels": {"theirs": ""}}
     places = {"fsn1": None, "nbg1": None}
     other_size = ("ccx13", 8192)
-    #: (Server.status of the vendor's own client, hcloud)
+    #: source: Server.status in hcloud, the vendor's own client
     states = {
         "initializing": "pending", "starting": "pending", "running": "running", "stopping": "stopped",
         "off": "stopped", "migrating": "running", "rebuilding": "pending", "unknown": "pending", "odd": "pending",
@@ -49,7 +49,7 @@ class HetznerEnvironment(RestEnvironment):
         return server.name, dict(server.labels)
 
     def left(self) -> dict[str, list[str]]:
-        """Without the private networks, which are the project's own."""
+        """Return what is left, without the private networks, which belong to the project."""
         return {kind: names for kind, names in super().left().items() if kind != "networks"}
 
     def given(self, instance: Instance) -> Given:

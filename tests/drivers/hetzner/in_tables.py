@@ -1,4 +1,4 @@
-"""Hetzner Cloud, for the tests that run over all clouds."""
+"""Hetzner Cloud for the tests that run over all clouds."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NO_META = {"status": 200, "answer": {"servers": []}}
 
 
 def _open(backend: Backend) -> Hetzner:
-    """As the vendor's, but running at once, and without limits that many runs in a few minutes would meet."""
+    """Open a cloud whose servers run at once, without limits that many runs in a few minutes would reach."""
     return Hetzner(backend, settings=Settings(running_after=0.0, server_limit=100, burst=None))
 
 
 def _inside(emulator: Emulator) -> Mapping[str, Any]:
-    """A server without a public address has to be in a private network."""
+    """Return the options for a server without a public address, which must be in a private network."""
     assert isinstance(emulator, Hetzner)
     return {"network": emulator.add_network(INSIDE, ZONE)}
 
@@ -38,7 +38,7 @@ def _says(call: Call, status: int, code: str, message: str = "", **more: Any) ->
     return call.fault(status=status, answer=error(status, message, code), **more)
 
 
-#: the create call in each way; the others go by the same code, and the driver's own tests have them in each way, too
+#: the create call fails in each way; the other calls use the same code, and the driver's own tests cover each way too
 CASES = (
     *hits("make key", MAKE_KEY, BROKE),
     *hits("create", CREATE, BROKE, ALL_WAYS),

@@ -1,4 +1,4 @@
-"""The driver ``hetzner`` against the emulated Hetzner Cloud: what it asks for, what it understands, what it leaves."""
+"""The driver ``hetzner`` against the emulated Hetzner Cloud: what it requests, understands and leaves."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: hetzner.Hetzner) 
     }
     assert isinstance(key, int)
     assert (instance.state, instance.role, instance.batch) == ("pending", "db.main", BATCH)
-    # Nobody was sent a password, and the key is gone.
+    # No password was sent by mail, and the key is removed.
     assert (left(cloud), cloud.user_data()) == ({"servers": ["w1.example.com"]}, {"w1.example.com": SCRIPT})
 
 
-def test_the_instance_that_comes_of_it(driver: hetzner.Hetzner, time: Time) -> None:
+def test_the_launched_instance(driver: hetzner.Hetzner, time: Time) -> None:
     began = time()
     first = launch(driver, node())
     time.advance(10)
@@ -113,12 +113,12 @@ def test_tags_of_the_user(cloud: Cloud, driver: hetzner.Hetzner, tags: Any, labe
     assert create_body(cloud)["labels"] == {**OWN, **labels}
 
 
-def test_no_tag_of_the_user_takes_the_place_of_hart_s_own(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_tags_of_the_user_do_not_replace_those_of_hart(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     launch(driver, node(tags={"hart-owner": "me", "hart": "x", "hart-batch": ""}))
     assert create_body(cloud)["labels"] == OWN
 
 
-def test_what_the_project_has_by_id_and_by_name(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_resources_of_the_project_by_id_and_by_name(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     client = Client(cloud)
     firewall = client.make("firewalls", "firewall", name="ssh")["id"]
     keys = [client.make("ssh_keys", "ssh_key", name=name, public_key=public_key())["id"] for name in "ab"]
@@ -136,13 +136,15 @@ def test_what_the_project_has_by_id_and_by_name(cloud: Cloud, driver: hetzner.He
 
 
 @pytest.mark.parametrize("option", ["firewall", "network"])
-def test_what_the_project_does_not_have_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzner, option: str) -> None:
+def test_a_resource_that_the_project_does_not_have_prevents_the_create(
+    cloud: Cloud, driver: hetzner.Hetzner, option: str
+) -> None:
     with pytest.raises(InvalidRequest, match=f"the project has no {option} nowhere"):
         launch(driver, node(options={option: "nowhere"}))
     assert cloud.count("POST", CREATE) == 0
 
 
-def test_lists_of_the_project_are_asked_for_once_in_a_batch(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_each_list_of_the_project_is_requested_once_per_batch(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.add_network("inside", "eu-central")
     with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(8) as pool:
         wanted = [node(name, options={"network": "inside"}) for name in "abcdefgh"]
@@ -175,16 +177,16 @@ def test_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner, time: T
     assert (instance.state, instance.public_ip, instance.private_ip) == ("running", None, "10.120.0.4")
 
 
-# for people
+# what operators see
 
 
-def test_check_says_how_many_servers_the_project_has(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_check_returns_the_number_of_servers(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     for name in ("a", "b"):
         Client(cloud).create(name)
     assert driver.check() == "a project with 2 servers"
 
 
-def test_a_read_only_token_is_reported_with_what_to_do(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_the_error_for_a_read_only_token_says_what_to_do(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.reading.add(cloud.token)
     assert driver.check()
     with pytest.raises(AuthError, match=r"token_readonly, .*\); create a token that can read and write"):
@@ -197,9 +199,7 @@ def test_regions(driver: hetzner.Hetzner) -> None:
     assert (one.description, one.available, one.zones) == ("Falkenstein, DE", True, ())
 
 
-def test_sizes_with_prices_in_their_currency_and_what_is_in_stock(
-    cloud: Cloud, driver: hetzner.Hetzner, time: Time
-) -> None:
+def test_sizes_have_their_price_currency_and_stock(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.settings.sold_out = ("ccx13",)
     sizes = {size.name: size for size in driver.sizes("ash")}
     assert {name: size.available for name, size in sizes.items()} == {"cpx11": True, "ccx13": False}
@@ -213,7 +213,7 @@ def test_sizes_with_prices_in_their_currency_and_what_is_in_stock(
 
 
 def test_a_size_without_locations(cloud: Cloud, driver: hetzner.Hetzner) -> None:
-    """As the API had it before 2025-09-24."""
+    """The API had no locations in a size before 2025-09-24."""
     listed = Client(cloud).get("server_types")
     kinds = [{**it, "locations": None, "deprecated": it["name"] == "cx23"} for it in listed["server_types"]]
     cloud.faults.add(Fault("GET", "/server_types", status=200, answer={**listed, "server_types": kinds}))
@@ -221,7 +221,7 @@ def test_a_size_without_locations(cloud: Cloud, driver: hetzner.Hetzner) -> None
     assert (sizes["cx23"], sizes["cax11"]) == (False, True)
 
 
-def test_a_size_is_in_stock_where_one_of_the_places_asked_for_has_it(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_size_is_in_stock_where_one_of_the_requested_locations_has_it(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     listed = Client(cloud).get("server_types")
     for kind in listed["server_types"]:
         kind["locations"] = [{**it, "available": it["name"] == "nbg1"} for it in kind["locations"]]
@@ -269,9 +269,7 @@ SECOND: Mapping[str, Any] = {"method": "GET", "path": CREATE, "query": "(^|&)pag
         Fault(**SECOND, status=200, answer={**EMPTY, "meta": {"pagination": {"next_page": 0}}}),
     ],
 )  # fmt: skip
-def test_a_page_that_fails_once_is_asked_again_from_the_first(
-    cloud: Cloud, driver: hetzner.Hetzner, fault: Fault
-) -> None:
+def test_a_list_restarts_when_a_page_fails_once(cloud: Cloud, driver: hetzner.Hetzner, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name, labels={"hart-owner": OWNER})
@@ -279,7 +277,7 @@ def test_a_page_that_fails_once_is_asked_again_from_the_first(
     assert [instance.minion_id for instance in driver.instances()] == ["a", "b", "c"]
 
 
-def test_a_page_that_fails_for_good_is_an_error_and_no_shorter_list(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_page_that_keeps_failing_is_an_error_and_not_a_shorter_list(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name, labels={"hart-owner": OWNER})
@@ -289,7 +287,7 @@ def test_a_page_that_fails_for_good_is_an_error_and_no_shorter_list(cloud: Cloud
     cloud.faults.clear()
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: hetzner.Hetzner) -> None:
+def test_only_instances_of_this_master_are_listed(cloud: Cloud, time: Time, driver: hetzner.Hetzner) -> None:
     client = Client(cloud)
     client.create("unlabelled")
     client.create("somebody-elses", labels={"hart": ""})
@@ -302,7 +300,7 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: he
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
 
 
-def test_an_empty_filter_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_an_empty_filter_is_never_sent(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     with pytest.raises(InvalidRequest, match="empty filter"):
         driver.candidates("")
     assert cloud.calls == []
@@ -311,14 +309,14 @@ def test_an_empty_filter_is_never_asked_for(cloud: Cloud, driver: hetzner.Hetzne
 @pytest.mark.parametrize("facts", [{}, {"public_net": None, "location": None, "created": "soon"},
                                    {"public_net": {"ipv4": None}, "private_net": None, "status": "unknown"},
                                    {"private_net": [{"network": 7}], "server_type": None, "image": None}])  # fmt: skip
-def test_a_report_with_little_in_it(cloud: Cloud, driver: hetzner.Hetzner, facts: dict[str, Any]) -> None:
+def test_an_answer_with_most_fields_missing(cloud: Cloud, driver: hetzner.Hetzner, facts: dict[str, Any]) -> None:
     report = {"id": int(NOWHERE), "name": "a", "labels": {"hart-owner": OWNER}, **facts}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={**EMPTY, "servers": [report]}))
     (instance,) = driver.instances()
     assert instance == Instance(NOWHERE, "a", "pending")
 
 
-def test_a_place_as_older_answers_have_it(driver: hetzner.Hetzner) -> None:
+def test_the_location_in_the_form_of_older_answers(driver: hetzner.Hetzner) -> None:
     report = {"id": 7, "datacenter": {"name": "hel1-dc2", "location": {"name": "hel1"}}}
     assert driver._instance(report).region == "hel1"
 
@@ -336,7 +334,7 @@ def test_states(driver: hetzner.Hetzner, status: str, locked: bool, state: str) 
     assert driver._instance({"id": 7, "status": status, "locked": locked}).state == state
 
 
-def test_what_is_being_made_is_never_taken_for_stopped(driver: hetzner.Hetzner, time: Time) -> None:
+def test_a_server_that_is_being_created_is_never_reported_as_stopped(driver: hetzner.Hetzner, time: Time) -> None:
     launch(driver, node())
     states = []
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""The driver ``hetzner``: the key of a batch, the end of servers, limits of the API, and taking over."""
+"""The driver ``hetzner``: the key of a batch, deletion of servers, limits of the API, and adoption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY = {"servers": [], "meta": {"pagination": {"next_page": None}}}
 # access
 
 
-def test_the_temporary_key_says_whose_it_is(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
+def test_the_temporary_key_names_its_owner_and_batch(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []) as access:
         (key,) = cloud.state.keys.values()
         assert (key.id, key.name, key.public_key) == (access.handle["ssh_key"], f"hart-{OWNER}-{BATCH}", KEY)
@@ -34,13 +34,13 @@ def test_the_temporary_key_says_whose_it_is(cloud: Cloud, driver: hetzner.Hetzne
 
 
 @pytest.mark.parametrize("skip", [0, 1])
-def test_a_key_whose_answer_is_lost_is_found_by_its_name(cloud: Cloud, driver: hetzner.Hetzner, skip: int) -> None:
+def test_a_key_is_found_by_its_name_when_the_answer_is_lost(cloud: Cloud, driver: hetzner.Hetzner, skip: int) -> None:
     cloud.faults.add(lost_answer(KEYS), *[Fault("GET", KEYS, status=200, answer={**EMPTY, "ssh_keys": []})] * skip)
     launch(driver, node())
     assert (left(cloud), cloud.count("POST", KEYS)) == ({"servers": ["w1.example.com"]}, 1)
 
 
-def test_a_key_that_cannot_be_made_begins_nothing(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_nothing_is_created_when_the_key_cannot_be_created(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.faults.add(Fault("POST", KEYS, status=500))
     with pytest.raises(TemporaryFailure):
         launch(driver, node())
@@ -57,7 +57,7 @@ def test_a_key_that_cannot_be_removed_is_reported_and_found_later(cloud: Cloud, 
     assert driver.leftovers() == []
 
 
-def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_keys_of_other_owners_are_not_leftovers(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     Client(cloud).make("ssh_keys", "ssh_key", name=f"hart-{'cd34' * 4}-{BATCH}", public_key=public_key())
     assert driver.leftovers() == []
 
@@ -65,7 +65,7 @@ def test_keys_of_others_are_no_leftovers(cloud: Cloud, driver: hetzner.Hetzner) 
 # terminate
 
 
-def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_server_that_is_being_deleted_is_no_longer_an_instance(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.settings.gone_after = 1000
     instance = launch(driver, node())
     Client(cloud).call("DELETE", f"servers/{instance.instance_id}")
@@ -74,13 +74,13 @@ def test_one_that_is_about_to_go_is_no_instance_any_more(cloud: Cloud, driver: h
     assert driver.instance(instance) is None
 
 
-def test_a_conflict_is_waited_for(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
+def test_a_delete_is_retried_after_a_conflict(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     cloud.faults.add(Fault("DELETE", SERVER, status=409))
     driver.terminate(launch(driver, node()))
     assert (left(cloud), time.waits) == ({}, [1])
 
 
-def test_what_is_protected_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
+def test_a_protected_server_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     instance = launch(driver, node())
     path = f"servers/{instance.instance_id}/actions/change_protection"
     Client(cloud).call("POST", path, {"delete": True, "rebuild": True})
@@ -95,7 +95,7 @@ def test_what_is_protected_is_not_deleted(cloud: Cloud, driver: hetzner.Hetzner,
 # limits and the rest
 
 
-def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(
+def test_a_rate_limit_without_retry_after_is_retried_before_its_reset(
     cloud: Cloud, driver: hetzner.Hetzner, time: Time
 ) -> None:
     cloud.settings.burst = 3
@@ -106,7 +106,7 @@ def test_a_limit_without_retry_after_is_waited_for_and_not_until_its_reset(
     assert sum(time.waits) < 20
 
 
-def test_a_limit_with_retry_after_is_waited_for_as_it_says(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
+def test_the_driver_waits_as_long_as_retry_after_asks(cloud: Cloud, driver: hetzner.Hetzner, time: Time) -> None:
     vars(cloud.settings).update(burst=1, sends_retry_after=True)
     for _ in range(3):
         driver.instances()
@@ -128,10 +128,10 @@ def test_the_password_of_a_server_without_a_key_is_never_seen(cloud: Cloud, driv
     assert not any(secret in str(made) for secret in cloud.state.secrets)
 
 
-# taking over
+# adoption
 
 
-def test_labels_of_others_stay_and_the_owner_is_the_last(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_adopt_and_release_keep_the_labels_of_others(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     made = Client(cloud).create("old", labels={"env": "prod", "web": ""})
     (found,) = driver.candidates("old")
     driver.adopt(found.instance, "new.example.com", None)

@@ -1,4 +1,4 @@
-"""The emulated Hetzner Cloud serves a client that is not ours: the vendor's own, hcloud."""
+"""The emulated Hetzner Cloud serves a client that is not ours: hcloud, the vendor's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.drivers.do.emulator.client import Clock, public_key
 from tests.drivers.hetzner.emulator.cloud import Hetzner
 from tests.drivers.hetzner.emulator.state import Settings
 
-#: hcloud's own type says of nearly every field of an answer that it may be absent
+#: hcloud's own types allow nearly every field of an answer to be absent
 Client = Any
 SPEC: dict[str, Any] = {
     "server_type": ServerType(name="cx23"),
@@ -41,7 +41,7 @@ def client(cloud: Hetzner) -> Client:
     return hcloud.Client(token=cloud.token, api_endpoint=cloud.endpoint, poll_interval=0)
 
 
-def test_what_is_on_offer(client: Client) -> None:
+def test_the_catalogue(client: Client) -> None:
     kind = client.server_types.get_by_name("cax11")
     assert (kind.cores, kind.memory, kind.disk, kind.architecture, kind.cpu_type) == (2, 4.0, 40, "arm", "shared")
     assert {it["location"]: it["price_monthly"]["net"] for it in kind.prices}["fsn1"] == "3.7900000000"
@@ -114,7 +114,7 @@ def test_power_and_protection(cloud: Hetzner, client: Client, clock: Clock) -> N
     assert caught.value.code == "protected"
 
 
-def test_errors_are_understood(cloud: Hetzner, client: Client) -> None:
+def test_hcloud_understands_the_errors(cloud: Hetzner, client: Client) -> None:
     client.servers.create(name="app-1", **SPEC)
     refusals: dict[str, dict[str, Any]] = {
         "uniqueness_error": {"name": "app-1"},
@@ -132,4 +132,4 @@ def test_errors_are_understood(cloud: Hetzner, client: Client) -> None:
     with pytest.raises(hcloud.APIException) as caught:
         client.servers.get_all()
     assert caught.value.code == "unauthorized"
-    cloud.calls.clear()  # one of them was meant to be wrong
+    cloud.calls.clear()  # one of them is wrong on purpose

@@ -1,4 +1,6 @@
-"""A create whose answer is lost: a second server of the name cannot be, and an older one is never taken for the new."""
+"""
+A create whose answer is lost: no second server of the name can exist, and an older one is never taken for the new.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,20 @@ def test_the_server_of_this_batch_is_found(cloud: Cloud, driver: hetzner.Hetzner
 
 @pytest.fixture
 def older(driver: hetzner.Hetzner) -> str:
-    """Of the same name and owner, of an earlier call."""
+    """Create a server of the same name and owner in an earlier batch, and return its id."""
     with driver.access(OLDER, KEY, []) as access:
         return driver.launch(node(), SCRIPT, access).instance_id
 
 
-def test_beside_an_older_one_the_create_is_refused(cloud: Cloud, driver: hetzner.Hetzner, older: str) -> None:
+def test_the_create_is_refused_when_an_older_server_has_the_name(
+    cloud: Cloud, driver: hetzner.Hetzner, older: str
+) -> None:
     with pytest.raises(InvalidRequest, match=r"server name is already used: name \(409 uniqueness_error"):
         launch(driver, node())
     assert [(it.instance_id, it.batch) for it in driver.instances()] == [(older, OLDER)]
 
 
-def test_another_name_of_the_batch_is_not_taken(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_a_server_of_the_batch_with_another_name_is_not_taken(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     Client(cloud).create("w2.example.com", labels={"hart-owner": OWNER, "hart-batch": BATCH})
     cloud.faults.add(Fault("POST", CREATE, drop=True))
     with pytest.raises(TemporaryFailure):
@@ -44,14 +48,16 @@ def test_another_name_of_the_batch_is_not_taken(cloud: Cloud, driver: hetzner.He
 
 
 @pytest.mark.parametrize("code", ["conflict", "locked", "maintenance"])
-def test_what_certainly_did_nothing_is_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str) -> None:
+def test_a_create_that_certainly_did_nothing_is_repeated(cloud: Cloud, driver: hetzner.Hetzner, code: str) -> None:
     cloud.faults.add(Fault("POST", CREATE, status=409, answer={"error": {"code": code, "message": "no"}}, times=2))
     launch(driver, node())
     assert (cloud.made(), cloud.count("POST", CREATE)) == (1, 3)
 
 
 @pytest.mark.parametrize("code", ["unavailable", "server_error", "service_error", "timeout", "bad_gateway", "new"])
-def test_what_may_have_been_done_is_never_asked_again(cloud: Cloud, driver: hetzner.Hetzner, code: str) -> None:
+def test_a_create_that_may_have_taken_effect_is_never_repeated(
+    cloud: Cloud, driver: hetzner.Hetzner, code: str
+) -> None:
     body = {"error": {"code": code, "message": "no"}}
     cloud.faults.add(Fault("POST", CREATE, status=503, answer=body, when="after"))
     launch(driver, node())

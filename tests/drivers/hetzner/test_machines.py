@@ -1,4 +1,4 @@
-"""A machine boots as Hetzner's do: its metadata, and the network that its images make of them."""
+"""A machine boots like Hetzner's: its metadata, and the network that its images configure from it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def host() -> Iterator[MachineHost]:
 
 @pytest.fixture
 def boot(host: MachineHost) -> Iterator[Boot]:
-    """Boot a machine of Hetzner for one test, with both addresses by default."""
+    """Return a function that boots a Hetzner machine for one test, with both addresses by default."""
     booted: list[Machine] = []
 
     def begin(**changes: object) -> Machine:
@@ -51,7 +51,7 @@ def addresses(machine: Machine) -> dict[str, str]:
 
 
 @machines
-def test_cloud_init_reads_hetzner_s_metadata_and_runs_the_user_data_with_both_addresses(boot: Boot) -> None:
+def test_cloud_init_reads_the_metadata_and_runs_the_user_data_with_both_addresses(boot: Boot) -> None:
     machine = boot()
     spec = machine.spec
     assert ok(machine, RAN).split()[:2] == [spec.hostname, "0"]
@@ -67,7 +67,7 @@ def test_cloud_init_reads_hetzner_s_metadata_and_runs_the_user_data_with_both_ad
 
 
 @machines
-def test_without_a_public_address_debian_13_has_the_private_one_and_its_way_out(boot: Boot) -> None:
+def test_without_a_public_address_debian_13_has_the_private_address_and_a_default_route(boot: Boot) -> None:
     machine = boot(public_ip=None, image="debian-13")
     assert "DataSourceHetzner" in machine.run("cloud-init status --long")[1]
     assert addresses(machine) == {"eth1": f"{machine.spec.private_ip}/24"}
@@ -75,7 +75,7 @@ def test_without_a_public_address_debian_13_has_the_private_one_and_its_way_out(
     ok(machine, "apt-get update -qq --error-on=any")
 
 
-# what a document holds, without a machine
+# the contents of the metadata, without a machine
 
 
 def interface(name: str, kind: str, address: str) -> Interface:
@@ -83,7 +83,7 @@ def interface(name: str, kind: str, address: str) -> Interface:
 
 
 @pytest.mark.parametrize("public", [True, False])
-def test_the_metadata_describe_both_kinds_of_interface(public: bool) -> None:
+def test_the_metadata_describes_both_kinds_of_interface(public: bool) -> None:
     spec: Any = SimpleNamespace(
         instance_id=ID, hostname="h", user_data="#!/bin/sh\n", public_keys=(KEY,), datasource="hetzner", metadata={}
     )

@@ -1,4 +1,4 @@
-"""What the driver ``hetzner`` refuses by itself, and the class of each refusal of Hetzner."""
+"""What the driver ``hetzner`` refuses by itself, and the error class of each of Hetzner's refusals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_objections(cloud: Cloud, driver: hetzner.Hetzner, wanted: Node, text: s
     assert cloud.count("POST") == 0
 
 
-def test_public_things_of_a_node_without_a_public_address(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_ipv6_and_a_firewall_need_a_public_address(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.add_network("inside", "eu-central")
     Client(cloud).make("firewalls", "firewall", name="ssh")
     options = {"ipv6": True, "firewall": "ssh", "network": "inside"}
@@ -82,7 +82,7 @@ def test_a_snapshot_of_the_other_architecture(cloud: Cloud, driver: hetzner.Hetz
         launch(driver, wanted)
 
 
-def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_nodes_without_objections_cost_two_calls(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     for name in ("a", "b", "c"):
         assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
     assert sorted(call.path for call in cloud.calls) == ["/v1/images", "/v1/server_types"]
@@ -96,7 +96,7 @@ def test_no_objections_and_what_they_cost(cloud: Cloud, driver: hetzner.Hetzner)
     [("rate_limit_exceeded", 403, RateLimited), ("rate_limit_exceeded", 429, RateLimited), ("", 429, RateLimited),
      ("locked", 423, TemporaryFailure), ("conflict", 409, TemporaryFailure), ("maintenance", 503, TemporaryFailure)],
 )  # fmt: skip
-def test_what_passes_is_waited_for_two_minutes(
+def test_temporary_refusals_are_retried_for_two_minutes(
     cloud: Cloud, driver: hetzner.Hetzner, time: Time, code: str, status: int, kind: type[DriverError]
 ) -> None:
     answer = {"error": {"code": code, "message": "Odd."}}
@@ -109,7 +109,7 @@ def test_what_passes_is_waited_for_two_minutes(
     cloud.faults.clear()
 
 
-def test_the_fields_of_a_refusal_and_its_number_are_reported(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_the_fields_and_the_request_id_of_a_refusal_are_reported(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     with pytest.raises(InvalidRequest) as caught:
         launch(driver, dataclasses.replace(node(), size="no-such-size"))
     assert str(caught.value) == (
@@ -117,7 +117,7 @@ def test_the_fields_of_a_refusal_and_its_number_are_reported(cloud: Cloud, drive
     )
 
 
-def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+def test_an_html_body_is_not_shown(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     cloud.faults.add(Fault("GET", CREATE, status=400, answer="<html>secret</html>"))
     with pytest.raises(InvalidRequest, match=r"^Hetzner: Bad Request \(400\)$"):
         driver.check()

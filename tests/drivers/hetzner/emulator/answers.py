@@ -1,4 +1,4 @@
-"""How Hetzner says things: errors, times, pages, and its objects as JSON (docs.hetzner.cloud)."""
+"""The form of Hetzner's answers: errors, times, pages, and its objects as JSON (docs.hetzner.cloud)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.emulation.tables import tables_of
 
 Thing = TypeVar("Thing")
 PER_PAGE_DEFAULT, PER_PAGE_LIMIT = 25, 50
-#: by status, code and message where nothing else is known
+#: default code and message by status
 MESSAGES = tables_of(__file__)
 
 
 class Refusal(Exception):
-    """The API says no."""
+    """The API refuses a request."""
 
     def __init__(self, status: int, message: str = "", code: str = "", fields: Sequence[str] = ()) -> None:
         self.status = status
@@ -28,19 +28,23 @@ class Refusal(Exception):
 
 
 def error(status: int, message: str = "", code: str = "", fields: Sequence[str] = ()) -> dict[str, Any]:
-    """The body of an error; ``fields`` are those of the request that it is about."""
+    """Return the body of an error; ``fields`` are the fields of the request that it is about."""
     usual = MESSAGES.get(status, ("server_error", "an internal error occurred"))
     details = {"fields": [{"name": name, "messages": ["is wrong"]} for name in fields]} if fields else None
     return {"error": {"code": code or usual[0], "message": message or usual[1], "details": details}}
 
 
 def invalid(field: str, message: str = "") -> Refusal:
-    """What is said of a field of a request."""
+    """Return the refusal of one field of a request."""
     return Refusal(422, message or f"invalid input in field '{field}'", "invalid_input", [field])
 
 
 def found(things: dict[int, Thing], text: Any, what: str) -> Thing:
-    """Return the one of that id."""
+    """
+    Return the resource with the id ``text``.
+
+    Raises ``Refusal`` if there is none.
+    """
     number = int(text) if str(text).isdecimal() else -1
     if number not in things:
         raise Refusal(404, f"{what} with ID '{text}' not found", "not_found")
@@ -48,7 +52,7 @@ def found(things: dict[int, Thing], text: Any, what: str) -> Thing:
 
 
 def iso(moment: float) -> str:
-    """A time as the API writes it."""
+    """Return a time as the API writes it."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).isoformat(timespec="seconds")
 
 
@@ -79,7 +83,7 @@ def _number(request: Request, name: str, default: int, limit: int | None) -> int
 
 
 def server(world: World, it: Server) -> dict[str, Any]:
-    """A server. Its public addresses are there from the first answer."""
+    """Return a server as JSON, with its public addresses from the first answer on."""
     now = world.clock()
     attached = it.network_ids if now >= it.created + world.settings.attached_after else []
     return {
@@ -112,13 +116,13 @@ def server(world: World, it: Server) -> dict[str, Any]:
 
 
 def report(world: World, it: Server) -> dict[str, Any]:
-    """A server as somebody asks for it; that counts, see ``reported``."""
+    """Return a server as a client's request shows it. The request counts, see ``reported``."""
     shown = server(world, it)
     return it.reported(shown, running=shown["status"] == "running")
 
 
 def status(it: Server, now: float) -> str:
-    """What it is doing."""
+    """Return the status of a server."""
     if it.deleted_at is not None:
         return "deleting"
     if it.status:
@@ -130,7 +134,7 @@ def status(it: Server, now: float) -> str:
 
 
 def is_locked(world: World, it: Server) -> bool:
-    """Whether something is done with it."""
+    """Return whether an action on the server is in progress."""
     now = world.clock()
     if it.status:
         return False
@@ -149,7 +153,7 @@ def _public_net(it: Server) -> dict[str, Any]:
 
 
 def key(it: Key) -> dict[str, Any]:
-    """An SSH key."""
+    """Return an SSH key as JSON."""
     digest = hashlib.md5(it.public_key.split()[1].encode(), usedforsecurity=False).hexdigest()
     fingerprint = ":".join(digest[at : at + 2] for at in range(0, 32, 2))
     return {"id": it.id, "name": it.name, "fingerprint": fingerprint, "public_key": it.public_key,
@@ -157,7 +161,7 @@ def key(it: Key) -> dict[str, Any]:
 
 
 def network(world: World, it: Network) -> dict[str, Any]:
-    """A private network."""
+    """Return a private network as JSON."""
     subnets = [
         {"type": "cloud", "ip_range": f"10.120.{number}.0/24", "network_zone": zone, "gateway": "10.120.0.1"}
         for number, zone in enumerate(it.zones)
@@ -169,14 +173,14 @@ def network(world: World, it: Network) -> dict[str, Any]:
 
 
 def firewall(world: World, it: Firewall) -> dict[str, Any]:
-    """A firewall."""
+    """Return a firewall as JSON."""
     servers = [one.id for one in world.state.servers.values() if it.id in one.firewall_ids]
     return {"id": it.id, "name": it.name, "labels": {}, "rules": [], "created": iso(it.created),
             "applied_to": [{"type": "server", "server": {"id": one}} for one in servers]}  # fmt: skip
 
 
 def snapshot(it: Snapshot) -> dict[str, Any]:
-    """An image of the project's own: it has no name, only a description."""
+    """Return an image of the project as JSON; it has a description and no name."""
     system = catalog.system_images()[0]
     return {**system, "id": it.id, "type": "snapshot", "status": it.status, "name": None, "rapid_deploy": False,
             "description": it.description, "image_size": 2.3, "architecture": it.architecture,
@@ -184,7 +188,7 @@ def snapshot(it: Snapshot) -> dict[str, Any]:
 
 
 def action(world: World, it: Action) -> dict[str, Any]:
-    """Something that takes time, or took it."""
+    """Return an action as JSON, running or finished."""
     done = world.clock() >= it.done_at
     return {
         "id": it.id,

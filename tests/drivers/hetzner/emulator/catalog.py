@@ -1,4 +1,4 @@
-"""What the emulated Hetzner Cloud has on offer, of the tables in ``catalog.yaml``."""
+"""The catalogue of the emulated Hetzner Cloud, from the tables in ``catalog.yaml``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCATIONS = list(_LOCATIONS)
 
 
 def location(name: str) -> dict[str, Any]:
-    """A location as the API shows it."""
+    """Return a location as the API shows it."""
     city, country, zone = _LOCATIONS[name]
     return {
         "id": LOCATIONS.index(name) + 1, "name": name, "description": f"{city} DC Park 1", "country": country,
@@ -25,12 +25,12 @@ def location(name: str) -> dict[str, Any]:
 
 
 def locations() -> list[dict[str, Any]]:
-    """All locations."""
+    """Return all locations."""
     return [location(name) for name in LOCATIONS]
 
 
 def server_type(name: str, sold_out: Sequence[str] = ()) -> dict[str, Any]:
-    """A server type as the API shows it."""
+    """Return a server type as the API shows it."""
     cores, memory, disk, kind, architecture, prices = _TYPES[name]
     return {
         "id": list(_TYPES).index(name) + 100,
@@ -65,19 +65,19 @@ def _price(place: str, net: float) -> dict[str, Any]:
 
 
 def _both(net: float) -> dict[str, str]:
-    """Texts with ten and more digits, as the API has them."""
+    """Return the net and gross price as texts with ten or more decimals, as the API has them."""
     return {"net": f"{net:.10f}", "gross": f"{net * (1 + VAT):.16f}"}
 
 
 def server_types(sold_out: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """All server types."""
+    """Return all server types."""
     return [server_type(name, sold_out) for name in _TYPES]
 
 
 def system_images() -> list[dict[str, Any]]:
-    """The distributions, each once for each architecture."""
+    """Return the distributions, each once for each architecture."""
     pairs = [(name, architecture) for name in _DISTRIBUTIONS for architecture in ("x86", "arm")]
-    # Of one there is none for arm, so that a client can find out what becomes of it.
+    # One distribution has no image for arm, so that tests cover this case.
     pairs.remove(("rocky-9", "arm"))
     return [
         {
@@ -93,5 +93,5 @@ def system_images() -> list[dict[str, Any]]:
 
 
 def pricing() -> dict[str, Any]:
-    """What things cost, as far as anybody here asks."""
+    """Return the pricing document, limited to the fields that our client reads."""
     return {"currency": CURRENCY, "vat_rate": f"{VAT * 100:.6f}"}

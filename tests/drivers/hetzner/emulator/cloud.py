@@ -1,8 +1,8 @@
 """
-Hetzner Cloud's API v1, emulated: a stateful project on loopback, whose servers are machines of a back end.
+An emulator of Hetzner Cloud's API v1: a stateful project on loopback, whose servers are machines of a back end.
 
-What is known of the API is from docs.hetzner.cloud and the vendor's clients (hetznercloud/hcloud-python and hcloud-go),
-the first of which drives it in ``test_hcloud.py``. Which status an error comes with is not always known; its code is.
+What is known of the API is from docs.hetzner.cloud and the vendor's clients (hetznercloud/hcloud-python and hcloud-go);
+``test_hcloud.py`` drives the emulator with the first. The code of an error is known; its status is not always known.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (project, servers)
-#: of the vendor's length and letters; nothing else about it is real
+#: has the length and letters of the vendor's tokens; nothing else about it is real
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEF" + "GHIJKLMNOPQRSTUVWXYZ0123456789ab"
 
 
 class Hetzner(StatefulEmulator[State, Settings]):
-    """See the module."""
+    """One emulated project; see the module."""
 
     root = "/v1"
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
         super().__init__(backend, settings or Settings(), TOKEN, **more)
-        #: those of the tokens that may only read
+        #: tokens that can only read
         self.reading: set[str] = set()
         self._world = World(state=State(), **self.parts())
         self._limits = Limits()
 
     def user_data(self) -> dict[str, str]:
-        """As the machine runs it."""
+        """Return the user-data by server name, as the machine runs it."""
         return {it.name: it.user_data for it in self.state.servers.values()}
 
     def instances(self) -> Iterable[Server]:
-        """Also those that are about to go."""
+        """Return the servers, including those that are being deleted."""
         return self.state.servers.values()
 
     def left(self) -> dict[str, list[str]]:
-        """Servers as ``instances``, which is what tests of all clouds look for."""
+        """Return what is left, with servers as ``instances``, the name that tests of all clouds look for."""
         left = super().left()
         return {"instances": left.pop("servers"), **left}
 
     def clear(self) -> None:
-        """What the methods below made as well."""
+        """Remove everything but the servers, including what the methods below made."""
         state = self.state
         for things in (state.keys, state.networks, state.firewalls, state.snapshots, state.actions, state.mails):
             things.clear()
@@ -66,7 +66,7 @@ class Hetzner(StatefulEmulator[State, Settings]):
             return project.new_network(self._world, name, list(zones)).id
 
     def handle(self, request: Request) -> Answer:
-        """The token, the limit, and then the call itself."""
+        """Check the token and the limit, then answer the call."""
         self._world.tick()
         try:
             self._authorize(request)
@@ -89,20 +89,20 @@ class Hetzner(StatefulEmulator[State, Settings]):
         return Answer(429, answers.error(429), {"retry-after": "1"} if self.settings.sends_retry_after else {})
 
     def failure(self, request: Request, status: int) -> Answer:
-        """The vendor's form of an error, or an empty success. Other bodies are for a fault to give."""
+        """Return the vendor's form of an error, or an empty success. A fault brings any other body itself."""
         return Answer(status, answers.error(status) if status >= 400 else None)
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
-        """What the form of a create has wrong, and filters that let everything through."""
+        """Return what is wrong in the form of a create, and filters that match everything."""
         empty = [name for name, values in request.query.items() if "" in values]
         body = request.json() if request.method == "POST" and request.path == "/v1/servers" else None
         wrong = list(form.against_create(body)) if isinstance(body, dict) else []
-        # How long it is may depend on the user: that is for the API to refuse, and no fault of a driver.
+        # Its length can depend on the user: the API refuses it then, and the driver has no fault.
         wrong = [name for name in wrong if name != "user_data"]
         return [f"body: {name}" for name in wrong] + [f"query: {name} is empty" for name in empty]
 
     def shown(self) -> dict[str, Any]:
-        """The project as its API shows it."""
+        """Return the project as its API shows it."""
         state, world = self.state, self._world
         return {
             "servers": [answers.server(world, it) for it in state.servers.values()],

@@ -1,8 +1,8 @@
 """
 The form of requests, as docs.hetzner.cloud and the vendor's client for Python have them.
 
-(hetznercloud/hcloud-python, servers/client.py and helpers/labels.py) Fields that are not known are objected to: a
-client of ours has none that do nothing.
+Sources in hetznercloud/hcloud-python: servers/client.py and helpers/labels.py. An unknown field is an objection,
+because our client must send no field that does nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WORD = "[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,%d}[a-z0-9A-Z])?"
 LABEL_KEY = re.compile(f"({_WORD % 253}/)?{_WORD % 61}")
 LABEL_VALUE = re.compile(f"({_WORD % 61})?")
 NAME = re.compile(r"(?=.{1,253}$)[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
-#: a field of a create call, and of what it may be
+#: each field of a create call, with its permitted types
 CREATE: dict[str, tuple[type, ...]] = {
     "name": (str,), "location": (str, int), "server_type": (str, int), "image": (str, int), "ssh_keys": (list,),
     "volumes": (list,), "firewalls": (list,), "networks": (list,), "user_data": (str,), "labels": (dict,),
@@ -26,7 +26,7 @@ PUBLIC_NET = {"enable_ipv4": (bool,), "enable_ipv6": (bool,), "ipv4": (int,), "i
 
 
 def against_create(data: dict[str, Any]) -> Iterator[str]:
-    """The fields of a create call that are wrong."""
+    """Yield the fields of a create call that are wrong."""
     for name in ("name", "server_type", "image"):
         if not data.get(name):
             yield name
@@ -44,7 +44,7 @@ def against_create(data: dict[str, Any]) -> Iterator[str]:
 
 
 def against_labels(labels: dict[str, Any]) -> Iterator[str]:
-    """``labels``, where one of them is none."""
+    """Yield ``labels`` for each label that is invalid."""
     for key, value in labels.items():
         if not LABEL_KEY.fullmatch(key) or not isinstance(value, str) or not LABEL_VALUE.fullmatch(value):
             yield "labels"

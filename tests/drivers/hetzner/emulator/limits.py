@@ -1,4 +1,4 @@
-"""Hetzner's rate limit: 3600 calls an hour for a project, of which one more is allowed each second (docs)."""
+"""Hetzner's rate limit: 3600 calls an hour for each project, and each second allows one more of them (docs)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass
 class Limits:
-    """The calls of a project that are left."""
+    """The calls that a project has left."""
 
     left: float = 0.0
     since: float | None = None
 
     def refuses(self, now: float, burst: int | None) -> bool:
-        """Count a call, unless it is refused."""
+        """Return whether a call is refused, and count it if it is not."""
         if burst is None:
             return False
         self.left = float(burst) if self.since is None else min(burst, self.left + now - self.since)
@@ -24,7 +24,7 @@ class Limits:
         return False
 
     def headers(self, now: float, burst: int | None) -> dict[str, str]:
-        """What every answer has: the reset is when all calls are there again."""
+        """Return the headers of every answer; the reset is when all calls are available again."""
         limit = burst or 3600
         left = int(self.left) if burst else limit
         return {"ratelimit-limit": str(limit), "ratelimit-remaining": str(left),

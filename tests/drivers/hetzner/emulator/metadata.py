@@ -1,9 +1,9 @@
 """
-Hetzner's metadata, below ``/hetzner/v1/``, and what its images have beyond Debian's.
+Hetzner's metadata, below ``/hetzner/v1/``, and what its images add to Debian's.
 
-cloud-init's datasource reads ``metadata``, which is YAML, and ``userdata``. The network's configuration in it has the
-public interface alone, which asks for its address by DHCP; those of private networks are brought up by a package of
-Hetzner's images, ``hc-utils``, by DHCP too. So both addresses here come from ``dhcp.py``.
+cloud-init's datasource reads ``metadata``, which is YAML, and ``userdata``. The network configuration in it covers only
+the public interface, which gets its address by DHCP. ``hc-utils``, a package of Hetzner's images, brings up the
+interfaces of private networks, by DHCP too. So both addresses here come from ``dhcp.py``.
 
 Sources: docs.hetzner.cloud, *Server Metadata*, for the paths; cloud-init's DataSourceHetzner.py and its tests for what
 is read; hetznercloud/cli#511 for the vendor-data, and for a network configuration that is empty.
@@ -20,9 +20,9 @@ from tests.machines.metadata import Instance, Provider, Reply
 from tests.machines.network import Interface
 
 ROOT = "/hetzner/v1"
-#: what people may ask for one by one (docs)
+#: values that users can request one by one (docs)
 SINGLE = ("hostname", "instance-id", "public-ipv4", "local-ipv4", "private-networks", "availability-zone", "region")
-#: a configuration and an empty script, in one message with parts
+#: a configuration and an empty script, in one multipart message
 VENDOR_DATA = """\
 Content-Type: multipart/mixed; boundary="===============5184703028565742311=="
 MIME-Version: 1.0
@@ -49,7 +49,7 @@ Content-Disposition: attachment; filename="hc-boot-script"
 
 --===============5184703028565742311==--
 """
-#: for what ``hc-utils`` does. Where there is a public address as well, that is the way out
+#: stands in for ``hc-utils``; if there is a public address as well, the default route goes through that
 PRIVATE = """\
 [Match]
 MACAddress={mac}
@@ -65,7 +65,7 @@ UseRoutes={routes}
 
 
 def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
-    """Return what brings up the interface of a private network."""
+    """Return the files that bring up the interface of a private network."""
     routes = "no" if len(interfaces) > 1 else "yes"
     return {
         f"/etc/systemd/network/60-hc-{it.name}.network": PRIVATE.format(mac=it.mac, routes=routes)
@@ -75,7 +75,7 @@ def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
 
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
-    """Return what answers for a server."""
+    """Return the function that answers for a server."""
     document = hetzner(spec, interfaces, dns)
     known = {f"{ROOT}/metadata/{name}": _as_text(document.get(name, "")) for name in SINGLE}
     known[f"{ROOT}/metadata/private-networks"] = _as_text(_private(interfaces))
@@ -91,9 +91,9 @@ def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, .
 
 def hetzner(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> dict[str, Any]:
     """
-    Return Hetzner's document.
+    Return Hetzner's metadata document.
 
-    A mapping as ``spec.metadata`` adds fields to it, such as ``region``.
+    If ``spec.metadata`` is a mapping, it adds its fields, such as ``region``.
     """
     extra = {} if callable(spec.metadata) else dict(spec.metadata)
     public = [it for it in interfaces if it.kind == "public"]
@@ -126,5 +126,5 @@ def _private(interfaces: tuple[Interface, ...]) -> list[dict[str, Any]]:
 
 
 def _as_text(value: Any) -> str:
-    """Texts and numbers as they are, and all else as YAML."""
+    """Return texts and numbers unchanged, and everything else as YAML."""
     return str(value) if isinstance(value, str | int) else yaml.safe_dump(value)

@@ -1,4 +1,4 @@
-"""What a project has beside servers, and what is on offer."""
+"""What a project has besides servers, and the catalogue."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from tests.drivers.hetzner.emulator.servers import selects
 from tests.drivers.hetzner.emulator.state import Firewall, Key, Network, Snapshot, World
 from tests.emulation.http import Answer, Request
 
-# on offer
+# the catalogue
 
 
 @route("GET", "/locations")
 def list_locations(world: World, request: Request) -> Answer:
-    """All locations."""
+    """List all locations."""
     return _named(world, request, "locations", catalog.locations())
 
 
 @route("GET", "/server_types")
 def list_server_types(world: World, request: Request) -> Answer:
-    """All server types, with what each costs where."""
+    """List all server types, with the price of each in each location."""
     return _named(world, request, "server_types", catalog.server_types(world.settings.sold_out))
 
 
 @route("GET", "/pricing")
 def pricing(world: World, request: Request) -> Answer:
-    """What things cost."""
+    """Return the prices."""
     return Answer(200, {"pricing": catalog.pricing()})
 
 
 @route("GET", "/images")
 def list_images(world: World, request: Request) -> Answer:
-    """Distributions, and the project's own images."""
+    """List the distributions and the images of the project."""
     images = [*catalog.system_images(), *map(answers.snapshot, world.state.snapshots.values())]
     for name in ("type", "architecture", "status"):
         wanted = request.query.get(name)
@@ -43,7 +43,7 @@ def list_images(world: World, request: Request) -> Answer:
 
 
 def _named(world: World, request: Request, field: str, things: list[dict[str, Any]]) -> Answer:
-    """All of them, or the one of a name; of some there are labels as well."""
+    """Return one page of a list, filtered by name and, for resources with labels, by label selector."""
     name, selector = request.first("name"), request.first("label_selector") or ""
     shown = [it for it in things if name in (None, it["name"]) and selects(selector, it.get("labels") or {})]
     return answers.page(world, request, field, shown, lambda it: it)
@@ -56,20 +56,20 @@ def _key(world: World, key_id: str) -> Key:
     return answers.found(world.state.keys, key_id, "SSH key")
 
 
-# Servers that have a key keep it.
+# A server keeps its key when the key is deleted.
 ROUTER.shows("/ssh_keys", "ssh_key", _key, lambda world, it: answers.key(it))
 ROUTER.deletes("/ssh_keys", "keys", _key)
 
 
 @route("GET", "/ssh_keys")
 def list_keys(world: World, request: Request) -> Answer:
-    """All of them, by name and label."""
+    """List the SSH keys, filtered by name and label."""
     return _named(world, request, "ssh_keys", [answers.key(it) for it in world.state.keys.values()])
 
 
 @route("POST", "/ssh_keys")
 def add_key(world: World, request: Request) -> Answer:
-    """201. Neither name nor key may be there already."""
+    """Add an SSH key and answer 201; its name and its key must both be new."""
     data = body_of(request)
     name, line = text(data, "name"), text(data, "public_key").strip()
     for field in form.against_labels(data.get("labels") or {}):
@@ -91,20 +91,20 @@ def add_key(world: World, request: Request) -> Answer:
 
 @route("GET", "/networks")
 def list_networks(world: World, request: Request) -> Answer:
-    """All of them."""
+    """List the networks."""
     return _named(world, request, "networks", [answers.network(world, it) for it in world.state.networks.values()])
 
 
 @route("POST", "/networks")
 def create_network(world: World, request: Request) -> Answer:
-    """201."""
+    """Create a network and answer 201."""
     data = body_of(request)
     zones = [one["network_zone"] for one in data.get("subnets") or []]
     return Answer(201, {"network": answers.network(world, new_network(world, text(data, "name"), zones))})
 
 
 def new_network(world: World, name: str, zones: list[str]) -> Network:
-    """A private network with a subnet in each of the zones."""
+    """Add a private network with a subnet in each of the zones, and return it."""
     made = Network(next(world.ids), name, zones, world.clock())
     world.state.networks[made.id] = made
     return made
@@ -112,20 +112,20 @@ def new_network(world: World, name: str, zones: list[str]) -> Network:
 
 @route("GET", "/firewalls")
 def list_firewalls(world: World, request: Request) -> Answer:
-    """All of them."""
+    """List the firewalls."""
     return _named(world, request, "firewalls", [answers.firewall(world, it) for it in world.state.firewalls.values()])
 
 
 @route("POST", "/firewalls")
 def create_firewall(world: World, request: Request) -> Answer:
-    """201."""
+    """Create a firewall and answer 201."""
     made = Firewall(next(world.ids), text(body_of(request), "name"), world.clock())
     world.state.firewalls[made.id] = made
     return Answer(201, {"firewall": answers.firewall(world, made), "actions": []})
 
 
 def add_snapshot(world: World, description: str, architecture: str = "x86") -> Snapshot:
-    """An image of the project's own."""
+    """Add an image of the project and return it."""
     made = Snapshot(next(world.ids), description, architecture, world.clock())
     world.state.snapshots[made.id] = made
     return made
@@ -133,5 +133,5 @@ def add_snapshot(world: World, description: str, architecture: str = "x86") -> S
 
 @route("GET", "/actions/{}")
 def get_action(world: World, request: Request, action_id: str) -> Answer:
-    """How far it is."""
+    """Return an action with its progress."""
     return Answer(200, {"action": answers.action(world, answers.found(world.state.actions, action_id, "action"))})

@@ -1,4 +1,4 @@
-"""Servers: their creation, reports, labels, protection, power, and their end."""
+"""Servers: create, lists, labels, protection, power and delete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLACEMENT = "error during placement"
 
 @route("POST", "/servers")
 def create(world: World, request: Request) -> Answer:
-    """201. Only where no key is named is there a password, which is mailed as well."""
+    """Create a server and answer 201. Without an SSH key it gets a password, which is also mailed."""
     data = body_of(request)
     for field in form.against_create(data):
         raise invalid(field)
@@ -35,7 +35,7 @@ def create(world: World, request: Request) -> Answer:
 
 
 def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
-    """The server's fields that the project has a say in. Nothing is made before all is checked."""
+    """Return the server's fields that depend on the project. Everything is checked before anything is created."""
     state = world.state
     if any(it.name == data["name"] for it in state.servers.values()):
         raise Refusal(409, "server name is already used", "uniqueness_error", ["name"])
@@ -60,7 +60,7 @@ def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _one(things: Any, wanted: str | int, field: str) -> Mapping[str, Any]:
-    """By its id or its name."""
+    """Return the entry with this id or name."""
     for it in things:
         if str(wanted) in (str(it["id"]), it["name"]):
             found: Mapping[str, Any] = it
@@ -69,7 +69,7 @@ def _one(things: Any, wanted: str | int, field: str) -> Mapping[str, Any]:
 
 
 def _image(world: World, wanted: str | int, architecture: str) -> dict[str, Any]:
-    """Of a name, the one of the server type's architecture."""
+    """Return an image; of several with the name, the one for the server type's architecture."""
     images = [*catalog.system_images(), *map(answers.snapshot, world.state.snapshots.values())]
     named = [it for it in images if str(wanted) in (str(it["id"]), it["name"])]
     fitting = [it for it in named if it["architecture"] == architecture]
@@ -93,7 +93,7 @@ def _networks(world: World, data: dict[str, Any], zone: str) -> dict[str, Any]:
 
 
 def _make(world: World, data: dict[str, Any], plan: dict[str, Any]) -> Server:
-    """Nothing fails any more."""
+    """Create the server; nothing can fail at this point."""
     now, name = world.clock(), data["name"]
     fault = world.faults.of_machine(name)
     made = Server(
@@ -123,12 +123,12 @@ def _boot(world: World, it: Server) -> None:
     )  # fmt: skip
 
 
-# reports
+# lists
 
 
 @route("GET", "/servers")
 def list_servers(world: World, request: Request) -> Answer:
-    """All of them, or those that name and label selector let through."""
+    """List the servers that match the name and the label selector."""
     shown = [it for it in world.state.servers.values() if it.is_listed(world.clock()) and _fits(world, it, request)]
     return answers.page(world, request, "servers", shown, lambda it: answers.report(world, it))
 
@@ -141,7 +141,7 @@ def _fits(world: World, it: Server, request: Request) -> bool:
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether all of a selector is so: ``key``, ``key=value``, ``key==value``, with commas between them."""
+    """Return whether the labels match a selector: ``key``, ``key=value`` or ``key==value``, separated by commas."""
     for part in filter(None, selector.split(",")):
         key, equals, value = part.replace("==", "=").partition("=")
         if key not in labels or (equals and labels[key] != value):
@@ -157,7 +157,7 @@ ROUTER.shows("/servers", "server", lambda world, it: server_of(world, it), answe
 
 @route("PUT", "/servers/{}")
 def change_server(world: World, request: Request, server_id: str) -> Answer:
-    """Labels are replaced as a whole."""
+    """Change a server; the new labels replace all old ones."""
     it, data = server_of(world, server_id), body_of(request)
     for field in form.against_labels(data.get("labels") or {}):
         raise invalid(field)
@@ -168,7 +168,7 @@ def change_server(world: World, request: Request, server_id: str) -> Answer:
 
 @route("DELETE", "/servers/{}")
 def delete_server(world: World, request: Request, server_id: str) -> Answer:
-    """200 with an action; volumes are detached and stay."""
+    """Delete a server and answer 200 with an action; volumes are detached and stay."""
     it = server_of(world, server_id)
     if it.protected:
         raise Refusal(403, "server deletion is protected", "protected")
@@ -185,7 +185,7 @@ def delete_server(world: World, request: Request, server_id: str) -> Answer:
 
 @route("POST", "/servers/{}/actions/change_protection")
 def change_protection(world: World, request: Request, server_id: str) -> Answer:
-    """201."""
+    """Change the protection and answer 201."""
     it, data = server_of(world, server_id), body_of(request)
     if data.get("delete") != data.get("rebuild"):
         raise invalid("delete")
@@ -195,13 +195,13 @@ def change_protection(world: World, request: Request, server_id: str) -> Answer:
 
 @route("POST", "/servers/{}/actions/poweroff")
 def power_off(world: World, request: Request, server_id: str) -> Answer:
-    """Only the report changes: the machine goes on."""
+    """Report the server as off; the machine keeps running."""
     return _set(world, server_id, "off", "stop_server")
 
 
 @route("POST", "/servers/{}/actions/poweron")
 def power_on(world: World, request: Request, server_id: str) -> Answer:
-    """As before."""
+    """Report the server by its times again."""
     return _set(world, server_id, "", "start_server")
 
 
@@ -216,5 +216,5 @@ def _acted(world: World, command: str, it: Server) -> Answer:
 
 
 def server_of(world: World, server_id: str) -> Server:
-    """The server of an id."""
+    """Return the server with this id."""
     return answers.found(world.state.servers, server_id, "server")

@@ -1,4 +1,4 @@
-"""The project as it stands: what the emulated Hetzner Cloud remembers, and the switches of its behaviour."""
+"""The state of the project that the emulated Hetzner Cloud keeps, and the switches of its behaviour."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tests.emulation.world import NEVER as NEVER
 
 @dataclass
 class Settings(world.Settings):
-    """Beside those that all have."""
+    """Hetzner's switches, in addition to those of all clouds."""
 
-    #: from create until ``running``: a half of it ``initializing``, then off for a moment, then ``starting``
+    #: seconds from create until ``running``: half of it ``initializing``, then ``off`` for a moment, then ``starting``
     running_after: float = 0.2
-    #: from create until the private address is there
+    #: seconds from create until the private address is attached
     attached_after: float = 0.0
     server_limit: int = 25
-    #: calls that a project may make at once; one more each second. None: no limit
+    #: calls that a project can make at once; each second allows one more. None: no limit
     burst: int | None = 3600
     #: whether a 429 has Retry-After
     sends_retry_after: bool = False
-    #: server types that are out of stock everywhere, as lists say and as creates find out
+    #: server types that are out of stock everywhere, in lists and in creates
     sold_out: tuple[str, ...] = ()
-    #: that as only creates find out
+    #: server types that are out of stock only in creates
     no_host_for: tuple[str, ...] = ()
-    #: labels are not filtered: whatever is asked for, all servers come
+    #: whether label selectors are ignored, so that every list has all servers
     ignores_selectors: bool = False
 
 
@@ -45,7 +45,7 @@ class Key:
 
 @dataclass
 class Network:
-    """A private network. ``zones`` are those of its subnets."""
+    """A private network; ``zones`` are the network zones of its subnets."""
 
     id: int
     name: str
@@ -55,7 +55,7 @@ class Network:
 
 @dataclass
 class Firewall:
-    """A firewall. Nothing is filtered: who is in it is all that counts here."""
+    """A firewall that filters nothing; the tests check only which servers it applies to."""
 
     id: int
     name: str
@@ -64,7 +64,7 @@ class Firewall:
 
 @dataclass
 class Snapshot:
-    """An image of the project's own."""
+    """An image of the project."""
 
     id: int
     description: str
@@ -75,7 +75,7 @@ class Snapshot:
 
 @dataclass
 class Action:
-    """Something that takes time."""
+    """An operation that takes time."""
 
     id: int
     command: str
@@ -86,7 +86,7 @@ class Action:
 
 @dataclass
 class Server(world.Machine):
-    """A server. What it reports of itself follows from the times."""
+    """A server, whose reported state follows from its times."""
 
     id: int
     name: str
@@ -103,7 +103,7 @@ class Server(world.Machine):
     ipv6: bool
     running_at: float
     deleted_at: float | None = None
-    #: what it is reported as, whatever the times say
+    #: the status to report, if it must not follow from the times
     status: str = ""
     protected: bool = False
 
@@ -118,15 +118,15 @@ class State:
     firewalls: dict[int, Firewall] = field(default_factory=dict)
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     actions: dict[int, Action] = field(default_factory=dict)
-    #: names of the servers of which somebody was sent root's password
+    #: names of the servers whose root password was mailed
     mails: list[str] = field(default_factory=list)
-    #: how many servers there ever were
+    #: number of servers ever created
     made: int = 0
-    #: passwords that there ever were
+    #: every password ever created
     secrets: list[str] = field(default_factory=list)
 
     def left(self) -> dict[str, list[str]]:
-        """What somebody made, by name: to be compared before and after."""
+        """Return what users created, by kind and name, to be compared before and after."""
         made: dict[str, dict[int, Any]] = {
             "servers": self.servers, "SSH keys": self.keys, "networks": self.networks, "firewalls": self.firewalls,
         }  # fmt: skip
@@ -136,19 +136,19 @@ class State:
 
 @dataclass
 class World(world.World):
-    """What the handlers of calls work on."""
+    """The state and parts that the handlers of calls work on."""
 
     state: State
     settings: Settings
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4711))
 
     def tick(self) -> None:
-        """Bring the state up to now: what was deleted goes."""
+        """Bring the state up to date: remove servers whose deletion is over."""
         for server in self.over(self.state.servers):
             del self.state.servers[server.id]
 
     def act(self, command: str, server: int, lasts: float) -> Action:
-        """Begin an action."""
+        """Start an action and return it."""
         now = self.clock()
         made = Action(next(self.ids), command, server, now, now + lasts)
         self.state.actions[made.id] = made
