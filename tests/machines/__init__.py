@@ -1,20 +1,29 @@
 """
 Clouds for tests: emulated provider APIs whose instances are real booted Debian machines.
 
-    requirements.py   what a machine must have for this; tests are left out where it has not
-    cache.py          builds kept by content      image.py   the base      packages.txt   what is in it
-    salt_package.py   the salt-minion package     repository.py   the apt repositories, signed and served
-    network.py        bridge, namespaces, addresses           dns.py   names on the bridge
-    dhcp.py           addresses for machines that ask for theirs
-    metadata.py       169.254.169.254, per machine; metadata_*.py: what a provider answers there
-    cgroups.py        ending processes for certain
-    slots.py          sessions side by side, and clearing up after dead ones        links.py   the ip command
-    launch.py         the command that is a machine           debs.py   Debian packages
-    machines.py       boot, run, kill, snapshot; the host of all machines of a session
-    real.py           those machines as the back end of an emulated provider (backend.py says what that is)
-    emulator.py       what all emulated providers share, with http.py, routing.py, schema.py and faults.py
-    digitalocean.py   with do_*.py: DigitalOcean              vultr.py   with vultr_*.py: Vultr
+    requirements.py     what this host must have; without it, tests that boot machines are skipped
+    cache.py            keeps builds by a hash of their inputs
+    image.py            the Debian base image; its packages are in packages.txt
+    salt_package.py     the packages salt-common and salt-minion
+    salt_master.py      the package salt-master
+    package_index.py    the Python package index
+    repository.py       the apt repositories, signed and served
+    debs.py             builds Debian packages
+    network.py          bridge, network namespaces and addresses
+    links.py            calls of the ip command
+    dhcp.py, dns.py     DHCP and DNS for machines
+    metadata.py         the metadata service at 169.254.169.254, one for each machine; the answers of a provider
+                        are in tests/drivers/*/emulator/metadata.py
+    servers.py          shared parts of the small servers
+    cgroups.py          ends all processes of a machine
+    slots.py            a number for each session, and the cleanup after sessions that died
+    launch.py           the command that starts a machine
+    machines.py         boots, kills and snapshots machines, and runs commands in them
+    real.py             these machines as the back end of an emulated provider, see tests/emulation/backend.py
+    shell.py            a shell in a machine with a salt-master
 
-Nothing leaves the machine: interfaces of the bridge forward nothing, and everything listens on addresses
-that belong to it.
+The emulated provider APIs are in tests/emulation and tests/drivers/*/emulator.
+
+No packet leaves this host: it forwards nothing that arrives at the bridge, and every server listens on addresses
+of this host only.
 """

@@ -28,7 +28,7 @@ from tests.machines import requirements, shell
 from tests.machines.machines import MachineHost
 from tests.machines.real import RealMachines
 
-#: instances; the vendor's rate limits would only disturb here
+#: instances of an account; the provider's rate limits have no purpose here
 LIMIT = 100
 
 
@@ -84,7 +84,7 @@ def _digitalocean(backend: Backend, options: argparse.Namespace) -> tuple[Emulat
 
 
 def _account(name: str, cloud: Emulator) -> Callable[[], dict[str, Any]]:
-    """What is printed: the account, and the lines for a provider's settings."""
+    """Return a function that returns the text to print: the account, and the lines for a provider's settings."""
     return lambda: {**cloud.account(), "settings": {"hart": {"providers": {name: cloud.account()}}}}
 
 
@@ -106,13 +106,13 @@ def _compute_engine(backend: Backend, options: argparse.Namespace) -> tuple[Emul
 
 
 def _ec2(backend: Backend, options: argparse.Namespace) -> tuple[Emulator, Callable[[], dict[str, Any]]]:
-    from tests.drivers.ec2.emulator.cloud import Ec2  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2  # imports moto, which is slow
     from tests.drivers.ec2.emulator.state import REGION
 
     cloud = Ec2(backend, port=options.port)
 
     def facts() -> dict[str, Any]:
-        # No server outside could report the source address of connections to machines on this host.
+        # No server on the internet can report the source address of connections to machines on this host.
         account = {**cloud.account(), "region": REGION, "connect_from": "127.0.0.1"}
         return {**cloud.account(), "settings": {"hart": {"providers": {"ec2": account}}}}
 
@@ -131,7 +131,7 @@ def _real(options: argparse.Namespace) -> Backend:
 
 
 class Hosted(RealMachines):
-    """Closes the host as well: nobody else uses it."""
+    """Real machines with a host of their own, which is closed with them."""
 
     def close(self) -> None:
         super().close()
@@ -145,7 +145,7 @@ PROVIDERS: dict[str, Callable[[Backend, argparse.Namespace], tuple[Emulator, Cal
     "hetzner": _hetzner,
     "vultr": _vultr,
 }
-#: by which machines of a provider know it
+#: by provider, the datasource by which a machine recognises it
 DATASOURCES = {"do": "digitalocean", "ec2": "ec2", "gce": "gce-startup", "hetzner": "hetzner", "vultr": "vultr"}
 BACKENDS: dict[str, Callable[[argparse.Namespace], Backend]] = {
     "light": lambda options: LightMachines(port=options.ssh_port),

@@ -1,4 +1,4 @@
-"""What takes minutes to build is kept by the hash of everything that went into it."""
+"""A cache for builds that take minutes, by a hash of everything that goes into them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ UNUSED = 30 * 86400
 
 
 def directory() -> Path:
-    """Return where builds are kept: below the user's cache directory."""
+    """Return the directory of the builds, below the user's cache directory."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hart-salt" / "cloud"
 
 
 def key(*parts: str | bytes) -> str:
-    """Return a short name for these ingredients; the length of each goes in, so none runs into the next."""
+    """
+    Return a short hash of ``parts``.
+
+    The length of each part is hashed with it, so different parts cannot add up to the same text.
+    """
     total = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -30,10 +34,10 @@ def key(*parts: str | bytes) -> str:
 
 def built(name: str, build: Callable[[Path], None]) -> Path:
     """
-    Return the directory ``name``, which ``build`` fills if it is not there yet.
+    Return the directory ``name``; ``build`` fills it if it does not exist.
 
-    It gets its name when it is complete, so one that was interrupted never looks like one. The lock makes a
-    second process wait for the first; what an interrupted build left is removed by the next one.
+    The directory gets its name when the build is complete, so an interrupted build is never used. A lock makes a second
+    process wait for the first. The next build removes what an interrupted one left.
     """
     ready = directory() / name
     ready.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +57,7 @@ def built(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def _forget_unused() -> None:
-    """Remove builds that nobody asked for in a month: each change of what goes in leaves one."""
+    """Remove builds that were not used for 30 days: every change of an input leaves an old build behind."""
     for lock in directory().glob("*.lock"):
         if time.time() - lock.stat().st_mtime > UNUSED:
             remove(lock.with_suffix(""))
@@ -62,7 +66,11 @@ def _forget_unused() -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock; the kernel gives it back when the process ends, however it ends. Its time is the last use."""
+    """
+    Hold the lock of a file.
+
+    The kernel releases it when the process ends, for whatever reason. The file's modification time is the last use.
+    """
     with path.open("a") as file:
         os.utime(path)
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -70,13 +78,17 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a tree, which may hold a machine's files. Nothing there is success."""
-    # Far quicker than shutil's, and never beyond the file system, should something be mounted in it.
+    """Remove a directory tree, which may be a machine's files. It is no error if it does not exist."""
+    # Much faster than shutil, and it stays on one file system if something is mounted in the tree.
     run("rm", "--recursive", "--force", "--one-file-system", "--", path)
 
 
 def run(*command: str | Path, cwd: Path | None = None, stdin: bytes = b"", timeout: float = 900) -> str:
-    """Run a command of a build to its end and return its output; the end of it is in the error if it fails."""
+    """
+    Run a command of a build and return its output.
+
+    Raises ``RuntimeError`` with the end of the output if the command fails.
+    """
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, input=stdin, capture_output=True, timeout=timeout, check=False,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A cgroup for each machine: the one handle by which every process of it can be ended, whatever it did."""
+"""A cgroup for each machine: it ends every process of the machine, whatever the process did."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def root() -> Path | None:
-    """Return where cgroup v2 is mounted, alone or beside v1, or None."""
+    """Return the mount point of cgroup v2, alone or beside v1, or None."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, kind = line.partition(" - ")
         if kind.startswith("cgroup2 "):
@@ -17,7 +17,7 @@ def root() -> Path | None:
 
 
 def make(*names: str) -> Path:
-    """Make a cgroup and those above it."""
+    """Create a cgroup and its parents."""
     top = root()
     if top is None:
         raise RuntimeError("no cgroup v2 hierarchy is mounted")
@@ -27,7 +27,13 @@ def make(*names: str) -> Path:
 
 
 def end(path: Path, timeout: float = 300) -> None:
-    """Kill every process in a cgroup and below, wait for their end and remove it. Nothing there is success."""
+    """
+    Kill every process in a cgroup and below, wait until they have ended, and remove the cgroup.
+
+    It is no error if the cgroup does not exist.
+
+    Raises ``RuntimeError`` if processes still run after ``timeout`` seconds (default 300).
+    """
     if not path.exists():
         return
     deadline = time.monotonic() + timeout
@@ -42,7 +48,7 @@ def end(path: Path, timeout: float = 300) -> None:
 def _remove(path: Path) -> None:
     below = sorted((entry for entry in path.rglob("*") if entry.is_dir()), reverse=True)
     for entry in [*below, path]:
-        with contextlib.suppress(OSError):  # it still has a process, or is gone by now
+        with contextlib.suppress(OSError):  # it still has a process, or it is already gone
             entry.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""Debian packages, made without any of the tools that packagers use."""
+"""Build Debian packages without the usual packaging tools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.machines import cache
 
 @dataclass(frozen=True)
 class Package:
-    """What the control file and its neighbours say."""
+    """The fields of the control file, and the other files of ``DEBIAN``."""
 
     name: str
     version: str
@@ -22,13 +22,13 @@ class Package:
     description: str = "a package of the test cloud"
     #: maintainer scripts by name, such as ``postinst``
     scripts: Mapping[str, str] = field(default_factory=dict)
-    #: paths of the files that an upgrade must leave alone
+    #: paths of the files that an upgrade must not overwrite
     conffiles: tuple[str, ...] = ()
     section: str = "admin"
 
     @property
     def file_name(self) -> str:
-        """The package's name in a pool."""
+        """The name of the package's file in a pool."""
         return f"{self.name}_{self.version}_{self.architecture}.deb"
 
     def control(self, kilobytes: int) -> str:
@@ -48,12 +48,12 @@ class Package:
 
 
 def architecture() -> str:
-    """Return this host's architecture by Debian's name."""
+    """Return this host's architecture by its Debian name."""
     return cache.run("dpkg", "--print-architecture").strip()
 
 
 def build(package: Package, tree: Path, pool: Path) -> Path:
-    """Make a package of a tree, in which ``DEBIAN`` is made and removed, and return its file."""
+    """Build a package from a directory tree and return its file. ``DEBIAN`` is created in the tree and removed."""
     size = sum(file.lstat().st_size for file in tree.rglob("*") if not file.is_dir()) // 1024
     control = tree / "DEBIAN"
     control.mkdir()
@@ -65,14 +65,14 @@ def build(package: Package, tree: Path, pool: Path) -> Path:
         (control / name).chmod(0o755)
     pool.mkdir(parents=True, exist_ok=True)
     deb = pool / package.file_name
-    # The format is the usual one, for unpacking takes a good part of an installation; the level is the quickest.
+    # xz is the usual format: unpacking is a good part of the time of an installation. Level 1 compresses fastest.
     cache.run("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", tree, deb)
     shutil.rmtree(control)
     return deb
 
 
 def build_small(package: Package, files: Mapping[str, str], pool: Path) -> Path:
-    """Make a package of a few text files; those in ``bin`` can be run."""
+    """Build a package from a few text files; those in ``bin`` are executable."""
     pool.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=pool.parent) as place:
         tree = Path(place) / "tree"
@@ -84,7 +84,7 @@ def build_small(package: Package, files: Mapping[str, str], pool: Path) -> Path:
 
 
 def write(tree: Path, name: str, text: str) -> None:
-    """Write one file of a package; one in ``bin`` can be run."""
+    """Write one file of a package; a file in ``bin`` is executable."""
     file = tree / name.lstrip("/")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)

@@ -1,4 +1,4 @@
-"""Addresses for machines that ask for them: as much of DHCP as gives each interface what it was meant to have."""
+"""A DHCP server for machines, with as much of DHCP as each interface needs to get its address."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.machines.servers import Servers, handler
 MAGIC = bytes.fromhex("63825363")
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 NETMASK, ROUTER, NAME_SERVER, LEASE, KIND, SERVER = 1, 3, 6, 51, 53, 54
-SECONDS = 86400  #: of a lease: longer than any machine lives here
-#: the fixed part of a message: up to the client's hardware address, and from there to the options
+SECONDS = 86400  #: length of a lease: longer than any machine lives here
+#: the fixed part of a message: offset and length of the client's hardware address, and offset of the options
 HEADER, HARDWARE, OPTIONS = 28, 6, 240
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What an interface is given."""
+    """What the server assigns to an interface."""
 
     address: str
     netmask: str
@@ -29,15 +29,15 @@ class Lease:
 
 
 class AddressServer:
-    """Answers on one link, to those interfaces alone that ``leases`` knows by their hardware address."""
+    """A server on one link. It answers only interfaces whose hardware address ``lease_of`` knows."""
 
     def __init__(self, lease_of: Callable[[str], Lease | None]) -> None:
         self._lease_of = lease_of
         self._servers = Servers()
 
     def open(self, link: str) -> None:
-        """Listen on the link; the host's own servers, on other links, are not in the way of it."""
-        # Who asks has no address yet.
+        """Listen on the link, without a conflict with the host's own servers on other links."""
+        # The client has no address yet.
         answering = handler(self.answer, to=("255.255.255.255", 68))
         server = socketserver.UDPServer(("", 67), answering, bind_and_activate=False)
         server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
@@ -46,11 +46,11 @@ class AddressServer:
         self._servers.begin(server, "dhcp")
 
     def close(self) -> None:
-        """Stop listening. Repeatable."""
+        """Stop listening. Idempotent."""
         self._servers.close()
 
     def answer(self, query: bytes) -> bytes:
-        """Return the reply to one message, or nothing for what asks for nothing or is not known."""
+        """Return the reply to a message; empty if the message is no request or its sender is unknown."""
         kind = _kind(query)
         mac = ":".join(f"{byte:02x}" for byte in query[HEADER : HEADER + HARDWARE])
         lease = self._lease_of(mac)
@@ -74,7 +74,7 @@ def _packed(address: str) -> bytes:
 
 
 def _kind(query: bytes) -> int | None:
-    """Which kind of message it is; None for what is none of a client."""
+    """Return the type of a message, or None if it is not a client's message."""
     if len(query) < OPTIONS or query[0] != 1 or query[OPTIONS - 4 : OPTIONS] != MAGIC:
         return None
     at = OPTIONS

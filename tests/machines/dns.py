@@ -1,4 +1,4 @@
-"""Names for machines: the smallest name server that a resolver is content with."""
+"""A minimal name server for machines."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ TYPE_ANY = 255
 
 
 class NameServer:
-    """Answers for ``names``, says "no such name" to everything else at once, and asks nobody."""
+    """A server that resolves ``names``, answers "no such name" to everything else at once, and forwards nothing."""
 
     def __init__(self) -> None:
-        #: name → IPv4 address; may be changed while it serves
+        #: name → IPv4 address; can be changed while the server runs
         self.names: dict[str, str] = {}
         self._servers = Servers()
 
     def open(self, addresses: list[str]) -> None:
-        """Listen at these addresses."""
+        """Listen at these addresses, on port 53."""
         for address in addresses:
             server = socketserver.ThreadingUDPServer((address, 53), handler(self.answer))
             server.daemon_threads = True
@@ -33,7 +33,7 @@ class NameServer:
         self._servers.close()
 
     def answer(self, query: bytes) -> bytes:
-        """Return the reply to one query, or nothing for what is not one."""
+        """Return the reply to a query; empty if the message is not a query."""
         parsed = _question(query)
         if parsed is None:
             return b""
@@ -41,15 +41,15 @@ class NameServer:
         address = self.names.get(name)
         records = b""
         if address and kind in (TYPE_A, TYPE_ANY):
-            # 0xc00c: the name that is asked for, at its place in the query
+            # 0xc00c points to the name in the query.
             records = struct.pack(">HHHIH", 0xC00C, TYPE_A, 1, 5, 4) + ipaddress.IPv4Address(address).packed
-        flags = 0x8580 | (0 if address else NO_SUCH_NAME)  # a reply, with authority, recursion is available
+        flags = 0x8580 | (0 if address else NO_SUCH_NAME)  # a reply, authoritative, recursion available
         header = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if records else 0, 0, 0)
         return header + query[12:end] + records
 
 
 def _question(query: bytes) -> tuple[str, int, int] | None:
-    """Return the name asked for, the type, and where the question ends."""
+    """Return the name, the type, and the offset of the end of the question, or None if the message is not a query."""
     labels, at = [], 12
     try:
         while query[at]:

@@ -1,11 +1,10 @@
 """
-The base that machines boot from: a Debian like a cloud's image, without Salt.
+The base image that machines boot from: a Debian like that of a cloud's image, without Salt.
 
-Built by mmdebstrap from the mirrors that it knows itself, and kept by what went into it. cloud-init in it is
-Debian's own; two things are changed because a machine here has no firmware of its own. ``ds-identify`` and
-``cloudinit/dmi.py`` read DMI at ``DMI`` and not below ``/sys``, where the host's is, and do so in a container
-too. What is written there per machine is what makes cloud-init choose the provider's datasource, by the same
-rules as on the real hardware.
+mmdebstrap builds it from its own list of mirrors, and the build is cached by its inputs. cloud-init in it is Debian's.
+Two files are changed, because a machine here has no firmware of its own: ``ds-identify`` and ``cloudinit/dmi.py`` read
+DMI at ``DMI`` and not below ``/sys``, where the host's DMI is, and they also do so in a container. What is written at
+``DMI`` for each machine makes cloud-init choose the provider's datasource by the same rules as on real hardware.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from pathlib import Path
 
 from tests.machines import cache, debs
 
-#: image → Debian's codename, and what else of it a machine needs to know
+#: image → codename of the Debian release
 RELEASES = {"debian-12": "bookworm", "debian-13": "trixie"}
 
-#: package → the version in the base, and suite suffix and version of a newer one in ``repository.py``
+#: package → its version in the base image, and the suite's suffix and the version of a newer one in ``repository.py``
 BEHIND = {"behind-security": ("1.0-1", "-security", "1.0-1+fix1"), "behind-updates": ("1.0-1", "-updates", "1.0-2")}
 
-#: where a machine's own DMI fields are, as files named as below /sys/class/dmi/id
+#: the directory of a machine's own DMI fields, in files named as in /sys/class/dmi/id
 DMI = "/usr/lib/test-cloud/dmi"
 
 PACKAGES = Path(__file__).with_name("packages.txt")
 
-#: changes to this are changes to the base
+#: part of the base image, so a change of this builds a new one
 CLOUD_CONFIG = """\
 # As on a cloud's own image, but for a machine that shares its host's kernel and has no disk.
 disable_root: false
@@ -45,7 +44,7 @@ datasource:
     use_ip4LL: false
 """
 
-#: no router advertises anything here: without this networkd-wait-online waits 12 s for one
+#: no router sends advertisements here: without this, networkd-wait-online waits 12 s for one
 NETWORK_DROP_IN = "[Network]\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n"
 
 GOOGLE_UNITS = ("google-guest-agent.service", "google-startup-scripts.service", "google-shutdown-scripts.service")
@@ -53,11 +52,11 @@ TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer")
 
 BUILD_OPTIONS = (
     'Apt::Install-Recommends "false"',
-    # The user _apt cannot look into every directory that a build may be in. Signatures are checked all the same.
+    # The user _apt may not be able to read the directory of a build. Signatures are checked nevertheless.
     'APT::Sandbox::User "root"',
 )
 DPKG_OPTIONS = (
-    "force-unsafe-io",  # a build that is cut off is thrown away
+    "force-unsafe-io",  # an interrupted build is thrown away
     "path-exclude=/usr/share/man/*",
     "path-exclude=/usr/share/doc/*",
     "path-exclude=/usr/share/locale/*",
@@ -65,16 +64,16 @@ DPKG_OPTIONS = (
 
 
 def base(image: str) -> Path:
-    """Return the directory of a base; builds it if needed, which takes about a minute."""
+    """Return the directory of a base image. Builds it if needed, which takes about a minute."""
     if image not in RELEASES:
         raise ValueError(f"no image {image}: there are {', '.join(RELEASES)}")
-    # This file is an ingredient as a whole: simpler than a list of its parts, and never too few.
+    # The whole of this file is an input: that is simpler than a list of its parts, and cannot miss one.
     name = cache.key(image, PACKAGES.read_bytes(), Path(__file__).read_bytes())
     return cache.built(f"{image}-{name}", lambda place: _build(RELEASES[image], place))
 
 
 def packages() -> list[str]:
-    """Return the names in packages.txt."""
+    """Return the names of the packages in packages.txt."""
     lines = [line.partition("#")[0].strip() for line in PACKAGES.read_text().splitlines()]
     return [line for line in lines if line]
 
@@ -92,7 +91,7 @@ def _build(codename: str, place: Path) -> None:
 
 
 def _install_behind(place: Path) -> None:
-    """Install the packages that an upgrade is to find out of date."""
+    """Install the packages for which apt must find an upgrade."""
     pool = place / "tmp/pool"
     for name, (version, _, _) in BEHIND.items():
         package = debs.Package(name, version)
@@ -102,7 +101,7 @@ def _install_behind(place: Path) -> None:
 
 
 def _clean(place: Path) -> None:
-    """Remove what is the build's own, and what each machine makes for itself."""
+    """Remove what only the build needs, and what each machine generates itself."""
     for pattern in ("etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/ssh/ssh_host_*",
                     "etc/hostname", "etc/resolv.conf", "etc/apt/sources.list"):  # fmt: skip
         for file in place.glob(pattern):
@@ -125,7 +124,7 @@ def _patch_cloud_init(place: Path) -> None:
 
 
 def _replace(file: Path, pattern: str, new: str) -> None:
-    """Replace what must be there: a release in which it reads otherwise has to be looked at."""
+    """Replace text. Raises ``RuntimeError`` if it is not there: then somebody must look at the new release's file."""
     text, count = re.subn(pattern, new, file.read_text(), flags=re.MULTILINE)
     if not count:
         raise RuntimeError(f"{file} has no line like {pattern}")
@@ -139,7 +138,7 @@ def _configure(place: Path) -> None:
         drop_in.parent.mkdir(parents=True)
         drop_in.write_text(NETWORK_DROP_IN)
     cache.run("chroot", place, "systemctl", "enable", "systemd-networkd.service", "ssh.service")
-    # Google's agent is for machines that boot Google's way: see metadata_gce.py.
+    # Google's agent is only for machines that boot as Google's do: see tests/drivers/gce/emulator/metadata.py.
     cache.run("chroot", place, "systemctl", "disable", *GOOGLE_UNITS)
-    # Background work of a Debian that lives for weeks; here it would take the test's two cores at random times.
+    # Background work of a Debian that runs for weeks; here it would use the test's two cores at random times.
     cache.run("chroot", place, "systemctl", "mask", *TIMERS)

@@ -1,9 +1,9 @@
 """
-The command that starts one machine, and files that it finds when it boots.
+The command that starts one machine, and the files that a machine has when it boots.
 
-The order matters. Into the network namespace first, then a mount namespace of its own with a ``/sys`` of that
-network: with nspawn's own option for a namespace, cloud-init would see the host's interfaces. The overlay is
-mounted there too, so it goes away with the machine's last process and is never a mount of the host.
+The order matters. The process first enters the network namespace, then a mount namespace of its own with a ``/sys`` of
+that network: with nspawn's own option for a namespace, cloud-init would see the host's interfaces. The overlay is also
+mounted there, so it disappears with the machine's last process and is never mounted on the host.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: nspawn's exit code when the machine asked for a reboot and there is no manager to ask
+#: nspawn's exit code when the machine requests a reboot and no manager runs that could do it
 REBOOT = 133
 
 NSPAWN = (
@@ -21,8 +21,8 @@ NSPAWN = (
     "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
 )  # fmt: skip
 
-# Positional: cgroup, name of the namespace, the overlay's layers, more options of nspawn; working directory: the
-# machine's own. The cgroup tree is kept, since a new /sys hides it.
+# Positional parameters: cgroup, name of the namespace, layers of the overlay, further options of nspawn. The working
+# directory is the machine's. The cgroup tree is mounted again, since the new /sys hides it.
 SCRIPT = f"""
 echo $$ > "$1/cgroup.procs"
 namespace=$2 layers=$3
@@ -52,30 +52,34 @@ class Place:
 
     @property
     def upper(self) -> Path:
-        """What differs from the base: all that the machine writes."""
+        """The difference to the base image: everything that the machine writes."""
         return self.root / "upper"
 
     @property
     def console(self) -> Path:
-        """What it prints while it boots."""
+        """The machine's output while it boots."""
         return self.root / "console"
 
     def make(self) -> None:
-        """Make them."""
+        """Create the directories."""
         for name in ("upper", "work", "root", "cgroup"):
             (self.root / name).mkdir(parents=True)
-        # The machine sees this as its / and a session's directory may be closed to others.
+        # This directory is the machine's /, and others may have no access to the session's directory.
         self.upper.chmod(0o755)
 
 
 def command(lower: Sequence[Path], cgroup: Path, namespace: str, binds: Mapping[Path, str]) -> list[str]:
-    """Return the command that is the machine, run in its ``Place``; the first of ``lower`` is the topmost."""
+    """
+    Return the command that starts a machine; it must run in the root of the machine's ``Place``.
+
+    The first of ``lower`` is the top layer.
+    """
     options = [f"--bind-ro={here}:{inside}" for here, inside in binds.items()]
     return ["sh", "-euc", SCRIPT, "machine", str(cgroup), namespace, ":".join(map(str, lower)), *options]
 
 
 def write(upper: Path, files: Mapping[str, str]) -> None:
-    """Put files into a machine before it boots, with the owner and the modes that a package would give them."""
+    """Write files into a machine before it boots, with the owner and the modes that a package would use."""
     for name, text in files.items():
         file = upper / name.lstrip("/")
         for directory in reversed(file.relative_to(upper).parents[:-1]):

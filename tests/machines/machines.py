@@ -1,4 +1,4 @@
-"""Machines: booted, looked into, ended, and kept as an image; and the host of all of a session."""
+"""Boot machines, run commands in them, end them and make images of them; and the host of a session's machines."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.drivers.vultr.emulator import metadata as metadata_vultr
 from tests.machines import cache, cgroups, image, launch, metadata, repository, slots
 from tests.machines.network import Attachment, Interface, Network
 
-#: what a command inside has
+#: the environment of a command in a machine
 INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-ATTEMPT_TIMEOUT = 15.0  #: seconds for one try of a command that is waited for
+ATTEMPT_TIMEOUT = 15.0  #: seconds for one attempt of a command that is retried until it succeeds
 
 
-#: datasource → what makes the answers of its metadata service
+#: datasource → the function that returns what its metadata service answers
 METADATA = {
     "digitalocean": metadata_do.service,
     "ec2": metadata_ec2.service,
@@ -37,7 +37,8 @@ METADATA = {
     "hetzner": metadata_hetzner.service,
     "vultr": metadata_vultr.service,
 }
-#: datasource → what a machine has beyond Debian's image: what the provider's own image has, and what its metadata lack
+#: datasource → the files of a machine beyond Debian's image: those of the provider's own image, and those that replace
+#: what its metadata lack
 FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] = {
     "ec2": metadata_ec2.files,
     "gce-startup": metadata_gce.files,
@@ -48,14 +49,14 @@ FILES: Mapping[str, Callable[[Spec, tuple[Interface, ...]], Mapping[str, str]]] 
 
 @dataclass(frozen=True)
 class Spec:
-    """A machine as a provider would make it."""
+    """A machine as a provider would create it."""
 
     instance_id: str
     hostname: str
     user_data: str = field(repr=False)
-    #: OpenSSH lines for root
+    #: OpenSSH public keys of root
     public_keys: tuple[str, ...]
-    #: which of ``metadata.py``'s providers it believes to be at
+    #: the provider that the machine detects, see ``metadata.dmi``
     datasource: str
     #: None for a machine with a private address only
     public_ip: str | None
@@ -63,29 +64,29 @@ class Spec:
     private_ip: str
     #: ``debian-12``, ``debian-13`` or a name that ``snapshot`` returned
     image: str = "debian-12"
-    #: fields added to the provider's document, or a callable that answers instead (``metadata.Answer``)
+    #: fields that are added to the provider's document, or a function that answers instead (``metadata.Answer``)
     metadata: Mapping[str, Any] | metadata.Answer = field(default_factory=dict)
-    #: how apt's sources are written: ``one-line`` or ``deb822``
+    #: the format of apt's sources: ``one-line`` or ``deb822``
     apt_sources: str = "deb822"
-    #: files that it finds when it boots for the first time; those in a ``bin`` can be run
+    #: files that exist at the first boot; those in a ``bin`` are executable
     files: Mapping[str, str] = field(default_factory=dict)
-    #: directories that lie over the image
+    #: directories that are layered over the image
     layers: tuple[Path, ...] = ()
-    #: directories of this host that it sees and cannot write to, and where
+    #: host directory → where it is mounted in the machine, read-only
     binds: Mapping[Path, str] = field(default_factory=dict)
 
 
 class Machine:
     """
-    One machine. ``boot`` of its host returns it before it runs.
+    One machine. ``MachineHost.boot`` returns it before it runs.
 
-    ``state``: ``starting`` (no process yet), ``running``, ``stopped`` (it or somebody turned it off; its disk is
-    there), ``failed`` (it could not be started: see ``failure``), ``gone`` after ``kill``.
+    ``state`` is ``starting`` (no process yet), ``running``, ``stopped`` (turned off, by itself or from outside; its
+    disk remains), ``failed`` (it could not be started: see ``failure``), or ``gone`` after ``kill``.
     """
 
     def __init__(self, host: MachineHost, spec: Spec, directory: Path) -> None:
         self.spec = spec
-        #: what kept it from starting
+        #: the error that prevented the start
         self.failure: Exception | None = None
         self._host = host
         self.place = launch.Place(directory)
@@ -123,13 +124,13 @@ class Machine:
             )  # fmt: skip
 
     def wait_started(self) -> None:
-        """Wait until it has its process, and raise what kept it from that."""
+        """Wait until the machine's process runs. Raises the error that prevented the start."""
         self._starter.join()
         if self.failure:
             raise self.failure
 
     def state(self) -> str:
-        """Return how it is; see the class."""
+        """Return the state; the class describes the states."""
         if self._gone:
             return "gone"
         if self.failure:
@@ -140,9 +141,10 @@ class Machine:
 
     def run(self, command: str, timeout: float = 60) -> tuple[int, str]:
         """
-        Run a shell command as root inside and return exit code and output. For assertions: no client can do so.
+        Run a shell command as root in the machine and return exit code and output.
 
-        127 and nothing while it has no init yet.
+        This is for assertions; clients have no such access. Returns 127 and no output while the machine has no init
+        process.
         """
         entry = self._entry()
         if entry is None:
@@ -154,14 +156,14 @@ class Machine:
         return done.returncode, done.stdout.decode(errors="replace")
 
     def enter(self, *command: str) -> int:
-        """Run a command as root inside, with this process's own input and output, and return its exit code."""
+        """Run a command as root in the machine, with this process's input and output, and return its exit code."""
         entry = self._entry()
         if entry is None:
             raise RuntimeError(f"the machine is {self.state()}")
         return subprocess.run([*entry, *command], env=INSIDE, check=False).returncode
 
     def _entry(self) -> list[str] | None:
-        """What stands before a command to be run inside; None while it has no init yet."""
+        """Return the command that enters the machine, to put before another one; None while the machine has no init."""
         self._starter.join()
         init = self._init()
         if init is None:
@@ -169,7 +171,7 @@ class Machine:
         return ["nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
 
     def _init(self) -> int | None:
-        """Return the process that is number 1 inside; nspawn has it as its child, and its own is the shell's."""
+        """Return the process with id 1 in the machine: a child of nspawn, which is a child of the shell."""
         if self._process is None or self._process.poll() is not None:
             return None
         try:
@@ -182,12 +184,12 @@ class Machine:
         return None
 
     def wait(self, command: str, timeout: float = 60) -> str:
-        """Run a command inside until it succeeds and return its output."""
+        """Run a command in the machine until it succeeds and return its output."""
         deadline = time.monotonic() + timeout
         while True:
             try:
                 code, output = self.run(command, timeout=ATTEMPT_TIMEOUT)
-            except subprocess.TimeoutExpired:  # it was entered while it went down, and answers no more
+            except subprocess.TimeoutExpired:  # the machine went down during the command, which will not return
                 code, output = 1, "no answer"
             if code == 0:
                 return output
@@ -197,14 +199,14 @@ class Machine:
             time.sleep(0.1)
 
     def console(self) -> str:
-        """Return what it printed while it booted."""
+        """Return the machine's output while it booted."""
         try:
             return self.place.console.read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
     def stop(self) -> None:
-        """Turn it off as by the switch; its disk stays. Repeatable."""
+        """Turn the machine off as if by its power switch; its disk remains. Idempotent."""
         self._starter.join()
         with self._lock:
             cgroups.end(self.cgroup)
@@ -212,7 +214,11 @@ class Machine:
                 self._process.wait(120)
 
     def start(self, *, cold: bool = False) -> None:
-        """Turn it on again after a stop; ``cold``: with nothing left of what it had set on its interfaces."""
+        """
+        Stop the machine and turn it on again.
+
+        With ``cold``, everything that the machine had configured on its interfaces is removed before.
+        """
         self.stop()
         with self._lock:
             if cold and self.attachment is not None:
@@ -220,7 +226,7 @@ class Machine:
             self._launch()
 
     def kill(self) -> None:
-        """End it and remove all that it was. Repeatable."""
+        """Stop the machine and remove everything that belongs to it. Idempotent."""
         self.stop()
         with self._lock:
             if self._gone:
@@ -247,8 +253,8 @@ class MachineHost:
     """
     Everything that the machines of one session need: network, names, repositories. A context manager.
 
-    Opening it clears what killed sessions left on this host; closing it leaves nothing. Several may be open
-    on one host, in one process or in many.
+    Opening it removes what killed sessions left on this host; closing it leaves nothing. Several can be open on one
+    host, in one process or in several.
     """
 
     def __init__(self) -> None:
@@ -285,34 +291,34 @@ class MachineHost:
 
     @property
     def address(self) -> str:
-        """This host's address that every machine reaches: a salt-master for them listens here."""
+        """The address of this host that every machine can reach: their salt-master listens here."""
         return self.network.private_host
 
     @property
     def dns(self) -> dict[str, str]:
-        """Names that the machines can resolve; may be changed at any time."""
+        """The names that machines can resolve; can be changed at any time."""
         return self.network.dns.names
 
     @property
     def repository_url(self) -> str:
-        """Salt's apt repository, as the setting of the product wants it."""
+        """The URL of Salt's apt repository, in the form that the product's setting expects."""
         return self.repository.salt_url
 
     @property
     def repository_key(self) -> str:
-        """Its signing key, armoured."""
+        """The key that signs Salt's repository, armoured."""
         return self.repository.salt_key
 
     @property
     def wrong_key(self) -> str:
-        """A key that it is not signed with."""
+        """A key that does not sign Salt's repository."""
         return self.repository.wrong_key
 
     def boot(self, spec: Spec) -> Machine:
-        """Return at once; the machine comes up meanwhile."""
+        """Return a machine at once, while it boots in the background."""
         if spec.image not in image.RELEASES and spec.image not in self._snapshots:
             raise ValueError(f"no image {spec.image}")
-        metadata.dmi(spec)  # an unknown datasource is an error here and not in a thread
+        metadata.dmi(spec)  # so that an unknown datasource raises its error here and not in a thread
         with self._lock:
             self._numbers += 1
             machine = Machine(self, spec, self.directory / f"machine-{self._numbers}")
@@ -320,35 +326,35 @@ class MachineHost:
         return machine
 
     def snapshot(self, machine: Machine) -> str:
-        """Turn a machine off and return an image of its disk, for the ``image`` of a Spec; it stays off."""
+        """Turn a machine off, and return an image of its disk for the ``image`` of a Spec. The machine stays off."""
         machine.stop()
         with self._lock:
             self._numbers += 1
             name = f"snapshot-{self._numbers}"
         kept = self.directory / name
-        # cp knows the marks that an overlay puts on what was removed; a Python copy does not.
+        # cp copies the whiteouts with which an overlay marks removed files; a copy in Python does not.
         cache.run("cp", "--archive", machine.place.upper, kept)
         self._snapshots[name] = (str(kept), *map(str, self.layers(machine.spec.image)))
         return name
 
     def discard(self, directory: Path) -> None:
-        """Remove the files of a machine that is gone, without keeping anyone waiting; ``close`` waits."""
+        """Remove the files of a machine that is gone, in the background; ``close`` waits for it."""
         if directory.exists():
             removed = directory.rename(directory.with_name(f"{directory.name}.removed"))
             self._removing.submit(cache.remove, removed)
 
     def layers(self, name: str) -> list[Path]:
-        """Return the directories that make up an image, topmost first."""
+        """Return the directories that make up an image, top layer first."""
         if name in self._snapshots:
             return [Path(layer) for layer in self._snapshots[name]]
         return [image.base(name)]
 
     def release(self, name: str) -> str:
-        """Return the Debian that an image is or was made from, by its codename."""
+        """Return the codename of the Debian release that an image is or was made from."""
         return next(code for code in image.RELEASES.values() if f"/{_image_of(code)}-" in str(self.layers(name)[-1]))
 
     def files(self, spec: Spec) -> dict[str, str]:
-        """Return what a machine has before it boots: firmware, name server, apt's sources and pip's."""
+        """Return the files of a machine before it boots: firmware, name server, configuration of apt and pip."""
         fields = {f"{image.DMI}/{name}": f"{value}\n" for name, value in metadata.dmi(spec).items()}
         return {
             **fields,
@@ -359,7 +365,7 @@ class MachineHost:
         }
 
     def close(self) -> None:
-        """End every machine and leave nothing. Repeatable."""
+        """End all machines and leave nothing on the host. Idempotent."""
         with self._lock:
             machines, self.machines = self.machines, []
         with ThreadPoolExecutor(8) as pool:

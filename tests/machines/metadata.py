@@ -1,8 +1,8 @@
 """
-The provider's metadata service of one machine, at 169.254.169.254 port 80 inside it.
+The provider's metadata service of one machine, at 169.254.169.254 port 80 in the machine.
 
-The socket is opened in the machine's network namespace and served from the test's process: no other machine
-can ask it, and the host's own such address (a test may run on a cloud's instance) is never touched.
+The socket is opened in the machine's network namespace and served by the test's process. No other machine can reach it,
+and it never conflicts with the same address of the host, which may be an instance of a cloud itself.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any, Protocol
 
 from tests.machines import links
 
-#: status, content type and body, and further headers where the provider has some
+#: status, content type and body, and the provider's further headers if there are any
 Reply = tuple[int, str, bytes] | tuple[int, str, bytes, Mapping[str, str]]
-#: method, path with its query, and request headers → reply; None for "as the provider answers by itself"
+#: method, path with its query, and request headers → reply; None for the provider's usual reply
 Answer = Callable[[str, str, Mapping[str, str]], "Reply | None"]
 Provider = Callable[[str, str, Mapping[str, str]], Reply]
 
 
 class Instance(Protocol):
-    """What a document is made from; ``machines.Spec`` is one."""
+    """The fields that a metadata document is made from; ``machines.Spec`` has them."""
 
     @property
     def instance_id(self) -> str: ...
@@ -43,10 +43,10 @@ class Instance(Protocol):
 
 def dmi(spec: Instance) -> dict[str, str]:
     """
-    Return the firmware's fields by which cloud-init knows the provider, as on the provider's hardware.
+    Return the firmware's fields by which cloud-init recognises the provider, as on the provider's hardware.
 
-    ``ds-identify`` and the datasource itself compare ``sys_vendor``; the serial is the instance's id, by which
-    cloud-init also distinguishes a reboot from a new instance made from a snapshot.
+    ``ds-identify`` and the datasource itself compare ``sys_vendor``. The serial is the instance's id; cloud-init also
+    uses it to distinguish a reboot from a new instance made from a snapshot.
     """
     digest = hashlib.sha256(spec.instance_id.encode()).hexdigest()
     ec2 = f"ec2{digest[:5]}-{digest[5:9]}-4{digest[9:12]}-8{digest[12:15]}-{digest[15:27]}"
@@ -63,10 +63,10 @@ def dmi(spec: Instance) -> dict[str, str]:
 
 
 class MetadataService:
-    """The service of one machine, from before it boots until it is gone."""
+    """The service of one machine, from before its boot until it is gone."""
 
     def __init__(self, namespace: str, spec: Instance, provider: Provider) -> None:
-        #: the paths that were asked for, for tests that look
+        #: the requested paths, for tests
         self.asked: list[str] = []
         self._provider = provider
         self._own = spec.metadata if callable(spec.metadata) else None
@@ -79,7 +79,7 @@ class MetadataService:
         self._server.server_close()
 
     def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Reply:
-        """Answer one request; names of headers are in lower case."""
+        """Answer one request; the names of ``headers`` are in lower case."""
         self.asked.append(path)
         own = self._own(method, path, headers) if self._own else None
         return own or self._provider(method, path, headers)
@@ -91,7 +91,7 @@ class _Server(ThreadingMixIn, HTTPServer):
 
 def _server(listening: Any, service: MetadataService) -> _Server:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 30  # a machine that was killed says no goodbye
+        timeout = 30  # a killed machine does not close its connections
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -101,14 +101,14 @@ def _server(listening: Any, service: MetadataService) -> _Server:
             for name, value in (more[0] if more else {}).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
-            with contextlib.suppress(ConnectionError):  # who waited for a change may have gone
+            with contextlib.suppress(ConnectionError):  # a client that waited for a change may be gone
                 self.end_headers()
                 self.wfile.write(body)
 
         do_PUT = do_GET  # noqa: N815 - EC2's and Vultr's tokens are asked for so
 
         def log_message(self, *_: object) -> None:
-            """Quiet: ``asked`` keeps what was asked for."""
+            """Log nothing: ``asked`` has the requested paths."""
 
     server = _Server((links.METADATA, 80), Handler, bind_and_activate=False)
     server.socket.close()

@@ -1,4 +1,4 @@
-"""The network of one session: a bridge, the addresses on it, and names for them."""
+"""The network of one session: a bridge, its addresses, and names for them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class Attachment:
-    """What a machine has of the network; ``namespace`` is where it is started."""
+    """A machine's part of the network; ``namespace`` is where the machine is started."""
 
     namespace: str
     interfaces: tuple[Interface, ...]
@@ -39,10 +39,10 @@ class Attachment:
 
 class Network:
     """
-    The bridge of a session, with one subnet that plays the internet and one that plays the provider's own.
+    The bridge of a session, with one subnet that stands for the internet and one for the provider's private network.
 
-    The host has the first address of each. There are gateways, since a provider names one, but the host
-    forwards nothing that comes from the bridge.
+    The host has the first address of each. These are the gateways that a provider announces, but the host forwards
+    nothing that arrives at the bridge.
     """
 
     def __init__(self, slot: Slot) -> None:
@@ -58,36 +58,36 @@ class Network:
         self._dhcp = AddressServer(self._leases.get)
 
     def open(self) -> None:
-        """Make the bridge."""
+        """Create the bridge and start the servers."""
         length = self.public.prefixlen
         links.make_bridge(self.slot.prefix, [f"{self.public_host}/{length}", f"{self.private_host}/{length}"])
         self.dns.open([self.public_host, self.private_host])
         self._dhcp.open(self.slot.prefix)
 
     def close(self) -> None:
-        """End the servers; the slot's clearing removes the links."""
+        """Stop the servers; the cleanup of the slot removes the links."""
         self._dhcp.close()
         self.dns.close()
 
     def take(self, kind: str) -> str:
-        """Return an address, ``public`` or ``private``, that no other machine of this session has."""
+        """Return an address of the ``public`` or ``private`` network that no other machine of this session has."""
         network = getattr(self, kind)
         with self._lock:
-            # Unused ones first: a client that still tries a dead machine must not reach a new one.
+            # Never used ones first: a client that still tries to reach a dead machine must not reach a new one.
             number = next(self._hosts[network], None)
             return str(network[number]) if number is not None else self._returned[network].pop(0)
 
     def give_back(self, address: str) -> None:
-        """The machine that had this address is gone."""
+        """Release the address of a machine that is gone."""
         network = self.public if ipaddress.IPv4Address(address) in self.public else self.private
         with self._lock:
             self._returned[network].append(address)
 
     def attach(self, public_ip: str | None, private_ip: str) -> Attachment:
         """
-        Make a namespace with the interfaces of one machine, named as DigitalOcean's image names them.
+        Create a namespace with the interfaces of one machine, named as in DigitalOcean's image.
 
-        One of the two may be missing. Who asks for an address by DHCP is given that of the interface.
+        One of the two addresses may be missing. Each interface can also get its address by DHCP.
         """
         with self._lock:
             number = next(self._numbers)
@@ -102,20 +102,24 @@ class Network:
         return Attachment(name, interfaces, ends)
 
     def plug(self, attachment: Attachment, private_ip: str) -> str:
-        """Give a machine that has none a private interface, and return its hardware address. No DHCP answers it."""
+        """
+        Add a private interface to a machine that has none, and return its hardware address.
+
+        DHCP does not answer it.
+        """
         interface = self._interface("private", private_ip)
         links.plug(attachment.namespace, interface.name, interface.mac, self.slot.prefix, _end(attachment))
         return interface.mac
 
     def unplug(self, attachment: Attachment) -> None:
-        """Take that away."""
+        """Remove the interface that ``plug`` added."""
         links.ip("link", "delete", _end(attachment))
 
     def darken(self, attachment: Attachment) -> None:
-        """The machine is off: the namespace outlives it, and what it had set on its interfaces must not."""
+        """Reset the interfaces of a machine that is off; its namespace remains."""
         for name in NAMES.values():
             here = ("-netns", attachment.namespace)
-            links.ip(*here, "link", "set", "dev", name, "down", "mtu", "1500", check=False)  # it may have one only
+            links.ip(*here, "link", "set", "dev", name, "down", "mtu", "1500", check=False)  # it may have only one
             links.ip(*here, "address", "flush", "dev", name, check=False)
 
     def _interface(self, kind: str, address: str) -> Interface:
@@ -125,12 +129,12 @@ class Network:
         return Interface(NAMES[kind], kind, mac, address, str(network.netmask), str(network[1]))
 
     def detach(self, attachment: Attachment) -> None:
-        """Remove what ``attach`` made."""
+        """Remove what ``attach`` created."""
         for end in {*attachment.host_ends, _end(attachment)}:
-            links.ip("link", "delete", end, check=False)  # its namespace may have taken it along
+            links.ip("link", "delete", end, check=False)  # it may have gone with its namespace
         links.ip("netns", "delete", attachment.namespace, check=False)
 
 
 def _end(attachment: Attachment) -> str:
-    """The host's end of an interface that is plugged in later."""
+    """Return the name of the host's end of an interface that ``plug`` adds."""
     return f"{attachment.namespace}-{NAMES['private'][3:]}"

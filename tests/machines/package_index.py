@@ -1,8 +1,8 @@
 """
-A Python package index of what hart-salt needs beyond Salt, made of the packages that the tests run with.
+A Python package index with what hart-salt needs beyond Salt, made from the packages that the tests run with.
 
-Each becomes a wheel again, in a directory by its name: over HTTP, the listing of that is the index page of the
-"simple" kind. hart-salt itself is not in it.
+Each package becomes a wheel again, in a directory with its name: over HTTP, the listing of that directory is an index
+page of the "simple" kind. hart-salt itself is not in the index.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 from tests.distributions import closure
 from tests.machines.salt_package import files_of
 
-#: what a master at a cloud of the test cloud gets
+#: what a master at an emulated DigitalOcean installs
 WANTED = "hart-salt[do]"
 
 
 def ingredients() -> str:
-    """Return what makes one build differ from another."""
+    """Return a text that differs between builds with different content."""
     names = sorted(f"{name}=={found.version}" for name, found in _wanted().items())
     return "\n".join([*names, Path(__file__).read_text()])
 
 
 def build(place: Path) -> None:
-    """Fill a directory with the index."""
+    """Write the index to a directory."""
     for name, distribution in _wanted().items():
         directory = place / name
         directory.mkdir(parents=True)
@@ -35,13 +35,17 @@ def build(place: Path) -> None:
 
 
 def _wanted() -> dict[str, importlib.metadata.Distribution]:
-    """Without hart-salt, and without what the Salt package has."""
+    """Return the required packages, without hart-salt and without those that the Salt package has."""
     there = {"hart-salt", *closure("salt")}
     return {name: found for name, found in closure(WANTED).items() if name not in there}
 
 
 def _file_name(distribution: importlib.metadata.Distribution) -> str:
-    """A wheel's name says where it can be installed; any one of its tags will do."""
+    """
+    Return the name of a wheel's file.
+
+    The name contains a tag of the systems that can install it; any of the wheel's tags will do.
+    """
     lines = (distribution.read_text("WHEEL") or "").splitlines()
     tag = next(line.removeprefix("Tag: ") for line in lines if line.startswith("Tag: "))
     return f"{distribution.name.replace('-', '_')}-{distribution.version}-{tag}.whl"

@@ -1,4 +1,4 @@
-"""The back end of real machines: what an emulated provider asks for, booted by ``machines.py``."""
+"""A back end with real machines: what an emulated provider requests, booted by ``machines.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from tests.emulation.backend import Addresses, BootRequest
 from tests.machines.machines import Machine, MachineHost, Spec
 
-#: the providers' images, by what they are made of here: DigitalOcean's slugs, Hetzner's names, Vultr's ids
+#: the provider's image (DigitalOcean: slug, Hetzner: name, Vultr: id) → the image here
 IMAGES = {
     "debian-12-x64": "debian-12", "debian-13-x64": "debian-13",
     "debian-12": "debian-12", "debian-13": "debian-13",
@@ -16,7 +16,7 @@ IMAGES = {
 
 
 class RealMachines:
-    """Machines of one host for one emulator; closing it leaves the host open."""
+    """The machines of one emulator on a host. Closing this leaves the host open."""
 
     def __init__(self, host: MachineHost, datasource: str, apt_sources: str = "deb822") -> None:
         self.host = host
@@ -26,7 +26,7 @@ class RealMachines:
         self._lock = threading.Lock()
 
     def boot(self, request: BootRequest) -> None:
-        """Boot it; an impostor boots without the user-data, and so answers with keys of its own."""
+        """Boot a machine; an impostor boots without the user-data, so it answers with its own host keys."""
         user_data = failing(request.user_data, request.fail_at) if request.fail_at else request.user_data
         spec = Spec(
             instance_id=request.instance_id,
@@ -46,47 +46,47 @@ class RealMachines:
         machine.wait_started()
 
     def kill(self, instance_id: str) -> None:
-        """End it."""
+        """End a machine."""
         with self._lock:
             machine = self.machines.pop(instance_id, None)
         if machine is not None:
             machine.kill()
 
     def take(self, public: bool) -> Addresses:
-        """Addresses of the host's own networks."""
+        """Return unused addresses of the host's networks."""
         network = self.host.network
         return Addresses(network.take("public") if public else None, network.take("private"))
 
     def give_back(self, addresses: Addresses) -> None:
-        """They may be another machine's now."""
+        """Release addresses, which other machines can have from then on."""
         for address in (addresses.public, addresses.private):
             if address:
                 self.host.network.give_back(address)
 
     def plug(self, instance_id: str, private_ip: str) -> str:
-        """A second interface, without a configuration: no cloud's image knows of it."""
+        """Add a second interface without a configuration, since no cloud's image configures it."""
         attachment = self.machines[instance_id].attachment
         assert attachment is not None
         return self.host.network.plug(attachment, private_ip)
 
     def unplug(self, instance_id: str) -> None:
-        """Take that away."""
+        """Remove the second interface."""
         attachment = self.machines[instance_id].attachment
         assert attachment is not None
         self.host.network.unplug(attachment)
 
     def restart(self, instance_id: str) -> None:
-        """By the switch."""
+        """Restart a machine as if by its power switch."""
         machine = self.machines.get(instance_id)
         if machine is not None:
             machine.start(cold=True)
 
     def hostnames(self) -> list[str]:
-        """The names of all machines that there are."""
+        """Return the hostnames of all machines."""
         return sorted(machine.spec.hostname for machine in self.machines.values())
 
     def by_name(self, hostname: str) -> Machine:
-        """The machine of a name, for a test to look into."""
+        """Return the machine with a hostname, for the assertions of a test."""
         return next(machine for machine in self.machines.values() if machine.spec.hostname == hostname)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class RealMachines:
 
 
 def failing(script: str, step: str) -> str:
-    """Make the step of a bootstrap script fail, right after it has begun."""
+    """Return a bootstrap script whose step ``step`` fails right after its begin."""
     mark = f"begin {step}\n"
     if mark not in script:
         raise ValueError(f"the script has no step {step}")

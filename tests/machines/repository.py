@@ -1,14 +1,14 @@
 """
-The apt repositories of a session, over HTTP on the bridge: Salt's and Debian's.
+The apt repositories of a session, Salt's and Debian's, over HTTP on the bridge.
 
-    /saltproject-deb     suite ``stable``, component ``main``, debs in ``pool``: as Salt's own repository
+    /saltproject-deb     suite ``stable``, component ``main``, packages in ``pool``, as in Salt's own repository
     /debian              the release and its ``-updates``: what a machine's own sources name
     /debian-security     the release's ``-security``
-    /simple              no apt repository: the Python package index of ``package_index.py``
+    /simple              not an apt repository: the Python package index of ``package_index.py``
 
-Debian's have no more than the packages that the base has in an older version: ``behind-security``, whose fix is
-in ``-security``, and ``behind-updates``, whose newer version is no security upgrade. All else that a machine
-needs, it has. Each repository is signed when it is built, with a key that is thrown away then.
+Debian's contain only the packages that the base image has in an older version: ``behind-security``, whose fix is in
+``-security``, and ``behind-updates``, whose newer version is not a security upgrade. A machine needs no others. Each
+repository is signed when it is built, with a key that is thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ KEYS = ("salt", "debian", "wrong")
 
 
 class Repositories:
-    """The repositories, built once and kept, and served while this is open."""
+    """The repositories, which are built once and cached, and served while this is open."""
 
     def __init__(self) -> None:
         self.root = Path()
         self.url = ""
-        #: the paths that machines asked for, in order
+        #: the paths that machines requested, in order
         self.asked: list[str] = []
         self._servers = Servers()
 
     @property
     def salt_url(self) -> str:
-        """Salt's repository; a source is ``<this> stable main``."""
+        """The URL of Salt's repository; an apt source is this, then ``stable main``."""
         return f"{self.url}/saltproject-deb"
 
     @property
     def salt_key(self) -> str:
-        """The key that it is signed with, armoured."""
+        """The key that signs Salt's repository, armoured."""
         return self._key("salt")
 
     @property
     def wrong_key(self) -> str:
-        """Another key."""
+        """A key that does not sign Salt's repository."""
         return self._key("wrong")
 
     def _key(self, name: str) -> str:
         return (self.root.parent / "keys" / f"{name}.asc").read_text()
 
     def open(self, address: str) -> None:
-        """Build if needed, which takes a minute or two, and serve at a free port of an address."""
+        """Build the repositories if needed, in a minute or two, and serve them at a free port of an address."""
         self.root = _built() / "www"
         server = ThreadingHTTPServer((address, 0), partial(_Handler, self.asked, directory=str(self.root)))
         server.daemon_threads = True
@@ -73,17 +73,17 @@ class Repositories:
         self._servers.close()
 
     def pip_configuration(self) -> str:
-        """What pip on a machine is configured with."""
+        """Return the configuration of pip on a machine."""
         host = self.url.split("/")[2]
         return f"[global]\nindex-url = {self.url}/simple\ntrusted-host = {host}\n"
 
     def sources(self, codename: str, style: str) -> dict[str, str]:
-        """Return the files by which a machine's apt knows Debian: ``one-line`` or ``deb822``."""
+        """Return the files with a machine's Debian sources for apt, in ``style``: ``one-line`` or ``deb822``."""
         key = "/usr/share/keyrings/test-cloud-debian.asc"
         suites = {"debian": [codename, f"{codename}-updates"], "debian-security": [f"{codename}-security"]}
         if style == "one-line":
             lines = [f"deb {self.url}/{name} {suite} main\n" for name, each in suites.items() for suite in each]
-            # An option such as signed-by is rare in these: apt trusts the key for all.
+            # In this style, options such as signed-by are rare: apt trusts the key for all sources.
             return {"/etc/apt/sources.list": "".join(lines), "/etc/apt/trusted.gpg.d/debian.asc": self._key("debian")}
         if style == "deb822":
             stanzas = [
@@ -96,7 +96,7 @@ class Repositories:
 
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60  # a machine that was killed says no goodbye
+    timeout = 60  # a killed machine does not close its connections
 
     def __init__(self, asked: list[str], *arguments: Any, **options: Any) -> None:
         self.asked = asked
@@ -107,7 +107,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Quiet: ``asked`` keeps what was asked for."""
+        """Log nothing: ``asked`` has the requested paths."""
 
 
 def _built() -> Path:
@@ -143,9 +143,9 @@ def _link(source: str, target: str) -> None:
 
 @contextlib.contextmanager
 def _keyring(public: Path) -> Iterator[Path]:
-    """Make the keys, write their public halves, and throw them away in the end, gpg's agent too."""
+    """Create the keys, write their public halves, and remove keys and gpg's agent at the end."""
     public.mkdir()
-    # An agent's socket needs a short path.
+    # The path of the agent's socket must be short.
     with tempfile.TemporaryDirectory(prefix="hart-gpg-") as name:
         keyring = Path(name)
         try:
@@ -180,7 +180,7 @@ def _publish(root: Path, suite: str, label: str, keyring: Path, key: str, *, wit
 
 
 def _stanza(root: Path, deb: Path) -> str:
-    """Return what an index says about one package."""
+    """Return the entry of a package in an index."""
     control = cache.run("dpkg-deb", "--field", deb).strip()
     digest = hashlib.sha256(deb.read_bytes()).hexdigest()
     return f"{control}\nFilename: {deb.relative_to(root)}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n\n"

@@ -1,4 +1,4 @@
-"""What a machine must have before it can play a cloud."""
+"""What this host needs to boot machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.machines import cache, cgroups
 
-#: command → the Debian package that has it
+#: command → the Debian package that contains it
 COMMANDS = {
     "dpkg-deb": "dpkg",
     "gpg": "gnupg",
@@ -23,7 +23,7 @@ COMMANDS = {
     "xz": "xz-utils",
 }
 
-#: an overlay and a network namespace, as a machine is given them; gone with the process
+#: mounts an overlay in a network namespace, as a machine does; both disappear with the process
 TRIAL = """
 set -e
 mount --make-rprivate /
@@ -34,7 +34,7 @@ mount -t sysfs sysfs /sys
 
 
 def missing() -> list[str]:
-    """Return one sentence for each thing that this machine lacks; nothing when machines can be booted."""
+    """Return one sentence for each thing that this host lacks; empty if it can boot machines."""
     if sys.platform != "linux":
         return ["machines need Linux"]
     if os.geteuid() != 0:
@@ -48,7 +48,7 @@ def missing() -> list[str]:
 
 
 def _trial() -> list[str]:
-    """Try what only the kernel can answer: a container may have root's name and not root's rights."""
+    """Try what only the kernel can answer: in a container, root may not have all of root's rights."""
     top = cache.directory()
     top.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trial-", dir=top) as place:

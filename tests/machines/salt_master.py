@@ -1,8 +1,8 @@
 """
-The package ``salt-master``, laid out like Salt's own; the Salt in it is that of ``salt_package.py``.
+The package ``salt-master``, laid out like Salt's own, for the Salt of ``salt_package.py``.
 
-As with Salt's, the master runs as the user ``salt``, who owns what it writes to and no more. pip is part of it, since
-only a master's machine needs ``salt-pip`` here; in Salt's packages, both are part of ``salt-common``.
+As with Salt's package, the master runs as the user ``salt``, who owns only what the master writes to. pip is part of
+it, since here only a master's machine needs ``salt-pip``; in Salt's packages, both are part of ``salt-common``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ getent passwd salt > /dev/null || useradd --system --user-group --home-dir /opt/
     --shell /usr/sbin/nologin --comment Salt salt
 """
 
-#: what Salt's does, and what debhelper writes for a package with a service
+#: what Salt's package does, and what debhelper writes for a package with a service
 POSTINST = """\
 #!/bin/sh
 set -e
@@ -58,17 +58,17 @@ fi
 COMMANDS = {
     "salt": "salt_main", "salt-key": "salt_key", "salt-master": "salt_master", "salt-run": "salt_run",
 }  # fmt: skip
-#: what Salt's own comes to: it only adds where to put things
+#: the effect of Salt's own, which additionally sets the target directory
 PIP = f'#!/bin/sh\nexec /{PREFIX}/bin/python3 -m pip "$@"\n'
 
 
 def ingredients() -> str:
-    """Return what makes one build differ from another, beside those of ``salt_package.py``."""
+    """Return a text that differs between builds with different content, beyond that of ``salt_package.py``."""
     return "\n".join([importlib.metadata.version("pip"), Path(__file__).read_text()])
 
 
 def build(pool: Path) -> None:
-    """Put the package into a pool."""
+    """Build the package in a pool."""
     with tempfile.TemporaryDirectory(dir=pool.parent) as place:
         tree = Path(place) / "tree"
         _copy_pip(tree / PREFIX / "lib" / PYTHON / "site-packages")

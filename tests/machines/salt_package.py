@@ -1,12 +1,12 @@
 """
 The packages ``salt-common`` and ``salt-minion``, laid out like Salt's own, with the Salt of this environment.
 
-Salt's packages carry a Python and everything that Salt imports below ``/opt/saltstack/salt``. So do these, and
-both are those that the tests run with: the very same version, nothing to download or to compile, and no need of
-the image's own Python, so that one package serves every release (Salt's serves them all too). A Python that
-was built for a newer C library than the image's would not start there; the build tries it, see ``verify``.
+Salt's packages contain a Python and everything that Salt imports, below ``/opt/saltstack/salt``. So do these, with the
+Python and the modules that the tests run with: the same version, nothing to download or to compile, and independent of
+the image's own Python, so one package works on every release, as Salt's does. A Python that was built for a newer C
+library than the image's would not start there; the build tests that, see ``verify``.
 
-Bytecode is inside. Salt's own packages have none; theirs is made when they are installed, or by the first start.
+Bytecode is included. Salt's own packages have none: it is compiled at the installation or at the first start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PREFIX = "opt/saltstack/salt"
 RUNTIME = f"{PREFIX}/runtime"
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
-#: as Salt's packages leave them out, too
+#: Salt's packages leave these out, too
 OMIT = ("__pycache__", "ensurepip", "idlelib", "test", "tests", "tkinter", "turtledemo", "lib2to3", "site-packages",
         "dist-packages", "*.pyc", "*.a", "config-*")  # fmt: skip
 
@@ -48,7 +48,7 @@ ExecStart=/usr/bin/salt-minion
 WantedBy=multi-user.target
 """
 
-#: what debhelper writes for a package with a service: it honours masks and policy-rc.d
+#: what debhelper writes for a package with a service: it respects masks and policy-rc.d
 POSTINST = """\
 #!/bin/sh
 set -e
@@ -77,7 +77,7 @@ fi
 
 SCRIPT = "#!/{prefix}/bin/python3\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
 
-#: of a release that only has to be installed: a service that runs, a command that prints its version
+#: of a release that is only installed: a service that runs, and a command that prints its version
 FAKE_SERVICE = "#!/bin/sh\nsystemd-notify --ready\nexec sleep infinity\n"
 FAKE_UNIT = UNIT.replace("KillMode=process\n", "")
 
@@ -88,20 +88,24 @@ def version() -> str:
 
 
 def other_versions() -> list[str]:
-    """Return versions that the repository also has, all tiny: an older and a newer series, and our series' first."""
+    """
+    Return the other versions in the repository, all tiny packages.
+
+    They are of an older and of a newer series, and the first one of this series.
+    """
     series = int(version().split(".")[0])
     return [each for each in (f"{series - 1}.9", f"{series}.0", f"{series + 1}.0") if each != version()]
 
 
 def ingredients() -> str:
-    """Return what makes one build differ from another."""
+    """Return a text that differs between builds with different content."""
     names = sorted(f"{name}=={found.version}" for name, found in closure("salt").items())
     code = [Path(file).read_text() for file in (__file__, debs.__file__)]
     return "\n".join([sys.version, sys.base_prefix, *names, *code])
 
 
 def build(pool: Path, base: Path) -> None:
-    """Put all versions into a pool; ``base`` is the image that the real one must start in."""
+    """Build all versions in a pool; ``base`` is the image in which the real one must start."""
     with tempfile.TemporaryDirectory(dir=pool.parent) as place:
         tree = Path(place) / "tree"
         tree.mkdir()
@@ -139,13 +143,13 @@ def _build_fake(release: str, pool: Path) -> None:
 
 
 def _runtime(tree: Path) -> None:
-    """Copy this environment's own interpreter and its library, without installed modules."""
+    """Copy this environment's interpreter and its standard library, without installed modules."""
     interpreter = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # the one behind the environment
     binary = tree / RUNTIME / "bin" / PYTHON
     binary.parent.mkdir(parents=True)
     shutil.copy2(interpreter, binary)
     library = Path(sysconfig.get_path("stdlib"))
-    # Debian's has links into /etc and to files beside it.
+    # Debian's library has links to /etc and to files beside it.
     shutil.copytree(library, tree / RUNTIME / "lib" / PYTHON, ignore=shutil.ignore_patterns(*OMIT),
                     symlinks=False, ignore_dangling_symlinks=True)  # fmt: skip
     shared = re.search(r"(libpython\S+) => (\S+)", cache.run("ldd", interpreter))
@@ -155,7 +159,7 @@ def _runtime(tree: Path) -> None:
 
 
 def _modules(tree: Path) -> None:
-    """Copy Salt and what it imports, as a virtual environment of the interpreter above."""
+    """Copy Salt and what it imports, as a virtual environment of the copied interpreter."""
     target = tree / PREFIX / "lib" / PYTHON / "site-packages"
     target.mkdir(parents=True)
     for distribution in closure("salt").values():
@@ -171,11 +175,11 @@ def _modules(tree: Path) -> None:
 
 
 def compile_below(tree: Path) -> None:
-    """Write the bytecode of a tree, as of the place that it will be at."""
+    """Compile the bytecode of a tree, with the paths that its files will have when they are installed."""
     cache.run(sys.executable, "-c", _COMPILE, str(tree))
 
 
-# In a process of its own, since it forks. Some packages hold templates that are not Python: no error.
+# In a separate process, since it forks. Some packages contain templates that are not Python; they are no error.
 _COMPILE = """
 import compileall, sys
 compileall.compile_dir(sys.argv[1], quiet=2, workers=0, stripdir=sys.argv[1], prependdir="/", maxlevels=50)
@@ -183,7 +187,7 @@ compileall.compile_dir(sys.argv[1], quiet=2, workers=0, stripdir=sys.argv[1], pr
 
 
 def files_of(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
-    """Return the files of a distribution that lie beside its modules, without tests and bytecode."""
+    """Return the files of a distribution that are beside its modules, without tests and bytecode."""
     for listed in distribution.files or []:
         file = Path(listed)
         unwanted = file.is_absolute() or {"..", "__pycache__", "test", "tests"} & set(file.parts)
@@ -192,7 +196,11 @@ def files_of(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
 
 
 def _scripts(tree: Path) -> None:
-    """Salt's packages link /usr/bin to these; the minion's own package has them itself here."""
+    """
+    Write the programs.
+
+    Salt's packages have links to them in /usr/bin; here the package of the minion contains them there itself.
+    """
     for function in ("salt_minion", "salt_call"):
         script = tree / PREFIX / function.replace("_", "-")
         script.write_text(SCRIPT.format(prefix=PREFIX, function=function))
@@ -204,7 +212,7 @@ def _scripts(tree: Path) -> None:
 
 
 def verify(tree: Path, base: Path) -> None:
-    """Try the tree in the image, and say what is wrong here rather than in a machine's log."""
+    """Start the tree's Python in the image, so that an error shows here and not in a machine's log."""
     with tempfile.TemporaryDirectory(dir=tree.parent) as place:
         script = 'mount -t overlay overlay -o "lowerdir=$1:$2" "$3"; mount --rbind /proc "$3/proc"; '
         script += 'chroot "$3" /opt/saltstack/salt/salt-call --version'

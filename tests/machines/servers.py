@@ -1,4 +1,4 @@
-"""What the small servers for machines share: they run in threads, and some answer single datagrams."""
+"""Shared parts of the small servers for machines: they run in threads, and some answer single datagrams."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 
 class Servers:
-    """Servers of socketserver that run."""
+    """Running servers of socketserver."""
 
     def __init__(self) -> None:
         self._running: list[socketserver.BaseServer] = []
 
     def begin(self, server: socketserver.BaseServer, name: str) -> None:
-        """Let one serve, in a thread of that name."""
+        """Run a server in a thread with the name ``name``."""
         threading.Thread(target=server.serve_forever, args=(0.1,), name=name, daemon=True).start()
         self._running.append(server)
 
     def close(self) -> None:
-        """Stop all of them. Repeatable."""
+        """Stop all servers. Idempotent."""
         for server in self._running:
             server.shutdown()
             server.server_close()
@@ -30,12 +30,10 @@ def handler(
     answer: Callable[[bytes], bytes], to: tuple[str, int] | None = None
 ) -> type[socketserver.BaseRequestHandler]:
     """
-    What a server of socketserver does with a datagram.
+    Return a handler of datagrams for a server of socketserver.
 
-    answer
-        what goes back for what came; nothing where it is empty
-    to
-        where it goes (default: to who asked)
+    ``answer`` returns the reply to a datagram; if it is empty, nothing is sent. ``to`` is the address of the reply
+    (default: the sender's).
     """
 
     class Handler(socketserver.BaseRequestHandler):

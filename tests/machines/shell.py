@@ -1,10 +1,9 @@
 """
-``python -m tests.machines shell``: a machine with a salt-master and this checkout's hart, and a shell in it.
+``python -m tests.machines shell``: a shell in a machine with a salt-master and this checkout's hart.
 
 Nothing is downloaded: the machine has the Python of the test cloud's Salt package, and sees the checkout and the
-modules of this environment, which it cannot write to. What runs in it is ``tools/master-shell.sh``, as in Docker. It
-reaches this host and nothing beyond, so of the providers only ``local`` makes sense there. Its ports are its own
-address's.
+modules of this environment, read-only. It runs ``tools/master-shell.sh``, as the container does. The machine can
+reach only this host, so ``local`` is the only provider that works there. It has an address of its own for its ports.
 """
 
 from __future__ import annotations
@@ -22,20 +21,25 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "/opt/hart"
 BIN = f"{PREFIX}/bin"
 SITE = f"{PREFIX}/lib/{salt_package.PYTHON}/site-packages"
-#: program → what it calls of ``salt.scripts``
+#: program → the function of ``salt.scripts`` that it calls
 PROGRAMS = {
     "salt": "salt_main", "salt-call": "salt_call", "salt-key": "salt_key", "salt-master": "salt_master",
     "salt-minion": "salt_minion", "salt-run": "salt_run",
 }  # fmt: skip
 READY = "cloud-init status | grep -q done"
 
-# Positional: the package, where to. The runtime is the interpreter alone; the modules are this environment's.
+# Positional parameters: the package, the target directory. Only the interpreter is unpacked; the modules are this
+# environment's.
 UNPACK = f'dpkg-deb --fsys-tarfile "$1" | tar --extract --directory="$2" ./{salt_package.RUNTIME}'
 SCRIPT = "#!{bin}/python3\nimport sys\nfrom salt.scripts import {function}\nsys.exit({function}())\n"
 
 
 def main(command: Sequence[str]) -> int:
-    """Boot the machine, run the command beside its master, or a shell, and take it all down; return the exit code."""
+    """
+    Boot the machine, and run a shell or ``command`` beside its master.
+
+    Takes everything down afterwards and returns the exit code.
+    """
     with MachineHost() as host:
         machine = host.boot(_spec(host))
         machine.wait(READY)
@@ -55,13 +59,13 @@ def _enter(machine: Machine, command: Sequence[str]) -> int:
     shell = ["env", "HART_THROWAWAY=yes", f"HART_BIN={BIN}", str(ROOT / "tools/master-shell.sh"), *command]
     if not sys.stdin.isatty():
         return machine.enter(*shell)
-    # A terminal of the machine's own: with this one's, nothing in there could open it.
+    # A terminal in the machine: with this process's own terminal, nothing in the machine could open it.
     terminal = ["script", "--quiet", "--return", "--command", shlex.join(shell), "/dev/null"]
     return machine.enter("env", "TERM=xterm", *terminal)
 
 
 def _layer(host: MachineHost) -> Path:
-    """Python and Salt's programs, as a directory to lie over an image."""
+    """Return a directory with Python and Salt's programs, to be layered over an image."""
     name = cache.key(salt_package.ingredients(), Path(__file__).read_bytes())
     return cache.built(f"shell-{name}", lambda place: _build(place, host))
 

@@ -1,8 +1,8 @@
 """
-A number for each session of machines on this host, and what a dead session left.
+A number for each session of machines on this host, and the cleanup after dead sessions.
 
-Everything that a session makes outside its own directory has the slot's number in its name, so two sessions
-never meet, and what belongs to a session that was killed is known without any record of it.
+Everything that a session creates outside its own directory has the slot's number in its name. So two sessions never
+conflict, and what a killed session left is recognised without a record.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import IO
 
 from tests.machines import cache, cgroups, links
 
-#: for the whole host, whoever's cache directory is used; empty after a reboot, as the links are
+#: for the whole host, whichever cache directory is used; empty after a reboot, as the links are gone then
 DIRECTORY = Path("/run/hart-cloud")
 COUNT = 32
 
 
 class Slot:
-    """One number, held by a lock that the kernel releases when the process ends, however it ends."""
+    """One number, held by a lock that the kernel releases when the process ends, for whatever reason."""
 
     def __init__(self, number: int, lock: IO[str]) -> None:
         self.number = number
@@ -29,20 +29,20 @@ class Slot:
 
     @property
     def prefix(self) -> str:
-        """What the names of links and namespaces begin with."""
+        """The prefix of the names of links and namespaces."""
         return f"hart{self.number}"
 
     @property
     def cgroup(self) -> Path:
-        """The cgroup above those of the machines."""
+        """The parent of the machines' cgroups."""
         return cgroups.make(f"hart-cloud-{self.number}")
 
     def use(self, directory: Path) -> None:
-        """Note where the session's files are, before there are any."""
+        """Note the directory of the session's files before there are any."""
         self._note.write_text(str(directory))
 
     def clear(self) -> None:
-        """Remove everything that the slot's name is on: processes first, for they hold the rest."""
+        """Remove everything with the slot's name: processes first, since they use the rest."""
         cgroups.end(self.cgroup)
         links.clear(self.prefix)
         if self._note.exists():
@@ -50,15 +50,15 @@ class Slot:
             self._note.unlink()
 
     def release(self) -> None:
-        """Give the number back."""
+        """Release the number."""
         (DIRECTORY / f"{self.number}.lock").unlink()
         self._lock.close()
-        with contextlib.suppress(OSError):  # another session is there
+        with contextlib.suppress(OSError):  # another session uses it
             DIRECTORY.rmdir()
 
 
 def take() -> Slot:
-    """Clear what dead sessions left, and take a number that no living process holds."""
+    """Clean up after dead sessions, and take a number that no living process holds."""
     clear()
     for number in range(COUNT):
         lock = None if links.in_use(number) else _lock(number)
@@ -68,7 +68,7 @@ def take() -> Slot:
 
 
 def clear() -> None:
-    """Clear what dead sessions left."""
+    """Clean up after dead sessions."""
     for path in DIRECTORY.glob("*.lock"):
         lock = _lock(int(path.stem))
         if lock is not None:
@@ -78,7 +78,7 @@ def clear() -> None:
 
 
 def _lock(number: int) -> IO[str] | None:
-    """Lock a number's file; return None if a living process has it, or is releasing it."""
+    """Lock the file of a number; return None if a living process holds it or is about to release it."""
     path = DIRECTORY / f"{number}.lock"
     try:
         DIRECTORY.mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def _lock(number: int) -> IO[str] | None:
         return None
     with contextlib.suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Another may have removed the file between the open and the lock; then this lock is on nothing.
+        # Another process may have removed the file between open and lock; then this lock protects nothing.
         if path.stat().st_ino == Path(f"/proc/self/fd/{file.fileno()}").stat().st_ino:
             return file
     file.close()

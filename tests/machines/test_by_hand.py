@@ -1,9 +1,9 @@
 """
-The shells for trying it by hand: in a container, and in a machine of the test cloud.
+The shells for trying hart by hand: in a container, and in a machine of the test cloud.
 
-There is no Docker engine here. What ``run-in-docker.sh`` would have Docker do is read by a stand-in, which keeps the
-arguments and the context of the build. Of what happens in the container, ``tools/env.sh`` is what ``./test`` itself
-begins with, and ``tools/master-shell.sh`` runs as it stands in the machine, as root of a Debian that has nothing else.
+There is no Docker engine here. A fake ``docker`` receives the calls of ``run-in-docker.sh`` and keeps the arguments and
+the context of the build. Of what runs in the container, ``tools/env.sh`` is also the first thing that ``./test`` runs,
+and ``tools/master-shell.sh`` runs unchanged in the machine, as root of a Debian that has nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _missing = requirements.missing()
 machines = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted here: {'; '.join(_missing)}")
 
-#: without what the scripts themselves look at, such as the series that these tests are run with
+#: without the variables that the scripts read, such as the Salt series that these tests run with
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HART_")}
 DOCKER = """\
 #!/bin/sh
@@ -45,7 +45,7 @@ Ended = subprocess.CompletedProcess[str]
 
 @dataclass
 class Container:
-    """A copy of the checkout, and a Docker that does nothing."""
+    """A copy of the checkout, and a ``docker`` that only logs its calls."""
 
     checkout: Path
     log: Path
@@ -60,7 +60,7 @@ class Container:
         )  # fmt: skip
 
     def calls(self) -> dict[str, list[str]]:
-        """The arguments of each kind of call; there is one of each at the most."""
+        """Return the arguments of each kind of call; each kind occurs at most once."""
         return {file.name.partition(".")[0]: file.read_text().split("\0")[:-1] for file in self.log.glob("*.[0-9]*")}
 
 
@@ -79,11 +79,11 @@ def container(tmp_path: Path) -> Container:
 
 
 def after(words: list[str], option: str) -> list[str]:
-    """The values of an option."""
+    """Return the values of an option."""
     return [value for name, value in zip(words, words[1:], strict=False) if name == option]
 
 
-def test_a_container_publishes_salts_ports_and_has_the_checkouts_hart_toml(container: Container) -> None:
+def test_a_container_publishes_salts_ports_and_mounts_the_checkouts_hart_toml(container: Container) -> None:
     (container.checkout / "hart.toml").write_text("[providers.do]\ntoken = 'x'\n")
     ran = container.run()
     assert ran.returncode == 0, ran
@@ -102,7 +102,7 @@ def test_a_command_and_a_series_of_salt_are_passed_on(container: Container) -> N
     assert "no hart.toml at the top of the checkout" in ran.stderr
 
 
-def test_the_image_is_built_of_what_it_needs_and_of_no_secret(container: Container) -> None:
+def test_the_build_context_has_what_the_image_needs_and_no_secret(container: Container) -> None:
     (container.checkout / "hart.toml").write_text("secret")
     (container.checkout / ".venv").mkdir()
     container.run()
@@ -120,7 +120,7 @@ def test_the_image_is_built_of_what_it_needs_and_of_no_secret(container: Contain
 
 
 @pytest.mark.parametrize(("code", "kept"), [(0, False), (1, False), (75, True), (137, True)])
-def test_the_masters_key_is_kept_exactly_if_nodes_may_be_left(container: Container, code: int, kept: bool) -> None:
+def test_the_masters_key_is_kept_only_if_nodes_may_be_left(container: Container, code: int, kept: bool) -> None:
     ran = container.run(code=code)
     assert ran.returncode == code
     volumes = [volume.partition(":")[0] for volume in after(container.calls()["run"], "--volume")]
@@ -128,13 +128,13 @@ def test_the_masters_key_is_kept_exactly_if_nodes_may_be_left(container: Contain
     assert ("start this again" in ran.stderr) is kept
 
 
-def test_without_docker_or_its_engine_it_names_the_other_way(container: Container) -> None:
+def test_without_docker_or_its_engine_the_script_names_the_alternative(container: Container) -> None:
     for ran in (container.run(engine=1), container.run(DOCKER="no-such-docker")):
         assert (ran.returncode, "tools/run-in-machine.sh works without" in ran.stderr) == (1, True)
     assert "run" not in container.calls()
 
 
-def test_the_masters_script_changes_no_machine_that_is_not_said_to_be_its_own() -> None:
+def test_the_masters_script_changes_nothing_without_a_confirmation() -> None:
     ran = subprocess.run(
         [ROOT / "tools/master-shell.sh", "true"], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
@@ -143,7 +143,7 @@ def test_the_masters_script_changes_no_machine_that_is_not_said_to_be_its_own() 
 
 
 def documents(text: str) -> list[Any]:
-    """The JSON documents of an output, one after the other."""
+    """Return the JSON documents of an output, which follow each other."""
     found, decoder, text = [], json.JSONDecoder(), text.strip()
     while text:
         document, end = decoder.raw_decode(text)
@@ -152,7 +152,7 @@ def documents(text: str) -> list[Any]:
     return found
 
 
-#: exits with 3
+#: ends with exit code 3
 SESSION = """
 salt-run --out=json hart.version
 salt-run --out=json hart.create_role app
@@ -162,7 +162,7 @@ exit 3
 
 
 @machines
-def test_a_machine_has_a_master_with_hart_and_when_the_command_ends_its_nodes_are_destroyed() -> None:
+def test_a_machine_has_a_master_with_hart_and_its_nodes_are_destroyed_at_the_end() -> None:
     ran = subprocess.run(
         [ROOT / "tools/run-in-machine.sh", "sh", "-c", SESSION], stdin=subprocess.DEVNULL, capture_output=True,
         text=True, timeout=300, check=False, env={**os.environ, "HART_VENV": sys.prefix},

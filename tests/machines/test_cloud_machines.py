@@ -1,4 +1,6 @@
-"""The test cloud's machines: each boots as a provider's, installs Salt as a user would, and goes without a trace."""
+"""
+Machines of the test cloud: each boots like a provider's, installs Salt as a user would, and is removed without a trace.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ def spec_for(host: MachineHost, number: int, **changes: object) -> Spec:
 
 @pytest.fixture
 def boot(host: MachineHost) -> Iterator[Boot]:
-    """Boot a machine for one test."""
+    """Return a function that boots a machine for one test."""
     booted: list[Machine] = []
 
     def begin(**changes: object) -> Machine:
@@ -85,7 +87,7 @@ def banner(address: str, timeout: float = 300) -> bytes:
 
 
 def use_repository(host: MachineHost, key: str) -> str:
-    """Return the commands that make Salt's repository known."""
+    """Return the commands that configure Salt's repository."""
     return f"""
         mkdir -p /etc/apt/keyrings
         echo {shlex.quote(key)} > /etc/apt/keyrings/salt.asc
@@ -120,13 +122,13 @@ def test_cloud_init_reads_the_providers_metadata_and_runs_the_user_data(boot: Bo
     machine.wait("systemctl is-system-running")
 
 
-def test_sshd_answers_at_the_public_and_at_the_private_address(boot: Boot) -> None:
+def test_sshd_answers_at_the_public_and_the_private_address(boot: Boot) -> None:
     machine = boot()
     assert banner(machine.spec.public_ip or "") == b"SSH-2.0-"
     assert banner(machine.spec.private_ip) == b"SSH-2.0-"
 
 
-def test_a_private_machine_has_no_other_address_and_still_reaches_the_repository(boot: Boot, host: MachineHost) -> None:
+def test_a_private_machine_has_only_one_address_and_reaches_the_repository(boot: Boot, host: MachineHost) -> None:
     machine = boot(public_ip=None)
     assert banner(machine.spec.private_ip) == b"SSH-2.0-"
     addresses = ok(machine, "ip -4 -oneline address show scope global")
@@ -134,7 +136,7 @@ def test_a_private_machine_has_no_other_address_and_still_reaches_the_repository
     ok(machine, "apt-get update -qq --error-on=any")
 
 
-def test_machines_see_each_others_address_and_names_but_nothing_beyond(boot: Boot, host: MachineHost) -> None:
+def test_machines_reach_each_other_and_resolve_names_but_reach_nothing_else(boot: Boot, host: MachineHost) -> None:
     first, second = boot(), boot()
     banner(first.spec.public_ip or "")
     host.dns["salt.example.com"] = host.address
@@ -147,8 +149,8 @@ def test_machines_see_each_others_address_and_names_but_nothing_beyond(boot: Boo
     assert forwarding.strip() == "0", "what a machine sends elsewhere must end here, also where the host is a router"
 
 
-def test_salt_is_installed_and_started_as_by_its_own_package(boot: Boot, host: MachineHost) -> None:
-    host.dns["salt"] = host.address  # a minion that cannot resolve its master keeps its own start waiting
+def test_salt_is_installed_and_started_as_its_own_package_does(boot: Boot, host: MachineHost) -> None:
+    host.dns["salt"] = host.address  # the start of a minion that cannot resolve its master does not end
     machine = boot()
     machine.wait(RAN)
     ok(machine, use_repository(host, host.repository_key))
@@ -160,7 +162,7 @@ def test_salt_is_installed_and_started_as_by_its_own_package(boot: Boot, host: M
     assert "/etc/salt/minion " in ok(machine, "dpkg-query --show --showformat='${Conffiles}' salt-minion")
 
 
-def test_a_masked_salt_minion_is_installed_but_not_started_until_it_is_unmasked(boot: Boot, host: MachineHost) -> None:
+def test_a_masked_salt_minion_is_installed_and_starts_only_when_unmasked(boot: Boot, host: MachineHost) -> None:
     machine = boot()
     machine.wait(RAN)
     ok(machine, use_repository(host, host.repository_key))
@@ -175,7 +177,7 @@ def test_a_masked_salt_minion_is_installed_but_not_started_until_it_is_unmasked(
     machine.wait("systemctl is-active salt-minion")
 
 
-def test_every_version_can_be_asked_for_and_none_is_taken_for_another(boot: Boot, host: MachineHost) -> None:
+def test_every_version_can_be_installed_and_an_unknown_one_is_an_error(boot: Boot, host: MachineHost) -> None:
     machine = boot()
     machine.wait(RAN)
     ok(machine, use_repository(host, host.repository_key) + "apt-get update -qq")
@@ -201,7 +203,7 @@ def test_a_repository_signed_with_another_key_is_refused(boot: Boot, host: Machi
 
 
 @pytest.mark.parametrize("style", ["one-line", "deb822"])
-def test_an_image_is_behind_its_security_upgrades(boot: Boot, style: str) -> None:
+def test_an_image_lacks_security_upgrades(boot: Boot, style: str) -> None:
     machine = boot(apt_sources=style)
     machine.wait(RAN)
     ok(machine, "apt-get update -qq --error-on=any")
@@ -211,7 +213,7 @@ def test_an_image_is_behind_its_security_upgrades(boot: Boot, style: str) -> Non
     assert (machine.run("test -e /etc/apt/sources.list")[0] == 0) is (style == "one-line")
 
 
-def test_a_snapshot_boots_as_another_instance_with_what_the_first_had(boot: Boot, host: MachineHost) -> None:
+def test_a_snapshot_boots_as_another_instance_with_the_first_ones_files(boot: Boot, host: MachineHost) -> None:
     first = boot()
     first.wait(RAN)
     first.wait("cloud-init status | grep -q done")
@@ -225,7 +227,7 @@ def test_a_snapshot_boots_as_another_instance_with_what_the_first_had(boot: Boot
     assert ok(second, "cat /etc/ssh/ssh_host_ed25519_key.pub") != keys
 
 
-def test_a_reboot_and_a_switch_keep_the_disk_and_run_no_user_data_again(boot: Boot) -> None:
+def test_a_reboot_or_power_cycle_keeps_the_disk_and_does_not_run_the_user_data_again(boot: Boot) -> None:
     machine = boot()
     machine.wait(RAN)
     machine.wait("cloud-init status | grep -q done")
@@ -249,7 +251,7 @@ def test_debian_13_boots_and_runs_the_same_package(boot: Boot, host: MachineHost
     assert salt_package.version() in ok(machine, "salt-call --version")
 
 
-def test_killing_a_machine_that_has_hardly_begun_leaves_nothing(host: MachineHost) -> None:
+def test_killing_a_machine_that_has_just_started_leaves_nothing(host: MachineHost) -> None:
     for pause in (0, 0.1, 0.4):
         machine = host.boot(spec_for(host, 900))
         time.sleep(pause)
@@ -260,7 +262,7 @@ def test_killing_a_machine_that_has_hardly_begun_leaves_nothing(host: MachineHos
         assert not machine.cgroup.exists()
 
 
-def test_two_processes_that_want_a_build_make_it_once_and_an_interrupted_one_is_made_anew(
+def test_concurrent_processes_build_once_and_an_interrupted_build_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -277,7 +279,7 @@ def test_two_processes_that_want_a_build_make_it_once_and_an_interrupted_one_is_
 
 
 def traces(number: int) -> dict[str, object]:
-    """Everything that a session can leave on the host."""
+    """Return everything that a session can leave on the host."""
     links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True).stdout
     session = [str(path) for path in (cache.directory() / "sessions").glob(f"{number}-*")]
     top = cgroups.root()
@@ -325,7 +327,7 @@ time.sleep(600)
 """
 
 
-def test_what_a_killed_session_left_is_cleared_by_the_next_start(host: MachineHost) -> None:
+def test_the_next_session_removes_what_a_killed_session_left(host: MachineHost) -> None:
     crashed = subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert crashed.stdout is not None
     number, cgroup = crashed.stdout.readline().split()
@@ -335,6 +337,6 @@ def test_what_a_killed_session_left_is_cleared_by_the_next_start(host: MachineHo
     assert int(number) != host.slot.number
     assert cgroups.processes(Path(cgroup))
     with MachineHost():
-        # Which number it got does not matter: the dead one's own files, and every process of it, are gone.
+        # Its number does not matter: the files and all processes of the dead session are gone.
         assert not Path(cgroup).exists()
     assert {kind: found for kind, found in traces(int(number)).items() if found} == {}
