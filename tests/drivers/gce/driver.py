@@ -1,4 +1,4 @@
-"""What the tests of the driver ``gce`` share: a cloud whose time passes when the driver waits."""
+"""What the tests of the driver ``gce`` share: a cloud whose clock advances when the driver waits."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OPERATIONS, OPERATION = r"/operations$", r"/operations/[^/]+$"
 
 
 def open_cloud(time: Time, **switches: Any) -> Any:
-    """A cloud without machines; every request to it, and every answer of it, has to be as the vendor's are."""
+    """Open a cloud without machines; every request and every answer must match the vendor's description."""
     settings = {"staging_after": 4, "running_after": 10, "operation_after": 2, "delete_after": 3, **switches}
     return served(Cloud(NoMachines(), settings=Switches(**settings), clock=time))
 
 
 def driver_of(cloud: Cloud, time: Time, *, owner: str = OWNER, **account: Any) -> gce.ComputeEngine:
-    """The driver for the project; ``owner`` is the master's, which has a public address of its own."""
+    """Return the driver for the project; ``owner`` is that of the master, whose own address is public."""
     settings = {**cloud.account(), **account}
     given = gce.Account(**{name: value for name, value in settings.items() if value is not None})
     provider = Provider("gce", "gce", given)
@@ -43,7 +43,7 @@ def node(
     minion_id: str = "w1.example.com", *, options: dict[str, Any] | None = None, zone: str | None = ZONE,
     size: str = "e2-small", role: str | None = "db.Main", **settings: Any,
 ) -> Node:  # fmt: skip
-    """A node as it is wanted."""
+    """Return a node with these settings."""
     given = {"image": "bookworm", **settings}
     return Node(
         minion_id, role, "gce", "gce", "us-central1", zone, size, Settings(**given), gce.Options(**(options or {})),
@@ -52,23 +52,23 @@ def node(
 
 
 def launch(driver: gce.ComputeEngine, wanted: Node) -> Instance:
-    """Launch and leave; the instance stays."""
+    """Launch a node and leave the access; the instance stays."""
     with driver.access(BATCH, KEY, [wanted]) as access:
         return driver.launch(wanted, SCRIPT, access)
 
 
 def left(cloud: Cloud) -> dict[str, list[str]]:
-    """What is left, by kind."""
+    """Return what is left, by kind."""
     return {kind: names for kind, names in cloud.left().items() if names}
 
 
 def create_body(cloud: Cloud) -> dict[str, Any]:
-    """The body of the only create call."""
+    """Return the body of the only create call."""
     return body_of_post(cloud, INSERT)
 
 
 def listing(shown: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a list of instances, with one that is as a test wants it."""
+    """Return the answer to a list of instances, with one instance that is reported as ``shown``."""
     return {"kind": "compute#instanceAggregatedList", "items": {f"zones/{ZONE}": {"instances": [shown]}}}
 
 
@@ -76,7 +76,7 @@ def by_hand(
     driver: gce.ComputeEngine, name: str, labels: dict[str, str] | None = None, *, description: str = "",
     metadata: dict[str, str] | None = None,
 ) -> int:  # fmt: skip
-    """Make an instance that is nobody's in hart's eyes, and return its id."""
+    """Make an instance that no master of hart owns, and return its id."""
     parts, wanted = driver._parts, node()
     made = body(wanted, "0", "", parts.catalogue.place(wanted))
     items = [{"key": key, "value": value} for key, value in (metadata or {}).items()]

@@ -1,4 +1,4 @@
-"""Compute Engine as the contract suite sees it."""
+"""Compute Engine as an environment of the contract suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ComputeEngineEnvironment(CloudEnvironment):
     user_data_limit = 256 * 1024
     places = {"us-central1": gce_driver.ZONE, "europe-west1": "europe-west1-d"}
     other_size = ("n1-standard-1", 3840)
-    #: (Instance.Status of google-cloud-compute)
+    #: from Instance.Status of google-cloud-compute
     states = {
         "PENDING": "pending", "PROVISIONING": "pending", "STAGING": "pending", "REPAIRING": "pending",
         "RUNNING": "running", "PENDING_STOP": "stopped", "STOPPING": "stopped", "STOPPED": "stopped",
@@ -48,7 +48,7 @@ class ComputeEngineEnvironment(CloudEnvironment):
         return {**labels, "minion_id": call.body["description"]}
 
     def shown(self, instance: Instance) -> Any:
-        """In a project everybody who may look at an instance sees its script: until it is settled."""
+        """Settle the instance first: until then, everybody who can read an instance of the project sees its script."""
         self.driver().settle(instance)
         return self.driver()._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
 

@@ -21,14 +21,14 @@ CREATES = Call("GET", r"/zones/[^/]+/operations$")
 OPERATION, RULE_OPERATION = Call("GET", r"/zones/[^/]+/operations/."), Call("GET", r"/global/operations/.")
 LOST = CREATE.lost()
 SOLD_OUT = "ZONE_RESOURCE_POOL_EXHAUSTED"
-#: for looks, which are all repeated by the same code: the functional tests have them in every way
+#: for polls: the same code retries all of them, and the functional tests break them in every way
 ONE_WAY = ("500",)
-#: tries of the library's own with a token that is refused
+#: attempts by the library itself with a token that is refused
 TRIES = 3
 
 
 def _open(backend: Backend) -> ComputeEngine:
-    """As the vendor's, but that instances run at once."""
+    """Open a cloud as the vendor's, except that instances run at once."""
     return ComputeEngine(backend, settings=Settings(staging_after=0.0, running_after=0.0))
 
 
@@ -37,7 +37,7 @@ def _refused(call: Call, status: int, message: str, reason: str, **more: Any) ->
 
 
 def _late(name: str, code: str, status: int | None, after: float = 0.0) -> Case:
-    """A create that is taken, and whose operation then fails."""
+    """Return a case in which a create is accepted and its operation then fails."""
     return Case(name, (), code, switches={"late_error": code, "late_status": status, "late_after": after})
 
 
@@ -91,7 +91,7 @@ CLOUD = Cloud(
     create=CREATE, look=LOOK, destroy=DESTROY,
     refusal={"status": 400, "message": "400 invalid"},
     booted="systemctl -q is-active google-startup-scripts.service",
-    # As if it had not been taken out: a startup script runs at every boot, and has to know that it is done.
+    # As if the script had not been removed: it runs at every boot, and must know that it is done.
     before_reboot=ComputeEngine.give_again,
     reran="journalctl -b -u google-startup-scripts -o cat | grep -q 'startup-script exit status 0'",
     script_unit="google-startup-scripts.service",

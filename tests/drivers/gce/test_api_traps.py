@@ -1,4 +1,4 @@
-"""Traps of google-cloud-compute: each is shown as it is in the library, and as it is behind our own calls."""
+"""Traps of google-cloud-compute: what the library does by itself, and what hart's own calls do."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def rule(api: Api, name: str = "one") -> Any:
 # the endpoint
 
 
-def test_by_itself_the_library_polls_operations_at_the_real_address() -> None:
-    """``insert`` makes a client for operations of its own, with the credentials and without the endpoint."""
+def test_the_library_alone_polls_operations_at_the_vendors_address() -> None:
+    """``insert`` makes its own client for operations, with the credentials but without the endpoint."""
     from google.cloud import compute_v1
     from google.cloud.compute_v1.services.zone_operations.transports.rest import ZoneOperationsRestTransport
 
@@ -54,10 +54,10 @@ def test_by_itself_the_library_polls_operations_at_the_real_address() -> None:
     assert ZoneOperationsRestTransport.DEFAULT_HOST == "compute.googleapis.com"
 
 
-def test_every_call_goes_to_the_endpoint_operations_too(
+def test_every_call_goes_to_the_endpoint_also_polls_of_operations(
     cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of an instance's whole life, with all threads that the library may have started meanwhile."""
+    """This covers an instance's whole life, with all threads that the library may start during it."""
     hosts = []
     original = socket.socket.connect
 
@@ -89,8 +89,8 @@ def _only_loopback(original: Any, hosts: list[str]) -> Any:
     return look_up
 
 
-def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """google-auth asks where an account may work from; with an endpoint of the user's own nobody is asked."""
+def test_credentials_alone_send_a_token_elsewhere(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """google-auth asks Google from where an account may work; with an endpoint of the user's own, it asks nobody."""
     account = Account(**cloud.account())
     asked = []
 
@@ -107,14 +107,16 @@ def test_by_themselves_the_credentials_send_a_token_elsewhere(cloud: Cloud, monk
         assert len(asked) == expected
 
 
-def test_an_endpoint_with_a_slash_at_its_end(cloud: Cloud, time: Time) -> None:
+def test_an_endpoint_can_end_with_a_slash(cloud: Cloud, time: Time) -> None:
     assert new_api(cloud, time, endpoint=f"{cloud.base_url}/").get("projects").name == "hart-test-1"
 
 
 # operations
 
 
-def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(cloud: Cloud, api: Api) -> None:
+def test_an_operation_error_without_a_status_is_a_failure_although_the_library_sees_a_success(
+    cloud: Cloud, api: Api
+) -> None:
     from google.cloud import compute_v1
 
     operation = compute_v1.Operation(
@@ -122,12 +124,12 @@ def test_an_error_without_a_status_is_a_success_for_the_library_and_none_for_us(
         status=compute_v1.Operation.Status.DONE,
         error={"errors": [{"code": STOCKOUT, "message": "Sold out."}]},
     )
-    assert not operation.http_error_status_code  # by which the library's own ``result`` goes
+    assert not operation.http_error_status_code  # the library's own ``result`` decides by this field
     with pytest.raises(NoCapacity, match=rf"Sold out. \({STOCKOUT}\)"):
         api.wait(operation)
 
 
-def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, time: Time) -> None:
+def test_an_operation_is_polled_until_it_ends(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.settings.operation_after = 20
     api.wait(api.change("firewalls", "insert", firewall_resource=rule(api)))
     assert 20 <= sum(time.waits) < 27
@@ -135,10 +137,10 @@ def test_an_operation_is_looked_at_until_it_has_ended(cloud: Cloud, api: Api, ti
     assert cloud.count("GET", OPERATION) == len(time.waits)
 
 
-def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time) -> None:
+def test_an_operation_that_takes_too_long_is_an_uncertain_failure(cloud: Cloud, api: Api, time: Time) -> None:
     from hart_salt.drivers.gce.client import OPERATION_TIMEOUT
 
-    cloud.settings.operation_after = 3 * OPERATION_TIMEOUT  # it ends all the same: a wait without end would hang
+    cloud.settings.operation_after = 3 * OPERATION_TIMEOUT  # not infinite: a wait without a limit would hang the test
     operation = api.change("firewalls", "insert", firewall_resource=rule(api))
     with pytest.raises(TemporaryFailure, match="insert of one was not done within 300 s") as caught:
         api.wait(operation)
@@ -146,7 +148,7 @@ def test_an_operation_that_is_stuck(cloud: Cloud, api: Api, time: Time) -> None:
     assert OPERATION_TIMEOUT <= sum(time.waits) <= OPERATION_TIMEOUT + 5
 
 
-def test_a_change_is_repeated_with_one_request_id_and_the_next_has_another(cloud: Cloud, api: Api) -> None:
+def test_retries_of_a_change_have_one_request_id_and_the_next_change_has_another(cloud: Cloud, api: Api) -> None:
     cloud.faults.add(Fault("POST", RULES, when="after", status=503), Fault("POST", RULES, when="after", drop=True))
     first = api.change("firewalls", "insert", firewall_resource=rule(api))
     api.change("firewalls", "insert", firewall_resource=rule(api, "two"))
@@ -158,10 +160,10 @@ def test_a_change_is_repeated_with_one_request_id_and_the_next_has_another(cloud
 # timeouts and retries
 
 
-def test_by_itself_the_library_repeats_a_list_for_minutes_and_we_as_we_say(
+def test_only_hart_retries_a_list_and_the_library_does_not(
     cloud: Cloud, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library's own repeats are switched off: each of our tries is one request, and one that is known to us."""
+    """The library's own retries last minutes and are off: each attempt is one request, and hart knows of it."""
     monkeypatch.setattr(http, "RETRY_FOR", 0.0)
     cloud.faults.add(Fault("GET", LIST, status=503))
     with pytest.raises(TemporaryFailure, match="503 backendError"):
@@ -169,7 +171,7 @@ def test_by_itself_the_library_repeats_a_list_for_minutes_and_we_as_we_say(
     assert cloud.count("GET", LIST) == 1
 
 
-def test_a_server_that_says_nothing(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_an_uncertain_failure(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "RETRY_FOR", 0.2)
     api = new_api(cloud, time, api_timeout=0.2)
     cloud.faults.add(Fault("GET", LIST, stall=0.6))
@@ -178,27 +180,27 @@ def test_a_server_that_says_nothing(cloud: Cloud, time: Time, monkeypatch: pytes
     assert caught.value.uncertain
 
 
-def test_a_connection_that_breaks(cloud: Cloud, api: Api, time: Time) -> None:
+def test_a_list_is_retried_after_a_broken_connection(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.faults.add(Fault("GET", LIST, drop=True))
     assert api.aggregated("instances") == []
     assert time.waits == [0.5]
 
 
-def test_nobody_listens(time: Time, cloud: Cloud) -> None:
+def test_an_unreachable_server_is_retried_until_the_limit(time: Time, cloud: Cloud) -> None:
     with pytest.raises(TemporaryFailure, match="at 127.0.0.1 could not be reached") as caught:
         new_api(cloud, time, endpoint="http://127.0.0.1:1").get("projects")
     assert not caught.value.uncertain
     assert 100 < sum(time.waits) <= http.RETRY_FOR
 
 
-def test_a_bad_later_page_is_never_the_end_of_a_list(cloud: Cloud, api: Api, time: Time) -> None:
+def test_a_later_page_that_fails_does_not_end_a_list(cloud: Cloud, api: Api, time: Time) -> None:
     cloud.settings.page_cap = 2
     cloud.faults.add(Fault("GET", r"/zones$", query="pageToken=page-4", status=500))
     assert len(api.list_of("zones")) == 14
     assert cloud.count("GET", r"/zones$") == 3 + 7
 
 
-def test_pages_are_as_long_as_they_may_be(cloud: Cloud, api: Api) -> None:
+def test_lists_request_pages_of_the_greatest_length(cloud: Cloud, api: Api) -> None:
     api.list_of("zones")
     assert cloud.calls[-1].query["maxResults"] == ["500"]
 
@@ -207,23 +209,21 @@ def test_pages_are_as_long_as_they_may_be(cloud: Cloud, api: Api) -> None:
 
 
 @pytest.mark.parametrize("answer", [{"id": "0xab", "name": "o"}, {"name": {}}, {}, {"error": {"code": 500}}])
-def test_an_answer_to_a_create_that_cannot_be_read_is_no_answer(cloud: Cloud, api: Api, answer: Any) -> None:
-    """The library takes any JSON object for an operation; a hexadecimal id breaks it."""
+def test_a_create_with_an_unreadable_answer_is_retried(cloud: Cloud, api: Api, answer: Any) -> None:
+    """The library accepts any JSON object as an operation; a hexadecimal id breaks it."""
     cloud.faults.add(Fault("POST", RULES, status=200, answer=answer, when="after"))
     assert api.change("firewalls", "insert", firewall_resource=rule(api)).target_id
     assert len(cloud.state.firewalls) == 2
 
 
-def test_fields_that_the_library_does_not_know_are_no_harm_in_answers_and_refused_in_bodies(
-    cloud: Cloud, api: Api
-) -> None:
+def test_unknown_fields_are_ignored_in_answers_and_refused_in_bodies(cloud: Cloud, api: Api) -> None:
     cloud.faults.add(Fault("GET", r"/projects/hart-test-1$", status=200, answer={"name": "p", "newField": [1]}))
     assert api.get("projects").name == "p"
     with pytest.raises(InvalidRequest, match="newField"):
         api.body("Firewall", {"name": "a", "newField": 1})
 
 
-def test_a_redirect_takes_no_token_to_another_server(cloud: Cloud, api: Api) -> None:
+def test_a_redirect_sends_no_token_to_another_server(cloud: Cloud, api: Api) -> None:
     with Listener(200) as elsewhere:
         moved = {"Location": f"http://localhost:{elsewhere.port}/compute"}
         cloud.faults.add(Fault("GET", r"/projects/hart-test-1$", status=302, answer={}, headers=moved, times=None))
@@ -234,7 +234,7 @@ def test_a_redirect_takes_no_token_to_another_server(cloud: Cloud, api: Api) -> 
     cloud.faults.clear()
 
 
-def test_each_thread_has_clients_of_its_own(cloud: Cloud, api: Api) -> None:
+def test_each_thread_has_its_own_clients(cloud: Cloud, api: Api) -> None:
     found: list[Any] = [api._client("instances"), api._client("instances")]
     thread = threading.Thread(target=lambda: found.append(api._client("instances")))
     thread.start()
@@ -243,8 +243,8 @@ def test_each_thread_has_clients_of_its_own(cloud: Cloud, api: Api) -> None:
     assert isinstance(found[0]._transport._session, requests.Session)
 
 
-def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time) -> None:
-    """The operation that the library would call a success ends a node; see ``late_status``."""
+def test_the_emulators_faults_reach_the_library(cloud: Cloud, time: Time) -> None:
+    """An operation that the library would report as a success makes a node fail; see ``late_status``."""
     cloud.settings.late_error, cloud.settings.late_status = STOCKOUT, None
     driver = driver_of(cloud, time)
     launch(driver, node())
@@ -257,7 +257,7 @@ def test_the_emulator_s_own_faults_reach_the_library(cloud: Cloud, time: Time) -
     assert operation.error.errors[0].code == STOCKOUT
 
 
-def test_one_of_three_that_never_runs_is_no_reason_to_look_at_the_others_again(cloud: Cloud, time: Time) -> None:
+def test_finished_creates_are_not_polled_again_while_another_is_under_way(cloud: Cloud, time: Time) -> None:
     cloud.faults.add(MachineFault(hostname="b", never_active=True))
     driver = driver_of(cloud, time)
     for name in ("a1", "b1", "a2"):

@@ -1,4 +1,4 @@
-"""The driver ``gce`` against an emulated Compute Engine: lists, access, settling, the end, and what people ask for."""
+"""The driver ``gce`` against an emulated Compute Engine: lists, access, settling, termination, and lists for users."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.emulation.faults import Fault, MachineFault
 # instances
 
 
-def test_a_list_has_all_its_pages_and_all_zones(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_list_has_all_pages_and_all_zones(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.settings.page_cap = 2
     for number, zone in enumerate(("us-central1-a", ZONE, "us-central1-c", ZONE, ZONE)):
         launch(driver, node(f"n{number}", zone=zone))
@@ -42,13 +42,15 @@ def test_a_list_has_all_its_pages_and_all_zones(cloud: Cloud, driver: gce.Comput
     assert cloud.count("GET", LIST) - before == 3
 
 
-def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_instances_of_other_owners_are_not_listed_when_the_server_ignores_the_filter(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     shown = {"id": "7", "name": "a", "labels": {"hart-owner": "other"}}
     cloud.faults.add(Fault("GET", LIST, status=200, answer=listing(shown)))
     assert driver.instances() == []
 
 
-def test_a_report_with_little_in_it(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_report_with_few_fields_is_listed(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     shown = {"id": "7", "name": "a", "labels": {"hart-owner": OWNER}, "status": "SOMETHING_NEW", "newField": 1}
     cloud.faults.add(Fault("GET", LIST, status=200, answer=listing(shown)))
     (it,) = driver.instances()
@@ -57,7 +59,7 @@ def test_a_report_with_little_in_it(cloud: Cloud, driver: gce.ComputeEngine) -> 
     )  # fmt: skip
 
 
-def test_a_stopped_instance(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
+def test_a_stopped_instance_is_listed_as_stopped(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
     launch(driver, node())
     time.advance(10)
     for instance in cloud.state.instances.values():
@@ -65,7 +67,7 @@ def test_a_stopped_instance(cloud: Cloud, driver: gce.ComputeEngine, time: Time)
     assert [it.state for it in driver.instances()] == ["stopped"]
 
 
-def test_a_zone_that_cannot_be_asked_is_no_empty_zone(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_an_unreachable_zone_is_an_error_and_no_empty_list(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node())
     cloud.settings.unreachable_zones = ("us-east1-b",)
     assert len(driver.instances("us-central1")) == 1
@@ -74,7 +76,7 @@ def test_a_zone_that_cannot_be_asked_is_no_empty_zone(cloud: Cloud, driver: gce.
             driver.instances(region)
 
 
-def test_a_zone_whose_scope_says_that_it_could_not_be_asked(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_zone_whose_scope_reports_it_as_unreachable_is_an_error(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     scope = {"warning": {"code": "UNREACHABLE", "message": "The zone is not reachable."}}
     answer = {"kind": "compute#instanceAggregatedList", "items": {"zones/us-east1-b": scope}}
     cloud.faults.add(Fault("GET", LIST, status=200, answer=answer, times=None))
@@ -87,7 +89,7 @@ def test_a_zone_whose_scope_says_that_it_could_not_be_asked(cloud: Cloud, driver
 # access
 
 
-def test_the_temporary_firewall_rule(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_access_makes_a_temporary_firewall_rule_and_removes_it(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     with driver.access(BATCH, KEY, [node()]):
         rule = cloud.state.firewalls[ACCESS].body
         assert rule == {
@@ -102,22 +104,22 @@ def test_the_temporary_firewall_rule(cloud: Cloud, driver: gce.ComputeEngine) ->
     assert list(cloud.state.firewalls) == ["default-allow-ssh"]
 
 
-def test_the_rule_is_of_the_node_s_network_and_from_where_the_user_says(
-    cloud: Cloud, driver: gce.ComputeEngine
-) -> None:
+def test_the_rule_is_for_the_nodes_network_and_the_configured_source(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("front", "us-central1", "own")
     with driver.access(BATCH, KEY, [node(options={"subnet": "front", "connect_from": "198.51.100.0/24"})]):
         rule = cloud.state.firewalls[ACCESS].body
     assert (rule["network"].rpartition("/")[2], rule["sourceRanges"]) == ("own", ["198.51.100.0/24"])
 
 
-def test_behind_a_nat_the_service_says_where_the_master_is(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_behind_nat_the_address_service_reports_the_masters_address(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     driver._source = lambda towards: "192.168.1.2"
     with driver.access(BATCH, KEY, [node()]):
         assert cloud.state.firewalls[ACCESS].body["sourceRanges"] == ["203.0.113.77/32"]
 
 
-def test_for_private_addresses_the_master_s_own_counts(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_with_private_addresses_the_rule_allows_the_masters_own_address(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     asked: list[str] = []
 
     def source(towards: str) -> str:
@@ -131,13 +133,13 @@ def test_for_private_addresses_the_master_s_own_counts(cloud: Cloud, driver: gce
     assert address == str(cloud.state.subnets[2].range).replace(".0/20", ".1")
 
 
-def test_no_rule_for_no_nodes(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_without_nodes_there_is_no_rule(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     with driver.access(BATCH, KEY, []):
         assert left(cloud) == {}
     assert cloud.calls == []
 
 
-def test_a_rule_of_a_lost_create_is_removed(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_rule_whose_create_was_not_answered_is_removed(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.faults.add(Fault("POST", RULES, when="after", status=500, times=30))
     with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY, [node()]):
         pytest.fail("there is no access")
@@ -160,7 +162,9 @@ def test_a_rule_that_cannot_be_removed_is_named(cloud: Cloud, driver: gce.Comput
 # settle
 
 
-def test_settling_takes_tag_and_script_and_leaves_the_rest(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_settling_removes_the_temporary_tag_and_the_script_and_nothing_else(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     instance = launch(driver, node(tags=["web"]))
     driver.settle(instance)
     (there,) = cloud.state.instances.values()
@@ -168,12 +172,12 @@ def test_settling_takes_tag_and_script_and_leaves_the_rest(cloud: Cloud, driver:
     assert [item["key"] for item in there.metadata] == ["block-project-ssh-keys", "enable-oslogin", "hart-role"]
     before = len(cloud.calls)
     driver.settle(instance)
-    assert len(cloud.calls) - before == 1  # a look, and nothing to do
+    assert len(cloud.calls) - before == 1  # one read, and nothing to change
     assert [it.role for it in driver.instances()] == ["db.Main"]
 
 
 @pytest.mark.parametrize("what", ["setTags", "setMetadata"])
-def test_what_somebody_else_changes_meanwhile_stays(cloud: Cloud, driver: gce.ComputeEngine, what: str) -> None:
+def test_settling_keeps_what_others_change_at_the_same_time(cloud: Cloud, driver: gce.ComputeEngine, what: str) -> None:
     instance = launch(driver, node())
     (there,) = cloud.state.instances.values()
     answer = error(412, "Supplied fingerprint does not match.", "conditionNotMet")
@@ -186,14 +190,16 @@ def test_what_somebody_else_changes_meanwhile_stays(cloud: Cloud, driver: gce.Co
     assert cloud.count("GET", INSTANCE) == 2
 
 
-def test_metadata_that_changes_all_the_time(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_settling_fails_if_others_change_the_instance_before_each_attempt(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     instance = launch(driver, node())
     cloud.faults.add(Fault("POST", "setTags", status=412, times=5))
     with pytest.raises(InvalidRequest, match="412 conditionNotMet"):
         driver.settle(instance)
 
 
-def test_settling_waits_for_its_operations_and_reads_their_errors(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_settling_waits_for_its_operations_and_reports_their_errors(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     instance = launch(driver, node())
     done = {"id": "7", "name": "operation-7", "status": "DONE", "error": {"errors": [{"code": "INTERNAL_ERROR"}]}}
     cloud.faults.add(Fault("GET", OPERATION, status=200, answer=done))
@@ -204,7 +210,7 @@ def test_settling_waits_for_its_operations_and_reads_their_errors(cloud: Cloud, 
 # terminate
 
 
-def test_terminate_is_repeatable_and_takes_the_disks_along(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_terminate_can_be_repeated_and_deletes_the_disks(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     instance = launch(driver, node(options={"local_ssds": 1}))
     assert len(cloud.state.disks) == 2
     for _ in range(2):
@@ -212,7 +218,7 @@ def test_terminate_is_repeatable_and_takes_the_disks_along(cloud: Cloud, driver:
     assert (left(cloud), cloud.state.disks) == ({}, {})
 
 
-def test_terminate_goes_by_the_id_and_never_by_a_name_that_another_has_by_now(
+def test_terminate_uses_the_id_and_never_the_name_which_a_new_instance_can_have(
     cloud: Cloud, driver: gce.ComputeEngine
 ) -> None:
     old = launch(driver, node())
@@ -223,29 +229,31 @@ def test_terminate_goes_by_the_id_and_never_by_a_name_that_another_has_by_now(
 
 
 @pytest.mark.parametrize("fault", [MachineFault(refuse_delete=2), MachineFault(ignore_delete=2)])
-def test_an_instance_that_is_not_deleted_at_once(cloud: Cloud, driver: gce.ComputeEngine, fault: MachineFault) -> None:
+def test_a_delete_that_is_refused_or_fails_at_first_is_retried(
+    cloud: Cloud, driver: gce.ComputeEngine, fault: MachineFault
+) -> None:
     cloud.faults.add(fault)
     driver.terminate(launch(driver, node()))
     assert left(cloud) == {}
 
 
-def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_terminate_waits_until_the_instance_is_gone(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.settings.delete_after = 90
     driver.terminate(launch(driver, node()))
     assert driver.instances() == []
 
 
-def test_an_instance_that_takes_too_long_to_go(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
+def test_terminate_has_a_timeout(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
     cloud.settings.delete_after = 2000
     instance = launch(driver, node())
     time.waits.clear()
     with pytest.raises(TemporaryFailure):
         driver.terminate(instance)
-    # One operation that is waited for, and then two refusals: it is still being deleted.
+    # One wait for the operation, then two refusals because the instance is still being deleted.
     assert 500 < sum(time.waits) < 600
 
 
-def test_an_answer_to_the_delete_that_is_lost(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_delete_whose_answer_is_lost_succeeds(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     instance = launch(driver, node())
     cloud.faults.add(Fault("DELETE", INSTANCE, when="after", drop=True))
     driver.terminate(instance)
@@ -255,7 +263,7 @@ def test_an_answer_to_the_delete_that_is_lost(cloud: Cloud, driver: gce.ComputeE
 # leftovers
 
 
-def test_a_disk_that_lost_its_instance_is_a_leftover(cloud: Cloud, time: Time, driver: gce.ComputeEngine) -> None:
+def test_a_disk_without_its_instance_is_a_leftover(cloud: Cloud, time: Time, driver: gce.ComputeEngine) -> None:
     launch(driver, node())
     launch(driver_of(cloud, time, owner="cd34" * 4), node("theirs"))
     assert driver.leftovers() == []
@@ -274,7 +282,7 @@ def test_a_disk_that_lost_its_instance_is_a_leftover(cloud: Cloud, time: Time, d
 
 
 @pytest.mark.parametrize(("owner", "left_over"), [("other", []), (OWNER, ["a"])])
-def test_a_filter_that_the_server_passes_over_makes_no_disk_ours(
+def test_disks_of_other_owners_are_no_leftovers_when_the_server_ignores_the_filter(
     cloud: Cloud, driver: gce.ComputeEngine, owner: str, left_over: list[str]
 ) -> None:
     disk = {"id": "7", "name": "a", "labels": {"hart-owner": owner}, "zone": f"projects/p/zones/{ZONE}"}
@@ -283,21 +291,21 @@ def test_a_filter_that_the_server_passes_over_makes_no_disk_ours(
     assert [leftover.name for leftover in driver.leftovers()] == left_over
 
 
-# for people
+# lists for users
 
 
 def test_check_names_project_and_account(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     assert driver.check() == "project hart-test-1 as hart@hart-test-1.iam.gserviceaccount.com"
 
 
-def test_regions_with_the_zones_that_can_be_had(driver: gce.ComputeEngine) -> None:
+def test_regions_have_only_available_zones(driver: gce.ComputeEngine) -> None:
     regions = {region.name: region for region in driver.regions()}
     assert regions["us-central1"].zones == ("us-central1-a", "us-central1-b", "us-central1-c")
     assert regions["us-east1"].zones == ("us-east1-b", "us-east1-c", "us-east1-d")
     assert regions["us-east1"].description == "Moncks Corner, South Carolina, USA"
 
 
-def test_sizes_without_prices_and_retired_ones_marked(driver: gce.ComputeEngine) -> None:
+def test_sizes_have_no_prices_and_retired_ones_are_marked(driver: gce.ComputeEngine) -> None:
     sizes = {size.name: size for size in driver.sizes("us-central1")}
     small = sizes["e2-small"]
     assert (small.memory_mb, small.cpus, small.monthly_price, small.available) == (2048, 2.0, None, True)
@@ -307,7 +315,7 @@ def test_sizes_without_prices_and_retired_ones_marked(driver: gce.ComputeEngine)
     assert "t2a-standard-1" in {size.name for size in driver.sizes(None)}
 
 
-def test_one_size_is_asked_for_by_its_name_custom_ones_too(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_one_size_is_requested_by_its_name_also_a_custom_one(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     size = driver.size("e2-custom-2-4096", "us-central1")
     assert size is not None
     assert (size.cpus, size.memory_mb) == (2.0, 4096)
@@ -315,7 +323,9 @@ def test_one_size_is_asked_for_by_its_name_custom_ones_too(cloud: Cloud, driver:
     assert cloud.count("GET", r"/machineTypes$") == 0
 
 
-def test_images(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_images_are_listed_by_their_setting_and_deprecated_ones_are_marked(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     cloud.add_image("golden")
     cloud.add_image("older", deprecated=True)
     images = {image.setting: image for image in driver.images("us-central1")}
@@ -325,7 +335,7 @@ def test_images(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     assert shown == {**releases, "golden": True, "older": False}
 
 
-def test_what_there_is_is_asked_for_once(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_sizes_images_and_subnets_are_requested_once(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     for number in range(5):
         assert driver.objections(node(f"n{number}")) == []
     asked = [call.path.rpartition("/")[2] for call in cloud.calls]
@@ -335,7 +345,7 @@ def test_what_there_is_is_asked_for_once(cloud: Cloud, driver: gce.ComputeEngine
 # threads
 
 
-def test_calls_from_many_threads(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_several_threads_can_use_one_driver(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     names = [f"n{number}" for number in range(24)]
     with driver.access(BATCH, KEY, [node()]) as access, ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), names))

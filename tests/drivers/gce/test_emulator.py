@@ -1,4 +1,4 @@
-"""The emulated Compute Engine: it refuses what the vendor refuses, and says so in the vendor's words."""
+"""The emulated Compute Engine refuses what the vendor refuses, in the vendor's words."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cloud(time: Time) -> Iterator[ComputeEngine]:
 
 
 class Client:
-    """Calls with a token of the token server; it hides nothing."""
+    """A client with a token of the token server; it returns every answer unchanged."""
 
     def __init__(self, cloud: ComputeEngine) -> None:
         from google.auth import jwt
@@ -81,7 +81,7 @@ def client(cloud: ComputeEngine) -> Client:
 
 
 def reason(answer: requests.Response) -> tuple[int, str]:
-    """Status and reason of a refusal, whose form is the vendor's."""
+    """Return status and reason of a refusal, after a check that its form is the vendor's."""
     error = answer.json()["error"]
     assert error["code"] == answer.status_code
     assert error["message"] == error["errors"][0]["message"] != ""
@@ -116,7 +116,7 @@ def test_the_life_of_an_instance(cloud: ComputeEngine, client: Client, time: Tim
     assert (cloud.left()["instances"], cloud.left()["disks"], cloud.said_against()) == ([], [], [])
 
 
-def test_a_change_counts_when_its_operation_has_ended(client: Client, time: Time) -> None:
+def test_a_change_takes_effect_when_its_operation_ends(client: Client, time: Time) -> None:
     client.made()
     there = client.call("GET", f"{PLACE}/instances/one").json()
     body = {"items": ["db"], "fingerprint": there["tags"]["fingerprint"]}
@@ -140,7 +140,7 @@ def test_a_request_id_is_remembered_and_a_name_is_unique(cloud: ComputeEngine, c
 
 
 @pytest.mark.parametrize(("status", "after"), [(503, 0), (None, 0), (503, 6)])
-def test_a_create_that_fails_late(
+def test_a_create_can_fail_after_it_was_accepted(
     cloud: ComputeEngine, client: Client, time: Time, status: int | None, after: float
 ) -> None:
     cloud.settings.late_error, cloud.settings.late_status = "ZONE_RESOURCE_POOL_EXHAUSTED", status
@@ -159,7 +159,7 @@ def test_a_create_that_fails_late(
     ("fault", "shown"),
     [(MachineFault(hidden_lists=1), [0, 1, 1]), (MachineFault(hidden_for=3), [0, 0, 1])],
 )
-def test_lists_that_lag_behind(
+def test_lists_can_lag_behind(
     cloud: ComputeEngine, client: Client, time: Time, fault: MachineFault, shown: list[int]
 ) -> None:
     cloud.faults.add(fault)
@@ -173,7 +173,7 @@ def test_lists_that_lag_behind(
     assert client.call("GET", f"{PLACE}/instances/one").status_code == 200
 
 
-def test_a_delete_that_is_refused_and_one_that_fails_later(cloud: ComputeEngine, client: Client, time: Time) -> None:
+def test_a_delete_can_be_refused_or_fail_later(cloud: ComputeEngine, client: Client, time: Time) -> None:
     cloud.faults.add(MachineFault(refuse_delete=1, ignore_delete=1))
     client.made()
     assert reason(client.call("DELETE", f"{PLACE}/instances/one")) == (400, "resourceNotReady")
@@ -184,7 +184,7 @@ def test_a_delete_that_is_refused_and_one_that_fails_later(cloud: ComputeEngine,
     assert client.call("GET", f"{PLACE}/instances/one").status_code == 200
 
 
-# what is refused
+# refusals
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_delete_that_is_refused_and_one_that_fails_later(cloud: ComputeEngine,
         ({"scheduling": {"provisioningModel": "CHEAP"}}, "STANDARD or SPOT"),
     ],
 )
-def test_an_instance_that_cannot_be_made(cloud: ComputeEngine, client: Client, changes: Any, words: str) -> None:
+def test_an_invalid_instance_is_refused(cloud: ComputeEngine, client: Client, changes: Any, words: str) -> None:
     answer = client.insert(**changes)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
@@ -235,14 +235,14 @@ def test_an_instance_that_cannot_be_made(cloud: ComputeEngine, client: Client, c
         ({"diskSizeGb": "many"}, "diskSizeGb"),
     ],
 )
-def test_a_disk_that_cannot_be_made(client: Client, params: Any, words: str) -> None:
+def test_an_invalid_disk_is_refused(client: Client, params: Any, words: str) -> None:
     (disk,) = copy.deepcopy(BODY["disks"])
     disk["initializeParams"] |= params
     answer = client.insert(disks=[disk])
     assert (answer.status_code, words in answer.json()["error"]["message"]) == (400, True), answer.text
 
 
-def test_a_shielded_machine_needs_an_image_that_can_be_one(cloud: ComputeEngine, client: Client) -> None:
+def test_a_shielded_instance_needs_a_compatible_image(cloud: ComputeEngine, client: Client) -> None:
     cloud.add_image("old", features=())
     (disk,) = copy.deepcopy(BODY["disks"])
     disk["initializeParams"]["sourceImage"] = "global/images/old"
@@ -262,7 +262,7 @@ def test_quota_and_throttling_are_both_403(cloud: ComputeEngine, client: Client,
     assert client.call("GET", "regions").status_code == 200
 
 
-def test_only_tokens_of_the_account_let_anybody_in(cloud: ComputeEngine, client: Client) -> None:
+def test_only_tokens_of_the_account_are_accepted(cloud: ComputeEngine, client: Client) -> None:
     for token in ("", "ya29.made-up", client.token + "x", "a.b.c"):
         client.token, kept = token, client.token
         assert reason(client.call("GET", "regions")) == (401, "authError")
@@ -272,14 +272,14 @@ def test_only_tokens_of_the_account_let_anybody_in(cloud: ComputeEngine, client:
     assert requests.post(cloud.base_url + TOKEN, data=form, timeout=120).json()["error"] == "invalid_grant"
 
 
-def test_what_is_not_there(client: Client) -> None:
+def test_a_missing_resource_is_not_found_and_an_invalid_name_is_refused(client: Client) -> None:
     for path in ("zones/nowhere", "regions/nowhere", f"{PLACE}/machineTypes/x1", "global/images/x",
                  "global/firewalls/x", f"{PLACE}/operations/x", "global/nothing", f"{PLACE}/disks/x"):  # fmt: skip
         assert reason(client.call("GET", path)) == (404, "notFound"), path
     assert reason(client.call("DELETE", f"{PLACE}/instances/A")) == (400, "invalid")
 
 
-def test_where_a_request_came_from(cloud: ComputeEngine) -> None:
+def test_the_address_service_returns_the_callers_address(cloud: ComputeEngine) -> None:
     assert requests.get(cloud.base_url + ADDRESS, timeout=120).text == f"{CALLER}\n"
 
 
@@ -298,14 +298,14 @@ def test_where_a_request_came_from(cloud: ComputeEngine) -> None:
         ({"allowed": [{"protocol": "tcp"}]}, "no field named"),
     ],
 )
-def test_a_firewall_rule_that_cannot_be_made(cloud: ComputeEngine, client: Client, changes: Any, words: str) -> None:
+def test_an_invalid_firewall_rule_is_refused(cloud: ComputeEngine, client: Client, changes: Any, words: str) -> None:
     body = {"name": "one", "allowed": [{"IPProtocol": "tcp", "ports": ["22"]}], **changes}
     answer = client.call("POST", "global/firewalls", body)
     assert (answer.status_code, words in answer.json()["error"]["message"]) == (400, True), answer.text
     assert cloud.left()["firewall rules"] == []
 
 
-def test_a_disk_in_use_stays(cloud: ComputeEngine, client: Client) -> None:
+def test_a_disk_in_use_cannot_be_deleted(cloud: ComputeEngine, client: Client) -> None:
     client.made()
     assert reason(client.call("DELETE", f"{PLACE}/disks/one")) == (400, "resourceInUseByAnotherResource")
 
@@ -313,7 +313,7 @@ def test_a_disk_in_use_stays(cloud: ComputeEngine, client: Client) -> None:
 # lists
 
 
-def test_a_list_over_all_zones_is_mostly_empty_on_every_page(cloud: ComputeEngine, client: Client) -> None:
+def test_each_page_of_a_list_over_all_zones_names_every_zone(cloud: ComputeEngine, client: Client) -> None:
     cloud.settings.page_cap = 2
     for name in ("a", "b", "c"):
         client.made(name=name)
@@ -329,7 +329,7 @@ def test_a_list_over_all_zones_is_mostly_empty_on_every_page(cloud: ComputeEngin
     assert cloud.said_against() == []
 
 
-def test_pages_that_there_are_not(client: Client) -> None:
+def test_invalid_pages_are_refused(client: Client) -> None:
     assert reason(client.call("GET", "zones", maxResults=501)) == (400, "invalid")
     assert reason(client.call("GET", "zones", pageToken="odd")) == (400, "invalid")
 
@@ -348,20 +348,20 @@ THING = {"name": "one", "status": "UP", "labels": {"hart-owner": "ab", "x": "1"}
         ("name ne .*two", True), ("labels.nothing.at = all", False),
     ],
 )  # fmt: skip
-def test_filters(text: str | None, matches: bool) -> None:
+def test_a_filter_matches_as_the_vendor_describes_it(text: str | None, matches: bool) -> None:
     assert parse(text)(THING) is matches
 
 
 @pytest.mark.parametrize("text", ["name", "name =", "(name = one", "name = one)", "name ~ one", "name = a b eq c"])
-def test_filters_that_are_none(text: str) -> None:
+def test_an_invalid_filter_is_refused(text: str) -> None:
     with pytest.raises(Refusal):
         parse(text)
 
 
-# for the tests
+# functions for other tests
 
 
-def test_what_an_answer_of_ours_would_have_wrong_is_seen(cloud: ComputeEngine, client: Client) -> None:
+def test_an_invalid_answer_of_the_emulator_is_reported(cloud: ComputeEngine, client: Client) -> None:
     client.made()
     (instance,) = cloud.state.instances.values()
     instance.body["description"] = ["no text"]
@@ -369,7 +369,7 @@ def test_what_an_answer_of_ours_would_have_wrong_is_seen(cloud: ComputeEngine, c
     assert any("answer: Instance" in text for text in cloud.said_against())
 
 
-def test_everything_that_somebody_made_can_be_forgotten(cloud: ComputeEngine, client: Client) -> None:
+def test_forget_removes_everything_that_was_made(cloud: ComputeEngine, client: Client) -> None:
     client.made(description="minion.one")
     client.call("POST", "global/firewalls", {"name": "r", "allowed": [{"IPProtocol": "tcp"}]})
     cloud.settings.late_error = "X"

@@ -1,4 +1,4 @@
-"""The driver ``gce`` makes instances: the create call, one that is repeated, and one that fails late."""
+"""The driver ``gce`` launches instances: the create call, its retries, and creates that fail late."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: gce.ComputeEngine
     }  # fmt: skip
 
 
-def test_no_service_account_and_no_ssh_keys_unless_asked(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_by_default_there_is_no_service_account_and_no_ssh_key(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node())
     body = create_body(cloud)
     assert body.get("serviceAccounts", []) == []
@@ -81,7 +81,7 @@ def test_no_service_account_and_no_ssh_keys_unless_asked(cloud: Cloud, driver: g
     assert "sshKeys" not in keys
 
 
-def test_the_instance_that_comes_of_it(driver: gce.ComputeEngine, time: Time) -> None:
+def test_the_launched_instance_is_listed_with_the_same_facts(driver: gce.ComputeEngine, time: Time) -> None:
     first = launch(driver, node())
     assert (first.state, first.role, first.batch, first.minion_id) == ("pending", "db.Main", BATCH, "w1.example.com")
     time.advance(10)
@@ -93,7 +93,7 @@ def test_the_instance_that_comes_of_it(driver: gce.ComputeEngine, time: Time) ->
     assert listed.created == pytest.approx(time() - 10, abs=5)
 
 
-def test_the_disk_and_local_ssds(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_options_of_the_disk_and_local_ssds_are_sent(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     options = {
         "volume_type": "hyperdisk-balanced", "volume_size": 50, "volume_iops": 4000, "local_ssds": 2,
         "labels": {"env": "prod"},
@@ -108,13 +108,13 @@ def test_the_disk_and_local_ssds(cloud: Cloud, driver: gce.ComputeEngine) -> Non
     assert local == [{"autoDelete": True, "type": "SCRATCH", "interface": "NVME", "initializeParams": scratch}] * 2
 
 
-def test_spot_instances_go_when_their_time_is_over(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_spot_instance_is_deleted_when_the_vendor_ends_it(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node(options={"spot": True}))
     expected = {"provisioningModel": "SPOT", "instanceTerminationAction": "DELETE"}
     assert create_body(cloud)["scheduling"] == expected
 
 
-def test_without_a_public_address(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
+def test_a_node_can_have_no_public_address(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
     launch(driver, node(public_ip=False, connect_via="private"))
     assert "accessConfigs" not in create_body(cloud)["networkInterfaces"][0]
     time.advance(10)
@@ -122,7 +122,7 @@ def test_without_a_public_address(cloud: Cloud, driver: gce.ComputeEngine, time:
     assert (instance.state, instance.public_ip, instance.private_ip) == ("running", None, "10.120.0.4")
 
 
-def test_ipv6(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_node_can_have_an_ipv6_address(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("both", "us-central1", "own", ipv6=True)
     launch(driver, node(options={"ipv6": True, "subnet": "both"}))
     interface = create_body(cloud)["networkInterfaces"][0]
@@ -139,7 +139,9 @@ def test_ipv6(cloud: Cloud, driver: gce.ComputeEngine) -> None:
         ({"service_account": "a@p.iam", "scopes": "https://www.googleapis.com/auth/compute"}, ["compute"]),
     ],
 )  # fmt: skip
-def test_a_service_account_on_request(cloud: Cloud, driver: gce.ComputeEngine, options: Any, scopes: list[str]) -> None:
+def test_a_service_account_is_sent_if_it_is_set(
+    cloud: Cloud, driver: gce.ComputeEngine, options: Any, scopes: list[str]
+) -> None:
     launch(driver, node(options=options))
     account = {
         "email": options["service_account"],
@@ -148,12 +150,12 @@ def test_a_service_account_on_request(cloud: Cloud, driver: gce.ComputeEngine, o
     assert create_body(cloud)["serviceAccounts"] == [account]
 
 
-def test_os_login_on_request(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_os_login_is_enabled_if_it_is_set(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node(options={"enable_oslogin": True}))
     assert {"key": "enable-oslogin", "value": "TRUE"} in create_body(cloud)["metadata"]["items"]
 
 
-def test_network_tags_and_labels_of_the_user(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_the_users_network_tags_and_labels_are_sent(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     launch(driver, node(tags=["web", "web", "db"], options={"labels": {"team": "x"}}))
     body = create_body(cloud)
     assert body["tags"]["items"] == ["web", "db", ACCESS]
@@ -174,7 +176,7 @@ def test_network_tags_and_labels_of_the_user(cloud: Cloud, driver: gce.ComputeEn
          "debian-cloud", "debian-13-trixie-v20261110"),
     ],
 )  # fmt: skip
-def test_an_image_by_code_name_name_or_link(
+def test_an_image_is_set_by_code_name_or_name_or_link(
     cloud: Cloud, driver: gce.ComputeEngine, setting: str, size: str, project: str, image: str
 ) -> None:
     cloud.add_image("own")
@@ -185,15 +187,13 @@ def test_an_image_by_code_name_name_or_link(
     assert disk["initializeParams"]["sourceImage"] == f"projects/{project}/global/images/{image}"
 
 
-def test_an_image_that_no_shielded_machine_can_start_is_started_without(
-    cloud: Cloud, driver: gce.ComputeEngine
-) -> None:
+def test_shielding_is_off_for_an_image_that_does_not_support_it(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_image("old", features=())
     launch(driver, node(image="old"))
     assert not any(create_body(cloud)["shieldedInstanceConfig"].values())
 
 
-def test_a_subnet_by_name_or_the_only_one_of_a_network(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_the_only_subnet_of_a_network_is_used(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("front", "us-central1", "own")
     cloud.add_subnet("proxies", "us-central1", "own", purpose="REGIONAL_MANAGED_PROXY")
     launch(driver, node(options={"network": "own"}))
@@ -202,16 +202,16 @@ def test_a_subnet_by_name_or_the_only_one_of_a_network(cloud: Cloud, driver: gce
     assert interface["network"].endswith("/networks/own")
 
 
-def test_the_only_subnet_is_one_that_instances_can_be_in(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_subnets_that_cannot_have_instances_are_ignored(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.add_subnet("proxies", "us-central1", "default", purpose="REGIONAL_MANAGED_PROXY")
     launch(driver, node())
     assert create_body(cloud)["networkInterfaces"][0]["subnetwork"].endswith("/subnetworks/default")
 
 
-# a create that is repeated
+# retries of a create
 
 
-def test_a_create_whose_answer_is_lost_is_repeated_with_its_request_id(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_create_whose_answer_is_lost_is_retried_with_its_request_id(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     cloud.faults.add(Fault("POST", INSERT, when="after", drop=True, times=2))
     instance = launch(driver, node())
     creates = [call for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
@@ -220,7 +220,7 @@ def test_a_create_whose_answer_is_lost_is_repeated_with_its_request_id(cloud: Cl
     assert (cloud.made(), [str(number) for number in cloud.state.instances]) == (1, [instance.instance_id])
 
 
-def test_the_request_id_is_the_same_in_another_process_and_another_for_another_node(cloud: Cloud, time: Time) -> None:
+def test_the_request_id_is_the_same_in_every_process_and_different_for_each_node(cloud: Cloud, time: Time) -> None:
     for driver, name in ((driver_of(cloud, time), "a"), (driver_of(cloud, time), "a"), (driver_of(cloud, time), "b")):
         launch(driver, node(name))
     ids = [call.query["requestId"][0] for call in cloud.calls if call.method == "POST" and re.search(INSERT, call.path)]
@@ -228,18 +228,20 @@ def test_the_request_id_is_the_same_in_another_process_and_another_for_another_n
     assert cloud.left()["instances"] == ["a", "b"]
 
 
-def test_a_name_that_is_taken_by_this_very_create_is_its_instance(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_retry_whose_name_is_taken_returns_the_instance_of_the_first_attempt(
+    cloud: Cloud, driver: gce.ComputeEngine
+) -> None:
     cloud.settings.remembers_requests = False
     cloud.settings.late_error, cloud.settings.late_after = STOCKOUT, 60
     cloud.faults.add(Fault("POST", INSERT, when="after", drop=True))
     instance = launch(driver, node())
     assert (instance.minion_id, instance.batch, instance.zone) == ("w1.example.com", BATCH, ZONE)
-    # Its create is known again as well.
+    # The driver follows its create operation again, too.
     assert driver._parts.inserts._under_way != {}
 
 
 @pytest.mark.parametrize(("owner", "batch"), [("cd34" * 4, BATCH), (OWNER, "00" * 6)])
-def test_a_name_that_somebody_else_has_is_refused(
+def test_a_name_of_another_owner_or_batch_is_refused(
     cloud: Cloud, time: Time, driver: gce.ComputeEngine, owner: str, batch: str
 ) -> None:
     cloud.settings.remembers_requests = False
@@ -272,7 +274,7 @@ def test_a_create_that_fails_late_is_reported_with_the_reason(
     assert (driver.instances(), left(cloud)) == ([], {})
 
 
-def test_an_instance_that_is_still_listed_has_the_problem_of_its_create(
+def test_an_instance_that_is_still_listed_reports_why_its_create_failed(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time
 ) -> None:
     cloud.settings.late_error = STOCKOUT
@@ -286,7 +288,7 @@ def test_an_instance_that_is_still_listed_has_the_problem_of_its_create(
     assert (instance.state, STOCKOUT in instance.problem) == ("stopped", True)
 
 
-def test_a_quota_in_the_answer_of_the_create_call(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_quota_error_in_the_answer_to_the_create_call_is_reported(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     operation = {
         "id": "7", "name": "operation-7", "status": "DONE", "targetId": "8",
         "error": {"errors": [{"code": "QUOTA_EXCEEDED", "message": "Quota 'CPUS' exceeded."}]},
@@ -296,7 +298,7 @@ def test_a_quota_in_the_answer_of_the_create_call(cloud: Cloud, driver: gce.Comp
         launch(driver, node())
 
 
-def test_creates_under_way_are_looked_at_once_a_zone_and_not_any_more_when_they_have_ended(
+def test_creates_under_way_are_polled_once_per_zone_until_they_end(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time
 ) -> None:
     wanted = [node(f"n{number}", zone=zone) for number in range(4) for zone in ("us-central1-a", ZONE)]
@@ -315,7 +317,7 @@ def test_creates_under_way_are_looked_at_once_a_zone_and_not_any_more_when_they_
         assert cloud.count("GET", OPERATIONS) == 4
 
 
-def test_many_creates_are_asked_for_in_parts_that_an_address_can_hold(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_polls_of_many_creates_are_split_to_limit_the_length_of_a_url(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     wanted = [node(f"n{number}") for number in range(60)]
     with driver.access(BATCH, KEY, wanted) as access:
         for one in wanted:
@@ -326,11 +328,11 @@ def test_many_creates_are_asked_for_in_parts_that_an_address_can_hold(cloud: Clo
     assert max(len(call.query["filter"][0]) for call in asked) < 6000
 
 
-# how many calls
+# number of calls
 
 
 def calls_for(count: int) -> dict[str, int]:
-    """The calls of a batch's whole life, by kind."""
+    """Return the number of calls in a batch's whole life, by kind."""
     time = Time()
     with open_cloud(time) as cloud:
         driver = driver_of(cloud, time)
@@ -361,7 +363,7 @@ def test_the_number_of_calls_per_instance_does_not_grow(capsys: pytest.CaptureFi
             print(f"\nCompute Engine, calls for {count}: {up}", end="")
     for count, up in counted.items():
         assert (up["create"], up["access"], up["what there is"]) == (count, counted[1]["access"], 3)
-        # Ten seconds until it runs and a look every three, two lists each; settling is three calls and looks.
+        # An instance runs after 10 s, and each poll, every 3 s, is two lists; settling is three calls and polls.
         assert up["list"] <= 10
         assert up["settle"] == count * counted[1]["settle"]
         assert counted[1]["settle"] <= 3 + 6

@@ -1,4 +1,4 @@
-"""The emulated Compute Engine serves a client that is not ours: apache-libcloud's driver, which hart uses."""
+"""The emulated Compute Engine serves a client that is not hart's: apache-libcloud's driver."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cloud(time: Time) -> Iterator[ComputeEngine]:
 
 @pytest.fixture
 def driver(cloud: ComputeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GCENodeDriver:
-    # The driver takes an address neither for itself nor for its token server.
+    # The driver has no setting for its address or for that of its token server.
     of_driver: Callable[[GCENodeDriver], dict[str, Any]] = GCENodeDriver._ex_connection_class_kwargs
     monkeypatch.setattr(
         GCENodeDriver, "_ex_connection_class_kwargs", lambda self: {**of_driver(self), "url": cloud.base_url}
@@ -49,12 +49,12 @@ def driver(cloud: ComputeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return made
 
 
-def test_a_token_of_the_token_server(cloud: ComputeEngine, driver: GCENodeDriver) -> None:
+def test_the_client_gets_its_token_from_the_token_server(cloud: ComputeEngine, driver: GCENodeDriver) -> None:
     assert driver.ex_get_zone("us-east1-b").name == "us-east1-b"
     assert cloud.count("POST", "/token$") == 1
 
 
-def test_what_is_on_offer(driver: GCENodeDriver) -> None:
+def test_sizes_zones_regions_and_disk_types_are_listed(driver: GCENodeDriver) -> None:
     assert [size.name for size in driver.list_sizes("us-central1-a") if size.ram == 2048] == ["e2-small"]
     zones = {zone.name: zone.status for zone in driver.ex_list_zones()}
     assert (len(zones), zones["us-central1-f"]) == (14, "DOWN")
@@ -64,7 +64,7 @@ def test_what_is_on_offer(driver: GCENodeDriver) -> None:
 
 
 def test_create_list_destroy(cloud: ComputeEngine, driver: GCENodeDriver, time: Time) -> None:
-    cloud.settings.staging_after = cloud.settings.running_after = 0  # it waits for the operation in real time
+    cloud.settings.staging_after = cloud.settings.running_after = 0  # the client waits for the operation in real time
     for number in range(4):
         driver.create_node(
             f"app-{number}", "e2-small", None, location="us-east1-c", ex_tags=["web"], ex_labels={"team": "x"},

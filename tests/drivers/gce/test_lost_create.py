@@ -1,7 +1,7 @@
 """
-A create whose answer is lost, beside an older instance of the same name and owner: that one is never taken for it.
+A create whose answer is lost while an older instance has the same name and owner: hart never takes that instance.
 
-Names are unique in a zone, so the older one is in another zone, or the create cannot succeed.
+Names are unique in a zone. Either the older instance is in another zone, or the create cannot succeed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OLDER, ELSEWHERE = "ba9876543210", "us-central1-a"
 
 
 def older(cloud: Cloud, time: Time, zone: str) -> Instance:
-    """Of the same name and owner, of an earlier call, which was another process."""
+    """Launch an instance of the same name and owner in an earlier call, as by another process."""
     driver, wanted = driver_of(cloud, time), dataclasses.replace(node(zone=zone), batch=OLDER)
     with driver.access(OLDER, KEY, [wanted]) as access:
         return driver.launch(wanted, SCRIPT, access)

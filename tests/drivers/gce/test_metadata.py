@@ -1,4 +1,4 @@
-"""Google's metadata service, and machines that boot Google's way: with its own agent, and without cloud-init."""
+"""Google's metadata service, and machines that boot as at Google: with Google's agent and without cloud-init."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ boots = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted he
 
 @dataclass
 class Place:
-    """A service as a machine asks it."""
+    """The metadata service as a machine sees it."""
 
     attributes: dict[str, str] = field(default_factory=lambda: {"startup-script": SCRIPT, "hart-role": "app"})
     user_data: str = SCRIPT
@@ -42,7 +42,7 @@ class Place:
         return status, body.decode()
 
 
-def test_nobody_is_answered_without_the_header_or_through_a_proxy() -> None:
+def test_requests_without_the_header_or_through_a_proxy_are_refused() -> None:
     place = Place()
     for headers in ({}, {"metadata-flavor": "google"}, {**FLAVOR, "x-forwarded-for": "10.0.0.1"}):
         assert place.get("/computeMetadata/v1/instance/id", headers)[0] == 403
@@ -50,7 +50,7 @@ def test_nobody_is_answered_without_the_header_or_through_a_proxy() -> None:
     assert place.get("/elsewhere")[0] == 404
 
 
-def test_values_and_names_and_everything_at_once() -> None:
+def test_values_and_names_and_the_whole_document_are_served() -> None:
     place = Place()
     assert place.get("/computeMetadata/v1/instance/attributes/startup-script") == (200, SCRIPT)
     assert place.get("/computeMetadata/v1/instance/attributes/") == (200, "startup-script\nhart-role\n")
@@ -62,18 +62,18 @@ def test_values_and_names_and_everything_at_once() -> None:
     assert (found["instance"]["id"], found["instance"]["networkInterfaces"][0]["ip"]) == (4112, "10.213.0.4")
 
 
-def test_what_is_taken_out_of_the_metadata_is_gone_at_once() -> None:
+def test_removed_metadata_is_gone_at_once() -> None:
     place = Place()
     del place.attributes["startup-script"]
     assert place.get("/computeMetadata/v1/instance/attributes/startup-script")[0] == 404
 
 
-def test_a_machine_that_is_to_run_something_else_sees_that() -> None:
+def test_the_script_is_the_machines_current_user_data() -> None:
     assert Place(user_data="").get("/computeMetadata/v1/instance/attributes/startup-script")[0] == 404
     assert Place(user_data="other").get("/computeMetadata/v1/instance/attributes/startup-script") == (200, "other")
 
 
-def test_who_waits_for_a_change_is_answered_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_waits_for_a_change_is_answered_after_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
     place, waits = Place(), []
     monkeypatch.setattr(metadata_gce, "LOOK", 0.01)
     _, _, _, *more = place.answer("GET", "/computeMetadata/v1/instance/attributes/?recursive=true", FLAVOR)
@@ -87,7 +87,7 @@ def test_who_waits_for_a_change_is_answered_when_there_is_one(monkeypatch: pytes
     thread.join(120)
     assert json.loads(waits[0])["new"] == "1"
     began = time.monotonic()
-    assert place.get(path)[0] == 200  # it has changed since
+    assert place.get(path)[0] == 200  # the metadata has changed since this ETag
     assert time.monotonic() - began < 1
 
 
@@ -108,7 +108,7 @@ def ok(machine: Machine, command: str) -> str:
 
 @boots
 @pytest.mark.parametrize("image", ["debian-12", "debian-13"])
-def test_google_s_agent_makes_the_host_keys_and_its_script_runner_runs_the_script_at_every_boot(
+def test_googles_agent_makes_the_host_keys_and_its_script_runner_runs_the_script_at_every_boot(
     host: MachineHost, image: str
 ) -> None:
     attributes = {"startup-script": SCRIPT}
@@ -127,8 +127,8 @@ def test_google_s_agent_makes_the_host_keys_and_its_script_runner_runs_the_scrip
     machine.wait("systemctl is-system-running")
     assert machine.service is not None
     assert any("recursive=true" in path for path in machine.service.asked)
-    assert machine.run("ls /root/.ssh /home/*")[0] != 0  # nobody was let in
-    # In the metadata it runs again; out of it, nothing does.
+    assert machine.run("ls /root/.ssh /home/*")[0] != 0  # the agent let nobody in
+    # The script runs again while it is in the metadata; after its removal, nothing runs.
     for expected in (2, 2):
         machine.stop()
         machine.start()
@@ -141,7 +141,7 @@ def test_google_s_agent_makes_the_host_keys_and_its_script_runner_runs_the_scrip
 
 
 @boots
-def test_elsewhere_google_s_programs_are_switched_off(host: MachineHost) -> None:
+def test_googles_programs_are_off_at_other_providers(host: MachineHost) -> None:
     network = host.network
     machine = host.boot(
         Spec("7", "web-1", "", (), "digitalocean", network.take("public"), network.take("private"))

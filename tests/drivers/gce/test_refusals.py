@@ -1,4 +1,4 @@
-"""What the driver ``gce`` refuses by itself, credentials that do not work, and the class of each refusal of Google."""
+"""What the driver ``gce`` itself refuses, credentials that do not work, and the error class of Google's refusals."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_without_a_zone_nothing_is_launched(cloud: Cloud, driver: gce.ComputeEng
     assert left(cloud) == {}
 
 
-def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+def test_a_script_that_is_too_long_is_refused(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     with driver.access(BATCH, KEY, [node()]) as access:
         with pytest.raises(InvalidRequest, match="longer than 262144 bytes"):
             driver.launch(node(), "ä" * 131_073, access)
@@ -96,7 +96,7 @@ def test_a_script_that_is_too_long(cloud: Cloud, driver: gce.ComputeEngine) -> N
         ("x" * 59, "hart-" + "x" * 49 + "-"),
     ],
 )
-def test_a_name_shows_where_the_instance_belongs(minion_id: str, name: str) -> None:
+def test_the_name_of_an_instance_shows_its_domain_and_host(minion_id: str, name: str) -> None:
     if minion_id == "web-1.example.com":
         name = name[:-8]
     assert name_of(minion_id).startswith(name)
@@ -107,17 +107,17 @@ IDS = st.text("aAb1-._", min_size=1, max_size=70).filter(lambda text: check_mini
 
 
 @given(IDS, IDS)
-def test_two_minion_ids_never_have_one_name(one: str, other: str) -> None:
+def test_two_minion_ids_never_have_the_same_name(one: str, other: str) -> None:
     assert all(NAME.fullmatch(name_of(minion_id)) for minion_id in (one, other))
     assert (name_of(one) == name_of(other)) == (one == other)
-    # Not even one that was made to have another's.
+    # Not even an id that was made to get the name of another.
     assert name_of(name_of(one).removeprefix("hart-")) != name_of(one) or one == name_of(one).removeprefix("hart-")
 
 
 # credentials
 
 
-def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, time: Time, tmp_path: Path) -> None:
+def test_the_key_can_be_a_text_or_a_path_or_a_whole_json_key(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     account = cloud.service_account
     pem, whole = tmp_path / "key.pem", tmp_path / "key.json"
     pem.write_text(account.key)
@@ -127,14 +127,14 @@ def test_a_key_in_the_settings_a_path_of_one_and_a_whole_json_key(cloud: Cloud, 
         assert account.email in driver_of(cloud, time, key=key).check()
 
 
-def test_a_key_file(cloud: Cloud, time: Time, tmp_path: Path) -> None:
+def test_a_key_file_is_used(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     path = tmp_path / "key.json"
     path.write_text(cloud.service_account.key_file(cloud.base_url + TOKEN))
     driver = driver_of(cloud, time, key=None, user_id=None, key_file=str(path))
     assert cloud.service_account.email in driver.check()
 
 
-def test_application_default_credentials(
+def test_application_default_credentials_are_used(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "adc.json"
@@ -145,7 +145,7 @@ def test_application_default_credentials(
 
 
 def _no_credentials(monkeypatch: pytest.MonkeyPatch, user_files: Path) -> None:
-    monkeypatch.setenv("NO_GCE_CHECK", "true")  # a machine at Google would have some
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # a machine at Google would have credentials
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(user_files))
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
 
@@ -168,7 +168,7 @@ PLANTED = "planted-secret"
         ({"key": None, "user_id": None}, "set user_id and key, or key_file, in the provider's settings, or set up"),
     ],
 )
-def test_credentials_that_cannot_be_used_are_said_in_one_sentence(
+def test_unusable_credentials_are_reported_in_one_sentence(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
 ) -> None:
     _no_credentials(monkeypatch, tmp_path)
@@ -184,7 +184,7 @@ def test_credentials_that_cannot_be_used_are_said_in_one_sentence(
     assert cloud.calls == []
 
 
-def test_a_key_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
+def test_a_key_of_another_account_is_an_error(cloud: Cloud, time: Time) -> None:
     driver = driver_of(cloud, time, user_id="other@example.com")
     for call in (driver.check, driver.instances, driver.regions):
         with pytest.raises(AuthError, match=r"invalid authentication credentials. \(401 authError\)"):
@@ -192,7 +192,7 @@ def test_a_key_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
     assert time.waits == []
 
 
-def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
+def test_a_project_of_another_account_is_an_error(cloud: Cloud, time: Time) -> None:
     with pytest.raises(AuthError, match=r"Required 'compute.projects.get' permission .* \(403 forbidden\)"):
         driver_of(cloud, time, project="other").check()
 
@@ -207,7 +207,7 @@ def test_a_project_that_is_not_this_account_s(cloud: Cloud, time: Time) -> None:
         (Fault("POST", TOKEN, drop=True, times=None), TemporaryFailure, "could not be reached"),
     ],
 )  # fmt: skip
-def test_a_token_server_that_gives_none(
+def test_errors_of_the_token_server_are_reported(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, kind: Any, said: str
 ) -> None:
     path = tmp_path / "adc.json"
@@ -236,7 +236,7 @@ def test_a_token_server_that_gives_none(
         (503, "backendError", {}),
     ],
 )
-def test_what_is_tried_again(
+def test_temporary_refusals_are_retried(
     cloud: Cloud, driver: gce.ComputeEngine, time: Time, status: int, reason: str, headers: dict[str, str]
 ) -> None:
     answer = error(status, "", reason)
@@ -245,7 +245,7 @@ def test_what_is_tried_again(
     assert time.waits == ([20, 20] if headers else [0.5, 1.0])
 
 
-def test_a_rate_limit_that_lasts(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
+def test_a_rate_limit_that_lasts_is_an_error(cloud: Cloud, driver: gce.ComputeEngine, time: Time) -> None:
     cloud.settings.minute_limit = 0
     with pytest.raises(RateLimited, match="403 rateLimitExceeded"):
         driver.instances()
