@@ -1,4 +1,4 @@
-"""How Compute Engine says things: refusals, times, links, pages and aggregated lists (providers.md, 3.3 and 3.4)."""
+"""The form of Compute Engine's answers: refusals, times, links, pages, aggregated lists (providers.md, 3.3 and 3.4)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from tests.drivers.gce.emulator.state import Operation, World
 
 LONGEST_PAGE = 500
-#: by status, reason and message where nothing else is known
+#: by status: the reason and message of a refusal that states no others
 REASONS = tables_of(__file__)
 LIMITS = ("quotaExceeded", "rateLimitExceeded")
 
 
 class Refusal(Exception):
-    """The API says no."""
+    """A refusal by the API."""
 
     def __init__(self, status: int, message: str = "", reason: str = "") -> None:
         self.status = status
@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 def error(status: int, message: str = "", reason: str = "") -> dict[str, Any]:
-    """The body of a refusal."""
+    """Return the body of a refusal."""
     usual = REASONS.get(status, ("backendError", "Backend error."))
     message, reason = message or usual[1], reason or usual[0]
     domain = "usageLimits" if reason in LIMITS else "global"
@@ -38,35 +38,35 @@ def error(status: int, message: str = "", reason: str = "") -> dict[str, Any]:
 
 
 def missing(path: str) -> Refusal:
-    """404, in the vendor's words."""
+    """Return a 404, in the vendor's words."""
     return Refusal(404, f"The resource '{path}' was not found", "notFound")
 
 
 def invalid(field: str, value: Any, why: str) -> Refusal:
-    """400, in the vendor's words."""
+    """Return a 400, in the vendor's words."""
     return Refusal(400, f"Invalid value for field '{field}': '{value}'. {why}", "invalid")
 
 
 def when(seconds: float) -> str:
-    """A time as the vendor writes it, with the offset of its own coast."""
+    """Return a time as the vendor writes it, with the offset of its own coast."""
     zone = datetime.timezone(datetime.timedelta(hours=-8))
     return datetime.datetime.fromtimestamp(seconds, zone).isoformat(timespec="milliseconds")
 
 
 def link(path: str) -> str:
-    """The address of something, such as ``projects/p/zones/z/instances/i``: Google's own, whoever was asked."""
+    """Return Google's own address of ``path``, such as ``projects/p/zones/z/instances/i``, whatever host is in use."""
     return f"https://www.googleapis.com/compute/v1/{path}"
 
 
 def last(path: str) -> str:
-    """The name at the end of a link."""
+    """Return the name at the end of a link."""
     return path.rpartition("/")[2]
 
 
 def page(
     world: World, request: Request, kind: str, items: Sequence[Mapping[str, Any]]
 ) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
-    """A page of a list, and the other fields of its answer."""
+    """Return one page of a list, and the other fields of its answer. Raises ``Refusal`` for an invalid page."""
     longest = request.first("maxResults") or str(LONGEST_PAGE)
     if not longest.isdecimal() or int(longest) > LONGEST_PAGE:
         raise invalid("maxResults", longest, "Must be between 0 and 500, inclusive")
@@ -91,7 +91,7 @@ def _start(token: str | None) -> int:
 
 
 def listing(world: World, request: Request, kind: str, items: Sequence[Mapping[str, Any]]) -> Answer:
-    """A list; a list without anything in it has no ``items``."""
+    """Return the answer with a list; an empty list has no ``items``."""
     shown, fields = page(world, request, kind, items)
     return Answer(200, {**fields, **({"items": shown} if shown else {})})
 
@@ -100,9 +100,9 @@ def aggregated(
     world: World, request: Request, kind: str, field: str, items: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> Answer:
     """
-    A list over all zones: a scope for each of them, most of them empty, on every page.
+    Return the answer with a list over all zones: each page has a scope for every zone, and most are empty.
 
-    ``items`` are pairs of scope, such as ``zones/us-east1-b``, and thing.
+    ``items`` are pairs of a scope, such as ``zones/us-east1-b``, and the resource in it.
     """
     unreachable = {f"zones/{zone}" for zone in world.settings.unreachable_zones}
     there = [(scope, thing) for scope, thing in items if scope not in unreachable]
@@ -124,7 +124,7 @@ def _nothing(scope: str) -> dict[str, Any]:
 
 
 def operation(world: World, it: Operation, *, fresh: bool = False) -> dict[str, Any]:
-    """An operation. The answer to the call that it is never says that it has ended."""
+    """Return an operation. The first answer, to the call that began it, never reports it as ended."""
     done = not fresh and it.done_at <= world.clock()
     path = f"projects/{world.project}/{it.scope}"
     shown: dict[str, Any] = {

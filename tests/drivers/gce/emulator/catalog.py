@@ -1,11 +1,11 @@
-"""What is on offer at the emulated Compute Engine: a few of the vendor's regions, sizes, images and kinds of disks."""
+"""What the emulated Compute Engine offers: a few of the vendor's regions, sizes, images and types of disks."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-#: by region; those in ``NOT_OFFERED`` are shown, but cannot be had
+#: by region; zones in ``NOT_OFFERED`` are listed but not available
 ZONES = {
     "asia-east1": ("asia-east1-a", "asia-east1-b", "asia-east1-c"),
     "europe-west1": ("europe-west1-b", "europe-west1-c", "europe-west1-d"),
@@ -28,11 +28,11 @@ SIZES = {
     "t2a-standard-1": (1, 4096, ARM),
 }
 RETIRED = ("f1-micro",)
-#: of those, the zones that have them
+#: the zones of sizes that are not in every zone
 ONLY_IN = {"t2a-standard-1": ("us-central1-a", "us-central1-b"), "f1-micro": ("us-central1-a", "us-east1-b")}
 CUSTOM = re.compile(r"(?:(\w+)-)?custom-(\d+)-(\d+)")
 
-#: project, name, family, what it is made of here, architecture; of a family the last one is the newest
+#: project, name, family, the image that the back end boots, architecture; the last one of a family is the newest
 PUBLIC_IMAGES = (
     ("debian-cloud", "debian-12-bookworm-v20261013", "debian-12", "debian-12", X86),
     ("debian-cloud", "debian-12-bookworm-v20261110", "debian-12", "debian-12", X86),
@@ -50,27 +50,27 @@ DISK_TYPES = (
     "hyperdisk-balanced", "hyperdisk-balanced-high-availability", "hyperdisk-extreme", "hyperdisk-ml",
     "hyperdisk-throughput", "local-ssd", "pd-balanced", "pd-extreme", "pd-ssd", "pd-standard",
 )  # fmt: skip
-#: of a boot disk: kinds whose operations per second can be chosen
+#: types of boot disks with a configurable number of operations per second
 WITH_IOPS = ("hyperdisk-balanced", "hyperdisk-balanced-high-availability", "hyperdisk-extreme", "pd-extreme")
 
 
 def region_of(zone: str) -> str | None:
-    """The region of a zone; None for one that there is not."""
+    """Return the region of a zone, or None for an unknown zone."""
     return next((region for region, zones in ZONES.items() if zone in zones), None)
 
 
 def all_zones() -> list[str]:
-    """Every zone, in order."""
+    """Return every zone, in order."""
     return sorted(zone for zones in ZONES.values() for zone in zones)
 
 
 def sizes(zone: str) -> list[dict[str, Any]]:
-    """The machine types of a zone, without their links."""
+    """Return the machine types of a zone, without their links."""
     return [size(zone, name) or {} for name in SIZES if zone in ONLY_IN.get(name, (zone,))]
 
 
 def size(zone: str, name: str) -> dict[str, Any] | None:
-    """One machine type, also one that is made to measure."""
+    """Return one machine type, which can be a custom one, or None."""
     custom = CUSTOM.fullmatch(name)
     if custom:
         cpus, memory, architecture = int(custom[2]), int(custom[3]), X86

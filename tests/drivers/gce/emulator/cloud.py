@@ -1,12 +1,12 @@
 """
-Compute Engine's API v1, emulated: a stateful project on loopback, whose instances are machines of a back end.
+An emulator of Compute Engine's API v1: a stateful project on loopback, whose instances are machines of a back end.
 
-Every request and every answer is held against the message types of Google's own library (``gce_schema``): a
-request that they do not know is refused, and what an answer of ours has wrong is in ``said_against``. Beyond
-that it refuses what users were refused (providers.md, section 3); what the vendor may do one way or the other
-can be had by a switch (``gce_state.Settings``) or a fault (``faults``).
+Every request and every answer is checked against the message types of Google's own library (``schema.py``): a
+request that does not match them is refused, and ``said_against`` has the defects of the emulator's answers. It also
+refuses what the vendor refused users (providers.md, section 3). Where the vendor's behaviour varies, a switch
+(``state.Settings``) or a fault (``faults``) selects it.
 
-It also gives out tokens (``/token``), and says where a request came from (``/address``).
+It also issues tokens (``/token``), and returns the address that a request came from (``/address``).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tests.emulation.stateful import StatefulEmulator, bearer
 #: modules whose import registers their routes
 HANDLERS = (gce_create, gce_instances, project)
 TOKEN, ADDRESS = "/token", "/address"
-#: where the token server was in former times; some clients still ask there
+#: the former path of the token server, which some clients still use
 OLD_TOKEN = "/o/oauth2/token"  # noqa: S105
-#: where every request seems to come from
+#: the address that every request seems to come from
 CALLER = "203.0.113.77"
 MINUTE = 60.0
 
 
 class ComputeEngine(StatefulEmulator[State, Settings]):
-    """See the module."""
+    """An emulated Compute Engine; see the module."""
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **server: Any) -> None:
         super().__init__(backend, settings or Settings(), **server)
@@ -48,11 +48,11 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
 
     @property
     def project(self) -> str:
-        """The only one that there is, but for those with Google's images."""
+        """The only project, apart from those with Google's images."""
         return str(self._world.project)
 
     def account(self) -> dict[str, Any]:
-        """With the key in the settings, as hart has it."""
+        """Return hart's settings of the account, with the key as text."""
         return {
             "project": self.project,
             "user_id": self.service_account.email,
@@ -62,19 +62,19 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
         }
 
     def made(self) -> int:
-        """Also those whose create failed later."""
+        """Return the number of instances ever made, including those whose create failed later."""
         return len(self.state.made)
 
     def user_data(self) -> dict[str, str]:
-        """As the create calls had it; the metadata holds it for the time of booting only."""
+        """Return the scripts of the create calls, because the metadata has them only during the boot."""
         return {instance.minion: instance.user_data for instance in self.state.instances.values()}
 
     def instances(self) -> Iterable[Instance]:
-        """Also those that are about to go."""
+        """Return all instances, including those that are being deleted."""
         return self.state.instances.values()
 
     def clear(self) -> None:
-        """But for what the project has from the start."""
+        """Remove everything except what a new project has."""
         state = self._world.state
         for things in (state.disks, state.operations, state.requests):
             things.clear()
@@ -82,12 +82,12 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
             del state.firewalls[name]
 
     def add_snapshot(self, name: str) -> str:
-        """Add an image of the project and return its name."""
+        """Add an image to the project and return its name."""
         self.add_image(name)
         return name
 
     def add_image(self, name: str, **changes: Any) -> Image:
-        """Add an image of the project."""
+        """Add an image to the project."""
         with self.lock:
             facts = {"project": self.project, "family": "", "made_of": name, "architecture": "X86_64", **changes}
             image = Image(id=next(self._world.ids), name=name, created=self.clock(), **facts)
@@ -104,14 +104,14 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
             return subnet
 
     def give_again(self, minion: str) -> None:
-        """Put the script of an instance back into its metadata, as if nobody had taken it out."""
+        """Put the script of an instance back into its metadata, as if it had not been removed."""
         with self.lock:
             instance = next(it for it in self._world.state.instances.values() if it.minion == minion)
             kept = [item for item in instance.metadata if item["key"] != "startup-script"]
             instance.metadata = [*kept, {"key": "startup-script", "value": instance.user_data}]
 
     def handle(self, request: Request) -> Answer:
-        """Token, limit, and then the call itself."""
+        """Check token and rate limit, then handle the call itself."""
         if request.path == ADDRESS:
             return Answer(200, f"{CALLER}\n")
         if request.path in (TOKEN, OLD_TOKEN):
@@ -138,11 +138,11 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
         self._calls_of_a_minute.append(now)
 
     def failure(self, request: Request, status: int) -> Answer:
-        """The vendor's form of a refusal."""
+        """Return a refusal in the vendor's form."""
         return Answer(status, answers.error(status))
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
-        """What the message types say."""
+        """Return how a request and its answer violate the message types."""
         if not request.path.startswith(routes.PREFIX):
             return []
         try:
@@ -160,7 +160,7 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
         return said
 
     def shown(self) -> dict[str, Any]:
-        """The project as JSON."""
+        """Return the project as JSON."""
         state, now = self.state, self.clock()
         instances = [
             {"id": str(it.id), "name": it.name, "zone": it.zone, "status": it.status(now), "tags": it.tags,

@@ -1,8 +1,8 @@
 """
-``instances.insert``: what it takes, and what it refuses (providers.md, 3.4 and 3.6).
+``instances.insert``: what it accepts, and what it refuses (providers.md, 3.4 and 3.6).
 
-The order of the checks is not known. What is refused here is refused at once; capacity and some quotas are
-reported later, by the operation: ``Settings.late_error``.
+The order of the checks is not known. This module refuses at once; the operation reports missing capacity and some
+quotas later: ``Settings.late_error``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACCESS = {"accessConfigs": "ONE_TO_ONE_NAT", "ipv6AccessConfigs": "DIRECT_IPV6"}
 @route("POST", "/zones/{}/instances", body="Instance")
 @repeatable
 def insert(world: World, request: Request, project: str, zone: str) -> Operation:
-    """An operation, at whose end the instance runs, or at whose error it is gone again."""
+    """Create an instance. It runs when the operation ends; if the operation fails, the instance is gone again."""
     body = body_of(request, "Instance")
     if zone not in catalogue.all_zones():
         raise missing(f"projects/{project}/zones/{zone}")
@@ -43,7 +43,7 @@ def insert(world: World, request: Request, project: str, zone: str) -> Operation
 
 
 def check_labels(field: str, labels: dict[str, str]) -> None:
-    """The characters that labels may have."""
+    """Refuse labels with invalid characters, or too many labels."""
     if len(labels) > LABELS:
         raise invalid(field, len(labels), f"There may be {LABELS} labels at the most")
     for key, value in labels.items():
@@ -54,7 +54,7 @@ def check_labels(field: str, labels: dict[str, str]) -> None:
 
 
 def check_tags(items: list[str]) -> None:
-    """Network tags are names."""
+    """Refuse network tags that are not names, duplicates, or too many tags."""
     if len(items) > TAGS or len(set(items)) < len(items):
         raise invalid("tags.items", items, "Too many tags, or one of them twice")
     for tag in items:
@@ -63,7 +63,7 @@ def check_tags(items: list[str]) -> None:
 
 
 def check_metadata(items: list[dict[str, str]]) -> None:
-    """Keys once each, and not too much of them."""
+    """Refuse duplicate or invalid keys, and metadata that is too large."""
     keys = [item.get("key", "") for item in items]
     if len(set(keys)) < len(keys):
         raise invalid("metadata.items", keys, "Duplicate metadata key")
@@ -145,7 +145,7 @@ def _disk(disk: dict[str, Any], zone: str) -> None:
 
 
 def image_by_link(world: World, link: str) -> Image | None:
-    """The image of a link; of a family the newest that is not deprecated."""
+    """Return the image of a link; for a family, the newest image that is not deprecated."""
     found = re.search(r"(?:projects/([^/]+)/)?global/images/(family/)?([^/]+)$", link)
     if not found:
         return None
@@ -200,7 +200,7 @@ def _scheduling(scheduling: dict[str, Any]) -> None:
 
 
 def _make(world: World, body: dict[str, Any], zone: str, image: Image) -> Operation:
-    """Nothing is refused any more."""
+    """Make the instance after all checks."""
     settings, now = world.settings, world.clock()
     fault = world.faults.of_machine(str(body.get("description") or body["name"]))
     public = bool(body["networkInterfaces"][0].get("accessConfigs"))
@@ -243,7 +243,7 @@ def _make_disks(world: World, instance: Instance, image: Image) -> None:
 
 
 def _boot_request(instance: Instance) -> BootRequest:
-    """A machine sees its metadata as it is at the moment, and not as it was at create."""
+    """Return what the machine boots with; it sees its current metadata, not that of the create call."""
     return BootRequest(
         instance_id=str(instance.id), hostname=instance.name, user_data=instance.user_data, public_keys=(),
         public_ip=instance.addresses.public, private_ip=instance.addresses.private,

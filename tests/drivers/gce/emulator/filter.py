@@ -1,8 +1,8 @@
 """
 Compute Engine's filters: ``labels.k = v``, ``(a = b) (c != d)``, ``(a = b) OR (a = c)``, and ``a eq regular.*``.
 
-As the vendor describes them for every list: by AIP-160, in which OR binds before AND, or by regular
-expressions that match the whole field; the two cannot be mixed.
+The vendor describes them for every list: a filter follows AIP-160, in which OR binds before AND, or has regular
+expressions that match the whole field. One filter cannot mix the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COMPARISONS = ("=", "!=", ":", "eq", "ne")
 
 
 def parse(text: str | None) -> Match:
-    """Return what an expression matches; without one, everything. Raises ``Refusal``."""
+    """Return a function that matches what a filter selects; without a filter, everything. Raises ``Refusal``."""
     if not text:
         return lambda thing: True
     words = _words(text)
@@ -44,7 +44,7 @@ def _words(text: str) -> list[str]:
 
 
 def _sequence(words: list[str], text: str) -> tuple[Match, list[str]]:
-    """Terms one after the other, all of which have to match; those with OR between them are one."""
+    """Parse successive terms, all of which must match; terms joined by OR count as one."""
     groups: list[list[Match]] = []
     while words and words[0] != ")":
         joined = bool(groups) and words[0] == "OR"

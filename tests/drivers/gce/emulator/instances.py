@@ -1,4 +1,4 @@
-"""Instances and disks after their creation: reports, changes, and the end (providers.md, 3.4 and 3.7)."""
+"""Instances and disks after their creation: reports, changes, and deletion (providers.md, 3.4 and 3.7)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tests.emulation.http import Answer, Request
 
 @route("GET", "/zones/{}/instances", "InstanceList")
 def list_instances(world: World, request: Request, project: str, zone: str) -> Answer:
-    """Those of a zone."""
+    """List the instances of a zone."""
     found = [report for scope, report in _reports(world, request) if scope == f"zones/{zone}"]
     return answers.listing(world, request, "instanceList", found)
 
 
 @route("GET", "/aggregated/instances", "InstanceAggregatedList")
 def all_instances(world: World, request: Request, project: str) -> Answer:
-    """Those of all zones."""
+    """List the instances of all zones."""
     return answers.aggregated(world, request, "instanceAggregatedList", "instances", _reports(world, request))
 
 
 def _reports(world: World, request: Request) -> list[tuple[str, dict[str, Any]]]:
-    """What lists show, in the order of zones and names; a list of a later page is not another look."""
+    """Return what lists show, ordered by zone and name; the request of a later page does not count as another list."""
     matches = parse(request.first("filter"))
     found = []
     ordered = sorted(world.state.instances.values(), key=lambda it: (it.zone, it.name))
@@ -42,7 +42,7 @@ def _reports(world: World, request: Request) -> list[tuple[str, dict[str, Any]]]
 
 
 def report(world: World, it: Instance) -> dict[str, Any]:
-    """An instance as the API shows it."""
+    """Return an instance as the API shows it."""
     path = f"projects/{world.project}/zones/{it.zone}"
     zone = answers.link(path)
     status = it.status(world.clock())
@@ -71,7 +71,7 @@ def report(world: World, it: Instance) -> dict[str, Any]:
 
 
 def _interface(world: World, it: Instance, running: bool) -> dict[str, Any]:
-    """The public address shows some time after it runs."""
+    """Return the network interface; its public address appears some time after the instance runs."""
     wanted = it.body["networkInterfaces"][0]
     shown = {**wanted, "name": "nic0", "networkIP": it.addresses.private}
     if not wanted.get("accessConfigs"):
@@ -86,7 +86,7 @@ def _interface(world: World, it: Instance, running: bool) -> dict[str, Any]:
 
 @route("GET", "/zones/{}/instances/{}", "Instance")
 def get_instance(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
-    """By name or id."""
+    """Return an instance by name or id."""
     return Answer(200, report(world, _instance(world, zone, name)))
 
 
@@ -102,7 +102,11 @@ def _instance(world: World, zone: str, name: str) -> Instance:
 @route("DELETE", "/zones/{}/instances/{}")
 @repeatable
 def delete_instance(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """Refused while something else is done to it. ``ignore_delete``: taken, and failed later."""
+    """
+    Delete an instance.
+
+    A delete during another change is refused. ``ignore_delete``: the delete is accepted and fails later.
+    """
     instance = _instance(world, zone, name)
     if instance.refuse_delete or instance.deleting:
         instance.refuse_delete = max(0, instance.refuse_delete - 1)
@@ -128,21 +132,21 @@ def _begin(world: World, instance: Instance, kind: str, effect: Any) -> Operatio
 @route("POST", "/zones/{}/instances/{}/setTags", body="Tags")
 @repeatable
 def set_tags(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """All of them."""
+    """Replace all network tags."""
     return _set(world, request, _instance(world, zone, name), "tags", check_tags)
 
 
 @route("POST", "/zones/{}/instances/{}/setMetadata", body="Metadata")
 @repeatable
 def set_metadata(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """All of it."""
+    """Replace all metadata."""
     return _set(world, request, _instance(world, zone, name), "metadata", check_metadata)
 
 
 @route("POST", "/zones/{}/instances/{}/setLabels", body="InstancesSetLabelsRequest")
 @repeatable
 def set_labels(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """All of them; those of its disks stay as they are."""
+    """Replace all labels of an instance; the labels of its disks stay as they are."""
     instance = _instance(world, zone, name)
     body = body_of(request, "InstancesSetLabelsRequest")
     if body.get("labelFingerprint") != fingerprint(instance.body.get("labels", {})):
@@ -150,14 +154,14 @@ def set_labels(world: World, request: Request, project: str, zone: str, name: st
         raise Refusal(412, why, "conditionNotMet")
     labels = body.get("labels", {})
     check_labels("labels", labels)
-    # A mapping of its own: the create call's is that of its disks as well.
+    # A new mapping, because the disks share that of the create call.
     return _begin(world, instance, "setLabels", lambda: instance.body.update(labels=labels))
 
 
 def _set(
     world: World, request: Request, instance: Instance, what: str, check: Callable[[list[Any]], None]
 ) -> Operation:
-    """Refused for a fingerprint of what is no longer so."""
+    """Replace tags or metadata; an outdated fingerprint is refused."""
     body = body_of(request, what.title())
     if body.get("fingerprint") != fingerprint(getattr(instance, what)):
         raise Refusal(412, f"Supplied fingerprint does not match current {what} fingerprint.", "conditionNotMet")
@@ -171,7 +175,7 @@ def _set(
 
 @route("GET", "/aggregated/disks", "DiskAggregatedList")
 def all_disks(world: World, request: Request, project: str) -> Answer:
-    """Those of all zones."""
+    """List the disks of all zones."""
     matches = parse(request.first("filter"))
     shown = [(f"zones/{disk.zone}", _disk(world, disk)) for disk in world.state.disks.values()]
     found = sorted((pair for pair in shown if matches(pair[1])), key=lambda pair: pair[0])
@@ -193,14 +197,14 @@ def _disk(world: World, disk: Disk) -> dict[str, Any]:
 
 @route("GET", "/zones/{}/disks/{}", "Disk")
 def get_disk(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
-    """By name or id."""
+    """Return a disk by name or id."""
     return Answer(200, _disk(world, _find_disk(world, zone, name)))
 
 
 @route("DELETE", "/zones/{}/disks/{}")
 @repeatable
 def delete_disk(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
-    """Refused for one that an instance has."""
+    """Delete a disk; a disk in use is refused."""
     disk = _find_disk(world, zone, name)
     path = f"zones/{zone}/disks/{disk.name}"
     if disk.user is not None:
@@ -216,12 +220,12 @@ def _find_disk(world: World, zone: str, name: str) -> Disk:
     raise missing(f"projects/{world.project}/zones/{zone}/disks/{name}")
 
 
-# what there is to choose from in a zone
+# sizes and types of disks of a zone
 
 
 @route("GET", "/zones/{}/machineTypes", "MachineTypeList")
 def list_sizes(world: World, request: Request, project: str, zone: str) -> Answer:
-    """Those of a zone; custom ones are not among them."""
+    """List the machine types of a zone, without custom ones."""
     if zone not in catalogue.all_zones():
         raise missing(f"projects/{project}/zones/{zone}")
     found = [_size(project, zone, it) for it in catalogue.sizes(zone)]
@@ -230,7 +234,7 @@ def list_sizes(world: World, request: Request, project: str, zone: str) -> Answe
 
 @route("GET", "/aggregated/machineTypes", "MachineTypeAggregatedList")
 def all_sizes(world: World, request: Request, project: str) -> Answer:
-    """Those of all zones."""
+    """List the machine types of all zones."""
     found = [
         (f"zones/{zone}", _size(project, zone, it)) for zone in catalogue.all_zones() for it in catalogue.sizes(zone)
     ]
@@ -239,7 +243,7 @@ def all_sizes(world: World, request: Request, project: str) -> Answer:
 
 @route("GET", "/zones/{}/machineTypes/{}", "MachineType")
 def get_size(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
-    """One of a zone, also a custom one."""
+    """Return a machine type of a zone, which can be a custom one."""
     found = catalogue.size(zone, name) if zone in catalogue.all_zones() else None
     if found is None:
         raise missing(f"projects/{project}/zones/{zone}/machineTypes/{name}")
@@ -255,14 +259,14 @@ def _size(project: str, zone: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 @route("GET", "/zones/{}/diskTypes", "DiskTypeList")
 def list_disk_types(world: World, request: Request, project: str, zone: str) -> Answer:
-    """Those of a zone."""
+    """List the types of disks of a zone."""
     found = [_disk_type(project, zone, name) for name in catalogue.DISK_TYPES]
     return answers.listing(world, request, "diskTypeList", found)
 
 
 @route("GET", "/zones/{}/diskTypes/{}", "DiskType")
 def get_disk_type(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
-    """One of a zone."""
+    """Return a type of disks of a zone."""
     if name not in catalogue.DISK_TYPES:
         raise missing(f"projects/{project}/zones/{zone}/diskTypes/{name}")
     return Answer(200, _disk_type(project, zone, name))

@@ -1,10 +1,10 @@
 """
-Google's metadata, below ``/computeMetadata/v1/``, and what a machine has that boots Google's way.
+Google's metadata below ``/computeMetadata/v1/``, and the files of a machine that boots as at Google.
 
-Google's own Debian images have no cloud-init. Debian's package ``google-guest-agent`` is in every base, switched
-off; here it is switched on, and it is Google's program: its agent makes the host keys at the first boot, and
-``google-startup-scripts.service`` runs the metadata's ``startup-script`` at each. Addresses are static, as there
-is no DHCP server here.
+Google's own Debian images have no cloud-init. Every base has Debian's package ``google-guest-agent``, switched off;
+here it is switched on. It is Google's program: its agent makes the host keys at the first boot, and
+``google-startup-scripts.service`` runs the metadata's ``startup-script`` at each boot. Addresses are static, because
+there is no DHCP server here.
 
 Facts about the service are from cloud.google.com/compute/docs/metadata and from the guest agent's source.
 """
@@ -24,7 +24,7 @@ from tests.machines.network import Interface
 ROOT = "/computeMetadata/v1"
 SCRIPT = "startup-script"
 UNITS = "google-guest-agent.service google-startup-scripts.service"
-LOOK = 0.2  #: seconds between two looks at what somebody waits for
+LOOK = 0.2  #: seconds between two checks for a change that a client waits for
 
 NETWORK = """\
 [Match]
@@ -38,7 +38,7 @@ LinkLocalAddressing=no
 
 
 def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
-    """Return what such a machine finds when it boots. The first of its interfaces leads everywhere."""
+    """Return the files that such a machine has when it boots. Its first interface has the default route."""
     addresses = {
         f"/etc/systemd/network/05-{interface.name}.network": NETWORK.format(
             mac=interface.mac, address=interface.address, netmask=_length(interface.netmask),
@@ -61,16 +61,16 @@ def _length(netmask: str) -> int:
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
     """
-    Return what answers for an instance.
+    Return the provider of an instance's metadata.
 
-    ``spec.metadata`` may have ``attributes``, a function that returns the instance's own metadata as it is at the
-    moment. Its script is ``spec.user_data``, as long as there is one.
+    ``spec.metadata`` may have ``attributes``, a function that returns the current metadata of the instance. If this
+    includes a startup script, the script is ``spec.user_data``, unless that is empty.
     """
     return lambda method, path, headers: _answer(lambda: document(spec, interfaces, dns), path, headers)
 
 
 def document(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> dict[str, Any]:
-    """Return everything there is."""
+    """Return the whole document."""
     zone = "projects/4711/zones/us-central1-b"
     return {
         "instance": {
@@ -103,7 +103,7 @@ def _attributes(spec: Instance) -> dict[str, str]:
 
 
 def _interface(interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> dict[str, Any]:
-    """The only one that there is at Google: a public address is translated to the private one."""
+    """Return the only interface that an instance has at Google: a public address is translated to the private one."""
     private, public = interfaces[-1], interfaces[0].address if len(interfaces) > 1 else ""
     access = [{"externalIp": public, "type": "ONE_TO_ONE_NAT"}] if public else []
     return {
@@ -114,7 +114,7 @@ def _interface(interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> dict[
 
 
 def _answer(ask: Callable[[], dict[str, Any]], path: str, headers: Mapping[str, str]) -> Reply:
-    """Refused without ``Metadata-Flavor: Google``, which no link that somebody is made to follow has."""
+    """Answer a request with ``Metadata-Flavor: Google``; no request that merely follows a link has this header."""
     place, query = urlsplit(path).path, parse_qs(urlsplit(path).query)
     if headers.get("metadata-flavor") != "Google" or "x-forwarded-for" in headers:
         return 403, "text/html", b"Missing Metadata-Flavor:Google header.\n"
@@ -128,7 +128,7 @@ def _answer(ask: Callable[[], dict[str, Any]], path: str, headers: Mapping[str, 
 
 
 def _changed(ask: Callable[[], dict[str, Any]], parts: list[str], found: Any, query: Mapping[str, list[str]]) -> Any:
-    """Wait until it differs from what the client knows, or until the client's timeout."""
+    """Wait until the value differs from what the client knows, or until the client's timeout."""
     known = query.get("last_etag", [_etag(found)])[0]
     deadline = time.monotonic() + float(query.get("timeout_sec", ["60"])[0])
     while _etag(found) == known and time.monotonic() < deadline:
@@ -138,7 +138,7 @@ def _changed(ask: Callable[[], dict[str, Any]], parts: list[str], found: Any, qu
 
 
 def _below(value: Any, parts: list[str]) -> Any:
-    """Names have dashes in addresses where the document has none, but for those that a user gave."""
+    """Return the value at a path. Unlike paths, the document has no dashes in its names, except in a user's names."""
     for number, part in enumerate(parts):
         if isinstance(value, list):
             value = value[int(part)] if part.isdecimal() and int(part) < len(value) else None

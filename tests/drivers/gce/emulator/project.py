@@ -1,4 +1,4 @@
-"""The project itself, its places, images, networks and firewall rules, and its operations (providers.md, 3.4)."""
+"""The project itself: its places, images, networks, firewall rules and operations (providers.md, 3.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.emulation.http import Answer, Request
 
 @route("GET", "", "Project")
 def get_project(world: World, request: Request, project: str) -> Answer:
-    """The project. Another one is not for this account to see."""
+    """Return the project; this account cannot see another one."""
     if project != world.project:
         message = f"Required 'compute.projects.get' permission for 'projects/{project}'"
         raise Refusal(403, message, "forbidden")
@@ -31,13 +31,13 @@ def get_project(world: World, request: Request, project: str) -> Answer:
 
 @route("GET", "/regions", "RegionList")
 def list_regions(world: World, request: Request, project: str) -> Answer:
-    """All of them."""
+    """List all regions."""
     return answers.listing(world, request, "regionList", [_region(project, name) for name in catalogue.ZONES])
 
 
 @route("GET", "/regions/{}", "Region")
 def get_region(world: World, request: Request, project: str, name: str) -> Answer:
-    """One of them."""
+    """Return a region."""
     if name not in catalogue.ZONES:
         raise missing(f"projects/{project}/regions/{name}")
     return Answer(200, _region(project, name))
@@ -54,14 +54,14 @@ def _region(project: str, name: str) -> dict[str, Any]:
 
 @route("GET", "/zones", "ZoneList")
 def list_zones(world: World, request: Request, project: str) -> Answer:
-    """All of them, also those that cannot be had."""
+    """List all zones, including those that are not available."""
     found = [_zone(project, name) for name in catalogue.all_zones()]
     return answers.listing(world, request, "zoneList", found)
 
 
 @route("GET", "/zones/{}", "Zone")
 def get_zone(world: World, request: Request, project: str, name: str) -> Answer:
-    """One of them."""
+    """Return a zone."""
     if name not in catalogue.all_zones():
         raise missing(f"projects/{project}/zones/{name}")
     return Answer(200, _zone(project, name))
@@ -82,7 +82,7 @@ def _zone(project: str, name: str) -> dict[str, Any]:
 
 @route("GET", "/global/images", "ImageList")
 def list_images(world: World, request: Request, project: str) -> Answer:
-    """Those of one project, deprecated ones too."""
+    """List the images of one project, including deprecated ones."""
     matches = parse(request.first("filter"))
     shown = [_image(image) for image in world.state.images if image.project == project]
     return answers.listing(world, request, "imageList", [it for it in shown if matches(it)])
@@ -90,13 +90,13 @@ def list_images(world: World, request: Request, project: str) -> Answer:
 
 @route("GET", "/global/images/{}", "Image")
 def get_image(world: World, request: Request, project: str, name: str) -> Answer:
-    """One of a project."""
+    """Return an image of a project."""
     return _found(world, f"projects/{project}/global/images/{name}")
 
 
 @route("GET", "/global/images/family/{}", "Image")
 def get_family(world: World, request: Request, project: str, family: str) -> Answer:
-    """The newest of a family that is not deprecated."""
+    """Return the newest image of a family that is not deprecated."""
     return _found(world, f"projects/{project}/global/images/family/{family}")
 
 
@@ -126,14 +126,14 @@ def _image(it: Image) -> dict[str, Any]:
 
 @route("GET", "/global/networks", "NetworkList")
 def list_networks(world: World, request: Request, project: str) -> Answer:
-    """All of them."""
+    """List all networks."""
     found = [_network(world, name) for name in world.state.networks]
     return answers.listing(world, request, "networkList", found)
 
 
 @route("GET", "/global/networks/{}", "Network")
 def get_network(world: World, request: Request, project: str, name: str) -> Answer:
-    """One of them."""
+    """Return a network."""
     if name not in world.state.networks:
         raise missing(f"projects/{project}/global/networks/{name}")
     return Answer(200, _network(world, name))
@@ -148,7 +148,7 @@ def _network(world: World, name: str) -> dict[str, Any]:
 
 @route("GET", "/regions/{}/subnetworks", "SubnetworkList")
 def list_subnets(world: World, request: Request, project: str, region: str) -> Answer:
-    """Those of a region, of all networks and for all purposes."""
+    """List the subnets of a region, of all networks and for all purposes."""
     if region not in catalogue.ZONES:
         raise missing(f"projects/{project}/regions/{region}")
     found = [_subnet(world, it) for it in world.state.subnets if it.region == region]
@@ -157,7 +157,7 @@ def list_subnets(world: World, request: Request, project: str, region: str) -> A
 
 @route("GET", "/regions/{}/subnetworks/{}", "Subnetwork")
 def get_subnet(world: World, request: Request, project: str, region: str, name: str) -> Answer:
-    """One of them."""
+    """Return a subnet."""
     for it in world.state.subnets:
         if (it.region, it.name) == (region, name):
             return Answer(200, _subnet(world, it))
@@ -181,7 +181,7 @@ def _subnet(world: World, it: Subnet) -> dict[str, Any]:
 
 @route("GET", "/global/firewalls", "FirewallList")
 def list_firewalls(world: World, request: Request, project: str) -> Answer:
-    """All of them."""
+    """List all firewall rules."""
     matches = parse(request.first("filter"))
     shown = [_firewall(world, it) for it in world.state.firewalls.values()]
     return answers.listing(world, request, "firewallList", [it for it in shown if matches(it)])
@@ -189,7 +189,7 @@ def list_firewalls(world: World, request: Request, project: str) -> Answer:
 
 @route("GET", "/global/firewalls/{}", "Firewall")
 def get_firewall(world: World, request: Request, project: str, name: str) -> Answer:
-    """One of them."""
+    """Return a firewall rule."""
     if name not in world.state.firewalls:
         raise missing(f"projects/{project}/global/firewalls/{name}")
     return Answer(200, _firewall(world, world.state.firewalls[name]))
@@ -208,7 +208,7 @@ def _firewall(world: World, it: Firewall) -> dict[str, Any]:
 @route("POST", "/global/firewalls", body="Firewall")
 @repeatable
 def add_firewall(world: World, request: Request, project: str) -> Operation:
-    """It counts when the operation has ended."""
+    """Add a firewall rule, which exists when the operation has ended."""
     body = body_of(request, "Firewall")
     _check_firewall(world, body)
     name = body["name"]
@@ -244,7 +244,7 @@ def _check_firewall(world: World, body: dict[str, Any]) -> None:
 @route("DELETE", "/global/firewalls/{}")
 @repeatable
 def delete_firewall(world: World, request: Request, project: str, name: str) -> Operation:
-    """It counts until the operation has ended."""
+    """Delete a firewall rule, which exists until the operation has ended."""
     if name not in world.state.firewalls:
         raise missing(f"projects/{project}/global/firewalls/{name}")
     rule = world.state.firewalls[name]
@@ -257,13 +257,13 @@ def delete_firewall(world: World, request: Request, project: str, name: str) -> 
 
 @route("GET", "/zones/{}/operations", "OperationList")
 def zone_operations(world: World, request: Request, project: str, zone: str) -> Answer:
-    """Those of a zone."""
+    """List the operations of a zone."""
     return _operations(world, request, f"zones/{zone}")
 
 
 @route("GET", "/global/operations", "OperationList")
 def global_operations(world: World, request: Request, project: str) -> Answer:
-    """Those of no place."""
+    """List the operations that belong to no zone."""
     return _operations(world, request, "global")
 
 
@@ -276,14 +276,14 @@ def _operations(world: World, request: Request, scope: str) -> Answer:
 @route("GET", "/zones/{}/operations/{}", "Operation")
 @route("POST", "/zones/{}/operations/{}/wait", "Operation")
 def zone_operation(world: World, request: Request, project: str, zone: str, name: str) -> Answer:
-    """One of a zone. ``wait`` may answer before it has ended, and here it always answers at once."""
+    """Return an operation of a zone. ``wait`` may answer before it has ended; here, it always answers at once."""
     return _operation(world, request, f"zones/{zone}", name)
 
 
 @route("GET", "/global/operations/{}", "Operation")
 @route("POST", "/global/operations/{}/wait", "Operation")
 def global_operation(world: World, request: Request, project: str, name: str) -> Answer:
-    """One of no place."""
+    """Return an operation that belongs to no zone."""
     return _operation(world, request, "global", name)
 
 

@@ -1,4 +1,4 @@
-"""Which function answers which call, and the message types of its body and of its answer."""
+"""The handler of each call, and the message types of its body and of its answer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Handler = Callable[..., Answer]
 
 @dataclass(frozen=True)
 class Route:
-    """``{}`` in a path stands for one segment, which is handed to the handler; the first is the project."""
+    """A call; ``{}`` in its path is one segment, which the handler gets as an argument. The first is the project."""
 
     method: str
     pattern: re.Pattern[str]
     handler: Handler
-    #: kinds of messages
+    #: message types
     answer: str
     body: str = ""
 
@@ -33,7 +33,7 @@ ROUTES: list[Route] = []
 
 
 def route(method: str, path: str, answer: str = "Operation", body: str = "") -> Callable[[Handler], Handler]:
-    """Register a handler; it is called with the world, the request, and the segments after the project."""
+    """Register a handler, which gets the world, the request, and the segments of the path."""
 
     def register(handler: Handler) -> Handler:
         pattern = re.compile(re.escape(f"{PREFIX}{{}}{path}").replace(r"\{\}", "([^/]+)"))
@@ -44,7 +44,7 @@ def route(method: str, path: str, answer: str = "Operation", body: str = "") -> 
 
 
 def find(request: Request) -> tuple[Route, tuple[str, ...]]:
-    """The route of a call and its segments. A path written out goes before one with a segment to be filled."""
+    """Return the route of a call and its segments. A literal path has priority over one with a ``{}``."""
     matches = [(it, found) for it in ROUTES if (found := it.pattern.fullmatch(request.path))]
     for it, found in sorted(matches, key=lambda pair: len(pair[1].groups())):
         if it.method == request.method:
@@ -53,7 +53,7 @@ def find(request: Request) -> tuple[Route, tuple[str, ...]]:
 
 
 def body_of(request: Request, kind: str) -> dict[str, Any]:
-    """The body of a call, in the API's own names. Raises ``Refusal`` for one that is none of this kind."""
+    """Return the body of a call, with the API's own names. Raises ``Refusal`` if it does not match its message type."""
     try:
         data = request.json()
     except ValueError as error:
@@ -65,9 +65,9 @@ def body_of(request: Request, kind: str) -> dict[str, Any]:
 
 def repeatable(handler: Callable[..., Operation]) -> Handler:
     """
-    For handlers that return the operation which a call has begun: one with the same request id is that call.
+    Return a handler that recognises a repeated call by its request id and answers with the same operation.
 
-    ``handler`` returns an ``Operation``; the decorated one its answer.
+    ``handler`` returns an ``Operation``; the handler returned here returns its answer.
     """
 
     def work(world: World, request: Request, *segments: str) -> Answer:

@@ -1,4 +1,4 @@
-"""The project as it stands: what the emulated Compute Engine remembers, and the switches of its behaviour."""
+"""The state of the project in the emulated Compute Engine, and the switches of its behaviour."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ PROJECT = "hart-test-1"
 
 @dataclass
 class Settings(world.Settings):
-    """Beside those that all have."""
+    """The switches of Compute Engine, in addition to those of all clouds."""
 
-    #: from the create call until STAGING, and until RUNNING
+    #: seconds from the create call until STAGING, and until RUNNING
     staging_after: float = 0.1
     running_after: float = 0.2
-    #: of every other operation
+    #: seconds of every other operation
     operation_after: float = 0.0
     delete_after: float = 0.0
     instance_limit: int = 100
     firewall_limit: int = 100
     #: calls a minute; None: no limit
     minute_limit: int | None = None
-    #: zones that lists over all zones cannot say anything about
+    #: zones that lists over all zones report as unreachable
     unreachable_zones: tuple[str, ...] = ()
-    #: a code with which creates fail after they were taken, the status beside it (None: there is none), and when
+    #: how accepted creates fail: the code of the error, its status (None: without one), and the seconds until then
     late_error: str = ""
     late_status: int | None = None
     late_after: float = 0.0
-    #: creates whose operation never ends, although the instance runs
+    #: whether the operation of a create never ends, although the instance runs
     stuck_creates: bool = False
-    #: whether a repeated request id is known for one; what then says no is the name
+    #: whether a repeated request id is recognised; if not, the name causes a refusal
     remembers_requests: bool = True
 
 
@@ -49,9 +49,9 @@ class Instance(world.Machine):
 
     id: int
     zone: str
-    #: as the create call had it, in the API's own names
+    #: the body of the create call, with the API's own names
     body: dict[str, Any]
-    #: what the boot disk is made of, as a back end knows it
+    #: the name in a back end of the image of the boot disk
     image: str
     staging_at: float
     running_at: float
@@ -62,21 +62,21 @@ class Instance(world.Machine):
 
     @property
     def name(self) -> str:
-        """Unique in the zone."""
+        """The name, which is unique in the zone."""
         return str(self.body["name"])
 
     @property
     def minion(self) -> str:
-        """What hart calls it; of others, the name."""
+        """The minion id; for instances that hart did not create, the name."""
         return str(self.body.get("description") or self.name)
 
     @property
     def user_data(self) -> str:
-        """What the create call gave it to run at boot."""
+        """The script that the create call sets to run at boot."""
         return next((it["value"] for it in self.body.get("metadata", {}).get("items", []) if it["key"] == SCRIPT), "")
 
     def status(self, now: float) -> str:
-        """In the vendor's words."""
+        """Return the status in the vendor's words."""
         if self.deleting:
             return "STOPPING"
         if self.stopped:
@@ -91,7 +91,7 @@ SCRIPT = "startup-script"
 
 @dataclass
 class Disk:
-    """A disk; its user is the instance that has it."""
+    """A disk; ``user`` is the instance that it belongs to."""
 
     id: int
     name: str
@@ -107,7 +107,7 @@ class Disk:
 
 @dataclass
 class Firewall:
-    """A firewall rule. Nothing is filtered: what it says is all that counts here."""
+    """A firewall rule. It filters nothing: only its text matters here."""
 
     id: int
     body: dict[str, Any]
@@ -116,7 +116,7 @@ class Firewall:
 
 @dataclass
 class Image:
-    """An image; ``made_of`` is how a back end knows it."""
+    """An image; ``made_of`` is its name in a back end."""
 
     id: int
     project: str
@@ -147,14 +147,14 @@ class Subnet:
 
 @dataclass
 class Operation:
-    """Something that takes time. ``done_at`` is when it ends; infinity for never."""
+    """An operation that takes time. ``done_at`` is its end; infinity means never."""
 
     id: int
     name: str
     type: str
     #: ``zones/z`` or ``global``
     scope: str
-    #: below the project
+    #: the path below the project
     target: str
     target_id: int
     started: float
@@ -162,13 +162,13 @@ class Operation:
     request_id: str = ""
     errors: list[tuple[str, str]] = field(default_factory=list)
     http_status: int | None = None
-    #: what it does when it ends
+    #: its effect when it ends
     effect: Callable[[], object] | None = None
 
 
 @dataclass
 class State:
-    """Everything that the project has."""
+    """Everything in the project."""
 
     instances: dict[int, Instance] = field(default_factory=dict)
     disks: dict[int, Disk] = field(default_factory=dict)
@@ -179,14 +179,14 @@ class State:
     operations: dict[str, Operation] = field(default_factory=dict)
     #: method, path and request id → the operation's name
     requests: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    #: what was made from the start, by the name that hart has for it
+    #: the minion id of every instance ever made
     made: list[str] = field(default_factory=list)
 
     def left(self) -> dict[str, list[str]]:
         """
-        What somebody made: to be compared before and after.
+        Return what was made, by kind, for a comparison before and after.
 
-        What is only meant for the time of booting is counted beside the instances that have it.
+        What instances have for the time of booting only is listed separately.
         """
         instances = self.instances.values()
         return {
@@ -200,7 +200,7 @@ class State:
 
 @dataclass
 class World(world.World):
-    """What the handlers of calls work on."""
+    """The context of the handlers."""
 
     state: State
     settings: Settings
@@ -209,7 +209,7 @@ class World(world.World):
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(4_112_000_000_000_000_001, 7919))
 
     def tick(self) -> None:
-        """Bring the state up to now: what operations do when they end."""
+        """Apply the effects of operations that have ended."""
         now = self.clock()
         for operation in list(self.state.operations.values()):
             if operation.effect is not None and operation.done_at <= now:
@@ -233,7 +233,7 @@ class World(world.World):
         return operation
 
     def remove(self, it: Instance, *more: Addresses) -> None:
-        """It is gone, with the disks that go with it."""
+        """Remove an instance and the disks that are deleted with it."""
         if self.state.instances.pop(it.id, None) is None:
             return
         for disk in [disk for disk in self.state.disks.values() if disk.user == it.id]:
@@ -245,12 +245,12 @@ class World(world.World):
 
 
 def fingerprint(value: Any) -> str:
-    """What says that something is as it was when it was read."""
+    """Return a fingerprint, which shows whether a value has changed since it was read."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def new_state(now: float, ids: Iterator[int]) -> State:
-    """A project as it is after it was made: the default network, and Google's own images."""
+    """Return a new project: it has the default network and Google's own images."""
     images = [
         Image(next(ids), project, name, family, made_of, architecture, now - 86400 * (len(name) % 7 + 1),
               deprecated=name in catalogue.OLD_IMAGES)

@@ -1,5 +1,5 @@
 """
-A made-up service account of the emulated Google: its key, and the server that gives out tokens for it.
+A fictitious service account of the emulated Google: its key, and the server that issues tokens for it.
 
 A client signs a token itself with the account's key (https://google.aip.dev/auth/4111), or sends such a
 signature to the token server and gets a token without any meaning of its own (RFC 7523).
@@ -24,7 +24,7 @@ from tests.emulation.http import Answer, Request
 
 EMAIL = f"hart@{PROJECT}.iam.gserviceaccount.com"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-#: of which a token has to name one
+#: a token must name one of these scopes
 SCOPES = ("https://www.googleapis.com/auth/compute", "https://www.googleapis.com/auth/cloud-platform")
 AUDIENCE = "https://compute.googleapis.com/"
 LIFETIME = 3600
@@ -32,7 +32,7 @@ LIFETIME = 3600
 
 @functools.cache
 def _pair() -> tuple[str, str]:
-    """One for all emulators of a process: making one takes a moment."""
+    """Return the key pair, one for all emulators of a process, because making one takes a moment."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     public = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -44,19 +44,19 @@ def _pair() -> tuple[str, str]:
 
 @dataclass
 class Account:
-    """The account, and the tokens that were given out for it."""
+    """The account, and the tokens that were issued for it."""
 
     email: str = EMAIL
-    #: those of the token server
+    #: the tokens of the token server
     given: set[str] = field(default_factory=set)
 
     @property
     def key(self) -> str:
-        """PEM."""
+        """The private key in PEM."""
         return _pair()[0]
 
     def key_file(self, token_uri: str) -> str:
-        """What Google hands out as the JSON key of a service account."""
+        """Return the JSON key of a service account in Google's form."""
         facts = {
             "type": "service_account", "project_id": PROJECT, "private_key_id": "0" * 40, "private_key": self.key,
             "client_email": self.email, "client_id": "1" * 21, "token_uri": token_uri,
@@ -64,7 +64,7 @@ class Account:
         return json.dumps(facts, indent=2)
 
     def accepts(self, token: str) -> bool:
-        """Whether a token lets its bearer ask Compute Engine."""
+        """Return whether a token grants its bearer access to Compute Engine."""
         if token in self.given:
             return True
         claims = self._claims(token)
