@@ -1,4 +1,4 @@
-"""The tests here are about this cloud's driver; the other fixtures are those of the folder above."""
+"""The fixtures ``driver`` and ``instance`` for the tests of this driver; the others are in the folder above."""
 
 from __future__ import annotations
 

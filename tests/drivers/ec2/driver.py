@@ -1,4 +1,4 @@
-"""What the tests of the driver ``ec2`` share: a cloud whose time passes when the driver waits."""
+"""What the tests of the driver ``ec2`` share: a cloud whose time passes while the driver waits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time, master_of, ser
 from tests.emulation.backend import NoMachines
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 CREATE, LOOK, DESTROY = "Action=RunInstances&", "Action=DescribeInstances&", "Action=TerminateInstances&"
 MASTER = "203.0.113.7/32"
@@ -41,11 +41,13 @@ def _loader(search_path: str | None = None) -> Any:
 
 @contextmanager
 def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
-    """A cloud without machines, whose time botocore's waits move on; all calls have to be as botocore has them."""
+    """
+    Open a cloud without machines, whose time advances when botocore waits; every call must match botocore's model.
+    """
     from tests.drivers.ec2.emulator.cloud import Ec2
 
     waits = SimpleNamespace(sleep=time.sleep)
-    # Each driver reads megabytes of models, which takes half a second; those of one process may share them.
+    # Each driver reads megabytes of models, which takes half a second; drivers of one process can share them.
     with (
         served(Ec2(NoMachines(), settings=Switches(**{"active_after": 10, **switches}), clock=time)) as cloud,
         mock.patch.object(botocore.endpoint, "time", waits),
@@ -57,7 +59,11 @@ def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
 def driver_of(
     cloud: Cloud, time: Time, cachedir: Path, *, owner: str = OWNER, source: Any = None, **account: Any
 ) -> ec2.Ec2:
-    """Return the driver of an account. ``owner`` is the master's; ``source`` returns its source address."""
+    """
+    Return the driver of an account.
+
+    ``owner`` is the master's owner id; ``source`` is a function that returns the master's source address.
+    """
     provider = Provider("ec2", "ec2", ec2.Account(**{**cloud.account(), **account}))
     return ec2.Ec2(provider, master_of(owner, str(cachedir)), time.sleep, time, source or (lambda towards: None))
 
@@ -66,7 +72,7 @@ def node(
     minion_id: str = "w1.example.com", *, options: dict[str, Any] | None = None, zone: str | None = None,
     size: str = "t3.micro", region: str = REGION, **settings: Any,
 ) -> Node:  # fmt: skip
-    """A node as it is wanted."""
+    """Return a node as a role requests it."""
     return Node(
         minion_id, "db.main", "ec2", "ec2", region, zone, size, Settings(**settings),
         ec2.Options(**{"connect_from": MASTER, **(options or {})}), {}, BATCH,
@@ -74,7 +80,7 @@ def node(
 
 
 def launch(driver: ec2.Ec2, wanted: Node, script: str = SCRIPT) -> Instance:
-    """Launch, settle and leave; the instance stays."""
+    """Launch and settle the node and close the access; the instance stays."""
     with driver.access(BATCH, KEY, [wanted]) as access:
         made = driver.launch(wanted, script, access)
         driver.settle(made)
@@ -82,23 +88,23 @@ def launch(driver: ec2.Ec2, wanted: Node, script: str = SCRIPT) -> Instance:
 
 
 def left(cloud: Cloud) -> dict[str, list[str]]:
-    """What is left."""
+    """Return the resources that are left, by kind."""
     return {kind: names for kind, names in cloud.left().items() if names}
 
 
 def called(cloud: Cloud, action: str) -> int:
-    """How many calls of that name there were."""
+    """Return how often this action was called."""
     return cloud.count("POST", body=f"Action={action}&")
 
 
 def asked(cloud: Cloud, action: str) -> dict[str, Any]:
-    """The parameters of the only call of that name, as botocore's model reads them."""
+    """Return the parameters of the only call of this action, as botocore's model reads them."""
     (call,) = (call for call in cloud.calls if call.text.startswith(f"Action={action}&"))
     return schema.parsed(action, dict(parse_qsl(call.text, keep_blank_values=True)))
 
 
 def boto(cloud: Cloud, region: str = REGION, service: str = "ec2") -> Any:
-    """A client of the account that is nobody's driver, with which a test makes what the account is to have."""
+    """Return a client of the account that belongs to no driver, with which a test sets up the account."""
     return _session().client(service, region_name=region, endpoint_url=cloud.endpoint)
 
 
@@ -108,13 +114,13 @@ def _session() -> boto3.session.Session:
 
 
 def default_vpc(cloud: Cloud, region: str = REGION) -> str:
-    """The id of the account's default VPC."""
+    """Return the id of the account's default VPC."""
     (vpc,) = [vpc for vpc in boto(cloud, region).describe_vpcs()["Vpcs"] if vpc["IsDefault"]]
     return str(vpc["VpcId"])
 
 
 def make_vpc(cloud: Cloud, *zones: str) -> tuple[str, list[str]]:
-    """A VPC of the account's own with a subnet in each of the zones; its id and theirs."""
+    """Create a VPC with a subnet in each of the zones; return its id and the ids of the subnets."""
     client = boto(cloud)
     vpc = client.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -125,7 +131,7 @@ def make_vpc(cloud: Cloud, *zones: str) -> tuple[str, list[str]]:
 
 
 def make_group(cloud: Cloud, vpc: str, *rules: dict[str, Any], name: str = "role") -> str:
-    """A group of the account's own."""
+    """Create a security group of the account and return its id."""
     client = boto(cloud)
     group = client.create_security_group(GroupName=name, Description="a test's", VpcId=vpc)["GroupId"]
     if rules:
@@ -134,12 +140,12 @@ def make_group(cloud: Cloud, vpc: str, *rules: dict[str, Any], name: str = "role
 
 
 def ssh_from(**source: Any) -> dict[str, Any]:
-    """A rule for SSH."""
+    """Return a rule for SSH."""
     return {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **source}
 
 
 def groups_of(cloud: Cloud, instance: Instance) -> list[str]:
-    """The groups that an instance is in, by the API."""
+    """Return the groups of an instance, according to the API."""
     found = boto(cloud).describe_instances(InstanceIds=[instance.instance_id])["Reservations"][0]["Instances"][0]
     assert sorted(it["GroupId"] for it in found["NetworkInterfaces"][0]["Groups"]) == sorted(
         it["GroupId"] for it in found["SecurityGroups"]
@@ -148,7 +154,7 @@ def groups_of(cloud: Cloud, instance: Instance) -> list[str]:
 
 
 def by_hand(cloud: Cloud, tags: dict[str, str], region: str = REGION) -> str:
-    """Run an instance that is nobody's in hart's eyes, and return its id."""
+    """Run an instance that hart does not own, and return its id."""
     client = boto(cloud, region)
     image = client.describe_images(Owners=["136693071363"])["Images"][0]
     named = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
@@ -159,6 +165,6 @@ def by_hand(cloud: Cloud, tags: dict[str, str], region: str = REGION) -> str:
 
 
 def tags_of(cloud: Cloud, instance_id: str, region: str = REGION) -> dict[str, str]:
-    """The tags of an instance, by the API."""
+    """Return the tags of an instance, according to the API."""
     found = boto(cloud, region).describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
     return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}

@@ -37,14 +37,14 @@ class Ec2Environment(CloudEnvironment):
     }
     narrow = {"regions": ["eu-west-1"]}
     at_once = {"check_answers": False}
-    #: botocore has waits of its own
+    #: botocore computes its own waits
     heeds_retry_after = False
 
     def driver(self, owner: str = OWNER, **account: Any) -> ec2.Ec2:
         return ec2_driver.driver_of(self.cloud, self.time, self.root, owner=owner, **account)
 
     def ignore_filters(self) -> None:
-        """Filters go behind the check of the signature, which is over all parameters."""
+        """Remove filters after the check of the signature, which covers all parameters."""
         asked = self.cloud._with_page
 
         def without_filters(action: str, form: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Amazon EC2, for the tests that run over all clouds."""
+"""Amazon EC2 for the tests that run over all clouds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.end_to_end.clouds import ALL_WAYS, NEVER, Call, Case, Cloud, hits
 
 
 def _call(action: str) -> Call:
-    """All calls go to one path; which it is, the body says."""
+    """Return a call of this action; all calls go to one path, and the body names the action."""
     return Call("POST", r"^/$", rf"Action={action}&")
 
 
@@ -23,8 +23,8 @@ REGIONS = len(catalogue.OPEN_REGIONS)
 
 
 def _open(backend: Backend) -> Emulator:
-    """Instances run at once."""
-    from tests.drivers.ec2.emulator.cloud import Ec2  # imports moto, which takes its time
+    """Open a cloud whose instances run at once."""
+    from tests.drivers.ec2.emulator.cloud import Ec2  # imports moto, which is slow
 
     return Ec2(backend, settings=Settings(active_after=0.0))
 
@@ -34,7 +34,7 @@ def _says(call: Call, status: int, code: str, message: str, **more: object) -> F
 
 
 def _throttled(call: Call, **more: object) -> Fault:
-    """EC2's own way: 503, and no header that says for how long."""
+    """Return EC2's own way to throttle: 503, without a header that says how long to wait."""
     return _says(call, 503, "RequestLimitExceeded", "Request limit exceeded.", **more)
 
 
@@ -43,7 +43,7 @@ DENIED = "You are not authorized to perform this operation. Encoded authorizatio
 LOST_VOLUME = "Client.VolumeLimitExceeded: Volume limit exceeded"
 
 CASES = (
-    # Every call can be repeated: the token makes one instance of two create calls.
+    # Every call can be repeated: with the same token, two create calls make one instance.
     *hits("create", CREATE, ways=ALL_WAYS),
     *hits("make group", MAKE_GROUP, ways=ALL_WAYS),
     *hits("open group", ALLOW),

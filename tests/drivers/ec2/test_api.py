@@ -1,4 +1,4 @@
-"""How Amazon is asked: the SDK's settings, its traps (``shared/providers.md``, 2), and prices kept on disk."""
+"""How the driver uses Amazon's SDK: settings, traps (``shared/providers.md``, 2), and prices kept on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.drivers.tested import BATCH, KEY, SCRIPT, Time
 from tests.emulation.faults import HTML, Fault
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 PRICES = "AmazonEC2"
 DAY = 86400.0
@@ -30,7 +30,7 @@ DAY = 86400.0
 # clients
 
 
-def test_retries_and_timeouts_are_ours_whatever_the_environment_says(
+def test_the_environment_does_not_change_retries_and_timeouts(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_RETRY_MODE", "legacy")
@@ -43,13 +43,13 @@ def test_retries_and_timeouts_are_ours_whatever_the_environment_says(
     assert driver.instances(REGION) == []
 
 
-def test_each_client_is_made_once_also_for_many_threads(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_many_threads_share_one_client_per_region(cloud: Cloud, driver: ec2.Ec2) -> None:
     with ThreadPoolExecutor(16) as pool:
         clients = list(pool.map(lambda region: driver._api._client("ec2", region), catalogue.OPEN_REGIONS * 16))
     assert len({id(client) for client in clients}) == 3
 
 
-def test_making_a_driver_and_refusing_what_needs_no_call_makes_no_session(driver: ec2.Ec2) -> None:
+def test_creating_a_driver_creates_no_session(driver: ec2.Ec2) -> None:
     assert driver._made is None
 
 
@@ -61,7 +61,7 @@ def test_user_data_is_encoded_once(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert cloud.user_data() == {"w1.example.com": SCRIPT}
 
 
-def test_what_goes_with_an_interface_is_not_said_beside_it(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_parameters_of_the_interface_are_not_repeated_beside_it(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node(zone="eu-west-1a"))
     body = asked(cloud, "RunInstances")
     assert not {"SubnetId", "SecurityGroupIds", "SecurityGroups", "Ipv6AddressCount", "PrivateIpAddress"} & set(body)
@@ -69,7 +69,7 @@ def test_what_goes_with_an_interface_is_not_said_beside_it(cloud: Cloud, driver:
 
 
 def test_every_try_sends_the_same_request(cloud: Cloud, driver: ec2.Ec2) -> None:
-    """With any other parameter EC2 would refuse it, as a mismatch."""
+    """EC2 would refuse a try with any different parameter, as a mismatch."""
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=500, times=3))
     launch(driver, node())
     sent = [call.text for call in cloud.calls if CREATE in call.text]
@@ -77,23 +77,21 @@ def test_every_try_sends_the_same_request(cloud: Cloud, driver: ec2.Ec2) -> None
 
 
 @pytest.mark.parametrize("answer", [HTML.format(502), b"<a/>", "not XML at all"])
-def test_a_success_that_cannot_be_read_made_one_instance(cloud: Cloud, driver: ec2.Ec2, answer: object) -> None:
+def test_an_unreadable_success_still_makes_only_one_instance(cloud: Cloud, driver: ec2.Ec2, answer: object) -> None:
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=200, answer=answer, times=2))
     instance = launch(driver, node())
     assert cloud.made() == 1
     assert [it.instance_id for it in driver.instances(REGION)] == [instance.instance_id]
 
 
-def test_a_success_that_is_never_readable_is_an_uncertain_failure(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_success_that_stays_unreadable_is_an_uncertain_failure(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body=CREATE, when="after", status=200, answer=b"<a/>", times=3))
     with pytest.raises(TemporaryFailure, match="gave an answer that cannot be read") as caught:
         launch(driver, node())
     assert (caught.value.uncertain, cloud.made()) == (True, 1)
 
 
-def test_a_capacity_error_is_no_instance_and_the_token_of_the_next_node_is_another(
-    cloud: Cloud, driver: ec2.Ec2
-) -> None:
+def test_a_capacity_error_makes_no_instance_and_the_next_node_has_another_token(cloud: Cloud, driver: ec2.Ec2) -> None:
     full = answers.error("InsufficientInstanceCapacity", "no room")
     cloud.faults.add(Fault("POST", body=CREATE, status=500, answer=full, times=5))
     with driver.access(BATCH, KEY, [node()]) as access:
@@ -116,7 +114,7 @@ def test_a_capacity_error_is_no_instance_and_the_token_of_the_next_node_is_anoth
         Fault("POST", body=LOOK, skip=1, drop=True),
     ],
 )
-def test_a_page_that_fails_once_is_asked_again(cloud: Cloud, driver: ec2.Ec2, fault: Fault) -> None:
+def test_a_page_that_fails_once_is_requested_again(cloud: Cloud, driver: ec2.Ec2, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     with driver.access(BATCH, KEY, [node()]) as access:
         for name in "abc":
@@ -126,7 +124,7 @@ def test_a_page_that_fails_once_is_asked_again(cloud: Cloud, driver: ec2.Ec2, fa
 
 
 @pytest.mark.parametrize("more", [{"status": 500}, {"status": 200, "answer": HTML.format(502)}])
-def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
+def test_a_page_that_keeps_failing_is_an_error_and_not_a_shorter_list(
     cloud: Cloud, driver: ec2.Ec2, more: dict[str, Any]
 ) -> None:
     cloud.settings.page_cap = 1
@@ -148,7 +146,7 @@ def price_of(driver: ec2.Ec2) -> float | None:
     return size.monthly_price
 
 
-def test_prices_are_asked_for_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
+def test_prices_are_requested_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
     first = {size.name: size.monthly_price for size in driver.sizes(REGION)}
     assert first["t3.micro"] == round(0.0114 * 730, 2)
     assert cloud.count("POST", body=PRICES) == 1
@@ -165,7 +163,7 @@ def test_prices_are_those_of_the_region(driver: ec2.Ec2) -> None:
     assert (here.monthly_price, there.monthly_price) == (8.32, round(0.01026 * 730, 2))
 
 
-def test_one_price_is_asked_for_alone_and_again_when_it_is_old(
+def test_one_price_is_requested_alone_and_again_when_it_is_old(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
 ) -> None:
     def asked_after(seconds: float, size: str) -> int:
@@ -175,19 +173,19 @@ def test_one_price_is_asked_for_alone_and_again_when_it_is_old(
         return cloud.count("POST", body=PRICES) - before
 
     assert [asked_after(0, "t3.micro"), asked_after(6 * DAY, "t3.micro"), asked_after(0, "t3.small")] == [1, 0, 1]
-    # The younger one does not keep the older one from growing old.
+    # A newer price does not extend the age of an older one.
     assert [asked_after(1.5 * DAY, "t3.micro"), asked_after(0, "t3.small")] == [1, 0]
     assert KEEP == 7 * DAY
 
 
-def test_all_pages_of_prices(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_all_pages_of_prices_are_read(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.settings.page_cap = 4
     prices = {size.name: size.monthly_price for size in driver.sizes("us-east-1")}
     assert {name for name, price in prices.items() if price is None} == {"mac1.metal"}
 
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"t3.micro": 1}', '{"t3.micro": [1]}', '{"t3.micro": ["x", 2]}'])
-def test_a_file_that_is_none_is_written_anew(cloud: Cloud, driver: ec2.Ec2, tmp_path: Path, kept: str) -> None:
+def test_an_invalid_price_file_is_replaced(cloud: Cloud, driver: ec2.Ec2, tmp_path: Path, kept: str) -> None:
     path = tmp_path / "hart/ec2-prices" / f"{REGION}.json"
     path.parent.mkdir(parents=True)
     path.write_text(kept)
@@ -201,7 +199,7 @@ def unknown(driver: ec2.Ec2) -> bool:
     return one is not None and {one.monthly_price, *(size.monthly_price for size in driver.sizes(REGION))} == {None}
 
 
-def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(
+def test_without_permission_prices_are_unknown_after_one_request(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
 ) -> None:
     cloud.settings.denied = ("pricing:GetProducts",)
@@ -220,7 +218,7 @@ def test_without_the_permission_prices_are_unknown_and_it_is_not_asked_again(
         Fault("POST", body=PRICES, status=200, answer={"x": 1}, times=ec2_api.READINGS),
     ],
 )
-def test_prices_are_nothing_to_wait_for(
+def test_a_failed_price_request_is_not_retried_for_an_hour(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path, fault: Fault
 ) -> None:
     cloud.faults.add(fault)
@@ -253,14 +251,12 @@ def product(*amounts: str) -> str:
         ([], None),
     ],
 )
-def test_a_price_that_is_not_clear_is_unknown(
-    cloud: Cloud, driver: ec2.Ec2, listed: list[str], price: float | None
-) -> None:
+def test_an_ambiguous_price_is_unknown(cloud: Cloud, driver: ec2.Ec2, listed: list[str], price: float | None) -> None:
     cloud.faults.add(Fault("POST", body=PRICES, status=200, answer={"PriceList": listed}))
     assert price_of(driver) == price
 
 
-def test_a_disk_that_takes_nothing_keeps_nobody_from_prices(cloud: Cloud, time: Time, tmp_path: Path) -> None:
+def test_prices_are_available_when_they_cannot_be_kept_on_disk(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     (tmp_path / "hart").write_text("a file where a directory should be")
     size = driver_of(cloud, time, tmp_path).size("t3.micro", REGION)
     assert size is not None

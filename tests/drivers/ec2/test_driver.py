@@ -1,4 +1,4 @@
-"""The create call of the driver ``ec2`` against the emulated EC2: what it asks for, and what comes of it."""
+"""The create call of the driver ``ec2`` against the emulated EC2: what it requests and what is created."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 TAGS = {
     "Name": "w1.example.com",
@@ -35,7 +35,7 @@ def as_tags(listed: list[dict[str, str]]) -> dict[str, str]:
 
 
 def only(cloud: Cloud, what: str, field: str) -> dict[str, Any]:
-    """The only one of a kind that the account has."""
+    """Return the only resource of a kind in the account."""
     (found,) = getattr(boto(cloud), what)()[field]
     return dict(found)
 
@@ -76,7 +76,7 @@ def test_the_create_call(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert (instance.region, instance.zone, instance.size) == (REGION, "eu-west-1a", "t3.micro")
 
 
-def test_what_comes_of_it(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_created_instance_volume_and_interface(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node())
     made = the_instance(cloud)
     metadata = made["MetadataOptions"]
@@ -89,7 +89,7 @@ def test_what_comes_of_it(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert as_tags(interface["TagSet"]) == TAGS
 
 
-def test_the_instance_as_it_comes_up(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_the_reported_instance_from_create_to_running(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     began = time()
     with driver.access(BATCH, KEY, [node()]) as access:
         first = driver.launch(node(), SCRIPT, access)
@@ -100,14 +100,14 @@ def test_the_instance_as_it_comes_up(cloud: Cloud, driver: ec2.Ec2, time: Time) 
         assert expected.created == began
 
 
-def test_a_volume_of_its_own(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_volume_options(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node(options={"volume_size": 30, "volume_type": "io2", "volume_iops": 400}))
     volume = only(cloud, "describe_volumes", "Volumes")
     assert (volume["Size"], volume["VolumeType"], volume["Iops"], volume["Encrypted"]) == (30, "io2", 400, True)
 
 
 @pytest.mark.parametrize(("image", "device"), [("bookworm", "/dev/xvda"), ("noble", "/dev/sda1")])
-def test_the_root_volume_has_the_image_s_name_for_it_and_there_is_no_other(
+def test_the_root_volume_uses_the_image_s_device_name_and_is_the_only_one(
     cloud: Cloud, driver: ec2.Ec2, image: str, device: str
 ) -> None:
     launch(driver, node(image=image))
@@ -132,7 +132,7 @@ def test_an_instance_profile_by_name_or_arn(cloud: Cloud, driver: ec2.Ec2, kind:
     assert asked(cloud, "RunInstances")["IamInstanceProfile"] == {kind: setting}
 
 
-def test_no_profile_none_in_the_request(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_request_has_no_profile_if_none_is_set(cloud: Cloud, driver: ec2.Ec2) -> None:
     launch(driver, node())
     assert "IamInstanceProfile" not in asked(cloud, "RunInstances")
 
@@ -141,7 +141,9 @@ def test_no_profile_none_in_the_request(cloud: Cloud, driver: ec2.Ec2) -> None:
     ("size", "credits", "sent"),
     [("t3.micro", "standard", "standard"), ("t3.micro", "unlimited", "unlimited"), ("m7a.medium", "standard", None)],
 )
-def test_credits_where_there_are_any(cloud: Cloud, driver: ec2.Ec2, size: str, credits: str, sent: str | None) -> None:
+def test_cpu_credits_are_sent_only_for_burstable_sizes(
+    cloud: Cloud, driver: ec2.Ec2, size: str, credits: str, sent: str | None
+) -> None:
     instance = launch(driver, node(size=size, options={"cpu_credits": credits}))
     assert asked(cloud, "RunInstances").get("CreditSpecification", {}).get("CpuCredits") == sent
     if sent:
@@ -170,7 +172,7 @@ def test_tags_of_the_user(cloud: Cloud, driver: ec2.Ec2, tags: Any, sent: dict[s
     assert as_tags(the_instance(cloud)["Tags"]) == {**TAGS, **sent}
 
 
-def test_no_role_no_tag_of_one(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_node_without_a_role_has_no_role_tag(cloud: Cloud, driver: ec2.Ec2) -> None:
     instance = launch(driver, dataclasses.replace(node(), role=None))
     assert instance.role is None
     assert "hart-role" not in as_tags(the_instance(cloud)["Tags"])
@@ -179,7 +181,7 @@ def test_no_role_no_tag_of_one(cloud: Cloud, driver: ec2.Ec2) -> None:
 # user-data
 
 
-def test_a_script_that_is_too_long_goes_compressed(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_script_that_is_too_long_is_sent_compressed(cloud: Cloud, driver: ec2.Ec2) -> None:
     script = SCRIPT + "echo once more\n" * 2000
     launch(driver, node(), script)
     sent = base64.b64decode(asked(cloud, "RunInstances")["UserData"])
@@ -188,14 +190,16 @@ def test_a_script_that_is_too_long_goes_compressed(cloud: Cloud, driver: ec2.Ec2
     assert cloud.user_data() == {"w1.example.com": script}
 
 
-def test_a_script_of_exactly_the_limit_goes_as_it_is(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_script_of_exactly_the_limit_is_sent_unchanged(cloud: Cloud, driver: ec2.Ec2) -> None:
     script = SCRIPT + "#" * (16384 - len(SCRIPT))
     launch(driver, node(), script)
     assert base64.b64decode(asked(cloud, "RunInstances")["UserData"]).decode() == script
 
 
-def test_a_script_that_is_too_long_even_so_is_refused_before_any_create_call(cloud: Cloud, driver: ec2.Ec2) -> None:
-    noise = random.Random(0).randbytes(20000).hex()  # noqa: S311 - what cannot be compressed to half of it
+def test_a_script_that_is_too_long_when_compressed_is_refused_before_any_create_call(
+    cloud: Cloud, driver: ec2.Ec2
+) -> None:
+    noise = random.Random(0).randbytes(20000).hex()  # noqa: S311 - must not compress to half its size
     with pytest.raises(InvalidRequest, match=r"40010 bytes, \d+ when compressed, but EC2 accepts at most 16384 bytes"):
         launch(driver, node(), SCRIPT + noise)
     assert (called(cloud, "RunInstances"), left(cloud)) == (0, {})
@@ -214,17 +218,17 @@ def test_a_script_that_is_too_long_even_so_is_refused_before_any_create_call(clo
         ("noble", "t4g.micro", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-20261102.1"),
     ],
 )  # fmt: skip
-def test_the_newest_image_of_the_distribution_s_own_for_the_size(
+def test_the_newest_official_image_for_the_size(
     cloud: Cloud, driver: ec2.Ec2, setting: str, size: str, name: str
 ) -> None:
-    """There are older ones, daily ones and backports of the same owner, and a newer one of somebody else."""
+    """The owner also has older, daily and backports images, and another owner has a newer one."""
     launch(driver, node(image=setting, size=size))
     (image,) = boto(cloud).describe_images(ImageIds=[asked(cloud, "RunInstances")["ImageId"]])["Images"]
     assert image["Name"] == name
     assert image["OwnerId"] in (catalogue.DEBIAN, catalogue.CANONICAL)
 
 
-def test_the_newest_is_by_date_and_not_by_name(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_newest_image_is_found_by_date_and_not_by_name(cloud: Cloud, driver: ec2.Ec2) -> None:
     late = catalogue.PublicImage(
         "debian-12-amd64-20250101-1", catalogue.DEBIAN, "x86_64", "2026-11-20T00:00:00Z", catalogue.DEBIAN_ROOT
     )
@@ -233,7 +237,7 @@ def test_the_newest_is_by_date_and_not_by_name(cloud: Cloud, driver: ec2.Ec2) ->
     assert asked(cloud, "RunInstances")["ImageId"] == "ami-0000000000000beef"
 
 
-def test_an_image_by_its_id_and_one_of_the_account_by_its_name(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_an_image_by_id_and_an_image_of_the_account_by_name(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     first, number = cloud.add_snapshot("golden"), cloud.add_snapshot("by id")
     time.advance(3600)
     second = cloud.add_snapshot("golden")
@@ -273,7 +277,7 @@ def test_an_image_without_a_root_volume(cloud: Cloud, driver: ec2.Ec2) -> None:
 # tokens
 
 
-def test_each_node_of_a_batch_has_a_token_of_its_own_and_the_same_for_each_try(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_each_node_of_a_batch_has_its_own_token_and_keeps_it_for_each_try(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(*[Fault("POST", body=CREATE, when="after", drop=True)] * 2)
     with driver.access(BATCH, KEY, [node()]) as access:
         for name in ("a", "b"):
@@ -284,10 +288,10 @@ def test_each_node_of_a_batch_has_a_token_of_its_own_and_the_same_for_each_try(c
     assert cloud.made() == 2
 
 
-def test_a_node_that_is_launched_again_in_its_batch_is_the_same_instance(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_second_launch_of_a_node_in_its_batch_returns_the_same_instance(cloud: Cloud, driver: ec2.Ec2) -> None:
     with driver.access(BATCH, KEY, [node()]) as access:
         first, again = (driver.launch(node(), SCRIPT, access) for _ in range(2))
     assert (first, cloud.made()) == (again, 1)
     driver.terminate(first)
-    # In another access of a batch of that name it is meant to be a new one.
+    # In another access for a batch of the same name it must be a new instance.
     assert launch(driver, node()).instance_id != first.instance_id

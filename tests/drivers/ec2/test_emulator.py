@@ -1,4 +1,4 @@
-"""The emulated EC2 by itself: what moto lacks, asked for by a plain client of boto3's and by libcloud's driver."""
+"""The emulated EC2 alone: what moto lacks, tested with a plain client of boto3 and with libcloud's driver."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.emulation.backend import recorded
 from tests.emulation.faults import Fault, MachineFault
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 
 def image(name: str = "debian-12-amd64-20261101-2301") -> str:
@@ -40,7 +40,7 @@ def run(cloud: Cloud, name: str = "a", **more: Any) -> Any:
 
 
 def refused(call: Any) -> tuple[str, int]:
-    """Code and status of a call that is refused; it is made once."""
+    """Return code and status of a call that is refused; the call is made once."""
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         call()
     facts: Any = caught.value.response
@@ -48,7 +48,7 @@ def refused(call: Any) -> tuple[str, int]:
 
 
 def seen(cloud: Cloud) -> dict[str, str]:
-    """The states of all instances by their names."""
+    """Return the states of all instances by name."""
     found = boto(cloud).describe_instances()["Reservations"]
     return {it["Tags"][0]["Value"]: it["State"]["Name"] for one in found for it in one["Instances"]}
 
@@ -56,7 +56,7 @@ def seen(cloud: Cloud) -> dict[str, str]:
 # tokens
 
 
-def test_a_token_is_one_instance_whatever_became_of_it(cloud: Cloud, time: Time) -> None:
+def test_a_token_stays_one_instance_even_after_it_ended(cloud: Cloud, time: Time) -> None:
     first = run(cloud, ClientToken="x")
     time.advance(10)
     assert run(cloud, ClientToken="x")["InstanceId"] == first["InstanceId"]
@@ -83,7 +83,7 @@ def test_a_token_with_any_other_parameter_is_refused(cloud: Cloud, other: dict[s
     assert cloud.made() == 1
 
 
-def test_a_token_is_of_a_region_and_none_is_no_token(cloud: Cloud) -> None:
+def test_a_token_belongs_to_one_region_and_is_optional(cloud: Cloud) -> None:
     run(cloud, ClientToken="x")
     there = next(it.ami("us-east-1") for it in catalogue.images())
     boto(cloud, "us-east-1").run_instances(
@@ -94,7 +94,7 @@ def test_a_token_is_of_a_region_and_none_is_no_token(cloud: Cloud) -> None:
     assert cloud.made() == 4
 
 
-# what a create is refused for
+# why a create is refused
 
 INTERFACE = {"DeviceIndex": 0}
 STANDARD = {"CpuCredits": "standard"}
@@ -125,7 +125,7 @@ def tags(*keys: str) -> list[dict[str, Any]]:
     ],
 )
 def test_a_create_that_is_refused(cloud: Cloud, more: dict[str, Any], code: str) -> None:
-    """Twice with the same token: a refusal is no instance."""
+    """Refused twice with the same token: a refusal creates no instance."""
     for _ in range(2):
         refusal = refused(lambda: run(cloud, ClientToken="x", **more))
         assert refusal == (code, 400)
@@ -146,18 +146,18 @@ def test_a_root_volume_that_is_refused(cloud: Cloud, ebs: dict[str, Any], code: 
     assert refused(lambda: run(cloud, BlockDeviceMappings=mapping)) == (code, 400)
 
 
-def test_another_name_of_the_root_volume_is_a_second_volume(cloud: Cloud) -> None:
+def test_another_device_name_than_the_root_adds_a_second_volume(cloud: Cloud) -> None:
     ebs = {"VolumeSize": 20, "DeleteOnTermination": True}
     run(cloud, BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": ebs}])
     assert sorted(it["Size"] for it in boto(cloud).describe_volumes()["Volumes"]) == [8, 20]
 
 
-def test_groups_of_another_network(cloud: Cloud) -> None:
+def test_groups_of_another_vpc_are_refused(cloud: Cloud) -> None:
     vpc, _ = make_vpc(cloud, "eu-west-1a")
     assert refused(lambda: run(cloud, SecurityGroupIds=[make_group(cloud, vpc)])) == ("InvalidParameter", 400)
 
 
-def test_no_room_and_no_more_of_it(cloud: Cloud) -> None:
+def test_zones_without_capacity_and_the_vcpu_limit(cloud: Cloud) -> None:
     cloud.settings.full_zones = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
     cloud.settings.vcpu_limit = 4
     assert refused(lambda: run(cloud)) == ("InsufficientInstanceCapacity", 500)
@@ -170,7 +170,7 @@ def test_no_room_and_no_more_of_it(cloud: Cloud) -> None:
     assert refused(lambda: run(cloud, ImageId=arm, InstanceType="t4g.micro", Placement=zone)) == ("Unsupported", 400)
 
 
-# the life of an instance
+# states of an instance
 
 
 def test_the_stages_of_an_instance(cloud: Cloud, time: Time) -> None:
@@ -189,7 +189,7 @@ def test_the_stages_of_an_instance(cloud: Cloud, time: Time) -> None:
     assert seen(cloud) == {}
 
 
-def test_an_instance_that_is_not_known_yet(cloud: Cloud) -> None:
+def test_an_instance_that_is_not_visible_yet(cloud: Cloud) -> None:
     cloud.faults.add(MachineFault(hidden_lists=2))
     name = run(cloud)["InstanceId"]
     client = boto(cloud)
@@ -224,18 +224,18 @@ def test_instances_that_refuse_to_end(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("name", ["x", "i-", "i-xyz", "12345678"])
-def test_an_id_that_is_none(cloud: Cloud, name: str) -> None:
+def test_a_malformed_id(cloud: Cloud, name: str) -> None:
     assert refused(lambda: boto(cloud).terminate_instances(InstanceIds=[name])) == ("InvalidInstanceID.Malformed", 400)
 
 
-def test_one_bad_id_ends_nothing(cloud: Cloud) -> None:
+def test_one_unknown_id_terminates_nothing(cloud: Cloud) -> None:
     name = run(cloud)["InstanceId"]
     ids = [name, "i-0123456789abcdef0"]
     assert refused(lambda: boto(cloud).terminate_instances(InstanceIds=ids)) == ("InvalidInstanceID.NotFound", 400)
     assert seen(cloud) == {"a": "pending"}
 
 
-def test_a_machine_gets_what_the_api_says(cloud: Cloud) -> None:
+def test_the_machine_matches_the_api(cloud: Cloud) -> None:
     made = run(cloud, "web-1", UserData="#!/bin/sh\n")
     assert cloud.settle(10)
     backend: Any = cloud.machines.backend
@@ -247,7 +247,7 @@ def test_a_machine_gets_what_the_api_says(cloud: Cloud) -> None:
 # groups
 
 
-def test_a_group_that_an_interface_has_stays(cloud: Cloud, time: Time) -> None:
+def test_a_group_of_an_interface_cannot_be_deleted(cloud: Cloud, time: Time) -> None:
     cloud.settings.gone_after = 20
     client = boto(cloud)
     group = make_group(cloud, default_vpc(cloud))
@@ -275,7 +275,7 @@ def test_names_and_rules_are_unique(cloud: Cloud) -> None:
 # signatures, permissions, models
 
 
-def test_requests_have_to_be_signed(cloud: Cloud) -> None:
+def test_requests_must_be_signed(cloud: Cloud) -> None:
     answer = requests.post(cloud.endpoint, data={"Action": "DescribeRegions", "Version": "2016-11-15"}, timeout=120)
     assert (answer.status_code, "MissingAuthenticationToken" in answer.text) == (403, True)
 
@@ -317,12 +317,12 @@ def test_calls_that_are_not_permitted(cloud: Cloud) -> None:
         ({"Action": "RunInstances", "MinCount": "1", "MaxCount": "1", "NetworkInterface.1.Grops.1": "x"}, "Grops"),
     ],
 )
-def test_what_the_model_says_against_a_request(form: dict[str, str], text: str) -> None:
+def test_the_model_objects_to_a_wrong_request(form: dict[str, str], text: str) -> None:
     (problem,) = schema.request(form["Action"], form)
     assert re.search(text, problem)
 
 
-def test_what_the_model_says_against_an_answer() -> None:
+def test_the_model_objects_to_a_wrong_answer() -> None:
     def said(inner: str, root: str = "DescribeInstancesResponse") -> list[str]:
         return schema.answer("DescribeInstances", f'<{root} xmlns="http://x/">{inner}</{root}>'.encode())
 
@@ -335,7 +335,7 @@ def test_what_the_model_says_against_an_answer() -> None:
     assert "not XML" in schema.answer("DescribeInstances", b"<a")[0]
 
 
-def test_faults_are_in_the_words_of_the_service(cloud: Cloud) -> None:
+def test_faults_have_the_form_of_the_service(cloud: Cloud) -> None:
     cloud.faults.add(Fault("POST", body="DescribeVolumes", status=403))
     assert refused(boto(cloud).describe_volumes) == ("UnauthorizedOperation", 403)
     cloud.faults.add(Fault("POST", body="GetCallerIdentity", status=400))
@@ -345,7 +345,7 @@ def test_faults_are_in_the_words_of_the_service(cloud: Cloud) -> None:
     assert refused(boto(cloud).describe_volumes) == ("A & B", 400)
 
 
-def test_two_clouds_know_nothing_of_each_other(cloud: Cloud) -> None:
+def test_two_clouds_are_independent(cloud: Cloud) -> None:
     run(cloud)
     with open_cloud(Time()) as other:
         assert (other.left()["instances"], other.world.account != cloud.world.account) == ([], True)
@@ -353,7 +353,7 @@ def test_two_clouds_know_nothing_of_each_other(cloud: Cloud) -> None:
         assert (other.left()["instances"], cloud.left()["instances"]) == (["b"], ["a"])
 
 
-def test_forgetting_leaves_a_new_account_that_remembers_the_number_of_instances(cloud: Cloud) -> None:
+def test_forget_empties_the_account_and_keeps_the_count_of_instances(cloud: Cloud) -> None:
     make_group(cloud, default_vpc(cloud))
     run(cloud)
     cloud.settings.vcpu_limit = 1
@@ -364,12 +364,12 @@ def test_forgetting_leaves_a_new_account_that_remembers_the_number_of_instances(
     assert recorded(cloud.machines).booted == {}
 
 
-# a client of somebody else's
+# a client that is not ours
 
 
 @pytest.fixture
 def libcloud(cloud: Cloud) -> Any:
-    """libcloud's driver of the same API, which sends its parameters in the address and reads answers by itself."""
+    """Return libcloud's driver of the same API, which sends its parameters in the address and parses answers itself."""
     host, port = cloud.base_url.removeprefix("http://").split(":")
     where = {"secure": False, "host": host, "port": int(port), "region": REGION}
     return get_driver(Provider.EC2)(KEY, SECRET, signature_version="4", **where)
@@ -401,7 +401,7 @@ def test_libcloud_reads_zones_groups_and_volumes(cloud: Cloud, libcloud: Any) ->
     assert [volume.size for volume in libcloud.list_volumes()] == [8]
 
 
-def test_libcloud_is_refused_in_the_vendor_s_form(cloud: Cloud, libcloud: Any) -> None:
+def test_libcloud_understands_a_refusal(cloud: Cloud, libcloud: Any) -> None:
     with pytest.raises(Exception, match=r"InvalidInstanceID\.NotFound"):
         libcloud.list_nodes(ex_node_ids=["i-0123456789abcdef0"])
 

@@ -1,4 +1,4 @@
-"""Instances of the driver ``ec2``: listed, ended, many at once; and what it has to show to people."""
+"""Instances of the driver ``ec2``: lists, termination, many at once, and what operators see."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 # lists
 
@@ -46,7 +46,7 @@ def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2,
     assert [region.name for region in only_here.regions()] == [REGION]
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
+def test_only_instances_of_this_master_are_listed(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:
     image = next(iter(cloud.region().amis))
     boto(cloud).run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
     launch(driver_of(cloud, time, tmp_path, owner="cd34" * 4), node("other"))
@@ -54,7 +54,7 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, driver: ec2.Ec2, time:
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
 
 
-def test_the_server_is_asked_for_what_is_ours_and_not_believed(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_owner_is_a_filter_of_the_list_and_checked_again(cloud: Cloud, driver: ec2.Ec2) -> None:
     tag = "<item><key>hart-owner</key><value>somebody</value></item>"
     other = f"<item><instanceId>i-0123456789abcdef0</instanceId><tagSet>{tag}</tagSet></item>"
     listed = f"<reservationSet><item><instancesSet>{other}</instancesSet></item></reservationSet>"
@@ -86,7 +86,7 @@ def test_a_failed_launch_is_reported_with_its_reason_only_to_its_own_driver(
     assert driver.instances() == []
 
 
-def test_a_report_with_little_in_it(cloud: Cloud) -> None:
+def test_an_answer_with_most_fields_missing(cloud: Cloud) -> None:
     from hart_salt.drivers.ec2.request import instance
 
     assert instance({"InstanceId": "i-1"}, "r") == Instance("i-1", "", "pending", region="r")
@@ -95,7 +95,7 @@ def test_a_report_with_little_in_it(cloud: Cloud) -> None:
 # terminate
 
 
-def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_terminate_is_idempotent_and_removes_the_volume(cloud: Cloud, driver: ec2.Ec2) -> None:
     instance = launch(driver, node())
     for _ in range(2):
         driver.terminate(instance)
@@ -103,14 +103,14 @@ def test_terminate_is_repeatable_and_takes_the_volume_along(cloud: Cloud, driver
     assert boto(cloud).describe_volumes()["Volumes"] == []
 
 
-def test_an_instance_that_is_not_known_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_an_instance_that_is_not_visible_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.faults.add(MachineFault(hidden_for=40))
     with driver.access(BATCH, KEY, [node()]) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
     assert (left(cloud), 40 <= sum(time.waits) < 60) == ({}, True)
 
 
-def test_an_instance_of_a_record_that_is_not_known_is_gone_once_it_is_old(
+def test_an_unknown_instance_of_a_record_is_gone_once_the_record_is_old(
     cloud: Cloud, driver: ec2.Ec2, time: Time
 ) -> None:
     nobody = Instance("i-0123456789abcdef0", "a", "unknown", region=REGION, created=time() - 180)
@@ -126,7 +126,7 @@ def test_an_invalid_instance_id_is_never_sent(cloud: Cloud, driver: ec2.Ec2) -> 
     assert cloud.calls == []
 
 
-# for people
+# what operators see
 
 
 def test_check_names_the_account(cloud: Cloud, driver: ec2.Ec2) -> None:
@@ -156,13 +156,13 @@ def test_sizes_with_prices(driver: ec2.Ec2) -> None:
     assert sizes["mac1.metal"].monthly_price is None
 
 
-def test_a_size_that_is_not_on_offer_is_marked(monkeypatch: pytest.MonkeyPatch, driver: ec2.Ec2) -> None:
+def test_a_size_that_is_not_available_is_marked(monkeypatch: pytest.MonkeyPatch, driver: ec2.Ec2) -> None:
     zones = (REGION, "eu-west-1a", "eu-west-1b", "eu-west-1c")
     monkeypatch.setitem(catalogue.NOT_IN, "t3.small", zones)
     assert [size.name for size in driver.sizes(REGION) if not size.available] == ["t3.small"]
 
 
-def test_one_size_is_asked_for_alone(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_one_size_is_requested_alone(cloud: Cloud, driver: ec2.Ec2) -> None:
     size = driver.size("t3.micro", REGION)
     assert size is not None
     assert (size.monthly_price, size.memory_mb) == (8.32, 1024)
@@ -181,7 +181,7 @@ def test_images(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert (images["bookworm"].description, images[number].description) == ("debian-12-amd64-20261101-2301", "golden")
 
 
-def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_release_that_is_not_available_is_marked(cloud: Cloud, driver: ec2.Ec2) -> None:
     region = cloud.region()
     region.amis = {number: it for number, it in region.amis.items() if "debian-13" not in (it.name or "")}
     assert [image.setting for image in driver.images(REGION) if not image.available] == ["trixie"]
@@ -202,7 +202,7 @@ def test_calls_from_many_threads(cloud: Cloud, driver: ec2.Ec2) -> None:
 
 
 def calls_for(count: int, tmp_path: Path) -> dict[str, int]:
-    """The calls of a batch by their names, up and down again."""
+    """Return the number of calls by action for a batch that is launched and terminated."""
     time = Time()
     with open_cloud(time) as cloud:
         driver = driver_of(cloud, time, tmp_path)

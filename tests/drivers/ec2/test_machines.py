@@ -1,4 +1,4 @@
-"""Machines that boot as on EC2: Debian's own cloud-init, version 2 of the metadata, user-data as hart sends it."""
+"""Machines that boot as on EC2: Debian's own cloud-init, version 2 of the metadata, and user-data as hart sends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ machines = pytest.mark.skipif(bool(_missing), reason=f"no machines can be booted
 
 INSTANCE = "i-0123456789abcdef0"
 NO_WARNING = "test $(grep -c -E ' (WARNING|ERROR)|(WARNING|ERROR)\\]' /var/log/cloud-init.log) = 0"
-#: status without a token, and what comes with one
+#: prints the status without a token, and the value with one
 ASK = """python3 -c '
 import urllib.error, urllib.request
 at = "http://169.254.169.254/latest/"
@@ -56,7 +56,7 @@ def test_cloud_init_reads_the_metadata_with_a_token_and_runs_the_user_data(boot:
 
 
 @machines
-def test_cloud_init_takes_user_data_that_were_compressed(boot: Boot) -> None:  # noqa: F811
+def test_cloud_init_accepts_compressed_user_data(boot: Boot) -> None:  # noqa: F811
     script = USER_DATA + "# what makes it longer than EC2 takes\n" * 600
     packed = payload(script)
     assert len(packed) < USER_DATA_LIMIT < len(script)
@@ -69,7 +69,7 @@ def test_cloud_init_takes_user_data_that_were_compressed(boot: Boot) -> None:  #
     assert machine.wait(RAN).split()[1] == "0"
 
 
-# the service by itself
+# the service alone
 
 
 def ask(method: str, path: str, token: str = "", **headers: str) -> Reply:
@@ -105,12 +105,12 @@ def test_metadata_needs_a_token() -> None:
     [({}, 400), ({TTL: "0"}, 400), ({TTL: "21601"}, 400), ({TTL: "x"}, 400), ({TTL: "21600"}, 200),
      ({TTL: "60", "x_forwarded_for": "192.0.2.1"}, 403)],
 )  # fmt: skip
-def test_who_gets_a_token(headers: dict[str, str], status: int) -> None:
+def test_which_requests_get_a_token(headers: dict[str, str], status: int) -> None:
     assert ask("PUT", PATH, **headers)[0] == status
     assert ask("PUT", "/latest/user-data", **headers)[0] == 404
 
 
-def test_values_and_the_names_of_values() -> None:
+def test_metadata_has_values_and_lists_of_names() -> None:
     one = token()
     assert ask("GET", "/latest/meta-data/local-ipv4", one)[2] == b"10.213.0.4"
     assert ask("GET", "/2021-03-23/meta-data/public-ipv4", one)[2] == b"198.19.0.4"
@@ -120,7 +120,7 @@ def test_values_and_the_names_of_values() -> None:
         assert ask("GET", path, one)[0] == 404
 
 
-def test_a_private_machine_has_no_public_address_and_the_route_by_its_only_interface() -> None:
+def test_a_private_machine_has_no_public_address_and_a_route_through_its_only_interface() -> None:
     tree = metadata_ec2.ec2(SPEC, INTERFACES[1:])
     assert "public-ipv4" not in tree["meta-data"]
     files = metadata_ec2.files(SPEC, INTERFACES[1:])

@@ -1,4 +1,6 @@
-"""Subnets, and the temporary security group: made beside the node's own, tied to one address, and gone afterwards."""
+"""
+Subnets, and the temporary security group: separate from the node's own groups, open to one address, removed at the end.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +34,17 @@ from tests.drivers.tested import BATCH, KEY, OWNER, SCRIPT, Time
 from tests.emulation.faults import Fault, MachineFault
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 NAME = f"hart-{OWNER}-{BATCH}"
 DELETE = "Action=DeleteSecurityGroup&"
-#: where the master is in the network of the nodes
+#: address of the master in the network of the nodes
 INSIDE = "10.9.0.77"
 
 
 @pytest.fixture
 def inside(cloud: Cloud, time: Time, tmp_path: Path) -> ec2.Ec2:
-    """The driver of a master that is in the network of the nodes."""
+    """Return the driver of a master that is in the network of the nodes."""
     return driver_of(cloud, time, tmp_path, source=lambda towards: INSIDE)
 
 
@@ -65,7 +67,7 @@ def test_without_a_zone_ec2_picks_a_subnet_of_the_default_vpc(cloud: Cloud, driv
     assert "SubnetId" not in asked(cloud, "RunInstances")["NetworkInterfaces"][0]
 
 
-def test_with_a_zone_it_is_the_default_subnet_of_that(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_with_a_zone_the_subnet_is_its_default_subnet(cloud: Cloud, driver: ec2.Ec2) -> None:
     make_vpc(cloud, "eu-west-1c", "eu-west-1c")
     assert launch(driver, node(zone="eu-west-1c")).zone == "eu-west-1c"
 
@@ -77,7 +79,7 @@ def test_a_subnet_by_its_id(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert first != second
 
 
-def test_the_only_subnet_of_a_vpc_or_of_the_zone_in_it(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_only_subnet_of_a_vpc_or_of_its_zone_is_used(cloud: Cloud, driver: ec2.Ec2) -> None:
     one, (only,) = make_vpc(cloud, "eu-west-1a")
     two, (_, other) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
     assert driver._parts.lookup.place(node(options={"vpc": one})).subnet == only
@@ -85,7 +87,7 @@ def test_the_only_subnet_of_a_vpc_or_of_the_zone_in_it(cloud: Cloud, driver: ec2
 
 
 def refused_place(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> str:
-    """The only objection, which is also what keeps the batch from being begun."""
+    """Return the only objection, which also prevents the start of the batch."""
     (objection,) = driver.objections(wanted)
     with pytest.raises(InvalidRequest), driver.access(BATCH, KEY, [wanted]):
         pytest.fail("there is no place for it")
@@ -102,7 +104,7 @@ def refused_place(cloud: Cloud, driver: ec2.Ec2, wanted: Node) -> str:
         ({"subnet": "subnet-00000000"}, None, "InvalidSubnetID.NotFound DescribeSubnets"),
     ],
 )
-def test_a_subnet_that_is_not_clear(
+def test_a_contradictory_or_unknown_subnet_is_refused(
     cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any], zone: str | None, text: str
 ) -> None:
     vpc, (subnet,) = make_vpc(cloud, "eu-west-1a")
@@ -111,7 +113,7 @@ def test_a_subnet_that_is_not_clear(
     assert text.format(**names) in refused_place(cloud, driver, node(zone=zone, options=given))
 
 
-def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_error_names_all_subnets_if_there_are_several(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc, (first, second) = make_vpc(cloud, "eu-west-1a", "eu-west-1b")
     boto(cloud).create_tags(Resources=[second], Tags=[{"Key": "Name", "Value": "web"}])
     choices = ", ".join(sorted([f"{first} (eu-west-1a, {vpc})", f"{second} (web, eu-west-1b, {vpc})"]))
@@ -124,7 +126,7 @@ def test_of_several_subnets_the_error_names_all(cloud: Cloud, driver: ec2.Ec2) -
 # the temporary group
 
 
-def test_the_group_lets_the_master_in_and_nobody_else(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_the_group_admits_only_the_master(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     began = int(time())
     with driver.access(BATCH, KEY, [node()]) as access:
         ((vpc, group),) = access.handle["groups"].items()
@@ -145,7 +147,7 @@ def test_an_ipv6_address_of_the_master(cloud: Cloud, driver: ec2.Ec2) -> None:
         assert [it["CidrIpv6"] for it in rule["Ipv6Ranges"]] == ["2001:db8::7/128"]
 
 
-def test_the_instance_has_it_beside_its_own_groups_until_it_is_settled(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_instance_has_the_group_besides_its_own_until_it_is_settled(cloud: Cloud, driver: ec2.Ec2) -> None:
     vpc = default_vpc(cloud)
     own = [make_group(cloud, vpc, name="web"), make_group(cloud, vpc, name="db")]
     wanted = node(options={"security_groups": own})
@@ -157,7 +159,9 @@ def test_the_instance_has_it_beside_its_own_groups_until_it_is_settled(cloud: Cl
     assert left(cloud) == {"instances": ["w1.example.com"], "security groups": ["db", "web"]}
 
 
-def test_without_groups_of_its_own_it_keeps_the_vpc_s_default_group(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_an_instance_without_groups_of_its_own_keeps_the_default_group_of_the_vpc(
+    cloud: Cloud, driver: ec2.Ec2
+) -> None:
     instance = launch(driver, node())
     assert groups_of(cloud, instance) == [default_group(cloud, default_vpc(cloud))]
 
@@ -176,14 +180,14 @@ def test_one_group_for_each_vpc_of_the_batch(cloud: Cloud, driver: ec2.Ec2) -> N
     assert left(cloud) == {"instances": ["a", "b", "c"]}
 
 
-def test_no_nodes_no_group(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_batch_without_nodes_makes_no_group(cloud: Cloud, driver: ec2.Ec2) -> None:
     with driver.access(BATCH, KEY, []) as access:
         assert access.handle["groups"] == {}
     assert cloud.calls == []
 
 
 @pytest.mark.parametrize("options", [{"security_groups": ["sg-00000000000000000"]}])
-def test_groups_that_are_not_there(cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any]) -> None:
+def test_groups_that_do_not_exist(cloud: Cloud, driver: ec2.Ec2, options: dict[str, Any]) -> None:
     (objection,) = driver.objections(node(options=options))
     assert (
         "InvalidGroup.NotFound DescribeSecurityGroups); security_groups must be ids of groups in eu-west-1" in objection
@@ -197,10 +201,10 @@ def test_groups_of_another_vpc(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert objection == f"security_groups: {group} are not in {default_vpc(cloud)}, the VPC of the node"
 
 
-# where the master is
+# the address of the master
 
 
-def test_the_master_s_address_is_asked_of_somebody_outside(
+def test_the_master_s_address_comes_from_the_address_service(
     cloud: Cloud, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_address, "_ask", lambda service: {"https://x.example/": "198.51.100.9"}[service])
@@ -210,9 +214,7 @@ def test_the_master_s_address_is_asked_of_somebody_outside(
         assert rules_of(cloud, group)[0]["IpRanges"][0]["CidrIp"] == "198.51.100.9/32"
 
 
-def test_an_address_that_cannot_be_found_out_ends_it_before_anything_is_made(
-    cloud: Cloud, time: Time, tmp_path: Path
-) -> None:
+def test_nothing_is_created_when_the_address_of_the_master_is_unknown(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     driver = driver_of(cloud, time, tmp_path, address_service="http://127.0.0.1:9/")
     wanted = node(options={"connect_from": None})
     with pytest.raises(InvalidRequest, match="set connect_from"), driver.access(BATCH, KEY, [wanted]):
@@ -222,14 +224,16 @@ def test_an_address_that_cannot_be_found_out_ends_it_before_anything_is_made(
 
 @pytest.fixture
 def private(cloud: Cloud) -> Node:
-    """A node in a VPC of its own, reached at its private address."""
+    """Return a node in a VPC of its own, reached at its private address."""
     vpc, (subnet,) = make_vpc(cloud, "eu-west-1a")
     group = make_group(cloud, vpc)
     options = {"subnet": subnet, "security_groups": [group], "connect_from": None}
     return node(connect_via="private", options=options)
 
 
-def test_inside_it_is_the_address_that_the_master_sends_from(cloud: Cloud, inside: ec2.Ec2, private: Node) -> None:
+def test_in_the_nodes_network_the_group_admits_the_master_s_source_address(
+    cloud: Cloud, inside: ec2.Ec2, private: Node
+) -> None:
     with inside.access(BATCH, KEY, [private]) as access:
         (group,) = access.handle["groups"].values()
         assert rules_of(cloud, group)[0]["IpRanges"][0]["CidrIp"] == f"{INSIDE}/32"
@@ -255,7 +259,7 @@ ALL_PORTS = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.9.0.0/16"}]}
     ],
 )
 @pytest.mark.parametrize("how", [{"connect_via": "private"}, {"public_ip": False}])
-def test_no_group_where_the_node_s_own_let_the_master_in(
+def test_no_group_is_made_if_the_node_s_own_groups_admit_the_master(
     cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any], how: dict[str, Any]
 ) -> None:
     wanted = dataclasses.replace(private, settings=node(**how).settings)
@@ -278,13 +282,15 @@ def test_no_group_where_the_node_s_own_let_the_master_in(
         ssh_from(Ipv6Ranges=[{"CidrIpv6": "::/0"}]),
     ],
 )
-def test_a_group_where_they_do_not(cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any]) -> None:
+def test_a_group_is_made_if_the_node_s_own_groups_do_not_admit_the_master(
+    cloud: Cloud, inside: ec2.Ec2, private: Node, rule: dict[str, Any]
+) -> None:
     open_to(cloud, private, rule)
     with inside.access(BATCH, KEY, [private]) as access:
         assert all(access.handle["groups"].values())
 
 
-def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(
+def test_a_rule_for_members_of_a_group_counts_if_the_master_is_a_member(
     cloud: Cloud, inside: ec2.Ec2, private: Node, tmp_path: Path
 ) -> None:
     options: Any = private.options
@@ -298,37 +304,39 @@ def test_a_rule_for_members_of_a_group_counts_where_the_master_is_one(
         assert list(access.handle["groups"].values()) == [None]
 
 
-def test_over_the_public_address_there_is_a_group_whatever_the_node_s_own_say(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_over_the_public_address_a_group_is_made_whatever_the_node_s_own_groups_admit(
+    cloud: Cloud, driver: ec2.Ec2
+) -> None:
     group = make_group(cloud, default_vpc(cloud), ssh_from(IpRanges=[{"CidrIp": "0.0.0.0/0"}]))
     with driver.access(BATCH, KEY, [node(options={"security_groups": [group]})]) as access:
         assert all(access.handle["groups"].values())
 
 
-# how it goes
+# removal, and failures
 
 
-def test_it_is_gone_also_when_the_batch_failed(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_group_is_removed_also_when_the_batch_fails(cloud: Cloud, driver: ec2.Ec2) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, [node()]):
         raise ZeroDivisionError
     assert left(cloud) == {}
 
 
-def test_an_instance_that_is_ending_is_waited_for(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_removal_waits_for_an_instance_that_is_ending(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.settings.gone_after = 45
     with driver.access(BATCH, KEY, [node()]) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
     assert (left(cloud), 45 <= sum(time.waits) < 60) == ({}, True)
 
 
-def test_an_instance_that_stays_is_made_to_let_go_of_it(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
-    """One that failed and is kept to be looked at."""
+def test_an_instance_that_stays_leaves_the_group(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+    """An instance that failed can be kept for diagnosis."""
     with driver.access(BATCH, KEY, [node()]) as access:
         instance = driver.launch(node(), SCRIPT, access)
     assert groups_of(cloud, instance) == [default_group(cloud, default_vpc(cloud))]
     assert (left(cloud), time.waits) == ({"instances": ["w1.example.com"]}, [1])
 
 
-def test_a_group_that_is_held_for_ever_is_named(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_a_group_that_cannot_be_removed_is_reported_by_name(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     held = answers.error("DependencyViolation", "resource sg-1 has a dependent object")
     cloud.faults.add(Fault("POST", body=DELETE, status=400, answer=held, times=None))
     said = f"the temporary security group {NAME} could not be removed: .*DependencyViolation DeleteSecurityGroup"
@@ -342,7 +350,7 @@ def test_a_group_that_is_held_for_ever_is_named(cloud: Cloud, driver: ec2.Ec2, t
 def test_what_a_crash_left_is_found_in_every_region_and_removed(
     cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
 ) -> None:
-    """The instance is still there, and in the group alone."""
+    """The instance still exists, and is only in this group."""
     managers = {region: driver.access(BATCH, KEY, [node(region=region)]) for region in (REGION, "us-east-1")}
     for region, manager in managers.items():
         driver.launch(node(region, region=region), SCRIPT, manager.__enter__())
@@ -358,7 +366,7 @@ def test_what_a_crash_left_is_found_in_every_region_and_removed(
     assert left(cloud) == {"instances": [REGION, "us-east-1"]}
 
 
-def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_volume_that_outlived_its_instance_is_a_leftover(cloud: Cloud, driver: ec2.Ec2) -> None:
     tags = [{"Key": "hart-owner", "Value": OWNER}, {"Key": "hart-batch", "Value": BATCH}]
     specification = [{"ResourceType": "volume", "Tags": tags}]
     client = boto(cloud)
@@ -372,8 +380,8 @@ def test_a_volume_that_outlived_its_instance_is_left_over(cloud: Cloud, driver: 
     assert driver.leftovers() == []
 
 
-def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2) -> None:
-    """Its create took effect, and the answer was lost."""
+def test_an_existing_group_of_the_batch_is_used(cloud: Cloud, driver: ec2.Ec2) -> None:
+    """The create took effect, and the answer was lost."""
     cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True))
     cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", when="after", status=500))
     with driver.access(BATCH, KEY, [node()]) as access:
@@ -382,21 +390,21 @@ def test_a_group_that_is_there_already_is_taken(cloud: Cloud, driver: ec2.Ec2) -
     assert left(cloud) == {}
 
 
-def test_a_group_whose_create_was_never_answered_is_looked_for(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_group_is_found_when_its_create_is_never_answered(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", when="after", drop=True, times=5))
     with driver.access(BATCH, KEY, [node()]) as access:
         assert all(access.handle["groups"].values())
     assert left(cloud) == {}
 
 
-def test_a_group_that_was_not_made(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_batch_fails_when_the_group_cannot_be_created(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(Fault("POST", body="Action=CreateSecurityGroup&", status=500, times=5))
     with pytest.raises(TemporaryFailure, match="CreateSecurityGroup"), driver.access(BATCH, KEY, [node()]):
         pytest.fail("there is no access")
     assert left(cloud) == {}
 
 
-def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_a_group_whose_rule_is_refused_is_removed(cloud: Cloud, driver: ec2.Ec2) -> None:
     denied = answers.error("UnauthorizedOperation", "You are not authorized")
     cloud.faults.add(Fault("POST", body="Action=AuthorizeSecurityGroupIngress&", status=403, answer=denied))
     with pytest.raises(Exception, match="AuthorizeSecurityGroupIngress"), driver.access(BATCH, KEY, [node()]):
@@ -404,13 +412,13 @@ def test_a_group_that_cannot_be_opened_is_removed_again(cloud: Cloud, driver: ec
     assert left(cloud) == {}
 
 
-def test_a_new_group_that_is_not_known_everywhere_yet(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_the_driver_waits_for_a_new_group_to_be_visible(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.settings.groups_hidden_for = 3
     launch(driver, node())
     assert (left(cloud), 3 <= sum(time.waits) < 6) == ({"instances": ["w1.example.com"]}, True)
 
 
-def test_an_instance_that_ended_by_itself_holds_nothing_up(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
+def test_an_instance_that_ended_by_itself_does_not_delay_the_removal(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.faults.add(MachineFault(given_up="Server.InternalError: Internal error on launch"))
     with driver.access(BATCH, KEY, [node()]) as access:
         driver.launch(node(), SCRIPT, access)

@@ -1,4 +1,4 @@
-"""What the driver ``ec2`` refuses by itself, the class of each refusal of Amazon's, and its credentials."""
+"""What the driver ``ec2`` refuses by itself, the error class of each of Amazon's refusals, and its credentials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.drivers.tested import KEY as PUBLIC_KEY
 from tests.emulation.faults import Fault
 
 if TYPE_CHECKING:
-    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which takes its time
+    from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 # objections
 
@@ -68,8 +68,8 @@ def test_all_problems_are_reported_at_once(driver: ec2.Ec2) -> None:
     assert len(driver.objections(wanted)) == 4
 
 
-def test_of_a_size_that_is_not_there_nothing_more_is_said(cloud: Cloud, driver: ec2.Ec2) -> None:
-    """Whoever asks has found that out."""
+def test_an_unknown_size_has_no_further_objections(cloud: Cloud, driver: ec2.Ec2) -> None:
+    """The caller has already found that the size does not exist."""
     assert driver.objections(node(size="t3.mikro", image="nothing")) == []
 
 
@@ -87,10 +87,10 @@ def test_of_a_size_that_is_not_there_nothing_more_is_said(cloud: Cloud, driver: 
         (502, "", TemporaryFailure),
     ],
 )
-def test_the_class_of_what_is_repeated(
+def test_the_error_class_of_answers_that_are_retried(
     cloud: Cloud, driver: ec2.Ec2, time: Time, status: int, code: str, kind: type[DriverError]
 ) -> None:
-    """The SDK does so, 5 times in all, with waits of up to 1, 2, 4 and 8 seconds."""
+    """The SDK makes 5 tries in all, with waits of up to 1, 2, 4 and 8 seconds."""
     fault = Fault("POST", body=CREATE, status=status, answer=answers.error(code, "So it is."), times=5)
     cloud.faults.add(fault)
     with pytest.raises(kind) as caught:
@@ -102,7 +102,7 @@ def test_the_class_of_what_is_repeated(
     assert all(wait <= most for wait, most in zip(time.waits, (1, 2, 4, 8), strict=True))
 
 
-def test_what_no_person_can_read_is_left_out(cloud: Cloud, driver: ec2.Ec2) -> None:
+def test_the_encoded_part_of_a_refusal_is_left_out(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.settings.denied = ("ec2:DescribeInstances",)
     with pytest.raises(AuthError) as caught:
         driver.instances(REGION)
@@ -120,7 +120,7 @@ def test_no_answer_in_time(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     assert (caught.value.uncertain, len(cloud.faults.struck)) == (True, 5)
 
 
-def test_nobody_there(cloud: Cloud, time: Time, tmp_path: Path) -> None:
+def test_an_endpoint_that_cannot_be_reached(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     driver = driver_of(cloud, time, tmp_path, endpoint="http://127.0.0.1:9")
     with pytest.raises(TemporaryFailure, match="Amazon EC2 in eu-west-1 could not be reached"):
         driver.instances(REGION)
@@ -146,21 +146,21 @@ def test_a_wrong_secret_and_an_unknown_key(cloud: Cloud, time: Time, tmp_path: P
 
 
 @pytest.mark.parametrize("key", ["AKIAÄ", "AKIA\nX: y"])
-def test_a_key_that_is_none(cloud: Cloud, time: Time, tmp_path: Path, key: str) -> None:
+def test_a_key_with_invalid_characters(cloud: Cloud, time: Time, tmp_path: Path, key: str) -> None:
     driver = driver_of(cloud, time, tmp_path, aws_access_key_id=key)
     with pytest.raises(AuthError, match="contains characters that no key has"):
         driver.check()
     assert cloud.calls == []
 
 
-def test_keys_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time, tmp_path: Path) -> None:
+def test_keys_can_end_with_a_newline(cloud: Cloud, time: Time, tmp_path: Path) -> None:
     account = {"aws_access_key_id": f"{KEY}\n", "aws_secret_access_key": f"{SECRET}\n"}
     assert "account" in driver_of(cloud, time, tmp_path, **account).check()
 
 
 @pytest.fixture
 def user_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What boto3 looks for credentials in, with nothing in it."""
+    """Return the directory of the files in which boto3 looks for credentials; it is empty."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION",
                  "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
@@ -171,7 +171,7 @@ def user_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def chained(cloud: Cloud, time: Time, **account: Any) -> ec2.Ec2:
-    """A driver whose settings name no keys."""
+    """Return a driver whose settings name no keys."""
     master = MasterInfo("m", "ab12" * 4, "key", "3008.3", "127.0.0.1", 4505, 4506, "unused", "log")
     return ec2.Ec2(Provider("ec2", "ec2", ec2.Account(endpoint=cloud.endpoint, **account)), master, time.sleep, time)
 
@@ -204,7 +204,7 @@ def test_the_environment(cloud: Cloud, time: Time, user_files: Path, monkeypatch
         ("[default]\naws_access_key_id = AKIA\n", {}, "are incomplete"),
     ],
 )
-def test_half_a_configuration_gets_one_sentence(
+def test_an_incomplete_configuration_is_reported_in_one_sentence(
     cloud: Cloud, time: Time, user_files: Path, credentials: str, account: dict[str, str], text: str
 ) -> None:
     (user_files / "credentials").write_text(credentials)
@@ -213,14 +213,14 @@ def test_half_a_configuration_gets_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_credentials_that_is_none(cloud: Cloud, time: Time, user_files: Path) -> None:
+def test_an_invalid_credentials_file(cloud: Cloud, time: Time, user_files: Path) -> None:
     (user_files / "credentials").write_text("what is this\n")
     with pytest.raises(DriverError, match="Amazon EC2"):
         chained(cloud, time).check()
 
 
-def test_without_boto3_the_error_says_how_to_get_it(tmp_path: Path) -> None:
-    """In a process of its own, in which it cannot be imported."""
+def test_without_boto3_the_error_says_how_to_install_it(tmp_path: Path) -> None:
+    """Runs in a separate process, in which boto3 cannot be imported."""
     code = (
         "import sys; sys.modules['boto3'] = None\n"
         "from hart_salt.drivers import schemas\n"

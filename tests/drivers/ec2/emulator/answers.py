@@ -1,4 +1,4 @@
-"""How Amazon says no: EC2's XML, and the JSON of its newer services."""
+"""The form of Amazon's errors: EC2's XML, and the JSON of its newer services."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tests.emulation.http import Answer
 from tests.emulation.tables import tables_of
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
-#: by status, code and message where nothing says more
+#: default code and message by status
 CODES: dict[int, tuple[str, str]] = tables_of(__file__)
 OTHERWISE = ("InternalError", "An internal error has occurred")
 
 
 class Refusal(Exception):
-    """The API says no, in a way that moto does not."""
+    """The API refuses a request in a way that moto does not."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         self.code, self.message, self.status = code, message, status
@@ -22,7 +22,7 @@ class Refusal(Exception):
 
 
 def error(code: str, message: str) -> bytes:
-    """The body of one of EC2's errors; also for a fault to give."""
+    """Return the body of one of EC2's errors, also for use in a fault."""
     found = f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors>{found}</Errors>'
@@ -31,13 +31,13 @@ def error(code: str, message: str) -> bytes:
 
 
 def query_error(code: str, message: str) -> bytes:
-    """The same of the services that are older still, such as STS."""
+    """Return the body of an error of the services that are older still, such as STS."""
     found = f"<Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     return f"<ErrorResponse>{found}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>".encode()
 
 
 def refusal(service: str, no: Refusal) -> Answer:
-    """A refusal in the words of a service."""
+    """Return a refusal in the form of a service."""
     if service == "pricing":
         return Answer(no.status, {"__type": no.code, "Message": no.message})
     body = query_error if service == "sts" else error
@@ -45,5 +45,5 @@ def refusal(service: str, no: Refusal) -> Answer:
 
 
 def failure(service: str, status: int) -> Answer:
-    """How a service says a status."""
+    """Return the answer of a service with this error status."""
     return refusal(service, Refusal(*CODES.get(status, OTHERWISE), status))

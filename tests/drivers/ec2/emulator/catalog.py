@@ -1,4 +1,6 @@
-"""What the emulated EC2 has on offer: regions, sizes, images. Prices are examples; a client reads them from the API."""
+"""
+The catalogue of the emulated EC2: regions, sizes and images. Prices are examples; a client reads them from the API.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 REGIONS = {"ap-southeast-2": True, "eu-west-1": True, "us-east-1": True, "me-central-1": False}
 OPEN_REGIONS = [name for name, enabled in REGIONS.items() if enabled]
 
-#: size → dollars an hour in eu-west-1; None: the pricing API knows none. What they are is moto's own data.
+#: size → dollars an hour in eu-west-1; None: the pricing API has none. Moto's own data describes the sizes.
 SIZES = {
     "t2.micro": 0.0126,
     "t3.micro": 0.0114,
@@ -23,9 +25,9 @@ SIZES = {
     "c7g.medium": 0.0388,
     "mac1.metal": None,
 }
-#: what the same costs elsewhere
+#: region → factor on the price in eu-west-1
 FACTORS = {"us-east-1": 0.9, "ap-southeast-2": 1.15}
-#: zones that have no instances of a size
+#: size → zones that have no instances of it
 NOT_IN = {"t4g.micro": ("eu-west-1c",)}
 
 DEBIAN, CANONICAL, SQUATTER = "136693071363", "099720109477", "666666666666"
@@ -37,7 +39,7 @@ IMAGE_SIZE = 8
 
 @dataclass(frozen=True)
 class PublicImage:
-    """An image that everybody may boot."""
+    """An image that every account can boot."""
 
     name: str
     owner: str
@@ -46,17 +48,17 @@ class PublicImage:
     root_device: str
 
     def ami(self, region: str) -> str:
-        """Each region has ids of its own."""
+        """Return the image's id, which differs in each region."""
         return f"ami-{hashlib.sha256(f'{region} {self.owner} {self.name}'.encode()).hexdigest()[:17]}"
 
 
 def images() -> Iterator[PublicImage]:
-    """Two builds of each release, variants with names that begin alike, and somebody else's newer image."""
+    """Yield two builds of each release, variants whose names begin alike, and a newer image of another owner."""
     for short, architecture in ARCHITECTURES.items():
         for release in ("12", "13"):
             for day in ("20260901-2222", "20261101-2301"):
                 yield _debian(f"debian-{release}-{short}-{day}", architecture, day)
-            # Later than the release's own, and not the release.
+            # Newer than the release's images, but not the release.
             yield _debian(f"debian-{release}-{short}-daily-20261120-2330", architecture, "20261120")
             yield _debian(f"debian-{release}-backports-{short}-20261121-2331", architecture, "20261121")
         yield PublicImage(
@@ -80,6 +82,6 @@ def _date(day: str) -> str:
 
 
 def price(region: str, size: str) -> float | None:
-    """Dollars an hour."""
+    """Return the price in dollars an hour; None: the API has none."""
     known = SIZES.get(size)
     return None if known is None else round(known * FACTORS.get(region, 1.0), 5)

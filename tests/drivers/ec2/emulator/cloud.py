@@ -1,9 +1,9 @@
 """
-Amazon EC2, emulated: moto in this process behind our own server, whose instances are machines of a back end.
+An emulator of Amazon EC2: moto in this process behind our own server, whose instances are machines of a back end.
 
-Each emulator is an account of its own in moto, so that several stand side by side. A request is checked for its
-signature and held against botocore's models; what moto lacks or takes too lightly is in ``region.py`` and
-``launch.py``. moto is imported with this module, which takes two seconds: import it where a cloud is opened.
+Each emulator is an account of its own in moto, so several can run side by side. The signature of every request is
+checked, and the request is checked against botocore's models; ``region.py`` and ``launch.py`` add what moto lacks or
+does not check. This module imports moto, which takes two seconds: import it where a cloud is opened.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from tests.emulation.backend import Backend, NoMachines
 from tests.emulation.emulator import Emulator
 from tests.emulation.http import Answer, Request
 
-#: as moto writes it
+#: the namespace as moto writes it
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15"
-#: parameters that a size of pages does not go with
+#: parameters that cannot be used with a page size
 IDS = re.compile(r"(Instance|Group|Subnet|Image)Id\.\d+|InstanceType\.\d+")
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
-#: numbers of accounts
+#: account numbers
 _accounts = itertools.count(200_000_000_001)
-#: moto's own state is the process's, and nobody has promised that it may be used by several threads
+#: moto's state belongs to the process, and moto does not promise that several threads can use it
 _moto = threading.RLock()
 
 
 class Ec2(Emulator):
-    """See the module."""
+    """One emulated account; see the module."""
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **server: Any) -> None:
         super().__init__(backend or NoMachines(), **server)
         self.settings = settings or Settings()
         self._first_settings = dict(vars(self.settings))
-        #: all access keys that are valid, with their secrets
+        #: all valid access keys, with their secrets
         self.keys = {KEY: SECRET}
         self._number = str(next(_accounts))
         self.world = World(self._number, self.settings, self.machines, self.faults, self.clock)
@@ -62,7 +62,7 @@ class Ec2(Emulator):
                 ec2_backends[self._number][name] = Launching(name, self.world)
 
     def region(self, name: str = REGION) -> Launching:
-        """One region as it stands at this moment."""
+        """Return a region in its present state."""
         with self.lock, _moto:
             found = ec2_backends[self._number][name]
             assert isinstance(found, Launching)
@@ -76,15 +76,15 @@ class Ec2(Emulator):
 
     @property
     def endpoint(self) -> str:
-        """The address of all services of all regions."""
+        """Return the address of all services of all regions."""
         return self.base_url
 
     def account(self) -> dict[str, Any]:
-        """Keys and endpoint."""
+        """Return the settings of the account: keys and endpoint."""
         return {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "endpoint": self.endpoint}
 
     def left(self) -> dict[str, list[str]]:
-        """Of all regions."""
+        """Return what is left in all regions."""
         found: dict[str, list[str]] = {}
         for region in self._regions():
             for kind, names in region.left().items():
@@ -92,11 +92,11 @@ class Ec2(Emulator):
         return found
 
     def made(self) -> int:
-        """How many instances there ever were."""
+        """Return the number of instances ever created."""
         return self.world.made
 
     def user_data(self) -> dict[str, str]:
-        """As cloud-init would run it."""
+        """Return the user-data by instance name, as cloud-init would run it."""
         living = [life for life in self.world.lives.values() if life.ended_at is None]
         return {life.name: plain(life.user_data).decode() for life in living}
 
@@ -115,7 +115,7 @@ class Ec2(Emulator):
             iam_backends[self._number]["aws"].create_instance_profile(name, "/", [], [])
 
     def forget(self) -> None:
-        """Also those instances go that refuse to."""
+        """Remove everything, including instances that refuse to end."""
         self.faults.clear()
         with self.lock:
             vars(self.settings).update(self._first_settings)
@@ -127,15 +127,15 @@ class Ec2(Emulator):
             self._begin()
 
     def switches(self) -> Settings:
-        """What the admin endpoint may set."""
+        """Return the switches that the admin endpoint can set."""
         return self.settings
 
     def failure(self, request: Request, status: int) -> Answer:
-        """In the words of the service that was asked."""
+        """Return the error in the form of the service that was called."""
         return answers.failure(_service(request), status)
 
     def facts(self) -> Mapping[str, Any]:
-        """The account as JSON."""
+        """Return the account as JSON."""
         return {
             "instances": [
                 {"id": life.instance_id, "name": life.name, "region": life.region, "ended": life.ended_at}
@@ -148,7 +148,7 @@ class Ec2(Emulator):
     # one call
 
     def handle(self, request: Request) -> Answer:
-        """Signature, permission, model, and then moto."""
+        """Check signature, permission and model, and then call moto."""
         try:
             scope = signature.check(request, self.keys)
             known = {"ec2": self._ec2, "sts": self._sts, "pricing": self._pricing}
@@ -184,7 +184,7 @@ class Ec2(Emulator):
         return self._ask_moto(request, region, action, self._with_page(action, form))
 
     def _check_form(self, form: Mapping[str, str]) -> None:
-        """What moto takes too lightly."""
+        """Refuse what moto accepts and EC2 does not."""
         for name, value in form.items():
             if re.fullmatch(r"InstanceId(\.\d+)?", name) and not INSTANCE_ID.fullmatch(value):
                 raise Refusal("InvalidInstanceID.Malformed", f'Invalid id: "{value}"')
@@ -210,12 +210,12 @@ class Ec2(Emulator):
             status, _, body = _Responses.dispatch(asked)
             if action == "DescribeInstances":
                 region.looked()
-        # EC2's namespace ends with a slash, and its errors have none.
+        # EC2's namespace ends with a slash, and its errors have no namespace.
         namespace = f'xmlns="{NAMESPACE}/"'.encode() if status == 200 else b""
         return Answer(int(status), _bytes(body).replace(f'xmlns="{NAMESPACE}"'.encode(), namespace))
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
-        """What botocore's models say."""
+        """Return the objections of botocore's models."""
         if _service(request) != "ec2":
             return []
         form = form_of(request)
@@ -240,9 +240,9 @@ def _no_service(request: Request, region: str) -> Answer:
 
 
 class _Responses(EC2Response):
-    """moto's answers, where they say what is not so."""
+    """Moto's answers, corrected where they differ from EC2's."""
 
-    #: without that every instance that was launched is pending, whatever it is when a token is used again
+    #: without the transformers of RunInstances, which report every instance as pending when a token is used again
     RESPONSE_KEY_PATH_TO_TRANSFORMER = {
         path: change
         for path, change in EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
@@ -250,7 +250,7 @@ class _Responses(EC2Response):
     }
 
     def run_instances(self) -> ActionResult:
-        """With EC2's own word for a profile that is not there."""
+        """Run instances, with EC2's own error for an instance profile that does not exist."""
         profile = self._get_param("IamInstanceProfile.Name") or self._get_param("IamInstanceProfile.Arn") or ""
         name = profile.rpartition("/")[2]
         if name and name not in self.ec2_backend.world.profiles:
@@ -262,10 +262,10 @@ class _Responses(EC2Response):
 
     @staticmethod
     def _validate_block_device_mapping(device_mapping: dict[str, Any]) -> None:
-        """An image's root volume needs neither size nor snapshot; ``launch.py`` looks at the rest."""
+        """Accept a root volume without size and snapshot; ``launch.py`` checks the rest."""
 
     def terminate_instances(self) -> ActionResult:
-        """With the state that an instance has, which need not be what was asked for."""
+        """Terminate instances and report the state of each, which can differ from the requested one."""
         self.error_on_dryrun()
         ended = self.ec2_backend.terminate_instances(self._get_param("InstanceIds", []))
         return ActionResult(
@@ -278,7 +278,7 @@ class _Responses(EC2Response):
         )
 
     def describe_instance_credit_specifications(self) -> ActionResult:
-        """With what was asked for."""
+        """Return the credits that were requested."""
         found = self.ec2_backend.describe_instance_credit_specifications(self._get_param("InstanceIds", []))
         credits = self.ec2_backend.world.credits
         return ActionResult(
@@ -287,11 +287,11 @@ class _Responses(EC2Response):
 
 
 def form_of(request: Request) -> dict[str, str]:
-    """The parameters, which are in the body, or with a GET in the address."""
+    """Return the parameters, from the body, or with GET from the query."""
     text = request.body.decode() if request.method == "POST" else request.raw_query
     return dict(parse_qsl(text, keep_blank_values=True))
 
 
 def urlencoded(form: Mapping[str, str]) -> bytes:
-    """The same the other way."""
+    """Return the parameters as a body."""
     return urlencode(form).encode()

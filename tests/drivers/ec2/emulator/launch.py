@@ -1,4 +1,4 @@
-"""``RunInstances``: what EC2 refuses, one instance for one token, and the machines behind."""
+"""``RunInstances``: what EC2 refuses, one instance for each token, and the machines of the instances."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.emulation.faults import MachineFault
 USER_DATA_LIMIT = 16384
 TAG_LIMIT, KEY_LENGTH, VALUE_LENGTH = 50, 127, 256
 NO_ROOT = ("st1", "sc1")
-#: what tests/machines/real.py knows
+#: the names that tests/machines/real.py knows
 MACHINE_IMAGES = {"debian-12-": "debian-12-x64", "debian-13-": "debian-13-x64"}
-#: parameters that a repeated call may differ in
+#: parameters that can differ in a repeated call
 NOT_COMPARED = ("DryRun",)
 
 
 class Launching(Region):
-    """A region in which instances can be launched."""
+    """A region that can launch instances."""
 
     def run_instances(
         self, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
     ) -> Reservation:
-        """The same token again is the same reservation, and anything else that differs is refused."""
+        """Return the same reservation for the same token, and refuse the token if anything else differs."""
         asked = parsed("RunInstances", self.form)
         token = asked.get("ClientToken", "")
         digest = _digest(asked)
@@ -66,7 +66,7 @@ class Launching(Region):
             kwargs["subnet_id"] = subnet.id
         kwargs["security_group_ids"] = []
         volumes = self._volumes(asked, image)
-        # moto would make a volume of a kind that needs iops without them, and refuses its own.
+        # Moto would create a volume without the iops that its type needs, and then refuse it.
         kwargs["block_device_mappings"] = [{**it, "Ebs": {**it["Ebs"], "VolumeType": "gp2"}} for it in volumes]
         reservation = super().run_instances(image_id, count, user_data, [], **kwargs)
         for instance in reservation.instances:
@@ -103,7 +103,7 @@ class Launching(Region):
         return facts
 
     def _checked_subnet(self, asked: dict[str, Any]) -> Any:
-        """The one that is named, or a default one in a zone that has room."""
+        """Return the named subnet, or a default subnet in a zone with capacity."""
         nics = asked.get("NetworkInterfaces", [])
         if nics and (asked.get("SubnetId") or asked.get("SecurityGroupIds") or asked.get("Ipv6AddressCount")):
             raise EC2ClientError(
@@ -161,7 +161,7 @@ class Launching(Region):
             )  # fmt: skip
 
     def _volumes(self, asked: dict[str, Any], image: Any) -> list[dict[str, Any]]:
-        """The volumes as they come to be: another name than the image's root is one more of them."""
+        """Return all volumes of the instance: a mapping with another name than the image's root adds one."""
         mappings = asked.get("BlockDeviceMappings", [])
         if image.root_device_name not in [mapping["DeviceName"] for mapping in mappings]:
             mappings = [{"DeviceName": image.root_device_name, "Ebs": {"DeleteOnTermination": True}}, *mappings]
@@ -183,10 +183,10 @@ class Launching(Region):
             )  # fmt: skip
         return {"DeviceName": mapping["DeviceName"], "Ebs": ebs}
 
-    # what comes of it
+    # what is launched
 
     def _finish(self, instance: Instance, asked: dict[str, Any], volumes: list[dict[str, Any]]) -> None:
-        """What moto takes no notice of."""
+        """Apply the parameters that moto ignores."""
         nic = instance.nics[0]
         nics = asked.get("NetworkInterfaces", [{}])
         tags = {it["ResourceType"]: _as_dict(it.get("Tags", [])) for it in asked.get("TagSpecifications", [])}
@@ -202,7 +202,7 @@ class Launching(Region):
         self.world.credits[instance.id] = asked.get("CreditSpecification", {}).get("CpuCredits", "unlimited")
 
     def _boot(self, instance: Instance, asked: dict[str, Any], script: bytes) -> None:
-        """Take the address now, so that the machine has the one that EC2 reports later."""
+        """Boot the machine; it takes its address now and so has the one that EC2 reports later."""
         world, now = self.world, self.world.clock()
         nics = asked.get("NetworkInterfaces", [{}])
         taken = world.machines.backend.take(nics[0].get("AssociatePublicIpAddress", True))
@@ -244,7 +244,7 @@ def _user_data(asked: dict[str, Any]) -> bytes:
 
 
 def check_tags(asked: dict[str, Any]) -> None:
-    """EC2's rules for tags of whatever is made."""
+    """Apply EC2's rules for tags, which are the same for every resource."""
     for specification in asked.get("TagSpecifications", []):
         tags = specification.get("Tags", [])
         keys = [tag["Key"] for tag in tags]

@@ -21,14 +21,14 @@ network: {config: disabled}
 # A machine here has no udev that could report interfaces that are plugged in later.
 updates: {network: {when: [boot-new-instance]}}
 """
-#: of bookworm and trixie
+#: the clients of bookworm and trixie
 DHCP_CLIENTS = ("/usr/sbin/dhclient", "/usr/sbin/dhcpcd")
 MISSING: Reply = (404, "text/html", b"<html><title>404 - Not Found</title></html>")
 UNAUTHORIZED: Reply = (401, "text/html", b"<html><title>401 - Unauthorized</title></html>")
 
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
-    """Return what answers for an instance."""
+    """Return the function that answers for an instance."""
     tree = ec2(spec, interfaces)
     tokens: set[str] = set()
 
@@ -59,8 +59,9 @@ def ec2(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
     """
     Return everything below a version, as nested mappings and texts.
 
-    An instance has one interface, whose address is the private one; what it is reached by from outside, it does
-    not have. A mapping as ``spec.metadata`` adds fields to ``meta-data``. There is no key: hart gives none.
+    An instance has one interface, whose address is the private one; the public address by which it is reached is not on
+    the instance. If ``spec.metadata`` is a mapping, it adds its fields to ``meta-data``. There is no SSH key, because
+    hart passes none.
     """
     extra = {} if callable(spec.metadata) else dict(spec.metadata)
     by_kind = {interface.kind: interface for interface in interfaces}
@@ -95,7 +96,7 @@ def ec2(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
 
 
 def _from_tree(tree: Mapping[str, Any], path: str) -> Reply:
-    """A value, or the names below it, those of further levels with a slash."""
+    """Return a value, or the names below it; names with further levels end with a slash."""
     version, *parts = [part for part in path.partition("?")[0].split("/") if part] or [""]
     found: Any = tree if VERSION.fullmatch(version) else None
     for part in parts:
@@ -109,12 +110,12 @@ def _from_tree(tree: Mapping[str, Any], path: str) -> Reply:
 
 def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
     """
-    Return what gives a machine its network.
+    Return the files that give a machine its network.
 
-    On EC2 addresses come by DHCP, and cloud-init asks for one even before it has the metadata. Nobody answers
-    that here: the machine has its addresses as files, as if it had had its lease, and cloud-init is configured to
-    leave the network alone. The metadata it finds when the network is up. In place of the clients there are files
-    that cannot be run: cloud-init would wait a minute for an answer.
+    On EC2 addresses come by DHCP, and cloud-init requests one even before it has the metadata. There is no DHCP server
+    here: the files give the machine its addresses, as if it already had a lease, and configure cloud-init to leave the
+    network alone. cloud-init finds the metadata when the network is up. Files that cannot be run replace the DHCP
+    clients, because cloud-init would wait a minute for an answer.
     """
     units = {
         f"/etc/systemd/network/10-cloud-init-{it.name}.network": _unit(it, gateway=it is interfaces[0])

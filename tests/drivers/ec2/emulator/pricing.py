@@ -1,4 +1,4 @@
-"""``GetProducts`` of Amazon's pricing API: one page of price lists after the other, each a text of JSON."""
+"""``GetProducts`` of Amazon's pricing API: a list of pages, where each product is a JSON text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from tests.emulation.http import Answer, Request
 
 ACTION = "AWSPriceListService.GetProducts"
 PERMISSION = "pricing:GetProducts"
-#: the regions that answer at all
+#: the regions that have the pricing API
 REGIONS = ("us-east-1", "eu-central-1", "ap-south-1")
 PAGE = 100
 
 
 def answer(request: Request, region: str, settings: Settings, account: str) -> Answer:
-    """Answer one call. Raises ``Refusal``."""
+    """
+    Answer one call.
+
+    Raises ``Refusal`` if the call is wrong or not permitted.
+    """
     if request.headers.get("x-amz-target") != ACTION:
         raise Refusal("UnknownOperationException", "There is no such operation.")
     if region not in REGIONS:
@@ -41,7 +45,11 @@ def answer(request: Request, region: str, settings: Settings, account: str) -> A
 
 
 def _products() -> Iterator[dict[str, Any]]:
-    """What a client has to leave out is there too: Windows, hosts of one's own, and what was paid beforehand."""
+    """
+    Yield the price lists.
+
+    They include those that a client must skip: Windows, dedicated tenancy, and unused capacity reservations.
+    """
     for region in catalogue.REGIONS:
         for size in catalogue.SIZES:
             price = catalogue.price(region, size)

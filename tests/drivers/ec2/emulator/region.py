@@ -1,8 +1,8 @@
 """
 One region of moto's EC2 with what moto lacks (``shared/providers.md``, 5.1).
 
-moto keeps networks, groups, volumes, images and tags, and writes all answers. The time that things take, instances
-that are not known yet or refuse to end, and what EC2 refuses, are here and in ``launch.py``.
+Moto keeps networks, groups, volumes, images and tags, and writes all answers. This module and ``launch.py`` add the
+time that operations take, instances that are not visible yet or refuse to end, and EC2's refusals.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ DEFAULT_GROUP = "default"
 
 
 class Region(EC2Backend):
-    """See the module."""
+    """One emulated region; see the module."""
 
     instance_types = [InstanceType(name) for name in catalogue.SIZES]
 
     def __init__(self, region_name: str, world: World) -> None:
         self.world = world
-        #: the form of the call that is being answered
+        #: the parameters of the call that is being answered
         self.form: dict[str, str] = {}
         super().__init__(region_name, world.account)
 
-    # what there is
+    # images, regions and sizes
 
     def _load_amis(self) -> None:
         for image in catalogue.images():
@@ -52,14 +52,14 @@ class Region(EC2Backend):
         )  # fmt: skip
 
     def add_snapshot(self, ami: str, name: str, architecture: str) -> None:
-        """An image of the account's own."""
+        """Add an image of the account."""
         now = datetime.datetime.fromtimestamp(self.world.clock(), datetime.timezone.utc)
         date = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         image = catalogue.PublicImage(name, self.account_id, architecture, date, catalogue.DEBIAN_ROOT)
         self._add_image(ami, image, public=False)
 
     def describe_regions(self, region_names: list[str] | None = None) -> list[MotoRegion]:
-        """moto takes no notice of ``AllRegions``."""
+        """Return the regions with ``AllRegions`` applied, which moto ignores."""
         every = self.form.get("AllRegions") == "true"
         return [
             MotoRegion(name, f"ec2.{name}.amazonaws.com", "opt-in-not-required" if enabled else "not-opted-in")
@@ -70,7 +70,7 @@ class Region(EC2Backend):
     def describe_instance_type_offerings(
         self, location_type: str | None = None, filters: dict[str, Any] | None = None
     ) -> list[Any]:
-        """Of our sizes only, and not all of them in all zones."""
+        """Return only our sizes, some of which are missing in some zones."""
         offered = super().describe_instance_type_offerings(location_type, filters)
         return [
             it
@@ -80,7 +80,7 @@ class Region(EC2Backend):
         ]
 
     def associate_subnet_cidr_block(self, subnet_id: str, ipv6_cidr_block: str) -> dict[str, Any]:
-        """moto puts a state into a state, and writes that down as Python does."""
+        """Associate the block, and correct its state, which moto nests in another state and writes as Python does."""
         association: dict[str, Any] = super().associate_subnet_cidr_block(subnet_id, ipv6_cidr_block)
         association["ipv6CidrBlockState"] = _Word(association["ipv6CidrBlockState"])
         return association
@@ -88,7 +88,7 @@ class Region(EC2Backend):
     # instances
 
     def tick(self) -> None:
-        """Bring moto's objects up to now."""
+        """Bring moto's objects up to date."""
         now, settings = self.world.clock(), self.world.settings
         for instance in self._own_instances():
             life = self.world.lives[instance.id]
@@ -104,7 +104,7 @@ class Region(EC2Backend):
         return [instance for reservation in self.reservations.values() for instance in reservation.instances]
 
     def _end(self, instance: Instance, life: Life) -> None:
-        """moto removes interface and volumes, and writes that the user asked for it."""
+        """End the instance; moto removes interface and volumes, and records a termination by the user as the reason."""
         life.gone = True
         instance.terminate()
         if life.reason:
@@ -115,7 +115,7 @@ class Region(EC2Backend):
         nic.public_ip = life.addresses.public if life.shows_address(now, self.world.settings) else None
 
     def all_reservations(self, filters: Any = None) -> list[Reservation]:
-        """Without instances that EC2 does not know yet, and those that ended long ago."""
+        """Return the reservations without instances that EC2 does not show yet, or that ended long ago."""
         now = self.world.clock()
         shown = []
         for reservation in super().all_reservations(filters):
@@ -127,13 +127,13 @@ class Region(EC2Backend):
         return shown
 
     def _is_shown(self, life: Life | None, now: float) -> bool:
-        if life is None:  # being made at this moment
+        if life is None:  # being created at this moment
             return True
         ended = life.ended_at is not None and now >= life.ended_at + SHOWN_AFTER_END
         return not ended and not life.is_hidden(now)
 
     def looked(self) -> None:
-        """Somebody has listed the instances: what wears off with that is used up."""
+        """Record that the instances were listed, and count down the faults that end after a number of lists."""
         now = self.world.clock()
         for instance in self._own_instances():
             life = self.world.lives[instance.id]
@@ -143,7 +143,7 @@ class Region(EC2Backend):
                 life.address_lists -= 1
 
     def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
-        """All of them or none."""
+        """Terminate all of the instances or none."""
         found = self.get_multi_instances_by_id(instance_ids)
         lives = [self.world.lives[instance.id] for instance in found]
         for life in lives:
@@ -163,20 +163,24 @@ class Region(EC2Backend):
         return list(zip(found, before, strict=True))
 
     def end(self, life: Life) -> None:
-        """Begin to end it. Repeatable."""
+        """Start to end an instance; idempotent."""
         if life.ended_at is None:
             life.ended_at = self.world.clock()
             self.world.machines.kill(life.instance_id, life.addresses)
 
     def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
-        """The state is ours to keep."""
+        """Stop the instances, and keep the state here."""
         done = super().stop_instances(instance_ids)
         for instance, _ in done:
             self.world.lives[instance.id].stopped = True
         return done
 
     def modify_instance_security_groups(self, instance_id: str, new_group_id_list: list[str]) -> Instance:
-        """moto would leave the interface in its old groups, and takes those that are not there."""
+        """
+        Set the groups of an instance and its interface.
+
+        Moto would leave the interface in its old groups, and accepts groups that do not exist.
+        """
         instance = self.get_instance(instance_id)
         if self.world.lives[instance_id].ended_at is not None:
             raise EC2ClientError("IncorrectInstanceState", f"The instance '{instance_id}' is terminating.")
@@ -184,14 +188,18 @@ class Region(EC2Backend):
         return instance
 
     def put_in(self, instance: Instance, groups: Iterable[Any]) -> None:
-        """Let an instance and its interface be in these groups and no others."""
+        """Put an instance and its interface into these groups and no others."""
         instance.nics[0]._group_set = list(groups)
         instance.security_groups = instance.nics[0]._group_set
 
     # groups
 
     def groups_named(self, group_ids: Iterable[str]) -> list[Any]:
-        """The groups of these ids. Raises for those that are not there, or are not known yet."""
+        """
+        Return the groups with these ids.
+
+        Raises ``EC2ClientError`` if a group does not exist or is not visible yet.
+        """
         found = []
         for group_id in group_ids:
             group = self.get_security_group_from_id(group_id)
@@ -205,7 +213,7 @@ class Region(EC2Backend):
         return self.world.clock() < made + self.world.settings.groups_hidden_for
 
     def create_security_group(self, name: str, description: str, *args: Any, **kwargs: Any) -> Any:
-        """With the time, and with the names that EC2 refuses."""
+        """Create a group, record the time, and refuse the names that EC2 refuses."""
         if name.startswith("sg-") or len(name) > 255:
             raise EC2ClientError("InvalidParameterValue", f"Value ({name}) for parameter GroupName is invalid.")
         group = super().create_security_group(name, description, *args, **kwargs)
@@ -213,12 +221,12 @@ class Region(EC2Backend):
         return group
 
     def authorize_security_group_ingress(self, group_name_or_id: str, *args: Any, **kwargs: Any) -> Any:
-        """Not for a group that is not known yet."""
+        """Add a rule, except to a group that is not visible yet."""
         self.groups_named([group_name_or_id])
         return super().authorize_security_group_ingress(group_name_or_id, *args, **kwargs)
 
     def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
-        """Not one that an interface has, whoever's that is."""
+        """Delete a group, unless an interface of any owner has it."""
         (group,) = self.groups_named([group_id or ""])
         if group.name == DEFAULT_GROUP:
             raise EC2ClientError("CannotDelete", f'the specified group: "{group_id}" name: "default" cannot be deleted')
@@ -229,7 +237,7 @@ class Region(EC2Backend):
     def modify_network_interface_attribute(
         self, eni_id: str, group_ids: list[str], source_dest_check: bool | None = None, description: str | None = None
     ) -> None:
-        """An instance has the groups of its interface; that of one that is ending keeps what it has."""
+        """Set the groups of an interface and of its instance; those of an instance that is ending cannot change."""
         groups = self.groups_named(group_ids)
         nic = self.get_network_interface(eni_id)
         if nic.instance is not None and self.world.lives[nic.instance.id].ended_at is not None:
@@ -238,10 +246,10 @@ class Region(EC2Backend):
         if groups and nic.instance is not None:
             self.put_in(nic.instance, groups)
 
-    # accounts of what there is
+    # reports of what exists
 
     def left(self) -> dict[str, list[str]]:
-        """What somebody made, by name, but for what goes with the instances that are there."""
+        """Return what users created, by name, without what is removed together with the existing instances."""
         living = {it.id for it in self._own_instances() if it._state.name not in ("terminated", "shutting-down")}
         held = [volume for volume in self.volumes.values() if _holder(volume) not in living]
         return {
@@ -261,7 +269,7 @@ class Region(EC2Backend):
 
 
 class _Word(dict[str, str]):
-    """A state that is written as its word."""
+    """A state that is written as one word."""
 
     def __str__(self) -> str:
         return self["State"]
@@ -272,7 +280,7 @@ def _holder(volume: Any) -> str:
 
 
 def naive(moment: float) -> datetime.datetime:
-    """moto's times have no zone, and mean UTC."""
+    """Return a time as moto keeps it: UTC, without a time zone."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).replace(tzinfo=None)
 
 

@@ -1,9 +1,9 @@
 """
-Requests and answers held against botocore's models of EC2.
+Requests and answers checked against botocore's models of EC2.
 
-The SDK checks what it is given, and not what goes over the wire; other clients check nothing. Here every request is
-read back by the model: a parameter that the model does not know is an objection, as is a value of the wrong kind, a
-missing one, and one that is out of range. In answers, every element has to be one of the model's.
+The SDK checks its input but not what it sends; other clients check nothing. Here the model reads every request back: an
+unknown parameter, a value of the wrong type, a missing value and a value out of range are each an objection. Every
+element of an answer must be in the model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botocore.validate import ParamValidator
 
 #: parameters of every call
 COMMON = ("Action", "Version", "DryRun")
-#: of any answer
+#: in every answer
 REQUEST_ID = "requestId"
 
 
@@ -29,22 +29,22 @@ def _model() -> Any:
 
 
 def known(action: str) -> bool:
-    """Whether the model has such a call."""
+    """Return whether the model has this call."""
     return action in _model().operation_names
 
 
 def parsed(action: str, form: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters as a client gave them."""
-    from moto.core.parse import EC2QueryParser  # imports much of moto, which takes its time
+    """Return the parameters as the client passed them."""
+    from moto.core.parse import EC2QueryParser  # imports much of moto, which is slow
 
     operation = _model().operation_model(action)
-    request: Any = {"values": form}  # the part of a request that is read
+    request: Any = {"values": form}  # the only part of a request that the parser reads
     values: Any = EC2QueryParser(operation).parse(request)
     return dict(values)
 
 
 def request(action: str, form: Mapping[str, str]) -> list[str]:
-    """What is wrong with a request, a sentence each."""
+    """Return what is wrong with a request, in one sentence each."""
     if not known(action):
         return [f"there is no call {action}"]
     operation = _model().operation_model(action)
@@ -60,7 +60,7 @@ def request(action: str, form: Mapping[str, str]) -> list[str]:
 
 
 def answer(action: str, body: bytes) -> list[str]:
-    """What is wrong with an answer of success, a sentence each."""
+    """Return what is wrong with a successful answer, in one sentence each."""
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - our own emulator's
     except ElementTree.ParseError as error:

@@ -1,4 +1,4 @@
-"""Whose a request is: version 4 of Amazon's signatures, in a header, checked with botocore's own arithmetic."""
+"""Version 4 of Amazon's signatures, in a header, checked with botocore's own code: who signed a request."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HEADER = re.compile(
 
 
 class _AsSigned(SigV4Auth):  # type: ignore[misc]  # botocore has no type information
-    """botocore leaves some headers out that others sign."""
+    """A signature over the headers that the client signed, of which botocore would leave some out."""
 
     def headers_to_sign(self, request: AWSRequest) -> Any:
-        """Those that the request names, and no others."""
+        """Return the headers that the request names, and no others."""
         return request.headers
 
     def canonical_query_string(self, request: AWSRequest) -> str:
-        """Written anew: a client need not have written it as it signed it."""
+        """Return the query in canonical form, because a client can sign it in another form than it sends it."""
         pairs = parse_qsl(urlsplit(request.url).query, keep_blank_values=True)
         quoted = ((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in pairs)
         return "&".join(f"{name}={value}" for name, value in sorted(quoted))
@@ -45,17 +45,18 @@ class Scope:
 
 
 def scope_of(request: Request) -> Scope | None:
-    """What a request says that it is; None for one without a signature."""
+    """Return the scope that a request claims; None without a signature."""
     found = HEADER.fullmatch(request.headers.get("authorization", ""))
     return Scope(found["key"], found["region"], found["service"]) if found else None
 
 
 def check(request: Request, secrets: Mapping[str, str]) -> Scope:
     """
-    Return what the request is signed for. Raises ``Refusal``.
+    Return what the request is signed for.
 
-    secrets
-        the account's access keys by their ids
+    ``secrets`` are the account's secrets by access key id.
+
+    Raises ``Refusal`` if the signature is missing or wrong.
     """
     found = HEADER.fullmatch(request.headers.get("authorization", ""))
     if found is None:

@@ -1,4 +1,4 @@
-"""What the emulated EC2 remembers of its instances beside moto, and the switches of its behaviour."""
+"""The state of instances that the emulated EC2 keeps besides moto, and the switches of its behaviour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.emulation.backend import Machines
 from tests.emulation.faults import Faults
 from tests.emulation.world import NEVER as NEVER
 
-#: length and letters of the vendor's own; nothing else about them is real
+#: have the length and letters of the vendor's keys; nothing else about them is real
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 REGION = "eu-west-1"
 #: seconds for which an instance that ended is still listed: "usually less than one hour"
@@ -20,46 +20,46 @@ SHOWN_AFTER_END = 3600.0
 
 @dataclass
 class Settings(world.Settings):
-    """Beside those that all have."""
+    """EC2's switches, in addition to those of all clouds."""
 
-    #: from create until ``running``
+    #: seconds from create until ``running``
     active_after: float = 0.2
-    #: for which a new group is not known yet to calls that name it
+    #: seconds during which calls that name a new group do not find it
     groups_hidden_for: float = 0.0
     vcpu_limit: int = 100
-    #: zones without room, and sizes that a zone does not have
+    #: zones without capacity
     full_zones: tuple[str, ...] = ()
-    #: calls that the credentials do not permit, by the names that policies have: ``ec2:RunInstances``
+    #: calls that the credentials do not permit, by the names in policies, such as ``ec2:RunInstances``
     denied: tuple[str, ...] = ()
-    #: regions in which nothing is permitted, as an organisation may order it
+    #: regions in which nothing is permitted, as an organisation's policy can require
     denied_regions: tuple[str, ...] = ()
-    #: hold every answer against botocore's models too
+    #: whether every answer is checked against botocore's models too
     check_answers: bool = True
 
 
 @dataclass
 class Life(world.Machine):
-    """One instance on its way from create to end; moto's own object has everything else."""
+    """One instance from create to end; moto's own object has everything else."""
 
     instance_id: str
     region: str
     name: str
     user_data: bytes
     active_at: float
-    #: when a stop was asked for
+    #: whether a stop was requested
     stopped: bool = False
-    #: when its end was asked for, or when EC2 gave it up
+    #: when termination was requested, or when EC2 gave the instance up
     ended_at: float | None = None
-    #: when it was ended, and what of it was removed then
+    #: whether the instance ended and its interface and volumes were removed
     gone: bool = False
     reason: str = ""
 
     def is_hidden(self, now: float) -> bool:
-        """Whether EC2 does not know it yet."""
+        """Return whether EC2 does not show the instance yet."""
         return self.hidden_lists > 0 or now < self.created + self.fault.hidden_for
 
     def state(self, now: float, settings: Settings) -> tuple[str, int]:
-        """EC2's word and number for how it is."""
+        """Return EC2's name and code of the instance's state."""
         if self.ended_at is not None:
             over = now >= self.ended_at + (0 if self.reason else settings.gone_after)
             return ("terminated", 48) if over else ("shutting-down", 32)
@@ -75,7 +75,7 @@ class Life(world.Machine):
 
 @dataclass
 class World:
-    """What the patched moto works on."""
+    """The state and parts that the patched moto works on."""
 
     account: str
     settings: Settings
@@ -83,20 +83,20 @@ class World:
     faults: Faults
     clock: Callable[[], float]
     lives: dict[str, Life] = field(default_factory=dict)
-    #: those of instances that the account may give to its own
+    #: names of the account's instance profiles
     profiles: set[str] = field(default_factory=set)
-    #: instances that there ever were
+    #: number of instances ever created
     made: int = 0
-    #: ``ClientToken`` by region, with what was asked for and the reservation's id
+    #: by region and ``ClientToken``, the digest of the request and the reservation's id
     tokens: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    #: credits that were asked for, by instance
+    #: requested credits by instance
     credits: dict[str, str] = field(default_factory=dict)
-    #: when groups were made
+    #: creation times of groups
     groups: dict[str, float] = field(default_factory=dict)
-    #: the names of snapshots, by the image that was made of each
+    #: names of snapshots, by the image made from each
     snapshots: dict[str, str] = field(default_factory=dict)
 
 
 def plain(user_data: bytes) -> bytes:
-    """What cloud-init makes of user-data: it takes compressed ones as well."""
+    """Return user-data as cloud-init uses it; it also accepts compressed user-data."""
     return gzip.decompress(user_data) if user_data.startswith(b"\x1f\x8b") else user_data
