@@ -1,4 +1,4 @@
-"""This machine as the contract suite sees it."""
+"""The driver ``local`` on this machine as an environment of the contract suite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LocalEnvironment(Environment):
         self.closing.callback(self._end)
 
     def _end(self) -> None:
-        """Instances are processes here."""
+        """Terminate all instances, because they are processes of this machine."""
         for driver in (self.driver(), self.driver(OTHER_OWNER)):
             for instance in driver.instances():
                 driver.terminate(instance)

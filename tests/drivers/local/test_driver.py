@@ -1,4 +1,4 @@
-"""Instances that are directories: their processes, their sockets, their states."""
+"""The driver ``local``: the directories, processes, sockets and states of its instances."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.parts import Start, master_info, new_node
 HOST, CLIENT = ssh.make_key("host"), ssh.make_key("client")
 BOOTSTRAP = bootstrap.render(Script("local", HOST.private, CLIENT.public, "MASTER", "3008"))
 
-#: leaves its parent, its session and its process group behind, as daemons do, and ignores what it can
+#: leaves its parent, its session and its process group, as daemons do, and ignores the signals that it can ignore
 DAEMON = """
 import os, signal, sys, time
 if os.fork(): os._exit(0)
@@ -44,7 +44,7 @@ time.sleep(600)
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for something that another process does; the limit is for a test that fails."""
+    """Wait until another process has done something; the limit makes a test fail instead of hang."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen within 60 s"
@@ -53,7 +53,7 @@ def until(condition: Callable[[], object]) -> None:
 
 @dataclass
 class Local1:
-    """The driver and where its instances are."""
+    """The driver and the directory of its instances."""
 
     driver: Local
     base: Path
@@ -62,7 +62,7 @@ class Local1:
         return self.driver.launch(new_node(minion_id), user_data, Access("b1", CLIENT.public))
 
     def running(self, minion_id: str = "web", user_data: str = "exit 0\n") -> Instance:
-        """Launch, and wait until it runs."""
+        """Launch an instance and wait until it runs."""
         self.launch(minion_id, user_data)
         until(lambda: self.state(minion_id) == "running")
         return next(one for one in self.driver.instances() if one.minion_id == minion_id)
@@ -76,7 +76,7 @@ class Local1:
 
 @pytest.fixture
 def local(root: Path) -> Iterator[Local1]:
-    """Below a directory with a blank in its name."""
+    """Yield a driver whose directory has a space in its path; terminate its instances afterwards."""
     made = Local1(Local(Provider("here", "local", Account()), master_info(root)), root / "hart/local/here")
     yield made
     for instance in made.driver.instances():
@@ -90,10 +90,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-# what ends with an instance
+# the end of commands and instances
 
 
-def test_what_a_command_printed_last_is_read_to_its_end_also_by_a_slow_reader(local: Local1) -> None:
+def test_the_whole_output_of_a_command_arrives_even_at_a_slow_reader(local: Local1) -> None:
     instance = local.running(user_data=BOOTSTRAP)
     place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
 
@@ -112,7 +112,7 @@ def test_what_a_command_printed_last_is_read_to_its_end_also_by_a_slow_reader(lo
 
 
 class Terminal:
-    """An SSH session at its other end: it takes what a command prints when the test lets it."""
+    """The client's end of an SSH session, which accepts the output of a command when the test allows it."""
 
     command = "true"
 
@@ -138,7 +138,7 @@ class Terminal:
 
 
 class EndedCommand:
-    """A command that has ended; its last output still waits in two pipes."""
+    """A command that has ended, while its last output still waits in two pipes."""
 
     returncode = 0
 
@@ -159,7 +159,7 @@ def test_a_session_ends_after_the_last_output_of_its_command(tmp_path: Path, mon
     async def main() -> list[str]:
         terminal = Terminal()
         served = asyncio.ensure_future(Machine(tmp_path)._serve(cast("Any", terminal)))
-        for _ in range(100):  # turns of the event loop: more than the session needs to see that the command ended
+        for _ in range(100):  # turns of the event loop: more than the session needs to notice the end
             await asyncio.sleep(0)
         assert terminal.events == ["last", "last"]
         terminal.takes.set()
@@ -184,7 +184,7 @@ def test_a_command_that_does_not_read_its_input_reports_its_error(local: Local1)
     asyncio.run(main())
 
 
-def test_daemons_that_an_instance_started_end_with_it(local: Local1) -> None:
+def test_daemons_of_an_instance_end_with_it(local: Local1) -> None:
     local.running(user_data=f"'{sys.executable}' - \"$HART_ROOT/daemon\" <<'END'\n{DAEMON}END\n")
     pid_file = local.base / "web/daemon"
     until(lambda: pid_file.exists() and pid_file.read_text())
@@ -195,7 +195,7 @@ def test_daemons_that_an_instance_started_end_with_it(local: Local1) -> None:
     assert not (local.base / "web").exists()
 
 
-def test_temporary_files_of_an_instance_are_in_its_directory_and_go_with_it(local: Local1) -> None:
+def test_temporary_files_of_an_instance_are_in_its_directory_and_are_removed_with_it(local: Local1) -> None:
     local.running(user_data='mktemp > "$HART_ROOT/made.new" && mv "$HART_ROOT/made.new" "$HART_ROOT/made"\n')
     made = local.base / "web/made"
     until(made.exists)
@@ -206,9 +206,9 @@ def test_temporary_files_of_an_instance_are_in_its_directory_and_go_with_it(loca
     assert not path.exists()
 
 
-def test_a_minion_whose_title_lies_over_its_environment_ends_with_its_instance(local: Local1, start: Start) -> None:
+def test_a_minion_whose_process_title_hides_its_environment_ends_with_its_instance(local: Local1, start: Start) -> None:
     local.running()
-    # Salt's process titles leave nothing of the environment, but keep the command.
+    # Salt's process titles overwrite the environment, but keep the command.
     command = directory.minion_command(local.base / "web")
     fake = [command[0], "-c", "import time; time.sleep(600)", *command[1:]]
     minion = start(fake, env={"PATH": os.environ["PATH"]})
@@ -217,7 +217,7 @@ def test_a_minion_whose_title_lies_over_its_environment_ends_with_its_instance(l
     assert not alive(minion.pid)
 
 
-def test_a_user_s_process_that_works_in_the_directory_lives_on(local: Local1, start: Start) -> None:
+def test_a_users_process_in_the_directory_survives_the_termination(local: Local1, start: Start) -> None:
     local.running()
     shell = start(["sleep", "600"], cwd=local.base / "web")
     reader = start(["tail", "-f", local.base / "web/var/log/machine.log"])
@@ -225,7 +225,7 @@ def test_a_user_s_process_that_works_in_the_directory_lives_on(local: Local1, st
     assert (shell.poll(), reader.poll()) == (None, None)
 
 
-def test_the_instance_with_a_longer_name_lives_on(local: Local1) -> None:
+def test_terminate_leaves_an_instance_whose_name_begins_the_same(local: Local1) -> None:
     local.running("web")
     local.running("web-2")
     local.driver.terminate(Instance("web", "web", "running"))
@@ -233,7 +233,7 @@ def test_the_instance_with_a_longer_name_lives_on(local: Local1) -> None:
     assert local.machine("web-2").is_running()
 
 
-def test_a_process_that_got_the_id_of_a_dead_machine_is_neither_taken_for_it_nor_ended(
+def test_a_process_that_reuses_the_id_of_a_dead_machine_is_not_the_machine_and_is_not_killed(
     local: Local1, start: Start
 ) -> None:
     local.running()
@@ -248,7 +248,7 @@ def test_a_process_that_got_the_id_of_a_dead_machine_is_neither_taken_for_it_nor
     assert bystander.poll() is None
 
 
-def test_a_termination_that_was_cut_short_is_finished_by_the_next(local: Local1) -> None:
+def test_an_interrupted_termination_is_finished_by_the_next_one(local: Local1) -> None:
     local.running()
     (local.base / "web").rename(local.base / ".gone-web")
     assert local.driver.instances() == []
@@ -256,9 +256,9 @@ def test_a_termination_that_was_cut_short_is_finished_by_the_next(local: Local1)
     assert list(local.base.iterdir()) == []
 
 
-def test_a_creation_that_was_cut_short_is_not_listed_and_is_left_over(local: Local1) -> None:
+def test_an_interrupted_creation_is_a_leftover_and_is_not_listed(local: Local1) -> None:
     (local.base / "web").mkdir(parents=True)
-    no_text: Any = 5  # which ends the making like a kill, but that cleans up
+    no_text: Any = 5  # ends the creation like a kill, except that hart cleans up
     with pytest.raises(TypeError):
         local.driver.launch(new_node("half"), no_text, Access("b1", CLIENT.public))
     assert [path.name for path in local.base.iterdir()] == ["web"]
@@ -282,7 +282,7 @@ def test_a_creation_that_was_cut_short_is_not_listed_and_is_left_over(local: Loc
     assert sorted(path.name for path in local.base.iterdir()) == [".gone-theirs", ".new-b1.theirs", "web"]
 
 
-def test_what_is_being_made_names_its_batch(local: Local1, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_directory_names_its_batch(local: Local1, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(new: Path, path: Path) -> None:
         seen.extend(local.driver.leftovers())
 
@@ -295,7 +295,7 @@ def test_what_is_being_made_names_its_batch(local: Local1, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "content", ["", "x", "[1]", "5", '{"owner": 5}', '{"minion_id": ["web"]}', "[" * 100_000, None, "link"]
 )
-def test_a_claim_that_is_broken_hides_no_other_instance(local: Local1, content: str | None) -> None:
+def test_a_broken_claim_hides_no_other_instance(local: Local1, content: str | None) -> None:
     local.running("db")
     (local.base / "web").mkdir()
     claim = local.base / "web/instance.json"
@@ -313,7 +313,7 @@ def test_a_claim_that_is_broken_hides_no_other_instance(local: Local1, content: 
 @pytest.mark.parametrize(
     "content", ["", "x", "[1]", "5", "{}", '{"pid": "x", "port": 5}', '{"pid": -1, "port": 5}', '{"pid": 1e300}']
 )
-def test_what_a_machine_says_of_itself_may_be_broken(local: Local1, content: str) -> None:
+def test_a_broken_machine_file_affects_no_other_instance(local: Local1, content: str) -> None:
     local.running("db")
     local.running("web")
     (local.base / "web/run/machine.json").write_text(content)
@@ -324,7 +324,7 @@ def test_what_a_machine_says_of_itself_may_be_broken(local: Local1, content: str
 # sockets
 
 
-def test_sockets_have_a_short_private_place_that_goes_with_the_instance(local: Local1) -> None:
+def test_sockets_have_a_short_private_directory_that_is_removed_with_the_instance(local: Local1) -> None:
     local.running()
     directory.make_socket_dir(local.base / "web")
     sockets = directory.socket_dir(local.base / "web")
@@ -336,7 +336,7 @@ def test_sockets_have_a_short_private_place_that_goes_with_the_instance(local: L
 
 @pytest.fixture
 def prepared(root: Path) -> Iterator[Path]:
-    """The place of somebody's sockets, before anything is there."""
+    """Yield the path of the socket directory before it exists, and remove it afterwards."""
     place = directory.socket_dir(root / "web")
     yield place
     if place.is_symlink() or place.is_file():
@@ -360,14 +360,14 @@ def test_a_socket_directory_that_is_a_link_is_refused(root: Path, prepared: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory of somebody else's")
-def test_a_socket_directory_of_somebody_else_is_refused(root: Path, prepared: Path) -> None:
+def test_a_socket_directory_of_another_user_is_refused(root: Path, prepared: Path) -> None:
     prepared.mkdir(mode=0o700)
     os.chown(prepared, 65534, 65534)
     with pytest.raises(PermissionError, match="private"):
         directory.make_socket_dir(root / "web")
 
 
-def test_a_socket_directory_of_our_own_is_taken_again(root: Path, prepared: Path) -> None:
+def test_an_existing_socket_directory_of_the_same_user_is_reused(root: Path, prepared: Path) -> None:
     directory.make_socket_dir(root / "web")
     directory.make_socket_dir(root / "web")
 
@@ -388,7 +388,7 @@ def test_an_instance_is_pending_then_running_with_an_address_then_stopped(local:
     assert stopped.public_ip is None
 
 
-def test_a_directory_whose_machine_process_never_came_is_stopped_once_it_is_no_longer_new(
+def test_a_directory_without_a_machine_process_is_first_pending_and_later_stopped(
     local: Local1, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory.create(local.base / "web", {"minion_id": "web", "owner": local.driver.master.owner}, "")
@@ -398,7 +398,7 @@ def test_a_directory_whose_machine_process_never_came_is_stopped_once_it_is_no_l
     assert local.state() == "stopped"
 
 
-def test_after_a_reboot_there_is_a_directory_and_no_process(local: Local1) -> None:
+def test_after_a_reboot_an_instance_is_stopped(local: Local1) -> None:
     local.running()
     facts = local.base / "web/run/machine.json"
     local.machine().kill()
@@ -413,16 +413,16 @@ def test_a_machine_listens_on_loopback_only(local: Local1) -> None:
     assert listening == ["127.0.0.1"]
 
 
-def test_a_directory_that_is_not_writable_is_found_by_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+def test_check_reports_a_directory_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # because root can write everywhere
     with pytest.raises(InvalidRequest, match="not writable"):
         Local(Provider("here", "local", Account()), master_info(tmp_path)).check()
 
 
-# the machine, as an SSH client meets it
+# the machine, as an SSH client sees it
 
 
-def test_a_machine_boots_opens_for_the_batch_and_closes_when_it_is_sealed(local: Local1) -> None:
+def test_a_machine_boots_and_accepts_ssh_until_it_is_sealed(local: Local1) -> None:
     instance = local.running(user_data=BOOTSTRAP)
     commands = bootstrap.commands(local.driver.root(instance))
     place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
@@ -448,7 +448,7 @@ def test_a_machine_boots_opens_for_the_batch_and_closes_when_it_is_sealed(local:
     until(lambda: local.state() == "stopped")
 
 
-def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:
+def test_a_command_ends_when_its_session_breaks_off(local: Local1) -> None:
     instance = local.running(user_data=BOOTSTRAP)
     place = ssh.Endpoint("127.0.0.1", instance.ssh_port, HOST.public, CLIENT)
     pid_file = local.base / "web/pid"
@@ -466,7 +466,7 @@ def test_a_session_that_breaks_off_ends_its_command(local: Local1) -> None:
 
 
 @pytest.mark.parametrize("at", ["hart", "hart/local/here"])
-def test_a_file_where_instances_are_to_be_is_no_place_for_them(tmp_path: Path, at: str) -> None:
+def test_check_reports_a_file_in_place_of_the_directory_of_instances(tmp_path: Path, at: str) -> None:
     (tmp_path / at).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / at).touch()
     with pytest.raises(InvalidRequest, match=f"{tmp_path / at} is not a directory"):
