@@ -108,7 +108,7 @@ def ok(machine: Machine, command: str) -> str:
 
 @boots
 @pytest.mark.parametrize("image", ["debian-12", "debian-13"])
-def test_googles_agent_makes_the_host_keys_and_its_script_runner_runs_the_script_at_every_boot(
+def test_google_s_agent_makes_the_host_keys_and_its_script_runner_runs_the_script_at_every_boot(
     host: MachineHost, image: str
 ) -> None:
     attributes = {"startup-script": SCRIPT}
