@@ -1,4 +1,4 @@
-"""What the tests of the driver ``do`` share: a cloud whose time passes when the driver waits."""
+"""Shared parts of the tests of the driver ``do``: a cloud whose time passes only while the driver waits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.drivers.tested import Time as Time
 from tests.drivers.tested import launch as launch
 
 CREATE = r"/v2/droplets$"
-#: a UUID that nothing has
+#: a UUID that no resource has
 NOWHERE = "5a4981aa-9653-4bd1-bef5-d6bff52042e4"
 USUAL = {"active_after": 10}
 TESTED = Tested("do", Cloud, Switches, USUAL, do, "DigitalOcean", CREATE, region="nyc3", size="s-1vcpu-1gb")
@@ -22,7 +22,7 @@ open_cloud, driver_of, node, create_body = TESTED.open_cloud, TESTED.driver_of, 
 
 
 def left(cloud: Cloud) -> dict[str, list[str]]:
-    """What is left but for the tags that stay: they say what is hart's, whose it is, and its role."""
+    """Return what is left, without the tags that stay: hart's, the owner's and the role's."""
     state = TESTED.left(cloud)
     stay = {"hart", f"hart-owner:{OWNER}", "hart-role:db:main"}
     tags = [tag for tag in state.pop("tags", []) if tag not in stay]

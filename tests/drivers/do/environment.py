@@ -1,4 +1,4 @@
-"""DigitalOcean as the contract suite sees it."""
+"""DigitalOcean for the contract tests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DigitalOceanEnvironment(RestEnvironment):
         return droplet.name, sorted(droplet.tags)
 
     def left(self) -> dict[str, list[str]]:
-        """Without the tags that stay: they say what is hart's, whose it is, and its role."""
+        """Return what is left, without the tags that stay: hart's, the owner's and the role's."""
         found = super().left()
         tags = [tag for tag in found.pop("tags", []) if tag.startswith("hart-batch:")]
         return {**found, **({"tags": tags} if tags else {})}

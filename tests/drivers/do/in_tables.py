@@ -1,4 +1,4 @@
-"""DigitalOcean, for the tests that run over all clouds."""
+"""DigitalOcean for the tests that run for all clouds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ LOST = CREATE.lost()
 
 
 def _open(backend: Backend) -> DigitalOcean:
-    """As the vendor's, but for its limits, which many runs in a few minutes would meet, and active at once."""
+    """
+    Return an emulator like the vendor's, in which droplets are active at once.
+
+    It has no rate limits, which many runs in a few minutes would reach.
+    """
     settings = Settings(active_after=0.0, droplet_limit=100, hourly_limit=None, minute_limit=None, key_lists_limit=None)
     return DigitalOcean(backend, settings=settings)
 
@@ -52,7 +56,7 @@ CLOUD = Cloud(
     create=CREATE, look=LOOK, destroy=DESTROY,
     knows_key=True,
     refusal={"status": 422, "message": "422"},
-    # Tags outlive droplets; these are the same for all of a master's, and need not be removed.
+    # Tags remain when droplets are deleted. These are the same for all nodes of a master, and need not be removed.
     lasting=r"hart|hart-(owner|role):.*",
     cases=CASES,
     destroying=(

@@ -1,4 +1,4 @@
-"""Reserved addresses at DigitalOcean, over its emulated API: what is refused, what takes time, and faults."""
+"""Reserved addresses at DigitalOcean, through its emulated API: refusals, delays and faults."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ def assigned(cloud: Cloud) -> list[str]:
     return cloud.state.left()["assigned"]
 
 
-def test_nothing_is_to_be_configured_on_the_node(cloud: Cloud, driver: do.DigitalOcean, instance: Instance) -> None:
+def test_a_reserved_address_needs_no_configuration_on_the_node(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance
+) -> None:
     found = driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3")))
     assert (found.on_node, found.restarts, found.there) == (False, False, False)
     assert "still sends from its public address" in found.note
 
 
-def test_an_assignment_that_takes_its_time_is_waited_for(
+def test_the_driver_waits_for_a_slow_assignment(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
 ) -> None:
     ip = cloud.add_reserved("nyc3")
@@ -36,10 +38,10 @@ def test_an_assignment_that_takes_its_time_is_waited_for(
     assert (assigned(cloud), cloud.count("POST", ACTIONS)) == ([], 2)
 
 
-def test_a_locked_address_is_not_there_yet(
+def test_a_locked_address_does_not_count_as_assigned(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
 ) -> None:
-    """The API refuses the next change of it while it is locked, whichever droplet it names already."""
+    """The API refuses the next change of an address while it is locked, whichever droplet it shows."""
     ip = cloud.add_reserved("nyc3")
     locked = {"ip": ip, "region": {"slug": "nyc3"}, "droplet": {"id": int(instance.instance_id)}, "locked": True}
     cloud.faults.add(Fault("GET", f"/reserved_ips/{ip}$", status=200, answer={"reserved_ip": locked}, times=2))
@@ -57,7 +59,7 @@ def test_an_assignment_that_never_ends_is_an_uncertain_failure(
     assert caught.value.uncertain
 
 
-def test_a_droplet_with_an_event_under_way_is_asked_again(
+def test_a_change_is_retried_while_the_droplet_has_a_pending_event(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance
 ) -> None:
     ip = cloud.add_reserved("nyc3")
@@ -90,7 +92,7 @@ def test_impossible_addresses_are_refused_with_what_to_do(
     assert cloud.count("POST", ACTIONS) == 1
 
 
-def test_the_private_address_is_there_from_the_creation(
+def test_a_droplet_has_its_private_address_from_its_creation(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance
 ) -> None:
     found = driver.find_address(instance, AddressRequest(PRIVATE))
@@ -99,7 +101,7 @@ def test_the_private_address_is_there_from_the_creation(
 
 @pytest.mark.parametrize("kind", ["assign", "unassign"])
 @pytest.mark.parametrize("how", ["lost", "502 but done", "throttled"])
-def test_lost_answers_are_settled_by_looking(
+def test_after_a_lost_answer_the_driver_reads_the_state(
     cloud: Cloud, driver: do.DigitalOcean, instance: Instance, kind: str, how: str
 ) -> None:
     wanted = AddressRequest(RESERVED, cloud.add_reserved("nyc3"))

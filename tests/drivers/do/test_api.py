@@ -1,4 +1,4 @@
-"""How the API of DigitalOcean is asked: sessions, tokens, addresses, and what is repeated."""
+"""Calls of DigitalOcean's API: sessions, tokens, addresses and retries."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 def test_a_proxy_of_the_environment_is_used(cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator takes requests as a proxy gets them; the address leads nowhere."""
+    """The emulator accepts requests in the form that a proxy receives; nothing listens at the address itself."""
     monkeypatch.setenv("http_proxy", cloud.base_url)
     assert client.Api(cloud.token, "http://127.9.9.9:1/v2/", 60, time.sleep).get("account", "account")
 
 
-def test_a_proxy_that_is_not_there_means_that_nothing_was_sent(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_means_that_nothing_was_sent(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with pytest.raises(TemporaryFailure, match=r"api\.invalid could not be reached") as caught:
         client.Api("t", "https://api.invalid/v2/", 60, time.sleep).post("droplets", DROPLET, "droplet")
@@ -62,11 +62,11 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(
         assert server.heard[0]["authorization"] == "Bearer t"
 
 
-def test_what_asks_is_the_vendor_s_own_client(api: client.Api) -> None:
+def test_requests_are_sent_by_the_vendor_s_own_client(api: client.Api) -> None:
     assert isinstance(api._senders.get(), digitalocean.Manager)
 
 
-# what is repeated
+# retries
 
 
 def test_a_create_that_was_not_sent_is_sent_again(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_create_that_was_not_sent_is_sent_again(time: Time, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("value", ["61", "86400"])
-def test_a_retry_after_that_is_too_long_is_not_waited_for(
+def test_a_retry_after_that_is_too_long_is_an_error_at_once(
     cloud: Cloud, api: client.Api, time: Time, value: str
 ) -> None:
     cloud.faults.add(faults.throttled("", retry_after=int(value)))
@@ -95,13 +95,13 @@ def test_a_retry_after_that_is_too_long_is_not_waited_for(
 
 
 @pytest.mark.parametrize("value", ["", "0", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "²"])
-def test_without_a_usable_retry_after_the_waits_grow(value: str) -> None:
+def test_an_unusable_retry_after_is_ignored(value: str) -> None:
     response = requests.Response()
     response.headers["Retry-After"] = value
     assert not rest.retry_after(response)
 
 
-def test_waits_that_are_asked_for_end_some_time(cloud: Cloud, api: client.Api, time: Time) -> None:
+def test_the_waits_of_retry_after_have_a_limit(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.throttled("account", retry_after=50, times=None))
     with pytest.raises(RateLimited):
         api.get("account", "account")

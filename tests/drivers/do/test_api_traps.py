@@ -1,4 +1,4 @@
-"""python-digitalocean's traps (``shared/providers.md``, 1.1), and that our use of it falls into none of them."""
+"""Known problems of python-digitalocean (``shared/providers.md``, 1.1), and that the driver avoids each of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def names(droplets: list[dict[str, Any]]) -> list[str]:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_1_every_request_has_a_timeout(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    """Whatever the library's own variable says."""
+    """The timeout does not depend on the library's own environment variable."""
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "3600")
     api = client.Api(cloud.token, cloud.endpoint, 0.1, lambda seconds: None)
     monkeypatch.setattr(http, "RETRY_FOR", 0.2)
@@ -53,7 +53,7 @@ def test_1_the_timeouts_are_sane() -> None:
     assert 0 < do.Account.model_fields["api_timeout"].default <= 120
 
 
-# 2: lists that are cut off
+# 2: truncated lists
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_1_the_timeouts_are_sane() -> None:
         Fault("GET", CREATE, query="page=2", drop=True),
     ],
 )
-def test_2_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, api: client.Api, fault: Fault) -> None:
+def test_2_a_list_restarts_when_a_page_fails_once(cloud: Cloud, api: client.Api, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name)
@@ -77,7 +77,7 @@ def test_2_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, ap
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (500, TemporaryFailure), (404, NotFound)])
-def test_2_a_page_that_goes_on_failing_is_an_error(
+def test_2_a_page_that_keeps_failing_is_an_error(
     cloud: Cloud, api: client.Api, status: int, kind: type[Exception]
 ) -> None:
     cloud.settings.page_cap = 1
@@ -108,7 +108,7 @@ def test_3_another_scheme_is_another_server(cloud: Cloud, api: client.Api) -> No
         api.get("droplets", "droplets")
 
 
-# 4 and 5: lost status codes, bodies of other forms
+# 4 and 5: lost status codes, bodies in other forms
 
 
 def test_4_status_id_and_retry_after_are_kept(cloud: Cloud, api: client.Api) -> None:
@@ -127,7 +127,7 @@ def test_4_status_id_and_retry_after_are_kept(cloud: Cloud, api: client.Api) -> 
      (404, NotFound, "404 not_found"), (422, InvalidRequest, "422 unprocessable_entity"),
      (503, TemporaryFailure, "503 service_unavailable")],
 )  # fmt: skip
-def test_4_each_status_is_an_error_of_its_own(
+def test_4_each_status_has_its_own_error_class(
     cloud: Cloud, api: client.Api, status: int, kind: type[Exception], text: str
 ) -> None:
     cloud.faults.add(Fault("POST", status=status))
@@ -136,7 +136,7 @@ def test_4_each_status_is_an_error_of_its_own(
     assert f"({text}, request {REQUEST_ID})" in str(caught.value)
 
 
-def test_4_a_gateway_s_page_is_a_temporary_failure(cloud: Cloud, api: client.Api, time: Time) -> None:
+def test_4_an_error_page_of_a_gateway_is_a_temporary_failure(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.gateway_html("account", times=2))
     assert api.get("account", "account")["status"] == "active"
     cloud.faults.add(faults.gateway_html(CREATE, method="POST", status=504))
@@ -151,7 +151,7 @@ def test_4_a_gateway_s_page_is_a_temporary_failure(cloud: Cloud, api: client.Api
      ({"error": "bad", "messages": []}, "bad (400)"), ({"messages": "text"}, "Bad Request (400)"),
      ({"id": "x"}, "Bad Request (400 x)"), ([], "Bad Request (400)"), ("<html>", "Bad Request (400)")],
 )  # fmt: skip
-def test_5_errors_of_any_form_have_a_text(cloud: Cloud, api: client.Api, body: Any, text: str) -> None:
+def test_5_errors_in_any_form_have_a_message(cloud: Cloud, api: client.Api, body: Any, text: str) -> None:
     cloud.faults.add(Fault("POST", status=400, answer=body))
     with pytest.raises(InvalidRequest) as caught:
         api.post("droplets", DROPLET, "droplet")
@@ -161,7 +161,7 @@ def test_5_errors_of_any_form_have_a_text(cloud: Cloud, api: client.Api, body: A
 def test_5_the_refusal_of_a_tag(cloud: Cloud, api: client.Api) -> None:
     with pytest.raises(InvalidRequest, match="name only allows alphanumeric"):
         api.post("tags", {"name": "a=b"}, "tag")
-    # The vendor's description is against such a tag too, which is the point here.
+    # The vendor's description does not allow such a tag either, as this test intends.
     cloud.calls.clear()
 
 
@@ -176,7 +176,9 @@ def test_6_a_droplet_without_networks_is_listed(cloud: Cloud, driver: do.Digital
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_7_addresses_go_by_type_and_not_by_order(cloud: Cloud, driver: do.DigitalOcean, turned: bool) -> None:
+def test_7_addresses_are_recognised_by_type_and_not_by_order(
+    cloud: Cloud, driver: do.DigitalOcean, turned: bool
+) -> None:
     v4 = [{"type": "public", "ip_address": "203.0.113.9"}, {"type": "private", "ip_address": "10.0.0.9"}]
     networks = {"v4": v4[::-1] if turned else v4, "v6": [{"type": "public", "ip_address": "2001:db8::1"}]}
     tags = [f"hart-owner:{OWNER}"]
@@ -186,10 +188,10 @@ def test_7_addresses_go_by_type_and_not_by_order(cloud: Cloud, driver: do.Digita
     assert (instance.public_ip, instance.private_ip) == ("203.0.113.9", "10.0.0.9")
 
 
-# 8 to 11: what the library makes of a create
+# 8 to 11: how the library handles a create
 
 
-def test_8_all_fields_reach_the_api_and_no_null_does(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_8_all_fields_are_sent_and_no_nulls(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.launch(node(public_ip=False), SCRIPT, access)
     (droplet,) = cloud.state.droplets.values()
@@ -207,7 +209,9 @@ def test_9_links_to_actions_are_not_needed(cloud: Cloud, driver: do.DigitalOcean
 
 
 @pytest.mark.parametrize("answer", ["<html>", {}, {"droplet": None}, []])
-def test_9_a_success_that_cannot_be_read_made_one_droplet(cloud: Cloud, driver: do.DigitalOcean, answer: Any) -> None:
+def test_9_a_success_with_an_unreadable_body_creates_one_droplet(
+    cloud: Cloud, driver: do.DigitalOcean, answer: Any
+) -> None:
     cloud.faults.add(Fault("POST", CREATE, when="after", status=202, answer=answer))
     with driver.access(BATCH, KEY, []) as access:
         instance = driver.launch(node(), SCRIPT, access)
@@ -221,7 +225,7 @@ def test_10_volumes_are_sent(cloud: Cloud, driver: do.DigitalOcean) -> None:
     assert cloud.state.left()["attached"] == ["data"]
 
 
-def test_11_keys_are_given_by_number_and_never_listed_or_sent_again(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_11_keys_are_referred_to_by_id_and_never_listed_or_sent_again(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         for name in "abc":
             driver.launch(node(name), SCRIPT, access)
@@ -229,7 +233,7 @@ def test_11_keys_are_given_by_number_and_never_listed_or_sent_again(cloud: Cloud
     assert all(it.key_ids == [access.handle["ssh_key"]] for it in cloud.state.droplets.values())
 
 
-def test_11_the_limit_of_key_lists_is_waited_for(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
+def test_11_the_driver_waits_at_the_limit_of_key_lists(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     for _ in range(12):
         assert driver.leftovers() == []
     assert sum(time.waits) >= 60
@@ -247,14 +251,14 @@ def test_12_the_query_of_a_delete_reaches_the_api(cloud: Cloud, api: client.Api)
     assert (call.query, call.body) == ({"tag_name": ["t"]}, None)
 
 
-def test_13_nobody_waits_by_actions(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_13_actions_are_never_polled(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with driver.access(BATCH, KEY, []) as access:
         driver.terminate(driver.launch(node(), SCRIPT, access))
     assert cloud.count(".*", "actions") == 0
 
 
 @pytest.mark.parametrize("method", ["get", "post", "patch", "put", "delete"])
-def test_14_nothing_goes_around_the_session(
+def test_14_every_request_uses_the_session(
     cloud: Cloud, driver: do.DigitalOcean, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def around(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The driver ``do`` against the emulated DigitalOcean: what it asks for, what it understands, what it leaves."""
+"""The driver ``do`` against the emulated DigitalOcean: what it requests, understands and leaves."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: do.DigitalOcean) 
     assert cloud.state.passwords_mailed == []
 
 
-def test_the_instance_that_comes_of_it(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
+def test_the_launched_instance(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     began = time()
     with driver.access(BATCH, KEY, []) as access:
         first = driver.launch(node(), SCRIPT, access)
@@ -125,28 +125,28 @@ def test_a_firewall_by_its_id(cloud: Cloud, driver: do.DigitalOcean) -> None:
 
 
 @pytest.mark.parametrize("wanted", [NOWHERE, "nothing-has-it"])
-def test_a_firewall_that_is_not_there(cloud: Cloud, driver: do.DigitalOcean, wanted: str) -> None:
-    Client(cloud).create(tags=["nothing-has-it"])  # a tag alone protects nothing
+def test_a_firewall_that_does_not_exist(cloud: Cloud, driver: do.DigitalOcean, wanted: str) -> None:
+    Client(cloud).create(tags=["nothing-has-it"])  # a tag without a firewall protects nothing
     for name in ("a", "b"):
         assert [f"no firewall of the account has the id or the tag {wanted}" in it for it in driver.objections(
             node(name, options={"firewall": wanted}))] == [True]  # fmt: skip
     assert cloud.count("GET", "/v2/firewalls") == 1
 
 
-def test_a_firewall_that_vanished_leaves_no_droplet_outside_of_it(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_if_the_firewall_disappears_no_droplet_is_left_without_it(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with pytest.raises(InvalidRequest, match=f"no firewall {NOWHERE}"):
         launch(driver, node(options={"firewall": NOWHERE}))
     assert left(cloud) == {}
 
 
-def test_no_firewall_is_touched_that_was_not_named(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_no_other_firewall_is_changed(cloud: Cloud, driver: do.DigitalOcean) -> None:
     number = firewall(cloud)
     launch(driver, node())
     assert cloud.state.firewalls[number].droplet_ids == []
-    assert cloud.count("POST", "/v2/firewalls") == 1  # the test's own
+    assert cloud.count("POST", "/v2/firewalls") == 1  # by the test itself
 
 
-# for people
+# functions for people
 
 
 def test_check_names_the_account(cloud: Cloud, driver: do.DigitalOcean) -> None:
@@ -166,12 +166,12 @@ def test_a_bad_token(cloud: Cloud, time: Time) -> None:
 
 
 @pytest.mark.parametrize("token", ["dop_v1_ä", "dop_v1\nX: y"])
-def test_a_token_that_is_none(cloud: Cloud, time: Time, token: str) -> None:
+def test_an_invalid_token(cloud: Cloud, time: Time, token: str) -> None:
     with pytest.raises(AuthError, match="characters that no token has"):
         driver_of(cloud, time, token=token).check()
 
 
-def test_a_token_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time) -> None:
+def test_a_line_end_after_the_token_is_ignored(cloud: Cloud, time: Time) -> None:
     assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
 
 
@@ -230,7 +230,7 @@ def test_a_list_has_all_its_pages(cloud: Cloud, driver: do.DigitalOcean) -> None
     assert cloud.count("GET", CREATE) == 2
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do.DigitalOcean) -> None:
+def test_only_instances_of_this_master_are_listed(cloud: Cloud, time: Time, driver: do.DigitalOcean) -> None:
     client = Client(cloud)
     client.create("untagged")
     client.create("somebody-elses", tags=["hart"])
@@ -239,7 +239,9 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: do
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
 
 
-def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_if_the_server_ignores_the_filter_foreign_instances_are_not_listed(
+    cloud: Cloud, driver: do.DigitalOcean
+) -> None:
     droplet = Client(cloud).create("theirs")
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet], "links": {}}))
     assert driver.instances() == []
@@ -247,7 +249,7 @@ def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, d
 
 @pytest.mark.parametrize("facts", [{}, {"networks": {}}, {"networks": None, "region": None, "created_at": "soon"},
                                    {"networks": {"v4": [{"type": "public"}]}, "status": "paused"}])  # fmt: skip
-def test_a_report_with_little_in_it(cloud: Cloud, driver: do.DigitalOcean, facts: dict[str, Any]) -> None:
+def test_an_answer_with_most_fields_missing(cloud: Cloud, driver: do.DigitalOcean, facts: dict[str, Any]) -> None:
     droplet = {"id": 7, "name": "a", "tags": [f"hart-owner:{OWNER}"], **facts}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer={"droplets": [droplet]}))
     (instance,) = driver.instances()
@@ -273,7 +275,7 @@ def test_access_leaves_nothing(cloud: Cloud, driver: do.DigitalOcean) -> None:
     assert (left(cloud), driver.leftovers()) == ({}, [])
 
 
-def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_access_leaves_nothing_when_the_batch_fails(cloud: Cloud, driver: do.DigitalOcean) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []):
         raise ZeroDivisionError
     assert left(cloud) == {}
@@ -282,14 +284,16 @@ def test_access_leaves_nothing_when_the_batch_failed(cloud: Cloud, driver: do.Di
 @pytest.mark.parametrize("fault", [faults.lost_answer("account/keys"),
                                    Fault("POST", "account/keys", when="after", status=500),
                                    Fault("POST", "account/keys", when="after", status=201, answer="<a>")])  # fmt: skip
-def test_a_key_whose_create_was_not_answered_is_found(cloud: Cloud, driver: do.DigitalOcean, fault: Fault) -> None:
+def test_a_key_whose_create_was_not_answered_is_found_and_removed(
+    cloud: Cloud, driver: do.DigitalOcean, fault: Fault
+) -> None:
     cloud.faults.add(fault)
     launch(driver, node())
     assert cloud.state.left()["keys"] == []
     assert cloud.count("POST", "account/keys") == 1
 
 
-def test_a_key_that_was_not_made(cloud: Cloud, driver: do.DigitalOcean) -> None:
+def test_a_key_that_was_not_created(cloud: Cloud, driver: do.DigitalOcean) -> None:
     cloud.faults.add(Fault("POST", "account/keys", status=500))
     with pytest.raises(TemporaryFailure, match="500"), driver.access(BATCH, KEY, []):
         pytest.fail("there is no access")
@@ -311,7 +315,7 @@ def test_a_key_that_cannot_be_removed_is_named(cloud: Cloud, driver: do.DigitalO
 
 
 @pytest.mark.parametrize("switch", ["refused", "ignored"])
-def test_a_new_droplet_that_does_not_go_until_it_is_active(
+def test_a_droplet_that_cannot_be_deleted_until_it_is_active(
     cloud: Cloud, driver: do.DigitalOcean, time: Time, switch: str
 ) -> None:
     cloud.settings.delete_new = switch
@@ -321,18 +325,18 @@ def test_a_new_droplet_that_does_not_go_until_it_is_active(
     assert (left(cloud), sum(time.waits) < 75) == ({}, True)
 
 
-def test_terminate_waits_until_it_is_gone(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
+def test_terminate_waits_until_the_droplet_is_gone(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     cloud.settings.gone_after = 12
     instance = launch(driver, node())
     driver.terminate(instance)
     assert (driver.instances(), time.waits) == ([], [1, 2, 4, 8])
 
 
-def test_a_droplet_that_never_goes(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
+def test_a_droplet_that_is_never_deleted(cloud: Cloud, driver: do.DigitalOcean, time: Time) -> None:
     cloud.settings.gone_after = 10**6
     instance = launch(driver, node())
     with pytest.raises(TemporaryFailure):
         driver.terminate(instance)
     assert 150 < sum(time.waits) < 240
-    # Sixteen of them side by side stay under the limit of 250 calls a minute.
+    # Sixteen of them in parallel stay below the limit of 250 calls a minute.
     assert 16 * 60 * cloud.count(".*", "/v2/droplets/") / sum(time.waits) < 250

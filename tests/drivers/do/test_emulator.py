@@ -35,7 +35,7 @@ def addresses(droplet: dict[str, Any]) -> dict[str, str]:
     return {net["type"]: net["ip_address"] for net in droplet["networks"]["v4"]}
 
 
-# a droplet's life
+# the life cycle of a droplet
 
 
 def test_a_droplet_is_new_then_active_with_addresses_then_gone(
@@ -97,7 +97,9 @@ def test_several_droplets_in_one_call(cloud: DigitalOcean, client: Client) -> No
     assert len(answer.json()["links"]["actions"]) == len(cloud.state.droplets) == 3
 
 
-def test_delete_by_tag_takes_all_of_the_tag_and_no_other(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
+def test_delete_by_tag_deletes_all_droplets_with_the_tag_and_no_others(
+    cloud: DigitalOcean, client: Client, clock: Clock
+) -> None:
     for name, tag in (("a", "old"), ("b", "old"), ("c", "kept")):
         client.create(name, tags=[tag])
     assert client.call("DELETE", "droplets").status_code == 422
@@ -107,7 +109,7 @@ def test_delete_by_tag_takes_all_of_the_tag_and_no_other(cloud: DigitalOcean, cl
 
 
 @pytest.mark.parametrize(("switch", "status"), [("refused", 422), ("ignored", 204)])
-def test_a_new_droplet_may_be_hard_to_delete(
+def test_a_delete_of_a_new_droplet_can_fail(
     cloud: DigitalOcean, client: Client, clock: Clock, switch: str, status: int
 ) -> None:
     cloud.settings.delete_new = switch
@@ -123,7 +125,7 @@ def test_a_new_droplet_may_be_hard_to_delete(
 # lists
 
 
-def test_pages_link_to_the_host_that_was_asked(client: Client) -> None:
+def test_pages_link_to_the_host_of_the_request(client: Client) -> None:
     for number in range(5):
         client.create(f"app-{number}", tags=["t"])
     data = client.get("droplets", per_page=2, tag_name="t", page=2)
@@ -145,14 +147,14 @@ def test_filters_of_the_list(client: Client) -> None:
     client.create("b", tags=["prod", "other"])
     tagged = client.get("droplets", tag_name="PROD")["droplets"]
     assert [it["name"] for it in tagged] == ["a", "b"]
-    assert tagged[1]["tags"] == ["Prod", "other"]  # the first spelling counts
+    assert tagged[1]["tags"] == ["Prod", "other"]  # the first spelling is canonical
     assert [it["name"] for it in client.get("droplets", name="b")["droplets"]] == ["b"]
     assert client.get("droplets", tag_name="none")["droplets"] == client.get("droplets", type="gpus")["droplets"] == []
     assert client.call("GET", "droplets?tag_name=a&name=b").status_code == 422
     assert client.call("GET", "droplets?per_page=201").status_code == 422
 
 
-def test_what_is_on_offer(cloud: DigitalOcean, client: Client) -> None:
+def test_the_catalogue(cloud: DigitalOcean, client: Client) -> None:
     snapshot = cloud.add_snapshot("with-salt", image_id=777)
     slugs = {it["slug"] for it in client.get("images", type="distribution")["images"]}
     assert {"debian-12-x64", "debian-13-x64", "ubuntu-22-04-x64", "ubuntu-24-04-x64"} <= slugs
@@ -192,13 +194,13 @@ def test_what_is_on_offer(cloud: DigitalOcean, client: Client) -> None:
         ({"volumes": ["nothing"]}, "Volumes"),
     ],
 )
-def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body: dict[str, Any], words: str) -> None:
+def test_a_create_is_refused_with_the_vendor_s_message(client: Client, body: dict[str, Any], words: str) -> None:
     status, message = client.refused(**body)
     assert status == 422
     assert words in message
 
 
-def test_a_vpc_that_is_not_there_is_a_404(client: Client) -> None:
+def test_a_vpc_that_does_not_exist_is_a_404(client: Client) -> None:
     assert client.refused(vpc_uuid="default-nyc3")[0] == 404
 
 
@@ -233,7 +235,7 @@ def test_a_body_that_is_not_json(cloud: DigitalOcean) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing", "droplets/nothing", "droplets/1", "account/keys/1", "tags/none"])
-def test_what_is_not_there(client: Client, path: str) -> None:
+def test_a_resource_that_does_not_exist(client: Client, path: str) -> None:
     assert client.call("GET", path).json()["id"] == "not_found"
 
 
@@ -254,7 +256,7 @@ def test_keys(client: Client) -> None:
     assert client.call("DELETE", f"account/keys/{key['id']}").status_code == 404
 
 
-def test_tags_outlive_droplets_and_count_what_carries_them(client: Client) -> None:
+def test_tags_remain_without_droplets_and_count_their_resources(client: Client) -> None:
     droplet = client.create(tags=["a:b"])
     assert client.get("tags/A:B")["tag"]["resources"]["droplets"]["count"] == 1
     resources = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
@@ -265,7 +267,7 @@ def test_tags_outlive_droplets_and_count_what_carries_them(client: Client) -> No
     assert client.get(f"droplets/{droplet['id']}")["droplet"]["tags"] == []
 
 
-def test_the_refusal_of_a_tag_has_a_form_of_its_own(client: Client) -> None:
+def test_the_refusal_of_a_tag_has_its_own_form(client: Client) -> None:
     answer = client.call("POST", "tags", {"name": "a=b"})
     assert answer.status_code == 400
     assert set(answer.json()) == {"error", "messages", "root_causes"}
@@ -291,7 +293,7 @@ def test_a_firewall(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     assert cloud.state.left()["firewalls"] == []
 
 
-def test_volumes_are_attached_at_create_and_let_go_at_the_end(
+def test_volumes_are_attached_at_create_and_detached_at_delete(
     cloud: DigitalOcean, client: Client, clock: Clock
 ) -> None:
     spec = {"name": "data", "region": "nyc3", "size_gigabytes": 10}
@@ -317,12 +319,12 @@ def test_a_region_has_a_default_vpc(client: Client) -> None:
 # limits
 
 
-def test_each_answer_has_the_calls_left_in_the_hour(client: Client, clock: Clock) -> None:
+def test_each_answer_has_the_number_of_calls_left_in_the_hour(client: Client, clock: Clock) -> None:
     client.get("account")
     clock.advance(60)
     headers = client.call("GET", "account").headers
     assert (headers["ratelimit-limit"], headers["ratelimit-remaining"]) == ("5000", "4998")
-    assert float(headers["ratelimit-reset"]) == clock.now - 60 + 3600  # when the oldest one expires
+    assert float(headers["ratelimit-reset"]) == clock.now - 60 + 3600  # when the oldest call expires
 
 
 def test_a_burst_is_throttled_with_retry_after(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
@@ -336,7 +338,7 @@ def test_a_burst_is_throttled_with_retry_after(cloud: DigitalOcean, client: Clie
     client.get("account")
 
 
-def test_the_hour_s_limit_has_no_retry_after(cloud: DigitalOcean, client: Client) -> None:
+def test_the_hourly_limit_has_no_retry_after(cloud: DigitalOcean, client: Client) -> None:
     cloud.settings.hourly_limit = 1
     client.get("account")
     answer = client.call("GET", "account")
@@ -344,7 +346,7 @@ def test_the_hour_s_limit_has_no_retry_after(cloud: DigitalOcean, client: Client
     assert "retry-after" not in answer.headers
 
 
-def test_keys_are_listed_ten_times_a_minute(client: Client) -> None:
+def test_keys_can_be_listed_ten_times_a_minute(client: Client) -> None:
     for _ in range(10):
         client.get("account/keys")
     assert client.call("GET", "account/keys").status_code == 429
@@ -353,7 +355,7 @@ def test_keys_are_listed_ten_times_a_minute(client: Client) -> None:
 # python-digitalocean
 
 
-def test_python_digitalocean_lives_a_whole_life(
+def test_python_digitalocean_works_from_create_to_delete(
     cloud: DigitalOcean, manager: digitalocean.Manager, clock: Clock
 ) -> None:
     key = digitalocean.SSHKey(token=cloud.token, name="k", public_key=public_key())
@@ -379,9 +381,7 @@ def test_python_digitalocean_lives_a_whole_life(
     assert cloud.state.left()["keys"] == []
 
 
-def test_its_null_vpc_can_be_refused_as_the_description_does(
-    cloud: DigitalOcean, manager: digitalocean.Manager
-) -> None:
+def test_its_null_vpc_can_be_refused_as_in_the_description(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
     if schema.find(SPECIFICATION) is None:
         pytest.skip("the vendor's description is not beside this checkout")
     cloud.settings.tolerate_nulls = False

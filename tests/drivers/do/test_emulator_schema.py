@@ -1,4 +1,4 @@
-"""What the emulated DigitalOcean takes and gives is what the vendor's own description says."""
+"""The emulated DigitalOcean accepts and returns what the vendor's own description specifies."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def cloud(clock: Clock) -> Iterator[DigitalOcean]:
         assert cloud.defects == []
 
 
-def test_the_routes_of_the_tests_are_those_of_the_description() -> None:
-    """A call that the description has, the emulator has."""
+def test_the_emulator_has_every_call_of_the_description() -> None:
+    """The emulator has every call of the description."""
     description = schema.find(SPECIFICATION)
     if description is None:
         pytest.skip("the vendor's description is not beside this checkout")
@@ -39,7 +39,7 @@ def test_the_routes_of_the_tests_are_those_of_the_description() -> None:
 
 @described
 def test_every_answer_conforms(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
-    """One call of each kind, with droplets in each state; the errors as well."""
+    """The test makes one call of each kind, with droplets in each state, and also causes errors."""
     cloud.add_snapshot("mine", image_id=777)
     key = client.call("POST", "account/keys", {"name": "k", "public_key": public_key()}).json()["ssh_key"]
     vpc = client.call("POST", "vpcs", {"name": "own", "region": "nyc3", "ip_range": "10.9.0.0/20"}).json()["vpc"]
@@ -112,14 +112,14 @@ def test_what_the_description_does_not_allow_is_refused(
 
 
 @described
-def test_a_null_is_taken_but_held_against_the_client(cloud: DigitalOcean, client: Client) -> None:
+def test_a_null_is_accepted_but_reported_as_a_defect_of_the_client(cloud: DigitalOcean, client: Client) -> None:
     client.create(vpc_uuid=None)
     assert len(cloud.said_against()) == 1
     assert "vpc_uuid" in cloud.said_against()[0]
 
 
 @described
-def test_a_field_that_nobody_knows_is_found() -> None:
+def test_an_unknown_field_is_found() -> None:
     description = schema.find(SPECIFICATION)
     assert description is not None
     body = {"name": "a", **SPEC, "public_networkin": False}
@@ -129,7 +129,7 @@ def test_a_field_that_nobody_knows_is_found() -> None:
 
 
 @described
-def test_answers_of_faults_are_not_held_against_us(cloud: DigitalOcean, client: Client) -> None:
+def test_answers_of_faults_are_not_reported_as_defects(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(Fault(status=500, answer={"odd": 1}), Fault(drop=True, when="after"))
     client.call("GET", "account")
     with pytest.raises(OSError):
@@ -137,7 +137,7 @@ def test_answers_of_faults_are_not_held_against_us(cloud: DigitalOcean, client: 
     assert cloud.said_against() == []
 
 
-# the check itself, with a description of our own
+# the check itself, with a description made for the test
 
 
 def description(**response: Any) -> Description:
@@ -179,14 +179,14 @@ def test_answers_are_checked() -> None:
     assert check("POST", "/v1/things/7", 204, {}, {}) == ["a body where none is described"]
 
 
-def test_the_dialect_is_translated() -> None:
+def test_the_openapi_dialect_is_translated() -> None:
     assert translate({"type": "string", "enum": ["new", False]}) == {"type": "string", "enum": ["new", "off"]}
     assert translate({"type": "string", "nullable": True}) == {"anyOf": [{"type": "string"}, {"type": "null"}]}
     named = {"properties": {"nullable": {"type": "string"}, "enum": {"nullable": True}}}
     assert translate(named)["properties"] == {"nullable": {"type": "string"}, "enum": {"anyOf": [{}, {"type": "null"}]}}
 
 
-def test_errors_of_alternatives_are_those_of_the_nearest_one() -> None:
+def test_errors_are_those_of_the_closest_alternative() -> None:
     either = {"oneOf": [{"required": ["name"], "properties": {"size": {"type": "string"}}}, {"required": ["names"]}]}
     data = {"/v1": {"put": {"requestBody": {"content": {"application/json": {"schema": either}}}, "responses": {}}}}
     assert Description(data).request("PUT", "/v1", {}, {"name": "a", "size": 1}) == [

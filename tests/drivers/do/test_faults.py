@@ -1,4 +1,4 @@
-"""Every fault of the emulated DigitalOcean strikes as it says, once, and leaves the state that it says."""
+"""Every fault of the emulated DigitalOcean occurs as specified, once, and leaves the specified state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def create(client: Client) -> requests.Response:
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_a_call_fails_before_or_after_it_was_done(
+def test_a_call_fails_before_or_after_its_effect(
     cloud: DigitalOcean, client: Client, when: str, made: list[str]
 ) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, when=when, status=500))
@@ -52,7 +52,7 @@ def test_a_call_fails_before_or_after_it_was_done(
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_the_connection_breaks_before_or_after_it_was_done(
+def test_the_connection_breaks_before_or_after_the_effect(
     cloud: DigitalOcean, client: Client, when: str, made: list[str]
 ) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, when=when, drop=True))
@@ -70,7 +70,7 @@ def test_a_lost_answer(cloud: DigitalOcean, client: Client) -> None:
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_a_stall_keeps_the_answer_back(cloud: DigitalOcean, client: Client, when: str, made: list[str]) -> None:
+def test_a_stall_delays_the_answer(cloud: DigitalOcean, client: Client, when: str, made: list[str]) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, when=when, stall=0.4))
     with pytest.raises(requests.ReadTimeout):
         requests.post(
@@ -81,7 +81,7 @@ def test_a_stall_keeps_the_answer_back(cloud: DigitalOcean, client: Client, when
     deadline = time.monotonic() + 120
     while not cloud.calls and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert cloud.state.left()["droplets"] == ["app-1"]  # a client that went away stops nothing
+    assert cloud.state.left()["droplets"] == ["app-1"]  # a client that disconnects stops nothing
 
 
 def test_closing_does_not_wait_for_a_stall() -> None:
@@ -111,7 +111,7 @@ def test_any_status_with_any_body(cloud: DigitalOcean, client: Client) -> None:
     assert (page.status_code, page.headers["content-type"].split(";")[0]) == (502, "text/html")
 
 
-def test_a_fault_picks_its_call(cloud: DigitalOcean, client: Client) -> None:
+def test_a_fault_applies_only_to_its_call(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(Fault(method="POST", path=CREATE, body='"app-2"', skip=1, status=503))
     for name, status in (("app-1", 202), ("app-2", 202), ("app-2", 503), ("app-2", 202)):
         assert client.call("POST", "droplets", {"name": name, **SPEC}).status_code == status
@@ -129,7 +129,7 @@ def test_a_bad_second_page(cloud: DigitalOcean, client: Client) -> None:
 # machines
 
 
-def test_a_droplet_that_refuses_to_die(cloud: DigitalOcean, client: Client) -> None:
+def test_a_droplet_that_refuses_to_be_deleted(cloud: DigitalOcean, client: Client) -> None:
     cloud.faults.add(MachineFault(refuse_delete=2))
     droplet = client.create()
     answers = [client.call("DELETE", f"droplets/{droplet['id']}") for _ in range(4)]
@@ -146,7 +146,7 @@ def test_a_delete_that_has_no_effect(cloud: DigitalOcean, client: Client) -> Non
     assert cloud.state.left()["droplets"] == []
 
 
-def test_an_address_that_comes_late(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
+def test_an_address_that_appears_late(cloud: DigitalOcean, client: Client, clock: Clock) -> None:
     cloud.faults.add(MachineFault(address_lists=2))
     client.create()
     clock.advance(10)
@@ -163,7 +163,7 @@ def test_a_droplet_that_stays_new(cloud: DigitalOcean, client: Client, clock: Cl
     assert client.get(f"droplets/{droplet['id']}/actions")["actions"][0]["status"] == "in-progress"
 
 
-def test_a_back_end_that_fails_is_remembered(clock: Clock) -> None:
+def test_a_failure_of_the_back_end_is_recorded(clock: Clock) -> None:
     class Broken(NoMachines):
         def boot(self, request: object) -> None:
             raise OSError("no room")
@@ -174,10 +174,10 @@ def test_a_back_end_that_fails_is_remembered(clock: Clock) -> None:
         assert [(name, str(error)) for name, error in cloud.machines.failures] == [(str(droplet["id"]), "no room")]
 
 
-# python-digitalocean's traps (providers.md, 1.1)
+# known problems of python-digitalocean (providers.md, 1.1)
 
 
-def test_trap_no_timeout_by_itself(
+def test_trap_no_timeout_by_default(
     cloud: DigitalOcean, manager: digitalocean.Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHON_DIGITALOCEAN_REQUEST_TIMEOUT_SEC", "0.2")
@@ -186,7 +186,7 @@ def test_trap_no_timeout_by_itself(
         manager.get_account()
 
 
-def test_trap_a_list_that_is_cut_off_without_an_error(
+def test_trap_a_list_is_truncated_without_an_error(
     cloud: DigitalOcean, client: Client, manager: digitalocean.Manager
 ) -> None:
     cloud.settings.page_cap = 1
@@ -205,7 +205,7 @@ def test_trap_status_codes_are_lost(cloud: DigitalOcean, manager: digitalocean.M
         assert not hasattr(caught.value, "status")
 
 
-def test_trap_an_error_without_id_is_an_index_error(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
+def test_trap_an_error_without_id_raises_an_index_error(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
     with pytest.raises(IndexError):
         digitalocean.Tag(token=cloud.token, name="a=b").create()
 
@@ -217,7 +217,9 @@ def test_trap_networks_without_lists(cloud: DigitalOcean, client: Client, manage
         manager.get_all_droplets()
 
 
-def test_trap_a_create_without_action_links_made_a_droplet(cloud: DigitalOcean, manager: digitalocean.Manager) -> None:
+def test_trap_a_create_without_action_links_fails_and_creates_a_droplet(
+    cloud: DigitalOcean, manager: digitalocean.Manager
+) -> None:
     cloud.settings.no_action_links = True
     with pytest.raises(KeyError):
         digitalocean.Droplet(
@@ -246,7 +248,7 @@ def test_trap_the_library_drops_fields_and_uploads_keys(cloud: DigitalOcean, man
     assert cloud.state.left()["keys"] == ["SSH Key a"]
 
 
-# from another process
+# through the admin endpoint
 
 
 def test_faults_state_and_settings_over_http(cloud: DigitalOcean, client: Client) -> None:

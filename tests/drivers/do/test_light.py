@@ -1,4 +1,4 @@
-"""Light machines answer the bootstrap's protocol as a real one would, seen with the product's own client."""
+"""Light machines answer the bootstrap's protocol as real ones do, seen through the product's own client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.emulation.backend import Addresses, BootRequest
 from tests.emulation.faults import MachineFault
 from tests.emulation.light import STEPS, LightMachine, LightMachines, _addresses
 
-PORT = 22022  #: not 22, where a machine with an sshd of its own may be listening on all addresses
+PORT = 22022  #: not 22, where this host's sshd may listen on all addresses
 COMMANDS = bootstrap.commands("")
 KNOWN = ("follow", "result", "start", "seal", "keep_script", "run_script")
 
@@ -40,7 +40,7 @@ def machines(started: list[LightMachine]) -> Iterator[LightMachines]:
 
 @pytest.fixture
 def keys() -> tuple[ssh.Key, ssh.Key]:
-    """The throw-away host key and the client key."""
+    """Return the throw-away host key and the client key."""
     return ssh.make_key("host"), ssh.make_key("client")
 
 
@@ -80,7 +80,7 @@ def test_the_whole_protocol(
             await session.run(COMMANDS.keep_script, stdin=b"#!/bin/sh\n")
             assert await session.stream(COMMANDS.run_script, lines.extend) == 0
             for name, command in dataclasses.asdict(COMMANDS).items():
-                if name not in KNOWN:  # what later versions of the protocol have is answered as well
+                if name not in KNOWN:  # commands of later versions of the protocol are answered as well
                     await session.run(command)
             await session.run(COMMANDS.seal)
             return result
@@ -88,7 +88,7 @@ def test_the_whole_protocol(
     result = asyncio.run(work())
     assert (result.exit_code, list(result.seconds)) == (0, list(STEPS))
     assert master_keys.check_public_key(result.minion_key) == master_keys.check_public_key(machine.minion_key)
-    # The end of a stream may come as an empty line of its own.
+    # The end of a stream may arrive as a separate empty line.
     assert [line for line in lines if line] == [f"hart: {step}" for step in STEPS] + ["the script ran"]
     assert started == [machine]
     assert machine.configuration == {"id": "app-1", "master": "here"}
@@ -97,7 +97,7 @@ def test_the_whole_protocol(
         asyncio.run(connect(addresses.public, keys, 0.2))
 
 
-def test_the_private_address_answers_as_well(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key]) -> None:
+def test_a_machine_also_answers_at_its_private_address(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key]) -> None:
     addresses, _ = boot(machines, keys)
 
     async def work() -> str:
@@ -107,7 +107,7 @@ def test_the_private_address_answers_as_well(machines: LightMachines, keys: tupl
     assert bootstrap.parse_result(asyncio.run(work())).exit_code == 0
 
 
-def test_until_the_script_ran_the_machine_shows_its_own_key(keys: tuple[ssh.Key, ssh.Key]) -> None:
+def test_a_machine_shows_its_own_key_until_the_script_has_run(keys: tuple[ssh.Key, ssh.Key]) -> None:
     with contextlib.closing(LightMachines(port=PORT, script_after=0.7)) as machines:
         addresses, _ = boot(machines, keys)
         with pytest.raises(NodeFailed, match="did not show"):
@@ -134,7 +134,7 @@ def test_a_bootstrap_fails_at_a_step(machines: LightMachines, keys: tuple[ssh.Ke
 
 
 @pytest.mark.parametrize("fault", [{"impostor": True}, {"fail_at": "ssh"}])
-def test_another_machine_or_none_with_the_key(
+def test_a_machine_without_the_host_key_is_refused(
     machines: LightMachines, keys: tuple[ssh.Key, ssh.Key], fault: dict[str, Any]
 ) -> None:
     addresses, _ = boot(machines, keys, **fault)
@@ -142,14 +142,14 @@ def test_another_machine_or_none_with_the_key(
         asyncio.run(connect(addresses.public, keys, 0.3))
 
 
-def test_another_client_is_not_let_in(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key]) -> None:
+def test_a_client_with_another_key_is_refused(machines: LightMachines, keys: tuple[ssh.Key, ssh.Key]) -> None:
     addresses, _ = boot(machines, keys)
     with pytest.raises(NodeFailed, match="refused the bootstrap's client key"):
         asyncio.run(connect(addresses.public, (keys[0], ssh.make_key("thief"))))
 
 
 def test_ten_droplets_and_one_that_never_boots(keys: tuple[ssh.Key, ssh.Key]) -> None:
-    """Behind the API: each on addresses of its own, and nothing answers after the delete."""
+    """Behind the API, each droplet has its own addresses, and nothing answers there after the delete."""
     machines = LightMachines(port=PORT)
     with DigitalOcean(machines, settings=Settings(active_after=0.0, droplet_limit=20)) as cloud:
         client = Client(cloud)
@@ -184,7 +184,7 @@ def test_ten_droplets_and_one_that_never_boots(keys: tuple[ssh.Key, ssh.Key]) ->
     assert cloud.machines.failures == []
 
 
-def test_processes_whose_ids_follow_each_other_look_at_different_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_with_consecutive_ids_use_different_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     for process in range(4711, 4715):
         monkeypatch.setattr("os.getpid", lambda process=process: process)

@@ -1,4 +1,4 @@
-"""What the driver ``do`` refuses by itself, and the class of each refusal of DigitalOcean."""
+"""What the driver ``do`` refuses by itself, and the error class of each refusal of DigitalOcean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The account, its SSH keys and tags, and what is on offer (providers.md, 1.3)."""
+"""The account, its SSH keys and tags, and the catalogue (providers.md, 1.3)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IMAGE_TYPES = ("distribution", "application")
 
 @route("GET", "/account")
 def account(world: World, request: Request) -> Answer:
-    """Who the token belongs to, and how many droplets the account may have."""
+    """Return the owner of the token and the account's limit of droplets."""
     facts = {
         "droplet_limit": world.settings.droplet_limit,
         "floating_ip_limit": 3,
@@ -46,13 +46,13 @@ def account(world: World, request: Request) -> Answer:
 
 @route("GET", "/regions")
 def list_regions(world: World, request: Request) -> Answer:
-    """The regions, closed ones included."""
+    """List the regions, including closed ones."""
     return answers.page(world, request, "regions", catalogue.regions(), lambda it: it)
 
 
 @route("GET", "/sizes")
 def list_sizes(world: World, request: Request) -> Answer:
-    """The sizes, retired ones included; one that is sold out has no ``available`` any more."""
+    """List the sizes, including retired ones; ``available`` is false for one that is sold out."""
     sold_out = world.settings.sold_out_sizes
     sizes = [{**it, "available": it["available"] and it["slug"] not in sold_out} for it in catalogue.sizes()]
     return answers.page(world, request, "sizes", sizes, lambda it: it)
@@ -63,7 +63,7 @@ def list_sizes(world: World, request: Request) -> Answer:
 
 @route("GET", "/images")
 def list_images(world: World, request: Request) -> Answer:
-    """The query's ``type`` is not the image's own: ``distribution`` means type ``base``."""
+    """List the images. The query's ``type`` is not the image's own: ``distribution`` selects type ``base``."""
     kind, private, tag = (request.first(word) for word in ("type", "private", "tag_name"))
     if kind not in (None, *IMAGE_TYPES):
         raise Refusal(422, "type must be distribution or application.")
@@ -79,7 +79,7 @@ def list_images(world: World, request: Request) -> Answer:
 
 @route("PUT", "/images/{}")
 def rename_image(world: World, request: Request, name: str) -> Answer:
-    """Only one's own."""
+    """Rename an image of the account."""
     image = _own_image(world, name)
     image.name = text(body_of(request), "name")
     return Answer(200, {"image": answers.image(image)})
@@ -87,14 +87,14 @@ def rename_image(world: World, request: Request, name: str) -> Answer:
 
 @route("DELETE", "/images/{}")
 def delete_image(world: World, request: Request, name: str) -> Answer:
-    """Only one's own."""
+    """Delete an image of the account."""
     del world.state.images[_own_image(world, name).id]
     return Answer(204)
 
 
 @route("POST", "/images")
 def import_image(world: World, request: Request) -> Answer:
-    """Not here: an image from somewhere on the internet."""
+    """Refuse to import an image from the internet: the test cloud has no such images."""
     raise Refusal(501, "The test cloud imports no images.")
 
 
@@ -120,7 +120,7 @@ def _own_image(world: World, name: str) -> Image:
 
 @route("POST", "/account/keys")
 def add_key(world: World, request: Request) -> Answer:
-    """201. A key that the account has already is refused, under whatever name."""
+    """Add a key and answer 201. A key that the account already has is refused, whatever its name."""
     data = body_of(request)
     name, public_key = text(data, "name"), text(data, "public_key").strip()
     fingerprint = _fingerprint(public_key)
@@ -133,7 +133,7 @@ def add_key(world: World, request: Request) -> Answer:
 
 @route("PUT", "/account/keys/{}")
 def rename_key(world: World, request: Request, name: str) -> Answer:
-    """The key itself cannot be changed."""
+    """Rename a key; the key itself cannot be changed."""
     key = _key(world, name)
     key.name = text(body_of(request), "name")
     return Answer(200, {"ssh_key": answers.key(key)})
@@ -146,14 +146,14 @@ def _key(world: World, name: str) -> Key:
     raise Refusal(404)
 
 
-# A list with a limit of its own: 10 times in 60 seconds. Machines that have a key keep it.
+# This list has its own limit of 10 calls in 60 seconds. Machines keep a key that is deleted from the account.
 ROUTER.lists("/account/keys", "keys", lambda world, it: answers.key(it), "ssh_keys")
 ROUTER.shows("/account/keys", "ssh_key", _key, lambda world, it: answers.key(it))
 ROUTER.deletes("/account/keys", "keys", _key)
 
 
 def _fingerprint(public_key: str) -> str:
-    """MD5 of the key's bytes, as OpenSSH once wrote fingerprints."""
+    """Return the MD5 of the key's bytes, the old form of OpenSSH's fingerprints."""
     words = public_key.split(None, 2)
     try:
         blob = base64.b64decode(words[1], validate=True) if len(words) > 1 else b""
@@ -171,13 +171,13 @@ def _fingerprint(public_key: str) -> str:
 
 @route("GET", "/tags")
 def list_tags(world: World, request: Request) -> Answer:
-    """They outlive what carried them."""
+    """List the tags; a tag remains when its resources are deleted."""
     names = list(world.state.tags.values())
     return answers.page(world, request, "tags", names, lambda it: answers.tag(world, it))
 
 
 def _check_tag(data: dict[str, Any]) -> None:
-    """The refusal is the one error body without ``id`` and ``message``."""
+    """Refuse an invalid tag. This is the only error body without ``id`` and ``message``."""
     name = data.get("name")
     if not isinstance(name, str) or not TAG.fullmatch(name):
         problem = "name only allows alphanumeric characters, dashes, underscores, and colons"
@@ -186,19 +186,19 @@ def _check_tag(data: dict[str, Any]) -> None:
 
 @route("POST", "/tags", check=_check_tag)
 def add_tag(world: World, request: Request) -> Answer:
-    """201, also for one that exists."""
+    """Create a tag and answer 201, even if the tag exists."""
     return Answer(201, {"tag": answers.tag(world, world.name_tag(body_of(request)["name"]))})
 
 
 @route("GET", "/tags/{}")
 def get_tag(world: World, request: Request, name: str) -> Answer:
-    """In any case of letters."""
+    """Return a tag; its name is not case-sensitive."""
     return Answer(200, {"tag": answers.tag(world, answers.found(world.state.tags, name.lower()))})
 
 
 @route("DELETE", "/tags/{}")
 def delete_tag(world: World, request: Request, name: str) -> Answer:
-    """It goes from all that carried it."""
+    """Delete a tag and remove it from all resources."""
     spelling = answers.found(world.state.tags, name.lower())
     tagged: tuple[Droplet | Image | Volume | Firewall, ...] = (
         *world.state.droplets.values(),
@@ -214,7 +214,7 @@ def delete_tag(world: World, request: Request, name: str) -> Answer:
 
 @route("POST", "/tags/{}/resources")
 def tag_resources(world: World, request: Request, name: str) -> Answer:
-    """204. The tag has to be there."""
+    """Add an existing tag to resources and answer 204."""
     spelling = answers.found(world.state.tags, name.lower())
     for thing in _resources(world, request):
         if spelling not in thing.tags:
@@ -224,7 +224,7 @@ def tag_resources(world: World, request: Request, name: str) -> Answer:
 
 @route("DELETE", "/tags/{}/resources")
 def untag_resources(world: World, request: Request, name: str) -> Answer:
-    """204."""
+    """Remove a tag from resources and answer 204."""
     spelling = answers.found(world.state.tags, name.lower())
     for thing in _resources(world, request):
         thing.tags = [tag for tag in thing.tags if tag != spelling]

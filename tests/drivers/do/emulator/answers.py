@@ -1,4 +1,4 @@
-"""How DigitalOcean says things: errors, times, pages, and its objects as JSON (providers.md, 1.3 and 1.4)."""
+"""The form of DigitalOcean's answers: errors, times, pages, and its objects as JSON (providers.md, 1.3 and 1.4)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.emulation.world import fields_of
 Thing = TypeVar("Thing")
 
 _TABLES = tables_of(__file__)
-#: by status
+#: by status code
 ERROR_IDS, MESSAGES = _TABLES["ids"], _TABLES["messages"]
 PER_PAGE_DEFAULT = 20
-REQUEST_ID = "00000000-0000-4000-8000-000000000000"  # of every request that is refused
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"  # of every refused request
 PER_PAGE_LIMIT = 200
 
 
 class Refusal(Exception):
-    """The API says no."""
+    """The API refuses a request."""
 
     def __init__(self, status: int, message: str = "", body: Any = None) -> None:
         self.status = status
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 
 def error(status: int, message: str = "") -> dict[str, str]:
-    """The body of an error; the bodies of ``POST /v2/tags`` alone have another form."""
+    """Return the body of an error; only the errors of ``POST /v2/tags`` have another form."""
     return {
         "id": ERROR_IDS.get(status, "server_error"),
         "message": message or MESSAGES.get(status, "Server was unable to give you a response."),
@@ -42,26 +42,26 @@ def error(status: int, message: str = "") -> dict[str, str]:
 
 
 def found(things: dict[Any, Thing], name: Any) -> Thing:
-    """Return the one of that name or id."""
+    """Return the entry with this name or id. Raises ``Refusal`` with 404 if there is none."""
     if name not in things:
         raise Refusal(404)
     return things[name]
 
 
 def number(text: str) -> int:
-    """An id in a path. What is none leads nowhere."""
+    """Return the id in a path. Raises ``Refusal`` with 404 if it is not a number."""
     if not text.isdigit():
         raise Refusal(404)
     return int(text)
 
 
 def iso(moment: float) -> str:
-    """A time as the API writes it."""
+    """Return a time as the API writes it."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def page(world: World, request: Request, name: str, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Answer:
-    """One page of a list, with absolute links to the others that lead to the host that was asked."""
+    """Return one page of a list, with absolute links to other pages on the host of the request."""
     per_page = _count(request, "per_page", PER_PAGE_DEFAULT, PER_PAGE_LIMIT)
     if world.settings.page_cap is not None:
         per_page = min(per_page, world.settings.page_cap)
@@ -92,12 +92,12 @@ def _link(request: Request, at: int, per_page: int) -> str:
 
 
 def key(it: Key) -> dict[str, Any]:
-    """An SSH key."""
+    """Return an SSH key as JSON."""
     return {"id": it.id, "name": it.name, "fingerprint": it.fingerprint, "public_key": it.public_key}
 
 
 def image(it: Image) -> dict[str, Any]:
-    """An image."""
+    """Return an image as JSON."""
     return {
         **fields_of(it, "id", "name", "distribution", "slug", "public", "min_disk_size", "type"),
         "regions": list(it.regions),
@@ -111,7 +111,7 @@ def image(it: Image) -> dict[str, Any]:
 
 
 def action(world: World, it: Action) -> dict[str, Any]:
-    """An action. A create is done once the droplet is active."""
+    """Return an action as JSON. A create is completed once the droplet is active."""
     done = world.clock() >= it.done
     return {
         "id": it.id,
@@ -127,7 +127,7 @@ def action(world: World, it: Action) -> dict[str, Any]:
 
 
 def droplet(world: World, it: Droplet) -> dict[str, Any]:
-    """A droplet."""
+    """Return a droplet as JSON."""
     now = world.clock()
     size = catalogue.size(it.size)
     status = it.status(now)
@@ -159,7 +159,7 @@ def droplet(world: World, it: Droplet) -> dict[str, Any]:
 
 
 def report(world: World, it: Droplet) -> dict[str, Any]:
-    """A droplet as somebody asks for it; that counts, see ``reported``."""
+    """Return a droplet as a client's request shows it. The request counts, see ``reported``."""
     shown = droplet(world, it)
     return it.reported(shown, running=shown["status"] != "new")
 
@@ -176,7 +176,7 @@ def _features(it: Droplet) -> list[str]:
 
 
 def _networks(world: World, it: Droplet, now: float) -> dict[str, Any]:
-    """Empty at first. Later the private and the public address, in an order that means nothing."""
+    """Return no addresses at first, and later the private and the public one, in random order."""
     if it.status(now) == "new" or now < it.active_at + world.settings.address_after or it.address_lists > 0:
         return {} if world.settings.bare_networks else {"v4": [], "v6": []}
     v4 = [_v4(it.addresses.private, "255.255.240.0", "private")]
@@ -197,7 +197,7 @@ def _v6(droplet_id: int) -> dict[str, Any]:
 
 
 def tag(world: World, name: str) -> dict[str, Any]:
-    """A tag with what carries it."""
+    """Return a tag as JSON, with the number of its resources."""
     droplets = [it for it in world.state.droplets.values() if name in it.tags]
     counts: dict[str, int] = {
         "droplets": len(droplets),
@@ -211,7 +211,7 @@ def tag(world: World, name: str) -> dict[str, Any]:
 
 
 def firewall(it: Firewall) -> dict[str, Any]:
-    """A firewall. Changes have reached the droplets at once."""
+    """Return a firewall as JSON. Changes take effect on the droplets at once."""
     return {
         "id": it.id,
         "name": it.name,
@@ -226,7 +226,7 @@ def firewall(it: Firewall) -> dict[str, Any]:
 
 
 def volume(it: Volume) -> dict[str, Any]:
-    """A volume."""
+    """Return a volume as JSON."""
     return {
         **fields_of(it, "id", "name", "description"),
         "size_gigabytes": it.size,
@@ -240,7 +240,7 @@ def volume(it: Volume) -> dict[str, Any]:
 
 
 def reserved(world: World, it: Reserved) -> dict[str, Any]:
-    """A reserved address, with the whole of the droplet that has it."""
+    """Return a reserved address as JSON, with all fields of the droplet that has it."""
     now = world.clock()
     holder = world.state.droplets.get(it.holder(now) or 0)
     return {
@@ -253,7 +253,7 @@ def reserved(world: World, it: Reserved) -> dict[str, Any]:
 
 
 def vpc(it: Vpc) -> dict[str, Any]:
-    """A VPC."""
+    """Return a VPC as JSON."""
     return {
         "id": it.id,
         "urn": f"do:vpc:{it.id}",

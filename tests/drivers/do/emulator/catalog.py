@@ -1,4 +1,4 @@
-"""What the emulated DigitalOcean has on offer, of the tables in ``catalog.yaml``."""
+"""The catalogue of the emulated DigitalOcean, from the tables in ``catalog.yaml``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPEN_REGIONS = [slug for slug, (_, available) in _REGIONS.items() if available]
 
 
 def size(slug: str) -> dict[str, Any]:
-    """A size as the API shows it."""
+    """Return a size as the API shows it."""
     memory, vcpus, disk, transfer, price, description = _SIZES[slug]
     retired = slug in _TABLES["retired_sizes"]
     return {
@@ -33,17 +33,17 @@ def size(slug: str) -> dict[str, Any]:
 
 
 def sizes() -> list[dict[str, Any]]:
-    """All sizes."""
+    """Return all sizes."""
     return [size(slug) for slug in _SIZES]
 
 
 def has_size(slug: str) -> bool:
-    """Whether there is such a size."""
+    """Return whether there is such a size."""
     return slug in _SIZES
 
 
 def region(slug: str) -> dict[str, Any]:
-    """A region as the API shows it."""
+    """Return a region as the API shows it."""
     name, available = _REGIONS[slug]
     return {
         "name": name,
@@ -55,20 +55,20 @@ def region(slug: str) -> dict[str, Any]:
 
 
 def regions() -> list[dict[str, Any]]:
-    """All regions."""
+    """Return all regions."""
     return [region(slug) for slug in _REGIONS]
 
 
 def has_region(slug: str) -> bool:
-    """Whether there is such a region."""
+    """Return whether there is such a region."""
     return slug in _REGIONS
 
 
 def regions_like(prefix: str) -> list[str]:
-    """The open regions of a place: ``nyc`` means any of New York's."""
+    """Return the open regions with a prefix: ``nyc`` means any of New York's."""
     return [slug for slug in OPEN_REGIONS if slug.rstrip("0123456789") == prefix]
 
 
 def images() -> list[tuple[int, str, str, str, int]]:
-    """The distribution images: id, slug, distribution, name, smallest disk."""
+    """Return the distribution images: id, slug, distribution, name, smallest disk."""
     return [(number, *facts) for number, facts in _TABLES["images"].items()]

@@ -1,10 +1,10 @@
 """
 DigitalOcean's API v2, emulated: a stateful account on loopback, whose droplets are machines of a back end.
 
-Every call is held against the vendor's own description where that is at hand (``schema.find``): a request
-that the description does not allow is refused, and what an answer of ours has wrong is in ``said_against``.
-Beyond the description it refuses what users were refused (providers.md, 1.4); where the vendor's behaviour is
-not known, both answers can be had by a switch (``do_state.Settings``) or a fault (``faults``).
+Every call is checked against the vendor's own description if that is available (``schema.find``): a request that
+the description does not allow is refused, and defects of the emulator's answers are listed by ``said_against``. It also
+refuses what users reported as refused (providers.md, 1.4). Where the vendor's behaviour is not known, a switch
+(``state.Settings``) or a fault (``faults``) selects one of the two answers.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tests.emulation.stateful import StatefulEmulator, bearer
 #: modules whose import registers their routes
 HANDLERS = (do_account, do_create, droplets, do_network, reserved)
 SPECIFICATION = "digitalocean-v2-subset.json"
-#: length and prefix of the vendor's own; nothing else about it is real
+#: length and prefix of a real token; everything else about it is invented
 TOKEN = "dop_v1_" + "0123456789abcdef" * 4
 DEFAULT_IMAGE = "debian-12-x64"
 
 
 class DigitalOcean(StatefulEmulator[State, Settings]):
-    """See the module."""
+    """One emulated account; see the module."""
 
-    #: with a slash at its end, which python-digitalocean needs
+    #: with a slash at the end, which python-digitalocean needs
     root = "/v2/"
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
@@ -46,25 +46,25 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
         self._description = schema.find(SPECIFICATION)
 
     def left(self) -> dict[str, list[str]]:
-        """Also the droplets of which the create call sent a root password by mail."""
+        """Return what is left, including the droplets whose create call mailed a root password."""
         state = self.state
         left = state.left()
         return {"instances": left.pop("droplets"), **left, "passwords mailed": list(state.passwords_mailed)}
 
     def made(self) -> int:
-        """By the actions, which outlive droplets."""
+        """Return the number of droplets from the actions, which remain when droplets are deleted."""
         return sum(action.type == "create" for action in self.state.actions.values())
 
     def user_data(self) -> dict[str, str]:
-        """As the API got it."""
+        """Return the user-data by droplet name, as the API received it."""
         return {droplet.name: droplet.user_data for droplet in self.state.droplets.values()}
 
     def instances(self) -> Iterable[Droplet]:
-        """Also those that are about to go."""
+        """Return the droplets, including those that are being deleted."""
         return self.state.droplets.values()
 
     def clear(self) -> None:
-        """But for the images and the default networks."""
+        """Remove everything but the droplets, the images and the default networks."""
         state = self.state
         for things in (state.keys, state.tags, state.firewalls, state.reserved, state.passwords_mailed):
             things.clear()
@@ -84,7 +84,7 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
             return reserved.new_reserved(self._world, region).ip
 
     def handle(self, request: Request) -> Answer:
-        """Token, limits, description, and then the call itself."""
+        """Check the token, the limits and the description, then answer the call."""
         self._world.tick()
         token = bearer(request)
         if token not in self.tokens:
@@ -103,28 +103,28 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
         return dataclasses.replace(answer, headers={**headers, **answer.headers})
 
     def _check(self, request: Request) -> None:
-        """What the vendor has words of its own for first, then all that the description does not allow."""
+        """Refuse what the vendor has its own message for, then everything else that the description does not allow."""
         routes.check(request)
         without = _without_nulls if self.settings.tolerate_nulls else None
         if problems := schema.against(self._description, request, without):
             raise Refusal(self._invalid_status(request), "; ".join(problems))
 
     def _invalid_status(self, request: Request) -> int:
-        """422 but for the few calls that are described with a 400."""
+        """Return 422, or 400 for the few calls that are described with a 400."""
         assert self._description is not None
         operation = self._description.operation(request.method, request.path)
         return 400 if operation and "400" in operation.data["responses"] else 422
 
     def failure(self, request: Request, status: int) -> Answer:
-        """The vendor's form of an error. A 404 or a 502 has it too: other bodies are for a fault to give."""
+        """Return the vendor's form of an error, also for a 404 or a 502. A fault brings any other body itself."""
         return Answer(status, answers.error(status), self._limits.headers(bearer(request), self.clock(), self.settings))
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
-        """What the description says, nulls included: clients of ours send none."""
+        """Return the differences from the description. These include nulls: clients of this project send none."""
         problems = schema.against(self._description, request)
         if answer is None or self._description is None or not self.settings.check_answers:
             return problems
-        if answer.status == 401:  # for an unknown token there is nothing to count
+        if answer.status == 401:  # the requests of an unknown token are not counted
             answer = dataclasses.replace(answer, headers=self.failure(request, 401).headers)
         return [*problems, *schema.against_answer(self._description, request, answer)]
 

@@ -1,8 +1,8 @@
 """
-``POST /v2/droplets``: what it takes, what it refuses, and in which words (providers.md, 1.3 and 1.4).
+``POST /v2/droplets``: what it accepts, what it refuses, and with which message (providers.md, 1.3 and 1.4).
 
-The order of the checks is not known; what is said is, where users reported it. All refusals are 422 with the
-same ``id``, but for a VPC that is not there, which is a 404.
+The order of the checks is not known. Messages are the vendor's where users reported them. All refusals are 422 with the
+same ``id``, except for a missing VPC, which is a 404.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLAGS = ("backups", "ipv6", "monitoring", "private_networking", "with_droplet_ag
 
 
 def check_form(data: dict[str, Any]) -> None:
-    """What can be said of a body without knowing the account."""
+    """Raise ``Refusal`` for a body that is wrong for any account."""
     for name in LISTS:
         if not isinstance(data.get(name) or [], list):
             raise Refusal(422, f"{name} must be an array.")
@@ -44,7 +44,7 @@ def check_form(data: dict[str, Any]) -> None:
 
 @route("POST", "/droplets", check=check_form)
 def create(world: World, request: Request) -> Answer:
-    """202, which says nothing about success: the actions do. The droplets have no addresses yet."""
+    """Create droplets and answer 202. This does not mean success: the actions show it. There are no addresses yet."""
     data = body_of(request)
     names = _names(data)
     plan = _plan(world, data, len(names))
@@ -72,7 +72,7 @@ def _names(data: dict[str, Any]) -> list[str]:
 
 
 def _plan(world: World, data: dict[str, Any], count: int) -> dict[str, Any]:
-    """The droplet's fields but for its name. Raises ``Refusal``; nothing is made before all is checked."""
+    """Return the droplet's fields except its name. Everything is checked before anything is created."""
     image = _image(world, data.get("image"))
     region = _region(world, data.get("region"), image)
     size = _size(world, data.get("size"), region, image)
@@ -108,7 +108,7 @@ def _plan(world: World, data: dict[str, Any], count: int) -> dict[str, Any]:
 
 def _image(world: World, wanted: Any) -> Image:
     for image in world.state.images.values():
-        # Clients send the id as a number or as text.
+        # Clients send the id as a number or as a string.
         if wanted is not None and str(wanted) in (str(image.id), image.slug):
             return image
     raise Refusal(422, "You specified an invalid image for Droplet creation.")
@@ -170,7 +170,7 @@ def _volume(world: World, wanted: Any, region: str) -> str:
 
 
 def _make(world: World, name: str, plan: dict[str, Any]) -> Droplet:
-    """Nothing fails any more."""
+    """Create a droplet; nothing can fail at this point."""
     now = world.clock()
     fault = world.faults.of_machine(name)
     droplet = Droplet(

@@ -1,4 +1,4 @@
-"""Droplets after their creation: reports, actions, and the end (providers.md, 1.3 and 1.5)."""
+"""Droplets after their creation: reports, actions and delete (providers.md, 1.3 and 1.5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.drivers.do.emulator.state import Droplet, Image, World
 from tests.emulation.http import Answer, Request
 
 PENDING = "Droplet already has a pending event."
-#: what only changes whether it runs
+#: actions that only turn the droplet on or off, and the new state
 POWER = {"power_off": False, "shutdown": False, "power_on": True, "reboot": True, "power_cycle": True}
 ACTIONS = re.compile(
     "enable_backups|disable_backups|reboot|power_cycle|shutdown|power_off|power_on|restore|password_reset|resize"
@@ -21,7 +21,7 @@ ACTIONS = re.compile(
 
 @route("GET", "/droplets")
 def list_droplets(world: World, request: Request) -> Answer:
-    """All of them, or those of a tag or of a name; GPU droplets are a list of their own, here an empty one."""
+    """List all droplets, or those with a tag or a name. GPU droplets have a separate list, which is empty here."""
     tag, name, kind = (request.first(word) for word in ("tag_name", "name", "type"))
     if tag is not None and (name is not None or kind is not None):
         raise Refusal(422, "tag_name cannot be combined with name or type.")
@@ -41,14 +41,14 @@ ROUTER.shows("/droplets", "droplet", lambda world, it: _droplet(world, it), answ
 
 @route("DELETE", "/droplets/{}")
 def delete_droplet(world: World, request: Request, droplet_id: str) -> Answer:
-    """204 when the destruction has begun. What a ``new`` droplet does is a switch: see ``Settings``."""
+    """Begin to delete a droplet and answer 204. A switch selects the behaviour for a ``new`` one: see ``Settings``."""
     _delete(world, _droplet(world, droplet_id))
     return Answer(204)
 
 
 @route("DELETE", "/droplets")
 def delete_tagged(world: World, request: Request) -> Answer:
-    """All droplets of a tag. Without one nothing is deleted."""
+    """Delete all droplets with a tag. Without a tag, nothing is deleted."""
     tag = request.first("tag_name")
     if not tag:
         raise Refusal(422, "tag_name is required.")
@@ -76,7 +76,7 @@ def _delete(world: World, droplet: Droplet) -> None:
 
 @route("GET", "/droplets/{}/actions")
 def list_actions(world: World, request: Request, droplet_id: str) -> Answer:
-    """What happened to it."""
+    """List the actions of a droplet."""
     droplet = _droplet(world, droplet_id)
     actions = [it for it in world.state.actions.values() if it.droplet_id == droplet.id]
     return answers.page(world, request, "actions", actions, lambda it: answers.action(world, it))
@@ -85,21 +85,21 @@ def list_actions(world: World, request: Request, droplet_id: str) -> Answer:
 @route("GET", "/droplets/{}/actions/{}")
 @route("GET", "/actions/{}")
 def get_action(world: World, request: Request, *segments: str) -> Answer:
-    """One action."""
+    """Return one action."""
     action = answers.found(world.state.actions, answers.number(segments[-1]))
     return Answer(200, {"action": answers.action(world, action)})
 
 
 @route("GET", "/actions")
 def list_all_actions(world: World, request: Request) -> Answer:
-    """What happened in the account."""
+    """List all actions of the account."""
     actions = list(world.state.actions.values())
     return answers.page(world, request, "actions", actions, lambda it: answers.action(world, it))
 
 
 @route("POST", "/droplets/{}/actions")
 def act(world: World, request: Request, droplet_id: str) -> Answer:
-    """Power, rename and snapshot. Power changes the report only: the machine goes on."""
+    """Turn on or off, rename or snapshot a droplet. Power changes only the report: the machine keeps running."""
     droplet = _droplet(world, droplet_id)
     data = body_of(request)
     kind = text(data, "type")
@@ -120,7 +120,7 @@ def act(world: World, request: Request, droplet_id: str) -> Answer:
 
 
 def add_snapshot(world: World, name: str, base: Image, regions: list[str], image_id: int | None = None) -> Image:
-    """A snapshot: an image with an id and no slug."""
+    """Add a snapshot, which is an image with an id and without a slug, and return it."""
     image = Image(
         id=next(world.ids) if image_id is None else image_id,
         name=name,

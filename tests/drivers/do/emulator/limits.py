@@ -2,8 +2,8 @@
 DigitalOcean's rate limits (providers.md, 1.4).
 
 5000 calls an hour and 250 a minute for each token; ``GET /v2/account/keys`` 10 times in 60 seconds. Each
-answer has the number of calls left in the hour and the time when the oldest one expires. Only the answers about
-a burst have Retry-After.
+answer has the number of calls left in the hour and the time when the oldest one expires. Only answers to a burst have
+Retry-After.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Limits:
     _key_lists: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def refusal(self, token: str, is_key_list: bool, now: float, settings: Settings) -> dict[str, str] | None:
-        """Count a call. Returns None, or the extra headers of a 429, which does not count."""
+        """Count a call and return None, or return the extra headers of a 429; such a call does not count."""
         calls = _recent(self._calls[token], now, HOUR)
         lists = _recent(self._key_lists[token], now, MINUTE)
         burst = [moment for moment in calls if moment > now - MINUTE]
@@ -42,7 +42,7 @@ class Limits:
         return None
 
     def headers(self, token: str, now: float, settings: Settings) -> dict[str, str]:
-        """The headers of every answer."""
+        """Return the headers of every answer."""
         calls = _recent(self._calls[token], now, HOUR)
         limit = settings.hourly_limit if settings.hourly_limit is not None else 5000
         return {

@@ -1,4 +1,4 @@
-"""DigitalOcean's metadata: ``/metadata/v1.json``, and its values one by one."""
+"""DigitalOcean's metadata: ``/metadata/v1.json``, and each of its values at a path of its own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tests.machines.network import Interface
 
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
-    """Return what answers for a droplet."""
+    """Return the function that answers for a droplet."""
     document = digitalocean(spec, interfaces, dns)
     return lambda method, path, headers: _from_document(document, path)
 
 
 def digitalocean(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> dict[str, Any]:
     """
-    Return DigitalOcean's document, ``/metadata/v1.json``, which its datasource reads as a whole.
+    Return DigitalOcean's document, ``/metadata/v1.json``, which cloud-init's datasource reads as a whole.
 
-    A mapping as ``spec.metadata`` adds fields to it, such as ``region`` and ``tags``.
+    If ``spec.metadata`` is a mapping, its fields are added, such as ``region`` and ``tags``.
     """
     extra = {} if callable(spec.metadata) else dict(spec.metadata)
     by_kind: dict[str, list[dict[str, Any]]] = {}
@@ -45,7 +45,7 @@ def digitalocean(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[s
 
 
 def _from_document(document: Mapping[str, Any], path: str) -> tuple[int, str, bytes]:
-    """Answer ``/metadata/v1.json``, and ``/metadata/v1/<path>`` with one value or the names below it."""
+    """Answer ``/metadata/v1.json``; for ``/metadata/v1/<path>``, answer with one value or with the names below it."""
     parts = [part for part in path.partition("?")[0].split("/") if part]
     if parts == ["metadata", "v1.json"]:
         return 200, "application/json", json.dumps(document).encode()

@@ -1,8 +1,9 @@
 """
 Firewalls, VPCs and volumes (providers.md, 1.3 and 1.6).
 
-The vendor's subset has firewalls without the calls that add and remove droplets and tags one by one, VPCs
-without a single one's, and no volumes; those calls follow the vendor's published reference.
+The description at hand is a subset of the vendor's. It has firewalls without the calls that add and remove single
+droplets and tags, VPCs without the call for a single VPC, and no volumes; those calls follow the vendor's published
+reference.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ VOLUME_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 PORTS = re.compile(r"0|all|\d{1,5}(-\d{1,5})?")
 PROTOCOLS = ("tcp", "udp", "icmp")
 PEERS = {"inbound_rules": "sources", "outbound_rules": "destinations"}
-SIZE_LIMIT = 16 * 1024  #: GiB of a volume
+SIZE_LIMIT = 16 * 1024  #: maximum size of a volume in GiB
 VOLUMES_OF_A_DROPLET = 7
 
 
@@ -42,7 +43,7 @@ ROUTER.deletes("/firewalls", "firewalls", _firewall)
 
 @route("POST", "/firewalls")
 def create_firewall(world: World, request: Request) -> Answer:
-    """202; at first it is ``waiting``. Names are unique in the account."""
+    """Create a firewall and answer 202; its status is ``waiting`` at first. Names are unique in the account."""
     data = body_of(request)
     name = _firewall_name(world, data, None)
     firewall = Firewall(world.uuid(), name, world.clock(), **_firewall_fields(world, data))
@@ -54,7 +55,7 @@ def create_firewall(world: World, request: Request) -> Answer:
 
 @route("PUT", "/firewalls/{}")
 def change_firewall(world: World, request: Request, firewall_id: str) -> Answer:
-    """The whole of it is replaced: what is left out becomes empty."""
+    """Replace a whole firewall: a field that is left out becomes empty."""
     firewall = _firewall(world, firewall_id)
     data = body_of(request)
     firewall.name = _firewall_name(world, data, firewall)
@@ -66,7 +67,7 @@ def change_firewall(world: World, request: Request, firewall_id: str) -> Answer:
 @route("POST", "/firewalls/{}/droplets")
 @route("DELETE", "/firewalls/{}/droplets")
 def change_droplets(world: World, request: Request, firewall_id: str) -> Answer:
-    """204. Those that are added have to be there."""
+    """Add or remove droplets and answer 204. Added droplets must exist."""
     firewall, data = _firewall(world, firewall_id), body_of(request)
     named = _droplet_ids(world, data) if request.method == "POST" else data.get("droplet_ids") or []
     firewall.droplet_ids = _changed(request, firewall.droplet_ids, named)
@@ -76,7 +77,7 @@ def change_droplets(world: World, request: Request, firewall_id: str) -> Answer:
 @route("POST", "/firewalls/{}/tags")
 @route("DELETE", "/firewalls/{}/tags")
 def change_tags(world: World, request: Request, firewall_id: str) -> Answer:
-    """204. Tags have to be there, also those that are taken out."""
+    """Add or remove tags and answer 204. Tags must exist, also those that are removed."""
     firewall = _firewall(world, firewall_id)
     firewall.tags = _changed(request, firewall.tags, _firewall_tags(world, body_of(request)))
     return Answer(204)
@@ -136,7 +137,7 @@ def _droplet_ids(world: World, data: dict[str, Any]) -> list[int]:
 
 
 def _firewall_tags(world: World, data: dict[str, Any]) -> list[str]:
-    """A firewall makes no tags: they have to be there."""
+    """Return the canonical tags of a firewall, which must exist: a firewall does not create tags."""
     spellings = [world.state.tags.get(str(tag).lower()) for tag in data.get("tags") or []]
     if None in spellings:
         raise Refusal(400, "one or more tags do not exist")
@@ -151,7 +152,7 @@ ROUTER.shows("/vpcs", "vpc", lambda world, it: answers.found(world.state.vpcs, i
 
 @route("POST", "/vpcs")
 def create_vpc(world: World, request: Request) -> Answer:
-    """201."""
+    """Create a VPC and answer 201."""
     data = body_of(request)
     name, region = text(data, "name"), text(data, "region")
     if not VPC_NAME.fullmatch(name) or any(vpc.name == name for vpc in world.state.vpcs.values()):
@@ -177,7 +178,7 @@ ROUTER.shows("/volumes", "volume", _volume, lambda world, it: answers.volume(it)
 
 @route("GET", "/volumes")
 def list_volumes(world: World, request: Request) -> Answer:
-    """All of them, or those of a name or region."""
+    """List all volumes, or those with a name or in a region."""
     name, region = request.first("name"), request.first("region")
     volumes = [it for it in world.state.volumes.values() if name in (None, it.name) and region in (None, it.region)]
     return answers.page(world, request, "volumes", volumes, answers.volume)
@@ -185,7 +186,7 @@ def list_volumes(world: World, request: Request) -> Answer:
 
 @route("POST", "/volumes")
 def create_volume(world: World, request: Request) -> Answer:
-    """201. Names are unique in a region."""
+    """Create a volume and answer 201. Names are unique in a region."""
     data = body_of(request)
     name, region, size = text(data, "name"), text(data, "region"), data.get("size_gigabytes")
     if not VOLUME_NAME.fullmatch(name) or region not in catalogue.OPEN_REGIONS:
@@ -202,7 +203,7 @@ def create_volume(world: World, request: Request) -> Answer:
 
 @route("DELETE", "/volumes/{}")
 def delete_volume(world: World, request: Request, volume_id: str) -> Answer:
-    """Only one that is not attached."""
+    """Delete a volume that is not attached."""
     volume = _volume(world, volume_id)
     if volume.droplet_ids:
         raise Refusal(409, "volume is attached to a droplet")
@@ -212,7 +213,7 @@ def delete_volume(world: World, request: Request, volume_id: str) -> Answer:
 
 @route("POST", "/volumes/actions")
 def act_by_name(world: World, request: Request) -> Answer:
-    """The volume is named in the body."""
+    """Attach or detach the volume that is named in the body."""
     data = body_of(request)
     for volume in world.state.volumes.values():
         if (volume.name, volume.region) == (data.get("volume_name"), data.get("region", volume.region)):
@@ -222,7 +223,7 @@ def act_by_name(world: World, request: Request) -> Answer:
 
 @route("POST", "/volumes/{}/actions")
 def act_by_id(world: World, request: Request, volume_id: str) -> Answer:
-    """The volume is named in the path."""
+    """Attach or detach the volume that is named in the path."""
     return _volume_action(world, _volume(world, volume_id), body_of(request))
 
 

@@ -1,9 +1,9 @@
 """
 Reserved addresses (digitalocean/openapi, specification/resources/reserved_ips; the vendor's subset lacks them).
 
-A droplet has one at the most, and the account three by default (docs.digitalocean.com, reserved IP limits). While a
+A droplet can have one at most, and the account three by default (docs.digitalocean.com, reserved IP limits). While a
 droplet or an address is being changed, another change of it is refused as pending (digitalocean/doctl#493,
-digitalocean/terraform-provider-digitalocean#1034); the words of other refusals are not known.
+digitalocean/terraform-provider-digitalocean#1034). The messages of other refusals are not known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUTER.lists("/reserved_ips", "reserved", answers.reserved, "reserved_ips")
 
 @route("POST", "/reserved_ips")
 def reserve(world: World, request: Request) -> Answer:
-    """202, for a region."""
+    """Reserve an address in a region and answer 202."""
     region = text(body_of(request), "region")
     if region not in catalogue.OPEN_REGIONS:
         raise Refusal(422, "Region is not available")
@@ -38,7 +38,7 @@ def reserve(world: World, request: Request) -> Answer:
 
 
 def new_reserved(world: World, region: str) -> Reserved:
-    """A reserved address, which nothing has yet."""
+    """Return a new reserved address, which no droplet has yet."""
     made = Reserved(str(world.machines.backend.take(True).public), region)
     world.state.reserved[made.ip] = made
     return made
@@ -46,13 +46,13 @@ def new_reserved(world: World, region: str) -> Reserved:
 
 @route("GET", "/reserved_ips/{}")
 def get_reserved(world: World, request: Request, ip: str) -> Answer:
-    """One of them."""
+    """Return one reserved address."""
     return Answer(200, {"reserved_ip": answers.reserved(world, answers.found(world.state.reserved, ip))})
 
 
 @route("DELETE", "/reserved_ips/{}")
 def delete_reserved(world: World, request: Request, ip: str) -> Answer:
-    """204."""
+    """Release a reserved address and answer 204."""
     one = answers.found(world.state.reserved, ip)
     if one.is_locked(world.clock()):
         raise Refusal(422, PENDING_ADDRESS)
@@ -63,7 +63,7 @@ def delete_reserved(world: World, request: Request, ip: str) -> Answer:
 
 @route("POST", "/reserved_ips/{}/actions")
 def act(world: World, request: Request, ip: str) -> Answer:
-    """201: ``assign``, also away from another droplet, or ``unassign``."""
+    """Answer 201 to ``assign``, which can also move the address from another droplet, or to ``unassign``."""
     one, data = answers.found(world.state.reserved, ip), body_of(request)
     kind = data.get("type")
     if kind not in ("assign", "unassign"):

@@ -1,4 +1,4 @@
-"""Which function answers which call of the emulated DigitalOcean."""
+"""The routes of the emulated DigitalOcean: which function answers which call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUTES, route, dispatch = ROUTER.routes, ROUTER.route, ROUTER.dispatch
 
 
 def check(request: Request) -> None:
-    """Raises ``Refusal`` for a body that is wrong in a way that the vendor has words for."""
+    """Raise ``Refusal`` for a body that is wrong in a way for which the vendor has a message."""
     entry, _ = ROUTER.find(request)
     if request.method in ("POST", "PUT"):
         data = body_of(request)
@@ -22,11 +22,11 @@ def check(request: Request) -> None:
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object of a request."""
+    """Return the JSON object of a request."""
     no_json = Refusal(400, "Unable to parse the JSON body of the request.")
     return json_object(request, no_json, Refusal(422, "The body must be a JSON object."))
 
 
 def text(data: dict[str, Any], name: str) -> str:
-    """A required text of a body."""
+    """Return a required text field of a body."""
     return required_text(data, name, Refusal(422, f"{name.replace('_', ' ').capitalize()} can't be blank"))

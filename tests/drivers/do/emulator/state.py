@@ -1,4 +1,4 @@
-"""The account as it stands: what the emulated DigitalOcean remembers, and the switches of its behaviour."""
+"""The state of the account that the emulated DigitalOcean keeps, and the switches of its behaviour."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from tests.emulation.world import NEVER as NEVER
 
 @dataclass
 class Settings(world.Settings):
-    """Beside those that all have."""
+    """DigitalOcean's switches, in addition to those of all clouds."""
 
-    #: from create until ``active``
+    #: seconds from create until ``active``
     active_after: float = 0.2
-    #: what a delete of a ``new`` droplet does: ``done``, ``refused`` (422, pending event), or ``ignored``: 204
-    #: and no effect. Both of the latter were reported by users in 2014 and 2015; today's answer is not known.
+    #: effect of a delete on a ``new`` droplet: ``done``, ``refused`` (422, pending event), or ``ignored`` (204 without
+    #: effect). Users reported both of the latter in 2014 and 2015; the behaviour today is not known.
     delete_new: str = "done"
-    #: from the call that assigns a reserved address, or takes it away, until that is so
+    #: seconds from the call that assigns or unassigns a reserved address until the change takes effect
     assign_after: float = 0.0
-    #: so many of these calls are refused, since the droplet has an event under way
+    #: number of those calls that are refused because the droplet has a pending event
     pending_events: int = 0
     droplet_limit: int = 25
-    #: None switches a limit off. The vendor's: calls an hour, calls a minute, lists of keys a minute
+    #: the vendor's limits of calls an hour, calls a minute, and lists of keys a minute; None disables a limit
     hourly_limit: int | None = 5000
     minute_limit: int | None = 250
     key_lists_limit: int | None = 10
     full_regions: tuple[str, ...] = ()
     sold_out_sizes: tuple[str, ...] = ()
-    #: take null for an optional field. The description says no; two widely used clients send it all the time.
+    #: accept null for an optional field. The description does not allow it; two widely used clients always send it.
     tolerate_nulls: bool = True
-    #: ``networks: {}`` instead of empty lists while there are no addresses, as old answers had it
+    #: show ``networks: {}`` instead of empty lists while there are no addresses, as older answers did
     bare_networks: bool = False
     #: leave ``links.actions`` out of the answer to a create
     no_action_links: bool = False
@@ -83,7 +83,7 @@ class Volume:
 
 @dataclass
 class Firewall:
-    """A cloud firewall. Nothing is filtered: who is in it is all that counts here."""
+    """A cloud firewall that filters nothing; the tests check only which droplets it applies to."""
 
     id: str
     name: str
@@ -109,31 +109,31 @@ class Vpc:
 
 @dataclass
 class Reserved:
-    """A reserved address; until ``changed``, it is being given to who has it next."""
+    """A reserved address. Until the time ``changed``, it is being moved from ``before`` to ``droplet_id``."""
 
     ip: str
     region: str
     droplet_id: int | None = None
-    #: who has it until then
+    #: the droplet that has it until then
     before: int | None = None
     changed: float = 0.0
 
     def change(self, droplet_id: int | None, moment: float) -> None:
-        """Give it to a droplet, or to nobody, at that moment."""
+        """Assign the address to a droplet, or to none, at that time."""
         self.before, self.droplet_id, self.changed = self.droplet_id, droplet_id, moment
 
     def is_locked(self, now: float) -> bool:
-        """Whether it is being changed."""
+        """Return whether the address is being changed."""
         return now < self.changed
 
     def holder(self, now: float) -> int | None:
-        """The droplet that has it."""
+        """Return the id of the droplet that has the address."""
         return self.before if self.is_locked(now) else self.droplet_id
 
 
 @dataclass
 class Action:
-    """Something that takes time. ``done`` is when it ends; infinity for never."""
+    """An operation that takes time. ``done`` is its end; infinity means never."""
 
     id: int
     type: str
@@ -146,7 +146,7 @@ class Action:
 
 @dataclass
 class Droplet(world.Machine):
-    """A droplet. Its status follows from the times."""
+    """A droplet, whose status follows from its times."""
 
     id: int
     name: str
@@ -159,7 +159,7 @@ class Droplet(world.Machine):
     ipv6: bool
     monitoring: bool
     backups: bool
-    #: None: installed, and an error in that is passed over
+    #: None: the agent is installed, and an error of the installation is ignored
     with_droplet_agent: bool | None
     public_networking: bool
     volume_ids: list[str]
@@ -171,7 +171,7 @@ class Droplet(world.Machine):
     powered: bool = True
 
     def status(self, now: float) -> str:
-        """``new``, ``active`` or ``off``."""
+        """Return ``new``, ``active`` or ``off``."""
         if now < self.active_at:
             return "new"
         return "active" if self.powered else "off"
@@ -183,7 +183,7 @@ class State:
 
     droplets: dict[int, Droplet] = field(default_factory=dict)
     keys: dict[int, Key] = field(default_factory=dict)
-    #: lower case to the first spelling, which is the one that counts
+    #: name in lower case → the first spelling, which is canonical
     tags: dict[str, str] = field(default_factory=dict)
     firewalls: dict[str, Firewall] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
@@ -191,11 +191,11 @@ class State:
     images: dict[int, Image] = field(default_factory=dict)
     actions: dict[int, Action] = field(default_factory=dict)
     reserved: dict[str, Reserved] = field(default_factory=dict)
-    #: droplets of which the create call sent a root password by mail, by name
+    #: names of the droplets whose create call mailed a root password
     passwords_mailed: list[str] = field(default_factory=list)
 
     def left(self) -> dict[str, list[str]]:
-        """What somebody made, by name: to be compared before and after."""
+        """Return what users created, by kind and name, to be compared before and after."""
         return {
             "droplets": sorted(droplet.name for droplet in self.droplets.values()),
             "keys": sorted(key.name for key in self.keys.values()),
@@ -208,14 +208,14 @@ class State:
 
 @dataclass
 class World(world.World):
-    """``chance`` is for the order of addresses."""
+    """The state and parts that the handlers of calls work on; ``chance`` orders the addresses."""
 
     state: State
     settings: Settings
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(412_000_001, 7))
 
     def tick(self) -> None:
-        """Bring the state up to now: what was deleted goes."""
+        """Update the state to the current time: remove deleted droplets."""
         for droplet in self.over(self.state.droplets):
             self._forget(droplet)
 
@@ -230,22 +230,22 @@ class World(world.World):
             firewall.droplet_ids = [number for number in firewall.droplet_ids if number != droplet.id]
 
     def remove(self, it: Droplet, *more: Addresses) -> None:
-        """That is an action."""
+        """Begin to delete a droplet, which is an action."""
         self.act("destroy", it, self.clock() + self.settings.gone_after)
         super().remove(it, *more)
 
     def act(self, kind: str, droplet: Droplet, done: float) -> Action:
-        """Record an action."""
+        """Record an action and return it."""
         action = Action(next(self.ids), kind, droplet.id, droplet.region, self.clock(), done)
         self.state.actions[action.id] = action
         return action
 
     def name_tag(self, name: str) -> str:
-        """Return the tag's canonical spelling; make the tag if there is none."""
+        """Return the tag's canonical spelling. Creates the tag if it does not exist."""
         return self.state.tags.setdefault(name.lower(), name)
 
     def region_vpc(self, region: str) -> Vpc:
-        """The default VPC of a region, which comes into being with the first thing in it."""
+        """Return the default VPC of a region, which is created with the first resource there."""
         for vpc in self.state.vpcs.values():
             if vpc.default and vpc.region == region:
                 return vpc
@@ -256,7 +256,7 @@ class World(world.World):
 
 
 def new_state(now: float) -> State:
-    """An account with nothing in it but the vendor's own images."""
+    """Return an account that has only the vendor's images."""
     images = {
         number: Image(number, name, slug, distribution, "base", True, list(catalogue.OPEN_REGIONS), disk, now)
         for number, slug, distribution, name, disk in catalogue.images()
