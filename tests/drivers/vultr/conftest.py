@@ -1,4 +1,4 @@
-"""The tests here are about this cloud's driver; the other fixtures are those of the folder above."""
+"""Fixtures for the tests of this cloud's driver come from the folder above."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the driver ``vultr`` share: a cloud whose time passes when the driver waits."""
+"""Shared parts of the tests of the driver ``vultr``: a cloud whose time passes only while the driver waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.drivers.vultr.emulator.state import Settings as Switches
 
 CREATE = r"/v2/instances$"
 INSTANCE = r"/v2/instances/[0-9a-f-]+$"
-#: the clock stands still between waits, so there is no limit of calls a second
+#: no limit of calls a second, because the clock stands still between waits
 USUAL = {"active_after": 10, "second_limit": None}
 TESTED = Tested("vultr", Cloud, Switches, USUAL, vultr, "Vultr", CREATE, region="ams", size="vc2-1c-1gb")
 open_cloud, driver_of, node, left = TESTED.open_cloud, TESTED.driver_of, TESTED.node, TESTED.left

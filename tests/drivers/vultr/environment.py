@@ -1,4 +1,4 @@
-"""Vultr as the contract suite sees it."""
+"""Vultr for the contract tests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class VultrEnvironment(RestEnvironment):
         return instance.label, sorted(instance.tags)
 
     def left(self) -> dict[str, list[str]]:
-        """Without the private networks, which are the account's own."""
+        """Return what is left, without the private networks, which belong to the account's owner."""
         return {kind: names for kind, names in super().left().items() if kind != "VPCs"}
 
     def given(self, instance: Instance) -> Given:

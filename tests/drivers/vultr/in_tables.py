@@ -1,4 +1,4 @@
-"""Vultr, for the tests that run over all clouds."""
+"""Vultr for the tests that run for all clouds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES, STOCK = Call("GET", r"/v2/os$"), Call("GET", r"/availability$")
 BROKE = "the connection to Vultr's API"
 LOST = CREATE.lost()
 REGION = "ams"
-INSIDE = "of-the-account"  #: the VPC that a node without a public address is in
+INSIDE = "of-the-account"  #: the VPC of a node without a public address
 NOT_LISTED = {"error": "Unauthorized IP address: 192.0.2.1", "status": 401}
 QUOTA = {"error": "Server add failed: You have reached the maximum monthly fee limit for this account.", "status": 400}
 NO_STOCK = {"error": "Server add failed: plan is not available in the selected region", "status": 400}
@@ -28,18 +28,22 @@ NO_META = {"status": 200, "answer": {"instances": []}}
 
 
 def _open(backend: Backend) -> Vultr:
-    """As the vendor's, but active at once, and without limits that many runs in a few minutes would meet."""
+    """
+    Return an emulator like the vendor's, in which instances are active at once.
+
+    It has no limits that many runs in a few minutes would reach.
+    """
     return Vultr(backend, settings=Settings(active_after=0.0, instance_limit=100, second_limit=None))
 
 
 def _inside(emulator: Emulator) -> Mapping[str, Any]:
-    """Without an interface for the internet, it has to be in a VPC with a NAT gateway."""
+    """Return the options of a node without an interface to the internet: it must be in a VPC with a NAT gateway."""
     assert isinstance(emulator, Vultr)
     return {"vpc": emulator.add_vpc(INSIDE, REGION, gateway=True)}
 
 
 def _page(**more: Any) -> Fault:
-    """One of the second page of instances."""
+    """Return a fault of the second page of the list of instances."""
     return Fault("GET", LOOK.path, query="cursor=", **more)
 
 
@@ -62,7 +66,7 @@ CASES = (
     Case("create: answer lost, and locked", (LOST, MachineFault(hidden_lists=2, refuse_delete=1)), BROKE),
     Case("poll: second page 500", (_page(status=500),), count=2, switches={"page_cap": 1}),
     Case("poll: second page 429", (_page(status=429),), count=2, switches={"page_cap": 1}),
-    # At the second poll: an instance that was seen, and then is not listed, counts as gone.
+    # At the second poll: an instance that was seen before and is missing from the list counts as gone.
     Case("poll: second page without meta", (MachineFault(address_lists=1, times=2), _page(skip=1, **NO_META)),
          count=2, switches={"page_cap": 1}),
     Case("poll: a page without meta", (MachineFault(address_lists=1), LOOK.fault(skip=2, **NO_META))),
@@ -83,7 +87,7 @@ CLOUD = Cloud(
     create=CREATE, look=LOOK, destroy=DESTROY,
     refusal={"status": 400, "message": "400"},
     inside=_inside,
-    # The image takes passwords, as Vultr's do.
+    # The image allows passwords, as Vultr's do.
     sshd_changes={"passwordauthentication": "no"},
     lasting=INSIDE,
     cases=CASES,

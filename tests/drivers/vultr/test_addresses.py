@@ -1,4 +1,4 @@
-"""Further addresses at Vultr, over its emulated API: each kind, what is refused, and faults of the calls."""
+"""Further addresses at Vultr, through its emulated API: each kind, refusals, and faults of the calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cloud(time: Time) -> Iterator[Cloud]:
 
 
 def request(kind: str, cloud: Cloud) -> AddressRequest:
-    """One that can be granted."""
+    """Return a request that can be granted."""
     if kind == RESERVED:
         return AddressRequest(kind, cloud.add_reserved("ams"))
     if kind == PRIVATE:
@@ -39,19 +39,19 @@ def request(kind: str, cloud: Cloud) -> AddressRequest:
 
 
 def writes(cloud: Cloud) -> list[str]:
-    """The calls that change something, but for the create."""
+    """Return the paths of the calls that change something, without the create."""
     return [one.path for one in cloud.calls if one.method != "GET" and not one.path.endswith("/instances")]
 
 
 def held(cloud: Cloud, instance: Instance) -> int:
-    """How many further addresses the instance has in the account."""
+    """Return the number of further addresses that the instance has in the account."""
     it = cloud.state.instances[instance.instance_id]
     own = [one for one in cloud.state.reserved.values() if one.instance_id == it.id]
     return len(own) + len(it.additional) + len(it.vpc_ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_added_with_one_call_and_removed_with_one(
+def test_each_kind_of_address_is_added_with_one_call_and_removed_with_one(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str
 ) -> None:
     wanted = request(kind, cloud)
@@ -69,7 +69,7 @@ def test_each_kind_is_added_with_one_call_and_removed_with_one(
     assert len([call for call in cloud.calls if call.status in (202, 204) and call.path in writes(cloud)]) == 2
 
 
-def test_public_ones_belong_beside_the_main_address_alone_and_restart_nothing(
+def test_public_addresses_are_beside_the_main_one_and_cause_no_restart(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
     for kind in (RESERVED, ADDITIONAL):
@@ -80,7 +80,7 @@ def test_public_ones_belong_beside_the_main_address_alone_and_restart_nothing(
     assert sorted(one.kind for one in driver.addresses(instance)) == [ADDITIONAL, RESERVED]
 
 
-def test_a_private_one_says_where_it_belongs_and_that_the_instance_is_restarted(
+def test_a_private_address_has_its_interface_and_announces_a_restart(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
     found = driver.find_address(instance, request(PRIVATE, cloud))
@@ -90,7 +90,7 @@ def test_a_private_one_says_where_it_belongs_and_that_the_instance_is_restarted(
     assert given.ip == cloud.state.instances[instance.instance_id].addresses.private
 
 
-def test_the_only_network_of_the_region_need_not_be_named(
+def test_the_vpc_can_be_left_out_if_the_region_has_only_one(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance
 ) -> None:
     with pytest.raises(InvalidRequest, match="name the VPC with vpc=ID; ams has: none"):
@@ -124,7 +124,7 @@ def test_impossible_addresses_are_refused_with_what_to_do(
     assert len(writes(cloud)) == before
 
 
-def test_without_a_public_ipv4_address_there_are_none_beside_it(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_further_public_addresses_need_a_public_ipv4_address(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     launch(driver, node(options={"ipv6": True, "disable_public_ipv4": True}))
     time.advance(60)
     (instance,) = driver.instances()
@@ -135,7 +135,7 @@ def test_without_a_public_ipv4_address_there_are_none_beside_it(cloud: Cloud, dr
 
 @pytest.mark.parametrize(("kind", "path"), ADDING)
 @pytest.mark.parametrize("answer", ["lost", "502 but done", "late"])
-def test_an_answer_that_was_lost_is_settled_by_looking_and_nothing_is_asked_twice(
+def test_after_a_lost_answer_the_driver_reads_the_state_and_requests_nothing_twice(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str, answer: str
 ) -> None:
     found = driver.find_address(instance, request(kind, cloud))
@@ -150,7 +150,7 @@ def test_an_answer_that_was_lost_is_settled_by_looking_and_nothing_is_asked_twic
 
 
 @pytest.mark.parametrize(("kind", "path"), ADDING)
-def test_a_call_that_may_have_done_something_and_did_not_is_an_uncertain_failure(
+def test_a_dropped_call_without_effect_is_an_uncertain_failure(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str
 ) -> None:
     found = driver.find_address(instance, request(kind, cloud))
@@ -162,7 +162,7 @@ def test_a_call_that_may_have_done_something_and_did_not_is_an_uncertain_failure
 
 
 @pytest.mark.parametrize(("kind", "path"), ADDING)
-def test_a_throttled_call_is_made_again_and_a_refused_one_is_not(
+def test_a_throttled_call_is_retried_and_a_refused_one_is_not(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, path: str
 ) -> None:
     found = driver.find_address(instance, request(kind, cloud))
@@ -177,7 +177,7 @@ def test_a_throttled_call_is_made_again_and_a_refused_one_is_not(
 
 @pytest.mark.parametrize(("kind", "method", "path"), TAKING)
 @pytest.mark.parametrize("how", ["lost", "throttled", "500"])
-def test_taking_an_address_survives_lost_answers(
+def test_an_address_can_be_removed_despite_failed_calls(
     cloud: Cloud, driver: vultr.Vultr, instance: Instance, kind: str, method: str, path: str, how: str
 ) -> None:
     given = driver.add_address(instance, driver.find_address(instance, request(kind, cloud)))
@@ -188,7 +188,7 @@ def test_taking_an_address_survives_lost_answers(
     try:
         driver.remove_address(instance, given)
     except DriverError as error:
-        # A POST that failed and did nothing is not repeated by itself, but it can be.
+        # A POST that failed without effect is not retried automatically, but can be repeated.
         assert (method, how, isinstance(error, TemporaryFailure)) == ("POST", "500", True)
         driver.remove_address(instance, given)
     assert held(cloud, instance) == 0
@@ -201,7 +201,9 @@ def test_a_failed_detach_is_reported_with_vultrs_message(cloud: Cloud, driver: v
         driver.remove_address(instance, given)
 
 
-def test_an_additional_address_ends_with_its_instance(cloud: Cloud, driver: vultr.Vultr, instance: Instance) -> None:
+def test_an_additional_address_is_released_with_its_instance(
+    cloud: Cloud, driver: vultr.Vultr, instance: Instance
+) -> None:
     driver.add_address(instance, driver.find_address(instance, AddressRequest(ADDITIONAL)))
     assert cloud.state.left()["additional addresses"] != []
     driver.terminate(instance)

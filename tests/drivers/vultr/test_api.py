@@ -1,4 +1,4 @@
-"""How the API of Vultr is asked: sessions, keys, addresses, pages, secrets, and what is repeated."""
+"""Calls of Vultr's API: sessions, keys, addresses, pages, secrets and retries."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ def instances(api: client.Api) -> list[str]:
 
 
 @pytest.mark.parametrize("endpoint", ["http://api.example/v2", "http://192.0.2.1/v2", "http://[2001:db8::1]/v2"])
-def test_the_key_does_not_travel_in_the_clear(time: Time, endpoint: str) -> None:
+def test_the_key_is_never_sent_unencrypted(time: Time, endpoint: str) -> None:
     with pytest.raises(InvalidRequest, match="endpoint must be an address that starts with https://"):
         client.Api("T", endpoint, 60, time.sleep)
 
 
 @pytest.mark.parametrize("endpoint", [None, "https://api.example/v2", "http://127.0.0.2:1", "http://[::1]:1",
                                       "http://localhost:1"])  # fmt: skip
-def test_where_it_may_go(time: Time, endpoint: str | None) -> None:
+def test_endpoints_that_may_receive_the_key(time: Time, endpoint: str | None) -> None:
     assert client.Api("T", endpoint, 60, time.sleep)
 
 
 @pytest.mark.parametrize("token", ["VULTR\u00e4", "VULTR\nX: y"])
-def test_a_key_that_is_none(cloud: Cloud, time: Time, token: str) -> None:
+def test_an_invalid_key(cloud: Cloud, time: Time, token: str) -> None:
     with pytest.raises(AuthError, match="characters that no token has"):
         driver_of(cloud, time, token=token).check()
 
 
-def test_a_key_with_a_line_end_as_files_have_it(cloud: Cloud, time: Time) -> None:
+def test_a_line_end_after_the_key_is_ignored(cloud: Cloud, time: Time) -> None:
     assert "owner@" in driver_of(cloud, time, token=f"{cloud.token}\n").check()
 
 
@@ -95,7 +95,7 @@ def test_the_timeouts_are_sane() -> None:
         Fault(**SECOND, drop=True),
     ],
 )
-def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, api: client.Api, fault: Fault) -> None:
+def test_a_list_restarts_when_a_page_fails_once(cloud: Cloud, api: client.Api, fault: Fault) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name)
@@ -109,13 +109,13 @@ def test_a_page_that_fails_once_is_asked_again_from_the_first(cloud: Cloud, api:
         (Fault(**SECOND, status=429, times=None), RateLimited),
         (Fault(**SECOND, status=500, times=None), TemporaryFailure),
         (Fault(**SECOND, status=404, times=None), NotFound),
-        # Without a word about what comes next, the end of a list and its middle look alike.
+        # Without information about the next page, the end of a list looks like its middle.
         (Fault(**SECOND, status=200, answer={"instances": []}, times=None), TemporaryFailure),
         (Fault("GET", CREATE, status=200, answer={"instances": [], "meta": {"total": 9}}, times=None),
          TemporaryFailure),
     ],
 )  # fmt: skip
-def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
+def test_a_page_that_keeps_failing_is_an_error_and_not_a_shorter_list(
     cloud: Cloud, api: client.Api, fault: Fault, kind: type[Exception]
 ) -> None:
     cloud.settings.page_cap = 1
@@ -127,16 +127,16 @@ def test_a_page_that_goes_on_failing_is_an_error_and_no_shorter_list(
     cloud.faults.clear()
 
 
-def test_a_cursor_that_leads_back_is_no_endless_list(cloud: Cloud, api: client.Api) -> None:
+def test_a_cursor_that_repeats_is_an_error_and_not_an_endless_list(cloud: Cloud, api: client.Api) -> None:
     page = {"instances": [], "meta": {"links": {"next": "bmV4dF9fMQ=="}}}
-    # More often than it is tried, and not for ever: a test that does not end says nothing.
+    # More often than the driver retries, but not for ever: a test that does not end shows nothing.
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page, times=200))
     with pytest.raises(TemporaryFailure, match="cannot be read"):
         instances(api)
     cloud.faults.clear()
 
 
-def test_the_filter_goes_with_every_page(cloud: Cloud, api: client.Api) -> None:
+def test_the_filter_is_sent_for_every_page(cloud: Cloud, api: client.Api) -> None:
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name, tags=["t"])
@@ -148,7 +148,7 @@ def test_the_filter_goes_with_every_page(cloud: Cloud, api: client.Api) -> None:
 # secrets
 
 
-def test_the_password_and_the_console_are_gone_before_anybody_sees_the_answer(cloud: Cloud, api: client.Api) -> None:
+def test_the_password_and_the_console_are_removed_from_every_answer(cloud: Cloud, api: client.Api) -> None:
     made = api.post("instances", INSTANCE, "instance")
     seen = [made, api.get(f"instances/{made['id']}", "instance"), *api.listed("instances", "instances")]
     assert "default_password" in Client(cloud).create("b")
@@ -172,7 +172,7 @@ def test_no_error_contains_secrets(cloud: Cloud, api: client.Api, status: int) -
     assert "s3cret" not in text
 
 
-def test_nothing_of_them_is_logged(cloud: Cloud, time: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_logged(cloud: Cloud, time: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     driver = driver_of(cloud, time)
     with caplog.at_level("DEBUG", logger="urllib3"):
@@ -181,7 +181,7 @@ def test_nothing_of_them_is_logged(cloud: Cloud, time: Time, caplog: pytest.LogC
     assert [secret for secret in [*cloud.secrets(), cloud.token] if secret in caplog.text] == []
 
 
-# what is repeated
+# retries
 
 
 def test_a_create_that_was_not_sent_is_sent_again(time: Time) -> None:
@@ -193,21 +193,21 @@ def test_a_create_that_was_not_sent_is_sent_again(time: Time) -> None:
     assert 100 < sum(time.waits) <= http.RETRY_FOR
 
 
-def test_the_limit_of_thirty_a_second_is_waited_for(cloud: Cloud, api: client.Api, time: Time) -> None:
+def test_the_driver_waits_at_the_limit_of_thirty_calls_a_second(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.settings.second_limit = 30
     for _ in range(65):
         api.get("account", "account")
     assert time.waits == [1, 1]
 
 
-def test_a_retry_after_that_is_too_long_is_not_waited_for(cloud: Cloud, api: client.Api, time: Time) -> None:
+def test_a_retry_after_that_is_too_long_is_an_error_at_once(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.throttled("account", retry_after=3600))
     with pytest.raises(RateLimited, match=r"^Vultr: Rate limit exceeded\. \(429\); it asks to wait 3600 s$") as caught:
         api.get("account", "account")
     assert (caught.value.retry_after, time.waits) == (3600, [])
 
 
-def test_a_gateway_s_page_is_a_temporary_failure(cloud: Cloud, api: client.Api, time: Time) -> None:
+def test_an_error_page_of_a_gateway_is_a_temporary_failure(cloud: Cloud, api: client.Api, time: Time) -> None:
     cloud.faults.add(faults.gateway_html("account", times=2))
     assert api.get("account", "account")
     cloud.faults.add(faults.gateway_html(CREATE, method="POST", status=504))
@@ -225,7 +225,7 @@ def test_a_locked_server_is_reported_at_once(cloud: Cloud, api: client.Api, time
 
 
 @pytest.mark.parametrize("answer", ["<html>", {}, {"instance": None}, []])
-def test_a_success_that_cannot_be_read_made_one_instance(cloud: Cloud, time: Time, answer: Any) -> None:
+def test_a_success_with_an_unreadable_body_creates_one_instance(cloud: Cloud, time: Time, answer: Any) -> None:
     cloud.faults.add(Fault("POST", CREATE, when="after", status=202, answer=answer))
     instance = launch(driver_of(cloud, time), node())
     assert ([instance.instance_id], cloud.made()) == (list(cloud.state.instances), 1)

@@ -1,4 +1,4 @@
-"""The driver ``vultr`` against the emulated Vultr: what it asks for, what it understands, what it leaves."""
+"""The driver ``vultr`` against the emulated Vultr: what it requests, understands and leaves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_create_call_of_a_plain_node(cloud: Cloud, driver: vultr.Vultr) -> N
     assert (left(cloud), cloud.user_data()) == ({"instances": ["w1.example.com"]}, {"w1.example.com": SCRIPT})
 
 
-def test_the_instance_that_comes_of_it(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_the_launched_instance(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     began = time()
     first = launch(driver, node())
     time.advance(10)
@@ -73,13 +73,13 @@ def test_a_snapshot(cloud: Cloud, driver: vultr.Vultr) -> None:
     assert "os_id" not in create_body(cloud)
 
 
-def test_the_images_are_asked_for_once_in_a_batch(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_the_images_are_requested_once_per_batch(cloud: Cloud, driver: vultr.Vultr) -> None:
     with driver.access(BATCH, KEY, []) as access, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: driver.launch(node(name), SCRIPT, access), "abcdefgh"))
     assert cloud.count("GET", "/v2/os$") == 1
 
 
-def test_an_image_that_is_not_there_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_an_image_that_does_not_exist_is_never_requested(cloud: Cloud, driver: vultr.Vultr) -> None:
     with pytest.raises(InvalidRequest, match="no image bullseye"):
         launch(driver, node(image="bullseye"))
     assert cloud.count("POST") == 0
@@ -96,7 +96,7 @@ def test_a_firewall_group_and_keys_of_the_user(cloud: Cloud, driver: vultr.Vultr
     assert (instance.firewall_group_id, instance.key_ids) == (group, keys)
 
 
-def test_nothing_is_made_or_sent_but_the_instance(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_only_the_instance_is_created(cloud: Cloud, driver: vultr.Vultr) -> None:
     Client(cloud).make("firewalls", "firewall_group", description="somebody's")
     launch(driver, node())
     assert cloud.count("POST") == 2  # the test's own, and the create call
@@ -107,7 +107,7 @@ def test_nothing_is_made_or_sent_but_the_instance(cloud: Cloud, driver: vultr.Vu
 # addresses
 
 
-def test_nothing_that_is_no_address_is_taken_for_one(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_no_placeholder_is_mistaken_for_an_address(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.settings.address_after = 5
     launch(driver, node(options={"ipv6": True}))
     for seconds, address in ((10, None), (5, "203.0.113.4")):
@@ -117,7 +117,7 @@ def test_nothing_that_is_no_address_is_taken_for_one(cloud: Cloud, driver: vultr
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0", "", "::", None, "soon", 7])  # noqa: S104 - nobody listens there
-def test_what_is_no_address(cloud: Cloud, driver: vultr.Vultr, text: Any) -> None:
+def test_values_that_are_not_addresses(cloud: Cloud, driver: vultr.Vultr, text: Any) -> None:
     report = {"id": NOWHERE, "tags": [f"hart-owner:{OWNER}"], "status": "active", "main_ip": text, "internal_ip": text}
     page = {"instances": [report], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
@@ -139,7 +139,9 @@ def test_a_vpc_of_the_user(cloud: Cloud, driver: vultr.Vultr, time: Time) -> Non
 
 
 @pytest.mark.parametrize("there", [0, 1])
-def test_private_networking_is_the_vpc_of_the_region(cloud: Cloud, driver: vultr.Vultr, time: Time, there: int) -> None:
+def test_private_networking_uses_the_vpc_of_the_region(
+    cloud: Cloud, driver: vultr.Vultr, time: Time, there: int
+) -> None:
     cloud.add_vpc("elsewhere", "fra")
     made = [cloud.add_vpc("own", "ams") for _ in range(there)]
     wanted = node(private_networking=True)
@@ -164,7 +166,7 @@ def test_without_a_public_address(cloud: Cloud, driver: vultr.Vultr, time: Time)
     assert (instance.public_ip, instance.private_ip) == (None, "10.120.0.4")
 
 
-def test_with_a_public_ipv6_address_alone(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_with_only_a_public_ipv6_address(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     wanted = node(options={"ipv6": True, "disable_public_ipv4": True})
     assert driver.objections(wanted) == []
     launch(driver, wanted)
@@ -175,7 +177,7 @@ def test_with_a_public_ipv6_address_alone(cloud: Cloud, driver: vultr.Vultr, tim
     assert str(driver.instances()[0].public_ip).startswith("2001:db8:")
 
 
-# for people
+# functions for people
 
 
 def test_check_names_the_account(driver: vultr.Vultr) -> None:
@@ -197,12 +199,12 @@ def test_regions(driver: vultr.Vultr) -> None:
     assert (regions["ams"].description, regions["ams"].available, regions["ams"].zones) == ("Amsterdam, NL", True, ())
 
 
-def test_sizes_with_prices_and_what_is_in_stock(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_sizes_with_prices_and_stock(cloud: Cloud, driver: vultr.Vultr) -> None:
     cloud.settings.sold_out = ("vhf-1c-2gb",)
     sizes = {size.name: size for size in driver.sizes("ams")}
     one = sizes["vc2-1c-1gb"]
     assert (one.memory_mb, one.cpus, one.disk_gb, one.monthly_price, one.available) == (1024, 1.0, 25.0, 5.0, True)
-    assert not sizes["vhf-1c-2gb"].available  # its own list of places still has this one
+    assert not sizes["vhf-1c-2gb"].available  # the plan's own list of regions still has this one
     assert "vc2-1c-0.5gb-v6" not in sizes
     everywhere = {size.name: size for size in driver.sizes(None)}
     assert everywhere["vc2-1c-0.5gb-v6"].monthly_price == 2.5
@@ -210,7 +212,7 @@ def test_sizes_with_prices_and_what_is_in_stock(cloud: Cloud, driver: vultr.Vult
     assert cloud.count("GET", "availability") == 1
 
 
-def test_a_price_of_a_place_s_own_is_not_guessed(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_the_price_is_unknown_where_a_region_has_its_own(cloud: Cloud, driver: vultr.Vultr) -> None:
     plans = Client(cloud).get("plans")["plans"]
     answer = {"plans": [{**plan, "location_cost": {"sao": {}}} for plan in plans], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", "/v2/plans", status=200, answer=answer))
@@ -224,7 +226,7 @@ def test_images(cloud: Cloud, driver: vultr.Vultr) -> None:
     images = {image.setting: image for image in driver.images("ams")}
     assert set(images) == {"bookworm", "trixie", "jammy", "noble", done, pending}
     assert [image.setting for image in images.values() if not image.available] == [pending]
-    assert images["bookworm"].description == "Debian 12 x64 (bookworm)"  # and not that for i386
+    assert images["bookworm"].description == "Debian 12 x64 (bookworm)"  # and not the one for i386
 
 
 def test_a_release_that_is_not_offered_is_marked(cloud: Cloud, driver: vultr.Vultr) -> None:
@@ -247,7 +249,7 @@ def test_a_list_has_all_its_pages(cloud: Cloud, driver: vultr.Vultr) -> None:
     assert cloud.count("GET", CREATE, "per_page=500") == 3
 
 
-def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: vultr.Vultr) -> None:
+def test_only_instances_of_this_master_are_listed(cloud: Cloud, time: Time, driver: vultr.Vultr) -> None:
     client = Client(cloud)
     client.create("untagged")
     client.create("somebody-elses", tags=["hart"])
@@ -255,29 +257,29 @@ def test_only_what_this_master_owns_is_seen(cloud: Cloud, time: Time, driver: vu
     launch(driver_of(cloud, time, owner="cd34" * 4), node("other"))
     launch(driver, node("mine"))
     assert [instance.minion_id for instance in driver.instances()] == ["mine"]
-    # The server let one more through.
+    # The server returned one more.
     assert [it["label"] for it in client.get("instances", tag=f"hart-owner:{OWNER}")["instances"]] == [
         "shouting", "mine",
     ]  # fmt: skip
 
 
-def test_a_filter_that_the_server_passes_over_makes_nothing_ours(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_if_the_server_ignores_the_filter_foreign_instances_are_not_listed(cloud: Cloud, driver: vultr.Vultr) -> None:
     page = {"instances": [Client(cloud).create("theirs")], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
     assert driver.instances() == []
 
 
-def test_an_empty_tag_is_never_asked_for(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_an_empty_filter_is_never_sent(cloud: Cloud, driver: vultr.Vultr) -> None:
     Client(cloud).create("theirs")
-    assert len(Client(cloud).get("instances", tag="")["instances"]) == 1  # which is why
+    assert len(Client(cloud).get("instances", tag="")["instances"]) == 1  # this is the reason
     with pytest.raises(InvalidRequest, match="empty filter"):
         driver._api.listed("instances", "instances", tag="")
-    assert cloud.count("GET", CREATE) == 1  # the test's own
+    assert cloud.count("GET", CREATE) == 1  # by the test itself
 
 
 @pytest.mark.parametrize("facts", [{}, {"main_ip": None, "region": None, "date_created": "soon"},
                                    {"status": "resizing", "power_status": "running"}])  # fmt: skip
-def test_a_report_with_little_in_it(cloud: Cloud, driver: vultr.Vultr, facts: dict[str, Any]) -> None:
+def test_an_answer_with_most_fields_missing(cloud: Cloud, driver: vultr.Vultr, facts: dict[str, Any]) -> None:
     report = {"id": NOWHERE, "label": "a", "tags": [f"hart-owner:{OWNER}"], **facts}
     page = {"instances": [report], "meta": {"links": {"next": ""}}}
     cloud.faults.add(Fault("GET", CREATE, status=200, answer=page))
@@ -304,7 +306,7 @@ def test_states(status: str, power: str, server: str, state: str) -> None:
     assert (instance.state, bool(instance.problem)) == (state, status == "suspended")
 
 
-def test_the_server_s_status_is_not_waited_for(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_the_driver_does_not_wait_for_the_server_status(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.settings.ok_after = 10**6
     launch(driver, node())
     time.advance(10)
@@ -315,7 +317,7 @@ def test_the_server_s_status_is_not_waited_for(cloud: Cloud, driver: vultr.Vultr
 # access
 
 
-def test_access_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_access_makes_no_calls(cloud: Cloud, driver: vultr.Vultr) -> None:
     with pytest.raises(ZeroDivisionError), driver.access(BATCH, KEY, []) as access:
         assert (access.batch, access.client_public_key, access.handle) == (BATCH, KEY, {})
         raise ZeroDivisionError
@@ -325,7 +327,7 @@ def test_access_asks_for_nothing(cloud: Cloud, driver: vultr.Vultr) -> None:
 # terminate
 
 
-def test_another_500_is_repeated_as_any_call_is(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
+def test_any_other_500_of_a_delete_is_retried(cloud: Cloud, driver: vultr.Vultr, time: Time) -> None:
     cloud.faults.add(Fault("DELETE", INSTANCE, status=500, times=3))
     driver.terminate(launch(driver, node()))
     assert (left(cloud), time.waits) == ({}, [0.5, 1, 2])

@@ -38,7 +38,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-# an instance's life
+# the life cycle of an instance
 
 
 def test_an_instance_is_pending_then_active_then_ok_then_gone(cloud: Vultr, client: Client, clock: Clock) -> None:
@@ -98,7 +98,7 @@ def test_a_locked_server_is_not_deleted(cloud: Vultr, client: Client, clock: Clo
     assert client.call("DELETE", path).status_code == 204
 
 
-def test_an_activation_mail_goes_out_unless_it_is_switched_off(cloud: Vultr, client: Client) -> None:
+def test_an_activation_mail_is_sent_unless_it_is_disabled(cloud: Vultr, client: Client) -> None:
     client.create("quiet")
     client.make("instances", "instance", label="loud", **SPEC)
     assert cloud.left()["mails"] == ["loud"]
@@ -132,7 +132,7 @@ def test_power(cloud: Vultr, client: Client, clock: Clock) -> None:
 # lists
 
 
-def test_a_list_goes_on_by_its_cursor(client: Client) -> None:
+def test_a_cursor_names_the_next_page(client: Client) -> None:
     for number in range(5):
         client.create(f"app-{number}")
     first = client.get("instances", per_page=2)
@@ -153,15 +153,15 @@ def test_filters_of_the_list(client: Client, clock: Clock) -> None:
     def found(**query: str) -> list[str]:
         return [it["label"] for it in client.get("instances", **query)["instances"]]
 
-    assert found(tag="PROD") == ["a", "b"]  # without case
+    assert found(tag="PROD") == ["a", "b"]  # not case-sensitive
     assert (found(tag="pro"), found(tag="prod", region="fra"), found(label="b")) == ([], ["b"], ["b"])
     assert (found(label="B"), found(hostname="vultr.guest"), found(firewall_group_id=NOWHERE)) == ([], ["a", "b"], [])
-    assert found(tag="") == ["a", "b"]  # which is why nobody should ask so
+    assert found(tag="") == ["a", "b"]  # so nobody should send an empty tag
     clock.advance(10)
     assert found(main_ip="203.0.113.5") == ["b"]
 
 
-def test_what_is_on_offer_needs_no_key(cloud: Vultr) -> None:
+def test_the_catalogue_needs_no_key(cloud: Vultr) -> None:
     def get(path: str) -> Any:
         return requests.get(f"{cloud.endpoint}/{path}", timeout=120).json()
 
@@ -203,7 +203,7 @@ def test_what_is_on_offer_needs_no_key(cloud: Vultr) -> None:
         ({"tags": [str(number) for number in range(100)]}, "Too many tags."),
     ],
 )
-def test_a_create_is_refused_in_the_vendor_s_words(client: Client, body: dict[str, Any], words: str) -> None:
+def test_a_create_is_refused_with_the_vendor_s_message(client: Client, body: dict[str, Any], words: str) -> None:
     status, message = client.refused(**body)
     assert status == 400
     assert words in message
@@ -218,7 +218,7 @@ def test_capacity_and_quota(cloud: Vultr, client: Client) -> None:
     assert "You have reached the maximum number of active instances" in client.refused()[1]
 
 
-def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Client) -> None:
+def test_a_wrong_key_and_an_address_that_is_not_allowed(cloud: Vultr, client: Client) -> None:
     for head in ({"Authorization": "Bearer no"}, {}):
         answer = requests.get(f"{cloud.endpoint}/instances", headers=head, timeout=120)
         assert (answer.status_code, answer.json()) == (401, {"error": "Invalid API token.", "status": 401})
@@ -231,7 +231,7 @@ def test_a_wrong_key_and_an_address_that_is_not_listed(cloud: Vultr, client: Cli
 
 
 @pytest.mark.parametrize("path", ["nothing", f"instances/{NOWHERE}", "ssh-keys/1", "vpcs/none", "firewalls/none"])
-def test_what_is_not_there(client: Client, path: str) -> None:
+def test_a_resource_that_does_not_exist(client: Client, path: str) -> None:
     answer = client.call("GET", path)
     assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
@@ -257,15 +257,15 @@ def test_thirty_calls_a_second_for_each_address(cloud: Vultr, client: Client, cl
 def test_keys(client: Client) -> None:
     line = public_key()
     one = client.make("ssh-keys", "ssh_key", name="x" * 200, ssh_key=line)
-    assert len(one["name"]) == 128  # cut without a word
-    two = client.make("ssh-keys", "ssh_key", name="again", ssh_key=line)  # the same key is taken twice
+    assert len(one["name"]) == 128  # truncated without an error
+    two = client.make("ssh-keys", "ssh_key", name="again", ssh_key=line)  # the same key is accepted twice
     assert client.call("POST", "ssh-keys", {"name": "bad", "ssh_key": "none"}).status_code == 400
     assert client.call("DELETE", f"ssh-keys/{one['id']}").status_code == 204
     assert client.call("DELETE", f"ssh-keys/{one['id']}").status_code == 404
     assert [it["id"] for it in client.get("ssh-keys")["ssh_keys"]] == [two["id"]]
 
 
-def test_an_instance_in_one_vpc_has_a_private_address_and_one_in_two_shows_none(client: Client, clock: Clock) -> None:
+def test_an_instance_shows_its_private_address_only_if_it_is_in_one_vpc(client: Client, clock: Clock) -> None:
     vpcs = [client.make("vpcs", "vpc", region="ams", description=name)["id"] for name in "ab"]
     other = client.make("vpcs", "vpc", region="fra")["id"]
     one, two = client.create("one", attach_vpc=vpcs[:1]), client.create("two", attach_vpc=vpcs)
@@ -278,9 +278,7 @@ def test_an_instance_in_one_vpc_has_a_private_address_and_one_in_two_shows_none(
     assert "several VPCs" in client.refused(enable_vpc=True)[1]
 
 
-def test_a_vpc_with_servers_stays_and_for_a_while_after_they_are_gone(
-    cloud: Vultr, client: Client, clock: Clock
-) -> None:
+def test_a_vpc_cannot_be_deleted_until_some_time_after_its_servers(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.settings.vpc_busy_for = 14
     vpc = client.make("vpcs", "vpc", region="ams", description="own")["id"]
     made = client.create(attach_vpc=[vpc])
@@ -307,7 +305,7 @@ def test_without_a_public_interface(cloud: Vultr, client: Client, clock: Clock) 
 
 
 @pytest.mark.parametrize(("ipv6", "ipv4"), [(True, False), (False, True)])
-def test_the_public_ipv4_address_can_be_left_out_beside_ipv6_only(
+def test_the_public_ipv4_address_can_be_left_out_only_with_ipv6(
     cloud: Vultr, client: Client, clock: Clock, ipv6: bool, ipv4: bool
 ) -> None:
     client.create(enable_ipv6=ipv6, disable_public_ipv4=True)
@@ -326,11 +324,11 @@ def test_firewall_groups(cloud: Vultr, client: Client) -> None:
     assert client.call("POST", f"firewalls/{group}/rules", {**rule, "subnet": "x"}).status_code == 400
     instance = client.create(firewall_group_id=group)
     assert "instance_count" not in client.get(f"firewalls/{group}")["firewall_group"]
-    assert client.call("DELETE", f"firewalls/{group}").status_code == 204  # in use, and gone all the same
+    assert client.call("DELETE", f"firewalls/{group}").status_code == 204  # deleted although it is in use
     assert client.get(f"instances/{instance['id']}")["instance"]["firewall_group_id"] == ""
 
 
-def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client) -> None:
+def test_an_instance_from_a_snapshot(cloud: Vultr, client: Client) -> None:
     snapshot = cloud.add_snapshot("with-salt")
     client.create(os_id=0, snapshot_id=snapshot)
     assert cloud.settle(10)
@@ -342,7 +340,7 @@ def test_an_instance_of_a_snapshot(cloud: Vultr, client: Client) -> None:
 # faults
 
 
-def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Client) -> None:
+def test_an_instance_that_is_locked_or_ignores_a_delete(cloud: Vultr, client: Client) -> None:
     cloud.faults.add(MachineFault(refuse_delete=2), MachineFault(ignore_delete=1))
     for expected in ([500, 500, 204, 404], [204, 204, 404]):
         path = f"instances/{client.create()['id']}"
@@ -350,7 +348,7 @@ def test_an_instance_that_is_locked_or_does_not_listen(cloud: Vultr, client: Cli
     assert cloud.left()["instances"] == []
 
 
-def test_an_address_that_comes_late(cloud: Vultr, client: Client, clock: Clock) -> None:
+def test_an_address_that_appears_late(cloud: Vultr, client: Client, clock: Clock) -> None:
     cloud.faults.add(MachineFault(address_lists=2))
     client.create()
     clock.advance(10)
@@ -368,7 +366,7 @@ def test_an_instance_that_stays_pending(cloud: Vultr, client: Client, clock: Clo
 
 
 @pytest.mark.parametrize(("when", "made"), [("before", []), ("after", ["app-1"])])
-def test_a_call_fails_before_or_after_it_was_done(cloud: Vultr, client: Client, when: str, made: list[str]) -> None:
+def test_a_call_fails_before_or_after_its_effect(cloud: Vultr, client: Client, when: str, made: list[str]) -> None:
     cloud.faults.add(Fault("POST", "/v2/instances$", when=when, status=503))
     answer = client.call("POST", "instances", {"label": "app-1", **SPEC})
     assert (answer.status_code, answer.json()) == (503, {"error": "Server error.", "status": 503})
@@ -396,7 +394,7 @@ def test_forgetting_leaves_a_new_account(cloud: Vultr, client: Client) -> None:
     assert recorded(cloud.machines).booted == {}
 
 
-# from another process
+# through the admin endpoint
 
 
 def test_faults_state_and_settings_over_http(cloud: Vultr, client: Client) -> None:

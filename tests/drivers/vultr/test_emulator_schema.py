@@ -1,4 +1,6 @@
-"""What the emulated Vultr takes and gives, and what the driver sends, is what the vendor's own description says."""
+"""
+The emulated Vultr accepts and returns, and the driver sends, what the vendor's own description specifies.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def cloud(clock: Clock) -> Iterator[Vultr]:
 
 
 @described
-def test_a_call_that_the_description_has_the_emulator_has() -> None:
+def test_the_emulator_has_every_call_of_the_description() -> None:
     description = schema.find()
     assert description is not None
     assert without_route(description, routes.ROUTES) == []
@@ -38,7 +40,7 @@ def test_a_call_that_the_description_has_the_emulator_has() -> None:
 
 @described
 def test_every_answer_conforms(cloud: Vultr, client: Client, clock: Clock) -> None:
-    """One call of each kind, with instances in each state; the errors as well."""
+    """The test makes one call of each kind, with instances in each state, and also causes errors."""
     snapshot = cloud.add_snapshot("mine")
     vpc = client.make("vpcs", "vpc", region="ams", description="own", v4_subnet="10.9.0.0", v4_subnet_mask=24)["id"]
     key = client.make("ssh-keys", "ssh_key", name="k", ssh_key=public_key())["id"]
@@ -104,7 +106,7 @@ def test_what_the_description_does_not_allow_is_refused(
 
 @described
 def test_the_additions_are_needed() -> None:
-    """They are not in the description of 2023; once they are, ours are to go."""
+    """The description of 2023 does not have the additions; they must be removed once it does."""
     description = find(schema.SPECIFICATION)
     assert description is not None
     new = [f"{name}: not a field of POST /instances" for name in schema.CREATE]
@@ -112,8 +114,8 @@ def test_the_additions_are_needed() -> None:
 
 
 @described
-def test_the_driver_sends_no_field_that_nobody_knows() -> None:
-    """Vultr passes over what it does not know, so a misspelt field would never be heard of again."""
+def test_the_driver_sends_no_unknown_field() -> None:
+    """Vultr ignores unknown fields, so nobody would notice a misspelt one."""
     description = schema.find()
     assert description is not None
     time = Time()

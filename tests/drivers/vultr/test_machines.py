@@ -1,4 +1,4 @@
-"""A machine boots as Vultr's do: its metadata, its network, and passwords that are taken."""
+"""A machine boots like Vultr's: its metadata, its network, and login with a password."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def host() -> Iterator[MachineHost]:
 
 @pytest.fixture
 def boot(host: MachineHost) -> Iterator[Boot]:
-    """Boot a machine of Vultr for one test, with only a public address by default."""
+    """Return a function that boots a machine of Vultr for one test, by default with a public address only."""
     booted: list[Machine] = []
 
     def begin(**changes: object) -> Machine:
@@ -53,7 +53,7 @@ def boot(host: MachineHost) -> Iterator[Boot]:
 
 
 def methods(address: str) -> list[str]:
-    """How sshd lets root in, as it says itself."""
+    """Return the methods that sshd itself offers for root's login."""
     seen: list[str] = []
 
     class Client(asyncssh.SSHClient):
@@ -79,7 +79,7 @@ def methods(address: str) -> list[str]:
 def test_cloud_init_reads_vultr_s_metadata_and_runs_the_user_data(boot: Boot, image: str) -> None:
     machine = boot(image=image)
     assert ok(machine, RAN).split()[:2] == [machine.spec.hostname, "0"]
-    # Of Debian 13 it is done, with the warning that the datasource's own network configuration is not to its schema.
+    # On Debian 13 it is done with a warning: the datasource's own network configuration does not match its schema.
     assert "DataSourceVultr" in machine.run("cloud-init status --long")[1]
     assert ok(machine, "cat /var/lib/cloud/data/instance-id").strip() == ID
     assert KEY in ok(machine, "cat /root/.ssh/authorized_keys")
@@ -91,7 +91,7 @@ def test_cloud_init_reads_vultr_s_metadata_and_runs_the_user_data(boot: Boot, im
 
 @machines
 @pytest.mark.parametrize("image", ["debian-12", "debian-13"])
-def test_the_image_takes_root_s_password_at_every_address(boot: Boot, image: str) -> None:
+def test_the_image_accepts_root_s_password(boot: Boot, image: str) -> None:
     machine = boot(image=image)
     assert "passwordauthentication yes" in ok(machine, "sshd -T")
     assert methods(machine.spec.public_ip or "") == ["publickey", "password"]
@@ -113,7 +113,7 @@ def test_the_public_address_comes_by_dhcp_and_the_private_one_from_the_metadata(
 
 
 @machines
-def test_a_machine_that_goes_leaves_the_others_their_way_to_the_host(boot: Boot, host: MachineHost) -> None:
+def test_removing_a_machine_does_not_change_the_bridge_s_hardware_address(boot: Boot, host: MachineHost) -> None:
     link = Path(f"/sys/class/net/hart{host.slot.number}/address")
     seen = []
     for _ in range(4):
@@ -124,10 +124,10 @@ def test_a_machine_that_goes_leaves_the_others_their_way_to_the_host(boot: Boot,
     assert len(set(seen)) == 1
 
 
-# what a document and a lease hold, without a machine
+# contents of a document and a lease, without a machine
 
 
-def test_vendor_data_is_for_who_says_what_it_is() -> None:
+def test_only_cloud_init_gets_the_vendor_data() -> None:
     spec: Any = SimpleNamespace(
         instance_id=ID, hostname="h", user_data="#!/bin/sh\n", public_keys=(KEY,), datasource="vultr", metadata={}
     )
@@ -161,6 +161,6 @@ def test_a_lease(asked: int, answered: int) -> None:
 @pytest.mark.parametrize(
     "query", [b"", b"x" * 300, message(DISCOVER, "02:00:00:00:00:08"), message(7), message(DISCOVER)[:240]]
 )
-def test_what_is_asked_by_nobody_we_know_or_is_no_question_has_no_answer(query: bytes) -> None:
+def test_a_message_from_an_unknown_client_or_without_a_request_gets_no_answer(query: bytes) -> None:
     server = AddressServer({MAC: Lease("198.19.0.4", "255.255.255.0", "198.19.0.1")}.get)
     assert server.answer(query) == b""

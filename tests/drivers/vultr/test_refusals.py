@@ -1,4 +1,4 @@
-"""What the driver ``vultr`` refuses by itself, and the class of each refusal of Vultr."""
+"""What the driver ``vultr`` refuses by itself, and the error class of each refusal of Vultr."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_objections(cloud: Cloud, driver: vultr.Vultr, wanted: Node, text: str) 
     assert cloud.count("POST") == 0
 
 
-def test_a_public_ipv6_address_is_one(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_ipv6_is_a_public_address(cloud: Cloud, driver: vultr.Vultr) -> None:
     vpc = cloud.add_vpc("own", "ams", gateway=True)
     (objection,) = driver.objections(node(public_ip=False, options={"ipv6": True, "vpc": vpc}))
     assert "ipv6 is a public address" in objection
@@ -55,13 +55,13 @@ def test_a_vpc_of_another_region(cloud: Cloud, driver: vultr.Vultr) -> None:
     assert objection == f"no VPC of the account in ams has the id {other}; it has {own}"
 
 
-def test_several_vpcs_and_none_of_them_named(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_several_vpcs_without_a_choice(cloud: Cloud, driver: vultr.Vultr) -> None:
     ids = [cloud.add_vpc(name, "ams") for name in ("one", "two")]
     (objection,) = driver.objections(node(private_networking=True))
     assert objection == f"ams has several VPCs: set vpc to one of {', '.join(ids)}"
 
 
-def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_a_vpc_without_a_nat_gateway(cloud: Cloud, driver: vultr.Vultr) -> None:
     vpc = cloud.add_vpc("own", "ams")
     wanted = node(public_ip=False, options={"vpc": vpc})
     (objection,) = driver.objections(wanted)
@@ -71,7 +71,7 @@ def test_a_vpc_that_nothing_leads_out_of(cloud: Cloud, driver: vultr.Vultr) -> N
         launch(driver, wanted)
 
 
-def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_no_objections_and_the_calls_that_they_need(cloud: Cloud, driver: vultr.Vultr) -> None:
     for name in ("a", "b", "c"):
         assert driver.objections(node(name, tags={"env": "prod"}, options={"ipv6": True})) == []
     assert sorted(call.path for call in cloud.calls) == ["/v2/os", "/v2/plans", "/v2/regions/ams/availability"]
@@ -81,7 +81,7 @@ def test_no_objections_and_what_they_cost(cloud: Cloud, driver: vultr.Vultr) -> 
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status: int) -> None:
+def test_an_address_that_is_not_allowed(cloud: Cloud, driver: vultr.Vultr, status: int) -> None:
     body = {"error": "Unauthorized IP address: 2001:db8::7", "status": status}
     cloud.faults.add(Fault("POST", CREATE, status=status, answer=body))
     with pytest.raises(AuthError) as caught:
@@ -92,7 +92,7 @@ def test_an_address_that_is_not_listed(cloud: Cloud, driver: vultr.Vultr, status
     )
 
 
-def test_a_limit_of_which_a_gone_instance_is_no_longer_a_part(cloud: Cloud, driver: vultr.Vultr) -> None:
+def test_a_deleted_instance_does_not_count_towards_the_limit(cloud: Cloud, driver: vultr.Vultr) -> None:
     cloud.settings.instance_limit = 1
     driver.terminate(launch(driver, node("a")))
     launch(driver, node("b"))
@@ -106,7 +106,7 @@ def test_a_body_of_html_is_not_shown(cloud: Cloud, driver: vultr.Vultr) -> None:
 
 
 def test_the_emulator_s_client_sees_the_same_texts(cloud: Cloud) -> None:
-    """The texts of the table above are those that the emulator gives."""
+    """The emulator's messages are the same as in the table above."""
     client = Client(cloud)
     cloud.settings.instance_limit = 0
     assert client.refused()[1].startswith("Server add failed: You have reached the maximum number")

@@ -1,4 +1,4 @@
-"""The account, its keys, scripts and snapshots, and what is on offer (providers.md, 4.2)."""
+"""The account, its keys, scripts and snapshots, and the catalogue (providers.md, 4.2)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.vultr.emulator.state import Key, Script, Snapshot, World
 from tests.emulation.http import Answer, Request
 
-NAME_LIMIT = 128  #: a longer name is cut without a word (tent, 3.10)
+NAME_LIMIT = 128  #: a longer name is truncated without an error (tent, 3.10)
 PLAN_TYPES = ("all", "vbm", "vdc", "vhp", "vhf", "vc2", "voc", "vcg", "vdg", "vdm", "vx1", "voc-g", "voc-s", "voc-c",
               "voc-m")  # fmt: skip
 
 
 @route("GET", "/account")
 def account(world: World, request: Request) -> Answer:
-    """Who the key belongs to."""
+    """Return the owner of the key."""
     facts = {
         "name": "Owner",
         "email": "owner@example.org",
@@ -30,18 +30,18 @@ def account(world: World, request: Request) -> Answer:
     return Answer(200, {"account": facts})
 
 
-# on offer; these need no key
+# the catalogue, which needs no key
 
 
 @route("GET", "/regions")
 def list_regions(world: World, request: Request) -> Answer:
-    """All regions."""
+    """List all regions."""
     return answers.page(world, request, "regions", catalogue.regions(), lambda it: it)
 
 
 @route("GET", "/regions/{}/availability")
 def availability(world: World, request: Request, region: str) -> Answer:
-    """What can be had there now. The list for instances in a VPC alone was empty wherever it was looked at."""
+    """Return the plans available in a region now. Observed lists for instances only in a VPC were always empty."""
     if region not in catalogue.REGIONS:
         raise Refusal(400, "Invalid region.")
     kind = _type(request)
@@ -51,7 +51,7 @@ def availability(world: World, request: Request, region: str) -> Answer:
 
 @route("GET", "/plans")
 def list_plans(world: World, request: Request) -> Answer:
-    """All plans, with the places where they are ever offered."""
+    """List all plans, with the regions that can ever have them."""
     kind = _type(request)
     plans = [plan for plan in catalogue.plans() if kind in ("all", plan["type"])]
     return answers.page(world, request, "plans", plans, lambda it: it)
@@ -66,7 +66,7 @@ def _type(request: Request) -> str:
 
 @route("GET", "/os")
 def list_systems(world: World, request: Request) -> Answer:
-    """All that an instance can be made of, and more."""
+    """List everything that an instance can be made from, and more."""
     return answers.page(world, request, "os", catalogue.systems(), lambda it: it)
 
 
@@ -77,7 +77,7 @@ def _key(world: World, key_id: str) -> Key:
     return answers.found(world.state.keys, key_id, "SSH key ID")
 
 
-# Machines that have a key keep it.
+# Machines keep a key that is deleted from the account.
 ROUTER.lists("/ssh-keys", "keys", lambda world, it: answers.key(it), "ssh_keys")
 ROUTER.shows("/ssh-keys", "ssh_key", _key, lambda world, it: answers.key(it))
 ROUTER.deletes("/ssh-keys", "keys", _key)
@@ -85,7 +85,7 @@ ROUTER.deletes("/ssh-keys", "keys", _key)
 
 @route("POST", "/ssh-keys")
 def add_key(world: World, request: Request) -> Answer:
-    """201. The same key may be there under another name."""
+    """Add a key and answer 201. The same key can exist under another name."""
     data = body_of(request)
     line = text(data, "ssh_key").strip()
     if not line.startswith(("ssh-", "ecdsa-")) or len(line.split()) < 2:
@@ -97,7 +97,7 @@ def add_key(world: World, request: Request) -> Answer:
 
 @route("PATCH", "/ssh-keys/{}")
 def change_key(world: World, request: Request, key_id: str) -> Answer:
-    """204."""
+    """Change a key and answer 204."""
     it, data = _key(world, key_id), body_of(request)
     it.name = str(data.get("name") or it.name)[:NAME_LIMIT]
     it.ssh_key = data.get("ssh_key") or it.ssh_key
@@ -111,7 +111,7 @@ ROUTER.lists("/startup-scripts", "scripts", lambda world, it: answers.script(it)
 
 @route("POST", "/startup-scripts")
 def add_script(world: World, request: Request) -> Answer:
-    """201. No instance is made with one here."""
+    """Add a script and answer 201. No instance uses one here."""
     data = body_of(request)
     made = Script(world.uuid(), text(data, "name"), data.get("type") or "boot", text(data, "script"), world.clock())
     world.state.scripts[made.id] = made
@@ -132,7 +132,7 @@ ROUTER.deletes("/snapshots", "snapshots", _snapshot)
 
 @route("POST", "/snapshots")
 def create_snapshot(world: World, request: Request) -> Answer:
-    """201. Of a real one, it would take half an hour."""
+    """Create a snapshot and answer 201. A snapshot of a real instance would take half an hour."""
     data = body_of(request)
     of = answers.found(world.state.instances, text(data, "instance_id"), "instance ID")
     made = add_snapshot(world, str(data.get("description") or ""), of.os_id)
@@ -140,7 +140,7 @@ def create_snapshot(world: World, request: Request) -> Answer:
 
 
 def add_snapshot(world: World, description: str, os_id: int) -> Snapshot:
-    """An image of the account."""
+    """Add an image of the account and return it."""
     made = Snapshot(world.uuid(), description, os_id, world.clock())
     world.state.snapshots[made.id] = made
     return made

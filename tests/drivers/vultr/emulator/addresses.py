@@ -1,9 +1,9 @@
 """
-Addresses of instances, and reserved ones (providers.md, 4.2).
+Addresses of instances, and reserved addresses (providers.md, 4.2).
 
 The calls are those of the vendor's description (vultr/vultr-python-client) and its client for Go (vultr/govultr,
-reserved_ip.go and instance.go). Texts of refusals are users' (vultr/terraform-provider-vultr#322 and #348) where there
-are any; of the others the words are not known.
+reserved_ip.go and instance.go). Messages of refusals are those that users reported
+(vultr/terraform-provider-vultr#322 and #348); of the others, the text is not known.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ STUCK = "Unable to detach subnet, please restart your server from the control pa
 NETMASK = "255.255.254.0"
 
 
-# of an instance
+# addresses of an instance
 
 
 @route("GET", "/instances/{}/ipv4")
 def list_ipv4(world: World, request: Request, instance_id: str) -> Answer:
-    """The addresses with their kinds; a new one shows up when ``Settings.ipv4_after`` says."""
+    """List the addresses with their kinds; a new one appears after ``Settings.ipv4_after``."""
     it = instance_of(world, instance_id)
     main = [(it.addresses.public, "main_ip")] if it.addresses.public else []
     inside = [(it.addresses.private, "private")] if it.vpc_ids else []
@@ -44,7 +44,7 @@ def list_ipv4(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("POST", "/instances/{}/ipv4")
 def add_ipv4(world: World, request: Request, instance_id: str) -> Answer:
-    """Answer with 202. By default, the instance is restarted."""
+    """Add an address and answer 202. By default, the instance is restarted."""
     it = instance_of(world, instance_id)
     if not it.ipv4 or len(it.additional) >= world.settings.ipv4_limit:
         raise Refusal(400, "You have reached the maximum number of IPv4 addresses for this server.")
@@ -57,7 +57,7 @@ def add_ipv4(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("DELETE", "/instances/{}/ipv4/{}")
 def delete_ipv4(world: World, request: Request, instance_id: str, ip: str) -> Answer:
-    """204; only an additional one."""
+    """Remove an additional address and answer 204."""
     it = instance_of(world, instance_id)
     if it.additional.pop(ip, None) is None:
         raise Refusal(400, "Invalid IPv4 address.")
@@ -67,7 +67,7 @@ def delete_ipv4(world: World, request: Request, instance_id: str, ip: str) -> An
 
 @route("GET", "/instances/{}/vpcs")
 def list_vpcs_of(world: World, request: Request, instance_id: str) -> Answer:
-    """The private networks that it is in."""
+    """List the private networks of an instance."""
     it = instance_of(world, instance_id)
     shown = it.vpc_ids if it.is_active(world.clock()) else []
     return answers.page(
@@ -78,7 +78,7 @@ def list_vpcs_of(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("POST", "/instances/{}/vpcs/attach")
 def attach_vpc(world: World, request: Request, instance_id: str) -> Answer:
-    """204. It is restarted, and has an interface more (tent, 3.5)."""
+    """Attach a VPC and answer 204. The instance is restarted, and has one more interface (tent, 3.5)."""
     it, vpc_id = instance_of(world, instance_id), body_of(request).get("vpc_id")
     answers.found(world.state.vpcs, vpc_id, "VPC ID")
     if vpc_id not in it.vpc_ids:
@@ -91,7 +91,7 @@ def attach_vpc(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("POST", "/instances/{}/vpcs/detach")
 def detach_vpc(world: World, request: Request, instance_id: str) -> Answer:
-    """204. That it restarts the instance as well is taken for granted here."""
+    """Detach a VPC and answer 204. It is an assumption that this also restarts the instance."""
     it, vpc_id = instance_of(world, instance_id), body_of(request).get("vpc_id")
     if vpc_id not in it.vpc_ids:
         raise Refusal(404, "Invalid VPC ID.")
@@ -102,7 +102,7 @@ def detach_vpc(world: World, request: Request, instance_id: str) -> Answer:
     return Answer(204)
 
 
-# reserved ones
+# reserved addresses
 
 
 def _reserved(world: World, reserved_id: Any) -> Reserved:
@@ -115,7 +115,7 @@ ROUTER.shows("/reserved-ips", "reserved_ip", _reserved, lambda world, it: answer
 
 @route("POST", "/reserved-ips")
 def reserve(world: World, request: Request) -> Answer:
-    """201."""
+    """Reserve an address and answer 201."""
     data = body_of(request)
     if data.get("region") not in catalogue.REGIONS or data.get("ip_type") != "v4":
         raise Refusal(400, "Invalid region or ip_type.")
@@ -123,7 +123,7 @@ def reserve(world: World, request: Request) -> Answer:
 
 
 def new_reserved(world: World, region: str, label: str = "") -> Reserved:
-    """A reserved address, which nothing has yet."""
+    """Return a new reserved address, which no instance has yet."""
     made = Reserved(world.uuid(), region, str(world.machines.backend.take(True).public), label)
     world.state.reserved[made.id] = made
     return made
@@ -131,7 +131,7 @@ def new_reserved(world: World, region: str, label: str = "") -> Reserved:
 
 @route("DELETE", "/reserved-ips/{}")
 def delete_reserved(world: World, request: Request, reserved_id: str) -> Answer:
-    """Only one that nothing has."""
+    """Release an address that no instance has."""
     one = _reserved(world, reserved_id)
     if one.instance_id:
         raise Refusal(400, STUCK)
@@ -142,7 +142,7 @@ def delete_reserved(world: World, request: Request, reserved_id: str) -> Answer:
 
 @route("POST", "/reserved-ips/{}/attach")
 def attach(world: World, request: Request, reserved_id: str) -> Answer:
-    """204. A second time it is refused, also for the same instance."""
+    """Attach an address and answer 204. A second time is refused, even for the same instance."""
     one, instance_id = _reserved(world, reserved_id), str(body_of(request).get("instance_id"))
     it: Instance = instance_of(world, instance_id)
     if one.instance_id:
@@ -155,7 +155,7 @@ def attach(world: World, request: Request, reserved_id: str) -> Answer:
 
 @route("POST", "/reserved-ips/{}/detach")
 def detach(world: World, request: Request, reserved_id: str) -> Answer:
-    """204."""
+    """Detach an address and answer 204."""
     one = _reserved(world, reserved_id)
     if not one.instance_id:
         raise Refusal(400, "Reserved IP is not attached.")

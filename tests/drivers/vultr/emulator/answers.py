@@ -1,4 +1,4 @@
-"""How Vultr says things: errors, times, pages, and its objects as JSON (providers.md, 4.2 and 4.3)."""
+"""The form of Vultr's answers: errors, times, pages, and its objects as JSON (providers.md, 4.2 and 4.3)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.emulation.world import fields_of
 
 Thing = TypeVar("Thing")
 
-#: by status, where nothing else is known
+#: by status code, if no other message is known
 MESSAGES = tables_of(__file__)
 PER_PAGE_DEFAULT = 100
 PER_PAGE_LIMIT = 500
 CURSOR = "next__"
-#: what stands where there is no address
+#: the value of an address field without an address
 NOTHING = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 
 class Refusal(Exception):
-    """The API says no."""
+    """The API refuses a request."""
 
     def __init__(self, status: int, message: str = "") -> None:
         self.status = status
@@ -35,19 +35,19 @@ class Refusal(Exception):
 
 
 def error(status: int, message: str = "") -> dict[str, Any]:
-    """The body of an error."""
+    """Return the body of an error."""
     return {"error": message or MESSAGES.get(status, "Server error."), "status": status}
 
 
 def found(things: dict[Any, Thing], name: Any, what: str) -> Thing:
-    """Return the one of that id."""
+    """Return the entry with this id. Raises ``Refusal`` with 404 if there is none."""
     if name not in things:
         raise Refusal(404, f"Invalid {what}.")
     return things[name]
 
 
 def iso(moment: float) -> str:
-    """A time as the API writes it."""
+    """Return a time as the API writes it."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).isoformat(timespec="seconds")
 
 
@@ -84,7 +84,7 @@ def _start(request: Request) -> int:
 
 
 def instance(world: World, it: Instance, *, password: bool = False) -> dict[str, Any]:
-    """An instance. ``password``: as in the answer to its create, and nowhere else."""
+    """Return an instance as JSON. ``password`` adds the first password, as only the answer to its create has it."""
     now, plan = world.clock(), catalogue.plan(it.plan)
     active = it.is_active(now)
     shown = {
@@ -101,7 +101,7 @@ def instance(world: World, it: Instance, *, password: bool = False) -> dict[str,
         "allowed_bandwidth": plan["bandwidth"],
         "netmask_v4": "255.255.254.0" if active and it.ipv4 else "",
         "gateway_v4": it.addresses.public.rsplit(".", 1)[0] + ".1" if active and it.addresses.public else NOTHING,
-        # What is being made is not on yet: a client must not take it for one that was switched off.
+        # An instance that is being created is not on yet: a client must not mistake it for one that was turned off.
         "power_status": "running" if active and it.powered else "stopped",
         "server_status": _server_status(world, it),
         "v6_network": _v6(it, "") if active else "",
@@ -126,13 +126,13 @@ def instance(world: World, it: Instance, *, password: bool = False) -> dict[str,
 
 
 def report(world: World, it: Instance) -> dict[str, Any]:
-    """An instance as somebody asks for it; that counts, see ``reported``."""
+    """Return an instance as a client's request shows it. The request counts, see ``reported``."""
     shown = instance(world, it)
     return it.reported(shown, running=shown["status"] == "active")
 
 
 def _main_ip(world: World, it: Instance) -> str:
-    """0.0.0.0 at first. What stands there without a public interface is not documented."""
+    """Return the main address, 0.0.0.0 at first. The value without a public interface is not documented."""
     if world.clock() < it.active_at + world.settings.address_after or it.address_lists > 0:
         return NOTHING
     if it.vpc_only:
@@ -141,7 +141,7 @@ def _main_ip(world: World, it: Instance) -> str:
 
 
 def _v6(it: Instance, host: str) -> str:
-    """An address of the range for documentation."""
+    """Return an address from the range for documentation, or an empty string without IPv6."""
     return f"2001:db8:{int(it.id[:4], 16):x}:{int(it.id[4:8], 16):x}:{host or ':'}" if it.ipv6 else ""
 
 
@@ -155,18 +155,18 @@ def _server_status(world: World, it: Instance) -> str:
 
 
 def key(it: Key) -> dict[str, Any]:
-    """An SSH key."""
+    """Return an SSH key as JSON."""
     return {"id": it.id, "date_created": iso(it.created), "name": it.name, "ssh_key": it.ssh_key}
 
 
 def script(it: Script) -> dict[str, Any]:
-    """A startup script."""
+    """Return a startup script as JSON."""
     return {"id": it.id, "date_created": iso(it.created), "date_modified": iso(it.created), "name": it.name,
             "type": it.type, "script": it.script}  # fmt: skip
 
 
 def snapshot(it: Snapshot) -> dict[str, Any]:
-    """A snapshot."""
+    """Return a snapshot as JSON."""
     return {
         "id": it.id,
         "date_created": iso(it.created),
@@ -180,25 +180,25 @@ def snapshot(it: Snapshot) -> dict[str, Any]:
 
 
 def vpc(it: Vpc) -> dict[str, Any]:
-    """A VPC."""
+    """Return a VPC as JSON."""
     shown = fields_of(it, "id", "region", "description", "v4_subnet", "v4_subnet_mask")
     return {**shown, "date_created": iso(it.created)}
 
 
 def reserved(it: Reserved) -> dict[str, Any]:
-    """A reserved address."""
+    """Return a reserved address as JSON."""
     return {"id": it.id, "region": it.region, "ip_type": "v4", "subnet": it.subnet, "subnet_size": 32,
             "label": it.label, "instance_id": it.instance_id}  # fmt: skip
 
 
 def gateway(it: Vpc, gateway_id: str) -> dict[str, Any]:
-    """A NAT gateway of a VPC (govultr, vpc.go)."""
+    """Return a NAT gateway of a VPC as JSON (govultr, vpc.go)."""
     return {"id": gateway_id, "vpc_id": it.id, "date_created": iso(it.created), "status": "active", "label": "",
             "tag": "", "public_ips": ["192.0.2.9"], "public_ips_v6": [], "private_ips": []}  # fmt: skip
 
 
 def group(world: World, it: Group) -> dict[str, Any]:
-    """A firewall group. While an instance is in it, ``instance_count`` was missing (tent, 3.6)."""
+    """Return a firewall group as JSON. ``instance_count`` was missing while it had an instance (tent, 3.6)."""
     count = sum(one.firewall_group_id == it.id for one in world.state.instances.values())
     return {
         "id": it.id,

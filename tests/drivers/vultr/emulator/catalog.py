@@ -1,4 +1,4 @@
-"""What the emulated Vultr has on offer, of the tables in ``catalog.yaml``."""
+"""The catalogue of the emulated Vultr, from the tables in ``catalog.yaml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REGIONS = list(_REGIONS)
 
 
 def regions() -> list[dict[str, Any]]:
-    """All regions."""
+    """Return all regions."""
     return [
         {"id": name, "city": city, "country": country, "continent": continent, "options": ["ddos_protection"]}
         for name, (city, country, continent) in _REGIONS.items()
@@ -20,7 +20,7 @@ def regions() -> list[dict[str, Any]]:
 
 
 def plan(name: str) -> dict[str, Any]:
-    """A plan as the API shows it."""
+    """Return a plan as the API shows it."""
     cpus, memory, disk, transfer, price, kind = _PLANS[name]
     return {
         "id": name,
@@ -36,17 +36,17 @@ def plan(name: str) -> dict[str, Any]:
 
 
 def plans() -> list[dict[str, Any]]:
-    """All plans."""
+    """Return all plans."""
     return [plan(name) for name in _PLANS]
 
 
 def has_plan(name: Any) -> bool:
-    """Whether there is such a plan."""
+    """Return whether there is such a plan."""
     return isinstance(name, str) and name in _PLANS
 
 
 def systems() -> list[dict[str, Any]]:
-    """All that ``os_id`` may name."""
+    """Return everything that ``os_id`` may name."""
     return [
         *({"id": number, "name": name, "arch": "x64", "family": kind} for number, (name, kind) in _SYSTEMS.items()),
         *(
@@ -57,10 +57,10 @@ def systems() -> list[dict[str, Any]]:
 
 
 def system(number: int) -> str:
-    """The name of an operating system."""
+    """Return the name of an operating system."""
     return next(str(one["name"]) for one in systems() if one["id"] == number)
 
 
 def has_system(number: Any) -> bool:
-    """Whether an instance can be made of it."""
+    """Return whether an instance can be made from it."""
     return isinstance(number, int) and not isinstance(number, bool) and number in _SYSTEMS

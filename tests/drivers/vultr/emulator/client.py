@@ -1,4 +1,4 @@
-"""What tests of the emulated Vultr share: a client that hides nothing."""
+"""A client for tests of the emulated Vultr that hides nothing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ SPEC = {"plan": "vc2-1c-1gb", "os_id": 2136, "region": "ams"}
 
 
 class Client(client.Client):
-    """Makes instances."""
+    """A client that creates instances."""
 
     def create(self, label: str = "app-1", **more: Any) -> Any:
         """Create an instance and return it."""
         return self.make("instances", "instance", **{"label": label, "activation_email": False, **SPEC, **more})
 
     def refused(self, **body: Any) -> tuple[int, str]:
-        """Status and message of a create that is refused; the account is as before."""
+        """Return status and message of a create that is refused and leaves the account unchanged."""
         answer = self.refusal("instances", **{"label": "app-1", **SPEC, **body})
         assert answer.json()["status"] == answer.status_code
         return answer.status_code, answer.json()["error"]

@@ -1,10 +1,10 @@
 """
 Vultr's API v2, emulated: a stateful account on loopback, whose instances are machines of a back end.
 
-Every call is held against the vendor's own description where that is at hand (``vultr_schema``): a request that
-the description does not allow is refused, and what an answer of ours has wrong is in ``said_against``. Beyond
-the description it refuses what users were refused (providers.md, 4.3); where the vendor's behaviour is not known,
-both answers can be had by a switch (``vultr_state.Settings``) or a fault (``faults``).
+Every call is checked against the vendor's own description if that is available (``schema``): a request that the
+description does not allow is refused, and defects of the emulator's answers are listed by ``said_against``. It also
+refuses what users reported as refused (providers.md, 4.3). Where the vendor's behaviour is not known, a switch
+(``state.Settings``) or a fault (``faults``) selects one of the two answers.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tests.emulation.stateful import StatefulEmulator, bearer
 
 #: modules whose import registers their routes
 HANDLERS = (vultr_account, vultr_addresses, vultr_create, vultr_instances, vultr_network)
-#: of the vendor's length and letters; nothing else about it is real
+#: length and letters of a real key; everything else about it is invented
 TOKEN = "ABCDEFGHIJKLMNOP" + "QRSTUVWXYZ0123456789"
-#: what anybody may ask for, without a key (description: ``security: []``)
+#: calls that need no key (description: ``security: []``)
 PUBLIC = re.compile(r"/v2/(regions|regions/[^/]+/availability|plans|os)")
 DEBIAN_12 = 2136
 
 
 class Vultr(StatefulEmulator[State, Settings]):
-    """See the module."""
+    """One emulated account; see the module."""
 
     root = "/v2"
 
@@ -48,19 +48,19 @@ class Vultr(StatefulEmulator[State, Settings]):
         self._description = schema.find()
 
     def user_data(self) -> dict[str, str]:
-        """As the machine runs it."""
+        """Return the user-data by label, as the machine runs it."""
         return {it.label: it.user_data for it in self.state.instances.values()}
 
     def secrets(self) -> list[str]:
-        """All passwords and console addresses in answers of the API so far."""
+        """Return all passwords and console addresses in the API's answers so far."""
         return list(self.state.secrets)
 
     def instances(self) -> Iterable[Instance]:
-        """Also those that are about to go."""
+        """Return the instances, including those that are being deleted."""
         return self.state.instances.values()
 
     def clear(self) -> None:
-        """What ``add_vpc`` and ``add_snapshot`` made as well."""
+        """Remove everything but the instances, including what ``add_vpc`` and ``add_snapshot`` made."""
         state = self.state
         for things in (state.keys, state.scripts, state.snapshots, state.vpcs, state.groups, state.reserved):
             things.clear()
@@ -72,7 +72,7 @@ class Vultr(StatefulEmulator[State, Settings]):
             return vultr_account.add_snapshot(self._world, name, DEBIAN_12).id
 
     def add_vpc(self, description: str, region: str, *, gateway: bool = False) -> str:
-        """Add a VPC, with a NAT gateway if ``gateway`` says so, and return its id."""
+        """Add a VPC, with a NAT gateway if ``gateway`` is true, and return its id."""
         with self.lock:
             vpc = vultr_network.new_vpc(self._world, region, description)
             vpc.gateways = [self._world.uuid()] if gateway else []
@@ -84,7 +84,7 @@ class Vultr(StatefulEmulator[State, Settings]):
             return vultr_addresses.new_reserved(self._world, region).subnet
 
     def handle(self, request: Request) -> Answer:
-        """The limit, the key and who may use it, the description, and then the call itself."""
+        """Check the limit, the key, the client's address and the description, then answer the call."""
         self._world.tick()
         if self._limits.refuses(request.client, self.clock(), self.settings.second_limit):
             return Answer(429, answers.error(429), {"retry-after": "1"})
@@ -108,13 +108,13 @@ class Vultr(StatefulEmulator[State, Settings]):
             raise Refusal(400, "; ".join(problems))
 
     def failure(self, request: Request, status: int) -> Answer:
-        """The vendor's form of an error, or an empty success. Other bodies are for a fault to give."""
+        """Return the vendor's form of an error, or an empty success. A fault brings any other body itself."""
         return Answer(status, answers.error(status) if status >= 400 else None)
 
     def objections(self, request: Request, answer: Answer | None) -> list[str]:
-        """What the description says."""
+        """Return the differences from the description."""
         problems = against(self._description, request)
-        # Of errors it says the status and nothing else, not even that they have a body.
+        # For errors it describes only the status, and not even that they have a body.
         if answer is None or answer.status >= 400 or self._description is None or not self.settings.check_answers:
             return problems
         return [*problems, *against_answer(self._description, request, answer)]

@@ -1,7 +1,7 @@
 """
-``POST /v2/instances``: what it takes, what it refuses, and in which words (providers.md, 4.2 and 4.3).
+``POST /v2/instances``: what it accepts, what it refuses, and with which message (providers.md, 4.2 and 4.3).
 
-The order of the checks is not known; what is said is, where users reported it. All refusals are 400.
+The order of the checks is not known. Messages are the vendor's where users reported them. All refusals are 400.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tests.drivers.vultr.emulator.state import NEVER, Instance, Snapshot, World
 from tests.emulation.http import Answer, Request
 
 SOURCES = ("os_id", "snapshot_id", "iso_id", "app_id", "image_id")
-SNAPSHOT_OS = 164  #: what a snapshot's instance has as ``os_id``
-TAGS_LIMIT = 99  #: 50 were taken and 100 were not (tent, 3.3)
+SNAPSHOT_OS = 164  #: ``os_id`` of an instance that was made from a snapshot
+TAGS_LIMIT = 99  #: 50 were accepted and 100 were not (tent, 3.3)
 LISTS = ("tags", "sshkey_id", "attach_vpc")
 FLAGS = ("enable_ipv6", "disable_public_ipv4", "vpc_only", "enable_vpc", "activation_email", "ddos_protection")
 
 
 @route("POST", "/instances")
 def create(world: World, request: Request) -> Answer:
-    """202. The only answer with root's first password; there is no address yet."""
+    """Create an instance and answer 202. Only this answer has root's first password; it has no address yet."""
     data = body_of(request)
     _check_form(data)
     made = _make(world, data, _plan(world, data))
@@ -35,7 +35,7 @@ def create(world: World, request: Request) -> Answer:
 
 
 def _check_form(data: dict[str, Any]) -> None:
-    """What can be said of a body without knowing the account. Fields that it does not know Vultr passes over."""
+    """Refuse a body that is wrong for any account. Vultr ignores unknown fields."""
     for name in LISTS:
         value = data.get(name) or []
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
@@ -51,7 +51,7 @@ def _check_form(data: dict[str, Any]) -> None:
 
 
 def decoded(user_data: Any) -> str:
-    """User data as the machine sees it. Raises ``Refusal`` for what is not in base64."""
+    """Return the user-data as the machine sees it. Raises ``Refusal`` if it is not in base64."""
     try:
         return base64.b64decode(user_data, validate=True).decode()
     except (binascii.Error, ValueError, TypeError) as error:
@@ -59,12 +59,12 @@ def decoded(user_data: Any) -> str:
 
 
 def number(value: Any) -> Any:
-    """A number that was written as a text."""
+    """Return the number if it was written as a string, and everything else unchanged."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
-    """The instance's fields that the account has a say in. Nothing is made before all is checked."""
+    """Return the instance's fields that depend on the account. Everything is checked before anything is created."""
     region, plan = data.get("region", ""), data.get("plan")
     if region not in catalogue.REGIONS:
         raise Refusal(400, "Invalid region.")
@@ -87,7 +87,7 @@ def _plan(world: World, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def stock(world: World, region: str) -> list[str]:
-    """The plans that a region has now."""
+    """Return the plans that a region has now."""
     plans = [plan["id"] for plan in catalogue.plans() if region in plan["locations"]]
     return [plan for plan in plans if plan not in world.settings.sold_out]
 
@@ -121,13 +121,13 @@ def _network(world: World, data: dict[str, Any], region: str) -> dict[str, Any]:
     if vpc_only and not any(world.state.vpcs[vpc_id].gateways for vpc_id in vpc_ids):
         raise Refusal(400, "vpc_only requires a VPC with a NAT gateway.")
     ipv6 = data.get("enable_ipv6", False) and not vpc_only
-    # Without IPv6 it does nothing (description of disable_public_ipv4).
+    # Without IPv6 the option has no effect (description of disable_public_ipv4).
     ipv4 = not vpc_only and not (ipv6 and data.get("disable_public_ipv4"))
     return {"vpc_ids": vpc_ids, "vpc_only": vpc_only, "ipv6": ipv6, "ipv4": ipv4}
 
 
 def _only_vpc(world: World, region: str) -> str:
-    """The region's VPC, which is made if there is none; with several of them, one has to be named."""
+    """Return the region's VPC, and create it if there is none. If there are several, the request must name one."""
     here = [vpc.id for vpc in world.state.vpcs.values() if vpc.region == region]
     if len(here) > 1:
         raise Refusal(400, "There are several VPCs in this region: use attach_vpc.")
@@ -135,7 +135,7 @@ def _only_vpc(world: World, region: str) -> str:
 
 
 def _make(world: World, data: dict[str, Any], plan: dict[str, Any]) -> Instance:
-    """Nothing fails any more."""
+    """Create an instance; nothing can fail at this point."""
     now, label = world.clock(), data.get("label") or ""
     fault = world.faults.of_machine(label)
     made = Instance(

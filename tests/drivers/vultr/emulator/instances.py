@@ -1,4 +1,4 @@
-"""Instances after their creation: reports, changes, power, and the end (providers.md, 4.2 to 4.4)."""
+"""Instances after their creation: reports, changes, power and delete (providers.md, 4.2 to 4.4)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PENDING = "Unable to destroy server: Server is already pending destruction."
 
 @route("GET", "/instances")
 def list_instances(world: World, request: Request) -> Answer:
-    """All of them, or those that all filters let through; an empty filter is none."""
+    """List all instances, or those that match all filters; an empty filter matches everything."""
     shown = [it for it in world.state.instances.values() if it.is_listed(world.clock()) and _fits(world, it, request)]
     return answers.page(world, request, "instances", shown, lambda it: answers.report(world, it))
 
 
 def _fits(world: World, it: Instance, request: Request) -> bool:
-    """Tags are compared without their case, the rest is exact (tent, 3.3)."""
+    """Return whether an instance matches the filters. Tags are not case-sensitive; the rest is exact (tent, 3.3)."""
     tag = request.first("tag")
     if tag:
         fold = str if world.settings.case_matters else str.lower
@@ -40,7 +40,7 @@ ROUTER.shows("/instances", "instance", lambda world, it: instance_of(world, it),
 
 @route("DELETE", "/instances/{}")
 def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
-    """204, and a server that runs is gone at once. One that is locked is not: with a 500."""
+    """Delete an instance and answer 204: a running server is gone at once. A locked one stays, with a 500."""
     it = instance_of(world, instance_id)
     if it.deleted_at is not None:
         raise Refusal(world.settings.pending_status, PENDING)
@@ -58,7 +58,7 @@ def delete_instance(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("PATCH", "/instances/{}")
 def change_instance(world: World, request: Request, instance_id: str) -> Answer:
-    """202. Tags are replaced as a whole, and null leaves them; an empty firewall group detaches."""
+    """Change an instance and answer 202. New tags replace all old ones, null keeps them; an empty group detaches."""
     it, data = instance_of(world, instance_id), body_of(request)
     group_id = data.get("firewall_group_id")
     if group_id and group_id not in world.state.groups:
@@ -75,34 +75,34 @@ def change_instance(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("GET", "/instances/{}/user-data")
 def get_user_data(world: World, request: Request, instance_id: str) -> Answer:
-    """As it was given, in base64."""
+    """Return the user-data as it was sent, in base64."""
     data = base64.b64encode(instance_of(world, instance_id).user_data.encode()).decode()
     return Answer(200, {"user_data": {"data": data}})
 
 
 @route("POST", "/instances/{}/halt")
 def halt(world: World, request: Request, instance_id: str) -> Answer:
-    """204, also for one that is off. Only the report changes: the machine goes on."""
+    """Halt an instance and answer 204, even if it is off. Only the report changes: the machine keeps running."""
     return _power(world, [instance_id], False)
 
 
 @route("POST", "/instances/{}/start")
 @route("POST", "/instances/{}/reboot")
 def start(world: World, request: Request, instance_id: str) -> Answer:
-    """204."""
+    """Start an instance and answer 204."""
     return _power(world, [instance_id], True)
 
 
 @route("POST", "/instances/halt")
 def halt_several(world: World, request: Request) -> Answer:
-    """204."""
+    """Halt several instances and answer 204."""
     return _power(world, body_of(request).get("instance_ids") or [], False)
 
 
 @route("POST", "/instances/start")
 @route("POST", "/instances/reboot")
 def start_several(world: World, request: Request) -> Answer:
-    """204."""
+    """Start several instances and answer 204."""
     return _power(world, body_of(request).get("instance_ids") or [], True)
 
 
@@ -113,5 +113,5 @@ def _power(world: World, ids: list[str], on: bool) -> Answer:
 
 
 def instance_of(world: World, instance_id: str) -> Instance:
-    """The instance of an id."""
+    """Return the instance with this id."""
     return answers.found(world.state.instances, instance_id, "instance ID")

@@ -1,4 +1,4 @@
-"""Vultr's rate limit: 30 calls a second for each address that calls (providers.md, 4.1)."""
+"""Vultr's rate limit: 30 calls a second for each client address (providers.md, 4.1)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SECOND = 1.0
 
 @dataclass
 class Limits:
-    """The calls of the last second, by address."""
+    """The calls of the last second, by client address."""
 
     _calls: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def refuses(self, client: str, now: float, limit: int | None) -> bool:
-        """Count a call, unless it is refused: then it says to wait for a second."""
+        """Return whether a call is refused, which means to wait for a second; count it if it is not."""
         calls = self._calls[client]
         while calls and calls[0] <= now - SECOND:
             calls.popleft()

@@ -1,10 +1,9 @@
 """
-Vultr's metadata: ``/v1.json``, and what its images and its vendor-data make of a machine (tent, 3.4 and 3.6).
+Vultr's metadata: ``/v1.json``, and the effect of its images and its vendor-data on a machine (tent, 3.4 and 3.6).
 
-cloud-init's datasource for Vultr reads the document, with the header ``Metadata-Token: cloudinit``, and makes the
-network's configuration of it: the first interface asks for its address by DHCP, and those of private networks
-have the address that the document says. So a public address here comes from ``dhcp.py``, by the interface's
-hardware address.
+cloud-init's datasource for Vultr reads the document, with the header ``Metadata-Token: cloudinit``, and configures the
+network from it: the first interface requests its address by DHCP, and the interfaces of private networks get the
+address in the document. So a public address here comes from ``dhcp.py``, by the interface's hardware address.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ systemctl reload ssh
 
 
 def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
-    """Return what Vultr's images have: their sshd is reached once a script of the vendor-data has run."""
+    """Return the files of Vultr's images: sshd can be reached only after a script of the vendor-data has run."""
     return {SSHD: "PermitRootLogin yes\nListenAddress 127.0.0.1\n"}
 
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
-    """Return what answers for an instance."""
+    """Return the function that answers for an instance."""
     document = vultr(spec, interfaces)
 
     def answer(method: str, path: str, headers: Mapping[str, str]) -> Reply:
@@ -64,8 +63,7 @@ def vultr(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
     """
     Return Vultr's document.
 
-    A mapping as ``spec.metadata`` adds fields to it, such as ``region``. Tags are not shown, though the field is
-    there.
+    If ``spec.metadata`` is a mapping, its fields are added, such as ``region``. The field for tags exists but is empty.
     """
     extra = {} if callable(spec.metadata) else dict(spec.metadata)
     return {
@@ -97,13 +95,13 @@ def _interface(it: Interface) -> dict[str, Any]:
 
 
 def _for(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-    """Vendor-data is made for who says what it is: cloud-init's own header."""
+    """Return the document; only a client with cloud-init's own header gets the vendor-data."""
     is_cloud_init = headers.get("metadata-token") == "cloudinit"
     return dict(document) if is_cloud_init else {**document, "vendor-data": ""}
 
 
 def vendor_data() -> str:
-    """A configuration and a script, in one message with parts, which user-data do not replace."""
+    """Return a configuration and a script in one multipart message; user-data do not replace them."""
     message = MIMEMultipart(boundary="vultr")
     message.attach(MIMEText(CLOUD_CONFIG, "cloud-config"))
     message.attach(MIMEText(OPEN_SSH, "x-shellscript"))

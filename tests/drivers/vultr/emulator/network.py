@@ -12,7 +12,7 @@ from tests.drivers.vultr.emulator.routes import ROUTER, body_of, route
 from tests.drivers.vultr.emulator.state import Group, Vpc, World
 from tests.emulation.http import Answer, Request
 
-DESCRIPTION_LIMIT = 255  #: longer text is cut without a word (tent, 3.10)
+DESCRIPTION_LIMIT = 255  #: longer text is truncated without an error (tent, 3.10)
 RULES_LIMIT = 50
 PROTOCOLS = ("icmp", "tcp", "udp", "gre", "esp", "ah")
 VPCS_OF_A_REGION = 5
@@ -31,7 +31,7 @@ ROUTER.shows("/vpcs", "vpc", _vpc, lambda world, it: answers.vpc(it))
 
 @route("POST", "/vpcs")
 def create_vpc(world: World, request: Request) -> Answer:
-    """201."""
+    """Create a VPC and answer 201."""
     data = body_of(request)
     region = data.get("region", "")
     if region not in catalogue.REGIONS:
@@ -48,7 +48,7 @@ def create_vpc(world: World, request: Request) -> Answer:
 
 
 def new_vpc(world: World, region: str, description: str) -> Vpc:
-    """A VPC with a subnet that it picks itself."""
+    """Add a VPC with a subnet of the vendor's choice, and return it."""
     subnet = f"10.{64 + len(world.state.vpcs) % 64}.96.0"
     vpc = Vpc(world.uuid(), region, description[:DESCRIPTION_LIMIT], subnet, 20, world.clock())
     world.state.vpcs[vpc.id] = vpc
@@ -57,7 +57,7 @@ def new_vpc(world: World, region: str, description: str) -> Vpc:
 
 @route("DELETE", "/vpcs/{}")
 def delete_vpc(world: World, request: Request, vpc_id: str) -> Answer:
-    """Only one without servers; also those count for a while that are gone."""
+    """Delete a VPC without servers. Deleted servers still count for a while."""
     vpc = _vpc(world, vpc_id)
     inside = [it.addresses.private for it in world.state.instances.values() if vpc.id in it.vpc_ids]
     address, moment = vpc.freed
@@ -71,14 +71,14 @@ def delete_vpc(world: World, request: Request, vpc_id: str) -> Answer:
 
 @route("GET", "/vpcs/{}/nat-gateway")
 def list_gateways(world: World, request: Request, vpc_id: str) -> Answer:
-    """One at the most."""
+    """List the NAT gateways of a VPC, which has one at most."""
     vpc = _vpc(world, vpc_id)
     return answers.page(world, request, "nat_gateways", vpc.gateways, lambda it: answers.gateway(vpc, it))
 
 
 @route("POST", "/vpcs/{}/nat-gateway")
 def create_gateway(world: World, request: Request, vpc_id: str) -> Answer:
-    """201."""
+    """Create a NAT gateway and answer 201."""
     vpc = _vpc(world, vpc_id)
     if vpc.gateways:
         raise Refusal(400, "This VPC has a NAT gateway already.")
@@ -100,7 +100,7 @@ ROUTER.shows("/firewalls", "firewall_group", _group, answers.group)
 @route("PUT", "/vpcs/{}")
 @route("PUT", "/firewalls/{}")
 def describe(world: World, request: Request, thing_id: str) -> Answer:
-    """The description of a VPC or a firewall group."""
+    """Change the description of a VPC or a firewall group."""
     it: Vpc | Group = _vpc(world, thing_id) if request.path.startswith("/v2/vpcs") else _group(world, thing_id)
     it.description = str(body_of(request).get("description") or "")[:DESCRIPTION_LIMIT]
     return Answer(204)
@@ -108,7 +108,7 @@ def describe(world: World, request: Request, thing_id: str) -> Answer:
 
 @route("POST", "/firewalls")
 def create_group(world: World, request: Request) -> Answer:
-    """201. It has no rules, and so lets nothing in."""
+    """Create a firewall group and answer 201. It has no rules, so it lets nothing in."""
     description = str(body_of(request).get("description") or "")[:DESCRIPTION_LIMIT]
     made = Group(world.uuid(), description, world.clock())
     world.state.groups[made.id] = made
@@ -117,7 +117,7 @@ def create_group(world: World, request: Request) -> Answer:
 
 @route("DELETE", "/firewalls/{}")
 def delete_group(world: World, request: Request, group_id: str) -> Answer:
-    """Also one that is in use: its instances are in none then (tent, 3.6)."""
+    """Delete a firewall group, even if it is in use: its instances have no group then (tent, 3.6)."""
     del world.state.groups[_group(world, group_id).id]
     for it in world.state.instances.values():
         if it.firewall_group_id == group_id:
@@ -127,14 +127,14 @@ def delete_group(world: World, request: Request, group_id: str) -> Answer:
 
 @route("GET", "/firewalls/{}/rules")
 def list_rules(world: World, request: Request, group_id: str) -> Answer:
-    """All rules of a group."""
+    """List all rules of a group."""
     rules = list(_group(world, group_id).rules.values())
     return answers.page(world, request, "firewall_rules", rules, lambda it: it)
 
 
 @route("POST", "/firewalls/{}/rules")
 def add_rule(world: World, request: Request, group_id: str) -> Answer:
-    """201. The same rule twice is refused."""
+    """Add a rule and answer 201. The same rule is refused a second time."""
     group, data = _group(world, group_id), body_of(request)
     rule = _rule(data)
     if any({**it, "id": 0} == {**rule, "id": 0} for it in group.rules.values()):
@@ -149,7 +149,7 @@ def add_rule(world: World, request: Request, group_id: str) -> Answer:
 
 @route("DELETE", "/firewalls/{}/rules/{}")
 def delete_rule(world: World, request: Request, group_id: str, number: str) -> Answer:
-    """204."""
+    """Delete a rule and answer 204."""
     rules = _group(world, group_id).rules
     answers.found(rules, int(number) if number.isdigit() else number, "firewall rule")
     del rules[int(number)]

@@ -1,4 +1,4 @@
-"""Which function answers which call of the emulated Vultr."""
+"""The routes of the emulated Vultr: which function answers which call."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ROUTES, route, dispatch = ROUTER.routes, ROUTER.route, ROUTER.dispatch
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object of a request."""
+    """Return the JSON object of a request."""
     return json_object(request, Refusal(400, "Invalid JSON."))
 
 
 def text(data: dict[str, Any], name: str) -> str:
-    """A required text of a body."""
+    """Return a required text field of a body."""
     return required_text(data, name, Refusal(400, f"Please provide a valid {name}."))

@@ -1,7 +1,7 @@
 """
-Vultr's own description of its API, which is of February 2023, with what the API has had since then.
+Vultr's own description of its API, of February 2023, and additions for what the API got since then.
 
-The additions are by hand, from the vendor's client for Go: vultr/govultr at 9ee451b of July 2026, in the files
+The additions are made by hand from the vendor's client for Go: vultr/govultr at 9ee451b of July 2026, in the files
 that are named beside them.
 """
 
@@ -45,7 +45,7 @@ RESERVED = {
 
 @functools.cache
 def find() -> Description | None:
-    """Return the description, or None where it is absent."""
+    """Return the description, or None if it is absent."""
     found = schema.paths_of(SPECIFICATION)
     if found is None:
         return None
@@ -75,7 +75,7 @@ def _answer(operation: Mapping[str, Any], status: str) -> dict[str, Any]:
 
 
 def _addresses() -> dict[str, Any]:
-    """Calls that the subset at hand lacks, in short (reserved_ip.go, instance.go)."""
+    """Return the calls that the subset at hand lacks, in short form (reserved_ip.go, instance.go)."""
     shape = {"type": "object", "properties": RESERVED, "required": ["id", "subnet"], "additionalProperties": False}
     one = {"type": "object", "properties": {"reserved_ip": shape}, "required": ["reserved_ip"]}
     several = {"type": "object", "properties": {"reserved_ips": {"type": "array", "items": shape}, "meta": {}}}

@@ -1,4 +1,4 @@
-"""The account as it stands: what the emulated Vultr remembers, and the switches of its behaviour."""
+"""The state of the account that the emulated Vultr keeps, and the switches of its behaviour."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from tests.emulation.world import NEVER as NEVER
 
 @dataclass
 class Settings(world.Settings):
-    """Beside those that all have."""
+    """Vultr's switches, in addition to those of all clouds."""
 
-    #: from create until ``active``
+    #: seconds from create until ``active``
     active_after: float = 0.2
-    #: from ``active`` until ``server_status`` is ok
+    #: seconds from ``active`` until ``server_status`` is ok
     ok_after: float = 0.0
-    #: the status with which a second delete is refused is not known
+    #: status of the refusal of a second delete; the real one is not known
     pending_status: int = 500
-    #: a reserved address cannot be detached before the instance was restarted (vultr/terraform-provider-vultr#348)
+    #: a reserved address cannot be detached until the instance is restarted (vultr/terraform-provider-vultr#348)
     stuck: bool = False
-    #: after its servers are gone, for so long a VPC cannot be deleted (tent, 3.5: 4 to 73)
+    #: seconds for which a VPC cannot be deleted after its servers are gone (tent, 3.5: 4 to 73)
     vpc_busy_for: float = 0.0
-    #: from the create of an additional address until lists show it
+    #: seconds from the create of an additional address until lists show it
     ipv4_after: float = 0.0
-    #: additional addresses that an instance may have
+    #: maximum number of additional addresses of an instance
     ipv4_limit: int = 2
     instance_limit: int = 25
-    #: calls a second for each address; None: no limit
+    #: maximum number of calls a second for each client address; None: no limit
     second_limit: int | None = 30
-    #: addresses that may use the key; None: all
+    #: client addresses that may use the key; None: all
     allowed: tuple[str, ...] | None = None
     #: plans that are out of stock everywhere
     sold_out: tuple[str, ...] = ()
-    #: tags are filtered as written: Vultr takes no notice of case
+    #: filter tags case-sensitively, while Vultr ignores case
     case_matters: bool = False
-    #: take an ``os_id`` that is text. The description says no; a widely used client sends it so.
+    #: accept an ``os_id`` that is a string. The description does not allow it; a widely used client sends it.
     tolerate_text: bool = False
 
 
@@ -84,9 +84,9 @@ class Vpc:
     v4_subnet: str
     v4_subnet_mask: int
     created: float
-    #: ids of its NAT gateways
+    #: ids of the VPC's NAT gateways
     gateways: list[str] = field(default_factory=list)
-    #: what its last server had as an address, and when that went
+    #: address of its last server, and when that server was deleted
     freed: tuple[str, float] = ("", -math.inf)
 
 
@@ -98,13 +98,13 @@ class Reserved:
     region: str
     subnet: str
     label: str
-    #: empty: nothing has it
+    #: empty if no instance has it
     instance_id: str = ""
 
 
 @dataclass
 class Group:
-    """A firewall group. Nothing is filtered: who is in it is all that counts here."""
+    """A firewall group that filters nothing; the tests check only which instances it applies to."""
 
     id: str
     description: str
@@ -115,7 +115,7 @@ class Group:
 
 @dataclass
 class Instance(world.Machine):
-    """An instance. What it reports of itself follows from the times."""
+    """An instance, whose reported state follows from its times."""
 
     id: str
     label: str
@@ -130,26 +130,26 @@ class Instance(world.Machine):
     vpc_ids: list[str]
     vpc_only: bool
     ipv6: bool
-    #: whether it has a public IPv4 address
+    #: whether the instance has a public IPv4 address
     ipv4: bool
     firewall_group_id: str
     backups: bool
     user_scheme: str
     active_at: float
-    #: what nobody may ever see again
+    #: secrets that nobody may see after the create
     password: str = field(repr=False)
     console: str = field(repr=False)
     deleted_at: float | None = None
     powered: bool = True
-    #: additional addresses, and when each shows up in lists
+    #: additional address → when lists show it
     additional: dict[str, float] = field(default_factory=dict)
-    #: hardware address in its private network, as the API reports it
+    #: hardware address in the private network, as the API reports it
     vpc_mac: int = 98964710703335
-    #: how often it was restarted for an address
+    #: number of restarts for an address
     restarts: int = 0
 
     def is_active(self, now: float) -> bool:
-        """Whether it is made."""
+        """Return whether its creation is complete."""
         return now >= self.active_at
 
 
@@ -164,15 +164,15 @@ class State:
     vpcs: dict[str, Vpc] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     reserved: dict[str, Reserved] = field(default_factory=dict)
-    #: labels of the instances of which the account's owner got a mail
+    #: labels of the instances for which the account's owner got a mail
     mails: list[str] = field(default_factory=list)
-    #: how many instances there ever were
+    #: number of instances that were ever created
     made: int = 0
-    #: passwords and console addresses that there ever were
+    #: passwords and console addresses that ever existed
     secrets: list[str] = field(default_factory=list)
 
     def left(self) -> dict[str, list[str]]:
-        """What somebody made, by name: to be compared before and after."""
+        """Return what users created, by kind and name, to be compared before and after."""
         return {
             "instances": sorted(it.label for it in self.instances.values()),
             "SSH keys": sorted(it.name for it in self.keys.values()),
@@ -187,13 +187,13 @@ class State:
 
 @dataclass
 class World(world.World):
-    """What the handlers of calls work on."""
+    """The state and parts that the handlers of calls work on."""
 
     state: State
     settings: Settings
 
     def tick(self) -> None:
-        """Bring the state up to now: what was deleted goes."""
+        """Update the state to the current time: remove deleted instances."""
         now = self.clock()
         for instance in self.over(self.state.instances):
             del self.state.instances[instance.id]
@@ -204,5 +204,5 @@ class World(world.World):
                     self.state.vpcs[vpc_id].freed = (instance.addresses.private, now)
 
     def remove(self, it: Instance, *more: Addresses) -> None:
-        """Its additional addresses go with it."""
+        """Begin to delete an instance, and release its additional addresses."""
         super().remove(it, *more, *(Addresses(ip, "") for ip in it.additional))
