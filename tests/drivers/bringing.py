@@ -45,7 +45,7 @@ class Batch:
 
 
 class Bringing:
-    """Parallel creation of nodes as far as the provider is involved; ``outcomes`` has the result of each."""
+    """Parallel creation of nodes, as far as the provider is involved; ``outcomes`` has the result of each node."""
 
     def __init__(self, driver: Driver, time: Time, boot_timeout: float = 5.0) -> None:
         self._driver = driver
@@ -67,7 +67,7 @@ class Bringing:
 
     async def _sleep(self, seconds: float) -> None:
         self._time.sleep(seconds)
-        await asyncio.sleep(0.001)  # the longest waiter goes first
+        await asyncio.sleep(0.001)  # the one that has waited longest goes first
 
     async def _all(self, nodes: Sequence[Node], calls: Calls) -> None:
         watcher = Watcher(
@@ -89,7 +89,7 @@ class Bringing:
             try:
                 life.instance = await batch.calls.driver(batch.driver.launch, wanted, SCRIPT, batch.access)
             finally:
-                # Time passes with the first look, so no node looks before all are launched.
+                # Time passes with the first poll, so no node polls before all are launched.
                 await launched.wait()
             self.instances.append(
                 await batch.watcher.wait(life.instance.instance_id, _is_up, self._boot_timeout)

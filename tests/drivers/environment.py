@@ -198,7 +198,7 @@ class CloudEnvironment(Environment):
 
     @abstractmethod
     def given(self, instance: Instance) -> Given:
-        """The instance as the provider has it."""
+        """Return the instance as the provider has it."""
 
     @abstractmethod
     def stop(self, instance: Instance) -> None:
@@ -206,7 +206,7 @@ class CloudEnvironment(Environment):
 
     @abstractmethod
     def listing(self, state: str) -> Fault:
-        """Return a fault by which the list shows one instance of ours with that state of the vendor."""
+        """Return a fault by which the list shows one instance of this master in that state of the vendor."""
 
 
 class RestEnvironment(CloudEnvironment):

@@ -26,44 +26,44 @@ CERTIFICATES = ("requests_ca_bundle", "curl_ca_bundle")
 
 @pytest.fixture
 def cloud_name(request: pytest.FixtureRequest) -> str:
-    """The cloud's name; by default, that of the test's folder."""
+    """Return the cloud's name; by default, that of the test's folder."""
     return str(request.path.parent.name)
 
 
 @pytest.fixture
 def own(cloud_name: str) -> ModuleType:
-    """The cloud's own ``driver.py`` beside its tests: its nodes, its paths, and how to open it."""
+    """Return the cloud's own ``driver.py`` beside its tests: its nodes, its paths, and how to open it."""
     return module_of(cloud_name)
 
 
 @pytest.fixture
 def time() -> Time:
-    """A clock that advances when the driver waits."""
+    """Return a clock that advances when the driver waits."""
     return Time()
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that advances when a test says so."""
+    """Return a clock that advances when a test says so."""
     return Clock()
 
 
 @pytest.fixture
 def cloud(own: ModuleType, time: Time) -> Iterator[Any]:
-    """The emulated cloud with the clock ``time``."""
+    """Yield the emulated cloud with the clock ``time``."""
     with own.open_cloud(time) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def driver(cloud_name: str, cloud: Any, time: Time, tmp_path: Path) -> Driver:
-    """The cloud's driver for the emulator's account."""
+    """Return the cloud's driver for the emulator's account."""
     return driver_of(cloud_name, cloud, time, tmp_path)
 
 
 @pytest.fixture
 def instance(own: ModuleType, driver: Driver, time: Time) -> Instance:
-    """A running instance as it is listed."""
+    """Return a running instance as it is listed."""
     own.launch(driver, own.node())
     time.advance(60)
     (listed,) = driver.instances()
@@ -72,14 +72,14 @@ def instance(own: ModuleType, driver: Driver, time: Time) -> Instance:
 
 @pytest.fixture
 def client(own: ModuleType, cloud: Any) -> Iterator[Any]:
-    """A client of the cloud that returns every answer unchanged."""
+    """Yield a client of the cloud that returns every answer unchanged."""
     with contextlib.closing(own.Client(cloud)) as client:
         yield client
 
 
 @pytest.fixture
 def api(own: ModuleType, cloud: Any, time: Time) -> Any:
-    """The driver's client of the API."""
+    """Return the driver's client of the API."""
     return own.TESTED.api(cloud, time)
 
 

@@ -40,7 +40,7 @@ def listed(driver: Driver) -> list[tuple[str, str, str | None]]:
     return [(one.instance_id, one.minion_id, one.role) for one in driver.instances()]
 
 
-def test_by_its_name_and_by_its_id(environment: Environment, driver: Driver) -> None:
+def test_an_instance_is_found_by_name_and_by_id(environment: Environment, driver: Driver) -> None:
     instance_id = environment.by_hand(ID)
     environment.by_hand("other-1.example.com")
     by_name = only(driver.candidates(ID))
@@ -53,14 +53,14 @@ def test_by_its_name_and_by_its_id(environment: Environment, driver: Driver) -> 
     assert driver.instances() == [], "to look is not to take over"
 
 
-def test_an_id_that_nothing_has_finds_nothing(environment: Environment, driver: Driver) -> None:
+def test_an_unknown_id_or_name_finds_nothing(environment: Environment, driver: Driver) -> None:
     environment.by_hand(ID)
     for instance_id in ("i-0123456789abcdef0", "123456789", "old-1", "..", "", 'a" OR name'):
         assert driver.candidates(ID, instance_id) == [], instance_id
     assert driver.candidates("old-2.example.com") == []
 
 
-def test_two_instances_of_one_name_are_both_candidates(environment: CloudEnvironment, driver: Driver) -> None:
+def test_two_instances_of_the_same_name_are_both_candidates(environment: CloudEnvironment, driver: Driver) -> None:
     if environment.unique_names:
         environment.by_hand(ID)
         with pytest.raises(AssertionError, match="uniqueness_error"):
@@ -76,13 +76,13 @@ def test_two_instances_of_one_name_are_both_candidates(environment: CloudEnviron
     assert {one.instance.instance_id for one in driver.candidates(ID)} == both
 
 
-def test_one_that_is_gone_is_none(environment: Environment, driver: Driver) -> None:
+def test_a_terminated_instance_is_no_candidate(environment: Environment, driver: Driver) -> None:
     instance_id = environment.by_hand(ID)
     driver.terminate(only(driver.candidates(ID)).instance)
     assert driver.candidates(ID) == driver.candidates(ID, instance_id) == []
 
 
-def test_whoever_has_it_is_named(environment: Environment, driver: Driver) -> None:
+def test_a_candidate_of_another_owner_names_that_owner(environment: Environment, driver: Driver) -> None:
     made = launch(environment, environment.driver(OTHER_OWNER), ID)
     theirs = only(driver.candidates(ID))
     assert (theirs.instance.instance_id, theirs.owner, theirs.instance.role) == (made.instance_id, OTHER_OWNER, "app")
@@ -96,7 +96,7 @@ def taken_over(environment: Environment, driver: Driver, name: str, role: str | 
 
 
 @pytest.mark.parametrize("name", [ID, "quite-another-name"])
-def test_one_that_was_taken_over_is_ours_like_any_other(environment: Environment, driver: Driver, name: str) -> None:
+def test_an_imported_instance_is_managed_like_any_other(environment: Environment, driver: Driver, name: str) -> None:
     found = taken_over(environment, driver, name)
     expected = [(found.instance_id, ID, "db.main")]
     assert listed(environment.driver()) == expected
@@ -111,16 +111,14 @@ def test_one_that_was_taken_over_is_ours_like_any_other(environment: Environment
     assert driver.instances() == []
 
 
-def test_a_role_takes_the_place_of_another(environment: Environment, driver: Driver) -> None:
+def test_another_import_replaces_the_role(environment: Environment, driver: Driver) -> None:
     found = taken_over(environment, driver, ID)
     for role in ("web", None):
         driver.adopt(found, ID, role)
         assert listed(driver) == [(found.instance_id, ID, role)]
 
 
-def test_one_that_was_let_go_is_as_it_was_and_one_that_is_gone_no_failure(
-    environment: Environment, driver: Driver
-) -> None:
+def test_release_restores_an_instance_and_ignores_one_that_is_gone(environment: Environment, driver: Driver) -> None:
     for name in (ID, "quite-another-name"):
         instance_id = environment.by_hand(name)
         before = environment.labels(instance_id)
@@ -148,14 +146,14 @@ def test_one_that_was_let_go_is_as_it_was_and_one_that_is_gone_no_failure(
         ),
     ],
 )
-def test_the_names_at_compute_engine_are_those_that_hart_gives(minion_id: str, names: list[str]) -> None:
+def test_names_searched_at_compute_engine_include_those_that_hart_makes(minion_id: str, names: list[str]) -> None:
     """Names are from ``name_from_minion_id`` of hart 0.22; other instances may have the id or its first label."""
     found = gce_driver.names_of(minion_id)
     assert [name for name in found if name in names] == names
     assert len(found) == len(names) + (minion_id != "web-1"), found
 
 
-def test_a_driver_that_takes_nothing_over_says_so(root: Path) -> None:
+def test_a_driver_that_cannot_import_refuses_with_the_reason(root: Path) -> None:
     driver = LocalEnvironment(root).driver()
     for instance_id in (None, "a"):
         with pytest.raises(Refused, match="here has only instances that hart created .*there is nothing to import"):

@@ -155,7 +155,7 @@ def test_one_driver_object_serves_several_threads_at_once(environment: Environme
     assert driver.instances() == []
 
 
-def test_the_access_of_a_batch_names_it_and_is_left_also_after_a_failure(
+def test_the_access_of_a_batch_names_it_and_is_removed_also_after_a_failure(
     environment: Environment, driver: Driver
 ) -> None:
     nodes = [environment.node("web-1.example.com")]
@@ -166,7 +166,7 @@ def test_the_access_of_a_batch_names_it_and_is_left_also_after_a_failure(
     assert driver.leftovers() == []
 
 
-def test_what_the_access_of_a_batch_made_can_be_found_and_removed_by_any_later_call_of_the_same_master(
+def test_resources_of_a_batchs_access_can_be_found_and_removed_by_any_later_call_of_the_same_master(
     environment: Environment, driver: Driver
 ) -> None:
     with driver.access("b7", CLIENT_KEY, [environment.node("web-1.example.com")]):
@@ -189,9 +189,7 @@ def up(environment: Environment, driver: Driver, minion_id: str = "web-1.example
     return next(one for one in driver.instances() if one.instance_id == launched.instance_id)
 
 
-def test_an_address_that_cannot_be_given_is_an_invalid_request_with_a_sentence(
-    environment: Environment, driver: Driver
-) -> None:
+def test_an_impossible_address_is_an_invalid_request_with_a_reason(environment: Environment, driver: Driver) -> None:
     instance = up(environment, driver)
     with pytest.raises(errors.InvalidRequest, match="address"):
         driver.find_address(instance, AddressRequest(RESERVED, "192.0.2.77"))
@@ -200,7 +198,7 @@ def test_an_address_that_cannot_be_given_is_an_invalid_request_with_a_sentence(
 
 
 @pytest.mark.parametrize("environment", WITH_ADDRESSES, indirect=True)
-def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
+def test_a_reserved_address_is_added_and_removed_and_stays_in_the_account(
     environment: Environment, driver: Driver
 ) -> None:
     ip = environment.reserve()
@@ -215,7 +213,7 @@ def test_a_reserved_address_is_given_and_taken_and_stays_the_account_s(
     assert list(driver.addresses(other)) == []
     with pytest.raises(errors.InvalidRequest, match=instance.instance_id):
         driver.find_address(other, AddressRequest(RESERVED, ip))
-    known = IpAddress(RESERVED, ip, given.handle)  # as in a record
+    known = IpAddress(RESERVED, ip, given.handle)  # as the record has it
     driver.remove_address(other, known)
     assert driver.addresses(instance) != [], "it was another's"
     for _ in range(2):
@@ -240,7 +238,7 @@ def test_a_reserved_address_is_free_again_when_its_instance_is_terminated(
     driver.remove_address(instance, IpAddress(RESERVED, ip, handle))
 
 
-def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver) -> None:
+def test_lists_for_users_have_the_types_of_the_model(driver: Driver) -> None:
     regions, images = driver.regions(), driver.images(None)
     assert regions
     assert all(isinstance(region, Region) for region in regions)
@@ -251,7 +249,7 @@ def test_what_people_ask_for_is_of_the_types_that_they_are_shown(driver: Driver)
         assert all(isinstance(size, Size) and size.memory_mb > 0 and size.cpus > 0 for size in sizes)
 
 
-def test_the_schema_s_defaults_are_what_the_provider_has(driver: Driver) -> None:
+def test_the_defaults_of_the_schema_exist_at_the_provider(driver: Driver) -> None:
     schema = driver.schema
     names = [region.name for region in driver.regions()]
     assert schema.default_region in (None, *names)
@@ -260,7 +258,7 @@ def test_the_schema_s_defaults_are_what_the_provider_has(driver: Driver) -> None
     assert driver.size("no-such-size", region) is None
 
 
-def test_what_a_machine_of_this_kind_needs_is_plain_data(environment: Environment, driver: Driver) -> None:
+def test_root_and_minion_defaults_are_plain_data(environment: Environment, driver: Driver) -> None:
     launched = launch(environment, driver)
     assert isinstance(driver.root(launched), str)
     assert json.dumps(dict(driver.minion_defaults(environment.node("web-1.example.com"))))

@@ -35,7 +35,7 @@ ONCE: dict[str, dict[str, Any]] = {
 }
 #: possible outcomes of a create call that was sent once without effect
 GIVEN_UP = ("connection lost, not done",)
-#: a permanent answer to a call, by the provider's refusal or as it is, and the class of its error
+#: a permanent answer to a call, by the meaning of a refusal or literally, and the class of its error
 LASTING: dict[str, tuple[str | dict[str, Any], str]] = {
     "credentials": ("credentials", "AuthError"),
     "invalid": ("invalid", "InvalidRequest"),
@@ -123,8 +123,8 @@ def broken(
         yield where, call, run
 
 
-def test_what_is_left_names_instances_as_the_suite_asks_for_them(environment: CloudEnvironment) -> None:
-    """Otherwise the suite would never see an instance that is left."""
+def test_an_instance_that_is_left_is_listed_by_left(environment: CloudEnvironment) -> None:
+    """Otherwise, the suite would never notice an instance that is left."""
     driver, node = environment.driver(**environment.narrow), environment.node("a")
     with driver.access(node.batch, CLIENT_KEY, [node]) as access:
         driver.launch(node, USER_DATA, access)
@@ -168,7 +168,7 @@ def test_a_call_that_fails_once_is_retried_or_reported_and_never_makes_a_second_
 
 
 @pytest.mark.parametrize("kind", LASTING)
-def test_a_call_that_goes_on_failing_is_an_error_of_the_class_that_says_what_to_do(
+def test_a_call_that_keeps_failing_is_an_error_of_the_class_that_says_what_to_do(
     environment: CloudEnvironment, kind: str
 ) -> None:
     said, expected = LASTING[kind]

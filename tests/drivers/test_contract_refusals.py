@@ -1,7 +1,7 @@
 """
 The contract for refusals, pages and slow providers, over every driver of a cloud.
 
-Each refusal has the class that says what to do next; a list is complete or an error; a delete returns after its end.
+Each refusal has the class that says what to do next. A list is complete or an error. A delete returns after its end.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ PAGE_FAULTS: list[str | dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def test_each_page_is_read_and_one_that_fails_is_an_error_and_no_shorter_list(environment: CloudEnvironment) -> None:
+def test_every_page_is_read_and_a_page_that_fails_is_an_error_and_no_shorter_list(
+    environment: CloudEnvironment,
+) -> None:
     environment.cloud.settings.page_cap = 1
     driver, names = environment.driver(**environment.narrow), ["a", "b", "c"]
     for name in names:
@@ -106,7 +108,7 @@ def test_each_page_is_read_and_one_that_fails_is_an_error_and_no_shorter_list(en
 # leftovers
 
 
-def test_all_that_calls_left_which_were_killed_is_found_and_can_be_removed_twice(environment: CloudEnvironment) -> None:
+def test_everything_left_by_killed_calls_is_found_and_can_be_removed_twice(environment: CloudEnvironment) -> None:
     environment.cloud.settings.page_cap = 1
     batches, later = {"b1", "b2", "b3"}, environment.driver(**environment.narrow)
     with ExitStack() as stack:
@@ -126,7 +128,7 @@ def test_all_that_calls_left_which_were_killed_is_found_and_can_be_removed_twice
         assert (later.leftovers(), environment.left()) == ([], {})
 
 
-def test_a_list_of_what_is_left_is_whole_or_an_error(environment: CloudEnvironment) -> None:
+def test_a_list_of_leftovers_is_complete_or_an_error(environment: CloudEnvironment) -> None:
     driver, later = environment.driver(**environment.narrow), environment.driver(**environment.narrow)
     with driver.access("b1", CLIENT_KEY, [environment.node("a")]):
         later.leftovers()
@@ -144,7 +146,9 @@ def test_a_list_of_what_is_left_is_whole_or_an_error(environment: CloudEnvironme
 
 
 @pytest.mark.parametrize("slow", [{}, {"ignore_delete": 2}, {"refuse_delete": 2}], ids=["slow", "ignored", "refused"])
-def test_a_delete_is_over_when_it_returns(environment: CloudEnvironment, driver: Driver, slow: dict[str, Any]) -> None:
+def test_terminate_returns_after_the_instance_is_gone(
+    environment: CloudEnvironment, driver: Driver, slow: dict[str, Any]
+) -> None:
     vars(environment.cloud.settings).update({environment.slow_delete: 12})
     environment.cloud.faults.add(MachineFault(**slow))
     made = launch(environment, driver)
@@ -153,7 +157,9 @@ def test_a_delete_is_over_when_it_returns(environment: CloudEnvironment, driver:
     assert (environment.left(), driver.instances(made.region), driver.instance(made)) == ({}, [], None)
 
 
-def test_one_that_does_not_go_is_a_temporary_failure(environment: CloudEnvironment, driver: Driver) -> None:
+def test_an_instance_that_is_never_deleted_is_a_temporary_failure(
+    environment: CloudEnvironment, driver: Driver
+) -> None:
     environment.cloud.faults.add(MachineFault(ignore_delete=10**6))
     made = launch(environment, driver)
     with pytest.raises(TemporaryFailure):
@@ -161,7 +167,7 @@ def test_one_that_does_not_go_is_a_temporary_failure(environment: CloudEnvironme
     assert [one.instance_id for one in driver.instances(made.region)] == [made.instance_id]
 
 
-def test_a_create_that_is_not_answered_in_time_is_given_up_and_makes_one_instance(
+def test_a_create_that_is_not_answered_in_time_is_abandoned_and_makes_one_instance(
     environment: CloudEnvironment,
 ) -> None:
     environment.cloud.faults.add(Fault(**environment.create, when="after", stall=4 * AT_THE_MOST))
@@ -186,7 +192,9 @@ def test_a_failed_create_with_an_effect_is_found_or_reported_as_uncertain(
 # many threads
 
 
-def test_calls_from_many_threads_of_which_some_go_wrong(environment: CloudEnvironment, driver: Driver) -> None:
+def test_several_threads_can_use_one_driver_while_some_calls_fail(
+    environment: CloudEnvironment, driver: Driver
+) -> None:
     nodes = [environment.node(f"n{number:02}") for number in range(16)]
     names = [node.minion_id for node in nodes]
     with ThreadPoolExecutor(len(nodes)) as pool, driver.access("b1", CLIENT_KEY, nodes) as access:

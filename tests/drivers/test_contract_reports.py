@@ -37,7 +37,7 @@ def only(driver: Driver, made: Instance) -> Instance:
 
 
 def script(size: int) -> str:
-    """Return a script of so many bytes that compresses badly and does not end with a line end."""
+    """Return a script of ``size`` bytes that compresses badly and does not end with a line end."""
     begin = f"#!/bin/sh\nexit 0\n{AWKWARD}"
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
     return begin + "".join(random.Random(7).choices(letters, k=size - len(begin.encode())))  # noqa: S311 - no secret
@@ -109,7 +109,7 @@ def test_the_image_is_that_of_the_release(environment: CloudEnvironment, driver:
 
 
 @ON_CLOUDS
-def test_what_there_is_has_all_its_pages(environment: CloudEnvironment) -> None:
+def test_lists_for_users_have_all_pages(environment: CloudEnvironment) -> None:
     region = environment.node("a").region
 
     def asked() -> list[set[object]]:
@@ -131,19 +131,19 @@ def test_the_users_tags_are_on_the_instance(environment: CloudEnvironment, drive
     assert {"web", "blue"} <= environment.given(made).tags
     with_values = environment.with_settings("b", tags={"env": "prod"})
     if driver.objections(with_values):
-        return  # tags have no values there, and the objection says so
+        return  # its tags have no values, and the objection says so
     assert "env:prod" in environment.given(launch_node(driver, with_values)).tags
 
 
 @ON_CLOUDS
-def test_no_tag_of_the_users_says_whose_an_instance_is(environment: CloudEnvironment, driver: Driver) -> None:
+def test_the_users_tags_cannot_change_the_owner_of_an_instance(environment: CloudEnvironment, driver: Driver) -> None:
     node = environment.with_settings("a", tags={"hart-owner": "me"})
     assert driver.objections(node)
     made = launch_node(driver, node)  # although hart launches no node with objections
     assert [one.instance_id for one in environment.driver().instances(made.region)] == [made.instance_id]
 
 
-def test_role_and_minion_id_are_reported_as_they_are_written(environment: Environment, driver: Driver) -> None:
+def test_role_and_minion_id_are_reported_unchanged(environment: Environment, driver: Driver) -> None:
     made = launch(environment, driver, "web-1.Example.com", role="db.Main")
     seen = only(environment.driver(), made)
     assert (seen.minion_id, seen.role) == (made.minion_id, made.role) == ("web-1.Example.com", "db.Main")
@@ -153,7 +153,7 @@ def test_role_and_minion_id_are_reported_as_they_are_written(environment: Enviro
 
 
 @ON_CLOUDS
-def test_each_state_of_the_vendors_is_one_of_ours(environment: CloudEnvironment, driver: Driver) -> None:
+def test_each_state_of_the_vendor_has_a_state_of_hart(environment: CloudEnvironment, driver: Driver) -> None:
     region = environment.node("a").region
     for said, state in environment.states.items():
         environment.cloud.faults.add(environment.listing(said))
@@ -184,7 +184,7 @@ def test_an_instance_is_pending_then_running_with_its_addresses_then_stopped(
 
 
 @ON_CLOUDS
-def test_a_node_that_is_to_have_no_public_address_has_none(environment: CloudEnvironment, driver: Driver) -> None:
+def test_a_node_without_a_public_address_gets_none(environment: CloudEnvironment, driver: Driver) -> None:
     made = launch_node(driver, environment.private("a"))
     environment.time.advance(60)
     addresses, seen = environment.given(made).addresses, only(driver, made)

@@ -57,12 +57,12 @@ NO_ADDRESS = [
 
 
 @pytest.mark.parametrize("address", [one for one in GOOD if not one.startswith("HTTP")])
-def test_what_may_be_asked(address: str) -> None:
+def test_a_safe_address_is_accepted(address: str) -> None:
     assert objection(address) is None
 
 
 @pytest.mark.parametrize("address", IN_THE_CLEAR)
-def test_what_others_could_read(address: str) -> None:
+def test_an_address_without_encryption_is_refused(address: str) -> None:
     assert objection(address) in (PLAIN, "must be an address such as https://api.example.com; write an international "
                                   "name as xn--…")  # fmt: skip
 
@@ -72,13 +72,13 @@ def loaded(driver: str, name: str, value: str) -> loader.Config:
     return loader.load([loader.Source("master config", section)], SCHEMAS, lambda uri: None)
 
 
-def test_every_driver_that_is_asked_over_the_network_has_the_rule() -> None:
+def test_every_driver_with_an_api_on_the_network_has_the_rule() -> None:
     assert {driver for driver, _ in SETTINGS} == set(SCHEMAS) - {"local"}
     assert ("ec2", "address_service") in SETTINGS
 
 
 @pytest.mark.parametrize(("driver", "name"), SETTINGS)
-def test_each_setting_takes_what_may_be_asked_and_nothing_else(driver: str, name: str) -> None:
+def test_each_setting_accepts_safe_addresses_and_nothing_else(driver: str, name: str) -> None:
     for address in GOOD:
         assert loaded(driver, name, address).providers["mine"]
     for address in IN_THE_CLEAR + NO_ADDRESS:
@@ -92,7 +92,7 @@ def test_each_setting_takes_what_may_be_asked_and_nothing_else(driver: str, name
 @pytest.mark.parametrize(
     "address", ["http://api.example.com", "http://127.0.0.1.nip.io", "https://u:p@api.example.com"]
 )
-def test_an_api_refuses_them_as_well(api: Any, address: str) -> None:
+def test_an_api_refuses_unsafe_addresses_as_well(api: Any, address: str) -> None:
     with pytest.raises(InvalidRequest, match="endpoint must "):
         api("t", address, 60)
 
@@ -101,7 +101,9 @@ def test_an_api_refuses_them_as_well(api: Any, address: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2", "config file"])
-def test_boto3s_own_ways_to_name_an_endpoint(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsafe_endpoint_in_boto3s_own_configuration_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if name == "config file":
         (tmp_path / "config").write_text("[default]\nendpoint_url = http://api.example.com\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -123,7 +125,7 @@ def key_file(service_account: ServiceAccount, tmp_path: Path, token_uri: str) ->
 
 
 @pytest.mark.parametrize("address", ["http://tokens.example.com", "http://127.0.0.1.nip.io/token"])
-def test_a_key_file_that_sends_its_tokens_elsewhere(
+def test_a_key_file_that_sends_tokens_to_an_unsafe_address_is_refused(
     service_account: ServiceAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     path = key_file(service_account, tmp_path, address)
@@ -134,7 +136,7 @@ def test_a_key_file_that_sends_its_tokens_elsewhere(
         credentials.make(gce.Account(project="p"))
 
 
-def test_a_key_file_as_it_should_be(service_account: ServiceAccount, tmp_path: Path) -> None:
+def test_a_key_file_with_googles_own_address_is_accepted(service_account: ServiceAccount, tmp_path: Path) -> None:
     path = key_file(service_account, tmp_path, credentials.TOKEN_URI)
     assert credentials.make(gce.Account(project="p", key_file=path))
 
@@ -147,7 +149,7 @@ def test_a_redirect_is_not_followed(api: Any) -> None:
         assert (len(server.heard), elsewhere.heard) == (1, [])
 
 
-def test_amazons_api_leads_to_no_other_either() -> None:
+def test_a_redirect_is_not_followed_by_amazons_api_either() -> None:
     with Listener() as elsewhere, Listener(302, {"Location": f"http://127.0.0.1:{elsewhere.port}/"}) as server:
         account = ec2.Account(**ACCOUNTS["ec2"], endpoint=f"http://127.0.0.1:{server.port}")
         with pytest.raises(Exception, match="Amazon EC2"):

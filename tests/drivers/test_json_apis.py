@@ -41,7 +41,7 @@ def test_every_rest_driver_is_covered() -> None:
 
 
 @pytest.mark.parametrize("kind", MODULES)
-def test_every_request_says_that_it_is_harts_and_of_which_version(kind: str, time: Time) -> None:
+def test_every_request_names_hart_and_its_version(kind: str, time: Time) -> None:
     """The user agent is hart's, not that of a library such as python-digitalocean."""
     with MODULES[kind].open_cloud(time) as cloud, Listener(404) as server:
         driver: Any = MODULES[kind].driver_of(cloud, time, endpoint=f"http://127.0.0.1:{server.port}")
@@ -64,9 +64,7 @@ def test_an_error_has_the_number_that_the_vendors_support_asks_for(
 
 
 @pytest.mark.parametrize("kind", MODULES)
-def test_nodes_that_were_throttled_together_do_not_come_back_together(
-    kind: str, time: Time, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nodes_throttled_together_do_not_retry_together(kind: str, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "CHANCE", lambda: 0.5)
     with MODULES[kind].open_cloud(time) as cloud:
         cloud.faults.add(faults.throttled("", method="GET", retry_after=7, times=2))

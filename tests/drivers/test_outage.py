@@ -115,7 +115,9 @@ def test_the_wait_for_a_refused_connection_ends_at_the_limit(
 
 @pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize("limit", [READING, BEGINNING])
-def test_a_name_that_does_not_resolve(make: Make, time: Time, kind: str, limit: float) -> None:
+def test_the_wait_for_a_name_that_does_not_resolve_ends_at_the_limit(
+    make: Make, time: Time, kind: str, limit: float
+) -> None:
     driver = make(kind, "https://api.hart.invalid", limit)
     with pytest.raises(Unreachable, match=r"at api\.hart\.invalid,? could not be reached: its name does not resolve"):
         driver.check()
@@ -123,7 +125,7 @@ def test_a_name_that_does_not_resolve(make: Make, time: Time, kind: str, limit: 
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_an_address_that_drops_everything(make: Make, kind: str) -> None:
+def test_an_address_that_drops_connections_is_unreachable(make: Make, kind: str) -> None:
     with silent() as address, pytest.raises(Unreachable, match="could not be reached: there was no answer"):
         make(kind, address, 0.4).instances()
 
@@ -146,7 +148,7 @@ def test_during_an_operation_an_unreachable_server_is_waited_for_like_a_failing_
     with pytest.raises(Unreachable, match="could not be reached"):
         driver.instances()
     assert 100 < sum(time.waits) <= http.RETRY_FOR
-    assert 20 <= len(reports) <= 25  # every 5 s
+    assert 20 <= len(reports) <= 25  # one every 5 s
 
 
 def _port_that_stays_free() -> int:
@@ -273,7 +275,7 @@ def test_each_address_of_a_server_gets_a_share_of_the_time(monkeypatch: pytest.M
         outage._connect("api.hart.invalid", 443, 0.8)
 
 
-def test_a_server_for_tokens_that_cannot_be_reached(
+def test_an_unreachable_server_for_tokens_is_waited_for_until_the_limit(
     make: Make, time: Time, reports: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By default, google-auth waits three times two minutes for a server that drops connections."""
@@ -299,7 +301,7 @@ def test_the_search_for_application_default_credentials_has_a_timeout(
         make("gce", f"http://127.0.0.1:{api.port}", READING, user_id=None, key=None).check()
 
 
-def test_a_server_for_amazons_credentials_that_cannot_be_reached(
+def test_an_unreachable_server_for_amazons_credentials_is_abandoned_within_seconds(
     make: Make, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such credentials are used in Kubernetes. By default, boto3 retries for minutes."""

@@ -51,7 +51,7 @@ def gives_up(call: Callable[[], Any]) -> TemporaryFailure:
 
 @pytest.mark.parametrize("kind", CLOUDS)
 @pytest.mark.parametrize(("call", "said"), [("instances", "nothing"), *(("check", said) for said in SAID)])
-def test_a_call_ends_when_its_time_is_over(make: Make, kind: str, call: str, said: str) -> None:
+def test_a_call_to_a_silent_server_ends_in_time(make: Make, kind: str, call: str, said: str) -> None:
     with Silence(SAID[said]) as server:
         driver = make(kind, f"http://127.0.0.1:{server.port}")
         error = gives_up(getattr(driver, call))
@@ -62,7 +62,7 @@ def test_a_call_ends_when_its_time_is_over(make: Make, kind: str, call: str, sai
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_a_server_that_is_silent_while_the_connection_is_made_safe(
+def test_a_call_ends_in_time_if_the_server_is_silent_during_the_tls_handshake(
     make: Make, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """For most drivers, this is part of the connection timeout, which is not a setting."""
