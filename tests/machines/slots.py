@@ -78,7 +78,7 @@ def clear() -> None:
 
 
 def _lock(number: int) -> IO[str] | None:
-    """Lock the file of a number; return None if a living process holds it or is about to release it."""
+    """Lock the file of a number; return None if a living process holds it or is releasing it."""
     path = DIRECTORY / f"{number}.lock"
     try:
         DIRECTORY.mkdir(exist_ok=True)

@@ -120,7 +120,7 @@ def test_the_build_context_has_what_the_image_needs_and_no_secret(container: Con
 
 
 @pytest.mark.parametrize(("code", "kept"), [(0, False), (1, False), (75, True), (137, True)])
-def test_the_masters_key_is_kept_only_if_nodes_may_be_left(container: Container, code: int, kept: bool) -> None:
+def test_the_masters_key_is_kept_if_and_only_if_nodes_may_be_left(container: Container, code: int, kept: bool) -> None:
     ran = container.run(code=code)
     assert ran.returncode == code
     volumes = [volume.partition(":")[0] for volume in after(container.calls()["run"], "--volume")]
