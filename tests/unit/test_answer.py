@@ -1,4 +1,4 @@
-"""No use case returns or raises anything past the gate."""
+"""Everything that a use case returns or raises passes the gate, which hides secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hart_salt.result import Result
 from hart_salt.runners import hart as runner
 from tools import reference
 
-TOKEN = "dop_v1_5a0f3c9b7e1d42688f60c3b2a9d5e714"  # noqa: S105 - it is nobody's
+TOKEN = "dop_v1_5a0f3c9b7e1d42688f60c3b2a9d5e714"  # noqa: S105 - not a real token
 CUT = f"the API says: {TOKEN[:20]}…; {TOKEN[-20:]}"
 FUNCTIONS = reference.functions()
 #: the arguments that a function needs before it does anything
@@ -32,7 +32,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "scale": {"role": "app", "count": 1},
     "show_role": {"role": "app"},
 }
-#: those that read no configuration of hart
+#: the functions that read no configuration of hart
 WITHOUT = {"from_salt_cloud", "node", "node_of", "version"}
 
 
@@ -62,7 +62,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 class Says:
-    """A service in which every use case does the same."""
+    """A service whose use cases all do the same."""
 
     def __init__(self, deed: Callable[[], Result]) -> None:
         self._deed = deed
@@ -109,7 +109,7 @@ def test_the_data_of_any_use_case_passes_the_gate(name: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - WITHOUT))
 def test_a_fault_found_before_the_configuration_is_read_passes_the_gate(name: str) -> None:
-    # A function that takes settings does not know which settings there are; a surplus id is refused at once.
+    # A function with settings accepts any name before it reads the configuration; it refuses a surplus id at once.
     takes_any = "settings" in inspect.signature(FUNCTIONS[name]).parameters
     data = FUNCTIONS[name]("a", f"<{TOKEN}>") if takes_any else call(name, **{f"config_{TOKEN}": 1})
     assert data["retcode"] == answer.REFUSED
@@ -139,7 +139,7 @@ def test_arguments_without_a_secret_are_not_noted(monkeypatch: pytest.MonkeyPatc
 
 
 def test_values_that_salt_read_from_sdb_are_known_secrets(tmp_path: Path) -> None:
-    """Salt replaces the reference by the value wherever it is, and hart sees only the value."""
+    """Salt replaces each reference with its value, so hart sees only the value."""
     for directory in ("m.d", "pki"):
         (tmp_path / directory).mkdir()
     (tmp_path / "vault.yml").write_text(f"tag: 'of {TOKEN}'\nother: {TOKEN[::-1]}\n")
@@ -165,13 +165,13 @@ def test_a_defect_is_logged_by_its_place_without_its_text(
 
 
 def test_every_function_answers_through_the_gate() -> None:
-    """Each public function ends with the gate, and nothing else makes a service or calls the work."""
+    """Each public function ends with the gate; nothing else makes a service or calls it."""
     tree = ast.parse(Path(runner.__file__).read_text())
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             called = [it.func.id for it in ast.walk(node) if isinstance(it, ast.Call) and isinstance(it.func, ast.Name)]
             assert called.count("_report") == 1, node.name
-    # At the top it is imported for annotations alone, which is why the running module does not have it.
+    # The module imports it only for annotations, so that the running module does not have it.
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     imports = [it for node in functions for it in ast.walk(node) if isinstance(it, ast.ImportFrom | ast.Import)]
     assert not hasattr(runner, "Service")
@@ -181,8 +181,8 @@ def test_every_function_answers_through_the_gate() -> None:
 
 
 def test_texts_are_cut_only_at_the_gate() -> None:
-    """A slice of a considerable length, of anything that hart did not make itself, is a text that is cut."""
-    known = {"drivers/gce/instances.py"}  # names
+    """A long slice of anything that hart did not make itself counts as a text that is cut."""
+    known = {"drivers/gce/instances.py"}  # cuts names
     root = Path(service.__file__).parent
     found = {str(path.relative_to(root)) for path in root.rglob("*.py") if _cuts(ast.parse(path.read_text()))}
     assert found - known <= {"base/gate.py"}

@@ -41,7 +41,7 @@ def test_arguments_that_can_be_combined_are_a_request(given: dict[str, Any], ask
         ({"ip": "203.0.113.7", "vpc": "v"}, "vpc selects a private network: omit it with kind=reserved"),
     ],
 )
-def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], expected: str) -> None:
+def test_other_arguments_are_refused_with_what_to_do(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(Refused) as caught:
         arguments.address_request(**{"kind": None, "ip": None, "vpc": None, **given})
     assert expected in str(caught.value)
@@ -51,7 +51,7 @@ def test_anything_else_is_refused_with_what_to_do(given: dict[str, Any], expecte
     ("value", "extra", "found"),
     [("a", (), ["a"]), ("a, b,", (), ["a", "b"]), (["a", 7], (), ["a", "7"]), (12, (), ["12"])],
 )
-def test_ids_are_given_as_a_text_with_commas_or_as_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
+def test_ids_are_a_text_with_commas_or_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
     assert arguments.ids("hart.create", value, extra) == found
 
 
@@ -116,6 +116,6 @@ def test_a_target_size_has_whole_numbers_and_only_delta_can_be_negative() -> Non
         arguments.target_size(count=None, delta=1, min=-1, max=None)
 
 
-def test_an_order_has_the_user_s_settings_and_none_of_salt_s() -> None:
+def test_an_order_has_the_users_settings_and_none_of_salts() -> None:
     order = arguments.order("app", "do", None, False, True, {"size": "s", "__pub_user": "root"})
     assert (order.role, order.provider, order.test, order.settings) == ("app", "do", True, {"size": "s"})

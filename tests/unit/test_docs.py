@@ -1,4 +1,4 @@
-"""The configurations, commands, files and names in the README and in all pages of the documentation are right."""
+"""The configurations, commands, files and names in the README and in all pages of the documentation are correct."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def blocks(kind: str) -> list[str]:
 
 
 def data(text: str) -> Any:
-    """A YAML block, with something in place of what jinja would put there."""
+    """Return the data of a YAML block, with a placeholder for each value that Jinja would render."""
     return yaml.safe_load(re.sub(r"\{\{.*?\}\}", "rendered", text))
 
 
@@ -47,13 +47,13 @@ def load(source: loader.Source) -> loader.Config:
     return loader.load([source], SCHEMAS, lambda uri: "a-value-of-sdb")
 
 
-#: but for what a page shows of a pyproject.toml
+#: without the part of a pyproject.toml that a page shows
 FILES_OF_HART = [text for text in blocks("toml") if not text.startswith("[project.")]
 CONFIGURATIONS = [text for text in blocks("yaml") if "hart" in data(text)]
 COMMANDS = [line for text in blocks("bash") for line in text.splitlines()]
 
 
-def test_there_is_something_to_test() -> None:
+def test_there_are_configurations_and_commands_to_test() -> None:
     assert len(CONFIGURATIONS) >= 2
     assert len(FILES_OF_HART) >= 2
     assert len(COMMANDS) >= 15
@@ -76,7 +76,7 @@ def test_toml_files_have_no_fault(text: str, tmp_path: Path) -> None:
 
 
 def calls(value: Any) -> Iterator[tuple[str, set[str]]]:
-    """The calls of hart's runner in a state file or a reactor file, each with the names of its arguments."""
+    """Yield the calls of hart's runner in a state file or a reactor file, each with the names of its arguments."""
     for state in value.values() if isinstance(value, dict) else ():
         for function, body in state.items() if isinstance(state, dict) else ():
             parts = [part for part in body if isinstance(part, dict)] if isinstance(body, list) else []
@@ -87,7 +87,7 @@ def calls(value: Any) -> Iterator[tuple[str, set[str]]]:
                 yield function.removeprefix("runner.hart."), {name for part in given["args"] for name in part}
 
 
-def test_states_and_reactors_call_what_there_is() -> None:
+def test_states_and_reactors_call_functions_and_arguments_that_exist() -> None:
     found = [call for text in blocks("yaml") for call in calls(data(text))]
     assert {function for function, _ in found} == {"create_role", "scale"}
     for function, names in found:
@@ -104,11 +104,11 @@ def test_commands_name_functions_and_arguments_that_exist(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("./")])
-def test_programs_of_the_checkout_are_there(line: str) -> None:
+def test_programs_of_the_checkout_exist(line: str) -> None:
     assert (ROOT / shlex.split(line)[0]).stat().st_mode & 0o100
 
 
-def test_the_old_names_lead_where_the_table_says() -> None:
+def test_old_names_lead_to_the_settings_in_the_table() -> None:
     rows = re.findall(r"^\| `(\w+)(?:: \w+)?` \| `(\w+)(?:: \w+)?` \|$", HART, re.MULTILINE)
     assert len(rows) == 5
     for old, new in rows:
@@ -127,14 +127,14 @@ FILES = [
 
 
 def anchors(page: Path) -> set[str]:
-    """The names of a page's headings, as links have them."""
+    """Return the anchors of a page's headings, as links write them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def file_of(page: str, target: str) -> Path:
-    """The file that a link leads to; the pages of the site that include another file are that file."""
+    """Return the file that a link leads to; for a page of the site that includes another file, that file."""
     path = (ROOT / page).parent / target if target else ROOT / page
     included = {"docs/reference.md": "hart_salt/REFERENCE.md", "docs/changelog.md": "CHANGELOG.md"}
     path = path.resolve()
@@ -150,7 +150,7 @@ def test_links_lead_to_a_file_and_to_a_heading_of_it(page: str, link: str) -> No
 
 
 @pytest.mark.parametrize(("page", "path"), FILES)
-def test_files_that_are_named_exist(page: str, path: str) -> None:
+def test_named_files_exist(page: str, path: str) -> None:
     assert (ROOT / path).exists()
 
 
@@ -166,11 +166,11 @@ def test_every_page_is_in_a_table_of_contents() -> None:
 
 
 @pytest.mark.parametrize("line", re.findall(r"`(salt-run hart\.[^`]+)` ?\|", HART + SALT_CLOUD))
-def test_commands_of_tables_are_there(line: str) -> None:
+def test_commands_in_tables_exist(line: str) -> None:
     test_commands_name_functions_and_arguments_that_exist(line.replace(" --out=json", ""))
 
 
-def test_the_example_of_salt_cloud_s_configuration_is_what_comes_of_it(tmp_path: Path) -> None:
+def test_the_example_of_salt_clouds_configuration_shows_the_real_translation(tmp_path: Path) -> None:
     files = re.findall(r"^`/etc/salt/(cloud\S+)`\n\n```yaml\n(.*?)^```$", SALT_CLOUD, re.MULTILINE | re.DOTALL)
     assert len(files) == 2
     for name, text in files:
@@ -188,13 +188,13 @@ def test_the_example_of_salt_cloud_s_configuration_is_what_comes_of_it(tmp_path:
     ("file", "name"),
     [("undo", "on_failure"), *(("lifecycle", name) for name in ("_seal", "enrol", "start", "run", "_launch"))],
 )
-def test_the_security_model_names_what_there_is(file: str, name: str) -> None:
+def test_the_security_model_names_functions_that_exist(file: str, name: str) -> None:
     assert re.search(rf"`(Lifecycle\.)?{name}`", SECURITY + ARCHITECTURE)
     assert re.search(rf"def {name}\(", (ROOT / f"hart_salt/node/{file}.py").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", ARCHITECTURE))))
-def test_tests_that_are_named_are_in_a_file_that_is(name: str) -> None:
+def test_named_tests_are_in_a_named_file(name: str) -> None:
     files = set(re.findall(r"`(tests/end_to_end/test_(?:promises|real_machines).py)`", ARCHITECTURE))
     assert len(files) == 2
     texts = [(ROOT / path).read_text(encoding="utf-8") for path in files]

@@ -24,7 +24,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(checkout: Path, venv: Path) -> subprocess.CompletedProcess[str]:
-    """Run it; what it would install comes from nowhere."""
+    """Run the script with pip set to find no package anywhere."""
     nowhere = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}
     return subprocess.run(
         [checkout / "tools/env.sh"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
@@ -32,7 +32,7 @@ def run(checkout: Path, venv: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_an_environment_of_another_checkout_stays(checkout: Path, tmp_path: Path) -> None:
+def test_an_environment_of_another_checkout_stays_as_it_is(checkout: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     venv.mkdir()
     stamp = venv / "hart-salt.stamp"
@@ -44,7 +44,7 @@ def test_an_environment_of_another_checkout_stays(checkout: Path, tmp_path: Path
     assert stamp.read_text().startswith("Python 3.11.7 at /srv/another checkout")
 
 
-def test_a_directory_that_it_did_not_make_stays(checkout: Path, tmp_path: Path) -> None:
+def test_a_directory_that_the_script_did_not_make_stays_as_it_is(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
     ran = run(checkout, tmp_path / "mine")

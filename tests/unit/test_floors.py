@@ -21,9 +21,9 @@ def other(lines: list[str]) -> list[Requirement]:
     return [one for one in map(Requirement, lines) if one.name != PROJECT["name"]]
 
 
-#: extras for people who work on the package: they take the newest versions
+#: extras for people who develop the package: they install the newest versions
 DEVELOPERS = {"dev", "docs"}
-#: what people get who install the package
+#: what users of the package install
 USERS = [line for name in EXTRAS if name not in DEVELOPERS for line in EXTRAS[name]]
 DEPENDENCIES = other([*PROJECT["dependencies"], *USERS])
 
@@ -42,5 +42,5 @@ def test_each_lowest_version_is_a_constraint() -> None:
         if one.specifier
     }
     salt, series = held.pop("salt")[0], wanted.pop("salt")[0]
-    assert salt.startswith(f"{series}.")  # one of its releases: the first cannot be installed
+    assert salt.startswith(f"{series}.")  # a later release of the series: the first one cannot be installed
     assert held == wanted

@@ -23,7 +23,7 @@ LAYERS = [
 ]  # fmt: skip
 #: modules outside of packages
 FLAT = {"answer", "arguments", "service", "model", "result"}
-PACKAGES = 20  #: at the most, the top among them
+PACKAGES = 20  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package
 BELOW_DRIVERS = {"model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.streams"}

@@ -1,5 +1,7 @@
 """
-Until hart-salt is published, nothing recommends installing that name from an index: it would be a foreign package.
+Until hart-salt is published, no text recommends installing that name from an index.
+
+It would be a foreign package.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: everything that people read: pages, docstrings, and the texts of errors
+#: everything that users read: pages, docstrings, and the texts of errors
 PLACES = [
     path
     for pattern in ("*.md", "pyproject.toml", "_*/*.py", "hart_salt/**/*", "tools/**/*", "docs/**/*")
@@ -30,7 +32,7 @@ def recommended(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PLACES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_recommends_installing_a_name_that_is_not_ours(path: Path) -> None:
+def test_no_text_recommends_installing_the_name_from_an_index(path: Path) -> None:
     assert recommended(path.read_text(encoding="utf-8", errors="replace")) == []
 
 
@@ -39,7 +41,7 @@ def test_nothing_recommends_installing_a_name_that_is_not_ours(path: Path) -> No
     ["salt-pip install hart-salt", "pip install 'hart-salt[do]'", "pip3 install -U hart_salt", "hart-salt[all]==1.0.0",
      "needs requests: salt-pip install 'hart-salt[vultr]'"],
 )  # fmt: skip
-def test_the_search_finds_it(line: str) -> None:
+def test_the_search_finds_a_recommendation(line: str) -> None:
     assert recommended(line)
 
 

@@ -16,7 +16,7 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
     if "_build" not in path.parts
 ]
-#: where the path of a page can begin: at the top, in the package, in that of drivers or of a node, or in the tests
+#: where a path on a page can begin: the top, the package, its packages drivers and node, or the tests
 PLACES = ("", "hart_salt", "hart_salt/drivers", "hart_salt/node", "tests")
 TREES = ("hart_salt", "_runners", "_modules", "tests", "tools", "docs")
 TOPS = {*TREES, *LAYERS}
@@ -33,7 +33,7 @@ def words(path: Path) -> list[str]:
 
 def is_path(word: str) -> bool:
     """Return whether a word is the path of a file or folder of this checkout; ``<name>`` in it stands for any name."""
-    if not re.fullmatch(r"[\w.*/<>-]+", word) or "_build" in word.split("/"):  # build results are not in a checkout
+    if not re.fullmatch(r"[\w.*/<>-]+", word) or "_build" in word.split("/"):  # a checkout has no build results
         return False
     return bool(re.search(r"\.(py|sh|j2)$", word)) or ("/" in word and word.split("/")[0] in TOPS)
 
@@ -51,7 +51,7 @@ PATHS = [(page, word) for page, word in named(PAGES) if is_path(word)]
 NAMES = [(page, word) for page, word in named(PAGES) if re.fullmatch(r"_\w+|[A-Z][a-z]\w*\.\w+", word)]
 
 
-def test_there_is_something_to_test() -> None:
+def test_there_are_paths_and_names_to_test() -> None:
     assert len(PATHS) > 60
     assert len(NAMES) > 5
     assert found("operations/create.py")

@@ -1,4 +1,4 @@
-"""Few cases of a large table."""
+"""Pairwise selection: few cases cover a large table."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MOMENTS = (
 
 
 def recording(*moments: Mapping[str, str]) -> str:
-    """What a terminal gets of a live table that is drawn at each of these moments."""
+    """Return the output of a terminal for a live table that is drawn at each of these moments."""
     file = io.StringIO()
     live = LiveTable(Console(file=file, width=COLUMNS, force_terminal=True, color_system="standard"), lambda: 50.0)
     for moment in moments:
@@ -38,11 +38,11 @@ def recording(*moments: Mapping[str, str]) -> str:
 
 
 def words(svg: str) -> str:
-    """The text of a picture; fails if the picture is not XML."""
-    return " ".join(" ".join(ElementTree.fromstring(svg).itertext()).split())  # noqa: S314 - made here
+    """Return the text of a picture; fail if the picture is not XML."""
+    return " ".join(" ".join(ElementTree.fromstring(svg).itertext()).split())  # noqa: S314 - trusted input
 
 
-def test_every_table_of_a_recording_is_found_as_it_was_drawn() -> None:
+def test_every_table_of_a_recording_is_found() -> None:
     drawn = list(picture.tables(recording(*MOMENTS)))
     seen = [picture.stages(table) for table in drawn if len(picture.stages(table)) == 3]
     assert [stages for number, stages in enumerate(seen) if stages not in seen[:number]] == [
@@ -51,7 +51,7 @@ def test_every_table_of_a_recording_is_found_as_it_was_drawn() -> None:
     assert {line for table in drawn for line in table.plain.splitlines() if "\x1b" in line} == set()
 
 
-def test_the_picture_is_of_the_moment_with_most_stages_in_which_some_nodes_are_ready() -> None:
+def test_the_picture_shows_the_moment_with_the_most_stages_while_some_nodes_are_ready() -> None:
     table = picture.best(list(picture.tables(recording(*MOMENTS))))
     assert table is not None
     assert picture.stages(table) == ["enrolled", "ready", "done"]
@@ -61,7 +61,7 @@ def test_without_such_a_moment_there_is_no_picture() -> None:
     assert picture.best(list(picture.tables(recording(*MOMENTS[:2], MOMENTS[-1])))) is None
 
 
-def test_what_was_drawn_is_in_the_picture_with_its_colours() -> None:
+def test_the_picture_has_the_text_and_colours_of_the_table() -> None:
     table = picture.best(list(picture.tables(recording(MOMENTS[3]))))
     assert table is not None
     svg = picture.svg(table, COLUMNS, "salt-run hart.create_role")
@@ -72,7 +72,7 @@ def test_what_was_drawn_is_in_the_picture_with_its_colours() -> None:
     assert green > max(red, blue)
 
 
-def test_the_picture_in_the_repository_is_such_a_one() -> None:
+def test_the_picture_in_the_repository_shows_such_a_moment() -> None:
     svg = PICTURE.read_text(encoding="utf-8")
     shown = words(svg)
     assert "salt-run hart.create_role app count=3" in shown

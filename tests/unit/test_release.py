@@ -19,7 +19,7 @@ CHANGELOG = "# Changelog\n\n## [1.2.0]\n\n### Added\n\n- A thing.\n\n## [1.1.0] 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A git repository that has only what is looked at before anything is built."""
+    """Return a git repository with only the files that the script reads before it builds anything."""
     root = tmp_path / "checkout"
     (root / "hart_salt").mkdir(parents=True)
     (root / "hart_salt/__init__.py").write_text('"""A package."""\n\n__version__ = "1.2.0"\n')
@@ -39,14 +39,14 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def state(root: Path) -> tuple[str, ...]:
-    """All that a release changes."""
+    """Return everything that a release changes."""
     references = git(root, "show-ref", "--head")
     files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if ".git" not in path.parts)
     return references, git(root, "status", "--porcelain"), (root / "CHANGELOG.md").read_text(), *files
 
 
 def refusal(root: Path, *arguments: str) -> str:
-    """Return the one sentence with which it ends, after which everything is as before."""
+    """Return the only sentence of a refusal, after a check that nothing has changed."""
     before = state(root)
     command: list[str | Path] = [sys.executable, "-B", root / "tools/release.py", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -59,17 +59,17 @@ def refusal(root: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.2.0.1", "1.2.x", "v1.2.0", "1.2.0-1", "1.2.0+local"])
-def test_what_is_no_version_is_refused(checkout: Path, version: str) -> None:
+def test_an_invalid_version_is_refused(checkout: Path, version: str) -> None:
     expected = f"'{version}' is not a version; write three numbers, such as 1.0.1, or 1.0.1rc1 for a candidate"
     assert refusal(checkout, version) == expected
 
 
 @pytest.mark.parametrize("arguments", [("--force",), ("1.2.0", "1.3.0")])
-def test_arguments_that_it_does_not_know_are_refused(checkout: Path, arguments: tuple[str, ...]) -> None:
+def test_unknown_arguments_are_refused(checkout: Path, arguments: tuple[str, ...]) -> None:
     assert refusal(checkout, *arguments).endswith("; usage: tools/release.sh [--dry-run] [VERSION]")
 
 
-def test_the_script_refuses_them_before_it_makes_an_environment(tmp_path: Path) -> None:
+def test_the_script_refuses_arguments_before_it_makes_an_environment(tmp_path: Path) -> None:
     for argument in ("--force", "v1.2.0", ""):
         done = subprocess.run(
             [SCRIPT, argument], env={**os.environ, "HART_VENV": str(tmp_path / "venv")}, capture_output=True, text=True,
@@ -80,7 +80,7 @@ def test_the_script_refuses_them_before_it_makes_an_environment(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_changes_that_are_not_committed_are_refused(checkout: Path) -> None:
+def test_uncommitted_changes_are_refused(checkout: Path) -> None:
     (checkout / "notes.txt").touch()
     assert refusal(checkout) == "the checkout has 1 change(s) that are not committed; git status lists them"
 
@@ -115,7 +115,7 @@ def test_a_package_without_a_version_is_refused(checkout: Path) -> None:
     assert refusal(checkout) == 'hart_salt/__init__.py has no line __version__ = "…"'
 
 
-def test_what_is_no_git_checkout_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_is_no_git_checkout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(release.Refused, match="is no git checkout"):
         release.check_checkout(tmp_path, "1.2.0")
 
@@ -142,6 +142,6 @@ def test_the_first_section_gets_version_and_date_and_nothing_else_changes(headin
         ("# Changelog\n\n## [1.2.0rc1]\n\n- A thing.\n", "begins with '1.2.0rc1'"),
     ],
 )
-def test_a_changelog_that_says_nothing_of_the_version_is_refused(changelog: str, sentence: str) -> None:
+def test_a_changelog_without_an_entry_for_the_version_is_refused(changelog: str, sentence: str) -> None:
     with pytest.raises(release.Refused, match=sentence):
         release.dated(changelog, "1.2.0", "2026-11-29")

@@ -22,7 +22,7 @@ def shown_by(row: str) -> str:
     return row.strip("| ").rsplit(" | ", 1)[-1]
 
 
-def test_there_is_something_to_test() -> None:
+def test_there_are_rows_and_tests_to_check() -> None:
     assert len(ROWS) > 40
     assert len(NAMED) > 60
 

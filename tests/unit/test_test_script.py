@@ -1,4 +1,4 @@
-"""``./test``: which tests it runs, with what, and what it says of their coverage."""
+"""``./test``: which tests it runs, how it runs them, and what it reports about their coverage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.machines.machines import MachineHost
 from tools import coverage
 
 ROOT = Path(__file__).resolve().parents[2]
-#: in place of Python: it writes down its arguments, and fails for the run that ``FAILS`` names
+#: a fake Python: it records its arguments, and fails for the run that ``FAILS`` names
 PYTHON = """#!/bin/sh
 [ "$1" != -c ] || exit 0
 echo "$*${HART_LANES:+, lane}${COVERAGE_FILE:+, measured}" >>"$SAID"
@@ -24,7 +24,7 @@ case $* in *"${FAILS:-nothing}"*) exit 3 ;; esac
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of ``./test`` whose environment and number of CPUs are pretended."""
+    """Return a checkout of ``./test`` with a fake environment and a fake number of CPUs."""
     programs = {
         "tools/env.sh": f"#!/bin/sh\necho '{tmp_path}'\n",
         "bin/python": PYTHON,
@@ -40,10 +40,10 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(checkout: Path, *arguments: str, cpus: int = 1, **variables: str) -> tuple[int, list[str]]:
-    """Run ``./test``; return its exit code and what Python was called with, sorted."""
+    """Run ``./test``; return its exit code and the sorted arguments of each call of Python."""
     said = checkout / "said"
     path = f"{checkout / 'path'}:{os.environ['PATH']}"
-    # this run may itself be measured, or one of two
+    # This run may itself be measured, or be one of two.
     own = {name: value for name, value in os.environ.items() if name not in ("COVERAGE_FILE", "HART_LANES")}
     environment = {**own, "PATH": path, "CPUS": str(cpus), "SAID": str(said), **variables}
     done = subprocess.run([checkout / "test", *arguments], env=environment, capture_output=True, timeout=300)
@@ -64,7 +64,7 @@ def run(checkout: Path, *arguments: str, cpus: int = 1, **variables: str) -> tup
         (["tests/unit", "-x"], "-m pytest tests/unit -x"),
     ],
 )
-def test_which_tests_run(checkout: Path, arguments: list[str], called: str) -> None:
+def test_arguments_go_to_pytest(checkout: Path, arguments: list[str], called: str) -> None:
     assert run(checkout, *arguments) == (0, [called])
 
 
@@ -76,13 +76,13 @@ def test_two_runs_share_two_cpus(checkout: Path, option: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["-k", "roles"], ["--fast", "-x"], ["tests/unit"]])
-def test_what_is_for_pytest_makes_one_run(checkout: Path, arguments: list[str]) -> None:
+def test_a_selection_of_tests_makes_one_run(checkout: Path, arguments: list[str]) -> None:
     code, calls = run(checkout, *arguments, cpus=2)
     assert (code, len(calls)) == (0, 1)
     assert "lane" not in calls[0]
 
 
-def test_coverage_is_of_the_fast_tests_and_reported_after_them(checkout: Path) -> None:
+def test_coverage_measures_the_fast_tests_and_is_reported_after_them(checkout: Path) -> None:
     code, calls = run(checkout, "--coverage", cpus=2)
     first, second, report = calls
     assert (code, first) == (0, second)
@@ -92,7 +92,7 @@ def test_coverage_is_of_the_fast_tests_and_reported_after_them(checkout: Path) -
 
 @pytest.mark.parametrize("fails", ["pytest", "tools.coverage"])
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_a_failure_of_tests_or_of_coverage_is_one_of_the_script(checkout: Path, cpus: int, fails: str) -> None:
+def test_the_script_fails_if_tests_or_coverage_fail(checkout: Path, cpus: int, fails: str) -> None:
     code, calls = run(checkout, "--coverage", cpus=cpus, FAILS=fails)
     assert (code, len(calls)) == (3, cpus + 1)
 
@@ -107,14 +107,14 @@ def test_the_usage_names_every_option() -> None:
 
 
 def collected(*options: str) -> set[str]:
-    """Return the ids of the tests in a few files that a run of pytest with these options has."""
+    """Return the ids of the tests in a few files that pytest collects with these options."""
     files = ["tests/unit/test_lanes.py", "tests/drivers/gce/test_metadata.py", "tests/machines/test_by_hand.py"]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options, *files]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
     return {line for line in shown.splitlines() if "::" in line}
 
 
-def test_what_boots_machines_is_slow_and_the_rest_is_fast() -> None:
+def test_tests_that_boot_machines_are_slow_and_others_are_fast() -> None:
     fast, slow = collected("--fast"), collected("--slow")
     assert (fast & slow, fast | slow) == (set(), collected())
     files = {name.partition("::")[0] for name in fast}
@@ -128,7 +128,7 @@ def test_fast_and_slow_exclude_each_other() -> None:
     assert (done.returncode, "exclude each other" in done.stderr) == (4, True)
 
 
-def test_a_machine_in_a_fast_run_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fast_run_that_boots_a_machine_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.scope.fast", True)
     with pytest.raises(AssertionError, match="host"), MachineHost():
         pass
@@ -141,11 +141,11 @@ def report(total: float, **modules: float) -> dict[str, object]:
     }
 
 
-def test_enough_is_covered() -> None:
+def test_sufficient_coverage_is_not_reported() -> None:
     assert coverage.too_low(report(95.0, one=80.0, two=100.0), 95.0) == []
 
 
-def test_what_is_covered_too_little_is_named() -> None:
+def test_insufficient_coverage_is_reported_by_module() -> None:
     found = coverage.too_low(report(94.9, one=79.9, two=80.1), 95.0)
     assert found == [
         "one: the fast tests cover 79.9 %; every module needs 80 %",

@@ -1,7 +1,7 @@
 """
-Everything that people read uses the field's words, and none of the private ones that the project once had.
+All text for people uses the field's words, and none of the private words that the project once had.
 
-The test reads names, docstrings, comments, messages and pages alike: the text of every file below ``TREES``.
+The test reads names, docstrings, comments, messages and pages alike: the text of every file in ``TREES``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: where people read
+#: the files with text for people
 TREES = ("README.md", "CHANGELOG.md", "docs", "hart_salt", "_runners", "_modules", "tools", "test", "tests")
 SUFFIXES = ("", ".py", ".md", ".j2", ".sh", ".awk", ".toml", ".yaml", ".conf", ".sls", ".css", ".html")
 
@@ -30,7 +30,7 @@ WORDS = {
     "patience": "timeout, retry",
     "homes?": "context, directory",
 }
-#: letters alone make a word: ``_`` separates words in a name
+#: only letters make a word: ``_`` separates words in a name
 PRIVATE = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(WORDS)})(?![A-Za-z])", re.IGNORECASE)
 #: technical uses, each with its reason
 ALLOWED = {
@@ -65,7 +65,7 @@ def private_words(text: str) -> list[str]:
     """Return the lines with a private word, with their numbers."""
     found = []
     for number, line in enumerate(text.splitlines(), 1):
-        # A capital letter after a small one begins a word, too.
+        # A capital letter after a small one also begins a word.
         if PRIVATE.search(re.sub("(?<=[a-z])(?=[A-Z])", "_", EXEMPT.sub("", line))):
             found.append(f"{number}: {line.strip()}")
     return found
@@ -108,5 +108,5 @@ def test_words_in_names_of_classes_are_found() -> None:
         "the user's home directory", "git diff origin/main", "storytelling",
     ],
 )  # fmt: skip
-def test_other_words_are_not(line: str) -> None:
+def test_other_words_are_not_found(line: str) -> None:
     assert private_words(line) == []
