@@ -21,7 +21,8 @@ from hart_salt.drivers import rest
 
 VENDOR = "DigitalOcean"
 
-#: texts of 422 answers, which share one id; from issues of public projects (providers.md names them)
+#: texts of 422 answers, which share one id; as users report them: OpenRouterLabs/spawn#3059, trailofbits/algo#677,
+#: kelda/kelda#1359, inlets/inlets-operator#111
 _BY_TEXT: tuple[tuple[str, type[errors.DriverError]], ...] = (
     ("droplet limit", errors.QuotaExceeded),
     ("region is not available", errors.NoCapacity),

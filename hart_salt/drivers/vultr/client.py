@@ -21,7 +21,7 @@ from hart_salt.drivers.retry import StillThere
 VENDOR = "Vultr"
 #: statuses that only say that the request was refused
 _SPEAKING = (400, 402, 422)
-#: Vultr has no error codes: texts of such answers, from issues of public projects (tent, providers.md)
+#: Vultr has no error codes: texts of such answers, of which ingvarch/tent (docs/platform-notes.md) measured some
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[errors.DriverError]], ...] = (
     (re.compile(r"plan is not available"), errors.NoCapacity),
     (re.compile(r"reached the maximum|(?<!rate[ -])\blimits?\b"), errors.QuotaExceeded),

@@ -1,4 +1,4 @@
-"""Known problems of python-digitalocean (``shared/providers.md``, 1.1), and that the driver avoids each of them."""
+"""Known problems of python-digitalocean, and that the driver avoids each of them."""
 
 from __future__ import annotations
 

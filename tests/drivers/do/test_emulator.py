@@ -1,4 +1,4 @@
-"""The emulated DigitalOcean behaves as the vendor is known to (providers.md, section 1)."""
+"""The emulated DigitalOcean behaves as the vendor is known to."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_a_failure_of_the_back_end_is_recorded(clock: Clock) -> None:
         assert [(name, str(error)) for name, error in cloud.machines.failures] == [(str(droplet["id"]), "no room")]
 
 
-# known problems of python-digitalocean (providers.md, 1.1)
+# known problems of python-digitalocean
 
 
 def test_trap_no_timeout_by_default(

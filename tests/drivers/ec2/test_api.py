@@ -1,4 +1,4 @@
-"""How the driver uses Amazon's SDK: settings, traps (``shared/providers.md``, 2), and prices kept on disk."""
+"""How the driver uses Amazon's SDK: settings, traps, and prices kept on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulated Vultr behaves as the vendor is known to (providers.md, section 4)."""
+"""The emulated Vultr behaves as the vendor is known to."""
 
 from __future__ import annotations
 

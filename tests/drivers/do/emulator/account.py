@@ -1,4 +1,4 @@
-"""The account, its SSH keys and tags, and the catalogue (providers.md, 1.3)."""
+"""The account, its SSH keys and tags, and the catalogue."""
 
 from __future__ import annotations
 

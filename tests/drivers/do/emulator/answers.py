@@ -1,4 +1,4 @@
-"""The form of DigitalOcean's answers: errors, times, pages, and its objects as JSON (providers.md, 1.3 and 1.4)."""
+"""The form of DigitalOcean's answers: errors, times, pages, and its objects as JSON."""
 
 from __future__ import annotations
 

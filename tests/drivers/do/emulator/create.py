@@ -1,5 +1,5 @@
 """
-``POST /v2/droplets``: what it accepts, what it refuses, and with which message (providers.md, 1.3 and 1.4).
+``POST /v2/droplets``: what it accepts, what it refuses, and with which message.
 
 The order of the checks is not known. Messages are the vendor's where users reported them. All refusals are 422 with the
 same ``id``, except for a missing VPC, which is a 404.

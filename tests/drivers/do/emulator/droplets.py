@@ -1,4 +1,4 @@
-"""Droplets after their creation: reports, actions and delete (providers.md, 1.3 and 1.5)."""
+"""Droplets after their creation: reports, actions and delete."""
 
 from __future__ import annotations
 

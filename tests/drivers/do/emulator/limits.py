@@ -1,5 +1,5 @@
 """
-DigitalOcean's rate limits (providers.md, 1.4).
+DigitalOcean's rate limits.
 
 5000 calls an hour and 250 a minute for each token; ``GET /v2/account/keys`` 10 times in 60 seconds. Each
 answer has the number of calls left in the hour and the time when the oldest one expires. Only answers to a burst have

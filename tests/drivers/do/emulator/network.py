@@ -1,5 +1,5 @@
 """
-Firewalls, VPCs and volumes (providers.md, 1.3 and 1.6).
+Firewalls, VPCs and volumes.
 
 The description at hand is a subset of the vendor's. It has firewalls without the calls that add and remove single
 droplets and tags, VPCs without the call for a single VPC, and no volumes; those calls follow the vendor's published

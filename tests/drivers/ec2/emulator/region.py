@@ -1,5 +1,5 @@
 """
-One region of moto's EC2 with what moto lacks (``shared/providers.md``, 5.1).
+One region of moto's EC2 with what moto lacks.
 
 Moto keeps networks, groups, volumes, images and tags, and writes all answers. This module and ``launch.py`` add the
 time that operations take, instances that are not visible yet or refuse to end, and EC2's refusals.

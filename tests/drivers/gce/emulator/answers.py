@@ -1,4 +1,4 @@
-"""The form of Compute Engine's answers: refusals, times, links, pages, aggregated lists (providers.md, 3.3 and 3.4)."""
+"""The form of Compute Engine's answers: refusals, times, links, pages, aggregated lists."""
 
 from __future__ import annotations
 

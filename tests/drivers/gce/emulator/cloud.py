@@ -3,7 +3,7 @@ An emulator of Compute Engine's API v1: a stateful project on loopback, whose in
 
 Every request and every answer is checked against the message types of Google's own library (``schema.py``): a
 request that does not match them is refused, and ``said_against`` has the defects of the emulator's answers. It also
-refuses what the vendor refused users (providers.md, section 3). Where the vendor's behaviour varies, a switch
+refuses what the vendor refused users. Where the vendor's behaviour varies, a switch
 (``state.Settings``) or a fault (``faults``) selects it.
 
 It also issues tokens (``/token``), and returns the address that a request came from (``/address``).

@@ -1,5 +1,5 @@
 """
-``instances.insert``: what it accepts, and what it refuses (providers.md, 3.4 and 3.6).
+``instances.insert``: what it accepts, and what it refuses.
 
 The order of the checks is not known. This module refuses at once; the operation reports missing capacity and some
 quotas later: ``Settings.late_error``.

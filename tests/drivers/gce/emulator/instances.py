@@ -1,4 +1,4 @@
-"""Instances and disks after their creation: reports, changes, and deletion (providers.md, 3.4 and 3.7)."""
+"""Instances and disks after their creation: reports, changes, and deletion."""
 
 from __future__ import annotations
 

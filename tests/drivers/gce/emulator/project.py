@@ -1,4 +1,4 @@
-"""The project itself: its places, images, networks, firewall rules and operations (providers.md, 3.4)."""
+"""The project itself: its places, images, networks, firewall rules and operations."""
 
 from __future__ import annotations
 

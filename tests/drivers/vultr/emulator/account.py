@@ -1,4 +1,4 @@
-"""The account, its keys, scripts and snapshots, and the catalogue (providers.md, 4.2)."""
+"""The account, its keys, scripts and snapshots, and the catalogue."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Addresses of instances, and reserved addresses (providers.md, 4.2).
+Addresses of instances, and reserved addresses.
 
 The calls are those of the vendor's description (vultr/vultr-python-client) and its client for Go (vultr/govultr,
 reserved_ip.go and instance.go). Messages of refusals are those that users reported

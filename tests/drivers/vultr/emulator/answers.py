@@ -1,4 +1,4 @@
-"""The form of Vultr's answers: errors, times, pages, and its objects as JSON (providers.md, 4.2 and 4.3)."""
+"""The form of Vultr's answers: errors, times, pages, and its objects as JSON."""
 
 from __future__ import annotations
 

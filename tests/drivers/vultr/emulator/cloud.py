@@ -3,7 +3,7 @@ Vultr's API v2, emulated: a stateful account on loopback, whose instances are ma
 
 Every call is checked against the vendor's own description if that is available (``schema``): a request that the
 description does not allow is refused, and defects of the emulator's answers are listed by ``said_against``. It also
-refuses what users reported as refused (providers.md, 4.3). Where the vendor's behaviour is not known, a switch
+refuses what users reported as refused. Where the vendor's behaviour is not known, a switch
 (``state.Settings``) or a fault (``faults``) selects one of the two answers.
 """
 

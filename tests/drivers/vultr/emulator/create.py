@@ -1,5 +1,5 @@
 """
-``POST /v2/instances``: what it accepts, what it refuses, and with which message (providers.md, 4.2 and 4.3).
+``POST /v2/instances``: what it accepts, what it refuses, and with which message.
 
 The order of the checks is not known. Messages are the vendor's where users reported them. All refusals are 400.
 """

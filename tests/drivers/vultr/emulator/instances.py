@@ -1,4 +1,4 @@
-"""Instances after their creation: reports, changes, power and delete (providers.md, 4.2 to 4.4)."""
+"""Instances after their creation: reports, changes, power and delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vultr's rate limit: 30 calls a second for each client address (providers.md, 4.1)."""
+"""Vultr's rate limit: 30 calls a second for each client address."""
 
 from __future__ import annotations
 

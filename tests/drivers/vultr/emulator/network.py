@@ -1,4 +1,4 @@
-"""VPCs, their NAT gateways, and firewall groups (providers.md, 4.2; NAT gateways as in govultr, vpc.go)."""
+"""VPCs, their NAT gateways, and firewall groups (NAT gateways as in govultr, vpc.go)."""
 
 from __future__ import annotations
 
