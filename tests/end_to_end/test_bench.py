@@ -18,7 +18,7 @@ LIMIT, ENDING = 1800, 300  #: seconds for a benchmark, and for the end of one th
 
 def results_of(bench: Path, *arguments: str) -> str:
     """Return what a benchmark prints. It is interrupted if the test ends first, so that it stops its minions."""
-    command = [sys.executable, bench, *arguments]
+    command = [sys.executable, str(bench), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             printed, errors = run.communicate(timeout=LIMIT)

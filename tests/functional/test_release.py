@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds import ROOT, backend, build
+from tests.git import commit_everything, git
 
 VERSION = "1.99.0"
 FILES = [f"hart_salt-{VERSION}-py3-none-any.whl", f"hart_salt-{VERSION}.tar.gz"]
@@ -31,16 +32,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     text = changelog.replace("\n## ", "\n## [Unreleased]\n\n### Added\n\n- A thing.\n\n## ", 1)
     (root / "CHANGELOG.md").write_text(text, encoding="utf-8")
-    git(root, "init", "--quiet", "--initial-branch=main")
-    git(root, "config", "user.name", "somebody")
-    git(root, "config", "user.email", "somebody@example.com")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "--message", "All of it")
+    commit_everything(root)
     return root
-
-
-def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
 def release(root: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.git import commit_everything, git
 from tools import release
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,16 +27,8 @@ def checkout(tmp_path: Path) -> Path:
     (root / "CHANGELOG.md").write_text(CHANGELOG)
     (root / "tools").mkdir()
     shutil.copy2(ROOT / "tools/release.py", root / "tools")
-    git(root, "init", "--quiet", "--initial-branch=main")
-    git(root, "config", "user.name", "somebody")
-    git(root, "config", "user.email", "somebody@example.com")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "--message", "All of it")
+    commit_everything(root)
     return root
-
-
-def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
 def state(root: Path) -> tuple[str, ...]:
