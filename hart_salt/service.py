@@ -104,9 +104,7 @@ class Service:
         return self._drivers[name]
 
     def _changes(self, *, test: bool = False) -> None:
-        """
-        Note that the call changes something, unless it is a test: it then waits longer for an API than a query does.
-        """
+        """Note that the call changes something, unless it is a test. It then waits longer for an API."""
         self._limit = READING if test else BEGINNING
         for driver in self._drivers.values():
             driver.outage.limit = self._limit
@@ -196,11 +194,7 @@ class Service:
         return self._report(*create_master.create_master(node, driver, self.context, wanted))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
-        """
-        Return the result of entries by node.
-
-        With ``test``, an entry without a result is a plan, which counts as a success.
-        """
+        """Return the result of entries by node. With ``test``, an entry without a result is a plan: a success."""
         good = (True, None) if test else (True,)
         ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
         return Result(data, ok, interrupted)
