@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import shlex
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import jinja2
+import jinja2.ext
 
 from hart_salt.node.bootstrap.document import Result, parse_result
 
@@ -87,6 +89,15 @@ def render(script: Script) -> str:
     )
 
 
+class _WithoutComments(jinja2.ext.Extension):
+    """Leave the comment lines of the templates out of the script: clouds limit the size of user-data."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Return the source without comment lines, except those at the top of a script."""
+        top, end, rest = source.partition("\nset -eu\n") if source.startswith("#!") else ("", "", source)
+        return top + end + re.sub(r"^ *# .*\n", "", rest, flags=re.MULTILINE)
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     """Return the environment of the templates, which compiles them once for all nodes of a call."""
@@ -96,6 +107,7 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701 - the output is shell, not HTML; values are quoted with the filter below
         keep_trailing_newline=True,
         trim_blocks=True,
+        extensions=[_WithoutComments],
     )
     environment.filters["quote"] = shlex.quote
     return environment

@@ -39,7 +39,7 @@ class Image:
     def run(self) -> tuple[bool, str, list[str]]:
         """Run the script; return whether password logins are surely off, what was printed, and the notes."""
         rendered = script(forbid=True)
-        functions = rendered[rendered.index("password_options() {") : rendered.index("# Ubuntu 24.04 starts sshd")]
+        functions = rendered[rendered.index("password_options() {") : rendered.index("reload_ssh() {")]
         program = (
             f'set -eu\numask 077\nssh_drop_in={self.directory}/00-hart.conf\nnote() {{ echo "NOTE $1"; }}\n'
             f"{functions}\nforbid_passwords\nif password_options > /dev/null; then exit 7; fi\n"

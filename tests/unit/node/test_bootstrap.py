@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from typing import Literal
 
 import jinja2
 import pytest
@@ -42,6 +43,30 @@ def test_the_script_contains_the_keys_unchanged() -> None:
 def test_a_missing_value_is_an_error_and_not_an_empty_text() -> None:
     with pytest.raises(jinja2.TemplateError):
         bootstrap.render(replace(SCRIPT, platform="no-such-platform"))
+
+
+@pytest.mark.parametrize("platform", ["local", "debian"])
+def test_the_script_has_comments_at_its_top_only(platform: str) -> None:
+    text = bootstrap.render(replace(SCRIPT, platform=platform, settings=Settings()))
+    top, rest = text.split("\nset -eu\n", 1)
+    assert "Rendered by hart-salt." in top
+    assert re.findall(r"^\s*#.*", rest, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("forbid", [True, False])
+@pytest.mark.parametrize("upgrades", ["before", "after", "off"])
+def test_ec2_accepts_a_minion_s_script_without_compression(
+    upgrades: Literal["before", "after", "off"], forbid: bool
+) -> None:
+    """Of its size, 1 KiB is kept for longer keys and addresses."""
+    settings = Settings(security_upgrades=upgrades)
+    private = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{'A' * 400}\n-----END OPENSSH PRIVATE KEY-----\n"
+    public = f"-----BEGIN PUBLIC KEY-----\n{'A' * 400}\n-----END PUBLIC KEY-----\n"
+    script = replace(
+        SCRIPT, platform="debian", settings=settings, forbid_passwords=forbid, host_private_key=private,
+        client_public_key=f"ssh-ed25519 {'A' * 68} hart-0123456789abcd", master_public_key=public,
+    )  # fmt: skip
+    assert len(bootstrap.render(script).encode()) <= 16384 - 1024
 
 
 @pytest.mark.parametrize("comment", ["hart-1", 'it\'s "x"', "$(touch x) `touch x` ; # \\n %s"])
