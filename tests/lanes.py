@@ -1,8 +1,8 @@
 """
-Two concurrent runs of pytest, as ``./test`` starts them: each takes the next file that the other has not started.
+Concurrent runs of pytest, as ``./test`` starts them: each takes the next file that no other has started.
 
 Most tests wait, for a machine that boots or a daemon that starts, and leave a CPU idle. The sessions are separate: each
-has its own masters, networks and machines. Slow files come first, because both sessions should end at about the same
+has its own masters, networks and machines. Slow files come first, because the sessions should end at about the same
 time. The output of a test stays in its own run, which is why these are not workers of one pytest.
 """
 
