@@ -21,9 +21,16 @@ if TYPE_CHECKING:  # what Salt's loader adds
 __virtualname__ = "hart"
 
 #: what the bootstrap creates and sealing removes, below the minion's root
-TEMPORARY = ("run/hart", "etc/ssh/sshd_config.d/00-hart.conf", "var/log/hart-bootstrap.log")
+TEMPORARY = (
+    "run/hart", "etc/ssh/sshd_config.d/00-hart.conf", "var/log/hart-bootstrap.log",
+    "etc/systemd/system/salt-minion.service.d/zzz-hart.conf", "etc/systemd/system/salt-master.service.d/zzz-hart.conf",
+)  # fmt: skip
 #: files that may hold a secret, each with the widest mode that it may have
-PRIVATE = (("etc/salt/pki/minion/minion.pem", 0o600), ("etc/salt/minion.d/hart.conf", 0o640), ("root/hart-init", 0o700))
+PRIVATE = (
+    ("etc/salt/pki/minion/minion.pem", 0o600), ("etc/salt/minion.d/zzz-hart.conf", 0o640),
+    ("etc/salt/minion.d/hart.conf", 0o640),  # of a node that hart-salt 1.0.0 created
+    ("root/hart-init", 0o700),
+)  # fmt: skip
 #: where cloud-init keeps the script that it received, and the text that identifies that script
 KEPT_SCRIPTS = ("var/lib/cloud", "run/cloud-init")
 SCRIPT_MARK = "<<'HART_END'"

@@ -23,6 +23,7 @@ NOT_SEALED = 9  #: exit code of a check that found something to seal
 #: reboot that directory is gone, and sshd's drop-in shows that the node was not sealed.
 SCRIPT = r"""run="$1/run/hart"
 drop_in="$1/etc/ssh/sshd_config.d/00-hart.conf"
+sshd_config="$1/etc/ssh/sshd_config"
 [ -e "$run" ] || [ -e "$drop_in" ] || exit 0
 [ "$2" = seal ] || exit 9
 HART_ROOT="$1"
@@ -35,6 +36,7 @@ if [ -e "$drop_in" ]; then
         [ ! -e "$file" ] || sed -i -E '/ hart-[0-9a-f]{12,14}[[:space:]]*$/d' "$file"
     done
     rm -f "$drop_in" "$1/var/log/hart-bootstrap.log"
+    [ ! -e "$sshd_config" ] || sed -i --follow-symlinks "\|^Include $drop_in\$|d" "$sshd_config"
     if [ -z "$1" ] && systemctl -q is-active ssh.service; then systemctl reload ssh.service; fi
 fi
 rm -rf "$run"

@@ -240,7 +240,7 @@ def test_each_signal_ends_the_run_with_its_own_code_and_undoes_nodes_in_progress
             minion_id = signal.Signals(signum).name
             runs[signum] = stack.enter_context(running(faulty, "hart.create", minion_id, "role=silent"))
         for signum, process in runs.items():
-            config = faulty.instances / signal.Signals(signum).name / "etc/salt/minion.d/hart.conf"
+            config = faulty.instances / signal.Signals(signum).name / "etc/salt/minion.d/zzz-hart.conf"
             until(config.exists, "the minion is being started")
             process.send_signal(signum)
         results = {signum: ended(process) for signum, process in runs.items()}
@@ -256,7 +256,7 @@ def test_each_signal_ends_the_run_with_its_own_code_and_undoes_nodes_in_progress
 def test_a_signal_fails_the_orchestration_that_it_interrupts(faulty: SaltMaster) -> None:
     write_sls(faulty, "orch.long", FAILURES[4].state("    - ready_timeout: 60"))
     with running(faulty, "state.orchestrate", "orch.long") as process:
-        until((faulty.instances / "n/etc/salt/minion.d/hart.conf").exists, "the minion is being started")
+        until((faulty.instances / "n/etc/salt/minion.d/zzz-hart.conf").exists, "the minion is being started")
         process.send_signal(signal.SIGTERM)
         ran = ended(process)
     assert ran.code != 0

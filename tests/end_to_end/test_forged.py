@@ -70,7 +70,7 @@ def test_a_node_is_ready_while_another_minion_answers_wrongly_for_it(scene: Scen
         forging.answer_until_ended(scene.mallory, master, run, node, False, "wrong", ways=forging.WAYS)
         ran = tools.ended(run)
     assert ran.code == 0, ran
-    config = (master.instances / node / "etc/salt/minion.d/hart.conf").read_text()
+    config = (master.instances / node / "etc/salt/minion.d/zzz-hart.conf").read_text()
     assert "hart_answer" not in config, "the code is gone once the node is sealed"
     assert master.run("hart.destroy", node).code == 0
 

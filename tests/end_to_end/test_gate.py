@@ -23,12 +23,12 @@ PLACES = ("config", "config_sdb", "pillar", "toml", "tag_sdb", "minion_config", 
 
 #: prints the end of the configuration from every place in it, and its beginning up to every place
 PIECES = r"""#!/bin/sh
-tr '\n' ' ' < "$HART_ROOT/etc/salt/minion.d/hart.conf" |
+tr '\n' ' ' < "$HART_ROOT/etc/salt/minion.d/zzz-hart.conf" |
 awk '{ for (at = 1; at <= length($0); at++) { print substr($0, at); print substr($0, 1, at) } }'
 exit 1
 """
 #: fails as soon as the node has its configuration, which it prints with a long text after it
-CUT = 'cat "$HART_ROOT/etc/salt/minion.d/hart.conf" >&2; head -c 440 /dev/zero | tr "\\0" x >&2; exit 1\n'
+CUT = 'cat "$HART_ROOT/etc/salt/minion.d/zzz-hart.conf" >&2; head -c 440 /dev/zero | tr "\\0" x >&2; exit 1\n'
 
 
 def _quoted(request: Request) -> Answer:
@@ -167,7 +167,7 @@ def test_no_part_of_a_token_is_in_an_event(said: Said) -> None:
 def test_no_part_of_a_token_is_in_a_log_a_record_or_the_job_cache(said: Said) -> None:
     found = {name: parts for name, text in said.files.items() if (parts := said.parts_in(text, PUBLISHED))}
     # The node that failed and was kept has its configuration.
-    assert {name: parts for name, parts in found.items() if not name.endswith("minion.d/hart.conf")} == {}
+    assert {name: parts for name, parts in found.items() if not name.endswith("minion.d/zzz-hart.conf")} == {}
     logs = {name: text for name, text in said.files.items() if name.startswith("log/")}
     assert {name for name, text in logs.items() if name != "log/master" and said.parts_in(text)} == set()
     assert "***" in logs["log/hart/pieces.log"]

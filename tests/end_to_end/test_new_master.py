@@ -174,7 +174,7 @@ def test_the_new_master_creates_its_own_minion_and_destroy_removes_everything(sc
     assert scene.on_master("salt '*' test.ping --static") == {minion_id: True}
     minion = scene.backend.by_name(minion_id)
     assert salt_package.version() in ok(minion, "salt-call --version")
-    assert scene.entry["master_key_finger"] in ok(minion, "cat /etc/salt/minion.d/hart.conf")
+    assert scene.entry["master_key_finger"] in ok(minion, "cat /etc/salt/minion.d/zzz-hart.conf")
     assert scene.on_master(f"salt-run hart.destroy {minion_id}")[minion_id]["result"] is True
     ran = scene.caller.run("hart.destroy", MASTER)
     assert (ran.code, ran.data[MASTER]["result"]) == (0, True), ran

@@ -81,7 +81,7 @@ def planted(factories: Any) -> Iterator[Planted]:
         vault.write_text(yaml.safe_dump({name: value for name, value in tokens.items() if name.endswith("_sdb")}))
         (pillar.parent / "top.sls").write_text(f"base: {{'{master.root.name}': [hart]}}")
         script = master.root / "fails.sh"
-        script.write_text('#!/bin/sh\ncat "$HART_ROOT/etc/salt/minion.d/hart.conf"\nexit 1\n')
+        script.write_text('#!/bin/sh\ncat "$HART_ROOT/etc/salt/minion.d/zzz-hart.conf"\nexit 1\n')
         master.config["vault"] = {"driver": "yaml", "files": [str(vault)]}
         master.config["hart"] = {
             "saltmaster": "127.0.0.1",
@@ -182,7 +182,7 @@ def whole(planted: Planted) -> Whole:
     with master.events() as events:
         for name, (function, *arguments) in calls.items():
             if name == "gone":
-                paths = list(master.instances.glob("*/etc/salt/minion.d/hart.conf"))
+                paths = list(master.instances.glob("*/etc/salt/minion.d/zzz-hart.conf"))
                 configs = {path.parts[-5]: path.read_text() for path in paths}
                 user_data = (master.instances / "bad/user-data").read_text()
                 found = found_in_files(planted)
@@ -200,7 +200,7 @@ def found_in_files(planted: Planted) -> list[str]:
     for path in planted.master.root.rglob("*"):
         if path.is_file() and path not in planted.files:
             kinds = found_in(path.read_bytes().decode(errors="replace"), planted)
-            if path.name == "hart.conf" and "minion.d" in path.parts:
+            if path.name == "zzz-hart.conf" and "minion.d" in path.parts:
                 kinds = [kind for kind in kinds if kind not in IN_MINION_CONFIG]
             found += [f"{kind} in {path.relative_to(planted.master.root)}" for kind in kinds]
     return found

@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tests.distributions import closure
@@ -66,6 +67,8 @@ if [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-deconfigur
     fi
 fi
 """
+#: what Salt's own scripts of some releases do beside that, as in 3007.0 and 3006.9; both fail for a masked service
+OLD_POSTINST = '#!/bin/sh\nset -e\n[ "$1" = configure ] || exit 0\nsystemctl {action} {service}\n'
 
 PRERM = """\
 #!/bin/sh
@@ -125,21 +128,36 @@ def build(pool: Path, base: Path) -> None:
         _build_fake(other, pool)
 
 
-def _minion(release: str) -> debs.Package:
+def _minion(release: str, postinst: str = POSTINST) -> debs.Package:
     return debs.Package(
         "salt-minion", release, debs.architecture(), f"bsdmainutils, dctrl-tools, salt-common (= {release})",
-        scripts={"postinst": POSTINST, "prerm": PRERM}, conffiles=("/etc/salt/minion",),
+        scripts={"postinst": postinst, "prerm": PRERM}, conffiles=("/etc/salt/minion",),
     )  # fmt: skip
+
+
+def old_action(release: str) -> str:
+    """Return what the script of one of the tiny packages does with its service: ``enable``, ``restart`` or nothing."""
+    series = int(version().split(".")[0])
+    return {series - 1: "restart", series: "enable"}.get(int(release.split(".")[0]), "")
 
 
 def _build_fake(release: str, pool: Path) -> None:
     print_version = f"#!/bin/sh\necho 'salt-call {release}'\n"
     common = debs.Package("salt-common", release, debs.architecture())
     debs.build_small(common, {f"{PREFIX}/fake-release": f"{release}\n"}, pool)
-    debs.build_small(_minion(release), {
-        "lib/systemd/system/salt-minion.service": FAKE_UNIT, "etc/salt/minion": "# The defaults are in force.\n",
-        "usr/bin/salt-minion": FAKE_SERVICE, "usr/bin/salt-call": print_version,
-    }, pool)  # fmt: skip
+    action = old_action(release)
+    for name in ("salt-minion", "salt-master"):
+        old = OLD_POSTINST.format(action=action, service=name) if action else ""
+        package = _minion(release, POSTINST + old.removeprefix("#!/bin/sh\n"))
+        if name == "salt-master":
+            scripts = {file: text.replace("salt-minion", name) for file, text in package.scripts.items()}
+            package = replace(package, name=name, scripts=scripts, conffiles=("/etc/salt/master",))
+        unit = FAKE_UNIT.replace(" salt-master.service", "").replace("salt-minion", name)
+        debs.build_small(package, {
+            f"lib/systemd/system/{name}.service": unit,
+            f"etc/salt/{name[5:]}": "# The defaults are in force.\n", f"usr/bin/{name}": FAKE_SERVICE,
+            **({"usr/bin/salt-call": print_version} if name == "salt-minion" else {}),
+        }, pool)  # fmt: skip
 
 
 def _runtime(tree: Path) -> None:

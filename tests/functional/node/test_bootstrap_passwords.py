@@ -16,7 +16,7 @@ from hart_salt.node.bootstrap import Script
 OURS = "00-hart-passwords.conf"
 #: prints what ``sshd -T`` prints: the first value of each option, in the order of the files
 SSHD = """#!/bin/sh
-cat {0}/*.conf {0}/../defaults | tr 'A-Z' 'a-z' | awk '!seen[$1]++'
+cat $(sed -n 's/^Include //p' {0}/sshd_config) {0}/defaults | tr 'A-Z' 'a-z' | awk '!seen[$1]++'
 """
 DEFAULTS = "port 22\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
 
@@ -33,15 +33,20 @@ class Image:
 
     directory: Path
 
+    @property
+    def config(self) -> Path:
+        return self.directory.with_name("sshd_config")
+
     def has(self, name: str, text: str) -> None:
         (self.directory / name).write_text(text)
 
     def run(self) -> tuple[bool, str, list[str]]:
         """Run the script; return whether password logins are surely off, what was printed, and the notes."""
         rendered = script(forbid=True)
-        functions = rendered[rendered.index("password_options() {") : rendered.index("reload_ssh() {")]
+        functions = rendered[rendered.index("include_first() {") : rendered.index("reload_ssh() {")]
         program = (
-            f'set -eu\numask 077\nssh_drop_in={self.directory}/00-hart.conf\nnote() {{ echo "NOTE $1"; }}\n'
+            f"set -eu\numask 077\nsshd_config={self.config}\nssh_drop_in={self.directory}/00-hart.conf\n"
+            'note() { echo "NOTE $1"; }\n'
             f"{functions}\nforbid_passwords\nif password_options > /dev/null; then exit 7; fi\n"
         )
         path = f"{self.directory.parent}/bin:{os.environ['PATH']}"
@@ -62,8 +67,9 @@ def image(tmp_path: Path) -> Image:
         made.mkdir()
     (tmp_path / "defaults").write_text(DEFAULTS)
     (directory / "90-none.conf").write_text("")
+    (tmp_path / "sshd_config").write_text(f"Include {directory}/*.conf\nUsePAM yes\n")
     sshd = tmp_path / "bin/sshd"
-    sshd.write_text(SSHD.format(directory))
+    sshd.write_text(SSHD.format(tmp_path))
     sshd.chmod(0o755)
     return Image(directory)
 
@@ -98,10 +104,28 @@ def test_an_image_made_of_a_node_has_it_already(image: Image) -> None:
     assert image.ours() == before
 
 
-def test_a_file_that_sorts_earlier_wins_and_the_step_fails(image: Image) -> None:
+def test_a_file_that_sorts_even_earlier_does_not_win(image: Image) -> None:
+    """Then sshd_config itself includes the file first; without that need, sshd_config stays as it is."""
+    before = image.config.read_text()
+    image.has("50-cloud-init.conf", "PasswordAuthentication yes\n")
+    assert (image.run()[0], image.config.read_text()) == (True, before)
     image.has("00-aaa.conf", "PasswordAuthentication yes\n")
-    off, _, _ = image.run()
-    assert not off
+    assert image.run()[0]
+    assert image.config.read_text() == f"Include {image.directory}/{OURS}\n{before}"
+
+
+@pytest.mark.parametrize("config", ["", "UsePAM yes\n", "UsePAM yes"])
+def test_an_sshd_config_that_includes_no_other_file_gets_a_line_for_it(image: Image, config: str) -> None:
+    image.config.write_text(config)
+    (image.directory.parent / "defaults").write_text(DEFAULTS.replace("no", "yes"))
+    off, _, notes = image.run()
+    assert (off, len(notes)) == (True, 1)
+    assert image.config.read_text() == f"Include {image.directory}/{OURS}\n{config or chr(10)}"
+
+
+def test_an_sshd_that_allows_passwords_in_any_case_fails_the_step(image: Image) -> None:
+    (image.directory.parent / "bin/sshd").write_text("#!/bin/sh\necho passwordauthentication yes\n")
+    assert not image.run()[0]
 
 
 def test_it_is_in_the_script_only_if_the_driver_asks_for_it() -> None:

@@ -106,7 +106,7 @@ def test_the_machine_lets_in_only_the_client_key_and_shows_the_throw_away_host_k
 def test_the_master_is_trusted_before_salt_minion_first_starts(machine: Machine) -> None:
     machine.run()
     assert machine.file("etc/salt/pki/minion/minion_master.pub").read_text().strip() == MASTER_KEY
-    assert not machine.file("etc/salt/minion.d/hart.conf").exists()
+    assert not machine.file("etc/salt/minion.d/zzz-hart.conf").exists()
 
 
 def test_private_keys_are_readable_by_their_owner_only_and_in_no_output(machine: Machine) -> None:
@@ -254,9 +254,9 @@ def test_start_writes_the_configuration_and_then_signals_the_machine(machine: Ma
     init = start(["sleep", "600"])
     machine.file("run/machine.pid").write_text(str(init.pid))
     on_the_node(machine, bootstrap.commands(str(machine.root)).start, "id: web\n")
-    mark, configuration = machine.file("etc/salt/minion.d/hart.conf").read_text().splitlines()
+    mark, configuration = machine.file("etc/salt/minion.d/zzz-hart.conf").read_text().splitlines()
     assert (mark[:7], configuration) == ("# hart ", "id: web")
-    assert mode(machine.file("etc/salt/minion.d/hart.conf")) == 0o600
+    assert mode(machine.file("etc/salt/minion.d/zzz-hart.conf")) == 0o600
     assert init.wait(60) == -signal.SIGUSR1
 
 

@@ -50,6 +50,7 @@ SYSTEMCTL = """#!/bin/sh
 echo "systemctl $*" >> "{0}/calls"
 case "$*" in
     "-q is-active ssh.service") test -e "{0}/ssh.service" ;;
+    "is-active ssh.service") if test -e "{0}/ssh.service"; then echo active; else echo inactive; exit 3; fi ;;
     "-q is-active ssh.socket") test ! -e "{0}/ssh.service" ;;
     "reload ssh.service")
         test -e "{0}/ssh.service" && test ! -e "{0}/stuck" || exit 1
@@ -84,7 +85,16 @@ def function(name: str) -> str:
 
 
 FUNCTIONS = "\n".join(
-    function(name) for name in ("password_options", "forbid_passwords", "reload_ssh", "open_ssh", "write_seal")
+    function(name)
+    for name in (
+        "password_options",
+        "forbid_passwords",
+        "host_key_in_use",
+        "include_first",
+        "reload_ssh",
+        "open_ssh",
+        "write_seal",
+    )  # fmt: skip
 )
 
 
@@ -118,7 +128,8 @@ class Machine:
         """Do the SSH part of the bootstrap, and write the seal script."""
         run = self.file("run/hart")
         run.mkdir(parents=True, mode=0o700)
-        variables = f"run={run}\nssh_drop_in={self.root}/etc/ssh/sshd_config.d/00-hart.conf\nnote() {{ :; }}\n"
+        sshd = f"{self.root}/etc/ssh/sshd_config"
+        variables = f"run={run}\nsshd_config={sshd}\nssh_drop_in={sshd}.d/00-hart.conf\nnote() {{ :; }}\n"
         done = self.sh(f"set -eu\numask 077\n{variables}{moved(FUNCTIONS, self.root)}\nopen_ssh\nwrite_seal\n")
         assert (done.returncode, done.stderr) == (0, "")
         assert f"HostKey {run}/host_key\n" in self.sshd()
@@ -262,14 +273,16 @@ def test_cloud_init_s_log_stays_without_the_keys_in_the_file_that_it_has_open(ma
 
 
 def test_only_the_answer_code_is_removed_from_the_minion_s_configuration(machine: Machine) -> None:
-    machine.has("etc/salt/minion.d/hart.conf", "# hart 0123\nid: web\nhart_answer: 89ab\nmy_hart_answer: 1\n", 0o600)
+    machine.has(
+        "etc/salt/minion.d/zzz-hart.conf", "# hart 0123\nid: web\nhart_answer: 89ab\nmy_hart_answer: 1\n", 0o600
+    )
     machine.has("etc/salt/minion.d/mine.conf", "hart_answer: mine\n")
     assert machine.seal() == 0
     assert machine.files("etc/salt") == {
-        "etc/salt/minion.d/hart.conf": "# hart 0123\nid: web\nmy_hart_answer: 1\n",
+        "etc/salt/minion.d/zzz-hart.conf": "# hart 0123\nid: web\nmy_hart_answer: 1\n",
         "etc/salt/minion.d/mine.conf": "hart_answer: mine\n",
     }
-    assert stat.S_IMODE(machine.file("etc/salt/minion.d/hart.conf").stat().st_mode) == 0o600
+    assert stat.S_IMODE(machine.file("etc/salt/minion.d/zzz-hart.conf").stat().st_mode) == 0o600
 
 
 # repeated
@@ -282,7 +295,7 @@ def full(machine: Machine) -> None:
     machine.has("var/lib/cloud/instance/user-data.txt", RENDERED)
     machine.has("var/log/cloud-init.log", f"before\n{HOST_KEY}\n{CLIENT_KEY}\nafter\n")
     machine.has("var/log/hart-bootstrap.log", "hart: ssh\n")
-    machine.has("etc/salt/minion.d/hart.conf", "id: web\nhart_answer: 89ab\n", 0o600)
+    machine.has("etc/salt/minion.d/zzz-hart.conf", "id: web\nhart_answer: 89ab\n", 0o600)
 
 
 def state(machine: Machine) -> dict[str, str]:
@@ -290,7 +303,7 @@ def state(machine: Machine) -> dict[str, str]:
 
 
 SEALED = {
-    "etc/salt/minion.d/hart.conf": "id: web\n",
+    "etc/salt/minion.d/zzz-hart.conf": "id: web\n",
     "etc/ssh/sshd_config.d/50-image.conf": IMAGE,
     "home/debian/.ssh/authorized_keys": OTHERS,
     "root/.ssh/authorized_keys": OTHERS,

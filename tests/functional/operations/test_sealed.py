@@ -27,7 +27,7 @@ def write(name: str, text: str, mode: int = 0o644) -> Plant:
 
 CLEAN = (
     write("etc/salt/pki/minion/minion.pem", "private", 0o400),
-    write("etc/salt/minion.d/hart.conf", "# hart 0123\nid: web\n", 0o600),
+    write("etc/salt/minion.d/zzz-hart.conf", "# hart 0123\nid: web\n", 0o600),
     write("root/hart-init", "#!/bin/sh\n", 0o700),
     write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA an admin of hart-salt\nssh-ed25519 BBBB hart-team\n"),
     write("var/lib/cloud/instance/user-data.txt", "#cloud-config\nhostname: web\n"),
@@ -43,7 +43,7 @@ LEFT = {
     ),
     "user-data.txt is a copy": write("var/lib/cloud/instance/user-data.txt", "#!/bin/sh\ncat > x <<'HART_END'\n"),
     "minion.pem may be read by others: its mode is 644": write("etc/salt/pki/minion/minion.pem", "private", 0o644),
-    "hart.conf may be read by others: its mode is 644": write("etc/salt/minion.d/hart.conf", "id: web\n", 0o644),
+    "hart.conf may be read by others: its mode is 644": write("etc/salt/minion.d/zzz-hart.conf", "id: web\n", 0o644),
     "hart-init may be read by others": write("root/hart-init", "#!/bin/sh\n", 0o755),
 }
 
