@@ -282,7 +282,7 @@ def destroy(
     config, test
         As for ``hart.create``.
 
-    Returns a dictionary by minion id.
+    Returns a dictionary by minion id. ``notes`` names volumes that stay at the provider.
 
     CLI Example:
 

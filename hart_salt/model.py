@@ -182,6 +182,8 @@ class Leftover:
     region: str | None = None
     #: seconds since the epoch; None if the provider does not report it
     created: float | None = None
+    #: whether it is a volume that the setting ``keep_volumes`` keeps; it is reported and never removed
+    keep: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ KINDS = {
     "as_masters": "text, or a list of texts",
     "as_minion_config": "mapping",
     "as_names": "list of texts",
+    "as_price": "number",
     "as_scheme": "text",
     "as_seconds": "number above 0",
     "as_network": "address or network",
@@ -60,6 +61,7 @@ UNITS = {
     "gce.volume_size": "GB",
     "volume_iops": "operations per second",
     "local_ssds": "disks",
+    "spot_max_price": "USD per hour",
 }
 #: the setting names of hart's file, all of which work here
 HART_NAMES = (

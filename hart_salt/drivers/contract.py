@@ -106,10 +106,19 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def terminate(self, instance: Instance) -> None:
         """
-        Terminate an instance and remove everything that belongs to it. Idempotent: an absent instance is a success.
+        Terminate an instance and remove everything that belongs to it, except volumes that the user's settings keep.
 
+        Idempotent: an absent instance is a success.
         It uses ``instance_id``, ``region`` and ``zone`` only: the other fields may come from an old record.
         """
+
+    def kept_volumes(self, instance: Instance) -> Sequence[str]:
+        """
+        Return the names of the volumes that stay at the provider when the instance is terminated. Change nothing.
+
+        It uses ``instance_id``, ``region`` and ``zone`` only. An absent instance has none. By default, none stays.
+        """
+        return ()
 
     @abc.abstractmethod
     def regions(self) -> Sequence[Region]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hart_salt.base import concurrency, descriptors, faults
@@ -53,12 +53,14 @@ def destroy_all(
         except HartError as error:  # some nodes are gone, so this is not a refusal
             errors.update({i: errors.get(i, f"{error}; call hart.destroy again") for i in records if i not in gone})
     left = {name: {"result": None, "note": note} for name, note in passed_over.items()}
-    return {**{name: _outcome(record, errors.get(name)) for name, record in records.items()}, **left}, interrupted
+    outcomes = {name: _outcome(record, errors.get(name), work.notes.get(name)) for name, record in records.items()}
+    return {**outcomes, **left}, interrupted
 
 
-def _outcome(record: Record, error: str | None) -> dict[str, Any]:
-    data = {"result": error is None, "provider": record.provider, "instance_id": record.instance_id}
-    return data if error is None else {**data, "error": error}
+def _outcome(record: Record, error: str | None, notes: list[str] | None) -> dict[str, Any]:
+    data: dict[str, Any] = {"result": error is None, "provider": record.provider, "instance_id": record.instance_id}
+    data |= {"error": error} if error is not None else {}
+    return data | ({"notes": notes} if notes else {})
 
 
 class _Destroying:
@@ -78,6 +80,8 @@ class _Destroying:
         self._gone = gone
         self._passed_over = passed_over
         self._ended: list[str] = []
+        #: by minion id, what is left of a node on purpose
+        self.notes: dict[str, list[str]] = {}
 
     async def all(self) -> None:
         room = descriptors.places(DESTROYING)
@@ -136,8 +140,24 @@ class _Destroying:
     async def _end_instances(self, record: Record, driver: Driver) -> None:
         for instance in await self._instances_of(record, driver):
             await self._release(record, driver, instance)
+            kept = await self._kept_volumes(record, driver, instance)
             await self._calls.driver(driver.terminate, instance)
+            self._note_kept(record, kept)
         self._ended.append(record.minion_id)
+
+    async def _kept_volumes(self, record: Record, driver: Driver, instance: Instance) -> Sequence[str]:
+        """Return the volumes that will stay. Without an answer, the node is destroyed all the same."""
+        try:
+            return await self._calls.driver(driver.kept_volumes, instance)
+        except HartError as error:
+            self._progress.line(record.minion_id, f"hart: volumes that stay could not be listed: {error}")
+            return ()
+
+    def _note_kept(self, record: Record, kept: Sequence[str]) -> None:
+        for volume in kept:
+            note = f"the volume {volume} stays at {record.provider}: delete it there if you do not need it"
+            self.notes.setdefault(record.minion_id, []).append(note)
+            self._progress.line(record.minion_id, f"hart: {note}")
 
     async def _release(self, record: Record, driver: Driver, instance: Instance) -> None:
         """

@@ -210,6 +210,9 @@ def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: D
             why = f"its batch {shown(leftover.batch)!r} is not one of hart's: remove it at the provider"
             decision.kept.append(Orphan(leftover.kind, shown(leftover.name), provider, why))
         return
+    if leftover.keep:
+        _report_kept_volume(scene, provider, leftover, decision)
+        return
     if scene.batch_lives(leftover.batch):
         return
     if any(record.batch == leftover.batch and scene.busy(name) for name, record in scene.snapshot.records.items()):
@@ -219,6 +222,13 @@ def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: D
         decision.orphans.append(orphan)
     elif not scene.only_dead:
         _by_age(scene, orphan, leftover.created or batch_time(leftover.batch), decision)
+
+
+def _report_kept_volume(scene: Scene, provider: str, leftover: Leftover, decision: Decision) -> None:
+    """Report a volume that outlived its node because of ``keep_volumes``; only its user decides when it goes."""
+    if not scene.only_dead:
+        why = "the setting keep_volumes keeps it: delete it at the provider if you do not need it"
+        decision.kept.append(Orphan(leftover.kind, leftover.name, provider, why))
 
 
 def _is_dead(scene: Scene, batch: str) -> bool:

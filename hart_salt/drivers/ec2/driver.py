@@ -76,6 +76,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         self._launched: dict[str, float] = {}
         #: those of them that are in a temporary group, and the groups that they keep
         self._let_in: dict[str, tuple[str, ...]] = {}
+        #: and those of nodes with ``keep_volumes``
+        self._keeping: set[str] = set()
 
     def _make_parts(self) -> _Parts:
         from hart_salt.drivers.ec2 import client, lookup, network, prices
@@ -139,7 +141,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
                 networks.remove_group(node.region, group)
 
     def settle(self, instance: Instance) -> None:
-        """Remove the instance from the temporary group."""
+        """Remove the instance from the temporary group, and make its volume stay if the node has ``keep_volumes``."""
         kept = self._let_in.get(instance.instance_id)
         if kept is not None:
             region, name = self._region(instance), instance.instance_id
@@ -147,6 +149,28 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
                 lambda: self._api.call(region, "modify_instance_attribute", InstanceId=name, Groups=list(kept))
             )
             self._let_in.pop(instance.instance_id, None)
+        if instance.instance_id in self._keeping or instance.instance_id not in self._launched:
+            self._keep_volumes(instance)
+
+    def _keep_volumes(self, instance: Instance) -> None:
+        """
+        Make the volumes of an instance stay when it is terminated, if its tags say so.
+
+        Not in the create call: until the node is a minion, its volume holds nothing, and a rollback removes it.
+        """
+        region, name = self._region(instance), instance.instance_id
+        for facts in self._described(region, {"instance-id": name}):
+            going = request.volumes_of(facts, going=True) if request.must_keep_volumes(facts) else {}
+            stay = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}} for device in going]
+            if stay:
+                self._api.call(region, "modify_instance_attribute", InstanceId=name, BlockDeviceMappings=stay)
+
+    def kept_volumes(self, instance: Instance) -> Sequence[str]:
+        """Make one list call, with the id."""
+        if not self._is_id(instance.instance_id):
+            return ()
+        found = self._described(self._region(instance), {"instance-id": instance.instance_id})
+        return [volume for facts in found for volume in request.volumes_of(facts, going=False).values()]
 
     # instances
 
@@ -172,6 +196,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
             raise InvalidRequest(str(error)) from error
         made = request.instance(answer["Instances"][0], node.region)
         self._launched[made.instance_id] = self._clock()
+        if _options(node).keep_volumes:
+            self._keeping.add(made.instance_id)
         if temporary:
             self._let_in[made.instance_id] = plan.groups
         return made
@@ -252,7 +278,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
 
     def terminate(self, instance: Instance) -> None:
         """
-        Terminate the instance until EC2 confirms it; its volume and its interface go with it.
+        Terminate the instance until EC2 confirms it; its interface goes with it, and its volume unless it is kept.
 
         "No such instance" is a success, unless the instance is so young that EC2 may not know it yet.
         """
@@ -261,6 +287,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         retry.until_gone(lambda: self._terminate_once(instance), self._sleep)
         self._launched.pop(instance.instance_id, None)
         self._let_in.pop(instance.instance_id, None)
+        self._keeping.discard(instance.instance_id)
 
     def _terminate_once(self, instance: Instance) -> None:
         try:

@@ -18,7 +18,8 @@ TAG_LIMIT, KEY_LENGTH, VALUE_LENGTH = 50, 127, 256  #: (EC2's reference of Tag)
 
 OWNER, MINION, ROLE, BATCH = "hart-owner", "hart-minion", "hart-role", "hart-batch"
 CREATED = "hart-created"  #: for groups: EC2 does not report their creation time
-OWN_TAGS = (OWNER, MINION, ROLE, BATCH, CREATED)
+KEEP = "hart-keep-volumes"  #: for instances and volumes of nodes with ``keep_volumes``
+OWN_TAGS = (OWNER, MINION, ROLE, BATCH, CREATED, KEEP)
 #: the resources that get tags in the create call; for a spot instance, the spot request too
 TAGGED = ("instance", "volume", "network-interface")
 
@@ -79,6 +80,8 @@ def run_instances(
         request["IamInstanceProfile"] = {kind: options.instance_profile}
     if options.spot:
         spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+        if options.spot_max_price:
+            spot["MaxPrice"] = options.spot_max_price
         request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
     return request
 
@@ -137,7 +140,10 @@ def payload(script: str) -> bytes:
 
 def tags_of(node: Node, owner: str, batch: str) -> dict[str, str]:
     """Return all tags of an instance: ``Name``, which consoles show, the user's and hart's."""
-    return {"Name": node.minion_id, **_user_tags(node), BATCH: batch, **own_tags(node.minion_id, node.role, owner)}
+    options: Any = node.options
+    keep = {KEEP: "true"} if options.keep_volumes else {}
+    own = own_tags(node.minion_id, node.role, owner)
+    return {"Name": node.minion_id, **_user_tags(node), BATCH: batch, **keep, **own}
 
 
 def own_tags(minion_id: str, role: str | None, owner: str) -> dict[str, str]:
@@ -174,8 +180,9 @@ def objections(node: Node) -> list[str]:
     options: Any = node.options
     tags = _user_tags(node)
     found = [text for key, value in tags.items() for text in _against_tag(key, value)]
-    # ``Name`` and hart's own tags count too, except the one that only groups have.
-    if len({*tags, "Name", *OWN_TAGS}) - 1 > TAG_LIMIT:
+    # ``Name`` and hart's own tags count too, except those that the instance does not have.
+    absent = {CREATED} if options.keep_volumes else {CREATED, KEEP}
+    if len({*tags, "Name", *OWN_TAGS} - absent) > TAG_LIMIT:
         found.append(f"an instance can have {TAG_LIMIT} tags at EC2, including hart's own; remove some of tags")
     if options.volume_type in ("st1", "sc1"):
         found.append(f"a volume of type {options.volume_type} cannot be a root volume at EC2: change volume_type")
@@ -269,4 +276,19 @@ def group_left(facts: Mapping[str, Any], region: str) -> Leftover:
 def volume_left(facts: Mapping[str, Any], region: str) -> Leftover:
     """Convert a report of a volume without an instance to a ``Leftover``."""
     tags, name = from_tags(facts.get("Tags")), facts["VolumeId"]
-    return Leftover(VOLUME, name, name, tags.get(BATCH, ""), region, seconds(facts.get("CreateTime")))
+    created, keep = seconds(facts.get("CreateTime")), KEEP in tags
+    return Leftover(VOLUME, name, name, tags.get(BATCH, ""), region, created, keep)
+
+
+# volumes that stay
+
+
+def must_keep_volumes(facts: Mapping[str, Any]) -> bool:
+    """Return whether the instance is that of a node with ``keep_volumes``."""
+    return KEEP in from_tags(facts.get("Tags"))
+
+
+def volumes_of(facts: Mapping[str, Any], *, going: bool) -> dict[str, str]:
+    """Return an instance's volumes by device: those that are deleted with it (``going``), or those that stay."""
+    volumes = {it.get("DeviceName", ""): it.get("Ebs") or {} for it in facts.get("BlockDeviceMappings") or ()}
+    return {device: ebs["VolumeId"] for device, ebs in volumes.items() if bool(ebs.get("DeleteOnTermination")) == going}

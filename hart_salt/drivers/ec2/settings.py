@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 from typing_extensions import Self
 
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text, problem
 from hart_salt.drivers.source_address import DEFAULT_SERVICE, AddressService, ConnectFrom
+
+
+def as_price(value: Any) -> str:
+    """Return a price in USD as a decimal number."""
+    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,10})?", text) or not float(text):
+        raise problem("must be a price in USD above 0, such as 0.05")
+    return text
 
 
 class Account(Section):
@@ -61,8 +70,16 @@ class Options(Section):
     volume_iops: Annotated[int, Field(ge=100, le=256000)] | None = Field(
         None, description="I/O operations per second (IOPS) of the root volume; for gp3, io1 and io2 only."
     )
+    keep_volumes: Flag = Field(
+        False,
+        description="Whether the volume of a node stays when the node is destroyed; hart never deletes it then. A node "
+        "that does not become a minion leaves no volume.",
+    )
     ipv6: Flag = Field(False, description="Whether the instance gets an IPv6 address.")
     spot: Flag = Field(False, description="Whether to request a spot instance.")
+    spot_max_price: Annotated[str, PlainValidator(as_price)] | None = Field(
+        None, description="The highest price per hour of a spot instance, in USD (default: the on-demand price)."
+    )
     instance_profile: Text | None = Field(None, description="Name or ARN of an instance profile.")
     cpu_credits: Literal["standard", "unlimited"] = Field(
         "standard", description="CPU credits of burstable sizes; `unlimited` can cost extra."
@@ -73,6 +90,8 @@ class Options(Section):
     def _iops_need_their_volume(self) -> Self:
         if self.volume_iops is not None and self.volume_type not in ("gp3", "io1", "io2"):
             raise problem("volume_iops needs a volume_type of gp3, io1 or io2")
+        if self.spot_max_price is not None and not self.spot:
+            raise problem("spot_max_price needs spot: true")
         return self
 
 

@@ -243,7 +243,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     def terminate(self, instance: Instance) -> None:
         """
-        Delete the instance with its disks, and wait until it is gone.
+        Delete the instance with its disks, except those that are kept, and wait until it is gone.
 
         The API refuses while another operation on the instance is in progress; hart retries.
         """
@@ -263,7 +263,8 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         """
         Remove the batch's network tag from the instance, and the script from its metadata.
 
-        A startup script would run at every boot. Changes that others make at the same time stay.
+        A startup script would run at every boot. Changes that others make at the same time stay. From now on, the boot
+        disk stays when the instance is deleted, if the node has ``keep_volumes``.
         """
         self._until_fresh(lambda: self._settle_once(instance))
 
@@ -284,8 +285,22 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         if len(items) < len(there.metadata.items):
             metadata = {"items": items, "fingerprint": there.metadata.fingerprint}
             operations.append(parts.api.change("instances", "set_metadata", metadata_resource=metadata, **where))
+        for disk in there.disks if instances.KEEP in there.labels else ():
+            if disk.boot and disk.auto_delete:
+                stay: Any = {"device_name": disk.device_name, "auto_delete": False, **where}
+                operations.append(parts.api.change("instances", "set_disk_auto_delete", **stay))
         for operation in operations:
             parts.api.wait(operation)
+
+    def kept_volumes(self, instance: Instance) -> Sequence[str]:
+        """Make one call."""
+        if not self._is_id(instance.instance_id) or not instance.zone:  # not an id, or without a zone
+            return ()
+        try:
+            there = self._parts.api.get("instances", zone=instance.zone, instance=instance.instance_id)
+        except NotFound:
+            return ()
+        return [instances.last(disk.source) for disk in there.disks if disk.source and not disk.auto_delete]
 
     # import
 
@@ -398,4 +413,5 @@ def _leftover(disk: Any) -> Leftover:
     return Leftover(
         "disk", disk.name, f"disks/{zone}/{disk.id}", disk.labels.get(instances.BATCH, ""),
         region=zone.rpartition("-")[0], created=instances.seconds(disk.creation_timestamp),
+        keep=instances.KEEP in disk.labels,
     )  # fmt: skip

@@ -19,7 +19,9 @@ LABELS = 64  #: labels of an instance at most
 TAGS = 64  #: network tags of an instance at most
 USER_DATA = 262_144  #: bytes of one metadata value at most
 
-OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role")
+#: for instances and disks of nodes with ``keep_volumes``
+KEEP = "hart-keep-volumes"
+OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role", KEEP)
 #: the labels of an imported instance
 ADOPTED_LABELS = ("hart", "hart-owner", "hart-role")
 OWNER, BATCH = "hart-owner", "hart-batch"
@@ -109,7 +111,8 @@ def access_prefix(owner: str) -> str:
 def labels(node: Node, owner: str) -> dict[str, str]:
     """Return the labels of the instance and its disks."""
     options: Any = node.options
-    return {**options.labels, BATCH: node.batch, **own_labels(node.role, owner)}
+    keep = {KEEP: "true"} if options.keep_volumes else {}
+    return {**options.labels, BATCH: node.batch, **keep, **own_labels(node.role, owner)}
 
 
 def own_labels(role: str | None, owner: str) -> dict[str, str]:

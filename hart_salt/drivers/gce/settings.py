@@ -91,6 +91,11 @@ class Options(Section):
     volume_iops: Annotated[int, Field(ge=1)] | None = Field(
         None, description="I/O operations per second (IOPS) of the boot disk; for hyperdisks and pd-extreme only."
     )
+    keep_volumes: Flag = Field(
+        False,
+        description="Whether the boot disk of a node stays when the node is destroyed; hart never deletes it then. A "
+        "node that does not become a minion leaves no disk.",
+    )
     local_ssds: Annotated[int, Field(ge=0, le=24)] = Field(
         0, description="Number of local SSDs to attach; they are not formatted."
     )

@@ -124,6 +124,11 @@ def test_a_spot_instance(cloud: Cloud, driver: ec2.Ec2) -> None:
     assert the_instance(cloud)["InstanceLifecycle"] == "spot"
 
 
+def test_the_highest_price_of_a_spot_instance(cloud: Cloud, driver: ec2.Ec2) -> None:
+    launch(driver, node(options={"spot": True, "spot_max_price": 0.05}))
+    assert asked(cloud, "RunInstances")["InstanceMarketOptions"]["SpotOptions"]["MaxPrice"] == "0.05"
+
+
 @pytest.mark.parametrize("kind", ["Name", "Arn"])
 def test_an_instance_profile_by_name_or_arn(cloud: Cloud, driver: ec2.Ec2, kind: str) -> None:
     cloud.add_profile("web")

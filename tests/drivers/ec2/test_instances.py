@@ -103,6 +103,45 @@ def test_terminate_is_idempotent_and_removes_the_volume(cloud: Cloud, driver: ec
     assert boto(cloud).describe_volumes()["Volumes"] == []
 
 
+def test_a_volume_that_is_kept_outlives_its_instance_and_is_reported(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+) -> None:
+    """``keep_volumes``: another process, such as a sweep, knows it by the tag."""
+    instance = launch(driver, node(options={"keep_volumes": True}))
+    (volume,) = boto(cloud).describe_volumes()["Volumes"]
+    other = driver_of(cloud, time, tmp_path)
+    assert other.kept_volumes(instance) == [volume["VolumeId"]]
+    assert other.leftovers() == []
+    other.terminate(instance)
+    time.advance(60)
+    (leftover,) = other.leftovers()
+    assert (leftover.name, leftover.keep) == (volume["VolumeId"], True)
+    assert [it["State"] for it in boto(cloud).describe_volumes()["Volumes"]] == ["available"]
+    assert other.kept_volumes(instance) == []
+
+
+def test_a_node_that_does_not_become_a_minion_leaves_no_volume(cloud: Cloud, driver: ec2.Ec2) -> None:
+    """The create call lets the volume go; only sealing keeps it."""
+    wanted = node(options={"keep_volumes": True})
+    with driver.access(BATCH, KEY, [wanted]) as access:
+        instance = driver.launch(wanted, SCRIPT, access)
+        assert driver.kept_volumes(instance) == []
+        driver.terminate(instance)
+    assert boto(cloud).describe_volumes()["Volumes"] == []
+
+
+def test_sealing_in_another_process_keeps_the_volume_too(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+) -> None:
+    wanted, plain = node(options={"keep_volumes": True}), node("w2.example.com")
+    with driver.access(BATCH, KEY, [wanted, plain]) as access:
+        made, other = (driver.launch(it, SCRIPT, access) for it in (wanted, plain))
+    sweep = driver_of(cloud, time, tmp_path)
+    for instance in (made, other):
+        sweep.settle(instance)
+    assert (len(sweep.kept_volumes(made)), sweep.kept_volumes(other)) == (1, [])
+
+
 def test_an_instance_that_is_not_visible_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:
     cloud.faults.add(MachineFault(hidden_for=40))
     with driver.access(BATCH, KEY, [node()]) as access:

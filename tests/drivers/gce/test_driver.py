@@ -260,6 +260,28 @@ def test_a_delete_whose_answer_is_lost_succeeds(cloud: Cloud, driver: gce.Comput
     assert left(cloud) == {}
 
 
+def test_a_disk_that_is_kept_outlives_its_instance_and_is_reported(
+    cloud: Cloud, driver: gce.ComputeEngine, time: Time
+) -> None:
+    instance = launch(driver, node(options={"keep_volumes": True, "local_ssds": 1}))
+    assert driver.kept_volumes(instance) == [], "a node that does not become a minion leaves no disk"
+    driver_of(cloud, time).settle(instance)
+    (name,) = driver.kept_volumes(instance)
+    assert driver.leftovers() == []
+    driver.terminate(instance)
+    assert [disk.name for disk in cloud.state.disks.values()] == [name]
+    (leftover,) = driver.leftovers()
+    assert (leftover.name, leftover.keep) == (name, True)
+    assert list(driver.kept_volumes(instance)) == []
+
+
+def test_a_disk_that_is_not_kept_goes_after_sealing_too(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+    instance = launch(driver, node())
+    driver.settle(instance)
+    driver.terminate(instance)
+    assert cloud.state.disks == {}
+
+
 # leftovers
 
 

@@ -72,6 +72,21 @@ def test_the_instances_go_before_the_keys_and_each_record_last(world: World, own
     assert stages(world, "web") == ["destroying", "destroyed"]
 
 
+def test_a_volume_that_stays_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver: Any = world.drivers[CLOUD]
+    monkeypatch.setattr(driver, "kept_volumes", lambda instance: [f"vol-{instance.minion_id}"])
+    data = end(world, world.start("db"))
+    assert data["db"]["result"] is True
+    note = f"the volume vol-db stays at {CLOUD}: delete it there if you do not need it"
+    assert (data["db"]["notes"], world.left()) == ([note], NOTHING)
+
+
+def test_a_failure_to_list_volumes_does_not_stop_a_destroy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.drivers[CLOUD], "kept_volumes", lambda instance: fails_with(TemporaryFailure("busy"))())
+    assert results(end(world, world.start("db"))) == {"db": True}
+    assert world.left() == NOTHING
+
+
 @BOTH
 def test_a_node_that_is_not_named_stays(world: World, own_keys: bool) -> None:
     world.start("db")

@@ -243,6 +243,13 @@ def test_a_temporary_resource_without_a_date_is_as_old_as_its_batch() -> None:
     assert orphans(scene(leftovers=(KEY,))) == [("SSH key", "hart-me-b1")]
 
 
+def test_a_volume_that_keep_volumes_keeps_is_reported_and_never_removed() -> None:
+    volume = replace(KEY, kind="volume", name="vol-1", keep=True, batch=DEAD)
+    assert (orphans(scene(leftovers=(volume,))), kept(scene(leftovers=(volume,)))) == (NOBODY, [("volume", "vol-1")])
+    assert kept(scene(leftovers=(volume,), only_dead=True)) == NOBODY
+    assert decide(scene(leftovers=(volume,), force=True)).orphans == []
+
+
 def test_a_temporary_resource_of_a_node_in_progress_stays() -> None:
     coming = replace(READY, minion_id="n", stage="running", sealed=False)
     assert orphans(scene(records=(coming,), leftovers=(KEY,), busy="n")) == NOBODY

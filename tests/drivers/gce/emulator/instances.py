@@ -158,6 +158,22 @@ def set_labels(world: World, request: Request, project: str, zone: str, name: st
     return _begin(world, instance, "setLabels", lambda: instance.body.update(labels=labels))
 
 
+@route("POST", "/zones/{}/instances/{}/setDiskAutoDelete")
+@repeatable
+def set_disk_auto_delete(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """Set whether a disk is deleted with its instance."""
+    instance = _instance(world, zone, name)
+    device, flag = request.first("deviceName"), request.first("autoDelete")
+    found = [it for it in world.state.disks.values() if it.user == instance.id and it.name == device]
+    if not found or flag not in ("true", "false"):
+        raise invalid("deviceName" if not found else "autoDelete", str(device), "No such disk is attached")
+
+    def effect() -> None:
+        found[0].auto_delete = flag == "true"
+
+    return _begin(world, instance, "setDiskAutoDelete", effect)
+
+
 def _set(
     world: World, request: Request, instance: Instance, what: str, check: Callable[[list[Any]], None]
 ) -> Operation:
