@@ -15,9 +15,10 @@ from typing import Any
 
 from hart_salt import drivers
 from hart_salt.base.descriptors import raise_limit
-from hart_salt.base.errors import HartError, Interrupted, Refused
+from hart_salt.base.errors import ConfigError, HartError, Interrupted, Refused
 from hart_salt.base.faults import as_fault
 from hart_salt.base.gate import Gate
+from hart_salt.base.shape import copied
 from hart_salt.config import loader
 from hart_salt.master.client import Master
 from hart_salt.result import Result
@@ -44,6 +45,8 @@ def answer(
     ``arguments`` holds the arguments that may contain a secret; Salt has published them, so the notes name those that
     do.
     """
+    if endless := copied(arguments or {}, "argument")[1]:
+        return _failed(str(ConfigError(endless)), REFUSED)
     gate = Gate()
     gate.secrets.gather(arguments or {})
     made: list[Service] = []

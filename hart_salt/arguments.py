@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.errors import Refused
+from hart_salt.config.settings import FLAGS, as_number
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.scale import Order
@@ -28,7 +29,7 @@ def names(**given: Any) -> dict[str, Any]:
     kinds = str | int | None
     wrong = [name for name, value in given.items() if not isinstance(value, kinds) or isinstance(value, bool)]
     if wrong:
-        raise Refused(f"{' and '.join(wrong)} must be a name, as text")
+        raise Refused(f"{' and '.join(wrong)} must be a name, as text; put it in quotes")
     return {name: None if value is None else str(value) for name, value in given.items()}
 
 
@@ -37,14 +38,26 @@ def word(function: str, name: str, value: Any, extra: Sequence[Any]) -> str:
     if value is None or isinstance(value, (dict, list)) or value == "":
         article = "an" if name == "id" else "a"
         raise Refused(f"{function} needs {article} {name}: salt-run {function} {name.upper()}")
+    _refuse_other_than_text(function, name, value)
     if extra:
         raise Refused(f"{function} takes one {name}; write everything else as name=value: {extra[0]}")
     return str(value)
 
 
+def _refuse_other_than_text(function: str, name: str, value: Any) -> None:
+    """Refuse what YAML made of a text such as ``no`` or ``1.5``; digits are the same text again."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Refused(
+            f"{function}: YAML does not read the {name} as text; put it in quotes, and on a command line in two kinds "
+            "of quotes, as in \"'no'\""
+        )
+
+
 def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
     """Return ids, from the command line (one text with commas) or from a state (a list)."""
     if isinstance(value, list) and value and not extra:
+        for part in value:
+            _refuse_other_than_text(function, "id", part)
         parts = [str(part) for part in value]
     else:
         parts = word(function, "id", value, extra).split(",")
@@ -61,6 +74,7 @@ def count(value: Any) -> Any:
 
 def whole(name: str, value: Any, least: int | None) -> int | None:
     """Return a whole number of at least ``least``, if that is set; None if it is not given."""
+    value = as_number(value)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
@@ -70,13 +84,16 @@ def whole(name: str, value: Any, least: int | None) -> int | None:
 
 def seconds(name: str, value: Any) -> float:
     """Return a number of seconds, 0 or more."""
+    value = as_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise Refused(f"{name} must be a number of seconds")
     return value
 
 
 def flag(value: Any, name: str = "test") -> bool:
-    """Return True or False."""
+    """Return True or False, also from the words for them: an orchestration may put them in quotes."""
+    if isinstance(value, str):
+        value = FLAGS.get(value.strip().lower())
     if not isinstance(value, bool):
         raise Refused(f"{name} must be True or False")
     return value

@@ -89,11 +89,7 @@ class Service:
 
     def _sources(self, config_file: str | None) -> list[loader.Source]:
         toml = loader.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
-        return [
-            *([toml] if toml else []),
-            loader.Source("master config", self.master.configuration.section()),
-            loader.Source("pillar", self.master.configuration.pillar()),
-        ]
+        return self.master.configuration.sources(toml)
 
     def driver(self, name: str) -> Driver:
         """Return the driver of a configured provider. Raises ``Refused`` if there is no such provider."""

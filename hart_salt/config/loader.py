@@ -9,13 +9,22 @@ from functools import reduce
 from typing import Any
 
 from hart_salt.base.errors import ConfigError, Fault
-from hart_salt.base.merge import merge, plain
+from hart_salt.base.merge import merge
 from hart_salt.base.redaction import Secrets
+from hart_salt.base.shape import copied
 from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.config.settings import as_text
+from hart_salt.config.settings import NO_VALUE, as_text
 from hart_salt.config.sources import Source, read_toml, resolve_references
-from hart_salt.config.validation import check_field, check_section, is_secret, suggestion
+from hart_salt.config.validation import (
+    check_field,
+    check_section,
+    has_secrets,
+    is_secret,
+    name_problem,
+    suggestion,
+    written_name,
+)
 
 __all__ = ["Config", "ProviderLayer", "Role", "Source", "load", "read_toml"]
 
@@ -85,21 +94,25 @@ def load(
     faults: list[Fault] = []
     resolved = []
     for source in sources:
-        data, found = resolve_references(plain(source.data or {}), "hart", resolve_sdb, secrets)
+        data, odd = copied(source.data or {}, "hart")
+        data, found = resolve_references(data, "hart", resolve_sdb, secrets)
         _gather(data, secrets)
         if not isinstance(data, Mapping):
-            data, found = {}, [*found, Fault("hart", "must be a mapping")]
-        resolved.append(Source(source.label, data, source.faults + tuple(found)))
+            data, odd = {}, odd or [Fault("hart", "must be a mapping")]
+        resolved.append(Source(source.label, data, (*source.faults, *odd, *found)))
     drivers = _drivers(resolved)
     trees = []
     for source in resolved:
         label = source.label if len(resolved) > 1 else ""
         reader = _Reader(Catalogue(schemas), drivers, secrets, label)
         trees.append(reader.read(source.data))
-        faults += reader.mark(source.faults) + reader.faults
+        known = {fault.path for fault in source.faults}
+        faults += reader.mark(source.faults) + [fault for fault in reader.faults if fault.path not in known]
     tree: dict[str, Any] = reduce(merge, trees, {"defaults": {}, "providers": {}, "roles": {}})
     providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
     faults += found + _unknown_choices(tree, providers)
+    if not tree["providers"] and any(source.data.get("providers", {}) is None for source in resolved):
+        faults.append(Fault("hart:providers", "is empty: indent the providers below it, or remove it"))
     if faults:
         # The path can contain anything that the user put on the wrong side of a colon.
         raise ConfigError([Fault(secrets.redact(one.path), secrets.redact(one.problem)) for one in faults])
@@ -153,7 +166,7 @@ def _providers(
             providers[name] = Provider(name, driver, account)
         for setting, problem in problems:
             place = f"{path}:{setting}" if setting else path
-            if place not in known:
+            if place not in known and (setting or not any(one.startswith(f"{path}:") for one in known)):
                 faults.append(Fault(place, problem))
     if not tree and IMPLICIT_PROVIDER in schemas:
         account = schemas[IMPLICIT_PROVIDER].account()
@@ -196,6 +209,7 @@ class _Reader:
         ]
 
     def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        data = self.group(data, "hart")
         rest = {key: value for key, value in data.items() if key not in ("providers", "roles")}
         providers = self.group(data.get("providers"), "hart:providers")
         roles = self.group(data.get("roles"), "hart:roles")
@@ -206,13 +220,16 @@ class _Reader:
         }
 
     def group(self, value: Any, path: str) -> dict[str, Any]:
-        """Return a mapping with text keys; None becomes an empty one."""
+        """Return a mapping without the keys that are no text; None becomes an empty one."""
         if value is None:
             return {}
         if not isinstance(value, Mapping):
             self.fault(path, "must be a mapping")
             return {}
-        return {str(key): item for key, item in value.items()}
+        for key in value:
+            if not isinstance(key, str):
+                self.fault(f"{path}:{written_name(key)}", name_problem(key))
+        return {key: item for key, item in value.items() if isinstance(key, str)}
 
     def provider(self, name: str, value: Any) -> dict[str, Any]:
         path = f"hart:providers:{name}"
@@ -232,6 +249,8 @@ class _Reader:
             self.fault(f"{path}:driver", "must be text")
         names = {*schema.account.model_fields, *schema.account.ALIASES}
         account = {key: values.pop(key) for key in list(values) if key in names}
+        if value is None and has_secrets(schema.account):
+            self.fault(path, "is empty: indent its settings below it, or write {} if it has none")
         return {
             "account": self.account(account, path, schema),
             "settings": self.layer(values, path, driver, extra=sorted(names | {"driver"})),
@@ -245,6 +264,8 @@ class _Reader:
             if is_secret(schema.account, name):
                 self.secrets.add(value)
             kept, problem = check_field(schema.account, name, alias.convert(value) if alias else value)
+            if value is None:
+                problem = NO_VALUE
             if problem:
                 self.fault(f"{path}:{written}", problem)
             else:
@@ -312,11 +333,10 @@ class _Reader:
         if driver is not None and driver not in self.catalogue.schemas:
             return result  # the provider's own section has reported the driver
         for written, value in values.items():
-            key = str(written)
-            if key in places:
-                name, (kept, problem) = key, _check_place(value)
+            if written in places:
+                name, (kept, problem) = written, _check_place(value)
             else:
-                name, value = self.catalogue.canonical(key, value, driver)
+                name, value = self.catalogue.canonical(written, value, driver)
                 kept, problem = None, self.catalogue.refusal(name, driver, extra)
                 if problem is None:
                     kept, problem = self.catalogue.check(name, value, driver)
@@ -325,7 +345,7 @@ class _Reader:
             if problem is None:
                 result[name] = kept
             else:
-                self.fault(f"{path}:{key}", problem)
+                self.fault(f"{path}:{written}", problem)
         return result
 
 

@@ -23,6 +23,14 @@ from hart_salt.base.names import NamingError, scheme_fields
 DEFAULT_NAMING_SCHEME = "{unique_id}.{region}.{provider}.{role}"
 DEFAULT_REPOSITORY = "https://packages.broadcom.com/artifactory/saltproject-deb/"
 
+#: why a setting of an account cannot be empty: an empty credential must not become the master's own identity
+NO_VALUE = (
+    "has no value: write one, or remove the setting; Salt leaves a setting empty if its sdb:// reference finds nothing"
+)
+
+#: the words for true and false
+FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
 #: the type of errors whose text is hart's own and contains no values; see ``problem``
 OUR_ERROR = "hart"
 
@@ -108,18 +116,37 @@ def as_tags(value: Any) -> list[str] | dict[str, str]:
     return as_names(value)
 
 
+def _flag(value: Any) -> Any:
+    """Return true or false for the words for them; anything else as it is."""
+    return FLAGS.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
 def as_flag(value: Any) -> bool:
     """Return true or false."""
-    words = {"true": True, "yes": True, "false": False, "no": False}
-    if isinstance(value, str):
-        value = words.get(value.strip().lower())
+    value = _flag(value)
     if not isinstance(value, bool):
         raise problem("must be true or false")
     return value
 
 
+def as_number(value: Any) -> Any:
+    """Return the number that a text consists of; anything else as it is."""
+    if not isinstance(value, str) or not re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]{1,18})?\s*", value):
+        return value
+    return float(value) if "." in value else int(value)
+
+
+def as_whole(value: Any) -> int:
+    """Return a whole number, also from a text with its digits."""
+    value = as_number(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise problem("must be a whole number")
+    return value
+
+
 def as_seconds(value: Any) -> float:
-    """Return a positive, finite number."""
+    """Return a positive, finite number, also from a text with its digits."""
+    value = as_number(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
         return value
     raise problem("must be a number above 0")
@@ -130,13 +157,15 @@ def as_secret(value: Any) -> SecretStr:
     if isinstance(value, SecretStr):
         return value
     if value is None:
-        raise problem("has no value; Salt leaves a setting empty if its sdb:// reference cannot be resolved")
+        raise problem(NO_VALUE)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
         raise problem("must be text, in quotes")
     if not value.strip():
         raise problem("must not be empty")
+    if value.strip() in ("None", "null", "undefined"):
+        raise problem(f"is the word {value.strip()}, which a template writes if it finds no value")
     return SecretStr(value)
 
 
@@ -169,10 +198,10 @@ def as_network(value: Any) -> str:
 
 
 def as_plain(value: Any) -> Any:
-    """Return nested plain data, of the types that JSON has."""
+    """Return nested plain data, of the types that JSON has; keys can also be numbers, as YAML has them."""
     if isinstance(value, Mapping):
-        if not all(isinstance(key, str | int) for key in value):
-            raise problem("must have text as its keys; put dates and numbers in quotes")
+        if not all(key is None or isinstance(key, str | bool | int | float) for key in value):
+            raise problem("must have text as its keys; put dates and lists in quotes")
         return {key: as_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_plain(item) for item in value]
@@ -260,7 +289,8 @@ Text = Annotated[str, BeforeValidator(as_text)]
 Names = Annotated[list[str], BeforeValidator(as_names)]
 Labels = Annotated[dict[str, str], BeforeValidator(as_labels)]
 Flag = Annotated[bool, PlainValidator(as_flag)]
-Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, BeforeValidator(as_whole)]
+Count = Annotated[Whole, Field(ge=1)]
 Seconds = Annotated[float, PlainValidator(as_seconds)]
 Secret = Annotated[SecretStr, PlainValidator(as_secret)]
 Address = Annotated[str, PlainValidator(as_url)]
@@ -276,10 +306,12 @@ MinionConfig = Annotated[dict[str, Any], PlainValidator(as_minion_config)]
 
 
 def _private_or_public(value: Any) -> Any:
+    value = _flag(value)
     return {True: "private", False: "public"}.get(value, value) if isinstance(value, bool) else value
 
 
 def _inverted(value: Any) -> Any:
+    value = _flag(value)
     return not value if isinstance(value, bool) else value
 
 

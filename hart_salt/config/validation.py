@@ -92,6 +92,32 @@ def is_secret(section: type[Section], name: str) -> bool:
     return _mentions(section.model_fields[name].annotation, SecretStr)
 
 
+def has_secrets(section: type[Section]) -> bool:
+    """Return whether a section has a setting whose value is a secret."""
+    return any(is_secret(section, name) for name in section.model_fields)
+
+
+def written_name(key: Any) -> str:
+    """Return a name that is no text as YAML writes it, for a path."""
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, int) and not -(2**64) < key < 2**64:
+        return "(a long number)"
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+
+
+def name_problem(key: Any) -> str:
+    """Return what is wrong with a name that YAML made something other than text of."""
+    if isinstance(key, bool):
+        words = "yes, on and true" if key else "no, off and false"
+        return f"YAML reads this name as {written_name(key)}, as it reads {words}: put it in quotes"
+    if key is None:
+        return "YAML reads this name as nothing, as it reads ~ and null: put it in quotes"
+    if isinstance(key, int | float):
+        return f"YAML reads this name as the number {written_name(key)}: put it in quotes"
+    return "YAML does not read this name as text: put it in quotes"
+
+
 @cache
 def _adapter(section: type[Section], name: str) -> TypeAdapter[Any]:
     field = section.model_fields[name]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import salt.config
@@ -13,6 +13,9 @@ import salt.template
 import salt.utils.sdb
 
 from hart_salt.base.errors import ConfigError, Fault, Refused
+from hart_salt.base.shape import without_endless
+from hart_salt.config.sources import Source
+from hart_salt.master.config_files import ConfigFiles, check, check_absence
 
 #: how the names of Salt's own secret settings end
 PASSWORDS = ("password", "passwd", "passphrase", "_pass", "_secret")
@@ -24,9 +27,19 @@ class Configuration:
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
 
+    @cached_property
+    def files(self) -> ConfigFiles:
+        """The files of the configuration, which are read once."""
+        return ConfigFiles.read(self._opts)
+
     def section(self) -> Mapping[str, Any]:
-        """Return the master config's ``hart:`` key; empty if there is none."""
-        return _section(self._opts.get("hart"), "the master config")
+        """
+        Return the master config's ``hart:`` key; empty if there is none.
+
+        Raises ``ConfigError`` if a file has a ``hart:`` that Salt did not show.
+        """
+        check(self._opts, self.files)
+        return _section(self._opts, "the master config")
 
     def own_settings(self) -> dict[str, Any]:
         """
@@ -36,13 +49,14 @@ class Configuration:
         ``eauth_tokens``, only those count whose names end in a word for passwords.
         """
         defaults = salt.config.DEFAULT_MASTER_OPTS
-        return {
+        own = {
             key: value
             for key, value in self._opts.items()
             if key != "hart"
             and (key not in defaults or key.endswith(PASSWORDS) or not isinstance(value, str))
             and value != defaults.get(key)
         }
+        return without_endless(own)
 
     def from_sdb(self) -> list[Any]:
         """
@@ -52,12 +66,7 @@ class Configuration:
         files again.
         """
         found: list[Any] = []
-        path = str(self._opts.get("conf_file") or "")
-        with contextlib.suppress(Exception):  # Salt has read the files already, and reports what is wrong with them
-            raw = dict(salt.config._read_conf_file(path))
-            for more in (self._opts.get("default_include"), raw.get("include")):
-                raw.update(salt.config.include_config(more, path, verbose=False) if more else {})
-            _resolved(raw, self._opts, found)
+        _resolved(without_endless(self.files.raw), without_endless(self._opts), found)
         return found
 
     def pillar(self) -> Mapping[str, Any]:
@@ -72,7 +81,18 @@ class Configuration:
                 f"the pillar of this master ({self._opts['id']}) does not compile; "
                 f"see: salt-run pillar.show_pillar {self._opts['id']}"
             )
-        return _section(pillar.get("hart"), "the pillar")
+        return _section(pillar, "the pillar")
+
+    def sources(self, file: Source | None) -> list[Source]:
+        """
+        Return the sources of configuration: hart's own ``file``, if there is one, the master config, the pillar.
+
+        Raises ``ConfigError`` or ``EnvironmentFault`` if a part is lost: a file that Salt skips, or that hides another.
+        """
+        read = [Source("master config", self.section()), Source("pillar", self.pillar())]
+        if file is None and not any(source.data for source in read):
+            check_absence(self.files)
+        return [*([file] if file else []), *read]
 
     def resolve_sdb(self, uri: str) -> Any:
         """Return the value of an ``sdb://`` URI; Salt returns the URI itself if it finds nothing."""
@@ -102,9 +122,14 @@ def _resolved(raw: Any, read: Any, found: list[Any]) -> None:
             _resolved(one, other, found)
 
 
-def _section(data: Any, where: str) -> Mapping[str, Any]:
-    if data is None:
+def _section(data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return the ``hart:`` key of ``data``. A key without a value is a fault: its settings are not indented."""
+    if "hart" not in data:
         return {}
-    if not isinstance(data, Mapping):
+    section = data["hart"]
+    if section is None:
+        empty = f"is empty in {where}: indent its settings below it, or write {{}} if there are none"
+        raise ConfigError([Fault("hart", empty)])
+    if not isinstance(section, Mapping):
         raise ConfigError([Fault("hart", f"must be a mapping in {where}")])
-    return data
+    return section

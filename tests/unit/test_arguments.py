@@ -72,6 +72,15 @@ def test_anything_but_ids_is_refused(value: Any, extra: tuple[str, ...], expecte
         arguments.ids("hart.create", value, extra)
 
 
+@pytest.mark.parametrize("value", [False, True, 1.5])
+def test_what_yaml_made_of_a_word_is_not_a_name(value: Any) -> None:
+    """A command line turns ``no`` into False and ``1.10`` into 1.1."""
+    with pytest.raises(Refused, match="hart.scale: YAML does not read the role as text"):
+        arguments.word("hart.scale", "role", value, ())
+    with pytest.raises(Refused, match="hart.destroy: YAML does not read the id as text"):
+        arguments.ids("hart.destroy", ["a", value], ())
+
+
 def test_unknown_arguments_are_refused_except_salts_own_keywords() -> None:
     arguments.refuse({"__pub_user": "root"})
     with pytest.raises(Refused, match="unknown argument: colour, red"):
@@ -89,22 +98,31 @@ def test_whole_numbers(value: Any, least: int | None) -> None:
     assert arguments.whole("count", value, least) == value
 
 
-@pytest.mark.parametrize(("value", "least"), [(0, 1), (-1, 0), (True, 0), ("3", 0), (1.0, 0)])
+@pytest.mark.parametrize(("value", "number"), [("3", 3), (" 12 ", 12), ("-2", -2), ("+1", 1)])
+def test_whole_numbers_can_be_in_quotes(value: str, number: int) -> None:
+    assert arguments.whole("delta", value, None) == number
+    assert arguments.seconds("grace", "60") == 60
+    assert arguments.seconds("grace", "1.5") == 1.5
+
+
+@pytest.mark.parametrize(("value", "least"), [(0, 1), (-1, 0), (True, 0), ("3x", 0), ("0", 1), ("1.0", 0), (1.0, 0)])
 def test_anything_but_a_whole_number_is_refused(value: Any, least: int) -> None:
     with pytest.raises(Refused, match="count must be a whole number of at least"):
         arguments.whole("count", value, least)
 
 
-@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), True, "5", None])
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan"), True, "5s", "-5", "", None])
 def test_anything_but_a_number_of_seconds_is_refused(value: Any) -> None:
     assert arguments.seconds("grace", 0) == 0
     with pytest.raises(Refused, match="grace must be a number of seconds"):
         arguments.seconds("grace", value)
 
 
-@pytest.mark.parametrize("value", [1, 0, "true", None])
+@pytest.mark.parametrize("value", [1, 0, "yes please", "", None])
 def test_a_flag_is_true_or_false(value: Any) -> None:
     assert arguments.flag(False) is False
+    assert arguments.flag("True") is True
+    assert arguments.flag("no") is False
     with pytest.raises(Refused, match="force must be True or False"):
         arguments.flag(value, "force")
 

@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator, model_validator
 from typing_extensions import Self
 
 from hart_salt.config.schema import Schema
-from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text, problem
+from hart_salt.config.settings import Alias, ApiTimeout, Endpoint, Flag, Names, Secret, Section, Text, Whole, problem
 from hart_salt.drivers.source_address import DEFAULT_SERVICE, AddressService, ConnectFrom
 
 
@@ -61,13 +61,13 @@ class Options(Section):
     security_groups: Names = Field(
         default_factory=list, description="Ids of the security groups that the instance keeps."
     )
-    volume_size: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+    volume_size: Annotated[Whole, Field(ge=1, le=65536)] | None = Field(
         None, description="Size of the root volume in GiB (default: the image's)."
     )
     volume_type: Literal["gp3", "gp2", "io1", "io2", "st1", "sc1", "standard"] = Field(
         "gp3", description="Type of the root volume."
     )
-    volume_iops: Annotated[int, Field(ge=100, le=256000)] | None = Field(
+    volume_iops: Annotated[Whole, Field(ge=100, le=256000)] | None = Field(
         None, description="I/O operations per second (IOPS) of the root volume; for gp3, io1 and io2 only."
     )
     keep_volumes: Flag = Field(

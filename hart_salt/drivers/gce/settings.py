@@ -20,6 +20,7 @@ from hart_salt.config.settings import (
     Secret,
     Section,
     Text,
+    Whole,
     as_labels,
     problem,
 )
@@ -76,7 +77,7 @@ class Options(Section):
         default_factory=dict,
         description="Labels of the instance and its disks; `a=1,b=2` on the command line.",
     )
-    volume_size: Annotated[int, Field(ge=10, le=65536)] = Field(10, description="Size of the boot disk in GB.")
+    volume_size: Annotated[Whole, Field(ge=10, le=65536)] = Field(10, description="Size of the boot disk in GB.")
     volume_type: Literal[
         "pd-standard",
         "pd-balanced",
@@ -88,7 +89,7 @@ class Options(Section):
         "hyperdisk-throughput",
         "hyperdisk-ml",
     ] = Field("pd-ssd", description="Type of the boot disk.")
-    volume_iops: Annotated[int, Field(ge=1)] | None = Field(
+    volume_iops: Annotated[Whole, Field(ge=1)] | None = Field(
         None, description="I/O operations per second (IOPS) of the boot disk; for hyperdisks and pd-extreme only."
     )
     keep_volumes: Flag = Field(
@@ -96,7 +97,7 @@ class Options(Section):
         description="Whether the boot disk of a node stays when the node is destroyed; hart never deletes it then. A "
         "node that does not become a minion leaves no disk.",
     )
-    local_ssds: Annotated[int, Field(ge=0, le=24)] = Field(
+    local_ssds: Annotated[Whole, Field(ge=0, le=24)] = Field(
         0, description="Number of local SSDs to attach; they are not formatted."
     )
     spot: Flag = Field(False, description="Whether to request a spot instance.")

@@ -254,7 +254,7 @@ def test_all_faults_are_reported_at_once_each_with_its_path() -> None:
         ({"roles": {"app": {"do": {"nyc3": {"nyc2": {}}}}}}, "hart:roles:app:do:nyc3:nyc2", "unknown setting"),
         ({"roles": {"app": {"do": {"nyc3": {"region": "x"}}}}}, "hart:roles:app:do:nyc3:region", "a region other than"),
         ({"minion_config": {"id": "x"}}, "hart:minion_config", "must not set id"),
-        ({"minion_config": {"a": date(2026, 1, 1)}}, "hart:minion_config", "in quotes"),
+        ({"minion_config": {"a": date(2026, 1, 1)}}, "hart:minion_config:a", "in quotes"),
         ({"volume_type": "nope"}, "hart:volume_type", "must be one of gp3"),
     ],
 )
@@ -313,8 +313,8 @@ def test_without_any_provider_local_is_configured() -> None:
     assert set(loaded({"providers": {"do": {"token": "t"}}}).providers) == {"do"}
 
 
-def test_empty_sections_count_as_absent() -> None:
-    config = loaded({"providers": None, "roles": {"app": None, "db": {"do": None}}})
+def test_empty_roles_and_sections_count_as_absent() -> None:
+    config = loaded({"roles": {"app": None, "db": {"do": None}}})
     assert config.role_names() == {"app": ("local",), "db": ("local",)}
 
 

@@ -82,7 +82,7 @@ def test_values_as_people_write_them_are_accepted(name: str, written: Any, kept:
         ("boot_timeout", float("inf"), "above 0"),
         ("boot_timeout", float("nan"), "above 0"),
         ("boot_timeout", True, "above 0"),
-        ("boot_timeout", "600", "above 0"),
+        ("boot_timeout", "6oo", "above 0"),
         ("connect_via", "both", "must be one of public, private"),
         ("security_upgrades", True, "must be one of before, after, off"),
         ("salt_repo", "ftp://mirror/", "https://"),
