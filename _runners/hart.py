@@ -437,8 +437,9 @@ def from_salt_cloud(
 
     It prints a file for ``master.d``: each provider of DigitalOcean, EC2, Compute Engine and Vultr becomes a provider
     of hart, and each profile becomes a role. Comments list by name what has no equivalent, and the commands for the
-    machines of maps. No secret is shown: the section refers to each secret where it already is with
-    ``sdb://salt_cloud/…``, by Salt's own sdb driver ``yaml``, whose profile is printed as well.
+    machines of maps. A fault of one setting or one file affects nothing else. No secret is shown: the section refers
+    to each secret where it already is with ``sdb://salt_cloud/…``, by Salt's own sdb driver ``yaml``, whose profile is
+    printed as well.
 
     directory
         Salt's configuration directory, with ``cloud``, ``cloud.providers``, ``cloud.profiles``, and the directories of

@@ -1,64 +1,29 @@
-"""From salt-cloud's configuration to an equivalent ``hart:`` section, and what has no equivalent. Pure."""
+"""From salt-cloud's configuration to an equivalent ``hart:`` section, and what has no equivalent."""
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from hart_salt.base.errors import ConfigError
 from hart_salt.base.merge import merge
-from hart_salt.base.names import check_minion_id
-from hart_salt.base.redaction import HIDDEN, mask
-from hart_salt.config import loader
 from hart_salt.config.catalog import RESERVED, Catalogue
 from hart_salt.config.schema import Schema
-from hart_salt.migration.salt_cloud.files import SDB_PROFILE, Entry, Setup
-from hart_salt.migration.salt_cloud.terms import COMMON, DRIVERS, OWN_AFFAIRS, translate
+from hart_salt.migration.salt_cloud import checking, entries, maps
+from hart_salt.migration.salt_cloud.entries import Entry
+from hart_salt.migration.salt_cloud.files import TO_BE_SET, Setup, sdb_profile
+from hart_salt.migration.salt_cloud.hiding import SDB
+from hart_salt.migration.salt_cloud.result import Account
+from hart_salt.migration.salt_cloud.result import Translation as Translation
+from hart_salt.migration.salt_cloud.table import DRIVERS
+from hart_salt.migration.salt_cloud.terms import COMMON, IMPORTANT, OWN_AFFAIRS, join, old_image, translate
 
-#: a placeholder for the value of a reference while the result is checked
-SOMETHING = "what-a-reference-leads-to"
-#: rounds in which settings that hart would refuse are removed
-ROUNDS = 20
-
-
-@dataclass
-class Translation:
-    """The result of the translation."""
-
-    hart: dict[str, Any] = field(default_factory=dict)
-    #: besides ``hart:`` in the master config
-    sdb: dict[str, Any] = field(default_factory=dict)
-    #: commands for the machines of maps: to create them, or to import those that exist
-    create: list[str] = field(default_factory=list)
-    imports: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def data(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {
-            "config": {"hart": self.hart, **self.sdb}, "notes": self.notes, "create": self.create,
-            "import": self.imports,
-        }  # fmt: skip
-
-    def text(self) -> str:
-        """Return it as a file for ``master.d``, with everything else in comments."""
-        head = "Translated from salt-cloud's configuration by hart.from_salt_cloud. To note or to do:"
-        parts = [_comment(head, self.notes or ["nothing: the translation is complete"])]
-        parts.append(yaml.safe_dump({**self.sdb, "hart": self.hart}, sort_keys=False, width=100, allow_unicode=True))
-        if self.create:
-            parts.append(_comment("To create the machines of maps:", self.create, marks=False))
-            parts.append(_comment("To import them if they exist already:", self.imports, marks=False))
-        return "\n".join(parts)
-
-
-def _comment(head: str, lines: Iterable[str], *, marks: bool = True) -> str:
-    return "\n".join([f"# {head}", *(f"#   {'- ' if marks else ''}{' '.join(line.split())}" for line in lines)]) + "\n"
+#: settings whose default a lower layer can change, so that a higher layer turns it back; with hart's default
+RESETS: Mapping[str, Any] = {
+    "connect_via": "public", "public_ip": True, "keep_volumes": False, "apply": None, "spot": False,
+}  # fmt: skip
+#: settings that hart itself merges between its layers
+MERGED = ("minion", "grains")
 
 
 def translation(setup: Setup, schemas: Mapping[str, Schema]) -> Translation:
@@ -67,185 +32,221 @@ def translation(setup: Setup, schemas: Mapping[str, Schema]) -> Translation:
 
     ``schemas`` holds the settings that each driver takes.
     """
-    made = Translation(notes=list(setup.notes))
-    names = _providers(setup, made, Catalogue(schemas))
-    _defaults(setup, made)
-    roles = _roles(setup, made, names)
-    made.hart = {name: made.hart[name] for name in (*_plain(made.hart), "providers", "roles") if made.hart.get(name)}
-    _check(made, schemas)
-    for file, profiles in setup.maps.items():
-        _commands(file, profiles, roles, made)
-    _secrets(setup, made)
-    made.notes = list(dict.fromkeys(made.notes))
-    return made
+    return _Translating(setup, schemas).run()
 
 
-def _secrets(setup: Setup, made: Translation) -> None:
-    """Note which old files the references still need."""
-    used = set(_texts(made.hart))
-    files = list(dict.fromkeys(file for reference, file in setup.references.items() if reference in used))
-    if files:
-        made.sdb = {SDB_PROFILE: {"driver": "yaml", "files": files}}
-        made.notes.append(
-            f"no secret is shown: sdb://{SDB_PROFILE}/… reads each from the old file. The master's user must be able "
-            f"to read {' and '.join(files)} until you move the secrets elsewhere"
-        )
+class _Translating:
+    """One translation."""
+
+    def __init__(self, setup: Setup, schemas: Mapping[str, Schema]) -> None:
+        self._setup, self._schemas = setup, schemas
+        self._catalogue = Catalogue(schemas)
+        self._made = Translation(notes=list(setup.notes))
+        self._notes = self._made.notes
+        #: names in use, by what they name
+        self._taken: dict[str, set[str]] = {"provider": set(), "profile": set()}
+        #: by salt-cloud's alias and driver, and by the alias alone
+        self._accounts: dict[str, Account] = {}
+
+    def run(self) -> Translation:
+        made = self._made
+        self._providers()
+        self._defaults()
+        roles = self._roles()
+        made.hart = {
+            name: made.hart[name] for name in (*_plain(made.hart), "providers", "roles") if made.hart.get(name)
+        }
+        self._turn_back()
+        checking.check(made.hart, self._notes, self._schemas)
+        for file, profiles in self._setup.maps.items():
+            maps.commands(file, profiles, roles, self._accounts, made)
+        made.hart = _texts(made.hart)
+        self._secrets()
+        notes = list(dict.fromkeys(made.notes))
+        made.notes = sorted(notes, key=lambda note: IMPORTANT not in note)
+        return made
+
+    def _say(self, what: str, notes: Iterable[str]) -> None:
+        """Add notes on a provider or a profile."""
+        for note in notes:
+            mark = IMPORTANT if note.startswith(IMPORTANT) else ""
+            self._notes.append(f"{mark}{what}: {note.removeprefix(IMPORTANT)}")
+
+    # providers
+
+    def _providers(self) -> None:
+        """Translate the providers. Those whose names need no change are named first."""
+        accounts: dict[int, Account] = {}
+        known = [entry for entry in self._setup.providers if str(entry.driver) in DRIVERS]
+        aliases = [entry.alias for entry in known]
+        for entry in self._setup.providers:
+            if str(entry.driver) not in DRIVERS:
+                self._say(f"provider {entry.alias}", [f"hart has no driver {entry.driver}; it was left out"])
+        for keeps in (True, False):
+            for entry in known:
+                driver = DRIVERS[str(entry.driver)]
+                wanted = entry.alias if aliases.count(entry.alias) == 1 else f"{entry.alias}-{driver.name}"
+                if (wanted == entry.alias and self._is_free(wanted)) == keeps:
+                    accounts[id(entry)] = Account(self._name(wanted, entry), entry, driver)
+        for entry in known:
+            account = accounts[id(entry)]
+            self._provider(account)
+            for theirs in (entry.alias, f"{entry.alias}:{entry.driver}", f"{entry.alias}:{account.driver.name}"):
+                self._accounts.setdefault(theirs, account)
+
+    def _is_free(self, name: str) -> bool:
+        """Return whether a provider can have this name."""
+        return bool(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name)) and not self._is_a_setting(name)
+
+    def _is_a_setting(self, name: str) -> bool:
+        return name in RESERVED or self._catalogue.exists(name) or self._catalogue.is_account(name)
+
+    def _name(self, wanted: str, entry: Entry) -> str:
+        fitting = re.sub("[^A-Za-z0-9_-]+", "-", wanted).strip("-_") or "provider"
+        why = ""
+        if self._is_a_setting(fitting):
+            fitting, why = f"{fitting}-account", ", because the old name is a setting's name"
+        alone = sum(it.alias == entry.alias for it in self._setup.providers) == 1
+        old = entry.alias if alone else f"{entry.alias}:{entry.driver}"
+        return self._unique("provider", old, fitting, why)
+
+    def _unique(self, what: str, old: str, fitting: str, why: str = "") -> str:
+        """Return a name that nothing else has, and note it if it differs from the old one."""
+        taken, name, number = self._taken[what], fitting, 1
+        while name in taken:
+            number += 1
+            name, why = f"{fitting}-{number}", f", because another {what} is called {fitting} too"
+        taken.add(name)
+        if name != old:
+            self._notes.append(f"{what} {old}: renamed to {name}{why}")
+        return name
+
+    def _provider(self, account: Account) -> None:
+        entry, driver = account.entry, account.driver
+        found, notes = translate(driver.prepare(entry.values), driver.rules)
+        notes += driver.complete(found)
+        named = {} if account.name == driver.name else {"driver": driver.name}
+        self._made.hart.setdefault("providers", {})[account.name] = {**named, **found}
+        self._say(f"provider {entry.alias}", notes)
+
+    def _defaults(self) -> None:
+        defaults = self._setup.defaults
+        affairs = [name for name in defaults if OWN_AFFAIRS.fullmatch(name) and name not in COMMON]
+        found, notes = translate({k: v for k, v in defaults.items() if k not in affairs}, COMMON)
+        self._made.hart.update(found)
+        self._say("cloud", notes)
+        if affairs:
+            self._notes.append(f"cloud: salt-cloud's internal settings: {join(affairs)}")
+
+    # profiles
+
+    def _roles(self) -> dict[str, maps.Role]:
+        """Return hart's role and its account, by profile."""
+        roles: dict[str, maps.Role] = {}
+        profiles = self._setup.profiles
+        known = {name: values for name, values in profiles.items() if str(values.get("provider")) in self._accounts}
+        for profile in [name for name in profiles if name not in known]:
+            self._left_out(profile, str(profiles[profile].get("provider") or ""))
+        for keeps in (True, False):
+            for profile in known:
+                if bool(re.fullmatch("[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", profile)) == keeps:
+                    fitting = re.sub("[^A-Za-z0-9_.-]+", "-", profile).strip("-._") or "profile"
+                    account = self._accounts[str(known[profile]["provider"])]
+                    roles[profile] = maps.Role(self._unique("profile", profile, fitting), account.name, account.driver)
+        for profile, values in known.items():
+            self._role(profile, values, roles[profile])
+        return roles
+
+    def _left_out(self, profile: str, provider: str) -> None:
+        why = f"its provider {provider} was left out or does not exist" if provider else "it names no provider"
+        self._notes.append(f"profile {profile}: {why}; it was left out")
+
+    def _role(self, profile: str, values: Mapping[str, Any], role: maps.Role) -> None:
+        account, driver = self._accounts[str(values["provider"])], role.driver
+        own = {entries.today(name): value for name, value in values.items() if name != "provider"}
+        # Salt merges the mappings of provider and profile, such as tags; hart's layers replace them.
+        own = {name: _over(account.entry.values.get(name), value, name) for name, value in own.items()}
+        found, notes = translate(driver.prepare(own), driver.rules)
+        notes += [*driver.complete(found), *old_image(found.get("image"))]
+        if "location" not in own and found.get("region") == self._region({}, account):
+            found.pop("region", None)  # it was taken from the zone
+        schema = self._schemas[driver.name]
+        for name in [name for name in found if name in schema.account.model_fields]:
+            del found[name]
+            notes.append(f"{name} was left out: it is a setting of the provider, and salt-cloud reads it only there")
+        self._made.hart.setdefault("roles", {})[role.name] = {"provider": role.provider, **found}
+        self._say(f"profile {profile}", notes)
+        if not self._region(found, account) and driver.default_region:
+            self._made.hart["providers"][account.name]["region"] = driver.default_region
+            self._say(
+                f"provider {account.entry.alias}",
+                [f"no location is set, so its region is {driver.default_region}, as in salt-cloud"],
+            )
+
+    def _region(self, found: Mapping[str, Any], account: Account) -> Any:
+        return found.get("region") or self._made.hart["providers"][account.name].get("region")
+
+    # afterwards
+
+    def _turn_back(self) -> None:
+        """Remove what only repeats hart's default; a setting that turns back one of a lower layer stays."""
+        hart = self._made.hart
+        for role in hart.get("roles", {}).values():
+            below = (hart, hart["providers"][role["provider"]])
+            _without_repetition(role, below)
+        for provider in hart.get("providers", {}).values():
+            _without_repetition(provider, (hart,))
+        _without_repetition(hart, ())
+
+    def _secrets(self) -> None:
+        """Note which old files the references still need."""
+        made = self._made
+        texts = list(_leaves(made.hart))
+        used = {reference: file for reference, file in self._setup.references.items() if reference in texts}
+        for reference, file in used.items():
+            profile = reference.removeprefix(SDB).partition("/")[0]
+            files = made.sdb.setdefault(profile, {"driver": "yaml", "files": []})["files"]
+            if file not in files:
+                files.append(file)
+        if used:
+            files = list(dict.fromkeys(used.values()))
+            made.notes.append(
+                f"no secret is shown: {SDB}{sdb_profile(1)}/… reads each from the old file. The master's user must be "
+                f"able to read {' and '.join(files)} until you move the secrets elsewhere"
+            )
+        elif any(text.startswith(TO_BE_SET) for text in texts):
+            made.notes.append("no secret is shown: set each by hand")
 
 
-def _texts(data: Any) -> Iterator[str]:
-    if isinstance(data, Mapping):
-        data = list(data.values())
-    if isinstance(data, list):
-        for item in data:
-            yield from _texts(item)
-    elif isinstance(data, str):
-        yield data
+def _over(lower: Any, upper: Any, name: str) -> Any:
+    both = isinstance(lower, Mapping) and isinstance(upper, Mapping) and name not in MERGED
+    return merge(lower, upper) if both else upper
+
+
+def _without_repetition(layer: dict[str, Any], below: Iterable[Mapping[str, Any]]) -> None:
+    for name, default in RESETS.items():
+        if name in layer and layer[name] == default and not any(name in one for one in below):
+            del layer[name]
 
 
 def _plain(hart: Mapping[str, Any]) -> list[str]:
     return [name for name in hart if name not in ("providers", "roles")]
 
 
-def _defaults(setup: Setup, made: Translation) -> None:
-    affairs = sorted(name for name in setup.defaults if OWN_AFFAIRS.fullmatch(name) and name not in COMMON)
-    found, notes = translate({k: v for k, v in setup.defaults.items() if k not in affairs}, COMMON)
-    made.hart.update(found)
-    made.notes += [f"cloud: {note}" for note in notes]
-    if affairs:
-        made.notes.append(f"cloud: salt-cloud's internal settings: {', '.join(affairs)}")
+def _texts(data: Any) -> Any:
+    """Return a copy in which references are plain text."""
+    if isinstance(data, Mapping):
+        return {key: _texts(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [_texts(item) for item in data]
+    return str(data) if isinstance(data, str) else data
 
 
-def _providers(setup: Setup, made: Translation, catalogue: Catalogue) -> dict[str, tuple[str, Entry]]:
-    """Return hart's providers by salt-cloud's: by alias and driver, and by the alias alone if that is unique."""
-    names: dict[str, tuple[str, Entry]] = {}
-    of_alias = [entry.alias for entry in setup.providers]
-    for entry in setup.providers:
-        driver = str(entry.driver)
-        if driver not in DRIVERS:
-            made.notes.append(f"provider {entry.alias}: hart has no driver {driver}; it was left out")
-            continue
-        ours, rules = DRIVERS[driver]
-        wanted = entry.alias if of_alias.count(entry.alias) == 1 else f"{entry.alias}-{ours}"
-        name = _fitting(wanted, r"[^A-Za-z0-9_-]+", "provider", made)
-        if name in RESERVED or catalogue.exists(name) or catalogue.is_account(name):
-            name = f"{name}-account"
-            made.notes.append(f"provider {entry.alias}: renamed to {name}, because the old name is a setting's name")
-        found, notes = translate(entry.values, rules)
-        made.hart.setdefault("providers", {})[name] = {**({} if name == ours else {"driver": ours}), **found}
-        made.notes += [f"provider {entry.alias}: {note}" for note in notes]
-        for theirs in (entry.alias, f"{entry.alias}:{driver}"):
-            names.setdefault(theirs, (name, entry))
-    return names
-
-
-def _fitting(wanted: str, wrong: str, what: str, made: Translation) -> str:
-    """Return a name with only the characters that hart's names may have."""
-    name = re.sub(wrong, "-", wanted).strip("-._") or what
-    if name != wanted:
-        made.notes.append(f"{what} {wanted}: renamed to {name}")
-    return name
-
-
-def _roles(setup: Setup, made: Translation, names: Mapping[str, tuple[str, Entry]]) -> dict[str, tuple[str, str, str]]:
-    """Return hart's role, provider and driver, by profile."""
-    roles: dict[str, tuple[str, str, str]] = {}
-    extended = {str(values.get("extends")) for values in setup.profiles.values()}
-    for profile, values in setup.profiles.items():
-        provider = str(values.get("provider", ""))
-        if provider not in names:
-            if provider or profile not in extended:
-                why = f"its provider {provider} was left out or does not exist" if provider else "it names no provider"
-                made.notes.append(f"profile {profile}: {why}; it was left out")
-            continue
-        name, entry = names[provider]
-        ours, rules = DRIVERS[str(entry.driver)]
-        found, notes = translate({k: v for k, v in values.items() if k != "provider"}, rules)
-        role = _fitting(profile, r"[^A-Za-z0-9_.-]+", "profile", made)
-        made.hart.setdefault("roles", {})[role] = {"provider": name, **found}
-        made.notes += [f"profile {profile}: {note}" for note in notes]
-        roles[profile] = (role, name, ours)
-    return roles
-
-
-# what hart would refuse
-
-
-def _check(made: Translation, schemas: Mapping[str, Schema]) -> None:
-    """Remove what hart refuses, until it accepts the rest; a missing setting can only be reported."""
-    for _ in range(ROUNDS):
-        try:
-            checked = loader.load([loader.Source("salt-cloud", made.hart)], schemas, lambda uri: SOMETHING)
-        except ConfigError as error:
-            taken = [_take_out(made, fault.path) for fault in error.faults]
-            words = ["; it was left out" if gone else "" for gone in taken]
-            made.notes += [f"{fault}{word}" for fault, word in zip(error.faults, words, strict=True)]
-            if not any(taken):
-                return
-            continue
-        made.notes += _missing(checked, schemas)
-        return
-
-
-def _take_out(made: Translation, path: str) -> bool:
-    tree: Any = made.hart
-    *places, last = path.split(":")[1:]
-    for place in places:
-        tree = tree.get(place) if isinstance(tree, Mapping) else None
-    if not isinstance(tree, MutableMapping) or last not in tree or last in ("providers", "roles"):
-        return False
-    del tree[last]
-    return True
-
-
-def _missing(checked: loader.Config, schemas: Mapping[str, Schema]) -> list[str]:
-    notes = []
-    for role, provider in ((name, str(it.settings.get("provider"))) for name, it in checked.roles.items()):
-        layers = (checked.defaults, checked.provider_defaults[provider], checked.roles[role].settings)
-        together: dict[str, Any] = {}
-        for layer in layers:
-            together = merge(together, layer)
-        if not together.get("region") and not schemas[checked.providers[provider].driver].default_region:
-            notes.append(f"hart:roles:{role}:region: is not set; set it there, or in hart:providers:{provider}")
-        if not together.get("image"):
-            notes.append(f"hart:roles:{role}:image: is not set, so its nodes get Debian 13, trixie")
-        if not together.get("saltmaster"):
-            notes.append(f"hart:roles:{role}:saltmaster: is not set; set it in hart: where minions reach this master")
-    return notes
-
-
-# maps
-
-
-def _commands(
-    file: str, profiles: Mapping[str, list[tuple[str, Mapping[str, Any]]]], roles: Mapping[str, tuple[str, str, str]],
-    made: Translation,
-) -> None:  # fmt: skip
-    for profile, machines in profiles.items():
-        if profile not in roles:
-            made.notes.append(f"map {file}: the profile {profile} was left out or does not exist; so are its machines")
-            continue
-        role, provider, _ = roles[profile]
-        plain = []
-        for name, special in machines:
-            if problem := check_minion_id(name):
-                made.notes.append(f"map {file}: {name} {problem}; it was left out")
-                continue
-            made.imports.append(f"salt-run hart.import_minion {name} provider={provider} role={role}")
-            arguments = _arguments(file, name, special, roles[profile], made)
-            if arguments:
-                made.create.append(f"salt-run hart.create {name} role={role} {arguments}")
-            else:
-                plain.append(name)
-        if plain:
-            made.create.append(f"salt-run hart.create {','.join(plain)} role={role}")
-
-
-def _arguments(file: str, name: str, special: Mapping[str, Any], role: tuple[str, str, str], made: Translation) -> str:
-    """Return the machine's own settings as arguments of a command line."""
-    rules = next(rules for ours, rules in DRIVERS.values() if ours == role[2])
-    found, notes = translate(special, rules)
-    if mask(found) != found:
-        notes.append(f"a secret is shown as {HIDDEN} in its command")
-    made.notes += [f"map {file}: {name}: {note}" for note in notes]
-    words = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in mask(found).items()]
-    return shlex.join(words)
+def _leaves(data: Any) -> Iterator[str]:
+    if isinstance(data, Mapping):
+        data = list(data.values())
+    if isinstance(data, list):
+        for item in data:
+            yield from _leaves(item)
+    elif isinstance(data, str):
+        yield data

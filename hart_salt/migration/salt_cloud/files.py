@@ -1,43 +1,35 @@
 """
-salt-cloud's configuration files, read as Salt 3006 reads them; but inconsistencies are reported.
+salt-cloud's configuration files, read as Salt 3006 and 3007 read them; but inconsistencies are reported.
 
-Nothing that is read here holds a secret: each secret is replaced by the reference with which Salt's own sdb driver
-``yaml`` reads it from the same file. The facts are from ``salt/config/__init__.py`` and ``salt/cloud/__init__.py`` of
-Salt 3006.
+A fault takes only what it is in: Salt ignores the whole file in most cases. Nothing that is read here holds a secret:
+each secret is replaced by the reference with which Salt's own sdb driver ``yaml`` reads it from the same file. The
+facts are from ``salt/config/__init__.py`` and ``salt/cloud/__init__.py`` of Salt 3006.
 """
 
 from __future__ import annotations
 
 import glob
-import re
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hart_salt.base.errors import Refused
-from hart_salt.base.merge import merge, plain
-from hart_salt.base.redaction import looks_secret
-from hart_salt.migration.salt_cloud.terms import INSTANCE_ROLE
+from hart_salt.base.merge import plain
+from hart_salt.base.redaction import HIDDEN
+from hart_salt.migration.salt_cloud import documents, entries
+from hart_salt.migration.salt_cloud.entries import META, Entry
+from hart_salt.migration.salt_cloud.hiding import SDB, Hidden, is_secret, kind_of
 
-SDB = "sdb://"
-_PATH_KEY, _PATH = re.compile(r"private_key$|keyfile$"), re.compile(r"[/~][^\n]*")
 #: the sdb profile in the master config that gives references access to the old files
 SDB_PROFILE = "salt_cloud"
-#: keys of a file that are not entries
-META = ("conf_file", "include", "default_include", "user", "providers_config", "profiles_config", "master_config")
+#: a reference that leads nowhere, so that hart refuses it until a person has replaced it
+TO_BE_SET = f"{SDB}to-be-set/"
+#: ends of names of files that no one means to be read
+ASIDE = ("~", ".bak", ".orig", ".swp", ".md", ".example", ".disabled", ".dpkg-old", ".dpkg-dist", ".rpmsave", ".rpmnew")
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A provider: one driver under an alias."""
-
-    alias: str
-    driver: str | None
-    values: Mapping[str, Any] = field(repr=False)
-    extends: str = ""
+Machines = list[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Setup:
     providers: list[Entry]
     profiles: Mapping[str, Mapping[str, Any]] = field(repr=False)
     #: by file, then by profile: pairs of a name and the machine's own settings
-    maps: Mapping[str, Mapping[str, list[tuple[str, Mapping[str, Any]]]]]
+    maps: Mapping[str, Mapping[str, Machines]]
     notes: list[str]
     #: by reference, the file that it reads
     references: Mapping[str, str]
@@ -59,173 +51,145 @@ def read(directory: str, map_file: str | None, render: Callable[[str], Any]) -> 
     """
     Read ``cloud``, ``cloud.providers``, ``cloud.profiles``, their directories, and maps.
 
-    ``directory`` contains them. ``map_file`` is a map (default: all of ``cloud.maps.d``). ``render`` reads a map, which
-    Salt renders like states.
+    ``directory`` contains them, or is the path of ``cloud`` itself. ``map_file`` is a map (default: all of
+    ``cloud.maps.d``). ``render`` reads a map, which Salt renders like states.
 
-    Raises ``Refused`` if the directory contains none of them, or if a file cannot be read.
+    Raises ``Refused`` if the directory contains none of them, or if none can be read.
     """
-    base, reading = Path(directory).expanduser(), _Reading()
-    defaults = {key: value for _, data in reading.files(base / "cloud", "cloud.conf.d") for key, value in data.items()}
-    entries = list(_entries(base / "cloud", _group(defaults.pop("providers", {}), base / "cloud")))
-    for path, data in reading.files(base / _named(defaults, "providers_config"), "cloud.providers.d"):
-        entries += _entries(path, data)
-    profiles: dict[str, Any] = {}
-    for path, data in reading.files(base / _named(defaults, "profiles_config"), "cloud.profiles.d"):
-        profiles |= {name: _group(value, path, name) for name, value in data.items() if name not in META}
-    if not entries and not profiles:
-        raise Refused(f"{base} has no configuration of salt-cloud: neither cloud.providers nor cloud.profiles")
-    found = _maps(base, map_file, render, reading.notes)
+    main = Path(os.path.expanduser(directory)).absolute()  # noqa: PTH111 - no error if the home directory is unknown
+    main = main if main.is_file() else main / "cloud"
+    base, reading = main.parent, _Reading()
+    notes = reading.notes
+    defaults = reading.group(main, "cloud.conf.d")
+    listed, defaults = entries.from_main(defaults, main, notes)
+    places = [base / _named(defaults, name) for name in ("providers_config", "profiles_config")]
+    listed += entries.listed(reading.group(places[0], "cloud.providers.d", depth=1), places[0], notes)
+    profiles = entries.mappings(reading.group(places[1], "cloud.profiles.d", depth=1), "profile", notes)
+    if not listed and not profiles:
+        missing = f"{base} has no configuration of salt-cloud: neither cloud.providers nor cloud.profiles"
+        raise Refused("; ".join(notes) or missing)
+    found = _maps(base, map_file, render, notes)
     own = {key: value for key, value in defaults.items() if key not in META}
-    providers, inherited = _extended(entries, reading.notes), _inherited(profiles, reading.notes)
-    return Setup(own, providers, inherited, found, reading.notes, reading.references)
+    providers, inherited = entries.extended(listed, notes), entries.inherited(profiles, notes)
+    return Setup(own, providers, inherited, found, notes, reading.references)
 
 
 def _named(defaults: Mapping[str, Any], name: str) -> str:
-    return str(defaults.get(name) or f"cloud.{name.removesuffix('_config')}")
+    return os.path.expanduser(str(defaults.get(name) or f"cloud.{name.removesuffix('_config')}"))  # noqa: PTH111 - see read
 
 
 class _Reading:
-    """A reader of files that notes which of them hold secrets."""
+    """A reader of files that replaces secrets by references."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.references: dict[str, str] = {}
+        #: names of the first level, by sdb profile: the sdb driver merges files, so two with one name are kept apart
+        self._names: dict[str, set[str]] = {}
 
-    def files(self, path: Path, include: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield a file, if it exists, and its includes: its directory by default, and whatever else it names."""
-        data = self._read(path) if path.is_file() else {}
-        if data:
-            yield path, data
-        more = data.get("include") or []
-        patterns = [f"{include}/*.conf", *([more] if isinstance(more, str) else more)]
-        for pattern in patterns:
-            for other in sorted(glob.glob(str(path.parent / str(pattern)))):  # noqa: PTH207 - the pattern may be absolute
-                if Path(other).is_file():
-                    yield Path(other), self._read(Path(other))
+    def group(self, path: Path, directory: str, depth: int = 0) -> dict[str, Any]:
+        """
+        Return a file with its includes: the files of ``directory`` by default, and whatever it names.
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = self._without_secrets(_load(path), path, ())
-        return found
+        ``depth``: how many names of the file lead to a provider or a profile.
+        """
+        data = self._read(path, depth) if path.is_file() else {}
+        usual = data.get("default_include") or f"{directory}/*.conf"
+        self._note_others(path.parent / directory, usual)
+        for include in (usual, data.get("include")):
+            found = self._included(path, include, depth, (path,))
+            for name in sorted(set(data) & set(found) - set(META)):
+                if data[name] != found[name]:
+                    self.notes.append(f"{path}: {name} is also in a file that is included: that one counts, as in Salt")
+            data = {**data, **found}
+        return data
 
-    def _without_secrets(self, data: Any, path: Path, keys: tuple[str, ...]) -> Any:
+    def _included(self, path: Path, include: Any, depth: int, above: tuple[Path, ...]) -> dict[str, Any]:
+        """Return the merged data of files that a file includes; within them, one more file adds to the others."""
+        merged: dict[str, Any] = {}
+        patterns = include if isinstance(include, list) else [include]
+        for pattern in [str(it) for it in patterns if it]:
+            whole = str(path.parent / os.path.expanduser(pattern))  # noqa: PTH111 - see read
+            for name in sorted(glob.glob(whole)):  # noqa: PTH207 - the pattern may be absolute
+                other = Path(name)
+                if not other.is_file() or other in above:
+                    continue
+                data = self._read(other, depth)
+                data = {**data, **self._included(other, data.get("include"), depth, (*above, other))}
+                for twice in sorted(set(merged) & set(data) - set(META)):
+                    self.notes.append(f"{other}: {twice} is in another file too: both were merged, as in Salt")
+                merged = _added(merged, data)
+        return merged
+
+    def _note_others(self, directory: Path, usual: Any) -> None:
+        """Note files that look like configuration, but that Salt does not read."""
+        if usual != f"{directory.name}/*.conf" or not directory.is_dir():
+            return
+        others = sorted(it.name for it in directory.iterdir() if it.is_file() and it.suffix != ".conf")
+        others = [name for name in others if not name.startswith(".") and not name.endswith(ASIDE)]
+        if others:
+            self.notes.append(
+                f"{directory}: {', '.join(others)} was not read: salt-cloud reads only files whose names end in .conf"
+            )
+
+    def _read(self, path: Path, depth: int) -> dict[str, Any]:
+        try:
+            data, notes = documents.read(path)
+        except Refused as error:
+            self.notes.append(f"{error}; everything in it was left out")
+            return {}
+        self.notes += notes
+        profile = self._profile(set(data) - set(META))
+        return {
+            name: self._without_secrets(value, path, (name,), depth + 2 * (name == "providers"), profile)
+            for name, value in data.items()
+        }
+
+    def _profile(self, names: set[str]) -> str:
+        """Return the sdb profile for a file with these names."""
+        number = 1
+        while names & self._names.setdefault(profile := sdb_profile(number), set()):
+            number += 1
+        self._names[profile] |= names
+        return profile
+
+    def _without_secrets(self, data: Any, path: Path, keys: tuple[str, ...], depth: int, profile: str) -> Any:
         if isinstance(data, Mapping):
-            return {key: self._without_secrets(item, path, (*keys, str(key))) for key, item in data.items()}
+            items = {key: (*keys, str(key)) for key in data}
+            return {key: self._without_secrets(data[key], path, place, depth, profile) for key, place in items.items()}
         if isinstance(data, list):
-            return [self._without_secrets(item, path, (*keys, str(place))) for place, item in enumerate(data)]
-        return self._reference(path, keys) if _is_secret(data, keys) else data
+            places = [(*keys, str(number)) for number in range(len(data))]
+            pairs = zip(data, places, strict=True)
+            return [self._without_secrets(item, path, place, depth, profile) for item, place in pairs]
+        return self._reference(data, path, keys, profile) if is_secret(data, keys, depth) else data
 
-    def _reference(self, path: Path, keys: tuple[str, ...]) -> str:
-        if any(":" in key for key in keys):
-            self.notes.append(f"{path}: set the secret {keys[-1]} of {keys[0]} by hand")
-            return f"to be set: {keys[-1]} of {keys[0]} in {path}"
-        reference = f"{SDB}{SDB_PROFILE}/{':'.join(keys)}"
+    def _reference(self, value: Any, path: Path, keys: tuple[str, ...], profile: str) -> Hidden:
+        if any(":" in key for key in keys) or isinstance(value, bytes):
+            name = " of ".join(reversed(keys))
+            self.notes.append(f"{path}: set the secret {name} by hand, in place of {TO_BE_SET}…")
+            return Hidden(f"{TO_BE_SET}{keys[-1]}", kind_of(value))
+        reference = f"{SDB}{profile}/{':'.join(keys)}"
         self.references[reference] = str(path)
-        return reference
+        return Hidden(reference, kind_of(value))
 
 
-def _is_secret(value: Any, keys: tuple[str, ...]) -> bool:
-    """
-    Return whether a key holds a secret, by its name; ``id`` and ``key`` of a provider are those of EC2.
-
-    The path of a key file is not a secret. A key of Amazon's can also begin with a slash.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int) or value in ("", INSTANCE_ROLE) or not keys:
-        return False
-    text = str(value)
-    if text.startswith(SDB) or (_PATH_KEY.search(keys[-1]) and _PATH.fullmatch(text)):
-        return False
-    depth = sum(not key.isdigit() for key in keys) - (keys[0] == "providers")
-    return looks_secret(keys[-1]) or (keys[-1] in ("id", "key") and depth == 2)
+def sdb_profile(number: int) -> str:
+    """Return the name of an sdb profile; the first one has no number."""
+    return SDB_PROFILE if number == 1 else f"{SDB_PROFILE}_{number}"
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """Load a file. No error quotes the file, because it may contain a secret."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Refused(f"{path} is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = "" if line is None else f", line {line + 1}"
-        raise Refused(f"{path} is not YAML{place}: fix it, or move it out of the directory") from None
-    return _group(data or {}, path)
-
-
-def _group(value: Any, path: Path, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Refused(f"{path}: {f'{name} ' if name else ''}must be a mapping")
-    return {str(key): plain(item) for key, item in value.items()}
-
-
-# providers
-
-
-def _entries(path: Path, group: Mapping[str, Any]) -> Iterator[Entry]:
-    for alias, details in group.items():
-        for values in (details if isinstance(details, list) else [details]) if alias not in META else []:
-            checked = _group(values, path, alias)
-            driver, extends = checked.pop("driver", None), str(checked.pop("extends", ""))
-            yield Entry(alias, str(driver) if driver else None, checked, extends)
-
-
-def _extended(entries: list[Entry], notes: list[str]) -> list[Entry]:
-    """Return the entries with a driver; the others exist only to be extended."""
-    # Of several entries with the same alias and driver the last one counts, as in Salt's files.
-    by_name = {(entry.alias, entry.driver): entry for entry in entries}
-    found = []
-    for entry in by_name.values():
-        try:
-            whole = _whole(entry, list(by_name.values()), ())
-        except Refused as error:
-            notes.append(f"provider {entry.alias}: {error}; it was left out")
-            continue
-        if whole.driver:
-            found.append(whole)
-        elif not any(entry.alias == other.extends.partition(":")[0] for other in by_name.values()):
-            notes.append(f"provider {entry.alias}: it names no driver, and nothing extends it; it was left out")
-    return found
-
-
-def _whole(entry: Entry, entries: list[Entry], seen: tuple[str, ...]) -> Entry:
-    if not entry.extends:
-        return entry
-    if entry.extends in seen:
-        raise Refused("its extends are circular")
-    alias, _, driver = entry.extends.partition(":")
-    fitting = [it for it in entries if it.alias == alias and (not driver or it.driver == driver) and it is not entry]
-    if not fitting:
-        raise Refused(f"it extends {entry.extends}, which does not exist")
-    base = _whole(fitting[0], entries, (*seen, entry.extends))
-    return Entry(entry.alias, entry.driver or base.driver, merge(base.values, entry.values))
-
-
-# profiles
-
-
-def _inherited(profiles: Mapping[str, dict[str, Any]], notes: list[str]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for name, values in profiles.items():
-        try:
-            found[name] = _profile(name, values, profiles, ())
-        except Refused as error:
-            notes.append(f"profile {name}: {error}; it was left out")
-    return found
-
-
-def _profile(
-    name: str, values: Mapping[str, Any], profiles: Mapping[str, dict[str, Any]], seen: tuple[str, ...]
-) -> dict[str, Any]:
-    own = {key: value for key, value in values.items() if key != "extends"}
-    base = values.get("extends")
-    if not base:
-        return own
-    if name in seen:
-        raise Refused("its extends are circular")
-    if str(base) not in profiles:
-        raise Refused(f"it extends {base}, which does not exist")
-    return merge(_profile(str(base), profiles[str(base)], profiles, (*seen, name)), own)
+def _added(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two files of a directory as Salt merges them: mappings at every depth, and lists one after the other."""
+    result = dict(lower)
+    for key, value in upper.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            result[key] = _added(below, value)
+        elif isinstance(below, list) and isinstance(value, list):
+            result[key] = [*below, *(item for item in value if item not in below)]
+        else:
+            result[key] = value
+    return result
 
 
 # maps
@@ -234,24 +198,53 @@ def _profile(
 def _maps(base: Path, map_file: str | None, render: Callable[[str], Any], notes: list[str]) -> dict[str, Any]:
     if map_file is None:
         paths = [path for path in sorted((base / "cloud.maps.d").glob("*")) if path.is_file()]
+        paths = [path for path in paths if not path.name.endswith(ASIDE) and not path.name.startswith(".")]
     else:
-        given = Path(map_file).expanduser()
+        given = Path(os.path.expanduser(map_file))  # noqa: PTH111 - see read
         there = [path for path in (given, base / "cloud.maps.d" / map_file, base / map_file) if path.is_file()]
         if not there:
             raise Refused(f"there is no map {map_file}")
         paths = there[:1]
-    return {str(path): _map(path, render(str(path)), notes) for path in paths if not path.name.endswith("~")}
+    found = {}
+    for path in paths:
+        try:
+            found[str(path)] = _map(path, render(str(path)), notes)
+        except Refused as error:
+            if map_file is not None:
+                raise
+            notes.append(f"{error}; its machines were left out")
+    return found
 
 
-def _map(path: Path, data: Any, notes: list[str]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
-    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for profile, machines in _group(data or {}, path).items():
-        found[profile] = []
+def _map(path: Path, data: Any, notes: list[str]) -> dict[str, Machines]:
+    found: dict[str, Machines] = {}
+    if not isinstance(data or {}, Mapping):
+        raise Refused(f"{path}: must be a mapping")
+    for profile, machines in (data or {}).items():
+        if profile == "include":
+            notes.append(f"map {path}: its include was not followed; name the other map with map=")
+            continue
+        named = found[str(profile)] = []
         for entry in machines if isinstance(machines, list) else [machines]:
-            pairs = entry if isinstance(entry, Mapping) else {entry: None}
-            for name, special in pairs.items():
+            for name, special in (entry if isinstance(entry, Mapping) else {entry: None}).items():
                 if not isinstance(name, str | int) or not isinstance(special, Mapping | None | bool):
                     notes.append(f"map {path}: an entry of {profile} is not understood; it was left out")
-                else:
-                    found[profile].append((str(name), plain(special) if isinstance(special, Mapping) else {}))
+                    continue
+                own = plain(special) if isinstance(special, Mapping) else {}
+                named.append((str(name), _masked(own, path, (str(name),), notes)))
     return found
+
+
+def _masked(data: Any, path: Path, keys: tuple[str, ...], notes: list[str]) -> Any:
+    """Return a machine's own settings without secrets; a map is a template, so no reference can read from it."""
+    if isinstance(data, Mapping):
+        return {key: _masked(item, path, (*keys, str(key)), notes) for key, item in data.items()}
+    if isinstance(data, list):
+        return [_masked(item, path, (*keys, str(place)), notes) for place, item in enumerate(data)]
+    if not is_secret(data, keys, 1):
+        return data
+    notes.append(
+        f"map {path}: {keys[0]}: a secret is shown as {HIDDEN} in its command: the value of {':'.join(keys[1:])}. Put "
+        "it into a role or into pillar, because Salt publishes arguments"
+    )
+    return Hidden(HIDDEN)

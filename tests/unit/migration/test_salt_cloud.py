@@ -19,7 +19,8 @@ from hart_salt.config.settings import Settings
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files as cloud_files
 from hart_salt.migration.salt_cloud.config import Translation
-from hart_salt.migration.salt_cloud.terms import DRIVERS, translate
+from hart_salt.migration.salt_cloud.table import DRIVERS
+from hart_salt.migration.salt_cloud.terms import translate
 from hart_salt.planning import resolve as roles
 from tests.parts import master_info
 
@@ -168,7 +169,7 @@ def test_settings_without_a_counterpart_are_reported_by_name(directory: str) -> 
         "profile do small: renamed to do-small",
         "profile do small: create_dns_record was left out: use a reactor",
         "provider my-do: not needed in hart: ssh_key_file, ssh_key_names",
-        "profile ec2: termination_protection was left out: it has no counterpart",
+        "profile ec2: termination_protection was left out: hart creates instances without",
         "profile gce: metadata was left out",
         "provider old: hart has no driver linode",
         "profile on-old: its provider old was left out",
@@ -239,7 +240,8 @@ def test_an_unreadable_file_is_refused_without_quoting_it(tmp_path: Path, text: 
         ("a: {driver: ec2}", "p: {extends: p}", "its extends are circular"),
         ("a: {driver: ec2}", "p: {extends: q, provider: a}", "it extends q, which does not exist"),
         ("a: {driver: ec2}", "p: {size: t3.micro}", "it names no provider"),
-        ("a: {driver: ec2}", "p: {provider: a}", "hart:roles:p:region: is not set"),
+        ("a: {driver: do, personal_access_token: x}", "p: {provider: a}", "hart:roles:p:region: is not set"),
+        ("a: {driver: ec2}", "p: {provider: a}", "its region is us-east-1, as in salt-cloud"),
         ("a: {driver: ec2, location: x}", "p: {provider: a}", "hart:roles:p:saltmaster: is not set"),
         ("a: {driver: ec2, location: x}", "p: {provider: a}", "hart:roles:p:image: is not set"),
         ("a: {driver: gce, project: x}", "p: {provider: a, ex_disk_type: floppy}", "p:volume_type: must be one of"),
@@ -254,9 +256,9 @@ def test_inconsistencies_are_reported(tmp_path: Path, providers: str, profiles: 
     assert "hart" in yaml.safe_load(translation.text())
 
 
-@pytest.mark.parametrize("driver", sorted({ours for ours, _ in DRIVERS.values()}))
+@pytest.mark.parametrize("driver", sorted({it.name for it in DRIVERS.values()}))
 def test_every_name_in_a_table_is_a_setting_of_hart(driver: str) -> None:
-    (rules, *_) = [rules for ours, rules in DRIVERS.values() if ours == driver]
+    (rules, *_) = [it.rules for it in DRIVERS.values() if it.name == driver]
     schema = SCHEMAS[driver]
     known = {*Settings.model_fields, *schema.options.model_fields, *schema.account.model_fields}
     values: list[Any] = ["x-1", "nyc3", "a1-b2-c", "t3.micro", True, {"master": "a", "b": 1}, [{"email": "x"}], "ams"]
