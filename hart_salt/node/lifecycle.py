@@ -136,7 +136,9 @@ class Lifecycle:
         document = await session.run(known.result, timeout=COMMAND_TIMEOUT, output="the bootstrap's result document")
         result = bootstrap.parse_result(document)
         if result.exit_code:
-            raise NodeFailed(f"the bootstrap failed in step {result.failed_step} with exit code {result.exit_code}")
+            reason = f": {result.reason}" if result.reason else ""
+            code = f"with exit code {result.exit_code}"
+            raise NodeFailed(f"the bootstrap failed in step {result.failed_step} {code}{reason}")
         self.state.notes += result.notes
         # The node chooses the comment of a host key: it may be a secret, and a record holds none.
         self.note(ssh_host_keys=self.batch.progress.gate.data(result.host_keys))

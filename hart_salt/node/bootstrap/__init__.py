@@ -89,13 +89,14 @@ def render(script: Script) -> str:
     )
 
 
-class _WithoutComments(jinja2.ext.Extension):
-    """Leave the comment lines of the templates out of the script: clouds limit the size of user-data."""
+class _Shorter(jinja2.ext.Extension):
+    """Make the script shorter than the templates, since clouds limit the size of user-data."""
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Return the source without comment lines, except those at the top of a script."""
+        """Return the source without comment lines, except those at the top of a script, and with tabs for indents."""
         top, end, rest = source.partition("\nset -eu\n") if source.startswith("#!") else ("", "", source)
-        return top + end + re.sub(r"^ *# .*\n", "", rest, flags=re.MULTILINE)
+        code = re.sub(r"^ *# .*\n", "", rest, flags=re.MULTILINE)
+        return top + end + re.sub(r"^(?: {4})+", lambda found: "\t" * (len(found[0]) // 4), code, flags=re.MULTILINE)
 
 
 @functools.cache
@@ -107,7 +108,7 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701 - the output is shell, not HTML; values are quoted with the filter below
         keep_trailing_newline=True,
         trim_blocks=True,
-        extensions=[_WithoutComments],
+        extensions=[_Shorter],
     )
     environment.filters["quote"] = shlex.quote
     return environment

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import asyncssh
 import pydantic
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hart_salt.base.errors import NodeFailed
 from hart_salt.base.text import MARK, visible
@@ -37,6 +37,8 @@ COMMENT = re.compile(r"[A-Za-z0-9@._-]{1,100}")
 #: the most notes, and characters in one
 NOTES = 16
 NOTE_LIMIT = 500
+#: the most characters of the reason of a failure
+REASON_LIMIT = 1000
 #: the most characters of the script's last output
 TAIL_LIMIT = 64 * 1024
 #: the most seconds in one step; if the clock is set while the script runs, they can be negative
@@ -63,6 +65,10 @@ def _version(text: Any) -> str:
     return text if isinstance(text, str) and _VERSION.fullmatch(text) else ""
 
 
+def _one_line(text: str) -> str:
+    return text.strip().replace("\n", MARK)
+
+
 def _few_steps(times: Any) -> Any:
     # Before the items are checked, since each costs time.
     if not isinstance(times, dict) or len(times) > len(STEPS):
@@ -85,6 +91,8 @@ class Result(pydantic.BaseModel):
     version: Annotated[int, Field(ge=1, le=1000)]
     exit_code: Annotated[int, Field(ge=0, le=255)]
     failed_step: Annotated[str, BeforeValidator(_known_step)]
+    #: why the step failed, if the script knows it; part of the error
+    reason: Annotated[str, Field(max_length=REASON_LIMIT), AfterValidator(_one_line)] = ""
     #: how long each step took; nothing depends on it
     seconds: Annotated[
         dict[Annotated[str, BeforeValidator(_known_step)], Annotated[float, Field(ge=-STEP_SECONDS, le=STEP_SECONDS)]],
@@ -113,7 +121,7 @@ class Result(pydantic.BaseModel):
             **data,
             "host_keys": _host_keys(data.get("host_keys"), notes),
             "notes": _notes(data.get("notes", []), notes),
-            "output": visible(data["output"]) if isinstance(data.get("output"), str) else data.get("output"),
+            **{name: visible(data[name]) for name in ("output", "reason") if isinstance(data.get(name), str)},
         }
 
 
@@ -142,7 +150,7 @@ def _notes(texts: Any, notes: list[str]) -> Any:
             f"{left_out} of the node's notes were left out: at most {NOTES} with {NOTE_LIMIT} characters each are "
             "accepted"
         )
-    return [*notes, *(text.replace("\n", MARK) for text in short)]
+    return [*notes, *map(_one_line, short)]
 
 
 def _host_key_line(line: Any) -> str | None:

@@ -133,7 +133,7 @@ def test_it_is_in_the_script_only_if_the_driver_asks_for_it() -> None:
     assert "passwordauthentication" not in without.lower()
     opening = with_it[with_it.index("open_ssh() {") : with_it.index("begin trust")]
     # Before sshd reloads, and checked after it: only then can the master read the reason.
-    places = [opening.index(line) for line in (" forbid_passwords\n", " reload_ssh\n", "if password_options;")]
+    places = [opening.index(line) for line in ("\tforbid_passwords\n", "\treload_ssh\n", "if password_options;")]
     assert places == sorted(places)
     done = subprocess.run(["sh", "-n"], input=with_it, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -146,6 +146,14 @@ def test_a_note_is_in_the_document_and_in_the_log(machine: Machine, notes: list[
     assert [f"hart: {text}" in machine.log().splitlines() for text in notes] == [True] * len(notes)
 
 
+def test_a_reason_is_in_the_document_and_in_the_log(machine: Machine) -> None:
+    script = machine.file("user-data")
+    script.write_text(script.read_text().replace("silence_minion() { :; }", "silence_minion() { fail 'say \"why\"'; }"))
+    assert machine.run() == 1
+    assert (machine.result().failed_step, machine.result().reason) == ("trust", 'say "why"')
+    assert 'hart: say "why"' in machine.log().splitlines()
+
+
 def test_a_line_without_an_end_does_not_make_the_document_endless(machine: Machine) -> None:
     machine.python("""head -c 3000000 /dev/zero | tr '\\0' '"'; exit 9""")
     assert machine.run() == 9

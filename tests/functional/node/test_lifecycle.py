@@ -144,9 +144,10 @@ def test_the_instance_goes_before_its_key_and_the_key_before_the_record(stage: S
     assert stage.world.undone == ["instance", "key", "record"]
 
 
-def test_a_step_that_failed_on_the_node_is_named(stage: Stage) -> None:
-    stage.world.document.update(exit_code=7, failed_step="install", minion_key="")
-    assert failure(stage) == "the bootstrap failed in step install with exit code 7"
+@pytest.mark.parametrize(("reason", "shown"), [("", ""), ("the mirror is down ", ": the mirror is down")])
+def test_a_step_that_failed_on_the_node_is_named_with_the_reason(stage: Stage, reason: str, shown: str) -> None:
+    stage.world.document.update(exit_code=7, failed_step="install", minion_key="", reason=reason)
+    assert failure(stage) == f"the bootstrap failed in step install with exit code 7{shown}"
     assert stage.left() == NOTHING
 
 

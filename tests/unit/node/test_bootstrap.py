@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import secrets
 import shutil
 import subprocess
 from dataclasses import replace
@@ -53,20 +55,20 @@ def test_the_script_has_comments_at_its_top_only(platform: str) -> None:
     assert re.findall(r"^\s*#.*", rest, re.MULTILINE) == []
 
 
-@pytest.mark.parametrize("forbid", [True, False])
+@pytest.mark.parametrize("spec", [None, InstallSpec("hart-salt[ec2]==1.0.0", "x.whl", "https://index.example/simple")])
 @pytest.mark.parametrize("upgrades", ["before", "after", "off"])
-def test_ec2_accepts_a_minion_s_script_without_compression(
-    upgrades: Literal["before", "after", "off"], forbid: bool
+def test_the_largest_scripts_leave_a_quarter_of_what_ec2_accepts(
+    upgrades: Literal["before", "after", "off"], spec: InstallSpec | None
 ) -> None:
-    """Of its size, 512 bytes are kept for longer keys and addresses."""
-    settings = Settings(security_upgrades=upgrades)
-    private = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{'A' * 400}\n-----END OPENSSH PRIVATE KEY-----\n"
-    public = f"-----BEGIN PUBLIC KEY-----\n{'A' * 400}\n-----END PUBLIC KEY-----\n"
+    """Longer keys and addresses must fit too. EC2 accepts 16384 bytes, compressed."""
+    private = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{secrets.token_urlsafe(300)}\n-----END OPENSSH PRIVATE KEY-----\n"
+    public = f"-----BEGIN PUBLIC KEY-----\n{secrets.token_urlsafe(300)}\n-----END PUBLIC KEY-----\n"
     script = replace(
-        SCRIPT, platform="debian", settings=settings, forbid_passwords=forbid, host_private_key=private,
-        client_public_key=f"ssh-ed25519 {'A' * 68} hart-0123456789abcd", master_public_key=public,
+        SCRIPT, platform="debian", settings=Settings(security_upgrades=upgrades), forbid_passwords=True, spec=spec,
+        client_public_key=f"ssh-ed25519 {secrets.token_urlsafe(50)} hart-0123456789abcd",
+        host_private_key=private, master_public_key=public,
     )  # fmt: skip
-    assert len(bootstrap.render(script).encode()) <= 16384 - 512
+    assert len(gzip.compress(bootstrap.render(script).encode())) <= 16384 * 3 / 4
 
 
 @pytest.mark.parametrize("comment", ["hart-1", 'it\'s "x"', "$(touch x) `touch x` ; # \\n %s"])
@@ -93,7 +95,7 @@ def test_a_shell_can_parse_a_salt_master_s_script_and_all_scripts_in_it() -> Non
 
 def test_a_salt_master_has_no_minion_key_and_gets_both_packages() -> None:
     text, minion = bootstrap.render(MASTER), bootstrap.render(replace(MASTER, spec=None))
-    assert " salt-master salt-minion\n" in text
+    assert " salt-master salt-minion $" in text
     assert ("\nmake_minion_key\n" in text, "\nmake_minion_key\n" in minion) == (False, True)
     assert SCRIPT.master_public_key.strip() not in text
     assert "salt-master" not in minion

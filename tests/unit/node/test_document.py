@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hart_salt.base.errors import NodeFailed
-from hart_salt.base.text import visible
+from hart_salt.base.text import MARK, visible
 from hart_salt.node import bootstrap
 from hart_salt.node.bootstrap import document
 
@@ -71,6 +71,7 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "former_key": [None, 1, "a\x1bb", "\u202e", "A" * 5000],
     "host_keys": [None, KEY, {}, 1],
     "notes": [None, "note", {}, 1],
+    "reason": [None, 1, "x" * 1001],
     "output": [None, 1, "x" * 70_000],
 }
 WRONG = {
@@ -102,6 +103,11 @@ def test_a_document_larger_than_a_mebibyte_is_not_parsed() -> None:
 def test_a_salt_version_that_is_not_one_is_left_out() -> None:
     assert read(salt_version="3008.4-1~deb12").salt_version == "3008.4-1~deb12"
     assert {read(salt_version=text).salt_version for text in ("(none)", "z" * 100, "1\n2", None, 3)} == {""}
+
+
+def test_a_reason_is_one_line_without_invisible_characters() -> None:
+    assert read().reason == ""
+    assert read(reason=" why\x1b[2J\nnot \n").reason == f"why{MARK}[2J{MARK}not"
 
 
 # host keys
