@@ -60,8 +60,17 @@ def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
         # Only the position is taken from the message, because the message may quote the line.
         place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", str(error))
         where = place[1] if place else "some line"
-        raise ConfigError([Fault(str(file), f"TOML syntax error at {where}")]) from None
+        raise ConfigError([Fault(str(file), f"TOML syntax error at {where}{_instead_of_toml(file)}")]) from None
+    except (ValueError, RecursionError):  # tomllib raises what Python's own parts raise
+        problem = "is not usable: a number in it has too many digits, a date does not exist, or it is nested too deeply"
+        raise ConfigError([Fault(str(file), problem)]) from None
     return _from_toml(str(file), data)
+
+
+def _instead_of_toml(file: Path) -> str:
+    if file.suffix not in (".yaml", ".yml", ".conf", ".sls"):
+        return ""
+    return "; this file must be TOML: put YAML under hart: in the master config, such as /etc/salt/master.d/hart.conf"
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

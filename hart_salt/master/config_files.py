@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import salt.utils.dictupdate
 import salt.utils.yaml
 
 from hart_salt.base import faults
 from hart_salt.base.errors import ConfigError, EnvironmentFault, Fault
-from hart_salt.base.shape import copied
+from hart_salt.base.shape import copied, without_endless
 
 #: Salt's name for the configuration of one user's client commands, which is read after the master's
 USER_FILES = ("saltrc", ".saltrc")
@@ -130,9 +131,7 @@ class ConfigFiles:
         for path in self._matches(include, base, explicit) if depth < DEEPEST_INCLUDE else ():
             data, part = self._one(path, depth=depth + 1)
             found = self._merged(found, part)
-            settings = {**settings, **data}
-            if found.value is not _ABSENT:
-                settings["hart"] = found.value
+            salt.utils.dictupdate.update(settings, without_endless(data), recursive_update=True, merge_lists=True)
         return settings, found
 
     def _matches(self, include: Any, base: str, explicit: bool) -> Iterator[str]:

@@ -153,4 +153,5 @@ def test_a_file_named_by_the_environment_is_the_main_file(directory: Path, monke
 def test_a_reference_in_a_file_counts_as_a_secret(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HART_TEST_PASSWORD", "planted-s3cret")
     text = "other: {of: [{harmless: 'sdb://osenv/HART_TEST_PASSWORD'}]}\n"
-    assert Configuration(options(directory, {"text": text})).from_sdb() == ["planted-s3cret"]
+    more = {"master.d/z.conf": "other: {more: 1, of: [2]}\n"}
+    assert Configuration(options(directory, {"text": text, "files": more})).from_sdb() == ["planted-s3cret"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
@@ -109,6 +110,42 @@ def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "hart.toml").write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigError, match="not UTF-8"):
         read_toml(tmp_path / "hart.toml", required=True)
+
+
+def test_yaml_in_place_of_toml_is_an_error_with_the_place_for_yaml(tmp_path: Path) -> None:
+    (tmp_path / "hart.yaml").write_text("hart:\n  roles: {}\n")
+    with pytest.raises(ConfigError, match=r"hart.yaml: TOML syntax error at line 1, column 5; .* under hart: in the"):
+        read_toml(tmp_path / "hart.yaml", required=True)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000 + "]" * 5000, "2026-02-31", "1979-05-27T25:00:00"])
+def test_a_value_that_python_cannot_hold_is_an_error(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=str(tmp_path / "hart.toml")):
+        toml(tmp_path, f"[roles.web]\nsize = {value}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("[roles.web]\nsize = 2026-11-29", "hart:roles:web:size", "is a date or a time"),
+        (
+            "[roles.web.minion_config]\nx = [{at = 10:00:00}]",
+            "hart:roles:web:minion_config:x:at",
+            "is a date or a time",
+        ),
+        ("[roles]\nweb = 1", "hart:roles:web", "must be a mapping"),
+        ("[[roles]]\nweb = 1", "hart:roles", "must be a mapping"),
+        ("[roles.web]\nboot_timeout = nan", "hart:roles:web:boot_timeout", "must be a number above 0"),
+        ("[providers.do]\ntoken = ''", "hart:providers:do:token", "must not be empty"),
+        ("[roles.web]\nsize = 0xffffffffffffffffff", "hart:roles:web:size", "has no value|too many digits"),
+    ],
+)
+def test_odd_values_of_the_file_are_faults(tmp_path: Path, text: str, path: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load([toml(tmp_path, text)], SCHEMAS, no_sdb)
+    [fault] = caught.value.faults
+    assert fault.path == path
+    assert re.search(words, fault.problem)
 
 
 def test_unknown_sections_of_the_file_are_reported_with_the_rest(tmp_path: Path) -> None:
