@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from saltfactories.manager import FactoriesManager
 
 from tests.drivers.do import in_tables as cloud_do
 from tests.drivers.gce import in_tables as cloud_gce
 from tests.emulation.faults import Fault
 from tests.end_to_end import light_cloud, tools
-from tests.end_to_end.conftest import Ran
+from tests.end_to_end.conftest import Ran, SaltMaster, idle_machine
 from tests.end_to_end.light_cloud import LightCloud, nodes_of
 
 _missing = light_cloud.missing()
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
+ROOT = Path(__file__).resolve().parents[2]
 PUT_TAG = Fault("POST", r"/v2/tags/hart-owner:.*/resources$", when="after", stall=60.0)
 
 
@@ -194,3 +196,35 @@ def test_salt_cloud_s_configuration_is_printed_as_a_file(do: LightCloud, tmp_pat
     assert ran.stdout.startswith("# Translated from salt-cloud's configuration")
     assert "planted" not in ran.stdout + ran.stderr
     assert "has no configuration of salt-cloud" in run(do, "hart.from_salt_cloud", "/nowhere", code=2).data["error"]
+
+
+#: one configuration of each kind that a map, a reference or a merge of files makes different
+REAL = ("machines-of-maps", "secrets-everywhere", "one-alias-in-two-files", "duplicate-names", "names-that-become-one")
+
+
+def test_the_printed_file_works_on_the_real_salt_run(tmp_path: Path) -> None:
+    """Every kind of configuration is printed without its secrets, and hart and Salt read what is printed."""
+    files = sorted((ROOT / "tests/functional/migration/data").glob("salt_cloud_*.yaml"))
+    cases = {case["name"]: case for file in files for case in yaml.safe_load(file.read_text())}
+    with idle_machine() as machine:
+        del machine.config["hart"]
+        machine.write()
+        for name in REAL:
+            found = _translated(machine, cases[name], tmp_path / name)
+            assert {cases[name].get("roles", {}).get(it, it) for it in cases[name]["means"]} == found, name
+
+
+def _translated(machine: SaltMaster, case: dict[str, Any], base: Path) -> set[str]:
+    """Translate a configuration, put what is printed into ``master.d``, and return the roles that hart then has."""
+    for path, text in case["files"].items():
+        (base / path).parent.mkdir(parents=True, exist_ok=True)
+        (base / path).write_text(text)
+    ran = machine.run("hart.from_salt_cloud", str(base), out=None)
+    assert ran.code == 0, ran.stderr
+    assert "planted" not in (ran.stdout + ran.stderr).lower(), case["name"]
+    printed = machine.root / "etc/master.d/hart.conf"
+    printed.parent.mkdir(exist_ok=True)
+    printed.write_text(ran.stdout)
+    listed = machine.run("hart.list_roles")
+    assert listed.code == 0, listed.stderr
+    return set(listed.data)

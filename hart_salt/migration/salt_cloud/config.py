@@ -124,7 +124,7 @@ class _Translating:
     def _provider(self, account: Account) -> None:
         entry, driver = account.entry, account.driver
         found, notes = translate(driver.prepare(entry.values), driver.rules)
-        notes += driver.complete(found)
+        notes += [*driver.complete(found), *old_image(found.get("image"))]
         named = {} if account.name == driver.name else {"driver": driver.name}
         self._made.hart.setdefault("providers", {})[account.name] = {**named, **found}
         self._say(f"provider {entry.alias}", notes)
@@ -146,7 +146,7 @@ class _Translating:
         profiles = self._setup.profiles
         known = {name: values for name, values in profiles.items() if str(values.get("provider")) in self._accounts}
         for profile in [name for name in profiles if name not in known]:
-            self._left_out(profile, str(profiles[profile].get("provider") or ""))
+            self._left_out(profile, profiles[profile].get("provider"))
         for keeps in (True, False):
             for profile in known:
                 if bool(re.fullmatch("[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", profile)) == keeps:
@@ -157,7 +157,8 @@ class _Translating:
             self._role(profile, values, roles[profile])
         return roles
 
-    def _left_out(self, profile: str, provider: str) -> None:
+    def _left_out(self, profile: str, named: Any) -> None:
+        provider = named if isinstance(named, str) else ""
         why = f"its provider {provider} was left out or does not exist" if provider else "it names no provider"
         self._notes.append(f"profile {profile}: {why}; it was left out")
 

@@ -226,7 +226,8 @@ def _map(path: Path, data: Any, notes: list[str]) -> dict[str, Machines]:
             continue
         named = found[str(profile)] = []
         for entry in machines if isinstance(machines, list) else [machines]:
-            for name, special in (entry if isinstance(entry, Mapping) else {entry: None}).items():
+            pairs = entry.items() if isinstance(entry, Mapping) else [(entry, None)]
+            for name, special in pairs:
                 if not isinstance(name, str | int) or not isinstance(special, Mapping | None | bool):
                     notes.append(f"map {path}: an entry of {profile} is not understood; it was left out")
                     continue

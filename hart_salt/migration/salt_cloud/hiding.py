@@ -19,7 +19,9 @@ INSTANCE_ROLE = "use-instance-role-credentials"
 #: parts of names
 _PARTS = re.compile("pass|pwd|secret|token|credential|licen[cs]e|api_?key|private|community|cookie|bearer|psk|dsn")
 #: names that end in one of these words
-_ENDS = re.compile(r"(^|[^a-z])(key|auth|authorization|pw|pin|salt|hash)$")
+_ENDS = re.compile(
+    r"(?<!pub)(?<!public)(?<!public[_.-])(?<!pub[_.-])key$|(^|[^a-z])(auth|authorization|pw|pin|salt|hash)$"
+)
 #: names that contain such a part, but whose last word shows that they hold no secret
 _HARMLESS = re.compile(
     r"(.*[^a-z])?(dir|driver|enabled?|expires?|expiration|file|files|fingerprint|format|ids?|interval|length|lifetime"
@@ -34,6 +36,9 @@ _VALUES = re.compile(
         (
             r"-----BEGIN ",
             r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@",  # an address with a password
+            r"(?:^|[\s\"'=])[\w.+-]+:[^\s@/:]+@[\w-]",  # and without the name of a protocol
+            r"[?&](?:key|sig|signature|code|auth)=\S",
+            r"hooks\.slack\.com/|discord(?:app)?\.com/api/webhooks/|webhook\.office\.com/",
             rf"(?i:\b{_NAME}[\"']?\s*[:=]\s*\S)",
             r"(?:^|\s)(?:-p|-P|-u|--(?:user|pass|password|token|secret|key|api-key))(?:[\s=]+\S)",
             r"\b(?:Bearer|Basic)\s+\S",
