@@ -394,7 +394,8 @@ def import_minions(
     not affect the others.
 
     file
-        The original hart's store of minions. Default: ``/var/lib/hart/minions.json``.
+        The original hart's store of minions. Default: the file that the environment variable ``HART_MINION_STORE``
+        names, as for hart, otherwise ``/var/lib/hart/minions.json``.
 
     provider
         The configured provider of all of them. Default: for each minion the provider that has the name which hart used,
@@ -421,9 +422,9 @@ def import_minions(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
-        from hart_salt.migration.hart_store import DEFAULT_FILE
+        from hart_salt.migration.hart_store import default_file
 
-        path = DEFAULT_FILE if file is None else arguments.word("hart.import_minions", "file", file, extra)
+        path = default_file() if file is None else arguments.word("hart.import_minions", "file", file, extra)
         return service(config).import_minions(path, **arguments.names(provider=provider), test=arguments.flag(test))
 
     return _report(work, config, unknown)

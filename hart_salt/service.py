@@ -32,7 +32,7 @@ from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.client import Master
-from hart_salt.migration import adopt, hart_store, match
+from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
 from hart_salt.model import AddressRequest, Instance, MasterInfo
@@ -78,18 +78,22 @@ class Service:
         self.gate.secrets.add(self.master.configuration.from_sdb())
         self.info: MasterInfo = self.master.info()
         self.schemas = drivers.schemas()
-        self.config = loader.load(
-            self._sources(config_file), self.schemas, self.master.configuration.resolve_sdb, self.gate.secrets
-        )
+        self._toml = loader.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
+        configuration = self.master.configuration
+        sources = configuration.sources(self._toml)
+        self.config = loader.load(sources, self.schemas, configuration.resolve_sdb, self.gate.secrets)
+        for note in self.notes:
+            log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
         self.context = Context(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
 
-    def _sources(self, config_file: str | None) -> list[loader.Source]:
-        toml = loader.read_toml(config_file or DEFAULT_CONFIG_FILE, required=config_file is not None)
-        return self.master.configuration.sources(toml)
+    @property
+    def notes(self) -> list[str]:
+        """What has no effect in hart's own file, or another one than in hart; secrets are already hidden."""
+        return [self.gate.error(it) for it in (*self.config.notes, *hart_config.notes(self._toml, self.schemas))]
 
     def driver(self, name: str) -> Driver:
         """Return the driver of a configured provider. Raises ``Refused`` if there is no such provider."""
@@ -463,7 +467,7 @@ class Service:
     def check(self) -> Result:
         """Return one line for each provider, on its credentials, and one for each need of hart on this machine."""
         asked = {driver.provider.name: driver for driver in self._drivers_for(None)}
-        lines = {**health.lines(self.context), **health.of_providers(asked)}
+        lines = {**health.lines(self.context), **health.of_file(self.notes), **health.of_providers(asked)}
         return Result(lines, all(line.startswith("ok") for line in lines.values()))
 
 

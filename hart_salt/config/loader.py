@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -60,6 +60,8 @@ class Config:
     provider_defaults: Mapping[str, Mapping[str, Any]] = field(repr=False)
     roles: Mapping[str, Role]
     secrets: Secrets
+    #: settings that have no effect, with their places
+    notes: tuple[str, ...] = ()
 
     def candidates(self, role: str | None) -> tuple[str, ...]:
         """
@@ -92,6 +94,7 @@ def load(
     """
     secrets = Secrets() if secrets is None else secrets
     faults: list[Fault] = []
+    notes: list[Fault] = []
     resolved = []
     for source in sources:
         data, odd = copied(source.data or {}, "hart")
@@ -99,13 +102,14 @@ def load(
         _gather(data, secrets)
         if not isinstance(data, Mapping):
             data, odd = {}, odd or [Fault("hart", "must be a mapping")]
-        resolved.append(Source(source.label, data, (*source.faults, *odd, *found)))
+        resolved.append(replace(source, data=data, faults=(*source.faults, *odd, *found)))
     drivers = _drivers(resolved)
     trees = []
     for source in resolved:
         label = source.label if len(resolved) > 1 else ""
-        reader = _Reader(Catalogue(schemas), drivers, secrets, label)
+        reader = _Reader(Catalogue(schemas), drivers, secrets, label, lenient=source.is_harts)
         trees.append(reader.read(source.data))
+        notes += [*source.notes, *reader.notes]
         known = {fault.path for fault in source.faults}
         faults += reader.mark(source.faults) + [fault for fault in reader.faults if fault.path not in known]
     tree: dict[str, Any] = reduce(merge, trees, {"defaults": {}, "providers": {}, "roles": {}})
@@ -118,7 +122,7 @@ def load(
         raise ConfigError([Fault(secrets.redact(one.path), secrets.redact(one.problem)) for one in faults])
     settings = {name: provider["settings"] for name, provider in tree["providers"].items()}
     roles = {name: _role(role) for name, role in tree["roles"].items()}
-    return Config(tree["defaults"], providers, settings, roles, secrets)
+    return Config(tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)))
 
 
 def _role(tree: Mapping[str, Any]) -> Role:
@@ -189,8 +193,13 @@ def _unknown_choices(tree: Mapping[str, Any], providers: Mapping[str, Provider])
 class _Reader:
     """Converts one source to the normal form, and collects what is wrong with it."""
 
-    def __init__(self, catalogue: Catalogue, drivers: Mapping[str, str], secrets: Secrets, label: str) -> None:
+    def __init__(
+        self, catalogue: Catalogue, drivers: Mapping[str, str], secrets: Secrets, label: str, *, lenient: bool = False
+    ) -> None:
+        """Keep the arguments. With ``lenient``, a setting that is not known here is noted, and has no effect."""
         self.catalogue = catalogue
+        self.lenient = lenient
+        self.notes: list[Fault] = []
         self.drivers = drivers
         self.secrets = secrets
         self.label = label
@@ -338,6 +347,9 @@ class _Reader:
             else:
                 name, value = self.catalogue.canonical(written, value, driver)
                 kept, problem = None, self.catalogue.refusal(name, driver, extra)
+                if problem is not None and self.lenient:
+                    self.notes += self.mark([Fault(f"{path}:{written}", f"{problem}; it has no effect")])
+                    continue
                 if problem is None:
                     kept, problem = self.catalogue.check(name, value, driver)
             if problem is None and name in result and result[name] != kept:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ class Source:
     One place that configuration was read from.
 
     ``data`` has the form of the master config's ``hart:`` key: ``providers``, ``roles``, and the defaults beside them.
-    ``label`` names the place in messages. ``faults`` holds what was already wrong when it was read.
+    ``label`` names the place in messages. ``faults`` holds what was already wrong when it was read. ``is_harts`` says
+    whether it is hart's own file: hart ignores settings that it does not know, so they are only noted.
     """
 
     label: str
     data: Mapping[str, Any] = field(repr=False)
     faults: tuple[Fault, ...] = ()
+    is_harts: bool = False
+    notes: tuple[Fault, ...] = ()
 
 
 def read_toml(path: str | os.PathLike[str], *, required: bool) -> Source | None:
@@ -83,11 +87,13 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 def _from_toml(label: str, data: Mapping[str, Any]) -> Source:
     """Convert the file's sections to the form of the ``hart:`` key."""
-    faults = [
-        Fault(f"{label}: {name}", "unknown section; the sections are hart, providers and roles")
-        for name in data
-        if name not in ("hart", "providers", "roles")
-    ]
+    known = ("hart", "providers", "roles")
+    others = [name for name in data if name not in known]
+    # hart ignores other sections; but without its providers or roles it does nothing.
+    wrong = [name for name in others if get_close_matches(name, known, n=1)]
+    said = "unknown section; the sections are hart, providers and roles"
+    faults = [Fault(f"{label}: {name}", said) for name in wrong]
+    notes = tuple(Fault(f"{label}: {name}", f"{said}; it has no effect") for name in others if name not in wrong)
     defaults = data.get("hart", {})
     if not isinstance(defaults, Mapping):
         faults.append(Fault(f"{label}: hart", "must be a section, [hart]"))
@@ -97,7 +103,7 @@ def _from_toml(label: str, data: Mapping[str, Any]) -> Source:
             problem = f"must be sections of their own, such as [{name}.x]"
             faults.append(Fault(f"{label}: hart.{name}", problem))
     sections = {name: data[name] for name in ("providers", "roles") if name in data}
-    return Source(label, {**defaults, **sections}, tuple(faults))
+    return Source(label, {**defaults, **sections}, tuple(faults), is_harts=True, notes=notes)
 
 
 def resolve_references(

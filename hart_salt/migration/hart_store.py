@@ -7,6 +7,7 @@ The format is that of ``minion_store.py`` of hart 0.22.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,17 @@ from hart_salt.base.errors import Refused
 from hart_salt.config.schema import Provider
 from hart_salt.config.sources import expanded
 from hart_salt.migration.match import ImportRequest, Noted
+from hart_salt.migration.vultr_v1 import REGIONS
 
 DEFAULT_FILE = "/var/lib/hart/minions.json"
+#: the variable with which hart's users name another file
+VARIABLE = "HART_MINION_STORE"
 VERSION = 1
+
+
+def default_file() -> str:
+    """Return the path of the store, as hart finds it."""
+    return os.environ.get(VARIABLE) or DEFAULT_FILE
 
 
 def read(path: str) -> dict[str, Mapping[str, Any]]:
@@ -53,10 +62,14 @@ def request(minion_id: str, entry: Any, providers: Mapping[str, Provider], provi
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("provider"), str):
         raise Refused("its entry in the file names no provider")
+    chosen = provider or _provider(entry["provider"], providers)
+    region = _text(entry.get("region"))
+    if chosen in providers and providers[chosen].driver == "vultr":
+        region = REGIONS.get(region or "", region)  # hart used the API v1
     return ImportRequest(
         minion_id,
-        provider or _provider(entry["provider"], providers),
-        region=_text(entry.get("region")),
+        chosen,
+        region=region,
         noted=Noted(
             instance_id=_text(entry.get("node_id")),
             roles=tuple(map(str, _list(entry, "roles"))),

@@ -81,7 +81,10 @@ def refuse_minion(request: ImportRequest, known: Known) -> None:
     if ACCEPTED not in known.states:
         states = " and ".join(STATE_WORDS[state] for state in known.states)
         there = f"its key is {states}" if states else "there is no key with that id"
-        raise Refused(f"it is not a minion of this master: {there}; accept its key first, with salt-key -a")
+        # hart's store has the salt-masters too that it created, which have no role.
+        maybe = request.noted is not None and not states and not request.noted.roles
+        master = "; a salt-master that hart created is in its store too, and cannot be imported" if maybe else ""
+        raise Refused(f"it is not a minion of this master: {there}; accept its key first, with salt-key -a{master}")
     record = known.record
     if record is None:
         return
@@ -102,6 +105,9 @@ def match(request: ImportRequest, found: Sequence[Candidate], known: Known) -> M
     instance = candidate.instance
     _refuse_owned(request, candidate, known)
     notes = _compared(instance, known, request)
+    noted = request.noted.instance_id if request.noted else None
+    if noted not in (None, instance.instance_id):
+        notes.append(f"hart's store has the id {noted}, with which there is no instance; it was found by its name")
     ready = known.record is not None and known.record.stage == READY
     role, more = (known.record.role, []) if known.record and ready else _role(request, candidate, known)
     owned = candidate.owner == known.owner

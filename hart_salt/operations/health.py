@@ -7,7 +7,7 @@ The names of these checks contain spaces, which names of providers cannot.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hart_salt
@@ -27,6 +27,11 @@ def lines(context: Context) -> dict[str, str]:
         "broken records": _broken_records(context),
         "open files": _open_files(),
     }
+
+
+def of_file(notes: Sequence[str]) -> dict[str, str]:
+    """Return a line with the notes on hart's own file, if there are any."""
+    return {"hart's own file": f"ok: {'; '.join(notes)}"} if notes else {}
 
 
 def of_providers(drivers: Mapping[str, Driver]) -> dict[str, str]:

@@ -149,13 +149,13 @@ def test_odd_values_of_the_file_are_faults(tmp_path: Path, text: str, path: str,
 
 
 def test_unknown_sections_of_the_file_are_reported_with_the_rest(tmp_path: Path) -> None:
-    source = toml(tmp_path, "[provider.do]\nx = 1\n[hart]\nszie = 1\n[hart.roles.app]\n")
+    source = toml(tmp_path, "[provider.do]\nx = 1\n[hart]\nregion = true\n[hart.roles.app]\n")
     with pytest.raises(ConfigError) as caught:
         load([source], SCHEMAS, no_sdb)
     text = str(caught.value)
     assert "provider: unknown section; the sections are hart, providers and roles" in text
     assert "hart.roles: must be sections of their own" in text
-    assert "hart:szie: unknown setting, did you mean size?" in text
+    assert "hart:region: must be text" in text
 
 
 # Layers of sources

@@ -67,3 +67,18 @@ def test_the_provider(alias: str, given: str | None, provider: str) -> None:
 def test_an_entry_without_an_existing_provider_is_refused(entry: Any) -> None:
     with pytest.raises(Refused, match="names no provider|name one with provider="):
         hart_store.request("a", entry, PROVIDERS, None)
+
+
+def test_a_region_of_vultr_s_first_api_is_translated() -> None:
+    providers = {"vultr": Provider("vultr", "vultr", Account())}
+    entry = {"provider": "vultr", "region": "7", "node_id": "12345678"}
+    wanted = ImportRequest("a", "vultr", region="ams", noted=Noted("12345678"))
+    assert hart_store.request("a", entry, providers, None) == wanted
+    assert hart_store.request("a", {**entry, "region": "ams"}, providers, None) == wanted
+
+
+def test_the_store_is_where_hart_s_users_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HART_MINION_STORE", raising=False)
+    assert hart_store.default_file() == "/var/lib/hart/minions.json"
+    monkeypatch.setenv("HART_MINION_STORE", "/srv/minions.json")
+    assert hart_store.default_file() == "/srv/minions.json"
