@@ -168,3 +168,16 @@ def test_an_interrupted_import_is_continued() -> None:
 def test_an_instance_of_this_master_without_a_record_can_be_imported() -> None:
     found = matched(REQUEST, replace(TAGGED, instance=replace(THERE, role="app")))
     assert (found.role, found.tagged, found.done) == ("app", True, False)
+
+
+def test_an_id_that_no_longer_exists_is_noted() -> None:
+    assert "hart's store has the id 12345678" in matched(replace(REQUEST, noted=Noted("12345678"))).notes[0]
+    assert matched(replace(REQUEST, noted=Noted("7"))).notes == []
+
+
+def test_an_entry_of_hart_s_store_without_key_and_role_may_be_a_salt_master() -> None:
+    unknown = replace(KNOWN, states=())
+    for noted, hint in ((Noted("7"), True), (Noted("7", ("web",)), False), (None, False)):
+        with pytest.raises(Refused) as refused:
+            refuse_minion(replace(REQUEST, noted=noted), unknown)
+        assert ("a salt-master that hart created" in str(refused.value)) == hint
