@@ -152,7 +152,9 @@ class _Translating:
                 if bool(re.fullmatch("[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", profile)) == keeps:
                     fitting = re.sub("[^A-Za-z0-9_.-]+", "-", profile).strip("-._") or "profile"
                     account = self._accounts[str(known[profile]["provider"])]
-                    roles[profile] = maps.Role(self._unique("profile", profile, fitting), account.name, account.driver)
+                    name = self._unique("profile", profile, fitting)
+                    is_master = known[profile].get("make_master") is True
+                    roles[profile] = maps.Role(name, account.name, account.driver, is_master)
         for profile, values in known.items():
             self._role(profile, values, roles[profile])
         return roles

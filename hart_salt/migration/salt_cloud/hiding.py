@@ -42,6 +42,7 @@ _VALUES = re.compile(
             rf"(?i:\b{_NAME}[\"']?\s*[:=]\s*\S)",
             r"(?:^|\s)(?:-p|-P|-u|--(?:user|pass|password|token|secret|key|api-key))(?:[\s=]+\S)",
             r"\b(?:Bearer|Basic)\s+\S",
+            r"(?i:\b(?:password|passwd|passphrase|secret|token|requirepass|masterauth)\s+[^\s.,;:!?])",
             r"\b(?:A3T|AKIA|ASIA)[A-Z0-9]{12,}",
             r"\b(?:dop_v1_|gh[opsu]_|github_pat_|glpat-|xox[abeprs]-|sk_live_|sk-|AIza|ya29\.|hvs\.|SG\.|npm_|pypi-)\w",
             r"\beyJ[\w-]{8,}\.",
@@ -50,7 +51,7 @@ _VALUES = re.compile(
     )
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_HEXADECIMAL, _RANDOM = re.compile(r"[0-9a-fA-F]{32,}"), re.compile(r"[A-Za-z0-9+/_=-]{24,}")
+_HEXADECIMAL, _RANDOM = re.compile(r"[0-9a-fA-F]{20,}"), re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 
 
 class Hidden(str):
@@ -106,4 +107,4 @@ def _looks_like_one(text: str, *, nested: bool) -> bool:
     if not nested or _UUID.fullmatch(text) or not _RANDOM.fullmatch(text):
         return False
     kinds = (any(map(str.isdigit, text)), any(map(str.isupper, text)), any(map(str.islower, text)))
-    return all(kinds) or bool(_HEXADECIMAL.fullmatch(text))
+    return all(kinds) or bool(_HEXADECIMAL.fullmatch(text) and kinds[0] and any(kinds[1:]))

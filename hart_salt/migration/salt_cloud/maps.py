@@ -24,6 +24,8 @@ class Role:
     name: str
     provider: str
     driver: Driver
+    #: whether salt-cloud makes a salt-master of each of its machines
+    is_master: bool = False
 
 
 def commands(
@@ -48,6 +50,11 @@ def commands(
                 continue
             where = _placed(role, accounts.get(theirs))
             made.imports.append(f"salt-run hart.import_minion {name} provider={where.provider} role={role.name}")
+            if _is_true(given.get("make_master", role.is_master)):
+                said = "DIR in its command is a configuration directory; see hart.create_master"
+                made.notes.append(f"map {file}: {name} is a salt-master: {said}")
+                made.create.append(f"salt-run -c DIR hart.create_master {name} provider={where.provider}")
+                continue
             words = _arguments(f"map {file}: {name}", given, where, made)
             words = [*([f"provider={where.provider}"] if where is not role else []), *words]
             if words:
@@ -56,6 +63,10 @@ def commands(
                 plain.append(name)
         if plain:
             made.create.append(f"salt-run hart.create {','.join(plain)} role={role.name}")
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() in ("true", "yes", "1")
 
 
 def _today(name: Any) -> str:
@@ -67,7 +78,7 @@ def _placed(role: Role, account: Account | None) -> Role:
     """Return the role at the provider that the machine itself names."""
     if account is None or account.name == role.provider:
         return role
-    return Role(role.name, account.name, account.driver)
+    return Role(role.name, account.name, account.driver, role.is_master)
 
 
 def _arguments(what: str, special: Mapping[str, Any], role: Role, made: Translation) -> list[str]:

@@ -39,10 +39,16 @@ def _image(value: Any) -> dict[str, Any]:
     raise NoCounterpartError("image takes a code name such as trixie, or an id; see hart.list_images")
 
 
+def _host(value: Any) -> dict[str, Any]:
+    if value == "api.vultr.com":
+        return {}
+    raise NoCounterpartError("set endpoint if it is not Vultr's own")
+
+
 RULES: Mapping[str, Rule] = {
     **COMMON,
     "api_key": same("token"),
-    "management_host": nothing("set endpoint if it is not Vultr's own"),
+    "management_host": _host,
     "location": _region,
     "size": matching("size", r"[a-z]+[a-z0-9]*-[a-z0-9-]+", _NO_V1),
     "image": _image,
