@@ -37,7 +37,11 @@ if [ -e "$drop_in" ]; then
     done
     rm -f "$drop_in" "$1/var/log/hart-bootstrap.log"
     [ ! -e "$sshd_config" ] || sed -i --follow-symlinks "\|^Include $drop_in\$|d" "$sshd_config"
-    if [ -z "$1" ] && systemctl -q is-active ssh.service; then systemctl reload ssh.service; fi
+    if [ -z "$1" ] && systemctl -q is-active ssh.service; then
+        action=reload
+        if systemctl -q is-active ssh.socket; then action=restart; fi
+        systemctl $action ssh.service
+    fi
 fi
 rm -rf "$run"
 """

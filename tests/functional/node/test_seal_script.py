@@ -51,8 +51,9 @@ echo "systemctl $*" >> "{0}/calls"
 case "$*" in
     "-q is-active ssh.service") test -e "{0}/ssh.service" ;;
     "is-active ssh.service") if test -e "{0}/ssh.service"; then echo active; else echo inactive; exit 3; fi ;;
-    "-q is-active ssh.socket") test ! -e "{0}/ssh.service" ;;
-    "reload ssh.service")
+    "-q is-active ssh.socket") test -e "{0}/ssh.socket" || test ! -e "{0}/ssh.service" ;;
+    "reload ssh.service" | "restart ssh.service")
+        test "$*" != "reload ssh.service" || test ! -e "{0}/ssh.socket" || exit 1
         test -e "{0}/ssh.service" && test ! -e "{0}/stuck" || exit 1
         cat "{0}"/etc/ssh/sshd_config.d/* > "{0}/sshd" ;;
     *) echo "unknown: $*" >&2; exit 9 ;;
@@ -192,6 +193,14 @@ def test_the_file_that_turns_password_logins_off_stays(tmp_path: Path) -> None:
     machine = new_machine(tmp_path, "PasswordAuthentication yes\n")
     assert machine.seal() == 0
     assert machine.sshd() == "PasswordAuthentication no\nPasswordAuthentication yes\n"
+
+
+def test_an_sshd_that_its_socket_has_started_is_restarted(machine: Machine) -> None:
+    """After a reload it cannot bind the port of the socket, and ends."""
+    machine.has("ssh.socket", "")
+    assert machine.seal() == 0
+    assert machine.sshd() == IMAGE
+    assert machine.calls()[-1] == "systemctl restart ssh.service"
 
 
 def test_an_sshd_that_its_socket_starts_is_not_reloaded(machine: Machine) -> None:
@@ -335,7 +344,7 @@ def cut_off(machine: Machine, program: str, after: int) -> bool:
     return ended != 0
 
 
-@pytest.mark.parametrize(("program", "calls"), [("rm", 2), ("grep", 5), ("sed", 2), ("find", 1), ("systemctl", 2)])
+@pytest.mark.parametrize(("program", "calls"), [("rm", 2), ("grep", 5), ("sed", 2), ("find", 1), ("systemctl", 3)])
 def test_a_sealing_that_is_interrupted_anywhere_is_completed_by_the_next_one(
     tmp_path: Path, program: str, calls: int
 ) -> None:
