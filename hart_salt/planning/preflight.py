@@ -11,6 +11,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.master.keys import STATE_WORDS
 from hart_salt.model import Instance, Node
+from hart_salt.planning import releases
 from hart_salt.planning.plan import DISTRIBUTED, spread
 
 
@@ -21,6 +22,7 @@ def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance
     ``there`` holds the provider's instances.
     """
     problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *_taken(nodes, driver, there, context)]
+    problems += filter(None, [releases.refusal(nodes[0].settings.image)])
     problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
     if problems:
         raise Refused("\n".join(problems))

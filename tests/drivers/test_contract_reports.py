@@ -23,7 +23,9 @@ ON_CLOUDS = pytest.mark.parametrize("environment", CLOUDS, indirect=True)
 
 KILOBYTE = 1024
 #: text in the name of a release's image
-RELEASES = {"bookworm": r"debian.?12", "trixie": r"debian.?13", "jammy": r"22.?04", "noble": r"24.?04"}
+RELEASES = {
+    "bookworm": r"debian.?12", "trixie": r"debian.?13", "jammy": r"22.?04", "noble": r"24.?04", "resolute": r"26.?04",
+}  # fmt: skip
 #: text that is special in shells, XML, JSON, templates and forms
 AWKWARD = "# ä€ \U0001f600 \" ' \\ \\n & < > ]]> %41 + $HOME `x` {{ y }} {% z %} \t \r\n\n  "
 

@@ -129,5 +129,5 @@ def test_functions_for_people(light: LightCloud) -> None:
     assert list(sizes.data)[0] == "t4g.micro", "the cheapest first"
     assert list(sizes.data)[-1] == "mac1.metal", "those without a known price last"
     assert sizes.data["m1.small"]["description"].endswith("not of the current generation")
-    assert {"bookworm", "trixie", "jammy", "noble"} <= set(images.data)
+    assert {"bookworm", "trixie", "jammy", "noble", "resolute"} <= set(images.data)
     assert check.data[light.provider].startswith("ok: account ")

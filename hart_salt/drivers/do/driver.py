@@ -31,6 +31,7 @@ IMAGES = {
     "trixie": "debian-13-x64",
     "jammy": "ubuntu-22-04-x64",
     "noble": "ubuntu-24-04-x64",
+    "resolute": "ubuntu-26-04-x64",
 }
 STATES = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped"}
 NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")

@@ -43,6 +43,7 @@ RELEASES: Mapping[str, Release] = {
     "trixie": Release(DEBIAN, "debian-13-{architecture}-{build}"),
     "jammy": Release(CANONICAL, "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-{architecture}-server-{build}"),
     "noble": Release(CANONICAL, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-{architecture}-server-{build}"),
+    "resolute": Release(CANONICAL, "ubuntu/images/hvm-ssd-gp3/ubuntu-resolute-26.04-{architecture}-server-{build}"),
 }
 
 

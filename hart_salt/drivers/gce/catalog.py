@@ -20,6 +20,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "trixie": ("debian-cloud", {"X86_64": "debian-13", "ARM64": "debian-13-arm64"}),
     "jammy": ("ubuntu-os-cloud", {"X86_64": "ubuntu-2204-lts", "ARM64": "ubuntu-2204-lts-arm64"}),
     "noble": ("ubuntu-os-cloud", {"X86_64": "ubuntu-2404-lts-amd64", "ARM64": "ubuntu-2404-lts-arm64"}),
+    "resolute": ("ubuntu-os-cloud", {"X86_64": "ubuntu-2604-lts-amd64", "ARM64": "ubuntu-2604-lts-arm64"}),
 }
 #: the projects to search, after the account's own, for an image named without a project
 PUBLIC = ("debian-cloud", "ubuntu-os-cloud")

@@ -14,7 +14,10 @@ from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers import limits, tags
 from hart_salt.model import Node, Size
 
-IMAGES = {"bookworm": "debian-12", "trixie": "debian-13", "jammy": "ubuntu-22.04", "noble": "ubuntu-24.04"}
+IMAGES = {
+    "bookworm": "debian-12", "trixie": "debian-13",
+    "jammy": "ubuntu-22.04", "noble": "ubuntu-24.04", "resolute": "ubuntu-26.04",
+}  # fmt: skip
 #: names of labels can have a prefix, and values can be empty (hcloud-python, helpers/labels.py)
 PREFIX = re.compile(r"[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,251}[a-z0-9A-Z])?")
 WORD = re.compile(r"[a-z0-9A-Z]([-_.a-z0-9A-Z]{0,61}[a-z0-9A-Z])?")

@@ -22,6 +22,7 @@ IMAGES = {
     "trixie": re.compile(r"Debian 13 x64\b"),
     "jammy": re.compile(r"Ubuntu 22\.04 (LTS )?x64\b"),
     "noble": re.compile(r"Ubuntu 24\.04 (LTS )?x64\b"),
+    "resolute": re.compile(r"Ubuntu 26\.04 (LTS )?x64\b"),
 }
 SNAPSHOT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 #: Vultr's own rule is not documented; every system accepts this

@@ -22,7 +22,7 @@ from hart_salt.migration.salt_cloud.terms import (
 
 _FAMILIES = (
     (r"debian-12\b.*", "bookworm"), (r"debian-13\b.*", "trixie"), (r"ubuntu-(minimal-)?2204\b.*", "jammy"),
-    (r"ubuntu-(minimal-)?2404\b.*", "noble"),
+    (r"ubuntu-(minimal-)?2404\b.*", "noble"), (r"ubuntu-(minimal-)?2604\b.*", "resolute"),
 )  # fmt: skip
 
 

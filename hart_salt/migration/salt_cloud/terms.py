@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hart_salt.base.merge import merge
+from hart_salt.planning import releases
 
 Rule = Callable[[Any], dict[str, Any]]
 
@@ -94,19 +95,13 @@ _RELEASES = (
     (r"debian[ /-]*(gnu/linux )?(13\b|trixie)|trixie", "trixie"),
     (r"ubuntu[ /-]*(22\.?04|jammy)|22\.04|jammy", "jammy"),
     (r"ubuntu[ /-]*(24\.?04|noble)|24\.04|noble", "noble"),
-)
-
-
-_TOO_OLD = re.compile(
-    r"debian[ /-]*(gnu/linux )?([4-9]|1[01])\b.*|.*(wheezy|jessie|stretch|buster|bullseye)\b.*"
-    r"|(ubuntu[ /-]*(minimal-)?)?(1[0-9]|20|21|23)[.-]?(04|10)\b.*|.*(precise|trusty|xenial|bionic|focal)\b.*"
-    r"|(centos|fedora|rhel|rocky|almalinux|opensuse|sles|windows|freebsd|coreos|amzn|amazon)\b.*"
+    (r"ubuntu[ /-]*(26\.?04|resolute)|26\.04|resolute", "resolute"),
 )
 
 
 def old_image(image: Any) -> list[str]:
     """Return a note if an image's name is that of a release that hart cannot boot."""
-    if not _TOO_OLD.fullmatch(str(image).strip().lower()):
+    if not releases.cannot_boot(str(image)):
         return []
     return ["image: hart cannot boot this release: choose one of hart.list_images, such as trixie"]
 

@@ -43,10 +43,12 @@ def test_no_role_no_tag_of_one(
 IMAGES: dict[str, tuple[str, dict[str, str | int]]] = {
     "do": ("image", {
         "bookworm": "debian-12-x64", "trixie": "debian-13-x64", "jammy": "ubuntu-22-04-x64",
-        "noble": "ubuntu-24-04-x64", "rockylinux-9-x64": "rockylinux-9-x64", "155133621": 155133621,
+        "noble": "ubuntu-24-04-x64", "resolute": "ubuntu-26-04-x64",
+        "rockylinux-9-x64": "rockylinux-9-x64", "155133621": 155133621,
     }),
     "vultr": ("os_id", {
-        "bookworm": 2136, "trixie": 2625, "jammy": 1743, "noble": 2284, "Rocky Linux 9 x64": 1869, "2760": 2760,
+        "bookworm": 2136, "trixie": 2625, "jammy": 1743, "noble": 2284, "resolute": 2900,
+        "Rocky Linux 9 x64": 1869, "2760": 2760,
     }),
 }  # fmt: skip
 

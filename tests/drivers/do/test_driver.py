@@ -203,7 +203,7 @@ def test_sizes_with_prices(cloud: Cloud, driver: do.DigitalOcean) -> None:
 def test_images(cloud: Cloud, driver: do.DigitalOcean) -> None:
     here, there = cloud.add_snapshot("here"), cloud.add_snapshot("there", regions=("ams3",))
     images = {image.setting: image for image in driver.images("nyc3")}
-    assert set(images) == {"bookworm", "trixie", "jammy", "noble", str(here)}
+    assert set(images) == {"bookworm", "trixie", "jammy", "noble", "resolute", str(here)}
     assert all(image.available for image in images.values())
     assert str(there) in {image.setting for image in driver.images(None)}
 

@@ -215,7 +215,7 @@ def test_images(cloud: Cloud, driver: ec2.Ec2) -> None:
     number = cloud.add_snapshot("golden")
     cloud.add_snapshot("elsewhere", region="us-east-1")
     images = {image.setting: image for image in driver.images(REGION)}
-    assert set(images) == {"bookworm", "trixie", "jammy", "noble", number}
+    assert set(images) == {"bookworm", "trixie", "jammy", "noble", "resolute", number}
     assert all(image.available for image in images.values())
     assert (images["bookworm"].description, images[number].description) == ("debian-12-amd64-20261101-2301", "golden")
 

@@ -353,7 +353,7 @@ def test_images_are_listed_by_their_setting_and_deprecated_ones_are_marked(
     images = {image.setting: image for image in driver.images("us-central1")}
     assert images["bookworm"].description == "debian-12-bookworm-v20261110"
     shown = {name: image.available for name, image in images.items()}
-    releases = dict.fromkeys(("bookworm", "trixie", "jammy", "noble"), True)
+    releases = dict.fromkeys(("bookworm", "trixie", "jammy", "noble", "resolute"), True)
     assert shown == {**releases, "golden": True, "older": False}
 
 

@@ -237,7 +237,7 @@ def test_images(cloud: Cloud, driver: hetzner.Hetzner) -> None:
     done, pending = cloud.add_snapshot("done"), cloud.add_snapshot("pending")
     cloud.state.snapshots[pending].status = "creating"
     images = {image.setting: image for image in driver.images("fsn1")}
-    assert set(images) == {"bookworm", "trixie", "jammy", "noble", str(done), str(pending)}
+    assert set(images) == {"bookworm", "trixie", "jammy", "noble", "resolute", str(done), str(pending)}
     assert [image.setting for image in images.values() if not image.available] == [str(pending)]
     assert images["bookworm"].description == "debian-12 (arm, x86)"
     assert images[str(done)].description == "done"

@@ -224,7 +224,7 @@ def test_images(cloud: Cloud, driver: vultr.Vultr) -> None:
     done, pending = cloud.add_snapshot("done"), cloud.add_snapshot("pending")
     cloud.state.snapshots[pending].status = "pending"
     images = {image.setting: image for image in driver.images("ams")}
-    assert set(images) == {"bookworm", "trixie", "jammy", "noble", done, pending}
+    assert set(images) == {"bookworm", "trixie", "jammy", "noble", "resolute", done, pending}
     assert [image.setting for image in images.values() if not image.available] == [pending]
     assert images["bookworm"].description == "Debian 12 x64 (bookworm)"  # and not the one for i386
 

@@ -52,6 +52,10 @@ class PublicImage:
         return f"ami-{hashlib.sha256(f'{region} {self.owner} {self.name}'.encode()).hexdigest()[:17]}"
 
 
+#: the kind of disk in a name, and the release
+UBUNTU = (("hvm-ssd", "jammy-22.04"), ("hvm-ssd-gp3", "noble-24.04"), ("hvm-ssd-gp3", "resolute-26.04"))
+
+
 def images() -> Iterator[PublicImage]:
     """Yield two builds of each release, variants whose names begin alike, and a newer image of another owner."""
     for short, architecture in ARCHITECTURES.items():
@@ -64,7 +68,7 @@ def images() -> Iterator[PublicImage]:
         yield PublicImage(
             f"debian-12-{short}-20261231-9999", SQUATTER, architecture, "2026-12-31T00:00:00Z", DEBIAN_ROOT
         )
-        for kind, name in (("hvm-ssd", "jammy-22.04"), ("hvm-ssd-gp3", "noble-24.04")):
+        for kind, name in UBUNTU:
             for day in ("20261015", "20261102.1"):
                 yield _ubuntu(f"ubuntu/images/{kind}/ubuntu-{name}-{short}-server-{day}", architecture, day)
 

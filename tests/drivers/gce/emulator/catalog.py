@@ -43,6 +43,8 @@ PUBLIC_IMAGES = (
     ("ubuntu-os-cloud", "ubuntu-2204-jammy-arm64-v20261105", "ubuntu-2204-lts-arm64", "ubuntu-22.04", ARM),
     ("ubuntu-os-cloud", "ubuntu-2404-noble-amd64-v20261106", "ubuntu-2404-lts-amd64", "ubuntu-24.04", X86),
     ("ubuntu-os-cloud", "ubuntu-2404-noble-arm64-v20261106", "ubuntu-2404-lts-arm64", "ubuntu-24.04", ARM),
+    ("ubuntu-os-cloud", "ubuntu-2604-resolute-amd64-v20261106", "ubuntu-2604-lts-amd64", "ubuntu-26.04", X86),
+    ("ubuntu-os-cloud", "ubuntu-2604-resolute-arm64-v20261106", "ubuntu-2604-lts-arm64", "ubuntu-26.04", ARM),
 )
 OLD_IMAGES = ("debian-12-bookworm-v20261013",)
 
