@@ -103,8 +103,12 @@ def _keys(root: Path) -> list[str]:
 
 
 def _scripts(root: Path) -> list[str]:
+    """Return findings in cloud-init's files. What it writes after sealing, when a boot fetches user-data, is none."""
+    config = root / PRIVATE[1][0]
+    sealed_at = config.stat().st_mtime_ns if config.exists() else float("inf")
     paths = [path for top in KEPT_SCRIPTS for path in (root / top).rglob("*") if not path.is_symlink()]
     copies = (path for path in paths if path.is_file() and SCRIPT_MARK in _text(path))
+    copies = (path for path in copies if path.stat().st_mtime_ns <= sealed_at)
     return [f"{path} is a copy of the startup script" for path in copies]
 
 

@@ -228,7 +228,7 @@ class Lifecycle:
     async def _seal(self, session: ssh.Session) -> None:
         """Remove every access that the bootstrap opened, first on the node, then at the provider."""
         assert self.state.instance is not None  # noqa: S101 - there is a session with it
-        await session.run(self.commands().seal, timeout=COMMAND_TIMEOUT)
+        await session.run(self.commands().seal, stdin=bootstrap.seal_input(), timeout=COMMAND_TIMEOUT)
         await self.batch.calls.driver(self.batch.driver.settle, self.state.instance)
         self.note(sealed=True)
         self.state.sealed = True

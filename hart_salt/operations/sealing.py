@@ -17,6 +17,7 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import Record
 from hart_salt.model import Instance
+from hart_salt.node import bootstrap
 
 NOT_SEALED = 9  #: exit code of a check that found something to seal
 #: Idempotent, wherever an earlier sealing was interrupted: the seal script is removed last, with its directory. After a
@@ -29,7 +30,8 @@ sshd_config="$1/etc/ssh/sshd_config"
 HART_ROOT="$1"
 export HART_ROOT
 if [ -e "$run/seal" ]; then
-    sh "$run/seal" || [ ! -e "$run" ] || exit 1
+    sh "$run/seal" <<'HART_SEAL_INPUT' || [ ! -e "$run" ] || exit 1
+@SEAL_INPUT@HART_SEAL_INPUT
 fi
 if [ -e "$drop_in" ]; then
     for file in "$1"/root/.ssh/authorized_keys "$1"/home/*/.ssh/authorized_keys; do
@@ -44,7 +46,7 @@ if [ -e "$drop_in" ]; then
     fi
 fi
 rm -rf "$run"
-"""
+""".replace("@SEAL_INPUT@", bootstrap.seal_input())
 
 
 def finish(

@@ -100,6 +100,9 @@ class Cloud:
     #: done to a node before a reboot; ``reran`` must succeed after it
     before_reboot: Callable[[Any, str], None] = lambda emulator, minion_id: None
     reran: str = "true"
+    #: succeeds after a reboot if the image's cloud-init did not ask the provider again; it asks at every boot of EC2
+    restored: str = "grep -qE 'restored from (checked )?cache' /var/log/cloud-init.log"
+    fetches_again: bool = False
     #: the unit of the image that runs the startup script
     script_unit: str = "cloud-final.service"
     #: the host name of the machine of a minion id

@@ -215,7 +215,7 @@ def test_failed_calls_leave_nothing(cloud: RealCloud, refused: dict[str, Ran]) -
     }  # fmt: skip
 
 
-@pytest.mark.on_clouds("ec2", "gce")
+@pytest.mark.on_clouds("ec2", "gce", "vultr")
 def test_after_a_reboot_a_node_is_a_minion_again_and_the_user_data_does_not_run_again(
     cloud: RealCloud, created: Created
 ) -> None:
@@ -230,6 +230,17 @@ def test_after_a_reboot_a_node_is_a_minion_again_and_the_user_data_does_not_run_
     assert [path for path in BOOTSTRAP_PATHS[:3] if machine.run(f"test -e {path}")[0] == 0] == []
     assert ok(machine, SSHD) == sealed
     assert ok(machine, "journalctl -b -u salt-minion -o cat | grep -c '^Starting salt-minion'") == "1"
+
+
+@pytest.mark.on_clouds("ec2", "gce", "vultr")
+def test_after_a_reboot_the_node_is_sealed_and_cloud_init_knows_its_datasource(
+    cloud: RealCloud, created: Created
+) -> None:
+    """Where cloud-init fetches user-data again, its new copies are worthless, and ``hart.sealed`` says so."""
+    copies = files_with(created.machine, real_cloud.secrets_of(created.user_data))
+    assert bool(copies) is cloud.kind.fetches_again, copies
+    ok(created.machine, cloud.kind.restored)
+    assert cloud.master.run("hart.check_seal", MINION).data == {MINION: {"result": True}}
 
 
 @pytest.fixture(scope="module")

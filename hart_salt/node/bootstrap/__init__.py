@@ -20,7 +20,10 @@ import jinja2.ext
 
 from hart_salt.node.bootstrap.document import Result, parse_result
 
-__all__ = ["Commands", "InstallSpec", "Result", "Script", "commands", "parse_result", "render", "version_pattern"]
+__all__ = [
+    "Commands", "InstallSpec", "Result", "Script", "commands", "parse_result", "render", "seal_input",
+    "version_pattern",
+]  # fmt: skip
 
 #: the script's directory on the node, below ``$HART_ROOT`` (which is empty on a whole machine)
 RUN_DIR = "/run/hart"
@@ -131,6 +134,11 @@ def version_pattern(version: str) -> str:
     return "^" + release.replace(".", r"\.") + "([^0-9].*)?$"
 
 
+def seal_input() -> str:
+    """Return what the command ``seal`` reads from standard input: the program that blanks copies of the script."""
+    return (resources.files("hart_salt.node.bootstrap") / "blank.py").read_text()
+
+
 def _built_in_key() -> str:
     return (resources.files("hart_salt.node.bootstrap") / "salt-archive-keyring.asc").read_text()
 
@@ -142,6 +150,7 @@ class Commands:
     follow: str
     result: str
     start: str
+    #: reads ``seal_input`` from standard input
     seal: str
     #: runs what was deferred until the minion is ready, if anything was
     after: str

@@ -86,6 +86,7 @@ CLOUD = Cloud(
     refusal={"status": 400, "answer": answers.error("InvalidParameterValue", "Nothing here is right."),
              "message": "Nothing here is right. (InvalidParameterValue RunInstances)"},
     looks_before=REGIONS,
+    restored="true", fetches_again=True,
     cases=CASES,
     destroying=(
         *hits("destroy", DESTROY),

@@ -93,6 +93,7 @@ CLOUD = Cloud(
     booted="systemctl -q is-active google-startup-scripts.service",
     # As if the script had not been removed: it runs at every boot, and must know that it is done.
     before_reboot=ComputeEngine.give_again,
+    restored="true",
     reran="journalctl -b -u google-startup-scripts -o cat | grep -q 'startup-script exit status 0'",
     script_unit="google-startup-scripts.service",
     hostname=name_of,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,16 @@ def write(name: str, text: str, mode: int = 0o644) -> Plant:
     return plant
 
 
+def older(plant: Plant) -> Plant:
+    """Return a plant whose file is older than the configuration, which sealing writes last."""
+
+    def before(root: Path) -> None:
+        plant(root)
+        os.utime(root / "etc/salt/minion.d/zzz-hart.conf")
+
+    return before
+
+
 CLEAN = (
     write("etc/salt/pki/minion/minion.pem", "private", 0o400),
     write("etc/salt/minion.d/zzz-hart.conf", "# hart 0123\nid: web\n", 0o600),
@@ -41,7 +52,9 @@ LEFT = {
     "home/admin/.ssh/authorized_keys accepts": write(
         "home/admin/.ssh/authorized_keys", "ssh-rsa CCCC me\nssh-ed25519 AAAA hart-6b05369674ed31\n"
     ),
-    "user-data.txt is a copy": write("var/lib/cloud/instance/user-data.txt", "#!/bin/sh\ncat > x <<'HART_END'\n"),
+    "user-data.txt is a copy": older(
+        write("var/lib/cloud/instance/user-data.txt", "#!/bin/sh\ncat > x <<'HART_END'\n")
+    ),
     "minion.pem may be read by others: its mode is 644": write("etc/salt/pki/minion/minion.pem", "private", 0o644),
     "hart.conf may be read by others: its mode is 644": write("etc/salt/minion.d/zzz-hart.conf", "id: web\n", 0o644),
     "hart-init may be read by others": write("root/hart-init", "#!/bin/sh\n", 0o755),
@@ -65,6 +78,13 @@ def test_each_leftover_is_found(sealed: Callable[[], Any], tmp_path: Path, words
     LEFT[words](tmp_path)
     (found,) = sealed()
     assert words in found
+
+
+def test_a_copy_that_cloud_init_fetched_after_sealing_is_none(sealed: Callable[[], Any], tmp_path: Path) -> None:
+    """On EC2, cloud-init does so at each boot; the keys in it are worthless by then."""
+    LEFT["user-data.txt is a copy"](tmp_path)
+    os.utime(tmp_path / "etc/salt/minion.d/zzz-hart.conf", (1, 1))
+    assert sealed() is True
 
 
 def test_all_leftovers_are_found_at_once(sealed: Callable[[], Any], tmp_path: Path) -> None:

@@ -39,8 +39,14 @@ systemctl reload ssh
 
 
 def files(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, str]:
-    """Return the files of Vultr's images: sshd can be reached only after a script of the vendor-data has run."""
-    return {SSHD: "PermitRootLogin yes\nListenAddress 127.0.0.1\n"}
+    """
+    Return the files of Vultr's images: sshd can be reached only after a script of the vendor-data has run, and
+    cloud-init does not ask Vultr again at a later boot.
+    """
+    return {
+        SSHD: "PermitRootLogin yes\nListenAddress 127.0.0.1\n",
+        "/etc/cloud/cloud.cfg.d/95_vultr.cfg": "manual_cache_clean: true\n",
+    }
 
 
 def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, ...]) -> Provider:
