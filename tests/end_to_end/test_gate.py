@@ -121,7 +121,7 @@ def _plant(master: SaltMaster, tokens: dict[str, str], api: str) -> None:
     toml = f'[providers.toml]\ndriver = "do"\nendpoint = "{api}"\ntoken = "{tokens["toml"]}"\n'
     (master.root / "hart.toml").write_text(toml)
     # The value of one setting is the name of another: the fault quotes it.
-    (master.root / "broken.toml").write_text(f"{toml}{tokens['toml']} = 1\n[roles.\"{tokens['toml']} x\"]\n")
+    (master.root / "broken.toml").write_text(f'{toml}{tokens["toml"]} = 1\n[roles."{tokens["toml"]} x"]\n')
 
 
 def _files(master: SaltMaster) -> dict[str, str]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hart_salt.base.merge import merge
 from hart_salt.config.catalog import RESERVED, Catalogue
 from hart_salt.config.schema import Schema
 from hart_salt.migration.salt_cloud import checking, entries, maps
@@ -22,8 +21,6 @@ from hart_salt.migration.salt_cloud.terms import COMMON, IMPORTANT, OWN_AFFAIRS,
 RESETS: Mapping[str, Any] = {
     "connect_via": "public", "public_ip": True, "keep_volumes": False, "apply": None, "spot": False,
 }  # fmt: skip
-#: settings that hart itself merges between its layers
-MERGED = ("minion", "grains")
 
 
 def translation(setup: Setup, schemas: Mapping[str, Schema]) -> Translation:
@@ -167,8 +164,6 @@ class _Translating:
     def _role(self, profile: str, values: Mapping[str, Any], role: maps.Role) -> None:
         account, driver = self._accounts[str(values["provider"])], role.driver
         own = {entries.today(name): value for name, value in values.items() if name != "provider"}
-        # Salt merges the mappings of provider and profile, such as tags; hart's layers replace them.
-        own = {name: _over(account.entry.values.get(name), value, name) for name, value in own.items()}
         found, notes = translate(driver.prepare(own), driver.rules)
         notes += [*driver.complete(found), *old_image(found.get("image"))]
         if "location" not in own and found.get("region") == self._region({}, account):
@@ -219,11 +214,6 @@ class _Translating:
             )
         elif any(text.startswith(TO_BE_SET) for text in texts):
             made.notes.append("no secret is shown: set each by hand")
-
-
-def _over(lower: Any, upper: Any, name: str) -> Any:
-    both = isinstance(lower, Mapping) and isinstance(upper, Mapping) and name not in MERGED
-    return merge(lower, upper) if both else upper
 
 
 def _without_repetition(layer: dict[str, Any], below: Iterable[Mapping[str, Any]]) -> None:
