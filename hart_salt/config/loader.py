@@ -31,6 +31,9 @@ __all__ = ["Config", "ProviderLayer", "Role", "Source", "load", "read_toml"]
 #: the provider that exists if none is configured
 IMPLICIT_PROVIDER = "local"
 
+#: settings that a layer can switch off with null, if a layer before it sets them
+CAN_BE_EMPTY = frozenset(["apply", "drain", "script"])
+
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
@@ -352,6 +355,8 @@ class _Reader:
                     continue
                 if problem is None:
                     kept, problem = self.catalogue.check(name, value, driver)
+                if problem is None and value is None and name not in CAN_BE_EMPTY:
+                    problem = NO_VALUE
             if problem is None and name in result and result[name] != kept:
                 problem = f"is another name of {name}, which this section sets to a different value"
             if problem is None:
@@ -363,7 +368,7 @@ class _Reader:
 
 def _check_place(value: Any) -> tuple[Any, str | None]:
     if value is None:
-        return None, None
+        return None, NO_VALUE
     try:
         return as_text(value), None
     except ValueError as error:

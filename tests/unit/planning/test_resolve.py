@@ -47,6 +47,11 @@ def loaded(**data: Any) -> Config:
     return load([Source("test", {"saltmaster": "salt.example.com", **data})], SCHEMAS, lambda uri: uri)
 
 
+def unaddressed(**data: Any) -> Config:
+    """Return a configuration without ``saltmaster``."""
+    return load([Source("source", data)], SCHEMAS, lambda uri: uri)
+
+
 def node(config: Config, role: str | None = "app", *, master: MasterInfo = MASTER, **given: Any) -> Node:
     given.setdefault("unique_id", lambda: "0badcafe")
     return resolve(config, SCHEMAS, master, role=role, now=NOW, **given)
@@ -314,12 +319,12 @@ def test_several_masters_are_tried_in_turn() -> None:
 
 
 def test_a_master_in_minion_config_is_enough() -> None:
-    config = loaded(saltmaster=None, providers=DO, roles={"app": {"minion_config": {"master": "m"}}})
+    config = unaddressed(providers=DO, roles={"app": {"minion_config": {"master": "m"}}})
     assert node(config).minion_config["master"] == "m"
 
 
 def test_a_local_node_knows_its_master_and_its_port() -> None:
-    config = loaded(saltmaster=None, roles={"app": {}})
+    config = unaddressed(roles={"app": {}})
     found = node(config, master=replace(MASTER, return_port=14506))
     assert (found.minion_config["master"], found.minion_config["master_port"]) == ("127.0.0.1", 14506)
     found = node(config, master=replace(MASTER, publish_port=14505))
