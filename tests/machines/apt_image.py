@@ -82,13 +82,17 @@ def reset(request: SimpleHTTPRequestHandler) -> None:
     request.connection.close()
 
 
-def garbled(request: SimpleHTTPRequestHandler) -> None:
-    """Serve another file than the index promises, as a mirror does in the middle of its sync."""
-    body = b"in the middle of a sync\n"
-    request.send_response(200)
+def serve(request: SimpleHTTPRequestHandler, status: int, body: bytes) -> None:
+    """Answer a request."""
+    request.send_response(status)
     request.send_header("Content-Length", str(len(body)))
     request.end_headers()
     request.wfile.write(body)
+
+
+def garbled(request: SimpleHTTPRequestHandler) -> None:
+    """Serve another file than the index promises, as a mirror does in the middle of its sync."""
+    serve(request, 200, b"in the middle of a sync\n")
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -104,19 +108,13 @@ class _Handler(SimpleHTTPRequestHandler):
         self.path = re.sub("^http://[^/]*", "", self.path)
         fault = self.faults.take(self.path)
         if fault is None and self.path in self.faults.files:
-            self._serve(200, self.faults.files[self.path])
+            serve(self, 200, self.faults.files[self.path])
         elif fault is None:
             super().do_GET()
         elif callable(fault):
             fault(self)
         else:
-            self._serve(fault, b"")
-
-    def _serve(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            serve(self, fault, b"")
 
     def log_message(self, *_: object) -> None:
         """Log nothing: ``Faults.asked`` has the requested paths."""
@@ -220,7 +218,7 @@ class AptImage:
         return bootstrap.parse_result(self.read("/run/hart/result.json"))
 
     def script(self, version: str, key: str = "", **settings: Any) -> str:
-        """Return the bootstrap script of a minion, of which only the step ``install`` is left."""
+        """Return the bootstrap script of a minion, of which only the step ``install`` and ``after`` are left."""
         repositories = self.server.repositories
         values = Settings(**{"salt_repo": repositories.salt_url, "security_upgrades": "off", **settings})
         text = bootstrap.render(
@@ -229,7 +227,7 @@ class AptImage:
             )
         )
         begin, step = text.index("begin ssh\n"), text.index("begin install\n")
-        return text[:begin] + text[step : text.index("begin hand-over\n")] + "end_step\n"
+        return text[:begin] + text[step : text.index("begin hand-over\n")] + "write_after\nend_step\n"
 
     def versions(self, pattern: str = "salt-*") -> dict[str, str]:
         """Return the installed packages and their versions."""
