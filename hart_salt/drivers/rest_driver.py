@@ -16,6 +16,7 @@ from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider
 from hart_salt.drivers import retry, tags
 from hart_salt.drivers.capabilities import AdoptionSupport
+from hart_salt.drivers.catalog import ODD, required
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import Answers, SdkDriver, removing
 from hart_salt.model import Access, Candidate, Instance, Leftover, MasterInfo, Node
@@ -125,6 +126,7 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         """
         try:
             made: Report = self._api.post(self.path, body, self.field)
+            self._read(made)
         except NotFound as error:
             raise InvalidRequest(f"{error}{not_found}") from error
         except TemporaryFailure as error:
@@ -155,8 +157,26 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         return next(iter(self._living(self._report(instance.instance_id))), None)
 
     def _living(self, reports: Sequence[Report]) -> list[Instance]:
-        instances = [self._instance(report) for report in reports]
-        return [one for one in instances if one.state != "gone"]
+        return [one for one in map(self._read, self._completed(reports)) if one.state != "gone"]
+
+    def _completed(self, reports: Sequence[Report]) -> Sequence[Report]:
+        """Return reports of the API with what only another call shows (default: nothing)."""
+        return reports
+
+    def _read(self, report: Report) -> Instance:
+        """
+        Convert a report like ``_instance``.
+
+        Raises ``TemporaryFailure`` if it has no id or cannot be read: without it, the instance would count as gone.
+        """
+        try:
+            required(report, "id")
+            return self._instance(report)
+        except ODD as error:
+            name = report.get("id") or report.get(self.name_field) or "without id and name"
+            raise TemporaryFailure(
+                f"{self.vendor}: the report of the {self.field} {name} cannot be read ({error!r})", uncertain=True
+            ) from error
 
     def _report(self, instance_id: str) -> list[Report]:
         """Return the report of the instance with that id, or an empty list."""
@@ -176,12 +196,12 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
             found = [one for one in self._listed(name=minion_id) if one.get(self.name_field) == minion_id]
         else:
             found = self._report(instance_id)
-        candidates = [self._candidate(report) for report in found]
+        candidates = [self._candidate(report) for report in self._completed(found)]
         return [one for one in candidates if one.instance.state != "gone"]
 
     def _candidate(self, report: Report) -> Candidate:
         owner = tags.owner(self._tags_of(report), self.master.owner)
-        return Candidate(self._instance(report), report.get(self.name_field, ""), owner)
+        return Candidate(self._read(report), report.get(self.name_field) or "", owner)
 
     def adopt(self, instance: Instance, minion_id: str, role: str | None) -> None:
         """
@@ -283,7 +303,7 @@ class KeyedRestDriver(RestDriver):
                 created=tags.seconds(key.get("created")),
             )
             for key in self._api.listed(self.keys_path, "ssh_keys")
-            if key["name"].startswith(self._key_prefix)
+            if (key.get("name") or "").startswith(self._key_prefix)
         ]  # fmt: skip
 
     def remove(self, leftover: Leftover) -> None:

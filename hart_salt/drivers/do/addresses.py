@@ -29,6 +29,10 @@ class ReservedAddresses(Addresses):
         listed = self._api.get("reserved_ips", "reserved_ips")
         return [_address(one) for one in listed if _holder(one) == instance.instance_id]
 
+    def reserved(self) -> set[str]:
+        """Return the account's reserved addresses, with one list call."""
+        return {str(one["ip"]) for one in self._api.get("reserved_ips", "reserved_ips") if one.get("ip")}
+
     def find(self, instance: Instance, request: AddressRequest) -> IpAddress:
         """Return the requested address, as the droplet has it or would get it."""
         if request.kind == ADDITIONAL:

@@ -7,9 +7,10 @@ Facts about the API come from DigitalOcean's own description (digitalocean/opena
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound
@@ -17,6 +18,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import limits
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
+from hart_salt.drivers.catalog import number, readable, required
 from hart_salt.drivers.do.addresses import ReservedAddresses
 from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.do.settings import Account as Account
@@ -24,6 +26,8 @@ from hart_salt.drivers.do.settings import Options as Options
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+
+log = logging.getLogger(__name__)
 
 #: a slug always means the current build of a release, so hart need not search the newest
 IMAGES = {
@@ -50,7 +54,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
-        self._addresses = ReservedAddresses(lambda: self._api, sleep)
+        self._addresses: ReservedAddresses = ReservedAddresses(lambda: self._api, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
 
     def _client(self) -> Callable[..., Any]:
@@ -83,7 +87,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         of_vpc = "; the API gives this answer if vpc does not exist"
         droplet = self._create(node, self._body(node, user_data, access), access, of_vpc)
         self._join_firewall(node, droplet)
-        return _instance(droplet)
+        return self._read(droplet)
 
     def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
         options: Any = node.options
@@ -113,6 +117,22 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     def _instance(self, report: Report) -> Instance:
         return _instance(report)
 
+    def _completed(self, reports: Sequence[Report]) -> Sequence[Report]:
+        """
+        Leave out reserved addresses: a droplet shows its own beside its public one, in no promised order.
+
+        (digitalocean/godo#343) Only the account's list of reserved addresses shows which is which. Make one call, and
+        only if a droplet has two public addresses. Without the right for it, either address leads to the droplet.
+        """
+        if all(len(_addresses(report, "public")) < 2 for report in reports):
+            return reports
+        try:
+            reserved = self._addresses.reserved()
+        except AuthError as error:
+            log.warning("%s: hart cannot list the reserved addresses: %s", self.provider.name, error)
+            return reports
+        return [_without(report, reserved) for report in reports]
+
     def _join_firewall(self, node: Node, droplet: Mapping[str, Any]) -> None:
         """Add a droplet to its firewall. If that fails, terminate the droplet at once."""
         firewall = getattr(node.options, "firewall", None)
@@ -122,7 +142,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
             self._api.add(f"firewalls/{firewall.lower()}/droplets", {"droplet_ids": [droplet["id"]]})
         except DriverError as error:
             with contextlib.suppress(DriverError):
-                self.terminate(_instance(droplet))
+                self.terminate(self._read(droplet))
             if isinstance(error, NotFound):
                 raise InvalidRequest(f"DigitalOcean: there is no firewall {firewall}") from error
             raise
@@ -170,7 +190,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
             self._firewalls = self._api.get("firewalls", "firewalls")
         # Tags ignore case: the first spelling stays.
         return any(
-            wanted.lower() in (it["id"], *(tag.lower() for tag in it.get("tags") or [])) for it in self._firewalls
+            wanted.lower() in (it.get("id"), *(tag.lower() for tag in it.get("tags") or [])) for it in self._firewalls
         )
 
     def leftovers(self) -> list[Leftover]:
@@ -187,26 +207,11 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
 
     def regions(self) -> Sequence[Region]:
         """Return the regions, which have no zones."""
-        return [
-            Region(region["slug"], region["name"], (), bool(region["available"]))
-            for region in self._api.get("regions", "regions")
-        ]
+        return readable(self._api.get("regions", "regions"), _region)
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """Return the sizes with monthly prices. Sizes that are unavailable in the region are marked or omitted."""
-        return [
-            Size(
-                name=size["slug"],
-                memory_mb=int(size["memory"]),
-                cpus=float(size["vcpus"]),
-                disk_gb=float(size["disk"]),
-                monthly_price=float(size["price_monthly"]),
-                available=bool(size["available"]),
-                description=size.get("description", ""),
-            )
-            for size in self._api.get("sizes", "sizes")
-            if region is None or region in size["regions"]
-        ]
+        return readable((it for it in self._api.get("sizes", "sizes") if _is_in(it, region)), _size)
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the account's own images."""
@@ -215,7 +220,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         slugs = {image.get("slug") for image in offered}
         return [
             *(Image(name, slug, slug in slugs) for name, slug in IMAGES.items()),
-            *(Image(str(it["id"]), it["name"], it.get("status", "available") == "available") for it in own),
+            *readable(own, _own_image),
         ]
 
 
@@ -232,8 +237,30 @@ def _firewall_tags(firewall: str | None) -> list[str]:
     return [firewall] if firewall and not UUID.fullmatch(firewall) else []
 
 
-def _is_in(image: Mapping[str, Any], region: str | None) -> bool:
-    return region is None or region in (image.get("regions") or [])
+def _is_in(offer: Mapping[str, Any], region: str | None) -> bool:
+    return region is None or (isinstance(offer, dict) and region in (offer.get("regions") or []))
+
+
+def _region(one: Mapping[str, Any]) -> Region:
+    return Region(required(one, "slug"), one.get("name") or "", (), one.get("available") is not False)
+
+
+def _size(one: Mapping[str, Any]) -> Size:
+    """Convert a size. Old answers do not say whether it is available: what is listed counts as available."""
+    return Size(
+        name=required(one, "slug"),
+        memory_mb=int(required(one, "memory")),
+        cpus=float(required(one, "vcpus")),
+        disk_gb=number(one.get("disk")),
+        monthly_price=number(one.get("price_monthly")),
+        available=one.get("available") is not False,
+        description=one.get("description") or "",
+    )
+
+
+def _own_image(one: Mapping[str, Any]) -> Image:
+    status = one.get("status") or "available"  # old answers have none
+    return Image(str(required(one, "id")), one.get("name") or "", status == "available")
 
 
 def _instance(droplet: Mapping[str, Any]) -> Instance:
@@ -242,21 +269,24 @@ def _instance(droplet: Mapping[str, Any]) -> Instance:
     role, minion_id = (tags.get(name, "").replace(":", ".") for name in ("hart-role", "hart-minion"))
     return Instance(
         instance_id=str(droplet["id"]),
-        minion_id=minion_id or droplet.get("name", ""),
-        state=STATES.get(droplet.get("status", "new"), "pending"),
+        minion_id=minion_id or droplet.get("name") or "",
+        state=STATES.get(droplet.get("status") or "new", "pending"),
         role=role or None,
         batch=tags.get("hart-batch", "").rpartition(":")[2],
         region=(droplet.get("region") or {}).get("slug"),
         size=droplet.get("size_slug"),
-        public_ip=_address(droplet, "public"),
-        private_ip=_address(droplet, "private"),
+        public_ip=next(iter(_addresses(droplet, "public")), None),
+        private_ip=next(iter(_addresses(droplet, "private")), None),
         created=reports.seconds(droplet.get("created_at")),
     )
 
 
-def _address(droplet: Mapping[str, Any], kind: str) -> str | None:
-    for network in (droplet.get("networks") or {}).get("v4") or []:
-        if network.get("type") == kind:
-            address: str | None = network.get("ip_address")
-            return address
-    return None
+def _addresses(droplet: Mapping[str, Any], kind: str) -> list[str]:
+    networks = (droplet.get("networks") or {}).get("v4") or []
+    return [str(it["ip_address"]) for it in networks if it and it.get("type") == kind and it.get("ip_address")]
+
+
+def _without(droplet: Report, reserved: Collection[str]) -> Report:
+    """Return a report without reserved addresses."""
+    v4 = (droplet.get("networks") or {}).get("v4") or []
+    return {**droplet, "networks": {"v4": [it for it in v4 if not it or it.get("ip_address") not in reserved]}}

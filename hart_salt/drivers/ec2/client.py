@@ -47,6 +47,7 @@ PAGES: Mapping[str, int] = {
     "describe_network_interfaces": 1000,
     "describe_security_groups": 1000,
     "describe_subnets": 1000,
+    "describe_tags": 1000,
     "describe_volumes": 500,
     "get_products": 100,
 }

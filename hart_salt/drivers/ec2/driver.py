@@ -22,6 +22,7 @@ from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
+from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.ec2 import request
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 #: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556);
 #: ``retry.until_gone`` retries for at least as long
 YOUNG = 180.0
+TAGS_OF = 200  #: values of one filter at most (EC2's reference of Filter)
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,25 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     def _described(self, region: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         filters = request.filters(fields)
         reservations = self._api.listed(region, "describe_instances", "Reservations", Filters=filters)
-        return [facts for reservation in reservations for facts in reservation.get("Instances", [])]
+        listed = [facts for reservation in reservations for facts in reservation.get("Instances") or []]
+        return self._with_tags(region, listed)
+
+    def _with_tags(self, region: str, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        Return reports with their tags, which ``DescribeInstances`` does not promise (ansible/ansible#12642).
+
+        Make one more call for the instances without tags, and none if there are none: an instance that seems to have no
+        owner would count as lost, and one that seems to be nobody's could be imported.
+        """
+        bare = [request.id_of(facts, region) for facts in listed if not facts.get("Tags")]
+        if not bare:
+            return listed
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in bare}
+        for start in range(0, len(bare), TAGS_OF):
+            wanted = [{"Name": "resource-id", "Values": bare[start : start + TAGS_OF]}]
+            for tag in self._api.listed(region, "describe_tags", "Tags", Filters=wanted):
+                found.get(tag.get("ResourceId") or "", []).append(tag)
+        return [facts if facts.get("Tags") else {**facts, "Tags": found[facts["InstanceId"]]} for facts in listed]
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """Search by the tag ``Name``, which hart and salt-cloud set to the minion id, or by the id."""
@@ -362,7 +382,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         here = region or self._api.default_region
         prices = self._parts.prices.all(here)
         listed = self._parts.lookup.sizes(here)
-        return [request.size(facts, prices.get(facts["InstanceType"]), offered) for facts, offered in listed]
+        return readable(listed, lambda it: request.size(it[0], prices.get(it[0].get("InstanceType")), it[1]))
 
     def size(self, name: str, region: str) -> Size | None:
         """
@@ -373,7 +393,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         if region not in self._parts.lookup.enabled():
             raise InvalidRequest(f"{self.provider.name}: the region {region} is not enabled in this account")
         facts = self._parts.lookup.size(name, region)
-        return request.size(facts, self._parts.prices.of(region, name), True) if facts else None
+        found = [] if facts is None else [facts]
+        return next(iter(readable(found, lambda it: request.size(it, self._parts.prices.of(region, name), True))), None)
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the releases that the bootstrap supports, by code name, and the account's own images."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hart_salt.base.errors import InvalidRequest
+from hart_salt.drivers import tags
+from hart_salt.drivers.catalog import readable, required
 from hart_salt.drivers.ec2.client import Api
 from hart_salt.drivers.ec2.request import filters
 from hart_salt.model import Image
@@ -56,7 +58,7 @@ def find(api: Api, region: str, setting: str, architecture: str) -> Mapping[str,
 
     Raises ``InvalidRequest`` if there is no such image for the architecture.
     """
-    found = _candidates(api, region, setting, architecture)
+    found = [image for image in _candidates(api, region, setting, architecture) if image.get("ImageId")]
     if not found:
         raise InvalidRequest(f"there is no bootable image {setting} for {architecture} in {region}")
     image: Mapping[str, Any] = _newest(found)
@@ -74,7 +76,7 @@ def _candidates(api: Api, region: str, setting: str, architecture: str) -> list[
     if release is not None:
         fields = {**USABLE, "name": release.filter(architecture), "architecture": architecture}
         offered = _listed(api, region, Owners=[release.owner], Filters=filters(fields))
-        return [image for image in offered if release.has(image.get("Name", ""), architecture)]
+        return [image for image in offered if release.has(image.get("Name") or "", architecture)]
     if AMI.fullmatch(setting):
         return _listed(api, region, ImageIds=[setting])
     return _listed(api, region, Owners=["self"], Filters=filters({"state": "available", "name": setting}))
@@ -90,19 +92,23 @@ def offered(api: Api, region: str) -> Sequence[Image]:
     own = _listed(api, region, Owners=["self"], Filters=[])
     return [
         *(_of_release(name, public) for name in RELEASES),
-        *(Image(it["ImageId"], it.get("Name", ""), it.get("State") == "available") for it in own),
+        *readable(own, _own),
     ]
+
+
+def _own(image: Mapping[str, Any]) -> Image:
+    return Image(required(image, "ImageId"), image.get("Name") or "", image.get("State") == "available")
 
 
 def _of_release(name: str, public: Sequence[Any]) -> Image:
     release = RELEASES[name]
-    found = [it for it in public if it.get("OwnerId") == release.owner and release.has(it.get("Name", ""), "x86_64")]
+    found = [it for it in public if it.get("OwnerId") == release.owner and release.has(it.get("Name") or "", "x86_64")]
     return Image(name, _newest(found)["Name"] if found else release.filter("x86_64"), bool(found))
 
 
 def _newest(images: Sequence[Any]) -> Any:
-    """Return the newest image. Dates are in ISO 8601 and UTC, so they sort as text."""
-    return max(images, key=lambda image: (image.get("CreationDate", ""), image["ImageId"]))
+    """Return the newest image. An image whose date cannot be read is older than any other."""
+    return max(images, key=lambda image: (tags.seconds(image.get("CreationDate")) or 0.0, image.get("ImageId") or ""))
 
 
 def _listed(api: Api, region: str, **wanted: Any) -> list[Any]:

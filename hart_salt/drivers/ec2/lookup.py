@@ -62,7 +62,7 @@ class Lookup:
             return self._api.listed(self._api.default_region, "describe_regions", "Regions", AllRegions=True, **named)
 
         listed = self._answers.once("regions", look)
-        return {it["RegionName"]: it.get("OptInStatus") != CLOSED for it in listed}
+        return {it["RegionName"]: it.get("OptInStatus") != CLOSED for it in listed if it.get("RegionName")}
 
     def regions(self) -> Sequence[Region]:
         """Return all regions, with the zones of the usable ones; the others are marked."""
@@ -78,7 +78,7 @@ class Lookup:
     def _zones(self, region: str) -> tuple[str, ...]:
         fields = filters({"state": "available", "zone-type": "availability-zone"})
         listed = self._api.listed(region, "describe_availability_zones", "AvailabilityZones", Filters=fields)
-        return tuple(sorted(zone["ZoneName"] for zone in listed))
+        return tuple(sorted(zone["ZoneName"] for zone in listed if zone.get("ZoneName")))
 
     # nodes
 
@@ -105,7 +105,7 @@ class Lookup:
             # An unknown name is an error, but a filter finds nothing; by wildcards, it may find more than one.
             fields = filters({"instance-type": name})
             found = self._api.listed(region, "describe_instance_types", "InstanceTypes", Filters=fields)
-            return next((facts for facts in found if facts["InstanceType"] == name), None)
+            return next((facts for facts in found if facts.get("InstanceType") == name), None)
 
         return self._answers.once(("size", region, name), look)
 
@@ -155,13 +155,13 @@ class Lookup:
             region, "describe_instance_type_offerings", "InstanceTypeOfferings",
             LocationType="availability-zone", Filters=filters({"instance-type": size}),
         )  # fmt: skip
-        return sorted({offering["Location"] for offering in listed})
+        return sorted({offering["Location"] for offering in listed if offering.get("Location")})
 
     def sizes(self, region: str) -> Sequence[tuple[Mapping[str, Any], bool]]:
         """Return every size that EC2 reports in a region, and whether it is available there."""
         listed = self._api.listed(
             region, "describe_instance_type_offerings", "InstanceTypeOfferings", LocationType="region"
         )
-        offered = {offering["InstanceType"] for offering in listed}
+        offered = {offering.get("InstanceType") for offering in listed}
         reported = self._api.listed(region, "describe_instance_types", "InstanceTypes")
-        return [(facts, facts["InstanceType"] in offered) for facts in reported]
+        return [(facts, facts.get("InstanceType") in offered) for facts in reported]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hart_salt.base.errors import InvalidRequest
+from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.drivers.catalog import number, required
 from hart_salt.model import Candidate, Instance, Leftover, Node, Size
 
 #: bytes of user-data before boto3 encodes it (EC2's reference of RunInstances)
@@ -164,7 +165,7 @@ def as_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 def from_tags(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
     """Return tags of the API as a dict."""
-    return {tag["Key"]: tag.get("Value", "") for tag in tags or ()}
+    return {tag["Key"]: tag.get("Value") or "" for tag in tags or () if tag.get("Key")}
 
 
 def filters(fields: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -208,12 +209,16 @@ def _against_tag(key: str, value: str) -> list[str]:
 
 
 def instance(facts: Mapping[str, Any], region: str) -> Instance:
-    """Convert a report to an ``Instance``. Every field except the id may be missing."""
+    """
+    Convert a report to an ``Instance``. Every field except the id may be missing.
+
+    Raises ``TemporaryFailure`` like ``id_of``.
+    """
     tags = from_tags(facts.get("Tags"))
-    state = STATES.get((facts.get("State") or {}).get("Name", ""), "pending")
+    state = STATES.get((facts.get("State") or {}).get("Name") or "", "pending")
     reason = facts.get("StateReason") or {}
     return Instance(
-        instance_id=facts["InstanceId"],
+        instance_id=id_of(facts, region),
         minion_id=tags.get(MINION, ""),
         state=state,
         role=tags.get(ROLE),
@@ -228,6 +233,17 @@ def instance(facts: Mapping[str, Any], region: str) -> Instance:
     )
 
 
+def id_of(facts: Mapping[str, Any], region: str) -> str:
+    """
+    Return the id of an instance.
+
+    Raises ``TemporaryFailure`` if it is missing: without the error, the instance would count as gone.
+    """
+    if not facts.get("InstanceId"):
+        raise TemporaryFailure(f"Amazon EC2 in {region} reported an instance without an id", uncertain=True)
+    return str(facts["InstanceId"])
+
+
 def candidate(facts: Mapping[str, Any], region: str) -> Candidate:
     """Convert a report of an instance with any owner to a ``Candidate``."""
     tags = from_tags(facts.get("Tags"))
@@ -240,16 +256,19 @@ def seconds(moment: Any) -> float | None:
 
 
 def size(facts: Mapping[str, Any], monthly_price: float | None, offered: bool) -> Size:
-    """Convert a report to a ``Size``. Sizes of earlier generations are still available, and are marked."""
-    current = bool(facts.get("CurrentGeneration", True))
+    """
+    Convert a report to a ``Size``. Sizes of earlier generations are still available, and are marked.
+
+    Raises one of ``catalog.ODD`` if the name, the memory or the CPUs are missing.
+    """
+    current = facts.get("CurrentGeneration") is not False
     architectures = architectures_of(facts)
-    storage = (facts.get("InstanceStorageInfo") or {}).get("TotalSizeInGB")
     remarks = [", ".join(architectures), *([] if current else ["not of the current generation"])]
     return Size(
-        name=facts["InstanceType"],
-        memory_mb=int((facts.get("MemoryInfo") or {}).get("SizeInMiB", 0)),
-        cpus=float((facts.get("VCpuInfo") or {}).get("DefaultVCpus", 0)),
-        disk_gb=float(storage) if storage else None,
+        name=required(facts, "InstanceType"),
+        memory_mb=int(required(required(facts, "MemoryInfo"), "SizeInMiB")),
+        cpus=float(required(required(facts, "VCpuInfo"), "DefaultVCpus")),
+        disk_gb=number((facts.get("InstanceStorageInfo") or {}).get("TotalSizeInGB")) or None,
         monthly_price=monthly_price,
         available=offered,
         description="; ".join(filter(None, remarks)),

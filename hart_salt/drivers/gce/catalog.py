@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hart_salt.base.errors import InvalidRequest, NotFound
+from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.gce.instances import Place, last, partial
 from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Image, Node, Region, Size
@@ -54,10 +55,11 @@ class Catalogue:
             Region(
                 name=region.name,
                 description=PLACES.get(region.name, region.description),
-                zones=tuple(sorted(zone.name for zone in zones if last(zone.region) == region.name)),
+                zones=tuple(sorted(zone.name for zone in zones if zone.name and last(zone.region) == region.name)),
                 available=region.status == "UP" and not region.deprecated.state,
             )
             for region in self._list("regions")
+            if region.name
         ]
 
     def zones(self, region: str) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ class Catalogue:
         for zone in self.zones(region):
             found = self.machine_type(zone, name)
             if found is not None:
-                return _size(found)
+                return next(iter(readable([found], _size)), None)
         return None
 
     def sizes(self, region: str | None) -> list[Size]:
@@ -89,7 +91,7 @@ class Catalogue:
         else:
             listed = [it for zone in self.zones(region) for it in self._list("machine_types", zone=zone)]
         found: dict[str, Size] = {}
-        for size in map(_size, listed):
+        for size in readable(listed, _size):
             if size.available or size.name not in found:
                 found[size.name] = size
         return list(found.values())
@@ -134,7 +136,7 @@ class Catalogue:
         own = self._list("images")
         return [
             *shown,
-            *(Image(it.name, it.description, it.status == "READY" and not it.deprecated.state) for it in own),
+            *(_own_image(it) for it in own if it.name),
         ]
 
     # of a node
@@ -207,7 +209,14 @@ class Catalogue:
         return there[0]
 
 
+def _own_image(image: Any) -> Image:
+    return Image(image.name, image.description, image.status == "READY" and not image.deprecated.state)
+
+
 def _size(machine: Any) -> Size:
+    """Convert a machine type. Raises ``ValueError`` if its name, its memory or its CPUs are missing."""
+    if not (machine.name and machine.memory_mb and machine.guest_cpus):
+        raise ValueError(f"the machine type {machine.name or machine.id} has no name or no size")
     return Size(
         name=machine.name,
         memory_mb=int(machine.memory_mb),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers import limits
 from hart_salt.model import Candidate, Instance, Node
 
@@ -225,9 +226,17 @@ def objections(node: Node, owner: str) -> list[str]:
 
 
 def report(instance: Any) -> Instance:
-    """Convert a report of a list to an ``Instance``. Any field may be missing."""
+    """
+    Convert a report of a list to an ``Instance``. Every field except the id may be missing.
+
+    Raises ``TemporaryFailure`` if the id is: without the error, the instance would count as gone.
+    """
     metadata = {item.key: item.value for item in instance.metadata.items}
-    zone = last(instance.zone)
+    # The instance's own link names the zone too.
+    zone = last(instance.zone) or last(instance.self_link.rpartition("/instances/")[0])
+    if not instance.id:
+        name = instance.name or "without a name"
+        raise TemporaryFailure(f"Compute Engine reported the instance {name} without its id", uncertain=True)
     interface = instance.network_interfaces[0] if instance.network_interfaces else None
     public = [access.nat_i_p for access in interface.access_configs] if interface else []
     return Instance(

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from hart_salt.config.schema import Schema
 from hart_salt.drivers import tags as reports
+from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.hetzner import rules
 from hart_salt.drivers.hetzner.rules import IMAGES
 from hart_salt.drivers.hetzner.settings import SCHEMA as SCHEMA
@@ -49,7 +50,7 @@ class Hetzner(KeyedRestDriver):
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """Create the server."""
-        return self._instance(self._create(node, self._body(node, user_data, access), access))
+        return self._read(self._create(node, self._body(node, user_data, access), access))
 
     def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
         options: Any = node.options
@@ -90,17 +91,17 @@ class Hetzner(KeyedRestDriver):
         """
         labels, public = report.get("labels") or {}, report.get("public_net") or {}
         place = report.get("location") or (report.get("datacenter") or {}).get("location") or {}
-        state = STATES.get(report.get("status", ""), "pending")
+        state = STATES.get(report.get("status") or "", "pending")
         return Instance(
             instance_id=str(report["id"]),
-            minion_id=labels.get("hart-minion") or report.get("name", ""),
+            minion_id=labels.get("hart-minion") or report.get("name") or "",
             state="pending" if state == "stopped" and report.get("locked") else state,
             role=labels.get("hart-role"),
             batch=labels.get("hart-batch", ""),
             region=place.get("name"),
             size=(report.get("server_type") or {}).get("name"),
             public_ip=(public.get("ipv4") or {}).get("ip"),
-            private_ip=next((one["ip"] for one in report.get("private_net") or () if one.get("ip")), None),
+            private_ip=next((it["ip"] for it in report.get("private_net") or () if it and it.get("ip")), None),
             created=reports.seconds(report.get("created")),
         )
 
@@ -110,7 +111,7 @@ class Hetzner(KeyedRestDriver):
 
     def regions(self) -> Sequence[Region]:
         """Return Hetzner's locations, which have no zones."""
-        return [Region(one["name"], f"{one['city']}, {one['country']}") for one in self._known("locations")]
+        return readable(self._known("locations"), rules.region)
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """
@@ -118,21 +119,21 @@ class Hetzner(KeyedRestDriver):
 
         Prices do not include a public IPv4 address. Without a region, the price is the lowest of all locations.
         """
-        currency = self._api.get("pricing", "pricing")["currency"]
-        return [
-            rules.size(one, prices, region, currency)
-            for one in self._known("server_types")
-            if (prices := [it for it in one["prices"] if region in (None, it["location"])])
-        ]
+        currency = self._api.get("pricing", "pricing").get("currency")
+        types = (it for it in self._known("server_types") if region is None or region in rules.places(it))
+        return readable(types, lambda one: rules.size(one, region, currency))
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the project's snapshots."""
-        offered = [one for one in self._known("images") if one["type"] == "system"]
-        snapshots = [one for one in self._known("images") if one["type"] == "snapshot"]
-        there = {name: [it["architecture"] for it in offered if it["name"] == of] for name, of in IMAGES.items()}
+        offered = [one for one in self._known("images") if one.get("type") == "system"]
+        snapshots = [one for one in self._known("images") if one.get("type") == "snapshot"]
+        there = {
+            name: [it.get("architecture") or "unknown" for it in offered if it.get("name") == of]
+            for name, of in IMAGES.items()
+        }
         return [
             *(Image(name, f"{IMAGES[name]} ({', '.join(sorted(has))})", bool(has)) for name, has in there.items()),
-            *(Image(str(it["id"]), it["description"], it["status"] == "available") for it in snapshots),
+            *readable(snapshots, rules.snapshot),
         ]
 
 

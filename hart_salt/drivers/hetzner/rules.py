@@ -12,7 +12,8 @@ from typing import Any
 
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.drivers import limits, tags
-from hart_salt.model import Node, Size
+from hart_salt.drivers.catalog import number, objects, required
+from hart_salt.model import Image, Node, Region, Size
 
 IMAGES = {
     "bookworm": "debian-12", "trixie": "debian-13",
@@ -57,28 +58,47 @@ def id_of(setting: str, things: Iterable[Thing], kind: str) -> int:
 
 def named(setting: str, things: Iterable[Thing]) -> Thing | None:
     """Return the resource with an id or a name, or None."""
-    return next((one for one in things if setting in (str(one["id"]), one.get("name"))), None)
+    return next((one for one in things if setting in (str(one.get("id")), one.get("name"))), None)
 
 
-def size(facts: Thing, prices: Sequence[Thing], region: str | None, currency: str) -> Size:
-    """
-    Return a server type for people.
+def region(one: Thing) -> Region:
+    """Return a location for people."""
+    return Region(required(one, "name"), ", ".join(filter(None, (one.get("city"), one.get("country")))))
 
-    prices
-        the prices in the requested locations
-    """
-    places = [it for it in facts.get("locations") or () if region in (None, it["name"])]
+
+def snapshot(one: Thing) -> Image:
+    """Return a snapshot for people."""
+    return Image(str(required(one, "id")), one.get("description") or "", one.get("status") == "available")
+
+
+def places(facts: Thing) -> set[str]:
+    """Return the locations that have a server type: those with a price, and those that report whether it is there."""
+    prices, locations = objects(facts.get("prices")), objects(facts.get("locations"))
+    return {str(it.get("location")) for it in prices} | {str(it.get("name")) for it in locations}
+
+
+def size(facts: Thing, region: str | None, currency: str | None) -> Size:
+    """Return a server type for people; without the project's currency, its price is unknown."""
+    here = [it for it in objects(facts.get("locations")) if region in (None, it.get("name"))]
+    prices = [price for it in objects(facts.get("prices")) if (price := _price(it, region)) is not None]
+    kinds = (facts.get("description") or facts.get("name"), facts.get("cpu_type"), facts.get("architecture"))
     return Size(
-        name=facts["name"],
-        memory_mb=int(float(facts["memory"]) * 1024),
-        cpus=float(facts["cores"]),
-        disk_gb=float(facts["disk"]),
-        monthly_price=min(round(float(it["price_monthly"]["net"]), 2) for it in prices),
+        name=required(facts, "name"),
+        memory_mb=int(float(required(facts, "memory")) * 1024),
+        cpus=float(required(facts, "cores")),
+        disk_gb=number(facts.get("disk")),
+        monthly_price=min(prices, default=None) if currency else None,
         # Each location reports whether it has the type now (docs, changelog of 2025-09-24).
-        available=any(it.get("available", True) for it in places) if places else not facts.get("deprecated"),
-        description=f"{facts['description']}, {facts['cpu_type']}, {facts['architecture']}",
-        currency=currency,
+        available=any(it.get("available") is not False for it in here) if here else not facts.get("deprecated"),
+        description=", ".join(map(str, filter(None, kinds))),
+        currency=currency or "EUR",
     )
+
+
+def _price(one: Thing, region: str | None) -> float | None:
+    """Return a type's price before tax in a location, or None if it is unknown or of another location."""
+    net = number((one.get("price_monthly") or {}).get("net")) if region in (None, one.get("location")) else None
+    return None if net is None else round(net, 2)
 
 
 # objections
@@ -132,14 +152,16 @@ def _type_and_image(node: Node, known: Known) -> Iterator[str]:
     kind = named(node.size, known("server_types"))
     if kind is None:
         return
-    here = [it for it in kind.get("locations") or () if it["name"] == node.region]
-    if here and not here[0].get("available", True):
+    here = [it for it in kind.get("locations") or () if it.get("name") == node.region]
+    if here and here[0].get("available") is False:
         yield f"{node.size} is not available in {node.region} now; salt-run hart.list_sizes shows what is"
     image = IMAGES.get(node.settings.image, node.settings.image)
-    fitting = [one for one in known("images") if one["architecture"] == kind["architecture"]]
+    wanted = kind.get("architecture")
+    # An image or a type without an architecture dates from before there were several.
+    fitting = [one for one in known("images") if None in (wanted, it := one.get("architecture")) or it == wanted]
     if named(image, fitting) is None:
         yield (
-            f"there is no image {node.settings.image} for {node.size}, which is {kind['architecture']}; "
+            f"there is no image {node.settings.image} for {node.size}{f', which is {wanted}' if wanted else ''}; "
             "salt-run hart.list_images shows them"
         )
 
@@ -158,7 +180,7 @@ def _network(node: Node, setting: str, known: Known) -> Iterator[str]:
     if network is None:
         yield f"the project has no network {setting}"
         return
-    zones = {one["network_zone"] for one in network.get("subnets") or ()}
-    place = named(node.region, known("locations"))
-    if place is not None and place["network_zone"] not in zones:
-        yield f"the network {setting} has no subnet in {place['network_zone']}, the network zone of {node.region}"
+    zones = {one.get("network_zone") for one in network.get("subnets") or ()}
+    zone = (named(node.region, known("locations")) or {}).get("network_zone")
+    if zone is not None and zone not in zones:
+        yield f"the network {setting} has no subnet in {zone}, the network zone of {node.region}"

@@ -10,13 +10,14 @@ import base64
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
+from hart_salt.drivers.catalog import number, readable, required
 from hart_salt.drivers.rest_driver import Report, RestDriver
 from hart_salt.drivers.vultr import rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
@@ -67,7 +68,7 @@ class Vultr(AddressSupport, RestDriver):
 
     def launch(self, node: Node, user_data: str, access: Access) -> Instance:
         """Create the instance, which shows up in lists up to a second late (tent, 3.3)."""
-        return _instance(self._create(node, self._body(node, user_data, access), access))
+        return self._read(self._create(node, self._body(node, user_data, access), access))
 
     def _body(self, node: Node, user_data: str, access: Access) -> dict[str, Any]:
         options: Any = node.options
@@ -116,10 +117,7 @@ class Vultr(AddressSupport, RestDriver):
 
     def regions(self) -> Sequence[Region]:
         """Return the regions, which have no zones."""
-        return [
-            Region(one["id"], ", ".join(filter(None, (one.get("city"), one.get("country")))))
-            for one in self._offer.listed("regions", "regions")
-        ]
+        return readable(self._offer.listed("regions", "regions"), _region)
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """
@@ -129,19 +127,9 @@ class Vultr(AddressSupport, RestDriver):
         price (tent, 3.8): the format of those prices is not documented.
         """
         now = self._offer.available(region) if region else None
-        return [
-            Size(
-                name=plan["id"],
-                memory_mb=int(plan["ram"]),
-                cpus=float(plan["vcpu_count"]),
-                disk_gb=float(plan["disk"]),
-                monthly_price=None if region in (plan.get("location_cost") or ()) else float(plan["monthly_cost"]),
-                available=bool(plan.get("locations")) if now is None else plan["id"] in now,
-                description=plan.get("type", ""),
-            )
-            for plan in self._offer.listed("plans", "plans")
-            if now is None or plan["id"] in now or region in (plan.get("locations") or [])
-        ]
+        plans = self._offer.listed("plans", "plans")
+        here = (it for it in plans if now is None or it.get("id") in now or region in (it.get("locations") or []))
+        return readable(here, lambda plan: _size(plan, region, now))
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the account's snapshots."""
@@ -149,11 +137,33 @@ class Vultr(AddressSupport, RestDriver):
         snapshots = self._api.listed("snapshots", "snapshots")
         return [
             *(Image(name, os["name"] if os else "", os is not None) for name, os in found.items()),
-            *(Image(one["id"], one.get("description", ""), one.get("status") == "complete") for one in snapshots),
+            *readable(snapshots, _snapshot),
         ]
 
 
 DRIVER = Vultr
+
+
+def _region(one: Mapping[str, Any]) -> Region:
+    return Region(required(one, "id"), ", ".join(filter(None, (one.get("city"), one.get("country")))))
+
+
+def _size(plan: Mapping[str, Any], region: str | None, now: Collection[str] | None) -> Size:
+    """Convert a plan; ``now`` are the plans that are available in the region now."""
+    own_price = region in (plan.get("location_cost") or ())
+    return Size(
+        name=required(plan, "id"),
+        memory_mb=int(required(plan, "ram")),
+        cpus=float(required(plan, "vcpu_count")),
+        disk_gb=number(plan.get("disk")),
+        monthly_price=None if own_price else number(plan.get("monthly_cost")),
+        available=bool(plan.get("locations")) if now is None else plan["id"] in now,
+        description=plan.get("type") or "",
+    )
+
+
+def _snapshot(one: Mapping[str, Any]) -> Image:
+    return Image(required(one, "id"), one.get("description") or "", one.get("status") == "complete")
 
 
 def _instance(report: Mapping[str, Any]) -> Instance:
@@ -163,7 +173,7 @@ def _instance(report: Mapping[str, Any]) -> Instance:
     public = _address(report, "v6_main_ip" if IPV6_ONLY in flat else "main_ip")
     return Instance(
         instance_id=str(report["id"]),
-        minion_id=tags.get("hart-minion") or report.get("label", ""),
+        minion_id=tags.get("hart-minion") or report.get("label") or "",
         state=_state(report),
         role=tags.get("hart-role"),
         batch=tags.get("hart-batch", ""),

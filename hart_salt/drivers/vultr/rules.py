@@ -62,8 +62,8 @@ class Known:
     def os_named(self, setting: str) -> dict[str, Any] | None:
         """Return the operating system with a code name or with Vultr's own name, or None."""
         pattern = IMAGES.get(setting, re.compile(re.escape(setting) + "$"))
-        offered = (one for one in self.listed("os", "os") if one["arch"] == "x64")
-        return next((one for one in offered if pattern.match(one["name"])), None)
+        offered = (one for one in self.listed("os", "os") if one.get("arch") == "x64" and one.get("id"))
+        return next((one for one in offered if pattern.match(one.get("name") or "")), None)
 
     def image(self, setting: str) -> dict[str, Any]:
         """
@@ -124,7 +124,7 @@ def _image_and_plan(node: Node, known: Known) -> Iterator[str]:
     except InvalidRequest as error:
         yield str(error)
     # The caller checks that the region and the plan exist.
-    exists = any(plan["id"] == node.size for plan in known.listed("plans", "plans"))
+    exists = any(plan.get("id") == node.size for plan in known.listed("plans", "plans"))
     with contextlib.suppress(InvalidRequest, NotFound):
         if exists and node.size not in known.available(node.region):
             yield f"{node.size} is not available in {node.region} now; salt-run hart.list_sizes shows what is"
@@ -134,7 +134,7 @@ def _network(node: Node, known: Known) -> Iterator[str]:
     options: Any = node.options
     if not options.vpc and not node.settings.private_networking:
         return
-    here = [one["id"] for one in known.listed("vpcs", "vpcs") if one.get("region") == node.region]
+    here = [one["id"] for one in known.listed("vpcs", "vpcs") if one.get("id") and one.get("region") == node.region]
     if not options.vpc:
         if len(here) > 1:
             yield f"{node.region} has several VPCs: set vpc to one of {', '.join(here)}"
@@ -154,5 +154,5 @@ def _account(node: Node, known: Known) -> Iterator[str]:
 
 def _missing(kind: str, wanted: Sequence[str], path: str, field: str, known: Known) -> Iterator[str]:
     if wanted:
-        there = {one["id"] for one in known.listed(path, field)}
+        there = {one.get("id") for one in known.listed(path, field)}
         yield from (f"no {kind} of the account has the id {one}" for one in wanted if one not in there)

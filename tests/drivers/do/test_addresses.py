@@ -13,6 +13,7 @@ from tests.emulation import faults
 from tests.emulation.faults import Fault
 
 ACTIONS = r"/reserved_ips/[0-9.]+/actions$"
+RESERVED_LIST = r"/reserved_ips$"
 
 
 def assigned(cloud: Cloud) -> list[str]:
@@ -97,6 +98,37 @@ def test_a_droplet_has_its_private_address_from_its_creation(
 ) -> None:
     found = driver.find_address(instance, AddressRequest(PRIVATE))
     assert (found.there, found.on_node, found.ip) == (True, False, instance.private_ip)
+
+
+def test_the_public_address_is_the_droplets_own(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance, time: Time
+) -> None:
+    """A droplet shows its reserved address as a second public one, in any order.
+
+    One call per list finds out which.
+    """
+    launch(driver, node("other.example.com"))
+    time.advance(60)
+    before = {one.minion_id: one.public_ip for one in driver.instances()}
+    assert cloud.count("GET", RESERVED_LIST) == 0
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, cloud.add_reserved("nyc3"))))
+    cloud.calls.clear()
+    for _ in range(8):  # the emulator shuffles the addresses
+        assert {one.minion_id: one.public_ip for one in driver.instances()} == before
+        found, imported = driver.instance(instance), driver.candidates(instance.minion_id)
+        assert found is not None
+        assert {found.public_ip, imported[0].instance.public_ip} == {instance.public_ip}
+    assert cloud.count("GET", RESERVED_LIST) == 3 * 8
+
+
+def test_without_the_right_for_reserved_addresses_a_list_shows_one_of_both(
+    cloud: Cloud, driver: do.DigitalOcean, instance: Instance
+) -> None:
+    ip = cloud.add_reserved("nyc3")
+    driver.add_address(instance, driver.find_address(instance, AddressRequest(RESERVED, ip)))
+    cloud.faults.add(Fault("GET", RESERVED_LIST, status=403))
+    (found,) = driver.instances()
+    assert found.public_ip in (ip, instance.public_ip)
 
 
 @pytest.mark.parametrize("kind", ["assign", "unassign"])

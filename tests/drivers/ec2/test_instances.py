@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hart_salt.base.errors import InvalidRequest
+from hart_salt.drivers.ec2 import client
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
 from tests.drivers.ec2.driver import LOOK, asked, boto, called, driver_of, launch, left, node, open_cloud
@@ -22,6 +23,29 @@ if TYPE_CHECKING:
     from tests.drivers.ec2.emulator.cloud import Ec2 as Cloud  # imports moto, which is slow
 
 # lists
+
+
+def test_instances_listed_without_their_tags_keep_their_owner(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EC2 does not promise tags with ``DescribeInstances`` (ansible/ansible#12642): one more call gets them."""
+    made = launch(driver, node())
+    time.advance(60)
+    before, listed = driver.instances(REGION), client.Api.listed
+
+    def without_tags(api: client.Api, region: str, operation: str, field: str, **wanted: Any) -> list[Any]:
+        found = listed(api, region, operation, field, **wanted)
+        for instance in (one for group in found if field == "Reservations" for one in group["Instances"]):
+            del instance["Tags"]
+        return found
+
+    cloud.calls.clear()
+    monkeypatch.setattr(client.Api, "listed", without_tags)
+    assert driver.instances(REGION) == before
+    assert driver.instance(made) == before[0]
+    (found,) = driver.candidates("w1.example.com", made.instance_id, REGION)
+    assert (found.name, found.owner) == ("w1.example.com", OWNER)
+    assert called(cloud, "DescribeTags") == 3
 
 
 def test_a_list_has_all_its_pages_and_all_regions(cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from tests.emulation.faults import Fault
         (node(tags=[f"hart-{OWNER}-x"]), "is one of hart's own"),
         (node(tags=[f"t{number}" for number in range(64)]), "at most 63 entries"),
         (node(options={"labels": {"hart-owner": "me"}}), "the label hart-owner is one of hart's own"),
-        (node(options={"labels": {f"k{number}": "" for number in range(61)}}), "at most 60 entries"),
+        (node(options={"labels": {f"k{number}": "" for number in range(60)}}), "at most 59 entries"),
         (node(public_ip=False, options={"ipv6": True, "subnet": "both"}), "ipv6 is a public address"),
         (node(options={"ipv6": True, "subnet": "default"}), "ipv6 needs a subnet with external IPv6 addresses, but"),
         (node(options={"scopes": ["compute-ro"]}), "set service_account, or remove scopes"),

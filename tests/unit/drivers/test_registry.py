@@ -89,6 +89,7 @@ def test_the_page_names_these_files() -> None:
     assert files == [
         "hart_salt/drivers/<name>/", "hart_salt/drivers/__init__.py", "pyproject.toml",
         "tests/drivers/<name>/driver.py", "tests/drivers/<name>/emulator/", "tests/drivers/<name>/environment.py",
-        "tests/drivers/<name>/in_tables.py", "tools/mutants/lists/<name>.toml", "hart_salt/REFERENCE.md",
+        "tests/drivers/<name>/in_tables.py", "tests/drivers/recorded/<name>/", "tools/mutants/lists/<name>.toml",
+        "hart_salt/REFERENCE.md",
     ]  # fmt: skip
     assert [file for file in files if not (ROOT / file.replace("<name>", NEWEST)).exists()] == []

@@ -176,12 +176,14 @@ def _features(it: Droplet) -> list[str]:
 
 
 def _networks(world: World, it: Droplet, now: float) -> dict[str, Any]:
-    """Return no addresses at first, and later the private and the public one, in random order."""
+    """Return no addresses at first, and later the private, the public and the reserved one, in random order."""
     if it.status(now) == "new" or now < it.active_at + world.settings.address_after or it.address_lists > 0:
         return {} if world.settings.bare_networks else {"v4": [], "v6": []}
     v4 = [_v4(it.addresses.private, "255.255.240.0", "private")]
     if it.addresses.public:
         v4.append(_v4(it.addresses.public, "255.255.240.0", "public"))
+    # (digitalocean/godo#343)
+    v4 += [_v4(one.ip, "255.255.240.0", "public") for one in world.state.reserved.values() if one.holder(now) == it.id]
     world.chance.shuffle(v4)
     return {"v4": v4, "v6": [_v6(it.id)] if it.ipv6 else []}
 
