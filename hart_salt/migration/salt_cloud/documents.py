@@ -65,7 +65,10 @@ def read(path: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, notes
     if not isinstance(data, dict):
         raise Refused(f"{path}: must be a mapping")
-    plain: dict[str, Any] = _Plain(path, notes).of(data)
+    try:
+        plain: dict[str, Any] = _Plain(path, notes).of(data)
+    except RecursionError:
+        raise Refused(f"{path} is nested too deeply: fix it, or move it out of the directory") from None
     return plain, notes
 
 

@@ -223,6 +223,14 @@ def test_machines_of_maps_become_commands(directory: str) -> None:
         ("- a", "must be a mapping"),
         ("a: 1", "a must be a mapping"),
         ("# nothing", "has no configuration of salt-cloud"),
+        ("[" * 500 + "]" * 500, "is not YAML|must be a mapping|nested too deeply"),
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "\n".join(
+                f"{new}: &{new} [{', '.join(['*' + old] * 10)}]" for old, new in zip("abcdef", "bcdefg", strict=True)
+            ),
+            "has more than 100000 values",
+        ),
     ],
 )
 def test_an_unreadable_file_is_refused_without_quoting_it(tmp_path: Path, text: str, words: str) -> None:
