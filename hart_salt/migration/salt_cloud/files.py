@@ -56,6 +56,14 @@ def read(directory: str, map_file: str | None, render: Callable[[str], Any]) -> 
 
     Raises ``Refused`` if the directory contains none of them, or if none can be read.
     """
+    try:
+        return _read(directory, map_file, render)
+    except OSError as error:
+        # For the user of the master, /root for example is closed: not even the names of its files can be read.
+        raise Refused(f"{error.filename or directory} cannot be read: {error.strerror}") from None
+
+
+def _read(directory: str, map_file: str | None, render: Callable[[str], Any]) -> Setup:
     main = Path(os.path.expanduser(directory)).absolute()  # noqa: PTH111 - no error if the home directory is unknown
     main = main if main.is_file() else main / "cloud"
     base, reading = main.parent, _Reading()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -237,6 +238,15 @@ def test_an_unreadable_file_is_refused_without_quoting_it(tmp_path: Path, text: 
     base = write(tmp_path, **{"cloud.providers": text})
     with pytest.raises(Refused, match=words):
         made(base)
+
+
+def test_a_closed_directory_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(Refused, match=rf"^{tmp_path} cannot be read: Permission denied$"):
+        made(str(tmp_path))
 
 
 @pytest.mark.parametrize(
