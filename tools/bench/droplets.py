@@ -19,6 +19,7 @@ parts. It also prints the load: with more work than CPUs, the figures mean littl
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import statistics
 import subprocess
@@ -48,6 +49,7 @@ from tests.machines.real import RealMachines
 LIMIT = 240.0  #: timeout of each step, in seconds
 RAN = "/run/bench-ran"
 WANTED_RATIO, WANTED_MORE = 1.25, 2.0
+NUMBERS = itertools.count(1)  #: ids of bare machines; each runs its script
 PARTS = ("boot", "update", "install", "start event", "start to ping")
 INSTALL = (
     "DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "
@@ -59,7 +61,7 @@ class BenchMaster:
     """A salt-master at the address of the host of the machines."""
 
     def __init__(self, root: Path, host: MachineHost, cloud: DigitalOcean) -> None:
-        self.root, self.address = root, host.address
+        self.root, self.address, self.cloud = root, host.address, cloud
         self.publish, self.reply = free_ports(2)
         for part in ("etc", "srv", "log"):
             (root / part).mkdir()
@@ -107,25 +109,35 @@ def bench() -> Iterator[tuple[MachineHost, BenchMaster]]:
 # the floor
 
 
-def floor(host: MachineHost, master: BenchMaster, name: str) -> dict[str, float]:
-    """Return the seconds of each part on a machine without hart."""
+@contextlib.contextmanager
+def bare(host: MachineHost, name: str, image: str = "debian-12") -> Iterator[tuple[Machine, float]]:
+    """Boot a machine without hart; return it and the seconds until its startup script had run. Then end it."""
     network = host.network
     spec = Spec(
-        instance_id="1", hostname=name, user_data=f"#!/bin/sh\ntouch {RAN}\n", public_keys=(),
-        datasource="digitalocean", public_ip=network.take("public"), private_ip=network.take("private"),
+        instance_id=str(next(NUMBERS)), hostname=name, user_data=f"#!/bin/sh\ntouch {RAN}\n", public_keys=(),
+        datasource="digitalocean", public_ip=network.take("public"), private_ip=network.take("private"), image=image,
     )  # fmt: skip
     began = time.monotonic()
     booted = host.boot(spec)
     try:
         booted.wait(f"[ -e {RAN} ]")
-        took = {"boot": time.monotonic() - began}
-        _add_repository(booted, host)
-        took["update"] = _timed(booted, "apt-get update -q")
-        _do(booted, "systemctl mask salt-minion.service")
-        took["install"] = _timed(booted, INSTALL)
-        return {**took, **_started(booted, master, name)}
+        yield booted, time.monotonic() - began
     finally:
         booted.kill()
+
+
+def install(booted: Machine, host: MachineHost) -> dict[str, float]:
+    """Install Salt and return the seconds of both parts. The minion does not start."""
+    _add_repository(booted, host)
+    took = {"update": _timed(booted, "apt-get update -q")}
+    _do(booted, "systemctl mask salt-minion.service")
+    return {**took, "install": _timed(booted, INSTALL)}
+
+
+def floor(host: MachineHost, master: BenchMaster, name: str) -> dict[str, float]:
+    """Return the seconds of each part on a machine without hart."""
+    with bare(host, name) as (booted, boot):
+        return {"boot": boot, **install(booted, host), **started(booted, master, name)}
 
 
 def _do(booted: Machine, command: str) -> None:
@@ -154,7 +166,7 @@ def _write(booted: Machine, path: str, text: str, mode: str = "644") -> None:
     _do(booted, f"mkdir -p {folder} && cat > {path} <<'END'\n{text.rstrip()}\nEND\nchmod {mode} {path}")
 
 
-def _started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float]:
+def started(booted: Machine, master: BenchMaster, name: str) -> dict[str, float]:
     """Return the seconds from ``systemctl start`` to the start event and to the answer of a ping."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(

@@ -120,7 +120,7 @@ def test_an_sshd_config_that_includes_no_other_file_gets_a_line_for_it(image: Im
     (image.directory.parent / "defaults").write_text(DEFAULTS.replace("no", "yes"))
     off, _, notes = image.run()
     assert (off, len(notes)) == (True, 1)
-    assert image.config.read_text() == f"Include {image.directory}/{OURS}\n{config or chr(10)}"
+    assert image.config.read_text() == f"Include {image.directory}/{OURS}\n{config}"
 
 
 def test_an_sshd_that_allows_passwords_in_any_case_fails_the_step(image: Image) -> None:

@@ -8,10 +8,12 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import salt.version
 
@@ -75,6 +77,13 @@ def machine(root: Path, start: Start) -> Machine:
     (root / "etc/ssh/ssh_host_ed25519_key.pub").write_text(ssh.make_key("root@web").public + "\n")
     (root / "user-data").write_text(SCRIPT)
     return made
+
+
+def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def mode(path: Path) -> int:
@@ -229,6 +238,37 @@ def test_a_second_run_makes_a_new_key_and_a_new_document(machine: Machine, start
     second = machine.result()
     assert (first.failed_step, second.failed_step) == ("install", "")
     assert second.minion_key == machine.file("etc/salt/pki/minion/minion.pub").read_text() != first.minion_key
+
+
+def test_a_second_run_beside_the_first_waits_for_its_end_and_does_nothing(machine: Machine, start: Start) -> None:
+    """Google's agent runs the startup script again when it is upgraded."""
+    machine.python(f"until [ -e {shlex.quote(str(machine.file('go')))} ]; do sleep 0.05; done")
+    environment = {**os.environ, "HART_ROOT": str(machine.root), "HART_PYTHON": str(machine.root / "python")}
+    command = ["sh", str(machine.file("user-data"))]
+    first = start(command, env=environment)
+    until(lambda: machine.file("run/hart/pid").exists())
+    second = start(command, env=environment)
+    until(lambda: [child.name() for child in psutil.Process(second.pid).children()] == ["flock"])
+    machine.file("go").touch()
+    assert (first.wait(60), second.wait(60)) == (0, 0)
+    assert machine.log().count("hart: ssh\n") == 1
+    assert machine.result().minion_key == machine.file("etc/salt/pki/minion/minion.pub").read_text()
+
+
+def test_a_run_after_a_complete_one_does_nothing(machine: Machine, start: Start) -> None:
+    machine.run()
+    before = machine.result()
+    assert machine.run() == 0
+    assert machine.result() == before
+    # Nor after the node was started and sealed.
+    commands = bootstrap.commands(str(machine.root))
+    for command in (commands.start, commands.seal):
+        machine.file("run/machine.pid").write_text(str(start(["sleep", "600"]).pid))
+        on_the_node(machine, command, "id: web\n")
+    machine.file("user-data").write_text(SCRIPT)
+    assert machine.run() == 0
+    assert not machine.file("run/hart").exists()
+    assert before.minion_key == machine.file("etc/salt/pki/minion/minion.pub").read_text()
 
 
 def test_a_key_in_the_image_is_not_the_node_s_key(machine: Machine) -> None:

@@ -44,7 +44,7 @@ OTHERS = (
 PATH = re.compile(r"(?<![\w/.+}*])/(?=(?:etc|home|root|run|tmp|usr|var)\b)")
 #: whatever could be an absolute path; one of these is a command of sed and not a path
 ABSOLUTE = re.compile(r"(?<![\w/.+}*])/[a-z][\w/.*-]*")
-HARMLESS = {"/dev/null", "/d", "/bin/sh", "/opt/saltstack/salt/bin/python3"}
+HARMLESS = {"/dev/null", "/d", "/p", "/bin/sh", "/opt/saltstack/salt/bin/python3"}
 
 SYSTEMCTL = """#!/bin/sh
 echo "systemctl $*" >> "{0}/calls"
