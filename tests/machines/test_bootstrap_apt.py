@@ -159,16 +159,17 @@ def test_other_sources_that_fail_are_notes(has: AptImage, server: AptServer) -> 
     has.write("/etc/apt/other.asc", server.repositories.wrong_key)
     has.write(*source(
         "others", f"deb {url}/gone stable main", "deb http://127.0.0.2:1/refused stable main",
-        f"deb [signed-by=/etc/apt/other.asc] {url}/unsigned stable main",
+        f"deb [signed-by=/etc/apt/other.asc] {url}/unsigned stable main", f"deb {url}/bare stable main",
     ))  # fmt: skip
+    server.faults.files["/bare/dists/stable/Release"] = b"Suite: stable\nCodename: stable\nComponents: main\n"
     server.faults.files["/unsigned/dists/stable/InRelease"] = (server.repositories.root / RELEASE[1:]).read_bytes()
     server.faults.plan("/debian-security", 403)
     result = has.installs(SERIES)
     assert result.exit_code == 0
     begin = "apt cannot read a source that hart does not need: "
-    assert [note.startswith(begin) for note in result.notes] == [True] * 4
+    assert [note.startswith(begin) for note in result.notes] == [True] * 5
     found = sorted(note.removeprefix(begin).replace(url, "").split()[0] for note in result.notes)
-    assert found == ["/debian-security", "/gone", "/unsigned", "http://127.0.0.2:1/refused"]
+    assert found == ["/bare", "/debian-security", "/gone", "/unsigned", "http://127.0.0.2:1/refused"]
 
 
 def test_a_security_source_decides_only_where_upgrades_are_asked_for(has: AptImage, server: AptServer) -> None:
