@@ -7,7 +7,7 @@ import base64
 import contextlib
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ TIMEOUT = 600
 MODULES = Path(__file__).parents[2] / "_modules"
 #: where a secret of the bootstrap could have stayed; the rest of the disk comes from packages
 WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
+#: what the bootstrap has on a node until it is sealed
+BOOTSTRAP_PATHS = (
+    "/run/hart", "/etc/ssh/sshd_config.d/00-hart.conf", "/var/log/hart-bootstrap.log", "/root/hart-init",
+)  # fmt: skip
 
 
 @dataclass
@@ -85,10 +89,17 @@ class RealCloud:
 @contextlib.contextmanager
 def opened(factories: FactoriesManager, kind: Cloud) -> Iterator[RealCloud]:
     """Start and end everything. Only the settings that a user must set are set, and where the test cloud is."""
+    with opened_all(factories, [kind]) as clouds:
+        yield clouds[kind.name]
+
+
+@contextlib.contextmanager
+def opened_all(factories: FactoriesManager, kinds: Iterable[Cloud]) -> Iterator[dict[str, RealCloud]]:
+    """Do the same for several clouds, which share the host and the master; return them by name."""
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(MachineHost())
-        backend = RealMachines(host, kind.datasource)
-        cloud = stack.enter_context(kind.open(backend))
+        backends = [(kind, RealMachines(host, kind.datasource)) for kind in kinds]
+        clouds = [(kind, backend, stack.enter_context(kind.open(backend))) for kind, backend in backends]
         master = stack.enter_context(running_master(factories, interface=host.address))
         # Before anything requests a file: the file server caches its list for a while.
         shutil.copytree(MODULES, master.root / "srv/salt/_modules")
@@ -99,11 +110,11 @@ def opened(factories: FactoriesManager, kind: Cloud) -> Iterator[RealCloud]:
             "image": "bookworm",
             "salt_repo": host.repository_url,
             "salt_repo_key": str(master.root / "right.asc"),
-            "providers": {kind.name: {**cloud.account(), **kind.node}},
+            "providers": {kind.name: {**cloud.account(), **kind.node} for kind, _, cloud in clouds},
             "roles": {"app": {}},
         }
         master.write()
-        yield RealCloud(kind, host, backend, cloud, master)
+        yield {kind.name: RealCloud(kind, host, backend, cloud, master) for kind, backend, cloud in clouds}
 
 
 def ok(machine: Machine, command: str) -> str:

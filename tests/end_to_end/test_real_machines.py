@@ -13,7 +13,7 @@ from tests.emulation.faults import MachineFault
 from tests.end_to_end import real_cloud, tools
 from tests.end_to_end.clouds import all_clouds
 from tests.end_to_end.conftest import Event, Ran
-from tests.end_to_end.real_cloud import RealCloud, apt_steps, behind, files_with, ok
+from tests.end_to_end.real_cloud import BOOTSTRAP_PATHS, RealCloud, apt_steps, behind, files_with, ok
 from tests.end_to_end.runs import side_by_side, write_sls
 from tests.machines import image, requirements, salt_package
 from tests.machines.machines import Machine
@@ -27,9 +27,6 @@ SSHD = "sshd -T"
 NO_RELEASE = f"{salt_package.version().split('.')[0]}.77"
 UPGRADED = {"behind-security": "1.0-1+fix1", "behind-updates": "1.0-1"}
 AS_BOOTED = {"behind-security": "1.0-1", "behind-updates": "1.0-1"}
-BOOTSTRAP_PATHS = (
-    "/run/hart", "/etc/ssh/sshd_config.d/00-hart.conf", "/var/log/hart-bootstrap.log", "/root/hart-init",
-)  # fmt: skip
 CLOUD_INITS_COPIES = "grep -srlaF HART_END /var/lib/cloud /run/cloud-init || true"
 
 

@@ -22,6 +22,7 @@ from tests.drivers.hetzner.emulator import metadata as metadata_hetzner
 from tests.drivers.vultr.emulator import metadata as metadata_vultr
 from tests.machines import cache, cgroups, image, launch, metadata, repository, slots
 from tests.machines.network import Attachment, Interface, Network
+from tests.machines.overlay import Overlay
 
 #: the environment of a command in a machine
 INSIDE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -72,6 +73,8 @@ class Spec:
     files: Mapping[str, str] = field(default_factory=dict)
     #: directories that are layered over the image
     layers: tuple[Path, ...] = ()
+    #: changes the machine's files before its first boot
+    prepare: Callable[[Overlay], None] | None = None
     #: host directory → where it is mounted in the machine, read-only
     binds: Mapping[Path, str] = field(default_factory=dict)
 
@@ -106,6 +109,8 @@ class Machine:
             self.attachment = network.attach(spec.public_ip, spec.private_ip)
             own = FILES[spec.datasource](spec, self.attachment.interfaces) if spec.datasource in FILES else {}
             launch.write(self.place.upper, {**self._host.files(spec), **own})
+            if spec.prepare is not None:
+                spec.prepare(Overlay(self.place.upper, self._layers()))
             provider = METADATA[spec.datasource](spec, self.attachment.interfaces, (network.private_host,))
             self.service = metadata.MetadataService(self.attachment.namespace, spec, provider)
             self._launch()
@@ -115,13 +120,15 @@ class Machine:
     def _launch(self) -> None:
         assert self.attachment is not None
         self.cgroup.mkdir(exist_ok=True)
-        layers = [*self.spec.layers, *self._host.layers(self.spec.image)]
-        command = launch.command(layers, self.cgroup, self.attachment.namespace, self.spec.binds)
+        command = launch.command(self._layers(), self.cgroup, self.attachment.namespace, self.spec.binds)
         with self.place.console.open("ab") as console:
             self._process = subprocess.Popen(
                 command, cwd=self.place.root, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                 env=ENVIRONMENT, start_new_session=True,
             )  # fmt: skip
+
+    def _layers(self) -> list[Path]:
+        return [*self.spec.layers, *self._host.layers(self.spec.image)]
 
     def wait_started(self) -> None:
         """Wait until the machine's process runs. Raises the error that prevented the start."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from tests.emulation.backend import Addresses, BootRequest
 from tests.machines.machines import Machine, MachineHost, Spec
+from tests.machines.overlay import Overlay
 
 #: the provider's image (DigitalOcean: slug, Hetzner: name, Vultr: id) → the image here
 IMAGES = {
@@ -15,6 +19,14 @@ IMAGES = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Changes:
+    """How the image of one machine differs from the usual one; see ``Spec``."""
+
+    prepare: Callable[[Overlay], None] | None = None
+    layers: tuple[Path, ...] = ()
+
+
 class RealMachines:
     """The machines of one emulator on a host. Closing this leaves the host open."""
 
@@ -22,12 +34,15 @@ class RealMachines:
         self.host = host
         self.apt_sources = apt_sources
         self.machines: dict[str, Machine] = {}
+        #: host name → what differs in this machine's image
+        self.variants: dict[str, Changes] = {}
         self._datasource = datasource
         self._lock = threading.Lock()
 
     def boot(self, request: BootRequest) -> None:
         """Boot a machine; an impostor boots without the user-data, so it answers with its own host keys."""
         user_data = failing(request.user_data, request.fail_at) if request.fail_at else request.user_data
+        variant = self.variants.get(request.hostname)
         spec = Spec(
             instance_id=request.instance_id,
             hostname=request.hostname,
@@ -39,6 +54,8 @@ class RealMachines:
             image=IMAGES.get(request.image, request.image_name),
             apt_sources=self.apt_sources,
             metadata=request.metadata,
+            layers=variant.layers if variant else (),
+            prepare=variant.prepare if variant else None,
         )
         machine = self.host.boot(spec)
         with self._lock:

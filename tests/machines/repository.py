@@ -137,6 +137,14 @@ def _build(place: Path, salt: Path) -> None:
             )
 
 
+def signed_now(root: Path, place: Path) -> Path:
+    """Make Salt's repository of ``root`` again in ``place/www``, signed now; return the file with the key."""
+    shutil.copytree(root / "saltproject-deb/pool", place / "www/pool", copy_function=_link)
+    with _keyring(place / "keys") as keyring:
+        _publish(place / "www", "stable", "Salt", keyring, "salt", with_pool=True)
+    return place / "keys/salt.asc"
+
+
 def _link(source: str, target: str) -> None:
     os.link(source, target)
 

@@ -34,7 +34,7 @@ chpasswd:
 OPEN_SSH = f"""\
 #!/bin/sh
 sed -i '/^ListenAddress 127/d' {SSHD}
-systemctl reload ssh
+systemctl try-reload-or-restart ssh
 """
 
 
