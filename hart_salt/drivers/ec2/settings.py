@@ -90,8 +90,6 @@ class Options(Section):
     def _iops_need_their_volume(self) -> Self:
         if self.volume_iops is not None and self.volume_type not in ("gp3", "io1", "io2"):
             raise problem("volume_iops needs a volume_type of gp3, io1 or io2")
-        if self.spot_max_price is not None and not self.spot:
-            raise problem("spot_max_price needs spot: true")
         return self
 
 

@@ -15,7 +15,7 @@ from hart_salt.migration.salt_cloud.hiding import SDB
 from hart_salt.migration.salt_cloud.result import Account
 from hart_salt.migration.salt_cloud.result import Translation as Translation
 from hart_salt.migration.salt_cloud.table import DRIVERS
-from hart_salt.migration.salt_cloud.terms import COMMON, IMPORTANT, OWN_AFFAIRS, join, old_image, translate
+from hart_salt.migration.salt_cloud.terms import COMMON, EMPTY, IMPORTANT, OWN_AFFAIRS, join, old_image, translate
 
 #: settings whose default a lower layer can change, so that a higher layer turns it back; with hart's default
 RESETS: Mapping[str, Any] = {
@@ -166,6 +166,7 @@ class _Translating:
         own = {entries.today(name): value for name, value in values.items() if name != "provider"}
         found, notes = translate(driver.prepare(own), driver.rules)
         notes += [*driver.complete(found), *old_image(found.get("image"))]
+        notes += _turned_off(own, account, found)
         if "location" not in own and found.get("region") == self._region({}, account):
             found.pop("region", None)  # it was taken from the zone
         schema = self._schemas[driver.name]
@@ -214,6 +215,19 @@ class _Translating:
             )
         elif any(text.startswith(TO_BE_SET) for text in texts):
             made.notes.append("no secret is shown: set each by hand")
+
+
+def _turned_off(own: Mapping[str, Any], account: Account, found: dict[str, Any]) -> list[str]:
+    """Turn off what a profile's empty value takes from its provider; return notes on what hart cannot turn off."""
+    notes = []
+    for name in (name for name, value in own.items() if value in EMPTY and name in account.driver.rules):
+        below, _ = translate({name: account.entry.values.get(name)}, account.driver.rules)
+        for setting in below:
+            if setting in RESETS:
+                found.setdefault(setting, RESETS[setting])
+            elif setting not in ("minion_config", "spot_max_price"):
+                notes.append(f"{name} is empty, but its provider sets {setting}: move that to the roles that need it")
+    return notes
 
 
 def _without_repetition(layer: dict[str, Any], below: Iterable[Mapping[str, Any]]) -> None:

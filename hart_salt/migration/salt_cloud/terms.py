@@ -16,6 +16,8 @@ from hart_salt.planning import releases
 
 Rule = Callable[[Any], dict[str, Any]]
 
+#: values that set nothing
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 #: notes that begin with it come first
 IMPORTANT = "IMPORTANT: "
 
@@ -221,7 +223,7 @@ def translate(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> tuple[dic
     found: dict[str, Any] = {}
     notes, unneeded, empty = [], [], []
     for name, value in values.items():
-        if value in (None, "", [], {}):
+        if value in EMPTY:
             empty.append(name)
         elif name in rules:
             got, note = _applied(name, value, rules[name])
