@@ -12,6 +12,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class MinionTerms:
+    """What the configuration of a salt-master requires of its minions."""
+
+    #: settings of a minion that follow from the master's; the user's ``minion_config`` overrides them
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    #: settings that only the user's ``minion_config`` can contain, and why they are required
+    required: Mapping[str, str] = field(default_factory=dict)
+    #: settings of the master with which no minion can connect, and what to do
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    #: whether the master signs its public key
+    signs_key: bool = False
+    #: PEM of the public key that verifies this signature, and its name; empty if it is not on the master
+    signing_key: str = field(default="", repr=False)
+    signing_key_name: str = "master_sign"
+    #: whether the master signs what it publishes
+    signs_publications: bool = True
+    #: the algorithm with which the master verifies signed messages of minions; empty if it cannot
+    message_algorithm: str = ""
+    #: minions with an older authentication protocol are turned away
+    minimum_auth_version: int = 0
+
+
+@dataclass(frozen=True)
 class MasterInfo:
     """The facts about this salt-master that nodes, drivers and the bootstrap need."""
 
@@ -30,6 +53,8 @@ class MasterInfo:
     log_dir: str
     #: why that is not next to the master's own log; empty if it is
     log_note: str = ""
+    #: what its configuration requires of minions
+    terms: MinionTerms = MinionTerms()
 
 
 @dataclass(frozen=True)

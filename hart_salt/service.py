@@ -445,7 +445,7 @@ class Service:
             self.config, self.schemas, self.info, role=role, provider=provider, region=region,
             arguments=settings, now=datetime.now(timezone.utc), preview=True,
         )  # fmt: skip
-        return Result(roles.show(node))
+        return Result(roles.show(node, self.info))
 
     def list_regions(self, provider: str | None) -> Result:
         """Return the regions of a provider."""

@@ -17,6 +17,8 @@ import psutil
 import pytest
 import salt.config
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.local.driver import Options
@@ -137,6 +139,13 @@ def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:
         salt_version="3008.3", local_address="127.0.0.1", publish_port=4505, return_port=4506,
         cachedir=str(cachedir), log_dir=str(cachedir / "log"),
     )  # fmt: skip
+
+
+def new_public_key() -> str:
+    """Return the PEM of a public key whose private half is forgotten."""
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode().strip()
 
 
 def new_node(minion_id: str = "web-1", **changes: Any) -> Node:

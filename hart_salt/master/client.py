@@ -33,6 +33,7 @@ from hart_salt.master.configuration import Configuration
 from hart_salt.master.keys import Keys
 from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events
 from hart_salt.master.minions import Minions, user_of
+from hart_salt.master.terms import minion_terms
 from hart_salt.model import MasterInfo, Place
 
 SALT_VERSION = str(SALT_RELEASE)
@@ -74,6 +75,7 @@ class Master:
             cachedir=str(self._opts["cachedir"]),
             log_dir=log_dir.path,
             log_note=log_dir.note,
+            terms=minion_terms(self._opts),
         )
 
     @functools.cached_property

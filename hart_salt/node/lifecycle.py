@@ -77,6 +77,8 @@ class Lifecycle:
                 repository_key=self._repository_key(),
                 forbid_passwords=self.batch.driver.password_logins,
                 spec=self.batch.kind.spec,
+                signing_key=self.batch.info.terms.signing_key,
+                signing_key_name=self._signing_key_name(),
             )
         )
         self.state.launched = True
@@ -86,6 +88,10 @@ class Lifecycle:
             self.state.instance = await self.batch.calls.driver(launch, self.node, user_data, self.batch.access)
 
         await uninterrupted(create())
+
+    def _signing_key_name(self) -> str:
+        """Return the name under which the minion looks for the key that verifies the keys of other masters."""
+        return str(self.node.minion_config.get("master_sign_key_name") or self.batch.info.terms.signing_key_name)
 
     def _repository_key(self) -> str:
         path = self.node.settings.salt_repo_key

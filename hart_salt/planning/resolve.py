@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from secrets import token_hex
 from typing import Any
 
-import hart_salt
 from hart_salt.base.errors import ConfigError, Fault, Refused
 from hart_salt.base.merge import merge, plain
 from hart_salt.base.names import NamingError, build_minion_id, check_minion_id
@@ -19,6 +18,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import Section, Settings
 from hart_salt.config.validation import check_section, suggestion
 from hart_salt.model import MasterInfo, Node
+from hart_salt.planning import minion_config
 
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_provider", "resolve", "show"]
 
@@ -26,22 +26,8 @@ SALTMASTER = "hart:saltmaster"
 #: the parameters of the runner's functions besides settings, to suggest for an unknown argument
 PARAMETERS = ("role", "provider", "region", "count", "config", "test")
 NO_SALTMASTER = "is not set: set the host name or address where minions reach this master"
-CREATED = "hart.created"
 #: stands for the unique part of an id in a preview
 UNKNOWN_ID = "????????"
-
-#: the ports that minions use unless their configuration says otherwise
-DEFAULT_PUBLISH_PORT = 4505
-DEFAULT_RETURN_PORT = 4506
-
-# A minion that cannot reach its master keeps trying, and resolves the master's address again each time. Salt does this
-# only with ``failover``, which also needs retry_dns off, because it retries through its list of masters.
-_RETRY: Mapping[str, Any] = {"master_tries": -1, "auth_safemode": False}
-_RETRY_FAILOVER: Mapping[str, Any] = {
-    "master_type": "failover",
-    "master_alive_interval": 90,
-    "retry_dns": 0,
-}
 
 
 def new_unique_id() -> str:
@@ -62,6 +48,15 @@ class _Merged:
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     set_by: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    #: what prevents a new node, but not a look at the settings of an existing one
+    objections: list[Fault] = field(default_factory=list)
+
+    def place(self, fault: Fault) -> Fault:
+        """Return a fault of a setting, or of a key of a setting, with the path of the layer that set it."""
+        name, colon, key = fault.path.partition(":")
+        if fault.path in self.set_by or not colon:
+            return Fault(self.set_by.get(fault.path, fault.path), fault.problem)
+        return Fault(f"{self.set_by.get(name, name)}:{key}", fault.problem)
 
 
 def choose_provider(config: Config, role: str | None, provider: str | None) -> Provider:
@@ -117,8 +112,8 @@ def resolve(
     settings; a value of None counts as not given. ``minion_id`` defaults to the id that the role's naming scheme makes.
     ``batch`` names the call. ``unique_id`` makes the unique part of ids.
 
-    With ``preview``, ids have ``????????`` as their unique part, and ``saltmaster`` may be unset. ``masterless`` is for
-    a new salt-master: its own minion has no master, and its Salt can be of any version.
+    With ``preview``, ids have ``????????`` as their unique part, and what prevents a new node is no fault: see
+    ``show``. ``masterless`` is for a new salt-master: its own minion has no master, and its Salt can be of any version.
 
     Raises ``Refused`` if the provider or the role cannot be determined, ``ConfigError`` with all faults of the layers
     for this node.
@@ -138,19 +133,18 @@ def resolve(
     if node is not None:
         unique = UNKNOWN_ID if preview else unique_id()
         node = _with_id(node, merged, master, minion_id, now, unique)
-    if preview:
-        # A preview of a role needs no address; ``show`` says that it is missing.
-        merged.faults = [fault for fault in merged.faults if fault.path != SALTMASTER]
+    if not preview:  # ``show`` reports the objections in a preview
+        merged.faults += merged.objections
     if merged.faults or node is None:
         raise ConfigError([_redacted(fault, config.secrets) for fault in merged.faults])
     return node
 
 
-def show(node: Node) -> dict[str, Any]:
+def show(node: Node, master: MasterInfo) -> dict[str, Any]:
     """
     Return a node as plain data: every effective setting, with the value hidden where the key looks secret.
 
-    The gate hides what is secret by its value.
+    The gate hides what is secret by its value. ``notes`` says what prevents a new node with these settings.
     """
     place = {
         "minion_id": node.minion_id,
@@ -160,13 +154,13 @@ def show(node: Node) -> dict[str, Any]:
     }
     settings = {**node.settings.model_dump(), **node.options.model_dump(mode="json")}
     # The creation time of the node, which is not now.
-    grains = {name: value for name, value in node.minion_config["grains"].items() if name != CREATED}
+    grains = {name: value for name, value in node.minion_config["grains"].items() if name != minion_config.CREATED}
     shown = {**settings, **place, "minion_config": mask({**node.minion_config, "grains": grains})}
     names = [*place, *sorted(set(shown) - set(place))]
     result: dict[str, Any] = {name: shown[name] for name in names}
-    if not node.minion_config.get("master") and node.minion_config.get("master_type") != "disable":
-        result["notes"] = [f"{SALTMASTER} {NO_SALTMASTER}"]
-    return result
+    notes = [] if minion_config.has_master(node) else [f"{SALTMASTER} {NO_SALTMASTER}"]
+    notes += [f"{fault.path} {fault.problem}" for fault in minion_config.objections(node, master)]
+    return {**result, "notes": notes} if notes else result
 
 
 def _redacted(fault: Fault, secrets: Secrets) -> Fault:
@@ -223,6 +217,8 @@ def _merge_layers(catalogue: Catalogue, layers: Sequence[_Layer], driver: str) -
                 continue
             merged.values = merge(merged.values, {name: kept})
             merged.set_by[name] = path
+            if isinstance(kept, Mapping):
+                merged.set_by |= {f"{name}:{key}": f"{path}:{key}" for key in kept}
     return merged
 
 
@@ -267,10 +263,14 @@ def _node(
         minion_config={},
         batch=batch,
     )
-    made = _masterless_config(node, now) if masterless else _minion_config(merged, node, master, now)
-    # An empty key, which YAML makes of an empty line, does not mean that the user wants no grains.
-    user = {key: value for key, value in settings.minion_config.items() if key != "grains" or value}
-    return replace(node, minion_config=merge(made, user))
+    if masterless:
+        made = minion_config.masterless(node, now)
+    else:
+        made = minion_config.generated(node, master, now)
+        merged.objections = [merged.place(fault) for fault in minion_config.objections(node, master)]
+        if not minion_config.has_master(node):
+            merged.objections.append(Fault(SALTMASTER, NO_SALTMASTER))
+    return replace(node, minion_config=merge(made, minion_config.chosen_by_user(node)))
 
 
 def _checked(merged: _Merged, section: type[Section], section_path: str) -> Any:
@@ -289,49 +289,6 @@ def _check_version(merged: _Merged, settings: Settings, master: MasterInfo) -> N
     if wanted and series.isdigit() and int(wanted.split(".")[0]) > int(series):
         problem = f"is newer than the master, whose version is {master.salt_version}; update the master first"
         merged.faults.append(Fault(merged.set_by["salt_version"], problem))
-
-
-def _minion_config(merged: _Merged, node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
-    """Return the minion configuration without the id; the user's own configuration overrides it."""
-    user = node.settings.minion_config
-    config: dict[str, Any] = {"grains": _grains(node, now), **_RETRY}
-    if user.get("master_type", "failover") == "failover":
-        config |= _RETRY_FAILOVER
-    if master.return_port != DEFAULT_RETURN_PORT:
-        config["master_port"] = master.return_port
-    if master.publish_port != DEFAULT_PUBLISH_PORT:
-        # The master sends its port to the minion, but the minion's check whether the master is alive uses only this
-        # setting: without it the minion would reconnect all the time.
-        config["publish_port"] = master.publish_port
-    # The master of a node on this machine is on the same machine, whatever address other providers' nodes use.
-    address = master.local_address if node.driver == "local" else node.settings.saltmaster
-    if address:
-        config["master"] = address
-    elif not user.get("master") and user.get("master_type") != "disable":
-        merged.faults.append(Fault(SALTMASTER, NO_SALTMASTER))
-    return config
-
-
-def _masterless_config(node: Node, now: datetime) -> dict[str, Any]:
-    """
-    Return the configuration of the minion on a salt-master, which has no service: ``salt-call`` uses local states.
-    """
-    return {"grains": _grains(node, now), "file_client": "local", "state_verbose": False}
-
-
-def _grains(node: Node, now: datetime) -> dict[str, Any]:
-    grains: dict[str, Any] = {
-        # With dots in the names and not nested: states and targets know them as ``hart.region``.
-        "roles": [node.role] if node.role else [],
-        "hart.provider": node.provider,
-        "hart.region": node.region,
-        "hart.size": node.size,
-        CREATED: now.astimezone(timezone.utc).isoformat(timespec="seconds"),
-        "hart.version": hart_salt.__version__,
-    }
-    if node.zone:
-        grains["hart.zone"] = node.zone
-    return grains
 
 
 def _with_id(

@@ -65,6 +65,9 @@ class Script:
     forbid_passwords: bool = False
     #: what to install for a salt-master; None for a minion
     spec: InstallSpec | None = None
+    #: PEM of the public key that verifies the signatures of masters' keys, and its name; empty if masters do not sign
+    signing_key: str = ""
+    signing_key_name: str = ""
 
 
 def render(script: Script) -> str:
@@ -87,6 +90,8 @@ def render(script: Script) -> str:
             repository_key=(script.repository_key or _built_in_key()).strip(),
             forbid_passwords=script.forbid_passwords,
             spec=script.spec,
+            signing_key=script.signing_key.strip(),
+            signing_key_name=script.signing_key_name,
             settings=script.settings,
         )
     )

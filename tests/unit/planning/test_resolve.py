@@ -313,11 +313,6 @@ def test_another_master_type_gets_no_failover_settings() -> None:
     assert config["master_tries"] == -1
 
 
-def test_several_masters_are_tried_in_turn() -> None:
-    config = node(loaded(saltmaster=["a", "b"], providers=DO, roles={"app": {}})).minion_config
-    assert (config["master"], config["master_type"]) == (["a", "b"], "failover")
-
-
 def test_a_master_in_minion_config_is_enough() -> None:
     config = unaddressed(providers=DO, roles={"app": {"minion_config": {"master": "m"}}})
     assert node(config).minion_config["master"] == "m"
@@ -432,7 +427,7 @@ def test_each_node_gets_its_own_unique_id() -> None:
 
 def test_show_has_every_effective_setting_as_plain_data() -> None:
     config = loaded(providers=DO, roles={"app": {"tags": ["a"]}})
-    shown = show(node(config))
+    shown = show(node(config), MASTER)
     assert shown == json.loads(json.dumps(shown))
     assert (shown["size"], shown["tags"], shown["ipv6"], shown["image"]) == ("s-1vcpu-1gb", ["a"], False, "trixie")
     assert shown["minion_config"]["grains"]["roles"] == ["app"]
@@ -440,7 +435,7 @@ def test_show_has_every_effective_setting_as_plain_data() -> None:
 
 def test_show_returns_the_same_at_any_time() -> None:
     config = loaded(providers=DO, roles={"app": {}})
-    grains = show(node(config))["minion_config"]["grains"]
+    grains = show(node(config), MASTER)["minion_config"]["grains"]
     assert "hart.created" not in grains
     assert grains["hart.region"] == "sfo3"
 
@@ -462,7 +457,7 @@ def test_show_hides_secrets_of_every_source() -> None:
         lambda uri: f"{PLANTED}-sdb",
     )
     found = node(config, arguments={"minion_config": {"api_key": f"{PLANTED}-argument"}})
-    shown = Gate(config.secrets).data(show(found))
+    shown = Gate(config.secrets).data(show(found, MASTER))
     assert PLANTED not in repr(shown)
     assert {shown["minion_config"][key] for key in ("password", "plain", "api_key", "n")} == {"***"}
     assert found.minion_config["plain"] == f"{PLANTED}-sdb"

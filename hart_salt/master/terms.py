@@ -1,0 +1,136 @@
+"""
+What the configuration of a salt-master requires of its minions.
+
+Salt documents these settings one by one, on both sides, and checks none of the pairs: a minion without its half starts,
+retries forever, and says why only in its own log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import salt.crypt
+import salt.version
+from cryptography.hazmat.primitives import serialization
+
+from hart_salt.model import MinionTerms
+
+#: settings that have the same name and must have the same value on both sides, with the value that Salt has by default
+SAME: Mapping[str, Any] = {
+    "transport": "zeromq",
+    "ipv6": None,
+    "zmq_filtering": False,
+    "fips_mode": False,
+    "disable_aes_with_tls": False,
+}
+#: the transports that use the setting ``ssl``; zeromq ignores it
+TLS_TRANSPORTS = ("tcp", "ws")
+DEFAULT_SIGNING = "PKCS1v15-SHA1"
+#: the algorithms without SHA-1, which a FIPS machine refuses
+FIPS_SIGNING, FIPS_ENCRYPTION = "PKCS1v15-SHA224", "OAEP-SHA224"
+DEFAULT_SIGNING_KEY = "master_sign"
+#: a name of a file without directories; Salt appends ``.pub``
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+TLS = (
+    "is required, because this master has ssl with the transport {}: set ssl in minion_config with paths on the node, "
+    "such as ca_certs of the authority that signed the master's certificate"
+)
+NO_MESSAGE_ALGORITHM = (
+    f"needs the setting signing_algorithm beside it, which Salt's master lacks by default: add signing_algorithm: "
+    f"{FIPS_SIGNING} to the master config and restart salt-master"
+)
+#: drivers of the key store with which the master of this series accepts no minion's requests: mmap_key, because the
+#: master looks for the key in a file, and redis, which cannot list keys; measured with 3008.4
+BROKEN_DRIVERS, BROKEN_UNTIL, FILES = ("mmap_key", "redis"), 3008, "localfs_key"
+BROKEN_DRIVER = f"is {{}}, with which Salt's own master serves no minion: set it to {FILES}, and restart salt-master"
+UNKNOWN_ALGORITHM = "is {!r}, which no minion accepts: set it to one of {}, and restart salt-master"
+
+
+def minion_terms(opts: Mapping[str, Any]) -> MinionTerms:
+    """Return what a master with the configuration ``opts`` requires of its minions."""
+    transport = str(opts.get("transport") or "zeromq")
+    signs = bool(opts.get("master_sign_pubkey"))
+    name = str(opts.get("master_sign_key_name") or DEFAULT_SIGNING_KEY)
+    return MinionTerms(
+        settings=dict(_settings(opts, name if signs else DEFAULT_SIGNING_KEY)),
+        required={"ssl": TLS.format(transport)} if transport in TLS_TRANSPORTS and _has_tls(opts) else {},
+        refusals=dict(_refusals(opts)),
+        signs_key=signs,
+        signing_key=_public_key(Path(str(opts["pki_dir"])) / f"{name}.pub") if signs else "",
+        signing_key_name=name,
+        signs_publications=bool(opts.get("sign_pub_messages")),
+        message_algorithm=str(opts.get("signing_algorithm") or ""),
+        minimum_auth_version=int(opts.get("minimum_auth_version") or 0),
+    )
+
+
+def _has_tls(opts: Mapping[str, Any]) -> bool:
+    # ``ssl: True`` has become an empty mapping when Salt read it.
+    return opts.get("ssl") not in (None, False)
+
+
+def _settings(opts: Mapping[str, Any], signing_key_name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a minion that follow from the master's and differ from Salt's defaults."""
+    for name, default in SAME.items():
+        if opts.get(name) and opts[name] != default:
+            yield name, opts[name]
+    if opts.get("master_sign_pubkey"):
+        yield "verify_master_pubkey_sign", True
+    if signing_key_name != DEFAULT_SIGNING_KEY:
+        yield "master_sign_key_name", signing_key_name
+    if opts.get("require_minion_sign_messages"):
+        yield "minion_sign_messages", True
+    yield from _algorithms(opts)
+
+
+def _algorithms(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """
+    Yield the algorithms of a minion.
+
+    A master verifies a minion's messages with ``signing_algorithm``, and signs its own key in advance with
+    ``publish_signing_algorithm``. Otherwise it uses the algorithms that the minion names, which must be allowed on the
+    master's machine.
+    """
+    fips = bool(opts.get("fips_mode"))
+    signing = opts.get("signing_algorithm") or opts.get("publish_signing_algorithm") or DEFAULT_SIGNING
+    if fips and signing == DEFAULT_SIGNING:
+        signing = FIPS_SIGNING
+    if signing != DEFAULT_SIGNING:
+        yield "signing_algorithm", str(signing)
+    if opts.get("encryption_algorithm"):
+        yield "encryption_algorithm", str(opts["encryption_algorithm"])
+    elif fips or signing == FIPS_SIGNING:
+        yield "encryption_algorithm", FIPS_ENCRYPTION
+
+
+def _refusals(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the settings of the master with which no minion can connect."""
+    if opts.get("require_minion_sign_messages") and not opts.get("signing_algorithm"):
+        yield "require_minion_sign_messages", NO_MESSAGE_ALGORITHM
+    driver = str(opts.get("keys.cache_driver") or FILES)
+    if driver in BROKEN_DRIVERS and salt.version.__saltstack_version__.major <= BROKEN_UNTIL:
+        yield "keys.cache_driver", BROKEN_DRIVER.format(driver)
+    # Salt checks the names of its own settings; a master has neither of these two by default.
+    for name, known in (
+        ("signing_algorithm", getattr(salt.crypt, "VALID_SIGNING_ALGORITHMS", ())),
+        ("encryption_algorithm", getattr(salt.crypt, "VALID_ENCRYPTION_ALGORITHMS", ())),
+    ):
+        if known and opts.get(name) and opts[name] not in known:
+            yield name, UNKNOWN_ALGORITHM.format(opts[name], ", ".join(sorted(known)))
+    key_name = str(opts.get("master_sign_key_name") or DEFAULT_SIGNING_KEY)
+    if opts.get("master_sign_pubkey") and not PLAIN_NAME.fullmatch(key_name):
+        yield "master_sign_key_name", "must be a plain file name: rename the key, and restart salt-master"
+
+
+def _public_key(path: Path) -> str:
+    """Return the PEM of a public key; empty if the file is missing, cannot be read or holds no public key."""
+    try:
+        text = path.read_text(encoding="ascii")
+        serialization.load_pem_public_key(text.encode())
+    except (OSError, ValueError):
+        return ""
+    return text.strip()
