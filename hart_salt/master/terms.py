@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import salt.crypt
 import salt.version
 from cryptography.hazmat.primitives import serialization
 
@@ -26,6 +25,7 @@ SAME: Mapping[str, Any] = {
     "fips_mode": False,
     "disable_aes_with_tls": False,
 }
+REQUIRES_SIGNATURES = "require_minion_sign_messages"
 #: the transports that use the setting ``ssl``; zeromq ignores it
 TLS_TRANSPORTS = ("tcp", "ws")
 DEFAULT_SIGNING = "PKCS1v15-SHA1"
@@ -47,7 +47,6 @@ NO_MESSAGE_ALGORITHM = (
 #: master looks for the key in a file, and redis, which cannot list keys; measured with 3008.4
 BROKEN_DRIVERS, BROKEN_UNTIL, FILES = ("mmap_key", "redis"), 3008, "localfs_key"
 BROKEN_DRIVER = f"is {{}}, with which Salt's own master serves no minion: set it to {FILES}, and restart salt-master"
-UNKNOWN_ALGORITHM = "is {!r}, which no minion accepts: set it to one of {}, and restart salt-master"
 
 
 def minion_terms(opts: Mapping[str, Any]) -> MinionTerms:
@@ -82,7 +81,7 @@ def _settings(opts: Mapping[str, Any], signing_key_name: str) -> Iterator[tuple[
         yield "verify_master_pubkey_sign", True
     if signing_key_name != DEFAULT_SIGNING_KEY:
         yield "master_sign_key_name", signing_key_name
-    if opts.get("require_minion_sign_messages"):
+    if opts.get(REQUIRES_SIGNATURES):
         yield "minion_sign_messages", True
     yield from _algorithms(opts)
 
@@ -109,18 +108,11 @@ def _algorithms(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _refusals(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the settings of the master with which no minion can connect."""
-    if opts.get("require_minion_sign_messages") and not opts.get("signing_algorithm"):
-        yield "require_minion_sign_messages", NO_MESSAGE_ALGORITHM
+    if opts.get(REQUIRES_SIGNATURES) and not opts.get("signing_algorithm"):
+        yield REQUIRES_SIGNATURES, NO_MESSAGE_ALGORITHM
     driver = str(opts.get("keys.cache_driver") or FILES)
     if driver in BROKEN_DRIVERS and salt.version.__saltstack_version__.major <= BROKEN_UNTIL:
         yield "keys.cache_driver", BROKEN_DRIVER.format(driver)
-    # Salt checks the names of its own settings; a master has neither of these two by default.
-    for name, known in (
-        ("signing_algorithm", getattr(salt.crypt, "VALID_SIGNING_ALGORITHMS", ())),
-        ("encryption_algorithm", getattr(salt.crypt, "VALID_ENCRYPTION_ALGORITHMS", ())),
-    ):
-        if known and opts.get(name) and opts[name] not in known:
-            yield name, UNKNOWN_ALGORITHM.format(opts[name], ", ".join(sorted(known)))
     key_name = str(opts.get("master_sign_key_name") or DEFAULT_SIGNING_KEY)
     if opts.get("master_sign_pubkey") and not PLAIN_NAME.fullmatch(key_name):
         yield "master_sign_key_name", "must be a plain file name: rename the key, and restart salt-master"

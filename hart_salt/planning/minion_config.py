@@ -12,7 +12,7 @@ from typing import Any
 import hart_salt
 from hart_salt.base.errors import Fault
 from hart_salt.master.keys import master_fingerprint
-from hart_salt.master.terms import PLAIN_NAME
+from hart_salt.master.terms import PLAIN_NAME, REQUIRES_SIGNATURES
 from hart_salt.model import MasterInfo, Node
 
 CREATED = "hart.created"
@@ -168,7 +168,7 @@ def _starts_late(value: Any, node: Node, master: MasterInfo) -> bool:
 
 def _unverifiable(value: Any, node: Node, master: MasterInfo) -> bool:
     # If the master requires it, the master's own setting is refused.
-    return bool(value) and not master.terms.message_algorithm and not master.terms.refusals
+    return bool(value) and not master.terms.message_algorithm and REQUIRES_SIGNATURES not in master.terms.refusals
 
 
 def _unsigned(value: Any, node: Node, master: MasterInfo) -> bool:

@@ -75,8 +75,6 @@ def test_a_master_with_tls_requires_the_users_settings_for_it(transport: str, ss
     [
         ({"require_minion_sign_messages": True}, "require_minion_sign_messages"),
         ({"keys.cache_driver": "mmap_key"}, "keys.cache_driver"),
-        ({"signing_algorithm": "PKCS1v15-MD5"}, "signing_algorithm"),
-        ({"encryption_algorithm": "none"}, "encryption_algorithm"),
         ({"master_sign_pubkey": True, "master_sign_key_name": "../x"}, "master_sign_key_name"),
     ],
 )
