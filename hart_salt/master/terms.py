@@ -46,6 +46,11 @@ NO_MESSAGE_ALGORITHM = (
 #: drivers of the key store with which the master of this series accepts no minion's requests: mmap_key, because the
 #: master looks for the key in a file, and redis, which cannot list keys; measured with 3008.4
 BROKEN_DRIVERS, BROKEN_UNTIL, FILES = ("mmap_key", "redis"), 3008, "localfs_key"
+#: with TLS, the process that receives the requests of minions cannot pass them on to the pools; measured with 3008.4
+POOLS_WITH_TLS = (
+    "must be False on a master with ssl, because Salt's own master does not serve minions otherwise: set it, and "
+    "restart salt-master"
+)
 BROKEN_DRIVER = f"is {{}}, with which Salt's own master serves no minion: set it to {FILES}, and restart salt-master"
 
 
@@ -95,9 +100,9 @@ def _algorithms(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     master's machine.
     """
     fips = bool(opts.get("fips_mode"))
-    signing = opts.get("signing_algorithm") or opts.get("publish_signing_algorithm") or DEFAULT_SIGNING
-    if fips and signing == DEFAULT_SIGNING:
-        signing = FIPS_SIGNING
+    default = FIPS_SIGNING if fips else DEFAULT_SIGNING
+    published = opts.get("publish_signing_algorithm") or DEFAULT_SIGNING
+    signing = opts.get("signing_algorithm") or (default if published == DEFAULT_SIGNING else published)
     if signing != DEFAULT_SIGNING:
         yield "signing_algorithm", str(signing)
     if opts.get("encryption_algorithm"):
@@ -110,12 +115,19 @@ def _refusals(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the settings of the master with which no minion can connect."""
     if opts.get(REQUIRES_SIGNATURES) and not opts.get("signing_algorithm"):
         yield REQUIRES_SIGNATURES, NO_MESSAGE_ALGORITHM
+    if _has_tls(opts) and opts.get("transport") in TLS_TRANSPORTS and _broken_with(opts.get("worker_pools_enabled")):
+        yield "worker_pools_enabled", POOLS_WITH_TLS
     driver = str(opts.get("keys.cache_driver") or FILES)
-    if driver in BROKEN_DRIVERS and salt.version.__saltstack_version__.major <= BROKEN_UNTIL:
+    if _broken_with(driver in BROKEN_DRIVERS):
         yield "keys.cache_driver", BROKEN_DRIVER.format(driver)
     key_name = str(opts.get("master_sign_key_name") or DEFAULT_SIGNING_KEY)
     if opts.get("master_sign_pubkey") and not PLAIN_NAME.fullmatch(key_name):
         yield "master_sign_key_name", "must be a plain file name: rename the key, and restart salt-master"
+
+
+def _broken_with(setting: Any) -> bool:
+    """Return whether a setting is on, and this is a release of Salt that is broken with it."""
+    return bool(setting) and salt.version.__saltstack_version__.major <= BROKEN_UNTIL
 
 
 def _public_key(path: Path) -> str:

@@ -42,7 +42,7 @@ READY = {
     "transport: tcp": Row("tcp", {"transport": "tcp"}, minion={"transport": "tcp"}),
     "ssl, with ssl in minion_config": Row(
         "tls",
-        {"transport": "tcp", "ssl": certificates.OF_MASTER},
+        {"transport": "tcp", "ssl": certificates.OF_MASTER, "worker_pools_enabled": False},
         {"ssl": certificates.OF_MINION},
         files=certificates.files,
     ),
@@ -117,6 +117,13 @@ Refusal = tuple[str, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any], st
 
 REFUSED: dict[str, Refusal] = {
     "ssl over tcp": ("tcp", {"transport": "tcp", "ssl": True}, {}, {}, "roles:app:minion_config:ssl: is required"),
+    "ssl with worker pools": (
+        "tcp",
+        {"transport": "tcp", "ssl": True, "worker_pools_enabled": True},
+        {},
+        {},
+        "master config:worker_pools_enabled: must be False on a master with ssl",
+    ),
     "minion_sign_messages": ("tcp", {}, {}, {"minion_sign_messages": True}, "sign_messages: cannot be verified"),
     "sign_pub_messages": (
         "tcp", {"sign_pub_messages": False}, {}, {"sign_pub_messages": True}, "needs sign_pub_messages: True in the",

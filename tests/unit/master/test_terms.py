@@ -64,7 +64,7 @@ def test_the_settings_of_a_minion_follow_from_those_of_its_master(
 @pytest.mark.parametrize("transport", ["tcp", "ws"])
 @pytest.mark.parametrize("ssl", [{}, {"certfile": "/etc/salt/tls/master.crt"}])
 def test_a_master_with_tls_requires_the_users_settings_for_it(transport: str, ssl: dict[str, str]) -> None:
-    found = terms(transport=transport, ssl=ssl).required
+    found = terms(transport=transport, ssl=ssl, worker_pools_enabled=False).required
     assert list(found) == ["ssl"]
     assert transport in found["ssl"]
     assert terms(transport=transport, ssl=None).required == {}
@@ -75,6 +75,7 @@ def test_a_master_with_tls_requires_the_users_settings_for_it(transport: str, ss
     [
         ({"require_minion_sign_messages": True}, "require_minion_sign_messages"),
         ({"keys.cache_driver": "mmap_key"}, "keys.cache_driver"),
+        ({"transport": "tcp", "ssl": {}, "worker_pools_enabled": True}, "worker_pools_enabled"),
         ({"master_sign_pubkey": True, "master_sign_key_name": "../x"}, "master_sign_key_name"),
     ],
 )
