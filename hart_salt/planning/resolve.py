@@ -140,11 +140,12 @@ def resolve(
     return node
 
 
-def show(node: Node, master: MasterInfo) -> dict[str, Any]:
+def show(node: Node, master: MasterInfo | None = None) -> dict[str, Any]:
     """
     Return a node as plain data: every effective setting, with the value hidden where the key looks secret.
 
-    The gate hides what is secret by its value. ``notes`` says what prevents a new node with these settings.
+    The gate hides what is secret by its value. ``notes`` says what prevents a new node with these settings,
+    if ``master`` is given.
     """
     place = {
         "minion_id": node.minion_id,
@@ -159,7 +160,7 @@ def show(node: Node, master: MasterInfo) -> dict[str, Any]:
     names = [*place, *sorted(set(shown) - set(place))]
     result: dict[str, Any] = {name: shown[name] for name in names}
     notes = [] if minion_config.has_master(node) else [f"{SALTMASTER} {NO_SALTMASTER}"]
-    notes += [f"{fault.path} {fault.problem}" for fault in minion_config.objections(node, master)]
+    notes += [f"{fault.path} {fault.problem}" for fault in (minion_config.objections(node, master) if master else ())]
     return {**result, "notes": notes} if notes else result
 
 

@@ -11,7 +11,7 @@ from hart_salt.master.keys import master_fingerprint
 from hart_salt.model import MasterInfo, MinionTerms
 from hart_salt.planning.resolve import show
 from tests.parts import new_public_key
-from tests.unit.planning.test_resolve import DO, MASTER, faults, loaded, node
+from tests.unit.planning.test_resolve import DO, MASTER, faults, loaded, node, unaddressed
 
 
 def with_terms(**terms: Any) -> MasterInfo:
@@ -162,7 +162,7 @@ def test_a_release_with_the_newer_protocol_is_accepted(version: str) -> None:
 
 def test_a_look_at_a_role_reports_what_prevents_a_new_node_as_notes() -> None:
     master = with_terms(refusals={"require_minion_sign_messages": "needs x"})
-    config = loaded(saltmaster=None, providers=DO, roles={"app": {"minion_config": {"pki_dir": "/x"}}})
+    config = unaddressed(providers=DO, roles={"app": {"minion_config": {"pki_dir": "/x"}}})
     found = show(node(config, master=master, preview=True), master)
     assert [note.split()[0] for note in found["notes"]] == [
         "hart:saltmaster", "minion_config:pki_dir", "master",
