@@ -57,6 +57,19 @@ class MasterInfo:
     terms: MinionTerms = MinionTerms()
 
 
+OK, UNKNOWN, PROBLEM = "ok", "unknown", "problem"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that ``hart.check`` looked at."""
+
+    name: str
+    #: ``OK``, ``UNKNOWN`` if only a change would show it, otherwise a problem: ``PROBLEM`` or a more exact word
+    result: str
+    sentence: str
+
+
 @dataclass(frozen=True)
 class Place:
     """The location of the records, for messages and for what Salt's cache does not report."""

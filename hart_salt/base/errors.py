@@ -82,6 +82,10 @@ class InvalidRequest(DriverError):
     """The provider understood the request and refuses it: fix the settings."""
 
 
+class Protected(InvalidRequest):
+    """The provider protects the resource against deletion: remove the protection there, or keep the resource."""
+
+
 class QuotaExceeded(DriverError):
     """The account's limit is reached: raise the limit, or remove something."""
 

@@ -10,7 +10,7 @@ classes of ``hart_salt.base.errors``; one table per driver maps the vendor's cod
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from hart_salt.model import (
     Access,
     AddressRequest,
     Candidate,
+    Check,
     Image,
     Instance,
     IpAddress,
@@ -139,6 +140,28 @@ class Driver(abc.ABC):
     def objections(self, node: Node) -> Sequence[str]:
         """Return one sentence for each of the provider's own rules that the node breaks, without a create call."""
         return ()
+
+    def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
+        """
+        Return lookups of what the node names besides region and size, by kind, such as ``image``, for ``hart.check``.
+
+        Each returns what it found, in a few words. It makes no change, and raises ``DriverError`` if the node cannot
+        have what it names.
+        """
+        return {}
+
+    def check_rights(self, node: Node) -> Check | None:
+        """
+        Find out whether the credentials have the rights that the node needs, without a change and free of charge.
+
+        The result is ``UNKNOWN`` as far as the provider does not report it. Return None if there is nothing to find
+        out, which is the default.
+        """
+        return None
+
+    def check_quota(self, node: Node, count: int) -> Check | None:
+        """Find out whether the account's limits allow ``count`` more such nodes; as for ``check_rights``."""
+        return None
 
     def settle(self, instance: Instance) -> None:  # noqa: B027 - most drivers have nothing to do here
         """Do the driver's part of sealing: detach what ``access`` attached to this instance."""

@@ -19,6 +19,7 @@ from hart_salt.base.endpoints import objection
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, RateLimited, TemporaryFailure
 from hart_salt.drivers.http import LONGEST_WAIT, USER_AGENT, failure, is_certainly_undone, is_repeatable, repeated
 from hart_salt.drivers.outage import Outage, Peer
+from hart_salt.drivers.rights import Rights
 
 T = TypeVar("T")
 
@@ -34,6 +35,8 @@ class Api(abc.ABC):
 
     #: its name in messages
     vendor: ClassVar[str]
+    #: the rights of its calls
+    rights: ClassVar[Rights]
     default_endpoint: ClassVar[str]
 
     def __init__(
@@ -103,6 +106,14 @@ class Api(abc.ABC):
             self._repeated(lambda: self._ask("DELETE", path, {}))
         except NotFound:
             return
+
+    def probe(self, path: str) -> None:
+        """Read one page of a list, whatever it contains, to see whether the token may. Retry like ``get``."""
+        self._repeated(lambda: self._ask("GET", path, {}))
+
+    def _lacking(self, response: requests.Response) -> str:
+        """Return which rights a refused request needs, as the end of a message."""
+        return self.rights.hint(asked(response, self._endpoint))
 
     def _field(self, method: str, path: str, parameters: Mapping[str, Any], field: str) -> Any:
         # A copy for each attempt: the callee may write into it, and must not see that on the next attempt.
@@ -265,6 +276,12 @@ def send(
 
 def _name(vendor: str, address: str) -> str:
     return f"{vendor}'s API at {urlsplit(address).hostname}"
+
+
+def asked(response: requests.Response, endpoint: str) -> str:
+    """Return the request of an answer as the vendor's documentation writes it, such as ``POST /droplets``."""
+    path = urlsplit(str(response.request.url)).path.removeprefix(urlsplit(endpoint).path.rstrip("/"))
+    return f"{response.request.method} /{path.strip('/')}"
 
 
 # answers

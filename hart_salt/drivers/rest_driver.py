@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
+from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider
 from hart_salt.drivers import retry, tags
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.catalog import ODD, required
 from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.rights import ALWAYS, Rights
 from hart_salt.drivers.sdk_driver import Answers, SdkDriver, removing
-from hart_salt.model import Access, Candidate, Instance, Leftover, MasterInfo, Node
+from hart_salt.model import UNKNOWN, Access, Candidate, Check, Instance, Leftover, MasterInfo, Node
 
 Report = Mapping[str, Any]  #: an instance as the API reports it
 
@@ -107,6 +108,32 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
             self._set_tags(report, [*kept, *wanted])
 
     # the account and the vendor's offer
+
+    #: the uses in the table of rights whose reading calls are made as a test
+    reading: ClassVar[Sequence[str]] = (ALWAYS,)
+
+    def check_rights(self, node: Node) -> Check:
+        """
+        Make each reading call that a node needs.
+
+        No answer says whether the token can write: only the first create call shows that.
+        """
+        rights: Rights = self._api.rights
+        lacking = []
+        for call in rights.reads(self.reading):
+            try:
+                self._api.probe(call.removeprefix("GET /"))
+            except AuthError as error:
+                lacking.append(str(error))
+        if lacking:
+            return Check("rights", AuthError.__name__, "; ".join(lacking))
+        writing = sorted({right for use in rights.uses[:2] for call, needed in use.calls.items()
+                          if not call.startswith("GET ") for right in needed if use.purpose == ALWAYS})  # fmt: skip
+        return Check(
+            "rights", UNKNOWN,
+            f"the token can read what hart reads; {self.vendor} does not report whether it has the other rights that "
+            f"nodes need: {', '.join(writing)}",
+        )  # fmt: skip
 
     def _known(self, path: str) -> list[dict[str, Any]]:
         """Return a list of the vendor or the account. This driver object requests each list once."""

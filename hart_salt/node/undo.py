@@ -11,7 +11,7 @@ from typing import Any
 
 from hart_salt.base import faults
 from hart_salt.base.concurrency import uninterrupted
-from hart_salt.base.errors import DriverError, NodeFailed
+from hart_salt.base.errors import AuthError, DriverError, NodeFailed, Protected
 from hart_salt.model import Instance, Node
 from hart_salt.node.batch import Batch, NodeState
 
@@ -96,8 +96,8 @@ class Undo:
                 if self._state.instance is not None:
                     await calls.driver(driver.terminate, self._state.instance)
                     return
-            except DriverError:
-                if attempt == UNDO_ATTEMPTS - 1:
+            except DriverError as error:
+                if attempt == UNDO_ATTEMPTS - 1 or isinstance(error, AuthError | Protected):
                     raise
 
     async def _find(self) -> Instance | None:

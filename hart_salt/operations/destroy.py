@@ -139,9 +139,13 @@ class _Destroying:
 
     async def _end_instances(self, record: Record, driver: Driver) -> None:
         for instance in await self._instances_of(record, driver):
-            await self._release(record, driver, instance)
+            released = await self._release(record, driver, instance)
             kept = await self._kept_volumes(record, driver, instance)
-            await self._calls.driver(driver.terminate, instance)
+            try:
+                await self._calls.driver(driver.terminate, instance)
+            except HartError:
+                self._note_released(record, released)
+                raise
             self._note_kept(record, kept)
         self._ended.append(record.minion_id)
 
@@ -159,20 +163,30 @@ class _Destroying:
             self.notes.setdefault(record.minion_id, []).append(note)
             self._progress.line(record.minion_id, f"hart: {note}")
 
-    async def _release(self, record: Record, driver: Driver, instance: Instance) -> None:
+    def _note_released(self, record: Record, released: Sequence[str]) -> None:
+        """Note the addresses that an instance lost although it stays."""
+        for ip in released:
+            note = f"{ip} was detached before: salt-run hart.add_ip {record.minion_id} kind=reserved ip={ip} adds it"
+            self.notes.setdefault(record.minion_id, []).append(note)
+            self._progress.line(record.minion_id, f"hart: {note}")
+
+    async def _release(self, record: Record, driver: Driver, instance: Instance) -> list[str]:
         """
-        Detach reserved addresses, which belong to the account and can then be used again at once.
+        Detach reserved addresses, which belong to the account and can then be used again at once, and return them.
 
         If that fails, the provider detaches them when the instance is gone. Other further addresses go with the
         instance.
         """
+        released = []
         for address in addresses_of(record):
             if address.kind != RESERVED:
                 continue
             try:
                 await self._calls.driver(driver.remove_address, instance, address)
+                released.append(address.ip)
             except HartError as error:
                 self._progress.line(record.minion_id, f"hart: {address.ip} is released with the instance: {error}")
+        return released
 
     async def _instances_of(self, record: Record, driver: Driver) -> list[Instance]:
         """

@@ -6,8 +6,9 @@ import abc
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from hart_salt.drivers.rights import Rights
 from tests.emulation.backend import Backend, NoMachines
 from tests.emulation.emulator import Emulator
 from tests.emulation.http import Request
@@ -30,6 +31,8 @@ class StatefulEmulator(Emulator, Generic[State, Switches]):
 
     #: the path of the API
     root = ""
+    #: the rights of its calls
+    rights: ClassVar[Rights]
     _world: Any
 
     def __init__(
@@ -70,6 +73,28 @@ class StatefulEmulator(Emulator, Generic[State, Switches]):
             self._world.tick()
             state: State = self._world.state
             return state
+
+    def called(self, method: str, path: str) -> str:
+        """Return a call as the table of rights names it."""
+        return f"{method} {path.removeprefix(self.root.rstrip('/'))}"
+
+    def purposes(self, body: Mapping[str, Any]) -> list[str]:
+        """Return the settings for which a call with this body needs more rights."""
+        return []
+
+    def lacking(self, request: Request) -> list[str]:
+        """Return the rights of a call that the switch ``denied`` denies."""
+        settings: Any = self.settings
+        if not settings.denied:
+            return []
+        try:
+            body = request.json()
+        except ValueError:
+            body = None
+        asked = self.called(request.method, request.path)
+        purposes = self.purposes(body if isinstance(body, dict) else {})
+        needed = [*self.rights.needed(asked), *self.rights.needed(asked, purposes)]
+        return [right for right in dict.fromkeys(needed) if right in settings.denied]
 
     def account(self) -> dict[str, Any]:
         """Return token and endpoint."""

@@ -27,6 +27,8 @@ class Settings:
     gone_after: float = 0.0
     #: the maximum length of pages whatever the request, so that a few instances fill a second page
     page_cap: int | None = None
+    #: rights that the credentials lack, by their names in the driver's table ``rights.py``
+    denied: tuple[str, ...] = ()
     #: check every answer against the vendor's description too
     check_answers: bool = False
 

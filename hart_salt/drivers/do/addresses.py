@@ -93,7 +93,10 @@ class ReservedAddresses(Addresses):
             if not error.uncertain:
                 raise
             failure = error
-        if retry.look(lambda: self._is(ip, done), self._sleep, retry.LOOKS if failure else LOOKS) is None:
+        found = retry.look(lambda: self._is(ip, done), self._sleep, retry.LOOKS if failure else LOOKS)
+        if found is None and failure is None:
+            found = self._is(ip, done)  # this reports why the lookups failed, such as a lack of scopes
+        if found is None:
             raise failure or TemporaryFailure(f"DigitalOcean: {ip} is still being changed", uncertain=True)
 
     def _ask(self, ip: str, body: Mapping[str, Any]) -> None:

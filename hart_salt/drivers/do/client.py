@@ -9,6 +9,7 @@ of the API. Each of these has a test.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -18,24 +19,27 @@ import requests
 
 from hart_salt.base import errors
 from hart_salt.drivers import rest
+from hart_salt.drivers.do.rights import RIGHTS
 
 VENDOR = "DigitalOcean"
 
-#: texts of 422 answers, which share one id; as users report them: OpenRouterLabs/spawn#3059, trailofbits/algo#677,
-#: kelda/kelda#1359, inlets/inlets-operator#111
-_BY_TEXT: tuple[tuple[str, type[errors.DriverError]], ...] = (
-    ("droplet limit", errors.QuotaExceeded),
-    ("region is not available", errors.NoCapacity),
-    ("size is not available", errors.NoCapacity),
-    ("size is currently unavailable", errors.NoCapacity),
-    ("size is unavailable", errors.NoCapacity),
-)
+#: texts of refusals, which share one id, whatever the status; as users report them: OpenRouterLabs/spawn#3059,
+#: trailofbits/algo#677, kelda/kelda#1359, inlets/inlets-operator#111, digitalocean/api-v2#36
+_BY_TEXT: tuple[tuple[re.Pattern[str], type[errors.DriverError]], ...] = (
+    (re.compile(r"\b(?:droplet|volume|reserved ip|account) limit|will exceed your|currently restricted"),
+     errors.QuotaExceeded),
+    (re.compile(r"(?:region|size) is (?:currently |temporarily )?(?:not available|unavailable|sold out|disabled)"),
+     errors.NoCapacity),
+)  # fmt: skip
+#: statuses whose meaning is certain
+_CERTAIN = (401, 404)
 
 
 class Api(rest.Api):
     """DigitalOcean's API. Lists contain all pages; if a later page fails, the whole list is retried."""
 
     vendor = VENDOR
+    rights = RIGHTS
     default_endpoint = "https://api.digitalocean.com/v2"
 
     def listed(self, path: str, field: str, **query: Any) -> Any:
@@ -77,7 +81,7 @@ class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has n
             raise errors.InvalidRequest("DigitalOcean's API named a next page on another server")
         payload = {"params": params} if type == "GET" else {"json": params or None}
         response = rest.send(self._session, VENDOR, type, address, self.token, self.answer_timeout, **payload)
-        _raise_for(response)
+        _raise_for(response, self.end_point)
         if type == "GET" and "page" in params and not any(isinstance(it, list) for it in response.json().values()):
             raise rest.unreadable(VENDOR)  # the library would treat it as the end of the list
         return response
@@ -86,7 +90,7 @@ class _Manager(digitalocean.Manager):  # type: ignore[misc]  # the library has n
 # failures
 
 
-def _raise_for(response: requests.Response) -> None:
+def _raise_for(response: requests.Response, endpoint: str) -> None:
     status = response.status_code
     if status == 204:
         return
@@ -97,8 +101,10 @@ def _raise_for(response: requests.Response) -> None:
         raise errors.TemporaryFailure(text, uncertain=True)
     if status >= 300:
         kind = rest.BY_STATUS.get(status, errors.InvalidRequest)
-        if status == 422:
-            kind = next((kind for part, kind in _BY_TEXT if part in text.lower()), kind)
+        if status not in _CERTAIN:
+            kind = next((kind for part, kind in _BY_TEXT if part.search(text.lower())), kind)
+        if kind is errors.AuthError and status == 403:
+            text = f"{text}{RIGHTS.hint(rest.asked(response, endpoint))}"
         raise kind(text)
     if not isinstance(rest.json_of(response), dict):
         raise rest.unreadable(VENDOR)

@@ -25,7 +25,20 @@ from hart_salt.drivers.do.settings import Account as Account
 from hart_salt.drivers.do.settings import Options as Options
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
-from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+from hart_salt.model import (
+    OK,
+    PROBLEM,
+    UNKNOWN,
+    Access,
+    Check,
+    Image,
+    Instance,
+    Leftover,
+    MasterInfo,
+    Node,
+    Region,
+    Size,
+)
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +197,42 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
             # If no firewall has the tag, the droplet would be open to everyone.
             found.append(f"no firewall of the account has the id or the tag {options.firewall}")
         return found
+
+    def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
+        """Look up the image, and the VPC."""
+        options: Any = node.options
+        network = {"network": lambda: self._find_vpc(options.vpc, node.region)} if options.vpc else {}
+        return {"image": lambda: self._find_image(node), **network}
+
+    def _find_vpc(self, vpc: str, region: str) -> str:
+        """Return the name of a VPC. Raises ``InvalidRequest`` if the region does not have it."""
+        try:
+            found = self._api.get(f"vpcs/{vpc}", "vpc")
+        except NotFound as error:
+            raise InvalidRequest(f"the account has no VPC {vpc}") from error
+        if found.get("region") != region:
+            raise InvalidRequest(f"the VPC {vpc} is in {found.get('region')}, not in {region}")
+        return f"{found.get('name') or vpc} in {region}"
+
+    def _find_image(self, node: Node) -> str:
+        """Return the name of the node's image. Raises ``InvalidRequest`` if its region does not have it."""
+        wanted = _image(node.settings.image)
+        try:
+            image = self._api.get(f"images/{wanted}", "image")
+        except NotFound as error:
+            raise InvalidRequest(f"there is no image {node.settings.image}; hart.list_images shows them") from error
+        if not _is_in(image, node.region):
+            raise InvalidRequest(f"the image {node.settings.image} is not available in {node.region}")
+        return f"{image.get('slug') or image['id']} in {node.region}"
+
+    def check_quota(self, node: Node, count: int) -> Check:
+        """Compare the account's limit with its droplets, of all owners."""
+        limit = int(self._api.get("account", "account").get("droplet_limit") or 0)
+        there = len(self._api.listed("droplets", "droplets"))
+        said = f"the account has {there} of {limit} droplets"
+        if limit and there + count > limit:
+            return Check("quota", PROBLEM, f"{said}, so {count} more are too many: ask DigitalOcean to raise the limit")
+        return Check("quota", OK if limit else UNKNOWN, said)
 
     def _is_firewall(self, wanted: str) -> bool:
         if self._firewalls is None:

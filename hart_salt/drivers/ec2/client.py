@@ -10,6 +10,7 @@ a unique name. Only unreachable servers are not left to botocore: ``drivers/outa
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from botocore.parsers import ResponseParserError
 
 from hart_salt.base import errors
 from hart_salt.base.endpoints import objection
+from hart_salt.drivers.ec2.rights import RIGHTS
 from hart_salt.drivers.http import repeated
 from hart_salt.drivers.outage import Outage, Peer, Unreachable
 from hart_salt.drivers.sdk_driver import SdkApi, kind_of
@@ -35,6 +37,7 @@ ATTEMPTS = 5
 CREDENTIALS_CONNECT, CREDENTIALS_READ, CREDENTIALS_ATTEMPTS = 2.0, 10.0, 2
 READINGS = 3  #: attempts of a call whose answer cannot be parsed, which botocore does not retry
 DEFAULT_REGION = "us-east-1"
+OPTIONAL = ("pricing", "service-quotas")  #: services without whose answers hart works
 #: connections of one client: as many as hart has threads for a driver
 POOL = 16
 
@@ -63,14 +66,16 @@ CODES: Mapping[str, type[errors.DriverError]] = {
     **dict.fromkeys((
         "InstanceLimitExceeded", "MaxIOPSLimitExceeded", "MaxSpotInstanceCountExceeded",
         "NetworkInterfaceLimitExceeded", "ResourceCountExceeded", "ResourceLimitExceeded",
+        "AddressLimitExceeded", "HostLimitExceeded", "PrivateIpAddressLimitExceeded",
         "RulesPerSecurityGroupLimitExceeded", "SecurityGroupLimitExceeded",
         "SecurityGroupsPerInstanceLimitExceeded", "SecurityGroupsPerInterfaceLimitExceeded",
         "VcpuLimitExceeded", "VolumeLimitExceeded",
     ), errors.QuotaExceeded),
     **dict.fromkeys((
-        "InsufficientAddressCapacity", "InsufficientCapacity", "InsufficientFreeAddressesInSubnet",
-        "InsufficientHostCapacity", "InsufficientInstanceCapacity", "InsufficientReservedInstanceCapacity",
-        "InsufficientVolumeCapacity", "SpotMaxPriceTooLow", "UnfulfillableCapacity",
+        "InsufficientAddressCapacity", "InsufficientCapacity", "InsufficientCapacityOnHost",
+        "InsufficientFreeAddressesInSubnet", "InsufficientHostCapacity", "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity", "InsufficientVolumeCapacity", "ReservationCapacityExceeded",
+        "SpotMaxPriceTooLow", "UnfulfillableCapacity", "Unsupported",  # the zone does not have the size
     ), errors.NoCapacity),
     **dict.fromkeys((
         "BandwidthLimitExceeded", "EC2ThrottledException", "PriorRequestNotComplete", "RequestLimitExceeded",
@@ -79,17 +84,34 @@ CODES: Mapping[str, type[errors.DriverError]] = {
     ), errors.RateLimited),
     **dict.fromkeys((
         "InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidInstanceID.Malformed",
-        "InvalidInstanceID.NotFound", "InvalidNetworkInterfaceID.NotFound", "InvalidVolume.NotFound",
+        "InvalidInstanceID.NotFound", "InvalidNetworkInterfaceID.NotFound", "InvalidSecurityGroupID.NotFound",
+        "InvalidSecurityGroupId.Malformed", "InvalidVolume.NotFound",
     ), errors.NotFound),
+    **dict.fromkeys((
+        "IdempotentInstanceTerminated", "IdempotentParameterMismatch", "InvalidAMIID.Malformed",
+        "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidParameterCombination", "InvalidParameterValue",
+        "InvalidSubnetID.NotFound", "InvalidUserData.Malformed", "OperationNotPermitted", "TagLimitExceeded",
+    ), errors.InvalidRequest),
     **dict.fromkeys((
         "DependencyViolation", "IncorrectInstanceState", "IncorrectState", "InternalError", "InternalFailure",
         "ServerInternal", "ServiceUnavailable", "Unavailable",
     ), errors.TemporaryFailure),
 }  # fmt: skip
+#: the instance of the client token was terminated since: the call needs another token (boto/boto3#4406)
+TERMINATED = "IdempotentInstanceTerminated"
+#: refuses to terminate an instance with termination protection (rebuy-de/aws-nuke#279), by code and call
+PROTECTED = ("OperationNotPermitted", "TerminateInstances")
+HINTS: Mapping[str, str] = {
+    "Blocked": "; Amazon has blocked the account: contact its support",
+    "OptInRequired": "; enable the region, or subscribe to the service or the image, in Amazon's console",
+    "PendingVerification": "; Amazon verifies the account, which can take some hours: try again later",
+}
 #: no connection, so no request was sent
 NEVER_REACHED = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError)
 #: from here on, an error's text is not readable for people
-ENCODED = "Encoded authorization failure message"
+ENCODED = re.compile(r"encoded authorization (?:failure )?message", re.IGNORECASE)
+#: the credentials work, but their policies do not permit the call
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 class Api(SdkApi):
@@ -161,7 +183,7 @@ class Api(SdkApi):
         def once() -> Any:
             return self._ask_once(service, region, where, work)
 
-        if service == "pricing":
+        if service in OPTIONAL:
             return once()
         return repeated(once, self._sleep, _was_never_reached, self._peer(service, region, where))
 
@@ -205,8 +227,8 @@ class Api(SdkApi):
             return self._clients[service, region]
 
     def _config(self, service: str) -> Config:
-        # Prices are not worth a wait: without an answer they are unknown.
-        attempts, connect = (1, CONNECT_TIMEOUT / 2) if service == "pricing" else (ATTEMPTS, CONNECT_TIMEOUT)
+        # Prices and quotas are not worth a wait: without an answer they are unknown.
+        attempts, connect = (1, CONNECT_TIMEOUT / 2) if service in OPTIONAL else (ATTEMPTS, CONNECT_TIMEOUT)
         return Config(
             connect_timeout=connect,
             read_timeout=self._account.api_timeout,
@@ -287,8 +309,16 @@ def _refusal(error: boto.ClientError, where: str) -> errors.DriverError:
     facts = error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(facts.get("Code", ""))
-    text = str(facts.get("Message") or "no message").partition(ENCODED)[0].strip()
+    text = ENCODED.split(str(facts.get("Message") or "no message"))[0].strip()
     message = f"{where}: {text} ({' '.join(filter(None, [code or str(status), error.operation_name]))})"
+    if code in DENIED:
+        message = f"{message}{RIGHTS.hint(error.operation_name, text)}"
+    if (code, error.operation_name) == PROTECTED:
+        return errors.Protected(
+            f"{message}; the instance has termination or stop protection: turn it off in Amazon's console under "
+            "Actions, Instance settings, and call hart again"
+        )
+    message = f"{message}{HINTS.get(code, '')}"
     kind = kind_of(code, status, CODES, {429: errors.RateLimited})
     if kind is errors.TemporaryFailure:
         return errors.TemporaryFailure(message, uncertain=status >= 500)

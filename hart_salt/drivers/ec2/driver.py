@@ -29,12 +29,13 @@ from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
-from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+from hart_salt.model import Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 if TYPE_CHECKING:
     from hart_salt.drivers.ec2.client import Api
     from hart_salt.drivers.ec2.lookup import Lookup
     from hart_salt.drivers.ec2.network import Networks, Place
+    from hart_salt.drivers.ec2.preview import Preview
     from hart_salt.drivers.ec2.prices import Prices
 
 #: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556);
@@ -191,9 +192,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
             request.client_token(owner, batch, access.handle["entry"], node.minion_id), temporary,
         )  # fmt: skip
         try:
-            answer = self._parts.networks.when_known(
-                lambda: self._api.call(node.region, "run_instances", field="Instances", **parameters)
-            )
+            answer = self._run(node.region, parameters)
         except NotFound as error:
             raise InvalidRequest(str(error)) from error
         made = request.instance(answer["Instances"][0], node.region)
@@ -203,6 +202,25 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         if temporary:
             self._let_in[made.instance_id] = plan.groups
         return made
+
+    def _run(self, region: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the create call; make it again with another token if the instance of the first was terminated since."""
+
+        def run(token: str) -> dict[str, Any]:
+            more = {**parameters, "ClientToken": token}
+            answer: dict[str, Any] = self._parts.networks.when_known(
+                lambda: self._api.call(region, "run_instances", field="Instances", **more)
+            )
+            return answer
+
+        from hart_salt.drivers.ec2 import client
+
+        try:
+            return run(parameters["ClientToken"])
+        except InvalidRequest as error:
+            if client.code_of(error) != client.TERMINATED:
+                raise
+        return run(randomness.token_hex(32))
 
     def instances(self, region: str | None = None) -> list[Instance]:
         """
@@ -344,6 +362,27 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
             except (InvalidRequest, NotFound) as error:
                 found.append(str(error))
         return found
+
+    def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
+        """Look up the image for the architecture of the size, and the subnet."""
+        lookup = self._parts.lookup
+        return {
+            "image": lambda: str(lookup.image(node).get("Name") or lookup.image(node)["ImageId"]),
+            "network": lambda: lookup.place(node).subnet or f"a default subnet of {lookup.place(node).vpc}",
+        }
+
+    def check_rights(self, node: Node) -> Check:
+        """Ask Amazon with calls that change nothing; see ``preview.py``."""
+        return self._preview().rights(node)
+
+    def check_quota(self, node: Node, count: int) -> Check:
+        """Ask Service Quotas for the region's vCPUs; see ``preview.py``."""
+        return self._preview().quota(node, count)
+
+    def _preview(self) -> Preview:
+        from hart_salt.drivers.ec2 import preview
+
+        return preview.Preview(self._api, self._parts.lookup, self.master.owner)
 
     # leftovers
 

@@ -10,7 +10,7 @@ from hart_salt.base.errors import InvalidRequest, NotFound
 from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.gce.instances import Place, last, partial
 from hart_salt.drivers.sdk_driver import Answers
-from hart_salt.model import Image, Node, Region, Size
+from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, Image, Node, Region, Size
 
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
@@ -141,13 +141,28 @@ class Catalogue:
 
     # of a node
 
+    def quota(self, node: Node, count: int) -> Check:
+        """Compare the region's quotas with what is used. The list of regions contains both."""
+        region = next((it for it in self._list("regions") if it.name == node.region), None)
+        quotas = {it.metric: it for it in region.quotas} if region is not None else {}
+        machine = self.machine_type(str(node.zone), node.size)
+        cpus = float(machine.guest_cpus) if machine is not None else 1.0
+        wanted = {"INSTANCES": 1.0, "CPUS": cpus, **({"IN_USE_ADDRESSES": 1.0} if node.settings.public_ip else {})}
+        known = {name: quotas[name] for name in wanted if name in quotas}
+        said = ", ".join(f"{it.usage:g} of {it.limit:g} {name}" for name, it in known.items())
+        short = [name for name, it in known.items() if it.usage + wanted[name] * count > it.limit]
+        if short:
+            more = f"{count} more of the size {node.size} exceed {' and '.join(short)}"
+            return Check("quota", PROBLEM, f"{node.region} uses {said}; {more}: request a higher quota in the console")
+        return Check("quota", OK if known else UNKNOWN, f"{node.region} uses {said or 'quotas that are not reported'}")
+
     def place(self, node: Node) -> Place:
         """
         Look up what the node's settings name.
 
         Raises ``InvalidRequest`` if something does not exist.
         """
-        image, subnet = self._image_of(node), self.subnet(node)
+        image, subnet = self.image_of(node), self.subnet(node)
         return Place(
             image=partial(image.self_link),
             network=partial(subnet.network),
@@ -155,7 +170,8 @@ class Catalogue:
             uefi=any(feature.type_ == "UEFI_COMPATIBLE" for feature in image.guest_os_features),
         )
 
-    def _image_of(self, node: Node) -> Any:
+    def image_of(self, node: Node) -> Any:
+        """Return the image for the architecture of the node's size. Raises ``InvalidRequest`` if there is none."""
         machine = self.machine_type(str(node.zone), node.size)
         if machine is None:
             raise InvalidRequest(f"{node.zone} has no size {node.size}; other zones of {node.region} may have it")
@@ -172,7 +188,7 @@ class Catalogue:
         options: Any = node.options
         found = []
         try:
-            image = self._image_of(node)
+            image = self.image_of(node)
             if options.volume_size < image.disk_size_gb:
                 found.append(f"the image {node.settings.image} needs a volume_size of {image.disk_size_gb} or more")
         except InvalidRequest as error:

@@ -9,13 +9,16 @@ success, and retries lists beyond any timeout. Each of these has a test.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import requests
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 from google.protobuf import json_format
 
@@ -29,6 +32,7 @@ from hart_salt.drivers.sdk_driver import SdkApi
 T = TypeVar("T")
 
 HOST = "compute.googleapis.com"
+RESOURCE_MANAGER = "cloudresourcemanager.googleapis.com"
 PAGE = 500  #: items on a page, which is the maximum
 OPERATION_TIMEOUT = 300.0  #: seconds for an operation; a delete leaves the guest about 90 of them to shut down
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  #: seconds between two polls of an operation
@@ -138,6 +142,32 @@ class Api(SdkApi):
         """Return the error of an operation, or None if it has none."""
         return errors.of_operation(operation)
 
+    def granted(self, permissions: Sequence[str]) -> set[str]:
+        """
+        Return those of the permissions that the credentials have in the project.
+
+        This is a call of Cloud Resource Manager (cloud.google.com/resource-manager/reference/rest/v1/projects), which
+        can be off in a project. Retry like ``get``.
+        """
+        address = f"{self._account.endpoint or f'https://{RESOURCE_MANAGER}'}".rstrip("/")
+        url = f"{address}/v1/projects/{self.project}:testIamPermissions"
+        session = AuthorizedSession(credentials.for_project(self._account, self.credentials))
+
+        def work() -> set[str]:
+            try:
+                answer = session.post(url, json={"permissions": list(permissions)}, timeout=self._account.api_timeout)
+                answer.raise_for_status()
+                return set(answer.json().get("permissions", ()))
+            except (requests.HTTPError, ValueError) as error:
+                raise InvalidRequest(
+                    "Cloud Resource Manager does not answer for this project: enable its API (cloudresourcemanager."
+                    "googleapis.com) in the project to have the permissions checked"
+                ) from error
+            except Exception as error:
+                raise self._translated(error, "projects.testIamPermissions") from error
+
+        return self._repeated(work)
+
     def body(self, kind: str, fields: dict[str, Any]) -> Any:
         """
         Return a message of the library, such as ``Instance``, from fields in the API's own names.
@@ -155,12 +185,13 @@ class Api(SdkApi):
         return self.get("global_operations", operation=operation.name)
 
     def _pages(self, service: str, method: str, fields: dict[str, Any]) -> Iterable[Any]:
+        call = _called(service, method)
         pages = iter(self._call(service, method, {"max_results": PAGE, **fields}).pages)
         while True:
             try:
                 page = next(pages, None)
             except Exception as error:
-                raise self._translated(error) from error
+                raise self._translated(error, call) from error
             if page is None:
                 return
             if not (page.kind or page.id or page.self_link):
@@ -175,7 +206,7 @@ class Api(SdkApi):
         except DriverError:
             raise
         except Exception as error:
-            raise self._translated(error) from error
+            raise self._translated(error, _called(service, method)) from error
 
     def _repeated(self, work: Callable[[], T]) -> T:
         if self._outage is None:
@@ -202,8 +233,8 @@ class Api(SdkApi):
     def _name(self) -> str:
         return f"Compute Engine's API at {urlsplit(self._address).hostname}"
 
-    def _translated(self, error: Exception) -> DriverError:
-        return errors.of(error, self._name)
+    def _translated(self, error: Exception, call: str) -> DriverError:
+        return errors.of(error, self._name, call)
 
     def _client(self, service: str) -> Any:
         clients = self._threads.__dict__
@@ -212,6 +243,13 @@ class Api(SdkApi):
             options = {"api_endpoint": self._account.endpoint.rstrip("/")} if self._account.endpoint else None
             clients[service] = kind(credentials=self.credentials, client_options=options)
         return clients[service]
+
+
+def _called(service: str, method: str) -> str:
+    """Return the API's name of a method, such as ``images.getFromFamily``, from the library's names."""
+    return ".".join(
+        re.sub(r"_([a-z])", lambda found: found[1].upper(), name) for name in (service, method.removesuffix("_unary"))
+    )
 
 
 def _named(thing: Any) -> Any:

@@ -23,6 +23,7 @@ from hart_salt.drivers.outage import within
 
 #: the only scope that hart needs; Google's own tools request this one or more
 SCOPES = ("https://www.googleapis.com/auth/compute",)
+PROJECT_SCOPES = ("https://www.googleapis.com/auth/cloud-platform.read-only",)  #: to read permissions
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 FIND_WITHIN = 3.0  #: seconds to find application default credentials
 NONE = (
@@ -47,6 +48,15 @@ def make(account: Any) -> Any:
     else:
         own = _of_this_machine()
     return OnlyHere(own) if account.endpoint else own
+
+
+def for_project(account: Any, credentials: Any) -> Any:
+    """Return the same credentials with the scope for permissions of a project, if their scopes can be chosen."""
+    own = credentials.own if isinstance(credentials, OnlyHere) else credentials
+    if not isinstance(own, service_account.Credentials):
+        return credentials
+    scoped = own.with_scopes(PROJECT_SCOPES)
+    return OnlyHere(scoped) if account.endpoint else scoped
 
 
 def token_server(credentials: Any) -> str | None:

@@ -13,14 +13,14 @@ import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tenacity
 
-from hart_salt.base.errors import DriverError, InvalidRequest, NotFound, TemporaryFailure
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
@@ -28,11 +28,13 @@ from hart_salt.drivers.gce import instances
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
 from hart_salt.drivers.gce.refusals import AlreadyExists, Stale
+from hart_salt.drivers.gce.rights import RIGHTS
 from hart_salt.drivers.gce.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.gce.settings import Account as Account
 from hart_salt.drivers.gce.settings import Options as Options
+from hart_salt.drivers.rights import ALWAYS
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
-from hart_salt.model import Access, Candidate, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+from hart_salt.model import OK, Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 if TYPE_CHECKING:
     from hart_salt.drivers.gce.client import Api
@@ -383,6 +385,32 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         if not node.zone:
             return [*found, self._zone_is_missing(node)]
         return [*found, *self._parts.catalogue.objections(node)]
+
+    def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
+        """Look up the image for the architecture of the size, and the subnet."""
+        catalogue = self._parts.catalogue
+        return {
+            "image": lambda: str(catalogue.image_of(node).name),
+            "network": lambda: f"the subnet {catalogue.subnet(node).name}",
+        }
+
+    def check_rights(self, node: Node) -> Check:
+        """Ask Google which of the permissions the credentials have in the project (``testIamPermissions``)."""
+        options: Any = node.options
+        needed = RIGHTS.by_purpose()
+        wanted = list(needed[ALWAYS])
+        if options.service_account:
+            wanted += [right for purpose, more in needed.items() if "service_account" in purpose for right in more]
+        granted = self._parts.api.granted(wanted)
+        lacking = [right for right in wanted if right not in granted]
+        if lacking:
+            said = f"the credentials lack {', '.join(lacking)} in the project"
+            return Check("rights", AuthError.__name__, f"Compute Engine: {said}")
+        return Check("rights", OK, f"the credentials have the {len(wanted)} permissions that nodes need")
+
+    def check_quota(self, node: Node, count: int) -> Check:
+        """Compare the region's quotas for instances, CPUs and public addresses with what is used."""
+        return self._parts.catalogue.quota(node, count)
 
     def _zone_is_missing(self, node: Node) -> str:
         zones = ", ".join(self._parts.catalogue.zones(node.region))

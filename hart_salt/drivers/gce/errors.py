@@ -15,15 +15,15 @@ from hart_salt.drivers.gce import refusals
 from hart_salt.drivers.outage import Unreachable
 
 
-def of(error: Exception, api: str) -> DriverError:
+def of(error: Exception, api: str, call: str) -> DriverError:
     """
-    Return the error for an exception of the library; ``api`` names the server.
+    Return the error for an exception of the library; ``api`` names the server, ``call`` the API's method.
 
     Sockets fail with exceptions of ``requests`` and credentials with those of google-auth; the library itself raises
     only refusals. Anything else is an answer that the library cannot parse.
     """
     if isinstance(error, google.api_core.exceptions.GoogleAPICallError):
-        return _refusal(error)
+        return _refusal(error, call)
     if isinstance(error, google.auth.exceptions.GoogleAuthError):
         return _of_credentials(error)
     if isinstance(error, requests.RequestException):
@@ -45,11 +45,22 @@ def of_operation(operation: Any) -> DriverError | None:
     if not operation.error.errors:
         return None
     first = operation.error.errors[0]
+    call = f"{operation.target_link.split('/')[-2:][0]}.{operation.operation_type}"
     text = "; ".join(" ".join(part for part in (it.message, f"({it.code})") if part) for it in operation.error.errors)
-    return refusals.made(first.code, int(operation.http_error_status_code or 0), f"Compute Engine: {text}")
+    if zones := _zones_with_room(operation.error.errors):
+        text = f"{text}; these zones have room now: {zones}"
+    status = int(operation.http_error_status_code or 0)
+    return refusals.made(first.code, status, f"Compute Engine: {text}{refusals.hint(first.code, status, call, text)}")
 
 
-def _refusal(error: Any) -> DriverError:
+def _zones_with_room(found: Any) -> str:
+    """Return the zones that a stockout names in its details, which older versions of the library do not have."""
+    details = [detail for one in found for detail in getattr(one, "error_details", ())]
+    named = [dict(detail.error_info.metadatas).get("zonesAvailable", "") for detail in details]
+    return ", ".join(zone.strip() for text in named for zone in text.split(",") if zone.strip())
+
+
+def _refusal(error: Any, call: str) -> DriverError:
     status = int(error.code or 0)
     details = error.errors[0] if error.errors and isinstance(error.errors[0], dict) else {}
     reason = str(details.get("reason") or error.reason or "")
@@ -58,7 +69,7 @@ def _refusal(error: Any) -> DriverError:
     text, wait = f"Compute Engine: {message} ({code})", _retry_after(error.response)
     if wait is not None and wait > http.LONGEST_WAIT:
         text = f"{text}; it asks to wait {wait:g} s"
-    return refusals.made(reason, status, text, wait)
+    return refusals.made(reason, status, f"{text}{refusals.hint(reason, status, call, str(message))}", wait)
 
 
 def _message_of(response: Any) -> str:

@@ -14,6 +14,7 @@ import requests
 
 from hart_salt.base import errors
 from hart_salt.drivers import rest
+from hart_salt.drivers.hetzner.rights import RIGHTS
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import kind_of
 
@@ -28,7 +29,7 @@ _BY_CODE: Mapping[str, type[errors.DriverError]] = {
     "invalid_input": errors.InvalidRequest,
     "json_error": errors.InvalidRequest,
     "uniqueness_error": errors.InvalidRequest,
-    "protected": errors.InvalidRequest,
+    "protected": errors.Protected,
     "resource_locked": errors.InvalidRequest,  # permanent, by Hetzner; "locked" is temporary
     "resource_limit_exceeded": errors.QuotaExceeded,
     "resource_unavailable": errors.NoCapacity,
@@ -55,6 +56,7 @@ class Api(rest.JsonApi):
     """
 
     vendor = VENDOR
+    rights = RIGHTS
     default_endpoint = "https://api.hetzner.cloud/v1"
     per_page = 50  # (docs)
     change_method = "PUT"
@@ -82,6 +84,8 @@ class Api(rest.JsonApi):
         if code in _UNDONE:
             return errors.TemporaryFailure(text)
         kind = kind_of(code, status, _BY_CODE, rest.BY_STATUS)
+        if kind is errors.AuthError and status == 403:
+            text = f"{text}{self._lacking(response)}"
         return errors.TemporaryFailure(text, uncertain=True) if kind is errors.TemporaryFailure else kind(text)
 
 

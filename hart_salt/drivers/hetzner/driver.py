@@ -19,7 +19,7 @@ from hart_salt.drivers.hetzner.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.hetzner.settings import Account as Account
 from hart_salt.drivers.hetzner.settings import Options as Options
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
-from hart_salt.model import Access, Image, Instance, Node, Region, Size
+from hart_salt.model import UNKNOWN, Access, Check, Image, Instance, Node, Region, Size
 
 #: a migrating server runs; hart waits for a server with any other status, such as ``unknown`` (docs)
 STATES = {"running": "running", "migrating": "running", "stopping": "stopped", "off": "stopped", "deleting": "gone"}
@@ -104,6 +104,18 @@ class Hetzner(KeyedRestDriver):
             private_ip=next((it["ip"] for it in report.get("private_net") or () if it and it.get("ip")), None),
             created=reports.seconds(report.get("created")),
         )
+
+    reading: ClassVar[Sequence[str]] = ("lists, checks and plans",)
+
+    def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
+        """Look up the image for the architecture of the size, and the private network."""
+        options: Any = node.options
+        network = {"network": lambda: rules.find_network(node, self._known)} if options.network else {}
+        return {"image": lambda: rules.find_image(node, self._known), **network}
+
+    def check_quota(self, node: Node, count: int) -> Check:
+        """Report that Hetzner's API has no call for the limits of a project (docs)."""
+        return Check("quota", UNKNOWN, "Hetzner's API does not report the limits of a project; its console shows them")
 
     def objections(self, node: Node) -> Sequence[str]:
         """Check what Hetzner would refuse."""

@@ -155,15 +155,37 @@ def _type_and_image(node: Node, known: Known) -> Iterator[str]:
     here = [it for it in kind.get("locations") or () if it.get("name") == node.region]
     if here and here[0].get("available") is False:
         yield f"{node.size} is not available in {node.region} now; salt-run hart.list_sizes shows what is"
+    try:
+        find_image(node, known)
+    except InvalidRequest as error:
+        yield str(error)
+
+
+def find_image(node: Node, known: Known) -> str:
+    """
+    Return the name of the node's image.
+
+    Raises ``InvalidRequest`` if there is none for the architecture of its server type.
+    """
+    kind = named(node.size, known("server_types")) or {}
     image = IMAGES.get(node.settings.image, node.settings.image)
     wanted = kind.get("architecture")
     # An image or a type without an architecture dates from before there were several.
     fitting = [one for one in known("images") if None in (wanted, it := one.get("architecture")) or it == wanted]
     if named(image, fitting) is None:
-        yield (
+        raise InvalidRequest(
             f"there is no image {node.settings.image} for {node.size}{f', which is {wanted}' if wanted else ''}; "
             "salt-run hart.list_images shows them"
         )
+    return f"{image} for {wanted or node.size}"
+
+
+def find_network(node: Node, known: Known) -> str:
+    """Return the name of the node's network. Raises ``InvalidRequest`` if the node cannot use it."""
+    setting = str(getattr(node.options, "network", ""))
+    for problem in _network(node, setting, known):
+        raise InvalidRequest(problem)
+    return setting
 
 
 def _account(node: Node, known: Known) -> Iterator[str]:

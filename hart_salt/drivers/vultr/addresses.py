@@ -137,6 +137,8 @@ class VultrAddresses(Addresses):
                 raise
             failure = error
         found = retry.look(find, self._sleep, looks)
+        if found is None and failure is None:
+            found = find()  # this reports why the lookups failed, such as a lack of permissions
         if found is None:
             raise failure or TemporaryFailure(
                 "Vultr accepted the request, but does not show the address", uncertain=True

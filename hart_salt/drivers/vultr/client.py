@@ -17,20 +17,26 @@ import requests
 from hart_salt.base import errors
 from hart_salt.drivers import rest
 from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.vultr.rights import RIGHTS
 
 VENDOR = "Vultr"
-#: statuses that only say that the request was refused
-_SPEAKING = (400, 402, 422)
+#: statuses whose meaning is certain; any other can come with a refusal for stock or quota, also 412, 500 and 503
+_CERTAIN = (401, 404)
+#: the former API said this with status 503
+_THROTTLED = re.compile(r"rate[ -]limit")
 #: Vultr has no error codes: texts of such answers, of which ingvarch/tent (docs/platform-notes.md) measured some
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[errors.DriverError]], ...] = (
-    (re.compile(r"plan is not available"), errors.NoCapacity),
-    (re.compile(r"reached the maximum|(?<!rate[ -])\blimits?\b"), errors.QuotaExceeded),
-)
+    (re.compile(r"plan is (?:currently |temporarily )?(?:not available|unavailable)|sold[ -]out|out of stock"
+                r"|\b(?:more|no|not enough|insufficient) capacity"), errors.NoCapacity),
+    (re.compile(r"reached the maximum|(?<!rate[ -])\b(?:limits?|quota)\b"), errors.QuotaExceeded),
+)  # fmt: skip
 #: texts of answers to a delete: of a new instance, with status 500 (vultr/ansible-collection-vultr#113), and of one
 #: that is being deleted already (squat/terraform-provider-vultr#50), which counts as gone
 _LOCKED, _GOING = "is currently locked", "already pending destruction"
 #: (vultr/vultr-csi#97, vultr/terraform-provider-vultr#375)
 _NOT_LISTED = "unauthorized ip"
+#: texts of a 401 that are about the key or the address, and not about a permission
+_KEY = re.compile(rf"{_NOT_LISTED}|\b(?:token|key)\b")
 _LIST_IT = (
     "; the account accepts API calls from certain addresses only: add this master's address in Vultr's console under "
     "Account, API, Access Control"
@@ -41,6 +47,7 @@ class Api(rest.JsonApi):
     """Vultr's API. A locked server raises ``StillThere``; one that is being deleted counts as gone."""
 
     vendor = VENDOR
+    rights = RIGHTS
     default_endpoint = "https://api.vultr.com/v2"
     per_page = 500  # (description)
     #: root's first password, in the answer to a create call, and the address of a console without login
@@ -56,7 +63,10 @@ class Api(rest.JsonApi):
         return {"cursor": cursor} if cursor else {}
 
     def _error(self, response: requests.Response, body: Any) -> errors.DriverError:
-        return _error(response, body)
+        error = _error(response, body)
+        if isinstance(error, errors.AuthError) and not _KEY.search(str(error).lower()):
+            return errors.AuthError(f"{error}{self._lacking(response)}")
+        return error
 
 
 def _error(response: requests.Response, body: Any) -> errors.DriverError:
@@ -75,10 +85,11 @@ def _error(response: requests.Response, body: Any) -> errors.DriverError:
         return errors.NotFound(text)
     if _LOCKED in lower:
         return StillThere(text)
-    if status >= 500:
-        return errors.TemporaryFailure(text, uncertain=True)
+    if status == 503 and _THROTTLED.search(lower):
+        return rest.rate_limited(response, text)
     if _NOT_LISTED in lower:
         return errors.AuthError(f"{text}{_LIST_IT}")
-    if status in _SPEAKING:
-        return next((kind for part, kind in _BY_TEXT if part.search(lower)), errors.InvalidRequest)(text)
-    return rest.BY_STATUS.get(status, errors.InvalidRequest)(text)
+    known = next((kind for part, kind in _BY_TEXT if part.search(lower)), None) if status not in _CERTAIN else None
+    if known is None and status >= 500:
+        return errors.TemporaryFailure(text, uncertain=True)
+    return (known or rest.BY_STATUS.get(status, errors.InvalidRequest))(text)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from hart_salt.base.errors import AuthError
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
@@ -25,10 +26,12 @@ from hart_salt.drivers.vultr.rules import IMAGES, Known
 from hart_salt.drivers.vultr.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.vultr.settings import Account as Account
 from hart_salt.drivers.vultr.settings import Options as Options
-from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.model import OK, UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Region, Size
 
 #: the tag of an instance without a public IPv4 address: in lists it looks like one that has none yet
 IPV6_ONLY = "hart-address:ipv6"
+#: the entries of a user's access control list that nodes need; the account's owner has all (description, get-account)
+ACLS = ("subscriptions", "provisioning")
 
 
 class Vultr(AddressSupport, RestDriver):
@@ -110,6 +113,28 @@ class Vultr(AddressSupport, RestDriver):
         The user-data stays readable on the instance. Replacing it would take one more call per node, and its failure
         would roll back a healthy minion; its content is worthless once the node is sealed.
         """
+
+    def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
+        """Look up the image, and the VPC."""
+        options: Any = node.options
+        network = {"network": lambda: rules.find_network(node, self._offer)} if options.vpc else {}
+        return {"image": lambda: rules.find_image(node, self._offer), **network}
+
+    def check_rights(self, node: Node) -> Check:
+        """Read what hart reads, and the older access control list of the key's user if the account reports it."""
+        read = super().check_rights(node)
+        acls = self._api.get("account", "account").get("acls")
+        if read.result != UNKNOWN or not isinstance(acls, list) or not acls:
+            return read
+        lacking = [name for name in ACLS if name not in acls]
+        if lacking:
+            said = f"the access control list of the key's user lacks {' and '.join(lacking)}"
+            return Check("rights", AuthError.__name__, f"Vultr: {said}: add it in Vultr's console under Users")
+        return Check("rights", OK, f"the access control list of the key's user has {' and '.join(ACLS)}")
+
+    def check_quota(self, node: Node, count: int) -> Check:
+        """Report that Vultr's API has no call for the limits of an account (description)."""
+        return Check("quota", UNKNOWN, "Vultr's API does not report the limits of an account")
 
     def objections(self, node: Node) -> Sequence[str]:
         """Check what Vultr would refuse, or accept and do differently."""

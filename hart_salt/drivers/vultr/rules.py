@@ -88,6 +88,20 @@ class Known:
             return False
 
 
+def find_image(node: Node, known: Known) -> str:
+    """Return the name or the id of the node's image. Raises ``InvalidRequest`` if it does not exist."""
+    (found,) = known.image(node.settings.image).values()
+    named = known.os_named(node.settings.image) if node.settings.image in IMAGES else None
+    return str(named["name"] if named else found)
+
+
+def find_network(node: Node, known: Known) -> str:
+    """Return the node's VPC. Raises ``InvalidRequest`` if the node cannot use it."""
+    for problem in _network(node, known):
+        raise InvalidRequest(problem)
+    return str(getattr(node.options, "vpc", ""))
+
+
 def objections(node: Node, known: Known) -> list[str]:
     """Return what Vultr would refuse, or accept and do differently. Make only the calls that the node needs."""
     return [

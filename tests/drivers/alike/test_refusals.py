@@ -85,13 +85,15 @@ SAYS: dict[str, tuple[Callable[[int, str], Any], str]] = {
     "do": (lambda status, said: {"id": "an_id", "message": said}, r".*{said} \({status} an_id\).*"),
     "ec2": (
         lambda status, said: ec2.error(said, "So it is."),
-        r"Amazon EC2 in eu-west-1: So it is\. \({said} RunInstances\)",
+        r"Amazon EC2 in eu-west-1: So it is\. \({said} RunInstances\)(; .+)?",
     ),
     "gce": (
-        lambda status, said: gce.error(status, "In words.", said), r"Compute Engine: In words\. \({status} {said}\)"),
+        lambda status, said: gce.error(status, "In words.", said),
+        r"Compute Engine: In words\. \({status} {said}\)(; .+)?",
+    ),
     "hetzner": (
         lambda status, said: {"error": {"code": said, "message": "Odd."}}, r"Hetzner: Odd\. \({status} ?{said}\).*"),
-    "vultr": (lambda status, said: {"error": said, "status": status}, r"Vultr: {said} \({status}\)"),
+    "vultr": (lambda status, said: {"error": said, "status": status}, r"Vultr: {said} \({status}\)(; .+)?"),
 }  # fmt: skip
 
 

@@ -282,6 +282,17 @@ def test_an_image_without_a_root_volume(cloud: Cloud, driver: ec2.Ec2) -> None:
 # tokens
 
 
+def test_a_token_whose_instance_was_terminated_is_replaced(cloud: Cloud, driver: ec2.Ec2) -> None:
+    """A retry of a create call comes after somebody terminated the instance (boto/boto3#4406)."""
+    with driver.access(BATCH, KEY, [node()]) as access:
+        first = driver.launch(node(), SCRIPT, access)
+        driver.terminate(first)
+        second = driver.launch(node(), SCRIPT, access)
+    assert first.instance_id != second.instance_id
+    assert (called(cloud, "RunInstances"), cloud.made()) == (3, 2)
+    assert left(cloud) == {"instances": ["w1.example.com"]}
+
+
 def test_each_node_of_a_batch_has_its_own_token_and_keeps_it_for_each_try(cloud: Cloud, driver: ec2.Ec2) -> None:
     cloud.faults.add(*[Fault("POST", body=CREATE, when="after", drop=True)] * 2)
     with driver.access(BATCH, KEY, [node()]) as access:

@@ -56,13 +56,14 @@ def seen(cloud: Cloud) -> dict[str, str]:
 # tokens
 
 
-def test_a_token_stays_one_instance_even_after_it_ended(cloud: Cloud, time: Time) -> None:
+def test_a_token_stays_one_instance_and_is_refused_after_it_ended(cloud: Cloud, time: Time) -> None:
     first = run(cloud, ClientToken="x")
     time.advance(10)
     assert run(cloud, ClientToken="x")["InstanceId"] == first["InstanceId"]
     assert run(cloud, ClientToken="y")["InstanceId"] != first["InstanceId"]
     boto(cloud).terminate_instances(InstanceIds=[first["InstanceId"]])
-    assert run(cloud, ClientToken="x")["State"]["Name"] == "terminated"
+    with pytest.raises(botocore.exceptions.ClientError, match="IdempotentInstanceTerminated"):
+        run(cloud, ClientToken="x")
     assert cloud.made() == 2
 
 

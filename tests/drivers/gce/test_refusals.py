@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hart_salt.base.errors import AuthError, InvalidRequest, RateLimited, TemporaryFailure
+from hart_salt.base.errors import AuthError, InvalidRequest, NoCapacity, RateLimited, TemporaryFailure
 from hart_salt.base.names import check_minion_id
 from hart_salt.drivers.gce import driver as gce
 from hart_salt.drivers.gce.instances import NAME, name_of
@@ -250,3 +251,44 @@ def test_a_rate_limit_that_lasts_is_an_error(cloud: Cloud, driver: gce.ComputeEn
     with pytest.raises(RateLimited, match="403 rateLimitExceeded"):
         driver.instances()
     assert 100 < sum(time.waits) <= 120
+
+
+def test_a_stockout_names_the_zones_with_room() -> None:
+    """The details are those of an operation in jenkinsci/google-compute-engine-plugin#555."""
+    from google.cloud import compute_v1
+
+    from hart_salt.drivers.gce import errors
+
+    info = {
+        "domain": "compute.googleapis.com",
+        "reason": "resource_availability",
+        "metadatas": {"vmType": "e2-small", "zone": "us-central1-a", "zonesAvailable": "us-central1-f,us-central1-c"},
+    }
+    refusal = {
+        "code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+        "message": "The zone has not enough resources.",
+        "errorDetails": [{"errorInfo": info}, {"help": {"links": [{"url": "https://cloud.google.com"}]}}],
+    }
+    operation = compute_v1.Operation.from_json(json.dumps({"error": {"errors": [refusal]}, "operationType": "insert"}))
+    error = errors.of_operation(operation)
+    assert type(error) is NoCapacity
+    assert str(error).endswith("; these zones have room now: us-central1-f, us-central1-c")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "says"),
+    [
+        (403, "accessNotConfigured", "It is disabled.", "; enable the Compute Engine API in the project"),
+        (403, "insufficientPermissions", "Insufficient Permission", "add the scope https://www.googleapis.com/auth/c"),
+        (403, "forbidden", "Required 'compute.instances.list' permission for 'projects/p'",
+         "; instances.aggregatedList needs the permission compute.instances.list"),
+        (403, "forbidden", "Not in words that name it.",
+         "; instances.aggregatedList needs the permission compute.instances.list"),
+    ],
+)  # fmt: skip
+def test_what_a_refusal_asks_for(
+    cloud: Cloud, driver: gce.ComputeEngine, status: int, reason: str, message: str, says: str
+) -> None:
+    cloud.faults.add(Fault("GET", LIST, status=status, answer=error(status, message, reason)))
+    with pytest.raises(AuthError, match=re.escape(says)):
+        driver.instances()

@@ -45,7 +45,16 @@ OMITTED: Mapping[tuple[str, str], str] = {
     **dict.fromkeys(
         [
             ("gce", f"operation.{more}")
-            for more in ("error", "error.errors", "error.errors.code", "error.errors.message", "httpErrorStatusCode")
+            for more in (
+                "error",
+                "error.errors",
+                "error.errors.code",
+                "error.errors.message",
+                "httpErrorStatusCode",
+                "error.errors.errorDetails",
+                "error.errors.errorDetails.errorInfo",
+                "error.errors.errorDetails.errorInfo.metadatas",
+            )
         ],
         "only an operation that fails has an error: test_launch.py",
     ),

@@ -179,6 +179,17 @@ def test_an_address_that_cannot_be_released_does_not_keep_the_instance(world: Wo
     assert "192.0.2.0 is released with the instance: it is stuck" in Path(world.info.log_dir, "web.log").read_text()
 
 
+def test_an_address_that_an_instance_lost_is_noted_if_the_instance_stays(world: World) -> None:
+    record = world.start("web", addresses=[{"kind": RESERVED, "ip": "192.0.2.0", "handle": ""}])
+    world.drivers[CLOUD].reserved = {"192.0.2.0": "i-web"}
+    world.faults["terminate i-web"] = fails_with(AuthError("the token lacks a scope"))
+    entry = end(world, record)["web"]
+    assert (entry["result"], entry["error"], world.left()) == (False, "the token lacks a scope", nodes("web"))
+    assert entry["notes"] == [
+        "192.0.2.0 was detached before: salt-run hart.add_ip web kind=reserved ip=192.0.2.0 adds it"
+    ]
+
+
 def test_a_node_is_locked_until_its_record_is_gone(world: World) -> None:
     held: list[bool] = []
     world.faults |= {place: lambda: held.append(world.locks.busy("web")) for place in ("terminated", "flush web")}

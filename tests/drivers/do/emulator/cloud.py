@@ -10,9 +10,10 @@ refuses what users reported as refused. Where the vendor's behaviour is not know
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hart_salt.drivers.do.rights import RIGHTS
 from tests.drivers.do.emulator import account as do_account
 from tests.drivers.do.emulator import answers, droplets, reserved, routes
 from tests.drivers.do.emulator import create as do_create
@@ -38,6 +39,7 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
 
     #: with a slash at the end, which python-digitalocean needs
     root = "/v2/"
+    rights = RIGHTS
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
         super().__init__(backend, settings or Settings(), TOKEN, **more)
@@ -83,6 +85,11 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
         with self.lock:
             return reserved.new_reserved(self._world, region).ip
 
+    def purposes(self, body: Mapping[str, Any]) -> list[str]:
+        """Return the settings of a droplet that need more scopes."""
+        named = {"vpc_uuid": "the setting `vpc`", "volumes": "the setting `volumes`"}
+        return [purpose for field, purpose in named.items() if body.get(field)]
+
     def handle(self, request: Request) -> Answer:
         """Check the token, the limits and the description, then answer the call."""
         self._world.tick()
@@ -103,7 +110,9 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
         return dataclasses.replace(answer, headers={**headers, **answer.headers})
 
     def _check(self, request: Request) -> None:
-        """Refuse what the vendor has its own message for, then everything else that the description does not allow."""
+        """Refuse a lack of rights, what the vendor has its own message for, and what the description does not allow."""
+        if self.lacking(request):
+            raise Refusal(403, "You are not authorized to perform this operation")
         routes.check(request)
         without = _without_nulls if self.settings.tolerate_nulls else None
         if problems := schema.against(self._description, request, without):

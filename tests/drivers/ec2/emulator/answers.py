@@ -38,7 +38,7 @@ def query_error(code: str, message: str) -> bytes:
 
 def refusal(service: str, no: Refusal) -> Answer:
     """Return a refusal in the form of a service."""
-    if service == "pricing":
+    if service in ("pricing", "servicequotas"):
         return Answer(no.status, {"__type": no.code, "Message": no.message})
     body = query_error if service == "sts" else error
     return Answer(no.status, body(no.code, no.message))

@@ -151,13 +151,21 @@ class Ec2(Emulator):
         """Check signature, permission and model, and then call moto."""
         try:
             scope = signature.check(request, self.keys)
-            known = {"ec2": self._ec2, "sts": self._sts, "pricing": self._pricing}
+            known = {"ec2": self._ec2, "sts": self._sts, "pricing": self._pricing, "servicequotas": self._quotas}
             return known.get(scope.service, _no_service)(request, scope.region)
         except Refusal as no:
             return answers.refusal(_service(request), no)
 
     def _pricing(self, request: Request, region: str) -> Answer:
         return pricing.answer(request, region, self.settings, self._number)
+
+    def _quotas(self, request: Request, region: str) -> Answer:
+        """Return the quota of vCPUs."""
+        if "servicequotas:GetServiceQuota" in self.settings.denied:
+            who = f"User: arn:aws:iam::{self._number}:user/hart"
+            raise Refusal("AccessDeniedException", f"{who} is not authorized to perform: servicequotas:GetServiceQuota")
+        asked = request.json()
+        return Answer(200, {"Quota": {**asked, "Value": float(self.settings.vcpu_limit)}})
 
     def _sts(self, request: Request, region: str) -> Answer:
         if form_of(request).get("Action") != "GetCallerIdentity":
@@ -172,16 +180,26 @@ class Ec2(Emulator):
         action = form.get("Action", "")
         if region not in catalogue.OPEN_REGIONS:
             raise Refusal(*answers.CODES[401], 401)
-        if f"ec2:{action}" in self.settings.denied or region in self.settings.denied_regions:
+        if lacking := self._lacking(action, form, region):
             raise Refusal(
                 "UnauthorizedOperation", f"You are not authorized to perform this operation. User: arn:aws:iam::"
-                f"{self._number}:user/hart is not authorized to perform: ec2:{action} because no identity-based policy "
-                f"allows the ec2:{action} action. Encoded authorization failure message: {'x' * 200}", 403
+                f"{self._number}:user/hart is not authorized to perform: {lacking} because no identity-based policy "
+                f"allows the {lacking} action. Encoded authorization failure message: {'x' * 200}", 403
             )  # fmt: skip
         if problems := schema.request(action, form):
             raise Refusal("InvalidParameterValue" if schema.known(action) else "InvalidAction", "; ".join(problems))
         self._check_form(form)
         return self._ask_moto(request, region, action, self._with_page(action, form))
+
+    def _lacking(self, action: str, form: Mapping[str, str], region: str) -> str:
+        """Return the first permission of a call that the credentials lack, or an empty text."""
+        needed = [f"ec2:{action}"]
+        if any(name.startswith("TagSpecification") for name in form):
+            needed.append("ec2:CreateTags")
+        if any(name.startswith("IamInstanceProfile") for name in form):
+            needed.append("iam:PassRole")
+        denied = needed[:1] if region in self.settings.denied_regions else self.settings.denied
+        return next((right for right in needed if right in denied), "")
 
     def _check_form(self, form: Mapping[str, str]) -> None:
         """Refuse what moto accepts and EC2 does not."""

@@ -45,7 +45,13 @@ class Launching(Region):
                     "IdempotentParameterMismatch", "The client token you have provided is associated with a resource "
                     "that is not matched with the parameters of this request."
                 )  # fmt: skip
-            return self.reservations[known[1]]
+            made = self.reservations[known[1]]
+            if all(self.world.lives[instance.id].ended_at is not None for instance in made.instances):
+                raise EC2ClientError(
+                    "IdempotentInstanceTerminated", "The client token you have provided is associated with a "
+                    "terminated instance. Please use a different client token."
+                )  # fmt: skip
+            return made
         reservation = self._launch(asked, image_id, count, user_data, kwargs)
         if token:
             self.world.tokens[self.region_name, token] = (digest, reservation.id)

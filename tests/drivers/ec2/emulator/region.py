@@ -146,6 +146,12 @@ class Region(EC2Backend):
         """Terminate all of the instances or none."""
         found = self.get_multi_instances_by_id(instance_ids)
         lives = [self.world.lives[instance.id] for instance in found]
+        for instance in found:
+            if instance.disable_api_termination:
+                raise EC2ClientError(
+                    "OperationNotPermitted", f"The instance '{instance.id}' may not be terminated. Modify its "
+                    "'disableApiTermination' instance attribute and try again."
+                )  # fmt: skip
         for life in lives:
             if life.refuse_delete > 0:
                 life.refuse_delete -= 1

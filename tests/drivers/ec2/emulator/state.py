@@ -29,8 +29,6 @@ class Settings(world.Settings):
     vcpu_limit: int = 100
     #: zones without capacity
     full_zones: tuple[str, ...] = ()
-    #: calls that the credentials do not permit, by the names in policies, such as ``ec2:RunInstances``
-    denied: tuple[str, ...] = ()
     #: regions in which nothing is permitted, as an organisation's policy can require
     denied_regions: tuple[str, ...] = ()
     #: whether every answer is checked against botocore's models too

@@ -123,6 +123,13 @@ def _nothing(scope: str) -> dict[str, Any]:
             "data": data}  # fmt: skip
 
 
+def _failure(code: str, message: str) -> dict[str, Any]:
+    """Return an error of an operation; details name the zones that have room."""
+    info = {"domain": "compute.googleapis.com", "metadatas": {"zonesAvailable": "us-central1-f"}, "reason": "stockout"}
+    details = {"errorDetails": [{"errorInfo": info}]} if code.endswith("_WITH_DETAILS") else {}
+    return {"code": code, "message": message, **details}
+
+
 def operation(world: World, it: Operation, *, fresh: bool = False) -> dict[str, Any]:
     """Return an operation. The first answer, to the call that began it, never reports it as ended."""
     done = not fresh and it.done_at <= world.clock()
@@ -148,7 +155,7 @@ def operation(world: World, it: Operation, *, fresh: bool = False) -> dict[str, 
     if done:
         shown["endTime"] = when(it.done_at)
     if done and it.errors:
-        shown["error"] = {"errors": [{"code": code, "message": message} for code, message in it.errors]}
+        shown["error"] = {"errors": [_failure(code, message) for code, message in it.errors]}
         if it.http_status:
             shown["httpErrorStatusCode"] = it.http_status
             shown["httpErrorMessage"] = "SERVICE UNAVAILABLE" if it.http_status == 503 else "FORBIDDEN"

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hart_salt.drivers.gce.rights import RIGHTS
 from tests.drivers.gce.emulator import answers, project, routes, schema, tokens
 from tests.drivers.gce.emulator import create as gce_create
 from tests.drivers.gce.emulator import instances as gce_instances
@@ -37,6 +38,8 @@ MINUTE = 60.0
 
 class ComputeEngine(StatefulEmulator[State, Settings]):
     """An emulated Compute Engine; see the module."""
+
+    rights = RIGHTS
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **server: Any) -> None:
         super().__init__(backend, settings or Settings(), **server)
@@ -110,6 +113,14 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
             kept = [item for item in instance.metadata if item["key"] != "startup-script"]
             instance.metadata = [*kept, {"key": "startup-script", "value": instance.user_data}]
 
+    def called(self, method: str, path: str) -> str:
+        """Return the API's name of a method, such as ``images.getFromFamily``."""
+        return routes.called(method, path)
+
+    def purposes(self, body: Mapping[str, Any]) -> list[str]:
+        """Return the settings of an instance that need more permissions."""
+        return ["the setting `service_account`"] if body.get("serviceAccounts") else []
+
     def handle(self, request: Request) -> Answer:
         """Check token and rate limit, then handle the call itself."""
         if request.path == ADDRESS:
@@ -117,16 +128,31 @@ class ComputeEngine(StatefulEmulator[State, Settings]):
         if request.path in (TOKEN, OLD_TOKEN):
             return self.service_account.give(request)
         self._world.tick()
+        if request.path.endswith(":testIamPermissions"):
+            return self._granted(request)
         if not self.service_account.accepts(bearer(request)):
             return Answer(401, answers.error(401))
         try:
             self._count()
             found, segments = routes.find(request)
+            self._permit(request)
             answer = found.handler(self._world, request, *segments)
         except Refusal as refusal:
             answer = Answer(refusal.status, refusal.body)
         self._world.tick()
         return answer
+
+    def _granted(self, request: Request) -> Answer:
+        """Return the permissions that the switch ``denied`` does not deny, as Cloud Resource Manager does."""
+        if not self.service_account.may_read_permissions(bearer(request)):
+            return Answer(401, answers.error(401))
+        asked = request.json()["permissions"]
+        return Answer(200, {"permissions": [one for one in asked if one not in self.settings.denied]})
+
+    def _permit(self, request: Request) -> None:
+        if lacking := self.lacking(request):
+            place = request.path.removeprefix("/compute/v1/")
+            raise Refusal(403, f"Required '{lacking[0]}' permission for '{place}'", "forbidden")
 
     def _count(self) -> None:
         now, limit = self.clock(), self.settings.minute_limit

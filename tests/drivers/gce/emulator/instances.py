@@ -108,6 +108,9 @@ def delete_instance(world: World, request: Request, project: str, zone: str, nam
     A delete during another change is refused. ``ignore_delete``: the delete is accepted and fails later.
     """
     instance = _instance(world, zone, name)
+    if instance.body.get("deletionProtection"):
+        why = "Resource cannot be deleted if it's protected against deletion."
+        raise Refusal(400, f"Invalid resource usage: '{why}'.", "invalidResourceUsage")
     if instance.refuse_delete or instance.deleting:
         instance.refuse_delete = max(0, instance.refuse_delete - 1)
         path = f"projects/{project}/zones/{zone}/instances/{instance.name}"
@@ -127,6 +130,14 @@ def _begin(world: World, instance: Instance, kind: str, effect: Any) -> Operatio
     scope = f"zones/{instance.zone}"
     after = world.settings.operation_after
     return world.begin(kind, scope, f"{scope}/instances/{instance.name}", instance.id, after, effect)
+
+
+@route("POST", "/zones/{}/instances/{}/setDeletionProtection")
+@repeatable
+def set_deletion_protection(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """Protect an instance against deletion, or remove the protection; the default is to protect it."""
+    instance, wanted = _instance(world, zone, name), request.first("deletionProtection") != "false"
+    return _begin(world, instance, "setDeletionProtection", lambda: instance.body.update(deletionProtection=wanted))
 
 
 @route("POST", "/zones/{}/instances/{}/setTags", body="Tags")

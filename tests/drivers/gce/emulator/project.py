@@ -32,7 +32,7 @@ def get_project(world: World, request: Request, project: str) -> Answer:
 @route("GET", "/regions", "RegionList")
 def list_regions(world: World, request: Request, project: str) -> Answer:
     """List all regions."""
-    return answers.listing(world, request, "regionList", [_region(project, name) for name in catalogue.ZONES])
+    return answers.listing(world, request, "regionList", [_region(world, name) for name in catalogue.ZONES])
 
 
 @route("GET", "/regions/{}", "Region")
@@ -40,15 +40,18 @@ def get_region(world: World, request: Request, project: str, name: str) -> Answe
     """Return a region."""
     if name not in catalogue.ZONES:
         raise missing(f"projects/{project}/regions/{name}")
-    return Answer(200, _region(project, name))
+    return Answer(200, _region(world, name))
 
 
-def _region(project: str, name: str) -> dict[str, Any]:
-    place = answers.link(f"projects/{project}")
+def _region(world: World, name: str) -> dict[str, Any]:
+    place = answers.link(f"projects/{world.project}")
+    used = [it for it in world.state.instances.values() if catalogue.region_of(it.zone) == name]
+    quotas = {"INSTANCES": (world.settings.instance_limit, len(used)), "CPUS": (24, 2 * len(used))}
     return {
         "kind": "compute#region", "id": str(1000 + sum(name.encode())), "name": name, "description": name,
         "status": "UP", "zones": [f"{place}/zones/{zone}" for zone in catalogue.ZONES[name]],
         "selfLink": f"{place}/regions/{name}", "creationTimestamp": "1969-12-31T16:00:00.000-08:00",
+        "quotas": [{"metric": it, "limit": limit, "usage": usage} for it, (limit, usage) in quotas.items()],
     }  # fmt: skip
 
 

@@ -52,6 +52,26 @@ def find(request: Request) -> tuple[Route, tuple[str, ...]]:
     raise Refusal(404, f"The requested URL {request.path} was not found on this server.", "notFound")
 
 
+def called(method: str, path: str) -> str:
+    """Return the API's name of a call's method, such as ``zoneOperations.get``."""
+    parts = path.removeprefix(PREFIX).split("/")[1:]
+    if path.endswith(":testIamPermissions"):
+        return "projects.testIamPermissions"
+    if not parts:
+        return "projects.get"
+    scope = parts[0]
+    if scope in ("zones", "regions", "global", "aggregated") and len(parts) > 1:
+        parts = parts[1:] if scope in ("global", "aggregated") else parts[2:] or [scope, parts[1]]
+    kind = {"zones": "zoneOperations", "global": "globalOperations"}.get(scope, "") if parts[0] == "operations" else ""
+    name = kind or parts[0]
+    if len(parts) > 2:
+        return f"{name}.{'getFromFamily' if parts[1] == 'family' else parts[2]}"
+    if scope == "aggregated":
+        return f"{name}.aggregatedList"
+    alone = {"GET": "list", "POST": "insert"}
+    return f"{name}.{({'GET': 'get', 'DELETE': 'delete'} if len(parts) == 2 else alone).get(method, method)}"
+
+
 def body_of(request: Request, kind: str) -> dict[str, Any]:
     """Return the body of a call, with the API's own names. Raises ``Refusal`` if it does not match its message type."""
     try:

@@ -71,6 +71,10 @@ class Account:
         scopes = str(claims.get("scope", "")).split()
         return bool(claims) and (claims.get("aud") == AUDIENCE or any(scope in SCOPES for scope in scopes))
 
+    def may_read_permissions(self, token: str) -> bool:
+        """Return whether a token grants access to the permissions of the project."""
+        return token in self.given or "cloud-platform.read-only" in str(self._claims(token).get("scope", ""))
+
     def _claims(self, assertion: str) -> dict[str, Any]:
         try:
             claims: dict[str, Any] = jwt.decode(assertion, certs=_pair()[1])

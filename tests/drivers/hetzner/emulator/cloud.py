@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from hart_salt.drivers.hetzner.rights import RIGHTS
 from tests.drivers.hetzner.emulator import answers, form, project, routes, servers
 from tests.drivers.hetzner.emulator.answers import Refusal
 from tests.drivers.hetzner.emulator.limits import Limits
@@ -28,6 +29,7 @@ class Hetzner(StatefulEmulator[State, Settings]):
     """One emulated project; see the module."""
 
     root = "/v1"
+    rights = RIGHTS
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
         super().__init__(backend, settings or Settings(), TOKEN, **more)
@@ -80,8 +82,11 @@ class Hetzner(StatefulEmulator[State, Settings]):
         token = bearer(request)
         if token not in self.tokens:
             raise Refusal(401)
-        if token in self.reading and request.method != "GET":
+        lacking = self.lacking(request)
+        if (token in self.reading and request.method != "GET") or "Read & Write" in lacking:
             raise Refusal(403, "token is only allowed to perform GET requests", "token_readonly")
+        if lacking:
+            raise Refusal(403)
 
     def _limited(self) -> Answer | None:
         if not self._limits.refuses(self.clock(), self.settings.burst):

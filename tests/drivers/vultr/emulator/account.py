@@ -21,7 +21,7 @@ def account(world: World, request: Request) -> Answer:
     facts = {
         "name": "Owner",
         "email": "owner@example.org",
-        "acls": ["subscriptions", "subscriptions_view", "provisioning", "firewall"],
+        "acls": list(world.settings.acls),
         "balance": -5.5,
         "pending_charges": 0.1,
         "last_payment_date": "2026-10-10T01:56:20+00:00",

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from hart_salt.drivers.vultr.rights import RIGHTS
 from tests.drivers.vultr.emulator import account as vultr_account
 from tests.drivers.vultr.emulator import addresses as vultr_addresses
 from tests.drivers.vultr.emulator import answers, routes, schema
@@ -40,6 +41,7 @@ class Vultr(StatefulEmulator[State, Settings]):
     """One emulated account; see the module."""
 
     root = "/v2"
+    rights = RIGHTS
 
     def __init__(self, backend: Backend | None = None, *, settings: Settings | None = None, **more: Any) -> None:
         super().__init__(backend, settings or Settings(), TOKEN, **more)
@@ -101,6 +103,8 @@ class Vultr(StatefulEmulator[State, Settings]):
             raise Refusal(401)
         if self.settings.allowed is not None and request.client not in self.settings.allowed:
             raise Refusal(401, f"Unauthorized IP address: {request.client}")
+        if self.lacking(request):
+            raise Refusal(403, "You are not authorized to perform this action.")  # the real text is not known
 
     def _check(self, request: Request) -> None:
         as_number = _with_number if self.settings.tolerate_text else None

@@ -32,6 +32,8 @@ class Settings(world.Settings):
     instance_limit: int = 25
     #: maximum number of calls a second for each client address; None: no limit
     second_limit: int | None = 30
+    #: the access control list of the key's user
+    acls: tuple[str, ...] = ("subscriptions", "subscriptions_view", "provisioning", "firewall")
     #: client addresses that may use the key; None: all
     allowed: tuple[str, ...] | None = None
     #: plans that are out of stock everywhere
