@@ -1100,13 +1100,28 @@ def list_images(
     return _report(work, config, unknown)
 
 
-def check(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
+def check(
+    *extra: Any,
+    role: str | None = None,
+    provider: str | None = None,
+    count: int = 1,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
     """
-    Check the configuration, each provider's credentials, and what hart needs on this machine; print a line for each.
+    Check what hart needs on this machine and in the accounts of the providers, and print a line for each check.
 
-    This changes nothing. Besides the providers it checks ``log directory``, ``record store``, ``broken records`` and
-    ``open files``. Each line begins with ``ok`` if nothing is wrong.
+    This changes nothing and costs nothing. On this machine it checks ``log directory``, ``record store``, ``broken
+    records`` and ``open files``. At each provider it checks the credentials and their rights and, for each role that
+    can use the provider, region, size, image, network, settings and quota. Each line begins with ``ok``, with
+    ``unknown`` if only a change would show it, or with the kind of problem.
 
+    role
+        Check this role only (default: all roles).
+    provider
+        Check this provider only (default: all providers).
+    count
+        Number of nodes of each role for which the quota must be enough (default: 1).
     config
         As for ``hart.create``.
 
@@ -1115,13 +1130,15 @@ def check(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, A
     .. code-block:: bash
 
         salt-run hart.check
+        salt-run hart.check role=app provider=do count=5
 
     .. versionadded:: 1.0.0
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
-        return service(config).check()
+        wanted = arguments.names(role=role, provider=provider)
+        return service(config).check(**wanted, count=arguments.whole("count", count, 1) or 1)
 
     return _report(work, config, unknown)
 

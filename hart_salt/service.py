@@ -37,6 +37,7 @@ from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
 from hart_salt.model import AddressRequest, Instance, MasterInfo
 from hart_salt.operations import (
+    account,
     addresses,
     catalog,
     chosen,
@@ -464,11 +465,10 @@ class Service:
     def _asked_driver(self, provider: str | None) -> Driver:
         return self.driver(roles.choose_provider(self.config, None, provider).name)
 
-    def check(self) -> Result:
-        """Return one line for each provider, on its credentials, and one for each need of hart on this machine."""
-        asked = {driver.provider.name: driver for driver in self._drivers_for(None)}
-        lines = {**health.lines(self.context), **health.of_file(self.notes), **health.of_providers(asked)}
-        return Result(lines, all(line.startswith("ok") for line in lines.values()))
+    def check(self, *, role: str | None = None, provider: str | None = None, count: int = 1) -> Result:
+        """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""
+        examples = account.Examples(self.config, self.schemas, self.info, role)
+        return health.report(self.context, self.notes, account.checks(self._drivers_for(provider), examples, count))
 
 
 def version(runner_file: str) -> Result:

@@ -1,47 +1,64 @@
 """
-Check what hart needs on this machine and the credentials of its providers, a line each, for ``hart.check``.
+Check what hart needs on this machine, for ``hart.check``.
 
-The names of these checks contain spaces, which names of providers cannot.
+A new check is an entry of ``CHECKS``. Names contain spaces, which names of providers cannot.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import hart_salt
 from hart_salt.base import descriptors
 from hart_salt.base.errors import EnvironmentFault, HartError, kind_of
-from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.master.client import SALT_VERSION
+from hart_salt.model import OK, UNKNOWN, Check
+from hart_salt.result import Result
 
 
-def lines(context: Context) -> dict[str, str]:
-    """Return a line for each check, which starts with ``ok`` if nothing is wrong."""
-    return {
-        "log directory": _log_directory(context),
-        "record store": _record_store(context),
-        "broken records": _broken_records(context),
-        "open files": _open_files(),
-    }
+def report(context: Context, notes: Sequence[str], accounts: Sequence[Check]) -> Result:
+    """
+    Return a line for each check: of this machine, of hart's own file, and of the accounts.
+
+    ``notes`` are the notes on hart's own file.
+    """
+    found = [*of_machine(context), *of_file(notes), *accounts]
+    return Result({check.name: line(check) for check in found}, not any(map(is_problem, found)))
 
 
-def of_file(notes: Sequence[str]) -> dict[str, str]:
-    """Return a line with the notes on hart's own file, if there are any."""
-    return {"hart's own file": f"ok: {'; '.join(notes)}"} if notes else {}
+def of_machine(context: Context) -> list[Check]:
+    """Return the result of each of ``CHECKS``. A failure of one does not stop the others."""
+    return [_result(name, check, context) for name, check in CHECKS.items()]
 
 
-def of_providers(drivers: Mapping[str, Driver]) -> dict[str, str]:
-    """Return a line for each provider: whether its credentials work."""
-    answers = ask_each(drivers, lambda driver: driver.check())
-    return {name: _of_provider(answer) for name, answer in answers.items()}
+def of_file(notes: Sequence[str]) -> list[Check]:
+    """Return a check with the notes on hart's own file, if there are any."""
+    return [Check("hart's own file", OK, "; ".join(notes))] if notes else []
 
 
-def _of_provider(answer: str | HartError) -> str:
-    return f"{kind_of(answer)}: {answer}" if isinstance(answer, HartError) else f"ok: {answer}"
+def _result(name: str, check: Callable[[Context], tuple[str, str]], context: Context) -> Check:
+    try:
+        return Check(name, *check(context))
+    except HartError as error:
+        return problem(name, error)
+
+
+def problem(name: str, error: HartError) -> Check:
+    """Return the check that failed with an error."""
+    return Check(name, kind_of(error), str(error))
+
+
+def is_problem(check: Check) -> bool:
+    """Return whether something must be done."""
+    return check.result not in (OK, UNKNOWN)
+
+
+def line(check: Check) -> str:
+    """Return a check as a line of ``hart.check``."""
+    return f"{check.result}: {check.sentence}"
 
 
 def versions(runner_file: str) -> dict[str, str]:
@@ -58,29 +75,35 @@ def versions(runner_file: str) -> dict[str, str]:
     }
 
 
-def _log_directory(context: Context) -> str:
+def _log_directory(context: Context) -> tuple[str, str]:
     note = f", {context.info.log_note}" if context.info.log_note else ""
-    return f"ok: {context.info.log_dir}{note}"
+    return OK, f"{context.info.log_dir}{note}"
 
 
-def _record_store(context: Context) -> str:
-    try:
-        context.store.check()
-    except EnvironmentFault as error:
-        return f"{kind_of(error)}: {error}"
-    return f"ok: {context.store.place}"
+def _record_store(context: Context) -> tuple[str, str]:
+    context.store.check()
+    return OK, context.store.place
 
 
-def _broken_records(context: Context) -> str:
+def _broken_records(context: Context) -> tuple[str, str]:
     try:
         broken = context.store.read().broken
     except EnvironmentFault:
-        return f"{EnvironmentFault.__name__}: they cannot be counted; see the line of the record store"
-    return f"{len(broken)}: {'; '.join(broken.values())}" if broken else "ok: none"
+        return EnvironmentFault.__name__, "they cannot be counted; see the line of the record store"
+    return (str(len(broken)), "; ".join(broken.values())) if broken else (OK, "none")
 
 
-def _open_files() -> str:
+def _open_files(context: Context) -> tuple[str, str]:
     number = descriptors.places()
     if number > 10**6:
-        return f"ok: {descriptors.limit()}"
-    return f"ok: {descriptors.limit()}, which is enough for {number} nodes at the same time"
+        return OK, descriptors.limit()
+    return OK, f"{descriptors.limit()}, which is enough for {number} nodes at the same time"
+
+
+#: what hart needs on this machine; each check returns its result and a sentence, or raises ``HartError``
+CHECKS: Mapping[str, Callable[[Context], tuple[str, str]]] = {
+    "log directory": _log_directory,
+    "record store": _record_store,
+    "broken records": _broken_records,
+    "open files": _open_files,
+}
