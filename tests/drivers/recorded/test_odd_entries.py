@@ -215,7 +215,7 @@ def test_a_list_with_an_instance_that_lacks_its_id_is_an_error(cloud: str) -> No
         reading_of(broken)(driver, broken)
 
 
-def test_an_image_whose_date_cannot_be_read_is_never_the_newest() -> None:
+def test_an_ec2_image_whose_date_cannot_be_read_is_never_the_newest() -> None:
     dated = {"ImageId": "ami-1", "CreationDate": "2026-01-10T18:24:00.000Z"}
     for date in (None, "", "yesterday", "2026-13-40"):
         assert images._newest([dated, {"ImageId": "ami-2", "CreationDate": date}]) is dated
@@ -227,3 +227,46 @@ def test_the_link_of_an_instance_of_compute_engine_names_its_zone_too() -> None:
     report = instances_of("gce")[0]
     found = looked_up(alone("gce", changed(report, ("zone",), MISSING), report["id"]), report["id"])
     assert found.zone == report["zone"].rpartition("/")[2]
+
+
+#: a catalogue of sizes, and what a size must have; then what may be unknown, and hart's name of it
+SIZES = {
+    "do-sizes_2023": (("slug",), ("memory",), ("vcpus",)),
+    "vultr-plans_2025": (("id",), ("ram",), ("vcpu_count",)),
+    "hetzner-types_2026_with_locations": (("name",), ("memory",), ("cores",)),
+    "ec2-types": (("InstanceType",), ("MemoryInfo", "SizeInMiB"), ("VCpuInfo", "DefaultVCpus")),
+    "gce-machine_types_of_a_zone_2016": (("name",), ("memoryMb",), ("guestCpus",)),
+}
+UNKNOWN = [
+    ("do-sizes_2023", ("price_monthly",), "monthly_price"),
+    ("do-sizes_2023", ("disk",), "disk_gb"),
+    ("vultr-plans_2025", ("monthly_cost",), "monthly_price"),
+    ("vultr-plans_2025", ("disk",), "disk_gb"),
+    ("hetzner-types_2026_with_locations", ("prices",), "monthly_price"),
+    ("hetzner-types_2026_with_locations", ("prices", 0, "price_monthly", "net"), "monthly_price"),
+    ("hetzner-types_2026_with_locations", ("disk",), "disk_gb"),
+]
+
+
+def sizes_with(name: str, path: Path, new: Any) -> tuple[list[Any], list[Any]]:
+    """Return the sizes of a recorded catalogue as they are, and with another value in the first of them."""
+    answer = next(one for one in catalogues() if str(one) == name)
+    entry = next(entries(answer.body))
+    usual, varied = read(answer), read(dataclasses.replace(answer, body=changed(answer.body, (*entry, *path), new)))
+    return [one["all"] if isinstance(one, dict) else one for one in (usual, varied)]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_size_without_its_name_its_memory_or_its_cpus_is_left_out(name: str) -> None:
+    for path in SIZES[name]:
+        for new in (MISSING, None):
+            usual, varied = sizes_with(name, path, new)
+            assert varied == usual[1:], path
+
+
+@pytest.mark.parametrize(("name", "path", "unknown"), UNKNOWN)
+def test_a_size_with_an_unknown_price_or_disk_is_shown(name: str, path: Path, unknown: str) -> None:
+    for new in (None, MISSING):
+        usual, varied = sizes_with(name, path, new)
+        assert varied[1:] == usual[1:]
+        assert varied[0] == {key: value for key, value in usual[0].items() if key != unknown}
