@@ -82,10 +82,9 @@ class Configuration:
         opts = dict(self._opts, pillar_cache=False, minion_data_cache=False)
         # Loading the grains takes 0.12 s. Salt's loaders copy them before any pillar file is read, so they cannot be
         # loaded when a file asks for them.
-        compiler = salt.pillar.get_pillar(
-            opts, salt.loader.grains(dict(opts)), opts["id"], opts.get("saltenv") or "base",
-            pillarenv=opts.get("pillarenv"),
-        )  # fmt: skip
+        # Salt takes ``pillarenv`` from the options.
+        grains, environment = salt.loader.grains(dict(opts)), opts.get("saltenv") or "base"
+        compiler = salt.pillar.get_pillar(opts, grains, opts["id"], environment)
         pillar = compiler.compile_pillar()
         if pillar.get("_errors"):
             # The errors may quote the pillar, and so a secret in it.

@@ -166,6 +166,9 @@ REFUSED: dict[str, Refusal] = {
 }  # fmt: skip
 
 
+BY_GROUP = [name for _, name in sorted((row.group, name) for name, row in READY.items())]
+
+
 @dataclass
 class Made:
     """A node of a master with the settings of one or more rows."""
@@ -230,7 +233,7 @@ def masters(factories: FactoriesManager) -> Iterator[Masters]:
     made.close()
 
 
-@pytest.mark.parametrize("name", READY)
+@pytest.mark.parametrize("name", BY_GROUP)
 def test_a_node_becomes_ready(masters: Masters, name: str) -> None:
     made = masters.of(name)
     assert made.done.code == 0, made.done.stdout + made.done.stderr

@@ -112,6 +112,19 @@ def test_the_machine_lets_in_only_the_client_key_and_shows_the_throw_away_host_k
     assert machine.file("run/hart/authorized_keys").read_text() == CLIENT_KEY.public + "\n"
 
 
+def test_the_key_that_verifies_other_masters_is_beside_the_master_s(machine: Machine) -> None:
+    signing = MASTER_KEY.replace("MASTER", "SIGNING")
+    script = Script(
+        "local", HOST_KEY.private, CLIENT_KEY.public, MASTER_KEY, "3008", signing_key=signing, signing_key_name="ours"
+    )
+    machine.file("user-data").write_text(bootstrap.render(script))
+    machine.run()
+    trusted = machine.file("etc/salt/pki/minion")
+    assert (trusted / "ours.pub").read_text().strip() == signing
+    assert mode(trusted / "ours.pub") == 0o644
+    assert (trusted / "minion_master.pub").read_text().strip() == MASTER_KEY
+
+
 def test_the_master_is_trusted_before_salt_minion_first_starts(machine: Machine) -> None:
     machine.run()
     assert machine.file("etc/salt/pki/minion/minion_master.pub").read_text().strip() == MASTER_KEY
