@@ -7,6 +7,8 @@ from tests.machines.variants.base import Around, Variant, before_script
 
 
 def _noexec(root: Overlay, around: Around) -> None:
+    # Google's agent runs the startup script from /tmp, unless the image says otherwise: without this it runs none.
+    root.write("/etc/default/instance_configs.cfg", "[MetadataScripts]\nrun_dir = /var/tmp\n")
     # /tmp of a machine here is mounted before its own programs start.
     before_script(root, "noexec", "#!/bin/sh\nexec mount -o remount,noexec,nosuid,nodev /tmp\n")
 
