@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,9 @@ PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question, after a ping, wheth
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
 APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is applying states is busy
+BUSY_PAUSE = 1.0  #: seconds until hart asks again a minion that refused because of another state run
+#: what Salt returns then: a list of such sentences, from ``state.running``; there is nothing else to recognize it by
+BUSY = " is running as PID "
 
 
 def user_of(opts: Mapping[str, Any]) -> str:
@@ -104,17 +108,35 @@ class Minions:
         answers = self._ask(sorted(expected), function, timeout=ASK_TIMEOUT)
         return {name: answers[name].get("return") if name in answers else None for name in sorted(expected)}
 
-    def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
+    def _work(
+        self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float
+    ) -> Mapping[str, Any] | None:
+        """
+        Run a function on a minion as long as it takes; return its answer, or None if there is none.
+
+        Salt refuses states at once during another state run, for example the minion's ``startup_states``. hart asks
+        again, for at most ``timeout`` seconds. Salt's own ``queue`` does not help: minions of Salt 3008.4 do not always
+        return the result of a job that waited in their queue.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            answer = self._ask(
+                [minion_id], function, args, kwargs, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
+            ).get(minion_id)
+            if answer is None or not _is_busy(answer.get("return")) or time.monotonic() > deadline:
+                return answer
+            time.sleep(BUSY_PAUSE)
+
+    def apply(self, minion_id: str, states: str | Sequence[str], timeout: float) -> list[str]:
         """
         Apply the highstate (``"highstate"``) or a list of SLS, and wait as long as the job runs.
+
+        While another state run is under way on the minion, hart tries again, for at most ``timeout`` seconds.
 
         Returns the problems, one sentence each; none means that every state succeeded.
         """
         arguments = () if states == "highstate" else (list(states),)
-        answers = self._ask(
-            [minion_id], "state.apply", arguments, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
-        )
-        answer = answers.get(minion_id, {}).get("return")
+        answer = (self._work(minion_id, "state.apply", arguments, {}, timeout) or {}).get("return")
         if isinstance(answer, Mapping) and answer:
             return [
                 f"{key.split('_|-')[1] if '_|-' in key else key}: {state.get('comment', 'failed')}"
@@ -125,18 +147,17 @@ class Minions:
             return [str(problem) for problem in answer]
         return [str(answer) if answer else "the minion did not answer"]
 
-    def call(self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    def call(
+        self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float
+    ) -> list[str]:
         """
-        Call an execution function, and wait as long as the job runs.
+        Call an execution function, and wait as long as the job runs; another state run is waited for as in ``apply``.
 
         Returns the problems, one sentence each; none means success: the return is not False and the return code is 0.
         """
-        answers = self._ask(
-            [minion_id], function, args, kwargs, timeout=APPLY_TIMEOUT, gather_timeout=APPLY_GATHER_TIMEOUT
-        )
-        if minion_id not in answers:
+        answer = self._work(minion_id, function, args, kwargs, timeout)
+        if answer is None:
             return ["the minion did not answer"]
-        answer = answers[minion_id]
         if answer.get("retcode") or answer.get("return") is False:
             return [f"{function} failed: {answer.get('return')}"]
         return []
@@ -157,6 +178,10 @@ class Minions:
         how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
         answers = self._ask(minion_ids, "cmd.run_all", [command], how, timeout=ASK_TIMEOUT)
         return {minion_id: _shell_answer(answers.get(minion_id)) for minion_id in minion_ids}
+
+
+def _is_busy(returned: Any) -> bool:
+    return bool(returned) and isinstance(returned, list) and all(BUSY in str(sentence) for sentence in returned)
 
 
 def _shell_answer(answer: Mapping[str, Any] | None) -> tuple[int, str] | None:

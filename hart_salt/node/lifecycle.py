@@ -247,11 +247,12 @@ class Lifecycle:
         if not self.node.settings.apply:
             return
         self._show("applying")
-        work = self.batch.calls.aside(self.batch.master.minions.apply, self.node.minion_id, self.node.settings.apply)
+        settings, minions = self.node.settings, self.batch.master.minions
+        work = self.batch.calls.aside(minions.apply, self.node.minion_id, settings.apply, settings.apply_timeout)
         try:
-            self.state.problems = await within(work, self.node.settings.apply_timeout)
+            self.state.problems = await within(work, settings.apply_timeout)
         except asyncio.TimeoutError:
-            self.state.problems = [f"it did not finish within {self.node.settings.apply_timeout:g} s"]
+            self.state.problems = [f"it did not finish within {settings.apply_timeout:g} s"]
         except asyncio.CancelledError:
             self.state.problems = ["interrupted; the job continues on the minion"]
             raise

@@ -24,7 +24,7 @@ def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
 
     async def one(minion_id: str, settings: Settings, calls: Calls) -> None:
         try:
-            work = _work(minion_id, settings.drain, master, calls)
+            work = _work(minion_id, settings, master, calls)
             found = await concurrency.within(work, settings.drain_timeout)
         except asyncio.TimeoutError:
             found = [f"it did not finish within {settings.drain_timeout:g} s"]
@@ -41,7 +41,8 @@ def drain_all(wanted: Mapping[str, Settings], master: Master) -> dict[str, str]:
     return problems
 
 
-def _work(minion_id: str, drain: Any, master: Master, calls: Calls) -> Any:
+def _work(minion_id: str, settings: Settings, master: Master, calls: Calls) -> Any:
+    drain, timeout = settings.drain, settings.drain_timeout
     if isinstance(drain, Mapping):
-        return calls.aside(master.minions.call, minion_id, drain["function"], drain["args"], drain["kwargs"])
-    return calls.aside(master.minions.apply, minion_id, drain)
+        return calls.aside(master.minions.call, minion_id, drain["function"], drain["args"], drain["kwargs"], timeout)
+    return calls.aside(master.minions.apply, minion_id, drain, timeout)

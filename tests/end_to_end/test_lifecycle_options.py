@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -162,3 +163,47 @@ def test_states_that_cannot_be_rendered_are_reported_and_keep_the_node(master: S
 def test_a_node_with_tags_is_created_and_its_settings_are_shown(master: SaltMaster) -> None:
     assert master.run("hart.create", "a", "role=app", "tags=x,y").data["a"]["result"] is True
     assert master.run("hart.show_role", "app", "tags=x,y").data["tags"] == ["x", "y"]
+
+
+#: a state run that goes on until the test has made a file, and then writes its name; and one that only writes its name
+SLOW = """slow:
+  cmd.run:
+    - name: >-
+        for second in $(seq 300); do [ ! -e {released} ] || break; sleep 1; done; rm {released}; echo slow >> {order}
+"""
+QUICK = "quick:\n  cmd.run:\n    - name: echo quick >> {order}\n"
+
+
+@pytest.mark.parametrize("drain", [["quick"], {"function": "state.sls", "args": ["quick"]}])
+def test_apply_and_drain_wait_for_a_state_run_that_is_under_way(master: SaltMaster, drain: Any) -> None:
+    order, released = master.root / "order", master.root / "released"
+    order.unlink(missing_ok=True)
+    for name, text in {"slow": SLOW, "quick": QUICK}.items():
+        (master.root / f"srv/salt/{name}.sls").write_text(text.format(order=order, released=released))
+    startup = {"startup_states": "sls", "sls_list": ["slow"]}
+    master.hart["roles"]["app"] = {"apply": ["quick"], "minion_config": startup, "drain": drain}
+    master.write()
+    running = master.instances / "a/var/cache/salt/minion/proc"
+
+    def refused() -> int:
+        """Count the jobs that the minion has refused because of another."""
+        returns = (master.root / "var/cache/salt/master/jobs").glob("*/*/a/return.p")
+        return sum(b"is running as PID" in file.read_bytes() for file in returns)
+
+    def behind_it(*command: str) -> tuple[Ran, list[str]]:
+        before = refused()
+        with tools.running(master, *command) as run:
+            tools.until(lambda: refused() > before, "a job that is refused because of the slow states")
+            assert not order.exists()
+            released.touch()
+            done = tools.ended(run)
+        return done, order.read_text().split() if order.exists() else []
+
+    created, ran = behind_it("hart.create", "a", "role=app")
+    assert (created.code, ran) == (0, ["slow", "quick"]), created
+    order.unlink()
+    command = [master.bin / "salt", "-c", master.root / "etc", "--async", "a", "state.apply", "slow"]
+    subprocess.run(command, env=master.environment, check=True, capture_output=True, timeout=300)
+    tools.until(lambda: list(running.iterdir()), "the slow states")
+    scaled, ran = behind_it("hart.scale", "app", "count=0")
+    assert (scaled.code, ran) == (0, ["slow", "quick"]), scaled

@@ -41,6 +41,10 @@ class Client:
         self.jobs.append((list(ids), function, list(arguments)))
         return self.published
 
+    def again(self) -> None:
+        """Announce the answers once more, for another job."""
+        self._announced = list(self.answers)
+
     def _event(self, tag: str, **how: Any) -> Any:
         return {"tag": f"{tag}{self._announced.pop(0)}", "data": {}} if self._announced else None
 
@@ -148,14 +152,39 @@ APPLIED = {
 )
 def test_states_that_failed_are_problems(asked: Any, answer: Any, problems: list[str]) -> None:
     master, client = asked({"web-1": returned(answer)})
-    assert master.apply("web-1", ["a", "b"]) == problems
+    assert master.apply("web-1", ["a", "b"], 60) == problems
     assert client.jobs == [(["web-1"], "state.apply", [["a", "b"]])]
 
 
 def test_the_highstate_has_no_arguments(asked: Any) -> None:
     master, client = asked({"web-1": returned({"a_|-b_|-c_|-d": {"result": True}})})
-    assert master.apply("web-1", "highstate") == []
+    assert master.apply("web-1", "highstate", 60) == []
     assert client.jobs == [(["web-1"], "state.apply", [])]
+
+
+BUSY = ['The function "state.apply" is running as PID 42 and was started at 2026, Jan 01 with jid 2026']
+
+
+@pytest.mark.parametrize("function", ["state.apply", "service.stop"])
+@pytest.mark.parametrize(("timeout", "jobs"), [(60, 3), (0.5, 2)])
+def test_a_minion_that_refuses_because_of_another_run_is_asked_again(
+    asked: Any, monkeypatch: pytest.MonkeyPatch, function: str, timeout: float, jobs: int
+) -> None:
+    master, client = asked({"web-1": returned(BUSY, 1)})
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        client.again()
+        if now[0] >= 2:
+            client.answers = {"web-1": returned({"one_|-two_|-three_|-four": {"result": True}})}
+
+    monkeypatch.setattr(minions, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    if function == "state.apply":
+        problems = master.apply("web-1", ["a"], timeout)
+    else:
+        problems = master.call("web-1", function, [], {}, timeout)
+    assert (len(client.jobs), bool(problems)) == (jobs, jobs == 2)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +198,7 @@ def test_the_highstate_has_no_arguments(asked: Any) -> None:
 )
 def test_a_call_that_failed_is_a_problem(asked: Any, answers: Any, problems: list[str]) -> None:
     master, client = asked(answers)
-    assert master.call("web-1", "service.stop", ["app"], {"no_block": True}) == problems
+    assert master.call("web-1", "service.stop", ["app"], {"no_block": True}, 60) == problems
     ((ids, function, arguments),) = client.jobs
     assert (ids, function, arguments[0]) == (["web-1"], "service.stop", "app")
 
