@@ -25,7 +25,7 @@ from hart_salt.inventory.records import Record
 from hart_salt.master.keys import check_public_key, fingerprint
 from hart_salt.master.listener import ANSWER_SETTING
 from hart_salt.model import Instance, Node
-from hart_salt.node import bootstrap, ssh
+from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.progress import facts_of
 from hart_salt.node.undo import Undo
@@ -193,20 +193,33 @@ class Lifecycle:
         stdin = self.configuration({ANSWER_SETTING: code})
         await session.run(self.commands().start, stdin=stdin, timeout=COMMAND_TIMEOUT)
         timeout = self.node.settings.ready_timeout
+        hint = f"check that the node can reach this master at saltmaster ({self.node.minion_config.get('master')})"
         try:
             await within(readiness.answer_of(self.node.minion_id), timeout)
         except asyncio.TimeoutError as error:
             # If the master was stopped, that is the reason, and this raises it.
             await self.batch.calls.salt(self.batch.master.require_running)
+            said = await self._minion_errors(session)
             if not readiness.heard(self.node.minion_id):
                 raise NodeFailed(
-                    f"salt-minion was started but did not reach this master within {timeout:g} s: check that the node "
-                    f"can reach this master at saltmaster ({self.node.minion_config.get('master')})"
+                    f"salt-minion was started but did not reach this master within {timeout:g} s: {said or hint}"
                 ) from error
             reason = f" (last error: {readiness.problem})" if readiness.problem else ""
             raise NodeFailed(
                 f"the minion sent its start event but did not answer this master within {timeout:g} s{reason}"
+                + (f": {said}" if said else "")
             ) from error
+
+    async def _minion_errors(self, session: ssh.Session) -> str:
+        """Return what the minion's own log says, for an error; empty if it says nothing or cannot be read."""
+        assert self.state.instance is not None  # noqa: S101 - there is a session with it
+        command = minion_log.command(self.batch.driver.root(self.state.instance), self.node.minion_config)
+        try:
+            text = await session.run(command, timeout=COMMAND_TIMEOUT, output="the minion's log")
+        except NodeFailed:
+            return ""
+        errors = minion_log.last_errors(text)
+        return f"its log says: {self.batch.progress.excerpt(' | '.join(errors))}" if errors else ""
 
     def configuration(self, more: Mapping[str, Any] = MappingProxyType({})) -> str:
         """Return the minion configuration in YAML, with ``more`` added."""

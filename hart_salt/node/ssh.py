@@ -9,6 +9,7 @@ authentication.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -200,9 +201,14 @@ class Session:
     async def _finished(self, command: str, data: bytes, output: str) -> tuple[str, str, int]:
         """Return what a command printed on standard output and on standard error, and its exit code."""
         # asyncssh never closes a standard input with empty data
-        source = {"input": data} if data else {"stdin": asyncssh.DEVNULL}
+        source = {} if data else {"stdin": asyncssh.DEVNULL}
         said, complained = Output(output), Output(output)
         async with self._process(command, **source) as process:
+            if data:
+                # A command that ends before it has read its input is no broken session: its exit code decides.
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(data)
+                    process.stdin.write_eof()
             readers = [
                 asyncio.ensure_future(self._collect(process.stdout, said)),
                 asyncio.ensure_future(self._collect(process.stderr, complained)),

@@ -202,7 +202,7 @@ def test_apply_and_drain_wait_for_a_state_run_that_is_under_way(master: SaltMast
     created, ran = behind_it("hart.create", "a", "role=app")
     assert (created.code, ran) == (0, ["slow", "quick"]), created
     order.unlink()
-    command = [master.bin / "salt", "-c", master.root / "etc", "--async", "a", "state.apply", "slow"]
+    command = [str(master.bin / "salt"), "-c", str(master.root / "etc"), "--async", "a", "state.apply", "slow"]
     subprocess.run(command, env=master.environment, check=True, capture_output=True, timeout=300)
     tools.until(lambda: list(running.iterdir()), "the slow states")
     scaled, ran = behind_it("hart.scale", "app", "count=0")

@@ -30,7 +30,7 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
 from hart_salt.model import Access, Instance, MasterInfo, Node
-from hart_salt.node import bootstrap, ssh
+from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
@@ -75,6 +75,10 @@ class World:
     document: dict[str, Any] = field(default_factory=lambda: dict(DOCUMENT))
     #: exit codes of commands whose output is followed, by command; 0 otherwise
     exit_codes: dict[str, int] = field(default_factory=dict)
+    #: the minion neither starts nor answers
+    silent: bool = False
+    #: the minion's own log; None: it cannot be read
+    minion_log: str | None = ""
     #: the addresses that hart connected to
     connected: list[str] = field(default_factory=list)
     lists: int = 0
@@ -153,9 +157,10 @@ class FakeMaster:
     def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         self.world.step("ping")
         for minion_id in minion_ids:
-            self.world.on_answer(minion_id, self.world.codes[minion_id])
+            if not self.world.silent:
+                self.world.on_answer(minion_id, self.world.codes[minion_id])
 
-    def apply(self, minion_id: str, states: Any) -> list[str]:
+    def apply(self, minion_id: str, states: Any, timeout: float) -> list[str]:
         self.world.step("apply")
         return []
 
@@ -204,8 +209,13 @@ class FakeSession:
             configuration = yaml.safe_load(stdin)
             minion_id = configuration["id"]
             self.world.codes[minion_id] = configuration["hart_answer"]
-            self.world.on_start(minion_id)
+            if not self.world.silent:
+                self.world.on_start(minion_id)
             self.minion_id = minion_id
+        if command == minion_log.command("", {}):
+            if self.world.minion_log is None:
+                raise NodeFailed("the SSH session broke off")
+            return self.world.minion_log
         if command == COMMANDS.seal:
             self.world.step("seal")
             self.world.sealed.add(self.minion_id)

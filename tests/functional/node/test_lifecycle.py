@@ -131,6 +131,23 @@ def test_a_question_that_could_not_be_asked_is_asked_again(stage: Stage) -> None
     assert stage.play(stage.node(), plainly).sealed
 
 
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("[ERROR   ] The master key has changed", "its log says: The master key has changed"),
+        ("[INFO    ] all is well", "check that the node can reach this master at saltmaster (192.0.2.9)"),
+        (None, "check that the node can reach this master at saltmaster (192.0.2.9)"),
+    ],
+)
+def test_the_error_of_a_silent_minion_has_the_reason_from_its_own_log(
+    stage: Stage, log: str | None, reason: str
+) -> None:
+    stage.world.silent, stage.world.minion_log = True, log
+    error = failure(stage, stage.node(ready_timeout=0.1))
+    assert error.endswith(f"did not reach this master within 0.1 s: {reason}")
+    assert stage.left() == NOTHING
+
+
 def test_a_minion_that_cannot_be_asked_in_time_is_undone_with_the_reason(stage: Stage) -> None:
     stage.world.faults["ping"] = fails_with(OSError("the bus is broken"))
     error = failure(stage, stage.node(ready_timeout=0.1))

@@ -226,6 +226,15 @@ def test_an_empty_input_ends() -> None:
     assert with_session(use) == "0"
 
 
+def test_a_command_that_ends_without_reading_its_input_is_no_broken_session() -> None:
+    async def use(session: ssh.Session, _: Seen) -> list[str]:
+        with pytest.raises(NodeFailed, match="failed with exit code 3: complained"):
+            await session.run("exit 3", stdin=b"x" * 3_000_000)
+        return [await session.run("exit 0", stdin=b"x" * size) for size in (10, 1_000, 100_000)]
+
+    assert with_session(use) == ["said\n"] * 3
+
+
 def test_output_that_is_not_utf_8_is_no_error() -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[list[str], str]:
         lines: list[str] = []

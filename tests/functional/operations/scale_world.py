@@ -104,10 +104,12 @@ class FakeMaster:
     def delete(self, minion_ids: Sequence[str]) -> None:
         self.accepted -= set(minion_ids)
 
-    def apply(self, minion_id: str, states: str | Sequence[str]) -> list[str]:
+    def apply(self, minion_id: str, states: str | Sequence[str], timeout: float) -> list[str]:
         return self._obey(minion_id, states)
 
-    def call(self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    def call(
+        self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float
+    ) -> list[str]:
         return self._obey(minion_id, (function, args, kwargs))
 
     def _obey(self, minion_id: str, what: Any) -> list[str]:
