@@ -82,8 +82,8 @@ CHANGED_AT: Mapping[str, tuple[str, ...]] = {
     "hetzner": (r"/root/\.ssh/authorized_keys",),
     # The guest agent makes its groups, with lock files.
     "gce": (r"/etc/(\.pwd\.lock|g(roup|shadow).*|sudoers\.d/google_sudoers|default/instance_configs\.cfg)",),
-    # The script of the vendor-data lets sshd listen.
-    "vultr": (r"/etc/ssh/sshd_config\.d/(60-vultr|00-hart-passwords)\.conf",),
+    # The script of the vendor-data lets sshd listen. hart turns passwords off, if need be by a line.
+    "vultr": (r"/etc/ssh/sshd_config(\.d/(60-vultr|00-hart-passwords)\.conf)?",),
 }
 
 
