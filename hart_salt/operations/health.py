@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hart_salt
 from hart_salt.base import descriptors
-from hart_salt.base.errors import EnvironmentFault, HartError, kind_of
+from hart_salt.base.errors import EnvironmentFault, HartError, Refused, kind_of
 from hart_salt.inventory.context import Context
 from hart_salt.master.client import SALT_VERSION
 from hart_salt.model import OK, UNKNOWN, Check
@@ -100,10 +100,22 @@ def _open_files(context: Context) -> tuple[str, str]:
     return OK, f"{descriptors.limit()}, which is enough for {number} nodes at the same time"
 
 
+def _minion_settings(context: Context) -> tuple[str, str]:
+    """Return what minions get that follows from this master's own configuration."""
+    info, terms = context.info, context.info.terms
+    if terms.refusals:
+        raise Refused("; ".join(f"{name} of the master config {problem}" for name, problem in terms.refusals.items()))
+    ports = {"master_port": info.return_port, "publish_port": info.publish_port}
+    settings = ", ".join(f"{name}: {value}" for name, value in {**ports, **terms.settings}.items())
+    asked = "".join(f"; {name} {problem}" for name, problem in terms.required.items())
+    return OK, f"minions get {settings}{asked}"
+
+
 #: what hart needs on this machine; each check returns its result and a sentence, or raises ``HartError``
 CHECKS: Mapping[str, Callable[[Context], tuple[str, str]]] = {
     "log directory": _log_directory,
     "record store": _record_store,
     "broken records": _broken_records,
     "open files": _open_files,
+    "minion settings": _minion_settings,
 }

@@ -125,7 +125,9 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
     assert all(line.startswith("ok: ") for line in of_roles.values()), of_roles
     checked = {name: line for name, line in check.data.items() if name not in of_roles}
     assert "nodes at the same time" in checked.pop("open files")
+    ports = (master.config["ret_port"], master.config["publish_port"])
     assert checked == {
+        "minion settings": "ok: minions get master_port: {}, publish_port: {}".format(*ports),
         "local": f"ok: instances below {master.instances}",
         "log directory": f"ok: {master.log_dir}",
         "record store": f"ok: localfs below {master.cachedir}",

@@ -169,8 +169,21 @@ def test_what_a_provider_offers(place: Place) -> None:
 def test_check_has_a_line_for_each_provider_and_each_need(place: Place) -> None:
     lines = call("check")
     assert lines[CLOUD] == "ok: as the account example"
-    assert {"log directory", "record store", "broken records", "open files"} < set(lines)
+    assert {"log directory", "record store", "broken records", "open files", "minion settings"} < set(lines)
     assert all(line.startswith("ok") for line in lines.values()), lines
+
+
+def test_check_shows_what_minions_get_from_their_master(place: Place) -> None:
+    place.opts.update(transport="ws", publish_port=4511, ssl={"certfile": "/a"}, worker_pools_enabled=False)
+    line = call("check")["minion settings"]
+    assert line.startswith("ok: minions get master_port: 4506, publish_port: 4511, transport: ws; ssl is required")
+
+
+def test_check_fails_for_a_master_to_which_no_minion_can_connect(place: Place) -> None:
+    place.opts["require_minion_sign_messages"] = True
+    lines = call("check")
+    assert lines["minion settings"].startswith("Refused: require_minion_sign_messages of the master config needs")
+    assert lines["retcode"]
 
 
 def test_check_fails_for_bad_credentials(place: Place) -> None:
