@@ -79,6 +79,18 @@ def master_fingerprint(pem: str) -> str:
         return str(salt.utils.crypt.pem_finger(path=f"/proc/self/fd/{file.fileno()}", sum_type="sha256"))
 
 
+def drop_stale_list(opts: Mapping[str, Any]) -> None:
+    """
+    Remove the list of accepted keys that a master of Salt before 3008 keeps with ``key_cache: sched``.
+
+    The master renews it once per ``loop_interval`` (default 60 s). Until then it sends no job to a minion whose key was
+    accepted since. Without the file, Salt reads the keys themselves.
+    """
+    if opts.get("key_cache") and not opts.get("keys.cache_driver"):
+        with contextlib.suppress(OSError):  # it may be gone; if it cannot be removed, the minion is asked again later
+            (Path(opts["pki_dir"]) / ACCEPTED / ".key_cache").unlink()
+
+
 class Keys:
     """The key store of the salt-master with the configuration ``opts``."""
 
@@ -92,6 +104,7 @@ class Keys:
         # If no master ever ran, there may be no such directory; Salt before 3008 assumes that it exists.
         if not Path(self._opts["pki_dir"]).is_dir():
             return found
+        drop_stale_list(self._opts)
         listing = self._wheel()["key.list_all"]()
         for state in STATE_WORDS:
             for minion_id in listing.get(state, []):

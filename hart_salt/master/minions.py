@@ -17,6 +17,7 @@ import salt.utils.minions
 from hart_salt.base import faults
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.master import jobs
+from hart_salt.master.keys import drop_stale_list
 from hart_salt.master.listener import ANSWER_SETTING, QUESTION
 
 PING_TIMEOUT = 5  #: seconds for the answer to a test.ping
@@ -58,6 +59,7 @@ class Minions:
         if not minion_ids:
             return {}
         given = salt.utils.args.condition_input(list(arguments), dict(keywords))
+        drop_stale_list(self._opts)
         with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
             return jobs.ask(
                 client, lambda: str(salt.utils.jid.gen_jid(self._opts)), minion_ids, function, given, timeout=timeout,
@@ -75,6 +77,7 @@ class Minions:
 
         Raises ``HartError`` if the master did not publish the question, and Salt's own errors if it cannot be reached.
         """
+        drop_stale_list(self._opts)
         with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
             # Not run_job: it prints errors to standard output, where salt-run prints its result.
             answer = client.pub(
@@ -101,6 +104,7 @@ class Minions:
 
         Raises ``Refused`` if no minion matches the target.
         """
+        drop_stale_list(self._opts)
         minions = salt.utils.minions.CkMinions(dict(self._opts))
         expected = minions.check_minions(target, target_type)["minions"]
         if not expected:

@@ -91,6 +91,7 @@ READY = {
     ),
     "ssl, which zeromq ignores": Row("zeromq", {"ssl": True}),
     "job_cache: False": Row("zeromq", {"job_cache": False}),
+    "key_cache and loop_interval": Row("zeromq", {"key_cache": "sched", "loop_interval": 600}),
     "hash_type": Row("zeromq", {"hash_type": "sha512"}),
     "open_mode": Row("zeromq", {"open_mode": True}),
     "auto_accept": Row("zeromq", {"auto_accept": True}),

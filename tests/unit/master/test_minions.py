@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,6 +72,38 @@ def test_the_user_is_the_one_of_salt_if_it_exists() -> None:
     assert minions.user_of({"user": "root"}) == "root"
     assert minions.user_of({"user": "Reactor"}) == faults.user()
     assert minions.user_of({}) == faults.user()
+
+
+@pytest.mark.parametrize(
+    ("settings", "stays"),
+    [
+        ({"key_cache": "sched"}, False),
+        ({"key_cache": ""}, True),
+        ({"key_cache": "sched", "keys.cache_driver": "x"}, True),
+    ],
+)
+@pytest.mark.parametrize("question", ["ping", "ask_for_answers", "ask", "apply"])
+def test_a_list_of_keys_that_salt_renews_rarely_hides_no_new_minion(
+    asked: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Mapping[str, Any], stays: bool, question: str
+) -> None:
+    stale = tmp_path / "minions/.key_cache"
+    stale.parent.mkdir()
+    stale.touch()
+    monkeypatch.setattr(
+        "salt.utils.minions.CkMinions",
+        lambda opts: SimpleNamespace(
+            check_minions=lambda target, kind: {"minions": [] if stale.exists() else ["web-1"]}
+        ),
+    )
+    asked({"web-1": returned(True)})
+    master = minions.Minions({**OPTS, "pki_dir": str(tmp_path), **settings})
+    arguments: dict[str, Any] = {
+        "ping": ("web-1", 3.0), "ask_for_answers": (["web-1"],), "apply": ("web-1", ["a"], 9.0),
+        "ask": ("web-*", "glob", "test.ping"),
+    }  # fmt: skip
+    with contextlib.suppress(Refused):
+        getattr(master, question)(*arguments[question])
+    assert stale.exists() is stays
 
 
 def test_a_ping_is_answered_with_true_alone(asked: Any) -> None:
