@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +118,19 @@ def test_json_is_valid_with_the_rest_of_its_values() -> None:
 @pytest.mark.parametrize("data", [b"", KEY.encode()[:-1], b"\x1f\x8b\x08 no gzip", b"A" * 41, RENDERED.encode() * 2])
 def test_any_data_keeps_its_length(data: bytes) -> None:
     assert len(blank.blanked(data, KEY.encode())) == len(data)
+
+
+def test_files_are_blanked_in_place_wherever_they_are(tmp_path: Path) -> None:
+    copy, log, other, elsewhere = (tmp_path / name for name in ("cloud/a/user-data.txt", "init.log", "cloud/b", "linked"))
+    copy.parent.mkdir(parents=True)
+    for file in (copy, log, elsewhere):
+        file.write_text(RENDERED)
+    other.write_text("nothing of ours")
+    (tmp_path / "cloud/link").symlink_to(elsewhere)
+    copy.chmod(0o640)
+    before = copy.stat()
+    blank.main(KEY.encode(), [str(tmp_path / "cloud"), str(log), str(tmp_path / "missing")])
+    after = copy.stat()
+    assert (after.st_ino, after.st_size, after.st_mode) == (before.st_ino, before.st_size, before.st_mode)
+    assert [KEY in file.read_text() for file in (copy, log)] == [False, False]
+    assert (other.read_text(), elsewhere.read_text()) == ("nothing of ours", RENDERED)
