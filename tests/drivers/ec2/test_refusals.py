@@ -108,7 +108,8 @@ def test_the_encoded_part_of_a_refusal_is_left_out(cloud: Cloud, driver: ec2.Ec2
         driver.instances(REGION)
     assert "ec2:DescribeInstances" in str(caught.value)
     assert str(caught.value).endswith(
-        "action. (UnauthorizedOperation DescribeInstances); DescribeInstances needs the permission ec2:DescribeInstances"
+        "action. (UnauthorizedOperation DescribeInstances); DescribeInstances needs the permission "
+        "ec2:DescribeInstances"
     )
     assert "Encoded" not in str(caught.value)
     assert "xxx" not in str(caught.value)

@@ -121,7 +121,8 @@ def test_any_data_keeps_its_length(data: bytes) -> None:
 
 
 def test_files_are_blanked_in_place_wherever_they_are(tmp_path: Path) -> None:
-    copy, log, other, elsewhere = (tmp_path / name for name in ("cloud/a/user-data.txt", "init.log", "cloud/b", "linked"))
+    names = ("cloud/a/user-data.txt", "init.log", "cloud/b", "linked")
+    copy, log, other, elsewhere = (tmp_path / name for name in names)
     copy.parent.mkdir(parents=True)
     for file in (copy, log, elsewhere):
         file.write_text(RENDERED)
