@@ -327,6 +327,7 @@ def _new_master(root: Path, **overrides: Any) -> SaltMaster:
         "file_roots": {"base": [str(root / "srv/salt")]},
         "pillar_roots": {"base": [str(root / "srv/pillar")]},
         "loop_interval": 5,
+        "worker_threads": 2,  # each takes a second to start; Salt's default is 5
         "hart": {"roles": {"app": {}}},
         **overrides,
     }
