@@ -164,7 +164,7 @@ def test_only_security_upgrades_came_before_salt_from_sources_in_stanzas(created
     assert apt_steps(created.machine) == ["upgrade", "install"]
 
 
-@pytest.mark.on_clouds("do", "gce")
+@pytest.mark.on_clouds("do")
 def test_a_salt_version_that_the_repository_lacks_fails_with_that_message_and_no_other_is_installed(
     cloud: RealCloud, refused: dict[str, Ran]
 ) -> None:
@@ -178,7 +178,7 @@ def test_a_salt_version_that_the_repository_lacks_fails_with_that_message_and_no
     assert [path for path in cloud.host.repository.asked if "salt-" in path and path.endswith(".deb")] == []
 
 
-@pytest.mark.on_clouds("do", "gce")
+@pytest.mark.on_clouds("do")
 def test_a_repository_with_another_signature_fails_the_bootstrap(refused: dict[str, Ran]) -> None:
     ran = refused["key"]
     entry = ran.data["wrong-key.example"]
@@ -187,7 +187,7 @@ def test_a_repository_with_another_signature_fails_the_bootstrap(refused: dict[s
     assert "NO_PUBKEY" in "\n".join(entry["output"])
 
 
-@pytest.mark.on_clouds("do", "gce")
+@pytest.mark.on_clouds("do")
 def test_another_machine_at_the_address_is_detected_and_never_logged_in_to(
     cloud: RealCloud, refused: dict[str, Ran]
 ) -> None:
@@ -203,7 +203,7 @@ def test_another_machine_at_the_address_is_detected_and_never_logged_in_to(
     cloud.destroy("impostor.example")
 
 
-@pytest.mark.on_clouds("do", "gce")
+@pytest.mark.on_clouds("do")
 def test_failed_calls_leave_nothing(cloud: RealCloud, refused: dict[str, Ran]) -> None:
     assert cloud.cloud.settle(60)
     assert cloud.left() == {
@@ -253,7 +253,7 @@ def test_destroy_removes_everything(cloud: RealCloud, snapshot: str) -> None:
     assert cloud.left() == {}
 
 
-@pytest.mark.on_clouds("do", "hetzner")
+@pytest.mark.on_clouds("do")
 def test_a_snapshot_with_salt_becomes_a_minion_without_the_repository(
     cloud: RealCloud, created: Created, snapshot: str
 ) -> None:
