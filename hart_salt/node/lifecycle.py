@@ -202,12 +202,12 @@ class Lifecycle:
             said = await self._minion_errors(session)
             if not readiness.heard(self.node.minion_id):
                 raise NodeFailed(
-                    f"salt-minion was started but did not reach this master within {timeout:g} s: {said or hint}"
+                    f"salt-minion was started but did not reach this master within {timeout:g} s: {said}{hint}"
                 ) from error
             reason = f" (last error: {readiness.problem})" if readiness.problem else ""
             raise NodeFailed(
                 f"the minion sent its start event but did not answer this master within {timeout:g} s{reason}"
-                + (f": {said}" if said else "")
+                + (f": {said}" if said else "").removesuffix("; ")
             ) from error
 
     async def _minion_errors(self, session: ssh.Session) -> str:
@@ -219,7 +219,7 @@ class Lifecycle:
         except NodeFailed:
             return ""
         errors = minion_log.last_errors(text)
-        return f"its log says: {self.batch.progress.excerpt(' | '.join(errors))}" if errors else ""
+        return f"its log says: {self.batch.progress.excerpt(' | '.join(errors))}; " if errors else ""
 
     def configuration(self, more: Mapping[str, Any] = MappingProxyType({})) -> str:
         """Return the minion configuration in YAML, with ``more`` added."""

@@ -16,15 +16,17 @@ _ERROR = re.compile(r"\[(?:ERROR|CRITICAL) *\](?:\[\d+\])? *(.+)")
 
 def command(root: str, configuration: Mapping[str, Any]) -> str:
     """
-    Return the command that prints the end of the log, and of the service's journal where the node has one.
+    Return the command that prints the end of the log.
 
-    ``root`` is the directory below which the node has its files; ``configuration`` is the minion's, in which
-    ``log_file`` may be another file.
+    With systemd it is the journal of the service since its last start: a log file can come from the image. A local node,
+    whose files are below ``root``, has only a file, at ``log_file`` of the minion's ``configuration``.
     """
+    if not root:
+        run = '"$(systemctl show -p InvocationID --value salt-minion.service)"'
+        return f"journalctl -q -o cat -n 200 _SYSTEMD_INVOCATION_ID={run} 2> /dev/null | tail -c {READ} || :"
     path = str(configuration.get("log_file") or "")
     file = shlex.quote(path if path.startswith("/") else f"{root}/var/log/salt/minion")
-    journal = "" if root else f"; journalctl -q -o cat -n 100 -u salt-minion.service 2> /dev/null | tail -c {READ}"
-    return f"{{ tail -c {READ} {file} 2> /dev/null{journal}; }} || :"
+    return f"tail -c {READ} {file} 2> /dev/null || :"
 
 
 def last_errors(text: str) -> list[str]:

@@ -140,15 +140,20 @@ def _not(*good: Any) -> Callable[[Any, Node, MasterInfo], bool]:
 
 
 def _moves_keys(value: Any, node: Node, master: MasterInfo) -> bool:
-    return "pki_dir" in (value or ())
+    return _may_contain(value, "pki_dir")
 
 
 def _lacks_question(value: Any, node: Node, master: MasterInfo) -> bool:
-    return bool(value) and QUESTION_MODULE not in value
+    return bool(value) and not (isinstance(value, list | str) and QUESTION_MODULE in value)
 
 
 def _has_question(value: Any, node: Node, master: MasterInfo) -> bool:
-    return QUESTION_MODULE in (value or ())
+    return _may_contain(value, QUESTION_MODULE)
+
+
+def _may_contain(value: Any, word: str) -> bool:
+    """Return whether a list contains the word; a value that is no list is not known to lack it."""
+    return bool(value) and (not isinstance(value, list | str) or word in value)
 
 
 def _local_files(value: Any, node: Node, master: MasterInfo) -> bool:

@@ -108,7 +108,7 @@ class Reader:
 def reader(factories: FactoriesManager) -> Iterator[Reader]:
     """Start a master, the clouds and the namespace, and end them all."""
     with contextlib.ExitStack() as stack:
-        master = stack.enter_context(running_master(factories))
+        master = stack.enter_context(running_master(factories, _in_a_file_of_its_own))
         minions = stack.enter_context(
             BusMinions(master.root / "etc/master", {**ANSWERS, **dict.fromkeys(APPLYING, APPLIED)})
         )
@@ -149,6 +149,13 @@ def _layer(mounts: Mounts, top: Path) -> None:
 
 def _name(top: Path) -> str:
     return str(top).strip("/").replace("/", "-")
+
+
+def _in_a_file_of_its_own(master: SaltMaster) -> None:
+    """Move ``hart:`` out of the main file, where Salt would hide it as soon as a page puts one into ``master.d``."""
+    file = master.root / "etc/master.d/00-app.conf"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump({"hart": master.config.pop("hart")}))
 
 
 def _put_in_place(master: SaltMaster, mounts: Mounts) -> None:

@@ -17,7 +17,7 @@ from tests.end_to_end import tools
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 
 #: the last thing that the script does: a hostile image acts just before it
-LAST = '    mv "$run/result.json.new" "$run/result.json"\n'
+LAST = '\tmv "$run/result.json.new" "$run/result.json"\n'
 PLANTED = "Zq8-hors3-Kx0-bAttery-9wV"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIt8nmNGH+lWOnCEAzbiNSYTwcbfUUWmPPej05UDf2dn"
 

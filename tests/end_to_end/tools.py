@@ -146,7 +146,7 @@ BEFORE_KEY = "begin key\n"
 AT_START = 'kill -USR1 "$(cat "$HART_ROOT/run/machine.pid")"\n'
 AT_SEAL = 'rm -rf "$HART_ROOT/run/hart"\n'
 #: the line that puts the result document in place
-END = '    mv "$run/result.json.new" "$run/result.json"\n'
+END = '\tmv "$run/result.json.new" "$run/result.json"\n'
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def test_hart_s_settings_win_over_any_file_of_the_image_whose_others_stay(machin
     options, notes = begin(machine)
     assert (options["id"], options["master"], options["log_level_logfile"]) == ("web", "10.0.0.1", "info")
     assert (options["grains"]["dc"], options["grains"]["hart.provider"]) == ("fra", "do")
-    assert options["grains"]["roles"] == ["base", "app"]
+    assert options["grains"]["roles"] == ["app"]
     assert not machine.file("etc/salt/minion_id").exists()
     last = name > "zzz-hart.conf"
     assert [f"minion.d/{name} is now minion.d/zz-{name}" in note for note in notes] == [True] * last
@@ -70,7 +70,15 @@ def test_the_masters_are_those_of_hart_alone(machine: Machine, masters: Any, old
     machine.has("etc/salt/minion.d/minion.conf", f"master: {old}\n")
     options, _ = begin(machine, {**OURS, "master": masters})
     assert options["master"] == masters
-    assert machine.file("etc/salt/minion.d/zzz-hart-lists.conf").exists() is isinstance(masters, list)
+    assert ("master:" in machine.file("etc/salt/minion.d/zzz-hart-lists.conf").read_text()) is isinstance(masters, list)
+
+
+@pytest.mark.parametrize("roles", [["app"], []])
+@pytest.mark.parametrize("place", ["etc/salt/minion", "etc/salt/minion.d/minion.conf"])
+def test_the_roles_are_those_of_hart_alone(machine: Machine, roles: list[str], place: str) -> None:
+    machine.has(place, "grains: {dc: [fra], roles: [database]}\n")
+    options, _ = begin(machine, {**OURS, "grains": {"dc": ["ams"], "roles": roles}, "log_level": "info"})
+    assert (options["grains"]["roles"], options["grains"]["dc"]) == (roles, ["fra", "ams"])
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,9 @@ def test_a_question_that_could_not_be_asked_is_asked_again(stage: Stage) -> None
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
-        ("[ERROR   ] The master key has changed", "its log says: The master key has changed"),
-        ("[INFO    ] all is well", "check that the node can reach this master at saltmaster (192.0.2.9)"),
-        (None, "check that the node can reach this master at saltmaster (192.0.2.9)"),
+        ("[ERROR   ] The master key has changed", "its log says: The master key has changed; "),
+        ("[INFO    ] all is well", ""),
+        (None, ""),
     ],
 )
 def test_the_error_of_a_silent_minion_has_the_reason_from_its_own_log(
@@ -144,7 +144,8 @@ def test_the_error_of_a_silent_minion_has_the_reason_from_its_own_log(
 ) -> None:
     stage.world.silent, stage.world.minion_log = True, log
     error = failure(stage, stage.node(ready_timeout=0.1))
-    assert error.endswith(f"did not reach this master within 0.1 s: {reason}")
+    hint = "check that the node can reach this master at saltmaster (192.0.2.9)"
+    assert error.endswith(f"did not reach this master within 0.1 s: {reason}{hint}")
     assert stage.left() == NOTHING
 
 

@@ -84,6 +84,12 @@ def test_other_values_and_other_settings_are_the_users_own(name: str, value: Any
     assert node(with_user(**{name: value})).minion_config[name] == value
 
 
+@pytest.mark.parametrize("value", [True, 5, {"config": 1}], ids=str)
+@pytest.mark.parametrize("name", ["whitelist_modules", "disable_modules", "append_minionid_config_dirs"])
+def test_a_value_that_is_no_list_is_refused_and_no_defect(name: str, value: Any) -> None:
+    assert list(refused(**{name: value})) == [f"hart:roles:app:minion_config:{name}"]
+
+
 def test_the_layer_that_set_a_contradiction_is_named() -> None:
     config = loaded(providers=DO, minion_config={"pki_dir": "/x"}, roles={"app": {"minion_config": {"a": 1}}})
     assert list(faults(config, arguments={"minion_config": {"root_dir": "/y"}})) == [
