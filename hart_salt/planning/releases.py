@@ -7,37 +7,44 @@ import re
 #: releases that hart boots; a driver maps each code name to the provider's own image
 BOOTABLE = "Debian 12 and 13, and Ubuntu 22.04, 24.04 and 26.04"
 
-#: the project or the path before the name of an image or of an image family
-_BEFORE = r"(?:(?:.*/)?(?:projects|images|family|global)/(?:.*/)?|[a-z-]+-cloud/|ubuntu/images/(?:.*/)?)?"
-_SEPARATOR = r"[ /_.-]*"
 _CODE_NAMES = (
     "wheezy|jessie|stretch|buster|bullseye|precise|trusty|xenial|bionic|focal|"
     "groovy|hirsute|impish|kinetic|lunar|mantic|oracular|plucky|questing"
 )
 #: Debian before 12, Ubuntu before 22.04, and Ubuntu's releases that are no LTS
 _OLD = (
-    rf"(?:debian{_SEPARATOR})?(?:gnu/linux )?(?:{_CODE_NAMES})",
-    rf"debian{_SEPARATOR}(?:gnu/linux )?(?:[1-9]|1[01])",
-    rf"ubuntu{_SEPARATOR}(?:(?:minimal|pro|server){_SEPARATOR})*(?:{_CODE_NAMES})",
-    rf"ubuntu{_SEPARATOR}(?:(?:minimal|pro|server){_SEPARATOR})*(?:(?:1\d|2[01357])(?:[.-]?(?:04|10))?|2[246][.-]?10)",
-    r"(?:1\d|2[0135])[.-](?:04|10)|2[24][.-]10",
+    rf"(?:debian )?(?:gnu linux )?(?:{_CODE_NAMES})",
+    r"debian ?(?:gnu linux )?(?:[789]|1[01])",
+    rf"ubuntu ?(?:(?:minimal|pro|server) )*(?:{_CODE_NAMES})",
+    r"ubuntu ?(?:(?:minimal|pro|server) )*(?:(?:1[02468]|20)|(?:1\d|2[01357]) ?(?:04|10)|2[246] ?10)",
 )
 _OTHERS = (
-    r"(?:centos|rocky|alma|oracle)(?:[ -]?linux)?(?:[ -]?stream)?\d*", r"rhel\d*", r"red[ -]?hat", r"fedora\d*",
-    r"amzn\d*", r"amazon(?:[ -]?linux)?\d*", r"al20\d\d", r"opensuse", r"suse", r"sles\d*", r"arch(?:[ -]?linux)?",
-    "gentoo", "alpine", "coreos", "flatcar", "cos", "freebsd", "openbsd", "netbsd", r"windows\d*", r"win20\d\d",
-    "talos", "nixos",
+    r"(?:centos|rocky|alma)(?: ?linux)?\d*", r"(?:oracle|amazon) ?linux\d*", r"rhel\d*", r"red ?hat", r"fedora\d*",
+    r"amzn\d*", r"al20\d\d", "opensuse", "suse", r"sles\d*", r"arch(?: ?linux)?", "gentoo", "alpine", "coreos",
+    "flatcar", "cos", "freebsd", "openbsd", "netbsd", r"windows\d*", r"win20\d\d", "talos", "nixos",
 )  # fmt: skip
-_REFUSED = re.compile(rf"{_BEFORE}(?:{'|'.join([*_OLD, *_OTHERS])})(?![a-z])(?!\d).*", re.DOTALL)
+#: what providers add to the name of a distribution: version, architecture and build
+_PARTS = (
+    r"v?\d+", r"(?:sp|gp|r)\d", _CODE_NAMES, "x64", "amd64", "arm64", "aarch64", "x86", "i386", "32bit", "64bit", "lts",
+    "server", "minimal", "pro", "cloud", "latest", "stable", "stream", "std", "standard", "enterprise", "datacenter",
+    "dc", "core", "coreos", "container", "linux", "gnu", "leap", "tumbleweed", "byol", "byos", "gvnic", "generic",
+    "genericcloud", "optimized", "gcp", "ami", "hvm", "ebs", "ssd", "kernel", "uefi", "zfs", "ufs", "release",
+)  # fmt: skip
+_REFUSED = re.compile(rf"(?:{'|'.join([*_OLD, *_OTHERS])})(?: (?:{'|'.join(_PARTS)}))*")
+#: a version of Ubuntu alone, and no date such as 20.04.2026
+_VERSION = re.compile(r"(?:1[2-9]|2\d)\.(?:04|10)(?!\d|\.20\d\d)")
 
 
 def cannot_boot(image: str) -> bool:
     """
     Return whether an image's name says that hart cannot boot it.
 
-    A name that says nothing, such as that of a snapshot or an id, is not refused.
+    The name, without a path before it, must consist of a distribution or a code name, and of versions, architectures
+    and the like. A name with any other word is somebody's own, such as ``cos-web``, and is not refused.
     """
-    return _REFUSED.fullmatch(image.strip().lower()) is not None
+    name = image.lower().replace("gnu/linux", "gnu linux").rpartition("/")[2].strip()
+    words = re.findall("[a-z0-9]+", f"ubuntu {name}" if _VERSION.match(name) else name)
+    return _REFUSED.fullmatch(" ".join(words)) is not None
 
 
 def refusal(image: str) -> str:
