@@ -20,8 +20,11 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, MasterInfo, Node, Region
 from hart_salt.operations.health import problem
-from hart_salt.planning import resolve
+from hart_salt.planning import releases, resolve
 from hart_salt.planning.plan import DISTRIBUTED
+
+#: stands for the unknown part of an example's id, which providers must accept in a name
+_EXAMPLE_ID = "0" * len(resolve.UNKNOWN_ID)
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,14 @@ class Examples:
 
     def _one(self, role: str, provider: str) -> Node | HartError:
         try:
-            return resolve.resolve(
+            node = resolve.resolve(
                 self.config, self.schemas, self.info, role=role, provider=provider, now=datetime.now(timezone.utc),
                 batch=new_batch(time.time()), preview=True,
             )  # fmt: skip
         except HartError as error:
             return error
+        minion_id = node.minion_id.replace(resolve.UNKNOWN_ID, _EXAMPLE_ID)
+        return replace(node, minion_id=minion_id, minion_config={**node.minion_config, "id": minion_id})
 
 
 def checks(drivers: Sequence[Driver], examples: Examples, count: int) -> list[Check]:
@@ -103,7 +108,8 @@ def _of_role(label: str, driver: Driver, node: Node, count: int) -> Iterator[Che
     yield size
     if size.result == OK:  # what a node names depends on its size, such as the architecture of the image
         for kind, lookup in driver.lookups(node).items():
-            yield _looked_up(f"{label} {kind}", lookup)
+            refused = releases.refusal(node.settings.image) if kind == "image" else ""
+            yield Check(f"{label} {kind}", PROBLEM, refused) if refused else _looked_up(f"{label} {kind}", lookup)
         yield _looked_up(f"{label} settings", lambda: _settings(driver, node))
         yield from _named(f"{label} quota", lambda: driver.check_quota(node, count))
 

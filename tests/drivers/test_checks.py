@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import ConfigError, Fault, HartError
+from hart_salt.config.loader import Source, load
+from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.ec2 import preview
 from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, Node
 from hart_salt.operations import account, health
 from tests.drivers.clouds import module_of
 from tests.drivers.environment import CloudEnvironment, launch
 from tests.drivers.environments import CLOUDS
+from tests.drivers.tested import master_of
 
 EACH = pytest.mark.parametrize(
     ("environment", "cloud_name"), [(name, name) for name in CLOUDS], indirect=["environment"]
@@ -56,6 +60,47 @@ def test_an_account_in_which_all_is_well(environment: CloudEnvironment, cloud_na
     }, found  # fmt: skip
     assert not any(map(health.is_problem, found.values()))
     assert (environment.left(), environment.cloud.made()) == (before, made)
+
+
+@EACH
+def test_the_nodes_of_a_configuration_are_examples_to_which_no_provider_objects(
+    environment: CloudEnvironment, cloud_name: str
+) -> None:
+    node = environment.node("web-1.example.com")
+    place = {"region": node.region, "size": node.size, **({"zone": node.zone} if node.zone else {})}
+    roles = {"app": place, "old": {**place, "image": "bullseye"}}
+    driver = environment.driver(**environment.narrow)
+    name = driver.provider.name
+    providers = {name: {"driver": cloud_name, **environment.cloud.account(), **environment.narrow}}
+    data = {"saltmaster": "salt.example.com", "connect_from": "203.0.113.7/32", "roles": roles, "providers": providers}
+    config = load([Source("test", data)], schemas(), lambda uri: uri)
+    examples = account.Examples(config, schemas(), master_of("ab12" * 4), None)
+    found = {check.name.removeprefix(f"{name} "): check for check in account.checks([driver], examples, 1)}
+    assert [check for label, check in found.items() if not label.startswith("old") and health.is_problem(check)] == []
+    assert found["app settings"].result == OK
+    assert "hart cannot boot bullseye" in found["old image"].sentence
+
+
+@pytest.mark.parametrize("environment", ["ec2"], indirect=True)
+def test_a_server_that_is_not_amazon_s_gets_no_call_that_it_could_carry_out(
+    environment: CloudEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a server can ignore ``DryRun``."""
+    from moto.ec2.responses import EC2Response
+
+    module, cloud = module_of("ec2"), environment.cloud
+    monkeypatch.setattr(EC2Response, "error_on_dryrun", lambda self: None)
+    monkeypatch.setattr(preview, "AMAZON", (".amazonaws.com",))
+    launch(environment, environment.driver(**environment.narrow), "there")
+    environment.time.advance(60)
+    group = module.make_group(cloud, module.default_vpc(cloud))
+    node = environment.with_settings("web-1.example.com", options={"security_groups": [group]})
+    before, made, calls = environment.left(), cloud.made(), len(cloud.calls)
+    found = checked(environment.driver(**environment.narrow), {"app": node})
+    assert (environment.left(), cloud.made()) == (before, made)
+    assert [call.text for call in cloud.calls[calls:] if "DryRun" in call.text] == []
+    assert found["rights"].result == UNKNOWN
+    assert "127.0.0.1" in found["rights"].sentence
 
 
 @EACH

@@ -178,7 +178,7 @@ class Api(SdkApi):
         return found
 
     def _ask(self, service: str, region: str, operation: str, work: Any) -> Any:
-        where = f"Amazon EC2 in {region}" if service == "ec2" else f"Amazon's service {service}"
+        where = _where(service, region)
 
         def once() -> Any:
             return self._ask_once(service, region, where, work)
@@ -187,13 +187,17 @@ class Api(SdkApi):
             return once()
         return repeated(once, self._sleep, _was_never_reached, self._peer(service, region, where))
 
+    def address(self, region: str, service: str = "ec2") -> str:
+        """Return the URL that calls go to: Amazon's own, or that of the settings or of the environment."""
+        try:
+            return str(self._client(service, region).meta.endpoint_url)
+        except boto.BotoCoreError as error:
+            raise _failure(error, _where(service, region)) from error
+
     def _peer(self, service: str, region: str, where: str) -> Peer | None:
         if self._outage is None:
             return None
-        try:
-            address = self._client(service, region).meta.endpoint_url
-        except boto.BotoCoreError as error:
-            raise _failure(error, where) from error
+        address = self.address(region, service)
         return self._outage.peer(f"{where}, at {urlsplit(address).hostname},", address)
 
     def _ask_once(self, service: str, region: str, where: str, work: Any) -> Any:
@@ -259,6 +263,10 @@ class Api(SdkApi):
                 )
             )
         return self._session
+
+
+def _where(service: str, region: str) -> str:
+    return f"Amazon EC2 in {region}" if service == "ec2" else f"Amazon's service {service}"
 
 
 def _refuse_plain(client: Any, service: str) -> None:

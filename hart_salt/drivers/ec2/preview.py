@@ -2,6 +2,7 @@
 What Amazon reports about a node before anything is created: permissions, by calls with ``DryRun``, and the vCPU quota.
 
 With ``DryRun`` a permitted call is refused with the code ``DryRunOperation`` and changes nothing (EC2's reference).
+Another server with this API can ignore ``DryRun`` and make the change, so only Amazon's own hosts get such calls.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest
 from hart_salt.drivers.ec2 import request
@@ -17,6 +19,8 @@ from hart_salt.drivers.ec2.lookup import Lookup
 from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, Node
 
 PERMITTED = "DryRunOperation"
+#: the domains of Amazon's API (botocore's endpoints.json and partitions.json)
+AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn")
 #: the quota "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs, and its families
 STANDARD_QUOTA, STANDARD = "L-1216C47A", frozenset("acdhimrtz")
 #: states in which an instance counts
@@ -33,6 +37,10 @@ class Preview:
 
     def rights(self, node: Node) -> Check:
         """Ask for each permission that can be asked for with what the account has."""
+        host = urlsplit(self.api.address(node.region)).hostname or ""
+        if not host.endswith(AMAZON):
+            said = f"hart does not ask {host} for permissions: a server that is not Amazon's can ignore DryRun"
+            return Check("rights", UNKNOWN, said)
         asked = {call: self._asked(node.region, call, given) for call, given in self._calls(node).items()}
         lacking = [said for result, said in asked.values() if result == PROBLEM]
         if lacking:

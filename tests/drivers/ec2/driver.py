@@ -19,6 +19,7 @@ import botocore.session
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.ec2 import driver as ec2
+from hart_salt.drivers.ec2 import preview
 from hart_salt.model import Instance, Node
 from tests.drivers.ec2.emulator import schema
 from tests.drivers.ec2.emulator.state import KEY as KEY_ID
@@ -52,6 +53,7 @@ def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
         served(Ec2(NoMachines(), settings=Switches(**{"active_after": 10, **switches}), clock=time)) as cloud,
         mock.patch.object(botocore.endpoint, "time", waits),
         mock.patch.object(botocore.session, "create_loader", _loader),
+        mock.patch.object(preview, "AMAZON", (*preview.AMAZON, "127.0.0.1")),  # the emulator obeys DryRun
     ):
         yield cloud
 
