@@ -121,6 +121,14 @@ class Driver(abc.ABC):
         """
         return ()
 
+    def keep_volumes(self, instance: Instance) -> None:  # noqa: B027 - most drivers keep no volumes
+        """
+        Make the volumes stay that the node's settings keep, as ``settle`` does. Idempotent.
+
+        hart calls it before it terminates a minion that was never sealed. It uses ``instance_id``, ``region``, ``zone``
+        and ``created`` only. Raises ``NotFound`` if the instance is gone.
+        """
+
     @abc.abstractmethod
     def regions(self) -> Sequence[Region]:
         """Return the regions that a node can name, for people and for checks."""

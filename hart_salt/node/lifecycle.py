@@ -248,12 +248,16 @@ class Lifecycle:
         """Remove every access that the bootstrap opened, first on the node, then at the provider."""
         assert self.state.instance is not None  # noqa: S101 - there is a session with it
         await session.run(self.commands().seal, stdin=bootstrap.seal_input(), timeout=COMMAND_TIMEOUT)
-        await self.batch.calls.driver(self.batch.driver.settle, self.state.instance)
+        await uninterrupted(self._settle(self.state.instance))
+
+    async def _settle(self, instance: Instance) -> None:
+        """Do the provider's part of sealing, and write to the record that the node is sealed: both, or nothing."""
+        await self.batch.calls.driver(self.batch.driver.settle, instance)
         self.note(sealed=True)
         self.state.sealed = True
         if self.node.settings.apply:
             self.state.problems = ["it was not started"]  # replaced once it starts; a signal may come before
-        await uninterrupted(self.batch.calls.salt(self.batch.store.put, self.state.record))
+        await self.batch.calls.salt(self.batch.store.put, self.state.record)
 
     async def _apply(self) -> None:
         """Apply states to the minion; a failure is reported and not undone, since the minion is trusted by now."""

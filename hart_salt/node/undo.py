@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,8 @@ class Undo:
         self._batch = batch
         self._state = state
         self._show = show
+        #: the volumes that stayed when the instance was terminated
+        self._kept: list[str] = []
 
     @asynccontextmanager
     async def on_failure(self) -> AsyncIterator[None]:
@@ -72,6 +74,8 @@ class Undo:
             left += await _attempt(calls.salt(store.put, state.record), "its record could not be written")
         else:
             left += await _attempt(calls.salt(store.remove, minion_id), "its record could not be removed")
+        provider = self._node.provider
+        left += [f"the volume {name} stays at {provider}: delete it there if you do not need it" for name in self._kept]
         self._show("failed", error=reason, left=left)
 
     def _delete_key(self, key: str) -> Awaitable[None]:
@@ -94,11 +98,23 @@ class Undo:
             try:
                 self._state.instance = self._state.instance or await self._find()
                 if self._state.instance is not None:
+                    kept = await self._kept_volumes(self._state.instance)
                     await calls.driver(driver.terminate, self._state.instance)
+                    self._kept += kept
                     return
             except DriverError as error:
                 if attempt == UNDO_ATTEMPTS - 1 or isinstance(error, AuthError | Protected):
                     raise
+
+    async def _kept_volumes(self, instance: Instance) -> Sequence[str]:
+        """Return the volumes that will stay because a failed sealing kept them; usually none does."""
+        if not getattr(self._node.options, "keep_volumes", False):
+            return ()
+        try:
+            return await self._batch.calls.driver(self._batch.driver.kept_volumes, instance)
+        except DriverError as error:
+            self._batch.progress.line(self._node.minion_id, f"hart: volumes that stay could not be listed: {error}")
+            return ()
 
     async def _find(self) -> Instance | None:
         node = self._node

@@ -9,10 +9,10 @@ from typing import Any
 
 from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
-from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted
+from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, NotFound
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.records import Record, addresses_of, instance_of
+from hart_salt.inventory.records import READY, Record, addresses_of, instance_of
 from hart_salt.inventory.snapshot import is_of
 from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
@@ -139,6 +139,7 @@ class _Destroying:
 
     async def _end_instances(self, record: Record, driver: Driver) -> None:
         for instance in await self._instances_of(record, driver):
+            await self._keep_volumes(record, driver, instance)
             released = await self._release(record, driver, instance)
             kept = await self._kept_volumes(record, driver, instance)
             try:
@@ -148,6 +149,17 @@ class _Destroying:
                 raise
             self._note_kept(record, kept)
         self._ended.append(record.minion_id)
+
+    async def _keep_volumes(self, record: Record, driver: Driver, instance: Instance) -> None:
+        """
+        Make the volumes of a minion that was never sealed stay, if its settings keep them: sealing would have done it.
+
+        If that fails, the instance is not terminated, because its volumes would go with it.
+        """
+        if record.stage != READY or record.sealed:
+            return
+        with contextlib.suppress(NotFound):  # the instance is gone already
+            await self._calls.driver(driver.keep_volumes, instance)
 
     async def _kept_volumes(self, record: Record, driver: Driver, instance: Instance) -> Sequence[str]:
         """Return the volumes that will stay. Without an answer, the node is destroyed all the same."""

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import tenacity
+
 from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
@@ -41,7 +43,13 @@ if TYPE_CHECKING:
 #: seconds in which "no such instance" may mean that EC2 does not know it everywhere yet (boto/boto3#2556);
 #: ``retry.until_gone`` retries for at least as long
 YOUNG = 180.0
+#: looks for an instance whose volumes must stay, and the wait between two of them
+KEEP_ATTEMPTS, KEEP_WAIT = 4, tenacity.wait_fixed(2.0)
 TAGS_OF = 200  #: values of one filter at most (EC2's reference of Filter)
+
+
+class _Unseen(TemporaryFailure):
+    """EC2 does not show an instance whose volumes must stay, or its volumes."""
 
 
 @dataclass(frozen=True)
@@ -153,20 +161,43 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
             )
             self._let_in.pop(instance.instance_id, None)
         if instance.instance_id in self._keeping or instance.instance_id not in self._launched:
-            self._keep_volumes(instance)
+            self.keep_volumes(instance)
 
-    def _keep_volumes(self, instance: Instance) -> None:
+    def keep_volumes(self, instance: Instance) -> None:
         """
         Make the volumes of an instance stay when it is terminated, if its tags say so.
 
         Not in the create call: until the node is a minion, its volume holds nothing, and a rollback removes it.
+
+        Raises ``TemporaryFailure`` if EC2 does not show the instance or its volumes yet: they would go with it.
         """
+        if self._is_id(instance.instance_id):
+            retry.again(lambda: self._keep_once(instance), _Unseen, self._sleep, KEEP_ATTEMPTS, KEEP_WAIT)
+
+    def _keep_once(self, instance: Instance) -> None:
         region, name = self._region(instance), instance.instance_id
-        for facts in self._described(region, {"instance-id": name}):
-            going = request.volumes_of(facts, going=True) if request.must_keep_volumes(facts) else {}
-            stay = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}} for device in going]
-            if stay:
-                self._api.call(region, "modify_instance_attribute", InstanceId=name, BlockDeviceMappings=stay)
+        found = self._described(region, {"instance-id": name})
+        if not found:
+            missing = _Unseen if name in self._keeping or self._is_young(instance) else NotFound
+            raise missing(f"Amazon EC2 in {region} does not show {name}, so its volumes cannot be kept")
+        for facts in found:
+            if name in self._keeping or request.must_keep_volumes(facts):
+                self._keep(region, name, facts)
+
+    def _keep(self, region: str, name: str, facts: Mapping[str, Any]) -> None:
+        if request.instance(facts, region).state == "gone":
+            raise NotFound(f"{name} is terminated already, so its volumes cannot be kept")
+        going = request.volumes_of(facts, going=True)
+        if not going and not request.volumes_of(facts, going=False):
+            raise _Unseen(f"Amazon EC2 in {region} does not show the volumes of {name}, so they cannot be kept")
+        stay = [{"DeviceName": device, "Ebs": {"DeleteOnTermination": False}} for device in going]
+        if stay:
+            self._api.call(region, "modify_instance_attribute", InstanceId=name, BlockDeviceMappings=stay)
+
+    def _is_young(self, instance: Instance) -> bool:
+        """Return whether EC2 may not know the instance everywhere yet."""
+        made = max(self._launched.get(instance.instance_id, 0.0), instance.created or 0.0)
+        return self._clock() - made < YOUNG
 
     def kept_volumes(self, instance: Instance) -> Sequence[str]:
         """Make one list call, with the id."""
@@ -334,8 +365,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
                 InstanceIds=[instance.instance_id],
             )  # fmt: skip
         except NotFound as error:
-            made = max(self._launched.get(instance.instance_id, 0.0), instance.created or 0.0)
-            if self._clock() - made < YOUNG:
+            if self._is_young(instance):
                 raise StillThere(str(error)) from error
             return
         except TemporaryFailure as error:

@@ -310,4 +310,5 @@ def must_keep_volumes(facts: Mapping[str, Any]) -> bool:
 def volumes_of(facts: Mapping[str, Any], *, going: bool) -> dict[str, str]:
     """Return an instance's volumes by device: those that are deleted with it (``going``), or those that stay."""
     volumes = {it.get("DeviceName", ""): it.get("Ebs") or {} for it in facts.get("BlockDeviceMappings") or ()}
-    return {device: ebs["VolumeId"] for device, ebs in volumes.items() if bool(ebs.get("DeleteOnTermination")) == going}
+    known = {device: ebs for device, ebs in volumes.items() if ebs.get("VolumeId")}
+    return {device: ebs["VolumeId"] for device, ebs in known.items() if bool(ebs.get("DeleteOnTermination")) == going}

@@ -287,12 +287,24 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         if len(items) < len(there.metadata.items):
             metadata = {"items": items, "fingerprint": there.metadata.fingerprint}
             operations.append(parts.api.change("instances", "set_metadata", metadata_resource=metadata, **where))
+        for operation in operations:
+            parts.api.wait(operation)
+        self._keep_disk(there, where)  # last: if anything else fails, the disk goes with the instance
+
+    def _keep_disk(self, there: Any, where: Mapping[str, Any]) -> None:
+        """Make the boot disk stay when the instance is deleted, if its labels say so."""
+        api = self._parts.api
         for disk in there.disks if instances.KEEP in there.labels else ():
             if disk.boot and disk.auto_delete:
                 stay: Any = {"device_name": disk.device_name, "auto_delete": False, **where}
-                operations.append(parts.api.change("instances", "set_disk_auto_delete", **stay))
-        for operation in operations:
-            parts.api.wait(operation)
+                api.wait(api.change("instances", "set_disk_auto_delete", **stay))
+
+    def keep_volumes(self, instance: Instance) -> None:
+        """Make one call, and one more for a disk that must stay."""
+        if not self._is_id(instance.instance_id) or not instance.zone:  # not an id, or without a zone
+            return
+        where: Any = {"zone": instance.zone, "instance": instance.instance_id}
+        self._keep_disk(self._parts.api.get("instances", **where), where)
 
     def kept_volumes(self, instance: Instance) -> Sequence[str]:
         """Make one call."""
@@ -399,8 +411,9 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         options: Any = node.options
         needed = RIGHTS.by_purpose()
         wanted = list(needed[ALWAYS])
-        if options.service_account:
-            wanted += [right for purpose, more in needed.items() if "service_account" in purpose for right in more]
+        for setting in ("keep_volumes", "service_account"):
+            if getattr(options, setting):
+                wanted += [right for purpose, more in needed.items() if f"`{setting}`" in purpose for right in more]
         granted = self._parts.api.granted(wanted)
         lacking = [right for right in wanted if right not in granted]
         if lacking:

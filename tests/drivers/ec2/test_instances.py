@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hart_salt.base.errors import InvalidRequest
+from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers.ec2 import client
 from hart_salt.drivers.ec2 import driver as ec2
 from hart_salt.model import Instance
@@ -164,6 +165,87 @@ def test_sealing_in_another_process_keeps_the_volume_too(
     for instance in (made, other):
         sweep.settle(instance)
     assert (len(sweep.kept_volumes(made)), sweep.kept_volumes(other)) == (1, [])
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], list[Any]], looks: int = 10**6) -> list[str]:
+    """Let EC2 show its instances as ``change`` returns them for this many looks, and return the looks."""
+    listed, made = client.Api.listed, list[str]()
+
+    def changed(api: client.Api, region: str, operation: str, field: str, **wanted: Any) -> list[Any]:
+        found = listed(api, region, operation, field, **wanted)
+        if field != "Reservations":
+            return found
+        made.append(operation)
+        return change(found) if len(made) <= looks else found
+
+    monkeypatch.setattr(client.Api, "listed", changed)
+    return made
+
+
+def nothing(found: list[Any]) -> list[Any]:
+    return []
+
+
+def without_volumes(found: list[Any]) -> list[Any]:
+    return [{"Instances": [{**it, "BlockDeviceMappings": []} for it in group["Instances"]]} for group in found]
+
+
+@pytest.mark.parametrize("change", [nothing, without_volumes])
+@pytest.mark.parametrize("other", [False, True], ids=["", "another process"])
+def test_a_volume_that_ec2_does_not_show_yet_is_kept_as_soon_as_it_does(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[list[Any]], list[Any]], other: bool,
+) -> None:  # fmt: skip
+    wanted = node(options={"keep_volumes": True})
+    with driver.access(BATCH, KEY, [wanted]) as access:
+        instance = dataclasses.replace(driver.launch(wanted, SCRIPT, access), created=time())
+        acting = driver_of(cloud, time, tmp_path) if other else driver
+        looks = shown(monkeypatch, change, 2)
+        acting.settle(instance)
+        assert (len(looks), len(acting.kept_volumes(instance))) == (3, 1)
+
+
+@pytest.mark.parametrize("change", [nothing, without_volumes])
+@pytest.mark.parametrize("part", [ec2.Ec2.settle, ec2.Ec2.keep_volumes])
+def test_a_volume_that_ec2_never_shows_does_not_count_as_kept(
+    cloud: Cloud, driver: ec2.Ec2, monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[list[Any]], list[Any]], part: Callable[[ec2.Ec2, Instance], None],
+) -> None:  # fmt: skip
+    wanted = node(options={"keep_volumes": True})
+    with driver.access(BATCH, KEY, [wanted]) as access:
+        instance = driver.launch(wanted, SCRIPT, access)
+        looks = shown(monkeypatch, change)
+        with pytest.raises(TemporaryFailure, match="kept"):
+            part(driver, instance)
+    assert len(looks) == ec2.KEEP_ATTEMPTS
+
+
+def test_volumes_of_an_instance_that_is_gone_cannot_be_kept(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = launch(driver, node(options={"keep_volumes": True}))
+    driver.terminate(instance)
+    time.advance(ec2.YOUNG)
+    other = driver_of(cloud, time, tmp_path)
+    with pytest.raises(NotFound):
+        other.keep_volumes(instance)
+    looks = shown(monkeypatch, nothing)
+    with pytest.raises(NotFound):
+        other.keep_volumes(instance)
+    assert len(looks) == 1
+
+
+def test_a_mapping_without_a_volume_is_none() -> None:
+    from hart_salt.drivers.ec2.request import volumes_of
+
+    mappings = [
+        {"DeviceName": "a"},
+        {"DeviceName": "b", "Ebs": {}},
+        {"DeviceName": "c", "Ebs": {"Status": "attaching"}},
+    ]
+    kept = {"DeviceName": "d", "Ebs": {"VolumeId": "vol-1", "DeleteOnTermination": False}}
+    facts = {"BlockDeviceMappings": [*mappings, kept]}
+    assert (volumes_of(facts, going=True), volumes_of(facts, going=False)) == ({}, {"d": "vol-1"})
 
 
 def test_an_instance_that_is_not_visible_yet_is_not_taken_for_gone(cloud: Cloud, driver: ec2.Ec2, time: Time) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers.gce import driver as gce
-from hart_salt.model import Leftover
+from hart_salt.model import OK, Leftover
 from tests.drivers.do.driver import Time
 from tests.drivers.gce.driver import (
     ACCESS,
@@ -273,6 +274,64 @@ def test_a_disk_that_is_kept_outlives_its_instance_and_is_reported(
     (leftover,) = driver.leftovers()
     assert (leftover.name, leftover.keep) == (name, True)
     assert list(driver.kept_volumes(instance)) == []
+
+
+def test_a_disk_is_kept_before_a_minion_that_was_never_sealed_goes(
+    cloud: Cloud, driver: gce.ComputeEngine, time: Time
+) -> None:
+    instance = launch(driver, node(options={"keep_volumes": True}))
+    other = driver_of(cloud, time)
+    for _ in range(2):
+        other.keep_volumes(instance)
+    assert len(other.kept_volumes(instance)) == 1
+    other.terminate(instance)
+    with pytest.raises(NotFound):
+        other.keep_volumes(instance)
+    plain = launch(driver, node("w2.example.com"))
+    other.keep_volumes(plain)
+    assert other.kept_volumes(plain) == []
+
+
+@pytest.mark.parametrize("change", ["set_tags", "set_metadata"])
+def test_a_disk_is_not_kept_until_all_else_of_sealing_has_succeeded(
+    driver: gce.ComputeEngine, time: Time, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    instance = launch(driver, node(options={"keep_volumes": True}))
+    api = driver._parts.api
+    started, wait, doomed = api.change, api.wait, list[Any]()
+
+    def starting(resource: str, method: str, *arguments: Any, **more: Any) -> Any:
+        operation = started(resource, method, *arguments, **more)
+        doomed.extend([operation] if method == change else [])
+        return operation
+
+    def waiting(operation: Any) -> Any:
+        if any(operation is one for one in doomed):
+            raise TemporaryFailure("the operation failed")
+        return wait(operation)
+
+    monkeypatch.setattr(api, "change", starting)
+    monkeypatch.setattr(api, "wait", waiting)
+    with pytest.raises(TemporaryFailure):
+        driver.settle(instance)
+    time.advance(60)  # operations that were started have ended
+    assert driver.kept_volumes(instance) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "right"),
+    [
+        ("keep_volumes", True, "compute.instances.setDiskAutoDelete"),
+        ("service_account", "a@p.iam", "compute.instances.setServiceAccount"),
+    ],
+)
+def test_the_rights_of_a_setting_are_checked_only_with_it(
+    cloud: Cloud, driver: gce.ComputeEngine, setting: str, value: Any, right: str
+) -> None:
+    cloud.settings.denied = (right,)
+    assert driver.check_rights(node()).result == OK
+    found = driver.check_rights(node(options={setting: value}))
+    assert (found.result, right in found.sentence) == ("AuthError", True)
 
 
 def test_a_disk_that_is_not_kept_goes_after_sealing_too(cloud: Cloud, driver: gce.ComputeEngine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import threading
 import types
@@ -14,12 +15,12 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import NodeFailed, TemporaryFailure
-from hart_salt.model import Node
+from hart_salt.model import Instance, Node
 from hart_salt.node import undo
 from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.lifecycle import Lifecycle
 from tests.functional.fakes import fails_with
-from tests.functional.node.life_world import ALL, NOTHING, Stage, new_stage, plainly
+from tests.functional.node.life_world import ALL, NOTHING, Stage, failure, new_stage, plainly
 
 
 class Cancelling:
@@ -107,23 +108,65 @@ def test_the_record_of_a_sealed_node_says_so_even_if_cancelled_before_it_was_wri
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = threading.Event()
+    playing: list[asyncio.Task[None]] = []
     note = Lifecycle.note
 
     def noted(life: Lifecycle, **facts: Any) -> None:
         note(life, **facts)
         if "sealed" not in facts:
             return
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
+        (task,), loop = playing, asyncio.get_running_loop()
         life.batch.calls.salt(written.wait, 60)  # the thread that writes records is busy with another one
         task.cancel()
         loop.call_soon(loop.call_soon, written.set)  # after the cancellation has undone what it can
 
+    async def noting(life: Coroutine[Any, Any, None]) -> None:
+        playing.append(asyncio.ensure_future(life))
+        await playing[0]
+
     monkeypatch.setattr(Lifecycle, "note", noted)
     with pytest.raises(asyncio.CancelledError):
-        stage.play(stage.node(), plainly)
+        stage.play(stage.node(), noting)
     assert stage.left() == ALL
     assert [record.sealed for record in stage.store.all()] == [True]
+
+
+def test_a_signal_during_the_providers_part_of_sealing_does_not_undo_the_node(stage: Stage) -> None:
+    """The volume may be kept by then: an undo would leave it."""
+    playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    def interrupted() -> None:
+        ((loop, task),) = playing
+        loop.call_soon_threadsafe(task.cancel)
+
+    async def noting(life: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(life)
+        playing.append((asyncio.get_running_loop(), task))
+        await task
+
+    stage.world.faults["settle"] = interrupted
+    with pytest.raises(asyncio.CancelledError):
+        stage.play(stage.node(), noting)
+    assert stage.left() == ALL
+    assert [record.sealed for record in stage.store.all()] == [True]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(True, "; the volume vol-1 stays at local: delete it there"), (False, "")])
+def test_an_undo_names_a_volume_that_a_failed_sealing_kept(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, keep: bool, left: str
+) -> None:
+    asked: list[bool] = []
+
+    def kept(instance: Instance) -> list[str]:
+        asked.append(instance.instance_id in stage.world.instances)
+        return ["vol-1"]
+
+    monkeypatch.setattr(stage.driver, "kept_volumes", kept)
+    stage.world.faults["settle"] = fails_with(TemporaryFailure("busy"))
+    options: Any = types.SimpleNamespace(keep_volumes=keep)
+    said = failure(stage, dataclasses.replace(stage.node(), options=options))
+    assert (said.partition(" if you do not need it")[0], asked) == (f"busy{left}", [True] * keep)
+    assert stage.left() == NOTHING
 
 
 def test_an_interrupted_node_is_not_kept(stage: Stage) -> None:
