@@ -9,6 +9,7 @@ includes it. Both can take ``hart:`` away without an error.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import glob
 import os
 import re
@@ -26,6 +27,8 @@ from hart_salt.base.shape import copied, without_endless
 
 #: Salt's name for the configuration of one user's client commands, which is read after the master's
 USER_FILES = ("saltrc", ".saltrc")
+#: suffixes of files below ``master.d`` that people write for Salt
+UNREAD = (".conf", ".yaml", ".yml", ".sls")
 #: files that include each other are followed this far
 DEEPEST_INCLUDE = 20
 
@@ -33,7 +36,7 @@ DEEPEST_INCLUDE = 20
 _MENTIONS = re.compile(r"^[^#\n]*(?<![\w./-])[\"']?hart[\"']?\s*:(?!/)", re.IGNORECASE | re.MULTILINE)
 _INCLUDES = re.compile(r"^[\"']?include[\"']?\s*:", re.MULTILINE)
 #: other spellings of the key
-_MISSPELT = re.compile(r"\s*hart\s*(?:[:{].*)?", re.IGNORECASE | re.DOTALL)
+_MISSPELT = re.compile(r"\s*hart\s*(?:[:{.].*)?", re.IGNORECASE | re.DOTALL)
 
 _ABSENT = object()
 
@@ -57,6 +60,8 @@ class ConfigFiles:
     doubtful: list[Fault] = field(default_factory=list)
     #: files that this user cannot read, in sentences
     unreadable: list[str] = field(default_factory=list)
+    #: the files that Salt reads
+    seen: set[str] = field(default_factory=set)
     #: the files that have ``hart:``
     holders: list[str] = field(default_factory=list)
 
@@ -79,7 +84,21 @@ class ConfigFiles:
             found = files._over(found, part)
             data.update(more)
         files.raw, files.holders = data, list(found.files)
+        if not files.holders:
+            files.doubtful += files._unread(Path(main).parent / "master.d")
         return files
+
+    def _unread(self, directory: Path) -> Iterator[Fault]:
+        """Yield the files with ``hart:`` that Salt does not read: with another suffix, or in another directory."""
+        for path in sorted(directory.rglob("*")):
+            if path.suffix not in UNREAD or str(path) in self.seen or not path.is_file():
+                continue
+            with contextlib.suppress(OSError):
+                if _MENTIONS.search(_text(path.read_bytes())):
+                    yield Fault(
+                        str(path), "has hart:, but Salt does not read this file: by default it reads only "
+                        "master.d/*.conf, without directories below; rename or move it"
+                    )  # fmt: skip
 
     def _one(self, path: str, *, optional: bool = False, depth: int = 0) -> tuple[dict[Any, Any], _Part]:
         """Return the settings of a file and of what it includes, and its part of ``hart:``."""
@@ -97,6 +116,7 @@ class ConfigFiles:
         return data, found
 
     def _parsed(self, path: str, optional: bool) -> dict[Any, Any]:
+        self.seen.add(path)
         try:
             raw = Path(path).read_bytes()
         except FileNotFoundError:

@@ -18,8 +18,8 @@ def command(root: str, configuration: Mapping[str, Any]) -> str:
     """
     Return the command that prints the end of the log.
 
-    With systemd it is the journal of the service since its last start: a log file can come from the image. A local node,
-    whose files are below ``root``, has only a file, at ``log_file`` of the minion's ``configuration``.
+    With systemd it is the journal of the service since its last start: a log file can come from the image. A local
+    node, whose files are below ``root``, has only a file, at ``log_file`` of the minion's ``configuration``.
     """
     if not root:
         run = '"$(systemctl show -p InvocationID --value salt-minion.service)"'

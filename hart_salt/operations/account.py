@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from hart_salt.base.errors import HartError
+from hart_salt.base.errors import HartError, Refused
 from hart_salt.base.names import new_batch
 from hart_salt.config.loader import Config
 from hart_salt.config.schema import Schema
@@ -20,7 +20,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, MasterInfo, Node, Region
 from hart_salt.operations.health import problem
-from hart_salt.planning import releases, resolve
+from hart_salt.planning import minion_config, releases, resolve
 from hart_salt.planning.plan import DISTRIBUTED
 
 #: stands for the unknown part of an example's id, which providers must accept in a name
@@ -56,6 +56,8 @@ class Examples:
             )  # fmt: skip
         except HartError as error:
             return error
+        if faults := [f"{fault.path} {fault.problem}" for fault in minion_config.objections(node, self.info)]:
+            return Refused("; ".join(faults))
         minion_id = node.minion_id.replace(resolve.UNKNOWN_ID, _EXAMPLE_ID)
         return replace(node, minion_id=minion_id, minion_config={**node.minion_config, "id": minion_id})
 

@@ -75,6 +75,11 @@ def versions(runner_file: str) -> dict[str, str]:
     }
 
 
+def _salt_master(context: Context) -> tuple[str, str]:
+    context.master.require_running()
+    return OK, "it runs"
+
+
 def _log_directory(context: Context) -> tuple[str, str]:
     note = f", {context.info.log_note}" if context.info.log_note else ""
     return OK, f"{context.info.log_dir}{note}"
@@ -113,6 +118,7 @@ def _minion_settings(context: Context) -> tuple[str, str]:
 
 #: what hart needs on this machine; each check returns its result and a sentence, or raises ``HartError``
 CHECKS: Mapping[str, Callable[[Context], tuple[str, str]]] = {
+    "salt-master process": _salt_master,
     "log directory": _log_directory,
     "record store": _record_store,
     "broken records": _broken_records,

@@ -127,6 +127,7 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
     assert "nodes at the same time" in checked.pop("open files")
     ports = (master.config["ret_port"], master.config["publish_port"])
     assert checked == {
+        "salt-master process": "ok: it runs",
         "minion settings": "ok: minions get master_port: {}, publish_port: {}".format(*ports),
         "local": f"ok: instances below {master.instances}",
         "log directory": f"ok: {master.log_dir}",

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hart_salt import answer
-from hart_salt.base.errors import AuthError, QuotaExceeded
+from hart_salt.base.errors import AuthError, EnvironmentFault, QuotaExceeded
 from hart_salt.inventory.records import BANK, READY, SUFFIX, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.minions import Minions
@@ -177,6 +177,23 @@ def test_check_shows_what_minions_get_from_their_master(place: Place) -> None:
     place.opts.update(transport="ws", publish_port=4511, ssl={"certfile": "/a"}, worker_pools_enabled=False)
     line = call("check")["minion settings"]
     assert line.startswith("ok: minions get master_port: 4506, publish_port: 4511, transport: ws; ssl is required")
+
+
+def test_check_fails_if_the_salt_master_does_not_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(master: Master) -> None:
+        raise EnvironmentFault("no salt-master is running")
+
+    monkeypatch.setattr(Master, "require_running", stopped)
+    lines = call("check")
+    assert lines["salt-master process"] == "EnvironmentFault: no salt-master is running"
+    assert lines["retcode"]
+
+
+def test_check_reports_what_the_plan_would_refuse(place: Place) -> None:
+    place.opts["hart"]["roles"]["app"] = {"minion_config": {"root_dir": "/x"}}
+    lines = call("check", role="app")
+    (line,) = [line for name, line in lines.items() if name == f"{CLOUD} app settings"]
+    assert line.startswith("Refused: minion_config:root_dir must not be set")
 
 
 def test_check_fails_for_a_master_to_which_no_minion_can_connect(place: Place) -> None:

@@ -19,7 +19,7 @@ import psutil
 from subjects import Mutant, Tests, changed
 
 #: the parts of the checkout that the tests need
-PARTS = ("hart_salt", "_runners", "_modules", "tests", "pyproject.toml")
+PARTS = ("hart_salt", "_runners", "_modules", "tests", "docs", "pyproject.toml")
 #: environment variable of every process that a run starts, also outside its process group; names the copy
 MARK = "HART_MUTANTS"
 GRACE = 20.0  #: seconds for pytest to end its fixtures after SIGTERM

@@ -41,6 +41,7 @@ _VALUES = re.compile(
             r"hooks\.slack\.com/|discord(?:app)?\.com/api/webhooks/|webhook\.office\.com/",
             rf"(?i:\b{_NAME}[\"']?\s*[:=]\s*\S)",
             r"(?:^|\s)(?:-p|-P|-u|--(?:user|pass|password|token|secret|key|api-key))(?:[\s=]+\S)",
+            r"(?:^|\s)-p[^\s=-]\S|\bredis-cli\b.*\s-a\s+\S|(?:^|\s)-U\s*\S+%\S",  # mysql -pX, redis-cli, smbclient
             r"\b(?:Bearer|Basic)\s+\S",
             r"(?i:\b(?:password|passwd|passphrase|secret|token|requirepass|masterauth)\s+[^\s.,;:!?])",
             r"\b(?:A3T|AKIA|ASIA)[A-Z0-9]{12,}",
