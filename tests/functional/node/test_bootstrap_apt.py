@@ -84,7 +84,7 @@ SUMMARY = "E: Some index files failed to download. They have been ignored, or ol
 def failed(*reasons: str) -> str:
     """Return apt's output for sources that failed for these reasons."""
     lines = [f"Err:{number} {REPOSITORY} suite{number} InRelease\n  {text}\n" for number, text in enumerate(reasons, 1)]
-    return "Hit:9 http://deb.debian.org/debian trixie InRelease\n" + "".join(lines) + SUMMARY
+    return "Hit:9 http://deb.example.org/debian trixie InRelease\n" + "".join(lines) + SUMMARY
 
 
 def passes(output: str, place: Path) -> bool:
@@ -136,8 +136,8 @@ OURS = {
     "sources.list.d/salt.sources": "Types: deb\nURIs: https://mirror.example/salt/deb/\nSuites: stable\n",
     "preferences.d/salt-pin": "Package: salt-*\nPin: version /^3008\\./\nPin-Priority: 1001\n",
 }
-DEBIAN = "deb http://deb.debian.org/debian trixie main\n"
-STANZA = "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponents: main\n"
+DEBIAN = "deb http://deb.example.org/debian trixie main\n"
+STANZA = "Types: deb\nURIs: http://deb.example.org/debian\nSuites: trixie\nComponents: main\n"
 BROADCOM = "https://packages.broadcom.com/artifactory/saltproject-deb"
 PIN = "Package: nginx\nPin: release a=stable\nPin-Priority: 900\n"
 
