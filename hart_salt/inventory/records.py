@@ -68,6 +68,10 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict)
     #: additional addresses that ``hart.add_ip`` added, by ``kind``, ``ip`` and ``handle``
     addresses: list[dict[str, str]] = field(default_factory=list)
+    #: the session of the call that works on the node, or that was the last one to do so; None: no session wrote it
+    session: str | None = None
+    #: the machine that a node of ``local`` belongs to; None for every other node
+    machine: str | None = None
 
     @property
     def place(self) -> NodePlace:

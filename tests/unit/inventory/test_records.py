@@ -93,6 +93,13 @@ def test_removing_can_be_repeated(store: Store) -> None:
     assert store.all() == []
 
 
+def test_a_record_without_a_session_and_a_machine_is_read(cache: Cache, store: Store) -> None:
+    """hart 1.0 wrote no such fields, and reads records that have them, because the format is the same."""
+    old = {name: value for name, value in asdict(RECORD).items() if name not in ("session", "machine")}
+    cache.store(BANK, f"a{SUFFIX}", {**old, "format": 1})
+    assert store.get("a") == RECORD
+
+
 def test_fields_of_a_newer_hart_are_ignored(cache: Cache, store: Store) -> None:
     cache.store(BANK, f"a{SUFFIX}", {**asdict(RECORD), "invented_later": {"x": [1]}})
     assert store.get("a") == RECORD
