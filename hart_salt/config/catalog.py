@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hart_salt.config.cluster import FIELDS
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
 from hart_salt.config.validation import check_field, suggestion, takes_mapping
@@ -13,7 +14,7 @@ from hart_salt.config.validation import check_field, suggestion, takes_mapping
 PLACES = frozenset(["provider"])
 
 #: names that a provider cannot have
-RESERVED = frozenset(["driver", "hart", "provider", "providers", "role", "roles"])
+RESERVED = frozenset(["driver", "hart", "provider", "providers", "role", "roles", *FIELDS])
 
 
 class Catalogue:
@@ -106,6 +107,8 @@ class Catalogue:
             return f"is a setting of {_and(owners)}, but the driver here is {driver}"
         if name in PLACES:
             return "cannot be set here, only under hart, in a role, and as an argument"
+        if name in FIELDS:
+            return "cannot be set here, only directly under hart"
         if self.is_account(name):
             return "belongs in hart:providers:<name>, and nowhere else"
         near = suggestion(name, [*self.names(driver), *more]) or suggestion(name, self.names(None))

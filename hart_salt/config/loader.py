@@ -12,6 +12,7 @@ from hart_salt.base.errors import ConfigError, Fault
 from hart_salt.base.merge import merge
 from hart_salt.base.redaction import Secrets
 from hart_salt.base.shape import copied
+from hart_salt.config import cluster
 from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import NO_VALUE, as_text
@@ -65,6 +66,8 @@ class Config:
     secrets: Secrets
     #: settings that have no effect, with their places
     notes: tuple[str, ...] = ()
+    #: the settings of hart as a whole, which no node has
+    cluster: cluster.Cluster = field(default_factory=cluster.Cluster)
 
     def candidates(self, role: str | None) -> tuple[str, ...]:
         """
@@ -115,9 +118,10 @@ def load(
         notes += [*source.notes, *reader.notes]
         known = {fault.path for fault in source.faults}
         faults += reader.mark(source.faults) + [fault for fault in reader.faults if fault.path not in known]
-    tree: dict[str, Any] = reduce(merge, trees, {"defaults": {}, "providers": {}, "roles": {}})
+    tree: dict[str, Any] = reduce(merge, trees, {"defaults": {}, "cluster": {}, "providers": {}, "roles": {}})
     providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
     faults += found + _unknown_choices(tree, providers)
+    whole = _cluster(tree["cluster"], faults)
     if not tree["providers"] and any(source.data.get("providers", {}) is None for source in resolved):
         faults.append(Fault("hart:providers", "is empty: indent the providers below it, or remove it"))
     if faults:
@@ -125,7 +129,18 @@ def load(
         raise ConfigError([Fault(secrets.redact(one.path), secrets.redact(one.problem)) for one in faults])
     settings = {name: provider["settings"] for name, provider in tree["providers"].items()}
     roles = {name: _role(role) for name, role in tree["roles"].items()}
-    return Config(tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)))
+    return Config(tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)), whole)
+
+
+def _cluster(tree: Mapping[str, Any], faults: list[Fault]) -> cluster.Cluster:
+    """Return the settings of hart as a whole, and add to ``faults`` what is wrong with them and not known yet."""
+    known = {fault.path for fault in faults}
+
+    def fault(path: str, problem: str) -> None:
+        if not any(one == path or one.startswith(f"{path}:") for one in known):
+            faults.append(Fault(path, problem))
+
+    return cluster.made(tree, fault)
 
 
 def _role(tree: Mapping[str, Any]) -> Role:
@@ -222,11 +237,12 @@ class _Reader:
 
     def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
         data = self.group(data, "hart")
-        rest = {key: value for key, value in data.items() if key not in ("providers", "roles")}
+        rest = {key: value for key, value in data.items() if key not in ("providers", "roles", *cluster.FIELDS)}
         providers = self.group(data.get("providers"), "hart:providers")
         roles = self.group(data.get("roles"), "hart:roles")
         return {
-            "defaults": self.layer(rest, "hart", None, PLACES),
+            "defaults": self.layer(rest, "hart", None, PLACES, sorted(cluster.FIELDS)),
+            "cluster": cluster.Reader(self.fault, self.secrets).read(data),
             "providers": {name: self.provider(name, values) for name, values in providers.items()},
             "roles": {name: self.role(name, values) for name, values in roles.items()},
         }

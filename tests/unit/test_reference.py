@@ -17,6 +17,7 @@ from hart_salt import answer, drivers
 from hart_salt.base import errors
 from hart_salt.base.errors import HartError
 from hart_salt.config.catalog import Catalogue
+from hart_salt.config.cluster import Cluster, Peer
 from hart_salt.config.settings import Section, Settings
 from hart_salt.drivers import retry
 from hart_salt.inventory.records import Record
@@ -73,10 +74,19 @@ def test_every_setting_is_in_the_reference_with_type_default_and_description(
         assert row[-1].endswith(field.description), name
 
 
+@pytest.mark.parametrize("section", [Cluster, Peer])
+def test_every_setting_of_hart_as_a_whole_is_in_the_reference(section: type[Section]) -> None:
+    part = re.split(r"\n##+ ", reference.generate().partition("### Several masters\n")[2])[0]
+    for name, field in section.model_fields.items():
+        assert re.search(
+            rf"^\| `{name}` \| [^|]+ \| [^|]+ \| .* \| {re.escape(field.description or '?')} \|$", part, re.M
+        )
+
+
 def numbers() -> list[tuple[str, str]]:
     return [
         (driver, name)
-        for driver, section in SECTIONS
+        for driver, section in (*SECTIONS, ("", Cluster), ("masters", Peer))
         for name, field in section.model_fields.items()
         if "number" in reference.kind_of(field)
     ]
