@@ -10,7 +10,9 @@ import contextlib
 import functools
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,11 @@ def check_public_key(pem: str) -> str:
 
 def same_key(one: str, other: str) -> bool:
     """Return whether two keys are equal as Salt compares them: line ends and surrounding spaces do not count."""
-    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
+    return _normal(one) == _normal(other)
+
+
+def _normal(key: str) -> str:
+    return key.replace("\r\n", "\n").strip()
 
 
 def fingerprint(pem: str) -> str:
@@ -91,6 +97,16 @@ def drop_stale_list(opts: Mapping[str, Any]) -> None:
             (Path(opts["pki_dir"]) / ACCEPTED / ".key_cache").unlink()
 
 
+@dataclass
+class Acceptance:
+    """The outcome of accepting one key."""
+
+    #: one sentence for each key of someone else that it replaced
+    notes: list[str] = field(default_factory=list)
+    #: why it is not accepted; None if it is
+    error: Exception | None = None
+
+
 class Keys:
     """The key store of the salt-master with the configuration ``opts``."""
 
@@ -117,93 +133,152 @@ class Keys:
 
     def accept(self, minion_id: str, pem: str) -> list[str]:
         """
-        Make ``pem`` the accepted key of ``minion_id``, unless another key is accepted.
+        Make ``pem`` the accepted key of ``minion_id``, unless another key is accepted; see ``accept_many``.
+
+        Returns one sentence for each replaced key. Raises what ``accept_many`` returns as ``error``.
+        """
+        outcome = self.accept_many({minion_id: pem})[minion_id]
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.notes
+
+    def accept_many(self, wanted: Mapping[str, str]) -> dict[str, Acceptance]:
+        """
+        Make each public key (PEM) in ``wanted`` the accepted key of its minion id, and return the outcome of each id.
+
+        The key store is opened once for all of them, and no other key in it is read. What happens to one id does not
+        affect the others.
 
         A pending, rejected or denied key with the same id was stored before by someone else: it is deleted and replaced
-        by the node's key. This is repeated if another key arrives under the id at that very moment. Returns one
-        sentence for each replaced key.
+        by the node's key. This is repeated if another key arrives under the id at that very moment.
 
-        Raises ``NodeFailed`` if another key is accepted already (it is left for the admin), or if ``pem`` is not the
-        only stored key afterwards.
+        The error is ``NodeFailed`` if another key is accepted already (it is left for the admin), or if the node's key
+        is not accepted afterwards.
         """
-        replaced: dict[str, None] = {}
+        outcomes = {minion_id: Acceptance() for minion_id in wanted}
+        waiting = list(wanted)
         for _ in range(ACCEPT_ATTEMPTS):
-            replaced |= dict.fromkeys(self._accept_once(minion_id, pem))
-            if ACCEPTED in self._keys(minion_id):
+            pending: dict[str, Acceptance] = {}
+            for minion_id in waiting:
+                with _error_in(outcomes[minion_id]):
+                    if self._prepare(minion_id, wanted[minion_id], outcomes[minion_id].notes):
+                        pending[minion_id] = outcomes[minion_id]
+            self._accept_pending(pending)
+            waiting = [it for it in waiting if not self._is_settled(it, wanted[it], outcomes[it])]
+            if not waiting:
                 break
-        self._confirm(minion_id, pem)
-        return list(replaced)
+        for minion_id in waiting:
+            outcomes[minion_id].error = NodeFailed(f"Salt did not accept the key of {minion_id}; see the master's log")
+        return outcomes
 
-    def _accept_once(self, minion_id: str, pem: str) -> list[str]:
+    def _prepare(self, minion_id: str, pem: str, notes: list[str]) -> bool:
+        """
+        Store the key as pending, in place of foreign keys that are not accepted; ``notes`` gets a sentence for each.
+
+        Returns False if the key is accepted already.
+        """
         there = self._keys(minion_id)
         for key in there.get(ACCEPTED, []):
             if not same_key(key, pem):
                 raise NodeFailed(_foreign_accepted(minion_id, key))
-        replaced = [
-            f"a foreign key that was {STATE_WORDS[state]} under this id was replaced: {fingerprint(key)}"
-            for state in (PENDING, REJECTED, DENIED)
-            for key in there.get(state, [])
-            if not same_key(key, pem)
-        ]
-        stale = {state: [minion_id] for state in (PENDING, REJECTED, DENIED) if state in there}
+        stale = {state: there[state] for state in (PENDING, REJECTED, DENIED) if state in there}
         if stale:
-            self._delete(stale, rotate=False)
+            self._delete({state: [minion_id] for state in stale}, rotate=False)
         if ACCEPTED not in there:
             self._deposit(minion_id, pem)
-            # Salt 3008 fails here if a key is gone by then; whether the node's key is accepted is checked later.
-            with contextlib.suppress(TypeError):
-                self._wheel()["key.accept_dict"]({PENDING: [minion_id]})
-        return replaced
+        notes += [
+            note
+            for state, keys in stale.items()
+            for key in keys
+            if not same_key(key, pem) and (note := _replaced(state, key)) not in notes
+        ]
+        return ACCEPTED not in there
+
+    def _accept_pending(self, outcomes: Mapping[str, Acceptance]) -> None:
+        """
+        Have Salt accept the pending keys of these ids.
+
+        Which keys are accepted is checked later. One after the other: a key that Salt cannot use ends its whole call.
+        """
+        if not outcomes:
+            return
+        with self._store(self._opts) as store:
+            for minion_id, outcome in outcomes.items():
+                # The key may be gone by then: then Salt 3008 raises TypeError, and earlier versions FileNotFoundError.
+                with _error_in(outcome), contextlib.suppress(TypeError, FileNotFoundError):
+                    store.accept(match_dict={PENDING: [minion_id]})
+
+    def _is_settled(self, minion_id: str, pem: str, outcome: Acceptance) -> bool:
+        """
+        Return whether there is an accepted key or an error by now.
+
+        An accepted key must be the node's: another key may have arrived between two steps.
+        """
+        with _error_in(outcome):
+            for key in [] if outcome.error else self._keys(minion_id).get(ACCEPTED, []):
+                if same_key(key, pem):
+                    return True
+                raise NodeFailed(_foreign_accepted(minion_id, key))
+        return outcome.error is not None
 
     def holders(self, pem: str) -> list[str]:
-        """
-        Return notes on a key that, as a node reports, its image's own minion used before that was stopped.
+        """Return notes on one key that a node reports; see ``holders_of``."""
+        return self.holders_of({"": pem})[""]
 
-        There is one sentence for each of the first few ids under which this key is pending or accepted. Nothing is
-        deleted: a node could name the key of another machine that is about to be accepted.
+    def holders_of(self, named: Mapping[str, str]) -> dict[str, list[str]]:
         """
-        try:
-            pem = check_public_key(pem)
-        except NodeFailed:
-            return []
+        Return notes on keys that, as nodes report, their images' own minions used before those were stopped.
+
+        ``named`` has such a key (PEM) for each minion id. For each of them, there is one sentence for each of the first
+        few ids under which the key is pending or accepted. Nothing is deleted: a node could name the key of another
+        machine that is about to be accepted.
+
+        Every key of the master is read once, so ask for many nodes at once.
+        """
+        wanted = {}
+        for minion_id, pem in named.items():
+            with contextlib.suppress(NodeFailed):
+                wanted[minion_id] = _normal(check_public_key(pem))
+        found: dict[str, list[str]] = {pem: [] for pem in wanted.values()}
+        for state, minion_id, key in self._all_keys() if wanted else ():
+            notes = found.get(_normal(key))
+            if notes is not None and len(notes) < HOLDERS_REPORTED:
+                notes.append(_holder(state, minion_id, key))
+        return {minion_id: list(found.get(wanted.get(minion_id, ""), ())) for minion_id in named}
+
+    def _all_keys(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the state, the id and the key of every pending and accepted key."""
+        if self._key_cache is not None:
+            with contextlib.suppress(AttributeError):  # a cache driver that cannot return all keys at once
+                entries = self._key_cache.list_all("keys", include_data=True)
+                for state in (PENDING, ACCEPTED):
+                    for minion_id, entry in entries.items():
+                        if entry.get("state") == STATE_WORDS[state]:
+                            yield state, minion_id, str(entry["pub"])
+                return
         answer = self._wheel()["key.print"]("*")
-        found = [
-            (state, minion_id, str(key))
-            for state in (PENDING, ACCEPTED)
-            for minion_id, key in answer.get(state, {}).items()
-            if same_key(str(key), pem)
-        ]
-        return [
-            f"the node reports that its image started its own minion, whose key {fingerprint(key)} is "
-            f"{STATE_WORDS[state]} as {minion_id}: disable salt-minion in the image, and if no other machine has this "
-            f"key, delete it with salt-key -d {shlex.quote(minion_id)}"
-            for state, minion_id, key in found[:HOLDERS_REPORTED]
-        ]
-
-    def _confirm(self, minion_id: str, pem: str) -> None:
-        """Check that the accepted key is the node's, because another key may have arrived between two steps."""
-        keys = self._keys(minion_id).get(ACCEPTED, [])
-        if not keys:
-            raise NodeFailed(f"Salt did not accept the key of {minion_id}; see the master's log")
-        if not same_key(keys[0], pem):
-            raise NodeFailed(_foreign_accepted(minion_id, keys[0]))
+        for state in (PENDING, ACCEPTED):
+            for minion_id, key in answer.get(state, {}).items():
+                yield state, minion_id, str(key)
 
     def _keys(self, minion_id: str) -> dict[str, list[str]]:
         """
-        Return the keys stored under one id, by state. The id has no glob characters (the naming rules ensure that).
+        Return the keys stored under one id, by state, by reading only this id.
+
+        Salt's wheel functions list every key of the master for it. The id is no path (the naming rules ensure that).
         """
-        if self._key_cache is not None:
-            return self._cached_keys(minion_id)
-        answer = self._wheel()["key.print"](minion_id)
+        return self._cached_keys(minion_id) if self._key_cache is not None else self._key_files(minion_id)
+
+    def _key_files(self, minion_id: str) -> dict[str, list[str]]:
+        """Return the same from the files of Salt before 3008."""
         found: dict[str, list[str]] = {}
         for state in STATE_WORDS:
-            keys = answer.get(state, {}).get(minion_id)
-            if keys:
-                found[state] = [keys] if isinstance(keys, str) else list(keys)
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                found[state] = [(self._directory / state / minion_id).read_text(encoding="utf-8")]
         return found
 
     def _cached_keys(self, minion_id: str) -> dict[str, list[str]]:
-        """Return the same by reading only this id: the wheel function of 3008 reads every key of the master."""
+        """Return the same from the key cache of Salt 3008."""
         key = self._key_cache.fetch("keys", minion_id) or {}
         found = {state: [str(key["pub"])] for state, word in STATE_WORDS.items() if key.get("state") == word}
         denied = self._key_cache.fetch("denied_keys", minion_id)
@@ -217,6 +292,11 @@ class Keys:
         driver = self._opts.get("keys.cache_driver")
         return salt.cache.Cache(self._opts, driver=driver) if driver else None
 
+    @property
+    def _directory(self) -> Path:
+        """The directory of the key files of Salt before 3008; 3007 has clusters, whose masters share it."""
+        return Path(self._opts["cluster_pki_dir" if self._opts.get("cluster_id") else "pki_dir"])
+
     def _deposit(self, minion_id: str, pem: str) -> None:
         """
         Store a public key that was made elsewhere as pending; no wheel function does that.
@@ -227,7 +307,7 @@ class Keys:
         if self._key_cache is not None:
             self._key_cache.store("keys", minion_id, {"pub": pem, "state": "pending"})
             return
-        path = Path(self._opts["pki_dir"]) / PENDING / minion_id
+        path = self._directory / PENDING / minion_id
         new = path.with_name(f".{minion_id}.hart-new")
         try:
             new.write_text(pem)
@@ -244,10 +324,9 @@ class Keys:
         ``connected`` is False for keys that no minion ever authenticated with: then the master need not rotate the key
         that its connected minions share (default: True).
         """
-        states = self.states()
         match: dict[str, list[str]] = {}
         for minion_id in minion_ids:
-            for state in states.get(minion_id, ()):
+            for state in self._keys(minion_id):
                 match.setdefault(state, []).append(minion_id)
         if match:
             self._delete(match, rotate=connected)
@@ -286,12 +365,30 @@ class Keys:
         """
         Delete keys by state and exact id, as the wheel function ``key.delete_dict`` does.
 
-        That function is not used, because all of Salt's loaders in a process share their modules and the options in
-        them: a loader without key rotation would disable it in all others.
+        Without ``rotate``, no minion ever authenticated with the keys. Then Salt has no data of it in its cache either,
+        and need not list all keys to find the data that it can remove.
         """
         opts = self._opts if rotate else dict(self._opts, rotate_aes_key=False)
-        with salt.key.get_key(opts) as store:
+        with self._store(opts) as store:
+            if not rotate:
+                store.check_minion_cache = lambda **_: None
             store.delete_key(match_dict=match)
+
+    @contextmanager
+    def _store(self, opts: Mapping[str, Any]) -> Iterator[Any]:
+        """
+        Open the key store as the wheel functions ``key.accept_dict`` and ``key.delete_dict`` do, for their one call.
+
+        The functions end by listing all keys of the master, half a second for 10,000 keys, for a return value that hart
+        does not use; here that is left out. A wheel function cannot have options of its own either: all of Salt's
+        loaders in a process share their modules and the options in them, and a loader without key rotation would
+        disable it in all others.
+        """
+        with salt.key.get_key(opts) as store:
+            store.dict_match = lambda _: {}
+            if self._key_cache is not None:
+                store.cache = self._key_cache  # its own one would load Salt's cache drivers again
+            yield store
 
     def _wheel(self) -> Any:
         """
@@ -320,6 +417,27 @@ def _own_states(keys: Mapping[str, Sequence[str]], own: Callable[[str], bool]) -
     if DENIED in keys and (states or keys.keys() == {DENIED}):
         states.add(DENIED)
     return states
+
+
+@contextmanager
+def _error_in(outcome: Acceptance) -> Iterator[None]:
+    """Keep an error as the outcome of one key: the others go on."""
+    try:
+        yield
+    except Exception as error:
+        outcome.error = error
+
+
+def _replaced(state: str, key: str) -> str:
+    return f"a foreign key that was {STATE_WORDS[state]} under this id was replaced: {fingerprint(key)}"
+
+
+def _holder(state: str, minion_id: str, key: str) -> str:
+    return (
+        f"the node reports that its image started its own minion, whose key {fingerprint(key)} is {STATE_WORDS[state]} "
+        f"as {minion_id}: disable salt-minion in the image, and if no other machine has this key, delete it with "
+        f"salt-key -d {shlex.quote(minion_id)}"
+    )
 
 
 def _foreign_accepted(minion_id: str, key: str) -> str:

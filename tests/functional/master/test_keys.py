@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import salt.cache
+import salt.key
 import salt.utils.crypt
+import salt.utils.event
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
@@ -24,6 +26,7 @@ from hart_salt.master.keys import (
     DENIED,
     PENDING,
     REJECTED,
+    Keys,
     check_public_key,
     fingerprint,
     master_fingerprint,
@@ -158,10 +161,11 @@ def test_the_node_s_own_key_in_another_state_is_accepted_without_a_note(keys: Ke
     assert keys.there("web") == {ACCEPTED: OURS.strip()}
 
 
-def test_the_same_key_can_be_accepted_already(keys: KeyStore) -> None:
+def test_the_same_key_can_be_accepted_already(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     keys.plant(ACCEPTED, "web", OURS)
+    work = Work(monkeypatch)
     assert keys.master.keys.accept("web", OURS) == []
-    assert keys.there("web") == {ACCEPTED: OURS.strip()}
+    assert (keys.there("web"), work.events) == ({ACCEPTED: OURS.strip()}, [])
 
 
 def test_a_foreign_key_that_is_accepted_fails_the_node_and_is_left_for_the_admin(keys: KeyStore) -> None:
@@ -419,3 +423,130 @@ def test_a_key_file_gets_its_name_when_it_is_complete(keys: KeyStore, monkeypatc
     Master({name: value for name, value in keys.opts.items() if name != "keys.cache_driver"}).keys._deposit("web", OURS)
     assert ("web" in written, [path.name for path in directory.iterdir()]) == (False, ["web"])
     assert (directory / "web").read_text() == OURS
+
+
+# many keys at once
+
+
+class Work:
+    """What Salt does: how often the key store is opened and listed, the ids that are read, and the events."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = self.listed = 0
+        self.read: set[str] = set()
+        self.events: list[tuple[str, str]] = []
+        count, note = self._count, self._note
+        count(monkeypatch, salt.key, "get_key", "opened")
+        count(monkeypatch, salt.key.Key, "list_keys", "listed")
+        note(monkeypatch, salt.cache.Cache, "fetch", lambda _, bank, key: self.read.add(key))
+        if FILES_ONLY:
+            note(monkeypatch, Keys, "_key_files", lambda _, minion_id: self.read.add(minion_id))
+        note(monkeypatch, salt.utils.event.SaltEvent, "fire_event", lambda _, data, tag, **__: self._fired(data, tag))
+
+    def _count(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, counter: str) -> None:
+        self._note(monkeypatch, owner, name, lambda *_: setattr(self, counter, getattr(self, counter) + 1))
+
+    def _note(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, note: Any) -> None:
+        real = getattr(owner, name)
+
+        def noting(*arguments: Any, **more: Any) -> Any:
+            note(*arguments, **more)
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, noting)
+
+    def _fired(self, data: dict[str, Any], tag: str) -> None:
+        assert data["result"] is True
+        self.events.append((f"{tag} {data['act'].removesuffix('ed')}", data["id"]))
+
+
+def test_many_keys_are_accepted_at_once_and_each_has_its_own_outcome(keys: KeyStore) -> None:
+    keys.plant(ACCEPTED, "taken", FOREIGN)
+    keys.plant(PENDING, "early", FOREIGN)
+    keys.plant(ACCEPTED, "known", OURS)
+    outcomes = keys.master.keys.accept_many(dict.fromkeys(["taken", "early", "known", "new"], OURS))
+    assert {minion_id: len(outcome.notes) for minion_id, outcome in outcomes.items()} == {
+        "taken": 0, "early": 1, "known": 0, "new": 0,
+    }  # fmt: skip
+    assert [minion_id for minion_id, outcome in outcomes.items() if outcome.error] == ["taken"]
+    assert fingerprint(FOREIGN) in str(outcomes["taken"].error)
+    assert keys.there("taken") == {ACCEPTED: FOREIGN.strip()}
+    assert [keys.there(it) for it in ("early", "known", "new")] == [{ACCEPTED: OURS.strip()}] * 3
+
+
+def test_accepting_many_keys_opens_the_store_once_reads_no_other_key_and_fires_salt_s_event_for_each(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        keys.plant(ACCEPTED, f"other-{number}", FOREIGN)
+    ids = [f"new-{number}" for number in range(10)]
+    work = Work(monkeypatch)
+    assert all(outcome.error is None for outcome in keys.master.keys.accept_many(dict.fromkeys(ids, OURS)).values())
+    assert (work.opened, work.listed, work.read) == (1, 0, set(ids))
+    assert work.events == [("salt/key accept", minion_id) for minion_id in ids]
+
+
+def test_a_key_that_is_gone_before_salt_accepts_it_does_not_stop_the_others(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deposit = keys.master.keys._deposit
+
+    def disturbed(minion_id: str, key: str) -> None:
+        deposit(minion_id, key)
+        if minion_id == "b":
+            keys.master.keys._delete({PENDING: [minion_id]}, rotate=False)
+
+    monkeypatch.setattr(keys.master.keys, "_deposit", disturbed)
+    outcomes = keys.master.keys.accept_many(dict.fromkeys("abc", OURS))
+    assert [minion_id for minion_id, outcome in outcomes.items() if outcome.error] == ["b"]
+    assert "Salt did not accept the key of b" in str(outcomes["b"].error)
+    assert [keys.there(minion_id) for minion_id in "abc"] == [{ACCEPTED: OURS.strip()}, {}, {ACCEPTED: OURS.strip()}]
+
+
+def test_undoing_a_key_that_was_never_used_reads_no_other_key(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for minion_id in ("a", "b", "c"):
+        keys.plant(ACCEPTED, minion_id, OURS)
+    work = Work(monkeypatch)
+    keys.master.keys.delete_one("a", OURS, connected=False)
+    keys.master.keys.delete(["b"], connected=False)
+    assert (work.listed, work.read) == (0, {"a", "b"})
+    assert work.events == [("salt/key delete", "a"), ("salt/key delete", "b")]
+
+
+def test_many_keys_are_deleted_with_one_listing_for_salt_s_own_cache(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"m{number}" for number in range(10)]
+    for minion_id in [*ids, "other"]:
+        keys.plant(ACCEPTED, minion_id, OURS)
+    work = Work(monkeypatch)
+    keys.master.keys.delete(ids)
+    assert (work.opened, work.listed, work.read) == (1, 1, set(ids))
+    assert keys.master.keys.states() == {"other": (ACCEPTED,)}
+
+
+def test_holders_of_many_keys_are_looked_for_in_one_reading(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.plant(PENDING, "image", FOREIGN)
+    keys.plant(ACCEPTED, "original", THIRD)
+    reads: list[int] = []
+    every = keys.master.keys._all_keys
+
+    def counted() -> Iterator[tuple[str, str, str]]:
+        reads.append(1)
+        return every()
+
+    monkeypatch.setattr(keys.master.keys, "_all_keys", counted)
+    found = keys.master.keys.holders_of({"a": FOREIGN, "b": THIRD, "c": OURS, "d": "no key", "e": FOREIGN})
+    assert {minion_id: len(notes) for minion_id, notes in found.items()} == {"a": 1, "b": 1, "c": 0, "d": 0, "e": 1}
+    assert ("as image" in found["a"][0], "as original" in found["b"][0], len(reads)) == (True, True, 1)
+
+
+def test_the_key_files_of_a_cluster_are_in_its_directory(keys: KeyStore, tmp_path: Path) -> None:
+    """Salt 3007 has clusters and no key cache."""
+    shared = tmp_path / "shared"
+    (shared / PENDING).mkdir(parents=True)
+    opts = {name: value for name, value in keys.opts.items() if name != "keys.cache_driver"}
+    store = Master({**opts, "cluster_id": "c", "cluster_pki_dir": str(shared)}).keys
+    store._deposit("web", OURS)
+    assert (shared / PENDING / "web").read_text() == OURS
+    assert store._keys("web") == {PENDING: [OURS]}
