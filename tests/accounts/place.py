@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -80,7 +81,7 @@ def running(factories: FactoriesManager, place: Path, **overrides: object) -> It
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f"another run from {place} is under way") from None
-        settings = {"hart": {"roles": {ROLE: {}}}, "osenv": {"driver": "env"}, **overrides}
+        settings: dict[str, Any] = {"hart": {"roles": {ROLE: {}}}, "osenv": {"driver": "env"}, **overrides}
         with running_master(factories, prepare=lambda master: _prepare(master, kept), **settings) as master:
             assert (master.root / PKI / "master.pub").read_text().strip() == (kept / "master.pub").read_text().strip()
             yield master

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.emulation import faults
 from tests.emulation.backend import Backend, Machines
+from tests.emulation.holds import Holds
 from tests.emulation.http import Answer, Request, Served, Server
 
 ADMIN = "/_test/"
@@ -47,6 +48,8 @@ class Emulator(Served):
     ) -> None:
         self.clock = clock
         self.faults = faults.Faults()
+        #: calls that wait until the test releases them
+        self.holds = Holds()
         self.machines = Machines(backend)
         self.calls: list[Call] = []
         #: exceptions in the emulator itself; if a test leaves any, it has found a bug of ours
@@ -140,6 +143,7 @@ class Emulator(Served):
     def close(self) -> None:
         """Stop serving, then end every machine."""
         self._closing.set()
+        self.holds.clear()
         self._server.close()
         self.machines.close()
 
@@ -149,8 +153,10 @@ class Emulator(Served):
         if request.path.startswith(ADMIN):
             return self._administer(request)
         began = self.clock()
+        self.holds.keep(request, "before")
         fault = self.faults.strike(request)
         answer = self._with_fault(request, fault)
+        self.holds.keep(request, "after")
         status = None if answer.drop else answer.status
         # The answer of a fault is wrong on purpose.
         objections = tuple(self.objections(request, None if fault and _breaks(fault) else answer))

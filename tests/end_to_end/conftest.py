@@ -128,6 +128,11 @@ class SaltMaster:
         return self.cachedir / BANK / f"{minion_id}{SUFFIX}.p"
 
     @property
+    def key_store(self) -> Path:
+        """Return the directory with the minions' keys, which the members of a cluster share."""
+        return Path(self.config.get("cluster_pki_dir") or self.root / "etc/salt/pki/master")
+
+    @property
     def log_dir(self) -> Path:
         return self.root / "log/hart"
 
@@ -237,8 +242,7 @@ class SaltMaster:
         Return the key store from its directories, which is faster than ``salt-key``; without the master's own keys.
         """
         states = ("minions", "minions_pre", "minions_rejected", "minions_denied")
-        store = self.root / "etc/salt/pki/master"
-        return {state: sorted(path.name for path in (store / state).glob("[!.]*")) for state in states}
+        return {state: sorted(path.name for path in (self.key_store / state).glob("[!.]*")) for state in states}
 
     @contextlib.contextmanager
     def events(self) -> Iterator[list[Event]]:
@@ -351,15 +355,17 @@ def idle_machine(**overrides: Any) -> Iterator[SaltMaster]:
 
 @contextlib.contextmanager
 def running_master(
-    factories: FactoriesManager, prepare: Callable[[SaltMaster], None] = lambda master: None, **overrides: Any
-) -> Iterator[SaltMaster]:
-    """Run a master; ``prepare`` can put files into its directory before it starts."""
+    factories: FactoriesManager, prepare: Callable[[SaltMaster], None] = lambda master: None, *, start: bool = True,
+    **overrides: Any,
+) -> Iterator[SaltMaster]:  # fmt: skip
+    """Run a master; ``prepare`` can put files into its directory before. Without ``start``, the caller starts it."""
     root = make_root()
     master = _new_master(root, **overrides)
     try:
         prepare(master)
         master.configure(factories)
-        master.start()
+        if start:
+            master.start()
         yield master
     finally:
         try:
