@@ -22,7 +22,7 @@ from tests.lanes import VARIABLE, Lane
 # takes a third of the time before the first test.
 gc.disable()
 
-pytest_plugins = ["tests.parts"]
+pytest_plugins = ["tests.parts", "tests.servers"]
 
 LOOPBACK = "127.0.0.1"
 
