@@ -1,8 +1,8 @@
 """
 The limit of open files of this process, and the number of nodes that it allows at the same time.
 
-Measured with nodes of the driver ``local``: an active node keeps open its log, its lock and its session's socket, and
-briefly one more file. The process itself keeps about 40 open with Salt's sockets; the driver's connections come on top.
+An active node keeps open its lock and its session's socket; logs and records are open only while they are written. The
+process itself keeps about 40 files open with Salt's sockets; the driver's connections come on top.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST = 65536
 #: reserved for Salt's sockets, a driver's connections, and files that are open for a moment
 RESERVED = 96
 #: open files of an active node
-PER_NODE = 4
+PER_NODE = 2
 #: open files of a node to which states are applied, each with its own Salt client
 APPLYING = 24
 

@@ -30,7 +30,7 @@ from salt.version import __version__ as SALT_RELEASE  # noqa: N812 - it is a con
 from hart_salt.base import faults, logs
 from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.master.configuration import Configuration
-from hart_salt.master.keys import Keys
+from hart_salt.master.keys import SENDING, Keys
 from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events
 from hart_salt.master.minions import Minions, user_of
 from hart_salt.master.terms import minion_terms
@@ -168,7 +168,8 @@ class Master:
             self._bus = None
 
     def _event_bus(self, *, listen: bool) -> Any:
-        return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=self._opts, listen=listen)
+        opts = self._opts if listen else {**self._opts, **SENDING}
+        return salt.utils.event.get_event("master", self._opts["sock_dir"], opts=opts, listen=listen)
 
     def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Events:
         """Listen for start events and for answers to ``ask_for_answers``; see ``Events``."""

@@ -11,6 +11,7 @@ from hart_salt.inventory.records import Record, Store
 from hart_salt.master.client import Master
 from hart_salt.model import Access, Instance, MasterInfo
 from hart_salt.node import bootstrap, ssh
+from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
@@ -43,6 +44,7 @@ class Batch:
     readiness: Readiness
     calls: Calls
     kind: NodeKind
+    enrolment: Enrolment
 
 
 @dataclass

@@ -176,10 +176,9 @@ class Lifecycle:
         # Before the key is accepted: sweep deletes a key only if a record says that it belongs to the node.
         self.note(minion_key_finger=fingerprint(key))
         await self.advance("enrolling")
-        keys, calls = self.batch.master.keys, self.batch.calls
-        notes = await uninterrupted(calls.salt(keys.accept, self.node.minion_id, key))
+        notes = await self.batch.enrolment.accept(self.node.minion_id, key)
         if result.former_key:
-            notes += await calls.salt(keys.holders, result.former_key)
+            notes += await self.batch.enrolment.holders(self.node.minion_id, result.former_key)
         for note in notes:
             self.state.notes.append(note)
             self.batch.progress.line(self.node.minion_id, f"hart: {note}")

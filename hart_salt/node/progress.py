@@ -7,12 +7,13 @@ Nothing is written to standard output, which is for the result. Everything is re
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from hart_salt.base import faults
 from hart_salt.base.errors import EnvironmentFault, NodeFailed
@@ -26,6 +27,8 @@ EVENT_STAGES = frozenset(
 #: stages that are the last of a node
 FINAL_STAGES = frozenset({"done", "failed", "destroyed"})
 TAIL_LINES = 20
+#: other users must not read a log
+LOG_MODE = 0o640
 #: the most bytes in a node's log
 LOG_LIMIT = 10 * 1024 * 1024
 #: the most characters of a command's output in an error
@@ -47,8 +50,8 @@ class Track:
     """The progress of one node."""
 
     started: float
-    #: None if it could not be opened
-    log: TextIO | None
+    #: None if it could not be opened, and after the last stage
+    log: Path | None
     stage: str = ""
     stage_began: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -78,12 +81,12 @@ class Progress:
 
     def begin(self, minion_id: str) -> None:
         """
-        Open the node's log, before anything happens that must be logged.
+        Create the node's log, before anything happens that must be logged.
 
         Raises ``EnvironmentFault`` if the log cannot be written.
         """
         try:
-            self._tracks[minion_id] = Track(self._clock(), self._open(minion_id))
+            self._tracks[minion_id] = Track(self._clock(), self._create(minion_id))
         except OSError as error:
             raise EnvironmentFault(faults.sentence(error, self.log_path(minion_id))) from error
 
@@ -105,7 +108,7 @@ class Progress:
             data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds)}
             self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))
         if stage in FINAL_STAGES:
-            _close(track)
+            track.log = None
 
     def line(self, minion_id: str, text: str) -> None:
         """
@@ -151,42 +154,43 @@ class Progress:
         return list(self._track(minion_id).tail)
 
     def close(self) -> None:
-        """End the view and close the open logs."""
+        """End the view."""
         self._view.close()
-        for track in self._tracks.values():
-            _close(track)
 
     def _track(self, minion_id: str) -> Track:
         """Return the node's track; without ``begin``, it is made here, and has no log if that cannot be opened."""
         if minion_id not in self._tracks:
             log = None
             with contextlib.suppress(OSError):
-                log = self._open(minion_id)
+                log = self._create(minion_id)
             self._tracks[minion_id] = Track(self._clock(), log)
         return self._tracks[minion_id]
 
-    def _open(self, minion_id: str) -> TextIO:
+    def _create(self, minion_id: str) -> Path:
         path = Path(self.log_path(minion_id))
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        log = path.open("a", encoding="utf-8", buffering=1)
-        path.chmod(0o640)
-        return log
+        _append(path, b"")
+        path.chmod(LOG_MODE)
+        return path
 
     def _write(self, track: Track, lines: Sequence[str]) -> None:
         stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        text = "".join(f"{stamp} {line}\n" for line in lines)
-        track.written += len(text.encode())
-        # A full disk or a closed log must not fail a node or stop its undo.
-        with contextlib.suppress(OSError, ValueError):
+        text = "".join(f"{stamp} {line}\n" for line in lines).encode()
+        track.written += len(text)
+        # A full disk must not fail a node or stop its undo.
+        with contextlib.suppress(OSError):
             if track.log is not None:
-                track.log.write(text)
+                _append(track.log, text)
 
 
-def _close(track: Track) -> None:
-    """Close the log; on a full disk the buffered lines are lost."""
-    with contextlib.suppress(OSError, ValueError):
-        if track.log is not None:
-            track.log.close()
+def _append(path: Path, text: bytes) -> None:
+    """Add text to a log. It is opened for each text, because a thousand nodes would keep a thousand files open."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, LOG_MODE)
+    try:
+        if text:  # a full disk refuses even an empty one
+            os.write(descriptor, text)
+    finally:
+        os.close(descriptor)
 
 
 def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:

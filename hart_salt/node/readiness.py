@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from hart_salt.base import concurrency
 
 ASK_AGAIN = 5.0  #: seconds until hart asks a minion again that did not answer, even without a start event
+#: seconds between two questions for each minion that waits: of many, more become due in the meantime
+PAUSE = 0.001
 LEAST_GAP = 0.25  #: least seconds between two questions to one minion, however many start events arrive
 
 
@@ -43,7 +45,8 @@ class Readiness:
 
     ``ask`` asks the minions with these ids for their codes; if it raises an exception, it is called again later.
     ``interval`` is the number of seconds until a minion that did not answer is asked again (default 5). ``gap`` is the
-    least number of seconds between two questions to one minion (default 0.25).
+    least number of seconds between two questions to one minion (default 0.25). ``pause`` is the number of seconds
+    between two questions to any minions, for each minion that waits (default 0.001); ``sleep`` waits for them.
     """
 
     def __init__(
@@ -51,11 +54,15 @@ class Readiness:
         ask: Callable[[Sequence[str]], Awaitable[None]],
         interval: float = ASK_AGAIN,
         gap: float = LEAST_GAP,
+        pause: float = PAUSE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._ask = ask
         self._interval = interval
         self._gap = gap
+        self._pause = pause
+        self._sleep = sleep
         self._waiting: dict[str, _Waiting] = {}
         self._due: set[str] = set()
         self._asker: asyncio.Task[None] | None = None
@@ -128,7 +135,11 @@ class Readiness:
             self._loop.call_soon_threadsafe(notify)
 
     async def _ask_all(self) -> None:
-        """Ask until nobody is due, each time all minions that became due since the last question."""
+        """
+        Ask until nobody is due, each time all minions that became due since the last question.
+
+        The more minions wait, the longer is the pause between two questions: each question is a job of the master.
+        """
         while self._due:
             minion_ids = sorted(self._due)
             self._due.clear()
@@ -138,6 +149,7 @@ class Readiness:
                 self.problem = str(error) or type(error).__name__
             else:
                 self.problem = ""
+            await self._sleep(self._pause * sum(not one.answered.is_set() for one in self._waiting.values()))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,9 +78,7 @@ class Undo:
         self._show("failed", error=reason, left=left)
 
     def _delete_key(self, key: str) -> Awaitable[None]:
-        delete = self._batch.master.keys.delete_one
-        connected = self._state.minion_started
-        return self._batch.calls.salt(functools.partial(delete, self._node.minion_id, key, connected=connected))
+        return self._batch.enrolment.delete(self._node.minion_id, key, connected=self._state.minion_started)
 
     async def remove_instance(self) -> None:
         """

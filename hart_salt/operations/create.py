@@ -21,6 +21,7 @@ from hart_salt.inventory.records import Record
 from hart_salt.model import PLACE, Access, Node
 from hart_salt.node import ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
+from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
@@ -89,7 +90,7 @@ async def _create(
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
                 context.master, context.info, context.store, driver, watcher, access, client_key, progress, readiness,
-                calls, kind,
+                calls, kind, Enrolment(context.master.keys, calls),
             )  # fmt: skip
             begun = [Lifecycle(node, batch) for node in nodes]
             outcomes.lives = {life.node.minion_id: life.state for life in begun}

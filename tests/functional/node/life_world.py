@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,11 @@ from hart_salt.config.settings import Settings
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
+from hart_salt.master.keys import Acceptance, OwnKey
 from hart_salt.model import Access, Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeState
+from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
@@ -138,21 +140,31 @@ class FakeMaster:
         self.world = world
         self.keys = self.minions = self
 
-    def accept(self, minion_id: str, pem: str) -> list[str]:
+    def accept(self, minion_id: str, pem: str) -> None:
         self.world.step("before accept")
         if self.world.keys.setdefault(minion_id, pem) != pem:
             raise NodeFailed(f"another key is accepted as {minion_id} already")
         self.world.step("after accept")
-        return []
 
-    def holders(self, pem: str) -> list[str]:
-        return [f"a minion of the image's own with {pem}"]
+    def accept_many(self, wanted: Mapping[str, str]) -> dict[str, Acceptance]:
+        outcomes = {minion_id: Acceptance() for minion_id in wanted}
+        for minion_id, pem in wanted.items():
+            try:
+                self.accept(minion_id, pem)
+            except NodeFailed as error:
+                outcomes[minion_id].error = error
+        return outcomes
 
-    def delete_one(self, minion_id: str, pem: str, *, connected: bool) -> None:
+    def holders_of(self, named: Mapping[str, str]) -> dict[str, list[str]]:
+        return {minion_id: [f"a minion of the image's own with {pem}"] for minion_id, pem in named.items()}
+
+    def delete_each(self, own: Mapping[str, OwnKey]) -> dict[str, None]:
         self.world.step("delete key")
-        if self.world.keys.get(minion_id) == pem:
-            del self.world.keys[minion_id]
-            self.world.undone.append("key")
+        for minion_id, key in own.items():
+            if self.world.keys.get(minion_id) == key.pem:
+                del self.world.keys[minion_id]
+                self.world.undone.append("key")
+        return dict.fromkeys(own)
 
     def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         self.world.step("ping")
@@ -280,7 +292,7 @@ class Stage:
         self.world.on_start, self.world.on_answer = readiness.started, readiness.answered
         batch = Batch(
             master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
-            progress, readiness, calls, MINION,
+            progress, readiness, calls, MINION, Enrolment(master.keys, calls),
         )  # fmt: skip
         life = Lifecycle(node, batch)
         lives.append(life.state)

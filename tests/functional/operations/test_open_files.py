@@ -39,7 +39,7 @@ def few_files() -> Iterator[None]:
 
 
 class Fleet:
-    """Fake lives with the files of a node: a log, a socket, and by ``_in_turns`` a lock."""
+    """Fake lives with the files of a node: a socket, and by ``_in_turns`` a lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,7 +53,7 @@ class Fleet:
         return [work for _, work in create._in_turns(lives, self.context, room)]
 
     async def life(self, minion_id: str) -> None:
-        with (self.path / f"{minion_id}.log").open("w"), socket.socket():
+        with socket.socket():
             self.under_way += 1
             self.most = max(self.most, self.under_way)
             for _ in range(3):
@@ -108,6 +108,7 @@ def test_a_node_that_waits_when_the_call_is_interrupted_never_starts(tmp_path: P
     [
         (256, 30, 4, 32),
         (1024, 30, 4, 224),
+        (1024, 30, 2, 449),
         (65536, 40, 4, 16350),
         (256, 30, 24, 5),
         (64, 30, 4, 1),

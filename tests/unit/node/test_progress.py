@@ -203,12 +203,24 @@ def test_a_log_that_cannot_be_opened_is_refused_at_first_and_ignored_later(world
     assert [shown[1] for shown in world.shown] == ["destroying", "destroying", "destroyed"]
 
 
-def test_a_log_that_is_deleted_in_between_fails_nothing(progress: Progress) -> None:
+def test_a_log_that_is_deleted_in_between_is_continued_in_a_new_file(progress: Progress) -> None:
     progress.begin("a")
+    progress.line("a", "lost")
     Path(progress.log_path("a")).unlink()
     progress.line("a", "a line")
     progress.stage("a", "done", {})
-    assert not Path(progress.log_path("a")).exists()
+    assert [line.partition(" ")[2] for line in log_of(progress).splitlines()] == ["a line", "== done at 0.00 s"]
+    assert stat.S_IMODE(Path(progress.log_path("a")).stat().st_mode) & 0o137 == 0
+
+
+def test_no_log_stays_open(progress: Progress) -> None:
+    """Otherwise the logs of a thousand nodes would need a thousand open files."""
+    for minion_id in "abc":
+        progress.begin(minion_id)
+        progress.line(minion_id, "a line")
+    files = Path("/proc/self/fd")
+    opened = {str(path.resolve()) for path in files.iterdir() if path.is_symlink()}
+    assert not opened & {progress.log_path(minion_id) for minion_id in "abc"}
 
 
 def test_closing_ends_the_view(progress: Progress, world: World) -> None:

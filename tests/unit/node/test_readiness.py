@@ -53,14 +53,20 @@ class Salt:
 
 
 def play(
-    use: Callable[[Salt, Readiness], Coroutine[Any, Any, Any]], interval: float = NEVER, gap: float = 0.0, **salt: Any
-) -> Any:
-    """The result of ``use``."""
+    use: Callable[[Salt, Readiness], Coroutine[Any, Any, Any]], interval: float = NEVER, gap: float = 0.0,
+    pauses: list[float] | None = None, **salt: Any,
+) -> Any:  # fmt: skip
+    """The result of ``use``; ``pauses`` gets the seconds between questions, which take no time here."""
+
+    async def sleep(seconds: float) -> None:
+        if pauses is not None:
+            pauses.append(seconds)
+        await asyncio.sleep(0)
 
     async def main() -> Any:
         world = Salt(**salt)
         world.open.set()
-        presence = world.presence = Readiness(world.ask, interval, gap)
+        presence = world.presence = Readiness(world.ask, interval, gap, sleep=sleep)
         try:
             return await use(world, presence)
         finally:
@@ -115,6 +121,23 @@ def test_an_answer_counts_before_the_question_has_returned() -> None:
         await asyncio.gather(*salt.waiting("a"))
 
     play(use, there={"a"})
+
+
+def test_the_pause_between_questions_is_longer_for_many_minions_than_for_one() -> None:
+    async def use(salt: Salt, presence: Readiness) -> None:
+        salt.silent(*(f"silent-{number}" for number in range(99)))
+        salt.waiting("a")
+        await a_while()
+
+    async def one(salt: Salt, presence: Readiness) -> None:
+        await asyncio.gather(*salt.waiting("a"))
+
+    few: list[float] = []
+    many: list[float] = []
+    play(one, pauses=few, there={"a"})
+    play(use, pauses=many)
+    assert max(few) <= 0.001
+    assert many[0] == pytest.approx(0.1)
 
 
 def test_a_silent_minion_does_not_delay_others() -> None:
