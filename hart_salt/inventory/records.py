@@ -12,9 +12,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,6 +110,8 @@ class Cache(Protocol):
     def fetch(self, bank: str, key: str) -> Any: ...
     def flush(self, bank: str, key: str) -> None: ...
     def list(self, bank: str) -> list[str]: ...
+    def fetch_all(self, bank: str) -> Mapping[str, Any]:
+        """Return the data of every key; None means that the key must be fetched by itself."""
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,12 @@ class Store:
         """Return every record, ordered by minion id; a broken record does not hide the others."""
         good: dict[str, Record] = {}
         broken: dict[str, str] = {}
-        for key in sorted(key for key in self._keys() if key.endswith(SUFFIX)):
+        for key, data in sorted(self._everything().items()):
+            if not key.endswith(SUFFIX):
+                continue
             minion_id = key.removesuffix(SUFFIX)
             try:
-                record = self.get(minion_id)
+                record = as_written(minion_id, data) or self.get(minion_id)
             except BrokenRecord as error:
                 broken[minion_id] = str(error)
             else:
@@ -216,6 +220,10 @@ class Store:
                 _look_into(self._place.directory / BANK)
             return list(self._cache.list(BANK))
 
+    def _everything(self) -> Mapping[str, Any]:
+        with self._asked("read"):
+            return self._cache.fetch_all(BANK)
+
     def _file(self, minion_id: str) -> Path | None:
         """Return the path of an id's record; None if records are not files."""
         directory = self._place.directory
@@ -265,6 +273,50 @@ class Store:
             f"{self._place.words}: {_why(error)}; check that it runs, that the user {faults.user()} may use it, and "
             "the setting cache in the master config"
         )
+
+
+#: the kinds of the fields that hold one value, by their annotation
+_PLAIN: Mapping[str, tuple[type, ...]] = {
+    "str": (str,), "str | None": (str, type(None)), "bool": (bool,), "float": (float,),
+}  # fmt: skip
+_MIXED: Mapping[str, Callable[[Any], bool]] = {
+    "list[str]": lambda value: type(value) is list and all(map(_is_plain, value)),
+    "dict[str, float]": lambda value: (
+        type(value) is dict and all(map(_is_plain, value)) and all(map(_is_finite, value.values()))
+    ),
+    "list[dict[str, str]]": lambda value: value == [],
+}
+_KINDS = {one.name: _PLAIN[str(one.type)] for one in fields(Record) if one.type in _PLAIN}
+_CHECKS = {one.name: _MIXED[str(one.type)] for one in fields(Record) if one.name not in _KINDS}
+_REQUIRED = frozenset(one.name for one in fields(Record) if one.default is one.default_factory is MISSING)
+
+
+def as_written(minion_id: str, data: Any) -> Record | None:
+    """
+    Return a stored record that is plainly as ``put`` writes it; None if it needs the strict and slower ``_read``.
+
+    Checking it like this takes a tenth of the time, which counts with thousands of records.
+    """
+    if type(data) is not dict or data.get("minion_id") != minion_id or data.pop("format", None) != FORMAT:
+        return None
+    for name, value in data.items():
+        kinds = _KINDS.get(name)
+        if kinds is None:
+            if name not in _CHECKS or not _CHECKS[name](value):
+                return None
+        elif type(value) not in kinds or (type(value) is str and not value.isascii()):
+            return None
+    if not (data.keys() >= _REQUIRED and math.isfinite(data["created"])):
+        return None
+    return Record(**data)
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) is str and value.isascii()
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) is float and math.isfinite(value)
 
 
 def _look_into(directory: Path) -> None:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import salt.cache
 import salt.client
 import salt.exceptions
 import salt.runner
@@ -33,6 +32,7 @@ from hart_salt.master.configuration import Configuration
 from hart_salt.master.keys import SENDING, Keys
 from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events
 from hart_salt.master.minions import Minions, user_of
+from hart_salt.master.record_cache import RecordCache
 from hart_salt.master.terms import minion_terms
 from hart_salt.model import MasterInfo, Place
 
@@ -175,9 +175,9 @@ class Master:
         """Listen for start events and for answers to ``ask_for_answers``; see ``Events``."""
         return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
 
-    def cache(self) -> Any:
+    def cache(self) -> RecordCache:
         """Return Salt's cache with the master's configured driver, which stores the records."""
-        return salt.cache.Cache(self._opts)
+        return RecordCache(self._opts)
 
     def record_place(self) -> Place:
         """Return the location of the records."""

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import salt.cache
 
 from hart_salt.inventory.records import BANK, READY, SUFFIX, Store
+from hart_salt.master.record_cache import RecordCache
 from tests import scope
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import SaltMaster, running_master
@@ -77,7 +77,7 @@ def _made(*ids: str) -> Callable[[SaltMaster, tools.Trial], None]:
     def make(master: SaltMaster, trial: tools.Trial) -> None:
         _left_by_a_dead_call(*ids)(master, trial)
         assert master.daemon is not None
-        store = Store(salt.cache.Cache(master.daemon.config.copy()))
+        store = Store(RecordCache(master.daemon.config))
         for record in store.all():
             store.put(dataclasses.replace(record, stage=READY, sealed=True))
 

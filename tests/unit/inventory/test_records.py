@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, replace
+import os
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import salt.cache
 import salt.config
 
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault
-from hart_salt.inventory.records import BANK, SUFFIX, Cache, Record, Store, instance_of
+from hart_salt.inventory.records import BANK, SUFFIX, Cache, Record, Records, Store, as_written, instance_of
+from hart_salt.master import banks
+from hart_salt.master.record_cache import RecordCache
 from hart_salt.model import PLACE, Instance, NodePlace, Place
 
 RECORD = Record(
@@ -39,14 +41,16 @@ class MemoryCache:
     def list(self, bank: str) -> list[str]:
         return list(self.banks.get(bank, {}))
 
+    def fetch_all(self, bank: str) -> dict[str, Any]:
+        return {key: self.fetch(bank, key) for key in self.list(bank)}
+
 
 @pytest.fixture(params=["memory", "localfs"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Cache:
     """Return the stand-in, and the real cache, which shows whether the stand-in is right."""
     if request.param == "memory":
         return MemoryCache()
-    real: Cache = salt.cache.Cache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path / "cache")})
-    return real
+    return RecordCache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path / "cache")})
 
 
 @pytest.fixture
@@ -151,7 +155,7 @@ def test_a_broken_record_is_neither_a_record_nor_none_and_harms_no_other(cache: 
 
 @pytest.mark.parametrize("kind", ["truncated", "directory"])
 def test_a_file_that_is_not_a_record_is_broken_and_can_be_removed(tmp_path: Path, kind: str) -> None:
-    cache = salt.cache.Cache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)})
+    cache = RecordCache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)})
     store = Store(cache, Place("localfs", tmp_path))
     store.put(RECORD)
     file = tmp_path / BANK / f"a{SUFFIX}.p"
@@ -173,7 +177,7 @@ class Gone:
     def _fail(self, *_: Any) -> Any:
         raise ConnectionError("Error 111 connecting to db:6379. Connection refused.\nmore")
 
-    store = fetch = flush = list = _fail
+    store = fetch = flush = list = fetch_all = _fail
 
 
 def test_each_call_reports_a_store_that_cannot_be_reached() -> None:
@@ -199,3 +203,104 @@ def test_a_broken_time_of_the_last_scale_is_unknown(cache: Cache, store: Store) 
 def test_a_check_leaves_nothing(store: Store, cache: Cache) -> None:
     store.check()
     assert list(cache.list("hart/roles")) == []
+
+
+FULL = replace(
+    RECORD, role="app", zone="z", instance_id="i-1", public_ip="192.0.2.1", sealed=True, session="s", machine="m",
+)  # fmt: skip
+
+
+def stored(record: Record) -> dict[str, Any]:
+    """Return what the cache holds of a record."""
+    cache = MemoryCache()
+    Store(cache).put(record)
+    found: dict[str, Any] = cache.fetch(BANK, record.minion_id + SUFFIX)
+    return found
+
+
+@pytest.mark.parametrize("record", [RECORD, FULL, replace(FULL, seconds={}, ssh_host_keys=[])])
+def test_records_as_hart_writes_them_are_read_without_the_slow_validation(record: Record) -> None:
+    assert as_written("a", stored(record)) == record
+    without_defaults = {name: value for name, value in stored(record).items() if name not in ("session", "log")}
+    assert as_written("a", without_defaults) == replace(record, session=None)
+
+
+#: by field, values that only the strict validation decides about
+ODD: list[dict[str, Any]] = [
+    {"created": 1}, {"created": float("inf")}, {"created": None}, {"sealed": 1}, {"sealed": None}, {"region": None},
+    {"region": "\udcff"}, {"error": "kein Platz für die Instanz"}, {"role": 5}, {"seconds": {"a": 1}},
+    {"seconds": {"a": float("nan")}}, {"seconds": {1: 1.0}}, {"seconds": []}, {"ssh_host_keys": "text"},
+    {"ssh_host_keys": [None]}, {"ssh_host_keys": ["\udcff"]}, {"addresses": [{"ip": "192.0.2.1"}]}, {"addresses": {}},
+    {"addresses": [{"kind": "a", "ip": "192.0.2.1", "handle": "h"}]}, {"new": 1}, {"format": 2}, {"format": None},
+    {"minion_id": "b"}, {"minion_id": ["a"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_all_other_records_are_validated_strictly(odd: dict[str, Any]) -> None:
+    assert as_written("a", {**stored(FULL), **odd}) is None
+    cache = MemoryCache()
+    cache.store(BANK, f"a{SUFFIX}", {**stored(FULL), **odd})
+    found = Store(cache).read()
+    try:
+        expected = Store(cache).get("a")
+    except BrokenRecord as error:
+        assert found.broken == {"a": str(error)}
+    else:
+        assert found.good == {"a": expected}
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Record)])
+def test_a_field_of_another_kind_or_missing_is_never_taken_for_granted(name: str) -> None:
+    """Also a field that a later version adds is checked."""
+    for wrong in (b"", object(), 5, ("a",), [[]], {"a": []}):
+        assert as_written("a", {**stored(FULL), name: wrong}) is None
+    less = {key: value for key, value in stored(FULL).items() if key != name}
+    needed = fields(Record)[[one.name for one in fields(Record)].index(name)]
+    optional = not (needed.default is needed.default_factory is MISSING)
+    assert (as_written("a", less) is not None) is optional
+
+
+def test_all_records_are_read_in_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = MemoryCache()
+    for minion_id in ("a", "b"):
+        Store(cache).put(replace(FULL, minion_id=minion_id))
+    everything = cache.fetch_all(BANK)
+    monkeypatch.setattr(cache, "fetch_all", lambda bank: everything)
+    monkeypatch.setattr(cache, "fetch", None)
+    monkeypatch.setattr(cache, "list", None)
+    assert list(Store(cache).read().good) == ["a", "b"]
+
+
+def test_what_is_no_record_beside_the_records_is_ignored(tmp_path: Path) -> None:
+    cache = RecordCache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)})
+    store = Store(cache, Place("localfs", tmp_path))
+    assert (store.read(), cache.fetch_all(BANK)) == (Records({}, {}), {})
+    store.put(RECORD)
+    cache.store(BANK, "other", {"a": 1})
+    cache.store(f"{BANK}/below", f"b{SUFFIX}", asdict(RECORD))
+    (tmp_path / BANK / "tmpabcd").write_text("half a record")
+    assert store.read() == Records({"a": RECORD}, {})
+
+
+def test_files_that_cannot_be_read_at_once_are_broken_records(tmp_path: Path) -> None:
+    store = Store(RecordCache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)}), Place("x", tmp_path))
+    store.put(RECORD)
+    for name in ("empty", "fifo", "loop", "big"):
+        file = tmp_path / BANK / f"{name}{SUFFIX}.p"
+        if name == "fifo":
+            os.mkfifo(file)
+        elif name == "loop":
+            file.symlink_to(file)
+        else:
+            file.write_bytes(b"" if name == "empty" else b"\xc1" * banks.LARGEST)
+    found = store.read()
+    assert (list(found.good), list(found.broken)) == (["a"], ["big", "empty", "fifo", "loop"])
+
+
+def test_a_directory_that_cannot_be_read_is_a_fault_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "hart").mkdir()
+    (tmp_path / BANK).write_text("")
+    store = Store(RecordCache({**salt.config.DEFAULT_MASTER_OPTS, "cachedir": str(tmp_path)}), Place("x", tmp_path))
+    with pytest.raises(EnvironmentFault, match="the record store cannot be read: .*hart/nodes: Not a directory"):
+        store.read()
