@@ -43,6 +43,8 @@ class Driver(abc.ABC):
     platform: ClassVar[str] = "debian"
     #: whether the provider's images accept passwords over SSH; if so, the bootstrap turns them off permanently
     password_logins: ClassVar[bool] = False
+    #: whether ``size`` finds a size only in a region that exists and has no zones: then the regions need not be listed
+    sizes_know_regions: ClassVar[bool] = False
     #: seconds between two list calls while hart waits for instances
     poll_interval: ClassVar[float] = 3.0
     #: the reason for refusing further addresses, in one sentence; a driver that supports them overrides the four verbs
@@ -93,13 +95,30 @@ class Driver(abc.ABC):
             list this region only (default: all regions); an API that lists all regions at once may return the rest too
         """
 
+    def instances_of(self, batch: str, region: str | None = None) -> list[Instance]:
+        """
+        Return the instances of one batch of this master, which may be few of thousands: hart waits for them.
+
+        More instances may be returned: the default implementation returns ``instances``. A driver whose API can select
+        by the batch's tag overrides it.
+        """
+        return self.instances(region)
+
+    def instances_called(self, minion_id: str) -> list[Instance]:
+        """
+        Return this master's instances with a minion id. By default, search ``instances``.
+
+        A driver whose API can select by name or tag overrides it.
+        """
+        return [one for one in self.instances() if one.minion_id == minion_id]
+
     def instance(self, instance: Instance) -> Instance | None:
         """
         Return one instance as the provider reports it now, whatever its tags, or None if no instance has its id.
 
-        hart calls this after several lists have missed an instance, never instead of a list. It uses ``instance_id``,
-        ``region`` and ``zone`` only. The default implementation searches ``instances``; a driver whose API can look
-        up an id overrides it.
+        hart calls this to show one node, and after several lists have missed an instance, never to decide about a node
+        instead of a list. It uses ``instance_id``, ``region`` and ``zone`` only. The default implementation searches
+        ``instances``; a driver whose API can look up an id overrides it.
         """
         listed = self.instances(instance.region)
         return next((one for one in listed if one.instance_id == instance.instance_id), None)

@@ -179,6 +179,17 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         """Make one list call with the owner's tag as the filter, and skip instances that are being deleted."""
         return self._living(self._tagged(self._owner_tag))
 
+    def instances_of(self, batch: str, region: str | None = None) -> list[Instance]:
+        """Make one list call with the batch's tag as the filter, and check the owner here."""
+        listed = self._tagged(self._batch_tag(batch))
+        return self._living([report for report in listed if self._owner_tag in self._tags_of(report)])
+
+    def instances_called(self, minion_id: str) -> list[Instance]:
+        """Make two list calls: with the name, and with the tag of an imported instance that has another name."""
+        listed = [*self._listed(name=minion_id), *self._tagged(f"{tags.MINION}{self._tag_value(minion_id)}")]
+        found = self._living([report for report in listed if self._owner_tag in self._tags_of(report)])
+        return [one for one in found if one.minion_id == minion_id]
+
     def instance(self, instance: Instance) -> Instance | None:
         """Make one call. An instance that is being deleted counts as absent."""
         return next(iter(self._living(self._report(instance.instance_id))), None)
@@ -237,7 +248,7 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         A change that someone else makes at the same time may be lost. Raises ``NotFound`` if the instance is gone.
         """
         report = self._api.get(f"{self.path}/{instance.instance_id}", self.field)
-        named = [] if report.get(self.name_field) == minion_id else [f"hart-minion:{self._tag_value(minion_id)}"]
+        named = [] if report.get(self.name_field) == minion_id else [f"{tags.MINION}{self._tag_value(minion_id)}"]
         self._retag(report, ["hart", *self._role_tags(role), *named, self._owner_tag])
 
     def release(self, instance: Instance) -> None:

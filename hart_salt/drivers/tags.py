@@ -7,10 +7,12 @@ from datetime import datetime
 
 from hart_salt.model import Node
 
+#: the prefix of the tag with the minion id of an imported instance that has another name
+MINION = "hart-minion:"
 #: prefixes of the tags by which hart knows instances; users cannot set such tags
-OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", "hart-minion:")
+OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", MINION)
 #: the prefixes that an imported instance has, beside the tag ``hart`` itself
-ADOPTED = ("hart-owner:", "hart-role:", "hart-minion:")
+ADOPTED = ("hart-owner:", "hart-role:", MINION)
 
 
 def user_tags(node: Node) -> list[str]:

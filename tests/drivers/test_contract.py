@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,6 +18,7 @@ from hart_salt.base import errors
 from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Region, Size
+from hart_salt.node import ssh
 from tests.drivers.environment import CLIENT_KEY, OTHER_OWNER, OWNER, USER_DATA, CloudEnvironment, Environment, launch
 from tests.drivers.environments import CLOUDS, ENVIRONMENTS, WITH_ADDRESSES
 
@@ -57,6 +59,34 @@ def test_a_launched_instance_is_listed_by_later_calls_with_the_facts_of_its_tags
     assert (listed.minion_id, listed.role, listed.batch) == ("web-1.example.com", "app", "b1")
     assert listed.state in ("pending", "running")
     assert listed.created is None or listed.created > 1.5e9
+
+
+def test_the_instances_of_one_batch_are_listed_and_those_with_a_minion_id(
+    environment: Environment, driver: Driver
+) -> None:
+    """Of this master only: others can use the same names."""
+    names = ("web-1.example.com", "web-2.example.com", "db-1.example.com")
+    theirs = environment.driver(OTHER_OWNER)
+    launch(environment, theirs, "theirs.example.com")
+    with driver.access("b1", CLIENT_KEY, [environment.node(names[0])]) as first:
+        launched = [driver.launch(environment.node(name), USER_DATA, first) for name in names[:2]]
+        db = environment.node(names[2], batch="b2")
+        with driver.access("b2", ssh.make_key("another").public, [db]) as second:
+            other = driver.launch(db, USER_DATA, second)
+            fresh = environment.driver()
+            regions = {None, launched[0].region}
+            for region in regions:
+                assert names_in(fresh.instances_of("b1", region)) == sorted(names[:2])
+                assert names_in(fresh.instances_of("b2", region)) == [names[2]]
+                assert names_in(fresh.instances_of("b3", region)) == []
+            for instance in (*launched, other):
+                called = fresh.instances_called(instance.minion_id)
+                assert [one.instance_id for one in called] == [instance.instance_id]
+            assert fresh.instances_called("theirs.example.com") == fresh.instances_called("web.example.com") == []
+
+
+def names_in(instances: Sequence[Instance]) -> list[str]:
+    return sorted(instance.minion_id for instance in instances)
 
 
 def test_an_instance_is_found_by_its_id_whatever_its_tags_and_a_terminated_one_is_not(

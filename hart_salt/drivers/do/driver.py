@@ -63,6 +63,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     vendor, needs = "DigitalOcean", "python-digitalocean"
     path, field, id_pattern = "droplets", "droplet", re.compile("[0-9]+")
     keys_path = "account/keys"
+    sizes_know_regions = True
     query_names: ClassVar[Mapping[str, str]] = {"tag": "tag_name"}
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -260,7 +261,8 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """Return the sizes with monthly prices. Sizes that are unavailable in the region are marked or omitted."""
-        return readable((it for it in self._api.get("sizes", "sizes") if _is_in(it, region)), _size)
+        offered = self._answers.once("sizes", lambda: self._api.get("sizes", "sizes"))
+        return readable((it for it in offered if _is_in(it, region)), _size)
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the account's own images."""

@@ -260,12 +260,25 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         The owner is checked here as well: what is listed may be swept. EC2 shows instances for an hour after they
         ended: only one that this object launched and did not end is reported, as gone and with the reason.
         """
-        if region is not None:
-            return self._instances_in(region)
-        return [instance for found in self._parts.lookup.everywhere(self._instances_in) for instance in found]
+        return self._everywhere(region, {})
 
-    def _instances_in(self, region: str) -> list[Instance]:
-        listed = self._described(region, self._ours)
+    def instances_of(self, batch: str, region: str | None = None) -> list[Instance]:
+        """Make the calls of ``instances`` with the batch's tag as another filter."""
+        return self._everywhere(region, {f"tag:{request.BATCH}": batch})
+
+    def instances_called(self, minion_id: str) -> list[Instance]:
+        """Make the calls of ``instances`` with the minion id's tag as another filter."""
+        found = self._everywhere(None, {f"tag:{request.MINION}": minion_id})
+        return [one for one in found if one.minion_id == minion_id]
+
+    def _everywhere(self, region: str | None, fields: Mapping[str, str]) -> list[Instance]:
+        if region is not None:
+            return self._instances_in(region, fields)
+        listed = self._parts.lookup.everywhere(lambda where: self._instances_in(where, fields))
+        return [instance for found in listed for instance in found]
+
+    def _instances_in(self, region: str, fields: Mapping[str, str]) -> list[Instance]:
+        listed = self._described(region, {**self._ours, **fields})
         found = [request.instance(facts, region) for facts in listed if self._is_ours(facts)]
         return [it for it in found if it.state != "gone" or it.instance_id in self._launched]
 

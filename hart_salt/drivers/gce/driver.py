@@ -222,8 +222,25 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         While create calls of this driver object are unfinished, also list the operations in their zones. A failed
         create call sets the problem of its instance; if there is no instance, one with the state gone is returned.
         """
+        return self._of_filter(region, self._ours)
+
+    def instances_of(self, batch: str, region: str | None = None) -> list[Instance]:
+        """Make the calls of ``instances`` with the batch's label as another filter."""
+        return self._of_filter(region, f'({self._ours}) (labels.{instances.BATCH} = "{batch}")')
+
+    def instances_called(self, minion_id: str) -> list[Instance]:
+        """
+        Make one list call for all zones, with the names that an instance with that minion id can have.
+
+        An imported instance can have any name. Its record names it.
+        """
+        names = " OR ".join(f'(name = "{name}")' for name in instances.names_of(minion_id))
+        found = [instances.report(one) for one in self._look_for(names, None) if self._is_ours(one)]
+        return [one for one in found if one.minion_id == minion_id]
+
+    def _of_filter(self, region: str | None, wanted: str) -> list[Instance]:
         parts = self._parts
-        listed = parts.api.aggregated("instances", region, filter=self._ours)
+        listed = parts.api.aggregated("instances", region, filter=wanted)
         failed = parts.inserts.failed()
         found = []
         for one in listed:

@@ -87,9 +87,17 @@ class Local(Driver):
         A directory whose claim cannot be read counts as this master's, because it is in its cachedir; it has no minion
         id.
         """
-        found = ((path, directory.read_claim(path)) for path in directory.listing(self._base))
-        known = [(path, claim) for path, claim in found if claim is not None]
-        return [_instance(path, claim) for path, claim in known if self._is_ours(claim)]
+        return [_instance(path, claim) for path, claim in self._claims()]
+
+    def instances_of(self, batch: str, region: str | None = None) -> list[Instance]:
+        """Return the same for the directories whose claims name the batch; only their processes are looked up."""
+        return [_instance(path, claim) for path, claim in self._claims() if claim.get("batch") == batch]
+
+    def _claims(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        for path in directory.listing(self._base):
+            claim = directory.read_claim(path)
+            if claim is not None and self._is_ours(claim):
+                yield path, claim
 
     def _is_ours(self, claim: Mapping[str, Any] | None) -> bool:
         """Return whether a claim names this master. Without a readable claim, the cachedir proves it."""

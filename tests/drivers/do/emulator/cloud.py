@@ -85,6 +85,11 @@ class DigitalOcean(StatefulEmulator[State, Settings]):
         with self.lock:
             return reserved.new_reserved(self._world, region).ip
 
+    def add_droplet(self, name: str, body: dict[str, Any], created: float) -> Droplet:
+        """Add a droplet that has been active since ``created``, without a call and without a machine."""
+        with self.lock:
+            return do_create.add(self._world, name, body, created)
+
     def purposes(self, body: Mapping[str, Any]) -> list[str]:
         """Return the settings of a droplet that need more scopes."""
         named = {"vpc_uuid": "the setting `vpc`", "volumes": "the setting `volumes`"}

@@ -15,6 +15,7 @@ from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
 from tests.drivers.do.emulator.routes import body_of, route
 from tests.drivers.do.emulator.state import NEVER, Droplet, Image, World
+from tests.emulation.backend import Addresses
 from tests.emulation.http import Answer, Request
 
 NAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
@@ -189,6 +190,19 @@ def _make(world: World, name: str, plan: dict[str, Any]) -> Droplet:
     if droplet.password_mailed:
         world.state.passwords_mailed.append(name)
     _boot(world, droplet)
+    return droplet
+
+
+def add(world: World, name: str, data: dict[str, Any], created: float) -> Droplet:
+    """Add a droplet that has been active since ``created``; it has no machine, and addresses without a route."""
+    number = next(world.ids)
+    host = ".".join(map(str, number.to_bytes(4, "big")[1:]))
+    addresses = Addresses(f"198.{host}", f"10.{host}")
+    droplet = Droplet(
+        id=number, name=name, addresses=addresses, created=created, active_at=created, password_mailed=False,
+        **_plan(world, data, 1),
+    )  # fmt: skip
+    world.state.droplets[number] = droplet
     return droplet
 
 
