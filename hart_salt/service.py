@@ -27,10 +27,10 @@ from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.identity import Found, sane
+from hart_salt.inventory.identity import Found
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store, instance_of
-from hart_salt.inventory.snapshot import Snapshot, take_snapshot
+from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
@@ -141,14 +141,13 @@ class Service:
         )  # fmt: skip
         ids = list(minion_ids or (None,) * count)
         nodes = roles.each(resolve, [(minion_id, None) for minion_id in ids])
+        chosen_ids = bool(minion_ids) or not preflight.has_random_id(nodes[0])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
         if not test:
             self._sweep_dead(nodes[0].provider)
-        there = sane(driver.instances())
-        if nodes[0].zone == plan.DISTRIBUTED:
-            nodes = roles.each(resolve, list(zip(ids, preflight.zones(nodes, driver, there), strict=True)))
-        preflight.refuse_unfit(nodes, driver, there, self.context)
+        in_zones = lambda zones: roles.each(resolve, list(zip(ids, zones, strict=True)))  # noqa: E731 - it is short
+        nodes = preflight.fit(nodes, driver, self.context, in_zones, chosen=chosen_ids)
         if test:
             return Result(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
@@ -185,10 +184,8 @@ class Service:
         node = create_master.fit(node, driver)
         if not test:
             self._sweep_dead(node.provider)
-        there = sane(driver.instances())
-        if node.zone == plan.DISTRIBUTED:
-            node = dataclasses.replace(node, zone=preflight.zones([node], driver, there)[0])
-        preflight.refuse_unfit([node], driver, there, self.context)
+        in_zones = lambda zones: [dataclasses.replace(node, zone=zones[0])]  # noqa: E731 - it is short
+        (node,) = preflight.fit([node], driver, self.context, in_zones)
         if test:
             return Result(plan.creation([node], driver.size(node.size, node.region)))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
@@ -417,8 +414,12 @@ class Service:
             record = self.context.store.get(minion_id)
         except BrokenRecord:
             record = None  # its entry reports the broken record
-        seen = take_snapshot(self._drivers_for(record.provider if record else None), self.context.store, self.master,
-                      lambda ids: self.master.minions.present([one for one in ids if one == minion_id]))  # fmt: skip
+        present = self.master.minions.present
+        if record is not None:
+            seen = look_at(record, self.driver(record.provider), self.master, present)
+        else:
+            seen = take_snapshot(self._drivers_for(None), self.context.store, self.master,
+                                 lambda ids: present([one for one in ids if one == minion_id]))  # fmt: skip
         entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")

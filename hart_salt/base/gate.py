@@ -7,8 +7,9 @@ that was cut first would show the end of a secret that begins before the cut.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,39 +53,36 @@ class Gate:
 
         If two keys become equal, both entries are kept, the second one as ``***(2)`` and so on.
         """
-        return self._data(data, DEEPEST)
+        # The entries of thousands of nodes have the same keys, and many equal values.
+        return self._data(data, DEEPEST, functools.cache(self.text))
 
-    def _data(self, data: Any, deepest: int) -> Any:
+    def _data(self, data: Any, deepest: int, show: Callable[[str], str]) -> Any:
+        if isinstance(data, str):
+            return show(data)
         if data is None or isinstance(data, bool | SecretStr):
             return HIDDEN if isinstance(data, SecretStr) else data
         if isinstance(data, int | float):
-            return self._number(data)
+            return _number(data, show)
         if isinstance(data, bytes | bytearray):
-            return self.text(data.decode(errors="replace"))
-        if not isinstance(data, Mapping | list | tuple | set | frozenset):
-            return self.text(str(data))
+            return show(data.decode(errors="replace"))
+        if not isinstance(data, dict | Mapping | list | tuple | set | frozenset):
+            return show(str(data))
         if not deepest:
             return LEFT_OUT.strip()
-        if isinstance(data, Mapping):
-            return self._mapping(data, deepest - 1)
-        return [self._data(item, deepest - 1) for item in data]
+        if isinstance(data, dict | Mapping):
+            return self._mapping(data, deepest - 1, show)
+        return [self._data(item, deepest - 1, show) for item in data]
 
-    def _number(self, number: float) -> Any:
-        """Return a number, or its redacted text: a password can consist of digits."""
-        text = str(number)
-        shown = self.secrets.redact(text)
-        return number if shown == text else shown
-
-    def _mapping(self, data: Mapping[Any, Any], deepest: int) -> dict[Any, Any]:
+    def _mapping(self, data: Mapping[Any, Any], deepest: int, show: Callable[[str], str]) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         for key, value in data.items():
-            shown = plain = self._data(key, 1)
+            shown = plain = self._data(key, 1, show)
             if isinstance(plain, list):
                 shown = plain = str(plain)
             number = 2
             while shown in result:
                 shown, number = f"{plain}({number})", number + 1
-            result[shown] = self._data(value, deepest)
+            result[shown] = self._data(value, deepest, show)
         return result
 
     @contextmanager
@@ -102,6 +100,13 @@ class Gate:
         finally:
             for handler in handlers:
                 handler.removeFilter(guard)
+
+
+def _number(number: float, show: Callable[[str], str]) -> Any:
+    """Return a number, or its redacted text: a password can consist of digits."""
+    text = str(number)
+    shown = show(text)
+    return number if shown == text else shown
 
 
 class _Guard(logging.Filter):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hart_salt.base.errors import HartError
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.identity import Found, Unknown, sort_out
-from hart_salt.inventory.records import Record, Store
+from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED
@@ -43,10 +44,33 @@ class Snapshot:
 
     def instance_of(self, record: Record) -> Instance | None:
         """Return the instance of a record: the one with its id, or, if it has none, one with its name and batch."""
+        by_id, by_name = self._index
+        if record.instance_id:
+            return by_id.get((record.provider, record.instance_id))
+        same_name = by_name.get((record.provider, record.minion_id), ())
+        return next((instance for instance in same_name if is_of(instance, record)), None)
+
+    def of_batch(self, batch: str) -> Sequence[str]:
+        """Return the minion ids of the records of a batch."""
+        return self._by_batch.get(batch, ())
+
+    @cached_property
+    def _by_batch(self) -> dict[str, list[str]]:
+        by_batch: dict[str, list[str]] = {}
+        for minion_id, record in self.records.items():
+            by_batch.setdefault(record.batch, []).append(minion_id)
+        return by_batch
+
+    @cached_property
+    def _index(self) -> tuple[dict[tuple[str, str], Instance], dict[tuple[str, str], list[Instance]]]:
+        """The found instances by provider and instance id, and by provider and minion id: thousands are looked up."""
+        by_id: dict[tuple[str, str], Instance] = {}
+        by_name: dict[tuple[str, str], list[Instance]] = {}
         for found in self.found:
-            if found.provider.name == record.provider and is_of(found.instance, record):
-                return found.instance
-        return None
+            instance, name = found.instance, found.provider.name
+            by_id.setdefault((name, instance.instance_id), instance)
+            by_name.setdefault((name, instance.minion_id), []).append(instance)
+        return by_id, by_name
 
 
 def is_of(instance: Instance, record: Record) -> bool:
@@ -86,6 +110,34 @@ def take_snapshot(
     accepted = sorted(minion_id for minion_id in known if ACCEPTED in keys.get(minion_id, ()))
     there = present(accepted) if present else None
     return Snapshot(found, frozenset(asked), problems, records, keys, there, stored.broken, unknown)
+
+
+def look_at(
+    record: Record, driver: Driver, master: Master, present: Callable[[Sequence[str]], frozenset[str]]
+) -> Snapshot:
+    """
+    Take a snapshot of one node: its instance, its record and its key, without a list of all instances and keys.
+
+    An instance is looked up by its id, and, if the record has none yet, among those of its batch. ``present`` is as for
+    ``take_snapshot``.
+    """
+    known, minion_id = instance_of(record), record.minion_id
+
+    def look(driver: Driver) -> list[Instance]:
+        if known is None:
+            return driver.instances_of(record.batch, record.region)
+        there = driver.instance(known)
+        return [there] if there is not None and there.state != "gone" else []
+
+    (answer,) = ask_each({record.provider: driver}, look).values()
+    failed = isinstance(answer, HartError)
+    problems = [f"{record.provider}: {answer}"] if failed else []
+    listed = [] if isinstance(answer, HartError) else [Found(one, driver.provider) for one in answer]
+    found, _ = sort_out(listed, {minion_id: record})
+    keys = master.keys.states_of([minion_id])
+    there = present([minion_id] if ACCEPTED in keys.get(minion_id, ()) else [])
+    asked = frozenset([] if failed else [record.provider])
+    return Snapshot(found, asked, problems, {minion_id: record}, keys, there)
 
 
 def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Record:

@@ -139,6 +139,13 @@ class Keys:
                 found[minion_id] = (*found.get(minion_id, ()), state)
         return found
 
+    def states_of(self, minion_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the same for some ids only, without reading other keys."""
+        if not Path(self._opts["pki_dir"]).is_dir():
+            return {}
+        drop_stale_list(self._opts)
+        return {minion_id: states for minion_id in minion_ids if (states := tuple(self._keys(minion_id)))}
+
     def accepted_finger(self, minion_id: str) -> str | None:
         """Return the fingerprint of an id's accepted key; None if there is none."""
         return next((fingerprint(key) for key in self._keys(minion_id).get(ACCEPTED, [])), None)

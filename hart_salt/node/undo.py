@@ -115,7 +115,7 @@ class Undo:
 
     async def _find(self) -> Instance | None:
         node = self._node
-        for instance in await self._batch.calls.driver(self._batch.driver.instances, node.region):
+        for instance in await self._batch.calls.driver(self._batch.driver.instances_of, node.batch, node.region):
             if instance.minion_id == node.minion_id and instance.batch == node.batch:
                 return instance
         return None

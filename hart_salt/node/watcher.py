@@ -45,7 +45,16 @@ class Watcher:
         interval: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        first: float = 0.0,
     ) -> None:
+        """``first`` is the number of seconds before the first list, in which no instance is expected to run."""
+        self._first = first
+        #: seconds from the first wait until a list showed the first instance as wanted; None if none did yet
+        self.ran_after: float | None = None
+        #: whether that was the first list
+        self.ran_at_once = False
+        self._lists = 0
+        self._began = 0.0
         self._list = list_instances
         self._interval = interval
         self._sleep = sleep
@@ -72,7 +81,8 @@ class Watcher:
         waiter = _Waiter(wanted, asyncio.get_running_loop().create_future(), look)
         self._waiters[instance_id] = waiter
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
+            self._poller = asyncio.create_task(self._poll(min(self._first, timeout / 2)))
+            self._began = self._began or self._clock()
         try:
             return await concurrency.within(waiter.found, timeout)
         except asyncio.TimeoutError as error:
@@ -88,8 +98,11 @@ class Watcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
 
-    async def _poll(self) -> None:
+    async def _poll(self, first: float) -> None:
+        if first and not self._lists:
+            await self._sleep(first)
         while self._waiters:
+            self._lists += 1
             try:
                 listed = {instance.instance_id: instance for instance in await self._list()}
             except AuthError as error:
@@ -112,6 +125,8 @@ class Watcher:
             instance = await self._by_id(waiter)
         if instance is not None:
             _judge(waiter, instance)
+            if self.ran_after is None and _is_served(waiter):
+                self.ran_after, self.ran_at_once = self._clock() - self._began, self._lists == 1
 
     def _is_missing(self, waiter: _Waiter) -> bool:
         """Count one more miss, and return whether the instance counts as missing."""
@@ -138,6 +153,10 @@ class Watcher:
     def _fail_all(self, reason: str) -> None:
         for waiter in self._waiters.values():
             _fail(waiter, reason)
+
+
+def _is_served(waiter: _Waiter) -> bool:
+    return waiter.found.done() and not waiter.found.cancelled() and waiter.found.exception() is None
 
 
 def _fail(waiter: _Waiter, reason: str) -> None:

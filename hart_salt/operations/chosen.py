@@ -51,7 +51,7 @@ def records_of(
 
 def why_no_node(minion_id: str, master: Master) -> str:
     """Return why an id is not that of a node, and what to do."""
-    if minion_id in master.keys.states():
+    if master.keys.states_of([minion_id]):
         return (
             f"is not a node of hart, only a key in Salt's store; salt-key -d {minion_id} deletes the key, and salt-run "
             f"hart.import_minion {minion_id} makes an accepted minion a node"

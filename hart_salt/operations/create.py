@@ -21,6 +21,7 @@ from hart_salt.inventory.records import Record
 from hart_salt.model import PLACE, Access, Node
 from hart_salt.node import ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
+from hart_salt.node.boot_times import BootTimes
 from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.progress import Progress
@@ -75,7 +76,9 @@ async def _create(
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
     readiness = Readiness(functools.partial(calls.aside, context.master.minions.ask_for_answers))
     region = nodes[0].region
-    watcher = Watcher(lambda: calls.driver(driver.instances, region), driver.poll_interval, calls.sleep)
+    listed = functools.partial(calls.driver, driver.instances_of, nodes[0].batch, region)
+    boots = BootTimes(context.info.cachedir, nodes[0])
+    watcher = Watcher(listed, driver.poll_interval, calls.sleep, first=boots.wait())
     with ExitStack() as stack:
         place = {"provider": nodes[0].provider, "region": region}
         claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
@@ -102,6 +105,7 @@ async def _create(
                 await _side_by_side(lives)
             finally:
                 await watcher.close()
+                boots.learn(watcher.ran_after, at_once=watcher.ran_at_once)
                 await readiness.close()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
@@ -17,6 +17,8 @@ from hart_salt.inventory.snapshot import is_of
 from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
 from hart_salt.node.reporting import open_progress
+
+T = TypeVar("T")
 
 #: open files of a node while it is destroyed: its log, its lock, and one of the driver for a moment
 DESTROYING = 3
@@ -80,6 +82,7 @@ class _Destroying:
         self._gone = gone
         self._passed_over = passed_over
         self._ended: list[str] = []
+        self._shared: dict[str, asyncio.Future[Any]] = {}
         #: by minion id, what is left of a node on purpose
         self.notes: dict[str, list[str]] = {}
 
@@ -91,7 +94,7 @@ class _Destroying:
 
     async def _some(self, minion_ids: list[str]) -> None:
         """Destroy as many nodes as can have their logs and locks open at the same time."""
-        self._ended = []
+        self._ended, self._shared = [], {}
         with contextlib.ExitStack() as stack:
             claimed = [i for i in minion_ids if self._claim(stack, i)]
             try:
@@ -209,13 +212,33 @@ class _Destroying:
         """
         if known := instance_of(record):
             return [known]
-        listed = await self._calls.driver(driver.instances)
-        records = await self._calls.salt(self._store.all)
-        others = {it.instance_id for it in records if it.driver == record.driver and it.minion_id != record.minion_id}
-        free = [instance for instance in listed if instance.instance_id not in others]
+        listed = await self._listed(record.provider, driver)
+        owners = await self._owners()
+        free = [it for it in listed if not owners.get((record.driver, it.instance_id), set()) - {record.minion_id}]
         if self._passed_over is not None:
             return [instance for instance in free if is_of(instance, record)]
         return [instance for instance in free if instance.minion_id == record.minion_id]
+
+    def _listed(self, provider: str, driver: Driver) -> Awaitable[list[Instance]]:
+        """Return the provider's instances: one list for all nodes that need it."""
+        return self._once(provider, lambda: self._calls.driver(driver.instances))
+
+    def _owners(self) -> Awaitable[dict[tuple[str, str | None], set[str]]]:
+        """Return the minion ids of the records of each instance, by driver and instance id; read once as well."""
+
+        async def read() -> dict[tuple[str, str | None], set[str]]:
+            owners: dict[tuple[str, str | None], set[str]] = {}
+            for record in await self._calls.salt(self._store.all):
+                owners.setdefault((record.driver, record.instance_id), set()).add(record.minion_id)
+            return owners
+
+        return self._once("owners of instances", read)
+
+    def _once(self, name: str, ask: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        """Return the answer that all nodes of ``_some`` share; the nodes are locked by then."""
+        if name not in self._shared:
+            self._shared[name] = asyncio.ensure_future(ask())
+        return self._shared[name]
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:

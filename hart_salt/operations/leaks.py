@@ -12,6 +12,7 @@ record is rebuilt (``inventory/rebuild.py``). If many records are missing at onc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -91,6 +92,8 @@ class Decision:
 
 def decide(scene: Scene) -> Decision:
     """Find the orphans and what to repair, without changing anything."""
+    # Thousands of nodes share few batches, and each node is asked about more than once.
+    scene = replace(scene, busy=functools.cache(scene.busy), batch_lives=functools.cache(scene.batch_lives))
     decision = Decision()
     for found in scene.snapshot.found:
         _judge_instance(scene, found, decision)
@@ -215,7 +218,7 @@ def _judge_leftover(scene: Scene, provider: str, leftover: Leftover, decision: D
         return
     if scene.batch_lives(leftover.batch):
         return
-    if any(record.batch == leftover.batch and scene.busy(name) for name, record in scene.snapshot.records.items()):
+    if any(map(scene.busy, scene.snapshot.of_batch(leftover.batch))):
         return
     orphan = Orphan(leftover.kind, leftover.name, provider, "its batch is over", leftover=leftover)
     if _is_dead(scene, leftover.batch):

@@ -157,14 +157,14 @@ class Scaling:
         records = self._of_role(seen.records.values())
         # A node that another call is sealing at this moment is still coming.
         coming = [one for one in records if not is_ready(one) and self._busy(one)]
-        ready = [one for one in records if one.stage == READY and one not in coming]
+        ready = _without([one for one in records if one.stage == READY], coming)
         there = [one for one in ready if seen.instance_of(one) is not None]
-        missing = [one for one in ready if one not in there]
+        missing = _without(ready, there)
         gone = misses.gone(missing, lambda _: self._take_snapshot(self._order.provider), self._driver, self._sleep)
         lost, young = self._without_record(seen)
         restored = list(self._restore(lost, self._order.test)) if lost else []
         self._rebuilt = [one.minion_id for one in restored]
-        there += [one for one in missing if one not in gone] + restored
+        there += _without(missing, gone) + restored
         return there, coming + young
 
     def _of_role(self, records: Iterable[Record]) -> list[Record]:
@@ -242,3 +242,9 @@ class Scaling:
         except EnvironmentFault as error:
             return f"the fleet was changed, but the time could not be stored, so cooldown ignores this change: {error}"
         return None
+
+
+def _without(records: Sequence[Record], others: Iterable[Record]) -> list[Record]:
+    """Return the records of the nodes that ``others`` does not have."""
+    ids = {record.minion_id for record in others}
+    return [record for record in records if record.minion_id not in ids]

@@ -110,10 +110,13 @@ class Sweep:
         gone = misses.gone(missing, self._look, self._drivers.__getitem__, self._sleep)
         confirmed = {record.minion_id for record in gone}
         confirmed -= self._context.master.minions.present(sorted(confirmed))
-        kept = [one for one in decision.orphans if one.is_missing and one.name not in confirmed]
+        going: list[Orphan] = []
+        kept: list[Orphan] = []
+        for one in decision.orphans:
+            (kept if one.is_missing and one.name not in confirmed else going).append(one)
         why = "a list missed its instance, but it exists or its minion answers: check its tags at the provider"
         decision.kept += [dataclasses.replace(one, why=why) for one in kept]
-        decision.orphans = [one for one in decision.orphans if one not in kept]
+        decision.orphans = going
 
     def _look(self, providers: frozenset[str]) -> Snapshot:
         drivers = [driver for name, driver in self._drivers.items() if name in providers]
@@ -150,21 +153,19 @@ class Sweep:
         """
         decision.unsealed += rebuilt
         answering = [orphan for orphan in decision.unsealed if orphan.name in (seen.present or ())]
-        young = {orphan.name for orphan in rebuilt if self._is_young(orphan, grace)}
+        were_lost = {orphan.name for orphan in rebuilt}
+        dead = self._context.locks.dead_batches()
+        young = {orphan.name for orphan in rebuilt if _is_young(orphan, grace, dead)}
         nodes = [(it.record, it.instance) for it in answering if it.record is not None and it.instance is not None]
         failed = sealing.finish(nodes, self._drivers, self._context, young=young) if nodes else {}
         sealed = [orphan for orphan in answering if orphan.name not in failed]
-        left = [orphan for orphan in decision.unsealed if orphan not in sealed]
+        done = {orphan.name for orphan in sealed}
+        left = [orphan for orphan in decision.unsealed if orphan.name not in done]
         for orphan in left:
             why = failed.get(orphan.name, "its minion does not answer")
             decision.kept.append(dataclasses.replace(orphan, why=_unsealed(orphan, why)))
         decision.unsealed = left
-        return [orphan for orphan in sealed if orphan not in rebuilt]
-
-    def _is_young(self, orphan: Orphan, grace: float) -> bool:
-        record = orphan.record
-        dead = record is not None and record.batch in self._context.locks.dead_batches()
-        return record is not None and not dead and time.time() - record.created < grace
+        return [orphan for orphan in sealed if orphan.name not in were_lost]
 
     # removal
 
@@ -221,6 +222,12 @@ class Sweep:
         except Exception as error:  # even a defect of a driver is only the failure of this orphan
             return faults.reason(error)
         return None
+
+
+def _is_young(orphan: Orphan, grace: float, dead: Collection[str]) -> bool:
+    """Return whether an operation on another machine may still be sealing the node; ``dead`` holds batches."""
+    record = orphan.record
+    return record is not None and record.batch not in dead and time.time() - record.created < grace
 
 
 def _unsealed(orphan: Orphan, why: str) -> str:

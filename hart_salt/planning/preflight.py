@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hart_salt.base import faults
 from hart_salt.base.errors import BrokenRecord, Refused
+from hart_salt.base.names import scheme_fields
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.identity import sane
 from hart_salt.master.keys import STATE_WORDS
 from hart_salt.model import Instance, Node
 from hart_salt.planning import releases
 from hart_salt.planning.plan import DISTRIBUTED, spread
 
+#: up to so many nodes, hart looks up the instance of each id; for more, it lists all instances
+SINGLY = 5
 
-def refuse_unfit(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], context: Context) -> None:
-    """
-    Raise ``Refused`` with everything that is wrong, all of it at once.
 
-    ``there`` holds the provider's instances.
+def has_random_id(node: Node) -> bool:
+    """Return whether the node's naming scheme gives it an id that no instance can have yet."""
+    return "unique_id" in scheme_fields(node.settings.role_naming_scheme)
+
+
+def fit(
+    nodes: Sequence[Node], driver: Driver, context: Context, in_zones: Callable[[Sequence[str]], list[Node]], *,
+    chosen: bool = True,
+) -> list[Node]:  # fmt: skip
     """
-    problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0]), *_taken(nodes, driver, there, context)]
+    Return the nodes, with their zones if the zones are to be chosen here, which ``in_zones`` sets.
+
+    ``chosen`` says whether an instance can have one of the ids already (default True). A list of all instances can take
+    many calls, so hart makes it only if it needs it.
+
+    Raises ``Refused`` with everything that is wrong, all of it at once.
+    """
+    is_distributed = nodes[0].zone == DISTRIBUTED
+    there = sane(driver.instances()) if is_distributed or (chosen and len(nodes) > SINGLY) else None
+    if is_distributed:
+        nodes = in_zones(zones(nodes, driver, there or ()))
+    _refuse_unfit(nodes, driver, there, context, chosen=chosen)
+    return list(nodes)
+
+
+def _refuse_unfit(
+    nodes: Sequence[Node], driver: Driver, there: Sequence[Instance] | None, context: Context, *, chosen: bool
+) -> None:
+    """``there`` holds the provider's instances; None: only those with the chosen ids matter, and are looked up."""
+    objections = {node.minion_id: driver.objections(node) for node in nodes}
+    problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0])]
+    if there is None:
+        # The provider may not be able to look for an id that it objects to.
+        sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
+        there = [instance for minion_id in sought for instance in driver.instances_called(minion_id)]
+    problems += _taken(nodes, driver, there, context)
     problems += filter(None, [releases.refusal(nodes[0].settings.image)])
-    problems += [f"{node.minion_id}: {objection}" for node in nodes for objection in driver.objections(node)]
+    problems += [f"{minion_id}: {objection}" for minion_id, objected in objections.items() for objection in objected]
     if problems:
         raise Refused("\n".join(problems))
 
@@ -43,9 +78,9 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], con
     ids = [node.minion_id for node in nodes]
     problems = [
         f"{double}: two nodes of this call would have this id; name it once, or use {{unique_id}} in role_naming_scheme"
-        for double in sorted({minion_id for minion_id in ids if ids.count(minion_id) > 1})
+        for double in sorted(minion_id for minion_id, number in Counter(ids).items() if number > 1)
     ]
-    keys = context.master.keys.states()
+    keys = context.master.keys.states_of(ids)
     named = {instance.minion_id for instance in there}
     for minion_id in dict.fromkeys(ids):
         if minion_id in keys:
@@ -66,6 +101,8 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], con
 def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
     """Return problems with names that the provider does not know. All nodes of a call share region and size."""
     node = nodes[0]
+    if driver.sizes_know_regions and driver.size(node.size, node.region) is not None:
+        return []
     regions = {region.name: region for region in driver.regions()}
     problems = _unknown("region", node.region, list(regions))
     # If the region is unknown, the size is looked up in any region, so that both mistakes are reported at once.

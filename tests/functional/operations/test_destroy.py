@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import signal
 import threading
 from collections.abc import Mapping
@@ -57,6 +58,25 @@ def stages(world: World, minion_id: str) -> list[str]:
 
 
 # what is removed
+
+
+@BOTH
+def test_instances_that_no_record_names_are_found_in_one_list(
+    world: World, own_keys: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many nodes there are, and however many of them go."""
+    names = [f"web-{number}" for number in range(20)]
+    records = [world.start(name, instance_id=None, stage="launching", sealed=False) for name in names]
+    world.start("db")
+    lists: list[str] = []
+    world.faults[f"list {CLOUD}"] = lambda: lists.append(CLOUD)
+    reads = itertools.count()
+    read = world.store.all
+    monkeypatch.setattr(world.store, "all", lambda: (next(reads), read())[1])
+    assert set(results(end(world, *records, own_keys=own_keys)).values()) == {True}
+    assert (lists, next(reads)) == ([CLOUD], 1)
+    monkeypatch.undo()
+    assert world.left() == nodes("db")
 
 
 @BOTH

@@ -193,6 +193,10 @@ class FakeMaster:
     def states(self) -> dict[str, tuple[str, ...]]:
         return dict.fromkeys(self._world.keys, (ACCEPTED,))
 
+    def states_of(self, minion_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        states = self.states()
+        return {minion_id: states[minion_id] for minion_id in minion_ids if minion_id in states}
+
     def delete(self, minion_ids: Sequence[str], *, connected: bool = True) -> None:
         self._delete([one for one in minion_ids if one in self._world.keys])
 

@@ -1,0 +1,61 @@
+"""
+How long an instance took to run the last time, so that the next call need not ask for it before.
+
+It is a hint that only saves calls: nothing depends on it, so every failure of its file is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hart_salt.model import Node
+
+LONGEST = 30.0  #: seconds; the longest wait before the first look, however long an instance took
+#: a first look that finds the instance running may have come too late: the next one comes this much earlier
+EARLIER = 0.95
+SHORTEST = 1.0  #: seconds; where instances run sooner, there is nothing to save
+KEPT = 50  #: kinds of instances that are remembered for each provider
+
+
+class BootTimes:
+    """The time that instances of one provider, region, size and image take until they run."""
+
+    def __init__(self, cachedir: str, node: Node) -> None:
+        self._file = Path(cachedir) / "hart" / "boot" / f"{node.provider}.json"
+        self._kind = f"{node.region} {node.size} {node.settings.image}"
+
+    def wait(self) -> float:
+        """Return how many seconds after the first create call the first look is worthwhile; 0 if it is not known."""
+        seconds = self._read().get(self._kind)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            return 0.0
+        return min(max(0.0, float(seconds)), LONGEST)
+
+    def learn(self, seconds: float | None, *, at_once: bool) -> None:
+        """
+        Store when the first instance of a call was seen running, in seconds after its create call; None for never.
+
+        ``at_once`` says that already the first look saw it, so it may have run for a while.
+        """
+        if seconds is None or seconds < SHORTEST:
+            return
+        known = self._read()
+        known.pop(self._kind, None)
+        known = {**known, self._kind: round(seconds * EARLIER if at_once else seconds, 2)}
+        new = self._file.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new.write_text(json.dumps(dict(list(known.items())[-KEPT:])))
+            new.rename(self._file)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._file.read_text())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return dict(known) if isinstance(known, Mapping) else {}
