@@ -2,6 +2,7 @@
 Measure many nodes in one call: its time, its API calls, and the memory and threads of the runner.
 
     python tools/bench/fleet.py [--nodes 10,100] [--delay 20]
+    python tools/bench/fleet.py --known 10000 [--old BIN]
 
 The script starts a private salt-master and the emulated DigitalOcean with light machines: each machine answers SSH with
 the protocol of the bootstrap, and its minion exists only on the master's event bus. So the script measures hart and
@@ -15,6 +16,8 @@ session for each node are real. A droplet becomes active --delay seconds after i
 
 It needs root, because the machines listen at port 22 of loopback addresses. Machines and API use the same CPUs as the
 runner, so the runner itself needs less time than the printed figures. The script also prints the load.
+
+With --known, it measures calls beside so many nodes that exist already; see ``known.py``.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import known
 import psutil
 import yaml
 from first_light import BIN, PrivateMaster, machine, private_master
@@ -91,7 +95,7 @@ def _look(process: subprocess.Popen[str], run: Run) -> None:
 def fleet(delay: float) -> Iterator[tuple[PrivateMaster, DigitalOcean, LightMachines]]:
     """Yield a master whose provider ``do`` has light machines, its cloud, and the machines."""
     limits: dict[str, Any] = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
-    settings = Settings(active_after=delay, droplet_limit=10_000, **limits)
+    settings = Settings(active_after=delay, droplet_limit=100_000, **limits)
     with private_master() as master, BusMinions(master.root / "etc/master") as minions:
         machines = LightMachines(on_start=minions.start, on_end=minions.leave)
         with DigitalOcean(machines, settings=settings) as cloud:
@@ -123,9 +127,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="many nodes in one call")
     parser.add_argument("--nodes", default="10,100", help="numbers of nodes, comma-separated (default: %(default)s)")
     parser.add_argument("--delay", type=float, default=20, help="seconds of a droplet's boot (default: %(default)s)")
+    parser.add_argument("--known", type=int, help="measure calls beside this number of known nodes instead")
+    parser.add_argument("--old", type=Path, help="bin directory of the last release, to compare with")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what the script started
     print(f"Salt {SALT_VERSION}, Python {platform.python_version()}")
+    print(machine("before"), flush=True)
+    if options.known is not None:
+        with fleet(known.DELAY) as (master, cloud, _):
+            config = master.root / "etc/master"
+            known.populate(cloud, config, options.known)
+            for line in known.report(cloud, config, options.known, options.old):
+                print(line, flush=True)
+        print(machine("after"))
+        return
     with fleet(options.delay) as (master, cloud, machines):
         for number in map(int, options.nodes.split(",")):
             print(machine("before"), flush=True)
