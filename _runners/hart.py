@@ -738,8 +738,11 @@ def sweep(
     no memory of the crash to find them. It never removes resources that carry another master's tag or none; ready nodes
     whose instance exists; anything that a running operation is working on; nodes that ``keep_failed`` kept; or a minion
     that answers, even one that was never completed. A node whose instance is gone is removed only after several lists,
-    over 15 seconds, have missed it. Each create and scale first removes what dead operations of this machine left;
-    ``hart.sweep`` also finds everything else.
+    over 15 seconds, have missed it. Each create and scale first removes what dead operations left, as far as this
+    machine knows that they are dead; ``hart.sweep`` also finds everything else.
+
+    Only one sweep runs at a time, on this machine or, with ``coordination``, in all masters. A second one changes
+    nothing and returns only ``note``, which is not an error.
 
     It also repairs what lives. A node that became ready but was never sealed is sealed through Salt. If an instance has
     no record but its minion's key is accepted, the record is rebuilt from the instance's tags. If many records are

@@ -23,6 +23,8 @@ A map of the package, from the top down. A package imports only what is below it
     records and locks; the snapshot of cloud, records, key store and minions; which node an instance is
 ``drivers/``
     the contract, the code that drivers share, and a package for each cloud and for this machine
+``coordination/``
+    leases in a server that several masters share: redis, etcd, MySQL
 ``master/``
     every request to Salt: keys, jobs, events, pillar; the only package that imports Salt
 ``model.py``

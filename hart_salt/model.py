@@ -78,6 +78,8 @@ class Place:
     words: str = "the store that the master is configured with"
     #: the directory of Salt's ``localfs``; None if the records are not files of this machine
     directory: Path | None = None
+    #: whether other masters can use the same records
+    shared: bool = False
 
 
 @dataclass(frozen=True)

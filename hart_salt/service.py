@@ -26,9 +26,9 @@ from hart_salt.config import loader
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
+from hart_salt.inventory.choose_locks import check_layout, locks_of
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
@@ -86,7 +86,8 @@ class Service:
         for note in self.notes:
             log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
-        self.context = Context(self.master, self.info, store, Locks(self.info.cachedir), self.gate)
+        locks = locks_of(self.config.cluster, store, self.info.cachedir)
+        self.context = Context(self.master, self.info, store, locks, self.gate)
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
@@ -106,6 +107,7 @@ class Service:
 
     def _changes(self, *, test: bool = False) -> None:
         """Note that the call changes something, unless it is a test. It then waits longer for an API."""
+        check_layout(self.config.cluster, self.context.store)
         self._limit = READING if test else BEGINNING
         for driver in self._drivers.values():
             driver.outage.limit = self._limit
@@ -207,6 +209,7 @@ class Service:
         """
         self._changes(test=test)
         records = self._nodes_of(minion_ids)
+        chosen.refuse_elsewhere(records, self.context)
         if test:
             return Result(plan.destruction(records))
         return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
@@ -380,7 +383,8 @@ class Service:
         if provider is not None:
             self._provider(provider)
         chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
-        data, interrupted = sweep.Sweep(chosen, self.context).run(grace=grace, test=test, force=force)
+        work, locks = sweep.Sweep(chosen, self.context), self.context.locks
+        data, interrupted = sweep.alone(work, locks, grace=grace, test=test, force=force)
         ok = not any(data.get(name) for name in ("failed", "errors")) and interrupted is None
         return Result(data, ok, interrupted)
 
@@ -400,7 +404,7 @@ class Service:
         present = self.master.minions.present if ping else None
         seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master, present)
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
-        data: dict[str, Any] = dict(listing.chosen(listing.nodes(seen, self.context.locks.busy, self.info), wanted))
+        data: dict[str, Any] = dict(listing.chosen(self._nodes(seen), wanted))
         problems = [*seen.problems, *seen.broken.values()]
         if problems:
             data["errors"] = problems
@@ -420,12 +424,16 @@ class Service:
         else:
             seen = take_snapshot(self._drivers_for(None), self.context.store, self.master,
                                  lambda ids: present([one for one in ids if one == minion_id]))  # fmt: skip
-        entry = listing.nodes(seen, self.context.locks.busy, self.info).get(minion_id)
+        entry = self._nodes(seen).get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
         more = listing.more(record) if record else {}
         errors = {"errors": list(seen.problems)} if seen.problems else {}
         return Result({**entry, **more, **errors}, not errors)
+
+    def _nodes(self, seen: Snapshot) -> dict[str, dict[str, Any]]:
+        locks = self.context.locks
+        return listing.nodes(seen, locks.look(seen.records).busy, self.info, locks.elsewhere)
 
     def _take_snapshot(self, provider: str | None) -> Snapshot:
         """Return the snapshot of one provider or of all. Raises ``Refused`` if a provider cannot be queried."""

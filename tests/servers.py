@@ -205,7 +205,7 @@ class Etcd(Server):
     def space(self) -> Space:
         name = f"hart_{next(_numbers)}"
         settings = {"cache": "etcd", "etcd.host": LOOPBACK, "etcd.port": self.port, "etcd.path_prefix": f"/{name}"}
-        return Space(self, name, settings, f"etcd3+http://{LOOPBACK}:{self.port}")
+        return Space(self, name, settings, f"etcd3+http://{LOOPBACK}:{self.port}/{name}")
 
 
 class MariaDb(Server):

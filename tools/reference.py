@@ -31,6 +31,7 @@ FILE = Path(__file__).resolve().parents[1] / "hart_salt/REFERENCE.md"
 #: the type of a setting, by the function that checks it
 KINDS = {
     "as_apply": "`highstate`, or a list of texts",
+    "as_coordination": "`file`, or the address of a server",
     "as_drain": "list of texts, or mapping",
     "as_flag": "true or false",
     "as_host": "host name or IP address",

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from hart_salt.base import signals
+from hart_salt.base.stopping import Stop
 from hart_salt.base.streams import print_stderr
 
 T = TypeVar("T")
@@ -147,25 +148,32 @@ async def ended(tasks: Collection[asyncio.Future[Any]]) -> None:
     await uninterrupted(work())
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(main: Callable[[], Coroutine[Any, Any, None]], stop: Stop | None = None) -> None:
     """
     Run ``main`` on an event loop in its own thread.
 
+    ``stop`` can end it from another thread, as a signal does (default: only signals end it).
+
     Further signals are noted and change nothing: only SIGKILL ends an undo half way.
 
-    Raises ``Interrupted`` if a signal cancelled ``main``, which has ended by then.
+    Raises ``Interrupted`` if a signal or ``stop`` cancelled ``main``, which has ended by then.
     """
     work = _Work(main)
+    stop = stop or Stop()
     with signals.heard() as hearing:
-        with hearing.work(work.cancel):
+        with hearing.work(work.cancel), stop.work(work.cancel):
             work.start()
-            reported = 0
+            reported, reason = 0, ""
             # With a timeout: on some versions of Python a join without one does not let signal handlers run.
             while work.is_alive():
                 work.join(0.2)
                 reported = _print_new(hearing.heard, reported)
+                if stop.reason and not reason:
+                    reason = stop.reason
+                    print_stderr(f"hart: {reason}; rolling back unfinished work")
         if work.cancelled:
             hearing.check()
+            stop.check()
     work.check()
 
 
@@ -205,7 +213,13 @@ class _Work(threading.Thread):
             self._loop.close()
 
     def cancel(self) -> None:
-        """Cancel the work; the main thread calls this on a signal."""
+        """
+        Cancel the work, once: a second cancellation could cut off its undo.
+
+        The main thread calls this on a signal, another thread if the call is stopped.
+        """
+        if self._asked:
+            return
         self._asked = True
         with contextlib.suppress(RuntimeError):  # the loop has just ended
             if self._task is not None:

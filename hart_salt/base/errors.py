@@ -43,7 +43,7 @@ class ConfigError(Refused):
 
 
 class EnvironmentFault(HartError):
-    """A file, a disk, a limit or Salt's store on this machine prevents the work: fix that, and call again."""
+    """A file, a disk, a limit, Salt's store or the coordination server prevents the work: fix it, and call again."""
 
 
 class BrokenRecord(EnvironmentFault):
@@ -54,12 +54,16 @@ class BrokenRecord(EnvironmentFault):
         super().__init__(message)
 
 
+class LeaseLost(HartError):
+    """The call's lease was lost, or another call has taken the node: hart leaves it to that call, or to a sweep."""
+
+
 class NodeFailed(HartError):
     """A node did not become a minion, at a stage that the caller knows. Its resources must be rolled back."""
 
 
 class Interrupted(HartError):
-    """A signal with the number ``signum`` ended the run; unfinished work has been rolled back."""
+    """A signal with the number ``signum``, or what counts as one, ended the run; unfinished work has been undone."""
 
     def __init__(self, signum: int, message: str) -> None:
         self.signum = signum

@@ -14,7 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PlainValidator
 
 from hart_salt.base.redaction import Secrets
-from hart_salt.config.settings import NO_VALUE, Endpoint, Seconds, Secret, Section, Text, as_text, problem
+from hart_salt.config.coordination import FILE, as_coordination, passwords
+from hart_salt.config.settings import NO_VALUE, Endpoint, Flag, Seconds, Secret, Section, Text, as_text, problem
 from hart_salt.config.validation import check_field, check_section, is_secret, name_problem, suggestion, written_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -90,6 +91,17 @@ class Cluster(Section):
         description="The other masters of the same nodes, by names of your choice; see below. Only for masters that "
         "do not share their key store.",
     )
+    coordination: Annotated[str, PlainValidator(as_coordination)] = Field(
+        FILE,
+        description="What keeps the calls of several masters apart: `file`, which are locks of this machine, or the "
+        "address of a server that all masters reach: `redis://:PASSWORD@host:6379/0`, `etcd3+http://host:2379` or "
+        "`mysql://user:PASSWORD@host/database`. All but `file` need the extra `cluster` and a shared record store.",
+    )
+    single_master: Flag = Field(
+        False,
+        description="Whether no other master uses the record store, although it is one that masters can share. Then "
+        "`coordination` can be `file`.",
+    )
     masters_down: Literal["refuse", "allow"] = Field(
         "refuse",
         description="What a create does if another master cannot be reached: `refuse`, or `allow`, which creates the "
@@ -161,6 +173,8 @@ class Reader:
     def _checked(self, section: type[Section], name: str, value: Any) -> tuple[Any, str | None]:
         if is_secret(section, name):
             self._secrets.add(value)
+        if name == "coordination":
+            self._secrets.add(passwords(value))
         kept, wrong = check_field(section, name, value)
         return kept, NO_VALUE if value is None else wrong
 

@@ -1,26 +1,19 @@
 """
-Locks: what a living process is working on, and what a dead process left unfinished.
+Locks: what a living call is working on, and what a dead call left unfinished.
 
-All locks are files locked with ``flock``: the kernel releases a lock when its holder ends, however it ends. The files
-belong to this machine; if several masters share their records, each knows only its own operations.
+``flocks.py`` has those of one machine, ``leases.py`` those that several masters share.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from hart_salt.base import faults
-from hart_salt.base.errors import EnvironmentFault, Refused
-
-NODE, BATCH, ROLE = ".lock", ".batch", ".role"
+from hart_salt.base.errors import Refused
+from hart_salt.base.stopping import Stop
+from hart_salt.inventory.records import Record
 
 
 @dataclass
@@ -31,178 +24,107 @@ class BatchClaim:
     keep: bool = False
 
 
-class Locks:
-    """This machine's locks, below a master's cachedir."""
+class Look(Protocol):
+    """Who works on what, seen with the records of one snapshot: nothing is looked up twice."""
 
-    def __init__(self, cachedir: str) -> None:
-        self._directory = Path(cachedir) / "hart" / "locks"
+    def busy(self, minion_id: str) -> bool:
+        """Return whether a living call works on the node."""
+
+    def batch_lives(self, batch: str) -> bool:
+        """Return whether a living call has the batch."""
+
+    def dead_batches(self) -> dict[str, dict[str, Any]]:
+        """Return the batches of calls that died, each with the facts of its claim."""
+
+
+class Locks(Look, Protocol):
+    """
+    The locks of one call.
+
+    Every method raises ``EnvironmentFault`` if the files or the server cannot be used, and ``Interrupted`` once the
+    call has lost its lease.
+    """
+
+    #: where the locks are, for messages
+    words: str
+    #: ends the work of this call when its lease is lost
+    stop: Stop
+
+    @property
+    def session(self) -> str | None:
+        """The name of this call in records; None: records need no name of it."""
+
+    @property
+    def machine(self) -> str | None:
+        """The name of this machine in records of nodes that only this machine has; None: records need none."""
 
     # nodes
 
-    @contextmanager
-    def claim(self, minion_id: str) -> Iterator[None]:
+    def claim(self, minion_id: str, new: Record | None = None) -> AbstractContextManager[bool]:
         """
-        Hold the lock of a node during an operation on it.
+        Hold a node during an operation on it.
 
-        Raises ``Refused`` if another operation holds it, ``EnvironmentFault`` if the lock cannot be created, as on a
-        full disk; so do the other locks.
+        ``new`` is the record of a node that is about to be created. Where other masters only see records, it is written
+        at once, and what is yielded is True; the caller removes it if nothing comes of it.
+
+        Raises ``Refused`` if another call works on the node, or if ``new`` is written and there is a record.
         """
-        with self._held(f"{minion_id}{NODE}", wait=False) as held:
-            if not held:
-                raise Refused(f"{minion_id} is being worked on by another operation: wait for it to end")
-            yield
 
-    def busy(self, minion_id: str) -> bool:
-        """Return whether a living process holds the node's lock."""
-        return _is_held(self._directory / f"{minion_id}{NODE}")
+    def look(self, records: Mapping[str, Record]) -> Look:
+        """Return who works on what; ``records`` are those of a snapshot, by minion id."""
+
+    def elsewhere(self, record: Record) -> bool:
+        """Return whether the node is a process of another machine, so that this one cannot judge or change it."""
+
+    def check_mine(self, minion_id: str, *, creating: bool = False) -> None:
+        """
+        Check that the node is still this call's, which holds its claim, right before its instance is changed.
+
+        ``creating`` says that the change would make an instance. After the loss of the lease none is made, but a node
+        that no other call has taken can still be rolled back.
+
+        Raises ``LeaseLost`` if it is not.
+        """
+
+    def check_alive(self) -> None:
+        """Raise ``LeaseLost`` if the lease of this call has ended; this asks nobody."""
 
     # batches
 
-    @contextmanager
-    def batch(self, batch: str, facts: Mapping[str, Any]) -> Iterator[BatchClaim]:
+    def batch(self, batch: str, facts: Mapping[str, Any]) -> AbstractContextManager[BatchClaim]:
         """
-        Hold the claim of a batch: while it is held, everything with the batch's name belongs to a living operation.
+        Hold the claim of a batch: while it is held, everything with the batch's name belongs to a living call.
 
-        A claim that exists but is not held belongs to a dead operation. ``facts`` say where the sweep must look.
+        A claim that exists but is not held belongs to a dead call. ``facts`` say where the sweep must look.
         """
-        self._make_directory()
-        path = self._directory / f"{batch}{BATCH}"
-        new = path.with_name(f".{path.name}.new")
-        with _usable(path), contextlib.ExitStack() as stack:
-            stack.callback(_remove, new)
-            file = stack.enter_context(new.open("w"))
-            # Locked before it gets its name: nobody ever sees it unlocked while this process lives.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            json.dump(dict(facts), file)
-            file.flush()
-            new.rename(path)
-            held = stack.pop_all()
-        claim = BatchClaim()
-        with held:
-            try:
-                yield claim
-            finally:
-                if not claim.keep:
-                    _remove(path)
-
-    def batch_lives(self, batch: str) -> bool:
-        """Return whether a living process holds the batch's claim."""
-        return _is_held(self._directory / f"{batch}{BATCH}")
-
-    def dead_batches(self) -> dict[str, dict[str, Any]]:
-        """Return the batches of operations that died on this machine, each with the facts of its claim."""
-        found = {}
-        for path in self._directory.glob(f"*{BATCH}"):
-            with contextlib.suppress(FileNotFoundError):
-                if not _is_held(path):
-                    found[path.name.removesuffix(BATCH)] = _facts(path)
-        return found
 
     def forget_batch(self, batch: str) -> None:
         """Remove the claim of a dead batch of which nothing is left."""
-        _remove(self._directory / f"{batch}{BATCH}")
 
-    # roles
+    # roles and the sweep
 
-    @contextmanager
-    def role(self, role: str, *, wait: bool) -> Iterator[bool]:
+    def role(self, role: str, *, wait: bool) -> AbstractContextManager[bool]:
         """
         Hold the lock of a role; yield whether it is held.
 
-        ``wait`` says whether to wait for the holder; without it, False is yielded if another operation holds the lock.
+        ``wait`` says whether to wait for the holder; without it, False is yielded if another call holds the lock.
         """
-        with self._held(f"{role}{ROLE}", wait=wait) as held:
-            yield held
+
+    def sweep(self, *, wait: float) -> AbstractContextManager[bool]:
+        """Hold the lock of the sweep, for which the call waits up to ``wait`` seconds; yield whether it is held."""
 
     def clear(self) -> None:
-        """Remove the lock files of nodes and roles that a dead process left. A file that is held stays."""
-        for path in [*self._directory.glob(f"*{NODE}"), *self._directory.glob(f"*{ROLE}")]:
-            # Locking it removes it. A file that stays does no harm.
-            with contextlib.suppress(EnvironmentFault), self._held(path.name, wait=False):
-                pass
+        """Remove what a dead process left and nothing needs."""
 
-    @contextmanager
-    def _held(self, name: str, *, wait: bool) -> Iterator[bool]:
-        self._make_directory()
-        path = self._directory / name
-        with _usable(path):
-            descriptor = _lock(path, wait=wait)
-        if descriptor is None:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            # Removed while held: a process that opened it in between sees that this path now has another file or none.
-            _remove(path)
-            os.close(descriptor)
-
-    def _make_directory(self) -> None:
-        with _usable(self._directory):
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def check(self) -> str:
+        """Return where the locks are, in words. Raises ``EnvironmentFault`` if they cannot be used."""
 
 
-@contextmanager
-def _usable(path: Path) -> Iterator[None]:
-    """Raise an ``OSError`` of the block as an ``EnvironmentFault``; nothing has been changed by then."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(faults.sentence(error, path)) from error
+def at_work(minion_id: str) -> Refused:
+    """Return the refusal of a node that another call works on."""
+    return Refused(f"{minion_id} is being worked on by another operation: wait for it to end")
 
 
-def _remove(path: Path) -> None:
-    """Remove a file. A file that stays locks nothing, because the kernel releases the lock."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    """Return the facts of a claim; none if a full disk left it empty."""
-    try:
-        facts = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def _is_held(path: Path) -> bool:
-    with _usable(path), contextlib.suppress(FileNotFoundError), path.open() as file:
-        return not _flock(file.fileno(), fcntl.LOCK_SH)
-    return False
-
-
-def _lock(path: Path, *, wait: bool) -> int | None:
-    """
-    Lock the file that is at ``path`` for certain; return None if another operation holds it and ``wait`` is False.
-    """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if wait:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        elif not _exclusive(descriptor):
-            os.close(descriptor)
-            return None
-        try:
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                return descriptor
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
-
-
-def _exclusive(descriptor: int) -> bool:
-    """Take the lock unless another operation has it; wait for ``busy``, which shares it for a moment."""
-    while not _flock(descriptor, fcntl.LOCK_EX):
-        if not _flock(descriptor, fcntl.LOCK_SH):
-            return False
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return True
-
-
-def _flock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def known(minion_id: str) -> Refused:
+    """Return the refusal to create a node that exists."""
+    return Refused(f"{minion_id}: a node with that id exists; salt-run hart.list_minions shows it")

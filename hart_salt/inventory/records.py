@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,10 +27,14 @@ from hart_salt.model import Instance, IpAddress, NodePlace, Place
 BANK = "hart/nodes"
 #: when each role was last scaled
 ROLES = "hart/roles"
+#: the claims of batches, where leases coordinate several masters
+BATCHES = "hart/batches"
 #: the end of every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
 SUFFIX = ".node"
 #: the stage of a minion's record during its import: its machine existed before, and the sweep never deletes it
 IMPORTING = "importing"
+#: the driver whose instances are processes of one machine
+LOCAL = "local"
 READY = "ready"
 #: the format of records that this hart writes and reads; it increases when an older hart must not touch a record
 FORMAT = 1
@@ -77,6 +81,13 @@ class Record:
     def place(self) -> NodePlace:
         """The place of the node; it is not a field of its own in the store."""
         return NodePlace(self.provider, self.region, self.zone, self.size)
+
+
+def is_same(one: Record | None, other: Record | None) -> bool:
+    """Return whether two records say the same of a node, whichever call works on it."""
+    if one is None or other is None:
+        return one is other
+    return replace(one, session=None) == replace(other, session=None)
 
 
 def instance_of(record: Record) -> Instance | None:
@@ -138,6 +149,11 @@ class Store:
     def place(self) -> str:
         """The location of the records, in words."""
         return self._place.words
+
+    @property
+    def shared(self) -> bool:
+        """Whether the records are in a store that other masters can use, too."""
+        return self._place.shared
 
     def put(self, record: Record) -> None:
         """Write a record, replacing the record of the same minion id."""
@@ -201,6 +217,23 @@ class Store:
         except Exception:
             self._keys()
             return None
+
+    def put_batch(self, batch: str, facts: Mapping[str, Any]) -> None:
+        """Write the claim of a batch."""
+        with self._asked("written"):
+            self._cache.store(BATCHES, batch + SUFFIX, dict(facts))
+
+    def batches(self) -> dict[str, dict[str, Any]]:
+        """Return the claims of all batches. One that was removed while they were read is not among them."""
+        with self._asked("read"):
+            keys = [key for key in self._cache.list(BATCHES) if key.endswith(SUFFIX)]
+            found = {key.removesuffix(SUFFIX): self._cache.fetch(BATCHES, key) for key in keys}
+        return {batch: dict(facts) for batch, facts in found.items() if facts and isinstance(facts, Mapping)}
+
+    def remove_batch(self, batch: str) -> None:
+        """Remove the claim of a batch."""
+        with self._asked("written"):
+            self._cache.flush(BATCHES, batch + SUFFIX)
 
     def check(self) -> None:
         """Write, read and remove an entry. Raises ``EnvironmentFault`` if that fails."""

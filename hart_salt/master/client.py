@@ -185,4 +185,4 @@ class Master:
         if driver == "localfs":
             return Place(f"localfs below {self._opts['cachedir']}", Path(self._opts["cachedir"]))
         host = next((self._opts[name] for name in (f"cache.{driver}.host", f"{driver}.host") if name in self._opts), "")
-        return Place(f"{driver} at {host}" if host else driver)
+        return Place(f"{driver} at {host}" if host else driver, shared=True)

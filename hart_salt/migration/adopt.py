@@ -20,7 +20,7 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, Refused
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.records import IMPORTING, READY, Record
+from hart_salt.inventory.records import IMPORTING, READY, Record, is_same
 from hart_salt.inventory.snapshot import record_of
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.migration.match import GRAINS, ImportRequest, Known, Match, match, refuse_minion
@@ -102,7 +102,7 @@ class Importing:
         """
         with Calls() as calls, open_events(self._context) as self._send:
             try:
-                concurrency.run(lambda: self._all(calls))
+                concurrency.run(lambda: self._all(calls), self._context.locks.stop)
             except Interrupted as signal:
                 for outcome in self.outcomes.values():
                     if outcome.record is None:
@@ -193,8 +193,9 @@ class Importing:
         """Take the lock, check the record again under it, and claim the instance."""
         store = self._context.store
         stack.enter_context(self._context.locks.claim(request.minion_id))
-        if store.get(request.minion_id) != before:
+        if not is_same(store.get(request.minion_id), before):
             raise Refused("another operation has changed its record in the meantime")
+        record = dataclasses.replace(record, session=self._context.locks.session)
         taken = _Taken(request, found, before, record, self._drivers[request.provider])
         self._taken.append(taken)
         store.put(dataclasses.replace(record, stage=IMPORTING))
@@ -240,7 +241,8 @@ class Importing:
 
     async def _finish(self, taken: _Taken, calls: Calls) -> None:
         try:
-            await concurrency.uninterrupted(calls.salt(self._context.store.put, taken.record))
+            record = dataclasses.replace(taken.record, session=None)
+            await concurrency.uninterrupted(calls.salt(self._context.store.put, record))
         except EnvironmentFault as error:
             taken.error = str(error)
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hart_salt.base.concurrency import Calls
 from hart_salt.drivers.contract import Driver
+from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Record, Store
 from hart_salt.master.client import Master
 from hart_salt.model import Access, Instance, MasterInfo
@@ -36,6 +37,7 @@ class Batch:
     master: Master
     info: MasterInfo
     store: Store
+    locks: Locks
     driver: Driver
     watcher: Watcher
     access: Access

@@ -21,10 +21,11 @@ import yaml
 
 from hart_salt.base.concurrency import uninterrupted, within
 from hart_salt.base.errors import NodeFailed
-from hart_salt.inventory.records import Record
+from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.records import LOCAL, Record
 from hart_salt.master.keys import check_public_key, fingerprint
 from hart_salt.master.listener import ANSWER_SETTING
-from hart_salt.model import Instance, Node
+from hart_salt.model import Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.progress import facts_of
@@ -39,7 +40,8 @@ class Lifecycle:
     def __init__(self, node: Node, batch: Batch) -> None:
         self.node = node
         self.batch = batch
-        self.state = NodeState(_new_record(node, batch))
+        log = batch.progress.log_path(node.minion_id)
+        self.state = NodeState(new_record(node, batch.info, batch.kind, batch.locks, log))
 
     async def run(self) -> None:
         """
@@ -81,6 +83,7 @@ class Lifecycle:
                 signing_key_name=self._signing_key_name(),
             )
         )
+        await self.batch.calls.salt(functools.partial(self.batch.locks.check_mine, self.node.minion_id, creating=True))
         self.state.launched = True
 
         async def create() -> None:
@@ -287,6 +290,7 @@ class Lifecycle:
             public_ip=instance.public_ip if instance else None,
             private_ip=instance.private_ip if instance else None,
         )
+        self.batch.locks.check_alive()
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
         self._show(stage)
 
@@ -298,9 +302,9 @@ class Lifecycle:
         self.batch.progress.stage(self.node.minion_id, stage, {**facts_of(self.node, self.state.instance), **more})
 
     async def _finish(self) -> None:
-        """Write the record for the last time, with the seconds of every stage."""
+        """Write the record for the last time, with the seconds of every stage: no call works on the node any more."""
         self._show("done")
-        self.note(seconds=self.batch.progress.seconds(self.node.minion_id))
+        self.note(seconds=self.batch.progress.seconds(self.node.minion_id), session=None)
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
 
 
@@ -312,16 +316,19 @@ async def _become_minion(life: Lifecycle, session: ssh.Session, result: bootstra
 MINION = NodeKind("minion", _become_minion)
 
 
-def _new_record(node: Node, batch: Batch) -> Record:
+def new_record(node: Node, info: MasterInfo, kind: NodeKind, locks: Locks, log: str | None) -> Record:
+    """Return the record of a node that is about to be created."""
     return Record(
         minion_id=node.minion_id,
         driver=node.driver,
         **dataclasses.asdict(node.place),
         role=node.role,
         stage="launching",
-        owner=batch.info.owner,
+        owner=info.owner,
         batch=node.batch,
-        kind=batch.kind.name,
+        kind=kind.name,
         created=time.time(),
-        log=batch.progress.log_path(node.minion_id),
+        log=log,
+        session=locks.session,
+        machine=locks.machine if node.driver == LOCAL else None,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from hart_salt.base import faults
 from hart_salt.base.concurrency import uninterrupted
-from hart_salt.base.errors import AuthError, DriverError, NodeFailed, Protected
+from hart_salt.base.errors import AuthError, DriverError, EnvironmentFault, LeaseLost, NodeFailed, Protected
 from hart_salt.model import Instance, Node
 from hart_salt.node.batch import Batch, NodeState
 
@@ -61,6 +61,10 @@ class Undo:
         """
         minion_id, calls, store, state = self._node.minion_id, self._batch.calls, self._batch.store, self._state
         self._batch.progress.line(minion_id, f"hart: {reason}")
+        if other := await self._taken_over():
+            state.left = [other]
+            self._show("failed", error=reason, left=state.left)
+            return
         remedy = f"salt-run hart.destroy {minion_id} removes it"
         left = state.left = [f"the instance was kept because of keep_failed; {remedy}"] if keep else []
         if not keep:
@@ -76,6 +80,16 @@ class Undo:
         provider = self._node.provider
         left += [f"the volume {name} stays at {provider}: delete it there if you do not need it" for name in self._kept]
         self._show("failed", error=reason, left=left)
+
+    async def _taken_over(self) -> str:
+        """Return why another call may have the node by now, which then removes it; empty if it is still this call's."""
+        try:
+            await self._batch.calls.salt(self._batch.locks.check_mine, self._node.minion_id)
+        except LeaseLost as error:
+            return str(error)
+        except EnvironmentFault as error:
+            return f"the node was left for salt-run hart.sweep, because its record could not be read: {error}"
+        return ""
 
     def _delete_key(self, key: str) -> Awaitable[None]:
         return self._batch.enrolment.delete(self._node.minion_id, key, connected=self._state.minion_started)

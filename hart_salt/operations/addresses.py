@@ -115,7 +115,7 @@ def _run(main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work) -> tup
     error = interrupted = None
     with work.calls:
         try:
-            concurrency.run(lambda: main(work))
+            concurrency.run(lambda: main(work), work.stop)
         except Interrupted as signal:
             error, interrupted = str(signal), signal.signum
         except HartError as failure:
@@ -144,6 +144,7 @@ class _Work:
         self._driver = driver
         self._master = context.master
         self._store = context.store
+        self.stop = context.locks.stop
         #: what may have to be rolled back
         self._asked = False
         self._configured = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hart_salt.base.errors import BrokenRecord, Refused
+from hart_salt.base.machine import name_of
 from hart_salt.base.names import check_minion_id
 from hart_salt.config.schema import Provider
 from hart_salt.inventory.context import Context
@@ -47,6 +48,17 @@ def records_of(
     if problems:
         raise Refused("\n".join([*problems, *(everywhere.problems if everywhere else ())]))
     return found
+
+
+def refuse_elsewhere(records: Mapping[str, Record], context: Context) -> None:
+    """Raise ``Refused`` if one of the nodes is a process of another machine."""
+    problems = [
+        f"{minion_id}: it runs on {name_of(record.machine or '')}: call salt-run hart.destroy {minion_id} there"
+        for minion_id, record in records.items()
+        if context.locks.elsewhere(record)
+    ]
+    if problems:
+        raise Refused("\n".join(problems))
 
 
 def why_no_node(minion_id: str, master: Master) -> str:

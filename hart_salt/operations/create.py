@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.descriptors import APPLYING, PER_NODE
-from hart_salt.base.errors import DriverError, HartError, Interrupted, Refused
+from hart_salt.base.errors import DriverError, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import BatchClaim
-from hart_salt.inventory.records import Record
+from hart_salt.inventory.locks import BatchClaim, known
+from hart_salt.inventory.records import LOCAL, Record
 from hart_salt.model import PLACE, Access, Node
 from hart_salt.node import ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.boot_times import BootTimes
 from hart_salt.node.enrolment import Enrolment
-from hart_salt.node.lifecycle import MINION, Lifecycle
+from hart_salt.node.lifecycle import MINION, Lifecycle, new_record
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.reporting import open_progress
@@ -58,7 +58,8 @@ def create_all(
     interrupted = None
     with Calls() as calls, open_progress(context, events=kind is MINION) as progress:
         try:
-            concurrency.run(lambda: _create(nodes, driver, context, progress, calls, outcomes, kind))
+            work = functools.partial(_create, nodes, driver, context, progress, calls, outcomes, kind)
+            concurrency.run(work, context.locks.stop)
         except Interrupted as signal:
             interrupted, outcomes.signal = signal.signum, str(signal)
         data: dict[str, Any] = {node.minion_id: _outcome(node, outcomes, progress) for node in nodes}
@@ -80,27 +81,29 @@ async def _create(
     boots = BootTimes(context.info.cachedir, nodes[0])
     watcher = Watcher(listed, driver.poll_interval, calls.sleep, first=boots.wait())
     with ExitStack() as stack:
-        place = {"provider": nodes[0].provider, "region": region}
+        place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region}
+        place |= {"machine": context.locks.machine} if nodes[0].driver == LOCAL else {}
         claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
         stack.callback(_keep_what_is_left, claim, outcomes)
         # If all nodes fit, each gets its lock and its log before anything is changed, otherwise when its turn comes.
         for node in () if crowded else nodes:
-            stack.enter_context(_claimed(context, node.minion_id))
+            record = new_record(node, context.info, kind, context.locks, None)
+            stack.enter_context(_claimed(context, outcomes, record))
         for node in nodes[:1] if crowded else nodes:
             progress.begin(node.minion_id)
         if kind is MINION:
             stack.enter_context(context.master.events(readiness.started, readiness.answered))
         async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
             batch = Batch(
-                context.master, context.info, context.store, driver, watcher, access, client_key, progress, readiness,
-                calls, kind, Enrolment(context.master.keys, calls),
+                context.master, context.info, context.store, context.locks, driver, watcher, access, client_key,
+                progress, readiness, calls, kind, Enrolment(context.master.keys, calls),
             )  # fmt: skip
             begun = [Lifecycle(node, batch) for node in nodes]
             outcomes.lives = {life.node.minion_id: life.state for life in begun}
             lives: list[NodeWork] = [(life.state, life.run()) for life in begun]
             if crowded:
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
-                lives = _in_turns(lives, context, room)
+                lives = _in_turns(lives, functools.partial(_claimed, context, outcomes), room)
             try:
                 await _side_by_side(lives)
             finally:
@@ -109,14 +112,16 @@ async def _create(
                 await readiness.close()
 
 
-def _in_turns(lives: Sequence[NodeWork], context: Context, room: int) -> list[NodeWork]:
+def _in_turns(
+    lives: Sequence[NodeWork], claimed: Callable[[Record], AbstractContextManager[None]], room: int
+) -> list[NodeWork]:
     """Return the same lives, limited to ``room`` at a time, for the limit of open files; the others wait."""
     seats = asyncio.Semaphore(room)
 
     async def in_turn(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
         try:
             async with seats:
-                with _claimed(context, state.record.minion_id):
+                with claimed(state.record):
                     await work
         finally:
             work.close()  # if its turn never came
@@ -130,12 +135,24 @@ def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
 
 
 @contextmanager
-def _claimed(context: Context, minion_id: str) -> Iterator[None]:
-    """Lock the id and check that it has no record: of two concurrent calls, only one can find it free."""
-    with context.locks.claim(minion_id):
-        if context.store.get(minion_id) is not None:
-            raise Refused(f"{minion_id}: a node with that id exists; salt-run hart.list_minions shows it")
-        yield
+def _claimed(context: Context, outcomes: Outcomes, record: Record) -> Iterator[None]:
+    """
+    Claim an id that has no record: of two concurrent calls, on whichever masters, only one can find it free.
+
+    A record that the claim wrote is removed if no instance was requested.
+    """
+    minion_id, locks = record.minion_id, context.locks
+    with locks.claim(minion_id, record) as written:
+        if not written and context.store.get(minion_id) is not None:
+            raise known(minion_id)
+        try:
+            yield
+        finally:
+            life = outcomes.lives.get(minion_id)
+            if written and (life is None or not life.launched):
+                with contextlib.suppress(HartError):
+                    locks.check_mine(minion_id)
+                    context.store.remove(minion_id)
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, NotFound
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.records import READY, Record, addresses_of, instance_of
+from hart_salt.inventory.records import READY, Record, addresses_of, instance_of, is_same
 from hart_salt.inventory.snapshot import is_of
 from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
@@ -48,7 +48,7 @@ def destroy_all(
         foreign = passed_over if own_keys else None
         work = _Destroying(records, by_provider, context, progress, calls, errors, foreign, gone)
         try:
-            concurrency.run(work.all)
+            concurrency.run(work.all, context.locks.stop)
         except Interrupted as signal:
             interrupted = signal.signum
             errors.update({i: errors.get(i, f"{signal}; call hart.destroy again") for i in records if i not in gone})
@@ -124,7 +124,7 @@ class _Destroying:
 
     def _is_changed(self, minion_id: str) -> bool:
         try:
-            return self._store.get(minion_id) != self._records[minion_id]
+            return not is_same(self._store.get(minion_id), self._records[minion_id])
         except EnvironmentFault:  # a record that cannot be read counts as changed
             return True
 
@@ -146,6 +146,7 @@ class _Destroying:
             released = await self._release(record, driver, instance)
             kept = await self._kept_volumes(record, driver, instance)
             try:
+                await self._calls.salt(self._locks.check_mine, record.minion_id)
                 await self._calls.driver(driver.terminate, instance)
             except HartError:
                 self._note_released(record, released)

@@ -116,12 +116,17 @@ def _minion_settings(context: Context) -> tuple[str, str]:
     return OK, f"minions get {settings}{asked}"
 
 
+def _coordination(context: Context) -> tuple[str, str]:
+    return OK, context.locks.check()
+
+
 #: what hart needs on this machine; each check returns its result and a sentence, or raises ``HartError``
 CHECKS: Mapping[str, Callable[[Context], tuple[str, str]]] = {
     "salt-master process": _salt_master,
     "log directory": _log_directory,
     "record store": _record_store,
     "broken records": _broken_records,
+    "coordination": _coordination,
     "open files": _open_files,
     "minion settings": _minion_settings,
 }

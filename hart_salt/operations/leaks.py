@@ -74,6 +74,8 @@ class Scene:
     masterless: bool = False
     #: remove orphans even if the records seem to be lost
     force: bool = False
+    #: return whether a node is a process of another machine, which alone can judge it
+    elsewhere: Callable[[Record], bool] = lambda _: False
 
 
 @dataclass
@@ -150,7 +152,7 @@ def _judge_unknown(scene: Scene, unknown: Unknown, decision: Decision) -> None:
 
 def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
     """Decide about a node that never became ready, was never sealed, or has lost its instance."""
-    if record.provider not in scene.snapshot.asked or record.kept:
+    if record.provider not in scene.snapshot.asked or record.kept or scene.elsewhere(record):
         return
     if scene.busy(record.minion_id) or scene.batch_lives(record.batch):
         return

@@ -15,6 +15,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
+from hart_salt.inventory.locks import Look
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.operations.drain import drain_all
@@ -156,12 +157,13 @@ class Scaling:
         seen = self._take_snapshot(self._order.provider)
         records = self._of_role(seen.records.values())
         # A node that another call is sealing at this moment is still coming.
-        coming = [one for one in records if not is_ready(one) and self._busy(one)]
+        look = self._context.locks.look(seen.records)
+        coming = [one for one in records if not is_ready(one) and look.busy(one.minion_id)]
         ready = _without([one for one in records if one.stage == READY], coming)
         there = [one for one in ready if seen.instance_of(one) is not None]
         missing = _without(ready, there)
         gone = misses.gone(missing, lambda _: self._take_snapshot(self._order.provider), self._driver, self._sleep)
-        lost, young = self._without_record(seen)
+        lost, young = self._without_record(seen, look)
         restored = list(self._restore(lost, self._order.test)) if lost else []
         self._rebuilt = [one.minion_id for one in restored]
         there += _without(missing, gone) + restored
@@ -173,18 +175,16 @@ class Scaling:
             record
             for record in records
             if record.role == order.role
+            and not self._context.locks.elsewhere(record)
             and order.provider in (None, record.provider)
             and order.region in (None, record.region)
         ]
 
-    def _busy(self, record: Record) -> bool:
-        return self._context.locks.busy(record.minion_id)
-
-    def _without_record(self, seen: Snapshot) -> tuple[list[Found], list[Record]]:
+    def _without_record(self, seen: Snapshot, look: Look) -> tuple[list[Found], list[Record]]:
         """Return the role's instances without a record: nodes, and instances that another machine may bring up."""
         lost, young = [], []
-        dead = self._context.locks.dead_batches()
-        for found in rebuild.without_record(seen, self._context.locks.busy, self._context.locks.batch_lives):
+        dead = look.dead_batches()
+        for found in rebuild.without_record(seen, look.busy, look.batch_lives):
             record = record_of(found.instance, found.provider, self._context.info)
             if not self._of_role([record]):
                 continue

@@ -15,7 +15,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.records import Record
+from hart_salt.inventory.records import Record, is_same
 from hart_salt.model import Instance
 from hart_salt.node import bootstrap
 
@@ -133,7 +133,8 @@ def _settle(record: Record, instance: Instance, drivers: Mapping[str, Driver], c
     """Do the provider's part of sealing and write the record; return why that failed, or an empty string."""
     drivers[record.provider].settle(instance)
     with context.locks.claim(record.minion_id):
-        if context.store.get(record.minion_id) != record:
+        found = context.store.get(record.minion_id)
+        if found is None or not is_same(found, record):
             return "another operation has changed it since sweep decided"
-        context.store.put(dataclasses.replace(record, sealed=True))
+        context.store.put(dataclasses.replace(found, sealed=True))
     return ""

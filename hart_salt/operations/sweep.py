@@ -21,6 +21,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
+from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.keys import ACCEPTED
@@ -32,6 +33,9 @@ from hart_salt.operations.leaks import Decision, Orphan, Scene, decide
 SIDE_BY_SIDE = 16  #: concurrent removals
 #: questions, of some seconds each, that a minion must leave unanswered before it counts as dead
 QUESTIONS = 3
+#: seconds for which a new operation waits for a running sweep before it goes on
+WAIT = 60.0
+BUSY = "another sweep is running"
 
 
 class Sweep:
@@ -89,9 +93,10 @@ class Sweep:
         seen = self._look(frozenset(self._drivers))
         problems += seen.problems
         locks, info = self._context.locks, self._context.info
+        look = locks.look(seen.records)
         scene = Scene(
-            seen, leftovers, locks.busy, locks.batch_lives, locks.dead_batches(), time.time(), grace, only_dead,
-            info.owner, masterless=not info.public_key, force=force,
+            seen, leftovers, look.busy, look.batch_lives, look.dead_batches(), time.time(), grace, only_dead,
+            info.owner, masterless=not info.public_key, force=force, elsewhere=locks.elsewhere,
         )  # fmt: skip
         first = decide(dataclasses.replace(scene, force=True))
         names = {orphan.name for orphan in (*first.orphans, *first.rebuild, *first.unsealed) if orphan.leftover is None}
@@ -207,7 +212,7 @@ class Sweep:
 
         with Calls() as calls:
             try:
-                concurrency.run(lambda: every(calls))
+                concurrency.run(lambda: every(calls), self._context.locks.stop)
             except Interrupted as signal:
                 return errors, signal.signum
         return errors, None
@@ -215,6 +220,7 @@ class Sweep:
     def _remove_one(self, orphan: Orphan) -> str | None:
         driver = self._drivers[orphan.provider]
         try:
+            self._context.locks.check_alive()
             if orphan.instance is not None:
                 driver.terminate(orphan.instance)
             if orphan.leftover is not None:
@@ -228,6 +234,20 @@ def _is_young(orphan: Orphan, grace: float, dead: Collection[str]) -> bool:
     """Return whether an operation on another machine may still be sealing the node; ``dead`` holds batches."""
     record = orphan.record
     return record is not None and record.batch not in dead and time.time() - record.created < grace
+
+
+def alone(work: Sweep, locks: Locks, *, grace: float, test: bool, force: bool) -> tuple[dict[str, Any], int | None]:
+    """
+    Run the sweep, unless another one is running: then change nothing and report that, which is not an error.
+
+    Sweeps of several masters often begin at the same minute, and a test changes nothing.
+    """
+    if test:
+        return work.run(grace=grace, test=True, force=force)
+    with locks.sweep(wait=0) as held:
+        if not held:
+            return {"note": f"{BUSY}; nothing was changed"}, None
+        return work.run(grace=grace, force=force)
 
 
 def _unsealed(orphan: Orphan, why: str) -> str:
@@ -288,10 +308,19 @@ def remove_dead(
 
     Raises ``Interrupted`` if a signal arrives.
     """
-    names = {str(facts.get("provider")) for facts in context.locks.dead_batches().values()} & set(providers)
-    if not names:
+
+    def names() -> set[str]:
+        return {str(facts.get("provider")) for facts in context.locks.dead_batches().values()} & set(providers)
+
+    if not names():
         return
-    data, interrupted = Sweep({name: driver(name) for name in names}, context).run(grace=0, only_dead=True)
+    with context.locks.sweep(wait=WAIT) as held:
+        found = names()  # another sweep may just have removed everything
+        if not held:
+            log.warning("hart sweep: %s, so nothing of dead calls was removed", BUSY)
+        if not held or not found:
+            return
+        data, interrupted = Sweep({name: driver(name) for name in found}, context).run(grace=0, only_dead=True)
     for word in ("removed", "rebuilt", "sealed", "failed"):
         for orphan in data.get(word, []):
             log.warning("hart sweep: %s: %s", word, context.gate.data(orphan))

@@ -19,11 +19,11 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 #: every package and every module outside of packages, from the top down; each may import only what is below it
 LAYERS = [
     "runners", "modules", "answer", "arguments", "service", "migration", "operations", "node", "planning",
-    "inventory", "drivers", "master", "model", "config", "result", "base",
+    "inventory", "drivers", "coordination", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages
 FLAT = {"answer", "arguments", "service", "model", "result"}
-PACKAGES = 20  #: at most, including the top package
+PACKAGES = 21  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package
 BELOW_DRIVERS = {"model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.streams"}

@@ -84,9 +84,10 @@ def test_every_setting_of_hart_as_a_whole_is_in_the_reference(section: type[Sect
 
 
 def numbers() -> list[tuple[str, str]]:
+    sections: list[tuple[str, type[Section]]] = [*SECTIONS, ("", Cluster), ("masters", Peer)]
     return [
         (driver, name)
-        for driver, section in (*SECTIONS, ("", Cluster), ("masters", Peer))
+        for driver, section in sections
         for name, field in section.model_fields.items()
         if "number" in reference.kind_of(field)
     ]

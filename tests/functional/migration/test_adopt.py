@@ -19,7 +19,7 @@ import pytest
 from hart_salt.base.gate import Gate
 from hart_salt.drivers.do.driver import DigitalOcean
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import IMPORTING, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
@@ -82,7 +82,7 @@ class World:
         self.master = FakeMaster()
         self.info = replace(master_info(root), owner=OWNER)
         master: Any = self.master  # has the part of a real one that is asked for here, see above
-        self.context = Context(master, self.info, Store(MemoryCache()), Locks(str(root)), Gate())
+        self.context = Context(master, self.info, Store(MemoryCache()), FileLocks(str(root)), Gate())
         self.driver: DigitalOcean = driver_of(cloud, time)
 
     def make(self, name: str = ID, **more: Any) -> str:

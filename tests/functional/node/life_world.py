@@ -27,7 +27,7 @@ from hart_salt.base.errors import NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.config.settings import Settings
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import Store
 from hart_salt.master.keys import Acceptance, OwnKey
 from hart_salt.model import Access, Instance, MasterInfo, Node
@@ -291,8 +291,9 @@ class Stage:
         readiness = Readiness(functools.partial(calls.aside, master.minions.ask_for_answers), interval=0.01, gap=0.0)
         self.world.on_start, self.world.on_answer = readiness.started, readiness.answered
         batch = Batch(
-            master, self.info, self.store, self.driver, watcher, Access("b1", "ssh-ed25519 A"), ssh.make_key("c"),
-            progress, readiness, calls, MINION, Enrolment(master.keys, calls),
+            master, self.info, self.store, FileLocks(self.info.cachedir), self.driver, watcher,
+            Access("b1", "ssh-ed25519 A"), ssh.make_key("c"), progress, readiness, calls, MINION,
+            Enrolment(master.keys, calls),
         )  # fmt: skip
         life = Lifecycle(node, batch)
         lives.append(life.state)
@@ -345,7 +346,7 @@ def failure(stage: Stage, node: Node | None = None) -> str:
 
 def create_all(stage: Stage, *nodes: Node) -> dict[str, Any]:
     master: Any = FakeMaster(stage.world)
-    context = Context(master, stage.info, stage.store, Locks(stage.info.cachedir), Gate())
+    context = Context(master, stage.info, stage.store, FileLocks(stage.info.cachedir), Gate())
     data, interrupted = create.create_all(nodes, stage.driver, context)
     assert interrupted is None
     return data

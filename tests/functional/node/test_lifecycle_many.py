@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hart_salt.base.errors import InvalidRequest, NodeFailed, Refused
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from tests.functional.fakes import fails_with
 from tests.functional.node.life_world import Stage, create_all
 
@@ -39,21 +39,21 @@ def test_afterwards_no_lock_is_held_and_no_lock_file_is_left(stage: Stage, tmp_p
     stage.world.faults["connect"] = fails_with(NodeFailed("no luck"), times=1)
     create_all(stage, stage.node("a"), stage.node("b"))
     assert list((tmp_path / "hart/locks").iterdir()) == []
-    assert not Locks(stage.info.cachedir).busy("a")
+    assert not FileLocks(stage.info.cachedir).busy("a")
 
 
 def test_a_node_that_another_call_works_on_is_refused_and_that_call_s_log_unchanged(stage: Stage) -> None:
-    with Locks(stage.info.cachedir).claim("b"), pytest.raises(Refused, match="b is being worked on"):
+    with FileLocks(stage.info.cachedir).claim("b"), pytest.raises(Refused, match="b is being worked on"):
         create_all(stage, stage.node("a"), stage.node("b"))
     assert list(Path(stage.info.log_dir).glob("*.log")) == []
-    assert (stage.left()["records"], Locks(stage.info.cachedir).dead_batches()) == ([], {})
+    assert (stage.left()["records"], FileLocks(stage.info.cachedir).dead_batches()) == ([], {})
 
 
 def test_the_claim_of_a_batch_stays_if_something_could_not_be_removed(stage: Stage, tmp_path: Path) -> None:
     stage.world.faults["connect"] = fails_with(NodeFailed("no luck"))
     stage.world.faults["terminate"] = fails_with(InvalidRequest("locked"))
     create_all(stage, stage.node("a"))
-    assert list(Locks(stage.info.cachedir).dead_batches()) == ["b1"]
+    assert list(FileLocks(stage.info.cachedir).dead_batches()) == ["b1"]
 
 
 def test_the_claim_of_a_batch_does_not_stay_for_a_node_kept_by_keep_failed(stage: Stage) -> None:
@@ -62,4 +62,4 @@ def test_the_claim_of_a_batch_does_not_stay_for_a_node_kept_by_keep_failed(stage
     record = stage.store.get("a")
     assert record is not None
     assert record.kept
-    assert Locks(stage.info.cachedir).dead_batches() == {}
+    assert FileLocks(stage.info.cachedir).dead_batches() == {}

@@ -21,8 +21,8 @@ from hart_salt.base.gate import Gate
 from hart_salt.config.settings import Settings
 from hart_salt.inventory import rebuild
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import READY, ROLES, Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.client import Master
@@ -144,7 +144,7 @@ class World:
         self.info = master_info(root)
         self.cache = MemoryCache()
         self.store = Store(self.cache)
-        self.locks = Locks(str(root))
+        self.locks = FileLocks(str(root))
         master: Any = self.master  # has the part of a real one that is asked for here, see above
         self.context = Context(master, self.info, self.store, self.locks, Gate())
         self.clouds = {name: FakeDriver(name, self.info) for name in ("east", "west")}

@@ -22,7 +22,7 @@ from hart_salt.base import signals
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import Record, Store
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.master.client import Master
@@ -168,7 +168,7 @@ class World:
         self.master = FakeMaster(self)
         self.cache = MemoryCache()
         master: Any = self.master  # has what of the real ones is asked for here: see above
-        self.context = Context(master, self.info, Store(self.cache), Locks(str(root)), Gate())
+        self.context = Context(master, self.info, Store(self.cache), FileLocks(str(root)), Gate())
         self.locks = self.context.locks
         self.store = self.context.store
         self.interrupted: int | None = None

@@ -21,7 +21,7 @@ from hart_salt.base.errors import Refused
 from hart_salt.base.gate import Gate
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import Record, Store
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance
 from hart_salt.operations import addresses, destroy
@@ -122,7 +122,7 @@ def stage_of(cloud: Any, driver: Any, helper: Any, clock: Any, root: Path) -> St
     master: Any = FakeMaster()
     info = master_info(root)
     store = Store(MemoryCache())
-    context: Any = Context(master, info, store, Locks(str(root)), Gate())
+    context: Any = Context(master, info, store, FileLocks(str(root)), Gate())
     store.put(Record(
         ID, driver.provider.name, "x", instance.region, "s", "ready", info.owner, "b", 1.0,
         instance_id=instance.instance_id, public_ip=instance.public_ip, private_ip=instance.private_ip, sealed=True,

@@ -10,7 +10,7 @@ import pytest
 from hart_salt.base.errors import NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.master import keys
 from hart_salt.operations import create_master
 from tests.functional.fakes import fails_with
@@ -46,7 +46,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 def create(stage: Stage, **options: Any) -> dict[str, Any]:
     """Create the master ``salt``; return its entry."""
     master: Any = FakeMaster(stage.world)
-    context = Context(master, stage.info, stage.store, Locks(stage.info.cachedir), Gate())
+    context = Context(master, stage.info, stage.store, FileLocks(stage.info.cachedir), Gate())
     wanted = create_master.options(options)
     data, interrupted = create_master.create_master(stage.node("salt"), stage.driver, context, wanted)
     assert interrupted is None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import resource
 import socket
 from collections.abc import Coroutine, Iterator, Sequence
@@ -17,7 +18,7 @@ import pytest
 
 from hart_salt.base import descriptors
 from hart_salt.base.errors import HartError
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import Store
 from hart_salt.operations import create
 from tests.parts import new_state
@@ -43,14 +44,15 @@ class Fleet:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.context: Any = SimpleNamespace(locks=Locks(str(path)), store=Store(MemoryCache()))
+        self.context: Any = SimpleNamespace(locks=FileLocks(str(path)), store=Store(MemoryCache()))
         self.done: list[str] = []
         self.under_way = 0
         self.most = 0
 
     def in_turns(self, ids: Sequence[str], room: int) -> list[Coroutine[Any, Any, None]]:
         lives = [(new_state(minion_id), self.life(minion_id)) for minion_id in ids]
-        return [work for _, work in create._in_turns(lives, self.context, room)]
+        claimed = functools.partial(create._claimed, self.context, create.Outcomes())
+        return [work for _, work in create._in_turns(lives, claimed, room)]
 
     async def life(self, minion_id: str) -> None:
         with socket.socket():
@@ -80,7 +82,7 @@ def test_two_hundred_nodes_come_up_with_a_limit_for_only_a_few(tmp_path: Path) -
 
 def test_only_a_node_whose_id_is_taken_at_its_turn_fails(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
-    with Locks(str(tmp_path)).claim("b"):
+    with FileLocks(str(tmp_path)).claim("b"):
         first, taken, last = fleet.run(["a", "b", "c"], 1)
     assert (first, last, fleet.done) == (None, None, ["a", "c"])
     assert isinstance(taken, HartError)

@@ -20,7 +20,7 @@ import pytest
 from hart_salt.base import signals
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import READY, SUFFIX, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
@@ -247,7 +247,7 @@ class _Cache(MemoryCache):
         super().flush(bank, key)
 
 
-class _Locks(Locks):
+class _Locks(FileLocks):
     """The real locks, with a step when a node is locked."""
 
     def __init__(self, world: World, cachedir: str) -> None:
@@ -255,7 +255,7 @@ class _Locks(Locks):
         self._world = world
 
     @contextmanager
-    def claim(self, minion_id: str) -> Iterator[None]:
-        with super().claim(minion_id):
+    def claim(self, minion_id: str, new: Record | None = None) -> Iterator[bool]:
+        with super().claim(minion_id, new) as written:
             self._world.step(f"claimed {minion_id}")
-            yield
+            yield written

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import EnvironmentFault, Refused
-from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.flocks import FileLocks
 from tests.parts import begun
 
 
@@ -26,8 +26,8 @@ def lock_files(tmp_path: Path) -> list[str]:
 
 HOLDER = """
 import sys
-from hart_salt.inventory.locks import Locks
-with Locks(sys.argv[1]).claim("a"):
+from hart_salt.inventory.flocks import FileLocks
+with FileLocks(sys.argv[1]).claim("a"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -38,8 +38,8 @@ def held_elsewhere(tmp_path: Path, program: str = HOLDER) -> AbstractContextMana
     return begun(program, str(tmp_path), says="held")
 
 
-def locks(tmp_path: Path) -> Locks:
-    return Locks(str(tmp_path))
+def locks(tmp_path: Path) -> FileLocks:
+    return FileLocks(str(tmp_path))
 
 
 def test_a_node_locked_by_another_process_is_refused_until_that_ends(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_checking_whether_a_node_is_busy_disturbs_no_claim(tmp_path: Path) -> No
 
 BATCH_HOLDER = """
 import sys
-from hart_salt.inventory.locks import Locks
-with Locks(sys.argv[1]).batch("b1", {"provider": "do"}):
+from hart_salt.inventory.flocks import FileLocks
+with FileLocks(sys.argv[1]).batch("b1", {"provider": "do"}):
     print("held", flush=True)
     sys.stdin.read()
 """

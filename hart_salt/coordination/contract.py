@@ -1,0 +1,67 @@
+"""
+What hart needs of a coordination server: leases.
+
+A lease is a name that at most one holder has, and that is free again when its time has passed without a renewal. Every
+method answers within a few seconds, or raises ``EnvironmentFault`` with a sentence that names the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection
+from typing import Protocol
+
+from hart_salt.base.errors import EnvironmentFault
+
+SOCKET_TIMEOUT = 3.0  #: seconds for an answer of the server
+#: the longest name of a lock in MySQL
+LONGEST = 64
+#: what every server keeps apart; MySQL does not distinguish between upper and lower case
+_PLAIN = re.compile(r"[a-z0-9./_-]+")
+
+
+class Lease(Protocol):
+    """A lease that was taken."""
+
+    name: str
+
+    def renew(self) -> bool:
+        """Begin its time again; return False if it was lost."""
+
+    def release(self) -> None:
+        """Give it back. A lease that was lost stays with its new holder."""
+
+
+class Engine(Protocol):
+    """The access of one call to the server; all methods can be called from any thread."""
+
+    #: the server, for messages, such as ``redis at db.example.com:6379``
+    words: str
+
+    def take(self, name: str, seconds: float) -> Lease | None:
+        """Take a lease for so many seconds without waiting; return None if another holder has it."""
+
+    def living(self, names: Collection[str]) -> frozenset[str]:
+        """Return those of the names that a holder has. This takes no lease."""
+
+    def close(self) -> None:
+        """Close the connections. Leases that were not released end with their time."""
+
+
+def plain(name: str, prefix: str = "") -> str:
+    """Return a name that every server accepts and keeps apart from others: long or unusual names become a hash."""
+    if len(prefix) + len(name) <= LONGEST and _PLAIN.fullmatch(name):
+        return prefix + name
+    kind = name.rpartition("/")[0].partition("/")[2][:12]
+    return f"{prefix}hart/{kind}/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def unusable(words: str, error: BaseException) -> EnvironmentFault:
+    """Return the fault of a server that cannot be used."""
+    lines = str(error).strip().splitlines()
+    why = lines[0] if lines else type(error).__name__
+    return EnvironmentFault(
+        f"the coordination server cannot be used: {words}: {why}; check that it runs, that this machine reaches it, "
+        "and the setting hart: coordination"
+    )

@@ -1,0 +1,102 @@
+"""Leases in etcd: the lock of etcd3gw, a key that is bound to a lease of etcd's own."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from etcd3gw.client import Etcd3Client
+from etcd3gw.exceptions import Etcd3Exception
+from etcd3gw.lock import Lock
+from requests import RequestException
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.coordination.contract import SOCKET_TIMEOUT, Lease, unusable
+
+T = TypeVar("T")
+
+#: so many names are looked up one by one; more of them with one request for all names
+FEW = 3
+
+
+class EtcdEngine:
+    """One etcd server, or cluster behind one address."""
+
+    def __init__(self, words: str, prefix: str, **arguments: Any) -> None:
+        """
+        Make the client; nothing is sent yet.
+
+        ``prefix`` begins every name. ``arguments`` are those of etcd3gw's client.
+        """
+        self.words = words
+        self._prefix = prefix
+        self._client = Etcd3Client(timeout=SOCKET_TIMEOUT, **arguments)
+        # A session of requests is not made for several threads at once.
+        self._mutex = threading.Lock()
+
+    def take(self, name: str, seconds: float) -> Lease | None:
+        """Take a lease; see the contract. etcd counts whole seconds."""
+        lock = Lock(self._prefix + name, ttl=math.ceil(seconds), client=self._client)
+        if self.call(lock.acquire):
+            return EtcdLease(self, name, lock)
+        # The lock has asked for a lease of etcd's own, which would stay until its time has passed.
+        with suppress(EnvironmentFault):
+            self.call(lambda: lock.lease and lock.lease.revoke())
+        return None
+
+    def living(self, names: Collection[str]) -> frozenset[str]:
+        """Return the names that are held."""
+        if len(names) <= FEW:
+            return frozenset(name for name in names if self.call(functools.partial(self._client.get, self._key(name))))
+        found = self.call(functools.partial(self._client.get_prefix, self._key(names_begin(names))))
+        keys = {_text(about["key"]) for _, about in found}
+        return frozenset(name for name in names if self._key(name) in keys)
+
+    def _key(self, name: str) -> str:
+        return str(Lock(self._prefix + name, client=self._client).key)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.session.close()
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Return the result of ``work``. Raises ``EnvironmentFault`` if the server cannot be used."""
+        try:
+            with self._mutex:
+                return work()
+        except (Etcd3Exception, RequestException, OSError, ValueError, KeyError) as error:
+            raise unusable(self.words, error) from error
+
+
+def names_begin(names: Collection[str]) -> str:
+    """Return what all names begin with."""
+    first, last = min(names), max(names)
+    same = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]
+
+
+def _text(key: Any) -> str:
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+
+
+class EtcdLease:
+    """A lease that was taken."""
+
+    def __init__(self, engine: EtcdEngine, name: str, lock: Lock) -> None:
+        self.name = name
+        self._engine = engine
+        self._lock = lock
+
+    def renew(self) -> bool:
+        """Begin its time again; return False if it was lost."""
+        return self._engine.call(self._lock.refresh) > 0 and self._engine.call(self._lock.is_acquired)
+
+    def release(self) -> None:
+        """Give it back, with the lease of etcd's own."""
+        self._engine.call(self._lock.release)
+        with suppress(EnvironmentFault):
+            self._engine.call(lambda: self._lock.lease and self._lock.lease.revoke())

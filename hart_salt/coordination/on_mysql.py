@@ -1,0 +1,148 @@
+"""
+Leases in MySQL or MariaDB: the server's own locks, ``GET_LOCK``, with a time to live.
+
+Such a lock ends with its connection. The server closes a connection that has been idle for ``wait_timeout`` seconds,
+which is set to the lease's time: a machine that vanishes without a word loses its leases as it does with redis.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+import pymysql
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.coordination.contract import SOCKET_TIMEOUT, Lease, plain, unusable
+
+#: the part of a lease's time after which its connection no longer waits for an answer
+WAITED = 0.75
+
+
+class MysqlEngine:
+    """One MySQL or MariaDB server. The locks of a replica or of another member of a cluster are not the same."""
+
+    def __init__(self, words: str, prefix: str, **arguments: Any) -> None:
+        """
+        Keep the arguments of PyMySQL's connection; nothing is sent yet.
+
+        ``prefix`` begins every name: the server has one set of locks for all of its databases.
+        """
+        self.words = words
+        self._prefix = prefix
+        self._arguments = arguments
+        self._mutex = threading.Lock()
+        self._looking: Any = None
+
+    def take(self, name: str, seconds: float) -> Lease | None:
+        """Take a lease, on a connection of its own; see the contract."""
+        self._look("SELECT 1", [])  # the connection below waits longer for a server that hangs
+        connection = None
+        try:
+            connection = self._connect(seconds * WAITED, math.ceil(seconds))
+            if _value(connection, "SELECT GET_LOCK(%s, 0)", self.name(name)) == 1:
+                return MysqlLease(self, name, connection)
+        except pymysql.MySQLError as error:
+            _close(connection)
+            raise unusable(self.words, _plain_error(error)) from error
+        _close(connection)
+        return None
+
+    def living(self, names: Collection[str]) -> frozenset[str]:
+        """Return the names that are held; all are looked up in one query."""
+        if not names:
+            return frozenset()
+        wanted = list(names)
+        query = f"SELECT {', '.join(['IS_USED_LOCK(%s)'] * len(wanted))}"
+        row = self._look(query, [self.name(name) for name in wanted])
+        return frozenset(name for name, holder in zip(wanted, row, strict=True) if holder is not None)
+
+    def close(self) -> None:
+        """Close the connection for queries; each lease has another one."""
+        with self._mutex:
+            _close(self._looking)
+            self._looking = None
+
+    def name(self, name: str) -> str:
+        """Return the name of a lock in the server."""
+        return plain(name, self._prefix)
+
+    def _connect(self, answer: float, idle: int) -> Any:
+        """Return a new connection: it waits ``answer`` seconds for answers and lives ``idle`` seconds without use."""
+        return pymysql.connect(
+            **self._arguments,
+            connect_timeout=SOCKET_TIMEOUT,
+            read_timeout=answer,
+            write_timeout=SOCKET_TIMEOUT,
+            init_command=f"SET SESSION wait_timeout={idle}",
+            autocommit=True,
+        )
+
+    def _look(self, query: str, values: Collection[str]) -> Any:
+        """Return the row of a query. A connection that has ended is opened again, once."""
+        with self._mutex:
+            for attempt in range(2):
+                try:
+                    if self._looking is None:
+                        self._looking = self._connect(SOCKET_TIMEOUT, 600)
+                    return _row(self._looking, query, values)
+                except pymysql.MySQLError as error:
+                    _close(self._looking)
+                    known, self._looking = self._looking is not None, None
+                    if attempt or not known:
+                        raise unusable(self.words, _plain_error(error)) from error
+        raise AssertionError  # the second attempt has returned or raised
+
+
+class MysqlLease:
+    """A lease that was taken: a connection with its lock."""
+
+    def __init__(self, engine: MysqlEngine, name: str, connection: Any) -> None:
+        self.name = name
+        self._engine = engine
+        self._connection = connection
+        self._mutex = threading.Lock()
+
+    def renew(self) -> bool:
+        """
+        Begin its time again, which any query does; return False if the connection, and so the lock, is lost.
+        """
+        query = "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"
+        with self._mutex:
+            try:
+                return bool(_value(self._connection, query, self._engine.name(self.name)) == 1)
+            except pymysql.MySQLError:
+                _close(self._connection)
+                return False
+
+    def release(self) -> None:
+        """Give it back by closing its connection; do not wait long for a renewal that waits for the server."""
+        waited = self._mutex.acquire(timeout=SOCKET_TIMEOUT)
+        _close(self._connection)
+        if waited:
+            self._mutex.release()
+
+
+def _row(connection: Any, query: str, values: Collection[str]) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(query, tuple(values))
+        return cursor.fetchone()
+
+
+def _value(connection: Any, query: str, value: str) -> Any:
+    row = _row(connection, query, [value])
+    return None if row is None else row[0]
+
+
+def _close(connection: Any) -> None:
+    if connection is not None:
+        with suppress(pymysql.MySQLError, OSError):
+            connection.close()
+
+
+def _plain_error(error: pymysql.MySQLError) -> Exception:
+    """Return the error as its text: PyMySQL's own begins with a number."""
+    return EnvironmentFault(str(error.args[-1])) if error.args else error

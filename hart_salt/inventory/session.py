@@ -1,0 +1,140 @@
+"""
+The lease of one call, and what it holds beside it: renewed in a thread of its own.
+
+A call has one such lease, however many nodes it works on. The records of these nodes name the session. If the lease is
+lost, the call ends as after a signal.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.base.stopping import Stop
+from hart_salt.coordination.contract import Lease
+
+
+@dataclass(frozen=True)
+class Times:
+    """The times of leases, in seconds."""
+
+    #: after so long without a renewal a lease is free for others
+    lease: float = 60.0
+    #: between two renewals
+    interval: float = 20.0
+    #: between two attempts while the server does not answer
+    retry: float = 2.0
+    #: so long before a lease may be free for others, its holder gives up
+    margin: float = 10.0
+    #: the lease under which a node is taken, and how long to wait for another call that is taking it
+    taking: float = 30.0
+    patient: float = 5.0
+    #: between two attempts to get a lease that another call has
+    attempt: float = 0.05
+    waiting: float = 1.0
+
+
+def now() -> float:
+    """Return seconds of a clock that also counts while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    """Run the work in a thread that does not keep the process alive."""
+    threading.Thread(target=work, name="hart-lease", daemon=True).start()
+
+
+class Session:
+    """The leases that a call holds, from its first claim to its last."""
+
+    def __init__(
+        self, first: Lease, words: str, stop: Stop, times: Times, clock: Callable[[], float], begun: float,
+        start: Callable[[Callable[[], None]], None] = in_thread,
+    ) -> None:  # fmt: skip
+        """
+        Keep and renew ``first``, which was taken after ``begun``.
+
+        ``words`` names the server. ``stop`` ends the work of the call if a lease is lost. ``start`` runs the renewal.
+        """
+        self._words = words
+        self._stop = stop
+        self._times = times
+        self._clock = clock
+        self._leases = [first]
+        self._mutex = threading.Lock()
+        self._ended = threading.Event()
+        #: when the last renewal began that succeeded
+        self._renewed = begun
+        start(self._renew)
+
+    def add(self, lease: Lease) -> None:
+        """Renew this lease, too."""
+        with self._mutex:
+            self._leases.append(lease)
+
+    def drop(self, lease: Lease) -> None:
+        """Give a lease back. One that cannot be given back ends with its time."""
+        with self._mutex:
+            if lease in self._leases:
+                self._leases.remove(lease)
+        with suppress(EnvironmentFault):
+            lease.release()
+
+    def end(self) -> None:
+        """Give all leases back."""
+        self._ended.set()
+        with self._mutex:
+            leases = list(self._leases)
+        for lease in leases:
+            self.drop(lease)
+
+    @property
+    def lost(self) -> str:
+        """Why the leases count as lost, in a sentence; empty as long as they do not."""
+        if not self._stop.reason and self._clock() - self._renewed >= self._times.lease:
+            # The process, or the whole machine, was stopped for a while: nothing has been renewed.
+            self._lose("it was not renewed in time, because this process did not run")
+        return self._stop.reason
+
+    def _lose(self, why: str) -> None:
+        self._stop.stop(f"this call has lost its lease at the coordination server ({self._words}): {why}")
+
+    def _renew(self) -> None:
+        pause: float | None = self._times.interval
+        while pause is not None and not self._ended.wait(pause):
+            pause = self.beat()
+
+    def beat(self) -> float | None:
+        """Renew all leases once; return after how many seconds to do it again, or None if they are lost."""
+        begun = self._clock()
+        if self.lost:
+            return None
+        with self._mutex:
+            leases = list(self._leases)
+        problem = ""
+        for lease in leases:
+            try:
+                held = lease.renew()
+            except EnvironmentFault as error:
+                problem = str(error)
+                break
+            if not held and self._is_mine(lease):
+                self._lose(f"{lease.name} has run out, or another call has it")
+                return None
+        if not problem:
+            self._renewed = begun
+            return self._times.interval
+        without = self._clock() - self._renewed
+        if without >= self._times.lease - self._times.margin:
+            self._lose(f"it could not be renewed for {without:.0f} s: {problem}")
+            return None
+        return self._times.retry
+
+    def _is_mine(self, lease: Lease) -> bool:
+        """Return whether the lease is still wanted: another thread may just have given it back."""
+        with self._mutex:
+            return lease in self._leases and not self._ended.is_set()

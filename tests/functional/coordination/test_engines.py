@@ -1,0 +1,177 @@
+"""Leases at real servers: redis, etcd and MariaDB."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.config.coordination import server
+from hart_salt.coordination import on_etcd, on_mysql, on_redis
+from hart_salt.coordination import server as coordination
+from hart_salt.coordination.contract import Engine, Lease, plain
+from tests.end_to_end.tools import until
+from tests.parts import begun
+
+KINDS = ("redis", "etcd", "mysql")
+LONG = 600.0  #: seconds that no test lasts
+SHORT = 3.0  #: seconds after which a lease is free, and that etcd allows
+
+
+def engine_of(url: str) -> Engine:
+    return coordination.engine(server(url))
+
+
+def taken(engine: Engine, name: str, seconds: float = LONG) -> Lease:
+    lease = engine.take(name, seconds)
+    assert lease is not None
+    return lease
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, servers: Callable[[str], Any]) -> str:
+    space: str = servers(request.param).space().url
+    return space
+
+
+@pytest.fixture
+def engines(url: str) -> Iterator[tuple[Engine, Engine]]:
+    """Return the engines of two calls."""
+    one, other = engine_of(url), engine_of(url)
+    yield one, other
+    one.close()
+    other.close()
+
+
+@pytest.fixture(params=KINDS)
+def own(request: pytest.FixtureRequest, own_server: Callable[[str], Any]) -> Any:
+    return own_server(request.param)
+
+
+def test_only_one_call_has_a_lease(engines: tuple[Engine, Engine]) -> None:
+    one, other = engines
+    lease = taken(one, "hart/role/app")
+    assert other.take("hart/role/app", LONG) is None
+    assert other.living(["hart/role/app", "hart/role/web"]) == {"hart/role/app"}
+    assert lease.renew()
+    web = taken(other, "hart/role/web")
+    lease.release()
+    assert one.living(["hart/role/app", "hart/role/web"]) == {"hart/role/web"}
+    again = taken(other, "hart/role/app")
+    assert not lease.renew()
+    with suppress(EnvironmentFault):
+        lease.release()
+    assert again.renew()
+    web.release()
+    again.release()
+
+
+def test_many_names_are_looked_up_at_once(engines: tuple[Engine, Engine]) -> None:
+    one, other = engines
+    leases = [taken(one, f"hart/session/{number}") for number in range(6)]
+    names = [f"hart/session/{number}" for number in range(500)]
+    assert other.living(names) == {f"hart/session/{number}" for number in range(6)}
+    assert other.living([]) == frozenset()
+    for lease in leases:
+        lease.release()
+    assert other.living(names) == frozenset()
+
+
+def test_of_many_calls_that_take_one_name_one_gets_it(url: str) -> None:
+    engines = [engine_of(url) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda engine: engine.take("hart/sweep", LONG), engines))
+    assert sum(lease is not None for lease in found) == 1
+    for lease in found:
+        if lease is not None:
+            lease.release()
+
+
+def test_a_lease_that_is_not_renewed_is_free_after_its_time(engines: tuple[Engine, Engine]) -> None:
+    one, other = engines
+    lease = taken(one, "hart/sweep", SHORT)
+    again = until(lambda: other.take("hart/sweep", LONG), "the lease is free")
+    assert not lease.renew()
+    assert other.living(["hart/sweep"])
+    again.release()
+
+
+HOLDER = """
+import sys, time
+from hart_salt.config.coordination import server
+from hart_salt.coordination.server import engine
+lease = engine(server(sys.argv[1])).take("hart/sweep", float(sys.argv[2]))
+assert lease is not None
+print("held", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_a_process_that_stands_still_loses_its_lease(engines: tuple[Engine, Engine], url: str) -> None:
+    """It looks like a machine that vanished: its connections stay open, and nothing is sent on them."""
+    _, other = engines
+    with begun(HOLDER, url, str(SHORT), says="held") as process:
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: other.take("hart/sweep", LONG), "the lease is free").release()
+        process.kill()
+
+
+def test_a_server_that_lost_everything_has_lost_the_lease(own: Any) -> None:
+    engine = engine_of(own.space().url)
+    lease = taken(engine, "hart/sweep")
+    own.lose_everything()
+    with suppress(EnvironmentFault):  # an old connection that has ended is an outage at first
+        assert not lease.renew()
+    assert not lease.renew()
+
+
+def test_a_server_that_is_gone_is_named_without_its_password(own: Any) -> None:
+    url = own.space().url
+    engine = engine_of(url)
+    lease = taken(engine, "hart/sweep")
+    own.kill()
+    for work in (lambda: engine.take("hart/other", LONG), lambda: engine.living(["hart/sweep"]), lease.renew):
+        with suppress(EnvironmentFault):
+            assert not work()
+    with pytest.raises(EnvironmentFault, match="the coordination server cannot be used: ") as caught:
+        engine.take("hart/other", LONG)
+    assert f"{server(url).words}: " in str(caught.value)
+    assert "hart: coordination" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_hangs_keeps_nobody_waiting_and_loses_nothing(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = own.space().url
+    lease = taken(engine_of(url), "hart/sweep")
+    own.hang()
+    for module in (on_redis, on_etcd, on_mysql):
+        monkeypatch.setattr(module, "SOCKET_TIMEOUT", 0.3)
+    other = engine_of(url)
+    with pytest.raises(EnvironmentFault):
+        other.take("hart/other", LONG)
+    with pytest.raises(EnvironmentFault):
+        other.living(["hart/sweep"])
+    own.resume()
+    assert lease.renew()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_stay_apart_from_those_of_another_space(kind: str, servers: Callable[[str], Any]) -> None:
+    """Masters that do not belong together can use one server."""
+    one, other = (engine_of(servers(kind).space().url) for _ in range(2))
+    first, second = taken(one, "hart/role/app"), taken(other, "hart/role/app")
+    first.release()
+    second.release()
+
+
+def test_names_are_plain() -> None:
+    assert plain("hart/role/app") == "hart/role/app"
+    assert plain("hart/role/app", "salt/") == "salt/hart/role/app"
+    unusual = {plain(f"hart/node/{name}", "salt/") for name in ("A", "a", "x" * 80, "x" * 81, "ä")}
+    assert len(unusual) == 5
+    assert all(len(name) <= 64 and name.isascii() and name == name.lower() for name in unusual)

@@ -1,0 +1,112 @@
+"""A coordination server with a clock that tests set, and the calls of several masters that use it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.records import Record, Store
+from hart_salt.inventory.session import Times
+from tests.unit.inventory.test_records import MemoryCache
+
+RECORD = Record(
+    minion_id="a", provider="do", driver="do", region="r", size="s", stage="launching", owner="o", batch="b1",
+    created=1.5,
+)  # fmt: skip
+
+
+@dataclass
+class Server:
+    """The server: each lease by its name, with its holder and its end."""
+
+    now: float = 1000.0
+    leases: dict[str, tuple[int, float]] = field(default_factory=dict)
+    #: the server does not answer
+    down: bool = False
+    #: how often a lease was taken, and how often one was renewed
+    taken: int = 0
+    renewed: int = 0
+    #: called with each name that is about to be taken
+    before: Callable[[str], None] = lambda _: None
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def holder(self, name: str) -> int | None:
+        """Return who has a lease now."""
+        if self.down:
+            raise EnvironmentFault("the coordination server cannot be used: fake: it does not answer")
+        number, end = self.leases.get(name, (0, 0.0))
+        return number if end > self.now else None
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeLease:
+    def __init__(self, server: Server, name: str, seconds: float) -> None:
+        self.name = name
+        self._server = server
+        self._seconds = seconds
+        self._number = next(server.numbers)
+        server.leases[name] = (self._number, server.now + seconds)
+
+    def renew(self) -> bool:
+        self._server.renewed += 1
+        if self._server.holder(self.name) != self._number:
+            return False
+        self._server.leases[self.name] = (self._number, self._server.now + self._seconds)
+        return True
+
+    def release(self) -> None:
+        if self._server.holder(self.name) == self._number:
+            del self._server.leases[self.name]
+
+
+class FakeEngine:
+    words = "fake"
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def take(self, name: str, seconds: float) -> FakeLease | None:
+        self.server.before(name)
+        if self.server.holder(name) is not None:
+            return None
+        self.server.taken += 1
+        return FakeLease(self.server, name, seconds)
+
+    def living(self, names: Collection[str]) -> frozenset[str]:
+        return frozenset(name for name in names if self.server.holder(name) is not None)
+
+    def close(self) -> None:
+        pass
+
+
+class Cluster:
+    """Masters with one record store and one server, each with its own directory."""
+
+    def __init__(self, root: Path, times: Times | None = None) -> None:
+        self.root = root
+        self.server = Server()
+        self.store = Store(MemoryCache())
+        self.times = times or Times()
+        #: the renewals that calls have begun, in order
+        self.renewals: list[Callable[[], None]] = []
+
+    def call(self, master: str = "m1") -> LeaseLocks:
+        """Return the locks of a new call on a master."""
+        engine, server = FakeEngine(self.server), self.server
+        cachedir = str(self.root / master)
+        return LeaseLocks(engine, self.store, cachedir, self.times, server.clock, server.sleep, self.renewals.append)
+
+    def beat(self, locks: LeaseLocks) -> float | None:
+        """Renew the leases of a call once, as its thread does."""
+        opened = locks._open
+        assert opened is not None
+        return opened.beat()

@@ -1,0 +1,419 @@
+"""Sessions, claims and the fence, with a coordination server whose clock the tests set."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from hart_salt.base.errors import EnvironmentFault, Interrupted, LeaseLost, Refused
+from hart_salt.inventory import leases, session
+from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.session import Times
+from tests.parts import begun
+from tests.unit.inventory.lease_world import RECORD, Cluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+#: what dead calls held: kept, because an unused generator would be ended like one of a living call
+DEAD: list[contextlib.ExitStack] = []
+
+
+def die(locks: LeaseLocks, stack: contextlib.ExitStack) -> None:
+    """End the process of a call: its file is unlocked, and nothing is renewed, released or rolled back."""
+    assert locks._file is not None
+    locks._file.close()
+    DEAD.append(stack.pop_all())
+
+
+# claims
+
+
+def test_of_two_masters_that_create_one_id_only_one_can(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.claim("a", RECORD) as written:
+        assert written
+        with pytest.raises(Refused, match="a is being worked on"), other.claim("a", RECORD):
+            pytest.fail("claimed twice")
+    with pytest.raises(Refused, match="a: a node with that id exists"), other.claim("a", RECORD):
+        pytest.fail("created twice")
+
+
+def test_the_record_names_the_session_from_the_claim_on(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.claim("a", RECORD):
+        assert cluster.store.get("a") == dataclasses.replace(RECORD, session=one.session)
+        assert (one.busy("a"), cluster.call("m2").busy("a")) == (True, True)
+    assert (one.busy("a"), cluster.call("m2").busy("a")) == (False, False)
+
+
+def test_a_thousand_nodes_cost_one_lease(cluster: Cluster) -> None:
+    one = cluster.call()
+    with contextlib.ExitStack() as stack:
+        for number in range(1000):
+            minion_id = f"n{number}"
+            stack.enter_context(one.claim(minion_id, dataclasses.replace(RECORD, minion_id=minion_id)))
+        assert list(cluster.server.leases) == [f"hart/session/{one.session}"]
+        cluster.beat(one)
+        assert cluster.server.renewed == 1
+    assert cluster.server.leases == {}
+
+
+def test_a_call_cannot_claim_a_node_twice(cluster: Cluster) -> None:
+    one = cluster.call()
+    cluster.store.put(RECORD)
+    with one.claim("a"), pytest.raises(Refused, match="being worked on"), one.claim("a"):
+        pytest.fail("claimed twice")
+
+
+def test_a_node_of_a_dead_session_can_be_taken(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one.claim("a", RECORD))
+        die(one, stack)
+    with pytest.raises(Refused, match="being worked on"), other.claim("a"):
+        pytest.fail("its lease has not run out")
+    cluster.server.now += Times().lease
+    with other.claim("a"):
+        assert other.busy("a")
+
+
+def test_on_its_own_machine_a_dead_session_is_dead_at_once(cluster: Cluster) -> None:
+    one, same = cluster.call("m1"), cluster.call("m1")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one.claim("a", RECORD))
+        assert same.busy("a")
+        die(one, stack)
+    assert not same.busy("a")
+    with same.claim("a"):
+        pass
+
+
+def test_a_session_that_lives_but_lost_its_lease_is_dead_on_its_own_machine_too(cluster: Cluster) -> None:
+    one, same = cluster.call("m1"), cluster.call("m1")
+    with one.claim("a", RECORD):
+        cluster.server.now += Times().lease
+        assert not same.busy("a")
+
+
+def test_without_a_record_the_short_lease_is_kept_and_renewed(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.claim("a"):
+        for _ in range(3):
+            cluster.server.now += 20
+            assert cluster.beat(one)
+        with pytest.raises(Refused, match="being worked on"), other.claim("a"):
+            pytest.fail("claimed twice")
+        one.check_mine("a")
+    with other.claim("a"):
+        pass
+
+
+def test_another_call_that_is_just_taking_a_node_is_waited_for(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    cluster.store.put(RECORD)
+    taking = one._engine.take("hart/node/a", 0.1)
+    assert taking is not None
+    with other.claim("a"):
+        pass
+
+
+def test_a_store_that_answers_too_slowly_lets_no_node_be_taken(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cluster.call()
+    read = cluster.store.get
+
+    def slowly(minion_id: str) -> object:
+        cluster.server.now += Times().taking
+        return read(minion_id)
+
+    cluster.store.put(RECORD)
+    monkeypatch.setattr(cluster.store, "get", slowly)
+    with pytest.raises(EnvironmentFault, match="too slowly to claim a"), one.claim("a"):
+        pytest.fail("its short lease may have run out")
+
+
+def test_long_and_unusual_ids_are_kept_apart(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.claim("x" * 200), other.claim("X" * 200), other.claim("x" * 201), other.claim("App"), one.claim("app"):
+        assert all(len(name) <= 64 and name == name.lower() for name in cluster.server.leases)
+
+
+# the fence
+
+
+def test_a_node_that_another_call_took_over_is_not_touched(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.claim("a", RECORD):
+        one.check_mine("a", creating=True)
+        cluster.server.now += Times().lease
+        with other.claim("a"):
+            with pytest.raises(LeaseLost, match="a is no longer this call's"):
+                one.check_mine("a")
+            other.check_mine("a", creating=True)
+
+
+def test_a_node_that_another_call_destroyed_is_not_touched(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.claim("a", RECORD):
+        cluster.store.remove("a")
+        with pytest.raises(LeaseLost, match="a is no longer this call's"):
+            one.check_mine("a")
+
+
+def test_after_the_loss_nothing_is_created_but_own_nodes_can_be_rolled_back(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.claim("a", RECORD):
+        cluster.server.now += Times().lease
+        with pytest.raises(LeaseLost, match="this process did not run"):
+            one.check_mine("a", creating=True)
+        with pytest.raises(LeaseLost):
+            one.check_alive()
+        one.check_mine("a")
+
+
+def test_without_an_answer_of_the_store_nothing_is_created(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = cluster.call()
+
+    def broken(_: str) -> None:
+        raise EnvironmentFault("the record store cannot be read")
+
+    with one.claim("a", RECORD):
+        monkeypatch.setattr(cluster.store, "get", broken)
+        with pytest.raises(EnvironmentFault):
+            one.check_mine("a", creating=True)
+        one.check_mine("a")  # its session lives, so nobody has taken it
+        cluster.server.now += Times().lease
+        with pytest.raises(EnvironmentFault):
+            one.check_mine("a")
+
+
+# renewal and loss
+
+
+def test_a_lease_that_is_renewed_never_runs_out(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.claim("a", RECORD):
+        for _ in range(10):
+            cluster.server.now += Times().interval
+            assert cluster.beat(one) == Times().interval
+        assert (one._lost(), one.busy("a")) == ("", True)
+
+
+def test_a_short_outage_loses_nothing(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.claim("a", RECORD):
+        cluster.server.now += 20
+        assert cluster.beat(one) == 20
+        cluster.server.down = True
+        for _ in range(4):
+            cluster.server.now += 10
+            assert cluster.beat(one) == Times().retry
+        cluster.server.down = False
+        assert cluster.beat(one) == 20
+        assert one._lost() == ""
+
+
+def test_a_long_outage_ends_the_call_before_the_lease_can_be_anothers(cluster: Cluster) -> None:
+    one = cluster.call()
+    cancelled = []
+    with one.claim("a", RECORD), one.stop.work(lambda: cancelled.append(cluster.server.now)):
+        begun_at = cluster.server.now
+        cluster.server.down = True
+        while cluster.beat(one) is not None:
+            cluster.server.now += 1
+        assert cancelled == [begun_at + Times().lease - Times().margin]
+        assert "has lost its lease" in one.stop.reason
+        assert "for 50 s: the coordination server cannot be used: fake: it does not answer" in one.stop.reason
+        with pytest.raises(LeaseLost):
+            one.check_mine("a", creating=True)
+    with pytest.raises(Interrupted, match="has lost its lease"), one.claim("b"):
+        pytest.fail("the call is over")
+
+
+def test_a_lease_that_another_call_has_ends_the_call(cluster: Cluster) -> None:
+    one = cluster.call()
+    cancelled = []
+    with one.claim("a", RECORD), one.stop.work(lambda: cancelled.append(1)):
+        cluster.server.leases.clear()  # such as a server that was restarted without its data
+        assert cluster.beat(one) is None
+        assert cancelled == [1]
+        assert "has run out, or another call has it" in one.stop.reason
+
+
+def test_the_lease_of_a_role_is_renewed_and_its_loss_ends_the_call(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.role("app", wait=False) as held:
+        assert held
+        for _ in range(4):
+            cluster.server.now += 20
+            cluster.beat(one)
+        with other.role("app", wait=False) as second, other.role("web", wait=False) as another:
+            assert (second, another) == (False, True)
+        del cluster.server.leases["hart/role/app"]
+        assert cluster.beat(one) is None
+        assert "hart/role/app" in one.stop.reason
+
+
+def test_a_process_that_did_not_run_has_lost_its_lease(cluster: Cluster) -> None:
+    one = cluster.call()
+    cancelled = []
+    with one.claim("a", RECORD), one.stop.work(lambda: cancelled.append(1)):
+        cluster.server.now += Times().lease
+        assert "this process did not run" in one._lost()
+        assert cancelled == [1]
+        assert cluster.beat(one) is None
+
+
+def test_a_call_waits_for_a_role_until_its_holder_is_done(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one.role("app", wait=False))
+        die(one, stack)
+    before = cluster.server.now
+    with other.role("app", wait=True) as held:
+        assert held
+    assert Times().lease <= cluster.server.now - before <= Times().lease + 2
+
+
+def test_one_sweep_at_a_time_in_the_whole_cluster(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.sweep(wait=0) as first, other.sweep(wait=5) as second:
+        assert (first, second) == (True, False)
+    with other.sweep(wait=0) as third:
+        assert third
+
+
+# batches
+
+
+def test_a_batch_lives_as_long_as_its_session(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one.batch("b1", {"provider": "do"}))
+        assert (other.batch_lives("b1"), other.dead_batches()) == (True, {})
+        die(one, stack)
+    assert cluster.call("m1").dead_batches() == {"b1": {"provider": "do", "session": one.session}}
+    assert other.dead_batches() == {}
+    cluster.server.now += Times().lease
+    assert (other.batch_lives("b1"), list(other.dead_batches())) == (False, ["b1"])
+    other.forget_batch("b1")
+    assert other.dead_batches() == {}
+
+
+def test_the_claim_of_a_batch_goes_unless_something_of_it_is_left(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.batch("b1", {"provider": "do"}):
+        pass
+    assert cluster.store.batches() == {}
+    with one.batch("b2", {"provider": "do"}) as claim:
+        claim.keep = True
+    assert list(cluster.call("m2").dead_batches()) == ["b2"]
+
+
+def test_a_batch_of_processes_of_another_machine_is_left_to_that_machine(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.batch("b1", {"provider": "local", "machine": one.machine}) as claim:
+        claim.keep = True
+    assert (list(one.dead_batches()), list(other.dead_batches())) == (["b1"], [])
+
+
+def test_a_node_of_another_machine_is_elsewhere(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    mine = dataclasses.replace(RECORD, driver="local", machine=one.machine)
+    assert (one.elsewhere(mine), other.elsewhere(mine), other.elsewhere(RECORD)) == (False, True, False)
+
+
+def test_a_look_asks_the_server_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    asked: list[int] = []
+    living = other._engine.living
+
+    def counted(names: Collection[str]) -> frozenset[str]:
+        asked.append(len(names))
+        return living(names)
+
+    monkeypatch.setattr(other._engine, "living", counted)
+    with one.claim("a", RECORD), one.batch("b1", {}):
+        records = {"a": cluster.store.get("a") or RECORD}
+        records |= {f"n{n}": dataclasses.replace(RECORD, minion_id=f"n{n}", session=f"dead-{n}") for n in range(100)}
+        look = other.look(records)
+        assert [name for name in [*records, "none"] if look.busy(name)] == ["a"]
+        assert (look.batch_lives("b1"), look.batch_lives("b2"), look.dead_batches()) == (True, False, {})
+    assert asked == [101]
+
+
+# the session
+
+
+def test_the_session_begins_with_the_first_claim_and_ends_with_the_last(cluster: Cluster) -> None:
+    one = cluster.call()
+    name = f"hart/session/{one.session}"
+    assert cluster.server.leases == {}
+    with one.batch("b1", {}):
+        with one.claim("a", RECORD):
+            pass
+        assert list(cluster.server.leases) == [name]
+    assert cluster.server.leases == {}
+    assert list((cluster.root / "m1/hart/locks").iterdir()) == []
+    assert len(cluster.renewals) == 1
+
+
+def test_a_server_that_does_not_answer_lets_nothing_begin(cluster: Cluster) -> None:
+    one = cluster.call()
+    cluster.server.down = True
+    with pytest.raises(EnvironmentFault, match="coordination server"), one.claim("a", RECORD):
+        pytest.fail("claimed")
+    assert cluster.store.all() == []
+    assert list((cluster.root / "m1/hart/locks").iterdir()) == []
+
+
+def test_the_file_of_a_killed_process_goes_with_clear(cluster: Cluster) -> None:
+    one = cluster.call()
+    one.session  # noqa: B018 - makes the directory
+    path = cluster.root / "m1/hart/locks" / f"dead{leases.ALIVE}"
+    path.touch()
+    with one.claim("a", RECORD):
+        one.clear()
+        assert [found.name for found in path.parent.iterdir()] == [f"{one.session}{leases.ALIVE}"]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from hart_salt.inventory.leases import Files
+files = Files(Path(sys.argv[1]))
+with files.alive(f"{files.machine}-x"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_kernel_says_that_the_process_of_a_session_has_died(tmp_path: Path) -> None:
+    files = leases.Files(tmp_path)
+    name = f"{files.machine}-x"
+    with begun(HOLDER, str(tmp_path), says="held") as process:
+        assert not files.is_dead(name)
+        process.kill()
+        process.wait()
+        assert files.is_dead(name)
+    assert not files.is_dead("another-x")
+
+
+def test_the_thread_renews_until_the_session_ends(cluster: Cluster) -> None:
+    """This is the only test with the real thread; it waits for events."""
+    cluster.times = Times(interval=0.001)
+    one = cluster.call()
+    with one.claim("a", RECORD):
+        session.in_thread(cluster.renewals[0])
+        while cluster.server.renewed < 3:
+            pass
+    assert one.stop.reason == ""
