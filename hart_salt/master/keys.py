@@ -148,7 +148,8 @@ class Keys:
 
     def accepted_finger(self, minion_id: str) -> str | None:
         """Return the fingerprint of an id's accepted key; None if there is none."""
-        return next((fingerprint(key) for key in self._keys(minion_id).get(ACCEPTED, [])), None)
+        key = self._accepted(minion_id)
+        return None if key is None else fingerprint(key)
 
     def accept(self, minion_id: str, pem: str) -> list[str]:
         """
@@ -234,10 +235,11 @@ class Keys:
         An accepted key must be the node's: another key may have arrived between two steps.
         """
         with _error_in(outcome):
-            for key in [] if outcome.error else self._keys(minion_id).get(ACCEPTED, []):
-                if same_key(key, pem):
-                    return True
+            key = None if outcome.error else self._accepted(minion_id)
+            if key is not None and not same_key(key, pem):
                 raise NodeFailed(_foreign_accepted(minion_id, key))
+            if key is not None:
+                return True
         return outcome.error is not None
 
     def holders(self, pem: str) -> list[str]:
@@ -288,10 +290,17 @@ class Keys:
         """
         return self._cached_keys(minion_id) if self._key_cache is not None else self._key_files(minion_id)
 
-    def _key_files(self, minion_id: str) -> dict[str, list[str]]:
-        """Return the same from the files of Salt before 3008."""
+    def _accepted(self, minion_id: str) -> str | None:
+        """Return the accepted key of an id; None if there is none. This reads less than ``_keys``."""
+        if self._key_cache is not None:
+            key = self._key_cache.fetch("keys", minion_id) or {}
+            return str(key["pub"]) if key.get("state") == STATE_WORDS[ACCEPTED] else None
+        return next(iter(self._key_files(minion_id, (ACCEPTED,)).get(ACCEPTED, ())), None)
+
+    def _key_files(self, minion_id: str, states: Iterable[str] = STATE_WORDS) -> dict[str, list[str]]:
+        """Return the same from the files of Salt before 3008, for these states (default: all)."""
         found: dict[str, list[str]] = {}
-        for state in STATE_WORDS:
+        for state in states:
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 found[state] = [(self._directory / state / minion_id).read_text(encoding="utf-8")]
         return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
@@ -31,6 +30,9 @@ from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.progress import facts_of
 from hart_salt.node.undo import Undo
 
+#: libyaml's dumper writes the same as PyYAML's own and takes a twentieth of the time
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+UNLIMITED = 2**31 - 1  #: characters of a line
 COMMAND_TIMEOUT = 60.0  #: seconds for each of the short commands over the session: result, start, seal
 
 
@@ -227,7 +229,7 @@ class Lifecycle:
         """Return the minion configuration in YAML, with ``more`` added."""
         data = {**self.batch.driver.minion_defaults(self.node), **self.node.minion_config, **more}
         # Lines are not wrapped: redaction would not find a secret that is split in two in the node's output.
-        return yaml.safe_dump(data, default_flow_style=False, width=math.inf)
+        return str(yaml.dump(data, Dumper=DUMPER, default_flow_style=False, width=UNLIMITED))
 
     async def _run_script(self, session: ssh.Session) -> None:
         """Run the operator's script on the node; the script stays there, and its output goes to the log."""

@@ -44,6 +44,8 @@ SHOWN_LIMIT = 64 * 1024  #: the most characters of output that are redacted for 
 WINDOW = 128 * 1024  #: bytes of a command's output that the node can send before hart reads any
 #: the key exchanges of asyncssh without those that are computed in Python, which take up to seconds each
 KEY_EXCHANGES = "-diffie-hellman-*,rsa*"
+#: the ciphers of asyncssh, first those that OpenSSL computes in one step for each packet, unlike chacha20
+ENCRYPTION = "^aes256-gcm@openssh.com,aes128-gcm@openssh.com"
 #: the names of signals in POSIX and Linux without SIG, as SSH sends them
 SIGNALS = frozenset(one.name.removeprefix("SIG") for one in signal.Signals)
 
@@ -326,6 +328,7 @@ async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: 
             known_hosts=([expected], [], []),
             server_host_key_algs=[HOST_KEY_ALGORITHM],
             kex_algs=KEY_EXCHANGES,
+            encryption_algs=ENCRYPTION,
             compression_algs=["none"],
             tunnel=road,
             client_keys=[asyncssh.import_private_key(endpoint.client_key.private)],

@@ -8,7 +8,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any, TextIO
@@ -21,6 +22,7 @@ from rich.text import Text
 from hart_salt.node.progress import FINAL_STAGES, View
 
 REFRESH_PER_SECOND = 4
+FRAME = 3  #: lines of the terminal for the head of the table, the count of the nodes without a row, and the prompt
 
 
 def view_for(stream: TextIO | None = None) -> View:
@@ -105,16 +107,25 @@ class Lines:
 class _Row:
     stage: str
     began: float
+    changed: float = 0.0
     ended: float | None = None
     line: str = ""
 
 
 class LiveTable:
-    """A live table with a row for each node: its stage, its time, the last line that it printed."""
+    """
+    A live table with a row for each node: its stage, its time, the last line that it printed.
+
+    If there are more nodes than lines on the terminal, it shows those that failed and those that changed last, and
+    counts the others: drawing a thousand rows several times per second would take all of a processor's time. The last
+    drawing has a row for each node.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rows: dict[str, _Row] = {}
+        self._console = console
+        self._closing = False
         self._live = Live(
             console=console,
             get_renderable=self._table,
@@ -128,14 +139,23 @@ class LiveTable:
         """Keep the change; rich draws the table several times per second."""
         now = self._clock()
         row = self._rows.setdefault(minion_id, _Row(stage, now - seconds))
-        row.stage = stage
+        row.stage, row.changed = stage, now
         row.line = line or row.line
         if stage in FINAL_STAGES:
             row.ended = now
 
     def close(self) -> None:
         """Draw the table for the last time."""
+        self._closing = True
         self._live.stop()
+
+    def _shown(self, rows: Mapping[str, _Row]) -> Collection[str]:
+        """Return the ids of the nodes that have a row now."""
+        room = max(1, self._console.size.height - FRAME)
+        if self._closing or len(rows) <= room:
+            return rows.keys()
+        first = sorted(rows.items(), key=lambda item: (_rank(item[1]), -item[1].changed))
+        return {minion_id for minion_id, _ in first[:room]}
 
     def _table(self) -> Table:
         table = Table("minion", "stage", "time", "last line", box=None, expand=True, pad_edge=False)
@@ -143,9 +163,20 @@ class LiveTable:
         table.columns[2].justify = "right"
         table.columns[3].ratio = 1
         table.columns[3].no_wrap = True
-        for minion_id, row in self._rows.items():
+        rows = dict(self._rows)  # rich draws in a thread of its own
+        shown = self._shown(rows)
+        for minion_id in [name for name in rows if name in shown]:
+            row = rows[minion_id]
             took = (row.ended or self._clock()) - row.began
             style = {"failed": "red", "done": "green", "destroyed": "green"}.get(row.stage, "")
             # Text, not markup: the output of a node may contain brackets.
             table.add_row(minion_id, Text(row.stage, style), f"{took:.1f} s", Text(row.line))
+        if others := Counter(row.stage for minion_id, row in rows.items() if minion_id not in shown):
+            words = ", ".join(f"{count} {stage}" for stage, count in others.items())
+            table.add_row(f"{others.total()} more", "", "", words)
         return table
+
+
+def _rank(row: _Row) -> int:
+    """Return how soon a row is shown: failures first, then work in progress."""
+    return 0 if row.stage == "failed" else 1 if row.ended is None else 2

@@ -116,6 +116,7 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701 - the output is shell, not HTML; values are quoted with the filter below
         keep_trailing_newline=True,
         trim_blocks=True,
+        auto_reload=False,  # the files are not looked at for each node
         extensions=[_Shorter],
     )
     environment.filters["quote"] = shlex.quote

@@ -440,7 +440,7 @@ class Work:
         count(monkeypatch, salt.key.Key, "list_keys", "listed")
         note(monkeypatch, salt.cache.Cache, "fetch", lambda _, bank, key: self.read.add(key))
         if FILES_ONLY:
-            note(monkeypatch, Keys, "_key_files", lambda _, minion_id: self.read.add(minion_id))
+            note(monkeypatch, Keys, "_key_files", lambda _, minion_id, *__: self.read.add(minion_id))
         note(monkeypatch, salt.utils.event.SaltEvent, "fire_event", lambda _, data, tag, **__: self._fired(data, tag))
 
     def _count(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, counter: str) -> None:

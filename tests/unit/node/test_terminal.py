@@ -82,6 +82,26 @@ def test_a_long_line_does_not_add_a_row(table: LiveTable) -> None:
     assert len(drawn(table)) == 2
 
 
+def test_of_many_nodes_failures_and_the_latest_changes_have_a_row_and_the_last_drawing_has_all(clock: Clock) -> None:
+    live = LiveTable(Console(file=io.StringIO(), width=100, height=8, force_terminal=False), clock)
+    for number in range(20):
+        live.update(f"n{number:02}", "launching", 0.0, "")
+    for minion_id, stage in (("n03", "failed"), ("n04", "done"), ("n07", "running"), ("n08", "ready")):
+        clock.now += 1
+        live.update(minion_id, stage, 0.0, "")
+    rows = [row.split()[:2] for row in drawn(live)[1:]]
+    assert rows[:-1] == [
+        ["n00", "launching"],
+        ["n01", "launching"],
+        ["n03", "failed"],
+        ["n07", "running"],
+        ["n08", "ready"],
+    ]
+    assert drawn(live)[-1] == "15 more 14 launching, 1 done"
+    live.close()
+    assert len(drawn(live)) == 21
+
+
 def test_lines_go_to_the_given_stream() -> None:
     stream = io.StringIO()
     lines = Lines(stream)
