@@ -1,16 +1,20 @@
 """
 What a minion knows about its creation, and whether anything temporary of it is left.
 
-This uses the standard library and Salt only: it runs on every minion, whether or not hart-salt is installed there.
+This uses the standard library and Salt only: it runs on every minion, whether or not hart-salt is installed there. On
+the machine of a salt-master, ``peer_keys`` also works for another master of the same nodes; that needs hart-salt.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +91,56 @@ def sealed() -> bool | list[str]:
     if root == Path("/"):
         found += _sshd()
     return found or True
+
+
+def peer_keys(work: str, keys: dict[str, str] | None = None, **published: Any) -> dict[str, Any]:
+    """
+    Work for another master of the same nodes: show this machine's salt-master, accept or delete keys of nodes there.
+
+    hart calls this on the minions in ``hart:masters``; there is no need to call it yourself. It does nothing on a
+    machine without the configuration of a salt-master, and never for another minion. It runs as the salt-master's user.
+
+    work
+        ``facts``, ``list``, ``print``, ``accept`` or ``delete``.
+
+    keys
+        A text for each minion id: the public key to accept; for ``delete``, the public key or its fingerprint.
+
+    published
+        What Salt says about the job; do not set it.
+
+    Returns a dictionary with ``keys``, or with the facts, or with ``error``.
+
+    The salt-master's configuration is the file ``master`` beside the minion's own, or the file that the minion's
+    setting ``hart_master_config`` names.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt m2.example.com hart.peer_keys facts
+
+    .. versionadded:: 1.1.0
+    """
+    if published.get("__pub_id"):
+        return {"error": "a minion asked for this with publish.publish: only a master may"}
+    config = Path(__opts__.get("hart_master_config") or Path(__opts__["conf_file"]).parent / "master")
+    if not config.is_file():
+        return {"error": f"this machine has no salt-master: there is no {config}"}
+    if importlib.util.find_spec("hart_salt") is None:
+        return {"error": "the Python package hart-salt is not installed in this minion's Python: salt-pip install it"}
+    command = [sys.executable, "-m", "hart_salt.master.peer_work", str(config)]
+    # In a process of its own, since it becomes the master's user, and Salt's loaders share what they load.
+    done = subprocess.run(
+        command, input=json.dumps({"work": work, "keys": keys or {}}), capture_output=True, text=True, check=False,
+        cwd="/", env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )  # fmt: skip
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        last = done.stderr.strip().splitlines()[-1:]
+        return {"error": f"hart failed on this master with exit code {done.returncode}: {' '.join(last)}"}
+    return answer
 
 
 def _root() -> Path:

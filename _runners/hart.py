@@ -967,6 +967,76 @@ def node_of(ip: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any
     return _report(work, None, unknown)
 
 
+@_acts
+def sync_keys(*extra: Any, config: str | None = None, test: bool = False, **unknown: Any) -> dict[str, Any]:
+    """
+    Compare the keys of all ready nodes with the key store of every master, and repair what differs.
+
+    Where a node's key is missing or pending, it is accepted. The keys of destroyed nodes that could not be deleted
+    because their master was down are deleted. Any other key is reported under ``kept`` and stays. The other masters are
+    those in ``hart:masters``.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: show what would be done and change nothing. Default: False.
+
+    Returns a dictionary by master, this one first, each with ``result``, ``correct`` (the number of nodes whose keys
+    are right) and, if not empty, ``accepted`` and ``deleted`` (with ``test``: ``would_accept`` and ``would_delete``),
+    ``kept`` with the reasons, and ``error``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.sync_keys test=True
+
+    .. versionadded:: 1.1.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra)
+        return service(config).sync_keys(test=arguments.flag(test))
+
+    return _report(work, config, unknown)
+
+
+def peer_keys(
+    work: str | None = None, *extra: Any, keys: dict[str, str] | None = None, **unknown: Any
+) -> dict[str, Any]:
+    """
+    Work for another master of the same nodes: show this master, accept or delete keys of nodes in its store.
+
+    hart on the other master calls this through salt-api, if its ``hart:masters`` has ``api``; there is no need to call
+    it yourself. Whoever may call it can make any key accepted here: allow it only to the user of the other masters.
+
+    work
+        ``facts``, ``list``, ``print``, ``accept`` or ``delete``.
+
+    keys
+        A text for each minion id: the public key to accept; for ``delete``, the public key or its fingerprint.
+
+    Returns a dictionary with ``keys``, or with the facts, or with ``error``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.peer_keys facts
+
+    .. versionadded:: 1.1.0
+    """
+
+    def do(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown)
+        from hart_salt.service import peer_work_for
+
+        return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys)
+
+    return _report(do, None, unknown)
+
+
 def list_roles(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     List the roles, each with the providers that a call without ``provider=`` can use.

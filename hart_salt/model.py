@@ -55,6 +55,8 @@ class MasterInfo:
     log_note: str = ""
     #: what its configuration requires of minions
     terms: MinionTerms = MinionTerms()
+    #: the cluster of masters that it belongs to; empty if it belongs to none
+    cluster_id: str = ""
 
 
 OK, UNKNOWN, PROBLEM = "ok", "unknown", "problem"

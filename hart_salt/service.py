@@ -29,9 +29,12 @@ from hart_salt.drivers.contract import BEGINNING, READING, Driver
 from hart_salt.inventory.choose_locks import check_layout, locks_of
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
+from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
+from hart_salt.master import peer_work
 from hart_salt.master.client import Master
+from hart_salt.master.peers import peers_of
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
@@ -50,6 +53,7 @@ from hart_salt.operations import (
     lookup,
     sealing,
     sweep,
+    sync_keys,
 )
 from hart_salt.operations import scale as scaling
 from hart_salt.operations.leaks import is_ready
@@ -87,10 +91,14 @@ class Service:
             log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
         locks = locks_of(self.config.cluster, store, self.info.cachedir)
-        self.context = Context(self.master, self.info, store, locks, self.gate)
+        self.context = Context(self.master, self.info, store, locks, self.gate, self._others())
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
+
+    def _others(self) -> OtherMasters:
+        peers = peers_of(self.config.cluster, self.master.minions, self.info.master_id)
+        return OtherMasters(peers, functools.cache(self.master.cache))
 
     @property
     def notes(self) -> list[str]:
@@ -213,6 +221,11 @@ class Service:
         if test:
             return Result(plan.destruction(records))
         return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
+
+    def sync_keys(self, *, test: bool = False) -> Result:
+        """Compare the nodes' keys with every master's key store, and repair them; see ``sync_keys.sync``."""
+        data = sync_keys.sync(self.context, test=test)
+        return Result(data, all(report["result"] is not False for report in data.values()))
 
     def _drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]:
         return {record.provider: self.driver(record.provider) for record in records}
@@ -493,6 +506,12 @@ def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:
 def node_of(opts: Mapping[str, Any], ip: str) -> Result:
     """Return the node that has an address; see ``lookup.node_of``."""
     return Result(lookup.node_of(Store(Master(opts).cache()), ip))
+
+
+def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any) -> Result:
+    """Do what another master asks of this one; see ``peer_work.do``."""
+    data = peer_work.do(opts, work, {} if keys is None else keys)
+    return Result(data, "error" not in data)
 
 
 def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:

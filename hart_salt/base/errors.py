@@ -58,6 +58,10 @@ class LeaseLost(HartError):
     """The call's lease was lost, or another call has taken the node: hart leaves it to that call, or to a sweep."""
 
 
+class MasterDown(HartError):
+    """Another master of the nodes does not answer, or does not do what hart asks: see ``hart:masters``."""
+
+
 class NodeFailed(HartError):
     """A node did not become a minion, at a stage that the caller knows. Its resources must be rolled back."""
 

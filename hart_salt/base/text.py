@@ -30,3 +30,13 @@ def visible(text: str) -> str:
     drawn as nothing, Unicode's own line ends, and surrogates. Tabs and line ends stay; ``\\r\\n`` counts as one.
     """
     return _HIDDEN.sub(MARK, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, most: int = 1000) -> str:
+    """
+    Return foreign text as one line, for use in a sentence. A text of more than ``most`` characters is not shown.
+
+    It is not cut, because half of a secret could not be recognized and hidden.
+    """
+    line = " ".join(visible(text).split()) if len(text) <= most else ""
+    return line if len(text) <= most else f"(a text of {len(text)} characters)"

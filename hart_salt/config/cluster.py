@@ -52,13 +52,15 @@ class Peer(Section):
         "hart-salt must be installed in its Python.",
     )
     api: Endpoint | None = Field(
-        None, description="The address of salt-api on the other master, instead of `minion`; hart is installed there."
+        None, description="The address of salt-api on the other master, if not `minion`. hart-salt is installed there."
     )
     username: Text | None = Field(None, description="The user for `api`, who may call the runner function `hart.peer`.")
     password: Secret | None = Field(None, description="The password of that user.")
     eauth: Text = Field("pam", description="The module that checks the password there.")
     address: Annotated[str, PlainValidator(as_host)] | None = Field(
-        None, description="Where nodes reach the other master. Required unless `saltmaster` lists all masters."
+        None,
+        description="Where nodes reach the other master: nodes get a list of all masters. Set it for all or "
+        "for none, if `saltmaster` names all of them itself.",
     )
     timeout: Seconds = Field(60, description="Seconds for an answer of the other master.")
 
@@ -215,3 +217,13 @@ def _refuse_twice(cluster: Cluster, fault: Callable[[str, str], None]) -> None:
             value = getattr(peer, kind)
             if value is not None and seen.setdefault((kind, value), name) != name:
                 fault(f"hart:masters:{name}:{kind}", f"is also that of {seen[kind, value]}")
+
+
+def others_of(cluster: Cluster, master_id: str) -> dict[str, Peer]:
+    """
+    Return the other masters: all entries but this master's own, so all masters can have the same configuration.
+
+    An entry is a master's own if its name or its ``minion`` is the master's id, with or without Salt's ``_master``.
+    """
+    own = {master_id, master_id.removesuffix("_master")}
+    return {name: peer for name, peer in cluster.masters.items() if name not in own and peer.minion not in own}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.locks import Locks
+from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Store
 from hart_salt.master.client import Master
 from hart_salt.model import MasterInfo
@@ -13,10 +14,12 @@ from hart_salt.model import MasterInfo
 
 @dataclass(frozen=True)
 class Context:
-    """This master: its access to Salt, its facts, the records, the locks, and the gate for all output."""
+    """This master: its access to Salt, its facts, the records, the locks, the output's gate, the other masters."""
 
     master: Master
     info: MasterInfo
     store: Store
     locks: Locks
     gate: Gate
+    #: the other masters of the same nodes
+    others: OtherMasters = field(default_factory=OtherMasters)

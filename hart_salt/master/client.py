@@ -76,6 +76,7 @@ class Master:
             log_dir=log_dir.path,
             log_note=log_dir.note,
             terms=minion_terms(self._opts),
+            cluster_id=str(self._opts.get("cluster_id") or ""),
         )
 
     @functools.cached_property

@@ -151,6 +151,10 @@ class Keys:
         key = self._accepted(minion_id)
         return None if key is None else fingerprint(key)
 
+    def stored(self, minion_id: str) -> dict[str, list[str]]:
+        """Return the keys stored under one id, by state."""
+        return self._keys(minion_id)
+
     def accept(self, minion_id: str, pem: str) -> list[str]:
         """
         Make ``pem`` the accepted key of ``minion_id``, unless another key is accepted; see ``accept_many``.
@@ -361,7 +365,7 @@ class Keys:
 
     def delete_own(self, fingerprints: Mapping[str, str | None]) -> None:
         """
-        Delete, in one call, the keys of these ids that have the given fingerprints.
+        Delete, in one call, the keys of these ids that have the given fingerprints, or are the given public keys.
 
         Denied keys beside such a key are deleted too, because the id could not be used again otherwise: they arrived
         while that key held the id. The same applies to denied keys under an id without any other key.
@@ -369,7 +373,7 @@ class Keys:
         match: dict[str, list[str]] = {}
         for minion_id, wanted in fingerprints.items():
             keys = self._keys(minion_id) if wanted else {}
-            for state in _own_states(keys, functools.partial(_has_fingerprint, wanted)):
+            for state in _own_states(keys, functools.partial(has_fingerprint, wanted)):
                 match.setdefault(state, []).append(minion_id)
         if match:
             self._delete(match, rotate=True)
@@ -448,7 +452,10 @@ class Keys:
         return str(public_key)
 
 
-def _has_fingerprint(wanted: str | None, key: str) -> bool:
+def has_fingerprint(wanted: str | None, key: str) -> bool:
+    """Return whether ``wanted`` is the fingerprint of a stored key, or the key itself."""
+    if wanted and wanted.startswith("-----BEGIN"):
+        return same_key(key, wanted)
     return fingerprint(key) == wanted
 
 

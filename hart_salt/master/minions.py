@@ -23,6 +23,7 @@ from hart_salt.master.listener import ANSWER_SETTING, QUESTION
 PING_TIMEOUT = 5  #: seconds for the answer to a test.ping
 PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question, after a ping, whether a job still runs
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
+REQUEST_GATHER_TIMEOUT = 5  #: seconds for the answer whether a request still runs
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
 APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is applying states is busy
 BUSY_PAUSE = 1.0  #: seconds until hart asks again a minion that refused because of another state run
@@ -111,6 +112,15 @@ class Minions:
             raise Refused(f"no minion with an accepted key matches {target}")
         answers = self._ask(sorted(expected), function, timeout=ASK_TIMEOUT)
         return {name: answers[name].get("return") if name in answers else None for name in sorted(expected)}
+
+    def request(self, minion_id: str, function: str, arguments: Sequence[Any], timeout: float) -> Any:
+        """
+        Call a function on one minion and return what it returned; None if there was no answer in time.
+
+        The minion is named exactly, and Salt's master attributes the return to it: no other minion can answer for it.
+        """
+        answer = self._ask([minion_id], function, arguments, timeout=timeout, gather_timeout=REQUEST_GATHER_TIMEOUT)
+        return answer.get(minion_id, {}).get("return")
 
     def _work(
         self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float

@@ -13,6 +13,7 @@ from hart_salt.master.client import Master
 from hart_salt.model import Access, Instance, MasterInfo
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.enrolment import Enrolment
+from hart_salt.node.peer_keys import PeerKeys
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
@@ -47,6 +48,7 @@ class Batch:
     calls: Calls
     kind: NodeKind
     enrolment: Enrolment
+    peer_keys: PeerKeys
 
 
 @dataclass
@@ -57,6 +59,8 @@ class NodeState:
     launched: bool = False
     instance: Instance | None = None
     key: str | None = None
+    #: True once the other masters may have the key
+    on_peers: bool = False
     #: True once hart has asked salt-minion to start: from then on the key may have been used
     minion_started: bool = False
     #: True once the node is a sealed minion: from then on nothing undoes it

@@ -182,6 +182,9 @@ class Lifecycle:
         self.note(minion_key_finger=fingerprint(key))
         await self.advance("enrolling")
         notes = await self.batch.enrolment.accept(self.node.minion_id, key)
+        if self.batch.peer_keys:
+            self.state.on_peers = True
+            notes += await self.batch.peer_keys.accept(self.node.minion_id, key)
         if result.former_key:
             notes += await self.batch.enrolment.holders(self.node.minion_id, result.former_key)
         for note in notes:

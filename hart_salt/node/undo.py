@@ -32,6 +32,8 @@ class Undo:
         self._show = show
         #: the volumes that stayed when the instance was terminated
         self._kept: list[str] = []
+        #: what is left on purpose of its key
+        self._notes: list[str] = []
 
     @asynccontextmanager
     async def on_failure(self) -> AsyncIterator[None]:
@@ -71,6 +73,9 @@ class Undo:
             left += await _attempt(self.remove_instance(), "the instance could not be removed")
         if state.key:
             left += await _attempt(self._delete_key(state.key), "the key could not be deleted")
+        if state.key and state.on_peers:
+            deletion = self._delete_on_peers(state.key)
+            left += await _attempt(deletion, "the key could not be deleted on another master")
         if left:
             left += [] if keep else [remedy]
             state.record = dataclasses.replace(state.record, stage="failed", error=reason, kept=keep)
@@ -79,6 +84,7 @@ class Undo:
             left += await _attempt(calls.salt(store.remove, minion_id), "its record could not be removed")
         provider = self._node.provider
         left += [f"the volume {name} stays at {provider}: delete it there if you do not need it" for name in self._kept]
+        left += self._notes
         self._show("failed", error=reason, left=left)
 
     async def _taken_over(self) -> str:
@@ -93,6 +99,10 @@ class Undo:
 
     def _delete_key(self, key: str) -> Awaitable[None]:
         return self._batch.enrolment.delete(self._node.minion_id, key, connected=self._state.minion_started)
+
+    async def _delete_on_peers(self, key: str) -> None:
+        notes = await self._batch.peer_keys.delete(self._node.minion_id, key)
+        self._notes += notes
 
     async def remove_instance(self) -> None:
         """

@@ -24,6 +24,7 @@ from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.boot_times import BootTimes
 from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle, new_record
+from hart_salt.node.peer_keys import PeerKeys
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.reporting import open_progress
@@ -97,6 +98,7 @@ async def _create(
             batch = Batch(
                 context.master, context.info, context.store, context.locks, driver, watcher, access, client_key,
                 progress, readiness, calls, kind, Enrolment(context.master.keys, calls),
+                PeerKeys(context.others, calls),
             )  # fmt: skip
             begun = [Lifecycle(node, batch) for node in nodes]
             outcomes.lives = {life.node.minion_id: life.state for life in begun}

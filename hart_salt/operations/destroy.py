@@ -14,6 +14,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import READY, Record, addresses_of, instance_of, is_same
 from hart_salt.inventory.snapshot import is_of
+from hart_salt.master.keys import ACCEPTED, has_fingerprint
 from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
 from hart_salt.node.reporting import open_progress
@@ -76,6 +77,7 @@ class _Destroying:
         self._master = context.master
         self._store = context.store
         self._locks = context.locks
+        self._others = context.others
         self._progress = progress
         self._calls = calls
         self._errors = errors
@@ -243,12 +245,15 @@ class _Destroying:
 
     async def _forget(self, minion_ids: list[str]) -> None:
         try:
-            await self._delete_keys(minion_ids)
+            failed = await self._delete_keys(minion_ids)
         except Exception as error:
             for minion_id in minion_ids:
                 self._report_left(minion_id, error)
             return
         for minion_id in minion_ids:
+            if minion_id in failed:
+                self._report_left(minion_id, failed[minion_id])
+                continue
             try:
                 await self._calls.salt(self._store.remove, minion_id)
             except Exception as error:
@@ -257,12 +262,35 @@ class _Destroying:
                 self._gone.add(minion_id)
                 self._show(minion_id, "destroyed")
 
-    async def _delete_keys(self, minion_ids: list[str]) -> None:
+    async def _delete_keys(self, minion_ids: list[str]) -> dict[str, Exception]:
+        """Delete the keys on this master, then on the others; return why keys there may be left, by minion id."""
+        elsewhere = await self._calls.salt(self._keys_elsewhere, minion_ids) if self._others else {}
         if self._passed_over is not None:
             own = {minion_id: self._records[minion_id].minion_key_finger for minion_id in minion_ids}
             await self._calls.salt(self._master.keys.delete_own, own)
         else:
             await self._calls.salt(self._master.keys.delete, minion_ids)
+        every = self._passed_over is None
+        outcomes = await self._calls.driver(self._others.delete, elsewhere, every) if elsewhere else {}
+        for minion_id, outcome in outcomes.items():
+            for note in outcome.notes:
+                self._note(minion_id, note)
+        return {minion_id: outcome.error for minion_id, outcome in outcomes.items() if outcome.error is not None}
+
+    def _keys_elsewhere(self, minion_ids: list[str]) -> dict[str, str]:
+        """Return the keys of nodes as other masters know them: the key itself, or its fingerprint in the record."""
+        found = {}
+        for minion_id in minion_ids:
+            record = self._records[minion_id]
+            finger = record.minion_key_finger or ""
+            accepted = self._master.keys.stored(minion_id).get(ACCEPTED, [])
+            if record.kind == "minion":
+                found[minion_id] = next((pem for pem in accepted if has_fingerprint(finger, pem)), finger)
+        return found
+
+    def _note(self, minion_id: str, note: str) -> None:
+        self.notes.setdefault(minion_id, []).append(note)
+        self._progress.line(minion_id, f"hart: {note}")
 
     def _report_left(self, minion_id: str, error: Exception) -> None:
         """Report a node whose key or record is left; it can be destroyed again."""

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import hart_salt
 from hart_salt.base import descriptors
-from hart_salt.base.errors import EnvironmentFault, HartError, Refused, kind_of
+from hart_salt.base.errors import EnvironmentFault, HartError, MasterDown, Refused, kind_of
 from hart_salt.inventory.context import Context
 from hart_salt.master.client import SALT_VERSION
-from hart_salt.model import OK, UNKNOWN, Check
+from hart_salt.master.keys import same_key
+from hart_salt.master.peers import PeerFacts
+from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, MasterInfo
+from hart_salt.planning import layouts
 from hart_salt.result import Result
 
 
@@ -25,13 +28,28 @@ def report(context: Context, notes: Sequence[str], accounts: Sequence[Check]) ->
 
     ``notes`` are the notes on hart's own file.
     """
-    found = [*of_machine(context), *of_file(notes), *accounts]
+    found = [*of_machine(context), *of_others(context), *of_file(notes), *accounts]
     return Result({check.name: line(check) for check in found}, not any(map(is_problem, found)))
 
 
 def of_machine(context: Context) -> list[Check]:
     """Return the result of each of ``CHECKS``. A failure of one does not stop the others."""
     return [_result(name, check, context) for name, check in CHECKS.items()]
+
+
+def of_others(context: Context) -> list[Check]:
+    """Return a check of each other master: whether it can be reached, and whether nodes can be minions of both."""
+    peers = context.others.peers
+    return [_of_other(name, one, context.info) for name, one in (peers.facts() if peers else {}).items()]
+
+
+def _of_other(name: str, facts: PeerFacts | MasterDown, info: MasterInfo) -> Check:
+    problems = layouts.faults(info, {name: facts})
+    if problems or isinstance(facts, MasterDown):
+        return Check(f"master {name}", PROBLEM, "; ".join(problems))
+    shared = same_key(facts.public_key, info.public_key)
+    key = "the same key as this master" if shared else "another key, signed with the same signing key as this master's"
+    return Check(f"master {name}", OK, f"hart-salt {facts.hart}, Salt {facts.salt}, with {key}")
 
 
 def of_file(notes: Sequence[str]) -> list[Check]:

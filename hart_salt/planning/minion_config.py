@@ -49,7 +49,8 @@ def generated(node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
         config["publish_port"] = master.publish_port
     config |= master.terms.settings
     # The master of a node on this machine is on the same machine, whatever address other providers' nodes use.
-    address = master.local_address if node.driver == "local" else node.settings.saltmaster
+    one = node.driver == "local" and not _has_several(node)
+    address = master.local_address if one else node.settings.saltmaster
     if address:
         config["master"] = address
     return config
@@ -171,6 +172,10 @@ def _starts_late(value: Any, node: Node, master: MasterInfo) -> bool:
     return isinstance(value, int | float) and value >= node.settings.ready_timeout
 
 
+def _shuffles(value: Any, node: Node, master: MasterInfo) -> bool:
+    return bool(value) and _has_several(node) and _fails_over(node)
+
+
 def _unverifiable(value: Any, node: Node, master: MasterInfo) -> bool:
     # If the master requires it, the master's own setting is refused.
     return bool(value) and not master.terms.message_algorithm and REQUIRES_SIGNATURES not in master.terms.refusals
@@ -215,6 +220,10 @@ RULES: Mapping[str, _Rule] = {
     "master_finger": _Rule(
         _is_other_key,
         "is not the fingerprint of this master's key: remove it, because hart puts the key itself on the node",
+    ),
+    **dict.fromkeys(
+        ("random_master", "master_shuffle"),
+        _Rule(_shuffles, "must not be true with failover: hart waits for a new minion on the master that creates it"),
     ),
     "minion_sign_messages": _Rule(
         _unverifiable,

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hart_salt.base import faults
-from hart_salt.base.errors import BrokenRecord, Refused
+from hart_salt.base.errors import BrokenRecord, MasterDown, Refused
 from hart_salt.base.names import scheme_fields
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import sane
 from hart_salt.master.keys import STATE_WORDS
 from hart_salt.model import Instance, Node
-from hart_salt.planning import releases
+from hart_salt.planning import layouts, releases
 from hart_salt.planning.plan import DISTRIBUTED, spread
 
 #: up to so many nodes, hart looks up the instance of each id; for more, it lists all instances
@@ -56,7 +56,7 @@ def _refuse_unfit(
         # The provider may not be able to look for an id that it objects to.
         sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
         there = [instance for minion_id in sought for instance in driver.instances_called(minion_id)]
-    problems += _taken(nodes, driver, there, context)
+    problems += _taken(nodes, driver, there, context) + _on_others(nodes, context)
     problems += filter(None, [releases.refusal(nodes[0].settings.image)])
     problems += [f"{minion_id}: {objection}" for minion_id, objected in objections.items() for objection in objected]
     if problems:
@@ -95,6 +95,23 @@ def _taken(nodes: Sequence[Node], driver: Driver, there: Sequence[Instance], con
             problems.append(f"{minion_id}: a node with that id exists; salt-run hart.list_minions shows it")
         elif minion_id in named:
             problems.append(f"{minion_id}: {driver.provider.name} has an instance with that id")
+    return problems
+
+
+def _on_others(nodes: Sequence[Node], context: Context) -> list[str]:
+    """Return what is wrong with the other masters of the nodes, and ids that are taken there."""
+    peers = context.others.peers
+    if not peers or "master" not in nodes[0].minion_config:  # a new salt-master is no minion
+        return []
+    ids = [node.minion_id for node in nodes]
+    facts = peers.facts(ids)
+    problems = layouts.faults(context.info, facts, may_be_down=peers.may_be_down)
+    for name, one in facts.items():
+        keys = {} if isinstance(one, MasterDown) else one.keys
+        for minion_id in dict.fromkeys(ids):
+            if states := keys.get(minion_id):
+                said = " and ".join(STATE_WORDS[state] for state in states)
+                problems.append(f"{minion_id}: the master {name} has a key with that id, {said}; see salt-key there")
     return problems
 
 

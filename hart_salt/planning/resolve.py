@@ -13,6 +13,7 @@ from hart_salt.base.merge import merge, plain
 from hart_salt.base.names import NamingError, build_minion_id, check_minion_id
 from hart_salt.base.redaction import Secrets, mask
 from hart_salt.config.catalog import Catalogue
+from hart_salt.config.cluster import Peer, others_of
 from hart_salt.config.loader import Config
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import Section, Settings
@@ -129,7 +130,8 @@ def resolve(
     layers = _layers(config, role, chosen.name, argument_layer)
     merged = _merge_layers(catalogue, layers, chosen.driver)
     merged.faults[:0] = faults
-    node = _node(merged, schemas[chosen.driver], chosen, master, role, minion_id, batch, now, masterless)
+    peers = {} if masterless else others_of(config.cluster, master.master_id)
+    node = _node(merged, schemas[chosen.driver], chosen, master, peers, role, minion_id, batch, now, masterless)
     if node is not None:
         unique = UNKNOWN_ID if preview else unique_id()
         node = _with_id(node, merged, master, minion_id, now, unique)
@@ -228,6 +230,7 @@ def _node(
     schema: Schema,
     provider: Provider,
     master: MasterInfo,
+    peers: Mapping[str, Peer],
     role: str | None,
     minion_id: str | None,
     batch: str,
@@ -251,6 +254,7 @@ def _node(
         return None
     if not masterless:
         _check_version(merged, settings, master)
+    settings = _with_all_masters(merged, settings, provider.driver, master, peers)
     node = Node(
         minion_id=minion_id or "",
         role=role,
@@ -272,6 +276,25 @@ def _node(
         if not minion_config.has_master(node):
             merged.objections.append(Fault(SALTMASTER, NO_SALTMASTER))
     return replace(node, minion_config=merge(made, minion_config.chosen_by_user(node)))
+
+
+def _with_all_masters(
+    merged: _Merged, settings: Settings, driver: str, master: MasterInfo, peers: Mapping[str, Peer]
+) -> Settings:
+    """
+    Return the settings with the addresses of all masters, if ``hart:masters`` has those of the others.
+
+    This master is first: a minion that fails over connects to the first one, and hart waits for it here. A list that
+    the user has written stays.
+    """
+    address = master.local_address if driver == "local" else settings.saltmaster
+    addresses = [peer.address for peer in peers.values() if peer.address]
+    if not addresses or not isinstance(address, str) or settings.minion_config.get("master"):
+        return settings
+    for name, peer in peers.items():
+        if not peer.address:
+            merged.faults.append(Fault(f"hart:masters:{name}:address", "is not set, but another master's is: set both"))
+    return settings.model_copy(update={"saltmaster": list(dict.fromkeys([address, *addresses]))})
 
 
 def _checked(merged: _Merged, section: type[Section], section_path: str) -> Any:

@@ -37,7 +37,9 @@ LOADER_TYPES = {
 #: what the runner may import at module level: every salt-run of any function pays for it
 RUNNER_MODULE_LEVEL = {"__future__", "contextlib", "functools", "importlib.util", "inspect", "logging", "typing"}
 #: what the execution module may import: it runs on minions, which have Salt but not hart
-MODULE_MODULE_LEVEL = {"__future__", "os", "pathlib", "re", "shutil", "stat", "subprocess", "typing"}
+MODULE_MODULE_LEVEL = {
+    "__future__", "importlib.util", "json", "os", "pathlib", "re", "shutil", "stat", "subprocess", "sys", "typing",
+}  # fmt: skip
 
 
 def name_of(path: Path) -> str:

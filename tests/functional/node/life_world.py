@@ -28,6 +28,7 @@ from hart_salt.base.gate import Gate
 from hart_salt.config.settings import Settings
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
+from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Store
 from hart_salt.master.keys import Acceptance, OwnKey
 from hart_salt.model import Access, Instance, MasterInfo, Node
@@ -35,6 +36,7 @@ from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle
+from hart_salt.node.peer_keys import PeerKeys
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
@@ -268,6 +270,7 @@ class Stage:
     info: MasterInfo
     driver: FakeDriver
     store: RecordingStore
+    others: OtherMasters = field(default_factory=OtherMasters)
 
     def node(self, minion_id: str = "web", **settings: Any) -> Node:
         config = {"id": minion_id, "master": "192.0.2.9"}
@@ -294,6 +297,7 @@ class Stage:
             master, self.info, self.store, FileLocks(self.info.cachedir), self.driver, watcher,
             Access("b1", "ssh-ed25519 A"), ssh.make_key("c"), progress, readiness, calls, MINION,
             Enrolment(master.keys, calls),
+            PeerKeys(self.others, calls),
         )  # fmt: skip
         life = Lifecycle(node, batch)
         lives.append(life.state)
@@ -346,7 +350,7 @@ def failure(stage: Stage, node: Node | None = None) -> str:
 
 def create_all(stage: Stage, *nodes: Node) -> dict[str, Any]:
     master: Any = FakeMaster(stage.world)
-    context = Context(master, stage.info, stage.store, FileLocks(stage.info.cachedir), Gate())
+    context = Context(master, stage.info, stage.store, FileLocks(stage.info.cachedir), Gate(), stage.others)
     data, interrupted = create.create_all(nodes, stage.driver, context)
     assert interrupted is None
     return data

@@ -200,6 +200,9 @@ class FakeMaster:
     def delete(self, minion_ids: Sequence[str], *, connected: bool = True) -> None:
         self._delete([one for one in minion_ids if one in self._world.keys])
 
+    def stored(self, minion_id: str) -> dict[str, list[str]]:
+        return {}
+
     def delete_own(self, fingerprints: Mapping[str, str | None]) -> None:
         self._delete([one for one, wanted in fingerprints.items() if wanted and self._world.keys.get(one) == wanted])
 

@@ -1,0 +1,315 @@
+"""The other masters: real key stores on both sides, with a channel in memory that can fail or lie."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import MasterDown, NodeFailed
+from hart_salt.config.cluster import Cluster, Peer, others_of
+from hart_salt.inventory.other_masters import LeftKey, OtherMasters
+from hart_salt.master import peer_work
+from hart_salt.master.keys import ACCEPTED, PENDING, Keys, fingerprint
+from hart_salt.master.minions import Minions
+from hart_salt.master.peers import Peers, ViaApi, ViaMinion, peers_of
+from tests.parts import master_opts, new_public_key
+from tests.unit.inventory.test_records import MemoryCache
+
+A, B = new_public_key() + "\n", new_public_key() + "\n"
+
+
+class Wire:
+    """The way to a peer with a real key store; ``spoil`` changes its answers, or raises."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self.opts = master_opts(root)
+        for name in ("minions", "minions_pre", "minions_rejected", "minions_denied"):
+            (root / "pki" / name).mkdir(parents=True)
+        (root / "cache").mkdir()
+        self.keys = Keys(self.opts)
+        self.spoil: Callable[[Any], Any] = lambda answer: answer
+        self.requests: list[tuple[str, list[str]]] = []
+
+    def ask(self, work: str, keys: Mapping[str, str]) -> Any:
+        self.requests.append((work, list(keys)))
+        # Through JSON, as everything that travels.
+        return self.spoil(json.loads(json.dumps(peer_work.do(self.opts, work, dict(keys)))))
+
+    def accepted(self) -> list[str]:
+        return sorted(name for name, states in self.keys.states().items() if ACCEPTED in states)
+
+
+@pytest.fixture
+def wires(tmp_path: Path) -> dict[str, Wire]:
+    return {name: Wire(tmp_path / name) for name in ("m2", "m3")}
+
+
+def others(wires: Mapping[str, Wire], **how: Any) -> OtherMasters:
+    cache = MemoryCache()
+    return OtherMasters(Peers(wires, **how), lambda: cache)
+
+
+def down(_: Any) -> Any:
+    raise MasterDown("its minion does not answer")
+
+
+# accepting
+
+
+def test_every_peer_accepts_and_confirms_the_keys_of_all_nodes_in_one_request(wires: dict[str, Wire]) -> None:
+    outcomes = others(wires).accept({"a": A, "b": B})
+    assert {name: (it.notes, it.error) for name, it in outcomes.items()} == {"a": ([], None), "b": ([], None)}
+    for wire in wires.values():
+        assert wire.accepted() == ["a", "b"]
+        assert wire.requests == [("accept", ["a", "b"])]
+
+
+def test_many_keys_travel_in_requests_that_salt_can_carry(wires: dict[str, Wire], monkeypatch: Any) -> None:
+    monkeypatch.setattr(peer_work, "do", lambda opts, work, keys: {"protocol": peer_work.PROTOCOL, "keys": {}})
+    many = {f"n{number}": A for number in range(450)}
+    others(wires).accept(many)
+    assert [len(ids) for _, ids in wires["m2"].requests] == [200, 200, 50]
+
+
+@pytest.mark.parametrize(
+    ("lie", "error"),
+    [
+        (lambda answer: "rubbish\x1b[2J", "answers something else than hart.peer_keys: rubbish"),
+        (lambda answer: None, "answers something else than hart.peer_keys: None"),
+        (lambda answer: {**answer, "protocol": 99, "hart": "9.9"}, "its hart-salt is 9.9, which does not understand"),
+        (lambda answer: {**answer, "keys": ["a"]}, "it answers without keys"),
+        (lambda answer: {**answer, "keys": {}}, "it does not say whether it accepted the key"),
+        (lambda answer: {**answer, "keys": {"a": {"accepted": "0" * 64}}}, "it has accepted another key"),
+        (lambda answer: {**answer, "keys": {"a": {"accepted": True}}}, "it has accepted another key"),
+        (lambda answer: {**answer, "keys": {"b": answer["keys"]["a"]}}, "it does not say whether it accepted the key"),
+        (lambda answer: {**answer, "error": "no\nroom " + "x" * 900}, "no room xxx"),
+        (down, "its minion does not answer"),
+    ],
+)
+def test_only_a_confirmation_of_exactly_this_key_counts(
+    wires: dict[str, Wire], lie: Callable[[Any], Any], error: str
+) -> None:
+    wires["m3"].spoil = lie
+    outcome = others(wires).accept({"a": A})["a"]
+    assert isinstance(outcome.error, NodeFailed)
+    assert str(outcome.error).startswith("the master m3 did not accept the node's key: ")
+    assert error in str(outcome.error)
+    assert len(str(outcome.error)) < 500
+    assert str(outcome.error).isprintable()
+
+
+def test_a_key_that_is_no_key_or_belongs_to_another_machine_is_refused_there(wires: dict[str, Wire]) -> None:
+    wires["m2"].keys.accept("a", B)
+    said = others(wires).accept({"a": A, "b": "no key"})
+    assert "the master m2 did not accept the node's key: another key is already accepted as a" in str(said["a"].error)
+    assert "m3" not in str(said["a"].error)
+    assert "not a public key" in str(said["b"].error)
+    assert wires["m2"].accepted() == ["a"]
+
+
+def test_a_replaced_foreign_key_is_noted(wires: dict[str, Wire]) -> None:
+    (Path(wires["m2"].opts["pki_dir"]) / PENDING / "a").write_text(B)
+    (note,) = others(wires).accept({"a": A})["a"].notes
+    assert note.startswith("on the master m2: a foreign key that was pending under this id was replaced")
+
+
+def test_a_peer_that_is_down_is_only_noted_if_the_settings_allow_it(wires: dict[str, Wire]) -> None:
+    wires["m3"].spoil = down
+    outcome = others(wires, may_be_down=True).accept({"a": A})["a"]
+    assert outcome.error is None
+    (note,) = outcome.notes
+    assert note.startswith(
+        "the master m3 has not confirmed the node's key: its minion does not answer; salt-run hart.s"
+    )
+    wires["m3"].spoil = lambda answer: {**answer, "keys": {"a": {"error": "another key is already accepted as a"}}}
+    assert others(wires, may_be_down=True).accept({"a": A})["a"].error is not None
+
+
+# deleting
+
+
+def test_a_node_s_own_key_goes_from_every_peer_and_a_foreign_one_stays(wires: dict[str, Wire]) -> None:
+    masters = others(wires)
+    masters.accept({"a": A, "b": A})
+    wires["m3"].keys.accept("c", B)
+    found = masters.delete({"a": A, "b": fingerprint(A), "c": A, "d": ""})
+    assert [(it.notes, it.error) for it in found.values()] == [([], None)] * 4
+    assert (wires["m2"].accepted(), wires["m3"].accepted()) == ([], ["c"])
+    masters.delete({"c": A}, every=True)
+    assert wires["m3"].accepted() == []
+
+
+def test_a_key_that_may_be_left_is_an_error(wires: dict[str, Wire]) -> None:
+    wires["m3"].spoil = down
+    error = others(wires).delete({"a": A})["a"].error
+    assert str(error) == "the master m3 may still have the node's key: its minion does not answer"
+    wires["m3"].spoil = lambda answer: {**answer, "keys": {"a": {"left": ["minions"]}}}
+    assert "it still has the key, accepted" in str(others(wires).delete({"a": A})["a"].error)
+    wires["m3"].spoil = lambda answer: {**answer, "keys": {"a": {}}}
+    assert "it does not say" in str(others(wires).delete({"a": A})["a"].error)
+
+
+def test_a_key_on_a_master_that_is_down_is_remembered(wires: dict[str, Wire]) -> None:
+    masters = others(wires, may_be_down=True)
+    wires["m3"].spoil = down
+    outcome = masters.delete({"a": A})["a"]
+    assert (outcome.error, len(outcome.notes)) == (None, 1)
+    assert masters.left() == [LeftKey("a", A, ("m3",))]
+    masters.forget(masters.left()[0], ("m3",))
+    assert masters.left() == []
+
+
+def test_a_key_that_nobody_knows_is_not_remembered(wires: dict[str, Wire]) -> None:
+    masters = others(wires, may_be_down=True)
+    wires["m3"].spoil = down
+    assert "m3" in str(masters.delete({"a": ""}, every=True)["a"].error)
+    assert masters.left() == []
+
+
+# the peer's side
+
+
+@pytest.mark.parametrize(
+    ("work", "keys", "error"),
+    [
+        ("sign", {}, "work must be one of facts, list, print, accept, delete"),
+        (None, {}, "work must be one of"),
+        ("accept", ["a"], "keys must be a mapping"),
+        ("accept", {"../a": A}, "keys must have minion ids"),
+        ("delete", {"a*": ""}, "keys must have minion ids"),
+        ("accept", {"a": None}, "keys must have minion ids"),
+        ("list", dict.fromkeys(map(str, range(10001)), ""), "at most 10000"),
+    ],
+)
+def test_a_request_that_no_hart_sends_is_refused(wires: dict[str, Wire], work: Any, keys: Any, error: str) -> None:
+    assert error in peer_work.do(wires["m2"].opts, work, keys)["error"]
+    assert wires["m2"].accepted() == []
+
+
+def test_a_peer_says_what_a_minion_of_both_needs(wires: dict[str, Wire]) -> None:
+    Keys(wires["m2"].opts).accept("a", A)
+    facts = Peers(wires).facts(["a", "b"])["m2"]
+    assert not isinstance(facts, MasterDown)
+    assert (facts.master_id, facts.ports, facts.signs_key) == ("test_master", (4505, 4506), False)
+    assert facts.problem == "this master has no key yet: start salt-master once"
+    assert facts.keys == {"a": {ACCEPTED: [peer_work.digest(A)]}}
+
+
+def test_facts_that_are_none_are_a_master_that_is_down(wires: dict[str, Wire]) -> None:
+    wires["m2"].spoil = lambda answer: {**answer, "ports": "4505"}
+    assert isinstance(Peers(wires).facts()["m2"], MasterDown)
+
+
+# the ways
+
+
+class Job:
+    """Minions of which one answers."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def request(self, minion_id: str, function: str, arguments: Any, timeout: float) -> Any:
+        assert (minion_id, function, timeout) == ("m2-minion", "hart.peer_keys", 9.0)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (None, "its minion m2-minion does not answer"),
+        ("'hart.peer_keys' is not available.", "has no function hart.peer_keys: install hart-salt there"),
+        (RuntimeError("no master"), "this master cannot send jobs: no master"),
+    ],
+)
+def test_what_is_wrong_with_a_peer_s_minion_is_a_sentence(answer: Any, error: str) -> None:
+    minions: Any = Job(answer)
+    with pytest.raises(MasterDown, match=error):
+        ViaMinion(minions, "m2-minion", 9.0).ask("facts", {})
+
+
+def test_the_minion_is_named_exactly_and_no_other_minion_s_return_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    minions = Minions({})
+    monkeypatch.setattr(minions, "_ask", lambda ids, *_, **__: {"evil": {"return": {"keys": {}}}})
+    assert minions.request("m2", "hart.peer_keys", [], 1) is None
+
+
+@contextmanager
+def salt_api(status: int, body: bytes, seen: list[Any]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(status)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Print nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def via_api(address: str) -> ViaApi:
+    return ViaApi(Peer.model_validate({"api": address, "username": "hart", "password": "a-pass-word"}))
+
+
+def test_salt_api_gets_one_call_of_the_runner_and_its_answer_is_the_runner_s() -> None:
+    seen: list[Any] = []
+    with salt_api(200, json.dumps({"return": [{"protocol": 1}]}).encode(), seen) as address:
+        assert via_api(address).ask("list", {"a": ""}) == {"protocol": 1}
+    ((path, [order]),) = seen
+    assert path == "/run"
+    assert order == {
+        "client": "runner", "fun": "hart.peer_keys", "kwarg": {"work": "list", "keys": {"a": ""}},
+        "username": "hart", "password": "a-pass-word", "eauth": "pam",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, b"", "its salt-api answers 401: username, password and eauth must be right"),
+        (500, b"a-pass-word", "its salt-api answers 500: netapi_enable_clients"),
+        (302, b"", "its salt-api answers 302"),
+        (200, b"<html>", "not an answer of Salt"),
+        (200, b"{}", "not an answer of Salt"),
+        (200, b'{"return": []}', "not an answer of Salt"),
+    ],
+)
+def test_what_is_wrong_with_salt_api_is_a_sentence_without_the_password(status: int, body: bytes, error: str) -> None:
+    with salt_api(status, body, []) as address, pytest.raises(MasterDown, match=error) as caught:
+        via_api(address).ask("facts", {})
+    assert "a-pass-word" not in str(caught.value)
+
+
+def test_a_salt_api_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(MasterDown, match="its salt-api cannot be reached: .*refused"):
+        via_api("http://127.0.0.1:1").ask("facts", {})
+
+
+@pytest.mark.parametrize("master_id", ["m2", "m2_master", "two", "two_master"])
+def test_all_masters_can_have_the_same_configuration(master_id: str) -> None:
+    cluster = Cluster(masters={"m2": Peer(minion="two"), "m3": Peer(minion="three")})
+    assert list(others_of(cluster, master_id)) == ["m3"]
+    assert list(peers_of(cluster, Minions({}), master_id)) == ["m3"]
+    assert not Peers()
