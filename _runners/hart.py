@@ -40,6 +40,8 @@ INTERRUPTED = 130  # the exit code of a shell after Ctrl-C
 #: marks the arguments of a call that a reactor started and that runs as a process of its own. It grants no rights: such
 #: a call only does not wait for others, and fires an event when it ends
 BACKGROUND = "__hart_background__"
+#: marks such a call if it waits for its slot before it loads the rest of hart
+QUEUES = "__hart_queues__"
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
@@ -80,6 +82,8 @@ def _acts(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
         if not marked:
             return function(*args, **kwargs)
         __context__[BACKGROUND] = True
+        # A scale first looks whether another call changes the role, and then waits for its slot.
+        __context__[QUEUES] = not kwargs.get("test") and function.__name__ not in ("scale", "replace")
         data = function(*args, **kwargs)
         _announce(f"hart.{function.__name__}", globals()["__jid__"], data)
         return data
@@ -1265,12 +1269,17 @@ def _report(
 def _data(work: Callable[..., Result], config: str | None, given: dict[str, Any] | None) -> dict[str, Any]:
     __context__["retcode"] = 0
     try:
-        # Heavy imports happen here, when hart is called, and not when another runner is.
-        from hart_salt import arguments
-        from hart_salt.answer import answer
+        from hart_salt.inventory.slots import Slots
 
-        path = config if isinstance(config, str) else None
-        report = answer(__opts__, functools.partial(work, arguments=arguments), path, _clean(given or {}))
+        with Slots(__opts__["cachedir"]).call() as slot:
+            if __context__.get(QUEUES):
+                slot.take_early()
+            # Heavy imports happen here, when hart is called, and not when another runner is.
+            from hart_salt import arguments
+            from hart_salt.answer import answer
+
+            path = config if isinstance(config, str) else None
+            report = answer(__opts__, functools.partial(work, arguments=arguments), path, _clean(given or {}))
         data = dict(report.data)
         if not report.ok:
             data["retcode"] = report.exit_code

@@ -38,7 +38,7 @@ from hart_salt.master.peers import peers_of
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
-from hart_salt.model import AddressRequest, Instance, MasterInfo
+from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
 from hart_salt.operations import (
     account,
     addresses,
@@ -113,12 +113,17 @@ class Service:
             self._drivers[name].outage.limit = self._limit
         return self._drivers[name]
 
-    def _changes(self, *, test: bool = False) -> None:
-        """Note that the call changes something, unless it is a test. It then waits longer for an API."""
+    def _changes(self, *, test: bool = False) -> bool:
+        """
+        Note that the call changes something, unless it is a test: it waits longer for an API, and for its slot.
+
+        Returns whether it had to wait for the slot.
+        """
         check_layout(self.config.cluster, self.context.store)
         self._limit = READING if test else BEGINNING
         for driver in self._drivers.values():
             driver.outage.limit = self._limit
+        return not test and self.context.slot.take(self.config.cluster.max_calls)
 
     def _provider(self, name: str) -> Provider:
         return roles.choose_provider(self.config, None, name)
@@ -143,21 +148,24 @@ class Service:
 
         Raises ``Refused`` before anything is changed.
         """
-        self._changes(test=test)
-        now = datetime.now(timezone.utc)
-        resolve = functools.partial(
-            roles.resolve, self.config, self.schemas, self.info, role=role, provider=provider, region=region,
-            arguments=settings, batch=new_batch(now.timestamp()), now=now,
-        )  # fmt: skip
         ids = list(minion_ids or (None,) * count)
-        nodes = roles.each(resolve, [(minion_id, None) for minion_id in ids])
+
+        def resolved(zones: Sequence[str] | None = None) -> list[Node]:
+            now = datetime.now(timezone.utc)
+            resolve = functools.partial(
+                roles.resolve, self.config, self.schemas, self.info, role=role, provider=provider, region=region,
+                arguments=settings, batch=new_batch(now.timestamp()), now=now,
+            )  # fmt: skip
+            return roles.each(resolve, list(zip(ids, zones or (None,) * len(ids), strict=True)))
+
+        nodes = resolved()  # wrong settings are refused before the call waits
+        nodes = resolved() if self._changes(test=test) else nodes
         chosen_ids = bool(minion_ids) or not preflight.has_random_id(nodes[0])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
         if not test:
             self._sweep_dead(nodes[0].provider)
-        in_zones = lambda zones: roles.each(resolve, list(zip(ids, zones, strict=True)))  # noqa: E731 - it is short
-        nodes = preflight.fit(nodes, driver, self.context, in_zones, chosen=chosen_ids)
+        nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
         if test:
             return Result(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
@@ -353,24 +361,17 @@ class Service:
         def end(records: Sequence[Record]) -> fleet.Outcomes:
             return fleet.outcomes(self.destroy([record.minion_id for record in records]))
 
-        def sweep_dead() -> None:
+        def start() -> None:
+            self._changes()
             self._sweep_dead(order.provider)
 
         return scaling.Scaling(
-            order,
-            self.context,
-            self._take_snapshot,
-            make,
-            end,
-            self._settings_of,
-            sweep_dead,
-            self._restore,
-            self.driver,
-        )
+            order, self.context, self._take_snapshot, make, end, self._settings_of, start, self._restore, self.driver
+        )  # fmt: skip
 
     def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
-        drivers_of = {found.provider.name: self.driver(found.provider.name) for found in lost}
-        return sealing.restore(lost, drivers_of, self.context, test=test)
+        names = {found.provider.name for found in lost}
+        return sealing.restore(lost, {name: self.driver(name) for name in names}, self.context, test=test)
 
     def _scaled(self, outcome: scaling.Outcome) -> Result:
         return Result(outcome.data, outcome.ok, outcome.interrupted)
@@ -402,9 +403,8 @@ class Service:
         return Result(data, ok, interrupted)
 
     def _sweep_dead(self, provider: str | None) -> None:
-        """Remove what dead operations left at ``provider``, the only one that is queried; None: at all providers."""
-        names = {provider} if provider else set(self.config.providers)
-        sweep.remove_dead(names, self.driver, self.context, log)
+        """Remove what dead operations left at ``provider``, the only one that is queried; None: at all of them."""
+        sweep.remove_dead({provider} if provider else set(self.config.providers), self.driver, self.context, log)
 
     # queries
 

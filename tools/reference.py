@@ -62,6 +62,7 @@ UNITS = {
     "drain_timeout": "seconds",
     "api_timeout": "seconds",
     "log_days": "days",
+    "max_calls": "calls",
     "masters.timeout": "seconds",
     "ec2.volume_size": "GiB",
     "gce.volume_size": "GB",
@@ -171,12 +172,12 @@ def _driver_part(name: str, schema: Schema) -> str:
 
 def _cluster_part() -> str:
     text = (
-        "Set these directly under `hart` only; no node has them. The page *Running several masters* explains them. In "
-        "`/etc/hart.toml` they are in `[hart]`."
+        "Set these directly under `hart` only; no node has them. The pages *Running several masters* and *Reactors* "
+        "explain them. In `/etc/hart.toml` they are in `[hart]`."
     )
     peer = "Each entry of `masters` has these settings:"
     tables = (_settings_table(Cluster, ""), peer, _settings_table(Peer, "masters"))
-    return "\n\n".join(["### Several masters", text, *tables])
+    return "\n\n".join(["### hart as a whole", text, *tables])
 
 
 def _capabilities_part(names: Iterable[str]) -> str:

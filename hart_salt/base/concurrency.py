@@ -22,6 +22,8 @@ from hart_salt.base.streams import print_stderr
 T = TypeVar("T")
 
 DRIVER_THREADS = 16
+#: the calls of hart that change something at the same time on one machine, unless ``max_calls`` says otherwise
+MAX_CALLS = 8
 AGAIN = 1.0  #: seconds after which a cancelled task that has not ended is cancelled again
 
 

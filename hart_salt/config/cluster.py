@@ -13,9 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator
 
+from hart_salt.base.concurrency import MAX_CALLS
 from hart_salt.base.redaction import Secrets
 from hart_salt.config.coordination import FILE, as_coordination, passwords
-from hart_salt.config.settings import NO_VALUE, Endpoint, Flag, Seconds, Secret, Section, Text, as_text, problem
+from hart_salt.config.settings import NO_VALUE, Count, Endpoint, Flag, Seconds, Secret, Section, Text, as_text, problem
 from hart_salt.config.validation import check_field, check_section, is_secret, name_problem, suggestion, written_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -108,6 +109,11 @@ class Cluster(Section):
         "refuse",
         description="What a create does if another master cannot be reached: `refuse`, or `allow`, which creates the "
         "nodes with a note; `hart.sync_keys` adds the missing keys later.",
+    )
+    max_calls: Count = Field(
+        MAX_CALLS,
+        description="How many calls that change something run at the same time on this machine; further calls wait for "
+        "their turn. Queries and `test=True` do not count.",
     )
 
 

@@ -8,6 +8,7 @@ from hart_salt.base.gate import Gate
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Store
+from hart_salt.inventory.slots import Slot, own
 from hart_salt.master.client import Master
 from hart_salt.model import MasterInfo
 
@@ -23,3 +24,5 @@ class Context:
     gate: Gate
     #: the other masters of the same nodes
     others: OtherMasters = field(default_factory=OtherMasters)
+    #: of the call that this context belongs to
+    slot: Slot = field(default_factory=own)

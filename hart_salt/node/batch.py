@@ -49,6 +49,8 @@ class Batch:
     kind: NodeKind
     enrolment: Enrolment
     peer_keys: PeerKeys
+    #: called with the id of a node for which only its states remain to be applied
+    applying: Callable[[str], None] = lambda minion_id: None
 
 
 @dataclass

@@ -271,6 +271,7 @@ class Lifecycle:
         if not self.node.settings.apply:
             return
         self._show("applying")
+        self.batch.applying(self.node.minion_id)
         settings, minions = self.node.settings, self.batch.master.minions
         work = self.batch.calls.aside(minions.apply, self.node.minion_id, settings.apply, settings.apply_timeout)
         try:

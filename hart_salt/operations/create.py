@@ -18,6 +18,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import BatchClaim, known
 from hart_salt.inventory.records import LOCAL, Record
+from hart_salt.inventory.slots import Slot
 from hart_salt.model import PLACE, Access, Node
 from hart_salt.node import ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
@@ -77,6 +78,7 @@ async def _create(
     crowded = len(nodes) > room
     client_key = ssh.make_key(f"hart-{nodes[0].batch}")
     readiness = Readiness(functools.partial(calls.aside, context.master.minions.ask_for_answers))
+    under_way = _UnderWay(nodes, context.slot)
     region = nodes[0].region
     listed = functools.partial(calls.driver, driver.instances_of, nodes[0].batch, region)
     boots = BootTimes(context.info.cachedir, nodes[0])
@@ -98,7 +100,7 @@ async def _create(
             batch = Batch(
                 context.master, context.info, context.store, context.locks, driver, watcher, access, client_key,
                 progress, readiness, calls, kind, Enrolment(context.master.keys, calls),
-                PeerKeys(context.others, calls),
+                PeerKeys(context.others, calls), under_way.applies,
             )  # fmt: skip
             begun = [Lifecycle(node, batch) for node in nodes]
             outcomes.lives = {life.node.minion_id: life.state for life in begun}
@@ -107,7 +109,7 @@ async def _create(
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
                 lives = _in_turns(lives, functools.partial(_claimed, context, outcomes), room)
             try:
-                await _side_by_side(lives)
+                await _side_by_side(lives, under_way)
             finally:
                 await watcher.close()
                 boots.learn(watcher.ran_after, at_once=watcher.ran_at_once)
@@ -190,7 +192,30 @@ async def _access(
             await concurrency.uninterrupted(leave())
 
 
-async def _side_by_side(lives: Sequence[NodeWork]) -> None:
+class _UnderWay:
+    """
+    The nodes that need the call's slot. Once only states are being applied, the slot is released, because that can take
+    an hour, and the states may call hart.
+    """
+
+    def __init__(self, nodes: Sequence[Node], slot: Slot) -> None:
+        self._ids = {node.minion_id for node in nodes}
+        self._slot = slot
+        self._any_applies = False
+
+    def applies(self, minion_id: str) -> None:
+        """Note that only its states remain to be applied to a node."""
+        self._any_applies = True
+        self.ends(minion_id)
+
+    def ends(self, minion_id: str) -> None:
+        """Note that a node has ended."""
+        self._ids.discard(minion_id)
+        if self._any_applies and not self._ids:
+            self._slot.release()
+
+
+async def _side_by_side(lives: Sequence[NodeWork], under_way: _UnderWay) -> None:
     """Run all nodes to their end; on cancellation, cancel all of them and wait for their undo."""
 
     async def one(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
@@ -200,6 +225,8 @@ async def _side_by_side(lives: Sequence[NodeWork]) -> None:
             state.error = str(error)
         except Exception as error:  # after sealing: the node stays, and the error is reported
             state.error = faults.reason(error)
+        finally:
+            under_way.ends(state.record.minion_id)
 
     tasks = [asyncio.ensure_future(one(state, work)) for state, work in lives]
     try:

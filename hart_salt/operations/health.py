@@ -14,6 +14,7 @@ import hart_salt
 from hart_salt.base import descriptors
 from hart_salt.base.errors import EnvironmentFault, HartError, MasterDown, Refused, kind_of
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.slots import Slots
 from hart_salt.master.client import SALT_VERSION
 from hart_salt.master.keys import same_key
 from hart_salt.master.peers import PeerFacts
@@ -123,6 +124,11 @@ def _open_files(context: Context) -> tuple[str, str]:
     return OK, f"{descriptors.limit()}, which is enough for {number} nodes at the same time"
 
 
+def _calls(context: Context) -> tuple[str, str]:
+    running, waiting = Slots(context.info.cachedir).seen()
+    return OK, f"{running} running, {waiting} waiting (max_calls)"
+
+
 def _minion_settings(context: Context) -> tuple[str, str]:
     """Return what minions get that follows from this master's own configuration."""
     info, terms = context.info, context.info.terms
@@ -146,5 +152,6 @@ CHECKS: Mapping[str, Callable[[Context], tuple[str, str]]] = {
     "broken records": _broken_records,
     "coordination": _coordination,
     "open files": _open_files,
+    "calls that change something": _calls,
     "minion settings": _minion_settings,
 }

@@ -58,7 +58,7 @@ class Scaling:
         make: Callable[[int, bool], Outcomes],
         end: Callable[[Sequence[Record]], Outcomes],
         settings_of: Callable[[Record], Settings],
-        sweep_dead: Callable[[], None],
+        start: Callable[[], None],
         restore: Callable[[Sequence[Found], bool], Sequence[Record]],
         driver: Callable[[str], Driver],
         sleep: Callable[[float], None] = time.sleep,
@@ -68,8 +68,9 @@ class Scaling:
 
         ``take_snapshot`` takes a snapshot of one provider, or of all. ``make`` creates a number of nodes, or with True
         only plans them; ``end`` destroys nodes. ``settings_of`` returns the settings of a node of the fleet.
-        ``sweep_dead`` removes what dead operations left. ``restore`` writes records for instances that have none, or
-        with True only returns them. ``driver`` returns the driver of a provider.
+        ``start`` is called before the first change; it waits for a slot and removes what dead operations left.
+        ``restore`` writes records for instances that have none, or with True only returns them. ``driver`` returns the
+        driver of a provider.
         """
         self._order = order
         self._context = context
@@ -77,7 +78,7 @@ class Scaling:
         self._make = make
         self._end = end
         self._settings_of = settings_of
-        self._sweep_dead = sweep_dead
+        self._start = start
         self._restore = restore
         self._driver = driver
         self._sleep = sleep
@@ -140,7 +141,7 @@ class Scaling:
 
     def _begin(self) -> None:
         if not self._order.test:
-            self._sweep_dead()
+            self._start()
 
     def _rest(self, cooldown: float) -> float:
         last = self._context.store.last_scaled(self._order.role)
@@ -201,6 +202,8 @@ class Scaling:
     def _drain(self, records: Sequence[Record]) -> Mapping[str, str]:
         found = {record.minion_id: self._settings_of(record) for record in records}
         wanted = {minion_id: settings for minion_id, settings in found.items() if settings.drain}
+        if wanted:
+            self._context.slot.release()  # what drains a node may call hart
         problems = drain_all(wanted, self._context.master) if wanted else {}
         return {} if self._order.force else problems
 

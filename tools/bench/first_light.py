@@ -53,13 +53,13 @@ STAGES = ("launching", "running", "bootstrapping", "enrolling", "enrolled", "rea
 class PrivateMaster:
     """A salt-master in its own directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **more: Any) -> None:
         self.root = root
         publish, reply = free_ports(2)
         self.config: dict[str, Any] = {
             "interface": "127.0.0.1", "publish_port": publish, "ret_port": reply, "root_dir": str(root),
             "sock_dir": "run", "log_file": str(root / "log/master"), "user": getpass.getuser(),
-            "file_roots": {"base": [str(root / "srv")]}, "hart": {"roles": {ROLE: {}}},
+            "file_roots": {"base": [str(root / "srv")]}, "hart": {"roles": {ROLE: {}}}, **more,
         }  # fmt: skip
         for part in ("etc", "srv", "log"):
             (root / part).mkdir()
@@ -81,10 +81,12 @@ class PrivateMaster:
 
 
 @contextlib.contextmanager
-def private_master() -> Iterator[PrivateMaster]:
+def private_master(prepare: Callable[[Path], None] = lambda root: None, **more: Any) -> Iterator[PrivateMaster]:
+    """Yield a running master; ``more`` are its settings, and ``prepare`` can put files into its directory first."""
     root = Path(tempfile.mkdtemp(prefix="hart-bench-"))
     try:
-        master = PrivateMaster(root)
+        master = PrivateMaster(root, **more)
+        prepare(root)
         master.start()
         yield master
     finally:

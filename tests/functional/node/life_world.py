@@ -72,6 +72,8 @@ class World:
     #: by the name of a step: called when the step is reached, and may raise
     faults: dict[str, Fault] = field(default_factory=dict)
     sealed: set[str] = field(default_factory=set)
+    #: nodes for which only states remained to be applied
+    applying: list[str] = field(default_factory=list)
     #: called when a minion starts, and when one answers a question
     on_start: Callable[[str], None] = lambda minion_id: None
     on_answer: Callable[[str, str], None] = lambda minion_id, code: None
@@ -298,6 +300,7 @@ class Stage:
             Access("b1", "ssh-ed25519 A"), ssh.make_key("c"), progress, readiness, calls, MINION,
             Enrolment(master.keys, calls),
             PeerKeys(self.others, calls),
+            self.world.applying.append,
         )  # fmt: skip
         life = Lifecycle(node, batch)
         lives.append(life.state)

@@ -34,6 +34,7 @@ def test_a_node_becomes_sealed_with_its_stages_in_order(stage: Stage) -> None:
     assert (life.sealed, life.problems) == (True, [])
     assert stage.left() == ALL
     assert stage.world.sealed == {"web"}
+    assert stage.world.applying == ["web"]
     assert stage.world.events == [
         f"hart/web/{name}" for name in ("launching", "running", "bootstrapping", "enrolled", "ready")
     ]
@@ -48,6 +49,7 @@ def test_a_minion_that_the_image_started_is_reported(stage: Stage) -> None:
     assert life.notes == ["a minion of the image's own with an old key"]
     del stage.world.document["former_key"]
     assert stage.play(stage.node(minion_id="web-2"), plainly).notes == []
+    assert stage.world.applying == []
 
 
 def test_permanent_changes_of_the_script_are_reported(stage: Stage) -> None:

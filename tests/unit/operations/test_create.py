@@ -11,6 +11,7 @@ import pytest
 
 from hart_salt.base import concurrency
 from hart_salt.base.gate import Gate
+from hart_salt.inventory.slots import Slot
 from hart_salt.node.progress import Progress
 from hart_salt.operations import create
 from tests.parts import new_node, new_state
@@ -35,7 +36,7 @@ def test_a_node_that_misses_the_cancellation_is_undone_like_the_others(monkeypat
 
     async def main() -> None:
         lives = list(zip(states, (life("a", loses=False), life("b", loses=True)), strict=True))
-        call = asyncio.ensure_future(create._side_by_side(lives))
+        call = asyncio.ensure_future(create._side_by_side(lives, create._UnderWay([], Slot())))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         call.cancel()
@@ -83,3 +84,28 @@ def test_the_result_says_if_a_signal_prevented_apply(progress: Progress) -> None
     assert (said["result"], said["error"]) == (
         False, "the node is a minion and was kept, but apply failed: it was not started"
     )  # fmt: skip
+
+
+class CountedSlot(Slot):
+    released = 0
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def test_the_slot_is_released_once_all_nodes_have_ended_or_only_apply_states() -> None:
+    slot = CountedSlot()
+    under_way = create._UnderWay([new_node(minion_id=name) for name in "abc"], slot)
+    under_way.applies("a")
+    under_way.ends("b")
+    assert slot.released == 0
+    under_way.applies("c")
+    assert slot.released == 1
+
+
+def test_without_states_the_slot_is_kept_until_the_end_of_the_call() -> None:
+    slot = CountedSlot()
+    under_way = create._UnderWay([new_node(minion_id=name) for name in "ab"], slot)
+    under_way.ends("a")
+    under_way.ends("b")
+    assert slot.released == 0
