@@ -17,14 +17,13 @@ import psutil
 import pytest
 import salt.config
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.local.driver import Options
 from hart_salt.inventory.records import Record
 from hart_salt.model import MasterInfo, Node
 from hart_salt.node.batch import NodeState
+from tests import public_keys
 
 #: a configuration of a user of the old hart, with the settings of its README and its comments
 EXAMPLE = """
@@ -142,10 +141,8 @@ def master_info(cachedir: Path, owner: str = "0123456789abcdef") -> MasterInfo:
 
 
 def new_public_key() -> str:
-    """Return the PEM of a public key whose private half is forgotten."""
-    key = rsa.generate_private_key(65537, 2048).public_key()
-    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return pem.decode().strip()
+    """Return the PEM of a public key whose private half nobody has, as ``MasterInfo`` has it."""
+    return public_keys.new_public_key().strip()
 
 
 def new_node(minion_id: str = "web-1", **changes: Any) -> Node:

@@ -45,11 +45,10 @@ from typing import Any
 
 import asyncssh
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.node import bootstrap
 from tests.emulation.backend import Addresses, BootRequest
+from tests.public_keys import new_public_key
 
 STEPS = ("ssh", "trust", "key", "install", "hand-over")
 PRIVATE_KEY = re.compile(r"-----BEGIN OPENSSH PRIVATE KEY-----.*?-----END OPENSSH PRIVATE KEY-----", re.DOTALL)
@@ -374,9 +373,7 @@ def _machine(request: BootRequest) -> LightMachine:
 
 def make_minion_key() -> str:
     """Return the public half of a new minion key, as PEM."""
-    public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return public.public_bytes(serialization.Encoding.PEM, form).decode()
+    return new_public_key()
 
 
 def _bare(key: asyncssh.SSHKey) -> str:

@@ -23,8 +23,8 @@ from hart_salt.master.minions import Minions
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
 from hart_salt.runners import hart as runner
 from tests.functional.fakes import EmptyDriver
-from tests.functional.master.test_keys import rsa_key
 from tests.parts import master_opts
+from tests.public_keys import new_public_key
 
 CLOUD = "cloud"
 HART: dict[str, Any] = {
@@ -120,7 +120,7 @@ class Place:
 @functools.cache
 def public_key() -> str:
     """Return a minion's public key; making one takes a moment."""
-    return rsa_key()
+    return new_public_key()
 
 
 @pytest.fixture

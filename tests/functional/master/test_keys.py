@@ -33,6 +33,7 @@ from hart_salt.master.keys import (
     same_key,
 )
 from tests.parts import master_opts
+from tests.public_keys import new_public_key
 
 FILES_ONLY = int(SALT_VERSION.split(".")[0]) < 3008
 STORES = ["files"] if FILES_ONLY else ["localfs_key", "mmap_key"]
@@ -43,11 +44,7 @@ def pem(key: Any) -> str:
     return str(public.decode())
 
 
-def rsa_key(bits: int = 2048) -> str:
-    return pem(rsa.generate_private_key(public_exponent=65537, key_size=bits))
-
-
-OURS, FOREIGN, THIRD = (rsa_key() for _ in range(3))
+OURS, FOREIGN, THIRD = (new_public_key() for _ in range(3))
 
 
 class KeyStore:
@@ -358,7 +355,7 @@ REFUSED_KEYS = {
     .public_key()
     .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     .decode(),
-    "1024 bits": rsa_key(1024),
+    "1024 bits": new_public_key(1024),
     "an OpenSSH key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ",
     "a cut": OURS[:200],
     "text before it": "look here\n" + OURS,

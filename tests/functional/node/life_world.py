@@ -19,8 +19,6 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import NodeFailed
@@ -43,14 +41,10 @@ from hart_salt.node.watcher import Watcher
 from hart_salt.operations import create
 from tests.functional.fakes import EmptyDriver, Fault
 from tests.parts import master_info, new_node
+from tests.public_keys import new_public_key
 from tests.unit.inventory.test_records import MemoryCache
 
-PEM = (
-    rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    .public_key()
-    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    .decode()
-)
+PEM = new_public_key()
 DOCUMENT = {
     "version": 1, "exit_code": 0, "failed_step": "", "seconds": {}, "salt_version": "3008.3", "minion_key": PEM,
     "host_keys": [ssh.make_key("node").public], "output": "",
