@@ -15,6 +15,7 @@ import boto3.session
 import botocore.endpoint
 import botocore.loaders
 import botocore.session
+from botocore.client import ClientCreator
 
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
@@ -40,6 +41,24 @@ def _loader(search_path: str | None = None) -> Any:
     return botocore.loaders.create_loader(search_path)
 
 
+#: what botocore makes again for each client, and what is the same for all clients of a service
+_make_class, _load_model = ClientCreator._create_client_class, ClientCreator._load_service_model
+_classes: dict[str, Any] = {}
+_models: dict[tuple[Any, ...], Any] = {}
+
+
+def _class(creator: Any, service: str, model: Any) -> Any:
+    if service not in _classes:
+        _classes[service] = _make_class(creator, service, model)
+    return _classes[service]
+
+
+def _model(creator: Any, *service: Any) -> Any:
+    if service not in _models:
+        _models[service] = _load_model(creator, *service)
+    return _models[service]
+
+
 @contextmanager
 def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
     """
@@ -48,11 +67,14 @@ def open_cloud(time: Time, **switches: Any) -> Iterator[Cloud]:
     from tests.drivers.ec2.emulator.cloud import Ec2
 
     waits = SimpleNamespace(sleep=time.sleep)
-    # Each driver reads megabytes of models, which takes half a second; drivers of one process can share them.
+    # Each driver reads megabytes of models and makes a class with 800 methods for each client, which takes half a
+    # second; drivers of one process can share them.
     with (
         served(Ec2(NoMachines(), settings=Switches(**{"active_after": 10, **switches}), clock=time)) as cloud,
         mock.patch.object(botocore.endpoint, "time", waits),
         mock.patch.object(botocore.session, "create_loader", _loader),
+        mock.patch.object(ClientCreator, "_create_client_class", _class),
+        mock.patch.object(ClientCreator, "_load_service_model", _model),
         mock.patch.object(preview, "AMAZON", (*preview.AMAZON, "127.0.0.1")),  # the emulator obeys DryRun
     ):
         yield cloud

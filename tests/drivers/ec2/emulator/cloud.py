@@ -8,6 +8,7 @@ does not check. This module imports moto, which takes two seconds: import it whe
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import threading
@@ -15,6 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import moto.core.responses
+import moto.kms.models
 from moto.core.request import Request as MotoRequest
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -40,6 +43,9 @@ INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
 _accounts = itertools.count(200_000_000_001)
 #: moto's state belongs to the process, and moto does not promise that several threads can use it
 _moto = threading.RLock()
+# Moto looks at each method of its class again for each call, and makes an RSA key for each account's volumes.
+for _module, _name in ((moto.core.responses, "method_names_from_class"), (moto.kms.models, "generate_private_key")):
+    setattr(_module, _name, functools.cache(getattr(_module, _name)))
 
 
 class Ec2(Emulator):
