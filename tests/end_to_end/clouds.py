@@ -13,16 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests import scope
 from tests.drivers.clouds import CLOUDS
 from tests.emulation import faults
 from tests.emulation.backend import Backend
 from tests.emulation.emulator import Emulator
 from tests.emulation.faults import Fault, MachineFault
-
-#: Run every test with every cloud, which takes half as long again. Without it, tests of shared code and shared
-#: machines run with one or two clouds.
-WHOLE = scope.whole
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from saltfactories import daemons
 from saltfactories.manager import FactoriesManager
 
 from hart_salt.inventory.records import BANK, SUFFIX
-from tests.end_to_end.clouds import WHOLE
+from tests import scope
 from tests.end_to_end.processes import (
     MARK,
     end_leftovers,
@@ -41,7 +41,7 @@ from tests.end_to_end.processes import (
     remove,
     sockets_of,
 )
-from tests.end_to_end.warm import Warm
+from tests.end_to_end.warm import Begun, Warm
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 300
@@ -202,13 +202,26 @@ class SaltMaster:
         command, environment = self.command(function, *arguments, out=out), {**self.environment, **more}
         if self.bin != BIN:
             return self._finished(command, timeout)
+        done = self._warmed().run(command, environment, timeout)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def _warmed(self) -> Warm:
         with _WARMING:
             if self._warm is None or not self._warm.lives():
                 self.end_warm()
                 self._warm = Warm(self.root / "etc", self.environment)
-            warm = self._warm
-        done = warm.run(command, environment, timeout)
-        return Ran(done.returncode, done.stdout, done.stderr)
+            return self._warm
+
+    @contextlib.contextmanager
+    def to_be_killed(self, function: str, *arguments: str) -> Iterator[Begun]:
+        """Start ``salt-run`` as ``run`` does, for a test that kills it with SIGKILL; it ends with the block."""
+        assert self.bin == BIN, "another program has no process that has imported Salt"
+        begun = self._warmed().begin(self.command(function, *arguments), self.environment)
+        try:
+            yield begun
+        finally:
+            begun.kill()
+            begun.close()
 
     def end_warm(self) -> None:
         """End the process that ``run`` keeps."""
@@ -376,7 +389,12 @@ def running_master(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the clouds that a test does not need; see ``clouds.WHOLE``."""
+    """
+    Leave out the clouds that a test does not need.
+
+    With every cloud, which ``./test --all`` runs, the tests take half as long again; tests of shared code and shared
+    machines run with one or two clouds.
+    """
     left_out = [item for item in items if not _is_on_its_cloud(item)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
@@ -384,7 +402,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_on_its_cloud(item: pytest.Item) -> bool:
     mark = item.get_closest_marker("on_clouds")
-    return WHOLE or mark is None or vars(item)["callspec"].params["cloud"] in mark.args
+    return scope.whole or mark is None or vars(item)["callspec"].params["cloud"] in mark.args
 
 
 @pytest.fixture(scope="session")

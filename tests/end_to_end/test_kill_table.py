@@ -3,14 +3,16 @@
 
 The points are: every stage, right after its record is written; before and after each verb of the driver and each change
 of the key store; and, at the clouds, each call that changes something: before it takes effect, and after, with its
-answer still pending. The machines are light ones, and real ones for the driver ``local``. After the sweep there is
-nothing, or a complete and sealed node: one that was ready, or of which nothing had been removed. All outcomes are
-printed as one table.
+answer still pending. The machines are light ones, and real ones for the driver ``local``. By default, one cloud has the
+points that are not calls: they are in code that all clouds share, and between its calls. With ``./test --all`` each
+cloud has all points. After the sweep there is nothing, or a complete and sealed node: one that was ready, or of which
+nothing had been removed. All outcomes are printed as one table.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import signal
 import threading
@@ -23,9 +25,10 @@ from typing import Any
 import pytest
 from saltfactories.manager import FactoriesManager
 
+from tests import scope
 from tests.emulation.faults import Fault
 from tests.end_to_end import light_cloud, tools
-from tests.end_to_end.clouds import WHOLE, all_clouds
+from tests.end_to_end.clouds import all_clouds
 from tests.end_to_end.conftest import Ran, SaltMaster, running_master
 from tests.end_to_end.light_cloud import LightCloud
 from tests.parts import print_lines
@@ -44,8 +47,8 @@ CREATING = (
 DESTROYING = tuple(f"{verb}:{when}" for verb in ("terminate", "delete_keys", "remove") for when in BEFORE_AFTER)
 #: verbs of the driver itself
 OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "terminate") for when in BEFORE_AFTER)
-#: the drivers that are killed at every point; the others only in their own code
-EVERY_POINT = DRIVERS if WHOLE else ("do",)
+#: the drivers that are killed at every point; the others only in their own code: in each call, or around the verbs
+EVERY_POINT = DRIVERS if scope.whole else ("do",)
 #: concurrent masters of a driver, if there is more than one
 LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2, "hetzner": 2}
 #: more calls that change something than any driver makes for one node
@@ -113,10 +116,10 @@ class Lane:
         how: dict[str, Any] = {"when": when, "stall": STALL, "status": 503 if when == "before" else None}
         fault: Fault = changing.fault(skip=number, **how)
         cloud.faults.add(fault)
-        with tools.running(self.master, *command) as run:
-            tools.until(lambda: fault in cloud.faults.struck or run.poll() is not None, "the call, or the end")
-            run.send_signal(signal.SIGKILL)
-            code = run.wait(TIMEOUT)
+        with self.master.to_be_killed(*command) as run:
+            tools.until(lambda: fault in cloud.faults.struck or run.has_ended(), "the call, or the end")
+            run.kill()
+            code = run.wait(TIMEOUT).returncode
         cloud.faults.clear()
         cloud.faults.struck.clear()
         return code
@@ -149,16 +152,16 @@ def by_point(lane: Lane, phase: str, point: str) -> Outcome:
     return lane.swept(f"{phase}: {point}", *lane.killed_at(point, command))
 
 
-def by_call(lane: Lane, phase: str, when: str) -> list[Outcome]:
-    """Yield one kill for each call that changes something, until a run has no more of them."""
+def by_call(lane: Lane, phase: str) -> list[Outcome]:
+    """Kill a run before and after each call that changes something, until a run has no more of them."""
     found: list[Outcome] = []
-    for number in range(MOST_CALLS):
+    for number, when in itertools.product(range(MOST_CALLS), BEFORE_AFTER):
         if phase == "destroy":
             assert lane.master.run(*lane.creation).code == 0
         command = lane.creation if phase == "create" else ["hart.destroy", lane.node]
         code = lane.killed_in_call(number, when, command)
         outcome = lane.swept(f"{phase}: {when} call {number + 1} was done", code)
-        if code != -signal.SIGKILL:
+        if code != -signal.SIGKILL and when == "before":
             return found
         found.append(outcome)
     raise AssertionError(f"more than {MOST_CALLS} calls")
@@ -169,16 +172,24 @@ Case = tuple[str, str, str]
 
 def cases(driver: str) -> list[Case]:
     """Return a driver's cases, in the order of its lane."""
-    creating, destroying = (CREATING, DESTROYING) if driver in EVERY_POINT else (OF_DRIVERS[:-2], OF_DRIVERS[-2:])
-    points = [*(("create", point) for point in creating), *(("destroy", point) for point in destroying)]
-    calls = [(phase, f"calls {when}") for phase in ("create", "destroy") for when in BEFORE_AFTER]
-    return [(driver, phase, what) for phase, what in (*points, *(calls if driver in CLOUDS else []))]
+    calls = [(phase, "calls") for phase in ("create", "destroy")] if driver in CLOUDS else []
+    return [(driver, phase, what) for phase, what in (*_points(driver), *calls)]
+
+
+def _points(driver: str) -> list[tuple[str, str]]:
+    if driver in EVERY_POINT:
+        creating, destroying = CREATING, DESTROYING
+    elif driver in CLOUDS:
+        return []
+    else:
+        creating, destroying = OF_DRIVERS[:-2], OF_DRIVERS[-2:]
+    return [*(("create", point) for point in creating), *(("destroy", point) for point in destroying)]
 
 
 def outcomes_of(lane: Lane, case: Case) -> list[Outcome]:
     _, phase, what = case
-    if what.startswith("calls "):
-        return by_call(lane, phase, what.removeprefix("calls "))
+    if what == "calls":
+        return by_call(lane, phase)
     return [by_point(lane, phase, what)]
 
 

@@ -60,11 +60,11 @@ def _left_by_a_dead_call(*ids: str) -> Callable[[SaltMaster, tools.Trial], None]
     def make(master: SaltMaster, trial: tools.Trial) -> None:
         for minion_id in ids:
             trial.hold_script(minion_id, "dead", tools.BEFORE_KEY)
-        with tools.running(master, "hart.create", ",".join(ids), "role=app") as run:
+        with master.to_be_killed("hart.create", ",".join(ids), "role=app") as run:
             for minion_id in ids:
                 trial.wait("dead", minion_id)
             run.kill()
-            run.wait()
+            run.wait(tools.TIMEOUT)
         for path in [*trial.path.glob("temporary-access-*"), *(master.cachedir / "hart/locks").glob("*")]:
             path.unlink()
 

@@ -3,18 +3,20 @@
 
 Most of the time of a short ``salt-run`` is the import of Salt, and the tests run thousands of them. Each command is a
 separate process, forked before anything but imports was done, with the given environment, directory and output, and it
-ends like the program. A test that sends signals, or uses the program of somebody else, starts the program itself, with
-``SaltMaster.begin`` and ``command``.
+ends like the program. A test that sends other signals than SIGKILL, or uses the program of somebody else, starts the
+program itself, with ``SaltMaster.begin`` and ``command``.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import importlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -64,6 +66,11 @@ class Warm:
 
         Raises ``TimeoutExpired`` after ``timeout`` seconds.
         """
+        with contextlib.closing(self.begin(command, environment)) as begun:
+            return begun.wait(timeout)
+
+    def begin(self, command: Sequence[str], environment: Mapping[str, str]) -> Begun:
+        """Start the command and return at once."""
         outputs, errors, ends = os.pipe(), os.pipe(), os.pipe()
         asked = {"argv": list(command), "cwd": str(Path.cwd()), "environment": dict(environment)}
         request = json.dumps(asked).encode()
@@ -71,23 +78,52 @@ class Warm:
             socket.send_fds(self._socket, [request], [outputs[1], errors[1], ends[1]])
         for pipe in (outputs, errors, ends):
             os.close(pipe[1])
-        said: dict[str, str] = {}
-        with os.fdopen(ends[0], "rb", buffering=0) as end:
-            pid = _number(end)
-            readers = [_Reader(name, pipe[0], said) for name, pipe in (("stdout", outputs), ("stderr", errors))]
-            for reader in readers:
-                reader.join(timeout)
-                if reader.is_alive():
-                    os.kill(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(list(command), timeout)
-            code = _number(end)
-        return subprocess.CompletedProcess(list(command), code, said["stdout"], said["stderr"])
+        return Begun(command, outputs[0], errors[0], ends[0])
 
     def close(self) -> None:
         """End it; running commands continue."""
         self._socket.close()
         self.process.kill()
         self.process.wait()
+
+
+class Begun:
+    """A command that was started; ``close`` must follow."""
+
+    def __init__(self, command: Sequence[str], output: int, error: int, end: int) -> None:
+        self._command = list(command)
+        self._said: dict[str, str] = {}
+        self._readers = [_Reader(name, pipe, self._said) for name, pipe in (("stdout", output), ("stderr", error))]
+        self._end = os.fdopen(end, "rb", buffering=0)
+        self._pid = _number(self._end)
+        self._code: int | None = None
+
+    def has_ended(self) -> bool:
+        """Return whether the command has ended."""
+        return self._code is not None or bool(select.select([self._end], [], [], 0)[0])
+
+    def kill(self) -> None:
+        """Kill the command with SIGKILL, unless it has ended."""
+        if not self.has_ended():
+            os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self, timeout: float) -> subprocess.CompletedProcess[str]:
+        """
+        Wait until the command ends, and return its exit code and its output.
+
+        Raises ``TimeoutExpired`` after ``timeout`` seconds, and kills the command.
+        """
+        for reader in self._readers:
+            reader.join(timeout)
+            if reader.is_alive():
+                self.kill()
+                raise subprocess.TimeoutExpired(self._command, timeout)
+        self._code = _number(self._end)
+        return subprocess.CompletedProcess(self._command, self._code, self._said["stdout"], self._said["stderr"])
+
+    def close(self) -> None:
+        """Forget the command."""
+        self._end.close()
 
 
 def _number(file: Any) -> int:
