@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -158,7 +158,7 @@ class Store:
     def put(self, record: Record) -> None:
         """Write a record, replacing the record of the same minion id."""
         with self._asked("written"):
-            self._cache.store(BANK, record.minion_id + SUFFIX, {**asdict(record), "format": FORMAT})
+            self._cache.store(BANK, record.minion_id + SUFFIX, {**vars(record), "format": FORMAT})
 
     def get(self, minion_id: str) -> Record | None:
         """Return the record of an id, or None if there is none. Raises ``BrokenRecord`` if it cannot be used."""

@@ -13,6 +13,7 @@ from hart_salt.master.client import Master
 from hart_salt.model import Access, Instance, MasterInfo
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.enrolment import Enrolment
+from hart_salt.node.pacing import Handshakes
 from hart_salt.node.peer_keys import PeerKeys
 from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
@@ -51,6 +52,7 @@ class Batch:
     peer_keys: PeerKeys
     #: called with the id of a node for which only its states remain to be applied
     applying: Callable[[str], None] = lambda minion_id: None
+    handshakes: Handshakes = field(default_factory=Handshakes)
 
 
 @dataclass

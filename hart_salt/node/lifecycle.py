@@ -131,7 +131,7 @@ class Lifecycle:
         endpoint = ssh.Endpoint(address, instance.ssh_port, host_key.public, self.batch.client_key)
         return ssh.connect(
             endpoint, timeout=self.node.settings.boot_timeout, sleep=self.batch.calls.sleep,
-            excerpt=self.batch.progress.excerpt,
+            excerpt=self.batch.progress.excerpt, handshakes=self.batch.handshakes,
         )  # fmt: skip
 
     def commands(self) -> bootstrap.Commands:

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from hart_salt.base.concurrency import within
+
+#: handshakes at the same time; they take less than half a second of the loop together
+HANDSHAKES = 100
+RETRY_INTERVAL = 0.5  #: least seconds between two attempts to connect to a node
+RETRY_SHARE = (
+    0.004  #: seconds between two attempts for each node that tries: about the time of an attempt
+)
 #: the share of the loop's time that one node may use in the long run, from 0 to 1
 SHARE = 0.05
 #: seconds of the loop's time that a node may use at once; an honest node needs less
@@ -132,6 +142,33 @@ class Paced(asyncio.Protocol):
             self._transport.resume_reading()
 
 
+class Handshakes:
+    """
+    The handshakes of a batch: how many run at the same time, and how often the nodes try again.
+
+    A handshake takes some milliseconds of the loop. If a thousand nodes began theirs at once, all would take longer
+    than their time limit, and begin again. ``places`` limits their number.
+    """
+
+    def __init__(self, places: int = HANDSHAKES) -> None:
+        self.places = asyncio.Semaphore(places)
+        self._connecting = 0
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Count a node that tries to connect."""
+        self._connecting += 1
+        try:
+            yield
+        finally:
+            self._connecting -= 1
+
+    @property
+    def interval(self) -> float:
+        """The seconds until a node tries again: the more nodes try, the longer."""
+        return max(RETRY_INTERVAL, RETRY_SHARE * self._connecting)
+
+
 class Road:
     """
     A paced TCP connection to a node, as ``asyncssh`` accepts it for its ``tunnel``.
@@ -142,18 +179,48 @@ class Road:
     #: where asyncssh logs that it uses the tunnel; ``ssh`` sets its level to CRITICAL
     logger = logging.getLogger("asyncssh")
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, handshakes: Handshakes, timeout: float) -> None:
         self._pace = pace
+        self._handshakes = handshakes
+        self._timeout = timeout
+        self._has_place = False
         self.limit = SESSION_LIMIT
         self.paced: Paced | None = None
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> tuple[Any, Any]:
         """
-        Connect to ``host``; called by asyncssh.
+        Connect to ``host``, and wait for a place for the handshake; called by asyncssh.
 
-        Raises ``OSError`` if nothing answers.
+        A node that does not answer yet takes no place. The time limit of the handshake begins with the place.
+
+        Raises ``OSError`` or ``asyncio.TimeoutError`` if nothing answers.
         """
         loop = asyncio.get_running_loop()
-        made = await loop.create_connection(lambda: Paced(factory(), self._pace, self.limit), host, port)
+        connected = await within(_tcp(host, port), self._timeout)
+        try:
+            await self._handshakes.places.acquire()
+            self._has_place = True
+            made = await loop.create_connection(lambda: Paced(factory(), self._pace, self.limit), sock=connected)
+        except BaseException:
+            connected.close()
+            raise
         transport, self.paced = made
         return transport, self.paced.inner
+
+    def end_handshake(self) -> None:
+        """Give the place to the next node, if this one has a place."""
+        if self._has_place:
+            self._has_place = False
+            self._handshakes.places.release()
+
+
+async def _tcp(host: str, port: int) -> socket.socket:
+    """Return a connected TCP socket."""
+    connected = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connected.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connected, (host, port))
+    except BaseException:
+        connected.close()
+        raise
+    return connected

@@ -23,7 +23,7 @@ from hart_salt.base import concurrency
 
 ASK_AGAIN = 5.0  #: seconds until hart asks a minion again that did not answer, even without a start event
 #: seconds between two questions for each minion that waits: of many, more become due in the meantime
-PAUSE = 0.001
+PAUSE = 0.003
 LEAST_GAP = 0.25  #: least seconds between two questions to one minion, however many start events arrive
 
 
@@ -46,7 +46,7 @@ class Readiness:
     ``ask`` asks the minions with these ids for their codes; if it raises an exception, it is called again later.
     ``interval`` is the number of seconds until a minion that did not answer is asked again (default 5). ``gap`` is the
     least number of seconds between two questions to one minion (default 0.25). ``pause`` is the number of seconds
-    between two questions to any minions, for each minion that waits (default 0.001); ``sleep`` waits for them.
+    between two questions to any minions, for each minion that waits (default 0.003); ``sleep`` waits for them.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ import tenacity
 from hart_salt.base import concurrency
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node.output import Lines, Output, in_parts
-from hart_salt.node.pacing import Pace, Road
+from hart_salt.node.pacing import Handshakes, Pace, Road
 
 # asyncssh logs what the other side sends, verified or not: version, banner, the text of a disconnect.
 logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
@@ -35,7 +35,6 @@ logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
 #: the only algorithm on either side: a machine without such a key cannot even answer
 HOST_KEY_ALGORITHM = "ssh-ed25519"
 CONNECT_TIMEOUT = 10.0
-RETRY_INTERVAL = 0.5
 KEEPALIVE_INTERVAL = 15.0
 CLOSE_TIMEOUT = 5.0  #: seconds until a session that does not close is aborted
 KEYS_SHOWN = 3  #: the most host keys of other machines that an error names
@@ -275,30 +274,33 @@ async def connect(
     timeout: float,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     excerpt: Callable[[str], str] = str,
+    handshakes: Handshakes | None = None,
 ) -> Session:
     """
     Connect as soon as the node answers with its key; the caller must close the session.
 
     Until the bootstrap script has run, an instance answers with the key of its image. hart refuses that key like any
-    other, and tries again every half second.
+    other, and tries again every half second, or less often if many nodes try.
 
-    ``timeout`` is in seconds; ``excerpt`` is as in ``Session``.
+    ``timeout`` is in seconds; ``excerpt`` is as in ``Session``; ``handshakes`` are those of all nodes of the call
+    (default: there is no other node).
 
     Raises ``NodeFailed`` if no attempt succeeds; it names the host keys that were seen, and quotes nothing that the
     other side sent. A node that shows the right key and then refuses the client key fails at once, since no later
     attempt can succeed.
     """
-    attempts = Attempts()
+    attempts, handshakes = Attempts(), handshakes or Handshakes()
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_delay(timeout),
-        wait=tenacity.wait_fixed(RETRY_INTERVAL),
+        wait=lambda _: handshakes.interval,
         retry=tenacity.retry_if_exception_type(_NotYet),
         sleep=sleep,
         reraise=True,
     )
     pace = Pace()
     try:
-        return await retrying(_attempt, endpoint, attempts, pace, excerpt)
+        with handshakes.connecting():
+            return await retrying(_attempt, endpoint, attempts, pace, excerpt, handshakes)
     except _NotYet:
         raise NodeFailed(_why_not(endpoint, attempts, timeout)) from None
 
@@ -307,7 +309,9 @@ class _NotYet(Exception):
     """An attempt that can be repeated failed."""
 
 
-async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: Callable[[str], str]) -> Session:
+async def _attempt(
+    endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: Callable[[str], str], handshakes: Handshakes
+) -> Session:
     """
     Try once to connect, without the SSH configuration of the calling user (config, agent, known_hosts).
 
@@ -318,7 +322,7 @@ async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: 
     the client is not the node.
     """
     expected = asyncssh.import_public_key(endpoint.host_key)
-    road = Road(pace)
+    road = Road(pace, handshakes, CONNECT_TIMEOUT)
     try:
         connection, _ = await asyncssh.create_connection(
             lambda: _Strict(attempts),
@@ -337,7 +341,6 @@ async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: 
             agent_path=None,
             config=None,
             gss_host=None,
-            connect_timeout=CONNECT_TIMEOUT,
             login_timeout=CONNECT_TIMEOUT,
             keepalive_interval=KEEPALIVE_INTERVAL,
         )
@@ -346,6 +349,8 @@ async def _attempt(endpoint: Endpoint, attempts: Attempts, pace: Pace, excerpt: 
             raise NodeFailed(f"the node at {endpoint.address} refused the bootstrap's client key") from None
         attempts.last_error = in_words(error)
         raise _NotYet from None
+    finally:
+        road.end_handshake()
     return Session(connection, road, pace, excerpt)
 
 

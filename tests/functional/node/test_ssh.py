@@ -7,12 +7,14 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import asyncssh
 import pytest
 
 from hart_salt.base.errors import NodeFailed
 from hart_salt.node import ssh
+from hart_salt.node.pacing import RETRY_INTERVAL, Handshakes
 from tests.functional.node.ssh_server import (
     BRIEF,
     CLIENT,
@@ -306,3 +308,61 @@ def test_commands_run_concurrently() -> None:
         return await asyncio.gather(*(session.run("count", stdin="x" * number) for number in range(5)))
 
     assert with_session(use) == ["0", "1", "2", "3", "4"]
+
+
+class Places(asyncio.Semaphore):
+    """Places for handshakes; notes how many are taken, each time one is taken."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.taken, self.most, self.in_all = 0, 0, 0
+
+    async def acquire(self) -> Literal[True]:
+        await super().acquire()
+        self.taken += 1
+        self.in_all += 1
+        self.most = max(self.most, self.taken)
+        return True
+
+    def release(self) -> None:
+        self.taken -= 1
+        super().release()
+
+
+def test_only_so_many_handshakes_run_at_the_same_time_and_all_nodes_get_their_turn() -> None:
+    """Otherwise a thousand handshakes at once would all exceed their time limit, and begin again."""
+
+    async def main() -> tuple[int, int, int]:
+        handshakes = Handshakes()
+        places = handshakes.places = Places(2)
+        async with serving(Seen(), HOST.private, authorized=[CLIENT]) as (port, _):
+            work = [ssh.connect(endpoint(port), timeout=LONG, handshakes=handshakes) for _ in range(6)]
+            for session in await asyncio.gather(*work):
+                async with session:
+                    pass
+        return places.most, places.in_all, places.taken
+
+    assert asyncio.run(main()) == (2, 6, 0)
+
+
+def test_a_node_that_does_not_answer_takes_no_place() -> None:
+    async def main() -> int:
+        handshakes = Handshakes()
+        places = handshakes.places = Places(1)
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        with pytest.raises(NodeFailed, match="connection refused"):
+            await ssh.connect(endpoint(port), timeout=BRIEF, sleep=no_time, handshakes=handshakes)
+        return places.in_all
+
+    assert asyncio.run(main()) == 0
+
+
+def test_many_nodes_try_again_less_often_than_a_few() -> None:
+    handshakes = Handshakes()
+    assert handshakes.interval == RETRY_INTERVAL
+    with contextlib.ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(handshakes.connecting())
+        assert handshakes.interval > 2
+    assert handshakes.interval == RETRY_INTERVAL
