@@ -20,9 +20,8 @@ from hart_salt.base.concurrency import within
 #: handshakes at the same time; they take less than half a second of the loop together
 HANDSHAKES = 100
 RETRY_INTERVAL = 0.5  #: least seconds between two attempts to connect to a node
-RETRY_SHARE = (
-    0.004  #: seconds between two attempts for each node that tries: about the time of an attempt
-)
+#: seconds between two attempts for each node that tries: about the time of an attempt
+RETRY_SHARE = 0.004
 #: the share of the loop's time that one node may use in the long run, from 0 to 1
 SHARE = 0.05
 #: seconds of the loop's time that a node may use at once; an honest node needs less

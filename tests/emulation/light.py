@@ -91,6 +91,8 @@ class LightMachines:
         port of the machines (default 22, which needs root)
     script_after, bootstrap_after
         seconds from boot until the throw-away key is shown, and until the bootstrap ends
+    make_key
+        makes the public minion key of a machine (default: a new one)
     on_start, on_end
         called in a separate thread with a machine that must start salt-minion, and with one that is gone
     """
@@ -104,12 +106,14 @@ class LightMachines:
         salt_version: str = "3008.0",
         on_start: Callable[[LightMachine], None] | None = None,
         on_end: Callable[[LightMachine], None] | None = None,
+        make_key: Callable[[], str] | None = None,
     ) -> None:
         self.machines: dict[str, LightMachine] = {}
         self.port = port
         self._script_after, self._bootstrap_after = script_after, bootstrap_after
         self._salt_version = salt_version
         self._on_start, self._on_end = on_start, on_end
+        self._make_key = make_key or make_minion_key
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="light machines", daemon=True)
         self._thread.start()
@@ -147,7 +151,7 @@ class LightMachines:
 
     def boot(self, request: BootRequest) -> None:
         """Make the machine, and return once it answers."""
-        machine = _machine(request)
+        machine = _machine(request, self._make_key())
         self._run(self._listen(machine))
         self.machines[request.instance_id] = machine
 
@@ -358,14 +362,14 @@ class _Login(asyncssh.SSHServer):
         return username == "root" and _bare(key) in self._machine.authorized
 
 
-def _machine(request: BootRequest) -> LightMachine:
+def _machine(request: BootRequest, minion_key: str) -> LightMachine:
     found = PRIVATE_KEY.search(request.user_data)
     host_key = asyncssh.import_private_key(found.group() + "\n") if found else None
     keys = [*PUBLIC_KEY.findall(request.user_data), *PUBLIC_KEY.findall("\n".join(request.public_keys))]
     return LightMachine(
         request=request,
         own_key=asyncssh.generate_private_key("ssh-ed25519", comment=f"root@{request.hostname}"),
-        minion_key=make_minion_key(),
+        minion_key=minion_key,
         host_key=host_key,
         authorized=[key for key in keys if host_key is None or key != _bare(host_key)],
     )
