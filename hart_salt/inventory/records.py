@@ -164,6 +164,8 @@ class Store:
         """Return the record of an id, or None if there is none. Raises ``BrokenRecord`` if it cannot be used."""
         try:
             data = self._cache.fetch(BANK, minion_id + SUFFIX)
+        except HartError:
+            raise
         except Exception as error:
             self._keys()  # a store that does not answer at all is not a fault of this record
             raise self._broken(minion_id, _why(error)) from error
@@ -360,7 +362,11 @@ def _look_into(directory: Path) -> None:
 
 
 def _why(error: Exception) -> str:
-    """Return what went wrong, in the words of the error."""
+    """Return what went wrong, in the words of the error, or of the one that a driver of Salt's cache wrapped."""
+    if type(error).__name__ == "SaltCacheError" and isinstance(error.__context__, Exception):
+        return _why(error.__context__)
+    if len(error.args) == 2 and isinstance(error.args[0], int) and isinstance(error.args[1], str):
+        return error.args[1] or type(error).__name__  # of mysql: the number of the error, and its text
     if isinstance(error, KeyError):
         return "Salt has no such cache driver here, or its Python module is not installed"
     if isinstance(error, OSError) and error.strerror:

@@ -10,14 +10,19 @@ A value of None means that the key must be fetched by itself, which also reports
 from __future__ import annotations
 
 import base64
+import contextlib
+import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import salt.utils.msgpack
 
+#: loggers of the libraries that the drivers use
+LIBRARIES = ("etcd.client", "urllib3.connectionpool")
 #: bytes that are read of one file at once; a record has about 1500
 LARGEST = 1 << 18
 
@@ -31,12 +36,52 @@ def read(cache: Any, bank: str) -> dict[str, Any]:
     if cache.driver == "localfs":
         return _files(Path(cache.cachedir) / bank)
     reader = _READERS.get(cache.driver)
-    found: dict[str, Any] | None = None
-    if reader is not None:
-        module = sys.modules[cache.modules[f"{cache.driver}.fetch"].__module__]
-        # In the loader's own context, in which the module finds its options and its connection.
-        found = cache.modules.run(reader, module, bank)
+    found = _inside(cache, reader, bank) if reader else None
     return dict.fromkeys(cache.list(bank)) if found is None else found
+
+
+@contextlib.contextmanager
+def silenced(cache: Any) -> Iterator[None]:
+    """
+    Drop what the module of the cache's driver logs in this thread: the caller reports every error, once and in words.
+    """
+    try:
+        module = _module(cache)
+    except KeyError:  # no such driver here
+        yield
+        return
+    loggers = [module.log, *map(logging.getLogger, LIBRARIES)]
+    thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    for logger in loggers:
+        logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(keep)
+
+
+def bound_redis(cache: Any, seconds: float) -> None:
+    """
+    Bound the time of one request to redis. It is not repeated by the library, which would multiply the time.
+
+    Without this, the time depends on the release of redis-py, and some releases wait forever.
+    """
+    _inside(cache, _bound_redis, seconds)
+
+
+def _inside(cache: Any, function: Callable[[Any, Any], Any], argument: Any) -> Any:
+    """Call a function with the module of the cache's driver, in the context where it finds its options and state."""
+    return cache.modules.run(function, _module(cache), argument)
+
+
+def _module(cache: Any) -> Any:
+    """Return the module of the cache's driver. Raises ``KeyError`` if it cannot be loaded."""
+    return sys.modules[cache.modules[f"{cache.driver}.fetch"].__module__]
 
 
 def _files(directory: Path) -> dict[str, Any]:
@@ -68,6 +113,14 @@ def _content(directory: int, name: str) -> bytes:
         return b""
     finally:
         os.close(opened)
+
+
+def _bound_redis(module: Any, seconds: float) -> None:
+    server = module._get_redis_server()  # Salt's module offers no other access to its connection
+    pool = getattr(server, "connection_pool", None)
+    if pool is not None:  # there is none with cache.redis.cluster_mode
+        pool.connection_kwargs.update(socket_timeout=seconds, socket_connect_timeout=seconds)
+        server.set_retry(module.redis.retry.Retry(module.redis.backoff.NoBackoff(), 0))
 
 
 def _redis(module: Any, bank: str) -> dict[str, Any] | None:

@@ -1,37 +1,130 @@
-"""Salt's cache with the master's configured driver, which stores the records."""
+"""
+Salt's cache with the master's configured driver, which stores the records.
+
+It adds what the drivers on a server lack: bounds for the time of a request, one request for all keys, and for ``mysql``
+keys that differ only in case.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import contextlib
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import salt.cache
 
+from hart_salt.base.errors import Refused
 from hart_salt.master import banks
+from hart_salt.master.store_outage import LIMIT, StoreOutage
+
+T = TypeVar("T")
+
+#: a key that does not exist, for a request that only shows whether the store answers
+PROBE = ("hart/roles", "probe")
+#: options of the drivers that bound the time of a request, where the master config does not have them
+BOUNDS: Mapping[str, Mapping[str, Any]] = {
+    "mysql": {"mysql.connect_timeout": 10, "mysql.read_timeout": int(LIMIT), "mysql.write_timeout": int(LIMIT)},
+    # python-etcd tries each request four times.
+    "etcd": {"etcd.read_timeout": int(LIMIT / 4)},
+}
+#: the length of a key in the table that Salt makes for ``mysql``
+LONGEST = 255
 
 
 class RecordCache:
     """The cache with the options of a master; it loads its driver when it is first used."""
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
-        self._cache = salt.cache.Cache(dict(opts))
+        driver = str(opts.get("cache") or "localfs")
+        self._cache = salt.cache.Cache({**BOUNDS.get(driver, {}), **opts})
+        self._folds = driver == "mysql"
+        #: the banks whose keys are all of the present form
+        self._renamed: set[str] = set()
+        self._outage = None if driver == "localfs" else StoreOutage(lambda: self._cache.fetch(*PROBE))
 
     def store(self, bank: str, key: str, data: Any) -> None:
         """Write a key."""
-        self._cache.store(bank, key, data)
+        name = self._name(bank, key)
+        self._call(lambda: self._cache.store(bank, name, data))
 
     def fetch(self, bank: str, key: str) -> Any:
         """Return the data of a key; an empty dict if there is none."""
-        return self._cache.fetch(bank, key)
+        name = self._name(bank, key)
+        return self._call(lambda: self._cache.fetch(bank, name))
 
     def flush(self, bank: str, key: str) -> None:
         """Remove a key; one that is gone is a success."""
-        self._cache.flush(bank, key)
+        name = self._name(bank, key)
+        self._call(lambda: self._cache.flush(bank, name))
 
     def list(self, bank: str) -> list[str]:
         """Return the keys of a bank."""
-        return list(self._cache.list(bank))
+        self._rename_old(bank)
+        return [self._key(name) for name in self._call(lambda: list(self._cache.list(bank)))]
 
     def fetch_all(self, bank: str) -> dict[str, Any]:
         """Return the data of every key of a bank; None means that the key must be fetched by itself."""
-        return banks.read(self._cache, bank)
+        self._rename_old(bank)
+        found = self._call(lambda: banks.read(self._cache, bank))
+        return {self._key(name): data for name, data in found.items()} if self._folds else found
+
+    def _call(self, work: Callable[[], T]) -> T:
+        if self._outage is None:
+            return work()
+        self._bounded  # noqa: B018 - once
+        with banks.silenced(self._cache):
+            return self._outage.call(work)
+
+    @functools.cached_property
+    def _bounded(self) -> bool:
+        """Bound the time of a request to redis, for which Salt's driver has no option."""
+        if self._cache.driver == "redis":
+            with contextlib.suppress(KeyError):  # no such driver here, which the request reports
+                banks.bound_redis(self._cache, LIMIT)
+        return True
+
+    # keys in a table that does not distinguish upper and lower case
+
+    def _name(self, bank: str, key: str) -> str:
+        """
+        Return the name of a key in the store.
+
+        Salt's table for ``mysql`` takes ``App`` and ``app`` for one key. There, a capital letter is stored as ``^`` and
+        the small one; no key of hart contains ``^``.
+
+        Raises ``Refused`` if the name is longer than the table allows: some servers would cut it off.
+        """
+        if not self._folds:
+            return key
+        name = _folded(key)
+        if len(name) > LONGEST:
+            raise Refused(
+                f"{key}: its key in the mysql record store has {len(name)} characters, with two for each capital "
+                f"letter, but {LONGEST} are possible: use a shorter name, or small letters"
+            )
+        self._rename_old(bank)
+        return name
+
+    def _key(self, name: str) -> str:
+        return re.sub(r"\^([a-z])", lambda found: found[1].upper(), name) if self._folds else name
+
+    def _rename_old(self, bank: str) -> None:
+        """Rename the keys with capital letters that hart 1.0 wrote: they also answer to those in small letters."""
+        if not self._folds or bank in self._renamed:
+            return
+        names = self._call(lambda: list(self._cache.list(bank)))
+        for name in names:
+            if name != name.lower():
+                self._call(functools.partial(self._rename, bank, name))
+        self._renamed.add(bank)
+
+    def _rename(self, bank: str, name: str) -> None:
+        if data := self._cache.fetch(bank, name):  # otherwise another master has just renamed it
+            self._cache.store(bank, _folded(name), data)
+            self._cache.flush(bank, name)
+
+
+def _folded(key: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"^{found[0].lower()}", key)
