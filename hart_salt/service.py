@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hart_salt import drivers
-from hart_salt.base.errors import BrokenRecord, Refused
+from hart_salt.base.errors import BrokenRecord, EnvironmentFault, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import check_minion_id, new_batch
@@ -417,8 +417,9 @@ class Service:
         present = self.master.minions.present if ping else None
         seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master, present)
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
-        data: dict[str, Any] = dict(listing.chosen(self._nodes(seen), wanted))
-        problems = [*seen.problems, *seen.broken.values()]
+        nodes, unknown = self._nodes(seen)
+        data: dict[str, Any] = dict(listing.chosen(nodes, wanted))
+        problems = [*seen.problems, *seen.broken.values(), *unknown]
         if problems:
             data["errors"] = problems
         return Result(data, not problems)
@@ -437,16 +438,22 @@ class Service:
         else:
             seen = take_snapshot(self._drivers_for(None), self.context.store, self.master,
                                  lambda ids: present([one for one in ids if one == minion_id]))  # fmt: skip
-        entry = self._nodes(seen).get(minion_id)
+        nodes, unknown = self._nodes(seen)
+        entry = nodes.get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
         more = listing.more(record) if record else {}
-        errors = {"errors": list(seen.problems)} if seen.problems else {}
+        problems = [*seen.problems, *unknown]
+        errors = {"errors": problems} if problems else {}
         return Result({**entry, **more, **errors}, not errors)
 
-    def _nodes(self, seen: Snapshot) -> dict[str, dict[str, Any]]:
+    def _nodes(self, seen: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """Return the nodes, and why it is not known which of them calls work on; an outage must not hide the rest."""
         locks = self.context.locks
-        return listing.nodes(seen, locks.look(seen.records).busy, self.info, locks.elsewhere)
+        try:
+            return listing.nodes(seen, locks.look(seen.records).busy, self.info, locks.elsewhere), []
+        except EnvironmentFault as error:
+            return listing.nodes(seen, lambda _: False, self.info, locks.elsewhere), [str(error)]
 
     def _take_snapshot(self, provider: str | None) -> Snapshot:
         """Return the snapshot of one provider or of all. Raises ``Refused`` if a provider cannot be queried."""

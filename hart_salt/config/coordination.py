@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from hart_salt.config.settings import as_text, problem
 
@@ -31,6 +31,10 @@ OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "mysql": frozenset(["ssl_ca", "ssl_cert", "ssl_key"]),
     }
 )
+#: the option that every server has: the seconds of a lease; a shorter one could not be renewed in time
+LEASE = "lease"
+LEASE_SECONDS = 60.0
+LEAST_SECONDS = 6
 #: a part of a path that becomes a part of the names of leases
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,30}")
 
@@ -50,6 +54,8 @@ class Server:
     database: str = ""
     encrypted: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
+    #: seconds after which a lease that is not renewed is free
+    lease: float = LEASE_SECONDS
 
     @property
     def words(self) -> str:
@@ -81,12 +87,22 @@ def server(url: str) -> Server:
     if kind == "etcd" and database and not _NAME.fullmatch(database):
         raise problem("must have a path of letters, digits, '.', '-' and '_', which begins the names of all leases")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    lease = _seconds(options.pop(LEASE, None))
     if unknown := sorted(set(options) - OPTIONS[kind]):
-        known = ", ".join(sorted(OPTIONS[kind]))
+        known = ", ".join(sorted({*OPTIONS[kind], LEASE}))
         word = unknown[0] if re.fullmatch(r"\w{1,40}", unknown[0]) else "an option"
         raise problem(f"has {word} after '?', which is not supported for {kind}; the options are {known}")
     encrypted = parts.scheme in ("rediss", "etcd3+https")
-    return Server(kind, parts.hostname, port or usual, url, user, password, database, encrypted, options)
+    url = urlunsplit(parts._replace(query=urlencode(options)))
+    return Server(kind, parts.hostname, port or usual, url, user, password, database, encrypted, options, lease)
+
+
+def _seconds(value: str | None) -> float:
+    if value is None:
+        return LEASE_SECONDS
+    if not re.fullmatch("[0-9]{1,4}", value) or int(value) < LEAST_SECONDS:
+        raise problem(f"must have a whole number of seconds as {LEASE}, at least {LEAST_SECONDS}")
+    return float(value)
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:

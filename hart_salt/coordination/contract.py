@@ -60,7 +60,7 @@ def plain(name: str, prefix: str = "") -> str:
 def unusable(words: str, error: BaseException) -> EnvironmentFault:
     """Return the fault of a server that cannot be used."""
     lines = str(error).strip().splitlines()
-    why = lines[0] if lines else type(error).__name__
+    why = lines[0].rstrip(".") if lines else type(error).__name__
     return EnvironmentFault(
         f"the coordination server cannot be used: {words}: {why}; check that it runs, that this machine reaches it, "
         "and the setting hart: coordination"

@@ -20,7 +20,8 @@ def engine(server: Server) -> Engine:
     try:
         return _MAKERS[server.kind](server)
     except ImportError as error:
-        raise Refused(f"hart: coordination: {server.kind} needs the Python module {error.name}: {INSTALL}") from None
+        module = (error.name or "").partition(".")[0]
+        raise Refused(f"hart: coordination: {server.kind} needs the Python module {module}: {INSTALL}") from None
 
 
 def _redis(server: Server) -> Engine:

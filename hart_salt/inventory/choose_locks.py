@@ -10,13 +10,15 @@ from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import Store
+from hart_salt.inventory.session import times_of
 
 
 def locks_of(cluster: Cluster, store: Store, cachedir: str) -> Locks:
     """Return the locks that the setting ``coordination`` names; nothing is sent to a server yet."""
     if cluster.coordination == FILE:
         return FileLocks(cachedir)
-    return LeaseLocks(LazyEngine(server(cluster.coordination)), store, cachedir)
+    found = server(cluster.coordination)
+    return LeaseLocks(LazyEngine(found), store, cachedir, times_of(found.lease))
 
 
 def check_layout(cluster: Cluster, store: Store) -> None:

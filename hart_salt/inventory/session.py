@@ -38,6 +38,16 @@ class Times:
     waiting: float = 1.0
 
 
+def times_of(lease: float) -> Times:
+    """Return the times for a lease of so many seconds, in the proportions of the usual ones."""
+    usual = Times()
+    part = min(1.0, lease / usual.lease)
+    return Times(
+        lease, lease * usual.interval / usual.lease, usual.retry * part, lease * usual.margin / usual.lease,
+        usual.taking * part,
+    )  # fmt: skip
+
+
 def now() -> float:
     """Return seconds of a clock that also counts while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

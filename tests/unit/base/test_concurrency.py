@@ -16,7 +16,9 @@ import pytest
 
 from hart_salt.base import concurrency
 from hart_salt.base.concurrency import Calls, uninterrupted
+from hart_salt.base.errors import Interrupted
 from hart_salt.base.signals import SIGNALS
+from hart_salt.base.stopping import COUNTS_AS, Stop
 from tests.parts import begun
 
 #: works until it is cancelled, then runs an undo that takes a while
@@ -385,3 +387,50 @@ def test_a_call_aside_that_returns_late_does_no_harm() -> None:
     finally:
         threading.excepthook = before
     assert errors == []
+
+
+# the end of a call by another thread
+
+
+def test_another_thread_ends_the_work_as_a_signal_does_also_in_a_reactor() -> None:
+    stop, undone, errors = Stop(), [], []
+
+    async def main() -> None:
+        try:
+            threading.Thread(target=stop.stop, args=("the lease was lost",)).start()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            undone.append(True)
+
+    def call() -> None:
+        try:
+            concurrency.run(main, stop)
+        except Interrupted as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join(60)
+    assert (undone, [(error.signum, str(error)) for error in errors]) == ([True], [(COUNTS_AS, "the lease was lost")])
+
+
+def test_nothing_begins_after_the_call_was_stopped() -> None:
+    stop = Stop()
+    stop.stop("the lease was lost")
+    stop.stop("a second reason")
+    with pytest.raises(Interrupted, match="^the lease was lost$"):
+        concurrency.run(lambda: pytest.fail("begun"), stop)
+
+
+def test_work_that_ends_by_itself_when_the_call_is_stopped_is_done() -> None:
+    stop = Stop()
+
+    async def main() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            stop.stop("too late")
+            await asyncio.sleep(60)
+
+    concurrency.run(main, stop)
+    with pytest.raises(Interrupted):
+        stop.check()

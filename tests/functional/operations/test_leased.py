@@ -1,0 +1,132 @@
+"""Destroying, sweeping and listing where several masters share the records, with a server of the tests' own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import Refused
+from hart_salt.base.stopping import COUNTS_AS
+from hart_salt.inventory.context import Context
+from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.session import Times
+from hart_salt.inventory.snapshot import take_snapshot
+from hart_salt.operations import chosen, destroy, listing, sweep
+from tests.functional.operations.world import BATCH, CLOUD, World
+from tests.unit.inventory.lease_world import FakeEngine, Server
+
+
+class Leased(World):
+    """A world with two masters, ``call`` of this one and ``other``."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.server = Server()
+        self.call, self.other = (self._locks(root / name) for name in ("m1", "m2"))
+        self.context: Context = dataclasses.replace(self.context, locks=self.call)
+
+    def _locks(self, root: Path) -> LeaseLocks:
+        engine, server = FakeEngine(self.server), self.server
+        return LeaseLocks(engine, self.store, str(root), Times(), server.clock, server.sleep, lambda _: None)
+
+    def end(self, minion_id: str, *, own_keys: bool = False) -> tuple[dict[str, Any], int | None]:
+        record = self.store.get(minion_id)
+        assert record is not None
+        data, interrupted = destroy.destroy_all({minion_id: record}, self.drivers, self.context, own_keys=own_keys)
+        return data[minion_id], interrupted
+
+    def sweep(self) -> dict[str, Any]:
+        work = sweep.Sweep(self.drivers, self.context, sleep=lambda _: None)
+        data, _ = sweep.alone(work, self.context.locks, grace=0, test=False, force=False)
+        return data
+
+    def listed(self, minion_id: str) -> dict[str, Any]:
+        seen = take_snapshot(list(self.drivers.values()), self.store, self.context.master)
+        return listing.nodes(seen, self.call.look(seen.records).busy, self.info, self.call.elsewhere)[minion_id]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Leased:
+    return Leased(tmp_path)
+
+
+def test_a_node_goes_as_without_leases(world: Leased) -> None:
+    world.start("web")
+    data, interrupted = world.end("web")
+    assert (data["result"], interrupted, world.left()) == (True, None, {"instances": [], "keys": [], "records": []})
+    assert world.server.leases == {}
+
+
+@pytest.mark.parametrize("own_keys", [False, True])
+def test_a_node_that_another_master_took_over_is_not_terminated(world: Leased, own_keys: bool) -> None:
+    world.start("web")
+
+    def take_over() -> None:
+        world.server.now += Times().lease
+        record = world.store.get("web")
+        assert record is not None
+        world.store.put(dataclasses.replace(record, session="another"))
+
+    world.faults["claimed web"] = take_over
+    claim = world.call.claim
+
+    @contextlib.contextmanager
+    def claimed(minion_id: str, new: Any = None) -> Any:
+        with claim(minion_id, new) as written:
+            world.step(f"claimed {minion_id}")
+            yield written
+
+    world.call.claim = claimed  # type: ignore[method-assign]
+    data, _ = world.end("web", own_keys=own_keys)
+    assert data["result"] is not True
+    assert (world.left()["instances"], world.left()["records"], world.gone) == (["i-web"], ["web"], [])
+
+
+def test_a_lost_lease_ends_the_destruction_like_a_signal(world: Leased) -> None:
+    world.start("web")
+    world.faults["terminate i-web"] = lambda: world.call.stop.stop("this call has lost its lease")
+    data, interrupted = world.end("web")
+    assert (data["result"], interrupted, world.left()["records"]) == (True, COUNTS_AS, [])
+
+
+def test_a_node_of_a_living_call_of_another_master_is_no_orphan(world: Leased) -> None:
+    record = world.start("web", stage="running", sealed=False)
+    with world.other.batch(record.batch, {"provider": CLOUD}), world.other.claim("web"):
+        assert world.listed("web")["status"] == "in progress"
+        report = world.sweep()
+        assert (report["removed"], world.left()["instances"]) == ([], ["i-web"])
+    assert [orphan["name"] for orphan in world.sweep()["removed"]] == ["web"]
+
+
+def test_what_a_call_of_another_master_left_goes_when_its_lease_has_run_out(world: Leased) -> None:
+    record = world.start("web", stage="running", sealed=False)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(world.other.batch(record.batch, {"provider": CLOUD}))
+        assert world.call.dead_batches() == {}
+        world.server.now += Times().lease
+        assert list(world.call.dead_batches()) == [BATCH]
+        assert [orphan["name"] for orphan in world.sweep()["removed"]] == ["web"]
+        assert world.store.batches() == {}
+
+
+def test_a_second_sweep_changes_nothing_and_says_so(world: Leased) -> None:
+    world.start("web", stage="running", sealed=False)
+    with world.other.sweep(wait=0):
+        assert world.sweep() == {"note": "another sweep is running; nothing was changed"}
+    assert world.left()["instances"] == ["i-web"]
+
+
+def test_a_process_of_another_machine_is_listed_and_neither_swept_nor_destroyed(world: Leased) -> None:
+    record = world.start("web", machine=world.other.machine)
+    del world.drivers[CLOUD].account["i-web"]
+    entry = world.listed("web")
+    assert (entry["status"], entry["sources"]["cloud"]) == ("elsewhere", None)
+    assert entry["note"].startswith("it runs on ")
+    assert (world.sweep()["removed"], world.left()["records"]) == ([], ["web"])
+    with pytest.raises(Refused, match=r"web: it runs on .*: call salt-run hart.destroy web there"):
+        chosen.refuse_elsewhere({"web": record}, world.context)
+    assert len(world.sweep()["kept"]) == 0
