@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -72,8 +73,9 @@ def test_2_a_list_restarts_when_a_page_fails_once(cloud: Cloud, api: client.Api,
     cloud.settings.page_cap = 1
     for name in "abc":
         Client(cloud).create(name)
-    cloud.faults.add(fault)
-    assert names(api.get("droplets", "droplets")) == ["a", "b", "c"]
+    for listed in (api.get, api.listed):
+        cloud.faults.add(fault)
+        assert names(listed("droplets", "droplets")) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (500, TemporaryFailure), (404, NotFound)])
@@ -84,8 +86,55 @@ def test_2_a_page_that_keeps_failing_is_an_error(
     for name in "ab":
         Client(cloud).create(name)
     cloud.faults.add(faults.bad_page(CREATE, status=status, times=None))
-    with pytest.raises(kind):
-        api.get("droplets", "droplets")
+    for listed in (api.get, api.listed):
+        with pytest.raises(kind):
+            listed("droplets", "droplets")
+    cloud.faults.clear()
+
+
+def test_2_pages_after_the_first_are_requested_side_by_side_and_keep_their_order(cloud: Cloud, api: client.Api) -> None:
+    cloud.settings.page_cap = 1
+    for name in "abcde":
+        Client(cloud).create(name)
+    begun = Barrier(4)
+    for page in range(2, 6):
+        cloud.faults.add(Fault("GET", CREATE, query=f"page={page}", when="after", stall=0.01 * (5 - page)))
+    listed = api._ask
+
+    def ask(method: str, path: str, parameters: Mapping[str, Any]) -> Any:
+        if parameters["page"] > 1:
+            begun.wait(120)
+        return listed(method, path, parameters)
+
+    api._ask = ask  # type: ignore[method-assign]
+    assert names(api.listed("droplets", "droplets")) == list("abcde")
+    assert cloud.count("GET", CREATE) == 5
+
+
+def test_2_a_list_that_grows_while_it_is_read_is_read_to_its_end(cloud: Cloud, api: client.Api) -> None:
+    cloud.settings.page_cap = 1
+    for name in "abc":
+        Client(cloud).create(name)
+    listed = api._ask
+
+    def ask(method: str, path: str, parameters: Mapping[str, Any]) -> Any:
+        if parameters["page"] == 3:
+            Client(cloud).create("d")
+        return listed(method, path, parameters)
+
+    api._ask = ask  # type: ignore[method-assign]
+    assert names(api.listed("droplets", "droplets")) == list("abcd")
+
+
+@pytest.mark.parametrize("last", ["", "page", "http://127.0.0.1/?page=x", "http://127.0.0.1/?page=999999999999"])
+def test_2_a_list_that_does_not_say_how_many_pages_it_has_is_an_error(
+    cloud: Cloud, api: client.Api, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setattr(http, "RETRY_FOR", 0.2)
+    page = {"droplets": [], "links": {"pages": {"next": last or "http://127.0.0.1/", "last": last}}}
+    cloud.faults.add(Fault("GET", CREATE, status=200, answer=page, times=None))
+    with pytest.raises(TemporaryFailure, match="cannot be read"):
+        api.listed("droplets", "droplets")
     cloud.faults.clear()
 
 

@@ -263,3 +263,43 @@ def test_closing_ends_the_polling_even_with_waiters() -> None:
         waiting.cancel()
 
     watching(provider, use)
+
+
+def started_later(provider: Provider, timeout: float = FAR_DEADLINE) -> tuple[float | None, bool]:
+    """Expect no instance to run for 20 s, and return when one ran, and whether the first list had it."""
+
+    async def main() -> tuple[float | None, bool]:
+        watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock, first=20.0)
+        await watcher.wait("i-1", is_running, timeout)
+        await watcher.close()
+        return watcher.ran_after, watcher.ran_at_once
+
+    return asyncio.run(main())
+
+
+def test_the_first_list_waits_until_an_instance_can_run() -> None:
+    provider = Provider([[PENDING], [PENDING], [RUNNING]])
+    assert started_later(provider) == (26.0, False)
+    assert provider.slept[:3] == [20, 3, 3]
+
+
+def test_a_first_list_that_comes_late_is_known() -> None:
+    assert started_later(Provider([[RUNNING]])) == (20.0, True)
+
+
+def test_the_first_list_comes_well_before_the_deadline() -> None:
+    provider = Provider([[RUNNING]])
+    started_later(provider, timeout=FAR_DEADLINE / 4)
+    assert provider.slept[0] == FAR_DEADLINE / 8
+
+
+def test_without_experience_the_first_list_comes_at_once_and_a_failure_is_none() -> None:
+    provider = Provider([[replace(PENDING, state="gone")], [RUNNING]])
+
+    async def use(watcher: Watcher) -> float | None:
+        with pytest.raises(NodeFailed):
+            await watcher.wait("i-1", is_running, FAR_DEADLINE)
+        return watcher.ran_after
+
+    assert watching(provider, use) is None
+    assert provider.slept == []
