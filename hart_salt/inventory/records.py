@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -123,6 +123,9 @@ class Cache(Protocol):
     def list(self, bank: str) -> list[str]: ...
     def fetch_all(self, bank: str) -> Mapping[str, Any]:
         """Return the data of every key; None means that the key must be fetched by itself."""
+
+    def risks(self) -> Sequence[str]:
+        """Return why the store can lose records, a phrase each."""
 
 
 @dataclass(frozen=True)
@@ -237,8 +240,12 @@ class Store:
         with self._asked("written"):
             self._cache.flush(BATCHES, batch + SUFFIX)
 
-    def check(self) -> None:
-        """Write, read and remove an entry. Raises ``EnvironmentFault`` if that fails."""
+    def check(self) -> Sequence[str]:
+        """
+        Write, read and remove an entry, and return why the store can lose records, a phrase each.
+
+        Raises ``EnvironmentFault`` if that fails.
+        """
         key = f"check-{os.getpid()}"
         with self._asked("written"):
             self._cache.store(ROLES, key, {"check": key})
@@ -247,6 +254,7 @@ class Store:
         with self._asked("written"):
             self._cache.flush(ROLES, key)
         self._keys()
+        return self._cache.risks()
 
     def _keys(self) -> list[str]:
         with self._asked("read"):

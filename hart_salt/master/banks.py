@@ -74,6 +74,20 @@ def bound_redis(cache: Any, seconds: float) -> None:
     _inside(cache, _bound_redis, seconds)
 
 
+def redis_risks(cache: Any) -> list[str]:
+    """Return why a redis server can lose records, a phrase each; empty also if it does not say how it is configured."""
+    try:
+        facts: dict[str, Any] = _inside(cache, lambda module, _: module._get_redis_server().info(), None)
+    except Exception:  # without the permission, or in a cluster
+        return []
+    risks = []
+    if not facts.get("aof_enabled", 1):
+        risks.append("a restart loses the latest records, because its setting appendonly is not yes")
+    if facts.get("maxmemory") and facts.get("maxmemory_policy") != "noeviction":
+        risks.append("it removes records when it is full, because its setting maxmemory-policy is not noeviction")
+    return risks
+
+
 def _inside(cache: Any, function: Callable[[Any, Any], Any], argument: Any) -> Any:
     """Call a function with the module of the cache's driver, in the context where it finds its options and state."""
     return cache.modules.run(function, _module(cache), argument)

@@ -20,6 +20,7 @@ from hart_salt.master import banks
 from hart_salt.master.store_outage import LIMIT, StoreOutage
 
 T = TypeVar("T")
+Names = list[str]  #: because a method is called list
 
 #: a key that does not exist, for a request that only shows whether the store answers
 PROBE = ("hart/roles", "probe")
@@ -59,7 +60,7 @@ class RecordCache:
         name = self._name(bank, key)
         self._call(lambda: self._cache.flush(bank, name))
 
-    def list(self, bank: str) -> list[str]:
+    def list(self, bank: str) -> Names:
         """Return the keys of a bank."""
         self._rename_old(bank)
         return [self._key(name) for name in self._call(lambda: list(self._cache.list(bank)))]
@@ -69,6 +70,10 @@ class RecordCache:
         self._rename_old(bank)
         found = self._call(lambda: banks.read(self._cache, bank))
         return {self._key(name): data for name, data in found.items()} if self._folds else found
+
+    def risks(self) -> Names:
+        """Return why the store can lose records, a phrase each."""
+        return self._call(lambda: banks.redis_risks(self._cache)) if self._cache.driver == "redis" else []
 
     def _call(self, work: Callable[[], T]) -> T:
         if self._outage is None:

@@ -105,8 +105,7 @@ def _log_directory(context: Context) -> tuple[str, str]:
 
 
 def _record_store(context: Context) -> tuple[str, str]:
-    context.store.check()
-    return OK, context.store.place
+    return OK, "; but ".join([context.store.place, *context.store.check()])
 
 
 def _broken_records(context: Context) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import redis
 import salt.cache
 import salt.config
 
@@ -218,3 +219,23 @@ def test_a_driver_whose_python_module_is_missing_is_named() -> None:
     store = Store(RecordCache({**salt.config.DEFAULT_MASTER_OPTS, "cache": "nonexistent"}))
     with pytest.raises(EnvironmentFault, match="Salt has no such cache driver here, or its Python module is not"):
         store.read()
+
+
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+def test_a_redis_that_can_lose_records_is_reported(space: Space, store: Store) -> None:
+    with redis.Redis(port=space.server.port) as server:
+        server.config_set("maxmemory", "100mb")
+        assert list(store.check()) == []
+        server.config_set("appendonly", "no")
+        server.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            risks = list(store.check())
+        finally:
+            server.config_set("maxmemory", "0")
+            server.config_set("maxmemory-policy", "noeviction")
+            server.config_set("appendonly", "yes")
+    assert [("appendonly" in one, "maxmemory-policy" in one) for one in risks] == [(True, False), (False, True)]
+
+
+def test_a_store_without_risks_has_none(store: Store) -> None:
+    assert list(store.check()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ class MemoryCache:
 
     def fetch_all(self, bank: str) -> dict[str, Any]:
         return {key: self.fetch(bank, key) for key in self.list(bank)}
+
+    def risks(self) -> Sequence[str]:
+        return ()
 
 
 @pytest.fixture(params=["memory", "localfs"])
@@ -177,7 +181,7 @@ class Gone:
     def _fail(self, *_: Any) -> Any:
         raise ConnectionError("Error 111 connecting to db:6379. Connection refused.\nmore")
 
-    store = fetch = flush = list = fetch_all = _fail
+    store = fetch = flush = list = fetch_all = risks = _fail
 
 
 def test_each_call_reports_a_store_that_cannot_be_reached() -> None:
