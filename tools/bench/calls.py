@@ -54,7 +54,7 @@ from tests.emulation.light_salt import BusMinions
 PROBE = "probe"  #: the id of the real minion
 EVENT = "bench/create"
 LIMIT = 1800.0  #: seconds until the script gives up
-QUIET = 120.0  #: seconds without the end of a call until the script gives up
+QUIET = 240.0  #: seconds without the end of a call until the script gives up
 PING_LIMIT = 60.0  #: seconds that an answer to test.ping may take
 SAMPLE = 1.0  #: seconds between two samples of the processes
 REACTION = """\
