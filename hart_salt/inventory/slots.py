@@ -115,7 +115,7 @@ class Ticket(Slot):
         """
         Wait for the slot. A signal ends the wait.
 
-        Raises ``EnvironmentFault`` if the files cannot be written.
+        If the files cannot be written, the call runs without a slot.
         """
         self._remember(limit)
         return self._wait(lambda: limit)
@@ -148,6 +148,9 @@ class Ticket(Slot):
                     waited = True
                     hearing.check()
                     self.pause(min(LONGEST_PAUSE, PAUSE * max(1, 1 + self._before() - now)))
+        except EnvironmentFault:
+            # Another part of the call reports the fault, if it matters there: a destroy works on a full disk.
+            self.release()
         except BaseException:
             self.release()
             raise
