@@ -292,21 +292,23 @@ class Keys:
 
         Salt's wheel functions list every key of the master for it. The id is no path (the naming rules ensure that).
         """
-        return self._cached_keys(minion_id) if self._key_cache is not None else self._key_files(minion_id)
+        return self._key_files(minion_id) if self._are_files else self._cached_keys(minion_id)
 
     def _accepted(self, minion_id: str) -> str | None:
         """Return the accepted key of an id; None if there is none. This reads less than ``_keys``."""
-        if self._key_cache is not None:
-            key = self._key_cache.fetch("keys", minion_id) or {}
-            return str(key["pub"]) if key.get("state") == STATE_WORDS[ACCEPTED] else None
-        return next(iter(self._key_files(minion_id, (ACCEPTED,)).get(ACCEPTED, ())), None)
+        if self._are_files:
+            return next(iter(self._key_files(minion_id, (ACCEPTED,)).get(ACCEPTED, ())), None)
+        key = self._key_cache.fetch("keys", minion_id) or {}
+        return str(key["pub"]) if key.get("state") == STATE_WORDS[ACCEPTED] else None
 
     def _key_files(self, minion_id: str, states: Iterable[str] = STATE_WORDS) -> dict[str, list[str]]:
-        """Return the same from the files of Salt before 3008, for these states (default: all)."""
+        """Return the same from the files, for these states (default: all). Salt follows no links here."""
         found: dict[str, list[str]] = {}
         for state in states:
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                found[state] = [(self._directory / state / minion_id).read_text(encoding="utf-8")]
+            path = self._directory / state / minion_id
+            if not path.is_symlink():
+                with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                    found[state] = [path.read_text(encoding="utf-8")]
         return found
 
     def _cached_keys(self, minion_id: str) -> dict[str, list[str]]:
@@ -324,9 +326,18 @@ class Keys:
         driver = self._opts.get("keys.cache_driver")
         return salt.cache.Cache(self._opts, driver=driver) if driver else None
 
-    @property
+    @functools.cached_property
+    def _are_files(self) -> bool:
+        """
+        Whether the keys are files: before Salt 3008, and with the default driver of 3008, which keeps the same files.
+
+        To read them takes a tenth of the time of that driver's ``fetch``, which checks every part of every path.
+        """
+        return self._opts.get("keys.cache_driver") in (None, "", "localfs_key")
+
+    @functools.cached_property
     def _directory(self) -> Path:
-        """The directory of the key files of Salt before 3008; 3007 has clusters, whose masters share it."""
+        """The directory of the key files; since 3007 there are clusters, whose masters share it."""
         return Path(self._opts["cluster_pki_dir" if self._opts.get("cluster_id") else "pki_dir"])
 
     def _deposit(self, minion_id: str, pem: str) -> None:

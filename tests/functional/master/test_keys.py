@@ -436,8 +436,7 @@ class Work:
         count(monkeypatch, salt.key, "get_key", "opened")
         count(monkeypatch, salt.key.Key, "list_keys", "listed")
         note(monkeypatch, salt.cache.Cache, "fetch", lambda _, bank, key: self.read.add(key))
-        if FILES_ONLY:
-            note(monkeypatch, Keys, "_key_files", lambda _, minion_id, *__: self.read.add(minion_id))
+        note(monkeypatch, Keys, "_key_files", lambda _, minion_id, *__: self.read.add(minion_id))
         note(monkeypatch, salt.utils.event.SaltEvent, "fire_event", lambda _, data, tag, **__: self._fired(data, tag))
 
     def _count(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, counter: str) -> None:
@@ -547,3 +546,12 @@ def test_the_key_files_of_a_cluster_are_in_its_directory(keys: KeyStore, tmp_pat
     store._deposit("web", OURS)
     assert (shared / PENDING / "web").read_text() == OURS
     assert store._keys("web") == {PENDING: [OURS]}
+
+
+def test_a_link_is_no_key_as_for_salt_itself(keys: KeyStore, tmp_path: Path) -> None:
+    if keys.opts.get("keys.cache_driver") != "localfs_key":
+        pytest.skip("keys are no files here, or this Salt follows links")
+    (tmp_path / "key").write_text(FOREIGN)
+    Path(keys.opts["pki_dir"], ACCEPTED, "web").symlink_to(tmp_path / "key")
+    assert keys.there("web") == {}
+    assert keys.master.keys.accepted_finger("web") is None
