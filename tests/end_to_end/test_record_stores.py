@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import servers
+from tests import scope, servers
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import SaltMaster
 from tests.servers import Server, Space
@@ -105,8 +105,12 @@ def _is_emptied(space: Space) -> Iterator[None]:
 
 OUTAGES: dict[str, Callable[[Space], Any]] = {"restarts": _restarts, "hangs": _hangs, "is emptied": _is_emptied}
 
+CASES = [(kind, outage) for kind in servers.KINDS for outage in OUTAGES]
+#: by default each outage, and each server, once
+FEW = [("redis", "is emptied"), ("etcd", "hangs"), ("mysql", "restarts")]
 
-@pytest.mark.parametrize("outage", OUTAGES)
+
+@pytest.mark.parametrize(("server", "outage"), CASES if scope.whole else FEW, indirect=["server"])
 def test_a_create_outlives_an_outage_in_its_middle(stored: SaltMaster, space: Space, outage: str) -> None:
     with tools.tried(stored) as trial:
         trial.hold("launched", "web")
