@@ -39,8 +39,12 @@ class Engine(Protocol):
     #: the server, for messages, such as ``redis at db.example.com:6379``
     words: str
 
-    def take(self, name: str, seconds: float) -> Lease | None:
-        """Take a lease for so many seconds without waiting; return None if another holder has it."""
+    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
+        """
+        Take a lease for so many seconds without waiting; return None if another holder has it.
+
+        ``brief`` says that it is given back at once, as a rule: a call takes one for each of its nodes.
+        """
 
     def living(self, names: Collection[str]) -> frozenset[str]:
         """Return those of the names that a holder has. This takes no lease."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from etcd3gw.client import Etcd3Client
-from etcd3gw.exceptions import Etcd3Exception
+from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Etcd3Exception
 from etcd3gw.lock import Lock
 from requests import RequestException
 
@@ -38,11 +38,11 @@ class EtcdEngine:
         # A session of requests is not made for several threads at once.
         self._mutex = threading.Lock()
 
-    def take(self, name: str, seconds: float) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
         """Take a lease; see the contract. etcd counts whole seconds."""
         lock = Lock(self._prefix + name, ttl=math.ceil(seconds), client=self._client)
         if self.call(lock.acquire):
-            return EtcdLease(self, name, lock)
+            return EtcdLease(self, name, lock, brief=brief)
         # The lock has asked for a lease of etcd's own, which would stay until its time has passed.
         with suppress(EnvironmentFault):
             self.call(lambda: lock.lease and lock.lease.revoke())
@@ -68,6 +68,10 @@ class EtcdEngine:
         try:
             with self._mutex:
                 return work()
+        except ConnectionFailedError as error:
+            raise unusable(self.words, EnvironmentFault("it accepts no connection")) from error
+        except ConnectionTimeoutError as error:
+            raise unusable(self.words, EnvironmentFault(f"no answer within {SOCKET_TIMEOUT:g} s")) from error
         except (Etcd3Exception, RequestException, OSError, ValueError, KeyError) as error:
             raise unusable(self.words, error) from error
 
@@ -86,8 +90,9 @@ def _text(key: Any) -> str:
 class EtcdLease:
     """A lease that was taken."""
 
-    def __init__(self, engine: EtcdEngine, name: str, lock: Lock) -> None:
+    def __init__(self, engine: EtcdEngine, name: str, lock: Lock, *, brief: bool) -> None:
         self.name = name
+        self._brief = brief
         self._engine = engine
         self._lock = lock
 
@@ -96,7 +101,9 @@ class EtcdLease:
         return self._engine.call(self._lock.refresh) > 0 and self._engine.call(self._lock.is_acquired)
 
     def release(self) -> None:
-        """Give it back, with the lease of etcd's own."""
+        """Give it back, with the lease of etcd's own; that of a brief one soon ends by itself."""
         self._engine.call(self._lock.release)
+        if self._brief:
+            return
         with suppress(EnvironmentFault):
             self._engine.call(lambda: self._lock.lease and self._lock.lease.revoke())

@@ -18,6 +18,7 @@ import pymysql
 from hart_salt.base.errors import EnvironmentFault
 from hart_salt.coordination.contract import SOCKET_TIMEOUT, Lease, plain, unusable
 
+IDLE = 60  #: seconds after which the server closes the connection for queries and brief leases
 #: the part of a lease's time after which its connection no longer waits for an answer
 WAITED = 0.75
 
@@ -37,9 +38,12 @@ class MysqlEngine:
         self._mutex = threading.Lock()
         self._looking: Any = None
 
-    def take(self, name: str, seconds: float) -> Lease | None:
-        """Take a lease, on a connection of its own; see the contract."""
-        self._look("SELECT 1", [])  # the connection below waits longer for a server that hangs
+    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
+        """Take a lease, on a connection of its own unless it is brief; see the contract."""
+        if brief:
+            taken = self.look("SELECT GET_LOCK(%s, 0)", [self.name(name)])[0] == 1
+            return BriefMysqlLease(self, name) if taken else None
+        self.look("SELECT 1", [])  # the connection below waits longer for a server that hangs
         connection = None
         try:
             connection = self._connect(seconds * WAITED, math.ceil(seconds))
@@ -57,7 +61,7 @@ class MysqlEngine:
             return frozenset()
         wanted = list(names)
         query = f"SELECT {', '.join(['IS_USED_LOCK(%s)'] * len(wanted))}"
-        row = self._look(query, [self.name(name) for name in wanted])
+        row = self.look(query, [self.name(name) for name in wanted])
         return frozenset(name for name, holder in zip(wanted, row, strict=True) if holder is not None)
 
     def close(self) -> None:
@@ -81,13 +85,13 @@ class MysqlEngine:
             autocommit=True,
         )
 
-    def _look(self, query: str, values: Collection[str]) -> Any:
+    def look(self, query: str, values: Collection[str]) -> Any:
         """Return the row of a query. A connection that has ended is opened again, once."""
         with self._mutex:
             for attempt in range(2):
                 try:
                     if self._looking is None:
-                        self._looking = self._connect(SOCKET_TIMEOUT, 600)
+                        self._looking = self._connect(SOCKET_TIMEOUT, IDLE)
                     return _row(self._looking, query, values)
                 except pymysql.MySQLError as error:
                     _close(self._looking)
@@ -119,11 +123,36 @@ class MysqlLease:
                 return False
 
     def release(self) -> None:
-        """Give it back by closing its connection; do not wait long for a renewal that waits for the server."""
+        """
+        Give it back: at once if the server answers, otherwise when it notices that the connection has ended.
+
+        It does not wait for a renewal that waits for the server.
+        """
         waited = self._mutex.acquire(timeout=SOCKET_TIMEOUT)
+        with suppress(EnvironmentFault, pymysql.MySQLError):
+            if waited:
+                self._engine.look("SELECT 1", [])
+                _value(self._connection, "SELECT RELEASE_LOCK(%s)", self._engine.name(self.name))
         _close(self._connection)
         if waited:
             self._mutex.release()
+
+
+class BriefMysqlLease:
+    """A lease on the connection for queries; it is lost with that connection."""
+
+    def __init__(self, engine: MysqlEngine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+
+    def renew(self) -> bool:
+        """Return whether the connection still has it."""
+        query = "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"
+        return bool(self._engine.look(query, [self._engine.name(self.name)])[0] == 1)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._engine.look("SELECT RELEASE_LOCK(%s)", [self._engine.name(self.name)])
 
 
 def _row(connection: Any, query: str, values: Collection[str]) -> Any:

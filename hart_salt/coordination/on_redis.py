@@ -32,7 +32,7 @@ class RedisEngine:
             url, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
 
-    def take(self, name: str, seconds: float) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
         """Take a lease; see the contract."""
         lock = Lock(self.client, name, timeout=seconds, thread_local=False)
         return RedisLease(self, name, lock) if self.call(lambda: lock.acquire(blocking=False)) else None

@@ -59,9 +59,9 @@ class LazyEngine:
         self._server = server
         self._made: Engine | None = None
 
-    def take(self, name: str, seconds: float) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
         """Take a lease; see the contract."""
-        return self._engine().take(name, seconds)
+        return self._engine().take(name, seconds, brief=brief)
 
     def living(self, names: Collection[str]) -> frozenset[str]:
         """Return the names that are held."""

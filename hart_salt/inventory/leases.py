@@ -293,7 +293,7 @@ class LeaseLocks:
     @contextmanager
     def _held_name(self, name: str, seconds: float, wait: float) -> Iterator[Lease | None]:
         """Hold a lease for a moment, without renewals."""
-        lease = self._taken(name, seconds, wait, self._times.attempt)
+        lease = self._taken(name, seconds, wait, self._times.attempt, brief=True)
         try:
             yield lease
         finally:
@@ -301,11 +301,11 @@ class LeaseLocks:
                 with suppress(EnvironmentFault):
                     lease.release()
 
-    def _taken(self, name: str, seconds: float, wait: float, pause: float) -> Lease | None:
+    def _taken(self, name: str, seconds: float, wait: float, pause: float, *, brief: bool = False) -> Lease | None:
         """Take a lease, for which the call waits up to ``wait`` seconds."""
         until = self._clock() + wait
         while True:
-            lease = self._engine.take(plain(name), seconds)
+            lease = self._engine.take(plain(name), seconds, brief=brief)
             if lease is not None or self._clock() >= until:
                 return lease
             self._sleep(pause)

@@ -71,6 +71,21 @@ def test_only_one_call_has_a_lease(engines: tuple[Engine, Engine]) -> None:
     again.release()
 
 
+def test_a_brief_lease_is_a_lease(engines: tuple[Engine, Engine]) -> None:
+    one, other = engines
+    lease = one.take("hart/node/a", LONG, brief=True)
+    assert lease is not None
+    assert (other.take("hart/node/a", LONG, brief=True), other.take("hart/node/a", LONG)) == (None, None)
+    assert other.living(["hart/node/a"])
+    assert lease.renew()
+    lease.release()
+    assert not lease.renew()
+    again = other.take("hart/node/a", LONG, brief=True)
+    assert again is not None
+    again.release()
+    assert other.living(["hart/node/a"]) == frozenset()
+
+
 def test_many_names_are_looked_up_at_once(engines: tuple[Engine, Engine]) -> None:
     one, other = engines
     leases = [taken(one, f"hart/session/{number}") for number in range(6)]

@@ -16,6 +16,7 @@ from hart_salt.base.stopping import COUNTS_AS
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.session import Times
+from hart_salt.node import bootstrap
 from hart_salt.node.lifecycle import new_record
 from hart_salt.operations import create
 from tests.functional.node.life_world import NOTHING, FakeMaster, Stage, new_stage
@@ -131,3 +132,18 @@ def test_a_node_that_another_master_has_taken_over_is_left_to_it(leased: Leased)
     assert record is not None
     assert record.session == "another"
     assert list(leased.call.dead_batches()) == ["b1"]  # for a sweep
+
+
+def test_a_node_that_was_taken_over_before_its_instance_was_requested_gets_none(
+    leased: Leased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(_: object) -> str:
+        record = leased.stage.store.get("a")
+        assert record is not None
+        leased.stage.store.put(dataclasses.replace(record, session="another"))
+        return "#!/bin/sh"
+
+    monkeypatch.setattr(bootstrap, "render", render)
+    data, _ = leased.create("a")
+    assert "a is no longer this call's" in data["a"]["error"]
+    assert (leased.stage.left()["instances"], leased.stage.left()["records"]) == ([], ["a"])

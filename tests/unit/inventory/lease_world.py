@@ -74,7 +74,7 @@ class FakeEngine:
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def take(self, name: str, seconds: float) -> FakeLease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False) -> FakeLease | None:
         self.server.before(name)
         if self.server.holder(name) is not None:
             return None
