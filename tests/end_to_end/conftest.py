@@ -212,11 +212,15 @@ class SaltMaster:
                 self._warm = Warm(self.root / "etc", self.environment)
             return self._warm
 
+    def begin_warm(self, function: str, *arguments: str) -> Begun:
+        """Start ``salt-run`` as ``run`` does, and return at once; the caller kills and closes it."""
+        assert self.bin == BIN, "another program has no process that has imported Salt"
+        return self._warmed().begin(self.command(function, *arguments), self.environment)
+
     @contextlib.contextmanager
     def to_be_killed(self, function: str, *arguments: str) -> Iterator[Begun]:
         """Start ``salt-run`` as ``run`` does, for a test that kills it with SIGKILL; it ends with the block."""
-        assert self.bin == BIN, "another program has no process that has imported Salt"
-        begun = self._warmed().begin(self.command(function, *arguments), self.environment)
+        begun = self.begin_warm(function, *arguments)
         try:
             yield begun
         finally:

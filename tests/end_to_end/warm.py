@@ -10,6 +10,7 @@ program itself, with ``SaltMaster.begin`` and ``command``.
 from __future__ import annotations
 
 import array
+import codecs
 import contextlib
 import gc
 import importlib
@@ -98,6 +99,11 @@ class Begun:
         self._pid = _number(self._end)
         self._code: int | None = None
 
+    @property
+    def stderr(self) -> str:
+        """What the command has written to standard error so far."""
+        return self._said["stderr"]
+
     def has_ended(self) -> bool:
         """Return whether the command has ended."""
         return self._code is not None or bool(select.select([self._end], [], [], 0)[0])
@@ -140,11 +146,14 @@ class _Reader(threading.Thread):
     def __init__(self, name: str, descriptor: int, said: dict[str, str]) -> None:
         super().__init__(daemon=True)
         self._part, self._descriptor, self._said = name, descriptor, said
+        said[name] = ""
         self.start()
 
     def run(self) -> None:
-        with os.fdopen(self._descriptor, encoding="utf-8") as file:
-            self._said[self._part] = file.read()
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        with os.fdopen(self._descriptor, "rb", buffering=0) as file:
+            while data := file.read(1 << 16):
+                self._said[self._part] += decoder.decode(data)
 
 
 def _serve(connection: socket.socket, config_dir: Path) -> None:
