@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from saltfactories.manager import FactoriesManager
@@ -56,6 +57,27 @@ def test_members_have_one_owner(light: LightPair) -> None:
     assert owners[0] == owners[1] != set()
     for master in light.pair:
         assert sorted(master.run("hart.list_minions").data) == ["a", "b"]
+
+
+def test_members_that_share_their_records_list_the_same_and_destroy_each_other_s_nodes(
+    light: LightPair, servers: Callable[[str], Any]
+) -> None:
+    space = servers("redis").space()
+    light.pair.share(space.settings)
+    light.configure(node=OTHER, coordination=space.url)
+    try:
+        made = light.first.run("hart.create", "a", "role=app", "provider=do")
+        assert made.code == 0, made.stdout + made.stderr
+        first, second = (master.run("hart.list_minions").data for master in light.pair)
+        assert first == second
+        assert first["a"]["status"] == "ready"
+        gone = light.second.run("hart.destroy", "a")
+        assert gone.code == 0, gone.stdout + gone.stderr
+        assert light.pair.keys() == [[], []]
+        assert light.instances() == []
+        assert [master.run("hart.list_minions").data for master in light.pair] == [{}, {}]
+    finally:
+        light.pair.share({"cache": "localfs"})
 
 
 def test_a_real_minion_of_the_other_member_becomes_ready(light: LightPair) -> None:
