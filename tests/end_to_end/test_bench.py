@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end import light_cloud
+from tests.servers import Redis
 
 BENCH = Path(__file__).resolve().parents[2] / "tools/bench/first_light.py"
+_no_masters = light_cloud.missing() or Redis.missing()
 LIMIT, ENDING = 1800, 300  #: seconds for a benchmark, and for the end of one that is interrupted
 
 
@@ -56,3 +58,14 @@ def test_the_benchmark_of_a_fleet_prints_the_time_for_many_nodes(capsys: pytest.
         assert len(re.findall(rf"^  {what}.*? +(\d+[.\d]*)", printed, re.MULTILINE)) == 2, what
     calls = re.findall(r"API calls, and for each node +(\d+)", printed)
     assert int(calls[1]) - int(calls[0]) <= 3 + 2, "one create call a node, and a look or two more"
+
+
+@pytest.mark.skipif(bool(_no_masters), reason=_no_masters)
+def test_the_benchmark_of_two_masters_compares_them_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = results_of(BENCH.with_name("fleet.py"), "--masters", "2", "--nodes", "2", "--delay", "1")
+    with capsys.disabled():
+        print(f"\n{printed}")
+    for what in ("created, the longest call", "destroyed, the longest call", "memory of the largest runner"):
+        found = re.search(rf"^  {what}.*? +(\d+\.\d+) +(\d+\.\d+)$", printed, re.MULTILINE)
+        assert found, what
+        assert min(map(float, found.groups())) > 0

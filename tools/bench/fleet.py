@@ -3,6 +3,7 @@ Measure many nodes in one call: its time, its API calls, and the memory and thre
 
     python tools/bench/fleet.py [--nodes 10,100] [--delay 20] [--files N]
     python tools/bench/fleet.py --known 10000 [--old BIN]
+    python tools/bench/fleet.py --masters 2 [--nodes 10,100] [--delay 20]
 
 The script starts a private salt-master and the emulated DigitalOcean with light machines: each machine answers SSH with
 the protocol of the bootstrap, and its minion exists only on the master's event bus. So the script measures hart and
@@ -20,7 +21,8 @@ session for each node are real. A droplet becomes active --delay seconds after i
 It needs root, because the machines listen at port 22 of loopback addresses. Machines and API use the same CPUs as the
 runner, so the runner itself needs less time than the printed figures. The script also prints the load.
 
-With --known, it measures calls beside so many nodes that exist already; see ``known.py``.
+With --known, it measures calls beside so many nodes that exist already; see ``known.py``. With --masters, it compares
+one master with several that create the same number of nodes at the same time; see ``masters.py``.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import known
+import masters
 import psutil
 import thousand
 import yaml
@@ -103,16 +106,20 @@ def _look(process: subprocess.Popen[str], run: Run) -> None:
             time.sleep(SAMPLE)
 
 
+def account(delay: float) -> Settings:
+    """Return the settings of an account without rate limits, whose droplets become active after ``delay`` seconds."""
+    limits: dict[str, Any] = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
+    return Settings(active_after=delay, droplet_limit=100_000, **limits)
+
+
 @contextlib.contextmanager
 def fleet(delay: float) -> Iterator[tuple[PrivateMaster, DigitalOcean, LightMachines]]:
     """Yield a master whose provider ``do`` has light machines, its cloud, and the machines."""
-    limits: dict[str, Any] = {"hourly_limit": None, "minute_limit": None, "key_lists_limit": None}
-    settings = Settings(active_after=delay, droplet_limit=100_000, **limits)
     with private_master() as master, BusMinions(master.root / "etc/master") as minions:
         # Nodes make their keys on their own CPUs: here a few are made in advance.
         keys = itertools.cycle([make_minion_key() for _ in range(KEYS)])
         machines = LightMachines(on_start=minions.start, on_end=minions.leave, make_key=keys.__next__)
-        with DigitalOcean(machines, settings=settings) as cloud:
+        with DigitalOcean(machines, settings=account(delay)) as cloud:
             master.config["hart"] = {
                 "saltmaster": "127.0.0.1", "region": "nyc3", "image": "bookworm", "roles": {"app": {}},
                 "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}},
@@ -146,6 +153,7 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=20, help="seconds of a droplet's boot (default: %(default)s)")
     parser.add_argument("--files", type=int, help="limit of open files of salt-run (default: that of the shell)")
     parser.add_argument("--known", type=int, help="measure calls beside this number of known nodes instead")
+    parser.add_argument("--masters", type=int, help="compare one master with so many that share the nodes")
     parser.add_argument("--old", type=Path, help="bin directory of the last release, to compare with")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what the script started
@@ -157,6 +165,13 @@ def main() -> None:
             known.populate(cloud, config, options.known)
             for line in known.report(cloud, config, options.known, options.old):
                 print(line, flush=True)
+        print(machine("after"))
+        return
+    if options.masters is not None:
+        with masters.masters(options.masters, account(options.delay)) as found:
+            for number in map(int, options.nodes.split(",")):
+                for line in masters.report(found, number, options.delay, measured):
+                    print(line, flush=True)
         print(machine("after"))
         return
     with fleet(options.delay) as (master, cloud, machines):
