@@ -158,8 +158,8 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what the script started
     print(f"Salt {SALT_VERSION}, Python {platform.python_version()}")
-    print(machine("before"), flush=True)
     if options.known is not None:
+        print(machine("before"), flush=True)
         with fleet(known.DELAY) as (master, cloud, _):
             config = master.root / "etc/master"
             known.populate(cloud, config, options.known)
