@@ -1,0 +1,56 @@
+"""The execution module works for another master on the machine of a salt-master, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hart_salt.master.keys import ACCEPTED, Keys
+from hart_salt.master.peer_work import digest
+from hart_salt.modules import hart
+from tests.parts import master_opts, new_public_key
+
+KEY = new_public_key() + "\n"
+
+
+@pytest.fixture
+def opts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the configuration of a salt-master, beside which the minion's configuration is."""
+    for name in ("minions", "minions_pre", "minions_rejected", "minions_denied"):
+        (tmp_path / "pki" / name).mkdir(parents=True)
+    (tmp_path / "cache").mkdir()
+    found = master_opts(tmp_path)
+    monkeypatch.setattr(hart, "__opts__", {"conf_file": str(tmp_path / "etc/minion")}, raising=False)
+    return found
+
+
+def test_it_works_with_the_configuration_of_the_salt_master_beside_the_minion_s(opts: dict[str, Any]) -> None:
+    answer = hart.peer_keys("accept", {"web": KEY}, __pub_user="root", __pub_jid="1")
+    assert answer["keys"] == {"web": {"accepted": digest(KEY), "notes": []}}
+    assert Keys(opts).states() == {"web": (ACCEPTED,)}
+
+
+def test_it_does_nothing_for_another_minion(opts: dict[str, Any]) -> None:
+    assert "only a master may" in hart.peer_keys("accept", {"web": KEY}, __pub_id="evil")["error"]
+    assert Keys(opts).states() == {}
+
+
+def test_it_does_nothing_where_no_salt_master_is(
+    opts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hart, "__opts__", {"conf_file": str(tmp_path / "elsewhere/minion")})
+    assert hart.peer_keys("facts")["error"].startswith("this machine has no salt-master: there is no ")
+
+
+def test_a_minion_without_the_package_says_so(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "hart-salt is not installed in this minion's Python" in hart.peer_keys("facts")["error"]
+
+
+def test_what_is_no_answer_is_an_error_with_its_last_line(
+    opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert hart.peer_keys("facts")["error"].startswith("hart failed on this master with exit code 1")
