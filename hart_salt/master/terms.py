@@ -53,6 +53,15 @@ POOLS_WITH_TLS = (
 )
 BROKEN_DRIVER = f"is {{}}, with which Salt's own master serves no minion: set it to {FILES}, and restart salt-master"
 
+NO_CLUSTER_DIRECTORY = (
+    "is not set to a directory that all members of cluster_id share, so each member would have keys of its own: set it "
+    "on all members, and restart salt-master"
+)
+OTHER_KEY = (
+    "also holds the key pair of another master, {}, which differs from this master's: a minion would accept only one "
+    "of them; give each master a pki_dir of its own and list the others in hart:masters, or use a master cluster"
+)
+
 
 def minion_terms(opts: Mapping[str, Any]) -> MinionTerms:
     """Return what a master with the configuration ``opts`` requires of its minions."""
@@ -120,9 +129,38 @@ def _refusals(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     driver = str(opts.get("keys.cache_driver") or FILES)
     if _broken_with(driver in BROKEN_DRIVERS):
         yield "keys.cache_driver", BROKEN_DRIVER.format(driver)
+    yield from _unshared(opts)
     key_name = str(opts.get("master_sign_key_name") or DEFAULT_SIGNING_KEY)
     if opts.get("master_sign_pubkey") and not PLAIN_NAME.fullmatch(key_name):
         yield "master_sign_key_name", "must be a plain file name: rename the key, and restart salt-master"
+
+
+def _unshared(opts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield why the keys of several masters are not where they must be: apart, or together."""
+    if opts.get("cluster_id"):
+        if opts.get("cluster_pki_dir") in (None, "", opts["pki_dir"]) and not opts.get("cluster_isolated_filesystem"):
+            yield "cluster_pki_dir", NO_CLUSTER_DIRECTORY
+    elif other := _other_masters_key(opts):
+        yield "pki_dir", OTHER_KEY.format(other)
+
+
+def _other_masters_key(opts: Mapping[str, Any]) -> str:
+    """
+    Return the name of another master's key pair in the directory of this master's keys; empty if there is none.
+
+    Since Salt 3008, each master names its key pair after itself. A pair with another name and the same key is that of a
+    master that was renamed.
+    """
+    directory, master_id = Path(str(opts["pki_dir"])), str(opts.get("id") or "").removesuffix("_master")
+    own = {_public_key(directory / f"{name}.pub") for name in (master_id, "master")} - {""}
+    signing = {DEFAULT_SIGNING_KEY, str(opts.get("master_sign_key_name"))}
+    if not own:
+        return ""
+    for path in sorted(directory.glob("*.pub")):
+        is_pair = path.stem not in signing and path.with_suffix(".pem").exists()
+        if is_pair and _public_key(path) not in {*own, ""}:
+            return path.stem
+    return ""
 
 
 def _broken_with(setting: Any) -> bool:

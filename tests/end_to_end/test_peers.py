@@ -1,7 +1,7 @@
 """
 Two masters with a key store each: a node's key is on both from its first start until it is destroyed.
 
-Each master has a minion on its machine, which is a minion of the other master: through it, hart works there.
+The machine of the second master has a minion, which is a minion of the first: through it, hart works on the second.
 """
 
 from __future__ import annotations
@@ -11,44 +11,46 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from saltfactories.manager import FactoriesManager
 
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import SaltMaster
-from tests.end_to_end.two_masters import ADDRESSES, HOT, Layout, Pair, two_masters
+from tests.end_to_end.two_masters import ADDRESSES, FAILOVER, HOT, Layout, Pair, two_masters
 
 #: only intervals are shorter than hart's and Salt's own
 SOON = {"master_alive_interval": 2, "auth_timeout": 2, "acceptance_wait_time": 1, "random_reauth_delay": 1}
+PEER = "two-minion"
 
 
-def settings(other: str, **more: Any) -> dict[str, Any]:
-    return {"roles": {"app": {}}, "masters": {other: {"minion": f"{other}-minion", "address": address(other)}}, **more}
-
-
-def address(name: str) -> str:
-    return ADDRESSES[name == "two"]
-
-
-def give_minion(master: SaltMaster, name: str, of: SaltMaster) -> None:
-    """Create the minion on the machine of the master ``of``, which is called ``name``, as a minion of ``master``."""
-    master.config["hart"] = {"minion_config": {"hart_master_config": str(of.root / "etc/master"), **SOON}}
-    master.write()
-    made = master.run("hart.create", f"{name}-minion")
-    assert made.code == 0, made.stdout + made.stderr
+def configure(pair: Pair, seconds: int = tools.TIMEOUT, **more: Any) -> None:
+    """Write ``hart:`` of the first master, whose only peer is the second and may take so many seconds to answer."""
+    kind = {name: value for name, value in pair.layout.minions.items() if name != "master"}
+    peer = {"minion": PEER, "address": ADDRESSES[1], "timeout": seconds}
+    pair.first.config["hart"] = {
+        "roles": {"app": {}}, "masters": {"two": peer}, "minion_config": {**kind, **SOON}, **more,
+    }  # fmt: skip
+    pair.first.write()
 
 
 @contextlib.contextmanager
-def peers(factories: FactoriesManager, layout: Layout, **more: Any) -> Iterator[Pair]:
-    """Start two masters that are each other's peers."""
+def peers(factories: FactoriesManager, layout: Layout) -> Iterator[Pair]:
+    """Start two masters, of which the second is a peer of the first."""
     with two_masters(factories, layout) as pair:
-        give_minion(pair.first, "two", pair.second)
-        give_minion(pair.second, "one", pair.first)
-        kind = {name: value for name, value in layout.minions.items() if name != "master"}
-        for master, other in ((pair.first, "two"), (pair.second, "one")):
-            master.config["hart"] = settings(other, minion_config={**kind, **SOON}, **more)
-            master.write()
+        there = str(pair.second.root / "etc/master")
+        pair.first.config["hart"] = {"minion_config": {"hart_master_config": there}}
+        pair.first.write()
+        run(pair.first, "hart.create", PEER)
+        configure(pair)
         yield pair
+
+
+def run(master: SaltMaster, function: str, *arguments: str) -> Any:
+    """Run a function of hart, which must succeed, and return its data."""
+    done = master.run(function, *arguments)
+    assert done.code == 0, done.stdout + done.stderr
+    return done.data
 
 
 def answers(master: SaltMaster, minion_id: str) -> bool:
@@ -56,8 +58,24 @@ def answers(master: SaltMaster, minion_id: str) -> bool:
 
 
 def nodes(pair: Pair) -> list[list[str]]:
+    """Return the accepted keys of nodes on each master."""
     accepted = pair.keys()
-    return [[name for name in names if not name.endswith("-minion")] for names in accepted]
+    return [[name for name in names if name != PEER] for names in accepted]
+
+
+@contextlib.contextmanager
+def silent_peer(pair: Pair) -> Iterator[None]:
+    """Stop the processes of the peer's minion for the length of the block; then it does what it was asked meanwhile."""
+    stopped = [it for it in pair.first.instance_processes() if f"/{PEER}/" in " ".join(it.cmdline())]
+    assert stopped
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +85,57 @@ def hot(factories: FactoriesManager) -> Iterator[Pair]:
 
 
 def test_a_node_answers_both_masters_and_its_key_goes_from_both(hot: Pair) -> None:
-    made = hot.first.run("hart.create", "web", "role=app")
-    assert made.code == 0, made.stdout + made.stderr
+    run(hot.first, "hart.create", "web", "role=app")
     assert nodes(hot) == [["web"], ["web"]]
     for master in hot:
         tools.until(functools.partial(answers, master, "web"), "an answer to both masters")
-    gone = hot.first.run("hart.destroy", "web")
-    assert gone.code == 0, gone.stdout + gone.stderr
+    said = hot.first.salt("web", "hart.peer_keys", "facts").data
+    assert "this machine has no salt-master" in said["web"]["error"]
+    run(hot.first, "hart.destroy", "web")
     assert nodes(hot) == [[], []]
+
+
+def test_a_master_that_is_down_is_refused_or_repaired_later(hot: Pair) -> None:
+    run(hot.first, "hart.create", "old", "role=app")
+    with silent_peer(hot):
+        configure(hot, seconds=2)
+        refused = hot.first.run("hart.create", "new", "role=app")
+        assert refused.code == 2
+        assert f"the master two cannot be reached: its minion {PEER} does not answer" in refused.data["error"]
+        assert nodes(hot) == [["old"], ["old"]]
+        configure(hot, seconds=2, masters_down="allow")
+        made = run(hot.first, "hart.create", "new", "role=app")
+        assert any("salt-run hart.sync_keys repairs it" in note for note in made["new"]["notes"])
+        gone = run(hot.first, "hart.destroy", "old")
+        assert any("salt-run hart.sync_keys deletes it" in note for note in gone["old"]["notes"])
+        assert nodes(hot) == [["new"], ["old"]]
+    tools.until(functools.partial(answers, hot.first, PEER), "an answer of the other master's minion")
+    configure(hot)
+    run(hot.first, "hart.sync_keys")
+    assert nodes(hot) == [["new"], ["new"]]
+    report = run(hot.first, "hart.sync_keys", "test=True")
+    assert report["two"] == {"result": None, "correct": 2}
+    run(hot.first, "hart.destroy", "new")
+    assert nodes(hot) == [[], []]
+
+
+def test_check_shows_the_other_master_and_a_layout_that_cannot_work_is_refused(hot: Pair) -> None:
+    assert "with the same key as this master" in hot.first.run("hart.check").data["master two"]
+    hot.first.config["hart"]["masters"]["two"].update(minion="nobody", timeout=2)
+    hot.first.write()
+    assert "its minion nobody does not answer" in hot.first.run("hart.check").data["master two"]
+    configure(hot)
+
+
+def test_a_node_fails_over_to_a_master_with_another_key_because_both_sign_their_keys(
+    factories: FactoriesManager,
+) -> None:
+    with peers(factories, FAILOVER) as pair:
+        run(pair.first, "hart.create", "a", "role=app")
+        assert nodes(pair) == [["a"], ["a"]]
+        key = pair.first.instances / "a/etc/salt/pki/minion/minion_master.pub"
+        before = key.read_text()
+        pair.first.stop()
+        tools.until(functools.partial(answers, pair.second, "a"), "an answer on the second master")
+        assert key.read_text() != before
+        tools.end_instance(pair.first, "a")

@@ -92,3 +92,41 @@ def test_the_key_that_verifies_a_signature_is_read_if_the_master_signs(tmp_path:
     assert (found.signs_key, found.signing_key, found.signing_key_name) == (True, key, "master_sign")
     assert terms(pki_dir=str(tmp_path), master_sign_pubkey=True, master_sign_key_name="ours").signing_key == ""
     assert terms(pki_dir=str(tmp_path / "x"), master_sign_pubkey=True).signing_key == ""
+
+
+def with_keys(tmp_path: Path, **keys: str) -> dict[str, str]:
+    """Return the refusals of the master ``one`` with these key pairs in its directory."""
+    for name, pem in keys.items():
+        (tmp_path / f"{name}.pub").write_text(pem)
+        (tmp_path / f"{name}.pem").write_text("private")
+    return dict(terms(id="one", pki_dir=str(tmp_path)).refusals)
+
+
+OWN, OTHER = new_public_key(), new_public_key()
+
+
+def test_another_master_s_key_pair_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    found = with_keys(tmp_path, one=OWN, master=OWN, two=OTHER)
+    assert list(found) == ["pki_dir"]
+    assert "another master, two," in found["pki_dir"]
+
+
+@pytest.mark.parametrize(
+    "keys", [{"master": OWN}, {"one": OWN, "old-name": OWN + "\n"}, {"one": OWN, "master_sign": OTHER}]
+)
+def test_a_master_alone_in_its_directory_is_not(tmp_path: Path, keys: dict[str, str]) -> None:
+    (tmp_path / "someone.pub").write_text(OTHER)
+    assert with_keys(tmp_path, **keys) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"cluster_id": "c"}, ["cluster_pki_dir"]),
+        ({"cluster_id": "c", "cluster_pki_dir": "/etc/salt/pki/master"}, ["cluster_pki_dir"]),
+        ({"cluster_id": "c", "cluster_pki_dir": "/srv/shared"}, []),
+        ({"cluster_id": None}, []),
+    ],
+)
+def test_a_cluster_needs_a_directory_that_its_members_share(settings: dict[str, Any], refused: list[str]) -> None:
+    assert list(terms(pki_dir="/etc/salt/pki/master", **settings).refusals) == refused
