@@ -33,7 +33,8 @@ from tests.end_to_end.processes import make_root, remove
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 SIGNING = {"master_sign_pubkey": True, "master_sign_key_name": "ours"}
 CLUSTERS_SINCE = 3008  #: the series of Salt
-JOIN = 2  #: seconds until the first member of a cluster founds it; Salt's default is 5
+JOIN = 4  #: seconds until the first member of a cluster founds it; Salt's default is 5
+ATTEMPTS = (30, 60, 120)  #: seconds to wait for both members, for one attempt after the other
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,23 @@ def _copy(layout: Layout, first: SaltMaster, second: SaltMaster) -> None:
 
 
 def _found(pair: Pair) -> None:
-    """Start both members of a cluster, and wait until both serve."""
-    with ThreadPoolExecutor(2) as pool:
-        for started in [pool.submit(master.start) for master in pair]:
-            started.result()
-    for master in pair:
-        tools.until((master.cachedir / "health/ready").exists, "a member of the cluster")
+    """
+    Start both members of a cluster, and wait until both serve.
+
+    Salt's first member asks the other for its vote once. If that one is not up yet, as on a machine under load, or if
+    its first message is lost, the cluster is never founded, and both must begin again.
+    """
+    for seconds in ATTEMPTS:
+        with ThreadPoolExecutor(2) as pool:
+            for started in [pool.submit(master.start) for master in pair]:
+                started.result()
+        with contextlib.suppress(AssertionError):
+            tools.until(lambda: all((master.cachedir / "health/ready").exists() for master in pair), "both", seconds)
+            return
+        for master in pair:
+            master.stop()
+            shutil.rmtree(master.cachedir)
+    raise AssertionError("the members of the cluster did not found it")
 
 
 @dataclass
