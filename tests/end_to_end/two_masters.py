@@ -34,7 +34,7 @@ ADDRESSES = ("127.0.0.1", "127.0.0.2")
 SIGNING = {"master_sign_pubkey": True, "master_sign_key_name": "ours"}
 CLUSTERS_SINCE = 3008  #: the series of Salt
 JOIN = 4  #: seconds until the first member of a cluster founds it; Salt's default is 5
-ATTEMPTS = (30, 60, 120)  #: seconds to wait for both members, for one attempt after the other
+ATTEMPTS = (15, 60, 120)  #: seconds to wait for both members, for one attempt after the other
 
 
 @dataclass(frozen=True)
