@@ -470,7 +470,7 @@ def from_salt_cloud(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
         from hart_salt.result import Result
-        from hart_salt.service import from_salt_cloud as translate
+        from hart_salt.unconfigured import from_salt_cloud as translate
 
         names = arguments.names(directory=directory, map=map)
         made = translate(__opts__, names["directory"], names["map"])
@@ -936,7 +936,7 @@ def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
-        from hart_salt.service import node as look
+        from hart_salt.unconfigured import node as look
 
         name = arguments.word("hart.node", "id", minion_id, extra)
         return look(__opts__, name, arguments.names(stage=stage)["stage"])
@@ -964,7 +964,7 @@ def node_of(ip: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
-        from hart_salt.service import node_of as look
+        from hart_salt.unconfigured import node_of as look
 
         return look(__opts__, arguments.word("hart.node_of", "ip", ip, extra))
 
@@ -1034,7 +1034,7 @@ def peer_keys(
 
     def do(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown)
-        from hart_salt.service import peer_work_for
+        from hart_salt.unconfigured import peer_work_for
 
         return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys)
 
@@ -1236,7 +1236,7 @@ def version(*extra: Any, **unknown: Any) -> dict[str, Any]:
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra)
-        from hart_salt.service import version as versions
+        from hart_salt.unconfigured import version as versions
 
         return versions(__file__)
 

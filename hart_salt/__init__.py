@@ -11,6 +11,8 @@ A map of the package, from the top down. A package imports only what is below it
     the checks of the runner functions' arguments
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows all the others
+``unconfigured.py``
+    the use cases that need no configuration of hart
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``operations/``

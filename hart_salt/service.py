@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from hart_salt import drivers
@@ -32,12 +31,9 @@ from hart_salt.inventory.identity import Found
 from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
-from hart_salt.master import peer_work
 from hart_salt.master.client import Master
 from hart_salt.master.peers import peers_of
 from hart_salt.migration import adopt, hart_config, hart_store, match
-from hart_salt.migration.salt_cloud import config as cloud_config
-from hart_salt.migration.salt_cloud import files
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
 from hart_salt.operations import (
     account,
@@ -50,7 +46,6 @@ from hart_salt.operations import (
     fleet,
     health,
     listing,
-    lookup,
     sealing,
     sweep,
     sync_keys,
@@ -498,37 +493,3 @@ class Service:
         """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""
         examples = account.Examples(self.config, self.schemas, self.info, role)
         return health.report(self.context, self.notes, account.checks(self._drivers_for(provider), examples, count))
-
-
-def version(runner_file: str) -> Result:
-    """Return the relevant versions, and the loaded files: a synced runner takes precedence over an installed one."""
-    return Result(health.versions(runner_file))
-
-
-def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:
-    """Return the record of a node, see ``lookup.node``; this reads no configuration and queries no cloud."""
-    return Result(lookup.node(Store(Master(opts).cache()), minion_id, stage))
-
-
-def node_of(opts: Mapping[str, Any], ip: str) -> Result:
-    """Return the node that has an address; see ``lookup.node_of``."""
-    return Result(lookup.node_of(Store(Master(opts).cache()), ip))
-
-
-def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any) -> Result:
-    """Do what another master asks of this one; see ``peer_work.do``."""
-    data = peer_work.do(opts, work, {} if keys is None else keys)
-    return Result(data, "error" not in data)
-
-
-def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:
-    """
-    Return salt-cloud's configuration in the form of hart's; this reads nothing of this master's hart configuration.
-
-    ``directory`` contains ``cloud``, ``cloud.providers`` and so on (default: the directory of the master's config
-    file). ``map_file`` is the path of a map, or its name in ``cloud.maps.d`` (default: all maps there).
-
-    Raises ``Refused`` for a file that cannot be read.
-    """
-    base = directory or str(Path(str(opts["conf_file"])).parent)
-    return cloud_config.translation(files.read(base, map_file, Master(opts).configuration.render), drivers.schemas())

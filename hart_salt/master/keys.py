@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,16 +18,11 @@ from typing import Any
 import salt.cache
 import salt.key
 import salt.loader
-import salt.utils.crypt
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.base import faults
 from hart_salt.base.errors import EnvironmentFault, NodeFailed
+from hart_salt.master.public_keys import check_public_key, fingerprint, has_fingerprint, normal, same_key
 
-MINIMUM_KEY_BITS = 2048
-MAXIMUM_KEY_BITS = 16384  #: OpenSSL's own limit
 ACCEPT_ATTEMPTS = 3  #: a daemon that handles a foreign key may undo what happened in the meantime
 #: with this option, Salt 3008 sends an event without a new thread for each, in a quarter of the time
 SENDING = {"master_async_mworker": True}
@@ -37,54 +31,6 @@ HOLDERS_REPORTED = 5  #: the maximum number of ids in the notes on the key of an
 #: Salt's names for the states of a key, as its wheel functions use them
 ACCEPTED, PENDING, REJECTED, DENIED = "minions", "minions_pre", "minions_rejected", "minions_denied"
 STATE_WORDS = {ACCEPTED: "accepted", PENDING: "pending", REJECTED: "rejected", DENIED: "denied"}
-
-
-def check_public_key(pem: str) -> str:
-    """
-    Return ``pem`` in normal form if it is an RSA public key of 2048 to 16384 bits and nothing else.
-
-    Salt itself would store garbage.
-
-    Raises ``NodeFailed`` otherwise.
-    """
-    try:
-        key = serialization.load_pem_public_key(pem.encode("ascii"))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise NodeFailed("the node reported a minion key that is not a public key") from error
-    if not isinstance(key, rsa.RSAPublicKey) or not MINIMUM_KEY_BITS <= key.key_size <= MAXIMUM_KEY_BITS:
-        raise NodeFailed(f"the node's minion key is not an RSA key of {MINIMUM_KEY_BITS} to {MAXIMUM_KEY_BITS} bits")
-    plain = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-    # Text around a key is ignored by everything that reads the key, but shown by everything that prints it.
-    if not same_key(pem, plain):
-        raise NodeFailed("the node reported a minion key with other text beside it, or in an unusual form")
-    return plain
-
-
-def same_key(one: str, other: str) -> bool:
-    """Return whether two keys are equal as Salt compares them: line ends and surrounding spaces do not count."""
-    return _normal(one) == _normal(other)
-
-
-def _normal(key: str) -> str:
-    return key.replace("\r\n", "\n").strip()
-
-
-def fingerprint(pem: str) -> str:
-    """Return the fingerprint of a stored key as this Salt's own ``salt-key -f`` shows it; Salt versions differ."""
-    return str(salt.utils.crypt.pem_finger(key=pem.encode(), sum_type="sha256"))
-
-
-def master_fingerprint(pem: str) -> str:
-    """
-    Return the fingerprint of a master's key, as the setting ``master_finger`` of its minions needs it.
-
-    ``salt-key -F master`` of Salt 3006 and 3007 shows the same; 3008 shows one that no minion accepts.
-    """
-    # A file in memory, so no directory for temporary files needs free space.
-    with os.fdopen(os.memfd_create("hart-master-key"), "w") as file:
-        file.write(pem.strip() + "\n")
-        file.flush()
-        return str(salt.utils.crypt.pem_finger(path=f"/proc/self/fd/{file.fileno()}", sum_type="sha256"))
 
 
 def drop_stale_list(opts: Mapping[str, Any]) -> None:
@@ -263,10 +209,10 @@ class Keys:
         wanted = {}
         for minion_id, pem in named.items():
             with contextlib.suppress(NodeFailed):
-                wanted[minion_id] = _normal(check_public_key(pem))
+                wanted[minion_id] = normal(check_public_key(pem))
         found: dict[str, list[str]] = {pem: [] for pem in wanted.values()}
         for state, minion_id, key in self._all_keys() if wanted else ():
-            notes = found.get(_normal(key))
+            notes = found.get(normal(key))
             if notes is not None and len(notes) < HOLDERS_REPORTED:
                 notes.append(_holder(state, minion_id, key))
         return {minion_id: list(found.get(wanted.get(minion_id, ""), ())) for minion_id in named}
@@ -465,13 +411,6 @@ class Keys:
         # The name of the single key differs between Salt versions.
         (public_key,) = self._wheel()["key.master_key_str"]()["local"].values()
         return str(public_key)
-
-
-def has_fingerprint(wanted: str | None, key: str) -> bool:
-    """Return whether ``wanted`` is the fingerprint of a stored key, or the key itself."""
-    if wanted and wanted.startswith("-----BEGIN"):
-        return same_key(key, wanted)
-    return fingerprint(key) == wanted
 
 
 def _own_states(keys: Mapping[str, Sequence[str]], own: Callable[[str], bool]) -> set[str]:

@@ -24,7 +24,8 @@ from hart_salt.base import faults
 from hart_salt.base.errors import HartError, NodeFailed, Refused
 from hart_salt.base.names import check_minion_id
 from hart_salt.master.client import SALT_VERSION, Master
-from hart_salt.master.keys import ACCEPTED, check_public_key, has_fingerprint
+from hart_salt.master.keys import ACCEPTED
+from hart_salt.master.public_keys import check_public_key, has_fingerprint
 
 #: from the master and the request's texts by id to the answer
 Work = Callable[[Master, Mapping[str, str]], dict[str, Any]]

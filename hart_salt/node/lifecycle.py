@@ -22,8 +22,8 @@ from hart_salt.base.concurrency import uninterrupted, within
 from hart_salt.base.errors import NodeFailed
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import LOCAL, Record
-from hart_salt.master.keys import check_public_key, fingerprint
 from hart_salt.master.listener import ANSWER_SETTING
+from hart_salt.master.public_keys import check_public_key, fingerprint
 from hart_salt.model import Instance, MasterInfo, Node
 from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState

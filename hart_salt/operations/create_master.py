@@ -21,7 +21,7 @@ from hart_salt.config.settings import Section, as_minion_config, as_text, as_url
 from hart_salt.config.validation import check_section
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.master import keys
+from hart_salt.master import public_keys
 from hart_salt.model import Node
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.batch import NodeKind
@@ -181,7 +181,7 @@ async def _become_master(upload: _Upload, life: Lifecycle, session: ssh.Session,
         await session.run(known.start, stdin=life.configuration(), timeout=life.node.settings.ready_timeout)
     except NodeFailed as error:
         raise NodeFailed(f"the new salt-master did not become ready: {error}") from error
-    key = keys.check_public_key(await session.run(known.master_key, timeout=COMMAND_TIMEOUT))
-    life.note(master_key_finger=keys.master_fingerprint(key))
+    key = public_keys.check_public_key(await session.run(known.master_key, timeout=COMMAND_TIMEOUT))
+    life.note(master_key_finger=public_keys.master_fingerprint(key))
     if upload.authorize_key:
         await session.run(known.authorize, stdin=upload.authorize_key, timeout=COMMAND_TIMEOUT)

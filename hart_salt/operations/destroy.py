@@ -14,7 +14,8 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import READY, Record, addresses_of, instance_of, is_same
 from hart_salt.inventory.snapshot import is_of
-from hart_salt.master.keys import ACCEPTED, has_fingerprint
+from hart_salt.master.keys import ACCEPTED
+from hart_salt.master.public_keys import has_fingerprint
 from hart_salt.model import PLACE, RESERVED, Instance
 from hart_salt.node.progress import Progress
 from hart_salt.node.reporting import open_progress

@@ -16,8 +16,8 @@ from hart_salt.base.errors import EnvironmentFault, HartError, MasterDown, Refus
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.slots import Slots
 from hart_salt.master.client import SALT_VERSION
-from hart_salt.master.keys import same_key
 from hart_salt.master.peers import PeerFacts
+from hart_salt.master.public_keys import same_key
 from hart_salt.model import OK, PROBLEM, UNKNOWN, Check, MasterInfo
 from hart_salt.planning import layouts
 from hart_salt.result import Result

@@ -17,9 +17,10 @@ from hart_salt.base.errors import HartError, MasterDown
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.other_masters import LeftKey
 from hart_salt.inventory.records import READY, Record
-from hart_salt.master.keys import ACCEPTED, PENDING, STATE_WORDS, Keys, has_fingerprint
+from hart_salt.master.keys import ACCEPTED, PENDING, STATE_WORDS, Keys
 from hart_salt.master.peer_work import digest
 from hart_salt.master.peers import PeerOutcome, Peers
+from hart_salt.master.public_keys import has_fingerprint
 
 AT_ONCE = 200  #: nodes that are locked at the same time
 

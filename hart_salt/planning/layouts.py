@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hart_salt.base.errors import MasterDown
-from hart_salt.master.keys import same_key
 from hart_salt.master.peers import PeerFacts
+from hart_salt.master.public_keys import same_key
 from hart_salt.model import MasterInfo
 
 REMEDY = (

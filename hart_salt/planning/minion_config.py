@@ -11,7 +11,7 @@ from typing import Any
 
 import hart_salt
 from hart_salt.base.errors import Fault
-from hart_salt.master.keys import master_fingerprint
+from hart_salt.master.public_keys import master_fingerprint
 from hart_salt.master.terms import PLAIN_NAME, REQUIRES_SIGNATURES
 from hart_salt.model import MasterInfo, Node
 

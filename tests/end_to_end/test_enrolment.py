@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 
-from hart_salt.master.keys import fingerprint
+from hart_salt.master.public_keys import fingerprint
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import MakeMaster, SaltMaster
 

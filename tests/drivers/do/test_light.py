@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import NodeFailed
-from hart_salt.master import keys as master_keys
+from hart_salt.master import public_keys
 from hart_salt.node import bootstrap, ssh
 from tests.drivers.do.emulator.client import Client
 from tests.drivers.do.emulator.cloud import DigitalOcean
@@ -87,7 +87,7 @@ def test_the_whole_protocol(
 
     result = asyncio.run(work())
     assert (result.exit_code, list(result.seconds)) == (0, list(STEPS))
-    assert master_keys.check_public_key(result.minion_key) == master_keys.check_public_key(machine.minion_key)
+    assert public_keys.check_public_key(result.minion_key) == public_keys.check_public_key(machine.minion_key)
     # The end of a stream may arrive as a separate empty line.
     assert [line for line in lines if line] == [f"hart: {step}" for step in STEPS] + ["the script ran"]
     assert started == [machine]

@@ -16,8 +16,6 @@ import salt.cache
 import salt.key
 import salt.utils.crypt
 import salt.utils.event
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from hart_salt.base.errors import EnvironmentFault, NodeFailed, Refused
 from hart_salt.master.client import SALT_VERSION, Master
@@ -27,21 +25,13 @@ from hart_salt.master.keys import (
     PENDING,
     REJECTED,
     Keys,
-    check_public_key,
-    fingerprint,
-    master_fingerprint,
-    same_key,
 )
+from hart_salt.master.public_keys import fingerprint
 from tests.parts import master_opts
 from tests.public_keys import new_public_key
 
 FILES_ONLY = int(SALT_VERSION.split(".")[0]) < 3008
 STORES = ["files"] if FILES_ONLY else ["localfs_key", "mmap_key"]
-
-
-def pem(key: Any) -> str:
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return str(public.decode())
 
 
 OURS, FOREIGN, THIRD = (new_public_key() for _ in range(3))
@@ -331,57 +321,6 @@ def test_nothing_is_fired_without_a_listener(tmp_path: Path, monkeypatch: pytest
     master = Master(master_opts(tmp_path))
     monkeypatch.setattr(master, "_event_bus", lambda **_: pytest.fail("the bus was looked for"))
     master.fire("hart/web/ready", {})
-
-
-def test_the_fingerprint_of_a_master_s_key_is_the_one_of_its_file(tmp_path: Path) -> None:
-    (tmp_path / "master.pub").write_text(OURS)
-    expected = salt.utils.crypt.pem_finger(path=str(tmp_path / "master.pub"), sum_type="sha256")
-    assert {master_fingerprint(text) for text in (OURS, OURS.strip(), f"{OURS}\n")} == {expected}
-
-
-REFUSED_KEYS = {
-    "nothing": "",
-    "garbage": "not a key at all",
-    "not ASCII": "ключ",
-    "an empty block": "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
-    "a private key": rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    .private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    .decode(),
-    "an elliptic curve": pem(ec.generate_private_key(ec.SECP256R1())),
-    "an Edwards curve": pem(ed25519.Ed25519PrivateKey.generate()),
-    "2048 bits of another kind": dsa.DSAPublicNumbers(3, dsa.DSAParameterNumbers(2**2047 + 1, 2**255 + 1, 2))
-    .public_key()
-    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    .decode(),
-    "1024 bits": new_public_key(1024),
-    "an OpenSSH key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ",
-    "a cut": OURS[:200],
-    "text before it": "look here\n" + OURS,
-    "text behind it": OURS + "and here\n",
-    "two of them": OURS + FOREIGN,
-    "an escape sequence around it": f"\x1b[2J{OURS}",
-    "its own words on the first line": OURS.replace("-----\n", "-----\nProc-Type: 4\n\n", 1),
-    "one long line": OURS[:27] + OURS[27:-26].replace("\n", "") + OURS[-26:],
-}
-
-
-@pytest.mark.parametrize("text", REFUSED_KEYS.values(), ids=REFUSED_KEYS)
-def test_anything_but_an_rsa_public_key_of_2048_bits_is_refused(text: str) -> None:
-    with pytest.raises(NodeFailed, match="key"):
-        check_public_key(text)
-
-
-def test_a_public_key_is_accepted_and_normalised() -> None:
-    assert check_public_key(OURS) == OURS
-    assert check_public_key("\n" + OURS.replace("\n", "\r\n") + "\n") == OURS
-
-
-@pytest.mark.parametrize("text", [OURS, OURS.strip(), OURS + "\n\n", OURS.replace("\n", "\r\n")])
-def test_line_ends_do_not_change_a_key(text: str) -> None:
-    assert same_key(OURS, text)
-    assert not same_key(FOREIGN, text)
 
 
 @pytest.mark.parametrize("state", [ACCEPTED, PENDING, REJECTED])

@@ -16,9 +16,10 @@ from hart_salt.base.errors import MasterDown, NodeFailed
 from hart_salt.config.cluster import Cluster, Peer, others_of
 from hart_salt.inventory.other_masters import LeftKey, OtherMasters
 from hart_salt.master import peer_work
-from hart_salt.master.keys import ACCEPTED, PENDING, Keys, fingerprint
+from hart_salt.master.keys import ACCEPTED, PENDING, Keys
 from hart_salt.master.minions import Minions
 from hart_salt.master.peers import Peers, ViaApi, ViaMinion, peers_of
+from hart_salt.master.public_keys import fingerprint
 from tests.parts import master_opts, new_public_key
 from tests.unit.inventory.test_records import MemoryCache
 

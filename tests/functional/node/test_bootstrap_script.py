@@ -17,7 +17,7 @@ import psutil
 import pytest
 import salt.version
 
-from hart_salt.master import keys
+from hart_salt.master import public_keys
 from hart_salt.node import bootstrap, ssh
 from hart_salt.node.bootstrap import Result, Script
 from tests.parts import Start
@@ -95,7 +95,7 @@ def test_the_document_has_the_minion_s_key_the_host_s_keys_and_the_time_of_each_
     result = machine.result()
     assert (result.exit_code, result.failed_step) == (0, "")
     assert result.minion_key == machine.file("etc/salt/pki/minion/minion.pub").read_text()
-    assert keys.check_public_key(result.minion_key)
+    assert public_keys.check_public_key(result.minion_key)
     assert result.host_keys == [machine.file("etc/ssh/ssh_host_ed25519_key.pub").read_text().strip()]
     assert list(result.seconds) == ["ssh", "trust", "key", "install", "hand-over"]
     assert result.salt_version == salt.version.__version__

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import DriverError, InvalidRequest, NodeFailed, TemporaryFailure
-from hart_salt.master.keys import fingerprint
+from hart_salt.master.public_keys import fingerprint
 from hart_salt.model import Instance
 from hart_salt.node import bootstrap
 from hart_salt.node.progress import Progress

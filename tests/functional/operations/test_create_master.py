@@ -11,7 +11,7 @@ from hart_salt.base.errors import NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
-from hart_salt.master import keys
+from hart_salt.master import public_keys
 from hart_salt.operations import create_master
 from tests.functional.fakes import fails_with
 from tests.functional.node import life_world
@@ -66,7 +66,7 @@ def test_a_master_has_hart_salt_its_configuration_and_no_key_here(
     assert COMMANDS.start in inputs
     record = stage.store.get("salt")
     assert record is not None
-    assert (record.kind, record.master_key_finger) == ("master", keys.master_fingerprint(PEM))
+    assert (record.kind, record.master_key_finger) == ("master", public_keys.master_fingerprint(PEM))
     assert stage.world.keys == {}
     assert len(entry["ssh_host_key_fingers"]) == 1
 

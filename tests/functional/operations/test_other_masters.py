@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hart_salt.inventory.records import Record
-from hart_salt.master.keys import ACCEPTED, Keys, fingerprint
+from hart_salt.master.keys import ACCEPTED, Keys
+from hart_salt.master.public_keys import fingerprint
 from hart_salt.operations import destroy, sync_keys
 from tests.functional.fakes import FakePeer, other_masters
 from tests.functional.operations.world import World, finger, nodes

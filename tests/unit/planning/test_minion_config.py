@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hart_salt.master.keys import master_fingerprint
+from hart_salt.master.public_keys import master_fingerprint
 from hart_salt.model import MasterInfo, MinionTerms
 from hart_salt.planning.resolve import show
 from tests.parts import new_public_key

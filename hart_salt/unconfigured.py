@@ -1,0 +1,50 @@
+"""The use cases that need no configuration of hart; ``service.py`` has the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hart_salt import drivers
+from hart_salt.inventory.records import Store
+from hart_salt.master import peer_work
+from hart_salt.master.client import Master
+from hart_salt.migration.salt_cloud import config as cloud_config
+from hart_salt.migration.salt_cloud import files
+from hart_salt.operations import health, lookup
+from hart_salt.result import Result
+
+
+def version(runner_file: str) -> Result:
+    """Return the relevant versions, and the loaded files: a synced runner takes precedence over an installed one."""
+    return Result(health.versions(runner_file))
+
+
+def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:
+    """Return the record of a node, see ``lookup.node``; this reads no configuration and queries no cloud."""
+    return Result(lookup.node(Store(Master(opts).cache()), minion_id, stage))
+
+
+def node_of(opts: Mapping[str, Any], ip: str) -> Result:
+    """Return the node that has an address; see ``lookup.node_of``."""
+    return Result(lookup.node_of(Store(Master(opts).cache()), ip))
+
+
+def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any) -> Result:
+    """Do what another master asks of this one; see ``peer_work.do``."""
+    data = peer_work.do(opts, work, {} if keys is None else keys)
+    return Result(data, "error" not in data)
+
+
+def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:
+    """
+    Return salt-cloud's configuration in the form of hart's; this reads nothing of this master's hart configuration.
+
+    ``directory`` contains ``cloud``, ``cloud.providers`` and so on (default: the directory of the master's config
+    file). ``map_file`` is the path of a map, or its name in ``cloud.maps.d`` (default: all maps there).
+
+    Raises ``Refused`` for a file that cannot be read.
+    """
+    base = directory or str(Path(str(opts["conf_file"])).parent)
+    return cloud_config.translation(files.read(base, map_file, Master(opts).configuration.render), drivers.schemas())
