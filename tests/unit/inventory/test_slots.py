@@ -238,8 +238,18 @@ def test_calls_that_took_their_slots_early_do_not_wait_for_each_other_if_the_lim
     early = [machine.slots.ticket() for _ in range(3)]
     for ticket in early:
         ticket.take_early()
-    machine.meanwhile = [early[1].release, early[2].release]
-    assert early[0].take(1) is True
+    for ticket in early:
+        ticket._queue()
+    assert machine.slots.seen() == (0, 3)
+    assert [ticket._run(1) for ticket in early] == [True, False, False]
+
+
+def test_a_call_whose_early_slot_is_beyond_the_limit_waits(machine: Machine) -> None:
+    first, second = machine.slots.ticket(), machine.slots.ticket()
+    first.take_early()
+    second.take_early()
+    machine.meanwhile = [first.release]
+    assert second.take(1) is True
     assert machine.slots.seen() == (1, 0)
 
 
