@@ -76,10 +76,15 @@ def test_a_call_that_changes_something_waits_for_its_turn(
 ) -> None:
     place.start("web-1")
     arguments, keywords = CHANGES[function]
-    call(function, *arguments, **keywords)
-    assert queue.waited
+
+    def meanwhile() -> None:  # the work itself is not of interest, and takes a while to fail
+        if queue.waited == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    queue.meanwhile = meanwhile
+    assert call(function, *arguments, **keywords)["error"] == "interrupted; nothing was started"
     assert capfd.readouterr().err.count("hart: waiting: 1 call is running (max_calls)") == 1
-    assert queue.seen() == (0, 0)
+    assert queue.seen() == (1, 0)
 
 
 @pytest.mark.parametrize("function", ["create", "create_role", "destroy", "scale", "replace", "sweep"])
