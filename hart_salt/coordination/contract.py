@@ -39,11 +39,19 @@ class Engine(Protocol):
     #: the server, for messages, such as ``redis at db.example.com:6379``
     words: str
 
-    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
         """
         Take a lease for so many seconds without waiting; return None if another holder has it.
 
-        ``brief`` says that it is given back at once, as a rule: a call takes one for each of its nodes.
+        ``brief`` says that it is given back at once, as a rule: a call takes one for each of its nodes. ``holder``
+        names the call, so that ``free`` finds its leases if it dies.
+        """
+
+    def free(self, names: Collection[str], holder: str) -> None:
+        """
+        Free those of the leases that a call still has, whose process has died; ``holder`` is what it gave to ``take``.
+
+        Leases that another call has stay.
         """
 
     def living(self, names: Collection[str]) -> frozenset[str]:

@@ -38,9 +38,9 @@ class EtcdEngine:
         # A session of requests is not made for several threads at once.
         self._mutex = threading.Lock()
 
-    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
         """Take a lease; see the contract. etcd counts whole seconds."""
-        lock = Lock(self._prefix + name, ttl=math.ceil(seconds), client=self._client)
+        lock = _HeldLock(self._prefix + name, math.ceil(seconds), self._client, holder)
         if self.call(lock.acquire):
             return EtcdLease(self, name, lock, brief=brief)
         # The lock has asked for a lease of etcd's own, which would stay until its time has passed.
@@ -48,13 +48,24 @@ class EtcdEngine:
             self.call(lambda: lock.lease and lock.lease.revoke())
         return None
 
+    def free(self, names: Collection[str], holder: str) -> None:
+        """Free the leases of a dead call; the server compares the value again when it deletes a key."""
+        for name, value in self._values(names).items():
+            if value == holder:
+                self.call(_HeldLock(self._prefix + name, 1, self._client, holder).release)
+
     def living(self, names: Collection[str]) -> frozenset[str]:
         """Return the names that are held."""
+        return frozenset(self._values(names))
+
+    def _values(self, names: Collection[str]) -> dict[str, str]:
+        """Return the value of each name that is held."""
         if len(names) <= FEW:
-            return frozenset(name for name in names if self.call(functools.partial(self._client.get, self._key(name))))
+            values = {name: self.call(functools.partial(self._client.get, self._key(name))) for name in names}
+            return {name: _text(value[0]) for name, value in values.items() if value}
         found = self.call(functools.partial(self._client.get_prefix, self._key(names_begin(names))))
-        keys = {_text(about["key"]) for _, about in found}
-        return frozenset(name for name in names if self._key(name) in keys)
+        held = {_text(about["key"]): _text(value) for value, about in found}
+        return {name: held[self._key(name)] for name in names if self._key(name) in held}
 
     def _key(self, name: str) -> str:
         return str(Lock(self._prefix + name, client=self._client).key)
@@ -85,6 +96,15 @@ def names_begin(names: Collection[str]) -> str:
 
 def _text(key: Any) -> str:
     return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+
+
+class _HeldLock(Lock):
+    """A lock whose value is the name of its holder instead of a random one."""
+
+    def __init__(self, name: str, ttl: int, client: Etcd3Client, holder: str) -> None:
+        super().__init__(name, ttl, client=client)
+        if holder:
+            self._uuid = holder
 
 
 class EtcdLease:

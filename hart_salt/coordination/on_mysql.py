@@ -38,7 +38,7 @@ class MysqlEngine:
         self._mutex = threading.Lock()
         self._looking: Any = None
 
-    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
         """Take a lease, on a connection of its own unless it is brief; see the contract."""
         if brief:
             taken = self.look("SELECT GET_LOCK(%s, 0)", [self.name(name)])[0] == 1
@@ -54,6 +54,9 @@ class MysqlEngine:
             raise unusable(self.words, _plain_error(error)) from error
         _close(connection)
         return None
+
+    def free(self, names: Collection[str], holder: str) -> None:
+        """Do nothing: the kernel closed the connections of the dead process, and the server has freed its locks."""
 
     def living(self, names: Collection[str]) -> frozenset[str]:
         """Return the names that are held; all are looked up in one query."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis
@@ -32,18 +34,29 @@ class RedisEngine:
             url, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
 
-    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
-        """Take a lease; see the contract."""
+    def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
+        """Take a lease; see the contract. The value of its key is ``holder``, or random."""
         lock = Lock(self.client, name, timeout=seconds, thread_local=False)
-        return RedisLease(self, name, lock) if self.call(lambda: lock.acquire(blocking=False)) else None
+        taken = self.call(lambda: lock.acquire(blocking=False, token=holder or None))
+        return RedisLease(self, name, lock) if taken else None
+
+    def free(self, names: Collection[str], holder: str) -> None:
+        """Free the leases of a dead call; the server compares the value again when it deletes a key."""
+        for name, value in self._values(names).items():
+            if value == holder.encode():
+                with suppress(LockError):
+                    self.call(functools.partial(Lock(self.client, name).do_release, holder))
 
     def living(self, names: Collection[str]) -> frozenset[str]:
         """Return the names that are held; all are looked up in one request."""
+        return frozenset(self._values(names))
+
+    def _values(self, names: Collection[str]) -> dict[str, bytes]:
         if not names:
-            return frozenset()
+            return {}
         wanted = list(names)
         values: Any = self.call(lambda: self.client.mget(wanted))
-        return frozenset(name for name, value in zip(wanted, values, strict=True) if value is not None)
+        return {name: value for name, value in zip(wanted, values, strict=True) if value is not None}
 
     def close(self) -> None:
         """Close the connections."""

@@ -59,9 +59,13 @@ class LazyEngine:
         self._server = server
         self._made: Engine | None = None
 
-    def take(self, name: str, seconds: float, *, brief: bool = False) -> Lease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
         """Take a lease; see the contract."""
-        return self._engine().take(name, seconds, brief=brief)
+        return self._engine().take(name, seconds, brief=brief, holder=holder)
+
+    def free(self, names: Collection[str], holder: str) -> None:
+        """Free the leases of a dead call; see the contract."""
+        self._engine().free(names, holder)
 
     def living(self, names: Collection[str]) -> frozenset[str]:
         """Return the names that are held."""

@@ -193,6 +193,29 @@ def held(path: Path, *, wait: bool) -> Iterator[bool]:
 
 
 @contextmanager
+def abandoned(path: Path) -> Iterator[list[str]]:
+    """
+    Lock a file whose holder has died and yield its lines; none if a living process, or another user, has it.
+
+    It is removed at the end of the block, but not if that raises.
+    """
+    try:
+        descriptor = _lock(path, wait=False)
+    except OSError:
+        descriptor = None
+    if descriptor is None:
+        yield []
+        return
+    try:
+        with _usable(path):
+            lines = path.read_text(errors="replace").splitlines()
+        yield [line for line in lines if line]
+        _remove(path)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def _usable(path: Path) -> Iterator[None]:
     """Raise an ``OSError`` of the block as an ``EnvironmentFault``; nothing has been changed by then."""
     try:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hart_salt.base import machine
-from hart_salt.base.errors import BrokenRecord, EnvironmentFault, LeaseLost, Refused
+from hart_salt.base.errors import BrokenRecord, EnvironmentFault, LeaseLost
 from hart_salt.base.stopping import Stop
 from hart_salt.coordination.contract import Engine, Lease, plain
 from hart_salt.inventory import flocks, session
@@ -108,10 +108,13 @@ class LeaseLocks:
                     self._end()
 
     def _begin(self) -> None:
-        name, begun = _of_session(self.session), self._clock()
+        name = _of_session(self.session)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._files.alive(self.session))
-            lease = self._engine.take(name, self._times.lease)
+            self._free_dead()
+            self._files.note(self.session, name)
+            begun = self._clock()
+            lease = self._engine.take(name, self._times.lease, holder=self.session)
             if lease is None:
                 # Its file is locked, so no other process has this name: an earlier answer of the server was lost.
                 raise EnvironmentFault(f"{self.words} has the lease of this call already; call again")
@@ -302,18 +305,31 @@ class LeaseLocks:
                     lease.release()
 
     def _taken(self, name: str, seconds: float, wait: float, pause: float, *, brief: bool = False) -> Lease | None:
-        """Take a lease, for which the call waits up to ``wait`` seconds."""
+        """
+        Take a lease, for which the call waits up to ``wait`` seconds.
+
+        It does not wait for a call of this machine whose process has died.
+        """
         until = self._clock() + wait
+        self._files.note(self.session, plain(name))
         while True:
-            lease = self._engine.take(plain(name), seconds, brief=brief)
+            lease = self._engine.take(plain(name), seconds, brief=brief, holder=self.session)
+            if lease is None and self._free_dead():
+                continue
             if lease is not None or self._clock() >= until:
                 return lease
             self._sleep(pause)
             self.stop.check()
 
     def clear(self) -> None:
-        """Remove the files of sessions whose processes have died."""
-        self._files.clear()
+        """Free the leases of sessions of this machine whose processes have died, and remove all files of dead ones."""
+        with suppress(EnvironmentFault):
+            self._free_dead()
+            self._files.clear()
+
+    def _free_dead(self) -> bool:
+        """Free the leases of the sessions of this machine whose processes have died; return whether there were any."""
+        return self._files.free_dead(self._engine.free)
 
 
 class LeaseLook:
@@ -348,11 +364,17 @@ class LeaseLook:
 
 
 class Files:
-    """The files of this machine that say which sessions have a living process: each locks its own."""
+    """
+    The files of this machine that say which sessions have a living process: each locks its own.
+
+    A file has the names of the leases that its session took, or was about to take, one per line.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._machine = ""
+        #: the names in the file of the session that this process has
+        self._noted: set[str] = set()
 
     @property
     def machine(self) -> str:
@@ -364,26 +386,51 @@ class Files:
 
     @contextmanager
     def alive(self, name: str) -> Iterator[None]:
-        """Lock the file of a session."""
-        with flocks.held(self._directory / f"{name}{ALIVE}", wait=False) as held:
-            if not held:
-                raise Refused(f"the session {name} exists; call again")
+        """Lock the file of a session. Only a process that takes it for that of a dead one can have it, for a moment."""
+        self._noted.clear()
+        with flocks.held(self._path(name), wait=True):
             yield
+
+    def note(self, name: str, lease: str) -> None:
+        """Write the name of a lease into the file of a session, before the session takes it."""
+        path = self._path(name)
+        if lease in self._noted or not path.exists():
+            return
+        with suppress(OSError), path.open("a") as file:  # without a note, its time must pass after a crash
+            file.write(f"\n{lease}")
+            self._noted.add(lease)
 
     def is_dead(self, name: str) -> bool:
         """Return whether a session is of this machine and its process has died."""
         if not name.startswith(f"{self.machine}-"):
             return False
         try:
-            return not flocks.is_held(self._directory / f"{name}{ALIVE}")
+            return not flocks.is_held(self._path(name))
         except EnvironmentFault:  # the file of another user: its lease decides
             return False
+
+    def free_dead(self, free: Callable[[Collection[str], str], None]) -> bool:
+        """
+        Free the leases of the dead sessions of this machine and remove their files; return whether there were any.
+
+        ``free`` gets the names of the leases that a session may have, and the session. If it fails, the file stays.
+        """
+        found = False
+        for path in self._directory.glob(f"{self.machine}-*{ALIVE}"):
+            with flocks.abandoned(path) as names:
+                if names:
+                    free(names, path.name.removesuffix(ALIVE))
+                    found = True
+        return found
 
     def clear(self) -> None:
         """Remove the files of dead sessions."""
         for path in self._directory.glob(f"*{ALIVE}"):
-            with suppress(EnvironmentFault), flocks.held(path, wait=False):
+            with flocks.abandoned(path):
                 pass
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}{ALIVE}"
 
 
 def _of_session(name: str) -> str:

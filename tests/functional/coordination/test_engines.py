@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,12 @@ from hart_salt.config.coordination import server
 from hart_salt.coordination import on_etcd, on_mysql, on_redis
 from hart_salt.coordination import server as coordination
 from hart_salt.coordination.contract import Engine, Lease, plain
+from hart_salt.coordination.server import LazyEngine
+from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.records import Store
 from tests.end_to_end.tools import until
 from tests.parts import begun
+from tests.unit.inventory.test_records import MemoryCache
 
 KINDS = ("redis", "etcd", "mysql")
 LONG = 600.0  #: seconds that no test lasts
@@ -134,6 +139,61 @@ def test_a_process_that_stands_still_loses_its_lease(engines: tuple[Engine, Engi
         process.send_signal(signal.SIGSTOP)
         until(lambda: other.take("hart/sweep", LONG), "the lease is free").release()
         process.kill()
+
+
+def test_the_leases_of_a_dead_call_are_freed_and_no_others(engines: tuple[Engine, Engine]) -> None:
+    one, other = engines
+    names = [f"hart/node/{number}" for number in range(9)]
+    mine = {name: one.take(name, LONG, holder="dead-1") for name in names[::2]}
+    others = [other.take(name, LONG, holder="living-2") for name in names[1::2]]
+    assert None not in [*mine.values(), *others]
+    for few in (names[:2], [*names, "hart/node/none"]):
+        other.free(few, "living")
+        other.free([], "dead-1")
+        assert one.living(names) == set(names)
+    for lease in mine.values() if isinstance(one, on_mysql.MysqlEngine) else ():  # its locks end with the process
+        assert lease is not None
+        lease.release()
+    other.free(names[:2], "dead-1")
+    other.free([*names, "hart/node/none"], "dead-1")
+    assert other.living(names) == set(names[1::2])
+    assert all(lease is not None and lease.renew() for lease in others)
+    assert not any(lease is None or lease.renew() for lease in mine.values())
+
+
+CALL = """
+import sys
+from hart_salt.config.coordination import server
+from hart_salt.coordination.server import LazyEngine
+from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.records import Store
+from tests.unit.inventory.test_records import MemoryCache
+locks = LeaseLocks(LazyEngine(server(sys.argv[1])), Store(MemoryCache()), sys.argv[2])
+with locks.role("app", wait=False) as role, locks.sweep(wait=0) as sweep, locks.claim("a"):
+    assert role and sweep
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_call_held_is_free_at_once_on_its_machine(url: str, tmp_path: Path) -> None:
+    def call(machine: str) -> LeaseLocks:
+        return LeaseLocks(LazyEngine(server(url)), Store(MemoryCache()), str(tmp_path / machine))
+
+    with begun(CALL, url, str(tmp_path / "m1"), says="held") as process:
+        same = call("m1")
+        with same.role("app", wait=False) as role, same.sweep(wait=0) as sweep:
+            assert (role, sweep) == (False, False)
+        process.kill()
+        process.wait()
+        if "mysql" not in url:
+            with call("m2").role("app", wait=False) as elsewhere:
+                assert not elsewhere
+        same = call("m1")
+        if "mysql" in url:  # the server frees them when it notices that the connection has ended
+            until(lambda: not engine_of(url).living(["hart/sweep", "hart/role/app", "hart/node/a"]), "they are free")
+        with same.role("app", wait=False) as role, same.sweep(wait=0) as sweep, same.claim("a"):
+            assert (role, sweep) == (True, True)
 
 
 def test_a_server_that_lost_everything_has_lost_the_lease(own: Any) -> None:

@@ -25,6 +25,8 @@ class Server:
 
     now: float = 1000.0
     leases: dict[str, tuple[int, float]] = field(default_factory=dict)
+    #: the call that took each lease, by the lease's number
+    calls: dict[int, str] = field(default_factory=dict)
     #: the server does not answer
     down: bool = False
     #: how often a lease was taken, and how often one was renewed
@@ -49,12 +51,13 @@ class Server:
 
 
 class FakeLease:
-    def __init__(self, server: Server, name: str, seconds: float) -> None:
+    def __init__(self, server: Server, name: str, seconds: float, holder: str) -> None:
         self.name = name
         self._server = server
         self._seconds = seconds
         self._number = next(server.numbers)
         server.leases[name] = (self._number, server.now + seconds)
+        server.calls[self._number] = holder
 
     def renew(self) -> bool:
         self._server.renewed += 1
@@ -74,12 +77,18 @@ class FakeEngine:
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def take(self, name: str, seconds: float, *, brief: bool = False) -> FakeLease | None:
+    def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> FakeLease | None:
         self.server.before(name)
         if self.server.holder(name) is not None:
             return None
         self.server.taken += 1
-        return FakeLease(self.server, name, seconds)
+        return FakeLease(self.server, name, seconds, holder)
+
+    def free(self, names: Collection[str], holder: str) -> None:
+        for name in names:
+            number = self.server.holder(name)
+            if number is not None and self.server.calls[number] == holder:
+                del self.server.leases[name]
 
     def living(self, names: Collection[str]) -> frozenset[str]:
         return frozenset(name for name in names if self.server.holder(name) is not None)

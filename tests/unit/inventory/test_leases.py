@@ -27,9 +27,12 @@ DEAD: list[contextlib.ExitStack] = []
 
 
 def die(locks: LeaseLocks, stack: contextlib.ExitStack) -> None:
-    """End the process of a call: its file is unlocked, and nothing is renewed, released or rolled back."""
+    """End the process of a call: its file is unlocked but stays, and nothing is renewed, released or rolled back."""
     assert locks._file is not None
+    path = locks._files._path(locks.session)
+    noted = path.read_text()
     locks._file.close()
+    path.write_text(noted)
     DEAD.append(stack.pop_all())
 
 
