@@ -73,7 +73,7 @@ def _stages(real: Any) -> Any:
 
 
 if POINT:
-    _around(Keys, "accept", "accept_key")
+    _around(Keys, "accept_many", "accept_key")
     _around(Keys, "delete", "delete_keys")
     _around(Store, "remove", "remove")
     setattr(Store, "put", _stages(Store.put))  # noqa: B010 - a plain assignment to a method is none for mypy

@@ -16,7 +16,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from hart_salt.base import concurrency, errors
 from hart_salt.drivers import tags
 from hart_salt.drivers.local.driver import SCHEMA, Local
 from hart_salt.inventory.records import Record, Store
-from hart_salt.master.keys import Keys
+from hart_salt.master.keys import Acceptance, Keys
 from hart_salt.model import Access, Instance, Node
 from hart_salt.node import ssh
 
@@ -181,14 +181,26 @@ def _run(real: Any) -> Any:
     return run
 
 
-def _accept_key(real: Any) -> Any:
-    def accept_key(keys: Keys, minion_id: str, pem: str) -> Any:
-        reach("accept", minion_id)
-        answer = real(keys, minion_id, pem)
-        reach("accepted", minion_id)
-        return answer
+def _accept_many(real: Any) -> Any:
+    """A planned fault is the outcome of its own node only, as each error of Salt is."""
 
-    return accept_key
+    def accept_many(keys: Keys, wanted: Mapping[str, str]) -> dict[str, Acceptance]:
+        failed = _failures("accept", wanted)
+        outcomes: dict[str, Acceptance] = real(keys, {one: pem for one, pem in wanted.items() if one not in failed})
+        return {**outcomes, **failed, **_failures("accepted", outcomes)}
+
+    return accept_many
+
+
+def _failures(point: str, minion_ids: Iterable[str]) -> dict[str, Acceptance]:
+    """Reach a point for each of these ids, and return the outcome of those with a planned fault there."""
+    failed = {}
+    for minion_id in minion_ids:
+        try:
+            reach(point, minion_id)
+        except Exception as error:
+            failed[minion_id] = Acceptance(error=error)
+    return failed
 
 
 def _put(real: Any) -> Any:
@@ -220,7 +232,7 @@ if "HART_TRIAL" in os.environ:
     _witness(ssh, "make_key", _make_key)
     _witness(ssh.Session, "stream", _stream)
     _witness(ssh.Session, "run", _run)
-    _witness(Keys, "accept", _accept_key)
+    _witness(Keys, "accept_many", _accept_many)
     _witness(Store, "put", _put)
     _witness(concurrency._Work, "cancel", _cancel)
     _witness(salt.crypt, "dropfile", _dropfile)
