@@ -290,10 +290,10 @@ class Keys:
         """
         Store a public key that was made elsewhere as pending; no wheel function does that.
 
-        Salt 3008 keeps keys in a cache with a configurable driver, and its ``key.gen_accept`` stores them like this;
-        3006 and 3007 keep files, and Salt itself writes them like this.
+        Salt 3008 keeps keys in a cache with a configurable driver, and its ``key.gen_accept`` stores them like this.
+        3006, 3007 and the default driver of 3008 keep files, and Salt itself writes them like this.
         """
-        if self._key_cache is not None:
+        if not self._are_files:
             self._key_cache.store("keys", minion_id, {"pub": pem, "state": "pending"})
             return
         path = self._directory / PENDING / minion_id
