@@ -80,8 +80,6 @@ class Cloud:
     refusal: Mapping[str, Any]
     #: calls that change something
     changing: Call = Call("POST|PUT|PATCH|DELETE", "")
-    #: how often instances are listed before anything is created
-    looks_before: int = 1
     #: whether the provider gets the temporary public key and puts it on the instance
     knows_key: bool = False
     #: what a node without a public address must set besides ``public_ip``, in an account that has it
@@ -153,11 +151,10 @@ SILENT: Mapping[str, Any] = {"settings": {"boot_timeout": 8}}
 
 def common_cases(cloud: Cloud) -> list[Case]:
     """Return the faults that can happen at every cloud."""
-    poll: dict[str, Any] = {"skip": cloud.looks_before}
     return [
-        *hits("poll", cloud.look, **poll),
+        *hits("poll", cloud.look),
         Case("create: refused", (cloud.refused(),), str(cloud.refusal["message"])),
-        Case("poll: a gateway's page", (cloud.look.fault(status=502, answer=faults.HTML.format(502), **poll),)),
+        Case("poll: a gateway's page", (cloud.look.fault(status=502, answer=faults.HTML.format(502)),)),
         Case("listed only seconds later", (MachineFault(hidden_for=2),)),
         Case("address comes late", (MachineFault(address_lists=1),)),
         Case("pending for ever", (MachineFault(never_active=True),), "not running within 2 s", **NEVER),

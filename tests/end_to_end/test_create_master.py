@@ -30,6 +30,8 @@ MASTER = "salt.example"
 KEY = asyncssh.generate_private_key("ssh-ed25519", comment="admin@example").export_public_key().decode().strip()
 COMMANDS = bootstrap.commands("")
 MISTAKE, FAILURE = 2, 1
+#: files that stay: the owner of the machine, and the lock of the queue of calls
+LASTING = ("owner", "door")
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Place:
         found = {
             **CLOUD.left(self.cloud),
             "machines": [machine.request.hostname for machine in self.machines.machines],
-            "files": [path.name for path in here.rglob("*") if path.is_file() and path.name != "owner"],
+            "files": [path.name for path in here.rglob("*") if path.is_file() and path.name not in LASTING],
         }  # fmt: skip
         return {kind: names for kind, names in found.items() if names}
 

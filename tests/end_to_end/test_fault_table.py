@@ -142,7 +142,7 @@ def _interrupted(booting: bool, signum: signal.Signals) -> Callable[[LightCloud]
         light.configure(boot_timeout=60)
         slow = light.kind.create.fault(when="after", stall=1.5)
         light.cloud.faults.add(MachineFault(never_active=True) if booting else slow)
-        before, looks = light.cloud.made(), light.looks() + light.kind.looks_before
+        before, looks = light.cloud.made(), light.looks()
         with tools.running(light.master, *light.creation()) as run:
             tools.until(lambda: light.cloud.made() > before, "an instance")
             if booting:

@@ -64,7 +64,7 @@ def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there
     assert there["package"] == str(environment / SITE / "hart_salt/__init__.py")
     assert {"hart.create", "hart.destroy", "hart.check"} <= set(there["runner"])
     assert there["version"]["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
-    assert there["modules"] == ["hart.info", "hart.sealed"]
+    assert there["modules"] == ["hart.info", "hart.peer_keys", "hart.sealed"]
     assert "salt -G roles:app hart.info" in there["doc"]
 
 

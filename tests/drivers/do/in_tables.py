@@ -43,7 +43,7 @@ CASES = (
     Case("create: answer lost, and refuses to die", (LOST, MachineFault(hidden_lists=2, refuse_delete=1)), BROKE),
     Case("poll: bad second page", (faults.bad_page(LOOK.path, status=500),), count=2, switches={"page_cap": 1}),
     Case("poll: second page 429", (faults.bad_page(LOOK.path),), count=2, switches={"page_cap": 1}),
-    Case("poll: bad token meanwhile", (LOOK.fault(status=401, skip=1),), "401"),
+    Case("poll: bad token meanwhile", (LOOK.fault(status=401),), "401"),
     Case("new for ever, delete without effect", (MachineFault(never_active=True, ignore_delete=2),), "not running",
          **NEVER),
 )  # fmt: skip

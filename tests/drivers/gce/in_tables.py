@@ -76,7 +76,7 @@ CASES = (
          switches={"page_cap": 1}),
     Case("poll: second page 429", (LOOK.fault(query="pageToken=page-1", status=429),), count=2,
          switches={"page_cap": 1}),
-    Case("poll: bad token meanwhile", (LOOK.fault(status=401, skip=1, times=TRIES),), "401"),
+    Case("poll: bad token meanwhile", (LOOK.fault(status=401, times=TRIES),), "401"),
     Case("settle: metadata changed meanwhile", (_refused(SET_METADATA, 412, "", "conditionNotMet"),)),
     Case("settle: tags changed meanwhile", (_refused(SET_TAGS, 412, "", "conditionNotMet"),)),
     Case("pending for ever, delete fails late", (MachineFault(never_active=True, ignore_delete=2),), "not running",

@@ -57,8 +57,8 @@ CASES = (
     Case("create: answer lost, and listed too late", (LOST, MachineFault(hidden_for=4)), BROKE),
     Case("create: answer lost, and locked", (LOST, MachineFault(hidden_lists=2, refuse_delete=1)), BROKE),
     Case("poll: second page 500", (faults.bad_page(LOOK.path, status=500),), count=2, switches={"page_cap": 1}),
-    Case("poll: a page without meta", (MachineFault(address_lists=1), LOOK.fault(skip=2, **NO_META))),
-    Case("poll: bad token meanwhile", (LOOK.fault(status=401, skip=1),), "401 unauthorized"),
+    Case("poll: a page without meta", (MachineFault(address_lists=1), LOOK.fault(skip=1, **NO_META))),
+    Case("poll: bad token meanwhile", (LOOK.fault(status=401),), "401 unauthorized"),
     Case("pending for ever, delete without effect", (MachineFault(never_active=True, ignore_delete=2),), "not running",
          **NEVER),
 )  # fmt: skip

@@ -69,8 +69,8 @@ CASES = (
     # At the second poll: an instance that was seen before and is missing from the list counts as gone.
     Case("poll: second page without meta", (MachineFault(address_lists=1, times=2), _page(skip=1, **NO_META)),
          count=2, switches={"page_cap": 1}),
-    Case("poll: a page without meta", (MachineFault(address_lists=1), LOOK.fault(skip=2, **NO_META))),
-    Case("poll: bad token meanwhile", (LOOK.fault(status=401, skip=1),), "401"),
+    Case("poll: a page without meta", (MachineFault(address_lists=1), LOOK.fault(skip=1, **NO_META))),
+    Case("poll: bad token meanwhile", (LOOK.fault(status=401),), "401"),
     Case("0.0.0.0 for a while", (MachineFault(address_lists=2),)),
     Case("server_status never ok", (), switches={"ok_after": 3600.0}),
     Case("pending for ever, locked, several times", (MachineFault(never_active=True, refuse_delete=3),), "not running",
