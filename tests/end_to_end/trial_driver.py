@@ -120,7 +120,13 @@ class Trial(Local):
         return self._as_planned(instance)
 
     def instances(self, region: str | None = None) -> list[Instance]:
-        found = [self._as_planned(instance) for instance in super().instances(region)]
+        return self._shown(super().instances(region))
+
+    def instances_of(self, batch: str, region: str | None = None) -> list[Instance]:
+        return self._shown(super().instances_of(batch, region))
+
+    def _shown(self, instances: list[Instance]) -> list[Instance]:
+        found = [self._as_planned(instance) for instance in instances]
         for instance in found:
             reach("instances", instance.instance_id)
         return [instance for instance in found if not _is_hidden(instance.instance_id)]
