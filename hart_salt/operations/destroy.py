@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -249,16 +250,16 @@ class _Destroying:
             failed = await self._delete_keys(minion_ids)
         except Exception as error:
             for minion_id in minion_ids:
-                self._report_left(minion_id, error)
+                await self._report_left(minion_id, error)
             return
         for minion_id in minion_ids:
             if minion_id in failed:
-                self._report_left(minion_id, failed[minion_id])
+                await self._report_left(minion_id, failed[minion_id])
                 continue
             try:
                 await self._calls.salt(self._store.remove, minion_id)
             except Exception as error:
-                self._report_left(minion_id, error)
+                await self._report_left(minion_id, error)
             else:
                 self._gone.add(minion_id)
                 self._show(minion_id, "destroyed")
@@ -293,13 +294,24 @@ class _Destroying:
         self.notes.setdefault(minion_id, []).append(note)
         self._progress.line(minion_id, f"hart: {note}")
 
-    def _report_left(self, minion_id: str, error: Exception) -> None:
-        """Report a node whose key or record is left; it can be destroyed again."""
+    async def _report_left(self, minion_id: str, error: Exception) -> None:
+        """
+        Report a node whose key or record is left; it can be destroyed again.
+
+        Its record says from now on that it is no ready node: ``hart.sync_keys`` would restore the key of such a node.
+        """
         self._errors[minion_id] = (
             f"the instance is gone, but its key or record could not be removed: {faults.reason(error)}; "
             f"salt-run hart.destroy {minion_id} removes them"
         )
         self._show(minion_id, "failed", error=self._errors[minion_id])
+        with contextlib.suppress(HartError):
+            await self._calls.salt(self._mark_failed, minion_id)
+
+    def _mark_failed(self, minion_id: str) -> None:
+        record = self._store.get(minion_id)
+        if record is not None:
+            self._store.put(dataclasses.replace(record, stage="failed", error=self._errors[minion_id]))
 
     def _show(self, minion_id: str, stage: str, **more: Any) -> None:
         record = self._records[minion_id]

@@ -53,6 +53,9 @@ def test_a_node_whose_key_is_left_on_a_master_keeps_its_record_and_can_be_destro
     assert "the master m2 may still have the node's key: its minion does not answer" in error
     assert "salt-run hart.destroy web removes them" in error
     assert world.left() == {**nodes(), "records": ["web"]}
+    marked = world.store.get("web")
+    assert marked is not None
+    assert (marked.stage, marked.error) == ("failed", error)
     m2.down = False
     assert end(world, record)["web"]["result"] is True
     assert (m2.keys, world.left()) == ({}, nodes())
@@ -162,6 +165,22 @@ def test_a_node_that_is_destroyed_in_the_meantime_gets_no_key(tmp_path: Path) ->
     m2.on_request = lambda work: world.store.remove("a")
     sync_keys.sync(context)
     assert m2.keys == {}
+
+
+def test_the_key_of_a_node_whose_destruction_was_not_finished_is_not_accepted_again(tmp_path: Path) -> None:
+    m2 = FakePeer(a=OWN)
+    world = world_with(tmp_path, m2=m2)
+    known(world, "a")
+    context = with_keys(world, tmp_path)
+    context.master.keys.accept("a", OWN)
+    record = world.store.get("a")
+    assert record is not None
+    m2.down = True
+    end(world, record)
+    m2.down = False
+    said = sync_keys.sync(context)
+    assert (said[ME]["correct"], said["m2"]["correct"]) == (0, 0)
+    assert context.master.keys.states() == {}
 
 
 def test_a_node_that_another_call_works_on_is_left_alone(tmp_path: Path) -> None:
