@@ -241,7 +241,7 @@ def test_asyncio_does_not_complain_about_a_failure_hidden_by_a_cancellation(
 
     asyncio.run(main())
     gc.collect()
-    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+    assert [one for one in caplog.records if one.name == "asyncio" and one.levelno >= logging.WARNING] == []
 
 
 def test_a_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
