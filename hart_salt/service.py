@@ -86,7 +86,8 @@ class Service:
             log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
         locks = locks_of(self.config.cluster, store, self.info.cachedir)
-        self.context = Context(self.master, self.info, store, locks, self.gate, self._others())
+        others = self._others()
+        self.context = Context(self.master, self.info, store, locks, self.gate, others, self.config.cluster)
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hart_salt.base.gate import Gate
+from hart_salt.config.cluster import Cluster
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Store
@@ -15,7 +16,7 @@ from hart_salt.model import MasterInfo
 
 @dataclass(frozen=True)
 class Context:
-    """This master: its access to Salt, its facts, the records, the locks, the output's gate, the other masters."""
+    """This master: access to Salt, facts, settings, records, locks, the output's gate, and the other masters."""
 
     master: Master
     info: MasterInfo
@@ -24,5 +25,7 @@ class Context:
     gate: Gate
     #: the other masters of the same nodes
     others: OtherMasters = field(default_factory=OtherMasters)
+    #: the settings of hart on this master as a whole
+    cluster: Cluster = field(default_factory=Cluster)
     #: of the call that this context belongs to
     slot: Slot = field(default_factory=own)

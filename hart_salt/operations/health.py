@@ -12,7 +12,8 @@ from pathlib import Path
 
 import hart_salt
 from hart_salt.base import descriptors
-from hart_salt.base.errors import EnvironmentFault, HartError, MasterDown, Refused, kind_of
+from hart_salt.base.errors import DriverError, EnvironmentFault, HartError, MasterDown, Refused, kind_of
+from hart_salt.inventory.choose_locks import check_layout
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.slots import Slots
 from hart_salt.master.client import SALT_VERSION
@@ -66,8 +67,8 @@ def _result(name: str, check: Callable[[Context], tuple[str, str]], context: Con
 
 
 def problem(name: str, error: HartError) -> Check:
-    """Return the check that failed with an error."""
-    return Check(name, kind_of(error), str(error))
+    """Return the check that failed with an error; one of a provider has a name of its own, such as ``AuthError``."""
+    return Check(name, kind_of(error) if isinstance(error, DriverError) else PROBLEM, str(error))
 
 
 def is_problem(check: Check) -> bool:
@@ -112,7 +113,7 @@ def _broken_records(context: Context) -> tuple[str, str]:
     try:
         broken = context.store.read().broken
     except EnvironmentFault:
-        return EnvironmentFault.__name__, "they cannot be counted; see the line of the record store"
+        return PROBLEM, "they cannot be counted; see the line of the record store"
     return (str(len(broken)), "; ".join(broken.values())) if broken else (OK, "none")
 
 
@@ -140,6 +141,7 @@ def _minion_settings(context: Context) -> tuple[str, str]:
 
 
 def _coordination(context: Context) -> tuple[str, str]:
+    check_layout(context.cluster, context.store)  # otherwise every call that changes something is refused
     return OK, context.locks.check()
 
 

@@ -161,7 +161,7 @@ def test_a_record_store_whose_module_is_missing_is_named_with_what_to_do(place: 
         assert "the setting cache in the master config" in error
         checked = place.master.run("hart.check")
         assert checked.code == 1
-        assert checked.data["record store"].startswith("EnvironmentFault: the record store cannot be written: consul")
+        assert checked.data["record store"].startswith("problem: the record store cannot be written: consul")
         assert checked.data["local"].startswith("ok: ")
 
 

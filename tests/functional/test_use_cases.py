@@ -185,20 +185,38 @@ def test_check_fails_if_the_salt_master_does_not_run(place: Place, monkeypatch: 
 
     monkeypatch.setattr(Master, "require_running", stopped)
     lines = call("check")
-    assert lines["salt-master process"] == "EnvironmentFault: no salt-master is running"
+    assert lines["salt-master process"] == "problem: no salt-master is running"
+    assert lines["retcode"]
+
+
+@pytest.mark.parametrize(
+    ("cache", "coordination", "sentence"),
+    [
+        ("redis", "file", "but the locks of hart are files of this machine: set hart: coordination"),
+        ("localfs", "redis://127.0.0.1:1/0", "but the records are files of this machine"),
+    ],
+)
+def test_check_fails_where_calls_are_refused_for_locks_that_do_not_reach_as_far_as_the_records(
+    place: Place, cache: str, coordination: str, sentence: str
+) -> None:
+    place.opts.update({"cache": cache, "cache.redis.host": "127.0.0.1", "cache.redis.port": 1})
+    place.opts["hart"]["coordination"] = coordination
+    lines = call("check")
+    assert lines["coordination"].startswith("problem: ")
+    assert sentence in lines["coordination"]
     assert lines["retcode"]
 
 
 def test_check_reports_what_the_plan_would_refuse(place: Place) -> None:
     place.opts["hart"]["roles"]["app"] = {"minion_config": {"root_dir": "/x"}}
     line = call("check", role="app")[f"{CLOUD} app settings"]
-    assert line.startswith("Refused: minion_config:root_dir must not be set")
+    assert line.startswith("problem: minion_config:root_dir must not be set")
 
 
 def test_check_fails_for_a_master_to_which_no_minion_can_connect(place: Place) -> None:
     place.opts["require_minion_sign_messages"] = True
     lines = call("check")
-    assert lines["minion settings"].startswith("Refused: require_minion_sign_messages of the master config needs")
+    assert lines["minion settings"].startswith("problem: require_minion_sign_messages of the master config needs")
     assert lines["retcode"]
 
 
