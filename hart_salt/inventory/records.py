@@ -121,6 +121,7 @@ class Cache(Protocol):
     def fetch(self, bank: str, key: str) -> Any: ...
     def flush(self, bank: str, key: str) -> None: ...
     def list(self, bank: str) -> list[str]: ...
+    def contains(self, bank: str, key: str) -> bool: ...
     def fetch_all(self, bank: str) -> Mapping[str, Any]:
         """Return the data of every key; None means that the key must be fetched by itself."""
 
@@ -276,7 +277,10 @@ class Store:
         """Return whether anything exists under an id: for a directory Salt returns the same as for nothing."""
         file = self._file(minion_id)
         if file is None:
-            return minion_id + SUFFIX in self._keys()
+            with self._asked("read"):
+                possible = self._cache.contains(BANK, minion_id + SUFFIX)
+            # The list of all keys decides, but it is not read for a new id: a call can have a thousand of them.
+            return possible and minion_id + SUFFIX in self._keys()
         try:
             with self._asked("read"):
                 file.lstat()

@@ -63,6 +63,11 @@ class RecordCache:
         name = self._name(bank, key)
         self._call(lambda: self._cache.flush(bank, name))
 
+    def contains(self, bank: str, key: str) -> bool:
+        """Return whether a key exists; it does not if this is False."""
+        name = self._name(bank, key)
+        return bool(self._call(lambda: self._cache.contains(bank, name)))
+
     def list(self, bank: str) -> Names:
         """Return the keys of a bank."""
         self._rename_old(bank)

@@ -119,6 +119,16 @@ def test_other_entries_beside_the_records_harm_none(space: Space, store: Store) 
         store.get("c")
 
 
+def test_an_empty_record_is_broken_and_a_new_id_is_looked_up_by_itself(
+    space: Space, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_of(space).store(BANK, f"a{SUFFIX}", {})
+    with pytest.raises(BrokenRecord):
+        store.get("a")
+    monkeypatch.setattr(salt.cache.Cache, "list", None)
+    assert store.get("b") is None
+
+
 def test_all_records_are_read_with_one_request(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for minion_id in ("a", "B"):
         store.put(replace(RECORD, minion_id=minion_id))

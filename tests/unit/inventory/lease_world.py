@@ -103,7 +103,8 @@ class Cluster:
     def __init__(self, root: Path, times: Times | None = None) -> None:
         self.root = root
         self.server = Server()
-        self.store = Store(MemoryCache())
+        self.cache = MemoryCache()
+        self.store = Store(self.cache)
         self.times = times or Times()
         #: the renewals that calls have begun, in order
         self.renewals: list[Callable[[], None]] = []

@@ -69,6 +69,14 @@ def test_a_thousand_nodes_cost_one_lease(cluster: Cluster) -> None:
     assert cluster.server.leases == {}
 
 
+def test_a_new_node_is_claimed_without_a_list_of_all_others(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the claims of a thousand nodes in one call take the time of a thousand lists."""
+    listed: list[str] = []
+    monkeypatch.setattr(cluster.cache, "list", listed.append)
+    with cluster.call().claim("a", RECORD):
+        assert listed == []
+
+
 def test_a_call_cannot_claim_a_node_twice(cluster: Cluster) -> None:
     one = cluster.call()
     cluster.store.put(RECORD)

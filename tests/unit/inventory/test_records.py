@@ -42,6 +42,9 @@ class MemoryCache:
     def list(self, bank: str) -> list[str]:
         return list(self.banks.get(bank, {}))
 
+    def contains(self, bank: str, key: str) -> bool:
+        return key in self.banks.get(bank, {})
+
     def fetch_all(self, bank: str) -> dict[str, Any]:
         return {key: self.fetch(bank, key) for key in self.list(bank)}
 
@@ -181,7 +184,7 @@ class Gone:
     def _fail(self, *_: Any) -> Any:
         raise ConnectionError("Error 111 connecting to db:6379. Connection refused.\nmore")
 
-    store = fetch = flush = list = fetch_all = risks = _fail
+    store = fetch = flush = list = contains = fetch_all = risks = _fail
 
 
 def test_each_call_reports_a_store_that_cannot_be_reached() -> None:
