@@ -85,7 +85,7 @@ class Service:
         for note in self.notes:
             log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
-        locks = locks_of(self.config.cluster, store, self.info.cachedir)
+        locks = locks_of(self.config.cluster, store, self.info.cachedir, self.info.owner)
         others = self._others()
         self.context = Context(self.master, self.info, store, locks, self.gate, others, self.config.cluster)
         self._drivers: dict[str, Driver] = {}

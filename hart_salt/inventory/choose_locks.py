@@ -13,12 +13,16 @@ from hart_salt.inventory.records import Store
 from hart_salt.inventory.session import times_of
 
 
-def locks_of(cluster: Cluster, store: Store, cachedir: str) -> Locks:
-    """Return the locks that the setting ``coordination`` names; nothing is sent to a server yet."""
+def locks_of(cluster: Cluster, store: Store, cachedir: str, owner: str) -> Locks:
+    """
+    Return the locks that the setting ``coordination`` names; nothing is sent to a server yet.
+
+    ``owner`` is this master's mark.
+    """
     if cluster.coordination == FILE:
-        return FileLocks(cachedir)
+        return FileLocks(cachedir, owner)
     found = server(cluster.coordination)
-    return LeaseLocks(LazyEngine(found), store, cachedir, times_of(found.lease))
+    return LeaseLocks(LazyEngine(found), store, cachedir, times_of(found.lease), owner=owner)
 
 
 def check_layout(cluster: Cluster, store: Store) -> None:

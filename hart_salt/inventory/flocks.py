@@ -20,7 +20,7 @@ from typing import Any
 from hart_salt.base import faults
 from hart_salt.base.errors import EnvironmentFault
 from hart_salt.base.stopping import Stop
-from hart_salt.inventory.locks import BatchClaim, at_work
+from hart_salt.inventory.locks import BatchClaim, at_work, is_own
 from hart_salt.inventory.records import Record
 
 NODE, BATCH, ROLE, SWEEP = ".lock", ".batch", ".role", ".sweep"
@@ -34,7 +34,9 @@ def directory_of(cachedir: str) -> Path:
 class FileLocks:
     """This machine's locks, below a master's cachedir. They cannot be lost; see ``locks.Locks``."""
 
-    def __init__(self, cachedir: str) -> None:
+    def __init__(self, cachedir: str, owner: str = "") -> None:
+        """Use the files below ``cachedir``; ``owner`` is this master's mark (default: any mark counts as its own)."""
+        self._owner = owner
         self.words = "files of this machine"
         self.stop = Stop()
         self._directory = directory_of(cachedir)
@@ -120,12 +122,12 @@ class FileLocks:
         return is_held(self._directory / f"{batch}{BATCH}")
 
     def dead_batches(self) -> dict[str, dict[str, Any]]:
-        """Return the batches of operations that died on this machine, each with the facts of its claim."""
+        """Return the batches of this master's operations that died, each with the facts of its claim."""
         found = {}
         for path in self._directory.glob(f"*{BATCH}"):
             with contextlib.suppress(FileNotFoundError):
-                if not is_held(path):
-                    found[path.name.removesuffix(BATCH)] = _facts(path)
+                if not is_held(path) and is_own(facts := _facts(path), self._owner):
+                    found[path.name.removesuffix(BATCH)] = facts
         return found
 
     def forget_batch(self, batch: str) -> None:

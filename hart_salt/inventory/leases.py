@@ -26,7 +26,7 @@ from hart_salt.base.errors import BrokenRecord, EnvironmentFault, LeaseLost
 from hart_salt.base.stopping import Stop
 from hart_salt.coordination.contract import Engine, Lease, plain
 from hart_salt.inventory import flocks, session
-from hart_salt.inventory.locks import BatchClaim, at_work, known
+from hart_salt.inventory.locks import BatchClaim, at_work, is_own, known
 from hart_salt.inventory.records import Record, Store
 from hart_salt.inventory.session import Session, Times
 
@@ -40,13 +40,13 @@ class LeaseLocks:
     def __init__(
         self, engine: Engine, store: Store, cachedir: str, times: Times | None = None,
         clock: Callable[[], float] = session.now, sleep: Callable[[float], None] = time.sleep,
-        start: Callable[[Callable[[], None]], None] = session.in_thread,
+        start: Callable[[Callable[[], None]], None] = session.in_thread, owner: str = "",
     ) -> None:  # fmt: skip
         """
         Prepare the locks; the first claim begins the session, and the end of the last claim ends it.
 
         ``store`` has the records that all masters share. ``clock`` counts seconds, ``sleep`` waits, and ``start`` runs
-        the renewal of leases in the background.
+        the renewal of leases in the background. ``owner`` is this master's mark (default: any mark counts as its own).
         """
         self.words = engine.words
         self.stop = Stop()
@@ -58,6 +58,7 @@ class LeaseLocks:
         self._clock = clock
         self._sleep = sleep
         self._start = start
+        self._owner = owner
         self._mutex = threading.RLock()
         self._random = secrets.token_hex(6)
         self._open: Session | None = None
@@ -261,9 +262,10 @@ class LeaseLocks:
             self._store.remove_batch(batch)
 
     def _judges(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether a batch may have left something that this machine can see."""
+        """Return whether a batch may have left something that this master can see: it lists only its own mark."""
         written = facts.get("machine")
-        return not isinstance(written, str) or machine.is_same(written, self.machine)
+        here = not isinstance(written, str) or machine.is_same(written, self.machine)
+        return here and is_own(facts, self._owner)
 
     # roles and the sweep
 
@@ -339,7 +341,7 @@ class LeaseLook:
         self, records: Mapping[str, Record], batches: Mapping[str, Mapping[str, Any]], living: Collection[str],
         judges: Callable[[Mapping[str, Any]], bool],
     ) -> None:  # fmt: skip
-        """Keep the sessions that live; ``judges`` says whether this machine may judge a batch with such facts."""
+        """Keep the sessions that live; ``judges`` says whether this master may judge a batch with such facts."""
         self._records = records
         self._batches = batches
         self._living = living
@@ -355,7 +357,7 @@ class LeaseLook:
         return batch in self._batches and _session_of(self._batches[batch]) in self._living
 
     def dead_batches(self) -> dict[str, dict[str, Any]]:
-        """Return the batches whose sessions are dead, as far as this machine can judge them."""
+        """Return the batches whose sessions are dead, as far as this master can judge them."""
         return {
             batch: dict(facts)
             for batch, facts in self._batches.items()

@@ -120,6 +120,12 @@ class Locks(Look, Protocol):
         """Return where the locks are, in words. Raises ``EnvironmentFault`` if they cannot be used."""
 
 
+def is_own(facts: Mapping[str, Any], owner: str) -> bool:
+    """Return whether the claim of a batch has the mark ``owner``; a claim or a master without a mark matches any."""
+    written = facts.get("owner")
+    return not owner or not isinstance(written, str) or written == owner
+
+
 def at_work(minion_id: str) -> Refused:
     """Return the refusal of a node that another call works on."""
     return Refused(f"{minion_id} is being worked on by another operation: wait for it to end")

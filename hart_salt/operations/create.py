@@ -84,7 +84,7 @@ async def _create(
     boots = BootTimes(context.info.cachedir, nodes[0])
     watcher = Watcher(listed, driver.poll_interval, calls.sleep, first=boots.wait())
     with ExitStack() as stack:
-        place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region}
+        place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region, "owner": context.info.owner}
         place |= {"machine": context.locks.machine} if nodes[0].driver == LOCAL else {}
         claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
         stack.callback(_keep_what_is_left, claim, outcomes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.session import Times
 from hart_salt.inventory.snapshot import take_snapshot
 from hart_salt.operations import chosen, destroy, listing, sweep
-from tests.functional.operations.world import BATCH, CLOUD, World
+from tests.functional.operations.world import ANOTHER_MASTER, BATCH, CLOUD, World
 from tests.unit.inventory.lease_world import FakeEngine, Server
 
 
@@ -25,13 +26,16 @@ class Leased(World):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self.root = root
         self.server = Server()
         self.call, self.other = (self._locks(root / name) for name in ("m1", "m2"))
         self.context: Context = dataclasses.replace(self.context, locks=self.call)
 
-    def _locks(self, root: Path) -> LeaseLocks:
+    def _locks(self, root: Path, owner: str = "") -> LeaseLocks:
         engine, server = FakeEngine(self.server), self.server
-        return LeaseLocks(engine, self.store, str(root), Times(), server.clock, server.sleep, lambda _: None)
+        return LeaseLocks(
+            engine, self.store, str(root), Times(), server.clock, server.sleep, lambda _: None, owner or self.info.owner
+        )  # fmt: skip
 
     def end(self, minion_id: str, *, own_keys: bool = False) -> tuple[dict[str, Any], int | None]:
         record = self.store.get(minion_id)
@@ -130,3 +134,13 @@ def test_a_process_of_another_machine_is_listed_and_neither_swept_nor_destroyed(
     with pytest.raises(Refused, match=r"web: it runs on .*: call salt-run hart.destroy web there"):
         chosen.refuse_elsewhere({"web": record}, world.context)
     assert len(world.sweep()["kept"]) == 0
+
+
+def test_the_dead_batch_of_a_master_with_another_mark_is_left_to_that_master(world: Leased) -> None:
+    """This master does not see the instances of that batch, so it must not conclude that nothing of it is left."""
+    theirs = world._locks(world.root / "m3", ANOTHER_MASTER)
+    with theirs.batch(BATCH, {"provider": CLOUD, "owner": ANOTHER_MASTER}) as claim:
+        claim.keep = True
+    world.sweep()
+    sweep.remove_dead([CLOUD], world.drivers.__getitem__, world.context, logging.getLogger())
+    assert list(theirs.dead_batches()) == [BATCH]

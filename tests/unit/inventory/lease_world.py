@@ -109,11 +109,12 @@ class Cluster:
         #: the renewals that calls have begun, in order
         self.renewals: list[Callable[[], None]] = []
 
-    def call(self, master: str = "m1") -> LeaseLocks:
-        """Return the locks of a new call on a master."""
+    def call(self, master: str = "m1", owner: str = "") -> LeaseLocks:
+        """Return the locks of a new call on a master with the mark ``owner``."""
         engine, server = FakeEngine(self.server), self.server
         cachedir = str(self.root / master)
-        return LeaseLocks(engine, self.store, cachedir, self.times, server.clock, server.sleep, self.renewals.append)
+        clock, sleep, start = server.clock, server.sleep, self.renewals.append
+        return LeaseLocks(engine, self.store, cachedir, self.times, clock, sleep, start, owner)
 
     def beat(self, locks: LeaseLocks) -> float | None:
         """Renew the leases of a call once, as its thread does."""

@@ -45,8 +45,8 @@ def test_what_does_not_is_refused(cluster: Cluster, store: Store, sentence: str)
 
 
 def test_the_setting_chooses(tmp_path: Path) -> None:
-    assert isinstance(locks_of(Cluster(), OWN, str(tmp_path)), FileLocks)
-    found = locks_of(Cluster(coordination=f"{URL}?lease=30"), SHARED, str(tmp_path))
+    assert isinstance(locks_of(Cluster(), OWN, str(tmp_path), "me"), FileLocks)
+    found = locks_of(Cluster(coordination=f"{URL}?lease=30"), SHARED, str(tmp_path), "me")
     assert isinstance(found, LeaseLocks)
     assert (found.words, found._times.lease) == ("redis at db:1, database 0", 30.0)
 
@@ -58,7 +58,7 @@ def test_the_setting_chooses(tmp_path: Path) -> None:
 def test_a_missing_module_is_named_when_it_is_needed(
     url: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    locks = locks_of(Cluster(coordination=url), SHARED, str(tmp_path))
+    locks = locks_of(Cluster(coordination=url), SHARED, str(tmp_path), "me")
     assert locks.look({}).dead_batches() == {}
     monkeypatch.setitem(sys.modules, module, None)
     for name in [name for name in sys.modules if name.startswith((f"{module}.", "hart_salt.coordination.on_"))]:

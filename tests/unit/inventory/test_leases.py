@@ -337,6 +337,13 @@ def test_a_batch_of_processes_of_another_machine_is_left_to_that_machine(cluster
     assert (list(one.dead_batches()), list(other.dead_batches())) == (["b1"], [])
 
 
+def test_a_batch_of_a_master_with_another_mark_is_left_to_masters_with_that_mark(cluster: Cluster) -> None:
+    one, same, other = cluster.call("m1", "one"), cluster.call("m2", "one"), cluster.call("m3", "other")
+    with one.batch("b1", {"provider": "do", "owner": "one"}) as claim:
+        claim.keep = True
+    assert [list(locks.dead_batches()) for locks in (one, same, other)] == [["b1"], ["b1"], []]
+
+
 def test_a_node_of_another_machine_is_elsewhere(cluster: Cluster) -> None:
     one, other = cluster.call("m1"), cluster.call("m2")
     mine = dataclasses.replace(RECORD, driver="local", machine=one.machine)

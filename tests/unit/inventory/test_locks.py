@@ -158,6 +158,13 @@ with FileLocks(sys.argv[1]).batch("b1", {"provider": "do"}):
 """
 
 
+def test_a_dead_batch_with_the_mark_of_a_former_key_is_not_judged(tmp_path: Path) -> None:
+    with FileLocks(str(tmp_path), "former").batch("b1", {"provider": "do", "owner": "former"}) as claim:
+        claim.keep = True
+    assert FileLocks(str(tmp_path), "now").dead_batches() == {}
+    assert list(FileLocks(str(tmp_path), "former").dead_batches()) == ["b1"]
+
+
 def test_a_batch_lives_as_long_as_its_operation_and_leaves_no_claim(tmp_path: Path) -> None:
     ours = locks(tmp_path)
     with ours.batch("b1", {"provider": "do"}):
