@@ -821,9 +821,10 @@ def list_minions(
 
     Returns a dictionary by minion id. ``status`` is ``ready`` or the reason why the node is not ready: ``in progress``,
     ``unreachable``, ``unsealed``, ``no instance``, ``stopped``, ``no key``, ``no record``, ``failed``, ``left at`` a
-    stage, ``unknown``, ``broken record``, or ``not ours`` for a minion of which hart knows only the key. ``sources``
-    holds what each source reports. An instance whose tags do not identify a node has the status ``bad id``, is listed
-    under its instance id, and has a ``note``.
+    stage, ``unknown``, ``broken record``, ``elsewhere`` for a node that only another master can change, or ``not ours``
+    for a minion of which hart knows only the key. ``sources`` holds what each source reports. An instance whose tags do
+    not identify a node has the status ``bad id`` and is listed under its instance id. It has a ``note``, and so has a
+    node that is ``elsewhere``.
 
     CLI Example:
 

@@ -252,7 +252,7 @@ class Service:
         Raises ``Refused`` or ``InvalidRequest`` before anything is changed.
         """
         self._changes(test=test)
-        with self._ready_node(minion_id) as (record, instance):
+        with self._ready_node(minion_id, "hart.add_ip") as (record, instance):
             driver = self.driver(record.provider)
             address = addresses.find(record, instance, request, driver)
             if test:
@@ -264,7 +264,7 @@ class Service:
     def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Result:
         """Remove an additional address from a node; an address that it does not have is a success."""
         self._changes(test=test)
-        with self._ready_node(minion_id) as (record, instance):
+        with self._ready_node(minion_id, "hart.remove_ip") as (record, instance):
             driver = self.driver(record.provider)
             address = addresses.find_there(record, instance, ip, driver)
             if address is None:
@@ -277,9 +277,9 @@ class Service:
         return self._report({minion_id: entry}, interrupted)
 
     @contextmanager
-    def _ready_node(self, minion_id: str) -> Iterator[tuple[Record, Instance]]:
-        """Yield a ready node, locked for the length of the block. Raises ``Refused`` for any other id."""
-        self._nodes_of([minion_id])
+    def _ready_node(self, minion_id: str, function: str) -> Iterator[tuple[Record, Instance]]:
+        """Yield a ready node of this master, locked during the block. Raises ``Refused`` for any other id."""
+        chosen.refuse_elsewhere(self._nodes_of([minion_id]), self.context, function)
         self.master.require_running()
         with self.context.locks.claim(minion_id):
             record = self.context.store.get(minion_id)

@@ -33,6 +33,11 @@ def name_of(one: str) -> str:
     return one.rpartition(" ")[0] or one
 
 
+def local_instances(cachedir: str, provider: str) -> Path:
+    """Return the directory of the instances that a provider with the driver ``local`` has on this machine."""
+    return Path(cachedir) / "hart" / "local" / provider
+
+
 def running_machine(directory: Path) -> str:
     """
     Return 12 hex digits for this machine since it was started, and an existing directory of it.

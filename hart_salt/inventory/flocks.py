@@ -64,9 +64,9 @@ class FileLocks:
         """Return these locks, which look up every node by itself."""
         return self
 
-    def elsewhere(self, record: Record) -> bool:
-        """Return False: all records belong to this machine."""
-        return False
+    def elsewhere(self, record: Record) -> str:
+        """Return nothing: all records belong to this machine."""
+        return ""
 
     @property
     def session(self) -> None:

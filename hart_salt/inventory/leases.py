@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import secrets
 import threading
 import time
@@ -27,7 +28,7 @@ from hart_salt.base.stopping import Stop
 from hart_salt.coordination.contract import Engine, Lease, plain
 from hart_salt.inventory import flocks, session
 from hart_salt.inventory.locks import BatchClaim, at_work, is_own, known
-from hart_salt.inventory.records import Record, Store
+from hart_salt.inventory.records import LOCAL, UNKNOWN, Record, Store
 from hart_salt.inventory.session import Session, Times
 
 #: the end of the name of a file that is locked as long as the process of a session lives
@@ -77,9 +78,22 @@ class LeaseLocks:
         """The name of this machine in records."""
         return machine.machine(self._cachedir)
 
-    def elsewhere(self, record: Record) -> bool:
-        """Return whether the node is a process of another machine."""
-        return record.machine is not None and not machine.is_same(record.machine, self.machine)
+    def elsewhere(self, record: Record) -> str:
+        """Return why only another master can judge and change the node; see ``Locks``."""
+        if self._owner and record.owner != self._owner:
+            return f"the master with the mark {record.owner} created it (the mark of this master is {self._owner})"
+        if record.machine is not None:
+            return (
+                "" if machine.is_same(record.machine, self.machine) else f"it runs on {machine.name_of(record.machine)}"
+            )
+        if record.driver == LOCAL and record.stage != UNKNOWN and not self._is_local(record):
+            return "it runs on another machine, which its record does not name, because its instance is not on this one"
+        return ""
+
+    def _is_local(self, record: Record) -> bool:
+        """Return whether this machine has the instance of a record from before ``coordination`` was set."""
+        name = record.instance_id or record.minion_id
+        return os.path.lexists(machine.local_instances(self._cachedir, record.provider) / name)
 
     def check(self) -> str:
         """Take a lease, look it up and give it back."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from hart_salt.base.errors import Refused
 from hart_salt.base.stopping import Stop
-from hart_salt.inventory.records import Record
+from hart_salt.inventory.records import LOCAL, Record
 
 
 @dataclass
@@ -73,8 +73,12 @@ class Locks(Look, Protocol):
     def look(self, records: Mapping[str, Record]) -> Look:
         """Return who works on what; ``records`` are those of a snapshot, by minion id."""
 
-    def elsewhere(self, record: Record) -> bool:
-        """Return whether the node is a process of another machine, so that this one cannot judge or change it."""
+    def elsewhere(self, record: Record) -> str:
+        """
+        Return why only another master can judge and change the node, in a sentence; empty if this one can.
+
+        That is a process of another machine, or an instance with the mark of another master.
+        """
 
     def check_mine(self, minion_id: str, *, creating: bool = False) -> None:
         """
@@ -124,6 +128,11 @@ def is_own(facts: Mapping[str, Any], owner: str) -> bool:
     """Return whether the claim of a batch has the mark ``owner``; a claim or a master without a mark matches any."""
     written = facts.get("owner")
     return not owner or not isinstance(written, str) or written == owner
+
+
+def machine_of(driver: str, locks: Locks) -> str | None:
+    """Return the name of this machine for the records of a driver whose nodes are its processes; None for others."""
+    return locks.machine if driver == LOCAL else None
 
 
 def at_work(minion_id: str) -> Refused:

@@ -16,6 +16,7 @@ from hart_salt.base.errors import HartError
 from hart_salt.base.names import batch_time
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
+from hart_salt.inventory.locks import machine_of
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED
@@ -67,6 +68,7 @@ def new_record(found: Found, context: Context) -> Record:
     return dataclasses.replace(
         record,
         stage=READY,
+        machine=machine_of(record.driver, context.locks),
         created=instance.created or batch_time(instance.batch) or time.time(),
         minion_key_finger=context.master.keys.accepted_finger(instance.minion_id),
     )

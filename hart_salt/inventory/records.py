@@ -36,6 +36,8 @@ IMPORTING = "importing"
 #: the driver whose instances are processes of one machine
 LOCAL = "local"
 READY = "ready"
+#: of a record that is not in the store, for an instance that was found
+UNKNOWN = "unknown"
 #: the format of records that this hart writes and reads; it increases when an older hart must not touch a record
 FORMAT = 1
 

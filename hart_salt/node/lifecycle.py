@@ -20,8 +20,8 @@ import yaml
 
 from hart_salt.base.concurrency import uninterrupted, within
 from hart_salt.base.errors import NodeFailed
-from hart_salt.inventory.locks import Locks
-from hart_salt.inventory.records import LOCAL, Record
+from hart_salt.inventory.locks import Locks, machine_of
+from hart_salt.inventory.records import Record
 from hart_salt.master.listener import ANSWER_SETTING
 from hart_salt.master.public_keys import check_public_key, fingerprint
 from hart_salt.model import Instance, MasterInfo, Node
@@ -336,5 +336,5 @@ def new_record(node: Node, info: MasterInfo, kind: NodeKind, locks: Locks, log: 
         created=time.time(),
         log=log,
         session=locks.session,
-        machine=locks.machine if node.driver == LOCAL else None,
+        machine=machine_of(node.driver, locks),
     )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hart_salt.base.errors import BrokenRecord, Refused
-from hart_salt.base.machine import name_of
 from hart_salt.base.names import check_minion_id
 from hart_salt.config.schema import Provider
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.records import Record
+from hart_salt.inventory.records import BANK, SUFFIX, Record
 from hart_salt.inventory.snapshot import Snapshot, bare_record, record_of
 from hart_salt.master.client import Master
 
@@ -50,15 +49,25 @@ def records_of(
     return found
 
 
-def refuse_elsewhere(records: Mapping[str, Record], context: Context) -> None:
-    """Raise ``Refused`` if one of the nodes is a process of another machine."""
+def refuse_elsewhere(records: Mapping[str, Record], context: Context, function: str = "hart.destroy") -> None:
+    """Raise ``Refused`` if only another master can change one of the nodes; ``function`` is what it must call."""
     problems = [
-        f"{minion_id}: it runs on {name_of(record.machine or '')}: call salt-run hart.destroy {minion_id} there"
+        f"{minion_id}: {why}: call salt-run {function} {minion_id} there{_without_it(minion_id, function)}"
         for minion_id, record in records.items()
-        if context.locks.elsewhere(record)
+        if (why := context.locks.elsewhere(record))
     ]
     if problems:
         raise Refused("\n".join(problems))
+
+
+def _without_it(minion_id: str, function: str) -> str:
+    """Return what to do if the other master no longer exists, or if its mark is that of a former key."""
+    if function != "hart.destroy":
+        return ""
+    return (
+        f". If no such master exists any more, delete the instance at the provider, then the record with salt-run "
+        f"cache.flush {BANK} key={minion_id}{SUFFIX} and the key with salt-key -d {minion_id}"
+    )
 
 
 def why_no_node(minion_id: str, master: Master) -> str:

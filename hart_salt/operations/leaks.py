@@ -74,8 +74,8 @@ class Scene:
     masterless: bool = False
     #: remove orphans even if the records seem to be lost
     force: bool = False
-    #: return whether a node is a process of another machine, which alone can judge it
-    elsewhere: Callable[[Record], bool] = lambda _: False
+    #: return why only another master can judge a node; empty if this one can
+    elsewhere: Callable[[Record], str] = lambda _: ""
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from hart_salt.base.machine import name_of
 from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.records import Record
@@ -32,15 +31,16 @@ def more(record: Record) -> dict[str, Any]:
 
 def nodes(
     snapshot: Snapshot, busy: Callable[[str], bool], info: MasterInfo,
-    elsewhere: Callable[[Record], bool] = lambda _: False,
+    elsewhere: Callable[[Record], str] = lambda _: "",
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """
     Return every node by minion id.
 
     ``status`` is ``ready``, or why the node is not ready: ``in progress``, ``unreachable``, ``no instance``,
     ``stopped``, ``no key``, ``unsealed``, ``no record``, ``failed``, ``left at`` a stage; ``unknown`` if the provider
-    did not answer; ``elsewhere`` for a process of another machine; ``not ours`` for a minion of which hart knows only
-    the key; ``broken record`` if its record cannot be used. ``sources`` has what each of the four sources says.
+    did not answer; ``elsewhere`` for a node that only another master can judge, with the reason in ``note``; ``not
+    ours`` for a minion of which hart knows only the key; ``broken record`` if its record cannot be used. ``sources``
+    has what each of the four sources says.
 
     An instance whose tags do not clearly identify a node has the status ``bad id`` and is listed under its instance id;
     ``note`` says what is wrong with it and what to do.
@@ -49,9 +49,10 @@ def nodes(
     for one in snapshot.found:
         records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
     found = {
-        minion_id: _elsewhere(snapshot, record) if elsewhere(record) else _entry(snapshot, record, busy(minion_id))
+        minion_id: _elsewhere(snapshot, record, why) if (why := elsewhere(record))
+        else _entry(snapshot, record, busy(minion_id))
         for minion_id, record in records.items()
-    }
+    }  # fmt: skip
     others = {*snapshot.keys, *snapshot.broken} - records.keys()
     not_ours = {minion_id: _not_ours(snapshot, minion_id) for minion_id in others}
     both = {**found, **not_ours}
@@ -74,11 +75,11 @@ def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
     return {"status": status, **{name: getattr(record, name) for name in FACTS}, "sources": _sources(snapshot, record)}
 
 
-def _elsewhere(snapshot: Snapshot, record: Record) -> dict[str, Any]:
-    """Return the entry of a node that is a process of another machine: this one cannot see its instance."""
+def _elsewhere(snapshot: Snapshot, record: Record, why: str) -> dict[str, Any]:
+    """Return the entry of a node of another master: this one does not list its instance."""
     sources = {**_sources(snapshot, record), "cloud": None}
     facts = {name: getattr(record, name) for name in FACTS}
-    return {"status": ELSEWHERE, **facts, "sources": sources, "note": f"it runs on {name_of(record.machine or '')}"}
+    return {"status": ELSEWHERE, **facts, "sources": sources, "note": why}
 
 
 def _status(snapshot: Snapshot, record: Record, instance: Instance | None, busy: bool) -> str:

@@ -82,6 +82,8 @@ class Scaling:
         self._restore = restore
         self._driver = driver
         self._sleep = sleep
+        #: the number of nodes of the role that only other masters can change
+        self._elsewhere = 0
         #: ids of nodes whose records were rebuilt
         self._rebuilt: list[str] = []
 
@@ -156,7 +158,9 @@ class Scaling:
         misses an instance, it is looked up again.
         """
         seen = self._take_snapshot(self._order.provider)
-        records = self._of_role(seen.records.values())
+        every = self._of_role(seen.records.values())
+        records = [record for record in every if not self._context.locks.elsewhere(record)]
+        self._elsewhere = len(every) - len(records)
         # A node that another call is sealing at this moment is still coming.
         look = self._context.locks.look(seen.records)
         coming = [one for one in records if not is_ready(one) and look.busy(one.minion_id)]
@@ -176,7 +180,6 @@ class Scaling:
             record
             for record in records
             if record.role == order.role
-            and not self._context.locks.elsewhere(record)
             and order.provider in (None, record.provider)
             and order.region in (None, record.region)
         ]
@@ -217,8 +220,18 @@ class Scaling:
             return {}
         return {"would_rebuild" if self._order.test else "rebuilt": sorted(self._rebuilt)}
 
+    def _not_counted(self) -> dict[str, str]:
+        """Return a note about the nodes of other masters."""
+        if not self._elsewhere:
+            return {}
+        return {
+            "note": f"nodes of this role that only another master can change do not count: {self._elsewhere}; "
+            "salt-run hart.list_minions status=elsewhere shows them"
+        }
+
     def _planned(self, have: int, target: int, leaving: Sequence[Record]) -> Outcome:
-        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target, **self._restored()}
+        data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target}
+        data |= self._restored() | self._not_counted()
         new = max(0, target - have + (len(leaving) if target == have else 0))
         if new:
             data["created"] = dict(self._make(new, True).data)
@@ -231,6 +244,7 @@ class Scaling:
         data: dict[str, Any] = {
             "role": self._order.role, "before": before, "after": before + changes.number, "changed": changes.any,
             "created": changes.created, "destroyed": changes.destroyed, **self._restored(),
+            **self._not_counted(),
         }  # fmt: skip
         if changes.kept:
             data["kept"] = changes.kept

@@ -17,6 +17,7 @@ import pytest
 
 from hart_salt import answer
 from hart_salt.base.errors import AuthError, EnvironmentFault, QuotaExceeded
+from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.records import BANK, READY, SUFFIX, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.minions import Minions
@@ -370,6 +371,15 @@ def test_nodes_are_planned_to_be_destroyed_and_destroyed(place: Place) -> None:
     assert call("destroy", "web-1")["web-1"]["result"] is True
     assert (place.store.get("web-1"), place.clouds[CLOUD].account) == (None, {})
     assert "web-1" not in Master(place.opts).keys.states()
+
+
+def test_what_only_another_master_can_change_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileLocks, "elsewhere", lambda self, record: f"the master with the mark {record.owner} has it")
+    place.start("web-1", owner="another")
+    there = "web-1: the master with the mark another has it: call salt-run hart.{} web-1 there"
+    for function, more in {"destroy": {}, "add_ip": {"kind": "additional"}, "remove_ip": {"ip": "203.0.113.7"}}.items():
+        assert refusal(call(function, "web-1", **more)).startswith(there.format(function))
+    assert list(place.clouds[CLOUD].account) == ["i-web-1"]
 
 
 def test_what_is_no_node_is_not_destroyed(place: Place) -> None:

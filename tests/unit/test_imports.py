@@ -26,7 +26,9 @@ FLAT = {"answer", "arguments", "service", "unconfigured", "model", "result"}
 PACKAGES = 21  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package
-BELOW_DRIVERS = {"model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.streams"}
+BELOW_DRIVERS = {
+    "model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.machine", "base.streams",
+}  # fmt: skip
 #: Salt's loader types: it loads every module in a package with such a name
 LOADER_TYPES = {
     "auth", "beacons", "cache", "clouds", "engines", "executors", "fileserver", "grains", "log_handlers", "matchers",

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import psutil
 
 from hart_salt.base.errors import InvalidRequest
+from hart_salt.base.machine import local_instances
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.local import directory
@@ -37,7 +38,7 @@ class Local(Driver):
 
     def __init__(self, provider: Provider, master: MasterInfo) -> None:
         super().__init__(provider, master)
-        self._base = Path(master.cachedir) / "hart" / "local" / provider.name
+        self._base = local_instances(master.cachedir, provider.name)
 
     def check(self) -> str:
         """Check the directory; there are no credentials."""

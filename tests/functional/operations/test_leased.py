@@ -12,8 +12,10 @@ import pytest
 
 from hart_salt.base.errors import Refused
 from hart_salt.base.stopping import COUNTS_AS
+from hart_salt.inventory import rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.records import Record
 from hart_salt.inventory.session import Times
 from hart_salt.inventory.snapshot import take_snapshot
 from hart_salt.operations import chosen, destroy, listing, sweep
@@ -36,6 +38,10 @@ class Leased(World):
         return LeaseLocks(
             engine, self.store, str(root), Times(), server.clock, server.sleep, lambda _: None, owner or self.info.owner
         )  # fmt: skip
+
+    def start(self, minion_id: str, provider: str = CLOUD, **changes: Any) -> Record:
+        """Make a node that is ready, whose record names this machine unless the changes say otherwise."""
+        return super().start(minion_id, provider, **{"machine": self.call.machine, **changes})
 
     def end(self, minion_id: str, *, own_keys: bool = False) -> tuple[dict[str, Any], int | None]:
         record = self.store.get(minion_id)
@@ -144,3 +150,27 @@ def test_the_dead_batch_of_a_master_with_another_mark_is_left_to_that_master(wor
     world.sweep()
     sweep.remove_dead([CLOUD], world.drivers.__getitem__, world.context, logging.getLogger())
     assert list(theirs.dead_batches()) == [BATCH]
+
+
+def test_a_node_with_another_mark_is_listed_and_neither_swept_nor_destroyed(world: Leased) -> None:
+    record = world.start("web", owner=ANOTHER_MASTER, machine=None, stage="running")
+    world.drivers[CLOUD].account["i-web"].owner = ANOTHER_MASTER
+    entry = world.listed("web")
+    assert (entry["status"], entry["sources"]["cloud"]) == ("elsewhere", None)
+    assert entry["note"].startswith(f"the master with the mark {ANOTHER_MASTER} created it")
+    report = world.sweep()
+    assert (report["removed"], report["kept"], world.left()["records"]) == ([], [], ["web"])
+    there = (
+        f"web: the master with the mark {ANOTHER_MASTER} .*: call salt-run hart.destroy web there. If no such master"
+    )
+    with pytest.raises(Refused, match=there):
+        chosen.refuse_elsewhere({"web": record}, world.context)
+
+
+def test_the_rebuilt_record_of_a_process_names_its_machine(world: Leased) -> None:
+    """Without it, other masters with the same mark judge the living node and do not find its instance."""
+    world.start("web")
+    world.store.remove("web")
+    seen = take_snapshot(list(world.drivers.values()), world.store, world.context.master)
+    (found,) = seen.found
+    assert rebuild.new_record(found, world.context).machine == world.call.machine

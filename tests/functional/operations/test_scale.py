@@ -54,6 +54,18 @@ def test_nodes_of_other_roles_or_of_none_do_not_count(world: World) -> None:
     assert world.ids == ["alone", "web"]
 
 
+def test_nodes_that_only_another_master_can_change_do_not_count_and_are_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.locks, "elsewhere", lambda record: "" if record.owner == world.info.owner else "no")
+    world.add("a")
+    world.add("theirs", owner="another")
+    world.lose_instance("theirs")
+    outcome = world.scale(1)
+    assert (numbers(outcome), outcome.data["changed"], world.clock.waited) == ((1, 1), False, 0.0)
+    assert "do not count: 1; salt-run hart.list_minions status=elsewhere" in outcome.data["note"]
+
+
 KINDS: dict[str, Callable[..., None]] = {
     "ready": World.add,
     "coming": World.add_coming,

@@ -200,6 +200,9 @@ class FakeMaster:
     def delete(self, minion_ids: Sequence[str], *, connected: bool = True) -> None:
         self._delete([one for one in minion_ids if one in self._world.keys])
 
+    def accepted_finger(self, minion_id: str) -> str | None:
+        return self._world.keys.get(minion_id)
+
     def stored(self, minion_id: str) -> dict[str, list[str]]:
         return {}
 

@@ -12,6 +12,7 @@ import pytest
 from hart_salt.base.errors import EnvironmentFault, Interrupted, LeaseLost, Refused
 from hart_salt.inventory import leases, session
 from hart_salt.inventory.leases import LeaseLocks
+from hart_salt.inventory.records import UNKNOWN
 from hart_salt.inventory.session import Times
 from tests.parts import begun
 from tests.unit.inventory.lease_world import RECORD, Cluster
@@ -347,7 +348,22 @@ def test_a_batch_of_a_master_with_another_mark_is_left_to_masters_with_that_mark
 def test_a_node_of_another_machine_is_elsewhere(cluster: Cluster) -> None:
     one, other = cluster.call("m1"), cluster.call("m2")
     mine = dataclasses.replace(RECORD, driver="local", machine=one.machine)
-    assert (one.elsewhere(mine), other.elsewhere(mine), other.elsewhere(RECORD)) == (False, True, False)
+    assert (one.elsewhere(mine), other.elsewhere(RECORD)) == ("", "")
+    assert other.elsewhere(mine).startswith("it runs on ")
+
+
+def test_a_local_node_without_a_machine_in_its_record_belongs_where_its_instance_is(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    before = dataclasses.replace(RECORD, driver="local", provider="here", instance_id="a")
+    (cluster.root / "m1/hart/local/here/a").mkdir(parents=True)
+    assert (one.elsewhere(before), "not on this one" in other.elsewhere(before)) == ("", True)
+    assert other.elsewhere(dataclasses.replace(before, stage=UNKNOWN)) == "", "it is in no store"
+
+
+def test_a_node_with_another_mark_is_elsewhere(cluster: Cluster) -> None:
+    one, other = cluster.call("m1", RECORD.owner), cluster.call("m2", "other")
+    assert one.elsewhere(RECORD) == ""
+    assert other.elsewhere(RECORD).startswith(f"the master with the mark {RECORD.owner} created it")
 
 
 def test_a_look_asks_the_server_once(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
