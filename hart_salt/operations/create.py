@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
@@ -16,8 +16,8 @@ from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import BatchClaim, known
-from hart_salt.inventory.records import LOCAL, Record
+from hart_salt.inventory.locks import BatchClaim, known, machine_of
+from hart_salt.inventory.records import Record
 from hart_salt.inventory.slots import Slot
 from hart_salt.model import PLACE, Access, Node
 from hart_salt.node import ssh
@@ -30,6 +30,8 @@ from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.reporting import open_progress
 from hart_salt.node.watcher import Watcher
+
+T = TypeVar("T")
 
 #: the state of a node, and the coroutine that brings it up
 NodeWork = tuple[NodeState, Coroutine[Any, Any, None]]
@@ -83,15 +85,16 @@ async def _create(
     listed = functools.partial(calls.driver, driver.instances_of, nodes[0].batch, region)
     boots = BootTimes(context.info.cachedir, nodes[0])
     watcher = Watcher(listed, driver.poll_interval, calls.sleep, first=boots.wait())
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region, "owner": context.info.owner}
-        place |= {"machine": context.locks.machine} if nodes[0].driver == LOCAL else {}
-        claim = stack.enter_context(context.locks.batch(nodes[0].batch, place))
+        machine = machine_of(nodes[0].driver, context.locks)
+        place |= {"machine": machine} if machine else {}
+        claim = await stack.enter_async_context(_aside(calls, context.locks.batch(nodes[0].batch, place)))
         stack.callback(_keep_what_is_left, claim, outcomes)
         # If all nodes fit, each gets its lock and its log before anything is changed, otherwise when its turn comes.
         for node in () if crowded else nodes:
             record = new_record(node, context.info, kind, context.locks, None)
-            stack.enter_context(_claimed(context, outcomes, record))
+            await stack.enter_async_context(_claimed(context, outcomes, calls, record))
         for node in nodes[:1] if crowded else nodes:
             progress.begin(node.minion_id)
         if kind is MINION:
@@ -107,7 +110,7 @@ async def _create(
             lives: list[NodeWork] = [(life.state, life.run()) for life in begun]
             if crowded:
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
-                lives = _in_turns(lives, functools.partial(_claimed, context, outcomes), room)
+                lives = _in_turns(lives, functools.partial(_claimed, context, outcomes, calls), room)
             try:
                 await _side_by_side(lives, under_way)
             finally:
@@ -117,16 +120,15 @@ async def _create(
 
 
 def _in_turns(
-    lives: Sequence[NodeWork], claimed: Callable[[Record], AbstractContextManager[None]], room: int
+    lives: Sequence[NodeWork], claimed: Callable[[Record], AbstractAsyncContextManager[None]], room: int
 ) -> list[NodeWork]:
     """Return the same lives, limited to ``room`` at a time, for the limit of open files; the others wait."""
     seats = asyncio.Semaphore(room)
 
     async def in_turn(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
         try:
-            async with seats:
-                with claimed(state.record):
-                    await work
+            async with seats, claimed(state.record):
+                await work
         finally:
             work.close()  # if its turn never came
 
@@ -138,8 +140,36 @@ def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
     claim.keep = bool(outcomes.problems) or any(life.left and not life.record.kept for life in outcomes.lives.values())
 
 
+@contextlib.asynccontextmanager
+async def _aside(calls: Calls, claim: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """
+    Enter and leave a claim in the thread of Salt's calls: it can wait for another call, or for a store or server.
+
+    It is always left if it was entered, even if the call is cancelled in between.
+    """
+    entered: list[T] = []
+
+    async def enter() -> None:
+        entered.append(await calls.salt(claim.__enter__))
+
+    async def leave() -> None:
+        await calls.salt(claim.__exit__, None, None, None)
+
+    try:
+        await concurrency.uninterrupted(enter())
+        yield entered[0]
+    finally:
+        if entered:
+            await concurrency.uninterrupted(leave())
+
+
+def _claimed(context: Context, outcomes: Outcomes, calls: Calls, record: Record) -> AbstractAsyncContextManager[None]:
+    """Return a claim that leaves the event loop to the other nodes; see ``_claim``."""
+    return _aside(calls, _claim(context, outcomes, record))
+
+
 @contextmanager
-def _claimed(context: Context, outcomes: Outcomes, record: Record) -> Iterator[None]:
+def _claim(context: Context, outcomes: Outcomes, record: Record) -> Iterator[None]:
     """
     Claim an id that has no record: of two concurrent calls, on whichever masters, only one can find it free.
 

@@ -9,7 +9,8 @@ import contextlib
 import functools
 import resource
 import socket
-from collections.abc import Coroutine, Iterator, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,14 +18,16 @@ from typing import Any
 import pytest
 
 from hart_salt.base import descriptors
+from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import HartError
 from hart_salt.inventory.flocks import FileLocks
-from hart_salt.inventory.records import Store
+from hart_salt.inventory.records import Record, Store
 from hart_salt.operations import create
 from tests.parts import new_state
 from tests.unit.inventory.test_records import MemoryCache
 
 NODES = 200
+DEADLINE = 60  #: seconds after which a claim fails that no test grants
 ROOM = 160  #: files that may be opened in addition to those that are open
 
 
@@ -44,27 +47,37 @@ class Fleet:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.calls = Calls()
         self.context: Any = SimpleNamespace(locks=FileLocks(str(path)), store=Store(MemoryCache()))
         self.done: list[str] = []
         self.under_way = 0
         self.most = 0
+        self.at_end: Callable[[], None] = lambda: None
+        #: how many nodes must be under way before any of them ends, and what says that they are; 0: they end at once
+        self.full = 0
+        self.is_full: asyncio.Future[None]
 
     def in_turns(self, ids: Sequence[str], room: int) -> list[Coroutine[Any, Any, None]]:
         lives = [(new_state(minion_id), self.life(minion_id)) for minion_id in ids]
-        claimed = functools.partial(create._claimed, self.context, create.Outcomes())
+        claimed = functools.partial(create._claimed, self.context, create.Outcomes(), self.calls)
         return [work for _, work in create._in_turns(lives, claimed, room)]
 
     async def life(self, minion_id: str) -> None:
         with socket.socket():
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-            for _ in range(3):
-                await asyncio.sleep(0)
+            if self.under_way == self.full:
+                self.is_full.set_result(None)
+                self.full = 0
+            if self.full:
+                await asyncio.shield(self.is_full)
             self.under_way -= 1
             self.done.append(minion_id)
+            self.at_end()
 
     def run(self, ids: list[str], room: int) -> list[BaseException | None]:
         async def main() -> list[BaseException | None]:
+            self.full, self.is_full = room, asyncio.get_running_loop().create_future()
             return await asyncio.gather(*self.in_turns(ids, room), return_exceptions=True)
 
         return asyncio.run(main())
@@ -103,6 +116,52 @@ def test_a_node_that_waits_when_the_call_is_interrupted_never_starts(tmp_path: P
     asyncio.run(main())
     assert fleet.done == []
     assert list((tmp_path / "hart/locks").iterdir()) == []
+
+
+class SlowLocks(FileLocks):
+    """Locks of which one is granted only after ``go`` is set, as with a server that does not answer."""
+
+    def __init__(self, cachedir: str, slow: str) -> None:
+        super().__init__(cachedir)
+        self.slow = slow
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    @contextlib.contextmanager
+    def claim(self, minion_id: str, new: Record | None = None) -> Iterator[bool]:
+        if minion_id == self.slow:
+            self.asked.set()
+            assert self.go.wait(DEADLINE), "the event loop stood still"
+        with super().claim(minion_id, new) as written:
+            yield written
+
+
+def test_other_nodes_go_on_while_a_node_waits_for_its_claim(tmp_path: Path) -> None:
+    fleet, locks = Fleet(tmp_path), SlowLocks(str(tmp_path), "b")
+    fleet.context.locks, fleet.at_end = locks, locks.go.set
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(work) for work in fleet.in_turns(("a", "b"), 2)]
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert fleet.done == ["a", "b"]
+
+
+def test_a_claim_that_is_granted_after_the_call_was_cancelled_is_left(tmp_path: Path) -> None:
+    fleet, locks = Fleet(tmp_path), SlowLocks(str(tmp_path), "a")
+    fleet.context.locks = locks
+
+    async def main() -> None:
+        (task,) = (asyncio.ensure_future(work) for work in fleet.in_turns(("a",), 1))
+        await asyncio.get_running_loop().run_in_executor(None, locks.asked.wait, DEADLINE)
+        task.cancel()
+        await asyncio.sleep(0)
+        locks.go.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(main())
+    assert (fleet.done, list((tmp_path / "hart/locks").iterdir())) == ([], [])
 
 
 @pytest.mark.parametrize(
