@@ -162,7 +162,8 @@ class LeaseLocks:
         """Write the session of this call into the record of a node, or hold a lease if it has none; see ``Locks``."""
         with self._in_session() as opened, contextlib.ExitStack() as stack:
             name = f"hart/node/{minion_id}"
-            short = stack.enter_context(self._held_name(name, self._times.taking, self._times.patient))
+            # For as long as the lease of the call: without a record it is kept and renewed like that.
+            short = stack.enter_context(self._held_name(name, self._times.lease, self._times.patient))
             if short is None or minion_id in self._claimed:
                 raise at_work(minion_id)
             recorded = self._take(minion_id, new)
@@ -190,18 +191,25 @@ class LeaseLocks:
             if new is not None:
                 raise
             return False  # nothing can be written into it
-        if found is not None and self._lives(found.session):
+        # A call can work on a node several times, such as a scale that seals it first; two claims at once are refused.
+        if found is not None and found.session != self.session and self._lives(found.session):
             raise at_work(minion_id)
         if found is not None and new is not None:
             raise known(minion_id)
         record = new or found
         if record is None:
             return False
-        if self._clock() - begun >= self._times.taking / 2:
-            raise EnvironmentFault(f"the record store ({self._store.place}) answers too slowly to claim {minion_id}")
+        self._check_quick(minion_id, begun, self._times.taking / 2)
         self.check_alive()
         self._store.put(dataclasses.replace(record, session=self.session))
+        # The write itself may have waited for the store. Then another call may have claimed the node before it was
+        # done: that call finds this session in the record at its next check, and both leave the node.
+        self._check_quick(minion_id, begun, self._times.taking)
         return True
+
+    def _check_quick(self, minion_id: str, begun: float, limit: float) -> None:
+        if self._clock() - begun >= limit:
+            raise EnvironmentFault(f"the record store ({self._store.place}) answers too slowly to claim {minion_id}")
 
     def busy(self, minion_id: str) -> bool:
         """Return whether a living call works on the node."""

@@ -133,6 +133,8 @@ def test_the_local_provider_lists_its_one_region_and_size(master: SaltMaster) ->
         "log directory": f"ok: {master.log_dir}",
         "record store": f"ok: localfs below {master.cachedir}",
         "broken records": "ok: none",
+        "coordination": "ok: files of this machine",
+        "calls that change something": "ok: 0 running, 0 waiting (max_calls)",
     }
     assert {ran.code for ran in (regions, sizes, images, check, named)} == {0}
 

@@ -12,7 +12,7 @@ import pytest
 from hart_salt.base.errors import EnvironmentFault, Interrupted, LeaseLost, Refused
 from hart_salt.inventory import leases, session
 from hart_salt.inventory.leases import LeaseLocks
-from hart_salt.inventory.records import UNKNOWN
+from hart_salt.inventory.records import UNKNOWN, Record
 from hart_salt.inventory.session import Times
 from tests.parts import begun
 from tests.unit.inventory.lease_world import RECORD, Cluster
@@ -85,6 +85,18 @@ def test_a_call_cannot_claim_a_node_twice(cluster: Cluster) -> None:
         pytest.fail("claimed twice")
 
 
+def test_a_call_can_work_on_a_node_again(cluster: Cluster) -> None:
+    """A scale seals a node that was left unsealed, and may then destroy it."""
+    one, other = cluster.call("m1"), cluster.call("m2")
+    cluster.store.put(RECORD)
+    with one.role("app", wait=False):
+        for _ in range(2):
+            with one.claim("a"):
+                one.check_mine("a")
+            with pytest.raises(Refused, match="being worked on"), other.claim("a"):
+                pytest.fail("the first call still lives")
+
+
 def test_a_node_of_a_dead_session_can_be_taken(cluster: Cluster) -> None:
     one, other = cluster.call("m1"), cluster.call("m2")
     with contextlib.ExitStack() as stack:
@@ -128,6 +140,16 @@ def test_without_a_record_the_short_lease_is_kept_and_renewed(cluster: Cluster) 
         pass
 
 
+def test_a_kept_lease_lasts_as_long_as_the_call_may_go_on_without_a_renewal(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    times = Times()
+    with one.claim("a"):
+        cluster.server.now += times.lease - times.margin - 1
+        with pytest.raises(Refused, match="being worked on"), other.claim("a"):
+            pytest.fail("the first call still counts it as its own")
+        one.check_mine("a")
+
+
 def test_another_call_that_is_just_taking_a_node_is_waited_for(cluster: Cluster) -> None:
     one, other = cluster.call("m1"), cluster.call("m2")
     cluster.store.put(RECORD)
@@ -151,6 +173,19 @@ def test_a_store_that_answers_too_slowly_lets_no_node_be_taken(
     monkeypatch.setattr(cluster.store, "get", slowly)
     with pytest.raises(EnvironmentFault, match="too slowly to claim a"), one.claim("a"):
         pytest.fail("its short lease may have run out")
+
+
+def test_a_claim_whose_write_took_too_long_does_not_count(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = cluster.call()
+    write = cluster.store.put
+
+    def slowly(record: Record) -> None:
+        cluster.server.now += Times().taking
+        write(record)
+
+    monkeypatch.setattr(cluster.store, "put", slowly)
+    with pytest.raises(EnvironmentFault, match="too slowly to claim a"), one.claim("a", RECORD):
+        pytest.fail("another call may have claimed it before")
 
 
 def test_long_and_unusual_ids_are_kept_apart(cluster: Cluster) -> None:
