@@ -93,7 +93,7 @@ def sealed() -> bool | list[str]:
     return found or True
 
 
-def peer_keys(work: str, keys: dict[str, str] | None = None, **published: Any) -> dict[str, Any]:
+def peer_keys(work: str, keys: dict[str, str] | None = None, seconds: float = 60.0, **published: Any) -> dict[str, Any]:
     """
     Work for another master of the same nodes: show this machine's salt-master, accept or delete keys of nodes there.
 
@@ -105,6 +105,9 @@ def peer_keys(work: str, keys: dict[str, str] | None = None, **published: Any) -
 
     keys
         A text for each minion id: the public key to accept; for ``delete``, the public key or its fingerprint.
+
+    seconds
+        How long the work may take; then it is stopped. Default: 60.
 
     published
         What Salt says about the job; do not set it.
@@ -131,10 +134,14 @@ def peer_keys(work: str, keys: dict[str, str] | None = None, **published: Any) -
         return {"error": "the Python package hart-salt is not installed in this minion's Python: salt-pip install it"}
     command = [sys.executable, "-m", "hart_salt.master.peer_work", str(config)]
     # In a process of its own, since it becomes the master's user, and Salt's loaders share what they load.
-    done = subprocess.run(
-        command, input=json.dumps({"work": work, "keys": keys or {}}), capture_output=True, text=True, check=False,
-        cwd="/", env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, input=json.dumps({"work": work, "keys": keys or {}}), capture_output=True, text=True, check=False,
+            cwd="/", env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            timeout=seconds,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"error": f"hart did not finish on this master within {seconds:g} seconds and was stopped"}
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

@@ -9,7 +9,6 @@ errors, ``http.py`` has the rules for retries.
 from __future__ import annotations
 
 import contextlib
-import queue
 import socket
 import threading
 import time
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from hart_salt.base.deadline import within
 from hart_salt.base.errors import TemporaryFailure
 from hart_salt.base.streams import print_stderr
 
@@ -152,32 +152,6 @@ class Peer:
         self._reported = now
         provider = self._outage.provider
         self._outage.report(f"hart: waiting for {provider}: {self.api} {what}; retrying for {left:.0f} s more")
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """
-    Run ``work`` with a timeout in seconds, and return its result.
-
-    It runs in a daemon thread, which is abandoned at the timeout: a lookup of a name, for example, cannot be cancelled.
-
-    Raises ``TimeoutError``, or what ``work`` raises.
-    """
-    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put((work(), None))
-        except BaseException as error:
-            results.put((None, error))
-
-    threading.Thread(target=run, name="hart-within", daemon=True).start()
-    try:
-        result, error = results.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"it was not done within {seconds:g} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # without an error there is a result
 
 
 def _connect(host: str, port: int, seconds: float) -> None:

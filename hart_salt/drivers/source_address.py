@@ -15,9 +15,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hart_salt.base.deadline import within
 from hart_salt.base.errors import InvalidRequest
 from hart_salt.config.settings import Endpoint, Network
-from hart_salt.drivers.outage import within
 
 #: Amazon's service; it answers with the source address of the request, and a line end
 DEFAULT_SERVICE = "https://checkip.amazonaws.com/"

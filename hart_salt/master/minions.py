@@ -23,7 +23,6 @@ from hart_salt.master.listener import ANSWER_SETTING, QUESTION
 PING_TIMEOUT = 5  #: seconds for the answer to a test.ping
 PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question, after a ping, whether a job still runs
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
-REQUEST_GATHER_TIMEOUT = 5  #: seconds for the answer whether a request still runs
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
 APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is applying states is busy
 BUSY_PAUSE = 1.0  #: seconds until hart asks again a minion that refused because of another state run
@@ -54,7 +53,7 @@ class Minions:
     def _ask(
         self, minion_ids: Sequence[str], function: str, arguments: Sequence[Any] = (),
         keywords: Mapping[str, Any] = MappingProxyType({}), *, timeout: float = PING_TIMEOUT,
-        gather_timeout: float = PING_GATHER_TIMEOUT,
+        gather_timeout: float | None = PING_GATHER_TIMEOUT,
     ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
         """Return what the master has stored of the minions that answered; see ``jobs.ask``."""
         if not minion_ids:
@@ -117,9 +116,11 @@ class Minions:
         """
         Call a function on one minion and return what it returned; None if there was no answer in time.
 
+        ``timeout`` is all that it waits, in seconds: a job that still runs then may finish later.
+
         The minion is named exactly, and Salt's master attributes the return to it: no other minion can answer for it.
         """
-        answer = self._ask([minion_id], function, arguments, timeout=timeout, gather_timeout=REQUEST_GATHER_TIMEOUT)
+        answer = self._ask([minion_id], function, arguments, timeout=timeout, gather_timeout=None)
         return answer.get(minion_id, {}).get("return")
 
     def _work(

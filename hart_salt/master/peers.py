@@ -8,13 +8,16 @@ master that gave it, and for no other; a key counts as accepted only if the answ
 from __future__ import annotations
 
 import concurrent.futures
+import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from hart_salt.base.deadline import within
 from hart_salt.base.errors import MasterDown, NodeFailed
 from hart_salt.base.text import one_line
 from hart_salt.config.cluster import Cluster, Peer, others_of
@@ -81,11 +84,15 @@ class ViaMinion:
 
     def ask(self, work: str, keys: Mapping[str, str]) -> Any:
         try:
-            answer = self._minions.request(self._minion_id, FUNCTION, [work, dict(keys)], self._timeout)
+            request = [work, dict(keys), self._timeout]
+            answer = self._minions.request(self._minion_id, FUNCTION, request, self._timeout)
         except Exception as error:
             raise MasterDown(f"this master cannot send jobs: {one_line(str(error)) or type(error).__name__}") from error
         if answer is None:
-            raise MasterDown(f"its minion {self._minion_id} does not answer: check salt {self._minion_id} test.ping")
+            raise MasterDown(
+                f"its minion {self._minion_id} does not answer within {self._timeout:g} seconds: check salt "
+                f"{self._minion_id} test.ping"
+            )
         if isinstance(answer, str) and "is not available" in answer:
             raise MasterDown(
                 f"its minion {self._minion_id} has no function {FUNCTION}: install hart-salt there, or run salt "
@@ -113,16 +120,19 @@ class ViaApi:
             {"Content-Type": "application/json", "Accept": "application/json"},
         )
         try:
-            with _OPENER.open(request, timeout=peer.timeout) as answer:
-                body = answer.read(LARGEST + 1)
+            body = within(peer.timeout, lambda: _body(request, peer.timeout))
         except urllib.error.HTTPError as error:
             raise MasterDown(f"its salt-api answers {error.code}: {_hint(error.code)}") from None
+        except TimeoutError:
+            raise MasterDown(f"its salt-api does not answer within {peer.timeout:g} seconds") from None
+        except http.client.HTTPException as error:
+            raise MasterDown(f"its salt-api answers something that is not HTTP: {type(error).__name__}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise MasterDown(f"its salt-api cannot be reached: {one_line(str(reason))}") from None
         try:
             (said,) = json.loads(body)["return"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise MasterDown("its salt-api answers something that is not an answer of Salt") from None
         return said
 
@@ -135,6 +145,17 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def _body(request: urllib.request.Request, seconds: float) -> bytes:
+    """Return the body of an answer. A timeout of urllib begins again with each byte, so it bounds no answer."""
+    deadline, body = time.monotonic() + seconds, b""
+    with _OPENER.open(request, timeout=seconds) as answer:
+        while len(body) <= LARGEST and (part := answer.read1()):
+            body += part
+            if time.monotonic() > deadline:  # nobody waits for the rest
+                raise TimeoutError
+    return body
 
 
 def _hint(code: int) -> str:

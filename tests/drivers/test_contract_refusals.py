@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.deadline import within
 from hart_salt.base.errors import DriverError, TemporaryFailure, kind_of
 from hart_salt.drivers.contract import Driver
-from hart_salt.drivers.outage import within
 from tests.drivers.do.emulator.client import public_key
 from tests.drivers.environment import CLIENT_KEY, USER_DATA, CloudEnvironment, launch
 from tests.drivers.environments import CLOUDS

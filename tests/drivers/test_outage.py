@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import pytest
 
+from hart_salt.base.deadline import within
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, TemporaryFailure
 from hart_salt.drivers import http, outage, source_address
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.gce import credentials
-from hart_salt.drivers.outage import BEGINNING, READING, UNDER_WAY, Outage, Unreachable, within
+from hart_salt.drivers.outage import BEGINNING, READING, UNDER_WAY, Outage, Unreachable
 from tests.drivers.clouds import CLOUDS, driver_of, module_of
 from tests.drivers.tested import Time
 from tests.emulation.listener import Listener

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.deadline import within
 from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers import rest
 from hart_salt.drivers.contract import Driver
 from hart_salt.drivers.ec2 import client as ec2_client
-from hart_salt.drivers.outage import READING, Outage, Unreachable, within
+from hart_salt.drivers.outage import READING, Outage, Unreachable
 from tests.drivers.clouds import CLOUDS, driver_of, module_of
 from tests.drivers.tested import Time
 from tests.emulation.listener import Silence

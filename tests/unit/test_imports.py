@@ -27,7 +27,8 @@ PACKAGES = 21  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package
 BELOW_DRIVERS = {
-    "model", "config.schema", "config.settings", "base.endpoints", "base.errors", "base.machine", "base.streams",
+    "model", "config.schema", "config.settings", "base.deadline", "base.endpoints", "base.errors", "base.machine",
+    "base.streams",
 }  # fmt: skip
 #: Salt's loader types: it loads every module in a package with such a name
 LOADER_TYPES = {

@@ -17,9 +17,9 @@ import google.auth.credentials
 import google.auth.exceptions
 from google.oauth2 import service_account
 
+from hart_salt.base.deadline import within
 from hart_salt.base.endpoints import objection
 from hart_salt.base.errors import AuthError
-from hart_salt.drivers.outage import within
 
 #: the only scope that hart needs; Google's own tools request this one or more
 SCOPES = ("https://www.googleapis.com/auth/compute",)

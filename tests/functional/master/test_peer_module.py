@@ -54,3 +54,12 @@ def test_what_is_no_answer_is_an_error_with_its_last_line(
 ) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     assert hart.peer_keys("facts")["error"].startswith("hart failed on this master with exit code 1")
+
+
+def test_work_that_hangs_is_stopped(opts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = tmp_path / "hangs"
+    hangs.write_text("#!/bin/sh\nexec sleep 300\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(hangs))
+    answer = hart.peer_keys("facts", {}, 0.1)
+    assert answer == {"error": "hart did not finish on this master within 0.1 seconds and was stopped"}

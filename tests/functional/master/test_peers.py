@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ from tests.parts import master_opts, new_public_key
 from tests.unit.inventory.test_records import MemoryCache
 
 A, B = new_public_key() + "\n", new_public_key() + "\n"
+#: real masters are processes of their own; Salt's loaders are not thread-safe
+ONE_MASTER = threading.Lock()
 
 
 class Wire:
@@ -41,8 +45,9 @@ class Wire:
 
     def ask(self, work: str, keys: Mapping[str, str]) -> Any:
         self.requests.append((work, list(keys)))
-        # Through JSON, as everything that travels.
-        return self.spoil(json.loads(json.dumps(peer_work.do(self.opts, work, dict(keys)))))
+        with ONE_MASTER:
+            answer = peer_work.do(self.opts, work, dict(keys))
+        return self.spoil(json.loads(json.dumps(answer)))  # through JSON, as everything that travels
 
     def accepted(self) -> list[str]:
         return sorted(name for name, states in self.keys.states().items() if ACCEPTED in states)
@@ -229,7 +234,7 @@ class Job:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (None, "its minion m2-minion does not answer"),
+        (None, "its minion m2-minion does not answer within 9 seconds"),
         ("'hart.peer_keys' is not available.", "has no function hart.peer_keys: install hart-salt there"),
         (RuntimeError("no master"), "this master cannot send jobs: no master"),
     ],
@@ -307,6 +312,64 @@ def test_what_is_wrong_with_salt_api_is_a_sentence_without_the_password(status: 
 def test_a_salt_api_that_is_not_there_is_a_sentence() -> None:
     with pytest.raises(MasterDown, match="its salt-api cannot be reached: .*refused"):
         via_api("http://127.0.0.1:1").ask("facts", {})
+
+
+@contextmanager
+def raw_server(parts: Iterator[bytes]) -> Iterator[str]:
+    """Answer one connection with these bytes, one after the other."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            for part in parts:
+                connection.sendall(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "answers something that is not HTTP: BadStatusLine"),
+        (b"", "cannot be reached: Remote end closed|answers something that is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "answers something that is not HTTP: HTTPException"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "answers something that is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200000, "not an answer of Salt"),
+    ],
+)
+def test_what_does_not_speak_http_is_a_master_that_is_down(answer: bytes, error: str) -> None:
+    with raw_server(iter([answer])) as address, pytest.raises(MasterDown, match=error):
+        via_api(address).ask("facts", {})
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_an_answer_that_never_ends_has_a_deadline(where: str) -> None:
+    given_up = threading.Event()
+    body = json.dumps({"return": [{"protocol": 1}]}).encode()
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX: " % (1000 + len(body))
+
+    def drip() -> Iterator[bytes]:
+        yield start if where == "headers" else start + b"\r\n\r\n"
+        for _ in range(1000):
+            if given_up.wait(0.01):
+                return
+            yield b" "
+        yield body if where == "body" else b"\r\n\r\n" + b" " * 1000 + body
+
+    with raw_server(drip()) as address:
+        peer = Peer.model_validate({"api": address, "username": "hart", "password": "a-pass-word", "timeout": 0.2})
+        try:
+            with pytest.raises(MasterDown, match=r"its salt-api does not answer within 0\.2 seconds"):
+                ViaApi(peer).ask("facts", {})
+        finally:
+            given_up.set()
 
 
 @pytest.mark.parametrize("master_id", ["m2", "m2_master", "two", "two_master"])

@@ -256,3 +256,10 @@ def test_a_script_on_a_minion_that_does_not_answer(asked: Any) -> None:
     master, client = asked({})
     assert master.shell_all(["web-1"], "true", []) == {"web-1": None}
     assert len(client.jobs) == 1
+
+
+def test_a_request_that_still_runs_at_its_timeout_is_not_waited_for(asked: Any) -> None:
+    master, client = asked({})
+    client.published = {"minions": ["m2"]}
+    assert master.request("m2", "hart.peer_keys", ["accept"], 0.01) is None
+    assert client.jobs == [(["m2"], "hart.peer_keys", ["accept"])]
