@@ -55,7 +55,9 @@ class Peer(Section):
     api: Endpoint | None = Field(
         None, description="The address of salt-api on the other master, if not `minion`. hart-salt is installed there."
     )
-    username: Text | None = Field(None, description="The user for `api`, who may call the runner function `hart.peer`.")
+    username: Text | None = Field(
+        None, description="The user for `api`, who may call the runner function `hart.peer_keys`."
+    )
     password: Secret | None = Field(None, description="The password of that user.")
     eauth: Text = Field("pam", description="The module that checks the password there.")
     address: Annotated[str, PlainValidator(as_host)] | None = Field(

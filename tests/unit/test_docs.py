@@ -215,6 +215,13 @@ def test_commands_for_minions_name_functions_that_exist(line: str) -> None:
     assert called.removeprefix("hart.") in reference.functions(module)
 
 
+def test_functions_named_in_sentences_exist() -> None:
+    texts = [*PAGES.values(), (ROOT / "hart_salt/REFERENCE.md").read_text(encoding="utf-8")]
+    named = {name for text in texts for name in re.findall(r"`(?:salt-run )?hart\.([a-z_]+)`", text)}
+    others = {"toml", "provider", "region", "size"}  # a file, and grains
+    assert named - others - {*reference.functions(), *reference.functions(module)} == set()
+
+
 def test_the_guide_to_drivers_names_every_verb_of_the_contract() -> None:
     verbs = [name for name in vars(Driver) if not name.startswith("_") and name != "schema"]
     assert [verb for verb in verbs if f"`{verb}`" not in DRIVERS] == []
