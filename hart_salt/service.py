@@ -228,6 +228,7 @@ class Service:
 
     def sync_keys(self, *, test: bool = False) -> Result:
         """Compare the nodes' keys with every master's key store, and repair them; see ``sync_keys.sync``."""
+        self._changes(test=test)
         data = sync_keys.sync(self.context, test=test)
         return Result(data, all(report["result"] is not False for report in data.values()))
 

@@ -67,6 +67,7 @@ CHANGES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "scale": (("app",), {"count": 0}),
     "replace": (("app",), {}),
     "sweep": ((), {}),
+    "sync_keys": ((), {}),
 }
 
 
@@ -87,7 +88,7 @@ def test_a_call_that_changes_something_waits_for_its_turn(
     assert queue.seen() == (1, 0)
 
 
-@pytest.mark.parametrize("function", ["create", "create_role", "destroy", "scale", "replace", "sweep"])
+@pytest.mark.parametrize("function", ["create", "create_role", "destroy", "scale", "replace", "sweep", "sync_keys"])
 def test_a_plan_does_not_wait(place: Place, queue: Queue, function: str) -> None:
     place.start("web-1")
     arguments, keywords = CHANGES[function]
