@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import salt.utils.crypt
@@ -65,7 +66,20 @@ def master_fingerprint(pem: str) -> str:
 
 
 def has_fingerprint(wanted: str | None, key: str) -> bool:
-    """Return whether ``wanted`` is the fingerprint of a stored key, or the key itself."""
-    if wanted and wanted.startswith("-----BEGIN"):
+    """
+    Return whether ``wanted`` is a fingerprint of a stored key, or the key itself.
+
+    The fingerprint can be that of another master, with another version of Salt. Some versions hash all of the text,
+    others only the lines between the first and the last.
+    """
+    if not wanted:
+        return False
+    if wanted.startswith("-----BEGIN"):
         return same_key(key, wanted)
-    return fingerprint(key) == wanted
+    plain = normal(key)
+    body = "".join(f"{line}\n" for line in plain.split("\n")[1:-1] if line.strip())
+    return wanted == fingerprint(key) or wanted in map(_sha256, (key, plain, f"{plain}\n", body))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).digest().hex(":")

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hart_salt.base.errors import HartError, MasterDown
+from hart_salt.base.errors import HartError, MasterDown, NodeFailed
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.other_masters import LeftKey
 from hart_salt.inventory.records import READY, Record
 from hart_salt.master.keys import ACCEPTED, PENDING, STATE_WORDS, Keys
 from hart_salt.master.peer_work import digest
 from hart_salt.master.peers import PeerOutcome, Peers
-from hart_salt.master.public_keys import has_fingerprint
+from hart_salt.master.public_keys import check_public_key, has_fingerprint
 
 AT_ONCE = 200  #: nodes that are locked at the same time
 
@@ -138,7 +138,7 @@ class _Sync:
             except MasterDown as error:
                 self._reports[name].error = str(error)
                 continue
-            found |= {i: pem for i, pem in said.items() if has_fingerprint(records[i].minion_key_finger, pem)}
+            found |= {i: pem for i, text in said.items() if (pem := _own_key(records[i], text))}
         return found
 
     def _repair(self, name: str, records: Mapping[str, Record], keys: Mapping[str, str]) -> None:
@@ -205,6 +205,13 @@ class _Sync:
                 self._reports[name].kept[left.minion_id] = str(outcome.error)
         if gone and not self._test:
             others.forget(left, tuple(gone))
+
+
+def _own_key(record: Record, text: str) -> str:
+    """Return a master's text if it is the public key that the record names, and nothing else; otherwise nothing."""
+    with contextlib.suppress(NodeFailed):
+        return check_public_key(text) if has_fingerprint(record.minion_key_finger, text) else ""
+    return ""
 
 
 def _is_unchanged(now: Record | None, before: Record) -> bool:

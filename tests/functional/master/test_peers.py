@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import socket
 import threading
@@ -179,6 +180,15 @@ def test_a_key_that_nobody_knows_is_not_remembered(wires: dict[str, Wire]) -> No
     wires["m3"].spoil = down
     assert "m3" in str(masters.delete({"a": ""}, every=True)["a"].error)
     assert masters.left() == []
+
+
+def test_a_key_is_found_by_the_fingerprint_of_another_salt(wires: dict[str, Wire]) -> None:
+    masters = others({"m2": wires["m2"]})
+    masters.accept({"a": A, "b": A})
+    body = "".join(A.strip().splitlines(keepends=True)[1:-1])
+    finger, other = (hashlib.sha256(text.encode()).digest().hex(":") for text in (body, A.strip()))
+    assert [it.error for it in masters.delete({"a": finger, "b": other}).values()] == [None, None]
+    assert wires["m2"].accepted() == []
 
 
 # the peer's side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from hart_salt.base.errors import NodeFailed
-from hart_salt.master.public_keys import check_public_key, master_fingerprint, same_key
+from hart_salt.master.public_keys import check_public_key, fingerprint, has_fingerprint, master_fingerprint, same_key
 from tests.public_keys import new_public_key
 
 OURS, FOREIGN = new_public_key(), new_public_key()
@@ -26,6 +27,31 @@ def test_the_fingerprint_of_a_master_s_key_is_the_one_of_its_file(tmp_path: Path
     (tmp_path / "master.pub").write_text(OURS)
     expected = salt.utils.crypt.pem_finger(path=str(tmp_path / "master.pub"), sum_type="sha256")
     assert {master_fingerprint(text) for text in (OURS, OURS.strip(), f"{OURS}\n")} == {expected}
+
+
+def whole(text: str) -> str:
+    """Return the fingerprint of Salt 3008, which hashes all of the text."""
+    return hashlib.sha256(text.encode()).digest().hex(":")
+
+
+def body(text: str) -> str:
+    """Return the fingerprint of Salt 3007, which hashes the lines between the first and the last."""
+    lines = text.strip().splitlines(keepends=True)[1:-1]
+    return hashlib.sha256("".join(lines).encode()).digest().hex(":")
+
+
+@pytest.mark.parametrize("stored", [OURS, OURS.strip(), OURS.strip().replace("\n", "\r\n")])
+def test_a_fingerprint_of_any_version_of_salt_is_that_of_the_key(stored: str) -> None:
+    plain = OURS.strip()
+    for finger in (whole(f"{plain}\n"), whole(plain), body(plain), fingerprint(OURS), fingerprint(stored)):
+        assert has_fingerprint(finger, stored)
+        assert not has_fingerprint(finger, FOREIGN)
+    assert has_fingerprint(plain, stored)
+
+
+@pytest.mark.parametrize("wanted", [None, "", "00:11", FOREIGN])
+def test_another_text_is_no_fingerprint_of_the_key(wanted: str | None) -> None:
+    assert not has_fingerprint(wanted, OURS)
 
 
 REFUSED_KEYS = {
