@@ -7,8 +7,9 @@ the node's record is gone, nothing else knows that the key was hart's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hart_salt.base.errors import HartError, MasterDown, NodeFailed
@@ -29,6 +30,15 @@ class LeftKey:
     #: the public key or its fingerprint
     key: str
     masters: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """
+        The name of the note in its bank.
+
+        It is that of the id and the key: a node with the id of another one that is gone can be gone before its key is.
+        """
+        return hashlib.sha256(f"{self.minion_id} {self.key.strip()}".encode()).hexdigest()[:32] + SUFFIX
 
 
 @dataclass
@@ -88,7 +98,7 @@ class OtherMasters:
         for minion_id, by_master in self.peers.delete(wanted).items():
             down = [name for name, one in by_master.items() if self._is_excused(one)]
             if down and keys[minion_id]:
-                found[minion_id].notes += self._noted(LeftKey(minion_id, keys[minion_id], tuple(down)))
+                found[minion_id].notes += self._noted(minion_id, keys[minion_id], down)
             failed = [
                 f"the master {name} may still have the node's key: {one.error}"
                 for name, one in by_master.items()
@@ -102,12 +112,19 @@ class OtherMasters:
 
     # keys that are left
 
-    def _noted(self, left: LeftKey) -> list[str]:
+    def _noted(self, minion_id: str, key: str, down: Sequence[str]) -> list[str]:
+        """Note a key beside the notes on other keys of the id, which nodes had that are gone, too."""
         with self._store()._asked("written"):
-            data = {"minion_id": left.minion_id, "key": left.key, "masters": list(left.masters)}
-            self._bank().store(BANK, left.minion_id + SUFFIX, data)
-        names = " and ".join(left.masters)
+            name = LeftKey(minion_id, key, ()).name
+            before = _left_key(name, self._bank().fetch(BANK, name))
+            known = before.masters if before else ()
+            self._write(LeftKey(minion_id, key, tuple(dict.fromkeys((*known, *down)))))
+        names = " and ".join(down)
         return [f"the node's key may still be on {names}, which cannot be reached; {REPAIR} deletes it"]
+
+    def _write(self, left: LeftKey) -> None:
+        data = {"minion_id": left.minion_id, "key": left.key, "masters": list(left.masters)}
+        self._bank().store(BANK, left.name, data)
 
     def left(self) -> list[LeftKey]:
         """Return all keys that are left. Raises ``EnvironmentFault`` if the store cannot be read."""
@@ -115,17 +132,17 @@ class OtherMasters:
             return []
         with self._store()._asked("read"):
             names = sorted(str(key) for key in self._bank().list(BANK))
-            found = [_left_key(name.removesuffix(SUFFIX), self._bank().fetch(BANK, name)) for name in names]
-        return [left for left in found if left is not None]
+            found = [_left_key(name, self._bank().fetch(BANK, name)) for name in names]
+        return sorted((left for left in found if left is not None), key=lambda left: left.minion_id)
 
     def forget(self, left: LeftKey, gone: tuple[str, ...]) -> None:
         """Note that some masters do not have a key any more."""
         rest = tuple(name for name in left.masters if name not in gone)
-        if rest:
-            self._noted(LeftKey(left.minion_id, left.key, rest))
-            return
         with self._store()._asked("written"):
-            self._bank().flush(BANK, left.minion_id + SUFFIX)
+            if rest:
+                self._write(replace(left, masters=rest))
+            else:
+                self._bank().flush(BANK, left.name)
 
     def _bank(self) -> Cache:
         assert self._cache is not None  # noqa: S101 - there are other masters, so service has set it
@@ -135,11 +152,12 @@ class OtherMasters:
         return Store(self._bank())
 
 
-def _left_key(minion_id: str, data: Any) -> LeftKey | None:
+def _left_key(name: str, data: Any) -> LeftKey | None:
     """Return a stored note; None for what hart did not write."""
-    if not isinstance(data, Mapping) or data.get("minion_id") != minion_id or check_minion_id(minion_id):
+    if not isinstance(data, Mapping):
         return None
-    key, masters = data.get("key"), data.get("masters")
-    if not isinstance(key, str) or not key or not isinstance(masters, list):
+    minion_id, key, masters = data.get("minion_id"), data.get("key"), data.get("masters")
+    if not isinstance(minion_id, str) or not isinstance(key, str) or not key or not isinstance(masters, list):
         return None
-    return LeftKey(minion_id, key, tuple(str(name) for name in masters))
+    left = LeftKey(minion_id, key, tuple(str(master) for master in masters))
+    return None if check_minion_id(minion_id) or left.name != name else left

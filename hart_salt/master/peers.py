@@ -125,11 +125,11 @@ class ViaApi:
             raise MasterDown(f"its salt-api answers {error.code}: {_hint(error.code)}") from None
         except TimeoutError:
             raise MasterDown(f"its salt-api does not answer within {peer.timeout:g} seconds") from None
-        except http.client.HTTPException as error:
-            raise MasterDown(f"its salt-api answers something that is not HTTP: {type(error).__name__}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise MasterDown(f"its salt-api cannot be reached: {one_line(str(reason))}") from None
+        except http.client.HTTPException as error:
+            raise MasterDown(f"its salt-api answers something that is not HTTP: {type(error).__name__}") from None
         try:
             (said,) = json.loads(body)["return"]
         except (ValueError, KeyError, TypeError, RecursionError):

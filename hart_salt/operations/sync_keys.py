@@ -82,6 +82,11 @@ class _Report:
     kept: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
+    def deletes(self, minion_id: str) -> None:
+        """Note a deleted key; an id can have had several."""
+        if minion_id not in self.deleted:
+            self.deleted.append(minion_id)
+
     def data(self, test: bool) -> dict[str, Any]:
         good = not self.kept and not self.error
         words = ("would_accept", "would_delete") if test else ("accepted", "deleted")
@@ -194,15 +199,16 @@ class _Sync:
             if name not in others.peers:
                 gone.append(name)  # it is no master of the nodes any more
                 continue
+            report = self._reports[name]
             if self._test:
-                self._reports[name].deleted.append(left.minion_id)
+                report.deletes(left.minion_id)
                 continue
             outcome = others.peers.delete_at(name, {left.minion_id: left.key})[left.minion_id]
             if outcome.error is None:
                 gone.append(name)
-                self._reports[name].deleted.append(left.minion_id)
-            elif not self._reports[name].error:
-                self._reports[name].kept[left.minion_id] = str(outcome.error)
+                report.deletes(left.minion_id)
+            elif not report.error:
+                report.kept[left.minion_id] = str(outcome.error)
         if gone and not self._test:
             others.forget(left, tuple(gone))
 

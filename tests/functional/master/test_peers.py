@@ -334,6 +334,9 @@ def raw_server(parts: Iterator[bytes]) -> Iterator[str]:
             connection.recv(65536)
             for part in parts:
                 connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):  # a request that was not read would reset the connection
+                pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -348,7 +351,7 @@ def raw_server(parts: Iterator[bytes]) -> Iterator[str]:
     ("answer", "error"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n", "answers something that is not HTTP: BadStatusLine"),
-        (b"", "cannot be reached: Remote end closed|answers something that is not HTTP"),
+        (b"", "its salt-api cannot be reached: Remote end closed"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "answers something that is not HTTP: HTTPException"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "answers something that is not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200000, "not an answer of Salt"),

@@ -83,6 +83,32 @@ def test_a_key_on_a_master_that_may_be_down_is_deleted_by_a_later_sync(tmp_path:
     assert (m2.keys, world.context.others.left()) == ({}, [])
 
 
+def test_each_key_that_an_id_had_is_deleted_by_a_later_sync(tmp_path: Path) -> None:
+    m2, m3 = FakePeer(web=FOREIGN), FakePeer(web=OWN)
+    world = world_with(tmp_path, m2=m2, m3=m3, may_be_down=True)
+    m2.down = True
+    world.context.others.delete({"web": FOREIGN})  # the first node, whose key m2 has
+    m3.down = True
+    world.context.others.delete({"web": OWN})  # the second one, which was created while m2 was down
+    m2.down = m3.down = False
+    left = world.context.others.left()
+    assert {(one.key, one.masters) for one in left} == {(FOREIGN, ("m2",)), (OWN, ("m2", "m3"))}
+    report = sync_keys.sync(with_keys(world, tmp_path), test=True)
+    assert (report["m2"]["would_delete"], report["m3"]["would_delete"]) == (["web"], ["web"])
+    assert sync_keys.sync(world.context)["m2"]["deleted"] == ["web"]
+    assert (m2.keys, m3.keys, world.context.others.left()) == ({}, {}, [])
+
+
+def test_a_key_is_left_on_every_master_that_was_down_once(tmp_path: Path) -> None:
+    m2, m3 = FakePeer(), FakePeer()
+    others = world_with(tmp_path, m2=m2, m3=m3, may_be_down=True).context.others
+    for peer in (m2, m3):
+        peer.down = True
+        others.delete({"web": OWN})
+        peer.down = False
+    assert [(one.minion_id, one.key, one.masters) for one in others.left()] == [("web", OWN, ("m2", "m3"))]
+
+
 def test_a_salt_master_that_hart_created_has_no_key_on_other_masters(tmp_path: Path) -> None:
     m2 = FakePeer()
     world = world_with(tmp_path, m2=m2)
