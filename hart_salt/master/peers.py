@@ -316,10 +316,10 @@ def _facts(answer: Mapping[str, Any]) -> PeerFacts:
     if not good or not all(isinstance(value, Mapping) for value in maps.values()):
         raise MasterDown("its facts are incomplete: both masters need the same version of hart-salt")
     return PeerFacts(
-        **{name: str(text) for name, text in texts.items()},
+        **{name: str(text) if name.endswith("_key") else one_line(str(text)) for name, text in texts.items()},
         ports=tuple(ports or ()),
         signs_key=answer.get("signs_key") is True,
-        settings=dict(maps["settings"] or {}),
+        settings={one_line(str(name)): value for name, value in (maps["settings"] or {}).items()},
         refusals={one_line(str(name)): one_line(str(why)) for name, why in (maps["refusals"] or {}).items()},
         problem=one_line(str(problem)),
         keys=_digests(answer.get("keys")),

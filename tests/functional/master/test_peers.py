@@ -220,6 +220,14 @@ def test_a_peer_says_what_a_minion_of_both_needs(wires: dict[str, Wire]) -> None
     assert facts.keys == {"a": {ACCEPTED: [peer_work.digest(A)]}}
 
 
+def test_names_in_facts_are_texts_whatever_travelled(wires: dict[str, Wire]) -> None:
+    wires["m2"].spoil = lambda answer: {**answer, "hart": "1\n\x1b[2J", "settings": {1: "a", None: "b", "x\ny": "c"}}
+    facts = Peers(wires).facts()["m2"]
+    assert not isinstance(facts, MasterDown)
+    assert facts.settings == {"1": "a", "None": "b", "x y": "c"}
+    assert facts.hart.isprintable()
+
+
 def test_facts_that_are_none_are_a_master_that_is_down(wires: dict[str, Wire]) -> None:
     wires["m2"].spoil = lambda answer: {**answer, "ports": "4505"}
     assert isinstance(Peers(wires).facts()["m2"], MasterDown)
