@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,9 @@ def sealed() -> bool | list[str]:
     return found or True
 
 
-def peer_keys(work: str, keys: dict[str, str] | None = None, seconds: float = 60.0, **published: Any) -> dict[str, Any]:
+def peer_keys(
+    work: str, keys: dict[str, str] | None = None, seconds: float = 60.0, until: float | None = None, **published: Any
+) -> dict[str, Any]:
     """
     Work for another master of the same nodes: show this machine's salt-master, accept or delete keys of nodes there.
 
@@ -108,6 +111,9 @@ def peer_keys(work: str, keys: dict[str, str] | None = None, seconds: float = 60
 
     seconds
         How long the work may take; then it is stopped. Default: 60.
+
+    until
+        The uptime of this machine in seconds after which the work is not begun, or is stopped. Default: no limit.
 
     published
         What Salt says about the job; do not set it.
@@ -134,11 +140,13 @@ def peer_keys(work: str, keys: dict[str, str] | None = None, seconds: float = 60
         return {"error": "the Python package hart-salt is not installed in this minion's Python: salt-pip install it"}
     command = [sys.executable, "-m", "hart_salt.master.peer_work", str(config)]
     # In a process of its own, since it becomes the master's user, and Salt's loaders share what they load.
+    request = {"work": work, "keys": keys or {}, "until": until}
+    if until is not None:
+        seconds = min(seconds, max(0.0, until - time.clock_gettime(time.CLOCK_BOOTTIME)))
     try:
         done = subprocess.run(
-            command, input=json.dumps({"work": work, "keys": keys or {}}), capture_output=True, text=True, check=False,
-            cwd="/", env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            timeout=seconds,
+            command, input=json.dumps(request), capture_output=True, text=True, check=False, cwd="/", timeout=seconds,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"error": f"hart did not finish on this master within {seconds:g} seconds and was stopped"}

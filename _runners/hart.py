@@ -1008,7 +1008,11 @@ def sync_keys(*extra: Any, config: str | None = None, test: bool = False, **unkn
 
 
 def peer_keys(
-    work: str | None = None, *extra: Any, keys: dict[str, str] | None = None, **unknown: Any
+    work: str | None = None,
+    *extra: Any,
+    keys: dict[str, str] | None = None,
+    until: float | None = None,
+    **unknown: Any,
 ) -> dict[str, Any]:
     """
     Work for another master of the same nodes: show this master, accept or delete keys of nodes in its store.
@@ -1021,6 +1025,9 @@ def peer_keys(
 
     keys
         A text for each minion id: the public key to accept; for ``delete``, the public key or its fingerprint.
+
+    until
+        The uptime of this machine in seconds after which the work is not begun. Default: no limit.
 
     Returns a dictionary with ``keys``, or with the facts, or with ``error``.
 
@@ -1037,7 +1044,7 @@ def peer_keys(
         arguments.refuse(unknown)
         from hart_salt.unconfigured import peer_work_for
 
-        return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys)
+        return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys, until)
 
     return _report(do, None, unknown)
 

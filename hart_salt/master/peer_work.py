@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ from hart_salt.master.public_keys import check_public_key, has_fingerprint
 
 #: from the master and the request's texts by id to the answer
 Work = Callable[[Master, Mapping[str, str]], dict[str, Any]]
+Clock = Callable[[], float]
 
 #: changes when a master of an older hart would not understand a request or an answer
 PROTOCOL = 1
@@ -40,20 +42,34 @@ def digest(pem: str) -> str:
     return hashlib.sha256(pem.replace("\r\n", "\n").strip().encode()).hexdigest()
 
 
-def do(opts: Mapping[str, Any], work: Any, keys: Any) -> dict[str, Any]:
+def uptime() -> float:
+    """Return the seconds since this machine was booted, which no correction of its clock changes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def do(opts: Mapping[str, Any], work: Any, keys: Any, until: Any = None, clock: Clock = uptime) -> dict[str, Any]:
     """
     Do one piece of work for the other master, and return plain data; never raise an exception.
 
     ``work`` is ``facts``, ``list``, ``print``, ``accept`` or ``delete``. ``keys`` has a text for each minion id: see
-    the functions. The answer has ``protocol``, and either ``error`` or what the function returns.
+    the functions. ``until`` is the time of this machine's ``uptime`` after which nothing is begun, because the other
+    master has given up by then and may have rolled the nodes back (default: none). The answer has ``protocol``,
+    ``uptime``, and either ``error`` or what the function returns.
     """
     answer: dict[str, Any] = {"protocol": PROTOCOL, "hart": hart_salt.__version__}
     try:
-        return {**answer, **_work(work)(Master(opts), _checked(keys))}
+        master, wanted, begin = Master(opts), _checked(keys), _work(work)
+        _check_time(until, clock)
+        return {**answer, **begin(master, wanted), "uptime": clock()}
     except HartError as error:
         return {**answer, "error": str(error)}
     except Exception as error:
         return {**answer, "error": faults.reason(error)}
+
+
+def _check_time(until: Any, clock: Clock) -> None:
+    if until is not None and (not isinstance(until, int | float) or clock() >= until):
+        raise Refused("the request arrived too late: the other master had given up by then")
 
 
 def _work(name: Any) -> Work:
@@ -170,7 +186,7 @@ def main(path: str) -> None:
     if os.geteuid() == 0 and opts.get("user") not in (None, "", "root"):
         salt.utils.user.chugid(opts["user"])
     with contextlib.closing(answers):
-        json.dump(do(opts, request.get("work"), request.get("keys")), answers)
+        json.dump(do(opts, request.get("work"), request.get("keys"), request.get("until")), answers)
 
 
 if __name__ == "__main__":

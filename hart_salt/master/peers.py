@@ -39,8 +39,15 @@ T = TypeVar("T")
 class Channel(Protocol):
     """A way to a master."""
 
-    def ask(self, work: str, keys: Mapping[str, str]) -> Any:
-        """Return what the master answered. Raises ``MasterDown`` if it does not answer."""
+    #: seconds for an answer
+    timeout: float
+
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+        """
+        Return what the master answered. Raises ``MasterDown`` if it does not answer.
+
+        ``until`` is the uptime of its machine after which it must not begin the work (default: none).
+        """
         ...
 
 
@@ -80,17 +87,17 @@ class ViaMinion:
     def __init__(self, minions: Minions, minion_id: str, timeout: float) -> None:
         self._minions = minions
         self._minion_id = minion_id
-        self._timeout = timeout
+        self.timeout = timeout
 
-    def ask(self, work: str, keys: Mapping[str, str]) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
         try:
-            request = [work, dict(keys), self._timeout]
-            answer = self._minions.request(self._minion_id, FUNCTION, request, self._timeout)
+            request = [work, dict(keys), self.timeout, until]
+            answer = self._minions.request(self._minion_id, FUNCTION, request, self.timeout)
         except Exception as error:
             raise MasterDown(f"this master cannot send jobs: {one_line(str(error)) or type(error).__name__}") from error
         if answer is None:
             raise MasterDown(
-                f"its minion {self._minion_id} does not answer within {self._timeout:g} seconds: check salt "
+                f"its minion {self._minion_id} does not answer within {self.timeout:g} seconds: check salt "
                 f"{self._minion_id} test.ping"
             )
         if isinstance(answer, str) and "is not available" in answer:
@@ -106,11 +113,12 @@ class ViaApi:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
+        self.timeout = peer.timeout
 
-    def ask(self, work: str, keys: Mapping[str, str]) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
         peer = self._peer
         order = {
-            "client": "runner", "fun": FUNCTION, "kwarg": {"work": work, "keys": dict(keys)},
+            "client": "runner", "fun": FUNCTION, "kwarg": {"work": work, "keys": dict(keys), "until": until},
             "username": peer.username, "eauth": peer.eauth,
             "password": peer.password.get_secret_value() if peer.password else "",
         }  # fmt: skip
@@ -170,6 +178,8 @@ class Peers:
     def __init__(self, channels: Mapping[str, Channel] | None = None, *, may_be_down: bool = False) -> None:
         """``may_be_down``: a peer that cannot be reached is noted, and does not fail a node."""
         self._channels = dict(channels or {})
+        #: the uptime of each peer's machine at the zero of this machine's clock, since its last answer; not too late
+        self._uptimes: dict[str, float] = {}
         self.may_be_down = may_be_down
 
     def __bool__(self) -> bool:
@@ -244,7 +254,10 @@ class Peers:
         return found
 
     def _ask(self, name: str, work: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
-        answer = self._channels[name].ask(work, keys)
+        channel = self._channels[name]
+        # Only a late accept does harm: after the deletion of the key.
+        until = self._until(name, channel.timeout) if work == "accept" else None
+        answer = channel.ask(work, keys, until)
         if not isinstance(answer, Mapping):
             raise MasterDown(f"it answers something else than {FUNCTION}: {one_line(str(answer))}")
         if answer.get("error"):
@@ -254,7 +267,14 @@ class Peers:
                 f"its hart-salt is {one_line(str(answer.get('hart', 'unknown')))}, which does not understand this one: "
                 "install the same version on both masters"
             )
+        uptime = answer.get("uptime")
+        if isinstance(uptime, int | float):
+            self._uptimes[name] = uptime - time.monotonic()
         return answer
+
+    def _until(self, name: str, timeout: float) -> float | None:
+        """Return the uptime of a peer's machine when this master gives up; None if the peer has not answered so far."""
+        return self._uptimes[name] + time.monotonic() + timeout if name in self._uptimes else None
 
     def _each(self, work: Callable[[str], T]) -> dict[str, T | MasterDown]:
         """Do something for all peers at the same time."""

@@ -61,7 +61,9 @@ class FakePeer:
         #: called before the work is done
         self.on_request: Callable[[str], None] = lambda work: None
 
-    def ask(self, work: str, keys: Mapping[str, str]) -> Any:
+    timeout = 60.0
+
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
         self.requests.append((work, tuple(keys)))
         self.on_request(work)
         if self.down:

@@ -41,7 +41,8 @@ LOADER_TYPES = {
 RUNNER_MODULE_LEVEL = {"__future__", "contextlib", "functools", "importlib.util", "inspect", "logging", "typing"}
 #: what the execution module may import: it runs on minions, which have Salt but not hart
 MODULE_MODULE_LEVEL = {
-    "__future__", "importlib.util", "json", "os", "pathlib", "re", "shutil", "stat", "subprocess", "sys", "typing",
+    "__future__", "importlib.util", "json", "os", "pathlib", "re", "shutil", "stat", "subprocess", "sys", "time",
+    "typing",
 }  # fmt: skip
 
 

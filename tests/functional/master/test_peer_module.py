@@ -63,3 +63,8 @@ def test_work_that_hangs_is_stopped(opts: dict[str, Any], tmp_path: Path, monkey
     monkeypatch.setattr("sys.executable", str(hangs))
     answer = hart.peer_keys("facts", {}, 0.1)
     assert answer == {"error": "hart did not finish on this master within 0.1 seconds and was stopped"}
+
+
+def test_a_request_that_waited_too_long_is_not_begun(opts: dict[str, Any]) -> None:
+    assert "was stopped" in hart.peer_keys("accept", {"web": KEY}, until=1.0)["error"]
+    assert Keys(opts).states() == {}

@@ -43,11 +43,16 @@ class Wire:
         self.keys = Keys(self.opts)
         self.spoil: Callable[[Any], Any] = lambda answer: answer
         self.requests: list[tuple[str, list[str]]] = []
+        self.until: list[float | None] = []
+        self.uptime = 1000.0
 
-    def ask(self, work: str, keys: Mapping[str, str]) -> Any:
+    timeout = 60.0
+
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
         self.requests.append((work, list(keys)))
+        self.until.append(until)
         with ONE_MASTER:
-            answer = peer_work.do(self.opts, work, dict(keys))
+            answer = peer_work.do(self.opts, work, dict(keys), until, lambda: self.uptime)
         return self.spoil(json.loads(json.dumps(answer)))  # through JSON, as everything that travels
 
     def accepted(self) -> list[str]:
@@ -80,7 +85,7 @@ def test_every_peer_accepts_and_confirms_the_keys_of_all_nodes_in_one_request(wi
 
 
 def test_many_keys_travel_in_requests_that_salt_can_carry(wires: dict[str, Wire], monkeypatch: Any) -> None:
-    monkeypatch.setattr(peer_work, "do", lambda opts, work, keys: {"protocol": peer_work.PROTOCOL, "keys": {}})
+    monkeypatch.setattr(peer_work, "do", lambda opts, work, keys, *more: {"protocol": peer_work.PROTOCOL, "keys": {}})
     many = {f"n{number}": A for number in range(450)}
     others(wires).accept(many)
     assert [len(ids) for _, ids in wires["m2"].requests] == [200, 200, 50]
@@ -139,6 +144,36 @@ def test_a_peer_that_is_down_is_only_noted_if_the_settings_allow_it(wires: dict[
     )
     wires["m3"].spoil = lambda answer: {**answer, "keys": {"a": {"error": "another key is already accepted as a"}}}
     assert others(wires, may_be_down=True).accept({"a": A})["a"].error is not None
+
+
+@pytest.mark.parametrize(("late", "accepted"), [(-1.0, ["a"]), (1.0, [])])
+def test_a_request_that_waited_until_its_master_gave_up_accepts_nothing(
+    wires: dict[str, Wire], late: float, accepted: list[str]
+) -> None:
+    wire = wires["m2"]
+    peers = Peers({"m2": wire})
+    peers.states_at("m2", ["a"])
+    ask = wire.ask
+
+    def delayed(work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+        wire.uptime += wire.timeout + late
+        return ask(work, keys, until)
+
+    wire.ask = delayed  # type: ignore[method-assign]  # the way to the peer is slow from here on
+    outcome = peers.accept({"a": A})["a"]["m2"]
+    assert (outcome.error is None, wire.accepted()) == (late < 0, accepted)
+    assert late < 0 or "the request arrived too late" in str(outcome.error)
+
+
+def test_only_an_accept_of_a_master_that_has_answered_has_an_end(wires: dict[str, Wire]) -> None:
+    wire = wires["m2"]
+    peers = Peers({"m2": wire})
+    peers.accept({"a": A})
+    peers.accept({"a": A})
+    peers.delete({"a": A})
+    first, second, third = wire.until
+    assert (first, third) == (None, None)
+    assert second is not None
 
 
 # deleting
@@ -305,7 +340,7 @@ def test_salt_api_gets_one_call_of_the_runner_and_its_answer_is_the_runner_s() -
     ((path, [order]),) = seen
     assert path == "/run"
     assert order == {
-        "client": "runner", "fun": "hart.peer_keys", "kwarg": {"work": "list", "keys": {"a": ""}},
+        "client": "runner", "fun": "hart.peer_keys", "kwarg": {"work": "list", "keys": {"a": ""}, "until": None},
         "username": "hart", "password": "a-pass-word", "eauth": "pam",
     }  # fmt: skip
 
