@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
+from pytestshellutils.utils.ports import get_unused_localhost_port
 from saltfactories.manager import FactoriesManager
 
 from tests.end_to_end import tools
@@ -22,6 +24,7 @@ from tests.end_to_end.two_masters import ADDRESSES, FAILOVER, HOT, Layout, Pair,
 #: only intervals are shorter than hart's and Salt's own
 SOON = {"master_alive_interval": 2, "auth_timeout": 2, "acceptance_wait_time": 1, "random_reauth_delay": 1}
 PEER = "two-minion"
+PASSWORD = "a-pass-word-of-salt-api"  # noqa: S105 - no secret of anyone
 
 
 def configure(pair: Pair, seconds: int = tools.TIMEOUT, **more: Any) -> None:
@@ -35,9 +38,9 @@ def configure(pair: Pair, seconds: int = tools.TIMEOUT, **more: Any) -> None:
 
 
 @contextlib.contextmanager
-def peers(factories: FactoriesManager, layout: Layout) -> Iterator[Pair]:
-    """Start two masters, of which the second is a peer of the first."""
-    with two_masters(factories, layout) as pair:
+def peers(factories: FactoriesManager, layout: Layout, **overrides: Any) -> Iterator[Pair]:
+    """Start two masters, of which the second is a peer of the first; ``overrides`` are settings of both."""
+    with two_masters(factories, layout, **overrides) as pair:
         there = str(pair.second.root / "etc/master")
         pair.first.config["hart"] = {"minion_config": {"hart_master_config": there}}
         pair.first.write()
@@ -79,9 +82,34 @@ def silent_peer(pair: Pair) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def hot(factories: FactoriesManager) -> Iterator[Pair]:
-    with peers(factories, HOT) as pair:
+def hot(factories: FactoriesManager, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    users = tmp_path_factory.mktemp("users") / "users"
+    users.write_text(f"hart:{PASSWORD}\n")
+    open_to_api = {
+        "netapi_enable_clients": ["runner"],
+        "external_auth": {"file": {"^filename": str(users), "hart": [{"@runner": ["hart.peer_keys"]}]}},
+    }
+    # Minions may do anything here: what hart refuses, hart refuses.
+    with peers(factories, HOT, peer={".*": [".*"]}, **open_to_api) as pair:
         yield pair
+
+
+@contextlib.contextmanager
+def salt_api(master: SaltMaster) -> Iterator[str]:
+    """Run salt-api of a master for the length of the block; it may take a moment until it answers."""
+    place = {"host": master.config["interface"], "port": get_unused_localhost_port()}
+    master.config["rest_cherrypy"] = {**place, "disable_ssl": True}
+    master.write()
+    process = subprocess.Popen(
+        [str(master.bin / "salt-api"), "-c", str(master.root / "etc")], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=master.environment, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield "http://{host}:{port}".format_map(place)
+    finally:
+        tools.end_group(process)
+        del master.config["rest_cherrypy"]
+        master.write()
 
 
 def test_a_node_answers_both_masters_and_its_key_goes_from_both(hot: Pair) -> None:
@@ -91,6 +119,8 @@ def test_a_node_answers_both_masters_and_its_key_goes_from_both(hot: Pair) -> No
         tools.until(functools.partial(answers, master, "web"), "an answer to both masters")
     said = hot.first.salt("web", "hart.peer_keys", "facts").data
     assert "this machine has no salt-master" in said["web"]["error"]
+    said = hot.first.salt("web", "publish.publish", PEER, "hart.peer_keys", "facts").data
+    assert said["web"] == {PEER: {"error": "a minion asked for this with publish.publish: only a master may"}}
     run(hot.first, "hart.destroy", "web")
     assert nodes(hot) == [[], []]
 
@@ -117,6 +147,27 @@ def test_a_master_that_is_down_is_refused_or_repaired_later(hot: Pair) -> None:
     assert report["two"] == {"result": None, "correct": 2}
     run(hot.first, "hart.destroy", "new")
     assert nodes(hot) == [[], []]
+
+
+def check(pair: Pair) -> str:
+    return str(pair.first.run("hart.check").data["master two"])
+
+
+def test_salt_api_is_a_way_to_the_other_master(hot: Pair) -> None:
+    pytest.importorskip("cherrypy")
+    with salt_api(hot.second) as address:
+        peer = {"api": address, "username": "hart", "password": PASSWORD, "eauth": "file", "address": ADDRESSES[1]}
+        hot.first.config["hart"]["masters"]["two"] = peer
+        hot.first.write()
+        tools.until(lambda: "with the same key as this master" in check(hot), "an answer of salt-api")
+        run(hot.first, "hart.create", "web", "role=app")
+        assert nodes(hot) == [["web"], ["web"]]
+        run(hot.first, "hart.destroy", "web")
+        assert nodes(hot) == [[], []]
+        peer["password"] = "another-pass-word"  # noqa: S105 - that is the point
+        hot.first.write()
+        assert "its salt-api answers 401: username, password and eauth must be right" in check(hot)
+    configure(hot)
 
 
 def test_check_shows_the_other_master_and_a_layout_that_cannot_work_is_refused(hot: Pair) -> None:

@@ -202,13 +202,13 @@ def running(master: SaltMaster, function: str, *arguments: str) -> Iterator[subp
     try:
         yield process
     finally:
-        _end_group(process)
+        end_group(process)
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
 
 
-def _end_group(process: subprocess.Popen[Any]) -> None:
+def end_group(process: subprocess.Popen[Any]) -> None:
     """Kill a process that was started in its own session, with its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -392,7 +392,7 @@ def bare_minion(master: SaltMaster, minion_id: str) -> Iterator[Path]:
     try:
         yield root / "pki"
     finally:
-        _end_group(process)
+        end_group(process)
         shutil.rmtree(root, ignore_errors=True)
 
 
