@@ -155,8 +155,11 @@ def test_a_claim_that_is_granted_after_the_call_was_cancelled_is_left(tmp_path: 
         (task,) = (asyncio.ensure_future(work) for work in fleet.in_turns(("a",), 1))
         await asyncio.get_running_loop().run_in_executor(None, locks.asked.wait, DEADLINE)
         task.cancel()
-        await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        waits = not task.done()
         locks.go.set()
+        assert waits, "nobody is left who would leave the claim"
         await asyncio.wait([task])
         assert task.cancelled()
 
