@@ -81,7 +81,7 @@ def server(url: str) -> Server:
             "must not have a user: etcd3gw cannot log in; use https:// with ?cert_cert=…&cert_key=…&ca_cert=…"
         )
     if kind == "redis" and not re.fullmatch(r"[0-9]{0,5}", database):
-        raise problem("must end in the number of a database of redis, such as /0")
+        raise problem("must end in the number of a database of redis, from /0 to /99999")
     if kind == "mysql" and (not user or not _NAME.fullmatch(database)):
         raise problem("must name a user and a database, such as mysql://hart:PASSWORD@db.example.com/salt")
     if kind == "etcd" and database and not _NAME.fullmatch(database):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection
 from typing import Protocol
 
+from hart_salt.base import servers
 from hart_salt.base.errors import EnvironmentFault
 
 SOCKET_TIMEOUT = 3.0  #: seconds for an answer of the server
@@ -69,11 +70,18 @@ def plain(name: str, prefix: str = "") -> str:
     return f"{prefix}hart/{kind}/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
-def unusable(words: str, error: BaseException) -> EnvironmentFault:
-    """Return the fault of a server that cannot be used."""
+class Unusable(EnvironmentFault):
+    """The coordination server cannot be used; ``why`` has the reason alone, for sentences that name the server."""
+
+    def __init__(self, words: str, why: str, advice: str) -> None:
+        self.why = why
+        super().__init__(f"the coordination server cannot be used: {words}: {advice}")
+
+
+def unusable(words: str, error: BaseException, *, tls: bool = False) -> Unusable:
+    """Return the fault of a server that cannot be used; ``tls`` says that its address asks for TLS."""
     lines = str(error).strip().splitlines()
     why = lines[0].rstrip(".") if lines else type(error).__name__
-    return EnvironmentFault(
-        f"the coordination server cannot be used: {words}: {why}; check that it runs, that this machine reaches it, "
-        "and the setting hart: coordination"
-    )
+    setting = "hart: coordination"
+    said = servers.failure(why, settings=f"the setting {setting}", login=setting, database=setting, tls=tls)
+    return Unusable(words, why, said)

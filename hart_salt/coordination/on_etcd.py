@@ -34,6 +34,7 @@ class EtcdEngine:
         """
         self.words = words
         self._prefix = prefix
+        self._tls = arguments.get("protocol") == "https"
         self._client = Etcd3Client(timeout=SOCKET_TIMEOUT, **arguments)
         # A session of requests is not made for several threads at once.
         self._mutex = threading.Lock()
@@ -80,11 +81,13 @@ class EtcdEngine:
             with self._mutex:
                 return work()
         except ConnectionFailedError as error:
-            raise unusable(self.words, EnvironmentFault("it accepts no connection")) from error
+            raise unusable(self.words, EnvironmentFault("it accepts no connection"), tls=self._tls) from error
         except ConnectionTimeoutError as error:
-            raise unusable(self.words, EnvironmentFault(f"no answer within {SOCKET_TIMEOUT:g} s")) from error
+            raise unusable(
+                self.words, EnvironmentFault(f"no answer within {SOCKET_TIMEOUT:g} s"), tls=self._tls
+            ) from error
         except (Etcd3Exception, RequestException, OSError, ValueError, KeyError) as error:
-            raise unusable(self.words, error) from error
+            raise unusable(self.words, error, tls=self._tls) from error
 
 
 def names_begin(names: Collection[str]) -> str:

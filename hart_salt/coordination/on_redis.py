@@ -29,6 +29,7 @@ class RedisEngine:
         Raises ``ValueError`` if redis-py does not understand the URL.
         """
         self.words = words
+        self._tls = url.lower().startswith("rediss:")
         #: without retries of redis-py: a lease is renewed again soon, and a claim must answer soon
         self.client: redis.Redis = redis.Redis.from_url(
             url, socket_timeout=SOCKET_TIMEOUT, socket_connect_timeout=SOCKET_TIMEOUT, retry=Retry(NoBackoff(), 0)
@@ -72,7 +73,7 @@ class RedisEngine:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> EnvironmentFault:
-        return unusable(self.words, error)
+        return unusable(self.words, error, tls=self._tls)
 
 
 class RedisLease:

@@ -20,9 +20,21 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from hart_salt.base import faults
+from hart_salt.base import faults, servers
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault, HartError
 from hart_salt.model import Instance, IpAddress, NodePlace, Place
+
+#: the setting of the store, and those of some drivers
+SETTING = "the setting cache in the master config"
+LOGINS = {
+    "redis": "cache.redis.password in the master config",
+    "mysql": "mysql.user and mysql.password in the master config",
+    "etcd": "etcd.username and etcd.password in the master config",
+}
+DATABASES = {
+    "redis": "cache.redis.db in the master config",
+    "mysql": "mysql.database in the master config",
+}
 
 BANK = "hart/nodes"
 #: when each role was last scaled
@@ -318,10 +330,13 @@ class Store:
         found = faults.os_error_in(error)
         if self._place.directory is not None and found is not None:
             return faults.sentence(found, self._place.directory / BANK)
-        return (
-            f"{self._place.words}: {_why(error)}; check that it runs, that the user {faults.user()} may use it, and "
-            "the setting cache in the master config"
-        )
+        driver = self._place.words.partition(" ")[0]
+        usable = f"check that it runs, that the user {faults.user()} may use it, and {SETTING}"
+        said = servers.failure(
+            _why(error), settings=SETTING, login=LOGINS.get(driver, SETTING), database=DATABASES.get(driver, SETTING),
+            other=usable,
+        )  # fmt: skip
+        return f"{self._place.words}: {said}"
 
 
 #: the kinds of the fields that hold one value, by their annotation

@@ -55,6 +55,7 @@ def test_file_is_a_word(value: str) -> None:
         ("redis://:hunter22@", "must name the host"),
         ("redis://:hunter22/x@db:1/0", "write special characters of the password as in URLs"),
         ("redis://db/salt", "must end in the number of a database of redis"),
+        ("redis://db/100000", "from /0 to /99999"),
         ("etcd3+http://hart:hunter22@db", "etcd3gw cannot log in"),
         ("etcd3+http://db/a/b", "must have a path of letters"),
         ("mysql://db/salt", "must name a user and a database"),

@@ -196,7 +196,7 @@ def test_each_call_reports_a_store_that_cannot_be_reached() -> None:
         with pytest.raises(EnvironmentFault) as caught:
             call()
         assert not isinstance(caught.value, BrokenRecord)
-        expected = ": redis at db: Error 111 connecting to db:6379. Connection refused.; check that it runs"
+        expected = ": redis at db: Error 111 connecting to db:6379. Connection refused; check that it runs"
         assert expected in str(caught.value)
         assert "\n" not in str(caught.value)
 
