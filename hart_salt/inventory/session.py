@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hart_salt.base.errors import EnvironmentFault
 from hart_salt.base.stopping import Stop
-from hart_salt.coordination.contract import Lease
+from hart_salt.coordination.contract import Lease, Unusable
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ class Session:
         """Why the leases count as lost, in a sentence; empty as long as they do not."""
         if not self._stop.reason and self._clock() - self._renewed >= self._times.lease:
             # The process, or the whole machine, was stopped for a while: nothing has been renewed.
-            self._lose("it was not renewed in time, because this process did not run")
+            self._lose("because this process did not run and could not renew it in time")
         return self._stop.reason
 
     def _lose(self, why: str) -> None:
-        self._stop.stop(f"this call has lost its lease at the coordination server ({self._words}): {why}")
+        self._stop.stop(f"this call has lost its lease, {why}")
 
     def _renew(self) -> None:
         pause: float | None = self._times.interval
@@ -130,17 +130,17 @@ class Session:
             try:
                 held = lease.renew()
             except EnvironmentFault as error:
-                problem = str(error)
+                problem = error.why if isinstance(error, Unusable) else str(error)
                 break
             if not held and self._is_mine(lease):
-                self._lose(f"{lease.name} has run out, or another call has it")
+                self._lose(f"because {self._words} no longer has it, or another call has it ({lease.name})")
                 return None
         if not problem:
             self._renewed = begun
             return self._times.interval
         without = self._clock() - self._renewed
         if without >= self._times.lease - self._times.margin:
-            self._lose(f"it could not be renewed for {without:.0f} s: {problem}")
+            self._lose(f"because {self._words} did not renew it for {without:.0f} s ({problem})")
             return None
         return self._times.retry
 

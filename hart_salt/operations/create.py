@@ -287,7 +287,7 @@ def _why(life: NodeState | None, signal: str) -> str:
     if life is not None and life.error:
         return life.error
     left = life.left if life is not None else []
-    return "; ".join([signal, *(left or ["it was undone"])]) if signal else "it was not started"
+    return "; ".join([signal, *(left or ["the node was rolled back"])]) if signal else "it was not started"
 
 
 def facts(record: Record) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def test_each_signal_ends_the_run_with_its_own_code_and_undoes_nodes_in_progress
     for signum, ran in results.items():
         name = signal.Signals(signum).name
         assert ran.code == 128 + signum, ran
-        assert ran.data[name]["error"] == f"interrupted by {name}; it was undone"
+        assert ran.data[name]["error"] == f"interrupted by {name}; the node was rolled back"
         check_no_traceback(ran)
     assert [data["success"] for data in returns(events, "hart.create")] == [False] * len(SIGNALS)
     assert not any(faulty.left_over().values())

@@ -326,4 +326,4 @@ def test_a_signal_rolls_everything_back(table: Table, cloud: str, name: str) -> 
     _check_clean(outcome)
     assert outcome.ran.code == 128 + signum, outcome.ran
     (message,) = messages_of(outcome.ran)
-    assert f"interrupted by {signum.name}; it was undone" in message
+    assert f"interrupted by {signum.name}; the node was rolled back" in message

@@ -130,7 +130,7 @@ def test_a_signal_at_any_stage_leaves_nothing_and_sets_the_exit_code(
     assert done.code == 128 + signum, done
     undone = [stage for stage in STAGES if stage != "settling"]
     assert left == {stage: [] for stage in undone}
-    expected = f"interrupted by {signum.name}; it was undone"
+    expected = f"interrupted by {signum.name}; the node was rolled back"
     assert {stage: done.data[stage]["error"] for stage in undone} == dict.fromkeys(undone, expected)
     assert done.data["settling"]["result"] is True
     assert (answers, removed) == ({"settling": True}, 0)
@@ -259,7 +259,7 @@ def test_an_instance_that_cannot_be_removed_is_reported_with_its_remedy_and_hart
         assert done.code == (1 if cause == "error" else 143)
         error = done.data["a"]["error"]
         assert "the instance could not be removed: a planned fault at terminate; salt-run hart.destroy a" in error
-        assert "it was undone" not in error
+        assert "the node was rolled back" not in error
         assert tools.left_of(master, "a", trial)[:2] == ["instance", "record"]
         listed = master.run("hart.list_minions").data["a"]
         assert (listed["status"], listed["sources"]["key"]) == ("failed", None)

@@ -111,7 +111,7 @@ def test_after_the_loss_of_the_lease_no_instance_is_made(leased: Leased, monkeyp
     leased.at_access(lose, monkeypatch)
     data, interrupted = leased.create("a")
     assert interrupted == COUNTS_AS
-    assert "this call has lost its lease at the coordination server (fake)" in data["a"]["error"]
+    assert "this call has lost its lease, because this process did not run" in data["a"]["error"]
     assert leased.stage.left() == NOTHING
 
 
@@ -119,7 +119,7 @@ def test_what_is_unfinished_when_the_lease_is_lost_is_rolled_back(leased: Leased
     leased.at("connect", lambda: leased.call.stop.stop("this call has lost its lease"))
     data, interrupted = leased.create("a", "b")
     assert interrupted == COUNTS_AS
-    assert {entry["error"] for entry in data.values()} == {"this call has lost its lease; it was undone"}
+    assert {entry["error"] for entry in data.values()} == {"this call has lost its lease; the node was rolled back"}
     assert leased.stage.left() == NOTHING
 
 

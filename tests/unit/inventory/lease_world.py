@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hart_salt.base.errors import EnvironmentFault
+from hart_salt.coordination.contract import unusable
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.records import Record, Store
 from hart_salt.inventory.session import Times
@@ -39,7 +40,7 @@ class Server:
     def holder(self, name: str) -> int | None:
         """Return who has a lease now."""
         if self.down:
-            raise EnvironmentFault("the coordination server cannot be used: fake: it does not answer")
+            raise unusable("fake", EnvironmentFault("it does not answer"))
         number, end = self.leases.get(name, (0, 0.0))
         return number if end > self.now else None
 

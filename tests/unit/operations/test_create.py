@@ -74,7 +74,7 @@ def test_a_node_that_was_ready_at_the_signal_is_a_success(progress: Progress) ->
 
 
 def test_the_error_after_a_signal_says_whether_everything_of_the_node_is_gone(progress: Progress) -> None:
-    assert outcome(progress)["error"] == "interrupted by SIGINT; it was undone"
+    assert outcome(progress)["error"] == "interrupted by SIGINT; the node was rolled back"
     assert outcome(progress, left=["its key is there"])["error"] == "interrupted by SIGINT; its key is there"
     assert outcome(progress, error="no such size")["error"] == "no such size"
 
