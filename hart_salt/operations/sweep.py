@@ -35,6 +35,7 @@ SIDE_BY_SIDE = 16  #: concurrent removals
 QUESTIONS = 3
 #: seconds for which a new operation waits for a running sweep before it goes on
 WAIT = 60.0
+NAMED = 10  #: so many names are in one line of the log
 BUSY = "another sweep is running"
 
 
@@ -321,10 +322,38 @@ def remove_dead(
         if not held or not found:
             return
         data, interrupted = Sweep({name: driver(name) for name in found}, context).run(grace=0, only_dead=True)
-    for word in ("removed", "rebuilt", "sealed", "failed"):
-        for orphan in data.get(word, []):
-            log.warning("hart sweep: %s: %s", word, context.gate.data(orphan))
+    _log_dead(context.gate.data(data), log)
     for problem in [*data.get("errors", []), *filter(None, [data.get("lost")])]:
         log.warning("hart sweep: %s", context.gate.error(problem))
     if interrupted is not None:
         raise Interrupted(interrupted, "interrupted while sweeping what a dead call left; nothing was started")
+
+
+#: how a log begins for what a call that died left behind, by the word of a sweep's report
+DONE = {"removed": "removed", "rebuilt": "rebuilt the records of", "sealed": "sealed"}
+
+
+def _log_dead(data: Mapping[str, Any], log: logging.Logger) -> None:
+    """Log what was done, in a line for each word of the report; the details are logged as information."""
+    for word, said in DONE.items():
+        names = list(dict.fromkeys(map(_named, data.get(word, []))))
+        if names:
+            log.warning("hart: %s %s, which a call that died left behind", said, _listed(names))
+    for orphan in data.get("failed", []):
+        failed = "hart: %s, which a call that died left behind, could not be removed: %s"
+        log.warning(failed, _named(orphan), orphan["error"])
+    for word in (*DONE, "failed"):
+        for orphan in data.get(word, []):
+            log.info("hart sweep: %s: %s", word, orphan)
+
+
+def _named(orphan: Mapping[str, Any]) -> str:
+    """Return the name of an orphan, with its kind if it is no node."""
+    return str(orphan["name"]) if orphan["kind"] == "node" else f"{orphan['kind']} {orphan['name']}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a part of a sentence; only the first of many."""
+    if len(names) > NAMED:
+        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -78,7 +78,8 @@ def test_each_create_first_removes_what_died(master: SaltMaster, trial: Trial) -
     ran = master.run("hart.create", "next", "role=app")
     assert (ran.code, set(ran.data)) == (0, {"next"}), ran
     assert tools.left_of(master, "dead") == []
-    assert "hart sweep: removed" in ran.stderr
+    assert "hart: removed dead, which a call that died left behind" in ran.stderr
+    assert "'kind'" not in ran.stderr
     kill_at(master, trial, "launched", "dead-too")
     assert master.run("hart.create", "planned", "role=app", "test=True").code == 0
     assert tools.left_of(master, "dead-too") != [], "a plan touches nothing"

@@ -86,7 +86,7 @@ def test_an_unsealed_node_whose_minion_is_stopped_stays_and_the_next_create_seal
     tools.resume_minion(master, "lives")
     ran = master.run("hart.create", "next", "role=app")
     assert (ran.code, set(ran.data)) == (0, {"next"}), ran
-    assert "hart sweep: sealed" in ran.stderr
+    assert "hart: sealed lives, which a call that died left behind" in ran.stderr
     assert statuses(master) == {"lives": "ready", "next": "ready"}
 
 

@@ -1,10 +1,13 @@
-"""Which minions count as living for a sweep."""
+"""Which minions count as living for a sweep, and what it logs."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from hart_salt.operations.sweep import QUESTIONS, answering
+import pytest
+
+from hart_salt.operations.sweep import QUESTIONS, _log_dead, answering
 
 
 class Minions:
@@ -35,3 +38,22 @@ def test_a_minion_that_stays_in_any_case_is_asked_once() -> None:
     minions = Minions(busy=2)
     assert answering(minions.ask, ["busy"], set()) == frozenset()
     assert len(minions.asked) == 1
+
+
+def orphan(kind: str, name: str, **more: str) -> dict[str, str]:
+    return {"kind": kind, "name": name, "provider": "do", "region": "r", "why": "its create died", **more}
+
+
+def test_what_a_dead_call_left_is_one_line_of_the_log_with_its_names(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    removed = [orphan("node", "k1"), orphan("node", "k2"), orphan("firewall", "f")]
+    failed = [orphan("node", "k3", error="the API refused it")]
+    many = [orphan("node", f"n{number}") for number in range(12)]
+    _log_dead({"removed": removed, "sealed": many, "failed": failed}, logging.getLogger("hart"))
+    loud = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert loud == [
+        "hart: removed k1, k2 and firewall f, which a call that died left behind",
+        "hart: sealed n0, n1, n2, n3, n4, n5, n6, n7, n8, n9 and 2 more, which a call that died left behind",
+        "hart: k3, which a call that died left behind, could not be removed: the API refused it",
+    ]
+    assert len(caplog.records) - len(loud) == 16, "the details are information"
