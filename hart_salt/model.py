@@ -76,7 +76,7 @@ class Check:
 class Place:
     """The location of the records, for messages and for what Salt's cache does not report."""
 
-    #: such as ``redis at db.example.com``
+    #: such as ``redis at db.example.com:6379, database 0``
     words: str = "the store that the master is configured with"
     #: the directory of Salt's ``localfs``; None if the records are not files of this machine
     directory: Path | None = None

@@ -21,7 +21,7 @@ _TLS = re.compile(r"\b(SSL|TLS)\b|SSL:|certificate|(in)?secure transport", re.I)
 _TIMEOUT = re.compile(r"time[d ]*out|no answer", re.I)
 _CONNECTION = re.compile(
     r"refused|unreachable|no route|resolve|getaddrinfo|name or service|name resolution|no address|reset|closed|"
-    r"broken pipe|connection|can't connect|gone away|max retries",
+    r"broken pipe|connection|can't connect|gone away|max retries|no more machines",
     re.I,
 )
 

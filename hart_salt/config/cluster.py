@@ -69,7 +69,9 @@ class Peer(Section):
 
     def faults(self) -> list[tuple[str, str]]:
         """Return what is missing or contradicts itself: the setting, and the end of a sentence about it."""
-        if (self.minion is None) == (self.api is None):
+        if self.minion is not None and self.api is not None:
+            return [("", "has both minion and api; keep one")]
+        if self.minion is None and self.api is None:
             return [("", "needs either minion or api: the minion on that master's machine, or its salt-api")]
         if self.api is None:
             alone = [name for name in ("username", "password", "eauth") if name in self.model_fields_set]

@@ -32,7 +32,7 @@ from hart_salt.master.configuration import Configuration
 from hart_salt.master.keys import SENDING, Keys
 from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events
 from hart_salt.master.minions import Minions, user_of
-from hart_salt.master.record_cache import RecordCache
+from hart_salt.master.record_cache import RecordCache, server_of
 from hart_salt.master.terms import minion_terms
 from hart_salt.model import MasterInfo, Place
 
@@ -185,5 +185,4 @@ class Master:
         driver = str(self._opts.get("cache") or "localfs")
         if driver == "localfs":
             return Place(f"localfs below {self._opts['cachedir']}", Path(self._opts["cachedir"]))
-        host = next((self._opts[name] for name in (f"cache.{driver}.host", f"{driver}.host") if name in self._opts), "")
-        return Place(f"{driver} at {host}" if host else driver, shared=True)
+        return Place(server_of(driver, self._opts), shared=True)

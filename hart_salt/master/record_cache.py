@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -30,6 +31,14 @@ BOUNDS: Mapping[str, Mapping[str, Any]] = {
     # python-etcd tries each request four times.
     "etcd": {"etcd.read_timeout": int(LIMIT / 4)},
 }
+#: by driver: the host, the port, the option with the database, and the database that Salt uses by default
+SERVERS: Mapping[str, tuple[str, int, str, str]] = {
+    "redis": ("localhost", 6379, "db", "0"),
+    "mysql": ("127.0.0.1", 3306, "database", "salt_cache"),
+    "etcd": ("127.0.0.1", 2379, "", ""),
+}
+#: what PyMySQL warns of whenever Salt's driver connects; an operator can change neither
+DEPRECATED = r"'(db|passwd)' is deprecated"
 #: the length of a key in the table that Salt makes for ``mysql``
 LONGEST = 255
 
@@ -41,6 +50,8 @@ class RecordCache:
         driver = str(opts.get("cache") or "localfs")
         self._cache = salt.cache.Cache({**BOUNDS.get(driver, {}), **opts})
         self._folds = driver == "mysql"
+        if self._folds:
+            warnings.filterwarnings("ignore", DEPRECATED, DeprecationWarning, r"salt\..*\bmysql_cache$")
         #: the banks whose keys are all of the present form
         self._renamed: set[str] = set()
         self._outage = None if driver == "localfs" else StoreOutage(lambda: self._cache.fetch(*PROBE))
@@ -141,3 +152,21 @@ class RecordCache:
 
 def _folded(key: str) -> str:
     return re.sub("[A-Z]", lambda found: f"^{found[0].lower()}", key)
+
+
+def server_of(driver: str, opts: Mapping[str, Any]) -> str:
+    """Return the server of a record store in words, such as ``redis at db.example.com:6379, database 0``."""
+
+    def option(name: str, usual: Any = "") -> Any:
+        found = [opts[key] for key in (f"cache.{driver}.{name}", f"{driver}.{name}") if opts.get(key) is not None]
+        return found[0] if found else usual
+
+    usual_host, usual_port, setting, usual_database = SERVERS.get(driver, ("", "", "", ""))
+    if option("cluster_mode", False):
+        return f"{driver} cluster"
+    path = option("unix_socket_path") or option("unix_socket")
+    host, port = str(option("host", usual_host)), option("port", usual_port)
+    address = f"[{host}]" if ":" in host else host
+    where = path or (f"{address}:{port}" if host and port else address)
+    database = option(setting, usual_database) if setting else ""
+    return driver + (f" at {where}" if where else "") + (f", database {database}" if database != "" else "")

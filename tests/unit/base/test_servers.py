@@ -46,6 +46,7 @@ def test_a_server_that_asks_for_a_password(why: str) -> None:
         ("Timeout connecting to server", "that this machine reaches it, and SETTING"),
         ("Can't connect to MySQL server on '127.0.0.1' ([Errno 111] Connection refused)", "this machine reaches it"),
         ("Connection to etcd failed due to MaxRetryError('...')", "this machine reaches it"),
+        ("No more machines in the cluster", "this machine reaches it"),
         ("OOM command not allowed when used memory > 'maxmemory'", "check the server, and SETTING"),
     ],
 )

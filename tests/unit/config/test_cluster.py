@@ -45,7 +45,7 @@ def test_peers_of_several_sources_are_merged() -> None:
         ({"masters": {2: {"minion": "m2"}}}, "hart:masters:2: YAML reads this name as the number 2"),
         ({"masters": {"m 2": {"minion": "m2"}}}, "hart:masters:m 2: a master's name may hold only"),
         ({"masters": {"m2": {}}}, "hart:masters:m2: needs either minion or api"),
-        ({"masters": {"m2": {**API, "minion": "m2"}}}, "hart:masters:m2: needs either minion or api"),
+        ({"masters": {"m2": {**API, "minion": "m2"}}}, "hart:masters:m2: has both minion and api; keep one"),
         ({"masters": {"m2": {"minoin": "m2"}}}, "hart:masters:m2:minoin: unknown setting, did you mean minion?"),
         ({"masters": {"m2": {"minion": "m2", True: 1}}}, "hart:masters:m2:true: YAML reads this name as true"),
         ({"masters": {"m2": {"minion": "m*"}}}, "hart:masters:m2:minion: must be the id of one minion"),
