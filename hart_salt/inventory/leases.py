@@ -238,6 +238,8 @@ class LeaseLocks:
             if lost or creating:
                 raise
             return  # nobody takes a node from a session that lives
+        if record is None and not lost and not creating:
+            return  # the store has lost it: nobody removes the record of a session that lives
         if record is None or record.session != self.session:
             raise LeaseLost(
                 f"{minion_id} is no longer this call's: another call has taken it over, and hart leaves its instance "

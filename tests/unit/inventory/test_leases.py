@@ -208,11 +208,16 @@ def test_a_node_that_another_call_took_over_is_not_touched(cluster: Cluster) -> 
             other.check_mine("a", creating=True)
 
 
-def test_a_node_that_another_call_destroyed_is_not_touched(cluster: Cluster) -> None:
+def test_a_record_that_the_store_has_lost_stops_creating_but_no_rollback(cluster: Cluster) -> None:
+    """As long as the session lives, no other call takes or removes its nodes."""
     one = cluster.call()
     with one.claim("a", RECORD):
         cluster.store.remove("a")
+        one.check_mine("a")
         with pytest.raises(LeaseLost, match="a is no longer this call's"):
+            one.check_mine("a", creating=True)
+        cluster.server.now += Times().lease
+        with pytest.raises(LeaseLost):
             one.check_mine("a")
 
 
