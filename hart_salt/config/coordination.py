@@ -31,6 +31,8 @@ OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "mysql": frozenset(["ssl_ca", "ssl_cert", "ssl_key"]),
     }
 )
+#: by the name of the server, the scheme with TLS, which all these options are about; MySQL has one scheme for both
+ENCRYPTED: Mapping[str, str] = MappingProxyType({"redis": "rediss", "etcd": "etcd3+https"})
 #: the option that every server has: the seconds of a lease; a shorter one could not be renewed in time
 LEASE = "lease"
 LEASE_SECONDS = 60.0
@@ -92,7 +94,9 @@ def server(url: str) -> Server:
         known = ", ".join(sorted({*OPTIONS[kind], LEASE}))
         word = unknown[0] if re.fullmatch(r"\w{1,40}", unknown[0]) else "an option"
         raise problem(f"has {word} after '?', which is not supported for {kind}; the options are {known}")
-    encrypted = parts.scheme in ("rediss", "etcd3+https")
+    encrypted = parts.scheme in ENCRYPTED.values()
+    if options and not encrypted and kind in ENCRYPTED:
+        raise problem(f"has {sorted(options)[0]} after '?', which needs an address with {ENCRYPTED[kind]}://")
     url = urlunsplit(parts._replace(query=urlencode(options)))
     return Server(kind, parts.hostname, port or usual, url, user, password, database, encrypted, options, lease)
 

@@ -67,7 +67,7 @@ def plain(name: str, prefix: str = "") -> str:
     if len(prefix) + len(name) <= LONGEST and _PLAIN.fullmatch(name):
         return prefix + name
     kind = name.rpartition("/")[0].partition("/")[2][:12]
-    return f"{prefix}hart/{kind}/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return f"hart/{kind}/{hashlib.sha256((prefix + name).encode()).hexdigest()[:40]}"
 
 
 class Unusable(EnvironmentFault):

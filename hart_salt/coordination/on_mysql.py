@@ -49,7 +49,7 @@ class MysqlEngine:
             connection = self._connect(seconds * WAITED, math.ceil(seconds))
             if _value(connection, "SELECT GET_LOCK(%s, 0)", self.name(name)) == 1:
                 return MysqlLease(self, name, connection)
-        except pymysql.MySQLError as error:
+        except (pymysql.MySQLError, OSError) as error:
             _close(connection)
             raise unusable(self.words, _plain_error(error)) from error
         _close(connection)
@@ -96,7 +96,7 @@ class MysqlEngine:
                     if self._looking is None:
                         self._looking = self._connect(SOCKET_TIMEOUT, IDLE)
                     return _row(self._looking, query, values)
-                except pymysql.MySQLError as error:
+                except (pymysql.MySQLError, OSError) as error:
                     _close(self._looking)
                     known, self._looking = self._looking is not None, None
                     if attempt or not known:
@@ -121,7 +121,7 @@ class MysqlLease:
         with self._mutex:
             try:
                 return bool(_value(self._connection, query, self._engine.name(self.name)) == 1)
-            except pymysql.MySQLError:
+            except (pymysql.MySQLError, OSError):
                 _close(self._connection)
                 return False
 
@@ -132,7 +132,7 @@ class MysqlLease:
         It does not wait for a renewal that waits for the server.
         """
         waited = self._mutex.acquire(timeout=SOCKET_TIMEOUT)
-        with suppress(EnvironmentFault, pymysql.MySQLError):
+        with suppress(EnvironmentFault, pymysql.MySQLError, OSError):
             if waited:
                 self._engine.look("SELECT 1", [])
                 _value(self._connection, "SELECT RELEASE_LOCK(%s)", self._engine.name(self.name))
@@ -175,6 +175,8 @@ def _close(connection: Any) -> None:
             connection.close()
 
 
-def _plain_error(error: pymysql.MySQLError) -> Exception:
-    """Return the error as its text: PyMySQL's own begins with a number."""
-    return EnvironmentFault(str(error.args[-1])) if error.args else error
+def _plain_error(error: pymysql.MySQLError | OSError) -> Exception:
+    """Return the error as its text; one of PyMySQL begins with a number, and a file of an option raises ``OSError``."""
+    if isinstance(error, OSError) or not error.args:
+        return error
+    return EnvironmentFault(str(error.args[-1]))

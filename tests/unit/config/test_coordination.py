@@ -12,6 +12,7 @@ from hart_salt.base.errors import ConfigError
 from hart_salt.base.redaction import Secrets
 from hart_salt.config.coordination import FILE, as_coordination, server
 from hart_salt.config.loader import Source, load
+from hart_salt.coordination.contract import LONGEST, plain
 from hart_salt.drivers import schemas
 from hart_salt.inventory.session import Times, times_of
 
@@ -61,6 +62,8 @@ def test_file_is_a_word(value: str) -> None:
         ("mysql://db/salt", "must name a user and a database"),
         ("mysql://hart:hunter22@db", "must name a user and a database"),
         ("redis://db/0?password=hunter22", "has password after '?'"),
+        ("redis://db/0?ssl_ca_certs=/ca.pem", "has ssl_ca_certs after '?', which needs an address with rediss://"),
+        ("etcd3+http://db?ca_cert=/ca.pem", "has ca_cert after '?', which needs an address with etcd3+https://"),
         ("redis://db/0?lease=5", "must have a whole number of seconds as lease, at least 6"),
         ("redis://db/0?lease=x", "must have a whole number of seconds as lease, at least 6"),
         (5, "must be file"),
@@ -101,3 +104,11 @@ def test_the_times_of_a_lease_keep_their_proportions() -> None:
     assert (short.lease, short.interval, short.margin, short.taking) == (6.0, 2.0, 1.0, 3.0)
     long = times_of(600.0)
     assert (long.interval, long.margin, long.retry, long.taking) == (200.0, 100.0, 2.0, 30.0)
+
+
+def test_no_name_of_a_lease_is_longer_than_mysql_allows() -> None:
+    prefix = "x" * 30 + "/"
+    names = ("hart/session/" + "a" * 26, "hart/node/" + "n" * 200, "hart/role/App", "hart/check/" + "c" * 40)
+    found = {plain(name, prefix) for name in names} | {plain(name, "y" + prefix[1:]) for name in names}
+    assert len(found) == 2 * len(names)
+    assert max(map(len, found)) <= LONGEST
