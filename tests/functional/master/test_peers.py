@@ -407,23 +407,25 @@ def test_what_does_not_speak_http_is_a_master_that_is_down(answer: bytes, error:
 
 @pytest.mark.parametrize("where", ["headers", "body"])
 def test_an_answer_that_never_ends_has_a_deadline(where: str) -> None:
-    given_up = threading.Event()
+    given_up, all_sent = threading.Event(), threading.Event()
     body = json.dumps({"return": [{"protocol": 1}]}).encode()
-    start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX: " % (1000 + len(body))
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX: " % (3000 + len(body))
 
     def drip() -> Iterator[bytes]:
         yield start if where == "headers" else start + b"\r\n\r\n"
-        for _ in range(1000):
+        for _ in range(3000):
             if given_up.wait(0.01):
                 return
             yield b" "
-        yield body if where == "body" else b"\r\n\r\n" + b" " * 1000 + body
+        all_sent.set()
+        yield body if where == "body" else b"\r\n\r\n" + b" " * 3000 + body
 
     with raw_server(drip()) as address:
         peer = Peer.model_validate({"api": address, "username": "hart", "password": "a-pass-word", "timeout": 0.2})
         try:
             with pytest.raises(MasterDown, match=r"its salt-api does not answer within 0\.2 seconds"):
                 ViaApi(peer).ask("facts", {})
+            assert not all_sent.is_set()
         finally:
             given_up.set()
 
