@@ -890,7 +890,8 @@ def show(minion_id: str | None = None, *extra: Any, config: str | None = None, *
     config
         As for ``hart.create``.
 
-    Returns a dictionary; ``status`` and ``sources`` are as in ``hart.list_minions``.
+    Returns a dictionary; ``status`` and ``sources`` are as in ``hart.list_minions``. ``log_note`` says that the log is
+    not on this machine.
 
     CLI Example:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from hart_salt.base.names import check_minion_id
@@ -25,8 +26,11 @@ SHOWN = (
 
 
 def more(record: Record) -> dict[str, Any]:
-    """Return the facts of one node's record that the list does not have."""
-    return {name: getattr(record, name) for name in SHOWN}
+    """Return the facts of one node's record that the list does not have, and whether its log is elsewhere."""
+    found = {name: getattr(record, name) for name in SHOWN}
+    if record.log and not Path(record.log).exists():
+        found["log_note"] = "not on this machine: another master wrote it, or it was removed"
+    return found
 
 
 def nodes(
