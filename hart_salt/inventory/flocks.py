@@ -100,7 +100,7 @@ class FileLocks:
         self._make_directory()
         path = self._directory / f"{batch}{BATCH}"
         new = path.with_name(f".{path.name}.new")
-        with _usable(path), contextlib.ExitStack() as stack:
+        with usable(path), contextlib.ExitStack() as stack:
             stack.callback(_remove, new)
             file = stack.enter_context(new.open("w"))
             # Locked before it gets its name: nobody ever sees it unlocked while this process lives.
@@ -174,14 +174,14 @@ class FileLocks:
 
 def make_directory(directory: Path) -> None:
     """Make the directory of lock files. Raises ``EnvironmentFault`` if it cannot be made."""
-    with _usable(directory):
+    with usable(directory):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 @contextmanager
 def held(path: Path, *, wait: bool) -> Iterator[bool]:
     """Lock a file; yield False if another process has it and ``wait`` is False. At the end it is removed."""
-    with _usable(path):
+    with usable(path):
         descriptor = _lock(path, wait=wait)
     if descriptor is None:
         yield False
@@ -209,7 +209,7 @@ def abandoned(path: Path) -> Iterator[list[str]]:
         yield []
         return
     try:
-        with _usable(path):
+        with usable(path):
             lines = path.read_text(errors="replace").splitlines()
         yield [line for line in lines if line]
         _remove(path)
@@ -218,7 +218,7 @@ def abandoned(path: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _usable(path: Path) -> Iterator[None]:
+def usable(path: Path) -> Iterator[None]:
     """Raise an ``OSError`` of the block as an ``EnvironmentFault``; nothing has been changed by then."""
     try:
         yield
@@ -243,7 +243,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def is_held(path: Path) -> bool:
     """Return whether a process has locked the file."""
-    with _usable(path), contextlib.suppress(FileNotFoundError), path.open() as file:
+    with usable(path), contextlib.suppress(FileNotFoundError), path.open() as file:
         return not _flock(file.fileno(), fcntl.LOCK_SH)
     return False
 

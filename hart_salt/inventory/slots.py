@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hart_salt.base import faults, signals
+from hart_salt.base import signals
 from hart_salt.base.concurrency import MAX_CALLS
 from hart_salt.base.errors import EnvironmentFault
 from hart_salt.base.streams import print_stderr
+from hart_salt.inventory.flocks import usable
 
 LIMIT, DOOR, WAITS, RUNS = "limit", "door", ".waits", ".runs"
 PAUSE = 0.25  #: seconds between two looks of the next call in the queue
@@ -166,9 +167,9 @@ class Ticket(Slot):
             with self._door():
                 self._rename(WAITS)
             return
-        with _usable(self._directory):
+        with usable(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._door(), _usable(self._directory):
+        with self._door(), usable(self._directory):
             tickets = {**_tickets(self._directory, RUNS), **_tickets(self._directory, WAITS)}
             for path in tickets.values():
                 _remove_unlocked(path)
@@ -191,7 +192,7 @@ class Ticket(Slot):
 
     def _rename(self, kind: str) -> None:
         new = self._path.with_suffix(kind)
-        with _usable(new):
+        with usable(new):
             self._path = self._path.rename(new)
 
     def _before(self) -> int:
@@ -204,7 +205,7 @@ class Ticket(Slot):
     @contextmanager
     def _door(self) -> Iterator[None]:
         """Hold the lock that each call holds for a moment only."""
-        with _usable(self._directory / DOOR):
+        with usable(self._directory / DOOR):
             descriptor = _open(self._directory / DOOR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -232,22 +233,13 @@ class Ticket(Slot):
         return max(1, int(text)) if text.isdecimal() else MAX_CALLS
 
 
-@contextmanager
-def _usable(path: Path) -> Iterator[None]:
-    """Raise an ``OSError`` of the block as an ``EnvironmentFault``; nothing has been changed by then."""
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(faults.sentence(error, path)) from error
-
-
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _tickets(directory: Path, kind: str) -> dict[int, Path]:
     """Return the tickets of a kind by their numbers."""
-    with _usable(directory):
+    with usable(directory):
         paths = list(directory.glob(f"*{kind}"))
     return {int(path.stem): path for path in paths if path.stem.isdecimal()}
 
@@ -262,7 +254,7 @@ def _remove_unlocked(path: Path) -> None:
 
 def _try(path: Path, kind: int, work: Callable[[], None]) -> bool:
     """Do the work with the file locked, if it exists, and return True; return False if another call has locked it."""
-    with _usable(path):
+    with usable(path):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
