@@ -118,7 +118,7 @@ def test_what_a_role_names_and_the_provider_does_not_have(environment: CloudEnvi
     assert problems - {"image settings"} == {"size size", "region region", "image image", "odd settings"}
     assert "no-such-image" in found["image image"].sentence
     assert "t3.mikro" in found["size size"].sentence
-    assert health.line(found["odd settings"]) == "ConfigError: hart:roles:odd:region: is not set"
+    assert health.line(found["odd settings"]) == "problem: hart:roles:odd:region: is not set"
 
 
 @EACH
@@ -196,4 +196,4 @@ def test_a_check_of_the_machine_that_fails_does_not_stop_the_others(monkeypatch:
     checks: dict[str, Callable[[Any], tuple[str, str]]] = {"one": broken, "two": lambda context: (OK, "fine")}
     monkeypatch.setattr(health, "CHECKS", checks)
     context: Any = None
-    assert [health.line(check) for check in health.of_machine(context)] == ["HartError: it is broken", "ok: fine"]
+    assert [health.line(check) for check in health.of_machine(context)] == ["problem: it is broken", "ok: fine"]
