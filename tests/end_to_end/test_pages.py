@@ -96,11 +96,14 @@ def is_file(block: Block) -> bool:
 
 
 #: The tutorial's commands are typed, and what they print is compared, by ``test_tutorial.py``. What contributors type
-#: changes a checkout, or is these tests themselves; each of those tools has its own test.
+#: changes a checkout, or is these tests themselves; each of those tools has its own test. Several masters with their
+#: servers are in ``test_peers.py``, ``test_cluster.py`` and ``test_masters_table.py``.
 TYPED = [
     page
     for page in PAGES
-    if page.stem != "tutorial" and page.parent.name != "contributing" and any(map(is_typed, commands_of(page)))
+    if page.stem not in ("tutorial", "several_masters")
+    and page.parent.name != "contributing"
+    and any(map(is_typed, commands_of(page)))
 ]
 
 

@@ -133,7 +133,7 @@ def test_a_store_that_is_away_is_one_sentence(stored: SaltMaster, space: Space) 
                 assert ran.code != 0, ran
                 said = ran.stdout + ran.stderr
                 kind = space.settings["cache"]
-                assert f"the record store cannot be read: {kind} at 127.0.0.1: " in said, ran
+                assert f"the record store cannot be read: {kind} at 127.0.0.1:" in said, ran
                 assert "Traceback" not in said, ran
         finally:
             space.server.start()
