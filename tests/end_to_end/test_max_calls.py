@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 
@@ -66,6 +67,25 @@ def batches(calls: Sequence[Call]) -> tuple[int, int]:
     return most, there
 
 
+@contextlib.contextmanager
+def explained(light: LightCloud) -> Iterator[None]:
+    """Add to a failed assertion what shows where the calls are: Salt's jobs, the nodes' records and all logs."""
+    try:
+        yield
+    except AssertionError as error:
+        master = light.master
+        running = sorted(path.name for path in (master.cachedir / "proc").iterdir())
+        tickets = sorted(path.name for path in (master.cachedir / "hart/calls").iterdir())
+        logs = [
+            f"{path}:\n{path.read_text()[-3000:]}"
+            for path in sorted((master.root / "log").rglob("*"))
+            if path.is_file()
+        ]
+        records = master.run("hart.list_minions", "ping=False", "--out", "json").stdout
+        facts = f"left: {light.left()}\njobs: {running}\ncalls: {tickets}\nrecords: {records}"
+        raise AssertionError("\n".join([str(error), facts, *logs])) from error
+
+
 def test_twelve_calls_of_a_reactor_run_three_at_a_time_and_the_master_answers_meanwhile(light: LightCloud) -> None:
     ids = [f"n{number}.{light.provider}.example" for number in range(CALLS)]
     with heard(light.master) as wait:
@@ -74,7 +94,8 @@ def test_twelve_calls_of_a_reactor_run_three_at_a_time_and_the_master_answers_me
         ready = sorted(light.minion_ids())
         assert ready
         assert light.master.salt(ready[0], "test.ping").data == {ready[0]: True}
-        results = wait("hart.create", CALLS)
+        with explained(light):
+            results = wait("hart.create", CALLS)
     assert [one["return"] for one in results if not one["success"]] == []
     nodes = {name: entry["result"] for one in results for name, entry in one["return"].items()}
     assert nodes == dict.fromkeys(ids, True)
