@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import importlib.metadata
 import logging
 import os
 import signal
@@ -21,6 +23,10 @@ from tests.lanes import VARIABLE, Lane
 # Imports and collection make hundreds of thousands of objects that stay; collecting garbage among them again and again
 # takes a third of the time before the first test.
 gc.disable()
+
+# Salt's loaders and our registry of drivers read the metadata of all installed packages again and again. Nothing is
+# installed while the tests run.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 pytest_plugins = ["tests.parts", "tests.servers"]
 
@@ -72,6 +78,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Make other signals end the fixtures like Ctrl-C; by default they would leave daemons behind."""
     raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip the folders that ``--fast`` leaves out: their imports take seconds."""
+    inside = collection_path.relative_to(Path(__file__).parent).parts if collection_path.is_dir() else ()
+    return True if config.option.fast and inside and not scope.is_fast(inside[0], ()) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,15 @@ size = "s-3vcpu-3gb"
 def root() -> Iterator[Path]:
     """Yield a short directory with a space in its name; processes below it are killed when the test ends."""
     path = Path(tempfile.mkdtemp(prefix="hart test "))
+    before = frozenset(psutil.pids())
     yield path
-    end_processes(str(path))
+    end_processes(str(path), before)
     shutil.rmtree(path, ignore_errors=True)
 
 
-def end_processes(mark: str) -> None:
-    """Kill every process that names ``mark`` in its command or its environment, until there is none."""
-    kill_all(lambda: processes(mark))
+def end_processes(mark: str, others: Collection[int] = ()) -> None:
+    """Kill every process but the others that names ``mark`` in its command or its environment, until there is none."""
+    kill_all(lambda: processes(mark, others))
 
 
 def kill_all(look: Callable[[], list[psutil.Process]]) -> None:
@@ -74,12 +75,19 @@ def kill_all(look: Callable[[], list[psutil.Process]]) -> None:
     raise AssertionError(f"processes that do not end: {found}")
 
 
-def processes(mark: str) -> list[psutil.Process]:
-    """Return the living processes that name ``mark`` in their command or their environment, without this one."""
+def processes(mark: str, others: Collection[int] = ()) -> list[psutil.Process]:
+    """
+    Return the living processes that name ``mark`` in their command or their environment, without this one.
+
+    ``others`` are ids that are not looked at: to read what all processes of a machine are takes a while.
+    """
     found = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
+        if pid == os.getpid() or pid in others:
+            continue
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if mark in " ".join(process.cmdline()) or mark in " ".join(process.environ().values()):
                 found.append(process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -53,8 +54,13 @@ def name_of(path: Path) -> str:
 SOURCES = {name_of(path): path for path in PACKAGE.rglob("*.py") if name_of(path)}
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield the full names of what a file imports, wherever in the file the import is."""
+@functools.cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    """Return the full names of what a file imports, wherever in the file the import is."""
+    return tuple(_imports_of(path))
+
+
+def _imports_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

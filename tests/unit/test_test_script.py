@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.conftest import pytest_configure
 from tests.machines.machines import MachineHost
 from tools import coverage
 
@@ -123,10 +126,11 @@ def test_tests_that_boot_machines_are_slow_and_others_are_fast() -> None:
     assert any("google_s_agent" in name for name in slow)
 
 
-def test_fast_and_slow_exclude_each_other() -> None:
-    command = [sys.executable, "-m", "pytest", "--fast", "--slow", "tests/unit/test_lanes.py"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert (done.returncode, "exclude each other" in done.stderr) == (4, True)
+def test_fast_and_slow_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.conftest.scope", SimpleNamespace())
+    config: Any = SimpleNamespace(option=SimpleNamespace(all=False, fast=True, slow=True))
+    with pytest.raises(pytest.UsageError, match="exclude each other"):
+        pytest_configure(config)
 
 
 def test_a_fast_run_that_boots_a_machine_fails(monkeypatch: pytest.MonkeyPatch) -> None:

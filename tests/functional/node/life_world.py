@@ -30,7 +30,7 @@ from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Store
 from hart_salt.master.keys import Acceptance, OwnKey
 from hart_salt.model import Access, Instance, MasterInfo, Node
-from hart_salt.node import bootstrap, minion_log, ssh
+from hart_salt.node import bootstrap, minion_log, ssh, undo
 from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle
@@ -334,6 +334,7 @@ def new_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
         return FakeSession(world)
 
     monkeypatch.setattr(ssh, "connect", connect)
+    monkeypatch.setattr(undo, "UNDO_INTERVAL", 0)
     info = master_info(tmp_path)
     return Stage(world, info, FakeDriver(world, info), RecordingStore(world, tmp_path))
 
