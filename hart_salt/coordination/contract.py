@@ -30,8 +30,12 @@ class Lease(Protocol):
     def renew(self) -> bool:
         """Begin its time again; return False if it was lost."""
 
-    def release(self) -> None:
-        """Give it back. A lease that was lost stays with its new holder."""
+    def release(self) -> bool:
+        """
+        Give it back; return whether this call has had it without a gap until now.
+
+        A lease that was lost stays with its new holder.
+        """
 
 
 class Engine(Protocol):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+import secrets
 import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import etcd3gw.lease
 from etcd3gw.client import Etcd3Client
 from etcd3gw.exceptions import ConnectionFailedError, ConnectionTimeoutError, Etcd3Exception
 from etcd3gw.lock import Lock
@@ -38,16 +40,36 @@ class EtcdEngine:
         self._client = Etcd3Client(timeout=SOCKET_TIMEOUT, **arguments)
         # A session of requests is not made for several threads at once.
         self._mutex = threading.Lock()
+        #: the leases of etcd's own, by their time in seconds
+        self._leases: dict[int, etcd3gw.lease.Lease] = {}
+        self._random = secrets.token_hex(16)
 
     def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
-        """Take a lease; see the contract. etcd counts whole seconds."""
-        lock = _HeldLock(self._prefix + name, math.ceil(seconds), self._client, holder)
-        if self.call(lock.acquire):
-            return EtcdLease(self, name, lock, brief=brief)
-        # The lock has asked for a lease of etcd's own, which would stay until its time has passed.
-        with suppress(EnvironmentFault):
-            self.call(lambda: lock.lease and lock.lease.revoke())
-        return None
+        """
+        Take a lease; see the contract. etcd counts whole seconds.
+
+        All leases of a call with the same time are keys with one lease of etcd's own: taking one more is one request.
+        """
+        lock = _HeldLock(self._prefix + name, math.ceil(seconds), self._client, holder or self._random)
+        return EtcdLease(self, name, lock) if self.call(lambda: self._put(lock)) else None
+
+    def _put(self, lock: Lock) -> bool:
+        """Put the key of a lock if there is none."""
+        known = self._leases.get(lock.ttl)
+        lock.lease = known or self._grant(lock.ttl)
+        try:
+            return lock.acquire()
+        except (ConnectionFailedError, ConnectionTimeoutError):
+            raise
+        except Etcd3Exception:
+            if known is None:
+                raise
+        lock.lease = self._grant(lock.ttl)  # the known one has run out
+        return lock.acquire()
+
+    def _grant(self, ttl: int) -> etcd3gw.lease.Lease:
+        self._leases[ttl] = self._client.lease(ttl)
+        return self._leases[ttl]
 
     def free(self, names: Collection[str], holder: str) -> None:
         """Free the leases of a dead call; the server compares the value again when it deletes a key."""
@@ -72,7 +94,11 @@ class EtcdEngine:
         return str(Lock(self._prefix + name, client=self._client).key)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and revoke the leases of etcd's own: nothing needs them any more."""
+        leases, self._leases = self._leases, {}
+        for lease in leases.values():
+            with suppress(EnvironmentFault):
+                self.call(lease.revoke)
         self._client.session.close()
 
     def call(self, work: Callable[[], T]) -> T:
@@ -102,31 +128,29 @@ def _text(key: Any) -> str:
 
 
 class _HeldLock(Lock):
-    """A lock whose value is the name of its holder instead of a random one."""
+    """A lock whose value is the name of its holder, and whose key has a lease of etcd's own that exists already."""
 
     def __init__(self, name: str, ttl: int, client: Etcd3Client, holder: str) -> None:
         super().__init__(name, ttl, client=client)
-        if holder:
-            self._uuid = holder
+        self._uuid = holder
+
+    def acquire(self) -> bool:
+        """Put the key if there is none."""
+        return bool(self.client.create(self.key, self._uuid, lease=self.lease))
 
 
 class EtcdLease:
     """A lease that was taken."""
 
-    def __init__(self, engine: EtcdEngine, name: str, lock: Lock, *, brief: bool) -> None:
+    def __init__(self, engine: EtcdEngine, name: str, lock: Lock) -> None:
         self.name = name
-        self._brief = brief
         self._engine = engine
         self._lock = lock
 
     def renew(self) -> bool:
-        """Begin its time again; return False if it was lost."""
+        """Begin its time again, with that of all others of this call; return False if it was lost."""
         return self._engine.call(self._lock.refresh) > 0 and self._engine.call(self._lock.is_acquired)
 
-    def release(self) -> None:
-        """Give it back, with the lease of etcd's own; that of a brief one soon ends by itself."""
-        self._engine.call(self._lock.release)
-        if self._brief:
-            return
-        with suppress(EnvironmentFault):
-            self._engine.call(lambda: self._lock.lease and self._lock.lease.revoke())
+    def release(self) -> bool:
+        """Give it back; return whether the key still had this call's value."""
+        return bool(self._engine.call(self._lock.release))

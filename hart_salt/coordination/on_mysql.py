@@ -18,9 +18,10 @@ import pymysql
 from hart_salt.base.errors import EnvironmentFault
 from hart_salt.coordination.contract import SOCKET_TIMEOUT, Lease, plain, unusable
 
-IDLE = 60  #: seconds after which the server closes the connection for queries and brief leases
-#: the part of a lease's time after which its connection no longer waits for an answer
-WAITED = 0.75
+IDLE = 60  #: the least seconds after which the server closes the connection for queries and brief leases
+#: the part of a lease's time for which a renewal waits for an answer: it begins after a third of that time, and the
+#: loss must be known before another call can have the lease
+WAITED = 0.5
 
 
 class MysqlEngine:
@@ -37,17 +38,19 @@ class MysqlEngine:
         self._arguments = arguments
         self._mutex = threading.Lock()
         self._looking: Any = None
+        self._idle = IDLE
 
     def take(self, name: str, seconds: float, *, brief: bool = False, holder: str = "") -> Lease | None:
         """Take a lease, on a connection of its own unless it is brief; see the contract."""
         if brief:
+            self._keep_for(math.ceil(seconds))
             taken = self.look("SELECT GET_LOCK(%s, 0)", [self.name(name)])[0] == 1
             return BriefMysqlLease(self, name) if taken else None
-        self.look("SELECT 1", [])  # the connection below waits longer for a server that hangs
         connection = None
         try:
-            connection = self._connect(seconds * WAITED, math.ceil(seconds))
+            connection = self._connect(math.ceil(seconds))
             if _value(connection, "SELECT GET_LOCK(%s, 0)", self.name(name)) == 1:
+                _wait_for(connection, seconds * WAITED)
                 return MysqlLease(self, name, connection)
         except (pymysql.MySQLError, OSError) as error:
             _close(connection)
@@ -77,24 +80,35 @@ class MysqlEngine:
         """Return the name of a lock in the server."""
         return plain(name, self._prefix)
 
-    def _connect(self, answer: float, idle: int) -> Any:
-        """Return a new connection: it waits ``answer`` seconds for answers and lives ``idle`` seconds without use."""
+    def _keep_for(self, idle: int) -> None:
+        """Let the connection for queries live for ``idle`` seconds without use, so that its leases do, too."""
+        if idle > self._idle:
+            self._idle = idle
+            self.look("SET SESSION wait_timeout=%s", [idle])
+
+    def _connect(self, idle: int) -> Any:
+        """Return a new connection, which the server closes after ``idle`` seconds without use."""
         return pymysql.connect(
             **self._arguments,
             connect_timeout=SOCKET_TIMEOUT,
-            read_timeout=answer,
+            read_timeout=SOCKET_TIMEOUT,
             write_timeout=SOCKET_TIMEOUT,
             init_command=f"SET SESSION wait_timeout={idle}",
             autocommit=True,
         )
 
-    def look(self, query: str, values: Collection[str]) -> Any:
-        """Return the row of a query. A connection that has ended is opened again, once."""
+    def look(self, query: str, values: Collection[str | int]) -> Any:
+        """
+        Return the row of a query. A connection that has ended is opened again, once.
+
+        The brief leases of the old connection are gone then, which their ``renew`` and ``release`` report: the new
+        connection does not have them.
+        """
         with self._mutex:
             for attempt in range(2):
                 try:
                     if self._looking is None:
-                        self._looking = self._connect(SOCKET_TIMEOUT, IDLE)
+                        self._looking = self._connect(self._idle)
                     return _row(self._looking, query, values)
                 except (pymysql.MySQLError, OSError) as error:
                     _close(self._looking)
@@ -125,20 +139,22 @@ class MysqlLease:
                 _close(self._connection)
                 return False
 
-    def release(self) -> None:
+    def release(self) -> bool:
         """
         Give it back: at once if the server answers, otherwise when it notices that the connection has ended.
 
         It does not wait for a renewal that waits for the server.
         """
+        held = False
         waited = self._mutex.acquire(timeout=SOCKET_TIMEOUT)
-        with suppress(EnvironmentFault, pymysql.MySQLError, OSError):
+        with suppress(pymysql.MySQLError, OSError):
             if waited:
-                self._engine.look("SELECT 1", [])
-                _value(self._connection, "SELECT RELEASE_LOCK(%s)", self._engine.name(self.name))
+                _wait_for(self._connection, SOCKET_TIMEOUT)
+                held = _value(self._connection, "SELECT RELEASE_LOCK(%s)", self._engine.name(self.name)) == 1
         _close(self._connection)
         if waited:
             self._mutex.release()
+        return held
 
 
 class BriefMysqlLease:
@@ -153,12 +169,17 @@ class BriefMysqlLease:
         query = "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"
         return bool(self._engine.look(query, [self._engine.name(self.name)])[0] == 1)
 
-    def release(self) -> None:
-        """Give it back."""
-        self._engine.look("SELECT RELEASE_LOCK(%s)", [self._engine.name(self.name)])
+    def release(self) -> bool:
+        """Give it back; return whether the connection still had it."""
+        return bool(self._engine.look("SELECT RELEASE_LOCK(%s)", [self._engine.name(self.name)])[0] == 1)
 
 
-def _row(connection: Any, query: str, values: Collection[str]) -> Any:
+def _wait_for(connection: Any, seconds: float) -> None:
+    """Let a connection wait so long for the next answers. After a timeout it is of no use, and its lock is gone."""
+    connection._read_timeout = seconds  # PyMySQL takes it from its caller only when it connects
+
+
+def _row(connection: Any, query: str, values: Collection[str | int]) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(query, tuple(values))
         return cursor.fetchone()

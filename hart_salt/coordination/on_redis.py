@@ -91,9 +91,10 @@ class RedisLease:
         except LockError:
             return False
 
-    def release(self) -> None:
-        """Give it back."""
+    def release(self) -> bool:
+        """Give it back; return whether the key still had this lease's value."""
         try:
             self._engine.call(self._lock.release)
         except LockError:
-            return
+            return False
+        return True

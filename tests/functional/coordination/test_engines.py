@@ -65,12 +65,12 @@ def test_only_one_call_has_a_lease(engines: tuple[Engine, Engine]) -> None:
     assert other.living(["hart/role/app", "hart/role/web"]) == {"hart/role/app"}
     assert lease.renew()
     web = taken(other, "hart/role/web")
-    lease.release()
+    assert lease.release()
     assert one.living(["hart/role/app", "hart/role/web"]) == {"hart/role/web"}
     again = taken(other, "hart/role/app")
     assert not lease.renew()
     with suppress(EnvironmentFault):
-        lease.release()
+        assert not lease.release()
     assert again.renew()
     web.release()
     again.release()
@@ -83,12 +83,87 @@ def test_a_brief_lease_is_a_lease(engines: tuple[Engine, Engine]) -> None:
     assert (other.take("hart/node/a", LONG, brief=True), other.take("hart/node/a", LONG)) == (None, None)
     assert other.living(["hart/node/a"])
     assert lease.renew()
-    lease.release()
+    assert lease.release()
     assert not lease.renew()
+    assert not lease.release()
     again = other.take("hart/node/a", LONG, brief=True)
     assert again is not None
     again.release()
     assert other.living(["hart/node/a"]) == frozenset()
+
+
+def test_a_brief_lease_that_another_call_could_have_had_says_so(
+    engines: tuple[Engine, Engine], servers: Callable[[str], Any]
+) -> None:
+    one, other = engines
+    session, lease = one.take("hart/session/one", LONG), one.take("hart/node/a", LONG, brief=True)
+    assert None not in (session, lease)
+    assert lease is not None
+    if isinstance(one, on_mysql.MysqlEngine):  # its leases end with their connection, and the next query opens another
+        mine = one.look("SELECT CONNECTION_ID()", [])[0]
+        servers("mysql").execute(f"KILL {mine}")
+    else:
+        for name in ("one", ""):
+            other.free(["hart/node/a"], name)
+        _remove(one, "hart/node/a")
+    theirs = until(lambda: other.take("hart/node/a", LONG, brief=True), "the lease is free")
+    assert one.living(["hart/node/a"])  # with MySQL, on a new connection
+    assert (lease.renew(), lease.release()) == (False, False)
+    assert theirs.release()
+
+
+def _remove(engine: Engine, name: str) -> None:
+    if isinstance(engine, on_redis.RedisEngine):
+        engine.client.delete(name)
+    elif isinstance(engine, on_etcd.EtcdEngine):
+        engine._client.delete(engine._key(name))
+
+
+def test_a_lease_at_etcd_is_one_request_each_way(
+    servers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(servers("etcd").space().url)
+    assert isinstance(engine, on_etcd.EtcdEngine)
+    session = taken(engine, "hart/session/one")
+    sent: list[str] = []
+    post = engine._client.post
+
+    def counted(url: str, **arguments: Any) -> Any:
+        sent.append(url.rpartition("/v3/")[2])
+        return post(url, **arguments)
+
+    monkeypatch.setattr(engine._client, "post", counted)
+    lease = engine.take("hart/node/a", LONG, brief=True)
+    assert lease is not None
+    assert lease.release()
+    assert sent == ["kv/txn", "kv/txn"]
+    engine.close()
+    assert engine.living(["hart/session/one"]) == frozenset()
+    assert not session.renew()
+
+
+def test_a_lease_of_etcd_that_has_run_out_is_replaced(servers: Callable[[str], Any]) -> None:
+    engine = engine_of(servers("etcd").space().url)
+    assert isinstance(engine, on_etcd.EtcdEngine)
+    session = taken(engine, "hart/session/one")
+    engine._leases[int(LONG)].revoke()
+    assert taken(engine, "hart/node/a").release()
+    assert not session.renew()
+    engine.close()
+
+
+def test_a_long_lease_keeps_the_connection_for_brief_ones(servers: Callable[[str], Any]) -> None:
+    engine = engine_of(servers("mysql").space().url)
+    assert isinstance(engine, on_mysql.MysqlEngine)
+    assert engine.living(["hart/node/a"]) == frozenset()
+    for seconds, idle in ((3.0, on_mysql.IDLE), (600.0, 600), (60.0, 600)):
+        lease = engine.take("hart/node/a", seconds, brief=True)
+        assert lease is not None
+        assert engine.look("SELECT @@wait_timeout", [])[0] == idle
+        assert lease.release()
+    engine.close()
+    assert engine.look("SELECT @@wait_timeout", [])[0] == 600
+    engine.close()
 
 
 def test_many_names_are_looked_up_at_once(engines: tuple[Engine, Engine]) -> None:
