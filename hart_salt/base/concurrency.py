@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from hart_salt.base import signals
@@ -104,6 +105,30 @@ async def uninterrupted(work: Awaitable[T]) -> T:
     if cancelled:
         raise asyncio.CancelledError from failure
     return task.result()
+
+
+@contextlib.asynccontextmanager
+async def entered(call: Callable[..., Awaitable[Any]], manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """
+    Enter and leave a context manager that blocks, in threads: ``call`` is a method of ``Calls``.
+
+    It is always left if it was entered, even if the caller is cancelled in between. It does not get the exception of
+    the block.
+    """
+    found: list[T] = []
+
+    async def enter() -> None:
+        found.append(await call(manager.__enter__))
+
+    async def leave() -> None:
+        await call(manager.__exit__, None, None, None)
+
+    try:
+        await uninterrupted(enter())
+        yield found[0]
+    finally:
+        if found:
+            await uninterrupted(leave())
 
 
 async def within(work: Awaitable[T], seconds: float) -> T:

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class FileLocks:
         """Return whether a living process holds the node's lock."""
         return is_held(self._directory / f"{minion_id}{NODE}")
 
-    def look(self, records: Mapping[str, Record]) -> FileLocks:
+    def look(self, records: Mapping[str, Record], batches: Collection[str] = ()) -> FileLocks:
         """Return these locks, which look up every node by itself."""
         return self
 
@@ -129,6 +129,15 @@ class FileLocks:
                 if not is_held(path) and is_own(facts := _facts(path), self._owner):
                     found[path.name.removesuffix(BATCH)] = facts
         return found
+
+    @property
+    def restores(self) -> None:
+        """None: the file of a claim is held by this process."""
+        return
+
+    def restore(self, batch: str, records: Iterable[Record]) -> list[str]:
+        """Do nothing; see ``restores``."""
+        return []
 
     def forget_batch(self, batch: str) -> None:
         """Remove the claim of a dead batch of which nothing is left."""

@@ -17,22 +17,20 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from hart_salt.base import machine
-from hart_salt.base.errors import BrokenRecord, EnvironmentFault, LeaseLost
+from hart_salt.base.errors import BrokenRecord, EnvironmentFault, HartError, LeaseLost
 from hart_salt.base.stopping import Stop
 from hart_salt.coordination.contract import Engine, Lease, plain
 from hart_salt.inventory import flocks, session
+from hart_salt.inventory.lease_look import LeaseLook, session_of
 from hart_salt.inventory.locks import BatchClaim, at_work, is_own, known
 from hart_salt.inventory.records import LOCAL, UNKNOWN, Record, Store
 from hart_salt.inventory.session import Session, Times
-
-#: the end of the name of a file that is locked as long as the process of a session lives
-ALIVE = ".session"
+from hart_salt.inventory.session_files import Files
 
 
 class LeaseLocks:
@@ -65,8 +63,12 @@ class LeaseLocks:
         self._open: Session | None = None
         self._holds = 0
         self._file: contextlib.ExitStack | None = None
-        #: nodes that this call has claimed; True: there is no record, so the short lease is kept
-        self._claimed: dict[str, bool] = {}
+        #: nodes that this call has claimed; if there is no record, with the short lease, which is kept then
+        self._claimed: dict[str, Lease | None] = {}
+        #: the facts of the batches that this call has
+        self._batches: dict[str, Mapping[str, Any]] = {}
+        #: whether a record of a claim that does not count could not be taken back
+        self._left_behind = False
 
     @property
     def session(self) -> str:
@@ -97,7 +99,7 @@ class LeaseLocks:
 
     def check(self) -> str:
         """Take a lease, look it up and give it back."""
-        with self._held_name(f"hart/check/{self.session}", self._times.taking, 0) as lease:
+        with self._held_name(plain(f"hart/check/{self.session}"), self._times.taking, 0) as lease:
             if lease is None or not self._engine.living([lease.name]):
                 raise EnvironmentFault(f"{self.words} does not keep leases")
         return f"leases at {self.words}"
@@ -161,26 +163,28 @@ class LeaseLocks:
     def claim(self, minion_id: str, new: Record | None = None) -> Iterator[bool]:
         """Write the session of this call into the record of a node, or hold a lease if it has none; see ``Locks``."""
         with self._in_session() as opened, contextlib.ExitStack() as stack:
-            name = f"hart/node/{minion_id}"
             # For as long as the lease of the call: without a record it is kept and renewed like that.
-            short = stack.enter_context(self._held_name(name, self._times.lease, self._times.patient))
-            if short is None or minion_id in self._claimed:
+            name, times = _of_node(minion_id), self._times
+            lease = self._taken(name, times.lease, times.patient, times.attempt, brief=True)
+            if lease is None:
                 raise at_work(minion_id)
-            recorded = self._take(minion_id, new)
-            self._claimed[minion_id] = not recorded
-            if recorded:
-                stack.close()
-            else:
-                opened.add(short)
-                stack.callback(opened.drop, short)
+            stack.callback(_release, lease)
+            if minion_id in self._claimed:
+                raise at_work(minion_id)
+            recorded = self._take(minion_id, new, lease)
+            stack.pop_all()
+            if not recorded:
+                opened.add(lease)
+                stack.callback(opened.drop, lease)
+            self._claimed[minion_id] = None if recorded else lease
             try:
                 yield new is not None
             finally:
                 del self._claimed[minion_id]
 
-    def _take(self, minion_id: str, new: Record | None) -> bool:
+    def _take(self, minion_id: str, new: Record | None, lease: Lease) -> bool:
         """
-        Write the session into the record; return whether there is one now.
+        Write the session into the record and give the short lease back; return whether there is a record now.
 
         Raises ``Refused`` if another living call works on the node, or if ``new`` is given and there is a record.
         """
@@ -201,11 +205,33 @@ class LeaseLocks:
             return False
         self._check_quick(minion_id, begun, self._times.taking / 2)
         self.check_alive()
-        self._store.put(dataclasses.replace(record, session=self.session))
-        # The write itself may have waited for the store. Then another call may have claimed the node before it was
-        # done: that call finds this session in the record at its next check, and both leave the node.
-        self._check_quick(minion_id, begun, self._times.taking)
+        try:
+            self._store.put(dataclasses.replace(record, session=self.session))
+            # The write may have waited for the store, and a connection may have ended: the lease decides.
+            held = lease.release()
+        except EnvironmentFault:
+            _release(lease)
+            self._take_back(minion_id, found)
+            raise
+        if not held:
+            self._take_back(minion_id, found)
+            self._check_quick(minion_id, begun, self._times.taking)
+            raise EnvironmentFault(f"{self.words} lost the lease for the claim of {minion_id}; call again")
         return True
+
+    def _take_back(self, minion_id: str, before: Record | None) -> None:
+        """
+        Undo the write of a claim that does not count, unless another call has written the record since.
+
+        If that fails, the next sweep does it: the claims of this call's batches stay for it.
+        """
+        with suppress(HartError), self._held_name(_of_node(minion_id), self._times.lease, 0) as lease:
+            record = self._store.get(minion_id) if lease is not None else None
+            if record is not None and record.session == self.session:
+                self._store.remove(minion_id) if before is None else self._store.put(before)
+            if lease is not None:
+                return
+        self._left_behind = True
 
     def _check_quick(self, minion_id: str, begun: float, limit: float) -> None:
         if self._clock() - begun >= limit:
@@ -219,18 +245,27 @@ class LeaseLocks:
             return False
         return record is not None and self._lives(record.session)
 
-    def look(self, records: Mapping[str, Record]) -> LeaseLook:
-        """Return who works on what; the sessions of all records are looked up at once."""
-        batches = self._store.batches()
-        sessions = {record.session for record in records.values()} | {_session_of(facts) for facts in batches.values()}
-        return LeaseLook(records, batches, self._living({one for one in sessions if one}), self._judges)
+    def look(self, records: Mapping[str, Record], batches: Collection[str] = ()) -> LeaseLook:
+        """
+        Return who works on what; the sessions of all records, and the leases of batches without a claim, are looked up
+        at once.
+        """
+        claims = self._store.batches()
+        sessions = {record.session for record in records.values()} | {session_of(facts) for facts in claims.values()}
+        asked = {batch for batch in batches if batch and batch not in claims}
+        living = self._living({one for one in sessions if one}, asked)
+        leased = {batch: _of_batch(batch) in living for batch in asked}
+        return LeaseLook(records, claims, living, leased, self._is_leased, self._judges)
 
     def check_mine(self, minion_id: str, *, creating: bool = False) -> None:
         """Check that the record still names this call's session; see ``Locks``."""
         lost = self._lost()
-        if lost and (creating or self._claimed.get(minion_id, True)):
+        lease = self._claimed.get(minion_id)
+        if lost and (creating or lease is not None or minion_id not in self._claimed):
             raise LeaseLost(lost)
-        if self._claimed.get(minion_id, False):
+        if lease is not None:
+            if not lease.renew():
+                raise LeaseLost(f"{minion_id} is no longer this call's: {self.words} no longer has its lease")
             return
         try:
             record = self._store.get(minion_id)
@@ -241,40 +276,79 @@ class LeaseLocks:
         if record is None and not lost and not creating:
             return  # the store has lost it: nobody removes the record of a session that lives
         if record is None or record.session != self.session:
-            raise LeaseLost(
-                f"{minion_id} is no longer this call's: another call has taken it over, and hart leaves its instance "
-                "to that call"
+            why = (
+                "the record store has lost its record"
+                if record is None
+                else "another call has taken it over, and hart leaves its instance to that call"
             )
+            raise LeaseLost(f"{minion_id} is no longer this call's: {why}")
 
     # sessions
 
     def _lives(self, name: str | None) -> bool:
         return bool(name) and name in self._living({str(name)})
 
-    def _living(self, names: Collection[str]) -> frozenset[str]:
-        """Return the sessions that live: not those of this machine whose process has died, whatever the server says."""
-        possible = {_of_session(name): name for name in names if not self._files.is_dead(name)}
-        return frozenset(possible[found] for found in self._engine.living(possible.keys()))
+    def _is_leased(self, batch: str) -> bool:
+        return _of_batch(batch) in self._engine.living({_of_batch(batch)})
+
+    def _living(self, sessions: Collection[str], batches: Collection[str] = ()) -> frozenset[str]:
+        """
+        Return the sessions that live, and the names of the leases of those batches that a call has.
+
+        A session of this machine whose process has died does not live, whatever the server says.
+        """
+        possible = {_of_session(name): name for name in sessions if not self._files.is_dead(name)}
+        found = self._engine.living([*possible, *map(_of_batch, batches)])
+        return frozenset(possible.get(name, name) for name in found)
 
     # batches
 
     @contextmanager
     def batch(self, batch: str, facts: Mapping[str, Any]) -> Iterator[BatchClaim]:
-        """Write the claim of a batch beside the records; see ``Locks``."""
-        with self._in_session():
-            self._store.put_batch(batch, {**facts, "session": self.session})
+        """
+        Write the claim of a batch beside the records, and hold a lease of it; see ``Locks``.
+
+        The claim says where a sweep must look if the call dies. The lease says that the batch lives, even if the store
+        has lost the claim and the records.
+        """
+        with self._long(_of_batch(batch), 0) as held:
+            if not held:
+                raise EnvironmentFault(f"{self.words} has the lease of this batch already; call again")
+            self._batches[batch] = {**facts, "session": self.session}
+            self._store.put_batch(batch, self._batches[batch])
             claim = BatchClaim()
             try:
                 yield claim
             finally:
-                if not claim.keep:
+                del self._batches[batch]
+                if not claim.keep and not self._left_behind:
                     # If it stays, the next sweep finds nothing of it and removes it.
                     with suppress(EnvironmentFault):
                         self._store.remove_batch(batch)
 
+    @property
+    def restores(self) -> float:
+        """After how many seconds the claim of a batch is looked up again: with each renewal of the leases."""
+        return self._times.interval
+
+    def restore(self, batch: str, records: Iterable[Record]) -> list[str]:
+        """Write the claim of a batch and its records again if the store has lost the claim; see ``Locks``."""
+        if batch not in self._batches or self._store.has_batch(batch) or self._lost():
+            return []
+        self._store.put_batch(batch, self._batches[batch])
+        return [record.minion_id for record in records if self._put_again(record)]
+
+    def _put_again(self, record: Record) -> bool:
+        """Write a record if there is none. Under its lease: another call may be creating the node."""
+        with self._held_name(_of_node(record.minion_id), self._times.lease, 0) as lease:
+            if lease is None or self._lost() or self._store.get(record.minion_id) is not None:
+                return False
+            self._store.put(record)
+            return True
+
     def batch_lives(self, batch: str) -> bool:
         """Return whether the session of a batch lives."""
-        return self.look({}).batch_lives(batch)
+        return self.look({}, [batch]).batch_lives(batch)
 
     def dead_batches(self) -> dict[str, dict[str, Any]]:
         """Return the batches whose sessions are dead."""
@@ -296,7 +370,7 @@ class LeaseLocks:
     @contextmanager
     def role(self, role: str, *, wait: bool) -> Iterator[bool]:
         """Hold the lease of a role; see ``Locks``."""
-        with self._long(f"hart/role/{role}", float("inf") if wait else 0) as held:
+        with self._long(plain(f"hart/role/{role}"), float("inf") if wait else 0) as held:
             yield held
 
     @contextmanager
@@ -327,8 +401,7 @@ class LeaseLocks:
             yield lease
         finally:
             if lease is not None:
-                with suppress(EnvironmentFault):
-                    lease.release()
+                _release(lease)
 
     def _taken(self, name: str, seconds: float, wait: float, pause: float, *, brief: bool = False) -> Lease | None:
         """
@@ -337,9 +410,9 @@ class LeaseLocks:
         It does not wait for a call of this machine whose process has died.
         """
         until = self._clock() + wait
-        self._files.note(self.session, plain(name))
+        self._files.note(self.session, name)
         while True:
-            lease = self._engine.take(plain(name), seconds, brief=brief, holder=self.session)
+            lease = self._engine.take(name, seconds, brief=brief, holder=self.session)
             if lease is None and self._free_dead():
                 continue
             if lease is not None or self._clock() >= until:
@@ -358,110 +431,19 @@ class LeaseLocks:
         return self._files.free_dead(self._engine.free)
 
 
-class LeaseLook:
-    """Who works on what, seen with the records of one snapshot."""
-
-    def __init__(
-        self, records: Mapping[str, Record], batches: Mapping[str, Mapping[str, Any]], living: Collection[str],
-        judges: Callable[[Mapping[str, Any]], bool],
-    ) -> None:  # fmt: skip
-        """Keep the sessions that live; ``judges`` says whether this master may judge a batch with such facts."""
-        self._records = records
-        self._batches = batches
-        self._living = living
-        self._judges = judges
-
-    def busy(self, minion_id: str) -> bool:
-        """Return whether a living call works on the node; a node without a record is nobody's."""
-        record = self._records.get(minion_id)
-        return record is not None and record.session in self._living
-
-    def batch_lives(self, batch: str) -> bool:
-        """Return whether the session of a batch lives."""
-        return batch in self._batches and _session_of(self._batches[batch]) in self._living
-
-    def dead_batches(self) -> dict[str, dict[str, Any]]:
-        """Return the batches whose sessions are dead, as far as this master can judge them."""
-        return {
-            batch: dict(facts)
-            for batch, facts in self._batches.items()
-            if _session_of(facts) not in self._living and self._judges(facts)
-        }
-
-
-class Files:
-    """
-    The files of this machine that say which sessions have a living process: each locks its own.
-
-    A file has the names of the leases that its session took, or was about to take, one per line.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._machine = ""
-        #: the names in the file of the session that this process has
-        self._noted: set[str] = set()
-
-    @property
-    def machine(self) -> str:
-        """What the names of all sessions of this machine, and of no other, begin with."""
-        if not self._machine:
-            flocks.make_directory(self._directory)
-            self._machine = machine.running_machine(self._directory)
-        return self._machine
-
-    @contextmanager
-    def alive(self, name: str) -> Iterator[None]:
-        """Lock the file of a session. Only a process that takes it for that of a dead one can have it, for a moment."""
-        self._noted.clear()
-        with flocks.held(self._path(name), wait=True):
-            yield
-
-    def note(self, name: str, lease: str) -> None:
-        """Write the name of a lease into the file of a session, before the session takes it."""
-        path = self._path(name)
-        if lease in self._noted or not path.exists():
-            return
-        with suppress(OSError), path.open("a") as file:  # without a note, its time must pass after a crash
-            file.write(f"\n{lease}")
-            self._noted.add(lease)
-
-    def is_dead(self, name: str) -> bool:
-        """Return whether a session is of this machine and its process has died."""
-        if not name.startswith(f"{self.machine}-"):
-            return False
-        try:
-            return not flocks.is_held(self._path(name))
-        except EnvironmentFault:  # the file of another user: its lease decides
-            return False
-
-    def free_dead(self, free: Callable[[Collection[str], str], None]) -> bool:
-        """
-        Free the leases of the dead sessions of this machine and remove their files; return whether there were any.
-
-        ``free`` gets the names of the leases that a session may have, and the session. If it fails, the file stays.
-        """
-        found = False
-        for path in self._directory.glob(f"{self.machine}-*{ALIVE}"):
-            with flocks.abandoned(path) as names:
-                if names:
-                    free(names, path.name.removesuffix(ALIVE))
-                    found = True
-        return found
-
-    def clear(self) -> None:
-        """Remove the files of dead sessions."""
-        for path in self._directory.glob(f"*{ALIVE}"):
-            with flocks.abandoned(path):
-                pass
-
-    def _path(self, name: str) -> Path:
-        return self._directory / f"{name}{ALIVE}"
-
-
 def _of_session(name: str) -> str:
     return plain(f"hart/session/{name}")
 
 
-def _session_of(facts: Mapping[str, Any]) -> str:
-    return str(facts.get("session") or "")
+def _of_batch(batch: str) -> str:
+    return plain(f"hart/batch/{batch}")
+
+
+def _of_node(minion_id: str) -> str:
+    return plain(f"hart/node/{minion_id}")
+
+
+def _release(lease: Lease) -> None:
+    """Give a lease back; if that fails, its time passes."""
+    with suppress(EnvironmentFault):
+        lease.release()

@@ -6,7 +6,7 @@ Locks: what a living call is working on, and what a dead call left unfinished.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,8 +70,13 @@ class Locks(Look, Protocol):
         Raises ``Refused`` if another call works on the node, or if ``new`` is written and there is a record.
         """
 
-    def look(self, records: Mapping[str, Record]) -> Look:
-        """Return who works on what; ``records`` are those of a snapshot, by minion id."""
+    def look(self, records: Mapping[str, Record], batches: Collection[str] = ()) -> Look:
+        """
+        Return who works on what; ``records`` are those of a snapshot, by minion id.
+
+        ``batches`` are those of resources without a record, which are looked up at once. A batch can live although the
+        store has lost its claim.
+        """
 
     def elsewhere(self, record: Record) -> str:
         """
@@ -100,6 +105,18 @@ class Locks(Look, Protocol):
         Hold the claim of a batch: while it is held, everything with the batch's name belongs to a living call.
 
         A claim that exists but is not held belongs to a dead call. ``facts`` say where the sweep must look.
+        """
+
+    @property
+    def restores(self) -> float | None:
+        """After how many seconds to call ``restore`` again; None: claims cannot be lost."""
+
+    def restore(self, batch: str, records: Iterable[Record]) -> list[str]:
+        """
+        Write the claim of a batch of this call again if the store has lost it, and the records that it has lost, too.
+
+        ``records`` are those of the batch's nodes that have or may have an instance. Returns the ids whose records were
+        written again.
         """
 
     def forget_batch(self, batch: str) -> None:

@@ -250,6 +250,11 @@ class Store:
             found = {key.removesuffix(SUFFIX): self._cache.fetch(BATCHES, key) for key in keys}
         return {batch: dict(facts) for batch, facts in found.items() if facts and isinstance(facts, Mapping)}
 
+    def has_batch(self, batch: str) -> bool:
+        """Return whether the claim of a batch is in the store."""
+        with self._asked("read"):
+            return bool(self._cache.fetch(BATCHES, batch + SUFFIX))
+
     def remove_batch(self, batch: str) -> None:
         """Remove the claim of a batch."""
         with self._asked("written"):

@@ -3,6 +3,9 @@ The lease of one call, and what it holds beside it: renewed in a thread of its o
 
 A call has one such lease, however many nodes it works on. The records of these nodes name the session. If the lease is
 lost, the call ends as after a signal.
+
+A second thread watches the time: a renewal can wait for the server, and the call must know that its lease is lost
+before another call can have it.
 """
 
 from __future__ import annotations
@@ -68,7 +71,8 @@ class Session:
         """
         Keep and renew ``first``, which was taken after ``begun``.
 
-        ``words`` names the server. ``stop`` ends the work of the call if a lease is lost. ``start`` runs the renewal.
+        ``words`` names the server. ``stop`` ends the work of the call if a lease is lost. ``start`` runs the renewal
+        and the watch, each in a thread.
         """
         self._words = words
         self._stop = stop
@@ -79,7 +83,11 @@ class Session:
         self._ended = threading.Event()
         #: when the last renewal began that succeeded
         self._renewed = begun
+        #: why the last attempt to renew failed, and whether there was one since the last success
+        self._problem = ""
+        self._tried = False
         start(self._renew)
+        start(self._watch)
 
     def add(self, lease: Lease) -> None:
         """Renew this lease, too."""
@@ -105,10 +113,19 @@ class Session:
     @property
     def lost(self) -> str:
         """Why the leases count as lost, in a sentence; empty as long as they do not."""
-        if not self._stop.reason and self._clock() - self._renewed >= self._times.lease:
-            # The process, or the whole machine, was stopped for a while: nothing has been renewed.
-            self._lose("because this process did not run and could not renew it in time")
+        if not self._stop.reason and self._rest() <= 0:
+            self._lose(self._why_late())
         return self._stop.reason
+
+    def _rest(self) -> float:
+        """Return after how many seconds without a renewal the leases count as lost."""
+        return self._times.lease - self._times.margin - (self._clock() - self._renewed)
+
+    def _why_late(self) -> str:
+        if not self._tried:  # the process, or the whole machine, was stopped for a while
+            return "because this process did not run and could not renew it in time"
+        without = self._clock() - self._renewed
+        return f"because {self._words} did not renew it for {without:.0f} s ({self._problem or 'no answer'})"
 
     def _lose(self, why: str) -> None:
         self._stop.stop(f"this call has lost its lease, {why}")
@@ -118,31 +135,34 @@ class Session:
         while pause is not None and not self._ended.wait(pause):
             pause = self.beat()
 
+    def _watch(self) -> None:
+        """Note the loss in time, even if a renewal waits for the server at that moment."""
+        while not self._ended.wait(max(0.0, self._rest())):
+            if self.lost:
+                return
+
     def beat(self) -> float | None:
         """Renew all leases once; return after how many seconds to do it again, or None if they are lost."""
         begun = self._clock()
         if self.lost:
             return None
+        self._tried = True
         with self._mutex:
             leases = list(self._leases)
-        problem = ""
         for lease in leases:
             try:
                 held = lease.renew()
             except EnvironmentFault as error:
-                problem = error.why if isinstance(error, Unusable) else str(error)
-                break
+                self._problem = error.why if isinstance(error, Unusable) else str(error)
+                return None if self.lost else self._times.retry
             if not held and self._is_mine(lease):
                 self._lose(f"because {self._words} no longer has it, or another call has it ({lease.name})")
                 return None
-        if not problem:
-            self._renewed = begun
-            return self._times.interval
-        without = self._clock() - self._renewed
-        if without >= self._times.lease - self._times.margin:
-            self._lose(f"because {self._words} did not renew it for {without:.0f} s ({problem})")
+        if self.lost:  # it took too long, and the call may be ending already
             return None
-        return self._times.retry
+        self._renewed, self._tried, self._problem = begun, False, ""
+        # Not one interval after the answer, for which the renewal may have waited.
+        return max(0.0, self._times.interval - (self._clock() - begun))
 
     def _is_mine(self, lease: Lease) -> bool:
         """Return whether the lease is still wanted: another thread may just have given it back."""

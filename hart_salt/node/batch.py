@@ -67,6 +67,8 @@ class NodeState:
     on_peers: bool = False
     #: True once hart has asked salt-minion to start: from then on the key may have been used
     minion_started: bool = False
+    #: True once the rollback has begun
+    undoing: bool = False
     #: True once the node is a sealed minion: from then on nothing undoes it
     sealed: bool = False
     notes: list[str] = field(default_factory=list)

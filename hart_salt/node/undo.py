@@ -62,6 +62,7 @@ class Undo:
         removed is reported in ``left``; then the record stays, for ``hart.destroy`` and for sweep.
         """
         minion_id, calls, store, state = self._node.minion_id, self._batch.calls, self._batch.store, self._state
+        state.undoing = True
         self._batch.progress.line(minion_id, f"hart: {reason}")
         if other := await self._taken_over():
             state.left = [other]

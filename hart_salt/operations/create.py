@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
@@ -16,7 +16,7 @@ from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.locks import BatchClaim, known, machine_of
+from hart_salt.inventory.locks import BatchClaim, Locks, known, machine_of
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.slots import Slot
 from hart_salt.model import PLACE, Access, Node
@@ -30,8 +30,6 @@ from hart_salt.node.progress import Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.reporting import open_progress
 from hart_salt.node.watcher import Watcher
-
-T = TypeVar("T")
 
 #: the state of a node, and the coroutine that brings it up
 NodeWork = tuple[NodeState, Coroutine[Any, Any, None]]
@@ -89,7 +87,8 @@ async def _create(
         place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region, "owner": context.info.owner}
         machine = machine_of(nodes[0].driver, context.locks)
         place |= {"machine": machine} if machine else {}
-        claim = await stack.enter_async_context(_aside(calls, context.locks.batch(nodes[0].batch, place)))
+        held = context.locks.batch(nodes[0].batch, place)
+        claim = await stack.enter_async_context(concurrency.entered(calls.salt, held))
         stack.callback(_keep_what_is_left, claim, outcomes)
         # If all nodes fit, each gets its lock and its log before anything is changed, otherwise when its turn comes.
         for node in () if crowded else nodes:
@@ -99,7 +98,8 @@ async def _create(
             progress.begin(node.minion_id)
         if kind is MINION:
             stack.enter_context(context.master.events(readiness.started, readiness.answered))
-        async with _access(driver, calls, nodes, client_key, outcomes.problems) as access:
+        opened = _access(driver, nodes, client_key, outcomes.problems)
+        async with concurrency.entered(calls.driver, opened) as access:
             batch = Batch(
                 context.master, context.info, context.store, context.locks, driver, watcher, access, client_key,
                 progress, readiness, calls, kind, Enrolment(context.master.keys, calls),
@@ -111,9 +111,11 @@ async def _create(
             if crowded:
                 progress.line(nodes[0].minion_id, f"hart: {descriptors.turns(room)}")
                 lives = _in_turns(lives, functools.partial(_claimed, context, outcomes, calls), room)
+            restoring = asyncio.ensure_future(_restore(nodes[0].batch, outcomes, context.locks, calls, progress))
             try:
                 await _side_by_side(lives, under_way)
             finally:
+                await concurrency.ended([restoring])
                 await watcher.close()
                 boots.learn(watcher.ran_after, at_once=watcher.ran_at_once)
                 await readiness.close()
@@ -140,32 +142,9 @@ def _keep_what_is_left(claim: BatchClaim, outcomes: Outcomes) -> None:
     claim.keep = bool(outcomes.problems) or any(life.left and not life.record.kept for life in outcomes.lives.values())
 
 
-@contextlib.asynccontextmanager
-async def _aside(calls: Calls, claim: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """
-    Enter and leave a claim in the thread of Salt's calls: it can wait for another call, or for a store or server.
-
-    It is always left if it was entered, even if the call is cancelled in between.
-    """
-    entered: list[T] = []
-
-    async def enter() -> None:
-        entered.append(await calls.salt(claim.__enter__))
-
-    async def leave() -> None:
-        await calls.salt(claim.__exit__, None, None, None)
-
-    try:
-        await concurrency.uninterrupted(enter())
-        yield entered[0]
-    finally:
-        if entered:
-            await concurrency.uninterrupted(leave())
-
-
 def _claimed(context: Context, outcomes: Outcomes, calls: Calls, record: Record) -> AbstractAsyncContextManager[None]:
     """Return a claim that leaves the event loop to the other nodes; see ``_claim``."""
-    return _aside(calls, _claim(context, outcomes, record))
+    return concurrency.entered(calls.salt, _claim(context, outcomes, record))
 
 
 @contextmanager
@@ -189,37 +168,38 @@ def _claim(context: Context, outcomes: Outcomes, record: Record) -> Iterator[Non
                     context.store.remove(minion_id)
 
 
-@contextlib.asynccontextmanager
-async def _access(
-    driver: Driver, calls: Calls, nodes: Sequence[Node], key: ssh.Key, problems: list[str]
-) -> AsyncIterator[Access]:
-    """
-    Enter and leave the driver's context manager in a driver thread.
+async def _restore(batch: str, outcomes: Outcomes, locks: Locks, calls: Calls, progress: Progress) -> None:
+    """Write the claim of the batch and its records again whenever the store has lost them, as long as the call runs."""
+    while locks.restores is not None:
+        await calls.sleep(locks.restores)
+        with contextlib.suppress(
+            HartError
+        ):  # without the store, or after the loss of the lease, there is nothing to do
+            for minion_id in await calls.salt(locks.restore, batch, _records(outcomes)):
+                progress.line(minion_id, "hart: the record store had lost the record, which was written again")
 
-    It is always left if it was entered, even if the call is cancelled in between. A failure to leave it fails no node;
-    it is added to ``problems``.
+
+def _records(outcomes: Outcomes) -> Iterator[Record]:
+    """Yield the records of nodes that have or may have an instance, as they are at that moment."""
+    for life in outcomes.lives.values():
+        if life.launched and not life.undoing:
+            yield life.record
+
+
+@contextmanager
+def _access(driver: Driver, nodes: Sequence[Node], key: ssh.Key, problems: list[str]) -> Iterator[Access]:
+    """
+    Enter and leave the driver's context manager. A failure to leave it fails no node; it is added to ``problems``.
     """
     batch = nodes[0].batch
     manager = driver.access(batch, key.public, nodes)
-    entered: list[Access] = []
-
-    async def enter() -> None:
-        entered.append(await calls.driver(manager.__enter__))
-
-    async def leave() -> None:
-        try:
-            await calls.driver(manager.__exit__, None, None, None)
-        except Exception as error:  # even a defect of the driver must not hide the outcome of the nodes
-            known = error if isinstance(error, DriverError) else faults.as_fault(error)
-            reason = known or f"a defect in the driver: {error!r}"
-            problems.append(f"the temporary access of batch {batch} could not be removed: {reason}")
-
+    yield manager.__enter__()
     try:
-        await concurrency.uninterrupted(enter())
-        yield entered[0]
-    finally:
-        if entered:
-            await concurrency.uninterrupted(leave())
+        manager.__exit__(None, None, None)
+    except Exception as error:  # even a defect of the driver must not hide the outcome of the nodes
+        known = error if isinstance(error, DriverError) else faults.as_fault(error)
+        reason = known or f"a defect in the driver: {error!r}"
+        problems.append(f"the temporary access of batch {batch} could not be removed: {reason}")
 
 
 class _UnderWay:

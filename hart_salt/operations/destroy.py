@@ -13,7 +13,8 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, NotFound
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
-from hart_salt.inventory.records import READY, Record, addresses_of, instance_of, is_same
+from hart_salt.inventory.locks import at_work
+from hart_salt.inventory.records import READY, UNKNOWN, Record, addresses_of, instance_of, is_same
 from hart_salt.inventory.snapshot import is_of
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.master.public_keys import has_fingerprint
@@ -99,8 +100,8 @@ class _Destroying:
     async def _some(self, minion_ids: list[str]) -> None:
         """Destroy as many nodes as can have their logs and locks open at the same time."""
         self._ended, self._shared = [], {}
-        with contextlib.ExitStack() as stack:
-            claimed = [i for i in minion_ids if self._claim(stack, i)]
+        async with contextlib.AsyncExitStack() as stack:
+            claimed = [i for i in minion_ids if await self._claim(stack, i)]
             try:
                 # With return_exceptions, gather waits for all of them, even if the first was cancelled.
                 ends = await asyncio.gather(*(self._terminate(i) for i in claimed), return_exceptions=True)
@@ -112,19 +113,28 @@ class _Destroying:
                 if self._ended:
                     await concurrency.uninterrupted(self._forget(self._ended))
 
-    def _claim(self, stack: contextlib.ExitStack, minion_id: str) -> bool:
+    async def _claim(self, stack: contextlib.AsyncExitStack, minion_id: str) -> bool:
+        """Claim a node in a thread: that can wait for another call, a server or the store."""
         try:
-            stack.enter_context(self._locks.claim(minion_id))
+            await stack.enter_async_context(concurrency.entered(self._calls.salt, self._locks.claim(minion_id)))
         except EnvironmentFault as error:
             self._errors[minion_id] = str(error)
             return False
         except HartError as error:
             (self._errors if self._passed_over is None else self._passed_over)[minion_id] = str(error)
             return False
-        if self._passed_over is not None and self._is_changed(minion_id):
+        if await self._calls.salt(self._is_coming, minion_id):
+            self._errors[minion_id] = str(at_work(minion_id))
+            return False
+        if self._passed_over is not None and await self._calls.salt(self._is_changed, minion_id):
             self._passed_over[minion_id] = "another operation has changed it since sweep decided"
             return False
         return True
+
+    def _is_coming(self, minion_id: str) -> bool:
+        """Return whether a living call creates the node although the store has lost its record."""
+        record = self._records[minion_id]
+        return record.stage == UNKNOWN and bool(record.batch) and self._locks.batch_lives(record.batch)
 
     def _is_changed(self, minion_id: str) -> bool:
         try:

@@ -113,6 +113,14 @@ def decide(scene: Scene) -> Decision:
     return decision
 
 
+def batches(seen: Snapshot, leftovers: Sequence[tuple[str, Leftover]]) -> set[str]:
+    """Return the batches of which the decision needs to know whether they live, beside those of living calls."""
+    found = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}
+    found |= {one.instance.batch for one in seen.unknown if one.double}
+    found |= {record.batch for record in seen.records.values() if not is_ready(record)}
+    return found | {leftover.batch for _, leftover in leftovers}
+
+
 def _judge_instance(scene: Scene, found: Found, decision: Decision) -> None:
     """Decide about an instance without a record; any other instance goes or stays with its record."""
     instance = found.instance
@@ -154,16 +162,17 @@ def _judge_record(scene: Scene, record: Record, decision: Decision) -> None:
     """Decide about a node that never became ready, was never sealed, or has lost its instance."""
     if record.provider not in scene.snapshot.asked or record.kept or scene.elsewhere(record):
         return
+    there = scene.snapshot.instance_of(record)
+    ready = is_ready(record)
+    if ready and there is not None:  # as of nearly every record: whether its batch lives need not be asked
+        return
     if scene.busy(record.minion_id) or scene.batch_lives(record.batch):
         return
     if record.stage == IMPORTING:
         _keep_import(scene, record, decision)
         return
-    there = scene.snapshot.instance_of(record)
-    ready = is_ready(record)
     if record.stage == READY and there is not None:
-        if not ready:
-            _judge_unsealed(scene, record, there, decision)
+        _judge_unsealed(scene, record, there, decision)
         return
     why = "its instance is gone" if record.stage == READY else f"it was left at {record.stage}"
     orphan = Orphan("node", record.minion_id, record.provider, why, record=record)

@@ -162,7 +162,8 @@ class Scaling:
         records = [record for record in every if not self._context.locks.elsewhere(record)]
         self._elsewhere = len(every) - len(records)
         # A node that another call is sealing at this moment is still coming.
-        look = self._context.locks.look(seen.records)
+        batches = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}
+        look = self._context.locks.look(seen.records, batches)
         coming = [one for one in records if not is_ready(one) and look.busy(one.minion_id)]
         ready = _without([one for one in records if one.stage == READY], coming)
         there = [one for one in ready if seen.instance_of(one) is not None]

@@ -23,12 +23,12 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.side_by_side import ask_each
-from hart_salt.inventory.snapshot import Snapshot, take_snapshot
+from hart_salt.inventory.snapshot import Snapshot, is_of, take_snapshot
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.model import Leftover
 from hart_salt.operations import sealing
 from hart_salt.operations.destroy import destroy_all
-from hart_salt.operations.leaks import Decision, Orphan, Scene, decide
+from hart_salt.operations.leaks import Decision, Orphan, Scene, batches, decide
 
 SIDE_BY_SIDE = 16  #: concurrent removals
 #: questions, of some seconds each, that a minion must leave unanswered before it counts as dead
@@ -94,7 +94,7 @@ class Sweep:
         seen = self._look(frozenset(self._drivers))
         problems += seen.problems
         locks, info = self._context.locks, self._context.info
-        look = locks.look(seen.records)
+        look = locks.look(seen.records, batches(seen, leftovers))
         scene = Scene(
             seen, leftovers, look.busy, look.batch_lives, look.dead_batches(), time.time(), grace, only_dead,
             info.owner, masterless=not info.public_key, force=force, elsewhere=locks.elsewhere,
@@ -200,7 +200,8 @@ class Sweep:
         some = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def removed(number: int, calls: Calls) -> None:
-            errors[number] = await calls.driver(self._remove_one, orphans[number])
+            changed = await calls.salt(self._changed, orphans[number])
+            errors[number] = changed or await calls.driver(self._remove_one, orphans[number])
 
         async def one(number: int, calls: Calls) -> None:
             async with some:
@@ -217,6 +218,17 @@ class Sweep:
             except Interrupted as signal:
                 return errors, signal.signum
         return errors, None
+
+    def _changed(self, orphan: Orphan) -> str | None:
+        """Return why an instance without a record is no orphan any more: its call may have ended since the decision."""
+        if orphan.instance is None:
+            return None
+        try:
+            record = self._context.store.get(orphan.name)
+        except HartError as error:
+            return str(error)
+        written = record is not None and is_of(orphan.instance, record)
+        return "another operation has written its record since sweep decided" if written else None
 
     def _remove_one(self, orphan: Orphan) -> str | None:
         driver = self._drivers[orphan.provider]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base import concurrency
 from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import HartError
 from hart_salt.drivers.contract import Driver
@@ -74,7 +75,8 @@ class Bringing:
             lambda: calls.driver(self._driver.instances), self._driver.poll_interval, calls.sleep, self._time
         )
         # The tests share one key line, because making one is slow.
-        async with create._access(self._driver, calls, nodes, ssh.Key("", KEY), self.problems) as access:
+        opened = create._access(self._driver, nodes, ssh.Key("", KEY), self.problems)
+        async with concurrency.entered(calls.driver, opened) as access:
             batch: Any = Batch(self._driver, calls, watcher, access)
             launched = Barrier(len(nodes))
             try:

@@ -19,6 +19,7 @@ from hart_salt.inventory.session import Times
 from hart_salt.node import bootstrap
 from hart_salt.node.lifecycle import new_record
 from hart_salt.operations import create
+from tests.end_to_end.tools import until
 from tests.functional.node.life_world import NOTHING, FakeMaster, Stage, new_stage
 from tests.unit.inventory.lease_world import FakeEngine, Server
 
@@ -121,6 +122,25 @@ def test_what_is_unfinished_when_the_lease_is_lost_is_rolled_back(leased: Leased
     assert interrupted == COUNTS_AS
     assert {entry["error"] for entry in data.values()} == {"this call has lost its lease; the node was rolled back"}
     assert leased.stage.left() == NOTHING
+
+
+def test_what_the_store_has_lost_is_written_again_while_the_call_runs(
+    leased: Leased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep on another master finds the claim and the record, also of a node that stays at one stage for long."""
+    monkeypatch.setattr(LeaseLocks, "restores", 0.01)
+    cache: Any = leased.stage.store._cache
+    found: list[tuple[list[str], bool]] = []
+
+    def lose_and_wait() -> None:
+        cache.banks.clear()
+        until(lambda: leased.stage.store.get("a"), "the record is there again")
+        found.append((list(leased.stage.store.batches()), leased.other.busy("a")))
+
+    leased.at("settle", lose_and_wait)  # in a thread: the event loop goes on
+    data, interrupted = leased.create("a")
+    assert (data["a"]["result"], interrupted, found) == (True, None, [(["b1"], True)])
+    assert leased.stage.store.batches() == {}
 
 
 def test_a_node_that_another_master_has_taken_over_is_left_to_it(leased: Leased) -> None:

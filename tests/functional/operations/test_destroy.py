@@ -409,11 +409,27 @@ def test_after_a_signal_all_nodes_that_started_together_finish(world: World, mon
     assert world.left() == NOTHING
 
 
+@pytest.mark.parametrize("own_keys", [False, True])
+def test_a_claim_waits_in_a_thread_and_the_event_loop_goes_on(world: World, own_keys: bool) -> None:
+    """A claim can wait for another call, for the server with the leases, or for the store."""
+    claimed: list[str] = []
+    world.faults["claimed web"] = lambda: claimed.append(threading.current_thread().name.partition("_")[0])
+    end_until_signal(world, world.start("web"), own_keys=own_keys)
+    assert claimed == ["hart-salt"]
+
+
 def test_after_a_signal_nothing_is_forgotten_before_the_last_instance_has_ended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loops: list[asyncio.AbstractEventLoop] = []
     ended = threading.Event()
+    new_loop = asyncio.new_event_loop
+
+    def loop() -> asyncio.AbstractEventLoop:
+        loops.append(new_loop())
+        return loops[0]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", loop)
 
     async def many_rounds() -> None:
         for _ in range(1000):
@@ -424,8 +440,7 @@ def test_after_a_signal_nothing_is_forgotten_before_the_last_instance_has_ended(
         asyncio.run_coroutine_threadsafe(many_rounds(), loops[0]).result(30)
 
     world.faults |= {
-        "claimed web": lambda: loops.append(asyncio.get_running_loop()), "terminate i-db": interruption(monkeypatch),
-        "terminated": ended.set, "terminate i-web": end_late,
+        "terminate i-db": interruption(monkeypatch), "terminated": ended.set, "terminate i-web": end_late,
     }  # fmt: skip
     data, _ = end_until_signal(world, world.start("db"), world.start("web"))
     assert results(data) == {"db": True, "web": True}

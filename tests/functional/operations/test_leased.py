@@ -17,7 +17,7 @@ from hart_salt.inventory.context import Context
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.session import Times
-from hart_salt.inventory.snapshot import take_snapshot
+from hart_salt.inventory.snapshot import record_of, take_snapshot
 from hart_salt.operations import chosen, destroy, listing, sweep
 from tests.functional.operations.world import ANOTHER_MASTER, BATCH, CLOUD, World
 from tests.unit.inventory.lease_world import FakeEngine, Server
@@ -121,6 +121,43 @@ def test_what_a_call_of_another_master_left_goes_when_its_lease_has_run_out(worl
         assert list(world.call.dead_batches()) == [BATCH]
         assert [orphan["name"] for orphan in world.sweep()["removed"]] == ["web"]
         assert world.store.batches() == {}
+
+
+def test_a_node_that_a_living_call_creates_stays_although_the_store_lost_everything(world: Leased) -> None:
+    """Neither a sweep without a grace period nor a destroy ends it: the lease of its batch says that the call lives."""
+    record = world.start("web", stage="running", sealed=False)
+    world.keys.clear()
+    with world.other.batch(record.batch, {"provider": CLOUD}):
+        cache: Any = world.store._cache
+        cache.banks.clear()
+        report = world.sweep()
+        assert (report["removed"], report["kept"], world.left()["instances"]) == ([], [], ["i-web"])
+        seen = take_snapshot(list(world.drivers.values()), world.store, world.context.master)
+        (found,) = seen.found
+        unrecorded = {"web": record_of(found.instance, found.provider, world.info)}
+        data, _ = destroy.destroy_all(unrecorded, world.drivers, world.context)
+        assert data["web"]["error"].startswith("web is being worked on by another operation")
+        assert world.left()["instances"] == ["i-web"]
+    assert [orphan["name"] for orphan in world.sweep()["removed"]] == ["web"]
+
+
+def test_an_instance_whose_call_ends_while_the_sweep_decides_stays(
+    world: Leased, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call writes the record that the store had lost, and gives its lease back."""
+    record = world.start("web", stage="running", sealed=False)
+    world.store.remove("web")
+    world.keys.clear()
+    confirm = sweep.Sweep._confirm
+
+    def end(work: sweep.Sweep, decision: Any) -> None:
+        confirm(work, decision)
+        world.store.put(record)
+
+    monkeypatch.setattr(sweep.Sweep, "_confirm", end)
+    report = world.sweep()
+    assert (report["removed"], world.left()["instances"]) == ([], ["i-web"])
+    assert report["failed"][0]["error"] == "another operation has written its record since sweep decided"
 
 
 def test_a_second_sweep_changes_nothing_and_says_so(world: Leased) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,69 @@ def test_work_without_an_interruption_returns_its_result_or_raises_its_error() -
     assert asyncio.run(uninterrupted(seven())) == 7
     with pytest.raises(ZeroDivisionError):
         asyncio.run(uninterrupted(fail()))
+
+
+# blocking context managers
+
+
+def test_a_blocking_context_manager_is_entered_and_left_in_threads() -> None:
+    threads: list[str] = []
+
+    @contextlib.contextmanager
+    def held() -> Iterator[str]:
+        threads.append(threading.current_thread().name)
+        yield "held"
+        threads.append(threading.current_thread().name)
+
+    async def main() -> None:
+        with Calls() as calls:
+            async with concurrency.entered(calls.salt, held()) as found:
+                assert found == "held"
+
+    asyncio.run(main())
+    assert [name.partition("_")[0] for name in threads] == ["hart-salt", "hart-salt"]
+
+
+def test_a_blocking_context_manager_is_left_although_its_entry_was_cancelled() -> None:
+    go, left = threading.Event(), threading.Event()
+
+    @contextlib.contextmanager
+    def held() -> Iterator[None]:
+        assert go.wait(300)
+        yield
+        left.set()
+
+    async def main() -> None:
+        with Calls() as calls:
+
+            async def work() -> None:
+                async with concurrency.entered(calls.salt, held()):
+                    pytest.fail("it was cancelled before")
+
+            task = asyncio.ensure_future(work())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            task.cancel()
+            go.set()
+            await asyncio.wait([task])
+            assert (task.cancelled(), left.is_set()) == (True, True)
+
+    asyncio.run(main())
+
+
+def test_a_blocking_context_manager_that_cannot_be_entered_is_not_left() -> None:
+    @contextlib.contextmanager
+    def held() -> Iterator[None]:
+        raise ZeroDivisionError
+        yield
+
+    async def main() -> None:
+        with Calls() as calls:
+            async with concurrency.entered(calls.salt, held()):
+                pytest.fail("it was not entered")
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(main())
 
 
 # time limits

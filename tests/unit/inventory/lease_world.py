@@ -33,8 +33,9 @@ class Server:
     #: how often a lease was taken, and how often one was renewed
     taken: int = 0
     renewed: int = 0
-    #: called with each name that is about to be taken
-    before: Callable[[str], None] = lambda _: None
+    #: called with each name that is about to be taken, and with each that is about to be renewed
+    before: Callable[[str], object] = lambda _: None
+    before_renewal: Callable[[str], object] = lambda _: None
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def holder(self, name: str) -> int | None:
@@ -61,15 +62,18 @@ class FakeLease:
         server.calls[self._number] = holder
 
     def renew(self) -> bool:
+        self._server.before_renewal(self.name)
         self._server.renewed += 1
         if self._server.holder(self.name) != self._number:
             return False
         self._server.leases[self.name] = (self._number, self._server.now + self._seconds)
         return True
 
-    def release(self) -> None:
-        if self._server.holder(self.name) == self._number:
-            del self._server.leases[self.name]
+    def release(self) -> bool:
+        if self._server.holder(self.name) != self._number:
+            return False
+        del self._server.leases[self.name]
+        return True
 
 
 class FakeEngine:
@@ -107,7 +111,7 @@ class Cluster:
         self.cache = MemoryCache()
         self.store = Store(self.cache)
         self.times = times or Times()
-        #: the renewals that calls have begun, in order
+        #: what calls have begun in threads, in order: for each session its renewals and its watch
         self.renewals: list[Callable[[], None]] = []
 
     def call(self, master: str = "m1", owner: str = "") -> LeaseLocks:

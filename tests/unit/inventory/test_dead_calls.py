@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hart_salt.base.errors import EnvironmentFault, Refused
-from hart_salt.inventory import leases
+from hart_salt.inventory import session_files
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.session import Times
 from tests.unit.inventory.lease_world import Cluster
@@ -33,7 +33,7 @@ def dead(cluster: Cluster, machine: str = "") -> LeaseLocks:
 
 
 def files(cluster: Cluster) -> list[str]:
-    return sorted(path.name for path in (cluster.root / "m1/hart/locks").glob(f"*{leases.ALIVE}"))
+    return sorted(path.name for path in (cluster.root / "m1/hart/locks").glob(f"*{session_files.ALIVE}"))
 
 
 def test_the_next_call_of_the_machine_has_them_at_once(cluster: Cluster) -> None:
@@ -42,7 +42,7 @@ def test_the_next_call_of_the_machine_has_them_at_once(cluster: Cluster) -> None
     same = cluster.call()
     with same.role("app", wait=False) as role, same.sweep(wait=0) as sweep, same.claim("a"):
         assert (role, sweep, cluster.server.now) == (True, True, begun)
-        assert files(cluster) == [f"{same.session}{leases.ALIVE}"]
+        assert files(cluster) == [f"{same.session}{session_files.ALIVE}"]
     assert cluster.server.leases == {}
 
 
@@ -91,7 +91,7 @@ def test_one_that_has_run_out_and_that_another_call_took_stays(cluster: Cluster)
     with other.role("app", wait=False) as held:
         assert held
         with same.batch("b1", {}), same.role("app", wait=False) as taken:
-            assert (taken, files(cluster)) == (False, [f"{same.session}{leases.ALIVE}"])
+            assert (taken, files(cluster)) == (False, [f"{same.session}{session_files.ALIVE}"])
         assert cluster.beat(other)
 
 
@@ -102,7 +102,7 @@ def test_without_an_answer_they_are_freed_later(cluster: Cluster) -> None:
     with pytest.raises(EnvironmentFault, match="coordination server"), same.batch("b1", {}):
         pytest.fail("the server is down")
     same.clear()
-    assert files(cluster) == [f"{call.session}{leases.ALIVE}"]
+    assert files(cluster) == [f"{call.session}{session_files.ALIVE}"]
     cluster.server.down = False
     same.clear()
     assert (files(cluster), cluster.server.leases) == ([], {})

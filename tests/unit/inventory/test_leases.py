@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
 from hart_salt.base.errors import EnvironmentFault, Interrupted, LeaseLost, Refused
-from hart_salt.inventory import leases, session
+from hart_salt.inventory import session, session_files
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.records import UNKNOWN, Record
 from hart_salt.inventory.session import Times
@@ -145,9 +145,9 @@ def test_a_kept_lease_lasts_as_long_as_the_call_may_go_on_without_a_renewal(clus
     times = Times()
     with one.claim("a"):
         cluster.server.now += times.lease - times.margin - 1
+        assert one._lost() == ""
         with pytest.raises(Refused, match="being worked on"), other.claim("a"):
             pytest.fail("the first call still counts it as its own")
-        one.check_mine("a")
 
 
 def test_another_call_that_is_just_taking_a_node_is_waited_for(cluster: Cluster) -> None:
@@ -175,17 +175,86 @@ def test_a_store_that_answers_too_slowly_lets_no_node_be_taken(
         pytest.fail("its short lease may have run out")
 
 
-def test_a_claim_whose_write_took_too_long_does_not_count(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = cluster.call()
+def during_the_write(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Do something once, while the next record is being written."""
     write = cluster.store.put
 
-    def slowly(record: Record) -> None:
-        cluster.server.now += Times().taking
+    def put(record: Record) -> None:
+        monkeypatch.setattr(cluster.store, "put", write)
+        what()
         write(record)
 
-    monkeypatch.setattr(cluster.store, "put", slowly)
-    with pytest.raises(EnvironmentFault, match="too slowly to claim a"), one.claim("a", RECORD):
-        pytest.fail("another call may have claimed it before")
+    monkeypatch.setattr(cluster.store, "put", put)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_claim_whose_lease_was_lost_during_the_write_does_not_count(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    """Such as with a store that answers late, or a connection to MySQL that ended. Nothing stays of it."""
+    one, other = cluster.call("m1"), cluster.call("m2")
+
+    def lose() -> None:
+        del cluster.server.leases["hart/node/a"]
+        cluster.server.now += Times().taking if slow else 0
+
+    during_the_write(cluster, monkeypatch, lose)
+    why = "too slowly to claim a" if slow else "fake lost the lease for the claim of a"
+    with one.batch("b1", {}):
+        with pytest.raises(EnvironmentFault, match=why), one.claim("a", RECORD):
+            pytest.fail("another call may have claimed it before")
+        assert cluster.store.all() == []
+    assert cluster.store.batches() == {}
+    with other.claim("a", RECORD):
+        pass
+
+
+def test_a_claim_that_does_not_count_gives_the_node_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    before = dataclasses.replace(RECORD, session="dead", stage="ready")
+    cluster.store.put(before)
+    during_the_write(cluster, monkeypatch, lambda: cluster.server.leases.pop("hart/node/a"))
+    with one.role("app", wait=False):
+        with pytest.raises(EnvironmentFault, match="lost the lease"), one.claim("a"):
+            pytest.fail("another call may have claimed it before")
+        assert cluster.store.get("a") == before
+        with other.claim("a"):
+            pass
+
+
+def test_a_claim_that_does_not_count_leaves_what_another_call_has_written(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cluster.call()
+    theirs = dataclasses.replace(RECORD, session="another")
+
+    def lose() -> None:
+        del cluster.server.leases["hart/node/a"]
+        cluster.server.before = lambda _: cluster.store.put(theirs)
+
+    during_the_write(cluster, monkeypatch, lose)
+    with pytest.raises(EnvironmentFault, match="lost the lease"), one.claim("a", RECORD):
+        pytest.fail("another call has claimed it")
+    assert cluster.store.get("a") == theirs
+
+
+def test_what_a_claim_could_not_take_back_is_left_for_the_next_sweep(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = cluster.call()
+
+    def broken(_: object) -> None:
+        raise EnvironmentFault("the record store cannot be written")
+
+    def fail() -> None:
+        cluster.store.put(dataclasses.replace(RECORD, session=one.session))  # written, but not acknowledged
+        monkeypatch.setattr(cluster.store, "get", broken)
+        broken(None)
+
+    during_the_write(cluster, monkeypatch, fail)
+    with one.batch("b1", {}), pytest.raises(EnvironmentFault, match="cannot be written"), one.claim("a", RECORD):
+        pytest.fail("it is not known what the store has")
+    assert list(cluster.call("m2").dead_batches()) == ["b1"]
 
 
 def test_long_and_unusual_ids_are_kept_apart(cluster: Cluster) -> None:
@@ -325,6 +394,57 @@ def test_a_process_that_did_not_run_has_lost_its_lease(cluster: Cluster) -> None
         assert cluster.beat(one) is None
 
 
+def test_the_loss_is_known_in_time_although_the_renewal_waits_for_the_server(cluster: Cluster) -> None:
+    """Another call can have the lease as soon as its time has passed."""
+    one = cluster.call()
+    times = Times()
+    cancelled: list[float] = []
+
+    def late(_: str) -> None:
+        cluster.server.now += times.lease - times.margin - times.interval
+        cluster.renewals[1]()  # the watch, whose time has come
+        assert cancelled == [cluster.server.now]
+
+    with one.claim("a", RECORD), one.stop.work(lambda: cancelled.append(cluster.server.now)):
+        begun_at = cluster.server.now
+        cluster.server.now += times.interval
+        cluster.server.before_renewal = late
+        assert cluster.beat(one) is None
+        assert cancelled == [begun_at + times.lease - times.margin]
+        assert one.stop.reason.endswith("because fake did not renew it for 50 s (no answer)")
+        with pytest.raises(LeaseLost):
+            one.check_mine("a", creating=True)
+
+
+def test_a_renewal_that_waited_is_followed_by_the_next_in_time(cluster: Cluster) -> None:
+    one = cluster.call()
+    times = Times()
+
+    def late(_: str) -> None:
+        cluster.server.now += times.interval + 5
+
+    with one.claim("a", RECORD):
+        cluster.server.now += times.interval
+        cluster.server.before_renewal = late
+        assert cluster.beat(one) == 0
+        cluster.server.before_renewal = lambda _: None
+        assert cluster.beat(one) == times.interval
+        assert one._lost() == ""
+
+
+def test_a_kept_lease_that_is_gone_stops_the_work_on_its_node(cluster: Cluster) -> None:
+    """The next renewal would notice it only later: with MySQL it ends with a connection."""
+    one = cluster.call()
+    with one.claim("a"):
+        one.check_mine("a")
+        del cluster.server.leases["hart/node/a"]
+        with pytest.raises(LeaseLost, match="a is no longer this call's: fake no longer has its lease"):
+            one.check_mine("a")
+        cluster.server.down = True
+        with pytest.raises(EnvironmentFault):
+            one.check_mine("a")
+
+
 def test_a_call_waits_for_a_role_until_its_holder_is_done(cluster: Cluster) -> None:
     one, other = cluster.call("m1"), cluster.call("m2")
     with contextlib.ExitStack() as stack:
@@ -419,10 +539,62 @@ def test_a_look_asks_the_server_once(cluster: Cluster, monkeypatch: pytest.Monke
     with one.claim("a", RECORD), one.batch("b1", {}):
         records = {"a": cluster.store.get("a") or RECORD}
         records |= {f"n{n}": dataclasses.replace(RECORD, minion_id=f"n{n}", session=f"dead-{n}") for n in range(100)}
-        look = other.look(records)
+        look = other.look(records, ["b1", "b2"])
         assert [name for name in [*records, "none"] if look.busy(name)] == ["a"]
         assert (look.batch_lives("b1"), look.batch_lives("b2"), look.dead_batches()) == (True, False, {})
-    assert asked == [101]
+        assert (look.batch_lives(""), asked) == (False, [102])
+        assert (look.batch_lives("b3"), look.batch_lives("b3"), asked) == (False, False, [102, 1])
+
+
+# a store that has lost everything
+
+
+def named(minion_id: str) -> Record:
+    return dataclasses.replace(RECORD, minion_id=minion_id)
+
+
+def test_a_batch_lives_without_its_claim(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one.batch("b1", {}))
+        cluster.cache.banks.clear()
+        assert (other.batch_lives("b1"), other.look({}).batch_lives("b1"), other.dead_batches()) == (True, True, {})
+        die(one, stack)
+        cluster.server.now += Times().lease
+        assert not other.batch_lives("b1")
+
+
+def test_a_claim_and_records_that_the_store_has_lost_are_written_again(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.batch("b1", {"provider": "do"}), one.claim("a", RECORD), one.claim("b", named("b")):
+        cluster.cache.banks.clear()
+        cluster.store.put(theirs := dataclasses.replace(named("b"), session="another"))
+        mine = dataclasses.replace(RECORD, session=one.session, stage="running")
+        assert one.restore("b1", [mine, named("b")]) == ["a"]
+        assert cluster.store.batches() == {"b1": {"provider": "do", "session": one.session}}
+        assert (cluster.store.get("a"), cluster.store.get("b")) == (mine, theirs)
+        cluster.store.remove("a")
+        assert one.restore("b1", [mine]) == []  # the claim is there: nothing was lost as a whole
+    assert one.restore("b1", [mine]) == []
+
+
+def test_nothing_is_written_again_after_the_loss_of_the_lease(cluster: Cluster) -> None:
+    one = cluster.call()
+    with one.batch("b1", {}), one.claim("a", RECORD):
+        cluster.cache.banks.clear()
+        cluster.server.now += Times().lease
+        assert one.restore("b1", [RECORD]) == []
+        assert (cluster.store.batches(), cluster.store.all()) == ({}, [])
+
+
+def test_a_record_is_not_written_again_while_another_call_creates_the_node(cluster: Cluster) -> None:
+    one, other = cluster.call("m1"), cluster.call("m2")
+    with one.batch("b1", {}), one.claim("a", RECORD):
+        cluster.cache.banks.clear()
+        taking = other._engine.take("hart/node/a", 30)
+        assert taking is not None
+        assert one.restore("b1", [RECORD]) == []
+        assert cluster.store.get("a") is None
 
 
 # the session
@@ -435,10 +607,10 @@ def test_the_session_begins_with_the_first_claim_and_ends_with_the_last(cluster:
     with one.batch("b1", {}):
         with one.claim("a", RECORD):
             pass
-        assert list(cluster.server.leases) == [name]
+        assert list(cluster.server.leases) == [name, "hart/batch/b1"]
     assert cluster.server.leases == {}
     assert list((cluster.root / "m1/hart/locks").iterdir()) == []
-    assert len(cluster.renewals) == 1
+    assert len(cluster.renewals) == 2
 
 
 def test_a_server_that_does_not_answer_lets_nothing_begin(cluster: Cluster) -> None:
@@ -453,17 +625,17 @@ def test_a_server_that_does_not_answer_lets_nothing_begin(cluster: Cluster) -> N
 def test_the_file_of_a_killed_process_goes_with_clear(cluster: Cluster) -> None:
     one = cluster.call()
     one.session  # noqa: B018 - makes the directory
-    path = cluster.root / "m1/hart/locks" / f"dead{leases.ALIVE}"
+    path = cluster.root / "m1/hart/locks" / f"dead{session_files.ALIVE}"
     path.touch()
     with one.claim("a", RECORD):
         one.clear()
-        assert [found.name for found in path.parent.iterdir()] == [f"{one.session}{leases.ALIVE}"]
+        assert [found.name for found in path.parent.iterdir()] == [f"{one.session}{session_files.ALIVE}"]
 
 
 HOLDER = """
 import sys
 from pathlib import Path
-from hart_salt.inventory.leases import Files
+from hart_salt.inventory.session_files import Files
 files = Files(Path(sys.argv[1]))
 with files.alive(f"{files.machine}-x"):
     print("held", flush=True)
@@ -472,7 +644,7 @@ with files.alive(f"{files.machine}-x"):
 
 
 def test_the_kernel_says_that_the_process_of_a_session_has_died(tmp_path: Path) -> None:
-    files = leases.Files(tmp_path)
+    files = session_files.Files(tmp_path)
     name = f"{files.machine}-x"
     with begun(HOLDER, str(tmp_path), says="held") as process:
         assert not files.is_dead(name)
