@@ -15,7 +15,7 @@ from typing import Any
 import etcd3gw
 import redis
 
-from hart_salt.inventory.records import BANK, SUFFIX
+from hart_salt.inventory.records import BANK, BATCHES, SUFFIX
 from tests.drivers.do.in_tables import CREATE, DESTROY
 from tests.emulation.holds import Hold
 from tests.end_to_end import tools
@@ -276,7 +276,16 @@ def lease_lost(site: Site) -> Row:
 
 
 def store_lost(site: Site) -> Row:
-    """The server is away from the middle of a create until the call gives up; then a sweep removes what is left."""
+    """The server is away from the middle of a create until the call has lost its lease; the call rolls back."""
+    return _store_lost(site, "store lost", returns=True)
+
+
+def store_lost_for_long(site: Site) -> Row:
+    """The server is away until the call has ended, which takes a minute; then a sweep removes what is left."""
+    return _store_lost(site, "store lost until the call ends", returns=False)
+
+
+def _store_lost(site: Site, name: str, *, returns: bool) -> Row:
     assert site.space is not None
     with site.calls() as start:
         hold = site.hold(CREATE, "after")
@@ -284,11 +293,16 @@ def store_lost(site: Site) -> Row:
         assert hold.wait(2), creating.stderr
         site.space.server.kill()
         hold.release()
-        created = ended(creating)
+        if returns:
+            tools.until(lambda: LOST in creating.stderr or creating.has_ended(), "the loss of the lease", TIMEOUT)
+        else:
+            ended(creating)
         other = site.run(site.two, *SWEEP)
         site.space.server.start()
+        created = ended(creating)
+    assert LOST in created.stdout, created
     swept = tools.until(lambda: _removes(site), "a sweep that removes what is left", TIMEOUT)
-    return site.row("store lost", 0, created, other, swept)
+    return site.row(name, 0, created, other, swept)
 
 
 def store_returns(site: Site) -> Row:
@@ -304,6 +318,24 @@ def store_returns(site: Site) -> Row:
         return site.row("store restarted", 2, ended(creating))
 
 
+def records_lost(site: Site) -> Row:
+    """
+    The store loses all records and claims in the middle of a create, but the lease lives.
+
+    On the other master, neither a sweep without a grace period nor a destroy ends the node.
+    """
+    assert site.space is not None
+    with site.calls() as start:
+        hold = site.hold(CREATE, "after")
+        creating = start(site.one, "hart.create", "a", "role=app", PROVIDER)
+        assert hold.wait(), creating.stderr
+        forget_records(site.space)
+        swept = site.run(site.two, *SWEEP)
+        destroyed = site.run(site.two, "hart.destroy", "a")
+        hold.release()
+        return site.row("records lost x sweep, destroy", ["a"], ended(creating), swept, destroyed)
+
+
 def _removes(site: Site) -> Ran | None:
     """Sweep on the second master; return the run once nothing is left."""
     swept = site.run(site.two, *SWEEP)
@@ -316,6 +348,14 @@ def has_leases(space: Space) -> bool:
         with contextlib.closing(redis.Redis.from_url(space.url)) as client:
             return bool(client.keys(f"{SESSIONS}*"))
     return isinstance(space.server, Etcd) and bool(_etcd(space).get_prefix("/"))
+
+
+def forget_records(space: Space) -> None:
+    """Remove all records and claims of batches from a store."""
+    cache = cache_of(space)
+    for bank in (BANK, BATCHES):
+        for key in list(cache.list(bank)):
+            cache.flush(bank, key)
 
 
 def forget_leases(space: Space) -> None:
@@ -341,6 +381,8 @@ SCENARIOS: Sequence[Callable[[Site], Row]] = (
     both_scale, both_delta, create_and_sweep, create_and_destroy, both_replace, both_create, both_sweep,
     scale_and_destroy,
 )  # fmt: skip
-#: those that need a server which can lose the leases, and those that stop it
-LOSSES: Sequence[Callable[[Site], Row]] = (master_killed, lease_lost)
-OUTAGES: Sequence[Callable[[Site], Row]] = (store_lost, store_returns)
+#: those that need a server which can lose the leases or the records, and those that stop it
+LOSSES: Sequence[Callable[[Site], Row]] = (master_killed, lease_lost, records_lost)
+OUTAGES: Sequence[Callable[[Site], Row]] = (store_lost, store_lost_for_long, store_returns)
+#: those in which a lease runs out
+RUN_OUT: Sequence[Callable[[Site], Row]] = (master_killed, lease_lost, store_lost, store_lost_for_long)

@@ -3,12 +3,13 @@ Two masters that change the same nodes at the same moment: the scenarios of ``ra
 
 Two real masters, the real ``salt-run``, real servers, and an emulated DigitalOcean with light machines. All outcomes
 are printed as one table: the instances that are right and those that are there, the accepted keys of each master, the
-exit codes. By default each scenario runs with redis, and each other kind of locks with a few of them.
+exit codes. By default each scenario runs once, and each kind of locks with some; with ``./test --all``, all with all.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from saltfactories.manager import FactoriesManager
 
 from tests import scope
 from tests.end_to_end import light_cloud, races
-from tests.end_to_end.races import HEAD, LOSSES, OUTAGES, SCENARIOS, SHORT, Row, Site
+from tests.end_to_end.races import HEAD, LOSSES, OUTAGES, RUN_OUT, SCENARIOS, SHORT, Row, Site
 from tests.end_to_end.two_masters import CLUSTER, LightPair, light_pair, unsupported
 from tests.parts import print_lines
 
@@ -26,22 +27,24 @@ pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 FILE, REDIS = "file", "redis"
 Scenario = Callable[[Site], Row]
-#: the scenarios that run by default with other locks than redis
+#: the scenarios that run by default, each once: those with faults where they take the least time
 SOME = {
-    FILE: (races.both_scale, races.create_and_sweep),
-    "etcd": (races.both_scale, races.create_and_sweep, races.lease_lost),
-    "mysql": (races.both_create, races.create_and_destroy, races.lease_lost),
+    FILE: (races.both_scale, races.both_sweep),
+    REDIS: (races.scale_and_destroy, races.both_delta, races.master_killed, races.store_returns),
+    "etcd": (races.create_and_sweep, races.both_create, races.records_lost),
+    "mysql": (races.both_replace, races.create_and_destroy, races.lease_lost, races.store_lost),
 }
-#: the scenarios in which a lease runs out
-RUN_OUT = (*LOSSES, races.store_lost)
+#: it takes more than a minute, with any server
+SLOW = (races.store_lost_for_long,)
 #: a call waits this long for the API, whose answers the scenarios delay
 API_TIMEOUT = 900
 
 
 def _cases() -> list[tuple[str, Scenario]]:
-    every = {FILE: SCENARIOS, **dict.fromkeys((REDIS, "etcd", "mysql"), (*SCENARIOS, *LOSSES, *OUTAGES))}
-    asked = every if scope.whole else {**SOME, REDIS: every[REDIS]}
-    return [(locks, scenario) for locks in every for scenario in asked[locks]]
+    with_server = (*SCENARIOS, *LOSSES, *OUTAGES)
+    assert sorted(map(id, (*itertools.chain(*SOME.values()), *SLOW))) == sorted(map(id, with_server))
+    every = {FILE: SCENARIOS, **dict.fromkeys((REDIS, "etcd", "mysql"), with_server)}
+    return [(locks, scenario) for locks, asked in (every if scope.whole else SOME).items() for scenario in asked]
 
 
 @pytest.fixture(scope="module")
