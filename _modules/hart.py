@@ -118,10 +118,11 @@ def peer_keys(
     published
         What Salt says about the job; do not set it.
 
-    Returns a dictionary with ``keys``, or with the facts, or with ``error``.
+    Returns a dictionary with ``keys``, or with the facts, or with ``error``; then ``late`` is True if the work took too
+    long.
 
-    The salt-master's configuration is the file ``master`` beside the minion's own, or the file that the minion's
-    setting ``hart_master_config`` names.
+    The salt-master's configuration is the file ``master`` beside the minion's own. If it is another one, set its path
+    in the minion's configuration, such as ``hart_master_config: /srv/salt/etc/master``.
 
     CLI Example:
 
@@ -133,11 +134,17 @@ def peer_keys(
     """
     if published.get("__pub_id"):
         return {"error": "a minion asked for this with publish.publish: only a master may"}
-    config = Path(__opts__.get("hart_master_config") or Path(__opts__["conf_file"]).parent / "master")
+    config = Path(str(__opts__.get("hart_master_config") or Path(__opts__["conf_file"]).parent / "master"))
     if not config.is_file():
-        return {"error": f"this machine has no salt-master: there is no {config}"}
+        return {
+            "error": f"this machine has no salt-master: there is no {config}; if its configuration is another file, "
+            "set hart_master_config to that path in the configuration of the minion"
+        }
     if importlib.util.find_spec("hart_salt") is None:
-        return {"error": "the Python package hart-salt is not installed in this minion's Python: salt-pip install it"}
+        return {
+            "error": f"hart-salt is not installed in {sys.executable}, the Python of the minion on this machine: "
+            "install it there, for example with salt-pip"
+        }
     command = [sys.executable, "-m", "hart_salt.master.peer_work", str(config)]
     # In a process of its own, since it becomes the master's user, and Salt's loaders share what they load.
     request = {"work": work, "keys": keys or {}, "until": until}
@@ -149,7 +156,7 @@ def peer_keys(
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return {"error": f"hart did not finish on this master within {seconds:g} seconds and was stopped"}
+        return {"error": f"hart did not finish on this master within {seconds:g} seconds and was stopped", "late": True}
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hart_salt import drivers
+from hart_salt.base import signals
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
@@ -28,6 +29,7 @@ from hart_salt.drivers.contract import BEGINNING, READING, Driver
 from hart_salt.inventory.choose_locks import check_layout, locks_of
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
+from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.other_masters import OtherMasters
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
@@ -86,14 +88,15 @@ class Service:
             log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
         locks = locks_of(self.config.cluster, store, self.info.cachedir, self.info.owner)
-        others = self._others()
+        others = self._others(locks)
         self.context = Context(self.master, self.info, store, locks, self.gate, others, self.config.cluster)
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
 
-    def _others(self) -> OtherMasters:
-        peers = peers_of(self.config.cluster, self.master.minions, self.info.master_id)
+    def _others(self, locks: Locks) -> OtherMasters:
+        ends = lambda: signals.arrived() or bool(locks.stop.reason)  # noqa: E731 - it is short
+        peers = peers_of(self.config.cluster, self.master.minions, self.info.master_id, ends)
         return OtherMasters(peers, functools.cache(self.master.cache))
 
     @property

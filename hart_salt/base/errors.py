@@ -58,8 +58,16 @@ class LeaseLost(HartError):
     """The call's lease was lost, or another call has taken the node: hart leaves it to that call, or to a sweep."""
 
 
-class MasterDown(HartError):
-    """Another master of the nodes does not answer, or does not do what hart asks: see ``hart:masters``."""
+class PeerError(HartError):
+    """Another master of the nodes did not do what hart asked: see ``hart:masters``."""
+
+
+class MasterDown(PeerError):
+    """Another master does not answer: start it, or see ``masters_down``."""
+
+
+class MasterRefuses(PeerError):
+    """Another master answers, but cannot do what hart asks: the message names what to do there."""
 
 
 class NodeFailed(HartError):

@@ -90,6 +90,17 @@ def heard() -> Iterator[Hearing]:
             signal.signal(signum, handler)
 
 
+def arrived() -> bool:
+    """Return whether a signal arrived during the call that runs in this process's main thread."""
+    return _hearing is not None and bool(_hearing.heard)
+
+
+def check() -> None:
+    """Raise ``Interrupted`` if a signal arrived; for a wait that a signal shortens, but does not end."""
+    if _hearing is not None:
+        _hearing.check()
+
+
 def exit_with(code: int) -> None:
     """
     Let a signal end the process with this exit code from now on: everything is done except printing the result.

@@ -60,12 +60,19 @@ class Peer(Section):
     )
     password: Secret | None = Field(None, description="The password of that user.")
     eauth: Text = Field("pam", description="The module that checks the password there.")
+    ca_file: Text | None = Field(
+        None,
+        description="Path of a file on this master with the certificate (PEM) that signed that of salt-api, such as a "
+        "self-signed one. By default the system's certificate authorities are trusted.",
+    )
     address: Annotated[str, PlainValidator(as_host)] | None = Field(
         None,
         description="Where nodes reach the other master: nodes get a list of all masters. Set it for all or "
         "for none, if `saltmaster` names all of them itself.",
     )
-    timeout: Seconds = Field(60, description="Seconds for an answer of the other master.")
+    timeout: Seconds = Field(
+        60, description="Seconds for each answer of the other master. Without an answer by then, it counts as down."
+    )
 
     def faults(self) -> list[tuple[str, str]]:
         """Return what is missing or contradicts itself: the setting, and the end of a sentence about it."""
@@ -74,7 +81,7 @@ class Peer(Section):
         if self.minion is None and self.api is None:
             return [("", "needs either minion or api: the minion on that master's machine, or its salt-api")]
         if self.api is None:
-            alone = [name for name in ("username", "password", "eauth") if name in self.model_fields_set]
+            alone = [name for name in ("username", "password", "eauth", "ca_file") if name in self.model_fields_set]
             return [(name, "is only used with api") for name in alone]
         missing = [name for name in ("username", "password") if getattr(self, name) is None]
         return [(name, "is missing: salt-api asks for it") for name in missing]
@@ -111,8 +118,9 @@ class Cluster(Section):
     )
     masters_down: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="What a create does if another master cannot be reached: `refuse`, or `allow`, which creates the "
-        "nodes with a note; `hart.sync_keys` adds the missing keys later.",
+        description="What a create does if another master does not answer: `refuse`, or `allow`, which creates the "
+        "nodes with a note; `hart.sync_keys` adds the missing keys later. A master that answers but cannot do what "
+        "hart asks is always refused.",
     )
     max_calls: Count = Field(
         MAX_CALLS,

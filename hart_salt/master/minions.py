@@ -5,7 +5,7 @@ from __future__ import annotations
 import pwd
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -104,9 +104,7 @@ class Minions:
 
         Raises ``Refused`` if no minion matches the target.
         """
-        drop_stale_list(self._opts)
-        minions = salt.utils.minions.CkMinions(dict(self._opts))
-        expected = minions.check_minions(target, target_type)["minions"]
+        expected = self._expected(target, target_type)
         if not expected:
             raise Refused(f"no minion with an accepted key matches {target}")
         answers = self._ask(sorted(expected), function, timeout=ASK_TIMEOUT)
@@ -119,9 +117,21 @@ class Minions:
         ``timeout`` is all that it waits, in seconds: a job that still runs then may finish later.
 
         The minion is named exactly, and Salt's master attributes the return to it: no other minion can answer for it.
+
+        Raises ``Refused`` if this master has accepted no key of that minion.
         """
         answer = self._ask([minion_id], function, arguments, timeout=timeout, gather_timeout=None)
+        if minion_id not in answer and not self._expected(minion_id, "list"):
+            raise Refused(f"this master has no minion {minion_id} with an accepted key: see salt-key -l all")
         return answer.get(minion_id, {}).get("return")
+
+    def _expected(self, target: str, target_type: str) -> Collection[str]:
+        """Return the minions with accepted keys that match a target."""
+        drop_stale_list(self._opts)
+        found: Collection[str] = salt.utils.minions.CkMinions(dict(self._opts)).check_minions(target, target_type)[
+            "minions"
+        ]
+        return found
 
     def _work(
         self, minion_id: str, function: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout: float

@@ -1,54 +1,43 @@
 """
 The other masters of the same nodes: what they say of themselves, and the keys of nodes in their stores.
 
-Each is asked through its own minion, or through its salt-api; ``peer_work.py`` answers there. An answer decides for the
-master that gave it, and for no other; a key counts as accepted only if the answer has its digest.
+Each is asked in its own way, see ``peer_ways.py``; ``peer_work.py`` answers there. An answer decides for the master
+that gave it, and for no other; a key counts as accepted only if the answer has its digest.
+
+Only a master that does not answer is ``MasterDown``. One that answers and cannot do what hart asks is
+``MasterRefuses``: something must be done there.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import http.client
-import json
+import functools
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from hart_salt.base.deadline import within
-from hart_salt.base.errors import MasterDown, NodeFailed
+from hart_salt.base.deadline import at_once, within
+from hart_salt.base.errors import MasterDown, MasterRefuses, NodeFailed, PeerError
 from hart_salt.base.text import one_line
-from hart_salt.config.cluster import Cluster, Peer, others_of
+from hart_salt.config.cluster import Cluster, others_of
 from hart_salt.master.keys import STATE_WORDS
 from hart_salt.master.minions import Minions
+from hart_salt.master.peer_ways import FUNCTION, Channel, ViaApi, ViaMinion
 from hart_salt.master.peer_work import PROTOCOL, digest
 
-FUNCTION = "hart.peer_keys"
 #: ids in one request: Salt refuses an event of more than 1 MiB, and a public key of 4096 bits has 800 bytes
 CHUNK = 200
 #: the same if only ids travel
 CHUNK_OF_IDS = 2000
-LARGEST = 4 * 2**20  #: bytes of an answer of salt-api
 SIDE_BY_SIDE = 8  #: masters that are asked at the same time
+LAST_LOOK = 0.5  #: seconds after the timeout in which an answer without an event is still found
+GRACE = 2.0  #: seconds that a request goes on when a signal or a lost lease ends the call
+ROLLBACK = 10.0  #: seconds for a request that begins after that, to a master that has answered so far
+INTERRUPTED = "it had not answered when the call was interrupted"
+#: what a master says of itself, and how this master says it
+WHOSE = (("this master", "the master {}"), ("this machine", "the machine of {}"))
 
 T = TypeVar("T")
-
-
-class Channel(Protocol):
-    """A way to a master."""
-
-    #: seconds for an answer
-    timeout: float
-
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
-        """
-        Return what the master answered. Raises ``MasterDown`` if it does not answer.
-
-        ``until`` is the uptime of its machine after which it must not begin the work (default: none).
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -81,103 +70,23 @@ class PeerOutcome:
     error: Exception | None = None
 
 
-class ViaMinion:
-    """The way through the minion on the peer's machine, which is a minion of this master, too."""
-
-    def __init__(self, minions: Minions, minion_id: str, timeout: float) -> None:
-        self._minions = minions
-        self._minion_id = minion_id
-        self.timeout = timeout
-
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
-        try:
-            request = [work, dict(keys), self.timeout, until]
-            answer = self._minions.request(self._minion_id, FUNCTION, request, self.timeout)
-        except Exception as error:
-            raise MasterDown(f"this master cannot send jobs: {one_line(str(error)) or type(error).__name__}") from error
-        if answer is None:
-            raise MasterDown(
-                f"its minion {self._minion_id} does not answer within {self.timeout:g} seconds: check salt "
-                f"{self._minion_id} test.ping"
-            )
-        if isinstance(answer, str) and "is not available" in answer:
-            raise MasterDown(
-                f"its minion {self._minion_id} has no function {FUNCTION}: install hart-salt there, or run salt "
-                f"{self._minion_id} saltutil.sync_modules"
-            )
-        return answer
-
-
-class ViaApi:
-    """The way through the peer's salt-api, with the runner there."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-        self.timeout = peer.timeout
-
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
-        peer = self._peer
-        order = {
-            "client": "runner", "fun": FUNCTION, "kwarg": {"work": work, "keys": dict(keys), "until": until},
-            "username": peer.username, "eauth": peer.eauth,
-            "password": peer.password.get_secret_value() if peer.password else "",
-        }  # fmt: skip
-        request = urllib.request.Request(  # noqa: S310 - the setting allows only http and https
-            f"{str(peer.api).rstrip('/')}/run",
-            json.dumps([order]).encode(),
-            {"Content-Type": "application/json", "Accept": "application/json"},
-        )
-        try:
-            body = within(peer.timeout, lambda: _body(request, peer.timeout))
-        except urllib.error.HTTPError as error:
-            raise MasterDown(f"its salt-api answers {error.code}: {_hint(error.code)}") from None
-        except TimeoutError:
-            raise MasterDown(f"its salt-api does not answer within {peer.timeout:g} seconds") from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise MasterDown(f"its salt-api cannot be reached: {one_line(str(reason))}") from None
-        except http.client.HTTPException as error:
-            raise MasterDown(f"its salt-api answers something that is not HTTP: {type(error).__name__}") from None
-        try:
-            (said,) = json.loads(body)["return"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise MasterDown("its salt-api answers something that is not an answer of Salt") from None
-        return said
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Another address must not get the password."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
-
-
-def _body(request: urllib.request.Request, seconds: float) -> bytes:
-    """Return the body of an answer. A timeout of urllib begins again with each byte, so it bounds no answer."""
-    deadline, body = time.monotonic() + seconds, b""
-    with _OPENER.open(request, timeout=seconds) as answer:
-        while len(body) <= LARGEST and (part := answer.read1()):
-            body += part
-            if time.monotonic() > deadline:  # nobody waits for the rest
-                raise TimeoutError
-    return body
-
-
-def _hint(code: int) -> str:
-    if code in (401, 403):
-        return f"username, password and eauth must be right, and external_auth there must allow @runner {FUNCTION}"
-    return "netapi_enable_clients there must have runner, and its log says more"
-
-
 class Peers:
     """The other masters of the same nodes. An object without masters does nothing."""
 
-    def __init__(self, channels: Mapping[str, Channel] | None = None, *, may_be_down: bool = False) -> None:
-        """``may_be_down``: a peer that cannot be reached is noted, and does not fail a node."""
+    def __init__(
+        self, channels: Mapping[str, Channel] | None = None, *, may_be_down: bool = False,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """
+        ``may_be_down``: a peer that does not answer is noted, and does not fail a node.
+
+        ``interrupted`` says whether the call is to end: then no request is waited for as long as its timeout, and a
+        peer that has not answered is not asked again.
+        """
         self._channels = dict(channels or {})
+        self._interrupted = interrupted
+        #: the peers that had not answered when the call was interrupted
+        self._given_up: set[str] = set()
         #: the uptime of each peer's machine at the zero of this machine's clock, since its last answer; not too late
         self._uptimes: dict[str, float] = {}
         self.may_be_down = may_be_down
@@ -188,16 +97,16 @@ class Peers:
     def __iter__(self) -> Iterator[str]:
         return iter(self._channels)
 
-    def facts(self, minion_ids: Sequence[str] = ()) -> dict[str, PeerFacts | MasterDown]:
+    def facts(self, minion_ids: Sequence[str] = ()) -> dict[str, PeerFacts | PeerError]:
         """Return the facts of each peer, with the keys that it has under these ids, or why there are none."""
-        return self._each(lambda name: _facts(self._ask(name, "facts", dict.fromkeys(minion_ids, ""))))
+        return self._each(lambda name: _facts(name, self._ask(name, "facts", dict.fromkeys(minion_ids, ""))))
 
-    def states_at(self, name: str, minion_ids: Sequence[str]) -> dict[str, dict[str, list[str]]] | MasterDown:
-        """Return the digests of the keys that a peer has under these ids, by id and state."""
-        return self._tried(lambda: self._states(name, minion_ids))
+    def states(self, minion_ids: Sequence[str]) -> dict[str, dict[str, dict[str, list[str]]] | PeerError]:
+        """Return the digests of the keys that each peer has under these ids, by peer, id and state."""
+        return self._each(lambda name: _digests(self._in_chunks(name, "list", dict.fromkeys(minion_ids, ""))))
 
     def accepted(self, name: str, minion_ids: Sequence[str]) -> dict[str, str]:
-        """Return the accepted public keys that a peer has under these ids. Raises ``MasterDown``."""
+        """Return the accepted public keys that a peer has under these ids. Raises ``PeerError``."""
         found = self._in_chunks(name, "print", dict.fromkeys(minion_ids, ""))
         return {minion_id: pem for minion_id, pem in found.items() if isinstance(pem, str)}
 
@@ -212,7 +121,7 @@ class Peers:
 
     def accept_at(self, name: str, keys: Mapping[str, str]) -> dict[str, PeerOutcome]:
         """Do the same at one peer."""
-        return _of_each(keys, self._tried(lambda: self._accept(name, keys)))
+        return _of_each(keys, _tried(lambda it: self._accept(it, keys), name))
 
     def delete(self, keys: Mapping[str, str]) -> dict[str, dict[str, PeerOutcome]]:
         """
@@ -226,16 +135,13 @@ class Peers:
 
     def delete_at(self, name: str, keys: Mapping[str, str]) -> dict[str, PeerOutcome]:
         """Do the same at one peer."""
-        return _of_each(keys, self._tried(lambda: self._delete(name, keys)))
+        return _of_each(keys, _tried(lambda it: self._delete(it, keys), name))
 
     # one peer
 
-    def _states(self, name: str, minion_ids: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-        return _digests(self._in_chunks(name, "list", dict.fromkeys(minion_ids, "")))
-
     def _accept(self, name: str, keys: Mapping[str, str]) -> dict[str, PeerOutcome]:
         said = self._in_chunks(name, "accept", keys)
-        return {minion_id: _accepted(said.get(minion_id), pem) for minion_id, pem in keys.items()}
+        return {minion_id: _accepted(name, said.get(minion_id), pem) for minion_id, pem in keys.items()}
 
     def _delete(self, name: str, keys: Mapping[str, str]) -> dict[str, PeerOutcome]:
         said = self._in_chunks(name, "delete", keys)
@@ -245,11 +151,11 @@ class Peers:
         """Return what the peer says of each id; of other ids it can say nothing."""
         found: dict[str, Any] = {}
         ids, length = list(keys), CHUNK_OF_IDS if work == "list" else CHUNK
-        for start in range(0, len(ids), length):
+        for start in range(0, len(ids) or 1, length):  # without ids, it still says whether it answers
             some = {minion_id: keys[minion_id] for minion_id in ids[start : start + length]}
             said = self._ask(name, work, some).get("keys")
             if not isinstance(said, Mapping):
-                raise MasterDown("it answers without keys: both masters need the same version of hart-salt")
+                raise MasterRefuses("it answers without keys: both masters need the same version of hart-salt")
             found |= {minion_id: said[minion_id] for minion_id in some if minion_id in said}
         return found
 
@@ -257,13 +163,16 @@ class Peers:
         channel = self._channels[name]
         # Only a late accept does harm: after the deletion of the key.
         until = self._until(name, channel.timeout) if work == "accept" else None
-        answer = channel.ask(work, keys, until)
+        answer = self._answer(name, lambda: channel.ask(work, keys, until))
         if not isinstance(answer, Mapping):
-            raise MasterDown(f"it answers something else than {FUNCTION}: {one_line(str(answer))}")
+            raise MasterRefuses(
+                f"it answers something else than {FUNCTION}: {one_line(str(answer))}: install the version of hart-salt "
+                "that this master has"
+            )
         if answer.get("error"):
-            raise MasterDown(one_line(str(answer["error"])))
+            raise (MasterDown if answer.get("late") is True else MasterRefuses)(_of(name, answer["error"]))
         if answer.get("protocol") != PROTOCOL:
-            raise MasterDown(
+            raise MasterRefuses(
                 f"its hart-salt is {one_line(str(answer.get('hart', 'unknown')))}, which does not understand this one: "
                 "install the same version on both masters"
             )
@@ -272,48 +181,67 @@ class Peers:
             self._uptimes[name] = uptime - time.monotonic()
         return answer
 
+    def _answer(self, name: str, ask: Callable[[], Any]) -> Any:
+        """Return the answer of a channel. Raises ``PeerError``, at the latest when its timeout has passed."""
+        if name in self._given_up:
+            raise MasterDown(INTERRUPTED)
+        channel, grace = self._channels[name], ROLLBACK if self._interrupted() else GRACE
+        try:
+            return within(channel.timeout + LAST_LOOK, ask, self._interrupted, grace)
+        except TimeoutError:
+            if not self._interrupted():
+                raise MasterDown(channel.silence) from None
+            self._given_up.add(name)
+            raise MasterDown(INTERRUPTED) from None
+
     def _until(self, name: str, timeout: float) -> float | None:
         """Return the uptime of a peer's machine when this master gives up; None if the peer has not answered so far."""
         return self._uptimes[name] + time.monotonic() + timeout if name in self._uptimes else None
 
-    def _each(self, work: Callable[[str], T]) -> dict[str, T | MasterDown]:
+    def _each(self, work: Callable[[str], T]) -> dict[str, T | PeerError]:
         """Do something for all peers at the same time."""
-        with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="hart-peer") as pool:
-            begun = {name: pool.submit(self._tried, lambda name=name: work(name)) for name in self._channels}
-            return {name: future.result() for name, future in begun.items()}
-
-    @staticmethod
-    def _tried(work: Callable[[], T]) -> T | MasterDown:
-        try:
-            return work()
-        except MasterDown as error:
-            return error
+        return at_once({name: functools.partial(_tried, work, name) for name in self._channels}, SIDE_BY_SIDE)
 
 
 Outcomes = Mapping[str, PeerOutcome]
 
 
-def _of_each(keys: Mapping[str, str], outcomes: Outcomes | MasterDown) -> dict[str, PeerOutcome]:
+def _tried(work: Callable[[str], T], name: str) -> T | PeerError:
+    try:
+        return work(name)
+    except PeerError as error:
+        return error
+
+
+def _of(name: str, said: Any) -> str:
+    """Return a sentence of a peer as a sentence about it: the peer calls itself "this master"."""
+    text = one_line(str(said))
+    for here, there in WHOSE:
+        text = text.replace(here, there.format(name))
+    return text
+
+
+def _of_each(keys: Mapping[str, str], outcomes: Outcomes | PeerError) -> dict[str, PeerOutcome]:
     """Return the outcome of each id at a peer; if the peer did not answer, that is its error."""
-    if isinstance(outcomes, MasterDown):
+    if isinstance(outcomes, PeerError):
         return {minion_id: PeerOutcome(error=outcomes) for minion_id in keys}
     return dict(outcomes)
 
 
-def _by_id(keys: Mapping[str, str], answers: Mapping[str, Outcomes | MasterDown]) -> dict[str, dict[str, PeerOutcome]]:
+def _by_id(keys: Mapping[str, str], answers: Mapping[str, Outcomes | PeerError]) -> dict[str, dict[str, PeerOutcome]]:
     by_peer = {name: _of_each(keys, answer) for name, answer in answers.items()}
     return {minion_id: {name: outcomes[minion_id] for name, outcomes in by_peer.items()} for minion_id in keys}
 
 
-def _accepted(said: Any, pem: str) -> PeerOutcome:
+def _accepted(name: str, said: Any, pem: str) -> PeerOutcome:
     if not isinstance(said, Mapping):
         return PeerOutcome(error=NodeFailed("it does not say whether it accepted the key"))
     if said.get("error"):
-        return PeerOutcome(error=NodeFailed(one_line(str(said["error"]))))
+        return PeerOutcome(error=NodeFailed(f"{_of(name, said['error'])} (on {name})"))
     if said.get("accepted") != digest(pem):
         return PeerOutcome(error=NodeFailed("it has accepted another key than the node's"))
     notes = said.get("notes")
-    return PeerOutcome([one_line(str(note)) for note in notes] if isinstance(notes, list) else [])
+    return PeerOutcome([_of(name, note) for note in notes] if isinstance(notes, list) else [])
 
 
 def _deleted(said: Any) -> PeerOutcome:
@@ -326,22 +254,22 @@ def _deleted(said: Any) -> PeerOutcome:
     return PeerOutcome()
 
 
-def _facts(answer: Mapping[str, Any]) -> PeerFacts:
-    """Return the facts in an answer. Raises ``MasterDown`` if they are not such facts."""
-    texts = {name: answer.get(name) for name in ("hart", "salt", "master_id", "public_key", "cluster", "signing_key")}
+def _facts(name: str, answer: Mapping[str, Any]) -> PeerFacts:
+    """Return the facts in an answer. Raises ``MasterRefuses`` if they are not such facts."""
+    texts = {key: answer.get(key) for key in ("hart", "salt", "master_id", "public_key", "cluster", "signing_key")}
     ports, problem = answer.get("ports"), answer.get("problem", "")
-    maps = {name: answer.get(name) for name in ("settings", "refusals")}
+    maps = {key: answer.get(key) for key in ("settings", "refusals")}
     good = all(isinstance(text, str) for text in (*texts.values(), problem))
     good = good and isinstance(ports, list) and all(isinstance(port, int) for port in ports)
     if not good or not all(isinstance(value, Mapping) for value in maps.values()):
-        raise MasterDown("its facts are incomplete: both masters need the same version of hart-salt")
+        raise MasterRefuses("its facts are incomplete: both masters need the same version of hart-salt")
     return PeerFacts(
-        **{name: str(text) if name.endswith("_key") else one_line(str(text)) for name, text in texts.items()},
+        **{key: str(text) if key.endswith("_key") else one_line(str(text)) for key, text in texts.items()},
         ports=tuple(ports or ()),
         signs_key=answer.get("signs_key") is True,
-        settings={one_line(str(name)): value for name, value in (maps["settings"] or {}).items()},
-        refusals={one_line(str(name)): one_line(str(why)) for name, why in (maps["refusals"] or {}).items()},
-        problem=one_line(str(problem)),
+        settings={one_line(str(key)): value for key, value in (maps["settings"] or {}).items()},
+        refusals={one_line(str(key)): _of(name, why) for key, why in (maps["refusals"] or {}).items()},
+        problem=_of(name, problem),
         keys=_digests(answer.get("keys")),
     )
 
@@ -359,13 +287,12 @@ def _digests(keys: Any) -> dict[str, dict[str, list[str]]]:
     }
 
 
-def peers_of(cluster: Cluster, minions: Minions, master_id: str) -> Peers:
-    """Return the peers that the settings name, without this master itself."""
+def peers_of(
+    cluster: Cluster, minions: Minions, master_id: str, interrupted: Callable[[], bool] = lambda: False
+) -> Peers:
+    """Return the peers that the settings name, without this master itself; see ``Peers`` for ``interrupted``."""
     channels: dict[str, Channel] = {
         name: ViaApi(peer) if peer.minion is None else ViaMinion(minions, peer.minion, peer.timeout)
         for name, peer in others_of(cluster, master_id).items()
     }
-    return Peers(channels, may_be_down=cluster.masters_down == "allow")
-
-
-__all__ = ["Channel", "PeerFacts", "PeerOutcome", "Peers", "ViaApi", "ViaMinion", "peers_of"]
+    return Peers(channels, may_be_down=cluster.masters_down == "allow", interrupted=interrupted)

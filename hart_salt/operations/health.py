@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hart_salt
 from hart_salt.base import descriptors
-from hart_salt.base.errors import DriverError, EnvironmentFault, HartError, MasterDown, Refused, kind_of
+from hart_salt.base.errors import DriverError, EnvironmentFault, HartError, PeerError, Refused, kind_of
 from hart_salt.inventory.choose_locks import check_layout
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.slots import Slots
@@ -45,9 +45,9 @@ def of_others(context: Context) -> list[Check]:
     return [_of_other(name, one, context.info) for name, one in (peers.facts() if peers else {}).items()]
 
 
-def _of_other(name: str, facts: PeerFacts | MasterDown, info: MasterInfo) -> Check:
+def _of_other(name: str, facts: PeerFacts | PeerError, info: MasterInfo) -> Check:
     problems = layouts.faults(info, {name: facts})
-    if problems or isinstance(facts, MasterDown):
+    if problems or isinstance(facts, PeerError):
         return Check(f"master {name}", PROBLEM, "; ".join(problems))
     shared = same_key(facts.public_key, info.public_key)
     key = "the same key as this master" if shared else "another key, signed with the same signing key as this master's"

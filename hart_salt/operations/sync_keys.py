@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hart_salt.base.errors import HartError, MasterDown, NodeFailed
+from hart_salt.base.errors import HartError, NodeFailed, PeerError
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.other_masters import LeftKey
 from hart_salt.inventory.records import READY, Record
@@ -30,7 +30,6 @@ States = Mapping[str, Mapping[str, Sequence[str]]]
 class MasterKeys(Protocol):
     """The key store of one master, this one or another."""
 
-    def states(self, minion_ids: Sequence[str]) -> States | MasterDown: ...
     def accepted(self, minion_ids: Sequence[str]) -> Mapping[str, str]: ...
     def accept(self, keys: Mapping[str, str]) -> Mapping[str, PeerOutcome]: ...
 
@@ -60,9 +59,6 @@ class There:
     def __init__(self, peers: Peers, name: str) -> None:
         self._peers = peers
         self._name = name
-
-    def states(self, minion_ids: Sequence[str]) -> States | MasterDown:
-        return self._peers.states_at(self._name, minion_ids)
 
     def accepted(self, minion_ids: Sequence[str]) -> Mapping[str, str]:
         return self._peers.accepted(self._name, minion_ids)
@@ -110,7 +106,8 @@ class _Sync:
     def __init__(self, context: Context, test: bool) -> None:
         self._context = context
         self._test = test
-        self._masters: dict[str, MasterKeys] = {context.info.master_id: Here(context.master.keys)}
+        self._here = Here(context.master.keys)
+        self._masters: dict[str, MasterKeys] = {context.info.master_id: self._here}
         self._masters |= {name: There(context.others.peers, name) for name in context.others.peers}
         self._reports = {name: _Report() for name in self._masters}
         self._states: dict[str, States] = {}
@@ -118,9 +115,8 @@ class _Sync:
     def run(self) -> dict[str, dict[str, Any]]:
         records = {it.minion_id: it for it in self._context.store.all() if _has_key(it)}
         left = self._context.others.left()
-        for name, master in self._masters.items():
-            states = master.states(list(records))
-            if isinstance(states, MasterDown):
+        for name, states in self._look(list(records)).items():
+            if isinstance(states, PeerError):
                 self._reports[name].error = str(states)
             else:
                 self._states[name] = states
@@ -131,6 +127,11 @@ class _Sync:
             self._delete(one)
         return {name: report.data(self._test) for name, report in self._reports.items()}
 
+    def _look(self, minion_ids: list[str]) -> dict[str, States | PeerError]:
+        """Return the keys of nodes on each master. The others are asked at the same time: several can be down."""
+        here: dict[str, States | PeerError] = {self._context.info.master_id: self._here.states(minion_ids)}
+        return {**here, **self._context.others.peers.states(minion_ids)}
+
     # the nodes' own keys
 
     def _keys(self, records: Mapping[str, Record]) -> dict[str, str]:
@@ -140,7 +141,7 @@ class _Sync:
             wanted = [it for it in records if it not in found and ACCEPTED in states.get(it, {})]
             try:
                 said = self._masters[name].accepted(wanted) if wanted else {}
-            except MasterDown as error:
+            except PeerError as error:
                 self._reports[name].error = str(error)
                 continue
             found |= {i: pem for i, text in said.items() if (pem := _own_key(records[i], text))}
@@ -164,6 +165,8 @@ class _Sync:
             return
         ids = list(missing)
         for start in range(0, len(ids), AT_ONCE):
+            if report.error:  # it does not answer any more
+                return
             self._accept(name, {i: missing[i] for i in ids[start : start + AT_ONCE]}, records)
 
     def _accept(self, name: str, keys: Mapping[str, str], records: Mapping[str, Record]) -> None:
@@ -174,6 +177,8 @@ class _Sync:
         for minion_id, outcome in outcomes.items():
             if outcome.error is None:
                 report.accepted.append(minion_id)
+            elif isinstance(outcome.error, PeerError):
+                report.error = str(outcome.error)
             else:
                 report.kept[minion_id] = str(outcome.error)
 
@@ -203,11 +208,15 @@ class _Sync:
             if self._test:
                 report.deletes(left.minion_id)
                 continue
+            if report.error:  # it does not answer: its timeout is not waited for again for each key
+                continue
             outcome = others.peers.delete_at(name, {left.minion_id: left.key})[left.minion_id]
             if outcome.error is None:
                 gone.append(name)
                 report.deletes(left.minion_id)
-            elif not report.error:
+            elif isinstance(outcome.error, PeerError):
+                report.error = str(outcome.error)
+            else:
                 report.kept[left.minion_id] = str(outcome.error)
         if gone and not self._test:
             others.forget(left, tuple(gone))
@@ -235,4 +244,7 @@ def _foreign(there: Mapping[str, Sequence[str]], own: str) -> str:
     if not states:
         return ""
     words = " and ".join(STATE_WORDS[state] for state in states)
-    return f"another key has this id or the key was refused there ({words}): see salt-key -f; delete what is not yours"
+    return (
+        f"another key has this id or the key was refused there ({words}): see salt-key -f on that master, and delete "
+        "what is not yours"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hart_salt.base.errors import MasterDown
+from hart_salt.base.errors import MasterDown, PeerError
 from hart_salt.master.peers import PeerFacts
 from hart_salt.master.public_keys import same_key
 from hart_salt.model import MasterInfo
@@ -19,27 +19,32 @@ REMEDY = (
     "them and copy master_sign.pem and master_sign.pub; a master cluster needs neither"
 )
 
+ALLOW = "masters_down: allow creates nodes without it"
 
-def faults(info: MasterInfo, facts: Mapping[str, PeerFacts | MasterDown], *, may_be_down: bool = False) -> list[str]:
+
+def faults(info: MasterInfo, facts: Mapping[str, PeerFacts | PeerError], *, may_be_down: bool = False) -> list[str]:
     """
     Return why nodes cannot be minions of this master and of all its peers, a sentence each.
 
-    ``facts`` has what each peer says of itself, or why it says nothing: that is a fault, unless ``may_be_down``.
+    ``facts`` has what each peer says of itself, or why it says nothing: that is a fault. Only a peer that is down is
+    none if ``may_be_down``.
     """
     return [fault for name, one in facts.items() for fault in _of_peer(name, info, one, may_be_down)]
 
 
-def _of_peer(name: str, info: MasterInfo, facts: PeerFacts | MasterDown, may_be_down: bool) -> Iterator[str]:
+def _of_peer(name: str, info: MasterInfo, facts: PeerFacts | PeerError, may_be_down: bool) -> Iterator[str]:
     where = f"hart:masters:{name}"
-    if isinstance(facts, MasterDown):
-        if not may_be_down:
-            yield f"{where}: the master {name} cannot be reached: {facts}; masters_down: allow creates nodes without it"
+    if isinstance(facts, PeerError):
+        if not isinstance(facts, MasterDown):
+            yield f"{where}: the master {name} cannot be used: {facts}"
+        elif not may_be_down:
+            yield f"{where}: the master {name} cannot be reached: {facts}; {ALLOW}"
         return
-    if facts.problem and not may_be_down:
-        yield f"{where}: {facts.problem}; masters_down: allow creates nodes without it"
     if not facts.public_key:
         yield f"{where}: the master {name} has no key yet: start salt-master there once"
         return
+    if facts.problem and not may_be_down:
+        yield f"{where}: the machine of {name} answers, but not its salt-master: {facts.problem}; {ALLOW}"
     for setting, why in facts.refusals.items():
         yield f"{where}: {setting} of the master config of {name} {why}"
     if info.cluster_id and info.cluster_id == facts.cluster:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hart_salt.base import faults
-from hart_salt.base.errors import BrokenRecord, MasterDown, Refused
+from hart_salt.base import faults, signals
+from hart_salt.base.errors import BrokenRecord, PeerError, Refused
 from hart_salt.base.names import scheme_fields
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
@@ -105,9 +105,10 @@ def _on_others(nodes: Sequence[Node], context: Context) -> list[str]:
         return []
     ids = [node.minion_id for node in nodes]
     facts = peers.facts(ids)
+    signals.check()  # which shortens that wait
     problems = layouts.faults(context.info, facts, may_be_down=peers.may_be_down)
     for name, one in facts.items():
-        keys = {} if isinstance(one, MasterDown) else one.keys
+        keys = {} if isinstance(one, PeerError) else one.keys
         for minion_id in dict.fromkeys(ids):
             if states := keys.get(minion_id):
                 said = " and ".join(STATE_WORDS[state] for state in states)

@@ -174,7 +174,7 @@ def test_check_shows_the_other_master_and_a_layout_that_cannot_work_is_refused(h
     assert "with the same key as this master" in hot.first.run("hart.check").data["master two"]
     hot.first.config["hart"]["masters"]["two"].update(minion="nobody", timeout=2)
     hot.first.write()
-    assert "its minion nobody does not answer" in hot.first.run("hart.check").data["master two"]
+    assert "this master has no minion nobody with an accepted key" in hot.first.run("hart.check").data["master two"]
     configure(hot)
 
 

@@ -62,6 +62,7 @@ class FakePeer:
         self.on_request: Callable[[str], None] = lambda work: None
 
     timeout = 60.0
+    silence = "its minion does not answer"
 
     def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
         self.requests.append((work, tuple(keys)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,21 @@ def test_it_does_nothing_where_no_salt_master_is(
     opts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hart, "__opts__", {"conf_file": str(tmp_path / "elsewhere/minion")})
-    assert hart.peer_keys("facts")["error"].startswith("this machine has no salt-master: there is no ")
+    error = hart.peer_keys("facts")["error"]
+    assert error.startswith(f"this machine has no salt-master: there is no {tmp_path}/elsewhere/master; ")
+    assert "set hart_master_config to that path" in error
+
+
+def test_the_configuration_of_the_salt_master_can_be_elsewhere(opts: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "etc/master").rename(tmp_path / "ours")
+    hart.__opts__["hart_master_config"] = str(tmp_path / "ours")
+    assert hart.peer_keys("list")["keys"] == {}
 
 
 def test_a_minion_without_the_package_says_so(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "hart-salt is not installed in this minion's Python" in hart.peer_keys("facts")["error"]
+    error = hart.peer_keys("facts")["error"]
+    assert error.startswith(f"hart-salt is not installed in {sys.executable}, the Python of the minion on this machine")
 
 
 def test_what_is_no_answer_is_an_error_with_its_last_line(
@@ -62,7 +72,9 @@ def test_work_that_hangs_is_stopped(opts: dict[str, Any], tmp_path: Path, monkey
     hangs.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(hangs))
     answer = hart.peer_keys("facts", {}, 0.1)
-    assert answer == {"error": "hart did not finish on this master within 0.1 seconds and was stopped"}
+    assert answer == {
+        "error": "hart did not finish on this master within 0.1 seconds and was stopped", "late": True
+    }  # fmt: skip
 
 
 def test_a_request_that_waited_too_long_is_not_begun(opts: dict[str, Any]) -> None:

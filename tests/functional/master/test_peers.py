@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.utils.event
 
-from hart_salt.base.errors import MasterDown, NodeFailed
+from hart_salt.base.errors import MasterDown, MasterRefuses, NodeFailed, PeerError, Refused
 from hart_salt.config.cluster import Cluster, Peer, others_of
 from hart_salt.inventory.other_masters import LeftKey, OtherMasters
 from hart_salt.master import peer_work
 from hart_salt.master.keys import ACCEPTED, PENDING, Keys
 from hart_salt.master.minions import Minions
-from hart_salt.master.peers import Peers, ViaApi, ViaMinion, peers_of
+from hart_salt.master.peer_ways import ViaApi, ViaMinion
+from hart_salt.master.peers import GRACE, INTERRUPTED, Peers, peers_of
 from hart_salt.master.public_keys import fingerprint
 from tests.parts import master_opts, new_public_key
 from tests.unit.inventory.test_records import MemoryCache
@@ -29,6 +31,12 @@ from tests.unit.inventory.test_records import MemoryCache
 A, B = new_public_key() + "\n", new_public_key() + "\n"
 #: real masters are processes of their own; Salt's loaders are not thread-safe
 ONE_MASTER = threading.Lock()
+
+
+@pytest.fixture(autouse=True)
+def _no_master_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Salt find no event bus at once: it looks for one for a second before each of its events."""
+    monkeypatch.setattr(salt.utils.event.SaltEvent, "connect_pull", lambda *_, **__: False)
 
 
 class Wire:
@@ -47,6 +55,7 @@ class Wire:
         self.uptime = 1000.0
 
     timeout = 60.0
+    silence = "its minion does not answer"
 
     def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
         self.requests.append((work, list(keys)))
@@ -152,7 +161,7 @@ def test_a_request_that_waited_until_its_master_gave_up_accepts_nothing(
 ) -> None:
     wire = wires["m2"]
     peers = Peers({"m2": wire})
-    peers.states_at("m2", ["a"])
+    peers.states(["a"])
     ask = wire.ask
 
     def delayed(work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
@@ -249,23 +258,113 @@ def test_a_request_that_no_hart_sends_is_refused(wires: dict[str, Wire], work: A
 def test_a_peer_says_what_a_minion_of_both_needs(wires: dict[str, Wire]) -> None:
     Keys(wires["m2"].opts).accept("a", A)
     facts = Peers(wires).facts(["a", "b"])["m2"]
-    assert not isinstance(facts, MasterDown)
+    assert not isinstance(facts, PeerError)
     assert (facts.master_id, facts.ports, facts.signs_key) == ("test_master", (4505, 4506), False)
-    assert facts.problem == "this master has no key yet: start salt-master once"
+    assert facts.problem == "the master m2 has no key yet: start salt-master once"
     assert facts.keys == {"a": {ACCEPTED: [peer_work.digest(A)]}}
 
 
 def test_names_in_facts_are_texts_whatever_travelled(wires: dict[str, Wire]) -> None:
     wires["m2"].spoil = lambda answer: {**answer, "hart": "1\n\x1b[2J", "settings": {1: "a", None: "b", "x\ny": "c"}}
     facts = Peers(wires).facts()["m2"]
-    assert not isinstance(facts, MasterDown)
+    assert not isinstance(facts, PeerError)
     assert facts.settings == {"1": "a", "None": "b", "x y": "c"}
     assert facts.hart.isprintable()
 
 
-def test_facts_that_are_none_are_a_master_that_is_down(wires: dict[str, Wire]) -> None:
-    wires["m2"].spoil = lambda answer: {**answer, "ports": "4505"}
-    assert isinstance(Peers(wires).facts()["m2"], MasterDown)
+@pytest.mark.parametrize(
+    ("spoil", "kind", "sentence"),
+    [
+        ({"ports": "4505"}, MasterRefuses, "its facts are incomplete: both masters need the same version of hart-salt"),
+        ({"protocol": 99}, MasterRefuses, "install the same version on both masters"),
+        (
+            {"error": "this machine has no salt-master: there is no /x"}, MasterRefuses,
+            "the machine of m2 has no salt-master: there is no /x",
+        ),
+        ({"error": "hart did not finish on this master", "late": True}, MasterDown, "not finish on the master m2"),
+    ],
+)  # fmt: skip
+def test_only_a_master_that_does_not_answer_is_down(
+    wires: dict[str, Wire], spoil: Any, kind: type[PeerError], sentence: str
+) -> None:
+    wires["m2"].spoil = lambda answer: {**answer, **spoil}
+    facts = Peers(wires).facts()["m2"]
+    assert type(facts) is kind
+    assert sentence in str(facts)
+    assert "this ma" not in str(facts)
+
+
+def test_what_a_peer_says_of_itself_names_it(wires: dict[str, Wire]) -> None:
+    wires["m2"].spoil = lambda answer: {
+        **answer, "problem": "this master has no key yet", "refusals": {"ssl": "is not what this machine can do"},
+    }  # fmt: skip
+    facts = Peers(wires).facts()["m2"]
+    assert not isinstance(facts, PeerError)
+    assert facts.problem == "the master m2 has no key yet"
+    assert facts.refusals == {"ssl": "is not what the machine of m2 can do"}
+    wires["m2"].keys.accept("a", B)
+    assert str(others(wires).accept({"a": A})["a"].error).endswith("check auto_accept and autosign_file (on m2)")
+
+
+# the call is interrupted
+
+
+class Silent:
+    """The way to a peer that never answers."""
+
+    timeout = 3600.0
+    silence = "silent"
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.end = threading.Event()
+        self.requests = 0
+
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+        self.requests += 1
+        self.asked.set()
+        self.end.wait()
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    channel = Silent()
+    yield channel
+    channel.end.set()
+
+
+@pytest.fixture
+def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hart_salt.master.peers.GRACE", 0.0)
+
+
+@pytest.mark.usefixtures("_no_grace")
+def test_a_call_that_is_interrupted_does_not_wait_for_a_silent_master(silent: Silent, wires: dict[str, Wire]) -> None:
+    peers = Peers({"silent": silent, "m2": wires["m2"]}, interrupted=silent.asked.is_set)
+    error = peers.accept({"a": A})["a"]["silent"].error
+    assert (type(error), str(error)) == (MasterDown, INTERRUPTED)
+
+
+@pytest.mark.usefixtures("_no_grace")
+def test_a_rollback_asks_only_masters_that_answered(silent: Silent, wires: dict[str, Wire]) -> None:
+    peers = Peers({"silent": silent, "m2": wires["m2"]}, interrupted=silent.asked.is_set)
+    peers.accept_at("m2", {"a": A})
+    peers.accept_at("silent", {"a": A})
+    outcomes = peers.delete({"a": A})["a"]
+    assert {name: str(it.error) for name, it in outcomes.items()} == {"silent": INTERRUPTED, "m2": "None"}
+    assert (wires["m2"].accepted(), silent.requests) == ([], 1)
+
+
+def test_the_wait_after_an_interruption_is_short() -> None:
+    assert GRACE <= 2
+
+
+def test_an_error_of_one_peer_s_request_is_raised_and_the_others_are_not_waited_for(
+    silent: Silent, wires: dict[str, Wire]
+) -> None:
+    wires["m2"].spoil = lambda answer: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        Peers({"m2": wires["m2"], "silent": silent}).facts()
 
 
 # the ways
@@ -285,22 +384,24 @@ class Job:
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("answer", "kind", "error"),
     [
-        (None, "its minion m2-minion does not answer within 9 seconds"),
-        ("'hart.peer_keys' is not available.", "has no function hart.peer_keys: install hart-salt there"),
-        (RuntimeError("no master"), "this master cannot send jobs: no master"),
+        (None, MasterDown, "its minion m2-minion does not answer within 9 seconds"),
+        ("'hart.peer_keys' is not available.", MasterRefuses, "has no function hart.peer_keys: install hart-salt"),
+        (RuntimeError("no master"), MasterRefuses, "this master cannot send jobs: no master"),
+        (Refused("this master has no minion m2-minion"), MasterRefuses, "this master has no minion m2-minion"),
     ],
 )
-def test_what_is_wrong_with_a_peer_s_minion_is_a_sentence(answer: Any, error: str) -> None:
+def test_what_is_wrong_with_a_peer_s_minion_is_a_sentence(answer: Any, kind: type[PeerError], error: str) -> None:
     minions: Any = Job(answer)
-    with pytest.raises(MasterDown, match=error):
+    with pytest.raises(kind, match=error):
         ViaMinion(minions, "m2-minion", 9.0).ask("facts", {})
 
 
 def test_the_minion_is_named_exactly_and_no_other_minion_s_return_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     minions = Minions({})
     monkeypatch.setattr(minions, "_ask", lambda ids, *_, **__: {"evil": {"return": {"keys": {}}}})
+    monkeypatch.setattr(minions, "_expected", lambda *_: ["m2"])
     assert minions.request("m2", "hart.peer_keys", [], 1) is None
 
 
@@ -319,7 +420,7 @@ def salt_api(status: int, body: bytes, seen: list[Any]) -> Iterator[str]:
             """Print nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -348,18 +449,27 @@ def test_salt_api_gets_one_call_of_the_runner_and_its_answer_is_the_runner_s() -
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
+        (400, b"", "its salt-api answers 400: netapi_enable_clients there must have runner"),
         (401, b"", "its salt-api answers 401: username, password and eauth must be right"),
-        (500, b"a-pass-word", "its salt-api answers 500: netapi_enable_clients"),
-        (302, b"", "its salt-api answers 302"),
+        (404, b"", "its salt-api answers 404: api must be the address of salt-api"),
+        (500, b"a-pass-word", "its salt-api answers 500: hart-salt must be installed"),
+        (418, b"a-pass-word", "its salt-api answers 418: its log says more"),
+        (302, b"", "its salt-api answers 302: api must be the address of salt-api itself"),
         (200, b"<html>", "not an answer of Salt"),
         (200, b"{}", "not an answer of Salt"),
         (200, b'{"return": []}', "not an answer of Salt"),
     ],
 )
 def test_what_is_wrong_with_salt_api_is_a_sentence_without_the_password(status: int, body: bytes, error: str) -> None:
-    with salt_api(status, body, []) as address, pytest.raises(MasterDown, match=error) as caught:
+    with salt_api(status, body, []) as address, pytest.raises(MasterRefuses, match=error) as caught:
         via_api(address).ask("facts", {})
     assert "a-pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_salt_api_without_a_master_behind_it_is_down(status: int) -> None:
+    with salt_api(status, b"", []) as address, pytest.raises(MasterDown, match=f"answers {status}: .* must run there"):
+        via_api(address).ask("facts", {})
 
 
 def test_a_salt_api_that_is_not_there_is_a_sentence() -> None:
@@ -394,15 +504,32 @@ def raw_server(parts: Iterator[bytes]) -> Iterator[str]:
     ("answer", "error"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n", "answers something that is not HTTP: BadStatusLine"),
-        (b"", "its salt-api cannot be reached: Remote end closed"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "answers something that is not HTTP: HTTPException"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "answers something that is not HTTP"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200000, "not an answer of Salt"),
     ],
 )
-def test_what_does_not_speak_http_is_a_master_that_is_down(answer: bytes, error: str) -> None:
-    with raw_server(iter([answer])) as address, pytest.raises(MasterDown, match=error):
+def test_what_does_not_speak_http_is_a_master_to_correct(answer: bytes, error: str) -> None:
+    with raw_server(iter([answer])) as address, pytest.raises(MasterRefuses, match=error):
         via_api(address).ask("facts", {})
+
+
+def test_a_salt_api_that_hangs_up_is_down() -> None:
+    with raw_server(iter([b""])) as address, pytest.raises(MasterDown, match="cannot be reached: Remote end closed"):
+        via_api(address).ask("facts", {})
+
+
+def test_a_port_without_tls_is_a_master_to_correct() -> None:
+    with raw_server(iter([b"HTTP/1.1 400 Bad Request\r\n\r\n"])) as address:
+        error = via_api(address.replace("http:", "https:"))
+        with pytest.raises(MasterRefuses, match=r"does not speak TLS as expected \(.*\): check the port in api"):
+            error.ask("facts", {})
+
+
+def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    peer = Peer.model_validate({"api": "https://127.0.0.1:1", "username": "u", "password": "p", "ca_file": "/nowhere"})
+    with pytest.raises(MasterRefuses, match=r"the certificates in /nowhere cannot be used: .*: check ca_file"):
+        ViaApi(peer).ask("facts", {})
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
@@ -423,8 +550,9 @@ def test_an_answer_that_never_ends_has_a_deadline(where: str) -> None:
     with raw_server(drip()) as address:
         peer = Peer.model_validate({"api": address, "username": "hart", "password": "a-pass-word", "timeout": 0.2})
         try:
-            with pytest.raises(MasterDown, match=r"its salt-api does not answer within 0\.2 seconds"):
-                ViaApi(peer).ask("facts", {})
+            facts = Peers({"m2": ViaApi(peer)}).facts()["m2"]
+            assert isinstance(facts, MasterDown)
+            assert "its salt-api does not answer within 0.2 seconds" in str(facts)
             assert not all_sent.is_set()
         finally:
             given_up.set()

@@ -40,7 +40,7 @@ def test_a_master_that_does_not_accept_rolls_the_node_back_on_all(stage: Stage) 
     m2, m3 = FakePeer(), FakePeer(web="another machine's key")
     stage.others = other_masters(m2=m2, m3=m3)
     said = failure(stage)
-    assert said == "the master m3 did not accept the node's key: another key is accepted"
+    assert said == "the master m3 did not accept the node's key: another key is accepted (on m3)"
     assert (m2.keys, m3.keys, stage.left()) == ({}, {"web": "another machine's key"}, NOTHING)
 
 

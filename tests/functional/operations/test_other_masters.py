@@ -254,3 +254,16 @@ def test_the_key_of_a_new_node_with_the_id_of_a_gone_one_stays(tmp_path: Path) -
     assert sync_keys.sync(context, test=True)["m2"]["would_delete"] == ["a"]
     sync_keys.sync(context)
     assert (m2.keys, context.others.left()) == ({"a": OWN}, [])
+
+
+def test_a_master_that_does_not_answer_is_not_asked_again_for_each_key_that_is_left(tmp_path: Path) -> None:
+    m2 = FakePeer()
+    world = world_with(tmp_path, m2=m2, may_be_down=True)
+    m2.down = True
+    for name in "abc":
+        world.context.others.delete({name: OWN})
+    m2.requests.clear()
+    report = sync_keys.sync(with_keys(world, tmp_path))
+    assert report["m2"]["error"] == "its minion does not answer"
+    assert m2.requests == [("list", ())]
+    assert len(world.context.others.left()) == 3

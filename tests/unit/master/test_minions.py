@@ -258,8 +258,19 @@ def test_a_script_on_a_minion_that_does_not_answer(asked: Any) -> None:
     assert len(client.jobs) == 1
 
 
-def test_a_request_that_still_runs_at_its_timeout_is_not_waited_for(asked: Any) -> None:
+def test_a_request_that_still_runs_at_its_timeout_is_not_waited_for(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     master, client = asked({})
+    monkeypatch.setattr(master, "_expected", lambda *_: ["m2"])
     client.published = {"minions": ["m2"]}
     assert master.request("m2", "hart.peer_keys", ["accept"], 0.01) is None
     assert client.jobs == [(["m2"], "hart.peer_keys", ["accept"])]
+
+
+def test_a_request_to_a_minion_without_an_accepted_key_is_refused(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    master, client = asked({})
+    client.published = {}
+    monkeypatch.setattr(master, "_expected", lambda *_: [])
+    with pytest.raises(Refused, match="this master has no minion m2 with an accepted key: see salt-key -l all"):
+        master.request("m2", "hart.peer_keys", ["accept"], 1.0)

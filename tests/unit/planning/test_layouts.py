@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hart_salt.base.errors import MasterDown
+from hart_salt.base.errors import MasterDown, MasterRefuses
 from hart_salt.master.peers import PeerFacts
 from hart_salt.model import MasterInfo, MinionTerms
 from hart_salt.planning import layouts
@@ -70,6 +70,13 @@ def test_a_master_that_cannot_be_reached_is_refused_unless_it_may_be_down() -> N
     )
     assert layouts.faults(INFO, down, may_be_down=True) == []
     assert said(problem="it does not run", may_be_down=True) == []
+
+
+@pytest.mark.parametrize("may_be_down", [False, True])
+def test_a_master_that_answers_and_cannot_be_used_is_always_refused(may_be_down: bool) -> None:
+    facts = {"m2": MasterRefuses("its hart-salt is 0.9")}
+    (fault,) = layouts.faults(INFO, facts, may_be_down=may_be_down)
+    assert fault == "hart:masters:m2: the master m2 cannot be used: its hart-salt is 0.9"
 
 
 # what nodes get
