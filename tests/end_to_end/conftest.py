@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,8 @@ from tests.end_to_end.processes import (
     remove,
     sockets_of,
 )
-from tests.end_to_end.warm import Begun, Warm
+from tests.end_to_end.warm import PROGRAMS, Begun, Started, Warm
+from tests.parts import kill_all
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 300
@@ -90,6 +91,9 @@ class Daemon(daemons.master.SaltMaster):  # type: ignore[misc]  # without type i
         config["pytest-master"].pop("log")
         return super().write_config(config)
 
+    def _terminate_processes_matching_listen_ports(self) -> None:
+        """Look at no process of the machine: ``SaltMaster.stop`` has ended all of the daemon's."""
+
 
 @dataclass
 class SaltMaster:
@@ -101,6 +105,8 @@ class SaltMaster:
     daemon: Daemon | None = None
     #: where the programs are that a test runs
     bin: Path = BIN
+    #: the command that enters the namespace in which its commands run
+    enter: Sequence[str] = ()
     _warm: Warm | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -176,15 +182,10 @@ class SaltMaster:
         if self.daemon is None or not self.daemon.is_running():
             return
         family = family_of(self.daemon.pid)
-        try:
-            self.daemon.terminate()
-        except FileNotFoundError:  # psutil gets a process by pidfd_open, which fails for one that is just ending
-            self.daemon.terminate()
-        # One of its processes may have started another while they were killed.
-        for process in processes_of(self.root):
-            with contextlib.suppress(psutil.Error):
-                if process.pid in family or "salt-master" in " ".join(process.cmdline()):
-                    process.kill()
+        kill_all(lambda: [process for process in processes_of(self.root) if _is_masters(process, family)])
+        # It would wait until the init process has reaped those that it remembers, which takes seconds.
+        self.daemon.impl._children.clear()
+        self.daemon.terminate()
 
     def command(self, function: str, *arguments: str, out: str | None = "json", program: str = "salt-run") -> list[str]:
         options = ["--out", out] if out else []
@@ -199,23 +200,20 @@ class SaltMaster:
         timeout: float = TIMEOUT,
     ) -> Ran:  # fmt: skip
         """Do the same with more in its environment; see ``warm.py`` for how it starts."""
-        command, environment = self.command(function, *arguments, out=out), {**self.environment, **more}
-        if self.bin != BIN:
-            return self._finished(command, timeout)
-        done = self._warmed().run(command, environment, timeout)
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return self._finished(self.command(function, *arguments, out=out), timeout, more)
 
-    def _warmed(self) -> Warm:
+    def warmed(self) -> Warm:
+        """Return the process that has imported Salt; start it if there is none."""
         with _WARMING:
             if self._warm is None or not self._warm.lives():
                 self.end_warm()
-                self._warm = Warm(self.root / "etc", self.environment)
+                self._warm = Warm(self.root / "etc", self.environment, self.enter)
             return self._warm
 
     def begin_warm(self, function: str, *arguments: str) -> Begun:
         """Start ``salt-run`` as ``run`` does, and return at once; the caller kills and closes it."""
         assert self.bin == BIN, "another program has no process that has imported Salt"
-        return self._warmed().begin(self.command(function, *arguments), self.environment)
+        return self.warmed().begin(self.command(function, *arguments), self.environment)
 
     @contextlib.contextmanager
     def to_be_killed(self, function: str, *arguments: str) -> Iterator[Begun]:
@@ -239,19 +237,30 @@ class SaltMaster:
         command = [str(self.bin / "salt"), "-c", str(self.root / "etc"), *options, *arguments]
         return self._finished(command, timeout)
 
-    def _finished(self, command: list[str], timeout: float = TIMEOUT) -> Ran:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.environment,
-            timeout=timeout, check=False,
-        )  # fmt: skip
+    def _finished(self, command: list[str], timeout: float = TIMEOUT, more: Mapping[str, str] | None = None) -> Ran:
+        """Run one of Salt's commands: as a fork of a process that has imported Salt, if it is that of these tests."""
+        environment = {**self.environment, **(more or {})}
+        if self.bin == BIN and Path(command[0]).name in PROGRAMS:
+            done = self.warmed().run(command, environment, timeout)
+        else:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=timeout,
+                check=False,
+            )  # fmt: skip
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def begin(self, function: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start ``salt-run`` and return at once; the test ends it, or ``clear`` does."""
+    def begin(self, function: str, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
+        """
+        Start ``salt-run`` as ``run`` does, and return at once; the test ends it, or ``clear`` does.
+
+        Its output goes to pipes, or to ``stdout`` and ``stderr``; see ``Started``.
+        """
+        command, environment = self.command(function, *arguments), {**self.environment, "PYTHONFAULTHANDLER": "1"}
+        if self.bin == BIN:
+            return Started(self.warmed(), command, environment, **streams)
         return subprocess.Popen(
-            self.command(function, *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, env={**self.environment, "PYTHONFAULTHANDLER": "1"},
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
         )  # fmt: skip
 
     def keys(self) -> dict[str, list[str]]:
@@ -328,7 +337,18 @@ class SaltMaster:
 
     def delete_key(self, minion_id: str) -> None:
         """Delete the keys of an id, as an admin does."""
-        self._finished([str(self.bin / "salt-key"), "-c", str(self.root / "etc"), "-y", "-d", minion_id])
+        self.salt_key("-y", "-d", minion_id)
+
+    def salt_key(self, *arguments: str) -> Ran:
+        """Run ``salt-key``."""
+        return self._finished([str(self.bin / "salt-key"), "-c", str(self.root / "etc"), *arguments])
+
+
+def _is_masters(process: psutil.Process, family: Collection[int]) -> bool:
+    """Return whether it is a master's own process; one may have started another while they were killed."""
+    with contextlib.suppress(psutil.Error):
+        return process.pid in family or "salt-master" in " ".join(process.cmdline())
+    return False
 
 
 MakeMaster = Callable[..., SaltMaster]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pty
 import shutil
 import subprocess
-import termios
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
+
+from tests.end_to_end.conftest import SaltMaster
 
 CLOSED = {"stderr closed": "2>&-", "stdout closed": ">&-"}
 OUTPUTS = (
@@ -58,22 +58,22 @@ class Output:
             subprocess.run(["umount", "-l", self._log_dir], check=True)
             shutil.rmtree(self._log_dir)
 
-    def start(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-        """Start the command; readable output is in its pipes."""
+    def start(self, master: SaltMaster, call: Sequence[str]) -> subprocess.Popen[str]:
+        """Start ``salt-run``; readable output is in its pipes. With a closed stream, it is the program itself."""
         if closed := CLOSED.get(self._kind):
-            command = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+            command = ["sh", "-c", f'exec "$@" {closed}', "sh", *master.command(*call)]
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env=master.environment, start_new_session=True,
+            )  # fmt: skip
         stalls = self._kind == "reader stalls"
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if stalls else self._theirs, stderr=self._theirs,
-            text=True, env=environment, start_new_session=True,
-            preexec_fn=self._take_terminal if self._controls and self._kind == "terminal hung up" else None,
+        process = master.begin(
+            *call, stdout=subprocess.PIPE if stalls else self._theirs, stderr=self._theirs,
+            terminal=self._controls and self._kind == "terminal hung up",
         )  # fmt: skip
         if self._theirs >= 0:
             os.close(self._theirs)
         return process
-
-    def _take_terminal(self) -> None:
-        fcntl.ioctl(self._theirs, termios.TIOCSCTTY, 0)
 
     def lose(self) -> None:
         """Lose the output. A reader that stalls stays there; a full disk is full."""

@@ -176,7 +176,7 @@ def _run(
     if end == "one fails":
         function.fail(trial)
     with Output(kind, master.log_dir, controls=end == "SIGHUP") as output:
-        process = output.start(master.command(*function.call), master.environment)
+        process = output.start(master, function.call)
         with killed_at_the_end(process):
             trial.wait(function.point, ANY)
             output.lose()

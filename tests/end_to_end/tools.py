@@ -311,10 +311,9 @@ def salt_key(master: SaltMaster, *arguments: str) -> None:
 
 
 def _salt_key(master: SaltMaster, *arguments: str) -> str:
-    return subprocess.run(
-        [BIN / "salt-key", "-c", master.root / "etc", "--out", "json", *arguments], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, env=master.environment, timeout=300, check=True,
-    ).stdout  # fmt: skip
+    ran = master.salt_key("--out", "json", *arguments)
+    assert ran.code == 0, ran
+    return ran.stdout
 
 
 def foreign_key() -> str:
