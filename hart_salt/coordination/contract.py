@@ -30,6 +30,13 @@ class Lease(Protocol):
     def renew(self) -> bool:
         """Begin its time again; return False if it was lost."""
 
+    def has_ended(self) -> bool:
+        """
+        Return whether the lease is known to be lost without a request, because the server has closed its connection.
+
+        False says nothing.
+        """
+
     def release(self) -> bool:
         """
         Give it back; return whether this call has had it without a gap until now.

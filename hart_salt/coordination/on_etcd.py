@@ -151,6 +151,10 @@ class EtcdLease:
         """Begin its time again, with that of all others of this call; return False if it was lost."""
         return self._engine.call(self._lock.refresh) > 0 and self._engine.call(self._lock.is_acquired)
 
+    def has_ended(self) -> bool:
+        """Return False: it does not depend on a connection."""
+        return False
+
     def release(self) -> bool:
         """Give it back; return whether the key still had this call's value."""
         return bool(self._engine.call(self._lock.release))

@@ -8,6 +8,7 @@ which is set to the lease's time: a machine that vanishes without a word loses i
 from __future__ import annotations
 
 import math
+import select
 import threading
 from collections.abc import Collection
 from contextlib import suppress
@@ -139,6 +140,15 @@ class MysqlLease:
                 _close(self._connection)
                 return False
 
+    def has_ended(self) -> bool:
+        """Return whether the server has closed the connection, such as in a restart; then its lock is free at once."""
+        if not self._mutex.acquire(blocking=False):  # a renewal waits for the server
+            return False
+        try:
+            return _is_closed(self._connection)
+        finally:
+            self._mutex.release()
+
     def release(self) -> bool:
         """
         Give it back: at once if the server answers, otherwise when it notices that the connection has ended.
@@ -169,6 +179,10 @@ class BriefMysqlLease:
         query = "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"
         return bool(self._engine.look(query, [self._engine.name(self.name)])[0] == 1)
 
+    def has_ended(self) -> bool:
+        """Return False: ``renew`` and ``release`` notice another connection."""
+        return False
+
     def release(self) -> bool:
         """Give it back; return whether the connection still had it."""
         return bool(self._engine.look("SELECT RELEASE_LOCK(%s)", [self._engine.name(self.name)])[0] == 1)
@@ -177,6 +191,16 @@ class BriefMysqlLease:
 def _wait_for(connection: Any, seconds: float) -> None:
     """Let a connection wait so long for the next answers. After a timeout it is of no use, and its lock is gone."""
     connection._read_timeout = seconds  # PyMySQL takes it from its caller only when it connects
+
+
+def _is_closed(connection: Any) -> bool:
+    """Return whether an idle connection has been closed: only then is there something to read from it."""
+    sock = connection._sock  # PyMySQL offers no other access
+    if sock is None:
+        return True
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _row(connection: Any, query: str, values: Collection[str | int]) -> Any:

@@ -91,6 +91,10 @@ class RedisLease:
         except LockError:
             return False
 
+    def has_ended(self) -> bool:
+        """Return False: it does not depend on a connection."""
+        return False
+
     def release(self) -> bool:
         """Give it back; return whether the key still had this lease's value."""
         try:

@@ -137,9 +137,18 @@ class Session:
 
     def _watch(self) -> None:
         """Note the loss in time, even if a renewal waits for the server at that moment."""
-        while not self._ended.wait(max(0.0, self._rest())):
-            if self.lost:
+        while not self._ended.wait(min(self._times.retry, max(0.0, self._rest()))):
+            if self.lost or self._is_cut():
                 return
+
+    def _is_cut(self) -> bool:
+        """Return whether a connection that had a lease has ended: then another call may have that lease at once."""
+        with self._mutex:
+            leases = list(self._leases)
+        for lease in leases:
+            if lease.has_ended() and self._is_mine(lease):
+                self._lose(f"because {self._words} closed the connection that had it ({lease.name})")
+        return bool(self._stop.reason)
 
     def beat(self) -> float | None:
         """Renew all leases once; return after how many seconds to do it again, or None if they are lost."""

@@ -119,6 +119,20 @@ def _remove(engine: Engine, name: str) -> None:
         engine._client.delete(engine._key(name))
 
 
+def test_only_a_connection_that_the_server_closed_has_ended(own: Any) -> None:
+    engine = engine_of(own.space().url)
+    leases = [taken(engine, "hart/session/one"), engine.take("hart/node/a", LONG, brief=True)]
+    assert all(lease is not None and lease.renew() and not lease.has_ended() for lease in leases)
+    own.hang()
+    assert not any(lease is None or lease.has_ended() for lease in leases)
+    own.resume()
+    own.stop()
+    if isinstance(engine, on_mysql.MysqlEngine):
+        until(leases[0].has_ended, "the connection has ended")  # type: ignore[union-attr]
+    else:
+        assert not any(lease is None or lease.has_ended() for lease in leases)
+
+
 def test_a_lease_at_etcd_is_one_request_each_way(
     servers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,8 @@ class Server:
     leases: dict[str, tuple[int, float]] = field(default_factory=dict)
     #: the call that took each lease, by the lease's number
     calls: dict[int, str] = field(default_factory=dict)
+    #: the leases whose connections the server has closed
+    cut: set[str] = field(default_factory=set)
     #: the server does not answer
     down: bool = False
     #: how often a lease was taken, and how often one was renewed
@@ -68,6 +70,9 @@ class FakeLease:
             return False
         self._server.leases[self.name] = (self._number, self._server.now + self._seconds)
         return True
+
+    def has_ended(self) -> bool:
+        return self.name in self._server.cut
 
     def release(self) -> bool:
         if self._server.holder(self.name) != self._number:

@@ -416,6 +416,17 @@ def test_the_loss_is_known_in_time_although_the_renewal_waits_for_the_server(clu
             one.check_mine("a", creating=True)
 
 
+def test_a_lease_whose_connection_has_ended_is_lost_at_once(cluster: Cluster) -> None:
+    """MySQL frees it then, and the next renewal may be a third of its time away."""
+    cluster.times = Times(retry=0.001)
+    one = cluster.call()
+    with one.claim("a", RECORD), one.role("app", wait=False):
+        cluster.server.cut.add("hart/role/app")
+        cluster.renewals[1]()
+        assert one.stop.reason.endswith("because fake closed the connection that had it (hart/role/app)")
+        assert cluster.server.renewed == 0
+
+
 def test_a_renewal_that_waited_is_followed_by_the_next_in_time(cluster: Cluster) -> None:
     one = cluster.call()
     times = Times()
