@@ -189,11 +189,13 @@ class Scaling:
         """Return the role's instances without a record: nodes, and instances that another machine may bring up."""
         lost, young = [], []
         dead = look.dead_batches()
-        for found in rebuild.without_record(seen, look.busy, look.batch_lives):
+        for found in rebuild.without_record(seen, look.busy, lambda _: False):
             record = record_of(found.instance, found.provider, self._context.info)
             if not self._of_role([record]):
                 continue
-            if rebuild.is_enrolled(seen, found):
+            if look.batch_lives(record.batch):
+                young.append(record)  # the store has lost the record, which the call writes again
+            elif rebuild.is_enrolled(seen, found):
                 lost.append(found)
             elif record.batch not in dead and time.time() - record.created < GRACE:
                 young.append(record)

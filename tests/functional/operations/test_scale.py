@@ -21,7 +21,7 @@ from hart_salt.operations import scale
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.leaks import GRACE
 from hart_salt.operations.scale import Outcome
-from tests.functional.operations.scale_world import NOW, Up, World, numbers
+from tests.functional.operations.scale_world import NOW, PROVIDER, Up, World, numbers
 
 #: stages of a node in progress
 COMING = ["launching", "running", "bootstrapping", "enrolling", "enrolled"]
@@ -173,6 +173,14 @@ def test_an_instance_without_record_and_key_counts_only_while_another_machine_ma
     assert (world.store.get("x"), "rebuilt" in outcome.data) == (None, False)
     world.scale(1)
     assert "x" in world.ids
+
+
+def test_an_instance_of_a_living_call_counts_although_the_store_has_lost_its_record(world: World) -> None:
+    world.add("a")
+    world.add_unrecorded("x", batch="b-x", created=NOW - GRACE)
+    with world.locks.batch("b-x", {"provider": PROVIDER}):
+        outcome = world.scale(2)
+        assert (numbers(outcome), "rebuilt" in outcome.data, world.ids) == ((2, 2), False, ["a", "x"])
 
 
 def test_the_leftovers_of_a_dead_call_are_removed_first(world: World) -> None:
