@@ -95,7 +95,12 @@ def sealed() -> bool | list[str]:
 
 
 def peer_keys(
-    work: str, keys: dict[str, str] | None = None, seconds: float = 60.0, until: float | None = None, **published: Any
+    work: str,
+    keys: dict[str, str] | None = None,
+    seconds: float = 60.0,
+    until: float | None = None,
+    sent: float | None = None,
+    **published: Any,
 ) -> dict[str, Any]:
     """
     Work for another master of the same nodes: show this machine's salt-master, accept or delete keys of nodes there.
@@ -114,6 +119,10 @@ def peer_keys(
 
     until
         The uptime of this machine in seconds after which the work is not begun, or is stopped. Default: no limit.
+
+    sent
+        The uptime of this machine when the request was sent: no key is accepted whose id was deleted since. Default:
+        unknown.
 
     published
         What Salt says about the job; do not set it.
@@ -147,7 +156,7 @@ def peer_keys(
         }
     command = [sys.executable, "-m", "hart_salt.master.peer_work", str(config)]
     # In a process of its own, since it becomes the master's user, and Salt's loaders share what they load.
-    request = {"work": work, "keys": keys or {}, "until": until}
+    request = {"work": work, "keys": keys or {}, "until": until, "sent": sent}
     if until is not None:
         seconds = min(seconds, max(0.0, until - time.clock_gettime(time.CLOCK_BOOTTIME)))
     try:

@@ -1013,6 +1013,7 @@ def peer_keys(
     *extra: Any,
     keys: dict[str, str] | None = None,
     until: float | None = None,
+    sent: float | None = None,
     **unknown: Any,
 ) -> dict[str, Any]:
     """
@@ -1030,6 +1031,10 @@ def peer_keys(
     until
         The uptime of this machine in seconds after which the work is not begun. Default: no limit.
 
+    sent
+        The uptime of this machine when the request was sent: no key is accepted whose id was deleted since. Default:
+        unknown.
+
     Returns a dictionary with ``keys``, or with the facts, or with ``error``.
 
     CLI Example:
@@ -1045,7 +1050,7 @@ def peer_keys(
         arguments.refuse(unknown)
         from hart_salt.unconfigured import peer_work_for
 
-        return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys, until)
+        return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys, until, sent)
 
     return _report(do, None, unknown)
 

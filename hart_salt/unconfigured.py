@@ -31,9 +31,9 @@ def node_of(opts: Mapping[str, Any], ip: str) -> Result:
     return Result(lookup.node_of(Store(Master(opts).cache()), ip))
 
 
-def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any, until: Any) -> Result:
+def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any, until: Any, sent: Any) -> Result:
     """Do what another master asks of this one; see ``peer_work.do``."""
-    data = peer_work.do(opts, work, {} if keys is None else keys, until)
+    data = peer_work.do(opts, work, {} if keys is None else keys, until, sent)
     return Result(data, "error" not in data)
 
 

@@ -35,11 +35,12 @@ class Channel(Protocol):
     #: what it means if there is none by then, in a sentence
     silence: str
 
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         """
         Return what the master answered; the caller bounds the time. Raises ``PeerError``.
 
-        ``until`` is the uptime of its machine after which it must not begin the work (default: none).
+        ``until`` is the uptime of its machine after which it must not begin the work (default: none), and ``sent`` the
+        uptime when the request was sent (default: unknown).
         """
         ...
 
@@ -55,10 +56,10 @@ class ViaMinion:
             f"its minion {minion_id} does not answer within {timeout:g} seconds: check salt {minion_id} test.ping"
         )
 
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         minion_id = self._minion_id
         try:
-            request = [work, dict(keys), self.timeout, until]
+            request = [work, dict(keys), self.timeout, until, sent]
             answer = self._minions.request(minion_id, FUNCTION, request, self.timeout)
         except Refused as error:
             raise MasterRefuses(str(error)) from None
@@ -85,10 +86,11 @@ class ViaApi:
             f"its salt-api does not answer within {peer.timeout:g} seconds: check salt-api and salt-master there"
         )
 
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         peer = self._peer
         order = {
-            "client": "runner", "fun": FUNCTION, "kwarg": {"work": work, "keys": dict(keys), "until": until},
+            "client": "runner", "fun": FUNCTION,
+            "kwarg": {"work": work, "keys": dict(keys), "until": until, "sent": sent},
             "username": peer.username, "eauth": peer.eauth,
             "password": peer.password.get_secret_value() if peer.password else "",
         }  # fmt: skip

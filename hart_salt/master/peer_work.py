@@ -13,8 +13,7 @@ import hashlib
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import salt.config
@@ -26,6 +25,7 @@ from hart_salt.base.errors import HartError, NodeFailed, Refused
 from hart_salt.base.names import check_minion_id
 from hart_salt.master.client import SALT_VERSION, Master
 from hart_salt.master.keys import ACCEPTED
+from hart_salt.master.peer_order import Deletions, uptime
 from hart_salt.master.public_keys import check_public_key, has_fingerprint
 
 #: from the master and the request's texts by id to the answer
@@ -42,25 +42,32 @@ def digest(pem: str) -> str:
     return hashlib.sha256(pem.replace("\r\n", "\n").strip().encode()).hexdigest()
 
 
-def uptime() -> float:
-    """Return the seconds since this machine was booted, which no correction of its clock changes."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def do(opts: Mapping[str, Any], work: Any, keys: Any, until: Any = None, clock: Clock = uptime) -> dict[str, Any]:
+def do(
+    opts: Mapping[str, Any], work: Any, keys: Any, until: Any = None, sent: Any = None, clock: Clock = uptime
+) -> dict[str, Any]:
     """
     Do one piece of work for the other master, and return plain data; never raise an exception.
 
     ``work`` is ``facts``, ``list``, ``print``, ``accept`` or ``delete``. ``keys`` has a text for each minion id: see
     the functions. ``until`` is the time of this machine's ``uptime`` after which nothing is begun, because the other
-    master has given up by then and may have rolled the nodes back (default: none). The answer has ``protocol``,
-    ``uptime``, and either ``error`` or what the function returns.
+    master has given up by then and may have rolled the nodes back (default: none). ``sent`` is the uptime at which the
+    other master sent the request: no key is accepted whose id was deleted since (default: unknown). The answer has
+    ``protocol``, ``uptime``, and either ``error`` or what the function returns.
     """
     answer: dict[str, Any] = {"protocol": PROTOCOL, "hart": hart_salt.__version__}
     try:
         master, wanted, begin = Master(opts), _checked(keys), _work(work)
         _check_time(until, clock)
-        return {**answer, **begin(master, wanted), "uptime": clock()}
+        if work not in CHANGING:
+            return {**answer, **begin(master, wanted), "uptime": clock()}
+        deletions = Deletions(str(opts["cachedir"]), clock)
+        with deletions.turn():
+            _check_time(until, clock)
+            late = _late(deletions, wanted, sent) if work == "accept" else {}
+            if work == "delete":
+                deletions.note(wanted)
+            done = begin(master, {i: text for i, text in wanted.items() if i not in late})
+        return {**answer, "keys": {**done["keys"], **late}, "uptime": clock()}
     except HartError as error:
         return {**answer, "error": str(error)}
     except Exception as error:
@@ -70,6 +77,14 @@ def do(opts: Mapping[str, Any], work: Any, keys: Any, until: Any = None, clock: 
 def _check_time(until: Any, clock: Clock) -> None:
     if until is not None and (not isinstance(until, int | float) or clock() >= until):
         raise Refused("the request arrived too late: the other master had given up by then")
+
+
+def _late(deletions: Deletions, minion_ids: Iterable[str], sent: Any) -> dict[str, Any]:
+    """Return the answer for ids whose keys were deleted after the request was sent."""
+    if not isinstance(sent, int | float):
+        return {}
+    late = {"error": "the request arrived too late: the keys with that id were deleted here in the meantime"}
+    return {minion_id: late for minion_id in minion_ids if deletions.after(minion_id, sent)}
 
 
 def _work(name: Any) -> Work:
@@ -171,6 +186,8 @@ def _left(master: Master, minion_id: str, text: str) -> list[str]:
 WORKS: Mapping[str, Work] = {
     "facts": _facts, "list": _list, "print": _print, "accept": _accept, "delete": _delete,
 }  # fmt: skip
+#: the works that change the key store, which follow one after another
+CHANGING = ("accept", "delete")
 
 
 def main(path: str) -> None:
@@ -186,7 +203,8 @@ def main(path: str) -> None:
     if os.geteuid() == 0 and opts.get("user") not in (None, "", "root"):
         salt.utils.user.chugid(opts["user"])
     with contextlib.closing(answers):
-        json.dump(do(opts, request.get("work"), request.get("keys"), request.get("until")), answers)
+        answer = do(opts, request.get("work"), request.get("keys"), request.get("until"), request.get("sent"))
+        json.dump(answer, answers)
 
 
 if __name__ == "__main__":

@@ -162,8 +162,9 @@ class Peers:
     def _ask(self, name: str, work: str, keys: Mapping[str, str]) -> Mapping[str, Any]:
         channel = self._channels[name]
         # Only a late accept does harm: after the deletion of the key.
-        until = self._until(name, channel.timeout) if work == "accept" else None
-        answer = self._answer(name, lambda: channel.ask(work, keys, until))
+        sent = self._uptime(name) if work == "accept" else None
+        until = None if sent is None else sent + channel.timeout
+        answer = self._answer(name, lambda: channel.ask(work, keys, until, sent))
         if not isinstance(answer, Mapping):
             raise MasterRefuses(
                 f"it answers something else than {FUNCTION}: {one_line(str(answer))}: install the version of hart-salt "
@@ -194,9 +195,9 @@ class Peers:
             self._given_up.add(name)
             raise MasterDown(INTERRUPTED) from None
 
-    def _until(self, name: str, timeout: float) -> float | None:
-        """Return the uptime of a peer's machine when this master gives up; None if the peer has not answered so far."""
-        return self._uptimes[name] + time.monotonic() + timeout if name in self._uptimes else None
+    def _uptime(self, name: str) -> float | None:
+        """Return the uptime of a peer's machine now, or slightly less; None if the peer has not answered so far."""
+        return self._uptimes[name] + time.monotonic() if name in self._uptimes else None
 
     def _each(self, work: Callable[[str], T]) -> dict[str, T | PeerError]:
         """Do something for all peers at the same time."""

@@ -64,7 +64,7 @@ class FakePeer:
     timeout = 60.0
     silence = "its minion does not answer"
 
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         self.requests.append((work, tuple(keys)))
         self.on_request(work)
         if self.down:

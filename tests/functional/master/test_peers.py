@@ -22,6 +22,7 @@ from hart_salt.inventory.other_masters import LeftKey, OtherMasters
 from hart_salt.master import peer_work
 from hart_salt.master.keys import ACCEPTED, PENDING, Keys
 from hart_salt.master.minions import Minions
+from hart_salt.master.peer_order import Deletions
 from hart_salt.master.peer_ways import ViaApi, ViaMinion
 from hart_salt.master.peers import GRACE, INTERRUPTED, Peers, peers_of
 from hart_salt.master.public_keys import fingerprint
@@ -57,11 +58,11 @@ class Wire:
     timeout = 60.0
     silence = "its minion does not answer"
 
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         self.requests.append((work, list(keys)))
         self.until.append(until)
         with ONE_MASTER:
-            answer = peer_work.do(self.opts, work, dict(keys), until, lambda: self.uptime)
+            answer = peer_work.do(self.opts, work, dict(keys), until, sent, lambda: self.uptime)
         return self.spoil(json.loads(json.dumps(answer)))  # through JSON, as everything that travels
 
     def accepted(self) -> list[str]:
@@ -164,9 +165,9 @@ def test_a_request_that_waited_until_its_master_gave_up_accepts_nothing(
     peers.states(["a"])
     ask = wire.ask
 
-    def delayed(work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def delayed(work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         wire.uptime += wire.timeout + late
-        return ask(work, keys, until)
+        return ask(work, keys, until, sent)
 
     wire.ask = delayed  # type: ignore[method-assign]  # the way to the peer is slow from here on
     outcome = peers.accept({"a": A})["a"]["m2"]
@@ -183,6 +184,45 @@ def test_only_an_accept_of_a_master_that_has_answered_has_an_end(wires: dict[str
     first, second, third = wire.until
     assert (first, third) == (None, None)
     assert second is not None
+
+
+@pytest.mark.parametrize(("sent", "accepted"), [(999.0, []), (1001.0, ["a"]), (None, ["a"])])
+def test_a_key_that_was_deleted_after_the_request_was_sent_is_not_accepted(
+    wires: dict[str, Wire], sent: float | None, accepted: list[str]
+) -> None:
+    wire = wires["m2"]
+    Peers({"m2": wire}).delete({"a": ""})
+    wire.uptime += 2
+    answer = wire.ask("accept", {"a": A, "b": B}, None, sent)
+    assert wire.accepted() == [*accepted, "b"]
+    assert (
+        accepted or "the request arrived too late: the keys with that id were deleted" in answer["keys"]["a"]["error"]
+    )
+
+
+def test_a_new_call_accepts_a_key_under_an_id_that_was_just_deleted(wires: dict[str, Wire]) -> None:
+    Peers({"m2": wires["m2"]}).delete({"a": ""})
+    wires["m2"].uptime += 0.1  # until the new call asks
+    peers = Peers({"m2": wires["m2"]})
+    peers.facts(["a"])
+    assert peers.accept({"a": A})["a"]["m2"].error is None
+
+
+def test_old_deletions_and_those_before_a_restart_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, (first, later) = [0.0], (Deletions(str(tmp_path), lambda: now[0]) for _ in range(2))
+    with first.turn():
+        first.note(["a"])
+    assert later.after("a", -1.0)
+    monkeypatch.setattr("hart_salt.master.peer_order._boot", lambda: "another")
+    assert not later.after("a", -1.0)
+    monkeypatch.undo()
+    now[0] = 10.0**6
+    with first.turn():
+        first.note(["b"])
+    assert (later.after("a", -1.0), later.after("b", -1.0)) == (False, True)
+    assert len(list(tmp_path.rglob("*.deleted"))) == 1
 
 
 # deleting
@@ -320,7 +360,7 @@ class Silent:
         self.end = threading.Event()
         self.requests = 0
 
-    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None) -> Any:
+    def ask(self, work: str, keys: Mapping[str, str], until: float | None = None, sent: float | None = None) -> Any:
         self.requests += 1
         self.asked.set()
         self.end.wait()
@@ -441,7 +481,8 @@ def test_salt_api_gets_one_call_of_the_runner_and_its_answer_is_the_runner_s() -
     ((path, [order]),) = seen
     assert path == "/run"
     assert order == {
-        "client": "runner", "fun": "hart.peer_keys", "kwarg": {"work": "list", "keys": {"a": ""}, "until": None},
+        "client": "runner", "fun": "hart.peer_keys",
+        "kwarg": {"work": "list", "keys": {"a": ""}, "until": None, "sent": None},
         "username": "hart", "password": "a-pass-word", "eauth": "pam",
     }  # fmt: skip
 
