@@ -42,6 +42,7 @@ INTERRUPTED = 130  # the exit code of a shell after Ctrl-C
 BACKGROUND = "__hart_background__"
 #: marks such a call if it waits for its slot before it loads the rest of hart
 QUEUES = "__hart_queues__"
+SEVERAL = ("create", "destroy")  #: the functions that take several ids
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
@@ -106,7 +107,7 @@ def create(
     Create one or several nodes with the ids that you choose.
 
     minion_id
-        The id of the new minion, or several ids separated by commas.
+        The id of the new minion, or several ids separated by commas or blanks.
 
     role
         The role that the settings come from. Default: none; only the defaults of hart and of the provider apply.
@@ -281,7 +282,7 @@ def destroy(
     Destroy nodes: the instance, its key and its record. This is safe to repeat.
 
     minion_id
-        The id of the node, or several ids separated by commas. Globs are not expanded.
+        The id of the node, or several ids separated by commas or blanks. Globs are not expanded.
 
     config, test
         As for ``hart.create``.
@@ -298,7 +299,7 @@ def destroy(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=destroy)
         return service(config).destroy(arguments.ids("hart.destroy", minion_id, extra), test=arguments.flag(test))
 
     return _report(work, config, unknown)
@@ -366,7 +367,7 @@ def import_minion(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=import_minion)
         from hart_salt.migration.match import ImportRequest
 
         name = arguments.word("hart.import_minion", "id", minion_id, extra)
@@ -425,7 +426,7 @@ def import_minions(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=import_minions)
         from hart_salt.migration.hart_store import default_file
 
         path = default_file() if file is None else arguments.word("hart.import_minions", "file", file, extra)
@@ -468,7 +469,7 @@ def from_salt_cloud(
     as_text = not __opts__.get("output")
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, from_salt_cloud)
         from hart_salt.result import Result
         from hart_salt.unconfigured import from_salt_cloud as translate
 
@@ -540,7 +541,7 @@ def add_ip(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=add_ip)
         name = arguments.word("hart.add_ip", "id", minion_id, extra)
         request = arguments.address_request(**arguments.names(kind=kind, ip=ip, vpc=vpc))
         return service(config).add_ip(name, request, reboot=arguments.flag(reboot, "reboot"), test=arguments.flag(test))
@@ -586,7 +587,7 @@ def remove_ip(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=remove_ip)
         name = arguments.word("hart.remove_ip", "id", minion_id, extra)
         flags = {"reboot": arguments.flag(reboot, "reboot"), "test": arguments.flag(test)}
         return service(config).remove_ip(name, arguments.ipv4(ip), **flags)
@@ -783,7 +784,7 @@ def sweep(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, sweep)
         names = arguments.names(provider=provider)
         return service(config).sweep(
             **names,
@@ -836,7 +837,7 @@ def list_minions(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, list_minions)
         names = arguments.names(role=role, provider=provider, region=region, status=status)
         return service(config).list_minions(**names, ping=arguments.flag(ping, "ping"))
 
@@ -872,7 +873,7 @@ def check_seal(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=check_seal)
         names = arguments.names(tgt_type=tgt_type)
         target = arguments.word("hart.check_seal", "target", tgt, extra)
         return service(config).check_seal(target, names["tgt_type"] or "glob")
@@ -903,7 +904,7 @@ def show(minion_id: str | None = None, *extra: Any, config: str | None = None, *
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=show)
         return service(config).show(arguments.word("hart.show", "id", minion_id, extra))
 
     return _report(work, config, unknown)
@@ -937,7 +938,7 @@ def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=node)
         from hart_salt.unconfigured import node as look
 
         name = arguments.word("hart.node", "id", minion_id, extra)
@@ -965,7 +966,7 @@ def node_of(ip: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=node_of)
         from hart_salt.unconfigured import node_of as look
 
         return look(__opts__, arguments.word("hart.node_of", "ip", ip, extra))
@@ -1002,7 +1003,7 @@ def sync_keys(*extra: Any, config: str | None = None, test: bool = False, **unkn
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, sync_keys)
         return service(config).sync_keys(test=arguments.flag(test))
 
     return _report(work, config, unknown)
@@ -1047,7 +1048,7 @@ def peer_keys(
     """
 
     def do(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown)
+        arguments.refuse(unknown, of=peer_keys)
         from hart_salt.unconfigured import peer_work_for
 
         return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys, until, sent)
@@ -1072,7 +1073,7 @@ def list_roles(*extra: Any, config: str | None = None, **unknown: Any) -> dict[s
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, list_roles)
         return service(config).list_roles()
 
     return _report(work, config, unknown)
@@ -1129,7 +1130,7 @@ def list_regions(provider: str | None = None, *extra: Any, config: str | None = 
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, list_regions)
         return service(config).list_regions(**arguments.names(provider=provider))
 
     return _report(work, config, unknown)
@@ -1160,7 +1161,7 @@ def list_sizes(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, list_sizes)
         return service(config).list_sizes(**arguments.names(provider=provider, region=region))
 
     return _report(work, config, unknown)
@@ -1185,7 +1186,7 @@ def list_images(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, list_images)
         return service(config).list_images(**arguments.names(provider=provider, region=region))
 
     return _report(work, config, unknown)
@@ -1228,7 +1229,7 @@ def check(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, check)
         wanted = arguments.names(role=role, provider=provider)
         return service(config).check(**wanted, count=arguments.whole("count", count, 1) or 1)
 
@@ -1249,7 +1250,7 @@ def version(*extra: Any, **unknown: Any) -> dict[str, Any]:
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        arguments.refuse(unknown, extra)
+        arguments.refuse(unknown, extra, version)
         from hart_salt.unconfigured import version as versions
 
         return versions(__file__)
@@ -1335,10 +1336,13 @@ def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwarg
     """Ask the master to start the same call as a process of its own, and return its job id."""
     given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
     settings: dict[str, Any] = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
-    if given.pop("extra", ()):
+    extra = given.pop("extra", ())
+    if extra and function.__name__ not in SEVERAL:
         return function(*args, **kwargs)  # refused at once
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
+        if extra:
+            given["minion_id"] = arguments.ids(f"hart.{function.__name__}", given["minion_id"], extra)
         # Salt would take a job's "arg" and "kwarg" for all of its arguments; no setting has such a name.
         arguments.refuse({name: settings[name] for name in ("arg", "kwarg") if name in settings})
         from hart_salt.master.client import Master

@@ -6,22 +6,42 @@ Salt would count a ``TypeError`` as a success, so unknown and unusable arguments
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.errors import Refused
+from hart_salt.base.text import closest
 from hart_salt.config.settings import FLAGS, as_number
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.scale import Order
 
+SEPARATOR = re.compile(r"[,\s]+")  #: of several ids; a minion id has neither
+MOST_NODES = 10_000  #: the highest number of nodes that a call can request: a typing error must not cost a fortune
 
-def refuse(keywords: Mapping[str, Any], positional: Sequence[Any] = ()) -> None:
-    """Refuse unknown arguments, except Salt's own keywords such as ``__pub_user``, which are not the user's."""
-    unknown = [*(key for key in keywords if not key.startswith("__")), *map(str, positional)]
-    if unknown:
-        raise Refused(f"unknown argument: {', '.join(sorted(unknown))}")
+
+def refuse(keywords: Mapping[str, Any], positional: Sequence[Any] = (), of: Callable[..., Any] | None = None) -> None:
+    """
+    Refuse unknown arguments, except Salt's own keywords such as ``__pub_user``, which are not the user's.
+
+    ``of`` is the function that was called: its parameters are suggested for a name that is close to one of them.
+    """
+    named = [key for key in keywords if not key.startswith("__")]
+    unknown = sorted([*named, *map(str, positional)])
+    if not unknown:
+        return
+    takes = [] if of is None else _parameters(of)
+    close = [word for word in (closest(key, takes) for key in sorted(named)) if word]
+    meant = f"; did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
+    raise Refused(f"unknown argument: {', '.join(unknown)}{meant}")
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, one in inspect.signature(function).parameters.items() if one.kind not in kinds]
 
 
 def names(**given: Any) -> dict[str, Any]:
@@ -54,13 +74,13 @@ def _refuse_other_than_text(function: str, name: str, value: Any) -> None:
 
 
 def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
-    """Return ids, from the command line (one text with commas) or from a state (a list)."""
+    """Return ids, from the command line (with commas or blanks between them) or from a state (a list)."""
     if isinstance(value, list) and value and not extra:
         for part in value:
             _refuse_other_than_text(function, "id", part)
         parts = [str(part) for part in value]
     else:
-        parts = word(function, "id", value, extra).split(",")
+        parts = [part for text in (value, *extra) for part in SEPARATOR.split(word(function, "id", text, ()))]
     found = [part.strip() for part in parts if part.strip()]
     if not found:
         raise Refused(f"{function} needs an id: salt-run {function} ID")
@@ -68,17 +88,19 @@ def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
 
 
 def count(value: Any) -> Any:
-    """Return a count: a whole number of at least 1, or None if it is not given."""
-    return whole("count", value, 1)
+    """Return a count: a whole number from 1 to ``MOST_NODES``, or None if it is not given."""
+    return whole("count", value, 1, MOST_NODES)
 
 
-def whole(name: str, value: Any, least: int | None) -> int | None:
-    """Return a whole number of at least ``least``, if that is set; None if it is not given."""
+def whole(name: str, value: Any, least: int | None, most: int | None = None) -> int | None:
+    """Return a whole number of at least ``least`` and at most ``most``, if these are set; None if it is not given."""
     value = as_number(value)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
         raise Refused(f"{name} must be a whole number" + ("" if least is None else f" of at least {least}"))
+    if most is not None and value > most:
+        raise Refused(f"{name} must be at most {most}; {value} is more than one call creates")
     return value
 
 
@@ -122,7 +144,7 @@ def address_request(kind: str | None, ip: Any, vpc: str | None) -> AddressReques
 
 def target_size(**numbers: Any) -> TargetSize:
     """Return the requested size of a role from ``count``, ``delta``, ``min`` and ``max``, of which some are None."""
-    numbers = {name: whole(name, value, None if name == "delta" else 0) for name, value in numbers.items()}
+    numbers = {name: whole(name, value, None if name == "delta" else 0, MOST_NODES) for name, value in numbers.items()}
     return TargetSize(numbers["count"], numbers["delta"], numbers["min"], numbers["max"])
 
 

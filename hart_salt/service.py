@@ -45,6 +45,7 @@ from hart_salt.operations import (
     create,
     create_master,
     destroy,
+    filters,
     fleet,
     health,
     listing,
@@ -411,13 +412,18 @@ class Service:
     def list_minions(
         self, *, role: str | None, provider: str | None, region: str | None, status: str | None, ping: bool
     ) -> Result:
-        """Return every node as the cloud, the records, the key store and the minions report it."""
+        """
+        Return every node as the cloud, the records, the key store and the minions report it.
+
+        Raises ``Refused`` for a role, a status or a region that no node can have.
+        """
         if provider is not None:
             self._provider(provider)
         present = self.master.minions.present if ping else None
         seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master, present)
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
         nodes, unknown = self._nodes(seen)
+        filters.check(wanted, nodes, self.config, lambda: self._drivers_for(provider))
         data: dict[str, Any] = dict(listing.chosen(nodes, wanted))
         problems = [*seen.problems, *seen.broken.values(), *unknown]
         if problems:
@@ -484,11 +490,15 @@ class Service:
     def list_sizes(self, provider: str | None, region: str | None) -> Result:
         """Return the sizes of a provider, cheapest first, those without a known price last."""
         driver = self._asked_driver(provider)
+        if region is not None:
+            filters.check_region(driver, region)
         return Result(catalog.sizes(driver, region or catalog.region_of(driver, self.config)))
 
     def list_images(self, provider: str | None, region: str | None) -> Result:
         """Return the images of a provider, by the value for the setting ``image``."""
         driver = self._asked_driver(provider)
+        if region is not None:
+            filters.check_region(driver, region)
         return Result(catalog.images(driver, region or catalog.region_of(driver, self.config)))
 
     def _asked_driver(self, provider: str | None) -> Driver:

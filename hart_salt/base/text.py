@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
 
 #: replaces each character that must not be shown
 MARK = "\ufffd"
@@ -40,3 +43,16 @@ def one_line(text: str, most: int = 1000) -> str:
     """
     line = " ".join(visible(text).split()) if len(text) <= most else ""
     return line if len(text) <= most else f"(a text of {len(text)} characters)"
+
+
+def closest(word: str, known: Iterable[Any]) -> str | None:
+    """Return the known word that ``word`` probably means, or None if none is close. Case does not matter."""
+    by_case = {str(name).casefold(): str(name) for name in known}
+    found = get_close_matches(word.casefold(), by_case, n=1)
+    return by_case[found[0]] if found else None
+
+
+def suggestion(word: str, known: Iterable[Any]) -> str:
+    """Return the end of a sentence about an unknown word, ``, did you mean size?``; empty if no known word is close."""
+    close = closest(word, known)
+    return f", did you mean {close}?" if close else ""

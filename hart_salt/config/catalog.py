@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hart_salt.base.text import suggestion
 from hart_salt.config.cluster import FIELDS
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
-from hart_salt.config.validation import check_field, suggestion, takes_mapping
+from hart_salt.config.validation import check_field, takes_mapping
 
 #: keys that say where a node goes; they belong to no section's model
 PLACES = frozenset(["provider"])

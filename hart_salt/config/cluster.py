@@ -15,9 +15,10 @@ from pydantic import Field, PlainValidator
 
 from hart_salt.base.concurrency import MAX_CALLS
 from hart_salt.base.redaction import Secrets
+from hart_salt.base.text import suggestion
 from hart_salt.config.coordination import FILE, as_coordination, passwords
 from hart_salt.config.settings import NO_VALUE, Count, Endpoint, Flag, Seconds, Secret, Section, Text, as_text, problem
-from hart_salt.config.validation import check_field, check_section, is_secret, name_problem, suggestion, written_name
+from hart_salt.config.validation import check_field, check_section, is_secret, name_problem, written_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: what ends a minion id in Salt's targets, or is a pattern there

@@ -12,6 +12,7 @@ from hart_salt.base.errors import ConfigError, Fault
 from hart_salt.base.merge import merge
 from hart_salt.base.redaction import Secrets
 from hart_salt.base.shape import copied
+from hart_salt.base.text import suggestion
 from hart_salt.config import cluster
 from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
 from hart_salt.config.schema import Provider, Schema
@@ -23,7 +24,6 @@ from hart_salt.config.validation import (
     has_secrets,
     is_secret,
     name_problem,
-    suggestion,
     written_name,
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -70,16 +69,6 @@ def explain(section: type[Section], name: str, details: list[ErrorDetails]) -> s
         return "unknown setting" if name else "these settings cannot be combined"
     field = section.model_fields[name]
     return f"must be {_expected(field.annotation, tuple(field.metadata))}"
-
-
-def suggestion(word: str, known: Any) -> str:
-    """
-    Return the end of a sentence about an unknown word.
-
-    This is such as ``, did you mean size?``; empty if no known word is close.
-    """
-    close = get_close_matches(word, [str(name) for name in known], n=1)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def takes_mapping(section: type[Section], name: str) -> bool:

@@ -18,6 +18,11 @@ NOT_OURS = "not ours"
 BROKEN = "broken record"
 BAD_ID = "bad id"
 ELSEWHERE = "elsewhere"
+#: what ``status`` can be, besides ``left at`` a stage and a provider's own word for an instance that does not run
+STATUSES = (
+    "ready", "in progress", "unreachable", "no instance", "stopped", "pending", "no key", "unsealed", "no record",
+    "failed", "unknown", ELSEWHERE, NOT_OURS, BROKEN, BAD_ID,
+)  # fmt: skip
 #: the facts of a record that only ``hart.show`` reports
 SHOWN = (
     "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",

@@ -9,6 +9,7 @@ from pathlib import Path
 from hart_salt.base import faults, signals
 from hart_salt.base.errors import BrokenRecord, PeerError, Refused
 from hart_salt.base.names import scheme_fields
+from hart_salt.base.text import suggestion
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import sane
@@ -154,4 +155,5 @@ def _no_text(path: str | None) -> list[str]:
 def _unknown(kind: str, name: str, known: Sequence[str], listed_by: str = "") -> list[str]:
     if name in known:
         return []
-    return [f"no {kind} {name}; salt-run hart.list_{listed_by or f'{kind}s'} shows them: {', '.join(known[:12])}"]
+    shown = f"salt-run hart.list_{listed_by or f'{kind}s'} shows them: {', '.join(known[:12])}"
+    return [f"no {kind} {name}{suggestion(name, known)}; {shown}"]

@@ -12,12 +12,13 @@ from hart_salt.base.errors import ConfigError, Fault, Refused
 from hart_salt.base.merge import merge, plain
 from hart_salt.base.names import NamingError, build_minion_id, check_minion_id
 from hart_salt.base.redaction import Secrets, mask
+from hart_salt.base.text import suggestion
 from hart_salt.config.catalog import Catalogue
 from hart_salt.config.cluster import Peer, others_of
 from hart_salt.config.loader import Config
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import Section, Settings
-from hart_salt.config.validation import check_section, suggestion
+from hart_salt.config.validation import check_section
 from hart_salt.model import MasterInfo, Node
 from hart_salt.planning import minion_config
 
@@ -77,7 +78,7 @@ def choose_provider(config: Config, role: str | None, provider: str | None) -> P
         raise Refused(f"several providers are possible: {several}; name one, as in provider={names[0]}")
     if not names or names[0] not in config.providers:
         there = ", ".join(sorted(config.providers)) or "none"
-        what = " ".join(["there is no provider", *names])
+        what = " ".join(["there is no provider", *(f"{name}{suggestion(name, config.providers)}" for name in names)])
         raise Refused(f"{what}; configured: {there}; configure it under hart:providers")
     return config.providers[names[0]]
 

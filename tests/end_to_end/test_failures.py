@@ -100,7 +100,7 @@ FAILURES = [
 WRONG_CALLS = [
     Failure("create_without_id", "create", MISTAKE, "needs an id"),
     Failure("create_role_without_role", "create_role", MISTAKE, "needs a role"),
-    Failure("two_ids_apart", "create", MISTAKE, "write everything else as name=value: y", args=["x", "y"]),
+    Failure("two_ids_apart", "show", MISTAKE, "write everything else as name=value: y", args=["x", "y"]),
     Failure("too_many", "check", MISTAKE, "unknown argument: verbose", args=["verbose"]),
     Failure("unknown_keyword", "destroy", MISTAKE, "unknown argument: force", kwargs={"minion_id": "x", "force": True}),
     Failure("unknown_setting", "create_role", MISTAKE, "argument:sise: unknown", kwargs={**APP, "sise": "shared"}),

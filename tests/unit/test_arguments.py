@@ -49,9 +49,12 @@ def test_other_arguments_are_refused_with_what_to_do(given: dict[str, Any], expe
 
 @pytest.mark.parametrize(
     ("value", "extra", "found"),
-    [("a", (), ["a"]), ("a, b,", (), ["a", "b"]), (["a", 7], (), ["a", "7"]), (12, (), ["12"])],
-)
-def test_ids_are_a_text_with_commas_or_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
+    [
+        ("a", (), ["a"]), ("a, b,", (), ["a", "b"]), (["a", 7], (), ["a", "7"]), (12, (), ["12"]),
+        ("a", ("b", 7), ["a", "b", "7"]), ("a,", ("b,c",), ["a", "b", "c"]), ("a b\nc", (), ["a", "b", "c"]),
+    ],
+)  # fmt: skip
+def test_ids_are_a_text_with_commas_or_blanks_or_a_list(value: Any, extra: tuple[str, ...], found: list[str]) -> None:
     assert arguments.ids("hart.create", value, extra) == found
 
 
@@ -63,8 +66,9 @@ def test_ids_are_a_text_with_commas_or_a_list(value: Any, extra: tuple[str, ...]
         ([], (), "hart.create needs an id"),
         ({"a": 1}, (), "hart.create needs an id"),
         (" , ", (), "hart.create needs an id: salt-run hart.create ID"),
-        ("a", ("b",), "hart.create takes one id; write everything else as name=value: b"),
         (["a"], ("b",), "hart.create needs an id"),
+        ("a", (True,), "hart.create: YAML does not read the id as text"),
+        ("a", (["b"],), "hart.create needs an id"),
     ],
 )
 def test_anything_but_ids_is_refused(value: Any, extra: tuple[str, ...], expected: str) -> None:
@@ -85,6 +89,31 @@ def test_unknown_arguments_are_refused_except_salts_own_keywords() -> None:
     arguments.refuse({"__pub_user": "root"})
     with pytest.raises(Refused, match="unknown argument: colour, red"):
         arguments.refuse({"colour": 1, "__pub_user": "root"}, ["red"])
+
+
+def called(role: str, *extra: str, provider: str = "", **unknown: str) -> None:
+    """A function of the runner."""
+
+
+def test_a_parameter_of_the_function_is_suggested_for_an_unknown_argument() -> None:
+    for given, expected in (
+        ({"rol": 1}, "unknown argument: rol; did you mean role?"),
+        ({"privider": 1, "rol": 1}, "unknown argument: privider, rol; did you mean provider and role?"),
+        ({"colour": 1}, "unknown argument: colour"),
+        ({"extr": 1, "unknow": 1}, "unknown argument: extr, unknow"),
+    ):
+        with pytest.raises(Refused, match=f"^{re.escape(expected)}$"):
+            arguments.refuse(given, (), called)
+
+
+@pytest.mark.parametrize("name", ["count", "delta", "min", "max"])
+def test_a_number_of_nodes_that_can_only_be_a_typing_error_is_refused(name: str) -> None:
+    most = arguments.MOST_NODES
+    assert arguments.count(most) == most
+    with pytest.raises(Refused, match=f"^{name} must be at most 10000; 10001 is more than one call creates$"):
+        arguments.target_size(**{"count": None, "delta": None, "min": None, "max": None, name: most + 1})
+    with pytest.raises(Refused, match="at most 10000"):
+        arguments.count("1000000")
 
 
 def test_names_are_text_even_if_they_look_like_numbers() -> None:

@@ -29,7 +29,7 @@ CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/drive
 #: what drivers may import from the rest of the package
 BELOW_DRIVERS = {
     "model", "config.schema", "config.settings", "base.deadline", "base.endpoints", "base.errors", "base.machine",
-    "base.streams",
+    "base.streams", "base.text",
 }  # fmt: skip
 #: Salt's loader types: it loads every module in a package with such a name
 LOADER_TYPES = {

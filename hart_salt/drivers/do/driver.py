@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound
+from hart_salt.base.text import suggestion
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import limits
 from hart_salt.drivers import tags as reports
@@ -70,6 +71,8 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         super().__init__(provider, master, sleep)
         self._addresses: ReservedAddresses = ReservedAddresses(lambda: self._api, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
+        #: why there is no such image, by setting and region; None: there is one
+        self._images: dict[tuple[str, str], str | None] = {}
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.do.client import Api
@@ -181,7 +184,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
             raise StillThere(str(error)) from error
 
     def objections(self, node: Node) -> Sequence[str]:
-        """Check the names, and that the firewall exists, with one list call for all nodes."""
+        """Check the names, the firewall and an image that is no code name, with one call each for all nodes."""
         options: Any = node.options
         found = [
             f"the tag {tag} can contain only letters, digits, '_', '-' and ':' at DigitalOcean"
@@ -197,6 +200,8 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         if options.firewall and not self._is_firewall(options.firewall):
             # If no firewall has the tag, the droplet would be open to everyone.
             found.append(f"no firewall of the account has the id or the tag {options.firewall}")
+        if node.settings.image not in IMAGES and (problem := self._image_problem(node)):
+            found.append(problem)
         return found
 
     def lookups(self, node: Node) -> Mapping[str, Callable[[], str]]:
@@ -221,10 +226,25 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         try:
             image = self._api.get(f"images/{wanted}", "image")
         except NotFound as error:
-            raise InvalidRequest(f"there is no image {node.settings.image}; hart.list_images shows them") from error
+            near = suggestion(node.settings.image, IMAGES)
+            raise InvalidRequest(
+                f"there is no image {node.settings.image}{near}; salt-run hart.list_images shows them"
+            ) from error
         if not _is_in(image, node.region):
             raise InvalidRequest(f"the image {node.settings.image} is not available in {node.region}")
         return f"{image.get('slug') or image['id']} in {node.region}"
+
+    def _image_problem(self, node: Node) -> str | None:
+        """Return why the node's region lacks its image, with one call for all nodes; None if it has it."""
+        wanted = (node.settings.image, node.region)
+        if wanted not in self._images:
+            try:
+                self._find_image(node)
+            except InvalidRequest as error:
+                self._images[wanted] = str(error)
+            else:
+                self._images[wanted] = None
+        return self._images[wanted]
 
     def check_quota(self, node: Node, count: int) -> Check:
         """Compare the account's limit with its droplets, of all owners."""

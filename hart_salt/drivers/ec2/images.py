@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hart_salt.base.errors import InvalidRequest
+from hart_salt.base.text import suggestion
 from hart_salt.drivers import tags
 from hart_salt.drivers.catalog import readable, required
 from hart_salt.drivers.ec2.client import Api
@@ -60,7 +61,8 @@ def find(api: Api, region: str, setting: str, architecture: str) -> Mapping[str,
     """
     found = [image for image in _candidates(api, region, setting, architecture) if image.get("ImageId")]
     if not found:
-        raise InvalidRequest(f"there is no bootable image {setting} for {architecture} in {region}")
+        near = suggestion(setting, RELEASES)
+        raise InvalidRequest(f"there is no bootable image {setting} for {architecture} in {region}{near}")
     image: Mapping[str, Any] = _newest(found)
     if image.get("Architecture") != architecture:
         raise InvalidRequest(

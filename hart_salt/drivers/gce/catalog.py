@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hart_salt.base.errors import InvalidRequest, NotFound
+from hart_salt.base.text import suggestion
 from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.gce.instances import Place, last, partial
 from hart_salt.drivers.sdk_driver import Answers
@@ -117,7 +118,8 @@ class Catalogue:
             candidates = (self._found("images", project=place, image=setting) for place in places)
             found = next((image for image in candidates if image is not None), None)
         if found is None:
-            raise InvalidRequest(f"there is no image {setting} in the project, nor in Debian's or Ubuntu's")
+            near = suggestion(setting, FAMILIES)
+            raise InvalidRequest(f"there is no image {setting} in the project, nor in Debian's or Ubuntu's{near}")
         return found
 
     def _linked(self, link: str) -> Any:

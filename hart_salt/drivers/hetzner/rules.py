@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.errors import InvalidRequest
+from hart_salt.base.text import suggestion
 from hart_salt.drivers import limits, tags
 from hart_salt.drivers.catalog import number, objects, required
 from hart_salt.model import Image, Node, Region, Size
@@ -174,8 +175,8 @@ def find_image(node: Node, known: Known) -> str:
     fitting = [one for one in known("images") if None in (wanted, it := one.get("architecture")) or it == wanted]
     if named(image, fitting) is None:
         raise InvalidRequest(
-            f"there is no image {node.settings.image} for {node.size}{f', which is {wanted}' if wanted else ''}; "
-            "salt-run hart.list_images shows them"
+            f"there is no image {node.settings.image} for {node.size}{f', which is {wanted}' if wanted else ''}"
+            f"{suggestion(node.settings.image, IMAGES)}; salt-run hart.list_images shows them"
         )
     return f"{image} for {wanted or node.size}"
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from hart_salt.base.errors import InvalidRequest, NotFound
+from hart_salt.base.text import suggestion
 from hart_salt.drivers import limits, tags
 from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node
@@ -77,7 +78,8 @@ class Known:
             return {"os_id": int(setting)}
         found = self.os_named(setting)
         if found is None:
-            raise InvalidRequest(f"Vultr: there is no image {setting}; salt-run hart.list_images shows them")
+            near = suggestion(setting, IMAGES)
+            raise InvalidRequest(f"Vultr: there is no image {setting}{near}; salt-run hart.list_images shows them")
         return {"os_id": found["id"]}
 
     def has_egress(self, vpc: str) -> bool:

@@ -100,6 +100,26 @@ def test_a_snapshot(cloud: Cloud, driver: do.DigitalOcean) -> None:
     assert droplet.image.name == "golden"
 
 
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        ("trixi", "there is no image trixi, did you mean trixie?; salt-run hart.list_images shows them"),
+        ("12345678", "there is no image 12345678; salt-run hart.list_images shows them"),
+    ],
+)
+def test_an_image_that_does_not_exist(cloud: Cloud, driver: do.DigitalOcean, image: str, problem: str) -> None:
+    assert [driver.objections(node(name, image=image)) for name in ("a", "b")] == [[problem], [problem]]
+    assert cloud.count("GET", "/v2/images/") == 1
+
+
+def test_only_an_image_that_is_no_code_name_is_looked_up(cloud: Cloud, driver: do.DigitalOcean) -> None:
+    number = cloud.add_snapshot("golden")
+    assert [driver.objections(node(name, image=number)) for name in ("a", "b")] == [[], []]
+    assert cloud.count("GET", "/v2/images/") == 1
+    assert driver.objections(node(image="bookworm")) == []
+    assert cloud.count("GET", "/v2/images/") == 1
+
+
 # firewalls
 
 

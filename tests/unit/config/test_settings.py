@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator
 
+from hart_salt.base.text import suggestion
 from hart_salt.config.settings import Section, Settings
-from hart_salt.config.validation import check_field, check_section, suggestion
+from hart_salt.config.validation import check_field, check_section
 from hart_salt.drivers import OWN, schemas
 from hart_salt.drivers.do import driver as do
 from hart_salt.drivers.ec2 import driver as ec2
@@ -213,4 +214,5 @@ def test_no_driver_redefines_a_common_setting() -> None:
 
 def test_a_similar_word_is_suggested_and_a_different_one_is_not() -> None:
     assert suggestion("szie", ["size", "zone"]) == ", did you mean size?"
+    assert suggestion("SIZE", ["size", "zone"]) == ", did you mean size?"
     assert suggestion("colour", ["size", "zone"]) == ""
