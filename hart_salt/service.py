@@ -165,6 +165,8 @@ class Service:
         self.master.require_running()
         if not test:
             self._sweep_dead(nodes[0].provider)
+        else:
+            driver.ask_again()
         nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
         if test:
             return Result(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
@@ -202,6 +204,8 @@ class Service:
         node = create_master.fit(node, driver)
         if not test:
             self._sweep_dead(node.provider)
+        else:
+            driver.ask_again()
         in_zones = lambda zones: [dataclasses.replace(node, zone=zones[0])]  # noqa: E731 - it is short
         (node,) = preflight.fit([node], driver, self.context, in_zones)
         if test:

@@ -47,6 +47,9 @@ class Driver(abc.ABC):
     sizes_know_regions: ClassVar[bool] = False
     #: seconds between two list calls while hart waits for instances
     poll_interval: ClassVar[float] = 3.0
+    #: when hart makes its first list calls if it does not know yet how long such instances take to run: seconds after
+    #: the first create call, in order; further lists follow after ``poll_interval``
+    first_looks: ClassVar[Sequence[float]] = (0.0,)
     #: the reason for refusing further addresses, in one sentence; a driver that supports them overrides the four verbs
     no_addresses: ClassVar[str] = "its driver cannot add addresses to a running node"
 
@@ -56,6 +59,9 @@ class Driver(abc.ABC):
         self.master = master
         #: how long to wait for a server that cannot be reached; the caller sets its ``limit``
         self.outage = Outage(provider.name)
+
+    def ask_again(self) -> None:  # noqa: B027 - most drivers keep no answers
+        """Forget the answers that were kept from earlier calls of hart: what follows asks the provider."""
 
     @abc.abstractmethod
     def check(self) -> str:
@@ -161,7 +167,11 @@ class Driver(abc.ABC):
         """Return the images that the setting ``image`` can name."""
 
     def size(self, name: str, region: str) -> Size | None:
-        """Return one size, or None if it does not exist. By default, search all sizes."""
+        """
+        Return one size, or None if it does not exist. By default, search all sizes.
+
+        A size can be as an earlier call of hart found it, up to a day ago; see ``ask_again``. None is always new.
+        """
         return next((size for size in self.sizes(region) if size.name == name), None)
 
     def objections(self, node: Node) -> Sequence[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pwd
 import shlex
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +50,23 @@ class Minions:
 
     def __init__(self, opts: Mapping[str, Any]) -> None:
         self._opts = opts
+        #: a client that ``ask_for_answers`` uses again, since to make one takes much longer than a question
+        self._kept: list[Any] = []
+        self._keeps = False
+
+    @contextlib.contextmanager
+    def questions(self) -> Iterator[None]:
+        """Let ``ask_for_answers`` use one client for all questions until the block ends."""
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
+            self._close()
+
+    def _close(self) -> None:
+        while self._kept:
+            self._kept.pop().destroy()
 
     def _ask(
         self, minion_ids: Sequence[str], function: str, arguments: Sequence[Any] = (),
@@ -78,13 +96,23 @@ class Minions:
         Raises ``HartError`` if the master did not publish the question, and Salt's own errors if it cannot be reached.
         """
         drop_stale_list(self._opts)
-        with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
+        if self._kept:
+            client = self._kept.pop()
+        else:
+            client = salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts)))
+        try:
             # Not run_job: it prints errors to standard output, where salt-run prints its result.
             answer = client.pub(
                 list(minion_ids), QUESTION, [ANSWER_SETTING], tgt_type="list", timeout=jobs.PUBLISH_TIMEOUT
             )
-        if not isinstance(answer, Mapping) or not answer.get("minions"):
-            raise HartError("the master did not publish the question to the minions; see its log")
+            if not isinstance(answer, Mapping) or not answer.get("minions"):
+                raise HartError("the master did not publish the question to the minions; see its log")
+        except BaseException:
+            client.destroy()  # a master that was restarted has a new key, which only a new client reads
+            raise
+        self._kept.append(client)
+        if not self._keeps:  # also if the block ended during the question
+            self._close()
 
     def present(self, minion_ids: Sequence[str]) -> frozenset[str]:
         """Return those of the minions that answer test.ping within a few seconds; all are asked at once."""

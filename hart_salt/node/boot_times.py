@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,16 @@ class BootTimes:
         self._file = Path(cachedir) / "hart" / "boot" / f"{node.provider}.json"
         self._kind = f"{node.region} {node.size} {node.settings.image}"
 
-    def wait(self) -> float:
-        """Return how many seconds after the first create call the first look is worthwhile; 0 if it is not known."""
+    def looks(self, unknown: Sequence[float] = (0.0,)) -> Sequence[float]:
+        """
+        Return when the first looks are worthwhile, in seconds after the first create call.
+
+        That is one look if it is known how long such instances take, otherwise ``unknown`` (default: at once).
+        """
         seconds = self._read().get(self._kind)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
-            return 0.0
-        return min(max(0.0, float(seconds)), LONGEST)
+            return unknown
+        return (min(float(seconds), LONGEST),) if seconds > 0 else unknown
 
     def learn(self, seconds: float | None, *, at_once: bool) -> None:
         """

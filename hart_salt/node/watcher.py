@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from hart_salt.base import concurrency
@@ -45,13 +45,16 @@ class Watcher:
         interval: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
-        first: float = 0.0,
+        looks: Sequence[float] = (0.0,),
     ) -> None:
-        """``first`` is the number of seconds before the first list, in which no instance is expected to run."""
-        self._first = first
+        """
+        ``looks`` are the times of the first lists, in seconds after the first wait and in order (default: the first
+        list comes at once). After them, ``interval`` is the number of seconds between two lists.
+        """
+        self._looks = looks
         #: seconds from the first wait until a list showed the first instance as wanted; None if none did yet
         self.ran_after: float | None = None
-        #: whether that was the first list
+        #: whether that was the first of all lists
         self.ran_at_once = False
         self._lists = 0
         self._began = 0.0
@@ -81,7 +84,7 @@ class Watcher:
         waiter = _Waiter(wanted, asyncio.get_running_loop().create_future(), look)
         self._waiters[instance_id] = waiter
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll(min(self._first, timeout / 2)))
+            self._poller = asyncio.create_task(self._poll(timeout / 2))
             self._began = self._began or self._clock()
         try:
             return await concurrency.within(waiter.found, timeout)
@@ -98,8 +101,9 @@ class Watcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
 
-    async def _poll(self, first: float) -> None:
-        if first and not self._lists:
+    async def _poll(self, longest: float) -> None:
+        """List until nobody waits; none of the first lists comes later than ``longest`` seconds after the first wait."""
+        if not self._lists and (first := min(self._looks[0], longest)):
             await self._sleep(first)
         while self._waiters:
             self._lists += 1
@@ -117,7 +121,13 @@ class Watcher:
             else:
                 waiters = list(self._waiters.items())
                 await asyncio.gather(*(self._judge(waiter, listed.get(name)) for name, waiter in waiters))
-            await self._sleep(self._interval)
+            await self._sleep(self._pause(longest))
+
+    def _pause(self, longest: float) -> float:
+        """Return the seconds until the next list."""
+        if self._lists >= len(self._looks):
+            return self._interval
+        return max(self._interval, min(self._looks[self._lists], longest) - (self._clock() - self._began))
 
     async def _judge(self, waiter: _Waiter, instance: Instance | None) -> None:
         """Decide about one instance by what a list shows of it; None if the list misses it."""

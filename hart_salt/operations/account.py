@@ -79,6 +79,7 @@ def checks(drivers: Sequence[Driver], examples: Examples, count: int) -> list[Ch
 
 def _of_provider(driver: Driver, roles: Mapping[str, Node | HartError], count: int) -> Iterator[Check]:
     name = driver.provider.name
+    driver.ask_again()
     account = _looked_up(name, driver.check)
     yield account
     if account.result != OK:

@@ -82,7 +82,7 @@ async def _create(
     region = nodes[0].region
     listed = functools.partial(calls.driver, driver.instances_of, nodes[0].batch, region)
     boots = BootTimes(context.info.cachedir, nodes[0])
-    watcher = Watcher(listed, driver.poll_interval, calls.sleep, first=boots.wait())
+    watcher = Watcher(listed, driver.poll_interval, calls.sleep, looks=boots.looks(driver.first_looks))
     async with AsyncExitStack() as stack:
         place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region, "owner": context.info.owner}
         machine = machine_of(nodes[0].driver, context.locks)
@@ -98,6 +98,7 @@ async def _create(
             progress.begin(node.minion_id)
         if kind is MINION:
             stack.enter_context(context.master.events(readiness.started, readiness.answered))
+            stack.enter_context(context.master.minions.questions())
         opened = _access(driver, nodes, client_key, outcomes.problems)
         async with concurrency.entered(calls.driver, opened) as access:
             batch = Batch(

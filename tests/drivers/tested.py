@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def served(cloud: Emulator) -> Iterator[Any]:
         assert cloud.said_against() == []
 
 
-def master_of(owner: str, cachedir: str = "cache") -> MasterInfo:
+def master_of(owner: str, cachedir: str = f"{os.devnull}/cache") -> MasterInfo:
     """Return the master of a driver."""
     return MasterInfo("m", owner, "key", "3008.3", "127.0.0.1", 4505, 4506, cachedir, "log")
 

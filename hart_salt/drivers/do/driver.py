@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound
+from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NoCapacity, NotFound
 from hart_salt.base.text import suggestion
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import limits
@@ -24,6 +24,7 @@ from hart_salt.drivers.do.addresses import ReservedAddresses
 from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.do.settings import Account as Account
 from hart_salt.drivers.do.settings import Options as Options
+from hart_salt.drivers.kept import KeptSizes
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import (
@@ -65,6 +66,8 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     path, field, id_pattern = "droplets", "droplet", re.compile("[0-9]+")
     keys_path = "account/keys"
     sizes_know_regions = True
+    #: a droplet takes half a minute or so; three calls find it in that time, where one call every 3 s needs ten
+    first_looks: ClassVar[Sequence[float]] = (0.0, 7.0, 21.0)
     query_names: ClassVar[Mapping[str, str]] = {"tag": "tag_name"}
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -73,11 +76,16 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         self._firewalls: list[dict[str, Any]] | None = None
         #: why there is no such image, by setting and region; None: there is one
         self._images: dict[tuple[str, str], str | None] = {}
+        self._kept = KeptSizes(master.cachedir, provider.name, str(self._account.endpoint or ""))
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.do.client import Api
 
         return Api
+
+    def ask_again(self) -> None:
+        """Forget the list of sizes."""
+        self._kept.forget()
 
     def check(self) -> str:
         """Get the account. A locked account cannot create anything."""
@@ -102,7 +110,11 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         """Create the droplet and add it to its firewall."""
         # (koalalorenzo/python-digitalocean#264)
         of_vpc = "; the API gives this answer if vpc does not exist"
-        droplet = self._create(node, self._body(node, user_data, access), access, of_vpc)
+        try:
+            droplet = self._create(node, self._body(node, user_data, access), access, of_vpc)
+        except (InvalidRequest, NoCapacity):
+            self._kept.forget()  # the size may be the reason, then the next call is refused before it changes anything
+            raise
         self._join_firewall(node, droplet)
         return self._read(droplet)
 
@@ -281,8 +293,17 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
 
     def sizes(self, region: str | None) -> Sequence[Size]:
         """Return the sizes with monthly prices. Sizes that are unavailable in the region are marked or omitted."""
-        offered = self._answers.once("sizes", lambda: self._api.get("sizes", "sizes"))
-        return readable((it for it in offered if _is_in(it, region)), _size)
+        return _sizes_in(self._answers.once("sizes", self._offered), region)
+
+    def _offered(self) -> list[dict[str, Any]]:
+        offered: list[dict[str, Any]] = self._api.get("sizes", "sizes")
+        self._kept.put(offered)
+        return offered
+
+    def size(self, name: str, region: str) -> Size | None:
+        """Return a size that the list of an earlier call has and that was available, otherwise ask for the list."""
+        kept = (one for one in _sizes_in(self._kept.get(), region) if one.name == name and one.available)
+        return next(kept, None) or super().size(name, region)
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the account's own images."""
@@ -314,6 +335,10 @@ def _is_in(offer: Mapping[str, Any], region: str | None) -> bool:
 
 def _region(one: Mapping[str, Any]) -> Region:
     return Region(required(one, "slug"), one.get("name") or "", (), one.get("available") is not False)
+
+
+def _sizes_in(offered: Sequence[Mapping[str, Any]], region: str | None) -> list[Size]:
+    return readable((it for it in offered if _is_in(it, region)), _size)
 
 
 def _size(one: Mapping[str, Any]) -> Size:

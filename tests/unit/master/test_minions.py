@@ -38,6 +38,9 @@ class Client:
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
+    def destroy(self) -> None:
+        """See ``__exit__``."""
+
     def pub(self, ids: Sequence[str], function: str, arguments: Sequence[Any], **how: Any) -> Any:
         assert how["tgt_type"] == "list"
         self.jobs.append((list(ids), function, list(arguments)))
@@ -140,6 +143,54 @@ def test_new_minions_are_asked_for_their_codes(asked: Any) -> None:
     master, client = asked({"web-1": returned(None)})
     master.ask_for_answers(["web-1"])
     assert client.jobs == [(["web-1"], QUESTION, [ANSWER_SETTING])]
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the clients that are made, whose questions are published; ``ended`` counts how often each was closed."""
+    made: list[Any] = []
+
+    def make(mopts: Any) -> Any:
+        client = SimpleNamespace(ended=0, error=None)
+
+        def pub(*arguments: Any, **how: Any) -> Any:
+            if client.error:
+                raise client.error
+            return {"minions": ["web-1"]}
+
+        def destroy() -> None:
+            client.ended += 1
+
+        client.pub, client.destroy = pub, destroy
+        made.append(client)
+        return client
+
+    monkeypatch.setattr("salt.client.get_local_client", make)
+    return made
+
+
+def test_all_questions_of_a_call_use_one_client_which_is_closed(clients: list[Any]) -> None:
+    """It takes Salt far longer to make a client than to publish a question."""
+    master = minions.Minions(OPTS)
+    with master.questions():
+        for _ in range(3):
+            master.ask_for_answers(["web-1"])
+        assert [client.ended for client in clients] == [0]
+    assert [client.ended for client in clients] == [1]
+    master.ask_for_answers(["web-1"])
+    assert [client.ended for client in clients] == [1, 1], "a question that ends after the call leaves nothing open"
+
+
+def test_after_a_failed_question_a_new_client_asks(clients: list[Any]) -> None:
+    """A master that was restarted has a new key."""
+    master = minions.Minions(OPTS)
+    with master.questions():
+        master.ask_for_answers(["web-1"])
+        clients[0].error = OSError("the master is gone")
+        with pytest.raises(OSError, match="gone"):
+            master.ask_for_answers(["web-1"])
+        master.ask_for_answers(["web-1"])
+    assert [client.ended for client in clients] == [1, 1]
 
 
 @pytest.mark.parametrize("published", ["", {}, {"minions": []}])

@@ -11,6 +11,8 @@ import pytest
 from hart_salt.node.boot_times import EARLIER, KEPT, LONGEST, BootTimes
 from tests.parts import new_node
 
+UNKNOWN = (0.0, 7.0)
+
 
 def boots(root: Path, **settings: Any) -> BootTimes:
     return BootTimes(str(root), new_node("web", **settings))
@@ -20,19 +22,19 @@ def file_of(root: Path) -> Path:
     return next((root / "hart/boot").glob("*.json"))
 
 
-def test_without_any_experience_there_is_no_wait(tmp_path: Path) -> None:
-    assert boots(tmp_path).wait() == 0
+def test_without_any_experience_the_driver_decides(tmp_path: Path) -> None:
+    assert boots(tmp_path).looks(UNKNOWN) == UNKNOWN
 
 
 def test_the_time_until_the_first_instance_ran_is_the_next_wait(tmp_path: Path) -> None:
     boots(tmp_path).learn(21.0, at_once=False)
-    assert boots(tmp_path).wait() == 21
-    assert boots(tmp_path, size="other").wait() == 0, "another size may boot faster"
+    assert boots(tmp_path).looks(UNKNOWN) == (21,)
+    assert boots(tmp_path, size="other").looks(UNKNOWN) == UNKNOWN, "another size may boot faster"
 
 
 def test_if_the_first_look_came_too_late_the_next_one_comes_earlier(tmp_path: Path) -> None:
     boots(tmp_path).learn(20.0, at_once=True)
-    assert boots(tmp_path).wait() == 20 * EARLIER
+    assert boots(tmp_path).looks(UNKNOWN) == (20 * EARLIER,)
 
 
 def test_nothing_is_learned_from_a_call_without_an_instance_or_from_instances_that_run_at_once(tmp_path: Path) -> None:
@@ -43,28 +45,28 @@ def test_nothing_is_learned_from_a_call_without_an_instance_or_from_instances_th
 
 def test_the_wait_is_limited_however_long_an_instance_took(tmp_path: Path) -> None:
     boots(tmp_path).learn(600.0, at_once=False)
-    assert boots(tmp_path).wait() == LONGEST
+    assert boots(tmp_path).looks(UNKNOWN) == (LONGEST,)
 
 
 def test_the_number_of_remembered_kinds_is_limited(tmp_path: Path) -> None:
     for number in range(KEPT + 1):
         boots(tmp_path, size=f"s-{number}").learn(10.0, at_once=False)
-    waits = [boots(tmp_path, size=f"s-{number}").wait() for number in range(KEPT + 1)]
-    assert waits == [0, *[10] * KEPT]
+    looks = [boots(tmp_path, size=f"s-{number}").looks() for number in range(KEPT + 1)]
+    assert looks == [(0,), *[(10,)] * KEPT]
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "7", '{"KIND": null}', '{"KIND": "soon"}', '{"KIND": NaN}', '{"KIND": -4}'],
 )
-def test_a_file_that_makes_no_sense_means_no_wait(tmp_path: Path, text: str) -> None:
+def test_a_file_that_makes_no_sense_is_no_experience(tmp_path: Path, text: str) -> None:
     boots(tmp_path).learn(21.0, at_once=False)
     (kind,) = json.loads(file_of(tmp_path).read_text())
     file_of(tmp_path).write_text(text.replace("KIND", kind))
-    assert boots(tmp_path).wait() == 0
+    assert boots(tmp_path).looks(UNKNOWN) == UNKNOWN
 
 
 def test_a_directory_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "hart").write_text("not a directory")
     boots(tmp_path).learn(21.0, at_once=False)
-    assert boots(tmp_path).wait() == 0
+    assert boots(tmp_path).looks(UNKNOWN) == UNKNOWN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -269,7 +269,7 @@ def started_later(provider: Provider, timeout: float = FAR_DEADLINE) -> tuple[fl
     """Expect no instance to run for 20 s, and return when one ran, and whether the first list had it."""
 
     async def main() -> tuple[float | None, bool]:
-        watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock, first=20.0)
+        watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock, looks=(20.0,))
         await watcher.wait("i-1", is_running, timeout)
         await watcher.close()
         return watcher.ran_after, watcher.ran_at_once
@@ -291,6 +291,25 @@ def test_the_first_list_comes_well_before_the_deadline() -> None:
     provider = Provider([[RUNNING]])
     started_later(provider, timeout=FAR_DEADLINE / 4)
     assert provider.slept[0] == FAR_DEADLINE / 8
+
+
+def looked(looks: Sequence[float], lists: int, timeout: float = FAR_DEADLINE) -> list[float]:
+    """Return the waits before the lists of which the last one has the instance running."""
+    provider = Provider([*[[PENDING]] * (lists - 1), [RUNNING]])
+
+    async def main() -> None:
+        watcher = Watcher(provider.list, 3.0, provider.sleep, provider.clock, looks=looks)
+        await watcher.wait("i-1", is_running, timeout)
+        await watcher.close()
+
+    asyncio.run(main())
+    return provider.slept[: lists - 1 + bool(looks[0])]
+
+
+def test_the_first_lists_have_their_times_and_the_others_the_interval() -> None:
+    assert looked((0.0, 7.0, 21.0), 5) == [7, 14, 3, 3]
+    assert looked((2.0, 4.0), 3) == [2, 3, 3], "never two lists in less than the interval"
+    assert looked((0.0, 7.0, 21.0), 4, timeout=20.0) == [7, 3, 3], "half of the time must be left for further lists"
 
 
 def test_without_experience_the_first_list_comes_at_once_and_a_failure_is_none() -> None:
