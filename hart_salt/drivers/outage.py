@@ -65,6 +65,8 @@ class Outage:
         self.clock = clock
         self.report = report
         self._peers: dict[str, Peer] = {}
+        #: by address: to find out whether there is a proxy takes much longer than to look here
+        self._known: dict[str, Peer] = {}
         self._lock = threading.Lock()
 
     def peer(self, api: str, address: str) -> Peer:
@@ -76,9 +78,11 @@ class Outage:
         address
             its web address; if the environment names a proxy for it, connections go to the proxy
         """
-        host, port = _connected_to(address)
         with self._lock:
-            return self._peers.setdefault(f"{host}:{port}", Peer(self, api, host, port))
+            if address not in self._known:
+                host, port = _connected_to(address)
+                self._known[address] = self._peers.setdefault(f"{host}:{port}", Peer(self, api, host, port))
+            return self._known[address]
 
 
 class Peer:

@@ -250,8 +250,8 @@ def send(
     """
     Make one request as ``USER_AGENT``, and return its answer with any status.
 
-    Proxies and CA bundles come from the environment, and certificates are verified. Redirects are not followed, because
-    the token would go to another server.
+    Proxies and CA bundles come from the environment at the session's first request to the server, and certificates are
+    verified. Redirects are not followed, because the token would go to another server.
 
     timeout
         seconds between two bytes of the answer
@@ -268,10 +268,27 @@ def send(
             auth=Bearer(token),
             allow_redirects=False,
             timeout=(CONNECT_TIMEOUT, timeout),
+            **_environment(session, address),
             **payload,
         )
     except requests.RequestException as error:
         raise failure(error, _name(vendor, address)) from error
+
+
+def _environment(session: requests.Session, address: str) -> Mapping[str, Any]:
+    """
+    Return the proxies and certificates for a server from the environment.
+
+    Requests would read the environment again for each request, which takes a third of its time.
+    """
+    kept: dict[Any, Mapping[str, Any]] = vars(session).setdefault("hart_environment", {})
+    server = urlsplit(address)[:2]
+    if server not in kept:
+        session.trust_env = True
+        found = session.merge_environment_settings(address, {}, None, None, None)
+        kept[server] = {name: found[name] for name in ("proxies", "verify", "cert")}
+        session.trust_env = False
+    return kept[server]
 
 
 def _name(vendor: str, address: str) -> str:

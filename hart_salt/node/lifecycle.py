@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -30,10 +30,12 @@ from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.progress import facts_of
 from hart_salt.node.undo import Undo
 
+T = TypeVar("T")
+
 #: libyaml's dumper writes the same as PyYAML's own and takes a twentieth of the time
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 UNLIMITED = 2**31 - 1  #: characters of a line
-COMMAND_TIMEOUT = 60.0  #: seconds for each of the short commands over the session: result, start, seal
+COMMAND_TIMEOUT = 60.0  #: seconds for each of the short commands over the session: start, seal
 
 
 class Lifecycle:
@@ -64,8 +66,9 @@ class Lifecycle:
                 await self._after(session)
                 await self.advance("ready")
                 await self._seal(session)
-        await self._apply()
-        await self._finish()
+        if self.node.settings.apply:
+            await self._apply()
+            await self._finish()
 
     async def _launch(self, host_key: ssh.Key) -> None:
         """Write the record, then make the one create call, and wait for its answer even if the call is cancelled."""
@@ -143,8 +146,9 @@ class Lifecycle:
         """Follow the script's log to its end and read the result document."""
         await self.advance("bootstrapping")
         known = self.commands()
-        await self.follow(session, known.follow, "the bootstrap script", self.node.settings.bootstrap_timeout)
-        document = await session.run(known.result, timeout=COMMAND_TIMEOUT, output="the bootstrap's result document")
+        output = functools.partial(self.batch.progress.output, self.node.minion_id)
+        work = session.follow(known.follow, output, output="the bootstrap's result document")
+        document = await self._in_time(work, "the bootstrap script", self.node.settings.bootstrap_timeout)
         result = bootstrap.parse_result(document)
         if result.exit_code:
             reason = f": {result.reason}" if result.reason else ""
@@ -164,6 +168,9 @@ class Lifecycle:
         Raises ``NodeFailed`` if the command exceeds the timeout or prints too much.
         """
         work = session.stream(command, functools.partial(self.batch.progress.output, self.node.minion_id))
+        return await self._in_time(work, what, timeout)
+
+    async def _in_time(self, work: Awaitable[T], what: str, timeout: float) -> T:
         try:
             return await within(work, timeout)
         except asyncio.TimeoutError as error:
@@ -247,6 +254,8 @@ class Lifecycle:
 
     async def _after(self, session: ssh.Session) -> None:
         """Run what the bootstrap deferred until the minion is ready: security upgrades, if the settings ask for it."""
+        if self.node.settings.security_upgrades != "after":
+            return
         what, timeout = "the security upgrade", self.node.settings.bootstrap_timeout
         if await self.follow(session, self.commands().after, what, timeout):
             raise NodeFailed("the security upgrades failed on the node")
@@ -258,18 +267,22 @@ class Lifecycle:
         await uninterrupted(self._settle(self.state.instance))
 
     async def _settle(self, instance: Instance) -> None:
-        """Do the provider's part of sealing, and write to the record that the node is sealed: both, or nothing."""
+        """
+        Do the provider's part of sealing, and write to the record that the node is sealed: both, or nothing.
+
+        Without states to apply, this is also the last time that the record is written.
+        """
         await self.batch.calls.driver(self.batch.driver.settle, instance)
         self.note(sealed=True)
         self.state.sealed = True
-        if self.node.settings.apply:
-            self.state.problems = ["it was not started"]  # replaced once it starts; a signal may come before
+        if not self.node.settings.apply:
+            await self._finish()
+            return
+        self.state.problems = ["it was not started"]  # replaced once it starts; a signal may come before
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
 
     async def _apply(self) -> None:
         """Apply states to the minion; a failure is reported and not undone, since the minion is trusted by now."""
-        if not self.node.settings.apply:
-            return
         self._show("applying")
         self.batch.applying(self.node.minion_id)
         settings, minions = self.node.settings, self.batch.master.minions

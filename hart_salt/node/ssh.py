@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -167,13 +167,25 @@ class Session:
 
         Raises ``NodeFailed`` if the session breaks off before the command ends, or a line is longer than 8 KiB.
         """
-        lines = Lines()
         async with self._process(command, stdin=asyncssh.DEVNULL, stderr=asyncssh.STDOUT) as process:
-            while piece := await self._read(process.stdout):
-                for some in in_parts(lines.feed(piece)):
-                    await self._pace.work(on_lines, some)
-            await self._pace.work(on_lines, lines.end())
+            await self._pass_on(process.stdout, on_lines)
             return await self._ended(process)
+
+    async def follow(self, command: str, on_lines: Callable[[list[str]], None], *, output: str) -> str:
+        """
+        Run ``command``, pass what it prints on standard error to ``on_lines``, and return what it prints on standard output.
+
+        It is one channel for a log and the result after it: each channel takes more than a millisecond of the event
+        loop. ``output`` names the standard output in the error for one that is too long.
+
+        Raises ``NodeFailed`` as ``stream`` does, and if the command fails or prints more than 1 MiB on standard output.
+        """
+        said = Output(output)
+        async with self._process(command, stdin=asyncssh.DEVNULL) as process:
+            await _all(self._pass_on(process.stderr, on_lines), self._collect(process.stdout, said))
+            if status := await self._ended(process):
+                raise NodeFailed(f"a command on the node failed with exit code {status}")
+        return said.text()
 
     async def run(
         self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0,
@@ -210,16 +222,15 @@ class Session:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(data)
                     process.stdin.write_eof()
-            readers = [
-                asyncio.ensure_future(self._collect(process.stdout, said)),
-                asyncio.ensure_future(self._collect(process.stderr, complained)),
-            ]
-            try:
-                await asyncio.gather(*readers)
-            finally:
-                for reader in readers:
-                    reader.cancel()
+            await _all(self._collect(process.stdout, said), self._collect(process.stderr, complained))
             return said.text(), complained.text(), await self._ended(process)
+
+    async def _pass_on(self, stream: asyncssh.SSHReader[bytes], on_lines: Callable[[list[str]], None]) -> None:
+        lines = Lines()
+        while piece := await self._read(stream):
+            for some in in_parts(lines.feed(piece)):
+                await self._pace.work(on_lines, some)
+        await self._pace.work(on_lines, lines.end())
 
     async def _collect(self, stream: asyncssh.SSHReader[bytes], output: Output) -> None:
         while piece := await self._read(stream):
@@ -266,6 +277,16 @@ class Session:
         if self._road and self._road.paced and self._road.paced.exceeded:
             return f"the node sent more than {self._road.limit >> 20} MiB over the SSH session"
         return f"the SSH session broke off {how}"
+
+
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it side by side; if a part fails, the others end, too."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def connect(

@@ -6,9 +6,8 @@ machine runs nothing. It reads the throw-away host key and the client key from t
 "the script has run" (``script_after``), and answers the commands of ``hart_salt.node.bootstrap.commands("")``:
 
 follow
-    prints the steps, lasts until ``bootstrap_after``, ends with 0
-result
-    the document, with an RSA key made for this machine; with ``BootRequest.fail_at`` a failure in that step
+    prints the steps on standard error, lasts until ``bootstrap_after``, prints the document with an RSA key made for
+    this machine, and ends with 0; with ``BootRequest.fail_at`` the document reports a failure in that step
 start
     stores the minion configuration and calls ``on_start(machine)``, in which a test fires the start event or
     starts a minion; an error of it ends the command with 1
@@ -206,7 +205,6 @@ class LightMachines:
         machine.commands.append(command)
         known = {
             COMMANDS.follow: self._follow,
-            COMMANDS.result: self._result,
             COMMANDS.start: self._start,
             COMMANDS.seal: self._seal,
             COMMANDS.keep_script: self._keep_script,
@@ -234,10 +232,7 @@ class LightMachines:
     async def _follow(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
         await machine.done.wait()
         for step in _steps(machine.request):
-            process.stdout.write(f"hart: {step}\n".encode())
-        return 0
-
-    async def _result(self, machine: LightMachine, process: asyncssh.SSHServerProcess[bytes]) -> int:
+            process.stderr.write(f"hart: {step}\n".encode())
         process.stdout.write(json.dumps(self._document(machine)).encode())
         return 0
 

@@ -177,6 +177,18 @@ def _stream(real: Any) -> Any:
     return stream
 
 
+def _follow(real: Any) -> Any:
+    async def follow(session: ssh.Session, command: str, on_lines: Callable[[list[str]], None], **more: Any) -> str:
+        async def work(session: ssh.Session, command: str, on_lines: Callable[[list[str]], None]) -> str:
+            output: str = await real(session, command, on_lines, **more)
+            note("session", {"from": output})
+            return output
+
+        return str(await _stream(work)(session, command, on_lines))
+
+    return follow
+
+
 def _run(real: Any) -> Any:
     async def run(session: ssh.Session, command: str, *, stdin: str | bytes = b"", **more: Any) -> str:
         note("session", {"to": command, "stdin": stdin if isinstance(stdin, str) else stdin.decode()})
@@ -237,6 +249,7 @@ def _dropfile(real: Any) -> Any:
 if "HART_TRIAL" in os.environ:
     _witness(ssh, "make_key", _make_key)
     _witness(ssh.Session, "stream", _stream)
+    _witness(ssh.Session, "follow", _follow)
     _witness(ssh.Session, "run", _run)
     _witness(Keys, "accept_many", _accept_many)
     _witness(Store, "put", _put)

@@ -153,8 +153,8 @@ def _built_in_key() -> str:
 class Commands:
     """The commands that the master runs over the session with a node."""
 
+    #: prints the script's log on standard error, and at its end the result document on standard output
     follow: str
-    result: str
     start: str
     #: reads ``seal_input`` from standard input
     seal: str
@@ -182,8 +182,8 @@ def commands(root: str) -> Commands:
     directory = shlex.quote(root + "/root")
     script = f"{directory}/hart-init"
     return Commands(
-        follow=f'exec tail -n +1 -s 0.1 --pid="$(cat {run}/pid)" -f {shlex.quote(root + LOG_PATH)}',
-        result=f"cat {run}/result.json",
+        follow=f'tail -n +1 -s 0.1 --pid="$(cat {run}/pid)" -f {shlex.quote(root + LOG_PATH)} >&2; '
+        f"exec cat {run}/result.json",
         start=f"exec sh {run}/start",
         seal=f"exec sh {run}/seal",
         after=f"[ ! -e {run}/after ] || exec sh {run}/after",

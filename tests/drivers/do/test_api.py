@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import digitalocean
 import pytest
@@ -36,6 +37,24 @@ def test_a_proxy_of_the_environment_is_used(cloud: Cloud, time: Time, monkeypatc
     assert client.Api(cloud.token, "http://127.9.9.9:1/v2/", 60, time.sleep).get("account", "account")
 
 
+def test_the_environment_is_read_once_for_all_requests_of_a_thread(
+    cloud: Cloud, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests reads it several times for each request, which would take longer than the rest."""
+    read: list[str] = []
+    real = requests.Session.merge_environment_settings
+
+    def merged(self: requests.Session, url: str, *arguments: Any) -> Any:
+        read.extend([url] if self.trust_env else [])
+        return real(self, url, *arguments)
+
+    monkeypatch.setattr(requests.Session, "merge_environment_settings", merged)
+    api = client.Api(cloud.token, cloud.endpoint, 60, time.sleep)
+    for _ in range(3):
+        api.get("account", "account")
+    assert len(read) == 1
+
+
 def test_an_unreachable_proxy_means_that_nothing_was_sent(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with pytest.raises(TemporaryFailure, match=r"api\.invalid could not be reached") as caught:
@@ -58,6 +77,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(
             api.delete("droplets/1")
         assert (server.heard, time.waits) == ([], [])
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "crt"))
+        api = client.Api("t", f"https://127.0.0.1:{server.port}/v2/", 60, time.sleep)
         api.delete("droplets/1")
         assert server.heard[0]["authorization"] == "Bearer t"
 

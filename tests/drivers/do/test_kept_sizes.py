@@ -10,7 +10,8 @@ import pytest
 from hart_salt.base.errors import DriverError
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.do import driver as do
-from tests.drivers.do.driver import Cloud, Time, launch, node
+from tests.drivers.do.driver import Time, launch, node
+from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.drivers.tested import OWNER, master_of
 
 SIZE, REGION = "s-1vcpu-1gb", "lon1"

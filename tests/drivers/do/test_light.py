@@ -23,7 +23,7 @@ from tests.emulation.light import STEPS, LightMachine, LightMachines, _addresses
 
 PORT = 22022  #: not 22, where this host's sshd may listen on all addresses
 COMMANDS = bootstrap.commands("")
-KNOWN = ("follow", "result", "start", "seal", "keep_script", "run_script")
+KNOWN = ("follow", "start", "seal", "keep_script", "run_script")
 
 
 @pytest.fixture
@@ -74,8 +74,7 @@ def test_the_whole_protocol(
 
     async def work() -> bootstrap.Result:
         async with await connect(addresses.public, keys) as session:
-            assert await session.stream(COMMANDS.follow, lines.extend) == 0
-            result = bootstrap.parse_result(await session.run(COMMANDS.result))
+            result = bootstrap.parse_result(await session.follow(COMMANDS.follow, lines.extend, output="the document"))
             await session.run(COMMANDS.start, stdin="id: app-1\nmaster: here\n")
             await session.run(COMMANDS.keep_script, stdin=b"#!/bin/sh\n")
             assert await session.stream(COMMANDS.run_script, lines.extend) == 0
@@ -102,7 +101,7 @@ def test_a_machine_also_answers_at_its_private_address(machines: LightMachines, 
 
     async def work() -> str:
         async with await connect(addresses.private, keys) as session:
-            return await session.run(COMMANDS.result)
+            return await session.run(COMMANDS.follow)
 
     assert bootstrap.parse_result(asyncio.run(work())).exit_code == 0
 
@@ -126,7 +125,7 @@ def test_a_bootstrap_fails_at_a_step(machines: LightMachines, keys: tuple[ssh.Ke
 
     async def work() -> str:
         async with await connect(addresses.public, keys) as session:
-            return await session.run(COMMANDS.result)
+            return await session.run(COMMANDS.follow)
 
     result = bootstrap.parse_result(asyncio.run(work()))
     assert (result.exit_code, result.failed_step) == (1, step)

@@ -430,8 +430,7 @@ def test_a_machine_boots_and_accepts_ssh_until_it_is_sealed(local: Local1) -> No
 
     async def main() -> bootstrap.Result:
         async with await ssh.connect(place, timeout=60) as session:
-            await session.stream(commands.follow, lines.extend)
-            result = bootstrap.parse_result(await session.run(commands.result))
+            result = bootstrap.parse_result(await session.follow(commands.follow, lines.extend, output="the document"))
             await session.run(commands.keep_script, stdin=b"")
             await session.run(commands.seal)
         with pytest.raises(NodeFailed, match="did not show this node's host key"):

@@ -164,6 +164,10 @@ class FakeMaster:
                 self.world.undone.append("key")
         return dict.fromkeys(own)
 
+    @contextmanager
+    def questions(self) -> Iterator[None]:
+        yield
+
     def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         self.world.step("ping")
         for minion_id in minion_ids:
@@ -208,12 +212,15 @@ class FakeSession:
         self.world.step("stream")
         return self.world.exit_codes.get(command, 0)
 
+    async def follow(self, command: str, on_lines: Callable[[list[str]], None], *, output: str) -> str:
+        assert command == COMMANDS.follow
+        await self.stream(command, on_lines)
+        return json.dumps(self.world.document)
+
     async def run(
         self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0, output: str = "its output"
     ) -> str:
         await asyncio.sleep(0)
-        if command == COMMANDS.result:
-            return json.dumps(self.world.document)
         if command == COMMANDS.start:
             self.world.step("start")
             configuration = yaml.safe_load(stdin)

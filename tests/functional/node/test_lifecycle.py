@@ -193,8 +193,10 @@ def test_a_failed_operator_script_is_reported_and_the_node_undone(stage: Stage, 
 
 def test_a_failed_security_upgrade_is_reported_and_the_node_undone(stage: Stage) -> None:
     stage.world.exit_codes[COMMANDS.after] = 100
-    assert failure(stage) == "the security upgrades failed on the node"
+    assert failure(stage, stage.node(security_upgrades="after")) == "the security upgrades failed on the node"
     assert stage.left() == NOTHING
+    stage.play(stage.node(), plainly)
+    assert stage.world.sealed, "where no upgrades are left for later, no command looks for them"
 
 
 def test_text_that_is_not_a_key_is_never_accepted(stage: Stage) -> None:

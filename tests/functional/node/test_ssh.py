@@ -196,6 +196,25 @@ def test_a_stream_passes_every_line_on_and_returns_the_exit_code(code: int) -> N
     assert sorted(lines) == ["complained", "said"]
 
 
+def test_a_log_and_the_result_after_it_are_separate_in_one_command() -> None:
+    async def use(session: ssh.Session, _: Seen) -> tuple[str, list[str]]:
+        lines: list[str] = []
+        said = await session.follow("exit 0", lines.extend, output="the result")
+        with pytest.raises(NodeFailed, match="a command on the node failed with exit code 7"):
+            await session.follow("exit 7", lines.extend, output="the result")
+        return said, lines
+
+    assert with_session(use) == ("said\n", ["complained"] * 2)
+
+
+def test_a_result_that_is_too_long_is_an_error() -> None:
+    async def use(session: ssh.Session, _: Seen) -> None:
+        await session.follow("repeat 200000", print, output="the result")
+
+    with pytest.raises(NodeFailed, match="the result is larger than 1 MiB"):
+        with_session(use)
+
+
 def test_a_big_output_arrives_completely() -> None:
     async def use(session: ssh.Session, _: Seen) -> tuple[int, int]:
         lines: list[str] = []

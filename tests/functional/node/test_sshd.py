@@ -103,6 +103,9 @@ def test_openssh_with_the_bootstrap_s_drop_in_is_accepted(openssh: OpenSSH) -> N
             lines: list[str] = []
             assert await session.stream("echo out; echo err >&2; exit 5", lines.extend) == 5
             assert sorted(lines) == ["err", "out"]
+            lines.clear()
+            assert await session.follow("echo out; echo err >&2", lines.extend, output="it") == "out\n"
+            assert [line for line in lines if line] == ["err"]
             assert await session.run("wc -c", stdin=b"x" * 1_000_000) == "1000000\n"
             assert len(await session.run("head -c 1000000 /dev/zero")) == 1_000_000
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +40,29 @@ class Bus:
         if isinstance(event, Exception):
             raise event
         return {"tag": event[0], "data": event[1]}
+
+
+class NewBus(Bus):
+    """A connection as Salt has it since 3007: its client receives packed events on a loop of its own."""
+
+    def __init__(self, *events: Any) -> None:
+        super().__init__(*events)
+        self.subscriber = SimpleNamespace(obj=SimpleNamespace(recv=self._recv), io_loop=self)
+        self.unpacked: list[str] = []
+        self.runs = 0
+
+    def run_sync(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.runs += 1
+        asyncio.run(work())
+
+    async def _recv(self, timeout: float) -> bytes | None:
+        event = self.get_event(tag="salt/", match_type="startswith")
+        return json.dumps([event["tag"], event["data"]]).removeprefix('["').encode() if event else None
+
+    def unpack(self, raw: bytes) -> tuple[str, Any]:
+        tag, data = json.loads('["' + raw.decode())
+        self.unpacked.append(tag)
+        return tag, data
 
 
 class Heard:
@@ -76,8 +102,9 @@ def listen(*buses: Bus | Exception) -> tuple[Events, Heard]:
     return Events(connect, heard.start, heard.answer), heard
 
 
-def test_start_events_and_answers_are_handed_on_and_nothing_else() -> None:
-    bus = Bus(
+@pytest.mark.parametrize("kind", [Bus, NewBus])
+def test_start_events_and_answers_are_handed_on_and_nothing_else(kind: type[Bus]) -> None:
+    bus = kind(
         ("salt/minion/web-1/start", {}),
         ("salt/job/1/ret/web-1", {"fun": QUESTION, "return": "a code"}),
         ("salt/job/2/ret/web-1", {"fun": "test.ping", "return": "a code"}),
@@ -94,8 +121,19 @@ def test_start_events_and_answers_are_handed_on_and_nothing_else() -> None:
     assert bus.closed
 
 
+def test_many_events_are_received_at_a_time_and_those_that_nobody_wants_are_not_unpacked() -> None:
+    tags = [f"{beginning}/{number}" for number in range(50) for beginning in ("hart/web-1/ready", "salt/auth")]
+    bus = NewBus(*[(tag, {}) for tag in tags], ("salt/minion/web-1/start", {}))
+    events, heard = listen(bus)
+    with events:
+        assert heard.wait(1) == ["web-1"]
+        assert (bus.runs, bus.unpacked) == (1, ["salt/minion/web-1/start"])
+
+
 @pytest.mark.parametrize(
-    "first", [Bus(OSError("broken")), OSError("no master"), Bus(connects=False)], ids=["breaks", "fails", "no answer"]
+    "first",
+    [Bus(OSError("broken")), NewBus(OSError("broken")), OSError("no master"), Bus(connects=False)],
+    ids=["breaks", "breaks since 3007", "fails", "no answer"],
 )
 def test_a_broken_connection_is_made_again(first: Bus | Exception) -> None:
     events, heard = listen(first, Bus(("salt/minion/web-1/start", {})))
