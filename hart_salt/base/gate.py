@@ -20,6 +20,8 @@ from hart_salt.base.text import visible
 
 ERROR_LENGTH = 2000  #: characters of an error; of a longer one, the beginning and the end remain
 LEFT_OUT = " … "
+REMEMBERED = 4096  #: short texts in data whose safe form is remembered
+SHORT = 200  #: the most characters of a short text
 DEEPEST = 50  #: levels of nested data
 
 
@@ -33,6 +35,7 @@ class Gate:
         More can be added to ``secrets`` at any time (default: none yet).
         """
         self.secrets = Secrets() if secrets is None else secrets
+        self._shown: tuple[int, Callable[[str], str]] = (-1, self.text)
 
     def text(self, text: str, limit: int | None = None) -> str:
         """
@@ -53,8 +56,19 @@ class Gate:
 
         If two keys become equal, both entries are kept, the second one as ``***(2)`` and so on.
         """
-        # The entries of thousands of nodes have the same keys, and many equal values.
-        return self._data(data, DEEPEST, functools.cache(self.text))
+        return self._data(data, DEEPEST, self._show())
+
+    def _show(self) -> Callable[[str], str]:
+        """
+        Return ``text`` with a memory, which is emptied when a secret is added.
+
+        The entries and events of thousands of nodes have the same keys, and many equal values.
+        """
+        known = len(self.secrets)
+        if self._shown[0] != known:
+            remembered = functools.lru_cache(REMEMBERED)(self.text)
+            self._shown = known, lambda text: (remembered if len(text) <= SHORT else self.text)(text)
+        return self._shown[1]
 
     def _data(self, data: Any, deepest: int, show: Callable[[str], str]) -> Any:
         if isinstance(data, str):

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import salt.loader
 
 from hart_salt.base import faults
 from hart_salt.base.errors import EnvironmentFault, NodeFailed
+from hart_salt.master.key_events import KeyEvents
 from hart_salt.master.public_keys import check_public_key, fingerprint, has_fingerprint, normal, same_key
 
 ACCEPT_ATTEMPTS = 3  #: a daemon that handles a foreign key may undo what happened in the meantime
@@ -387,9 +388,18 @@ class Keys:
         """
         with salt.key.get_key({**self._sending, **more}) as store:
             store.dict_match = lambda _: {}
+            store.event = self._events
             if self._key_cache is not None:
                 store.cache = self._key_cache  # its own one would load Salt's cache drivers again
             yield store
+
+    @functools.cached_property
+    def _events(self) -> KeyEvents:
+        return KeyEvents(self._sending)
+
+    def connected(self) -> AbstractContextManager[None]:
+        """Report all changes over one connection until the block ends, for calls that open the store often."""
+        return self._events.kept()
 
     @functools.cached_property
     def _sending(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Events:
             self._stop.wait(0.2)
 
     def _forward(self, bus: Any) -> None:
-        subscriber = getattr(bus, "subscriber", None)
+        subscriber: Any = getattr(bus, "subscriber", None)
         inner = getattr(subscriber, "obj", None)
         while not self._stop.is_set():
             if hasattr(inner, "recv") and hasattr(subscriber, "io_loop"):  # since Salt 3007
@@ -74,8 +74,8 @@ class Events:
         """
         Receive events until none arrives for a while; called on the event loop of the bus.
 
-        ``get_event`` starts and stops that loop for each event, and unpacks those that nobody wants. With a thousand new
-        minions, that would take seconds.
+        ``get_event`` starts and stops that loop for each event, and unpacks those that nobody wants. With a thousand
+        new minions, that would take seconds.
         """
         while not self._stop.is_set() and (raw := await inner.recv(timeout=LULL)):
             if raw.startswith(WANTED):

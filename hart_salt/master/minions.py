@@ -105,8 +105,7 @@ class Minions:
             answer = client.pub(
                 list(minion_ids), QUESTION, [ANSWER_SETTING], tgt_type="list", timeout=jobs.PUBLISH_TIMEOUT
             )
-            if not isinstance(answer, Mapping) or not answer.get("minions"):
-                raise HartError("the master did not publish the question to the minions; see its log")
+            _require_published(answer)
         except BaseException:
             client.destroy()  # a master that was restarted has a new key, which only a new client reads
             raise
@@ -231,6 +230,11 @@ class Minions:
         how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
         answers = self._ask(minion_ids, "cmd.run_all", [command], how, timeout=ASK_TIMEOUT)
         return {minion_id: _shell_answer(answers.get(minion_id)) for minion_id in minion_ids}
+
+
+def _require_published(answer: Any) -> None:
+    if not isinstance(answer, Mapping) or not answer.get("minions"):
+        raise HartError("the master did not publish the question to the minions; see its log")
 
 
 def _is_busy(returned: Any) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -197,7 +197,7 @@ def facts_of(node: Node, instance: Instance | None) -> dict[str, Any]:
     """Return the facts about a node that an event holds, besides the id and the seconds."""
     return {
         "role": node.role,
-        **asdict(node.place),
+        **vars(node.place),
         "public_ip": instance.public_ip if instance else None,
         "private_ip": instance.private_ip if instance else None,
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import signal
@@ -173,7 +174,7 @@ class Session:
 
     async def follow(self, command: str, on_lines: Callable[[list[str]], None], *, output: str) -> str:
         """
-        Run ``command``, pass what it prints on standard error to ``on_lines``, and return what it prints on standard output.
+        Run ``command``, pass its standard error to ``on_lines``, and return its standard output.
 
         It is one channel for a log and the result after it: each channel takes more than a millisecond of the event
         loop. ``output`` names the standard output in the error for one that is too long.
@@ -356,7 +357,7 @@ async def _attempt(
             encryption_algs=ENCRYPTION,
             compression_algs=["none"],
             tunnel=road,
-            client_keys=[asyncssh.import_private_key(endpoint.client_key.private)],
+            client_keys=[_private_key(endpoint.client_key.private)],
             preferred_auth=["publickey"],
             disable_trivial_auth=True,
             agent_path=None,
@@ -373,6 +374,12 @@ async def _attempt(
     finally:
         road.end_handshake()
     return Session(connection, road, pace, excerpt)
+
+
+@functools.lru_cache(8)
+def _private_key(text: str) -> asyncssh.SSHKey:
+    """Return the key object of a private key, which all nodes of a call share."""
+    return asyncssh.import_private_key(text)
 
 
 def in_words(error: BaseException) -> str:

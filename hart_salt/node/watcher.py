@@ -102,7 +102,7 @@ class Watcher:
                 await self._poller
 
     async def _poll(self, longest: float) -> None:
-        """List until nobody waits; none of the first lists comes later than ``longest`` seconds after the first wait."""
+        """List until nobody waits. No list of ``looks`` comes later than ``longest`` seconds after the first wait."""
         if not self._lists and (first := min(self._looks[0], longest)):
             await self._sleep(first)
         while self._waiters:

@@ -98,7 +98,8 @@ async def _create(
             progress.begin(node.minion_id)
         if kind is MINION:
             stack.enter_context(context.master.events(readiness.started, readiness.answered))
-            stack.enter_context(context.master.minions.questions())
+            await stack.enter_async_context(concurrency.entered(calls.salt, context.master.minions.questions()))
+            await stack.enter_async_context(concurrency.entered(calls.salt, context.master.keys.connected()))
         opened = _access(driver, nodes, client_key, outcomes.problems)
         async with concurrency.entered(calls.driver, opened) as access:
             batch = Batch(

@@ -140,11 +140,13 @@ def version_pattern(version: str) -> str:
     return "^" + release.replace(".", r"\.") + "([^0-9].*)?$"
 
 
+@functools.cache
 def seal_input() -> str:
     """Return what the command ``seal`` reads from standard input: the program that blanks copies of the script."""
     return (resources.files("hart_salt.node.bootstrap") / "blank.py").read_text()
 
 
+@functools.cache
 def _built_in_key() -> str:
     return (resources.files("hart_salt.node.bootstrap") / "salt-archive-keyring.asc").read_text()
 

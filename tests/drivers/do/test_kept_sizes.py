@@ -49,9 +49,7 @@ def test_a_size_that_was_not_there_or_not_available_is_looked_up_again(
     assert found.available
 
 
-def test_people_get_a_new_list_and_so_does_whoever_asks_again(
-    cloud: Cloud, new: Callable[[], do.DigitalOcean]
-) -> None:
+def test_people_get_a_new_list_and_so_does_whoever_asks_again(cloud: Cloud, new: Callable[[], do.DigitalOcean]) -> None:
     new().size(SIZE, REGION)
     new().sizes(REGION)
     assert lists(cloud) == 2

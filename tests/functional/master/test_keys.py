@@ -395,6 +395,28 @@ def test_accepting_many_keys_opens_the_store_once_reads_no_other_key_and_fires_s
     assert work.events == [("salt/key accept", minion_id) for minion_id in ids]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_call_can_report_all_its_keys_over_one_connection(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """It takes longer to connect than to accept a key."""
+    work, made, real = Work(monkeypatch), [], salt.utils.event.get_event
+
+    def get_event(*arguments: Any, **how: Any) -> Any:
+        made.append(real(*arguments, **how))
+        return made[-1]
+
+    monkeypatch.setattr(salt.utils.event, "get_event", get_event)
+    store = Keys(keys.master.keys._opts)
+    with store.connected() if kept else contextlib.nullcontext():
+        for minion_id in "abc":
+            store.accept(minion_id, OURS)
+    assert work.events == [("salt/key accept", minion_id) for minion_id in "abc"]
+    ours = [bus for bus in made if bus.opts.get("master_async_mworker")]
+    assert len(ours) == (1 if kept else 3)
+    assert [bus.pusher for bus in ours] == [None] * len(ours), "every connection is closed"
+
+
 def test_a_key_that_is_gone_before_salt_accepts_it_does_not_stop_the_others(
     keys: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

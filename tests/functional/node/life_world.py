@@ -168,6 +168,8 @@ class FakeMaster:
     def questions(self) -> Iterator[None]:
         yield
 
+    connected = questions
+
     def ask_for_answers(self, minion_ids: Sequence[str]) -> None:
         self.world.step("ping")
         for minion_id in minion_ids:
