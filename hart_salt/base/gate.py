@@ -20,8 +20,7 @@ from hart_salt.base.text import visible
 
 ERROR_LENGTH = 2000  #: characters of an error; of a longer one, the beginning and the end remain
 LEFT_OUT = " … "
-REMEMBERED = 4096  #: short texts in data whose safe form is remembered
-SHORT = 200  #: the most characters of a short text
+REMEMBERED = 1 << 16  #: texts in data whose safe form is remembered
 DEEPEST = 50  #: levels of nested data
 
 
@@ -66,8 +65,7 @@ class Gate:
         """
         known = len(self.secrets)
         if self._shown[0] != known:
-            remembered = functools.lru_cache(REMEMBERED)(self.text)
-            self._shown = known, lambda text: (remembered if len(text) <= SHORT else self.text)(text)
+            self._shown = known, functools.lru_cache(REMEMBERED)(self.text)
         return self._shown[1]
 
     def _data(self, data: Any, deepest: int, show: Callable[[str], str]) -> Any:

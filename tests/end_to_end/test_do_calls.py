@@ -65,6 +65,8 @@ def test_the_calls_per_droplet_do_not_grow_with_their_number(
         assert up.pop("POST /v2/droplets") == number
         assert down == {"DELETE /v2/droplets/*": number, "GET /v2/droplets/*": number}
         up["GET /v2/droplets"] -= len(looks)
+        # Only the first call on a master asks for the sizes.
+        assert up.pop("GET /v2/sizes", 0) == (number == NUMBERS[0])
         fixed.append(up)
         lines.append(f"{number:>3} droplets: {len(calls)} calls up, of them {number} create and {len(looks)} looks")
     light_cloud.assert_alike(fixed, lines, capsys)
