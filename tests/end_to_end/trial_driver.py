@@ -223,7 +223,8 @@ def _failures(point: str, minion_ids: Iterable[str]) -> dict[str, Acceptance]:
 
 def _put(real: Any) -> Any:
     def put(store: Store, record: Record) -> None:
-        point = "sealed" if record.sealed and not record.seconds else "done" if record.seconds else record.stage
+        # Without states to apply, the write for sealed is the last one.
+        point = "done" if "applying" in record.seconds else "sealed" if record.sealed else record.stage
         reach(f"put-{point}", record.minion_id)
         real(store, record)
 
