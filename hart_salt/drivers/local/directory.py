@@ -237,9 +237,24 @@ def make_socket_dir(path: Path) -> None:
 
 
 def _processes(path: Path) -> Iterator[psutil.Process]:
-    for process in psutil.process_iter(["status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and _belongs(process, path):
-            yield process
+    mark = os.fsencode(f"{ENVIRONMENT_MARK}={path}")
+    command = os.fsencode(" ".join(minion_command(path)[1:]))
+    for pid in psutil.pids():
+        # There are hundreds of others, and psutil takes many times as long for each as these two files take.
+        if mark in _about(pid, "environ") or command in _about(pid, "cmdline").replace(b"\0", b" "):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                if _belongs(process, path):
+                    yield process
+
+
+def _about(pid: int, what: str) -> bytes:
+    """Return what the kernel has of a process; nothing of another user's, or of one that has just ended."""
+    try:
+        with open(f"/proc/{pid}/{what}", "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes twice as long
+            return file.read()
+    except OSError:
+        return b""
 
 
 def minion_command(path: Path) -> list[str]:
