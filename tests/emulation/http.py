@@ -100,7 +100,7 @@ class Server(Served):
     def __init__(self, answer: Callable[[Request], Answer], host: str = "127.0.0.1", port: int = 0) -> None:
         handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
         self._http = _Http((host, port), handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._http.serve, daemon=True)
 
     @property
     def base_url(self) -> str:
@@ -115,7 +115,7 @@ class Server(Served):
     def close(self) -> None:
         """Stop serving and break open connections."""
         if self._thread.is_alive():
-            self._http.shutdown()
+            self._http.end()
             self._thread.join(CLOSE_TIMEOUT)
         self._http.server_close()
         self._http.break_off()
@@ -130,7 +130,17 @@ class _Http(ThreadingHTTPServer):
     def __init__(self, *args: Any) -> None:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._ended = False
         super().__init__(*args)
+
+    def serve(self) -> None:
+        """Serve until ``end``. Unlike ``serve_forever``, it ends at once, and looks for nothing in between."""
+        while not self._ended:
+            self._handle_request_noblock()  # type: ignore[attr-defined]  # it waits in accept
+
+    def end(self) -> None:
+        self._ended = True
+        self.socket.shutdown(socket.SHUT_RDWR)  # which ends accept
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
