@@ -147,13 +147,11 @@ def test_terminating_can_be_repeated_and_leaves_the_others(environment: Environm
     assert [instance.instance_id for instance in driver.instances()] == [second.instance_id]
 
 
-@pytest.mark.parametrize("instance_id", ["no-such-instance", "i-0123456789abcdef0", "12345678", "..", ".", ""])
-def test_terminating_an_absent_instance_succeeds_and_changes_nothing(
-    environment: Environment, driver: Driver, instance_id: str
-) -> None:
+def test_terminating_an_absent_instance_succeeds_and_changes_nothing(environment: Environment, driver: Driver) -> None:
     kept = launch(environment, driver)
-    driver.terminate(dataclasses.replace(kept, instance_id=instance_id))
-    assert [instance.instance_id for instance in driver.instances()] == [kept.instance_id]
+    for instance_id in ("no-such-instance", "i-0123456789abcdef0", "12345678", "..", ".", ""):
+        driver.terminate(dataclasses.replace(kept, instance_id=instance_id))
+        assert [instance.instance_id for instance in driver.instances()] == [kept.instance_id], instance_id
 
 
 @pytest.mark.parametrize("environment", CLOUDS, indirect=True)
