@@ -19,7 +19,7 @@ REMEDY = (
     "them and copy master_sign.pem and master_sign.pub; a master cluster needs neither"
 )
 
-ALLOW = "masters_down: allow creates nodes without it"
+ALLOW = "set masters_down: allow to create nodes without it"
 
 
 def faults(info: MasterInfo, facts: Mapping[str, PeerFacts | PeerError], *, may_be_down: bool = False) -> list[str]:

@@ -53,7 +53,7 @@ def test_different_keys_with_one_signing_key_work() -> None:
         ),
         (replace(INFO, cluster_id="ours"), {"cluster": "ours"}, "m2 is in this master's cluster ours"),
         (INFO, {"master_id": INFO.master_id}, "m2 is this master itself: remove it"),
-        (INFO, {"problem": "no salt-master is running"}, "no salt-master is running; masters_down: allow"),
+        (INFO, {"problem": "no salt-master is running"}, "no salt-master is running; set masters_down: allow"),
     ],
 )
 def test_a_layout_that_cannot_work_is_one_sentence(info: MasterInfo, facts: dict[str, Any], fault: str) -> None:
@@ -66,7 +66,7 @@ def test_a_master_that_cannot_be_reached_is_refused_unless_it_may_be_down() -> N
     down = {"m2": MasterDown("its minion does not answer")}
     (fault,) = layouts.faults(INFO, down)
     assert fault.startswith(
-        "hart:masters:m2: the master m2 cannot be reached: its minion does not answer; masters_down:"
+        "hart:masters:m2: the master m2 cannot be reached: its minion does not answer; set masters_down:"
     )
     assert layouts.faults(INFO, down, may_be_down=True) == []
     assert said(problem="it does not run", may_be_down=True) == []
