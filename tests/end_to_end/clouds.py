@@ -7,6 +7,7 @@ which ways. ``test_fault_table.py`` and ``test_real_machines.py`` do the same fo
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ class Case:
     #: words of the failure's message; empty: the call succeeds
     message: str = ""
     count: int = 1
+    #: the call that fails for a moment, if the case is one of several ways for that
+    call: str = ""
     #: changes of the cloud's switches, of the master's settings, and of the provider's settings
     switches: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -140,7 +143,7 @@ def hits(what: str, call: Call, message: str = "", ways: Sequence[str] = THREE_W
         ),
         "429": Case(f"{what}: 429 with Retry-After", (throttled(call, **more),)),
     }
-    return (found[way] for way in ways)
+    return (dataclasses.replace(found[way], call=what) for way in ways)
 
 
 #: settings for a machine that never comes up

@@ -30,6 +30,8 @@ WRITTEN = "/etc /var /root /home /run /tmp /srv /usr/local"
 BOOTSTRAP_PATHS = (
     "/run/hart", "/etc/ssh/sshd_config.d/00-hart.conf", "/var/log/hart-bootstrap.log", "/root/hart-init",
 )  # fmt: skip
+#: prints the files of cloud-init that contain the bootstrap script
+CLOUD_INITS_COPIES = "grep -srlaF HART_END /var/lib/cloud /run/cloud-init || true"
 
 
 @dataclass

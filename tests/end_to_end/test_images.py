@@ -241,6 +241,7 @@ def _check_sealed(booted: Booted, it: Image) -> None:
     user_data = cloud.user_data(it.minion_id)
     assert [path for path in real_cloud.BOOTSTRAP_PATHS if machine.run(f"test -e {path}")[0] == 0] == []
     assert files_with(machine, real_cloud.secrets_of(user_data)) == []
+    assert ok(machine, real_cloud.CLOUD_INITS_COPIES) == ""
     # At Vultr sshd listens on every address only when a script of the vendor-data has run.
     assert {**record.sshd_changed(machine), "listenaddress": ""} == {**cloud.kind.sshd_changes, "listenaddress": ""}
     forced = ssh.FORCED if "forced command" in it.variants else ""

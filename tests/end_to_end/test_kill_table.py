@@ -50,7 +50,7 @@ OF_DRIVERS = tuple(f"{verb}:{when}" for verb in ("access", "launch", "settle", "
 #: the drivers that are killed at every point; the others only in their own code: in each call, or around the verbs
 EVERY_POINT = DRIVERS if scope.whole else ("do",)
 #: concurrent masters of a driver, if there is more than one
-LANES = {"do": 3, "local": 3, "ec2": 2, "gce": 2, "hetzner": 2}
+LANES = dict.fromkeys(DRIVERS, 3) if scope.whole else {"do": 3, "gce": 2}
 #: more calls that change something than any driver makes for one node
 MOST_CALLS = 20
 STALL = 30.0  #: seconds for which the answer of a call is pending; by then its run has been killed

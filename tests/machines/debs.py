@@ -65,8 +65,8 @@ def build(package: Package, tree: Path, pool: Path) -> Path:
         (control / name).chmod(0o755)
     pool.mkdir(parents=True, exist_ok=True)
     deb = pool / package.file_name
-    # xz is the usual format: unpacking is a good part of the time of an installation. Level 1 compresses fastest.
-    cache.run("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", tree, deb)
+    # Every machine unpacks 250 MB of Salt: 0.3 s of a CPU with zstd, 3 s with xz, which Debian's own packages use.
+    cache.run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, deb)
     shutil.rmtree(control)
     return deb
 
