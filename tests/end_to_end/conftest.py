@@ -181,8 +181,9 @@ class SaltMaster:
         """Kill the daemon with its own processes; minions and salt-run continue."""
         if self.daemon is None or not self.daemon.is_running():
             return
-        family = family_of(self.daemon.pid)
-        kill_all(lambda: [process for process in processes_of(self.root) if _is_masters(process, family)])
+        family = [process for pid in family_of(self.daemon.pid) for process in _running(pid)]
+        # One of them may have started another; that of a cluster that publishes events names no directory.
+        kill_all(lambda: [process for process in {*family, *processes_of(self.root)} if _is_masters(process, family)])
         # It would wait until the init process has reaped those that it remembers, which takes seconds.
         self.daemon.impl._children.clear()
         self.daemon.terminate()
@@ -344,10 +345,18 @@ class SaltMaster:
         return self._finished([str(self.bin / "salt-key"), "-c", str(self.root / "etc"), *arguments])
 
 
-def _is_masters(process: psutil.Process, family: Collection[int]) -> bool:
-    """Return whether it is a master's own process; one may have started another while they were killed."""
+def _running(pid: int) -> list[psutil.Process]:
+    """Return the process with an id, if there is one."""
     with contextlib.suppress(psutil.Error):
-        return process.pid in family or "salt-master" in " ".join(process.cmdline())
+        return [psutil.Process(pid)]
+    return []
+
+
+def _is_masters(process: psutil.Process, family: Collection[psutil.Process]) -> bool:
+    """Return whether it lives and is one of a master's own."""
+    with contextlib.suppress(psutil.Error):
+        lives = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return lives and (process in family or "salt-master" in " ".join(process.cmdline()))
     return False
 
 
