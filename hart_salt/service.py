@@ -17,7 +17,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hart_salt import drivers
-from hart_salt.base import signals
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
@@ -29,12 +28,10 @@ from hart_salt.drivers.contract import BEGINNING, READING, Driver
 from hart_salt.inventory.choose_locks import check_layout, locks_of
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.locks import Locks
-from hart_salt.inventory.other_masters import OtherMasters
+from hart_salt.inventory.other_masters import other_masters_of
 from hart_salt.inventory.records import Record, Store, instance_of
 from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
-from hart_salt.master.peers import peers_of
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
 from hart_salt.operations import (
@@ -89,16 +86,11 @@ class Service:
             log.warning("hart: %s", note)
         store = Store(self.master.cache(), self.master.record_place())
         locks = locks_of(self.config.cluster, store, self.info.cachedir, self.info.owner)
-        others = self._others(locks)
+        others = other_masters_of(self.config.cluster, self.master, self.info.master_id, locks)
         self.context = Context(self.master, self.info, store, locks, self.gate, others, self.config.cluster)
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
-
-    def _others(self, locks: Locks) -> OtherMasters:
-        ends = lambda: signals.arrived() or bool(locks.stop.reason)  # noqa: E731 - it is short
-        peers = peers_of(self.config.cluster, self.master.minions, self.info.master_id, ends)
-        return OtherMasters(peers, functools.cache(self.master.cache))
 
     @property
     def notes(self) -> list[str]:
@@ -416,11 +408,7 @@ class Service:
     def list_minions(
         self, *, role: str | None, provider: str | None, region: str | None, status: str | None, ping: bool
     ) -> Result:
-        """
-        Return every node as the cloud, the records, the key store and the minions report it.
-
-        Raises ``Refused`` for a role, a status or a region that no node can have.
-        """
+        """Return every node as all four sources report it. Raises ``Refused`` for a filter that no node can match."""
         if provider is not None:
             self._provider(provider)
         present = self.master.minions.present if ping else None
@@ -494,16 +482,12 @@ class Service:
     def list_sizes(self, provider: str | None, region: str | None) -> Result:
         """Return the sizes of a provider, cheapest first, those without a known price last."""
         driver = self._asked_driver(provider)
-        if region is not None:
-            filters.check_region(driver, region)
-        return Result(catalog.sizes(driver, region or catalog.region_of(driver, self.config)))
+        return Result(catalog.sizes(driver, catalog.region_of(driver, self.config, region)))
 
     def list_images(self, provider: str | None, region: str | None) -> Result:
         """Return the images of a provider, by the value for the setting ``image``."""
         driver = self._asked_driver(provider)
-        if region is not None:
-            filters.check_region(driver, region)
-        return Result(catalog.images(driver, region or catalog.region_of(driver, self.config)))
+        return Result(catalog.images(driver, catalog.region_of(driver, self.config, region)))
 
     def _asked_driver(self, provider: str | None) -> Driver:
         return self.driver(roles.choose_provider(self.config, None, provider).name)

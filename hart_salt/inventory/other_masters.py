@@ -7,15 +7,20 @@ the node's record is gone, nothing else knows that the key was hart's.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hart_salt.base import signals
 from hart_salt.base.errors import HartError, MasterDown, NodeFailed
 from hart_salt.base.names import check_minion_id
+from hart_salt.config.cluster import Cluster
+from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.records import SUFFIX, Cache, Store
-from hart_salt.master.peers import PeerOutcome, Peers
+from hart_salt.master.client import Master
+from hart_salt.master.peers import PeerOutcome, Peers, peers_of
 
 #: the bank of keys that are left on masters
 BANK = "hart/left_keys"
@@ -161,3 +166,9 @@ def _left_key(name: str, data: Any) -> LeftKey | None:
         return None
     left = LeftKey(minion_id, key, tuple(str(master) for master in masters))
     return None if check_minion_id(minion_id) or left.name != name else left
+
+
+def other_masters_of(cluster: Cluster, master: Master, master_id: str, locks: Locks) -> OtherMasters:
+    """Return the other masters of the configuration. Requests to them end early with a signal or a lost lease."""
+    ends = lambda: signals.arrived() or bool(locks.stop.reason)  # noqa: E731 - it is short
+    return OtherMasters(peers_of(cluster, master.minions, master_id, ends), functools.cache(master.cache))

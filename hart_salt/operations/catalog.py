@@ -6,6 +6,7 @@ from typing import Any
 
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
+from hart_salt.operations import filters
 
 
 def regions(driver: Driver) -> dict[str, Any]:
@@ -25,11 +26,18 @@ def images(driver: Driver, region: str | None) -> dict[str, Any]:
     return {image.setting: _facts(image, "setting") for image in driver.images(region)}
 
 
-def region_of(driver: Driver, config: Config) -> str | None:
-    """Return the default region of a provider's nodes, or None if there is none."""
+def region_of(driver: Driver, config: Config, region: str | None) -> str | None:
+    """
+    Return the region that a call names, or the default region of a provider's nodes, or None if there is none.
+
+    Raises ``Refused`` if the provider has no such region.
+    """
+    if region is not None:
+        filters.check_region(driver, region)
+        return region
     defaults = config.provider_defaults.get(driver.provider.name, {})
-    region = defaults.get("region") or config.defaults.get("region") or driver.schema.default_region
-    return str(region) if region else None
+    default = defaults.get("region") or config.defaults.get("region") or driver.schema.default_region
+    return str(default) if default else None
 
 
 def _facts(thing: Any, key: str) -> dict[str, Any]:
