@@ -219,7 +219,9 @@ class MariaDb(Server):
     def _options(self) -> list[str]:
         sizes = ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M", "--performance-schema=off"]
         sizes.append("--innodb-flush-log-at-trx-commit=2")  # a kill loses nothing, and a test writes faster
-        return ["--no-defaults", f"--datadir={self.data}", f"--user={getpass.getuser()}", "--skip-log-bin", *sizes]
+        # A server that starts removes all temporary tables in its tmpdir, also those of another server.
+        places = [f"--datadir={self.data}", f"--tmpdir={self.root}"]
+        return ["--no-defaults", *places, f"--user={getpass.getuser()}", "--skip-log-bin", *sizes]
 
     def prepare(self) -> None:
         (self.data / "mysql").mkdir()
