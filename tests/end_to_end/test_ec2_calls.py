@@ -87,7 +87,9 @@ def test_nodes_are_spread_over_the_zones(light: LightCloud) -> None:
     assert zones == {"eu-west-1a": 2, "eu-west-1b": 2, "eu-west-1c": 2}
     refused = light.create("zone=eu-west-1x")
     assert refused.code == 2
-    assert "no zone eu-west-1x; salt-run hart.list_regions shows them: eu-west-1a, eu-west-1b" in refused.data["error"]
+    error = refused.data["error"]
+    assert "no zone eu-west-1x, did you mean eu-west-1" in error
+    assert "; salt-run hart.list_regions shows them: eu-west-1a, eu-west-1b" in error
 
 
 def test_afterwards_a_node_has_only_the_groups_of_its_role(light: LightCloud) -> None:
