@@ -174,16 +174,19 @@ async def _restore(batch: str, outcomes: Outcomes, locks: Locks, calls: Calls, p
     """Write the claim of the batch and its records again whenever the store has lost them, as long as the call runs."""
     while locks.restores is not None:
         await calls.sleep(locks.restores)
-        with contextlib.suppress(
-            HartError
-        ):  # without the store, or after the loss of the lease, there is nothing to do
+        # Without the store, or after the loss of the lease, there is nothing to do.
+        with contextlib.suppress(HartError):
             for minion_id in await calls.salt(locks.restore, batch, _records(outcomes)):
                 progress.line(minion_id, "hart: the record store had lost the record, which was written again")
 
 
 def _records(outcomes: Outcomes) -> Iterator[Record]:
-    """Yield the records of nodes that have or may have an instance, as they are at that moment."""
-    for life in outcomes.lives.values():
+    """
+    Yield the records of nodes that have or may have an instance, as they are at that moment.
+
+    This runs in another thread, and further nodes can be added in the meantime: hence the copy.
+    """
+    for life in list(outcomes.lives.values()):
         if life.launched and not life.undoing:
             yield life.record
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -131,3 +132,17 @@ class Cluster:
         opened = locks._open
         assert opened is not None
         return opened.beat()
+
+
+#: what dead calls held: kept, because an unused generator would be ended like one of a living call
+DEAD: list[contextlib.ExitStack] = []
+
+
+def die(locks: LeaseLocks, stack: contextlib.ExitStack) -> None:
+    """End the process of a call: its file is unlocked but stays, and nothing is renewed, released or rolled back."""
+    assert locks._file is not None
+    path = locks._files._path(locks.session)
+    noted = path.read_text()
+    locks._file.close()
+    path.write_text(noted)
+    DEAD.append(stack.pop_all())

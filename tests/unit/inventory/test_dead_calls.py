@@ -11,8 +11,7 @@ from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.inventory import session_files
 from hart_salt.inventory.leases import LeaseLocks
 from hart_salt.inventory.session import Times
-from tests.unit.inventory.lease_world import Cluster
-from tests.unit.inventory.test_leases import die
+from tests.unit.inventory.lease_world import Cluster, die
 
 
 @pytest.fixture

@@ -109,3 +109,15 @@ def test_without_states_the_slot_is_kept_until_the_end_of_the_call() -> None:
     under_way.ends("a")
     under_way.ends("b")
     assert slot.released == 0
+
+
+def test_a_node_can_be_added_while_lost_records_are_written_again() -> None:
+    """The store's thread reads the records of nodes with an instance, one after another, and each write takes time."""
+    outcomes = create.Outcomes({name: new_state(name) for name in ("a", "b")})
+    for life in outcomes.lives.values():
+        life.launched = True
+    found = []
+    for record in create._records(outcomes):
+        found.append(record.minion_id)
+        outcomes.lives[f"later-{len(found)}"] = new_state("c")
+    assert found == ["a", "b"]
