@@ -83,10 +83,18 @@ class Hart:
         """Run a command that must succeed for the provider, and return the provider's result."""
         return self.do(function, *arguments, f"provider={self.account.provider}")
 
+    def sweep(self, *arguments: str) -> Any:
+        """Sweep the provider, after any other sweep of this master; the call of a second one changes nothing."""
+        return until(lambda: self._swept(*arguments), "no other sweep is running", TIMEOUT)
+
+    def _swept(self, *arguments: str) -> Any:
+        swept = self.at_provider("sweep", "grace=0", *arguments)
+        return None if swept.keys() == {"note"} else swept
+
     def left(self) -> list[str]:
         """Return everything of this master at the provider: instances, temporary resources and records."""
         listed = self.at_provider("list_minions", "ping=False")
-        swept = self.at_provider("sweep", "grace=0", "test=True")
+        swept = self.sweep("test=True")
         orphans = [orphan for word in ("would_remove", "kept") for orphan in swept[word]]
         return [*listed, *(f"{orphan['kind']} {orphan['name']}" for orphan in orphans)]
 
@@ -112,7 +120,7 @@ def plan(hart: Hart, facts: Mapping[str, Any]) -> Plan:
 
 def tidy(hart: Hart) -> None:
     """Remove what an earlier run left."""
-    for orphan in hart.at_provider("sweep", "grace=0")["removed"]:
+    for orphan in hart.sweep()["removed"]:
         hart.say(f"an earlier run had left the {orphan['kind']} {orphan['name']}; it is removed")
 
 
@@ -203,7 +211,8 @@ def remove(hart: Hart, minion_id: str) -> None:
     for pause in PAUSES:
         time.sleep(pause)
         hart.ask("destroy", minion_id)  # refused if there is no such node
-        hart.ask("sweep", "grace=0", f"provider={hart.account.provider}")
+        with contextlib.suppress(Failed):  # the lists show what it left
+            hart.sweep()
         try:
             left = hart.left()
         except Failed as error:
