@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
+    from hart_salt.base.caller import Caller
     from hart_salt.result import Result
     from hart_salt.service import Service
 
@@ -1294,7 +1295,8 @@ def _data(work: Callable[..., Result], config: str | None, given: dict[str, Any]
             from hart_salt.answer import answer
 
             path = config if isinstance(config, str) else None
-            report = answer(__opts__, functools.partial(work, arguments=arguments), path, _clean(given or {}))
+            bound = functools.partial(work, arguments=arguments)
+            report = answer(__opts__, bound, path, _clean(given or {}), _caller(work))
         data = dict(report.data)
         if not report.ok:
             data["retcode"] = report.exit_code
@@ -1306,6 +1308,13 @@ def _data(work: Callable[..., Result], config: str | None, given: dict[str, Any]
     if "retcode" in data:
         __context__["retcode"] = 1
     return data
+
+
+def _caller(work: Callable[..., Result]) -> Caller:
+    """Return who called; the work is defined in the function that was called."""
+    from hart_salt.base.caller import Caller
+
+    return Caller(str(globals().get("__user__", "")), f"hart.{work.__qualname__.partition('.')[0]}")
 
 
 def _clean(keywords: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from hart_salt import drivers
+from hart_salt.base.caller import Caller
 from hart_salt.base.descriptors import raise_limit
 from hart_salt.base.errors import ConfigError, HartError, Interrupted, Refused
 from hart_salt.base.faults import as_fault
@@ -36,6 +37,7 @@ def answer(
     work: Callable[[Callable[[str | None], Service]], Result],
     config_file: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    caller: Caller | None = None,
 ) -> Result:
     """
     Do the work, and return its result or that of the error that ended it; never raise an exception.
@@ -43,7 +45,7 @@ def answer(
     ``work`` gets a function that makes a ``Service`` from the path of hart's TOML file. ``config_file`` is that path,
     if the call has one; if the work ends before it reads its configuration, the secrets are read from there.
     ``arguments`` holds the arguments that may contain a secret; Salt has published them, so the notes name those that
-    do.
+    do. ``caller`` is who called hart.
     """
     if endless := copied(arguments or {}, "argument")[1]:
         return _failed(str(ConfigError(endless)), REFUSED)
@@ -55,7 +57,7 @@ def answer(
         if path is not None and not isinstance(path, str):
             raise Refused("config must be the path of a TOML file")
         raise_limit()
-        made.append(Service(opts, path, gate))
+        made.append(Service(opts, path, gate, caller))
         return made[0]
 
     with gate.logs():
@@ -63,6 +65,8 @@ def answer(
         if not made and not report.ok:
             _learn(opts, config_file, gate)
         data = gate.data(report.data)
+        for note in made[0].context.journal.notes if made else ():
+            data = _with_note(data, gate.text(note))
         if named := gate.secrets.named_in(arguments or {}):
             data = _with_note(data, gate.text(_note(named)))
     return dataclasses.replace(report, data=data)

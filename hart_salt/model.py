@@ -53,6 +53,8 @@ class MasterInfo:
     log_dir: str
     #: why that is not next to the master's own log; empty if it is
     log_note: str = ""
+    #: where the logs of other calls may be; None: nowhere else
+    other_log_dir: str | None = None
     #: what its configuration requires of minions
     terms: MinionTerms = MinionTerms()
     #: the cluster of masters that it belongs to; empty if it belongs to none
@@ -115,6 +117,9 @@ class Node:
     minion_config: Mapping[str, Any] = field(repr=False)
     #: identifies the call that creates it; a driver tags temporary resources with it
     batch: str = ""
+    #: the price of its size, before tax, and the currency; None if unknown
+    monthly_price: float | None = None
+    currency: str | None = None
 
     @property
     def place(self) -> NodePlace:

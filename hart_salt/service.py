@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hart_salt import drivers
+from hart_salt.base.caller import Caller
 from hart_salt.base.errors import BrokenRecord, EnvironmentFault, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
@@ -25,11 +26,10 @@ from hart_salt.config import loader
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
-from hart_salt.inventory.choose_locks import check_layout, locks_of
-from hart_salt.inventory.context import Context
+from hart_salt.inventory.choose_locks import check_layout
+from hart_salt.inventory.context import Context, context_of
 from hart_salt.inventory.identity import Found
-from hart_salt.inventory.other_masters import other_masters_of
-from hart_salt.inventory.records import Record, Store, instance_of
+from hart_salt.inventory.records import Record, instance_of
 from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_config, hart_store, match
@@ -63,12 +63,16 @@ DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 class Service:
     """hart on one master, with its current configuration."""
 
-    def __init__(self, opts: Mapping[str, Any], config_file: str | None = None, gate: Gate | None = None) -> None:
+    def __init__(
+        self, opts: Mapping[str, Any], config_file: str | None = None, gate: Gate | None = None,
+        caller: Caller | None = None,
+    ) -> None:  # fmt: skip
         """
         Read and validate the configuration.
 
         ``config_file`` is hart's TOML file (default: ``/etc/hart.toml``, which need not exist). ``gate`` learns the
         secrets of the configuration; pass everything that is returned or raised through it (default: a new gate).
+        ``caller`` is who called hart (default: unknown).
 
         Raises ``ConfigError`` with every fault, ``Refused`` if the master's pillar does not compile.
         """
@@ -84,10 +88,7 @@ class Service:
         self.config = loader.load(sources, self.schemas, configuration.resolve_sdb, self.gate.secrets)
         for note in self.notes:
             log.warning("hart: %s", note)
-        store = Store(self.master.cache(), self.master.record_place())
-        locks = locks_of(self.config.cluster, store, self.info.cachedir, self.info.owner)
-        others = other_masters_of(self.config.cluster, self.master, self.info.master_id, locks)
-        self.context = Context(self.master, self.info, store, locks, self.gate, others, self.config.cluster)
+        self.context: Context = context_of(self.master, self.info, self.config.cluster, self.gate, caller)
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING

@@ -25,6 +25,8 @@ class LogDirectory:
 
     path: str
     note: str = ""
+    #: the directory that another call may choose, since the choice depends on rights and on room; None: there is none
+    other: str | None = None
 
 
 def choose(log_file: str, cachedir: str) -> LogDirectory:
@@ -39,7 +41,9 @@ def choose(log_file: str, cachedir: str) -> LogDirectory:
         return LogDirectory(fallback, "the master does not log to a file")
     wanted = Path(log_file).parent / "hart"
     problem = _problem(wanted)
-    return LogDirectory(fallback, f"because {problem}") if problem else LogDirectory(str(wanted))
+    if problem:
+        return LogDirectory(fallback, f"because {problem}", str(wanted))
+    return LogDirectory(str(wanted), other=fallback)
 
 
 def _problem(directory: Path) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hart_salt.base.caller import Caller
 from hart_salt.base.gate import Gate
 from hart_salt.config.cluster import Cluster
+from hart_salt.inventory.choose_locks import locks_of
+from hart_salt.inventory.journal import Journal, journal_of
 from hart_salt.inventory.locks import Locks
-from hart_salt.inventory.other_masters import OtherMasters
+from hart_salt.inventory.other_masters import OtherMasters, other_masters_of
 from hart_salt.inventory.records import Store
 from hart_salt.inventory.slots import Slot, own
 from hart_salt.master.client import Master
@@ -29,3 +32,16 @@ class Context:
     cluster: Cluster = field(default_factory=Cluster)
     #: of the call that this context belongs to
     slot: Slot = field(default_factory=own)
+    #: what becomes of the nodes; it also knows who called hart
+    journal: Journal = field(default_factory=lambda: Journal(None, Gate()))
+
+
+def context_of(
+    master: Master, info: MasterInfo, cluster: Cluster, gate: Gate, caller: Caller | None = None
+) -> Context:  # fmt: skip
+    """Return the context of a call with these settings; ``caller`` is who called hart (default: unknown)."""
+    store = Store(master.cache(), master.record_place())
+    locks = locks_of(cluster, store, info.cachedir, info.owner)
+    others = other_masters_of(cluster, master, info.master_id, locks)
+    journal = journal_of(info, gate, caller or Caller())
+    return Context(master, info, store, locks, gate, others, cluster, journal=journal)

@@ -90,6 +90,11 @@ class Record:
     session: str | None = None
     #: the machine that a node of ``local`` belongs to; None for every other node
     machine: str | None = None
+    #: who created or imported it, as Salt reported it; None: unknown
+    by: str | None = None
+    #: the price of its size when it was created, before tax, and the currency; None: unknown
+    monthly_price: float | None = None
+    currency: str | None = None
 
     @property
     def place(self) -> NodePlace:
@@ -349,6 +354,7 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {
     "str": (str,), "str | None": (str, type(None)), "bool": (bool,), "float": (float,),
 }  # fmt: skip
 _MIXED: Mapping[str, Callable[[Any], bool]] = {
+    "float | None": lambda value: value is None or _is_finite(value),
     "list[str]": lambda value: type(value) is list and all(map(_is_plain, value)),
     "dict[str, float]": lambda value: (
         type(value) is dict and all(map(_is_plain, value)) and all(map(_is_finite, value.values()))

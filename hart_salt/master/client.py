@@ -75,6 +75,7 @@ class Master:
             cachedir=str(self._opts["cachedir"]),
             log_dir=log_dir.path,
             log_note=log_dir.note,
+            other_log_dir=log_dir.other,
             terms=minion_terms(self._opts),
             cluster_id=str(self._opts.get("cluster_id") or ""),
         )

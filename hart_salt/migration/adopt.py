@@ -20,6 +20,7 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, Refused
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.journal import IMPORT, entry
 from hart_salt.inventory.records import IMPORTING, READY, Record, is_same
 from hart_salt.inventory.snapshot import record_of
 from hart_salt.master.keys import ACCEPTED
@@ -183,7 +184,7 @@ class Importing:
             minion_key_finger=self._context.master.keys.accepted_finger(request.minion_id),
         )  # fmt: skip
         if before is None:
-            return new
+            return dataclasses.replace(new, by=self._context.journal.by or None)
         seen = ("region", "zone", "size", "role", "stage", "sealed", "instance_id", "public_ip", "private_ip")
         return dataclasses.replace(before, **{name: getattr(new, name) for name in seen})
 
@@ -250,6 +251,7 @@ class Importing:
         outcome = self.outcomes[taken.request.minion_id]
         outcome.record, outcome.changed, outcome.notes = taken.record, True, taken.match.notes
         self._fire(taken.record)
+        self._context.journal.write(entry(IMPORT, taken.record))
 
     def _fire(self, record: Record) -> None:
         names = ("minion_id", "role", *PLACE, "public_ip", "private_ip")
@@ -270,6 +272,7 @@ class Importing:
                 f"{reason}; it could not be rolled back ({_reason(error)}): its record says {IMPORTING}, and sweep "
                 f"does not touch it; complete the import with salt-run hart.import_minion {minion_id}"
             )
+        self._context.journal.write(entry(IMPORT, taken.record, result=False, error=outcome.error))
 
     def _untag(self, taken: _Taken) -> None:
         """Restore the tags of an instance that was this master's before; the record does not say ready during that."""

@@ -53,6 +53,8 @@ class Batch:
     #: called with the id of a node for which only its states remain to be applied
     applying: Callable[[str], None] = lambda minion_id: None
     handshakes: Handshakes = field(default_factory=Handshakes)
+    #: who called hart; empty: unknown
+    by: str = ""
 
 
 @dataclass

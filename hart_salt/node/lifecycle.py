@@ -45,7 +45,7 @@ class Lifecycle:
         self.node = node
         self.batch = batch
         log = batch.progress.log_path(node.minion_id)
-        self.state = NodeState(new_record(node, batch.info, batch.kind, batch.locks, log))
+        self.state = NodeState(new_record(node, batch.info, batch.kind, batch.locks, log, batch.by))
 
     async def run(self) -> None:
         """
@@ -335,7 +335,7 @@ async def _become_minion(life: Lifecycle, session: ssh.Session, result: bootstra
 MINION = NodeKind("minion", _become_minion)
 
 
-def new_record(node: Node, info: MasterInfo, kind: NodeKind, locks: Locks, log: str | None) -> Record:
+def new_record(node: Node, info: MasterInfo, kind: NodeKind, locks: Locks, log: str | None, by: str = "") -> Record:
     """Return the record of a node that is about to be created."""
     return Record(
         minion_id=node.minion_id,
@@ -350,4 +350,7 @@ def new_record(node: Node, info: MasterInfo, kind: NodeKind, locks: Locks, log: 
         log=log,
         session=locks.session,
         machine=machine_of(node.driver, locks),
+        by=by or None,
+        monthly_price=node.monthly_price,
+        currency=node.currency,
     )

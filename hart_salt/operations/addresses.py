@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import DriverError, HartError, Interrupted, NodeFailed, Refused, TemporaryFailure
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.journal import entry
 from hart_salt.inventory.records import Record, addresses_of
 from hart_salt.model import AddressRequest, Instance, IpAddress
 
@@ -97,7 +99,7 @@ def add(
 
     Returns the outcome, and the number of the signal that interrupted the call, or None; then it was rolled back.
     """
-    return _run(lambda work: work.add(), _Work(record, instance, address, driver, context))
+    return _run("add_ip", lambda work: work.add(), _Work(record, instance, address, driver, context))
 
 
 def remove(
@@ -108,10 +110,20 @@ def remove(
 
     Returns the same as ``add``.
     """
-    return _run(lambda work: work.remove(), _Work(record, instance, address, driver, context))
+    return _run("remove_ip", lambda work: work.remove(), _Work(record, instance, address, driver, context))
 
 
-def _run(main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work) -> tuple[dict[str, Any], int | None]:
+def _run(
+    action: str, main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work
+) -> tuple[dict[str, Any], int | None]:
+    began = time.monotonic()
+    data, interrupted = _done(main, work)
+    if data.get("changed") or not data["result"]:
+        work.write(action, time.monotonic() - began, data.get("error", ""))
+    return data, interrupted
+
+
+def _done(main: Callable[[_Work], Coroutine[Any, Any, None]], work: _Work) -> tuple[dict[str, Any], int | None]:
     error = interrupted = None
     with work.calls:
         try:
@@ -144,6 +156,7 @@ class _Work:
         self._driver = driver
         self._master = context.master
         self._store = context.store
+        self._journal = context.journal
         self.stop = context.locks.stop
         #: what may have to be rolled back
         self._asked = False
@@ -158,6 +171,13 @@ class _Work:
         except BaseException:
             await concurrency.uninterrupted(self._undo())
             raise
+
+    def write(self, action: str, seconds: float, error: str) -> None:
+        """Write the outcome to the journal."""
+        details = {"kind": self.address.kind, "ip": self.address.ip}
+        self._journal.write(
+            entry(action, self._record, result=not error, seconds=round(seconds, 3), details=details, error=error)
+        )
 
     async def _assign(self) -> None:
         # From here on the instance may have it: roll it back even if the answer is uncertain.

@@ -16,6 +16,7 @@ from hart_salt.base.descriptors import APPLYING, PER_NODE
 from hart_salt.base.errors import DriverError, HartError, Interrupted
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.journal import CREATE, Journal, entry
 from hart_salt.inventory.locks import BatchClaim, Locks, known, machine_of
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.slots import Slot
@@ -92,7 +93,7 @@ async def _create(
         stack.callback(_keep_what_is_left, claim, outcomes)
         # If all nodes fit, each gets its lock and its log before anything is changed, otherwise when its turn comes.
         for node in () if crowded else nodes:
-            record = new_record(node, context.info, kind, context.locks, None)
+            record = new_record(node, context.info, kind, context.locks, None, context.journal.by)
             await stack.enter_async_context(_claimed(context, outcomes, calls, record))
         for node in nodes[:1] if crowded else nodes:
             progress.begin(node.minion_id)
@@ -105,7 +106,7 @@ async def _create(
             batch = Batch(
                 context.master, context.info, context.store, context.locks, driver, watcher, access, client_key,
                 progress, readiness, calls, kind, Enrolment(context.master.keys, calls),
-                PeerKeys(context.others, calls), under_way.applies,
+                PeerKeys(context.others, calls), under_way.applies, by=context.journal.by,
             )  # fmt: skip
             begun = [Lifecycle(node, batch) for node in nodes]
             outcomes.lives = {life.node.minion_id: life.state for life in begun}
@@ -115,7 +116,7 @@ async def _create(
                 lives = _in_turns(lives, functools.partial(_claimed, context, outcomes, calls), room)
             restoring = asyncio.ensure_future(_restore(nodes[0].batch, outcomes, context.locks, calls, progress))
             try:
-                await _side_by_side(lives, under_way)
+                await _side_by_side(lives, under_way, functools.partial(_write_outcome, context.journal, progress))
             finally:
                 await concurrency.ended([restoring])
                 await watcher.close()
@@ -230,8 +231,12 @@ class _UnderWay:
             self._slot.release()
 
 
-async def _side_by_side(lives: Sequence[NodeWork], under_way: _UnderWay) -> None:
-    """Run all nodes to their end; on cancellation, cancel all of them and wait for their undo."""
+async def _side_by_side(
+    lives: Sequence[NodeWork], under_way: _UnderWay, ended: Callable[[NodeState], None]
+) -> None:  # fmt: skip
+    """
+    Run all nodes to their end, and call ``ended`` with each; on cancellation, cancel all and wait for their undo.
+    """
 
     async def one(state: NodeState, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -242,6 +247,7 @@ async def _side_by_side(lives: Sequence[NodeWork], under_way: _UnderWay) -> None
             state.error = faults.reason(error)
         finally:
             under_way.ends(state.record.minion_id)
+            ended(state)
 
     tasks = [asyncio.ensure_future(one(state, work)) for state, work in lives]
     try:
@@ -249,6 +255,24 @@ async def _side_by_side(lives: Sequence[NodeWork], under_way: _UnderWay) -> None
     except asyncio.CancelledError:
         await concurrency.ended(tasks)
         raise
+
+
+def _write_outcome(journal: Journal, progress: Progress, state: NodeState) -> None:
+    """Write to the journal what became of a node at once, because the call can be killed before its other nodes end."""
+    if not (state.launched or state.error):
+        return  # a signal came before its turn
+    record, problems = state.record, state.problems or list(filter(None, [state.error]))
+    stages = progress.seconds(record.minion_id)
+    if not state.sealed:
+        problems = [state.error] if state.error else ["interrupted", *state.left]
+    elif problems:
+        problems = ["apply failed", *problems]
+    journal.write(
+        entry(
+            CREATE, record, result=state.sealed, seconds=round(sum(stages.values()), 3), stages=stages,
+            error="; ".join(problems),
+        )
+    )  # fmt: skip
 
 
 def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, Any]:

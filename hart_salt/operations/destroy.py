@@ -13,13 +13,14 @@ from hart_salt.base.concurrency import Calls
 from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, NotFound
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
+from hart_salt.inventory.journal import DESTROY, SWEEP, entry
 from hart_salt.inventory.locks import at_work
 from hart_salt.inventory.records import READY, UNKNOWN, Record, addresses_of, instance_of, is_same
 from hart_salt.inventory.snapshot import is_of
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.master.public_keys import has_fingerprint
 from hart_salt.model import PLACE, RESERVED, Instance
-from hart_salt.node.progress import Progress
+from hart_salt.node.progress import FINAL_STAGES, Progress
 from hart_salt.node.reporting import open_progress
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class _Destroying:
         self._store = context.store
         self._locks = context.locks
         self._others = context.others
+        self._journal = context.journal
         self._progress = progress
         self._calls = calls
         self._errors = errors
@@ -327,3 +329,7 @@ class _Destroying:
         record = self._records[minion_id]
         names = ("role", *PLACE, "public_ip", "private_ip")
         self._progress.stage(minion_id, stage, {**{name: getattr(record, name) for name in names}, **more})
+        if stage in FINAL_STAGES:
+            action = DESTROY if self._passed_over is None else SWEEP
+            seconds = round(sum(self._progress.seconds(minion_id).values()), 3)
+            self._journal.write(entry(action, record, result="error" not in more, seconds=seconds, **more))

@@ -21,6 +21,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory import misses, rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
+from hart_salt.inventory.journal import SWEEP, Entry
 from hart_salt.inventory.locks import Locks
 from hart_salt.inventory.side_by_side import ask_each
 from hart_salt.inventory.snapshot import Snapshot, is_of, take_snapshot
@@ -231,7 +232,7 @@ class Sweep:
         return "another operation has written its record since sweep decided" if written else None
 
     def _remove_one(self, orphan: Orphan) -> str | None:
-        driver = self._drivers[orphan.provider]
+        driver, problem = self._drivers[orphan.provider], None
         try:
             self._context.locks.check_alive()
             if orphan.instance is not None:
@@ -239,8 +240,21 @@ class Sweep:
             if orphan.leftover is not None:
                 driver.remove(orphan.leftover)
         except Exception as error:  # even a defect of a driver is only the failure of this orphan
-            return faults.reason(error)
-        return None
+            problem = faults.reason(error)
+        self._context.journal.write(_entry(orphan, problem))
+        return problem
+
+
+def _entry(orphan: Orphan, problem: str | None) -> Entry:
+    """Return the entry of the journal for what is no node: an instance without a record, or a temporary resource."""
+    facts = {name: getattr(orphan.instance, name) for name in ("role", "zone", "size", "instance_id", "created")
+             if orphan.instance is not None}  # fmt: skip
+    either = orphan.instance or orphan.leftover
+    return Entry(
+        SWEEP, orphan.name, problem is None, kind=orphan.kind, provider=orphan.provider,
+        region=either.region if either else None, batch=either.batch if either else None,
+        details={"why": orphan.why}, error=problem or "", **facts,
+    )  # fmt: skip
 
 
 def _is_young(orphan: Orphan, grace: float, dead: Collection[str]) -> bool:

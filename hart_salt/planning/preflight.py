@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hart_salt.base import faults, signals
 from hart_salt.base.errors import BrokenRecord, PeerError, Refused
@@ -14,10 +17,12 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import sane
 from hart_salt.master.keys import STATE_WORDS
-from hart_salt.model import Instance, Node
+from hart_salt.model import Instance, Node, Size
 from hart_salt.planning import layouts, releases
 from hart_salt.planning.plan import DISTRIBUTED, spread
 
+#: looks up a size by its name and a region
+FindSize = Callable[[str, str], Size | None]
 #: up to so many nodes, hart looks up the instance of each id; for more, it lists all instances
 SINGLY = 5
 
@@ -32,7 +37,7 @@ def fit(
     chosen: bool = True,
 ) -> list[Node]:  # fmt: skip
     """
-    Return the nodes, with their zones if the zones are to be chosen here, which ``in_zones`` sets.
+    Return the nodes with their prices, and with their zones if these are to be chosen here, which ``in_zones`` sets.
 
     ``chosen`` says whether an instance can have one of the ids already (default True). A list of all instances can take
     many calls, so hart makes it only if it needs it.
@@ -43,16 +48,20 @@ def fit(
     there = sane(driver.instances()) if is_distributed or (chosen and len(nodes) > SINGLY) else None
     if is_distributed:
         nodes = in_zones(zones(nodes, driver, there or ()))
-    _refuse_unfit(nodes, driver, there, context, chosen=chosen)
-    return list(nodes)
+    find_size = functools.cache(driver.size)  # an API call with some providers
+    _refuse_unfit(nodes, driver, there, context, find_size, chosen=chosen)
+    size = find_size(nodes[0].size, nodes[0].region)
+    price: dict[str, Any] = {"monthly_price": size.monthly_price, "currency": size.currency} if size else {}
+    return [dataclasses.replace(node, **price) for node in nodes]
 
 
 def _refuse_unfit(
-    nodes: Sequence[Node], driver: Driver, there: Sequence[Instance] | None, context: Context, *, chosen: bool
-) -> None:
+    nodes: Sequence[Node], driver: Driver, there: Sequence[Instance] | None, context: Context, find_size: FindSize, *,
+    chosen: bool,
+) -> None:  # fmt: skip
     """``there`` holds the provider's instances; None: only those with the chosen ids matter, and are looked up."""
     objections = {node.minion_id: driver.objections(node) for node in nodes}
-    problems = [*_unknown_places(nodes, driver), *_unreadable(nodes[0])]
+    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(nodes[0])]
     if there is None:
         # The provider may not be able to look for an id that it objects to.
         sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
@@ -117,10 +126,10 @@ def _on_others(nodes: Sequence[Node], context: Context) -> list[str]:
     return problems
 
 
-def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
+def _unknown_places(nodes: Sequence[Node], driver: Driver, find_size: FindSize) -> list[str]:
     """Return problems with names that the provider does not know. All nodes of a call share region and size."""
     node = nodes[0]
-    if driver.sizes_know_regions and driver.size(node.size, node.region) is not None:
+    if driver.sizes_know_regions and find_size(node.size, node.region) is not None:
         return []
     regions = {region.name: region for region in driver.regions()}
     problems = _unknown("region", node.region, list(regions))
@@ -130,7 +139,7 @@ def _unknown_places(nodes: Sequence[Node], driver: Driver) -> list[str]:
     wanted = dict.fromkeys(one.zone for one in nodes if one.zone)
     if zones:
         problems += [problem for zone in wanted for problem in _unknown("zone", zone, zones, "regions")]
-    if driver.size(node.size, region) is None:
+    if find_size(node.size, region) is None:
         problems += _unknown("size", node.size, [size.name for size in driver.sizes(region)])
     return [f"{node.provider}: {problem}" for problem in problems]
 

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import salt.config
 
 from hart_salt import answer, service
 from hart_salt.base.errors import Interrupted, Refused, TemporaryFailure
+from hart_salt.base.gate import Gate
+from hart_salt.inventory.journal import Journal
 from hart_salt.master.client import Master
 from hart_salt.result import Result
 from hart_salt.runners import hart as runner
@@ -66,6 +69,7 @@ class Says:
 
     def __init__(self, deed: Callable[[], Result]) -> None:
         self._deed = deed
+        self.context = SimpleNamespace(journal=Journal(None, Gate()))
 
     def __getattr__(self, name: str) -> Callable[..., Result]:
         return lambda *arguments, **named: self._deed()
@@ -79,7 +83,7 @@ def raising(error: BaseException) -> Callable[[], Result]:
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], Result]) -> None:
-    def make(opts: Any, path: Any, gate: Any) -> Says:
+    def make(opts: Any, path: Any, gate: Any, caller: Any) -> Says:
         gate.secrets.gather(opts["hart"])
         return Says(deed)
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.caller import Caller
 from hart_salt.base.gate import Gate
 from hart_salt.drivers.do.driver import DigitalOcean
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
+from hart_salt.inventory.journal import journal_of
 from hart_salt.inventory.records import IMPORTING, Record, Store
 from hart_salt.master.client import Master
 from hart_salt.master.keys import ACCEPTED, Keys
@@ -82,7 +84,10 @@ class World:
         self.master = FakeMaster()
         self.info = replace(master_info(root), owner=OWNER)
         master: Any = self.master  # has the part of a real one that is asked for here, see above
-        self.context = Context(master, self.info, Store(MemoryCache()), FileLocks(str(root)), Gate())
+        journal = journal_of(self.info, Gate(), Caller("alice"))
+        self.context = Context(
+            master, self.info, Store(MemoryCache()), FileLocks(str(root)), Gate(), journal=journal
+        )  # fmt: skip
         self.driver: DigitalOcean = driver_of(cloud, time)
 
     def make(self, name: str = ID, **more: Any) -> str:
@@ -126,6 +131,17 @@ def world(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield World(cloud, time, root)
 
 
+def test_imports_are_in_the_journal(world: World) -> None:
+    """An import that changes nothing is no event."""
+    number = world.make()
+    world.master.grains_of = {ID: {"ipv4": ["10.120.0.4"]}}
+    world.one()
+    world.one()
+    (entry,) = world.context.journal.read()
+    assert (entry.action, entry.minion_id, entry.result, entry.instance_id) == ("import", ID, True, number)
+    assert recorded(world.one()).by == entry.by == "alice"
+
+
 def test_an_imported_minion_is_tagged_recorded_and_reported(world: World) -> None:
     number = world.make()
     world.master.grains_of = {ID: {"ipv4": ["127.0.0.1", "10.120.0.4"], "roles": ["app"]}}
@@ -136,7 +152,7 @@ def test_an_imported_minion_is_tagged_recorded_and_reported(world: World) -> Non
     assert record == Record(
         ID, "do", "do", "nyc3", "s-1vcpu-1gb", "ready", OWNER, "", record.created if record else 0.0, "app",
         instance_id=number, public_ip="203.0.113.4", private_ip="10.120.0.4", sealed=True,
-        minion_key_finger=f"finger of {ID}",
+        minion_key_finger=f"finger of {ID}", by="alice",
     )  # fmt: skip
     ((tag, data),) = world.master.fired
     assert (tag, data["role"], data["public_ip"]) == (f"hart/{ID}/imported", "app", "203.0.113.4")

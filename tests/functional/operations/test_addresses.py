@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.caller import Caller
 from hart_salt.base.errors import Refused
 from hart_salt.base.gate import Gate
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.flocks import FileLocks
+from hart_salt.inventory.journal import journal_of
 from hart_salt.inventory.records import Record, Store
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest, Instance
 from hart_salt.operations import addresses, destroy
@@ -122,7 +124,8 @@ def stage_of(cloud: Any, driver: Any, helper: Any, clock: Any, root: Path) -> St
     master: Any = FakeMaster()
     info = master_info(root)
     store = Store(MemoryCache())
-    context: Any = Context(master, info, store, FileLocks(str(root)), Gate())
+    journal = journal_of(info, Gate(), Caller("alice"))
+    context: Any = Context(master, info, store, FileLocks(str(root)), Gate(), journal=journal)
     store.put(Record(
         ID, driver.provider.name, "x", instance.region, "s", "ready", info.owner, "b", 1.0,
         instance_id=instance.instance_id, public_ip=instance.public_ip, private_ip=instance.private_ip, sealed=True,
@@ -189,6 +192,20 @@ def test_an_address_is_removed_from_the_node_the_provider_and_the_record(vultr: 
     assert (gone["result"], gone["changed"]) == (True, True)
     assert vultr.nothing_changed()
     assert addresses.find_there(vultr.record, vultr.instance, entry["ip"], vultr.driver) is None
+
+
+def test_changes_of_addresses_are_in_the_journal(vultr: Stage) -> None:
+    """A call that changes nothing is no event; one that failed is."""
+    request = request_of(RESERVED, vultr)
+    vultr.master.answers = [(1, "RTNETLINK answers: no")]
+    vultr.add(request)
+    vultr.master.answers = []
+    vultr.add(request)
+    vultr.add(request)
+    vultr.remove(str(request.ip))
+    found = [(one.action, one.result, dict(one.details)) for one in vultr.context.journal.read()]
+    details = {"kind": RESERVED, "ip": request.ip}
+    assert found == [("add_ip", False, details), ("add_ip", True, details), ("remove_ip", True, details)]
 
 
 @KINDS

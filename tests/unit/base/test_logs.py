@@ -16,7 +16,7 @@ def cachedir(tmp_path: Path) -> Path:
 
 def test_logs_are_next_to_the_master_s_log_and_nothing_is_created(tmp_path: Path, cachedir: Path) -> None:
     assert logs.choose(str(tmp_path / "new/log/master"), str(cachedir)) == logs.LogDirectory(
-        str(tmp_path / "new/log/hart")
+        str(tmp_path / "new/log/hart"), other=str(cachedir / "hart/log")
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -12,6 +12,7 @@ import pytest
 from hart_salt.base import concurrency
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.slots import Slot
+from hart_salt.node.batch import NodeState
 from hart_salt.node.progress import Progress
 from hart_salt.operations import create
 from tests.parts import new_node, new_state
@@ -33,10 +34,11 @@ def test_a_node_that_misses_the_cancellation_is_undone_like_the_others(monkeypat
             raise
 
     states = [new_state("a"), new_state("b")]
+    ended: list[NodeState] = []
 
     async def main() -> None:
         lives = list(zip(states, (life("a", loses=False), life("b", loses=True)), strict=True))
-        call = asyncio.ensure_future(create._side_by_side(lives, create._UnderWay([], Slot())))
+        call = asyncio.ensure_future(create._side_by_side(lives, create._UnderWay([], Slot()), ended.append))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         call.cancel()
@@ -47,6 +49,7 @@ def test_a_node_that_misses_the_cancellation_is_undone_like_the_others(monkeypat
 
     asyncio.run(main())
     assert [state.error for state in states] == ["", ""]
+    assert {id(state) for state in ended} == {id(state) for state in states}
 
 
 @pytest.fixture
