@@ -1,8 +1,8 @@
 """
 Make the README's picture of the live table from what a terminal got. ``tools/picture.sh`` starts this file.
 
-The recording holds every table that ``hart_salt/node/terminal.py`` drew, one over the other. The picture shows the one
-that says most: at least one node is ready, at least one is not, and as many stages as possible are in it.
+The recording holds every table that ``hart_salt/node/live_table.py`` drew, one over the other. The picture shows the
+one that says most: at least one node is ready, at least one is not, and as many stages as possible are in it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.text import Text
 
 READY = frozenset({"ready", "done"})
-#: how rich goes back to the first line of what it drew last
-BACK = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*")
-#: shows or hides the cursor
-CURSOR = re.compile(r"\x1b\[\?25[hl]")
+#: how the table goes back to the first line of what it drew last
+BACK = re.compile(r"\r(?:\x1b\[\d+A|(?!\n))")
+#: erases the rest of a line or of the screen
+ERASE = re.compile(r"\x1b\[[JK]")
+HEAD = "minion "
 #: rich's own has fonts from elsewhere; without them, a browser takes its own monospaced one
 FORMAT = re.sub(r"\n *@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
 #: what rich adds to each line: a clip, which the last line lacks, and a text that has only the line's end
@@ -35,14 +36,14 @@ ENDS = re.compile(r"<text [^>]*>\n</text>")
 def tables(recording: str) -> Iterator[Text]:
     """Yield the tables in the order in which they were drawn."""
     for drawn in BACK.split(recording):
-        text = Text.from_ansi(CURSOR.sub("", drawn).replace("\r\n", "\n").rstrip())
-        if text.plain.startswith("minion "):
+        text = Text.from_ansi(ERASE.sub("", drawn).replace("\r\n", "\n").rstrip())
+        if f"\n{HEAD}" in text.plain:
             yield text
 
 
 def stages(table: Text) -> list[str]:
     """Return the stage of each node in a table."""
-    return [line.split()[1] for line in table.plain.splitlines()[1:]]
+    return [line.split()[1] for line in table.plain.partition(f"\n{HEAD}")[2].splitlines()[1:]]
 
 
 def best(drawn: Sequence[Text]) -> Text | None:

@@ -56,3 +56,16 @@ def suggestion(word: str, known: Iterable[Any]) -> str:
     """Return the end of a sentence about an unknown word, ``, did you mean size?``; empty if no known word is close."""
     close = closest(word, known)
     return f", did you mean {close}?" if close else ""
+
+
+def shortened(text: str, width: int, mark: str = "…") -> str:
+    """
+    Return text of at most ``width`` characters; ``mark`` stands for what was left out of its middle.
+
+    More of the beginning than of the end stays: ids of one fleet tend to have the same end.
+    """
+    if len(text) <= width:
+        return text
+    kept = max(0, width - len(mark))
+    end = kept // 3
+    return (text[: kept - end] + mark + (text[-end:] if end else ""))[: max(0, width)]

@@ -6,13 +6,11 @@ It is a hint that only saves calls: nothing depends on it, so every failure of i
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from hart_salt.base.hints import HintFile
 from hart_salt.model import Node
 
 LONGEST = 30.0  #: seconds; the longest wait before the first look, however long an instance took
@@ -26,7 +24,7 @@ class BootTimes:
     """The time that instances of one provider, region, size and image take until they run."""
 
     def __init__(self, cachedir: str, node: Node) -> None:
-        self._file = Path(cachedir) / "hart" / "boot" / f"{node.provider}.json"
+        self._file = HintFile(Path(cachedir) / "hart" / "boot" / f"{node.provider}.json", KEPT)
         self._kind = f"{node.region} {node.size} {node.settings.image}"
 
     def looks(self, unknown: Sequence[float] = (0.0,)) -> Sequence[float]:
@@ -35,7 +33,7 @@ class BootTimes:
 
         That is one look if it is known how long such instances take, otherwise ``unknown`` (default: at once).
         """
-        seconds = self._read().get(self._kind)
+        seconds = self._file.read().get(self._kind)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
             return unknown
         return (min(float(seconds), LONGEST),) if seconds > 0 else unknown
@@ -48,18 +46,4 @@ class BootTimes:
         """
         if seconds is None or seconds < SHORTEST:
             return
-        known = self._read()
-        known.pop(self._kind, None)
-        known = {**known, self._kind: round(seconds * EARLIER if at_once else seconds, 2)}
-        new = self._file.with_suffix(".new")
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            new.write_text(json.dumps(dict(list(known.items())[-KEPT:])))
-            new.rename(self._file)
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            known = json.loads(self._file.read_text())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return dict(known) if isinstance(known, Mapping) else {}
+        self._file.put(self._kind, round(seconds * EARLIER if at_once else seconds, 2))

@@ -322,7 +322,8 @@ class Lifecycle:
 
     async def _finish(self) -> None:
         """Write the record for the last time, with the seconds of every stage: no call works on the node any more."""
-        self._show("done")
+        problems = self.state.problems
+        self._show("done", **({"error": f"apply failed: {'; '.join(problems)}"} if problems else {}))
         self.note(seconds=self.batch.progress.seconds(self.node.minion_id), session=None)
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +19,7 @@ from hart_salt.base import faults
 from hart_salt.base.errors import EnvironmentFault, NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.model import Instance, Node
+from hart_salt.node.remaining import FormerTimes
 
 #: stages that are sent to the event bus as ``hart/<minion_id>/<stage>``; the others are only in logs and ``seconds``
 EVENT_STAGES = frozenset(
@@ -35,11 +36,29 @@ LOG_LIMIT = 10 * 1024 * 1024
 EXCERPT = 500
 
 
+@dataclass(frozen=True)
+class Expected:
+    """The nodes that a call works on, which may begin one after the other."""
+
+    minion_ids: Collection[str] = ()
+    #: the word for nodes that have ended well
+    goal: str = "done"
+    #: how long such work took before; None if nothing is remembered of it
+    former: FormerTimes | None = None
+
+
 class View(Protocol):
     """Shows the progress to a person."""
 
-    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
-        """Show that a node entered a stage or printed a line, ``seconds`` after its start."""
+    def expect(self, expected: Expected) -> None:
+        """Learn which nodes will come."""
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str, reason: str = "") -> None:
+        """
+        Show that a node entered a stage or printed a line, ``seconds`` after its start.
+
+        ``reason`` says what failed, at the last stage.
+        """
 
     def close(self) -> None:
         """End the view."""
@@ -79,6 +98,10 @@ class Progress:
         self._clock = clock
         self._tracks: dict[str, Track] = {}
 
+    def expect(self, expected: Expected) -> None:
+        """Show which nodes will come."""
+        self._view.expect(expected)
+
     def begin(self, minion_id: str) -> None:
         """
         Create the node's log, before anything happens that must be logged.
@@ -103,7 +126,8 @@ class Progress:
             track.seconds[track.stage] = round(spent, 3)
         track.stage, track.stage_began = stage, now
         self._write(track, [f"== {stage} at {now - track.started:.2f} s"])
-        self._view.update(minion_id, stage, now - track.started, "")
+        reason = self.gate.text(str(facts["error"])) if facts.get("error") else ""
+        self._view.update(minion_id, stage, now - track.started, "", reason)
         if stage in EVENT_STAGES:
             data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds)}
             self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))

@@ -27,8 +27,9 @@ from hart_salt.node.boot_times import BootTimes
 from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle, new_record
 from hart_salt.node.peer_keys import PeerKeys
-from hart_salt.node.progress import Progress
+from hart_salt.node.progress import Expected, Progress
 from hart_salt.node.readiness import Readiness
+from hart_salt.node.remaining import FormerTimes
 from hart_salt.node.reporting import open_progress
 from hart_salt.node.watcher import Watcher
 
@@ -60,6 +61,9 @@ def create_all(
     outcomes = Outcomes()
     interrupted = None
     with Calls() as calls, open_progress(context, events=kind is MINION) as progress:
+        kind_of_work = f"create {nodes[0].provider} {nodes[0].role}"
+        former = FormerTimes(context.info.cachedir, kind_of_work)
+        progress.expect(Expected([node.minion_id for node in nodes], "ready", former))
         try:
             work = functools.partial(_create, nodes, driver, context, progress, calls, outcomes, kind)
             concurrency.run(work, context.locks.stop)

@@ -20,7 +20,8 @@ from hart_salt.inventory.snapshot import is_of
 from hart_salt.master.keys import ACCEPTED
 from hart_salt.master.public_keys import has_fingerprint
 from hart_salt.model import PLACE, RESERVED, Instance
-from hart_salt.node.progress import FINAL_STAGES, Progress
+from hart_salt.node.progress import FINAL_STAGES, Expected, Progress
+from hart_salt.node.remaining import FormerTimes
 from hart_salt.node.reporting import open_progress
 
 T = TypeVar("T")
@@ -50,6 +51,8 @@ def destroy_all(
     gone: set[str] = set()
     interrupted = None
     with Calls() as calls, open_progress(context) as progress:
+        former = FormerTimes(context.info.cachedir, f"destroy {' '.join(sorted(by_provider))}")
+        progress.expect(Expected(list(records), "destroyed", former))
         foreign = passed_over if own_keys else None
         work = _Destroying(records, by_provider, context, progress, calls, errors, foreign, gone)
         try:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from rich.console import Console
-
-from hart_salt.node.terminal import LiveTable
+from hart_salt.node.drawing import Paper
+from hart_salt.node.live_table import LiveTable
+from hart_salt.node.progress import Expected
 from tools import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,11 +28,13 @@ MOMENTS = (
 def recording(*moments: Mapping[str, str]) -> str:
     """Return the output of a terminal for a live table that is drawn at each of these moments."""
     file = io.StringIO()
-    live = LiveTable(Console(file=file, width=COLUMNS, force_terminal=True, color_system="standard"), lambda: 50.0)
+    live = LiveTable(file, lambda: Paper(COLUMNS, 24), lambda: 50.0)
+    live._refreshing.stop()
+    live.expect(Expected(list("abc"), "ready"))
     for moment in moments:
         for minion_id, stage in moment.items():
             live.update(minion_id, stage, 2.5, f"{minion_id} has <printed> & [this]")
-        live._live.refresh()
+        live.draw()
     live.close()
     return file.getvalue().replace("\n", "\r\n")
 

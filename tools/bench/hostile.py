@@ -38,7 +38,7 @@ import psutil
 from hart_salt.base.errors import NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.node import ssh
-from hart_salt.node.progress import Progress
+from hart_salt.node.progress import Expected, Progress
 
 WANTED_RATIO, WANTED_MEMORY = 1.2, 50.0
 HOST, CLIENT = ssh.make_key("node"), ssh.make_key("batch")
@@ -142,7 +142,10 @@ class Node:
 
 
 class NoView:
-    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+    def expect(self, expected: Expected) -> None:
+        pass
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str, reason: str = "") -> None:
         pass
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ from hart_salt.node.batch import Batch, NodeState
 from hart_salt.node.enrolment import Enrolment
 from hart_salt.node.lifecycle import MINION, Lifecycle
 from hart_salt.node.peer_keys import PeerKeys
-from hart_salt.node.progress import Progress
+from hart_salt.node.progress import Expected, Progress
 from hart_salt.node.readiness import Readiness
 from hart_salt.node.watcher import Watcher
 from hart_salt.operations import create
@@ -66,6 +66,8 @@ class World:
     #: by the name of a step: called when the step is reached, and may raise
     faults: dict[str, Fault] = field(default_factory=dict)
     sealed: set[str] = field(default_factory=set)
+    #: why nodes failed, as the view gets it
+    reasons: list[str] = field(default_factory=list)
     #: nodes for which only states remained to be applied
     applying: list[str] = field(default_factory=list)
     #: called when a minion starts, and when one answers a question
@@ -260,8 +262,16 @@ class RecordingStore(Store):
 
 
 class Quiet:
-    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+    """A view that shows nothing and keeps what failed."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        self._reasons = reasons
+
+    def expect(self, expected: Expected) -> None:
         pass
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str, reason: str = "") -> None:
+        self._reasons += [reason] if reason else []
 
     def close(self) -> None:
         pass
@@ -289,7 +299,9 @@ class Stage:
         return lives[0]
 
     def _progress(self) -> Progress:
-        return Progress(self.info.log_dir, Gate(), lambda tag, data: self.world.events.append(tag), Quiet())
+        return Progress(
+            self.info.log_dir, Gate(), lambda tag, data: self.world.events.append(tag), Quiet(self.world.reasons)
+        )
 
     async def _main(
         self, node: Node, calls: Calls, progress: Progress, lives: list[NodeState], around: Callable[..., Any]

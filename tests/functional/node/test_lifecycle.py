@@ -287,4 +287,5 @@ def test_a_failure_of_apply_undoes_nothing(stage: Stage, error: Exception) -> No
     stage.world.faults["apply"] = fails_with(error)
     life = stage.play(stage.node(apply="web"), plainly)
     assert "no luck" in life.problems[0]
+    assert stage.world.reasons == [f"apply failed: {life.problems[0]}"]
     assert stage.left() == ALL

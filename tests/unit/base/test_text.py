@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hart_salt.base.text import MARK, visible
+from hart_salt.base.text import MARK, shortened, visible
 
 #: Unicode's categories of invisible characters: controls, formats, surrogates, line and paragraph separators
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -54,3 +54,15 @@ def test_marked_text_is_not_marked_again(text: str) -> None:
 def test_a_text_can_be_cut_anywhere_except_within_a_line_end(one: str, other: str) -> None:
     if not (one.endswith("\r") and other.startswith("\n")):
         assert visible(one) + visible(other) == visible(one + other)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(20, "web-012345678…xample"), (22, "web-0123456789.example"), (3, "we…"), (1, "…"), (0, "")],
+)
+def test_a_shortened_text_keeps_its_beginning_and_its_end(width: int, expected: str) -> None:
+    assert shortened("web-0123456789.example", width) == expected
+
+
+def test_a_shortened_text_can_have_another_mark() -> None:
+    assert shortened("web-0123456789.example", 20, "...") == "web-01234567...ample"

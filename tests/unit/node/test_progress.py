@@ -14,7 +14,7 @@ import pytest
 from hart_salt.base.errors import EnvironmentFault, NodeFailed
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
-from hart_salt.node.progress import EVENT_STAGES, EXCERPT, LOG_LIMIT, TAIL_LINES, Progress
+from hart_salt.node.progress import EVENT_STAGES, EXCERPT, LOG_LIMIT, TAIL_LINES, Expected, Progress
 
 PLANTED = "planted-s3cret-value"
 DAY = 86400
@@ -27,10 +27,16 @@ class World:
     now: float = 100.0
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     shown: list[tuple[str, str, float, str]] = field(default_factory=list)
+    expected: Expected | None = None
+    reasons: list[str] = field(default_factory=list)
     closed: bool = False
 
-    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+    def expect(self, expected: Expected) -> None:
+        self.expected = expected
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str, reason: str = "") -> None:
         self.shown.append((minion_id, stage, seconds, line))
+        self.reasons.append(reason)
 
     def close(self) -> None:
         self.closed = True
@@ -256,3 +262,14 @@ def test_without_a_log_directory_nothing_is_removed(tmp_path: Path) -> None:
     (tmp_path / "empty.log").touch()
     remove_old_logs(str(tmp_path), 30, 1e12)
     assert (tmp_path / "empty.log").exists()
+
+
+def test_the_view_gets_the_reason_of_a_failure_without_secrets(progress: Progress, world: World) -> None:
+    progress.stage("a", "launching", {})
+    progress.stage("a", "failed", {"error": f"no quota for {PLANTED}"})
+    assert world.reasons == ["", "no quota for ***"]
+
+
+def test_the_view_learns_which_nodes_will_come(progress: Progress, world: World) -> None:
+    progress.expect(Expected(["a", "b"], "ready"))
+    assert world.expected == Expected(["a", "b"], "ready")

@@ -8,98 +8,14 @@ import os
 import pty
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from hart_salt.node import terminal
-from hart_salt.node.progress import View
-from hart_salt.node.terminal import Lines, LiveTable, Silenced, view_for
-
-
-def console() -> Console:
-    return Console(file=io.StringIO(), width=100, force_terminal=False)
-
-
-def drawn(live: LiveTable) -> list[str]:
-    """Return the table as text, one entry per row."""
-    paper = console()
-    paper.print(live._table())
-    assert isinstance(paper.file, io.StringIO)
-    return [" ".join(line.split()) for line in paper.file.getvalue().splitlines()]
-
-
-class Clock:
-    now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def table(clock: Clock) -> Iterator[LiveTable]:
-    made = LiveTable(console(), clock)
-    yield made
-    made.close()
-
-
-def test_each_node_has_a_row_with_its_stage_time_and_last_line(table: LiveTable, clock: Clock) -> None:
-    table.update("a", "launching", 0.0, "")
-    table.update("b", "bootstrapping", 2.0, "unpacking")
-    clock.now += 1.5
-    assert drawn(table) == ["minion stage time last line", "a launching 1.5 s", "b bootstrapping 3.5 s unpacking"]
-
-
-def test_the_last_line_stays_until_there_is_a_new_one(table: LiveTable) -> None:
-    table.update("a", "bootstrapping", 0.0, "unpacking")
-    table.update("a", "enrolling", 0.0, "")
-    assert drawn(table)[1] == "a enrolling 0.0 s unpacking"
-
-
-@pytest.mark.parametrize("stage", ["done", "failed", "destroyed"])
-def test_the_time_stops_after_the_last_stage(table: LiveTable, clock: Clock, stage: str) -> None:
-    table.update("a", "ready", 0.0, "")
-    clock.now += 2
-    table.update("a", stage, 2.0, "")
-    clock.now += 60
-    assert drawn(table)[1] == f"a {stage} 2.0 s"
-
-
-def test_the_output_of_a_node_is_text_and_not_markup(table: LiveTable) -> None:
-    table.update("a", "bootstrapping", 0.0, "[red]x[/red] [/nonsense]")
-    assert drawn(table)[1].endswith("[red]x[/red] [/nonsense]")
-
-
-def test_a_long_line_does_not_add_a_row(table: LiveTable) -> None:
-    table.update("a", "bootstrapping", 0.0, "word " * 100)
-    assert len(drawn(table)) == 2
-
-
-def test_of_many_nodes_failures_and_the_latest_changes_have_a_row_and_the_last_drawing_has_all(clock: Clock) -> None:
-    live = LiveTable(Console(file=io.StringIO(), width=100, height=8, force_terminal=False), clock)
-    for number in range(20):
-        live.update(f"n{number:02}", "launching", 0.0, "")
-    for minion_id, stage in (("n03", "failed"), ("n04", "done"), ("n07", "running"), ("n08", "ready")):
-        clock.now += 1
-        live.update(minion_id, stage, 0.0, "")
-    rows = [row.split()[:2] for row in drawn(live)[1:]]
-    assert rows[:-1] == [
-        ["n00", "launching"],
-        ["n01", "launching"],
-        ["n03", "failed"],
-        ["n07", "running"],
-        ["n08", "ready"],
-    ]
-    assert drawn(live)[-1] == "15 more 14 launching, 1 done"
-    live.close()
-    assert len(drawn(live)) == 21
+from hart_salt.node.live_table import LiveTable
+from hart_salt.node.progress import Expected, View
+from hart_salt.node.terminal import Lines, Silenced, view_for
 
 
 def test_lines_go_to_the_given_stream() -> None:
@@ -111,7 +27,10 @@ def test_lines_go_to_the_given_stream() -> None:
     assert stream.getvalue().splitlines() == ["a    0.0s [launching]", "a   12.3s unpacking"]
 
 
-def test_a_pipe_gets_lines_and_a_terminal_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_lines_and_a_terminal_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     assert isinstance(_shown_by(view_for(io.StringIO())), Lines)
     master, slave = pty.openpty()
     try:
@@ -121,7 +40,7 @@ def test_a_pipe_gets_lines_and_a_terminal_the_table(capsys: pytest.CaptureFixtur
             assert isinstance(_shown_by(view), LiveTable)
             view.close()
         seen = b""
-        while b"launching" not in seen:  # it arrives in pieces, and reading a closed terminal ends with an error
+        while b"waiting 1" not in seen:  # it arrives in pieces, and reading a closed terminal ends with an error
             seen += os.read(master, 65536)
     finally:
         os.close(master)
@@ -140,7 +59,11 @@ class Broken:
         self.calls = 0
         self._error = error
 
-    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None:
+    def expect(self, expected: Expected) -> None:
+        self.calls += 1
+        raise self._error
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str, reason: str = "") -> None:
         self.calls += 1
         raise self._error
 
@@ -155,10 +78,12 @@ FAILURES = [BrokenPipeError(), OSError(5, "hung up"), ValueError("closed"), Unic
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 def test_a_view_that_failed_once_is_silent_and_not_called_again(error: BaseException) -> None:
-    for first in ("update", "close"):
+    for first in ("expect", "update", "close"):
         broken = Broken(error)
         view = Silenced(lambda: broken)  # noqa: B023 - called at once
-        if first == "update":
+        if first == "expect":
+            view.expect(Expected())
+        if first != "close":
             view.update("a", "launching", 0.0, "")
             view.update("a", "running", 0.0, "")
         view.close()
@@ -177,7 +102,20 @@ def test_a_view_that_cannot_be_made_shows_nothing(error: BaseException) -> None:
     assert view.view is None
 
 
-def test_a_terminal_that_hangs_up_ends_only_the_table() -> None:
+@pytest.mark.parametrize("term", ["dumb", "unknown", ""])
+def test_a_terminal_without_a_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    monkeypatch.setenv("TERM", term)
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as stream:
+        view = view_for(stream)
+        assert isinstance(_shown_by(view), Lines)
+        view.update("a", "launching", 0.0, "")
+        assert os.read(master, 65536) == b"a    0.0s [launching]\r\n"
+    os.close(master)
+
+
+def test_a_terminal_that_hangs_up_ends_only_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", closefd=False) as stream:
         view = view_for(stream)
@@ -188,7 +126,7 @@ def test_a_terminal_that_hangs_up_ends_only_the_table() -> None:
         with contextlib.suppress(OSError):
             stream.close()
     os.close(slave)
-    refreshing = [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]
+    refreshing = [thread for thread in threading.enumerate() if "Refreshing" in type(thread).__name__]
     for thread in refreshing:
         thread.join(60)  # close was called
     assert not any(thread.is_alive() for thread in refreshing)

@@ -13,7 +13,7 @@ from hart_salt.base import concurrency
 from hart_salt.base.gate import Gate
 from hart_salt.inventory.slots import Slot
 from hart_salt.node.batch import NodeState
-from hart_salt.node.progress import Progress
+from hart_salt.node.progress import Expected, Progress
 from hart_salt.operations import create
 from tests.parts import new_node, new_state
 
@@ -60,7 +60,9 @@ def progress(tmp_path: Path) -> Progress:
 class Silence:
     """A view that shows nothing."""
 
-    def update(self, minion_id: str, stage: str, seconds: float, line: str) -> None: ...
+    def expect(self, expected: Expected) -> None: ...
+
+    def update(self, minion_id: str, stage: str, seconds: float, line: str, reason: str = "") -> None: ...
 
     def close(self) -> None: ...
 
