@@ -13,6 +13,8 @@ A map of the package, from the top down. A package imports only what is below it
     the use cases: create, destroy, list, check; the only file that knows all the others
 ``unconfigured.py``
     the use cases that need no configuration of hart
+``offers.py``
+    the use cases that show what new nodes can be like
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``operations/``

@@ -259,6 +259,14 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Price:
+    """A price per month, before tax; ``currency`` is as for ``Size``."""
+
+    amount: float
+    currency: str = "USD"
+
+
+@dataclass(frozen=True)
 class Image:
     """An image as ``hart.list_images`` shows it; ``setting`` is the value for the setting ``image``."""
 

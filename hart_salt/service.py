@@ -23,6 +23,7 @@ from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import check_minion_id, new_batch
 from hart_salt.config import loader
+from hart_salt.config.limits import Limits
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
@@ -34,10 +35,10 @@ from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
+from hart_salt.offers import Offers
 from hart_salt.operations import (
     account,
     addresses,
-    catalog,
     chosen,
     create,
     create_master,
@@ -45,7 +46,9 @@ from hart_salt.operations import (
     filters,
     fleet,
     health,
+    limits,
     listing,
+    prices,
     sealing,
     sweep,
     sync_keys,
@@ -60,7 +63,7 @@ log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
-class Service:
+class Service(Offers):
     """hart on one master, with its current configuration."""
 
     def __init__(
@@ -133,15 +136,20 @@ class Service:
         region: str | None = None,
         settings: Mapping[str, Any],
         test: bool = False,
+        limited: bool = True,
     ) -> Result:
         """
         Create nodes: one for each of ``minion_ids``, or ``count`` nodes of a role with names from its scheme.
+
+        ``limited`` says whether to check the limits, which ``replace`` has already done for a test (default True).
 
         Returns, for each node, ``result`` and its facts or the error.
 
         Raises ``Refused`` before anything is changed.
         """
         ids = list(minion_ids or (None,) * count)
+        bounds = self._limits(role, roles.choose_provider(self.config, role, provider).name) if limited else {}
+        limits.refuse_at_once(bounds, len(ids))
 
         def resolved(zones: Sequence[str] | None = None) -> list[Node]:
             now = datetime.now(timezone.utc)
@@ -161,6 +169,7 @@ class Service:
         else:
             driver.ask_again()
         nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
+        self._refuse_excess(bounds, limits.creation(nodes[0], len(nodes)))
         if test:
             return Result(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
@@ -201,10 +210,23 @@ class Service:
             driver.ask_again()
         in_zones = lambda zones: [dataclasses.replace(node, zone=zones[0])]  # noqa: E731 - it is short
         (node,) = preflight.fit([node], driver, self.context, in_zones)
+        self._refuse_excess(self._limits(None, node.provider), limits.creation(node, 1))
         if test:
             return Result(plan.creation([node], driver.size(node.size, node.region)))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
         return self._report(*create_master.create_master(node, driver, self.context, wanted))
+
+    def _limits(self, role: str | None, provider: str) -> Mapping[str, Limits]:
+        return limits.applying(self.config.limits, role, provider)
+
+    def _refuse_excess(self, bounds: Mapping[str, Limits], growth: limits.Growth) -> None:
+        """Raise ``Refused`` if more nodes would exceed a limit; see ``limits``."""
+
+        def look(everywhere: bool) -> Snapshot:
+            drivers = self._drivers_for(None if everywhere else growth.node.provider)
+            return take_snapshot(drivers, self.context.store, self.master)
+
+        limits.refuse_excess(bounds, growth, look, functools.partial(prices.look_up, driver=self.driver))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """Return the result of entries by node. With ``test``, an entry without a result is a plan: a success."""
@@ -346,13 +368,21 @@ class Service:
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
         """Replace a role's nodes; see ``Scaling.replace``."""
         chosen = roles.choose_provider(self.config, order.role, order.provider)
-        return self._scaled(self._scaling(dataclasses.replace(order, provider=chosen.name)).replace(batch, wait=wait))
+        order = dataclasses.replace(order, provider=chosen.name)
 
-    def _scaling(self, order: scaling.Order) -> scaling.Scaling:
+        def refuse_surge(ready: Sequence[Record]) -> None:
+            node = self._example(order.role, chosen.name, order.region, order.settings)
+            growth = limits.renewal(node, [prices.of_record(record) for record in ready], batch)
+            self._refuse_excess(self._limits(order.role, chosen.name), growth)
+
+        work = self._scaling(order, limited=not order.test)
+        return self._scaled(work.replace(batch, wait=wait, check=refuse_surge))
+
+    def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
         def make(count: int, test: bool) -> fleet.Outcomes:
             made = self.create(
                 None, role=order.role, count=count, provider=order.provider, region=order.region,
-                settings=order.settings, test=test,
+                settings=order.settings, test=test, limited=limited,
             )  # fmt: skip
             return fleet.outcomes(made)
 
@@ -376,10 +406,7 @@ class Service:
 
     def _settings_of(self, record: Record) -> Settings:
         """Return the current settings for a node of this role and place."""
-        return roles.resolve(
-            self.config, self.schemas, self.info, role=record.role, provider=record.provider, region=record.region,
-            now=datetime.now(timezone.utc), preview=True,
-        ).settings  # fmt: skip
+        return self._example(record.role, record.provider, record.region).settings
 
     def check_seal(self, target: str, target_type: str) -> Result:
         """Ask minions whether anything temporary of their bootstrap is left."""
@@ -463,35 +490,6 @@ class Service:
 
     def _drivers_for(self, provider: str | None) -> list[Driver]:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]
-
-    def list_roles(self) -> Result:
-        """Return every role, with the providers that are possible for it."""
-        return Result({role: list(providers) for role, providers in self.config.role_names().items()})
-
-    def show_role(self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]) -> Result:
-        """Return the settings that a node of this role would have, with all layers merged."""
-        node = roles.resolve(
-            self.config, self.schemas, self.info, role=role, provider=provider, region=region,
-            arguments=settings, now=datetime.now(timezone.utc), preview=True,
-        )  # fmt: skip
-        return Result(roles.show(node, self.info))
-
-    def list_regions(self, provider: str | None) -> Result:
-        """Return the regions of a provider."""
-        return Result(catalog.regions(self._asked_driver(provider)))
-
-    def list_sizes(self, provider: str | None, region: str | None) -> Result:
-        """Return the sizes of a provider, cheapest first, those without a known price last."""
-        driver = self._asked_driver(provider)
-        return Result(catalog.sizes(driver, catalog.region_of(driver, self.config, region)))
-
-    def list_images(self, provider: str | None, region: str | None) -> Result:
-        """Return the images of a provider, by the value for the setting ``image``."""
-        driver = self._asked_driver(provider)
-        return Result(catalog.images(driver, catalog.region_of(driver, self.config, region)))
-
-    def _asked_driver(self, provider: str | None) -> Driver:
-        return self.driver(roles.choose_provider(self.config, None, provider).name)
 
     def check(self, *, role: str | None = None, provider: str | None = None, count: int = 1) -> Result:
         """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""

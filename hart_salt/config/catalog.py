@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.text import suggestion
+from hart_salt.config import limits
 from hart_salt.config.cluster import FIELDS
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
@@ -15,7 +16,7 @@ from hart_salt.config.validation import check_field, takes_mapping
 PLACES = frozenset(["provider"])
 
 #: names that a provider cannot have
-RESERVED = frozenset(["driver", "hart", "provider", "providers", "role", "roles", *FIELDS])
+RESERVED = frozenset(["driver", "hart", "provider", "providers", "role", "roles", *FIELDS, *limits.FIELDS])
 
 
 class Catalogue:
@@ -110,6 +111,8 @@ class Catalogue:
             return "cannot be set here, only under hart, in a role, and as an argument"
         if name in FIELDS:
             return "cannot be set here, only directly under hart"
+        if name in limits.FIELDS:
+            return "is a limit, which can be set only directly under hart, in a provider and in a role"
         if self.is_account(name):
             return "belongs in hart:providers:<name>, and nowhere else"
         near = suggestion(name, [*self.names(driver), *more]) or suggestion(name, self.names(None))

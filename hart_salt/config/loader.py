@@ -13,7 +13,7 @@ from hart_salt.base.merge import merge
 from hart_salt.base.redaction import Secrets
 from hart_salt.base.shape import copied
 from hart_salt.base.text import suggestion
-from hart_salt.config import cluster
+from hart_salt.config import cluster, limits
 from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import NO_VALUE, as_text
@@ -68,6 +68,8 @@ class Config:
     notes: tuple[str, ...] = ()
     #: the settings of hart as a whole, which no node has
     cluster: cluster.Cluster = field(default_factory=cluster.Cluster)
+    #: the limits of nodes and of their price, by the place that sets them, such as ``hart:roles:app``
+    limits: Mapping[str, limits.Limits] = field(default_factory=dict)
 
     def candidates(self, role: str | None) -> tuple[str, ...]:
         """
@@ -118,7 +120,8 @@ def load(
         notes += [*source.notes, *reader.notes]
         known = {fault.path for fault in source.faults}
         faults += reader.mark(source.faults) + [fault for fault in reader.faults if fault.path not in known]
-    tree: dict[str, Any] = reduce(merge, trees, {"defaults": {}, "cluster": {}, "providers": {}, "roles": {}})
+    empty: dict[str, Any] = {name: {} for name in ("defaults", "cluster", "providers", "roles", "limits")}
+    tree: dict[str, Any] = reduce(merge, trees, empty)
     providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
     faults += found + _unknown_choices(tree, providers)
     whole = _cluster(tree["cluster"], faults)
@@ -129,7 +132,8 @@ def load(
         raise ConfigError([Fault(secrets.redact(one.path), secrets.redact(one.problem)) for one in faults])
     settings = {name: provider["settings"] for name, provider in tree["providers"].items()}
     roles = {name: _role(role) for name, role in tree["roles"].items()}
-    return Config(tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)), whole)
+    bounds = {path: limits.Limits(**values) for path, values in tree["limits"].items() if values}
+    return Config(tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)), whole, bounds)
 
 
 def _cluster(tree: Mapping[str, Any], faults: list[Fault]) -> cluster.Cluster:
@@ -222,6 +226,8 @@ class _Reader:
         self.secrets = secrets
         self.label = label
         self.faults: list[Fault] = []
+        #: the limits of this source, by the place that sets them
+        self.limits: dict[str, dict[str, Any]] = {}
 
     def fault(self, path: str, problem: str) -> None:
         self.faults += self.mark([Fault(path, problem)])
@@ -237,15 +243,29 @@ class _Reader:
 
     def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
         data = self.group(data, "hart")
+        data = self.without_limits(data, "hart")
         rest = {key: value for key, value in data.items() if key not in ("providers", "roles", *cluster.FIELDS)}
         providers = self.group(data.get("providers"), "hart:providers")
         roles = self.group(data.get("roles"), "hart:roles")
         return {
-            "defaults": self.layer(rest, "hart", None, PLACES, sorted(cluster.FIELDS)),
+            "defaults": self.layer(rest, "hart", None, PLACES, sorted(cluster.FIELDS | limits.FIELDS)),
             "cluster": cluster.Reader(self.fault, self.secrets).read(data),
             "providers": {name: self.provider(name, values) for name, values in providers.items()},
             "roles": {name: self.role(name, values) for name, values in roles.items()},
+            "limits": self.limits,
         }
+
+    def without_limits(self, values: dict[str, Any], path: str) -> dict[str, Any]:
+        """Read the limits of a place, and return its other values."""
+        found = {}
+        for name in sorted(limits.FIELDS & values.keys()):
+            kept, problem = check_field(limits.Limits, name, values[name])
+            if problem or values[name] is None:
+                self.fault(f"{path}:{name}", NO_VALUE if values[name] is None else problem or "")
+            else:
+                found[name] = kept
+        self.limits[path] = found
+        return {name: value for name, value in values.items() if name not in limits.FIELDS}
 
     def group(self, value: Any, path: str) -> dict[str, Any]:
         """Return a mapping without the keys that are no text; None becomes an empty one."""
@@ -275,13 +295,14 @@ class _Reader:
             return {"account": {}, "settings": {}}
         if not isinstance(values.pop("driver", None), str | None):
             self.fault(f"{path}:driver", "must be text")
+        values = self.without_limits(values, path)
         names = {*schema.account.model_fields, *schema.account.ALIASES}
         account = {key: values.pop(key) for key in list(values) if key in names}
         if value is None and has_secrets(schema.account):
             self.fault(path, "is empty: indent its settings below it, or write {} if it has none")
         return {
             "account": self.account(account, path, schema),
-            "settings": self.layer(values, path, driver, extra=sorted(names | {"driver"})),
+            "settings": self.layer(values, path, driver, extra=sorted(names | limits.FIELDS | {"driver"})),
         }
 
     def account(self, values: Mapping[str, Any], path: str, schema: Schema) -> dict[str, Any]:
@@ -304,10 +325,10 @@ class _Reader:
         path = f"hart:roles:{name}"
         if not _ROLE_NAME.fullmatch(name):
             self.fault(path, "a role's name may hold only letters, digits, '.', '-' and '_'")
-        values = self.group(value, path)
+        values = self.without_limits(self.group(value, path), path)
         sections = [key for key in values if self.is_provider(key) and not self.catalogue.exists(key)]
         providers = {key: self.role_provider(f"{path}:{key}", key, values.pop(key)) for key in sections}
-        extra = sorted({*self.drivers, *self.catalogue.schemas})
+        extra = sorted({*self.drivers, *self.catalogue.schemas, *limits.FIELDS})
         return {"settings": self.layer(values, path, None, PLACES, extra), "providers": providers}
 
     def is_provider(self, name: str) -> bool:

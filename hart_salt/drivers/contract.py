@@ -10,7 +10,7 @@ classes of ``hart_salt.base.errors``; one table per driver maps the vendor's cod
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ from hart_salt.model import (
     Leftover,
     MasterInfo,
     Node,
+    Price,
     Region,
     Size,
 )
@@ -47,6 +48,10 @@ class Driver(abc.ABC):
     sizes_know_regions: ClassVar[bool] = False
     #: seconds between two list calls while hart waits for instances
     poll_interval: ClassVar[float] = 3.0
+    #: whether an instance costs the price of its size while it is stopped
+    stopped_costs: ClassVar[bool] = True
+    #: why no price is known, in a sentence; empty: the API has prices
+    no_prices: ClassVar[str] = ""
     #: when hart makes its first list calls if it does not know yet how long such instances take to run: seconds after
     #: the first create call, in order; further lists follow after ``poll_interval``
     first_looks: ClassVar[Sequence[float]] = (0.0,)
@@ -173,6 +178,24 @@ class Driver(abc.ABC):
         A size can be as an earlier call of hart found it, up to a day ago; see ``ask_again``. None is always new.
         """
         return next((size for size in self.sizes(region) if size.name == name), None)
+
+    def prices(self, wanted: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], Price]:
+        """
+        Return the list prices of sizes, by region and size; a price that is not known is absent.
+
+        ``wanted`` has the sizes in each region: those of existing nodes, which the provider may no longer offer. The
+        number of calls does not grow with the number of sizes. By default, list the sizes of each region.
+        """
+        return (
+            {}
+            if self.no_prices
+            else {
+                (region, one.name): Price(one.monthly_price, one.currency)
+                for region, names in wanted.items()
+                for one in self.sizes(region)
+                if one.name in names and one.monthly_price is not None
+            }
+        )
 
     def objections(self, node: Node) -> Sequence[str]:
         """Return one sentence for each of the provider's own rules that the node breaks, without a create call."""

@@ -52,6 +52,11 @@ class TargetSize:
         return wanted
 
 
+def by_age(fleet: Sequence[Record]) -> list[Record]:
+    """Return nodes with the oldest first."""
+    return sorted(fleet, key=lambda record: (record.created, record.minion_id))
+
+
 def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
     """
     Choose ``number`` nodes of ``fleet`` to remove.
@@ -60,11 +65,10 @@ def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
 
     Raises ``Refused`` if an id is not in the fleet, or there are too few ids.
     """
-    by_age = sorted(fleet, key=lambda record: (record.created, record.minion_id))
     if remove == NEWEST:
-        chosen = by_age[::-1]
+        chosen = by_age(fleet)[::-1]
     elif remove == OLDEST:
-        chosen = by_age
+        chosen = by_age(fleet)
     else:
         chosen = _named(fleet, [part.strip() for part in remove.split(",") if part.strip()])
     if len(chosen) < number:
@@ -193,9 +197,9 @@ def renew(old: Sequence[Record], batch: int, actions: FleetActions) -> Changes:
     never fewer nodes than before.
     """
     changes = Changes()
-    by_age = sorted(old, key=lambda record: (record.created, record.minion_id))
-    for first in range(0, len(by_age), batch):
-        some = by_age[first : first + batch]
+    in_order = by_age(old)
+    for first in range(0, len(in_order), batch):
+        some = in_order[first : first + batch]
         up = changes.add(actions, len(some))
         if changes.interrupted is not None:
             break

@@ -19,7 +19,7 @@ from hart_salt.inventory.locks import Look
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.operations.drain import drain_all
-from hart_salt.operations.fleet import Changes, FleetActions, Outcomes, TargetSize, renew, victims
+from hart_salt.operations.fleet import Changes, FleetActions, Outcomes, TargetSize, by_age, renew, victims
 from hart_salt.operations.leaks import GRACE, is_ready
 from hart_salt.planning import plan
 
@@ -119,13 +119,18 @@ class Scaling:
                 changes.take(self._actions, leaving)
             return self._changed(have, changes)
 
-    def replace(self, batch: int, *, wait: bool) -> Outcome:
-        """Replace all nodes by new ones, ``batch`` at a time; see ``fleet.renew``."""
+    def replace(self, batch: int, *, wait: bool, check: Callable[[Sequence[Record]], None]) -> Outcome:
+        """
+        Replace all nodes by new ones, ``batch`` at a time; see ``fleet.renew``.
+
+        ``check`` gets the nodes in the order in which they are replaced; it raises ``Refused`` if they must not be.
+        """
         with self._alone(wait) as alone:
             if not alone:
                 return self._unchanged("another call is changing this fleet")
             self._begin()
             ready, _ = self._fleet()
+            check(by_age(ready))
             if self._order.test:
                 return self._planned(len(ready), len(ready), ready)
             return self._changed(len(ready), renew(ready, batch, self._actions))

@@ -17,7 +17,7 @@ import pytest
 from hart_salt.base import errors
 from hart_salt.drivers import schemas
 from hart_salt.drivers.contract import Driver
-from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Region, Size
+from hart_salt.model import RESERVED, Access, AddressRequest, Image, Instance, IpAddress, Price, Region, Size
 from hart_salt.node import ssh
 from tests.drivers.environment import CLIENT_KEY, OTHER_OWNER, OWNER, USER_DATA, CloudEnvironment, Environment, launch
 from tests.drivers.environments import CLOUDS, ENVIRONMENTS, WITH_ADDRESSES
@@ -275,6 +275,16 @@ def test_lists_for_users_have_the_types_of_the_model(driver: Driver) -> None:
         sizes = driver.sizes(region)
         assert sizes
         assert all(isinstance(size, Size) and size.memory_mb > 0 and size.cpus > 0 for size in sizes)
+
+
+def test_prices_are_those_of_the_list_of_sizes_and_an_unknown_one_is_absent(driver: Driver) -> None:
+    region = driver.regions()[0].name
+    listed = {size.name: Price(size.monthly_price, size.currency) for size in driver.sizes(region)
+              if size.monthly_price is not None}  # fmt: skip
+    some = dict(list(listed.items())[:2])
+    assert driver.prices({region: {*some, "no-such-size"}}) == {(region, name): price for name, price in some.items()}
+    assert driver.prices({region: {*listed}}) == {(region, name): price for name, price in listed.items()}
+    assert driver.prices({}) == {}
 
 
 def test_the_defaults_of_the_schema_exist_at_the_provider(driver: Driver) -> None:

@@ -19,11 +19,11 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 
 #: every package and every module outside of packages, from the top down; each may import only what is below it
 LAYERS = [
-    "runners", "modules", "answer", "arguments", "service", "unconfigured", "migration", "operations", "node",
+    "runners", "modules", "answer", "arguments", "service", "unconfigured", "offers", "migration", "operations", "node",
     "planning", "inventory", "drivers", "coordination", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages
-FLAT = {"answer", "arguments", "service", "unconfigured", "model", "result"}
+FLAT = {"answer", "arguments", "service", "unconfigured", "offers", "model", "result"}
 PACKAGES = 21  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package

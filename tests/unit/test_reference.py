@@ -18,6 +18,7 @@ from hart_salt.base import errors
 from hart_salt.base.errors import HartError
 from hart_salt.config.catalog import Catalogue
 from hart_salt.config.cluster import Cluster, Peer
+from hart_salt.config.limits import Limits
 from hart_salt.config.settings import Section, Settings
 from hart_salt.drivers import retry
 from hart_salt.inventory.records import Record
@@ -74,9 +75,11 @@ def test_every_setting_is_in_the_reference_with_type_default_and_description(
         assert row[-1].endswith(field.description), name
 
 
-@pytest.mark.parametrize("section", [Cluster, Peer])
-def test_every_setting_of_hart_as_a_whole_is_in_the_reference(section: type[Section]) -> None:
-    part = re.split(r"\n##+ ", reference.generate().partition("### hart as a whole\n")[2])[0]
+@pytest.mark.parametrize(
+    ("section", "title"), [(Cluster, "hart as a whole"), (Peer, "hart as a whole"), (Limits, "Limits")]
+)
+def test_every_setting_of_hart_as_a_whole_is_in_the_reference(section: type[Section], title: str) -> None:
+    part = re.split(r"\n##+ ", reference.generate().partition(f"### {title}\n")[2])[0]
     for name, field in section.model_fields.items():
         assert re.search(
             rf"^\| `{name}` \| [^|]+ \| [^|]+ \| .* \| {re.escape(field.description or '?')} \|$", part, re.M
@@ -84,7 +87,7 @@ def test_every_setting_of_hart_as_a_whole_is_in_the_reference(section: type[Sect
 
 
 def numbers() -> list[tuple[str, str]]:
-    sections: list[tuple[str, type[Section]]] = [*SECTIONS, ("", Cluster), ("masters", Peer)]
+    sections: list[tuple[str, type[Section]]] = [*SECTIONS, ("", Cluster), ("", Limits), ("masters", Peer)]
     return [
         (driver, name)
         for driver, section in sections

@@ -38,6 +38,7 @@ from hart_salt.model import (
     Leftover,
     MasterInfo,
     Node,
+    Price,
     Region,
     Size,
 )
@@ -304,6 +305,14 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         """Return a size that the list of an earlier call has and that was available, otherwise ask for the list."""
         kept = (one for one in _sizes_in(self._kept.get(), region) if one.name == name and one.available)
         return next(kept, None) or super().size(name, region)
+
+    def prices(self, wanted: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], Price]:
+        """Read the list of an earlier call, or ask for it: a size has the same price in every region."""
+        known = {one.name: one.monthly_price for one in _sizes_in(self._kept.get(), None)}
+        if not {name for names in wanted.values() for name in names} <= known.keys():
+            known = {one.name: one.monthly_price for one in self.sizes(None)}
+        every = [(region, name) for region, names in wanted.items() for name in names]
+        return {(region, name): Price(price) for region, name in every if (price := known.get(name)) is not None}
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the account's own images."""

@@ -12,7 +12,7 @@ import ipaddress
 import re
 import secrets as randomness
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
-from hart_salt.model import Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Region, Size
+from hart_salt.model import Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Price, Region, Size
 
 if TYPE_CHECKING:
     from hart_salt.drivers.ec2.client import Api
@@ -67,6 +67,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
 
     schema: ClassVar[Schema] = SCHEMA
     needs: ClassVar[str] = "boto3"
+    stopped_costs: ClassVar[bool] = False
     id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
     no_addresses: ClassVar[str] = (
         "hart cannot add addresses to EC2 instances; an Elastic IP can be associated without hart, and needs no "
@@ -477,6 +478,10 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         facts = self._parts.lookup.size(name, region)
         found = [] if facts is None else [facts]
         return next(iter(readable(found, lambda it: request.size(it, self._parts.prices.of(region, name), True))), None)
+
+    def prices(self, wanted: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], Price]:
+        """Ask the pricing API for what is not on disk; see ``prices.py``."""
+        return self._parts.prices.some(wanted)
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the releases that the bootstrap supports, by code name, and the account's own images."""

@@ -12,15 +12,18 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hart_salt import model
 from hart_salt.base.errors import DriverError, RateLimited, TemporaryFailure
 from hart_salt.drivers.ec2.client import Api
 
 #: the pricing API runs in a few regions only; each knows the prices of all regions
 REGION = "us-east-1"
+#: the prices of up to so many sizes of a region are asked for one by one
+SINGLY = 8
 ALL = ""  #: stands for a size if the prices of all sizes are known
 KEEP = 7 * 86400.0  #: seconds
 SILENCE = 3600.0  #: seconds before hart calls an API again that did not answer
@@ -68,6 +71,16 @@ class Prices:
             if ALL not in known:
                 known = self._asked(region, known)
             return {size: price.dollars for size, price in known.items()}
+
+    def some(self, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], model.Price]:
+        """Return the known prices of some sizes in each region: one call for each that is not on disk, or for all."""
+        found: dict[tuple[str, str], model.Price] = {}
+        for region, names in wanted.items():
+            known: Mapping[str, float | None] = (
+                self.all(region) if len(names) > SINGLY else {name: self.of(region, name) for name in names}
+            )
+            found |= {(region, name): model.Price(price) for name in names if (price := known.get(name)) is not None}
+        return found
 
     def _asked(self, region: str, known: Mapping[str, Price], **more: str) -> Mapping[str, Price]:
         """Call the API for one size or for all, and return what is known afterwards."""

@@ -60,6 +60,8 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
 
     schema: ClassVar[Schema] = SCHEMA
     needs: ClassVar[str] = "google-cloud-compute"
+    stopped_costs: ClassVar[bool] = False
+    no_prices: ClassVar[str] = "the API of Compute Engine has no prices"
     #: An id is never reused, but another instance can get the same name. The API accepts the id in an address wherever
     #: it accepts the name.
     id_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[1-9][0-9]{0,19}")

@@ -131,7 +131,7 @@ class Hetzner(KeyedRestDriver):
 
         Prices do not include a public IPv4 address. Without a region, the price is the lowest of all locations.
         """
-        currency = self._api.get("pricing", "pricing").get("currency")
+        currency = self._answers.once("pricing", lambda: self._api.get("pricing", "pricing").get("currency"))
         types = (it for it in self._known("server_types") if region is None or region in rules.places(it))
         return readable(types, lambda one: rules.size(one, region, currency))
 

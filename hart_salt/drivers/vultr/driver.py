@@ -7,6 +7,7 @@ Vultr, through its API v2.
 from __future__ import annotations
 
 import base64
+import functools
 import ipaddress
 import re
 import time
@@ -18,7 +19,7 @@ from hart_salt.base.errors import AuthError
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
-from hart_salt.drivers.catalog import number, readable, required
+from hart_salt.drivers.catalog import number, objects, readable, required
 from hart_salt.drivers.rest_driver import Report, RestDriver
 from hart_salt.drivers.vultr import rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
@@ -26,7 +27,7 @@ from hart_salt.drivers.vultr.rules import IMAGES, Known
 from hart_salt.drivers.vultr.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.vultr.settings import Account as Account
 from hart_salt.drivers.vultr.settings import Options as Options
-from hart_salt.model import OK, UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Region, Size
+from hart_salt.model import OK, UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Price, Region, Size
 
 #: the tag of an instance without a public IPv4 address: in lists it looks like one that has none yet
 IPV6_ONLY = "hart-address:ipv6"
@@ -155,6 +156,16 @@ class Vultr(AddressSupport, RestDriver):
         plans = self._offer.listed("plans", "plans")
         here = (it for it in plans if now is None or it.get("id") in now or region in (it.get("locations") or []))
         return readable(here, lambda plan: _size(plan, region, now))
+
+    def prices(self, wanted: Mapping[str, Collection[str]]) -> Mapping[tuple[str, str], Price]:
+        """List all plans; what is in stock in a region does not matter here."""
+        plans = objects(self._offer.listed("plans", "plans"))
+        found: dict[tuple[str, str], Price] = {}
+        for region, names in wanted.items():
+            read = functools.partial(_size, region=region, now=None)
+            here = readable((plan for plan in plans if plan.get("id") in names), read)
+            found |= {(region, one.name): Price(one.monthly_price) for one in here if one.monthly_price is not None}
+        return found
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return the distributions that the bootstrap supports, by code name, and the account's snapshots."""

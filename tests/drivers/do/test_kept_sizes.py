@@ -10,6 +10,7 @@ import pytest
 from hart_salt.base.errors import DriverError
 from hart_salt.config.schema import Provider
 from hart_salt.drivers.do import driver as do
+from hart_salt.model import Price
 from tests.drivers.do.driver import Time, launch, node
 from tests.drivers.do.emulator.cloud import DigitalOcean as Cloud
 from tests.drivers.tested import OWNER, master_of
@@ -70,3 +71,17 @@ def test_after_a_refused_create_call_the_next_call_looks_the_size_up(
     found = new().size(SIZE, REGION)
     assert found is not None
     assert not found.available
+
+
+def test_prices_of_many_sizes_take_one_call_and_none_later(cloud: Cloud, new: Callable[[], do.DigitalOcean]) -> None:
+    """A size has the same price in every region, also where it is sold out or no longer offered."""
+    cloud.settings.sold_out_sizes = ("c-2",)
+    wanted = {"nyc3": {SIZE, "c-2"}, REGION: {SIZE, "m-2vcpu-16gb"}}
+    prices = new().prices(wanted)
+    assert prices["nyc3", SIZE] == prices[REGION, SIZE] == Price(6.0, "USD")
+    assert set(prices) == {(region, name) for region, names in wanted.items() for name in names}
+    assert lists(cloud) == 1
+    assert set(new().prices({"ams3": {"c-2"}})) == {("ams3", "c-2")}
+    assert lists(cloud) == 1
+    assert new().prices({"ams3": {"gone"}}) == {}
+    assert lists(cloud) == 2, "a size that is not in the list of an earlier call may be new"

@@ -12,7 +12,8 @@ import pytest
 from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers.ec2 import client as ec2_api
 from hart_salt.drivers.ec2 import driver as ec2
-from hart_salt.drivers.ec2.prices import KEEP
+from hart_salt.drivers.ec2.prices import KEEP, SINGLY
+from hart_salt.model import Price
 from tests.drivers.ec2.driver import CREATE, LOOK, asked, called, driver_of, launch, node
 from tests.drivers.ec2.emulator import answers
 from tests.drivers.ec2.emulator import catalog as catalogue
@@ -154,6 +155,17 @@ def test_prices_are_requested_once_and_kept(cloud: Cloud, driver: ec2.Ec2, time:
     assert {size.name: size.monthly_price for size in later.sizes(REGION)} == first
     assert price_of(later) == first["t3.micro"]
     assert cloud.count("POST", body=PRICES) == 1
+
+
+def test_prices_of_nodes_are_requested_by_size_or_for_a_region_with_many(
+    cloud: Cloud, driver: ec2.Ec2, time: Time, tmp_path: Path
+) -> None:
+    few = {"t3.micro", "t3.small"}
+    assert driver.prices({REGION: few})[REGION, "t3.micro"] == Price(8.32)
+    assert (cloud.count("POST", body=PRICES), cloud.count("POST", body="DescribeInstanceTypes")) == (2, 0)
+    many = few | {f"none{number}.micro" for number in range(SINGLY)}
+    assert driver_of(cloud, time, tmp_path).prices({REGION: many}).keys() == {(REGION, name) for name in few}
+    assert cloud.count("POST", body=PRICES) == 3
 
 
 def test_prices_are_those_of_the_region(driver: ec2.Ec2) -> None:

@@ -396,6 +396,12 @@ def test_sizes_have_no_prices_and_retired_ones_are_marked(driver: gce.ComputeEng
     assert "t2a-standard-1" in {size.name for size in driver.sizes(None)}
 
 
+def test_no_price_is_asked_for(cloud: Cloud, driver: gce.ComputeEngine) -> None:
+    before = len(cloud.calls)
+    assert driver.prices({"us-central1": {"e2-small"}}) == {}
+    assert len(cloud.calls) == before
+
+
 def test_one_size_is_requested_by_its_name_also_a_custom_one(cloud: Cloud, driver: gce.ComputeEngine) -> None:
     size = driver.size("e2-custom-2-4096", "us-central1")
     assert size is not None

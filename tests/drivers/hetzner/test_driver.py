@@ -11,7 +11,7 @@ import pytest
 
 from hart_salt.base.errors import AuthError, InvalidRequest, TemporaryFailure
 from hart_salt.drivers.hetzner import driver as hetzner
-from hart_salt.model import Instance
+from hart_salt.model import Instance, Price
 from tests.drivers.do.driver import BATCH, KEY, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
 from tests.drivers.hetzner.driver import CREATE, NOWHERE, Client, create_body, driver_of, launch, left, node
@@ -210,6 +210,13 @@ def test_sizes_have_their_price_currency_and_stock(cloud: Cloud, driver: hetzner
     assert (everywhere["cpx11"].monthly_price, everywhere["tiny"].memory_mb) == (4.35, 512)
     assert driver.size("cx23", "ash") is None
     assert cloud.count("GET", "/server_types") == 1
+
+
+def test_prices_of_several_locations_take_two_calls(cloud: Cloud, driver: hetzner.Hetzner) -> None:
+    prices = driver.prices({"fsn1": {"cpx11"}, "ash": {"cpx11", "ccx13"}})
+    assert prices["fsn1", "cpx11"] == Price(4.35, "EUR")
+    assert prices["ash", "cpx11"] == Price(4.99, "EUR")
+    assert (cloud.count("GET", "/server_types"), cloud.count("GET", "/pricing")) == (1, 1)
 
 
 def test_a_size_without_locations(cloud: Cloud, driver: hetzner.Hetzner) -> None:

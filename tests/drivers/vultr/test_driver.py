@@ -11,7 +11,7 @@ import pytest
 
 from hart_salt.base.errors import AuthError, InvalidRequest
 from hart_salt.drivers.vultr import driver as vultr
-from hart_salt.model import Instance
+from hart_salt.model import Instance, Price
 from tests.drivers.do.driver import BATCH, KEY, NOWHERE, SCRIPT, Time
 from tests.drivers.do.emulator.client import public_key
 from tests.drivers.tested import OWNER
@@ -218,6 +218,22 @@ def test_the_price_is_unknown_where_a_region_has_its_own(cloud: Cloud, driver: v
     cloud.faults.add(Fault("GET", "/v2/plans", status=200, answer=answer))
     prices = [driver.size("vc2-1c-1gb", region) for region in ("ams", "sao")]
     assert [size and size.monthly_price for size in prices] == [5.0, None]
+
+
+def test_prices_of_several_regions_take_one_list_of_plans(cloud: Cloud, driver: vultr.Vultr) -> None:
+    """Stock does not matter: the plan of an existing node may be sold out."""
+    cloud.settings.sold_out = ("vhf-1c-2gb",)
+    prices = driver.prices({"ams": {"vc2-1c-1gb", "vhf-1c-2gb"}, "sao": {"vc2-1c-1gb"}})
+    assert prices["ams", "vc2-1c-1gb"] == Price(5.0)
+    assert prices.keys() == {("ams", "vc2-1c-1gb"), ("ams", "vhf-1c-2gb"), ("sao", "vc2-1c-1gb")}
+    assert (cloud.count("GET", "/v2/plans"), cloud.count("GET", "availability")) == (1, 0)
+
+
+def test_the_price_of_a_node_is_unknown_where_its_region_has_its_own(cloud: Cloud, driver: vultr.Vultr) -> None:
+    plans = Client(cloud).get("plans")["plans"]
+    answer = {"plans": [{**plan, "location_cost": {"sao": {}}} for plan in plans], "meta": {"links": {"next": ""}}}
+    cloud.faults.add(Fault("GET", "/v2/plans", status=200, answer=answer))
+    assert driver.prices({"sao": {"vc2-1c-1gb"}, "ams": {"vc2-1c-1gb"}}) == {("ams", "vc2-1c-1gb"): Price(5.0)}
 
 
 def test_images(cloud: Cloud, driver: vultr.Vultr) -> None:

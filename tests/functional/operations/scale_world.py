@@ -237,7 +237,7 @@ class World:
         return self._scaling(**order).scale(wanted, remove=remove, cooldown=cooldown, wait=wait)
 
     def replace(self, batch: int = 1, *, wait: bool = False, **order: Any) -> Outcome:
-        return self._scaling(**order).replace(batch, wait=wait)
+        return self._scaling(**order).replace(batch, wait=wait, check=lambda ready: None)
 
     def _scaling(self, **order: Any) -> Scaling:
         what = Order("app", **order)

@@ -1,0 +1,61 @@
+"""What the configuration and the providers offer: roles, regions, sizes and images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from hart_salt.config.loader import Config
+from hart_salt.config.schema import Schema
+from hart_salt.drivers.contract import Driver
+from hart_salt.model import MasterInfo, Node
+from hart_salt.operations import catalog
+from hart_salt.planning import resolve as roles
+from hart_salt.result import Result
+
+
+class Offers:
+    """The use cases of ``Service`` that show what new nodes can be like."""
+
+    config: Config
+    schemas: Mapping[str, Schema]
+    info: MasterInfo
+
+    def driver(self, name: str) -> Driver:
+        """Return the driver of a configured provider."""
+        raise NotImplementedError
+
+    def list_roles(self) -> Result:
+        """Return every role, with the providers that are possible for it."""
+        return Result({role: list(providers) for role, providers in self.config.role_names().items()})
+
+    def show_role(self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]) -> Result:
+        """Return the settings that a node of this role would have, with all layers merged."""
+        return Result(roles.show(self._example(role, provider, region, settings), self.info))
+
+    def list_regions(self, provider: str | None) -> Result:
+        """Return the regions of a provider."""
+        return Result(catalog.regions(self._asked_driver(provider)))
+
+    def list_sizes(self, provider: str | None, region: str | None) -> Result:
+        """Return the sizes of a provider, cheapest first, those without a known price last."""
+        driver = self._asked_driver(provider)
+        return Result(catalog.sizes(driver, catalog.region_of(driver, self.config, region)))
+
+    def list_images(self, provider: str | None, region: str | None) -> Result:
+        """Return the images of a provider, by the value for the setting ``image``."""
+        driver = self._asked_driver(provider)
+        return Result(catalog.images(driver, catalog.region_of(driver, self.config, region)))
+
+    def _asked_driver(self, provider: str | None) -> Driver:
+        return self.driver(roles.choose_provider(self.config, None, provider).name)
+
+    def _example(
+        self, role: str | None, provider: str | None, region: str | None, settings: Mapping[str, Any] | None = None
+    ) -> Node:
+        """Return a node of a role as it would be created now."""
+        return roles.resolve(
+            self.config, self.schemas, self.info, role=role, provider=provider, region=region, arguments=settings,
+            now=datetime.now(timezone.utc), preview=True,
+        )  # fmt: skip

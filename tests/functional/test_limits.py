@@ -1,0 +1,249 @@
+"""The limits ``max_nodes`` and ``max_monthly_price``: no call creates a node beyond them, and each says why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pytest
+
+from hart_salt.base.errors import AuthError
+from hart_salt.inventory.records import Store
+from hart_salt.model import Instance, Price
+from hart_salt.operations import prices
+from tests.functional import test_use_cases
+from tests.functional.test_use_cases import CLOUD, Cloud, Place, call, refusal
+
+place = test_use_cases.place  # the fixture
+
+PLACES = {"hart": [], "hart:providers:cloud": ["providers", CLOUD], "hart:roles:app": ["roles", "app"]}
+
+
+def limit(place: Place, where: str, **limits: Any) -> None:
+    section = place.opts["hart"]
+    for name in PLACES[where]:
+        section = section[name]
+    section.update(limits)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(place: Place) -> None:
+    """Give the test a copy of the settings, which it can change."""
+    hart = place.opts["hart"]
+    sections = {name: {key: dict(value) for key, value in hart[name].items()} for name in ("providers", "roles")}
+    place.opts["hart"] = {**hart, **sections}
+
+
+def create(**more: Any) -> dict[str, Any]:
+    return call("create_role", "app", test=True, **more)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_call_beyond_the_number_of_nodes_is_refused_with_the_setting_and_the_numbers(
+    place: Place, where: str
+) -> None:
+    place.start("web-1")
+    place.start("web-2")
+    limit(place, where, max_nodes=4)
+    assert "retcode" not in create(count=2)
+    text = refusal(create(count=3))
+    assert text == (
+        f"{where}:max_nodes is 4, and 2 nodes exist, so 3 more cannot be created; destroy nodes, or raise the limit"
+    )
+    assert refusal(call("create", "web-3,web-4,web-5", role="app")) == text
+    assert refusal(call("scale", "app", count=5, test=True)) == text
+    assert refusal(call("scale", "app", count=5)) == text
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_call_beyond_the_price_is_refused_with_the_setting_and_the_prices(place: Place, where: str) -> None:
+    place.start("web-1")
+    limit(place, where, max_monthly_price=15)
+    assert "retcode" not in create(count=2)
+    text = refusal(create(count=3))
+    assert text == (
+        f"{where}:max_monthly_price is 15.00 USD, and the existing nodes cost 5.00 USD a month: with 3 more of small "
+        "for 5.00 USD each it would be 20.00 USD; destroy nodes, choose a smaller size, or raise the limit"
+    )
+    assert refusal(call("scale", "app", count=4)) == text
+    assert refusal(create(size="big")).startswith(f"{where}:max_monthly_price is 15.00 USD, and")
+
+
+def test_every_limit_that_a_call_exceeds_is_named(place: Place) -> None:
+    limit(place, "hart:roles:app", max_nodes=2, max_monthly_price=12)
+    limit(place, "hart", max_monthly_price="10")
+    place.start("web-1")
+    lines = refusal(create(count=2)).splitlines()
+    assert [line.partition(" is ")[0] for line in lines] == [
+        "hart:max_monthly_price", "hart:roles:app:max_nodes", "hart:roles:app:max_monthly_price",
+    ]  # fmt: skip
+
+
+def test_only_nodes_under_the_limit_count(place: Place) -> None:
+    place.start("web-1")
+    place.start("db-1", role="db", provider="other")
+    place.start("db-2", role="db")
+    limit(place, "hart:roles:app", max_nodes=2)
+    limit(place, "hart:providers:cloud", max_nodes=3)
+    limit(place, "hart", max_nodes=4)
+    assert "retcode" not in create()
+    for where, most in {"hart:roles:app": 1, "hart:providers:cloud": 2, "hart": 3}.items():
+        limit(place, where, max_nodes=most)
+        assert f"{where}:max_nodes is {most}, and {most} node" in refusal(create())
+
+
+def test_instances_without_a_record_and_records_without_an_instance_count(place: Place) -> None:
+    for minion_id in ("web-1", "web-2", "web-3"):
+        place.start(minion_id)
+    place.store.remove("web-1")
+    del place.clouds[CLOUD].account["i-web-2"]
+    place.clouds[CLOUD].account["i-odd"] = Instance("i-odd", "not/an id", "running", "app", "b1", "here")
+    limit(place, "hart:providers:cloud", max_nodes=4)
+    assert "and 4 nodes exist" in refusal(create())
+
+
+def test_a_million_nodes_are_refused_within_a_second_without_a_look(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cloud, "instances", lambda self, region=None: pytest.fail("the instances were listed"))
+    monkeypatch.setattr(Store, "read", lambda self: pytest.fail("the records were read"))
+    assert "count must be at most 10000" in refusal(create(count=1_000_000))
+    limit(place, "hart:roles:app", max_nodes=50)
+    monkeypatch.setattr("hart_salt.planning.resolve.each", lambda *_: pytest.fail("each node was resolved"))
+    assert refusal(create(count=10_000)) == (
+        "hart:roles:app:max_nodes is 50, so 10000 nodes cannot be created; destroy nodes, or raise the limit"
+    )
+
+
+def test_with_the_limit_0_nothing_is_created(place: Place) -> None:
+    limit(place, "hart:providers:cloud", max_nodes=0)
+    assert refusal(create()) == (
+        "hart:providers:cloud:max_nodes is 0, so 1 node cannot be created; raise the limit first"
+    )
+    limit(place, "hart:providers:cloud", max_nodes=1, max_monthly_price=0)
+    assert "max_monthly_price is 0.00 USD" in refusal(create())
+
+
+def test_a_fleet_can_shrink_and_stay_above_a_lowered_limit(place: Place) -> None:
+    for minion_id in ("web-1", "web-2", "web-3"):
+        place.start(minion_id)
+    limit(place, "hart:roles:app", max_nodes=1, max_monthly_price=1)
+    assert call("scale", "app", count=3)["changed"] is False
+    assert call("scale", "app", count=2)["changed"] is True
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_a_replacement_is_refused_for_its_surge(place: Place, test: bool) -> None:
+    for minion_id in ("web-1", "web-2", "web-3"):
+        place.start(minion_id)
+    limit(place, "hart:roles:app", max_nodes=4)
+    planned = call("replace", "app", batch=1, test=True)
+    assert "retcode" not in planned, planned
+    assert refusal(call("replace", "app", batch=2, test=test)) == (
+        "hart:roles:app:max_nodes is 4, and 3 nodes exist: hart.replace adds 2 before it removes any; use a smaller "
+        "batch, or raise the limit"
+    )
+    assert len(place.clouds[CLOUD].account) == 3
+
+
+def test_a_replacement_is_refused_for_what_it_would_cost_before_its_last_batch(place: Place) -> None:
+    """The first batch is within the limit, with 15 + 40. Before the last old node is removed, it is 3 * 40 + 5."""
+    for minion_id in ("web-1", "web-2", "web-3"):
+        place.start(minion_id)
+    limit(place, "hart:roles:app", max_monthly_price=60)
+    assert (
+        "with 3 more of big for 40.00 USD each it would be 125.00 USD, before it removes the last old ones"
+        in refusal(call("replace", "app", size="big", test=True))
+    )
+    limit(place, "hart:roles:app", max_monthly_price=20)
+    assert "retcode" not in call("replace", "app", test=True)
+    assert "it would be 25.00 USD" in refusal(call("replace", "app", batch=2))
+
+
+def test_a_size_without_a_known_price_is_refused_where_the_price_is_limited(place: Place) -> None:
+    limit(place, "hart:providers:cloud", max_monthly_price=100)
+    assert refusal(create(size="free")) == (
+        "hart:providers:cloud:max_monthly_price is set, but the price of free in here at cloud is not known; use "
+        "max_nodes instead, or a size with a known price"
+    )
+    place.start("web-1", size="free")
+    account = place.clouds[CLOUD].account
+    account["i-web-1"] = Instance("i-web-1", "web-1", "running", "app", "b1", "here", size="free")
+    assert refusal(create()) == (
+        "hart:providers:cloud:max_monthly_price is 100.00 USD, but the price of 1 node is not known, such as of free "
+        "in here at cloud: use max_nodes instead, or replace these nodes"
+    )
+
+
+def test_each_currency_has_its_own_limit(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def euros(self: Cloud, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Price]:
+        return {(region, size): Price(9.0, "EUR") for region, sizes in wanted.items() for size in sizes}
+
+    place.start("db-1", role="db", provider="other")
+    monkeypatch.setattr(place.clouds["other"], "prices", euros.__get__(place.clouds["other"]), raising=False)
+    limit(place, "hart", max_monthly_price={"USD": 5, "EUR": 9})
+    assert "retcode" not in create()
+    assert "is 9.00 EUR, and the existing nodes cost 9.00 EUR" in refusal(call("create_role", "db", test=True))
+    limit(place, "hart", max_monthly_price={"EUR": 9})
+    assert refusal(create()) == "hart:max_monthly_price has no number for USD, the currency of cloud: add it"
+
+
+def test_a_provider_that_does_not_answer_counts_by_its_records(place: Place) -> None:
+    place.start("db-1", role="db", provider="other")
+    limit(place, "hart", max_nodes=1)
+    place.clouds["other"].error = AuthError("the token is not valid")
+    assert "hart:max_nodes is 1, and 1 node exists" in refusal(create())
+    limit(place, "hart", max_nodes=2)
+    assert "retcode" not in create()
+    place.clouds[CLOUD].error = AuthError("the token is not valid")
+    assert "cloud: the token is not valid" in refusal(create())
+
+
+def test_without_limits_and_for_free_sizes_nothing_is_looked_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cloud, "instances", lambda self, region=None: pytest.fail("the instances were listed"))
+    assert "retcode" not in create(count=2)
+
+
+def test_a_new_master_counts(place: Place) -> None:
+    place.start("web-1")
+    limit(place, "hart:providers:cloud", max_nodes=1)
+    made = call("create_master", "salt-2", provider=CLOUD, region="here", size="small", test=True)
+    assert "hart:providers:cloud:max_nodes is 1, and 1 node exists" in refusal(made)
+
+
+def test_a_limit_is_refused_where_it_has_no_meaning(place: Place) -> None:
+    assert "argument:max_nodes: is a limit" in refusal(create(max_nodes=5))
+    place.opts["hart"]["roles"]["app"]["cloud"] = {"max_monthly_price": 5}
+    assert refusal(create()) == (
+        "hart:roles:app:cloud:max_monthly_price: is a limit, which can be set only directly under hart, in a provider "
+        "and in a role (in master config)"
+    )
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "many", None, [3]])
+def test_a_number_of_nodes_that_is_none_is_refused(place: Place, value: Any) -> None:
+    limit(place, "hart:roles:app", max_nodes=value)
+    assert "hart:roles:app:max_nodes: " in refusal(create())
+
+
+@pytest.mark.parametrize("value", [-1, "much", None, True, float("nan"), {}, {"usd": 1}, {"USD": -1}, [3]])
+def test_a_price_that_is_none_is_refused(place: Place, value: Any) -> None:
+    limit(place, "hart", max_monthly_price=value)
+    assert "hart:max_monthly_price: " in refusal(create())
+
+
+def test_the_price_of_each_offer_is_looked_up_once() -> None:
+    """Thousands of nodes have few offers."""
+    asked: list[Mapping[str, Collection[str]]] = []
+
+    class Offering:
+        provider, no_prices = type("P", (), {"name": "do"})(), ""
+
+        def prices(self, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Price]:
+            asked.append(wanted)
+            return {("a", "s"): Price(1.1), ("b", "s"): Price(2.2)}
+
+    nodes = [prices.Existing(f"n{number}", None, prices.Offer("do", "ab"[number % 2], "s")) for number in range(10_000)]
+    found = prices.look_up({node.offer for node in nodes}, lambda _: Offering())  # type: ignore[arg-type,return-value]
+    assert found.total(nodes).amounts == {"USD": 16_500.0}
+    assert len(asked) == 1
