@@ -6,9 +6,12 @@ Create cloud instances as trusted Salt minions, and destroy them again.
 Configuration is the ``hart:`` key of the master config, the ``hart:`` key of the master's own pillar, and
 ``/etc/hart.toml``; see the documentation of hart-salt.
 
-Every function returns plain data. If something failed, ``salt-run`` exits with a code that is not 0, a
-``salt.runner`` state is False, and the returned dictionary has ``retcode`` and either ``error`` (nothing was
-done) or, under the id of each node that failed, ``result: False`` and ``error``.
+Every function returns a dictionary of the same shape. ``version`` and ``function`` say how to read it. ``nodes`` holds
+the outcome of each node by minion id (a function that is not about nodes has another word, such as ``sizes``).
+``problems`` lists sentences about what failed and concerns no single node, ``notes`` sentences that you need to know.
+If something failed, ``salt-run`` exits with a code that is not 0, a ``salt.runner`` state is False, and the dictionary
+has ``retcode``, and either ``error`` (nothing was done) or, under the id of each node that failed, ``result: False``
+and ``error``. At a terminal, a table is printed instead, unless ``--out`` asks for another format.
 """
 
 from __future__ import annotations
@@ -152,7 +155,7 @@ def create(
             test=arguments.flag(test),
         )
 
-    return _report(work, config, settings)
+    return _report("create", work, config, settings)
 
 
 @_acts
@@ -196,7 +199,7 @@ def create_role(
             settings=_clean(settings), test=arguments.flag(test),
         )  # fmt: skip
 
-    return _report(work, config, settings)
+    return _report("create_role", work, config, settings)
 
 
 @_acts
@@ -272,7 +275,8 @@ def create_master(
             test=arguments.flag(test),
         )
 
-    return _report(work, config, {**settings, "grains": grains, "pip_index": pip_index, "hart_salt": hart_salt})
+    given = {**settings, "grains": grains, "pip_index": pip_index, "hart_salt": hart_salt}
+    return _report("create_master", work, config, given)
 
 
 @_acts
@@ -303,7 +307,7 @@ def destroy(
         arguments.refuse(unknown, of=destroy)
         return service(config).destroy(arguments.ids("hart.destroy", minion_id, extra), test=arguments.flag(test))
 
-    return _report(work, config, unknown)
+    return _report("destroy", work, config, unknown)
 
 
 @_acts
@@ -381,7 +385,7 @@ def import_minion(
         request = ImportRequest(name, **{**names, "provider": names["provider"] or ""})
         return service(config).import_minion(request, test=arguments.flag(test))
 
-    return _report(work, config, unknown)
+    return _report("import_minion", work, config, unknown)
 
 
 @_acts
@@ -433,7 +437,7 @@ def import_minions(
         path = default_file() if file is None else arguments.word("hart.import_minions", "file", file, extra)
         return service(config).import_minions(path, **arguments.names(provider=provider), test=arguments.flag(test))
 
-    return _report(work, config, unknown)
+    return _report("import_minions", work, config, unknown)
 
 
 def from_salt_cloud(
@@ -476,9 +480,10 @@ def from_salt_cloud(
 
         names = arguments.names(directory=directory, map=map)
         made = translate(__opts__, names["directory"], names["map"])
-        return Result({"text": made.text()} if as_text else made.data())
+        data = made.data()
+        return Result({"text": made.text()}) if as_text else Result(data, notes=data["notes"])
 
-    data = _report(work, None, unknown)
+    data = _report("from_salt_cloud", work, None, unknown)
     return {"outputter": "txt", "data": data["text"]} if "text" in data else data
 
 
@@ -547,7 +552,7 @@ def add_ip(
         request = arguments.address_request(**arguments.names(kind=kind, ip=ip, vpc=vpc))
         return service(config).add_ip(name, request, reboot=arguments.flag(reboot, "reboot"), test=arguments.flag(test))
 
-    return _report(work, config, unknown)
+    return _report("add_ip", work, config, unknown)
 
 
 @_acts
@@ -593,7 +598,7 @@ def remove_ip(
         flags = {"reboot": arguments.flag(reboot, "reboot"), "test": arguments.flag(test)}
         return service(config).remove_ip(name, arguments.ipv4(ip), **flags)
 
-    return _report(work, config, unknown)
+    return _report("remove_ip", work, config, unknown)
 
 
 @_acts
@@ -675,7 +680,7 @@ def scale(
             wait=_may_wait(),
         )
 
-    return _report(work, config, settings)
+    return _report("scale", work, config, settings)
 
 
 @_acts
@@ -724,7 +729,7 @@ def replace(
         order = arguments.order(name, provider, region, force, test, settings)
         return service(config).replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
-    return _report(work, config, settings)
+    return _report("replace", work, config, settings)
 
 
 @_acts
@@ -794,7 +799,7 @@ def sweep(
             force=arguments.flag(force, "force"),
         )
 
-    return _report(work, config, unknown)
+    return _report("sweep", work, config, unknown)
 
 
 def list_minions(
@@ -842,7 +847,7 @@ def list_minions(
         names = arguments.names(role=role, provider=provider, region=region, status=status)
         return service(config).list_minions(**names, ping=arguments.flag(ping, "ping"))
 
-    return _as_table(_report(work, config, unknown))
+    return _report("list_minions", work, config, unknown)
 
 
 def check_seal(
@@ -879,7 +884,7 @@ def check_seal(
         target = arguments.word("hart.check_seal", "target", tgt, extra)
         return service(config).check_seal(target, names["tgt_type"] or "glob")
 
-    return _report(work, config, unknown)
+    return _report("check_seal", work, config, unknown)
 
 
 def show(minion_id: str | None = None, *extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
@@ -908,7 +913,7 @@ def show(minion_id: str | None = None, *extra: Any, config: str | None = None, *
         arguments.refuse(unknown, of=show)
         return service(config).show(arguments.word("hart.show", "id", minion_id, extra))
 
-    return _report(work, config, unknown)
+    return _report("show", work, config, unknown)
 
 
 def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **unknown: Any) -> dict[str, Any]:
@@ -945,7 +950,7 @@ def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **
         name = arguments.word("hart.node", "id", minion_id, extra)
         return look(__opts__, name, arguments.names(stage=stage)["stage"])
 
-    return _report(work, None, unknown)
+    return _report("node", work, None, unknown)
 
 
 def node_of(ip: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any]:
@@ -972,7 +977,7 @@ def node_of(ip: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any
 
         return look(__opts__, arguments.word("hart.node_of", "ip", ip, extra))
 
-    return _report(work, None, unknown)
+    return _report("node_of", work, None, unknown)
 
 
 @_acts
@@ -1007,7 +1012,7 @@ def sync_keys(*extra: Any, config: str | None = None, test: bool = False, **unkn
         arguments.refuse(unknown, extra, sync_keys)
         return service(config).sync_keys(test=arguments.flag(test))
 
-    return _report(work, config, unknown)
+    return _report("sync_keys", work, config, unknown)
 
 
 def peer_keys(
@@ -1054,7 +1059,7 @@ def peer_keys(
 
         return peer_work_for(__opts__, arguments.word("hart.peer_keys", "work", work, extra), keys, until, sent)
 
-    return _report(do, None, unknown)
+    return _report("peer_keys", do, None, unknown)
 
 
 def list_roles(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
@@ -1077,7 +1082,7 @@ def list_roles(*extra: Any, config: str | None = None, **unknown: Any) -> dict[s
         arguments.refuse(unknown, extra, list_roles)
         return service(config).list_roles()
 
-    return _report(work, config, unknown)
+    return _report("list_roles", work, config, unknown)
 
 
 def show_role(
@@ -1108,7 +1113,7 @@ def show_role(
         names = arguments.names(provider=provider, region=region)
         return service(config).show_role(name, **names, settings=_clean(settings))
 
-    return _report(work, config, settings)
+    return _report("show_role", work, config, settings)
 
 
 def list_regions(provider: str | None = None, *extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
@@ -1134,7 +1139,7 @@ def list_regions(provider: str | None = None, *extra: Any, config: str | None = 
         arguments.refuse(unknown, extra, list_regions)
         return service(config).list_regions(**arguments.names(provider=provider))
 
-    return _report(work, config, unknown)
+    return _report("list_regions", work, config, unknown)
 
 
 def list_sizes(
@@ -1165,7 +1170,7 @@ def list_sizes(
         arguments.refuse(unknown, extra, list_sizes)
         return service(config).list_sizes(**arguments.names(provider=provider, region=region))
 
-    return _report(work, config, unknown)
+    return _report("list_sizes", work, config, unknown)
 
 
 def list_images(
@@ -1190,7 +1195,7 @@ def list_images(
         arguments.refuse(unknown, extra, list_images)
         return service(config).list_images(**arguments.names(provider=provider, region=region))
 
-    return _report(work, config, unknown)
+    return _report("list_images", work, config, unknown)
 
 
 def check(
@@ -1234,7 +1239,7 @@ def check(
         wanted = arguments.names(role=role, provider=provider)
         return service(config).check(**wanted, count=arguments.whole("count", count, 1) or 1)
 
-    return _report(work, config, unknown)
+    return _report("check", work, config, unknown)
 
 
 def version(*extra: Any, **unknown: Any) -> dict[str, Any]:
@@ -1256,11 +1261,11 @@ def version(*extra: Any, **unknown: Any) -> dict[str, Any]:
 
         return versions(__file__)
 
-    return _report(work, None, unknown)
+    return _report("version", work, None, unknown)
 
 
 def _report(
-    work: Callable[..., Result], config: str | None = None, given: dict[str, Any] | None = None
+    function: str, work: Callable[..., Result], config: str | None = None, given: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """
     Do the work and return its data; make a failure visible in every place where Salt looks for one.
@@ -1275,14 +1280,17 @@ def _report(
     from hart_salt.base import signals, streams
 
     with streams.guarded(), signals.heard():
-        data = _data(work, config, given)
+        data = _data(function, work, config, given)
     # Only if Salt runs this function itself, and not an orchestration that includes it.
     if str(__opts__.get("fun", "")).startswith("hart."):
         signals.exit_with(data.get("retcode", 0))
+        return _for_people(data)
     return data
 
 
-def _data(work: Callable[..., Result], config: str | None, given: dict[str, Any] | None) -> dict[str, Any]:
+def _data(
+    function: str, work: Callable[..., Result], config: str | None, given: dict[str, Any] | None
+) -> dict[str, Any]:
     __context__["retcode"] = 0
     try:
         from hart_salt.inventory.slots import Slots
@@ -1293,44 +1301,52 @@ def _data(work: Callable[..., Result], config: str | None, given: dict[str, Any]
             # Heavy imports happen here, when hart is called, and not when another runner is.
             from hart_salt import arguments
             from hart_salt.answer import answer
+            from hart_salt.result import document
 
             path = config if isinstance(config, str) else None
             bound = functools.partial(work, arguments=arguments)
-            report = answer(__opts__, bound, path, _clean(given or {}), _caller(work))
-        data = dict(report.data)
-        if not report.ok:
-            data["retcode"] = report.exit_code
+            report = answer(__opts__, bound, path, _clean(given or {}), _caller(function))
+        data = document(report, function)
     except SystemExit as error:  # a signal came while nothing was running that hart would roll back
-        data = {"error": "interrupted; nothing was started", "retcode": error.code or INTERRUPTED}
+        data = _nothing(function, "interrupted; nothing was started", int(error.code or INTERRUPTED))
     except Exception as error:  # a dependency of hart is missing or broken
         log.error("hart could not start: %s", type(error).__name__)  # noqa: TRY400 - its text may quote anything
-        data = {"error": f"hart could not start: {type(error).__name__}; see salt-run hart.version", "retcode": DEFECT}
+        data = _nothing(function, f"hart could not start: {type(error).__name__}; see salt-run hart.version", DEFECT)
     if "retcode" in data:
         __context__["retcode"] = 1
     return data
 
 
-def _caller(work: Callable[..., Result]) -> Caller:
-    """Return who called; the work is defined in the function that was called."""
+def _caller(function: str) -> Caller:
+    """Return who called."""
     from hart_salt.base.caller import Caller
 
-    return Caller(str(globals().get("__user__", "")), f"hart.{work.__qualname__.partition('.')[0]}")
+    return Caller(str(globals().get("__user__", "")), f"hart.{function}")
+
+
+def _for_people(data: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the data with hart's outputter, if a person reads it: at a terminal, if nobody asked for another format.
+
+    Salt takes the exit code from ``retcode`` in the outputter's data. It takes the success in the event from the
+    ``result`` beside the document; without it, it would judge the document as if it held the results of states.
+    """
+    import sys
+
+    if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output"):
+        return data
+    code = {"retcode": data["retcode"]} if "retcode" in data else {}
+    return {"outputter": "hart", "data": {"hart": {"result": not code, "document": data}, **code}}
+
+
+def _nothing(function: str, error: str, code: int) -> dict[str, Any]:
+    """Return what ``result.document`` returns if nothing was done, without an import that may fail."""
+    return {"version": 2, "function": function, "problems": [error], "notes": [], "error": error, "retcode": code}
 
 
 def _clean(keywords: dict[str, Any]) -> dict[str, Any]:
     """Return the user's keywords without those that an orchestration adds, such as ``__pub_user``."""
     return {key: value for key, value in keywords.items() if not key.startswith("__")}
-
-
-def _as_table(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a table for a terminal, if nobody asked for another format; a failure is returned as it is."""
-    import sys
-
-    if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output") or "retcode" in data or not data:
-        return data
-    from hart_salt.node.terminal import table
-
-    return {"outputter": "txt", "data": table(data)}
 
 
 # calls by a reactor
@@ -1358,9 +1374,10 @@ def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwarg
         from hart_salt.result import Result
 
         jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
-        return Result({"job": jid, "note": f"it runs as its own job; when it ends, it fires hart/{jid}/result"})
+        note = f"it runs as its own job; when it ends, it fires hart/{jid}/result"
+        return Result({}, notes=[note], more={"job": jid})
 
-    data = _report(work, given.get("config"), {**given, **settings})
+    data = _report(function.__name__, work, given.get("config"), {**given, **settings})
     if "retcode" in data:
         log.error("hart.%s was not started: %s", function.__name__, data["error"])
     return data

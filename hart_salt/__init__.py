@@ -5,6 +5,10 @@ A map of the package, from the top down. A package imports only what is below it
 
 ``runners/``, ``modules/``
     what Salt loads: the functions of ``salt-run hart.…``, and the functions of the minions
+``output/``
+    Salt's outputter ``hart``: what the runner returns, as a table
+``screens/``
+    the tables for people
 ``answer.py``
     the result of a call: data or an error sentence, all of it through the gate
 ``arguments.py``

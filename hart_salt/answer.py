@@ -22,7 +22,7 @@ from hart_salt.base.gate import Gate
 from hart_salt.base.shape import copied
 from hart_salt.config import loader
 from hart_salt.master.client import Master
-from hart_salt.result import Result
+from hart_salt.result import Result, refusal
 from hart_salt.service import DEFAULT_CONFIG_FILE, Service
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def answer(
     do. ``caller`` is who called hart.
     """
     if endless := copied(arguments or {}, "argument")[1]:
-        return _failed(str(ConfigError(endless)), REFUSED)
+        return refusal(str(ConfigError(endless)), REFUSED)
     gate = Gate()
     gate.secrets.gather(arguments or {})
     made: list[Service] = []
@@ -64,23 +64,27 @@ def answer(
         report = _done(work, service, gate)
         if not made and not report.ok:
             _learn(opts, config_file, gate)
-        data = gate.data(report.data)
-        for note in made[0].context.journal.notes if made else ():
-            data = _with_note(data, gate.text(note))
+        journal = made[0].context.journal.notes if made else []
+        report = dataclasses.replace(report, notes=[*report.notes, *journal])
         if named := gate.secrets.named_in(arguments or {}):
-            data = _with_note(data, gate.text(_note(named)))
-    return dataclasses.replace(report, data=data)
+            report = dataclasses.replace(report, notes=[*report.notes, _note(named)])
+        version = made[0].config.cluster.result_version if made else report.version
+        return dataclasses.replace(
+            report, version=version, data=gate.data(report.data), more=gate.data(report.more),
+            problems=[gate.error(text) for text in report.problems], notes=[gate.text(text) for text in report.notes],
+            error=gate.error(report.error),
+        )  # fmt: skip
 
 
 def _done(work: Callable[[Callable[[str | None], Service]], Result], service: Any, gate: Gate) -> Result:
     try:
         return work(service)
     except Interrupted as error:
-        return Result({"error": str(error)}, False, signal=error.signum)
+        return refusal(str(error), INTERRUPTED, error.signum)
     except HartError as error:
-        return _failed(str(error), REFUSED)
+        return refusal(str(error), REFUSED)
     except SystemExit as error:  # a signal came while nothing was running that hart would roll back
-        return _failed("interrupted; nothing was started", int(error.code or INTERRUPTED))
+        return refusal("interrupted; nothing was started", int(error.code or INTERRUPTED))
     except Exception as error:  # no exception may count as a success
         # Only its type and place are reported, because the text of an unforeseen error may quote anything.
         frames = reversed(traceback.extract_tb(error.__traceback__))
@@ -88,12 +92,8 @@ def _done(work: Callable[[Callable[[str | None], Service]], Result], service: An
         log.error("hart failed with %s at %s", type(error).__name__, place)  # noqa: TRY400 - see above
         fault = as_fault(error)
         if fault is not None:
-            return _failed(str(fault), REFUSED)
-        return _failed(f"a defect in hart: {type(error).__name__}; the log shows where", DEFECT)
-
-
-def _failed(error: str, code: int) -> Result:
-    return Result({"error": error}, False, code=code)
+            return refusal(str(fault), REFUSED)
+        return refusal(f"a defect in hart: {type(error).__name__}; the log shows where", DEFECT)
 
 
 def _learn(opts: Mapping[str, Any], config_file: str | None, gate: Gate) -> None:
@@ -127,11 +127,3 @@ def _note(named: list[str]) -> str:
         "cache, where hart cannot hide it; put the secret into the pillar, or reference it in the configuration with "
         "sdb://, and replace this one"
     )
-
-
-def _with_note(data: dict[str, Any], note: str) -> dict[str, Any]:
-    """Add a note to the notes of each node; at the top level if the data is not by node."""
-    nodes = [entry for entry in data.values() if isinstance(entry, dict) and "result" in entry]
-    for entry in nodes or [data]:
-        entry["notes"] = [*entry.get("notes", []), note]
-    return data

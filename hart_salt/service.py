@@ -231,8 +231,9 @@ class Service(Offers):
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """Return the result of entries by node. With ``test``, an entry without a result is a plan: a success."""
         good = (True, None) if test else (True,)
-        ok = "errors" not in data and all(entry["result"] in good for entry in data.values())
-        return Result(data, ok, interrupted)
+        problems = data.pop("errors", [])
+        ok = not problems and all(entry["result"] in good for entry in data.values())
+        return Result(data, ok, interrupted, problems=problems)
 
     # destroying
 
@@ -402,7 +403,19 @@ class Service(Offers):
         return sealing.restore(lost, {name: self.driver(name) for name in names}, self.context, test=test)
 
     def _scaled(self, outcome: scaling.Outcome) -> Result:
-        return Result(outcome.data, outcome.ok, outcome.interrupted)
+        data = dict(outcome.data)
+        nodes = {
+            minion_id: {"action": action, **entry}
+            for word, action in (("created", "create"), ("destroyed", "destroy"))
+            for minion_id, entry in data.pop(word, {}).items()
+        }
+        kept = data.pop("kept", {})
+        nodes |= {minion_id: {"action": "keep", "result": False, "error": why} for minion_id, why in kept.items()}
+        problems, notes = data.pop("error", None), data.pop("note", None)
+        return Result(
+            nodes, outcome.ok, outcome.interrupted, problems=[problems] if problems else [],
+            notes=[notes] if notes else [], more=data,
+        )  # fmt: skip
 
     def _settings_of(self, record: Record) -> Settings:
         """Return the current settings for a node of this role and place."""
@@ -424,8 +437,9 @@ class Service(Offers):
         chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
         work, locks = sweep.Sweep(chosen, self.context), self.context.locks
         data, interrupted = sweep.alone(work, locks, grace=grace, test=test, force=force)
-        ok = not any(data.get(name) for name in ("failed", "errors")) and interrupted is None
-        return Result(data, ok, interrupted)
+        problems, notes = data.pop("errors", []), data.pop("note", None)
+        ok = not (problems or data.get("failed")) and interrupted is None
+        return Result(data, ok, interrupted, problems=problems, notes=[notes] if notes else [])
 
     def _sweep_dead(self, provider: str | None) -> None:
         """Remove what dead operations left at ``provider``, the only one that is queried; None: at all of them."""
@@ -444,11 +458,8 @@ class Service(Offers):
         wanted = {"role": role, "provider": provider, "region": region, "status": status}
         nodes, unknown = self._nodes(seen)
         filters.check(wanted, nodes, self.config, lambda: self._drivers_for(provider))
-        data: dict[str, Any] = dict(listing.chosen(nodes, wanted))
         problems = [*seen.problems, *seen.broken.values(), *unknown]
-        if problems:
-            data["errors"] = problems
-        return Result(data, not problems)
+        return Result(listing.chosen(nodes, wanted), not problems, problems=problems)
 
     def show(self, minion_id: str) -> Result:
         """Return everything about one node except secrets. Raises ``Refused`` for an id that no source knows."""
@@ -470,8 +481,7 @@ class Service(Offers):
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
         more = listing.more(record) if record else {}
         problems = [*seen.problems, *unknown]
-        errors = {"errors": problems} if problems else {}
-        return Result({**entry, **more, **errors}, not errors)
+        return Result({minion_id: {**entry, **more}}, not problems, problems=problems)
 
     def _nodes(self, seen: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """Return the nodes, and why it is not known which of them calls work on; an outage must not hide the rest."""

@@ -23,18 +23,20 @@ def version(runner_file: str) -> Result:
 
 def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:
     """Return the record of a node, see ``lookup.node``; this reads no configuration and queries no cloud."""
-    return Result(lookup.node(Store(Master(opts).cache()), minion_id, stage))
+    facts = lookup.node(Store(Master(opts).cache()), minion_id, stage)
+    return Result({minion_id: facts}, more=facts)
 
 
 def node_of(opts: Mapping[str, Any], ip: str) -> Result:
     """Return the node that has an address; see ``lookup.node_of``."""
-    return Result(lookup.node_of(Store(Master(opts).cache()), ip))
+    found = lookup.node_of(Store(Master(opts).cache()), ip)
+    return Result({found["minion_id"]: dict(found)} if found["minion_id"] else {}, more=found)
 
 
 def peer_work_for(opts: Mapping[str, Any], work: Any, keys: Any, until: Any, sent: Any) -> Result:
     """Do what another master asks of this one; see ``peer_work.do``."""
     data = peer_work.do(opts, work, {} if keys is None else keys, until, sent)
-    return Result(data, "error" not in data)
+    return Result(data, "error" not in data, version=1)  # of the protocol between masters, not of results
 
 
 def from_salt_cloud(opts: Mapping[str, Any], directory: str | None, map_file: str | None) -> cloud_config.Translation:

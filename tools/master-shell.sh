@@ -36,9 +36,8 @@ nodes() {
     salt-run --out=json hart.list_minions ping=False 2>/dev/null | python3 -c '
 import json, sys
 found = json.load(sys.stdin)
-nodes = {name: node for name, node in found.items() if isinstance(node, dict)}
-print(",".join(name for name, node in nodes.items() if node["provider"]))
-sys.exit(len(nodes) < len(found))'
+print(",".join(name for name, node in found.get("nodes", {}).items() if node["provider"]))
+sys.exit(bool(found["problems"]))'
 }
 
 # However the shell ends, try to leave no instance without its master.

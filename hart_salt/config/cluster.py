@@ -128,6 +128,11 @@ class Cluster(Section):
         description="How many calls that change something run at the same time on this machine; further calls wait for "
         "their turn. Queries and `test=True` do not count.",
     )
+    result_version: Literal[1, 2] = Field(
+        2,
+        description="The shape of what every function returns. `1` is that of hart-salt 1.0, for programs that still "
+        "read it; the next major release removes it.",
+    )
 
 
 FIELDS = frozenset(Cluster.model_fields)

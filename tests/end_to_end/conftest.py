@@ -42,6 +42,7 @@ from tests.end_to_end.processes import (
     sockets_of,
 )
 from tests.end_to_end.warm import PROGRAMS, Begun, Started, Warm
+from tests.former import former_of
 from tests.parts import kill_all
 
 BIN = Path(sys.executable).parent
@@ -59,9 +60,14 @@ class Ran:
     stderr: str
 
     @property
-    def data(self) -> Any:
+    def document(self) -> Any:
         """Return the result of ``--out=json``; output that is not exactly one document is an error."""
         return json.loads(self.stdout)
+
+    @property
+    def data(self) -> Any:
+        """Return the same with the ids or names of a document of hart's at the top level."""
+        return former_of(self.document)
 
 
 @dataclass(frozen=True)

@@ -212,13 +212,24 @@ def test_on_a_terminal_the_nodes_are_a_table_and_elsewhere_data(master: SaltMast
     scale(master, "count=1")
     (name,) = fleet(master)
     shown = on_a_terminal(master, "hart.list_minions")
-    heading, row = [line for line in shown.splitlines() if line.startswith(("minion ", name))]
-    assert heading.split()[:3] == ["minion", "status", "role"]
+    heading, row = [line for line in shown.splitlines() if line.startswith(("MINION ", name))]
+    assert heading.split()[:3] == ["MINION", "STATUS", "ROLE"]
     assert row.split()[:3] == [name, "ready", "app"]
-    assert json.loads(on_a_terminal(master, "hart.list_minions", "--out=json"))[name]["status"] == "ready"
+    listed = json.loads(on_a_terminal(master, "hart.list_minions", "--out=json"))
+    assert listed["nodes"][name]["status"] == "ready"
+    with master.events() as events:
+        refused = on_a_terminal(master, "hart.show", "nobody", code=2)
+        assert refused.startswith("hart.show: nobody: is not known")
+        assert on_a_terminal(master, "hart.list_roles").splitlines()[1].split() == ["app", "local"]
+    ends = [event.data for event in events if event.tag.startswith("salt/run/") and event.tag.endswith("/ret")]
+    assert [(end["fun"], end["success"]) for end in ends] == [
+        ("runner.hart.show", False),
+        ("runner.hart.list_roles", True),
+    ]
+    assert ends[1]["return"]["data"]["hart"]["document"]["roles"] == {"app": ["local"]}
 
 
-def on_a_terminal(master: SaltMaster, *arguments: str) -> str:
+def on_a_terminal(master: SaltMaster, *arguments: str, code: int = 0) -> str:
     """Return what a command writes to a terminal that is its standard output."""
     ours, theirs = pty.openpty()
     command = master.command(arguments[0], *arguments[1:], out=None)
@@ -234,7 +245,7 @@ def on_a_terminal(master: SaltMaster, *arguments: str) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(60) == code
     return tools.without_colours(said.decode())
 
 

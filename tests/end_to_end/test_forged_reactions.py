@@ -22,6 +22,7 @@ from tests.end_to_end import forging, tools
 from tests.end_to_end.conftest import SaltMaster, running_master
 from tests.end_to_end.forging import Forger
 from tests.end_to_end.test_examples import EXAMPLES
+from tests.former import former_of
 
 REACTORS = (Path(__file__).resolve().parents[2] / "docs/reactors.md").read_text()
 #: what nobody should write, and what must still grant nothing: all arguments from the event
@@ -54,7 +55,9 @@ class Scene:
         seen = [one for one in list(listener.store) if one.daemon_id == daemon and one.stamp.timestamp() >= since]
         data = [one.full_data for one in seen if re.fullmatch("salt/run/[0-9]+/ret", one.tag)]
         # Their jobs end with such an event too, of another user.
-        return [one["return"] for one in data if one["fun"] == f"runner.{function}" and one["user"] == "Reactor"]
+        return [
+            former_of(one["return"]) for one in data if one["fun"] == f"runner.{function}" and one["user"] == "Reactor"
+        ]
 
     def after(self, function: str, events: list[tuple[str, dict[str, Any]]]) -> list[Any]:
         """Fire the events, and return the outcomes of the calls when there are as many."""

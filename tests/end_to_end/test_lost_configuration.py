@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.former import former_of
+
 SALT_RUN = Path(sys.executable).with_name("salt-run")
 ROLE = "hart: {roles: {web: {}}}\n"
 CREATE = ("hart.create_role", "web")
@@ -59,7 +61,7 @@ class Place:
     def run(self, *call: str) -> tuple[int, dict[str, Any], str]:
         command = [str(SALT_RUN), "-c", str(self.root / "c"), "--out=json", *call]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        return done.returncode, json.loads(done.stdout), done.stderr
+        return done.returncode, former_of(json.loads(done.stdout)), done.stderr
 
     def made(self) -> list[str]:
         """Return the files that hart wrote, except the one that names this master."""

@@ -97,7 +97,7 @@ def test_twelve_calls_of_a_reactor_run_three_at_a_time_and_the_master_answers_me
         with explained(light):
             results = wait("hart.create", CALLS)
     assert [one["return"] for one in results if not one["success"]] == []
-    nodes = {name: entry["result"] for one in results for name, entry in one["return"].items()}
+    nodes = {name: entry["result"] for one in results for name, entry in one["return"]["nodes"].items()}
     assert nodes == dict.fromkeys(ids, True)
     assert sorted(light.minion_ids()) == sorted(ids)
     assert batches(light.calls_since(0)) == (MOST, 0)

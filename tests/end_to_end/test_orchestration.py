@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.end_to_end.conftest import SaltMaster
 from tests.end_to_end.runs import states_of, write_sls
+from tests.former import former_of
 
 RAISE = """
     nodes:
@@ -53,7 +54,7 @@ def test_an_orchestration_creates_nodes_applies_states_to_them_by_role_and_destr
         gone:
           salt.runner:
             - name: hart.destroy
-            - minion_id: {{ salt["saltutil.runner"]("hart.list_minions", role="app") | list }}
+            - minion_id: {{ salt["saltutil.runner"]("hart.list_minions", role="app").nodes | list }}
         """,
     )
     ran = master.run("state.orchestrate", "orch.whole")
@@ -61,7 +62,7 @@ def test_an_orchestration_creates_nodes_applies_states_to_them_by_role_and_destr
     states = states_of(ran)
     assert {name: state["result"] for name, state in states.items()} == dict.fromkeys(states, True)
 
-    made = states["nodes"]["changes"]["return"]
+    made = former_of(states["nodes"]["changes"]["return"])
     assert len(made) == 2
     assert {entry["role"] for entry in made.values()} == {"app"}
     greetings = (master.root / "greetings").read_text().split("\n")
@@ -73,7 +74,7 @@ def test_an_orchestration_with_test_as_an_argument_plans(master: SaltMaster) -> 
     write_sls(master, "orch.plan", RAISE + "        - test: True\n")
     ran = master.run("state.orchestrate", "orch.plan")
     assert ran.code == 0, ran
-    plan = states_of(ran)["nodes"]["changes"]["return"]
+    plan = former_of(states_of(ran)["nodes"]["changes"]["return"])
     assert [(entry["action"], entry["result"], entry["region"]) for entry in plan.values()] == [
         ("create", None, "local")
     ] * 2

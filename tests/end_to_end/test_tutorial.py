@@ -25,7 +25,9 @@ VARIABLE = [
     (r"\bAAAA[\w+/]+", "KEY"),
     (r"\d{4}-\d\d-\d\dT[\d:+]+", "DATE"),
     (r"\d\d:\d\d:\d\d\.\d+", "TIME"),
-    (r"(?<=version: )\S+", "VERSION"),
+    (r"(?<=version:)\s+\S+", "VERSION"),
+    (r"(?<![\d.])\d+(\.\d+)? (s|min)\b", "AGE"),
+    (r"(?<=127\.0\.0\.1) +\d+(?=  )", "SECONDS"),
     (r"(?<![\d.])\d+\.\d+(?![\d.])", "NUMBER"),
 ]
 

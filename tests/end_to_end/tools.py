@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from hart_salt.drivers.local import directory
 from tests.end_to_end.conftest import BIN, Event, Ran, SaltMaster
+from tests.former import former_of
 
 TIMEOUT = 120  # seconds for what takes at most two
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,7 +46,7 @@ def job_result(master: SaltMaster, jid: str) -> Any:
     def look() -> Any:
         answer = master.run("jobs.lookup_jid", jid).data
         (entry,) = answer.values() if isinstance(answer, dict) and answer else [None]
-        return entry["return"] if isinstance(entry, dict) and "return" in entry else entry
+        return former_of(entry["return"] if isinstance(entry, dict) and "return" in entry else entry)
 
     return until(look, "the job's result")
 

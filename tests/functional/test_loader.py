@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import salt.config
 import salt.loader
+import salt.output
 
 import hart_salt
 from tests.parts import master_opts
@@ -60,9 +61,19 @@ def test_the_execution_module_returns_the_grains(minion_opts: dict[str, Any]) ->
 
 
 def test_the_loaded_runner_is_the_installed_one_and_says_so(opts: dict[str, Any]) -> None:
-    data = salt.loader.runner(opts)["hart.version"]()
+    data = salt.loader.runner(opts)["hart.version"]()["versions"]
     assert data["hart-salt"] == hart_salt.__version__
     assert Path(data["runner"]).resolve() == RUNNER.resolve()
+
+
+def test_the_outputter_draws_documents_and_prints_other_data_as_salt_does(opts: dict[str, Any]) -> None:
+    for more in ({}, {"output": "hart"}):
+        document = {"version": 2, "function": "list_roles", "roles": {"app": ["do"]}, "problems": [], "notes": []}
+        wrapped = {"hart": {"result": True, "document": document}}
+        table = "ROLE  PROVIDERS\napp   do"
+        assert [salt.output.out_format(it, "hart", {**opts, **more}) for it in (document, wrapped)] == [table, table]
+        other = salt.output.out_format({"web-1": True}, "hart", {**opts, **more, "color": False})
+        assert other == "web-1:\n    True"
 
 
 def test_a_copy_from_the_file_server_works_and_is_reported_as_such(opts: dict[str, Any], root: Path) -> None:
@@ -72,7 +83,7 @@ def test_a_copy_from_the_file_server_works_and_is_reported_as_such(opts: dict[st
     opts["extension_modules"] = str(root / "extmods")
     loaded = salt.loader.runner(opts)
     assert commands(loaded) == public_functions(RUNNER)
-    data = loaded["hart.version"]()
+    data = loaded["hart.version"]()["versions"]
     assert data["runner"].startswith(str(synced))
     assert "not the installed one" in data["runner"]
 

@@ -23,6 +23,7 @@ from hart_salt.master.client import Master
 from hart_salt.master.minions import Minions
 from hart_salt.model import Access, Image, Instance, MasterInfo, Node, Region, Size
 from hart_salt.runners import hart as runner
+from tests.former import former_of
 from tests.functional.fakes import EmptyDriver
 from tests.parts import master_opts
 from tests.public_keys import new_public_key
@@ -142,7 +143,8 @@ def place(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 
 def call(function: str, *arguments: Any, **keywords: Any) -> dict[str, Any]:
-    data: dict[str, Any] = getattr(runner, function)(*arguments, **keywords)
+    """Call a function of the runner, and return its document with the ids at the top level."""
+    data: dict[str, Any] = former_of(getattr(runner, function)(*arguments, **keywords))
     return data
 
 

@@ -169,8 +169,8 @@ def test_a_machine_has_a_master_with_hart_and_its_nodes_are_destroyed_at_the_end
     )  # fmt: skip
     assert ran.returncode == 3, ran
     version, created, pinged = documents(ran.stdout)
-    assert version["hart-salt"] == hart_salt.__version__
-    ((minion_id, entry),) = created.items()
+    assert version["versions"]["hart-salt"] == hart_salt.__version__
+    ((minion_id, entry),) = created["nodes"].items()
     assert (entry["result"], pinged) == (True, {minion_id: True})
     assert f"destroying the nodes that are left: {minion_id}" in ran.stderr
     assert "[destroyed]" in ran.stderr

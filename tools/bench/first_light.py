@@ -109,10 +109,15 @@ def salt_run(root: Path, *command: str, limit: float) -> subprocess.CompletedPro
 
 
 def answer_of(done: subprocess.CompletedProcess[str]) -> Any:
-    """Return the result of a finished ``salt-run``. A failure ends the measurement."""
+    """Return the nodes in the result of a finished ``salt-run``. A failure ends the measurement."""
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, done.args))} failed:\n{done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
+    return nodes_in(json.loads(done.stdout))
+
+
+def nodes_in(document: Any) -> Any:
+    """Return the nodes of a document, which in hart-salt 1.0 stand at its top level."""
+    return document.get("nodes", document)
 
 
 def end_processes(root: Path) -> None:

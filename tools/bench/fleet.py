@@ -50,7 +50,7 @@ import masters
 import psutil
 import thousand
 import yaml
-from first_light import BIN, PrivateMaster, machine, private_master
+from first_light import BIN, PrivateMaster, machine, nodes_in, private_master
 
 from hart_salt.master.client import SALT_VERSION
 from tests.drivers.do.emulator.cloud import DigitalOcean
@@ -91,7 +91,7 @@ def measured(master: PrivateMaster, *command: str, files: int | None = None) -> 
     run.seconds = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"salt-run {' '.join(command)[:80]} failed:\n{out[-3000:]}")
-    run.data = json.loads(out)
+    run.data = nodes_in(json.loads(out))
     return run
 
 

@@ -26,9 +26,12 @@ import yaml
 from place import Place, command_of
 
 from hart_salt.drivers.local import directory
+from hart_salt.screens.draw import draw
+from hart_salt.screens.paper import Paper
 
 COMMAND_TIMEOUT = 120.0  #: seconds for one command
 START_TIMEOUT = 60.0  #: seconds for the master
+WIDTH = 76  #: columns of a table, which is indented by four
 ATTEMPTS = 3  #: starts of the master: another program can take a port between our choice and its use
 DEFAULT_HART_TOML = Path("/etc/hart.toml")
 
@@ -108,7 +111,7 @@ class Demo:
         }
 
     def run(self, *command: str) -> Any:
-        """Print a command, run it, print its output, and return the output as data."""
+        """Print a command, run it, print its output as a terminal shows it, and return the output as data."""
         say(f"$ {_bold(shlex.join(command))}")
         data = self.ask(*command, show=True)
         say()
@@ -124,7 +127,7 @@ class Demo:
             # Otherwise hart would read this machine's own hart.toml.
             command = (*command, f"config={self.place.etc / 'hart.toml'}")
         with subprocess.Popen(
-            [str(self.bin / command[0]), *command[1:]],
+            [str(self.bin / command[0]), "--out=yaml", *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=self.environment,
@@ -139,11 +142,12 @@ class Demo:
             except BaseException:
                 _end(process)
                 raise
+        data = yaml.safe_load(output)
         if show:
-            say(_indented(output))
+            say(_indented(draw(data, Paper(WIDTH)) if command[1].startswith("hart.") else output))
         if process.returncode:
             raise Failed(f"{shlex.join(command)} ended with exit code {process.returncode}")
-        return yaml.safe_load(output)
+        return data
 
     # the master
 
@@ -203,7 +207,7 @@ class Demo:
             "user": self.environment["USER"],
             "worker_threads": 3,
             "file_roots": {"base": [str(self.place.root / "srv")]},
-            "output": "yaml",
+            "output": "hart",
         }
         (self.place.etc / "master").write_text(yaml.safe_dump(config))
 
@@ -236,7 +240,7 @@ class Demo:
     def create(self) -> dict[str, Any]:
         title("Create two minions with this role")
         began = time.monotonic()
-        nodes: dict[str, Any] = self.run("salt-run", "hart.create_role", "app", "count=2")
+        nodes: dict[str, Any] = self.run("salt-run", "hart.create_role", "app", "count=2")["nodes"]
         took = time.monotonic() - began
         if len(nodes) != 2 or not all(node["result"] for node in nodes.values()):
             raise Failed("hart.create_role did not create two minions")
@@ -256,7 +260,7 @@ class Demo:
         if [path.name for path in greetings] != sorted(nodes):
             raise Failed("the state did not write one file for each minion")
         title("List them: hart compares the provider, its records and Salt's key store")
-        listed = self.run("salt-run", "hart.list_minions")
+        listed = self.run("salt-run", "hart.list_minions")["nodes"]
         if {minion_id: entry["status"] for minion_id, entry in listed.items()} != dict.fromkeys(nodes, "ready"):
             raise Failed("hart.list_minions does not show two ready minions")
 
@@ -265,7 +269,7 @@ class Demo:
         paths = directory.listing(self.place.instances)
         self.run("salt-run", "hart.destroy", ",".join(nodes))
         title("Check that nothing is left")
-        records = self.run("salt-run", "hart.list_minions")
+        records = self.run("salt-run", "hart.list_minions")["nodes"]
         keys = self.run("salt-key", "-L")
         left = {
             "nodes in hart's records": list(records),

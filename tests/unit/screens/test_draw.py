@@ -1,0 +1,194 @@
+"""Each document has a screen that fits the terminal; nothing of a failure is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from hart_salt.screens.draw import SCREENS, draw
+from hart_salt.screens.paper import Paper
+from tools import reference
+
+FACTS = {"role": "app", "provider": "do", "region": "nyc3", "zone": None, "size": "s-1vcpu-1gb"}
+
+
+def doc(function: str, **parts: Any) -> dict[str, Any]:
+    return {"version": 2, "function": function, "problems": [], "notes": [], **parts}
+
+
+CREATED = doc(
+    "create_role",
+    nodes={
+        "app-1.example.com": {
+            "result": True, **FACTS, "public_ip": "203.0.113.7", "private_ip": "10.0.0.3", "notes": [],
+            "seconds": {"launching": 21.2, "bootstrapping": 14.0},
+        },
+        "app-2.example.com": {
+            "result": False, **FACTS, "public_ip": None, "seconds": {"launching": 21.2},
+            "error": "apt-get update failed on the node: it cannot resolve the name of the mirror; the node has no DNS",
+            "output": ["hart: install", "E: cannot resolve"], "log": "/var/log/salt/hart/app-2.example.com.log",
+            "notes": ["the image has no cloud-init"],
+        },
+    },
+    problems=["do: the temporary key hart-1 could not be removed: 503"], retcode=1,
+)  # fmt: skip
+PLANNED = {"result": None, "action": "create", **FACTS, "monthly_price": 6.0, "currency": "USD"}
+PLAN = doc("create_role", nodes={"app-1": PLANNED, "app-2": PLANNED})
+SCALED = doc(
+    "scale", role="app", before=3, after=2, changed=True,
+    nodes={
+        "app-1": {"action": "destroy", "result": True, "provider": "do"},
+        "app-7": {"action": "keep", "result": False, "error": "its drain failed: exit code 3"},
+    },
+)  # fmt: skip
+LISTED = doc(
+    "list_minions",
+    nodes={
+        "app-1.example.com": {
+            "status": "ready", **FACTS, "public_ip": "203.0.113.7", "private_ip": None, "created": None, "note": None,
+        },
+        "app-2.example.com": {
+            "status": "left at bootstrapping", **FACTS, "public_ip": None, "private_ip": None, "created": None,
+            "error": "no route",
+        },
+    },
+    problems=["ec2: the API does not answer"],
+)  # fmt: skip
+SIZES = doc(
+    "list_sizes",
+    sizes={
+        "s-1vcpu-512mb": {"memory_mb": 512, "cpus": 1, "disk_gb": 10, "monthly_price": 4.0, "currency": "USD",
+                          "available": True, "description": "Basic"},
+        "m": {"memory_mb": 8192, "cpus": 0.5, "disk_gb": None, "monthly_price": None, "currency": "USD",
+              "available": False, "description": ""},
+    },
+)  # fmt: skip
+CHECKED = doc(
+    "check",
+    checks={
+        "do app": "problem: there is no size big at do in nyc3; did you mean small?", "do": "ok: the token is valid",
+        "quota": "unknown: only a change would show it",
+    },
+)  # fmt: skip
+SHOWN = doc(
+    "show",
+    nodes={
+        "app-1": {
+            "status": "ready", **FACTS, "kind": "minion", "public_ip": "203.0.113.7", "created": None,
+            "instance_id": "4711",
+            "sources": {"cloud": "running", "record": "ready", "key": "accepted", "present": True},
+            "seconds": {"launching": 21.2, "bootstrapping": 14.0}, "addresses": [], "notes": [], "sealed": True,
+            "minion_key_finger": "aa:bb", "batch": "1-a",
+        },
+    },
+)  # fmt: skip
+SWEPT = doc(
+    "sweep", removed=[{"kind": "instance", "name": "app-9", "provider": "do", "why": "its record is gone"}],
+    kept=[{"kind": "SSH key", "name": "hart-1", "provider": "do", "why": "it is young"}],
+)  # fmt: skip
+REFUSED = doc(
+    "create", nodes={}, error="2 faults:\nhart:a: unknown\nhart:b: must be text", problems=["2 faults"], retcode=2
+)
+DOCUMENTS = [
+    CREATED,
+    PLAN,
+    SCALED,
+    LISTED,
+    SIZES,
+    CHECKED,
+    SHOWN,
+    SWEPT,
+    REFUSED,
+    doc("list_regions", regions={"us-east-1": {"description": "", "zones": ["us-east-1a"], "available": False}}),
+    doc("list_images", images={"trixie": {"description": "Debian 13", "available": True}}),
+    doc("list_roles", roles={"app": ["do", "ec2"]}),
+    doc("list_roles", roles={}),
+    doc("list_minions", nodes={}),
+    doc("sweep", removed=[], kept=[]),
+    doc("sweep", notes=["another sweep is running; nothing was changed"]),
+    doc("version", versions={"hart-salt": "1.0.0"}),
+    doc("show_role", settings={"apply": None, "minion_config": {"a": 1}}),
+    doc("sync_keys", masters={"m2": {"result": True, "accepted": ["a"], "nodes": {"b": None}}}),
+    doc("node_of", ip="203.0.113.7", minion_id=None, nodes={}),
+    doc("from_salt_cloud", text="hart:\n  a: 1\n"),
+    doc("create", nodes={}, job="2026", notes=["it runs as its own job"]),
+    doc("check_seal", nodes={"web-1": {"result": True}}),
+    doc("not_here_yet", things={"a": 1}),
+]
+
+
+def test_a_create_has_one_line_for_each_node_and_the_reason_of_each_failure() -> None:
+    assert draw(CREATED, Paper(80)).splitlines() == [
+        "NODE               RESULT  ADDRESS      SECONDS  PROVIDER  PLACE  SIZE",
+        "app-1.example.com  ready   203.0.113.7       35  do        nyc3   s-1vcpu-1gb",
+        "app-2.example.com  failed                    21  do        nyc3   s-1vcpu-1gb",
+        "  apt-get update failed on the node: it cannot resolve the name of the mirror;",
+        "  the node has no DNS",
+        "  | E: cannot resolve",
+        "  log: /var/log/salt/hart/app-2.example.com.log",
+        "  the image has no cloud-init",
+        "",
+        "2 nodes: 1 ready, 1 failed; the slowest took 35 s.",
+        "",
+        "problem: do: the temporary key hart-1 could not be removed: 503",
+    ]
+
+
+def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:
+    assert draw(PLAN, Paper(80)).splitlines() == [
+        "   NODE   ROLE  PROVIDER  PLACE  SIZE         PER MONTH",
+        "+  app-1  app   do        nyc3   s-1vcpu-1gb      $6.00",
+        "+  app-2  app   do        nyc3   s-1vcpu-1gb      $6.00",
+        "",
+        "2 to create. Nothing was changed (test=True).",
+        "Price per month of the new nodes, before tax: $12.00.",
+    ]
+    total = {"before": {"USD": 6.0}, "after": {"USD": 18.0}}
+    assert draw({**PLAN, "price": total}, Paper(80)).endswith("before tax: $6.00 now, $18.00 afterwards.")
+
+
+def test_a_scale_says_how_many_nodes_the_role_has() -> None:
+    assert draw(SCALED, Paper(80)).splitlines()[-2:] == [
+        "2 nodes: 1 destroyed, 1 kept.", "Role app had 3 nodes and has 2.",
+    ]  # fmt: skip
+
+
+def test_problems_stand_last_and_never_take_the_table_away() -> None:
+    shown = draw(LISTED, Paper(80)).splitlines()
+    assert (shown[1].split()[:2], shown[-1]) == (
+        ["app-1.example.com", "ready"],
+        "problem: ec2: the API does not answer",
+    )
+    assert [line.split()[0] for line in draw(CHECKED, Paper(120)).splitlines()[1:4]] == ["do", "quota", "do"]
+
+
+def test_one_node_is_shown_in_sections_with_its_stages_in_order() -> None:
+    shown = draw(SHOWN, Paper(80))
+    assert shown.index("Instance") < shown.index("Trust") < shown.index("launching      21 s") < shown.index("in all")
+    assert "batch  1-a" in shown
+    assert "notes" not in shown, "nothing empty is shown"
+
+
+def test_a_refusal_is_one_sentence_and_a_list_of_faults_keeps_its_lines() -> None:
+    assert draw(REFUSED, Paper(80)).splitlines()[:3] == [
+        "hart.create: 2 faults:", "  hart:a: unknown", "  hart:b: must be text",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [160, 80, 40, 30])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document["function"])
+def test_every_screen_fits_and_shows_every_sentence(document: dict[str, Any], width: int) -> None:
+    shown = draw(document, Paper(width))
+    words = " ".join(shown.split())
+    for line in shown.splitlines():
+        assert cell_len(line) <= width or len(line.split()) <= 2, line
+    for sentence in [*document["notes"], *document["problems"]]:
+        assert sentence in words
+    assert shown.isascii()
+
+
+def test_every_screen_belongs_to_a_function_and_is_tested() -> None:
+    assert set(SCREENS) <= set(reference.functions())
+    assert set(SCREENS) - {document["function"] for document in DOCUMENTS} <= {"node", "replace"}
