@@ -26,6 +26,8 @@ PARTS: Mapping[str, str | None] = {
     "version": "versions",
 }
 
+FLEETS = ("scale", "replace")  #: the functions that change the nodes of a role
+
 
 @dataclass(frozen=True)
 class Result:
@@ -87,7 +89,9 @@ def document(result: Result, function: str) -> dict[str, Any]:
 def former(result: Result, function: str) -> dict[str, Any]:
     """Return the document of hart-salt 1.0: ids or names stand at the top level, beside ``errors`` and the like."""
     data = {**_former_data(result.data, function), **result.more}
-    if result.problems:
+    if result.problems and function in FLEETS:
+        data["error"] = "; ".join(result.problems)
+    elif result.problems:
         data["errors"] = list(result.problems)
     if result.notes:
         data["note"] = "; ".join(result.notes)
@@ -100,7 +104,7 @@ def _failure(result: Result) -> dict[str, Any]:
 
 
 def _former_data(data: Mapping[str, Any], function: str) -> dict[str, Any]:
-    if function in ("scale", "replace"):
+    if function in FLEETS:
         return _by_action(data)
     if function in ("show", "node") and data:
         (only,) = data.values()

@@ -324,7 +324,7 @@ def test_a_signal_rolls_back_without_a_master_that_does_not_answer(light: LightP
         light.cloud.holds.clear()
         process.kill()
         process.wait()
-    said = json.loads(out)["a"]
+    said = json.loads(out)["nodes"]["a"]
     assert process.returncode == 130
     assert "it had not answered when the call was interrupted" in str(said)
     assert "salt-run hart.destroy a removes it" in str(said)

@@ -63,6 +63,7 @@ def test_further_keys_never_replace_those_of_the_shape() -> None:
         ("scale", Result(FLEET, False, more={"before": 2}),
          {"created": {"new": FLEET["new"]}, "destroyed": {"old": FLEET["old"]}, "kept": {"busy": "drain failed"},
           "before": 2, "retcode": 1}),
+        ("scale", Result({}, False, problems=["interrupted"]), {"error": "interrupted", "retcode": 1}),
         ("scale", Result({}, more={"changed": False}, notes=["cooldown"]), {"changed": False, "note": "cooldown"}),
     ],
 )  # fmt: skip
