@@ -1143,16 +1143,39 @@ def list_regions(provider: str | None = None, *extra: Any, config: str | None = 
 
 
 def list_sizes(
-    provider: str | None = None, *extra: Any, region: str | None = None, config: str | None = None, **unknown: Any
+    provider: str | None = None,
+    *extra: Any,
+    region: str | None = None,
+    memory: float | None = None,
+    cpus: float | None = None,
+    max_price: float | None = None,
+    arch: str | None = None,
+    sort: str = "price",
+    config: str | None = None,
+    **unknown: Any,
 ) -> dict[str, Any]:
     """
-    List the sizes of a provider: memory in MB, CPUs, disk in GB, monthly price before tax, and its currency.
+    List the sizes of a provider: memory in MB, CPUs, disk in GB, monthly price before tax, its currency, architecture.
 
     provider
         The configured provider. Default: the one that the configuration names, or the only one.
 
     region
         List only sizes that this region offers. Default: all.
+
+    memory, cpus
+        List only sizes with at least this many GB of memory, and CPUs. Default: all.
+
+    max_price
+        List only sizes that cost at most this much per month, in the provider's currency. A size whose price is unknown
+        is not listed then. Default: all.
+
+    arch
+        ``amd64`` or ``arm64``. Default: both.
+
+    sort
+        ``price``, ``memory``, ``cpus``, ``disk`` or ``name``; with ``-`` before it, the greatest stands first. Sizes
+        that are not available stand last. Default: ``price``.
 
     config
         As for ``hart.create``.
@@ -1162,13 +1185,15 @@ def list_sizes(
     .. code-block:: bash
 
         salt-run hart.list_sizes do region=nyc3
+        salt-run hart.list_sizes do memory=4 cpus=2 max_price=30
 
     .. versionadded:: 1.0.0
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_sizes)
-        return service(config).list_sizes(**arguments.names(provider=provider, region=region))
+        wanted = arguments.size_filter(memory=memory, cpus=cpus, max_price=max_price, arch=arch, sort=sort)
+        return service(config).list_sizes(**arguments.names(provider=provider, region=region), wanted=wanted)
 
     return _report("list_sizes", work, config, unknown)
 

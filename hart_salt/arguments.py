@@ -18,6 +18,7 @@ from hart_salt.config.settings import FLAGS, as_number
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.scale import Order
+from hart_salt.operations.sizes import SizeFilter
 
 SEPARATOR = re.compile(r"[,\s]+")  #: of several ids; a minion id has neither
 MOST_NODES = 10_000  #: the highest number of nodes that a call can request: a typing error must not cost a fortune
@@ -110,6 +111,21 @@ def seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise Refused(f"{name} must be a number of seconds")
     return value
+
+
+def size_filter(*, memory: Any, cpus: Any, max_price: Any, arch: Any, sort: Any) -> SizeFilter:
+    """Return what ``hart.list_sizes`` looks for."""
+    numbers = {"memory": memory, "cpus": cpus, "max_price": max_price}
+    found = {name: None if value is None else amount(name, value) for name, value in numbers.items()}
+    return SizeFilter(**found, **names(arch=arch, sort=sort))
+
+
+def amount(name: str, value: Any) -> float:
+    """Return a number, 0 or more."""
+    value = as_number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise Refused(f"{name} must be a number, such as {name}=4")
+    return float(value)
 
 
 def flag(value: Any, name: str = "test") -> bool:

@@ -256,6 +256,8 @@ class Size:
     description: str = ""
     #: three letters as in ISO 4217
     currency: str = "USD"
+    #: ``amd64`` or ``arm64``, as Debian names them; empty if unknown
+    arch: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from hart_salt.config.schema import Schema
 from hart_salt.drivers.contract import Driver
 from hart_salt.model import MasterInfo, Node
 from hart_salt.operations import catalog
+from hart_salt.operations.sizes import SizeFilter
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
 
@@ -38,10 +39,10 @@ class Offers:
         """Return the regions of a provider."""
         return Result(catalog.regions(self._asked_driver(provider)))
 
-    def list_sizes(self, provider: str | None, region: str | None) -> Result:
-        """Return the sizes of a provider, cheapest first, those without a known price last."""
+    def list_sizes(self, provider: str | None, region: str | None, wanted: SizeFilter) -> Result:
+        """Return the sizes of a provider that match."""
         driver = self._asked_driver(provider)
-        return Result(catalog.sizes(driver, catalog.region_of(driver, self.config, region)))
+        return Result(catalog.sizes(driver, catalog.region_of(driver, self.config, region), wanted))
 
     def list_images(self, provider: str | None, region: str | None) -> Result:
         """Return the images of a provider, by the value for the setting ``image``."""

@@ -7,6 +7,7 @@ from typing import Any
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.operations import filters
+from hart_salt.operations.sizes import SizeFilter
 
 
 def regions(driver: Driver) -> dict[str, Any]:
@@ -14,11 +15,10 @@ def regions(driver: Driver) -> dict[str, Any]:
     return {region.name: _facts(region, "name") for region in driver.regions()}
 
 
-def sizes(driver: Driver, region: str | None) -> dict[str, Any]:
-    """Return the sizes of a region, cheapest first; sizes without a known price are last."""
-    found = driver.sizes(region)
-    ordered = sorted(found, key=lambda size: (size.monthly_price is None, size.monthly_price or 0, size.name))
-    return {size.name: _facts(size, "name") for size in ordered}
+def sizes(driver: Driver, region: str | None, wanted: SizeFilter | None = None) -> dict[str, Any]:
+    """Return the sizes of a region that match, in the order of ``wanted`` (default: all, cheapest first)."""
+    found = (wanted or SizeFilter()).applied(driver.sizes(region))
+    return {size.name: _facts(size, "name") for size in found}
 
 
 def images(driver: Driver, region: str | None) -> dict[str, Any]:

@@ -360,6 +360,7 @@ def _size(one: Mapping[str, Any]) -> Size:
         monthly_price=number(one.get("price_monthly")),
         available=one.get("available") is not False,
         description=one.get("description") or "",
+        arch="amd64",  # DigitalOcean has no other Droplets, and its API no field for it
     )
 
 

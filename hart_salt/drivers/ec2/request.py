@@ -272,6 +272,7 @@ def size(facts: Mapping[str, Any], monthly_price: float | None, offered: bool) -
         monthly_price=monthly_price,
         available=offered,
         description="; ".join(filter(None, remarks)),
+        arch={"x86_64": "amd64", "arm64": "arm64"}.get(architectures[0], "") if architectures else "",
     )
 
 

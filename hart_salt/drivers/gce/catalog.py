@@ -241,6 +241,8 @@ def _size(machine: Any) -> Size:
         cpus=float(machine.guest_cpus),
         available=not machine.deprecated.state,
         description=machine.description,
+        # An older API does not report it; then ``resources`` takes it for x86 too.
+        arch="arm64" if machine.architecture == "ARM64" else "amd64",
     )
 
 

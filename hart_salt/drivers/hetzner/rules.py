@@ -93,6 +93,7 @@ def size(facts: Thing, region: str | None, currency: str | None) -> Size:
         available=any(it.get("available") is not False for it in here) if here else not facts.get("deprecated"),
         description=", ".join(map(str, filter(None, kinds))),
         currency=currency or "EUR",
+        arch={"x86": "amd64", "arm": "arm64"}.get(str(facts.get("architecture")), ""),
     )
 
 

@@ -8,6 +8,7 @@ firmware, init and sshd. The path from launch to sealed minion is the same as fo
 from __future__ import annotations
 
 import os
+import platform
 import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,7 +132,8 @@ class Local(Driver):
     def sizes(self, region: str | None) -> Sequence[Size]:
         """Return one size: the whole machine, shared with everything else on it."""
         memory = psutil.virtual_memory().total // 2**20
-        return [Size(SIZE, memory, float(os.cpu_count() or 1), None, 0.0, True, "this machine, shared")]
+        arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
+        return [Size(SIZE, memory, float(os.cpu_count() or 1), None, 0.0, True, "this machine, shared", arch=arch)]
 
     def images(self, region: str | None) -> Sequence[Image]:
         """Return no images: a node runs its master's Python and Salt."""

@@ -195,6 +195,7 @@ def _size(plan: Mapping[str, Any], region: str | None, now: Collection[str] | No
         monthly_price=None if own_price else number(plan.get("monthly_cost")),
         available=bool(plan.get("locations")) if now is None else plan["id"] in now,
         description=plan.get("type") or "",
+        arch="amd64",  # its images are all x64 (GET /os), and its plans have no field for it
     )
 
 
