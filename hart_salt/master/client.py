@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from hart_salt.master.keys import SENDING, Keys
 from hart_salt.master.listener import EVENT_BUS_TIMEOUT, Events
 from hart_salt.master.minions import Minions, user_of
 from hart_salt.master.record_cache import RecordCache, server_of
+from hart_salt.master.states import unknown_states
 from hart_salt.master.terms import minion_terms
 from hart_salt.model import MasterInfo, Place
 
@@ -176,6 +177,10 @@ class Master:
     def events(self, on_start: Callable[[str], None], on_answer: Callable[[str, str], None]) -> Events:
         """Listen for start events and for answers to ``ask_for_answers``; see ``Events``."""
         return Events(lambda: self._event_bus(listen=True), on_start, on_answer)
+
+    def unknown_states(self, names: Sequence[str], saltenv: str) -> list[str]:
+        """Return a sentence for each SLS name that the master's file server does not have; see ``states.py``."""
+        return unknown_states(self._opts, names, saltenv)
 
     def cache(self) -> RecordCache:
         """Return Salt's cache with the master's configured driver, which stores the records."""

@@ -61,7 +61,7 @@ def _refuse_unfit(
 ) -> None:  # fmt: skip
     """``there`` holds the provider's instances; None: only those with the chosen ids matter, and are looked up."""
     objections = {node.minion_id: driver.objections(node) for node in nodes}
-    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(nodes[0])]
+    problems = [*_unknown_places(nodes, driver, find_size), *_unreadable(nodes[0]), *_unknown_states(nodes[0], context)]
     if there is None:
         # The provider may not be able to look for an id that it objects to.
         sought = [minion_id for minion_id, objected in objections.items() if chosen and not objected]
@@ -149,6 +149,20 @@ def _unreadable(node: Node) -> list[str]:
     files = {"script": node.settings.script, "salt_repo_key": node.settings.salt_repo_key}
     problems = {name: faults.unreadable(path) for name, path in files.items() if path}
     return [f"{name}: {problem}" for name, problem in problems.items() if problem] or _no_text(files["salt_repo_key"])
+
+
+def _unknown_states(node: Node, context: Context) -> list[str]:
+    """Return problems with ``apply`` and ``drain``. With other masters, a node can get its states from any of them."""
+    if context.others or "master" not in node.minion_config:
+        return []
+    saltenv = str(node.minion_config.get("saltenv") or "base")
+    wanted = {"apply": node.settings.apply, "drain": node.settings.drain}
+    return [
+        f"{name}: {problem}"
+        for name, states in wanted.items()
+        if isinstance(states, list)
+        for problem in context.master.unknown_states(states, saltenv)
+    ]
 
 
 def _no_text(path: str | None) -> list[str]:

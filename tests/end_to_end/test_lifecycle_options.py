@@ -154,7 +154,11 @@ def test_the_highstate_is_applied_and_a_failing_one_is_reported(master: SaltMast
 
 
 def test_states_that_cannot_be_rendered_are_reported_and_keep_the_node(master: SaltMaster) -> None:
-    done = master.run("hart.create", "a", "role=app", "apply=nowhere")
+    refused = master.run("hart.create", "a", "role=app", "apply=hightstate")
+    assert (refused.code, master.left_over()["records"]) == (2, [])
+    assert "apply: there is no state hightstate, did you mean highstate?" in refused.data["error"]
+    (master.root / "srv/salt/broken.sls").write_text("{{ nowhere.at_all }}\n")
+    done = master.run("hart.create", "a", "role=app", "apply=broken")
     assert done.code == 1
     assert "nowhere" in done.data["a"]["error"]
     assert master.salt("a", "test.ping").data == {"a": True}
