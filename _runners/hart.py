@@ -21,6 +21,7 @@ import functools
 import importlib.util
 import inspect
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ INTERRUPTED = 130  # the exit code of a shell after Ctrl-C
 BACKGROUND = "__hart_background__"
 #: marks such a call if it waits for its slot before it loads the rest of hart
 QUEUES = "__hart_queues__"
+#: holds who called such a call; it is only shown
+BY = "__hart_by__"
+#: a keyword with which the SLS of a reaction passes the tag of its event, to be shown; Salt itself does not pass it
+EVENT = "__event__"
 SEVERAL = ("create", "destroy")  #: the functions that take several ids
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
@@ -79,21 +84,30 @@ def _acts(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        from hart_salt.base import caller
+
         marked = kwargs.pop(BACKGROUND, None) is True
-        # Salt says who calls; it is checked first, because the arguments may come from an event, and so from any
-        # minion.
-        if _from_reactor():
-            return _begin(function, args, kwargs)
-        if not marked:
-            return function(*args, **kwargs)
-        __context__[BACKGROUND] = True
-        # A scale first looks whether another call changes the role, and then waits for its slot.
-        __context__[QUEUES] = not kwargs.get("test") and function.__name__ not in ("scale", "replace")
-        data = function(*args, **kwargs)
-        _announce(f"hart.{function.__name__}", globals()["__jid__"], data)
-        return data
+        by, event = kwargs.pop(BY, None), kwargs.pop(EVENT, None)
+        with caller.keywords(by if marked else None, event):
+            return _act(function, args, kwargs, marked=marked)
 
     return call
+
+
+def _act(
+    function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwargs: dict[str, Any], *, marked: bool
+) -> dict[str, Any]:
+    # Salt says who calls; it is checked first, because the arguments may come from an event, and so from any minion.
+    if _from_reactor():
+        return _begin(function, args, kwargs)
+    if not marked:
+        return function(*args, **kwargs)
+    __context__[BACKGROUND] = True
+    # A scale first looks whether another call changes the role, and then waits for its slot.
+    __context__[QUEUES] = not kwargs.get("test") and function.__name__ not in ("scale", "replace")
+    data = function(*args, **kwargs)
+    _announce(f"hart.{function.__name__}", globals()["__jid__"], data)
+    return data
 
 
 @_acts
@@ -1344,9 +1358,19 @@ def _data(
 
 def _caller(function: str) -> Caller:
     """Return who called."""
-    from hart_salt.base.caller import Caller
+    from hart_salt.base import caller
 
-    return Caller(str(globals().get("__user__", "")), f"hart.{function}")
+    return caller.Caller(_by(), f"hart.{function}")
+
+
+def _by() -> str:
+    """Return who called, in words; they decide nothing."""
+    from hart_salt.base import caller
+
+    given, user = caller.given.get(), globals().get("__user__")
+    if given.by:
+        return caller.in_job(given.by, user, __opts__)
+    return caller.words(user, caller.path_of(sys._getframe()), given.event, __opts__)
 
 
 def _for_people(data: dict[str, Any]) -> dict[str, Any]:
@@ -1356,8 +1380,6 @@ def _for_people(data: dict[str, Any]) -> dict[str, Any]:
     Salt takes the exit code from ``retcode`` in the outputter's data. It takes the success in the event from the
     ``result`` beside the document; without it, it would judge the document as if it held the results of states.
     """
-    import sys
-
     if sys.stdout is None or not sys.stdout.isatty() or __opts__.get("output"):
         return data
     code = {"retcode": data["retcode"]} if "retcode" in data else {}
@@ -1378,8 +1400,14 @@ def _clean(keywords: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_reactor() -> bool:
-    """Return whether a reactor called. A call by an orchestration has another user, even if a reactor started that."""
-    return globals().get("__user__") == "Reactor"
+    """
+    Return whether a reactor called, and not an orchestration that it started: that one waits for the outcome.
+
+    Both have the same user. Only Salt can have put the state of an orchestration on the way of the call.
+    """
+    from hart_salt.base import caller
+
+    return globals().get("__user__") == caller.REACTOR and not caller.path_of(sys._getframe()).state
 
 
 def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -1398,7 +1426,7 @@ def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwarg
         from hart_salt.master.client import Master
         from hart_salt.result import Result
 
-        jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True})
+        jid = Master(__opts__).begin(f"hart.{function.__name__}", {**given, **settings, BACKGROUND: True, BY: _by()})
         note = f"it runs as its own job; when it ends, it fires hart/{jid}/result"
         return Result({}, notes=[note], more={"job": jid})
 

@@ -327,4 +327,5 @@ def journal_of(info: MasterInfo, gate: Gate, caller: Caller) -> Journal:
     below the cachedir. So entries of other calls can be there.
     """
     others = [Path(info.other_log_dir) / FILE] if info.other_log_dir else []
-    return Journal(Path(info.log_dir) / FILE, gate, others=others, by=caller.by, function=caller.function)
+    by = gate.text(caller.by, TEXT)
+    return Journal(Path(info.log_dir) / FILE, gate, others=others, by=by, function=caller.function)

@@ -255,7 +255,8 @@ class Importing:
 
     def _fire(self, record: Record) -> None:
         names = ("minion_id", "role", *PLACE, "public_ip", "private_ip")
-        data = self._context.gate.data({name: getattr(record, name) for name in names})
+        facts = {name: getattr(record, name) for name in names}
+        data = self._context.gate.data({**facts, "by": self._context.journal.by or None})
         self._send(f"hart/{record.minion_id}/{EVENT}", data)
 
     async def _undo(self, taken: _Taken, calls: Calls) -> None:

@@ -90,12 +90,22 @@ class Progress:
         fire: Callable[[str, dict[str, Any]], None],
         view: View,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        by: str = "",
+        function: str = "",
     ) -> None:
+        """
+        Report to these; nothing is opened.
+
+        ``by`` is who called hart, and ``function`` the function of hart: each log names both, and each event ``by``.
+        """
         self._log_dir = Path(log_dir)
         self.gate = gate
         self._fire = fire
         self._view = view
         self._clock = clock
+        self._by = by
+        self._called = f"hart: {function or 'hart'} was called by {by}" if by else ""
         self._tracks: dict[str, Track] = {}
 
     def expect(self, expected: Expected) -> None:
@@ -109,7 +119,7 @@ class Progress:
         Raises ``EnvironmentFault`` if the log cannot be written.
         """
         try:
-            self._tracks[minion_id] = Track(self._clock(), self._create(minion_id))
+            self._add(minion_id, self._create(minion_id))
         except OSError as error:
             raise EnvironmentFault(faults.sentence(error, self.log_path(minion_id))) from error
 
@@ -129,7 +139,7 @@ class Progress:
         reason = self.gate.text(str(facts["error"])) if facts.get("error") else ""
         self._view.update(minion_id, stage, now - track.started, "", reason)
         if stage in EVENT_STAGES:
-            data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds)}
+            data = {**facts, "minion_id": minion_id, "seconds": dict(track.seconds), "by": self._by or None}
             self._fire(f"hart/{minion_id}/{stage}", self.gate.data(data))
         if stage in FINAL_STAGES:
             track.log = None
@@ -187,8 +197,13 @@ class Progress:
             log = None
             with contextlib.suppress(OSError):
                 log = self._create(minion_id)
-            self._tracks[minion_id] = Track(self._clock(), log)
+            self._add(minion_id, log)
         return self._tracks[minion_id]
+
+    def _add(self, minion_id: str, log: Path | None) -> None:
+        self._tracks[minion_id] = Track(self._clock(), log)
+        if self._called:
+            self._write(self._tracks[minion_id], [self.gate.text(self._called)])
 
     def _create(self, minion_id: str) -> Path:
         path = Path(self.log_path(minion_id))

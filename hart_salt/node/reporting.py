@@ -24,7 +24,10 @@ def open_progress(context: Context, *, events: bool = True) -> Iterator[Progress
     With ``events=False`` no events are sent, because the nodes are not minions of this master (default True).
     """
     with open_events(context) as send:
-        progress = Progress(context.info.log_dir, context.gate, send if events else _nobody, view_for())
+        progress = Progress(
+            context.info.log_dir, context.gate, send if events else _nobody, view_for(),
+            by=context.journal.by, function=context.journal.function,
+        )  # fmt: skip
         try:
             yield progress
         finally:

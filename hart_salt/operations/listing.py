@@ -13,7 +13,7 @@ from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import PLACE, Instance, MasterInfo
 
-FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "log", "error")
+FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "by", "log", "error")
 NOT_OURS = "not ours"
 BROKEN = "broken record"
 BAD_ID = "bad id"
@@ -26,7 +26,7 @@ STATUSES = (
 #: the facts of a record that only ``hart.show`` reports
 SHOWN = (
     "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
-    "addresses",
+    "addresses", "monthly_price", "currency",
 )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def named(pages: list[Path]) -> list[tuple[str, str]]:
 
 
 PATHS = [(page, word) for page, word in named(PAGES) if is_path(word)]
-NAMES = [(page, word) for page, word in named(PAGES) if re.fullmatch(r"_\w+|[A-Z][a-z]\w*\.\w+", word)]
+NAMES = [(page, word) for page, word in named(PAGES) if re.fullmatch(r"_(?!_)\w+|[A-Z][a-z]\w*\.\w+", word)]
 
 
 def test_there_are_paths_and_names_to_test() -> None:

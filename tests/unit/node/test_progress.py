@@ -81,7 +81,8 @@ def test_only_the_public_stages_are_events_and_these_have_facts_and_seconds(prog
         progress.stage("a", stage, {"role": "app"})
         world.now += 1
     assert [tag for tag, _ in world.events] == ["hart/a/launching", "hart/a/enrolled"]
-    assert world.events[1][1] == {"minion_id": "a", "role": "app", "seconds": {"launching": 1.0, "enrolling": 1.0}}
+    seconds = {"launching": 1.0, "enrolling": 1.0}
+    assert world.events[1][1] == {"minion_id": "a", "role": "app", "seconds": seconds, "by": None}
     stages = "launching running bootstrapping enrolled ready failed destroying destroyed"
     assert sorted(EVENT_STAGES) == sorted(stages.split())
 
@@ -102,6 +103,22 @@ def test_the_log_has_every_stage_and_line_with_a_timestamp(progress: Progress, w
     progress.stage("a", "running", {})
     lines = [line.split(" ", 1)[1] for line in log_of(progress).splitlines()]
     assert lines == ["== launching at 0.00 s", "hello", "== running at 2.50 s"]
+
+
+def test_who_called_is_in_the_log_of_each_node_and_in_each_event_without_secrets(world: World, tmp_path: Path) -> None:
+    """Once in a log, before the first stage; the terminal does not show it."""
+    gate = Gate()
+    gate.secrets.add(PLANTED)
+    fire = lambda tag, data: world.events.append((tag, data))  # noqa: E731 - it is short
+    progress = Progress(
+        str(tmp_path / "hart"), gate, fire, world, lambda: world.now, by=f"bob {PLANTED}", function="hart.create"
+    )
+    progress.begin("a")
+    progress.stage("a", "launching", {})
+    progress.stage("b", "failed", {})
+    assert log_of(progress).splitlines()[0].split(" ", 1)[1] == "hart: hart.create was called by bob ***"
+    assert log_of(progress).count("called by") == 1
+    assert [data["by"] for _, data in world.events] == ["bob ***", "bob ***"]
 
 
 def test_each_node_has_its_own_log_that_other_users_cannot_read(progress: Progress) -> None:
