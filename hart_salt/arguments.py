@@ -57,7 +57,7 @@ def names(**given: Any) -> dict[str, Any]:
 def word(function: str, name: str, value: Any, extra: Sequence[Any]) -> str:
     """Return the main argument of a function; ``extra`` holds the other positional arguments, which are refused."""
     if value is None or isinstance(value, (dict, list)) or value == "":
-        article = "an" if name == "id" else "a"
+        article = "an" if name[0] in "aeio" else "a"
         raise Refused(f"{function} needs {article} {name}: salt-run {function} {name.upper()}")
     _refuse_other_than_text(function, name, value)
     if extra:

@@ -124,6 +124,9 @@ class Service(Offers):
     def _provider(self, name: str) -> Provider:
         return roles.choose_provider(self.config, None, name)
 
+    def _provider_of(self, role: str | None, provider: str | None, settings: Mapping[str, Any]) -> str:
+        return roles.choose_for(self.config, self.schemas, role, provider, settings).name
+
     # creating
 
     def create(
@@ -148,7 +151,7 @@ class Service(Offers):
         Raises ``Refused`` before anything is changed.
         """
         ids = list(minion_ids or (None,) * count)
-        bounds = self._limits(role, roles.choose_provider(self.config, role, provider).name) if limited else {}
+        bounds = self._limits(role, self._provider_of(role, provider, settings)) if limited else {}
         limits.refuse_at_once(bounds, len(ids))
 
         def resolved(zones: Sequence[str] | None = None) -> list[Node]:
@@ -364,7 +367,7 @@ class Service(Offers):
         if order.provider is not None or order.role not in self.config.roles:
             # Without a provider, all nodes of the role count; only new ones need a provider.
             roles.choose_provider(self.config, order.role, order.provider)
-        return self._scaled(self._scaling(order).scale(wanted, remove=remove, cooldown=cooldown, wait=wait))
+        return scaling.result(self._scaling(order).scale(wanted, remove=remove, cooldown=cooldown, wait=wait))
 
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
         """Replace a role's nodes; see ``Scaling.replace``."""
@@ -377,7 +380,7 @@ class Service(Offers):
             self._refuse_excess(self._limits(order.role, chosen.name), growth)
 
         work = self._scaling(order, limited=not order.test)
-        return self._scaled(work.replace(batch, wait=wait, check=refuse_surge))
+        return scaling.result(work.replace(batch, wait=wait, check=refuse_surge))
 
     def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
         def make(count: int, test: bool) -> fleet.Outcomes:
@@ -401,21 +404,6 @@ class Service(Offers):
     def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
         names = {found.provider.name for found in lost}
         return sealing.restore(lost, {name: self.driver(name) for name in names}, self.context, test=test)
-
-    def _scaled(self, outcome: scaling.Outcome) -> Result:
-        data = dict(outcome.data)
-        nodes = {
-            minion_id: {"action": action, **entry}
-            for word, action in (("created", "create"), ("destroyed", "destroy"))
-            for minion_id, entry in data.pop(word, {}).items()
-        }
-        kept = data.pop("kept", {})
-        nodes |= {minion_id: {"action": "keep", "result": False, "error": why} for minion_id, why in kept.items()}
-        problems, notes = data.pop("error", None), data.pop("note", None)
-        return Result(
-            nodes, outcome.ok, outcome.interrupted, problems=[problems] if problems else [],
-            notes=[notes] if notes else [], more=data,
-        )  # fmt: skip
 
     def _settings_of(self, record: Record) -> Settings:
         """Return the current settings for a node of this role and place."""

@@ -17,6 +17,7 @@ import salt.utils.minions
 
 from hart_salt.base import faults
 from hart_salt.base.errors import HartError, Refused
+from hart_salt.base.text import suggestion
 from hart_salt.master import jobs
 from hart_salt.master.keys import drop_stale_list
 from hart_salt.master.listener import ANSWER_SETTING, QUESTION
@@ -26,6 +27,11 @@ PING_GATHER_TIMEOUT = 2  #: seconds for Salt's own question, after a ping, wheth
 ASK_TIMEOUT = 30  #: seconds for the answer to a question that takes a moment
 APPLY_TIMEOUT = 60  #: seconds until Salt asks whether the states are still being applied
 APPLY_GATHER_TIMEOUT = 30  #: seconds for the answer: a node that is applying states is busy
+#: the types of targets, as ``salt.utils.minions.CkMinions`` knows them in Salt 3006 to 3008
+TARGET_TYPES = (
+    "compound", "glob", "grain", "grain_pcre", "ipcidr", "list", "nodegroup", "pcre", "pillar", "pillar_exact",
+    "pillar_pcre", "range",
+)  # fmt: skip
 BUSY_PAUSE = 1.0  #: seconds until hart asks again a minion that refused because of another state run
 #: what Salt returns then: a list of such sentences, from ``state.running``; there is nothing else to recognize it by
 BUSY = " is running as PID "
@@ -154,6 +160,9 @@ class Minions:
 
     def _expected(self, target: str, target_type: str) -> Collection[str]:
         """Return the minions with accepted keys that match a target."""
+        if target_type not in TARGET_TYPES:  # Salt would find no minion, and only log why
+            known = ", ".join(TARGET_TYPES)
+            raise Refused(f"there is no tgt_type {target_type}{suggestion(target_type, TARGET_TYPES)}; known: {known}")
         drop_stale_list(self._opts)
         found: Collection[str] = salt.utils.minions.CkMinions(dict(self._opts)).check_minions(target, target_type)[
             "minions"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hart_salt.base.errors import BrokenRecord, Refused
 from hart_salt.base.names import check_minion_id
+from hart_salt.base.text import suggestion
 from hart_salt.config.schema import Provider
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import BANK, SUFFIX, Record
@@ -77,7 +78,8 @@ def why_no_node(minion_id: str, master: Master) -> str:
             f"is not a node of hart, only a key in Salt's store; salt-key -d {minion_id} deletes the key, and salt-run "
             f"hart.import_minion {minion_id} makes an accepted minion a node"
         )
-    return "is not known: there is no record, no instance and no key with that id"
+    near = suggestion(minion_id, master.keys.states())
+    return f"is not known{near or ':'} there is no record, no instance and no key with that id"
 
 
 def _unrecorded(seen: Snapshot, context: Context) -> dict[str, Record]:

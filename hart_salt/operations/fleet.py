@@ -76,6 +76,11 @@ def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
     return chosen[:number]
 
 
+def check_remove(fleet: Sequence[Record], remove: str) -> None:
+    """Raise ``Refused`` if ``remove`` is neither an order nor ids of the fleet, even if nothing is removed now."""
+    victims(fleet, 0, remove)
+
+
 def _named(fleet: Sequence[Record], ids: Sequence[str]) -> list[Record]:
     by_id = {record.minion_id: record for record in fleet}
     unknown = [minion_id for minion_id in ids if minion_id not in by_id]

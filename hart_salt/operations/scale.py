@@ -19,9 +19,10 @@ from hart_salt.inventory.locks import Look
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.operations.drain import drain_all
-from hart_salt.operations.fleet import Changes, FleetActions, Outcomes, TargetSize, by_age, renew, victims
+from hart_salt.operations.fleet import Changes, FleetActions, Outcomes, TargetSize, by_age, check_remove, renew, victims
 from hart_salt.operations.leaks import GRACE, is_ready
 from hart_salt.planning import plan
+from hart_salt.result import Result
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Scaling:
             ready, coming = self._fleet()
             have = len(ready) + len(coming)
             target = wanted.target(have)
+            check_remove(ready, remove)
             leaving = victims(ready, have - target, remove) if target < have else []
             if self._order.test:
                 return self._planned(have, target, leaving)
@@ -267,6 +269,23 @@ class Scaling:
         except EnvironmentFault as error:
             return f"the fleet was changed, but the time could not be stored, so cooldown ignores this change: {error}"
         return None
+
+
+def result(outcome: Outcome) -> Result:
+    """Return the outcome as a result by node, each with what was done with it: ``create``, ``destroy`` or ``keep``."""
+    data = dict(outcome.data)
+    nodes = {
+        minion_id: {"action": action, **entry}
+        for word, action in (("created", "create"), ("destroyed", "destroy"))
+        for minion_id, entry in data.pop(word, {}).items()
+    }
+    for minion_id, why in data.pop("kept", {}).items():
+        nodes[minion_id] = {"action": "keep", "result": False, "error": why}
+    problem, note = data.pop("error", None), data.pop("note", None)
+    return Result(
+        nodes, outcome.ok, outcome.interrupted, problems=[problem] if problem else [], notes=[note] if note else [],
+        more=data,
+    )  # fmt: skip
 
 
 def _without(records: Sequence[Record], others: Iterable[Record]) -> list[Record]:

@@ -22,7 +22,7 @@ from hart_salt.config.validation import check_section
 from hart_salt.model import MasterInfo, Node
 from hart_salt.planning import minion_config
 
-__all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_provider", "resolve", "show"]
+__all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_for", "choose_provider", "resolve", "show"]
 
 SALTMASTER = "hart:saltmaster"
 #: the parameters of the runner's functions besides settings, to suggest for an unknown argument
@@ -124,8 +124,8 @@ def resolve(
         raise Refused("a node needs a role or a minion id")
     given = {str(key): plain(value) for key, value in (arguments or {}).items() if value is not None}
     config.secrets.gather(given)
-    chosen = choose_provider(config, role, provider)
     catalogue = Catalogue(schemas)
+    chosen = choose_for(config, schemas, role, provider, given)
     given |= {name: place for name, place in (("region", region), ("zone", zone)) if place is not None}
     argument_layer, faults = _arguments(catalogue, given, chosen.driver)
     layers = _layers(config, role, chosen.name, argument_layer)
@@ -165,6 +165,27 @@ def show(node: Node, master: MasterInfo | None = None) -> dict[str, Any]:
     notes = [] if minion_config.has_master(node) else [f"{SALTMASTER} {NO_SALTMASTER}"]
     notes += [f"{fault.path} {fault.problem}" for fault in (minion_config.objections(node, master) if master else ())]
     return {**result, "notes": notes} if notes else result
+
+
+def choose_for(
+    config: Config, schemas: Mapping[str, Schema], role: str | None, provider: str | None, given: Mapping[str, Any]
+) -> Provider:
+    """
+    Return the provider of new nodes; ``given`` holds the arguments of the call.
+
+    Raises ``ConfigError`` for an unknown argument, which may be a misspelt role or provider, if it cannot be chosen.
+    """
+    try:
+        return choose_provider(config, role, provider)
+    except Refused:
+        config.secrets.gather(given)
+        catalogue = Catalogue(schemas)
+        words = ["role", "provider"]
+        unknown = {name: catalogue.refusal(name, None, words) for name in given if not catalogue.exists(name)}
+        if not unknown:
+            raise
+        faults = [Fault(f"argument:{name}", str(problem)) for name, problem in unknown.items()]
+        raise ConfigError([_redacted(fault, config.secrets) for fault in faults]) from None
 
 
 def _redacted(fault: Fault, secrets: Secrets) -> Fault:
