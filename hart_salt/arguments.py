@@ -116,7 +116,7 @@ def seconds(name: str, value: Any) -> float:
 def size_filter(*, memory: Any, cpus: Any, max_price: Any, arch: Any, sort: Any) -> SizeFilter:
     """Return what ``hart.list_sizes`` looks for."""
     numbers = {"memory": memory, "cpus": cpus, "max_price": max_price}
-    found = {name: None if value is None else amount(name, value) for name, value in numbers.items()}
+    found: dict[str, Any] = {name: value if value is None else amount(name, value) for name, value in numbers.items()}
     return SizeFilter(**found, **names(arch=arch, sort=sort))
 
 
