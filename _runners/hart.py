@@ -649,6 +649,8 @@ def scale(
 
     min, max
         With ``delta``: the number stays at ``min`` or above (default: 0), and at ``max`` or below (default: no limit).
+        Without ``count`` and ``delta``: add nodes if there are fewer than ``min``, and remove nodes if there are more
+        than ``max``.
 
     cooldown
         Seconds after a change of the role's fleet during which nothing is changed again. Default: 0.
@@ -677,6 +679,7 @@ def scale(
 
         salt-run hart.scale app count=4
         salt-run hart.scale app delta=+2 max=10 cooldown=300
+        salt-run hart.scale app min=2 max=5
 
     .. versionadded:: 1.0.0
     """

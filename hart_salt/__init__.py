@@ -3,8 +3,8 @@ hart-salt turns cloud instances into trusted Salt minions.
 
 A map of the package, from the top down. A package imports only what is below it in this list:
 
-``runners/``, ``modules/``
-    what Salt loads: the functions of ``salt-run hart.…``, and the functions of the minions
+``runners/``, ``modules/``, ``states/``
+    what Salt loads: the functions of ``salt-run hart.…`` and of the minions, and the states of orchestrations
 ``output/``
     Salt's outputter ``hart``: what the runner returns, as a table
 ``screens/``

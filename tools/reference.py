@@ -26,6 +26,7 @@ from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
 from hart_salt.modules import hart as module
 from hart_salt.runners import hart as runner
+from hart_salt.states import hart as states
 
 FILE = Path(__file__).resolve().parents[1] / "hart_salt/REFERENCE.md"
 
@@ -305,19 +306,27 @@ def _functions_part() -> str:
         "These functions of the execution module need only Salt. Install them with `salt '*' saltutil.sync_modules` or "
         "with the package."
     )
-    parts = ["## Functions", text, *_documented(runner), "## Functions on minions", on_minions, *_documented(module)]
+    on_master = (
+        "These states run in orchestrations (`salt-run state.orchestrate`). They have changes only if they changed "
+        "something; with `test=True` they return the plan. *Orchestration* explains them."
+    )
+    parts = [
+        "## Functions", text, *_documented(runner), "## States", on_master, *_documented(states, "state "),
+        "## Functions on minions", on_minions, *_documented(module),
+    ]  # fmt: skip
     return "\n\n".join(parts)
 
 
-def _documented(of: types.ModuleType) -> Iterator[str]:
+def _documented(of: types.ModuleType, kind: str = "") -> Iterator[str]:
     for name, function in functions(of).items():
-        yield from (f"### hart.{name}", _markdown(inspect.getdoc(function) or ""))
+        yield from (f"### {kind}hart.{name}", _markdown(inspect.getdoc(function) or ""))
 
 
 def _markdown(docstring: str) -> str:
     """Return a docstring as Markdown: parameters become a list, and the example becomes a block."""
     result: list[str] = []
-    for block in docstring.split("\n\n"):
+    language = "bash"
+    for block in _blocks(docstring):
         text = " ".join(line.strip() for line in block.splitlines()).replace("``", "`")
         if parameter := re.match(r"([a-z_, ]+)\n    ", block):
             names = ", ".join(f"`{name}`" for name in parameter[1].split(", "))
@@ -325,12 +334,29 @@ def _markdown(docstring: str) -> str:
             listed = bool(result) and result[-1].startswith("- ")
             result[-1:] = [f"{result[-1]}\n{item}"] if listed else [*result[-1:], item]
         elif block.startswith("    "):
-            result.append(f"```bash\n{inspect.cleandoc(block)}\n```")
+            result.append(f"```{language}\n{inspect.cleandoc(block)}\n```")
+        elif block.startswith(".. code-block:: "):
+            language = block.removeprefix(".. code-block:: ")
         elif block.startswith(".. versionadded:: "):
             result.append(f"Since {block.removeprefix('.. versionadded:: ')}.")
-        elif block not in ("CLI Example:", ".. code-block:: bash"):
+        elif block != "CLI Example:":
             result.append(text)
     return "\n\n".join(result)
+
+
+def _blocks(docstring: str) -> Iterator[str]:
+    """Yield the blocks between blank lines; a block of code keeps the blank lines that it contains."""
+    code = ""
+    for block in docstring.split("\n\n"):
+        if block.startswith("    "):
+            code += f"\n\n{block}" if code else block
+            continue
+        if code:
+            yield code
+        code = ""
+        yield block
+    if code:
+        yield code
 
 
 # results, events, errors

@@ -15,7 +15,7 @@ NEWEST, OLDEST = "newest", "oldest"
 
 @dataclass(frozen=True)
 class TargetSize:
-    """The wanted number of nodes: a number, or a change of the present number within bounds."""
+    """The wanted number of nodes: a number, a change of the present number within bounds, or the bounds alone."""
 
     count: int | None = None
     delta: int | None = None
@@ -28,10 +28,13 @@ class TargetSize:
 
         Raises ``Refused`` if they cannot.
         """
-        if (self.count is None) == (self.delta is None):
+        bounded = self.minimum is not None or self.maximum is not None
+        if self.count is not None and self.delta is not None:
             raise Refused("set either count, the number of nodes, or delta, the change of that number")
-        if self.count is not None and (self.minimum is not None or self.maximum is not None):
-            raise Refused("min and max are bounds for delta and cannot be used with count")
+        if self.count is None and self.delta is None and not bounded:
+            raise Refused("set count, the number of nodes, delta, the change of that number, or the bounds min and max")
+        if self.count is not None and bounded:
+            raise Refused("min and max are bounds and cannot be used with count")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise Refused(f"min is {self.minimum} and max is {self.maximum}: min must not be above max")
 
@@ -40,10 +43,13 @@ class TargetSize:
         Return how many nodes there should be if there are ``have`` now.
 
         Bounds limit a delta, but never reverse its direction: with delta=1 and max=10, twelve nodes stay twelve.
+        Without a delta, the bounds alone decide: twelve nodes become ten.
         """
         if self.count is not None:
             return self.count
-        assert self.delta is not None  # noqa: S101 - check() has been called
+        if self.delta is None:
+            low = max(have, self.minimum or 0)
+            return low if self.maximum is None else min(low, self.maximum)
         wanted = have + self.delta
         if self.delta > 0 and self.maximum is not None:
             wanted = max(have, min(wanted, self.maximum))

@@ -14,13 +14,14 @@ from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import PLACE, Instance, MasterInfo
 
 FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "by", "log", "error")
+NO_INSTANCE = "no instance"
 NOT_OURS = "not ours"
 BROKEN = "broken record"
 BAD_ID = "bad id"
 ELSEWHERE = "elsewhere"
 #: what ``status`` can be, besides ``left at`` a stage and a provider's own word for an instance that does not run
 STATUSES = (
-    "ready", "in progress", "unreachable", "no instance", "stopped", "pending", "no key", "unsealed", "no record",
+    "ready", "in progress", "unreachable", NO_INSTANCE, "stopped", "pending", "no key", "unsealed", "no record",
     "failed", "unknown", ELSEWHERE, NOT_OURS, BROKEN, BAD_ID,
 )  # fmt: skip
 #: the facts of a record that only ``hart.show`` reports
@@ -97,7 +98,7 @@ def _status(snapshot: Snapshot, record: Record, instance: Instance | None, busy:
     if record.provider not in snapshot.asked:
         return "unknown"
     if instance is None:
-        return "no instance"
+        return NO_INSTANCE
     if record.stage == "unknown":
         return "no record"
     if instance.state != "running":

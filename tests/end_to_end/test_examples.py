@@ -91,9 +91,32 @@ def test_an_orchestration_creates_three_configures_and_registers_them(examples: 
     more = examples.run("state.orchestrate", "orch.resize", "pillar={count: 4}")
     assert more.code == 0, more
     (state,) = states_of(more).values()
-    assert (state["changes"]["return"]["before"], state["changes"]["return"]["after"]) == (3, 4)
+    assert state["changes"]["nodes"] == {"old": 3, "new": 4}
     fewer = examples.run("state.orchestrate", "orch.resize", "pillar={count: 1}")
     assert (fewer.code, len(fleet(examples))) == (0, 1), fewer
+
+
+def test_an_orchestration_declares_which_nodes_exist_and_changes_only_what_differs(examples: SaltMaster) -> None:
+    assert examples.run("hart.create", "web0.example.com", "role=app").code == 0
+    web = ["web1.example.com", "web2.example.com"]
+    plan = states_of(examples.run("state.orchestrate", "orch.declared", "test=True"))
+    assert [plan[name]["result"] for name in ("the web servers", "the former server")] == [None, None]
+    assert list(plan["the web servers"]["changes"]["created"]) == web
+    assert list(plan["the former server"]["changes"]["destroyed"]) == ["web0.example.com"]
+    assert fleet(examples) == ["web0.example.com"]
+
+    ran = examples.run("state.orchestrate", "orch.declared")
+    assert ran.code == 0, ran
+    states = states_of(ran)
+    assert list(states["the web servers"]["changes"]["created"]) == fleet(examples) == web
+    assert list(states["the former server"]["changes"]["destroyed"]) == ["web0.example.com"]
+    assert "States ran successfully" in states["configure what is new"]["comment"]
+
+    again = examples.run("state.orchestrate", "orch.declared")
+    assert again.code == 0, again
+    states = states_of(again)
+    assert [(state["result"], state["changes"]) for state in states.values()] == [(True, {})] * 3
+    assert "none of the onchanges reqs changed" in states["configure what is new"]["comment"]
 
 
 def test_twenty_events_at_once_add_one_node_and_another_event_removes_one(examples: SaltMaster) -> None:
@@ -233,7 +256,8 @@ def test_every_example_is_run_here() -> None:
     files = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*") if path.suffix in (".sls", ".conf")}
     assert files == {
         "master.d/hart.conf", "master.d/reactor.conf", "salt/top.sls", "salt/app.sls", "salt/drain.sls",
-        "salt/orch/app.sls", "salt/orch/resize.sls", "salt/orch/open.sls", "salt/orch/close.sls",
+        "salt/orch/app.sls", "salt/orch/resize.sls", "salt/orch/declared.sls", "salt/orch/open.sls",
+        "salt/orch/close.sls",
         "salt/reactor/more.sls", "salt/reactor/fewer.sls", "salt/reactor/sweep.sls", "salt/reactor/open.sls",
         "salt/reactor/close.sls",
     }  # fmt: skip

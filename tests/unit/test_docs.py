@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from salt.state import STATE_INTERNAL_KEYWORDS
 
 from hart_salt import drivers
 from hart_salt.config import loader
@@ -19,7 +20,9 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files as cloud_files
 from hart_salt.modules import hart as module
+from hart_salt.runners import hart as runner
 from hart_salt.runners.hart import EVENT
+from hart_salt.states import hart as states
 from tests import pages
 from tools import reference
 
@@ -93,6 +96,26 @@ def test_states_and_reactors_call_functions_and_arguments_that_exist() -> None:
     assert {function for function, _ in found} == {"create_role", "scale"}
     for function, names in found:
         assert names - {EVENT} <= set(inspect.signature(reference.functions()[function]).parameters) | SETTINGS
+
+
+def declared(value: Any) -> Iterator[tuple[str, set[str]]]:
+    """Yield the states of hart in a state file, each with the names of its arguments."""
+    for state in value.values() if isinstance(value, dict) else ():
+        for function, body in state.items() if isinstance(state, dict) else ():
+            if function.startswith("hart.") and isinstance(body, list):
+                yield function.removeprefix("hart."), {name for part in body for name in part}
+
+
+def test_states_of_hart_and_their_arguments_exist() -> None:
+    found = [state for text in blocks("yaml") for state in declared(data(text))]
+    functions = reference.functions(states)
+    assert {function for function, _ in found} == set(functions)
+    for function, names in found:
+        assert names <= set(inspect.signature(functions[function]).parameters) | SETTINGS | STATE_INTERNAL_KEYWORDS
+
+
+def test_no_setting_has_the_name_of_an_argument_that_salt_keeps_from_states() -> None:
+    assert set() == SETTINGS & STATE_INTERNAL_KEYWORDS
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "salt-run hart." in line])
@@ -220,7 +243,8 @@ def test_functions_named_in_sentences_exist() -> None:
     texts = [*PAGES.values(), (ROOT / "hart_salt/REFERENCE.md").read_text(encoding="utf-8")]
     named = {name for text in texts for name in re.findall(r"`(?:salt-run )?hart\.([a-z_]+)`", text)}
     others = {"toml", "provider", "region", "size"}  # a file, and grains
-    assert named - others - {*reference.functions(), *reference.functions(module)} == set()
+    known = {name for of in (runner, module, states) for name in reference.functions(of)}
+    assert named - others - known == set()
 
 
 def test_the_guide_to_drivers_names_every_verb_of_the_contract() -> None:

@@ -33,6 +33,11 @@ def ids(records: Sequence[Record]) -> list[str]:
         (TargetSize(delta=-2, minimum=9), 5, 5),
         (TargetSize(delta=-9), 5, 0),
         (TargetSize(delta=0, minimum=1, maximum=9), 5, 5),
+        (TargetSize(minimum=3, maximum=9), 5, 5),
+        (TargetSize(minimum=6, maximum=9), 5, 6),
+        (TargetSize(minimum=6), 5, 6),
+        (TargetSize(minimum=1, maximum=4), 5, 4),
+        (TargetSize(maximum=0), 5, 0),
     ],
 )
 def test_the_target_number(goal: TargetSize, have: int, target: int) -> None:
@@ -43,9 +48,9 @@ def test_the_target_number(goal: TargetSize, have: int, target: int) -> None:
 @pytest.mark.parametrize(
     ("goal", "words"),
     [
-        (TargetSize(), "either count"),
+        (TargetSize(), "set count, .* or the bounds"),
         (TargetSize(count=1, delta=1), "either count"),
-        (TargetSize(count=1, maximum=2), "bounds for delta"),
+        (TargetSize(count=1, maximum=2), "cannot be used with count"),
         (TargetSize(delta=1, minimum=3, maximum=2), "min must not be above max"),
     ],
 )

@@ -1,5 +1,4 @@
 as many as the pillar says:
-  salt.runner:
-    - name: hart.scale
+  hart.scaled:
     - role: app
     - count: {{ pillar['count'] | tojson }}
