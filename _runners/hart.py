@@ -933,6 +933,58 @@ def show(minion_id: str | None = None, *extra: Any, config: str | None = None, *
     return _report("show", work, config, unknown)
 
 
+def timeline(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    file: str | None = None,
+    force: bool = False,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Show where the seconds of nodes went: in which stage of its creation each node was for how long.
+
+    With ``file``, hart also writes the picture of it: one HTML file that loads nothing from anywhere and that any
+    browser shows.
+
+    minion_id
+        A minion id, a batch as ``hart.show`` shows it, or several of both separated by commas or blanks. A node that
+        failed or was destroyed is shown as long as its log is on this machine.
+
+    file
+        The path of the HTML file; its directory must exist. A relative path begins at the working directory of
+        ``salt-run``; in an orchestration, a reactor or salt-api the path must be absolute. An earlier report of hart
+        is replaced. A new file has the mode 0640, a replaced one keeps its mode. Default: no file.
+
+    force
+        True: also replace a file that is not a report of hart. Default: False.
+
+    config
+        As for ``hart.create``.
+
+    Returns ``nodes`` by minion id, the slowest first: ``end`` (``done``, ``failed`` or ``unfinished``), ``total``, the
+    ``seconds`` of each stage, and the ``steps`` of the bootstrap. ``stages`` and ``steps`` have the ``median``, ``p90``
+    (nine of ten nodes took no longer) and the ``slowest`` of all nodes. ``total`` is from the first start to the last
+    end, and ``file`` the path of the page.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.timeline web1.example.com file=web1.html
+        salt-run hart.timeline 6a1b2c3d4e5f60 file=/srv/www/batch.html
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=timeline)
+        names = arguments.ids("hart.timeline", minion_id, extra)
+        return service(config).timeline(names, _destination(arguments, file, force))
+
+    return _report("timeline", work, config, unknown)
+
+
 def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     Return hart's record of one node. It queries no cloud and no minion, and is fast.
@@ -1392,6 +1444,14 @@ def _for_people(data: dict[str, Any]) -> dict[str, Any]:
 def _nothing(function: str, error: str, code: int) -> dict[str, Any]:
     """Return what ``result.document`` returns if nothing was done, without an import that may fail."""
     return {"version": 2, "function": function, "problems": [error], "notes": [], "error": error, "retcode": code}
+
+
+def _destination(arguments: ModuleType, file: Any, force: Any) -> Any:
+    """Return where a page is written. Only a call by ``salt-run`` has a working directory that its user knows."""
+    from hart_salt.operations.pages import Destination
+
+    direct = str(__opts__.get("fun", "")).startswith("hart.")
+    return Destination(arguments.file(file), relative=direct, force=arguments.flag(force, "force"))
 
 
 def _clean(keywords: dict[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,16 @@ A map of the package, from the top down. A package imports only what is below it
     the use cases: create, destroy, list, check; the only file that knows all the others
 ``unconfigured.py``
     the use cases that need no configuration of hart
+``pictures.py``
+    the use cases that write a page for a browser; a part of the service
 ``offers.py``
     the use cases that show what new nodes can be like
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``operations/``
     operations on many nodes: create, destroy, scale, list; the sweep after crashes; additional addresses
+``reports/``
+    pages in HTML, from plain data to one file: charts, tables, templates
 ``node/``
     one node from launch to sealed minion, and its undo; its SSH session, its bootstrap, its stages
 ``planning/``

@@ -137,6 +137,13 @@ def flag(value: Any, name: str = "test") -> bool:
     return value
 
 
+def file(value: Any) -> str | None:
+    """Return the path of a file to write, or None if it is not given."""
+    if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
+        raise Refused("file must be the path of the HTML file to write, such as file=fleet.html")
+    return None if value is None else str(value)
+
+
 def ipv4(value: Any) -> str:
     """Return an IPv4 address in its usual notation."""
     try:

@@ -72,6 +72,7 @@ class Lifecycle:
 
     async def _launch(self, host_key: ssh.Key) -> None:
         """Write the record, then make the one create call, and wait for its answer even if the call is cancelled."""
+        self.batch.progress.note(self.node.minion_id, f"hart: batch {self.node.batch}")
         await self.advance("launching")
         user_data = bootstrap.render(
             bootstrap.Script(

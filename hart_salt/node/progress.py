@@ -152,6 +152,10 @@ class Progress:
         """
         self._lines(self._track(minion_id), minion_id, text)
 
+    def note(self, minion_id: str, text: str) -> None:
+        """Write a line about the node to its log only."""
+        self._write(self._track(minion_id), [self.gate.text(text)])
+
     def output(self, minion_id: str, lines: Sequence[str]) -> None:
         """
         Write lines that the node printed to its log and to the terminal.
@@ -171,7 +175,8 @@ class Progress:
         return self.gate.text(text, EXCERPT)
 
     def _lines(self, track: Track, minion_id: str, text: str) -> None:
-        lines = self.gate.text(text).split("\n")
+        # Only a line of a stage begins with "== ": what a node prints cannot look like one.
+        lines = [f" {line}" if line.startswith("== ") else line for line in self.gate.text(text).split("\n")]
         track.tail = [*track.tail, *lines][-TAIL_LINES:]
         self._write(track, lines)
         seconds = self._clock() - track.started

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-from hart_salt.screens import catalog, details, listing, nodes, sweep
+from hart_salt.screens import catalog, details, listing, nodes, sweep, timeline
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
@@ -30,6 +30,7 @@ SCREENS: Mapping[str, Screen] = {
     "show_role": details.settings,
     "sweep": sweep.sweep,
     "sync_keys": sweep.masters,
+    "timeline": timeline.timeline,
     "version": details.versions,
 }
 

@@ -121,6 +121,19 @@ def test_who_called_is_in_the_log_of_each_node_and_in_each_event_without_secrets
     assert [data["by"] for _, data in world.events] == ["bob ***", "bob ***"]
 
 
+def test_a_note_is_only_in_the_log(progress: Progress, world: World) -> None:
+    progress.note("a", f"hart: batch {PLANTED}")
+    assert log_of(progress).partition(" ")[2] == "hart: batch ***\n"
+    assert (world.shown, progress.tail("a")) == ([], [])
+
+
+def test_what_a_node_prints_cannot_look_like_a_stage(progress: Progress, world: World) -> None:
+    progress.output("a", ["== done at 1.00 s", "x == done at 1.00 s"])
+    progress.line("a", "hart: it printed\n== ready at 2.00 s")
+    lines = [line.split(" ", 1)[1] for line in log_of(progress).splitlines()]
+    assert lines == [" == done at 1.00 s", "x == done at 1.00 s", "hart: it printed", " == ready at 2.00 s"]
+
+
 def test_each_node_has_its_own_log_that_other_users_cannot_read(progress: Progress) -> None:
     progress.line("a", "one")
     progress.line("b", "two")

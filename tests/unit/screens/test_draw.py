@@ -91,6 +91,12 @@ SWEPT = doc(
 REFUSED = doc(
     "create", nodes={}, error="2 faults:\nhart:a: unknown\nhart:b: must be text", problems=["2 faults"], retcode=2
 )
+BOOTED = {"end": "done", "began": 0.0, "total": 35.2, "seconds": {"launching": 21.2, "bootstrapping": 14.0}}
+FAILED = {"end": "failed", "began": 0.5, "total": 300.0, "seconds": {"launching": 22.0, "running": 278.0}}
+TIMELINE = doc(
+    "timeline", nodes={"app-2.example.com": FAILED, "app-1.example.com": BOOTED}, steps={}, total=300.5, file="/x.html",
+    stages={"launching": {"median": 21.6}, "bootstrapping": {"median": 14.0}},
+)  # fmt: skip
 DOCUMENTS = [
     CREATED,
     PLAN,
@@ -113,6 +119,7 @@ DOCUMENTS = [
     doc("sync_keys", masters={"m2": {"result": True, "accepted": ["a"], "nodes": {"b": None}}}),
     doc("node_of", ip="203.0.113.7", minion_id=None, nodes={}),
     doc("from_salt_cloud", text="hart:\n  a: 1\n"),
+    TIMELINE,
     doc("create", nodes={}, job="2026", notes=["it runs as its own job"]),
     doc("check_seal", nodes={"web-1": {"result": True}}),
     doc("not_here_yet", things={"a": 1}),
@@ -147,6 +154,23 @@ def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:
     ]
     total = {"before": {"USD": 6.0}, "after": {"USD": 18.0}}
     assert draw({**PLAN, "price": total}, Paper(80)).endswith("before tax: $6.00 now, $18.00 afterwards.")
+
+
+def test_a_timeline_has_the_seconds_of_each_stage_and_their_median() -> None:
+    assert draw(TIMELINE, Paper(80)).splitlines() == [
+        "NODE               RESULT  BOOT     CONNECT  INSTALL  TOTAL",
+        "app-2.example.com  failed  22 s  4 min 38 s           5 min",
+        "app-1.example.com  ready   21 s                 14 s   35 s",
+        "median                     22 s                 14 s   36 s",
+        "",
+        "2 nodes in 5 min, from the first start to the last end.",
+        "Picture: /x.html",
+    ]
+    many = {f"app-{number}": BOOTED for number in range(50)}
+    shown = draw({**TIMELINE, "nodes": many}, Paper(80))
+    assert "app-39 " in shown
+    assert "app-40 " not in shown
+    assert "The 40 slowest are shown" in shown
 
 
 def test_a_scale_says_how_many_nodes_the_role_has() -> None:
