@@ -20,8 +20,8 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 #: every package and every module outside of packages, from the top down; each may import only what is below it
 LAYERS = [
     "runners", "modules", "states", "output", "screens", "answer", "arguments", "service", "unconfigured", "offers",
-    "pictures", "migration", "operations", "reports", "node", "planning", "inventory", "drivers", "coordination", "master", "model",
-    "config", "result", "base",
+    "pictures", "migration", "operations", "reports", "node", "planning", "inventory", "drivers", "coordination",
+    "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages
 FLAT = {"answer", "arguments", "service", "unconfigured", "offers", "pictures", "model", "result"}
