@@ -1211,6 +1211,53 @@ def list_regions(provider: str | None = None, *extra: Any, config: str | None = 
     return _report("list_regions", work, config, unknown)
 
 
+def cost(
+    *extra: Any,
+    role: str | None = None,
+    provider: str | None = None,
+    month: str | None = None,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Show what the nodes cost per month now, or what they cost in a month of the past, by role and by provider.
+
+    These are estimates from the list prices of the nodes' sizes, before tax. Traffic, addresses, further volumes and
+    snapshots are not included. Amounts in different currencies are not added.
+
+    role, provider
+        Count only these nodes. Default: all.
+
+    month
+        A month in UTC, such as ``2026-11``: what the nodes cost in it, by hart's journal and at the prices that they
+        had then. Each node costs its monthly price times the part of the month in which it existed. For the present
+        month it is what they have cost so far. Default: what the nodes that exist now cost per month.
+
+    config
+        As for ``hart.create``.
+
+    Returns, under ``cost``, ``month``, ``total`` by currency, ``providers`` and ``roles`` with the amounts of each by
+    currency (nodes without a role are under ``(none)``), and ``nodes`` by minion id, with ``cost``, ``currency``, role,
+    provider, region and size, and ``state`` or, for a month, ``hours``. A ``cost`` of None is not known; ``notes`` say
+    why. A stopped node counts as 0 at EC2 and Compute Engine, where it costs only its disks.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.cost
+        salt-run hart.cost role=app month=2026-11
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, cost)
+        return service(config).cost(**arguments.names(role=role, provider=provider, month=month))
+
+    return _report("cost", work, config, unknown)
+
+
 def list_sizes(
     provider: str | None = None,
     *extra: Any,

@@ -15,6 +15,7 @@ VERSION = 2
 #: the key under which a function's data stands, if not ``nodes``; None: the data's own keys stand at the top level
 PARTS: Mapping[str, str | None] = {
     "check": "checks",
+    "cost": "cost",
     "from_salt_cloud": None,
     "list_images": "images",
     "list_regions": "regions",

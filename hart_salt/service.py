@@ -23,7 +23,6 @@ from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import check_minion_id, new_batch
 from hart_salt.config import loader
-from hart_salt.config.limits import Limits
 from hart_salt.config.schema import Provider
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
@@ -35,7 +34,7 @@ from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
-from hart_salt.offers import Offers
+from hart_salt.money import Money
 from hart_salt.operations import (
     account,
     addresses,
@@ -48,7 +47,6 @@ from hart_salt.operations import (
     health,
     limits,
     listing,
-    prices,
     sealing,
     sweep,
     sync_keys,
@@ -64,7 +62,11 @@ log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
+<<<<<<< HEAD
 class Service(Offers, Pictures):
+=======
+class Service(Money):
+>>>>>>> 3f77fa8 (Cost: hart.cost, and prices before and after a plan)
     """hart on one master, with its current configuration."""
 
     def __init__(
@@ -152,8 +154,8 @@ class Service(Offers, Pictures):
         Raises ``Refused`` before anything is changed.
         """
         ids = list(minion_ids or (None,) * count)
-        bounds = self._limits(role, self._provider_of(role, provider, settings)) if limited else {}
-        limits.refuse_at_once(bounds, len(ids))
+        if limited:
+            self._refuse_at_once(role, self._provider_of(role, provider, settings), len(ids))
 
         def resolved(zones: Sequence[str] | None = None) -> list[Node]:
             now = datetime.now(timezone.utc)
@@ -173,9 +175,10 @@ class Service(Offers, Pictures):
         else:
             driver.ask_again()
         nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
-        self._refuse_excess(bounds, limits.creation(nodes[0], len(nodes)))
+        if limited:
+            self._refuse_excess(limits.creation(nodes[0], len(nodes)))
         if test:
-            return Result(plan.creation(nodes, driver.size(nodes[0].size, nodes[0].region)))
+            return self._priced(Result(plan.creation(nodes)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
         return self._report(*create.create_all(nodes, driver, self.context))
 
@@ -214,23 +217,11 @@ class Service(Offers, Pictures):
             driver.ask_again()
         in_zones = lambda zones: [dataclasses.replace(node, zone=zones[0])]  # noqa: E731 - it is short
         (node,) = preflight.fit([node], driver, self.context, in_zones)
-        self._refuse_excess(self._limits(None, node.provider), limits.creation(node, 1))
+        self._refuse_excess(limits.creation(node, 1))
         if test:
-            return Result(plan.creation([node], driver.size(node.size, node.region)))
+            return self._priced(Result(plan.creation([node])))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
         return self._report(*create_master.create_master(node, driver, self.context, wanted))
-
-    def _limits(self, role: str | None, provider: str) -> Mapping[str, Limits]:
-        return limits.applying(self.config.limits, role, provider)
-
-    def _refuse_excess(self, bounds: Mapping[str, Limits], growth: limits.Growth) -> None:
-        """Raise ``Refused`` if more nodes would exceed a limit; see ``limits``."""
-
-        def look(everywhere: bool) -> Snapshot:
-            drivers = self._drivers_for(None if everywhere else growth.node.provider)
-            return take_snapshot(drivers, self.context.store, self.master)
-
-        limits.refuse_excess(bounds, growth, look, functools.partial(prices.look_up, driver=self.driver))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """Return the result of entries by node. With ``test``, an entry without a result is a plan: a success."""
@@ -251,7 +242,7 @@ class Service(Offers, Pictures):
         records = self._nodes_of(minion_ids)
         chosen.refuse_elsewhere(records, self.context)
         if test:
-            return Result(plan.destruction(records))
+            return self._priced(Result(plan.destruction(records)))
         return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
 
     def sync_keys(self, *, test: bool = False) -> Result:
@@ -368,20 +359,15 @@ class Service(Offers, Pictures):
         if order.provider is not None or order.role not in self.config.roles:
             # Without a provider, all nodes of the role count; only new ones need a provider.
             roles.choose_provider(self.config, order.role, order.provider)
-        return scaling.result(self._scaling(order).scale(wanted, remove=remove, cooldown=cooldown, wait=wait))
+        work = self._scaling(order)
+        return self._priced(scaling.result(work.scale(wanted, remove=remove, cooldown=cooldown, wait=wait)))
 
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
         """Replace a role's nodes; see ``Scaling.replace``."""
         chosen = roles.choose_provider(self.config, order.role, order.provider)
         order = dataclasses.replace(order, provider=chosen.name)
-
-        def refuse_surge(ready: Sequence[Record]) -> None:
-            node = self._example(order.role, chosen.name, order.region, order.settings)
-            growth = limits.renewal(node, [prices.of_record(record) for record in ready], batch)
-            self._refuse_excess(self._limits(order.role, chosen.name), growth)
-
         work = self._scaling(order, limited=not order.test)
-        return scaling.result(work.replace(batch, wait=wait, check=refuse_surge))
+        return self._priced(scaling.result(work.replace(batch, wait=wait, check=self._surge_check(order, batch))))
 
     def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
         def make(count: int, test: bool) -> fleet.Outcomes:

@@ -7,7 +7,7 @@ The price of a size does not include what is billed on its own: traffic, address
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,19 +41,33 @@ class Existing:
     offer: Offer
     #: the state of its instance; None if no list has an instance
     state: str | None = None
+    #: the price when it was created, for a provider that does not say what it is now
+    price: Price | None = None
+    #: when it was created, in seconds since the epoch
+    created: float | None = None
+    instance_id: str | None = None
 
 
 def of_record(record: Record, instance: Instance | None = None) -> Existing:
     """Return the node of a record; ``instance`` is what its provider reports, if it was asked."""
     size = (instance.size if instance else None) or record.size
-    offer = Offer(record.provider, record.region, size)
-    return Existing(record.minion_id, record.role, offer, instance.state if instance else None)
+    return Existing(
+        record.minion_id, record.role, Offer(record.provider, record.region, size),
+        instance.state if instance else None, recorded_price(record) if size == record.size else None, record.created,
+        record.instance_id,
+    )  # fmt: skip
+
+
+def recorded_price(record: Record) -> Price | None:
+    """Return the price in a record."""
+    return None if record.monthly_price is None else Price(record.monthly_price, record.currency or "USD")
 
 
 def of_instance(name: str, instance: Instance, provider: str) -> Existing:
     """Return the node of an instance without a record, under a name for people."""
+    offer = Offer(provider, instance.region or "", instance.size or "")
     return Existing(
-        name, instance.role, Offer(provider, instance.region or "", instance.size or ""), instance.state
+        name, instance.role, offer, instance.state, created=instance.created, instance_id=instance.instance_id
     )  # fmt: skip
 
 
@@ -97,12 +111,16 @@ class Prices:
     #: why the prices of a provider are not known, by its name
     problems: Mapping[str, str] = field(default_factory=dict)
 
+    def of(self, node: Existing) -> Price | None:
+        """Return the price of a node; None if it is not known."""
+        return self.known.get(node.offer) or node.price
+
     def total(self, nodes: Iterable[Existing]) -> Total:
         """Return what the nodes cost."""
         amounts: dict[str, float] = defaultdict(float)
         unknown: Counter[Offer] = Counter()
-        for offer, number in Counter(node.offer for node in nodes).items():
-            if (price := self.known.get(offer)) is None:
+        for (offer, price), number in Counter((node.offer, self.of(node)) for node in nodes).items():
+            if price is None:
                 unknown[offer] += number
             else:
                 amounts[price.currency] += price.amount * number
@@ -122,33 +140,63 @@ def look_up(
     for offer in set(offers) - found.keys():
         if offer.region and offer.size:
             wanted.setdefault(offer.provider, {}).setdefault(offer.region, set()).add(offer.size)
-    answers = ask_each(
-        {name: driver(name) for name in wanted}, lambda one: one.prices(wanted[one.provider.name])
-    )  # fmt: skip
-    problems = {}
-    for name, answer in answers.items():
+    problems: dict[str, str] = {}
+    drivers: dict[str, Driver] = {}
+    for name in wanted:
+        try:
+            drivers[name] = driver(name)
+        except HartError as error:
+            problems[name] = str(error)  # such as of a node whose provider is no longer configured
+    for name, answer in ask_each(drivers, lambda one: one.prices(wanted[one.provider.name])).items():
         if isinstance(answer, HartError):
             problems[name] = str(answer)
-        elif why := driver(name).no_prices:
+        elif why := drivers[name].no_prices:
             problems[name] = why
         else:
             found |= {Offer(name, region, size): price for (region, size), price in answer.items()}
     return Prices(found, problems)
 
 
-def change(
-    prices: Prices, before: Sequence[Existing], added: Sequence[Existing], removed: Collection[str]
-) -> dict[str, Any]:
+def of_plan(
+    entries: Mapping[str, dict[str, Any]], records: Iterable[Record], driver: Callable[[str], Driver]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """
-    Return what a plan changes, in a month: ``before`` and ``after``, by currency.
+    Return the entries of a plan with their prices, and what the plan changes in a month.
 
-    ``removed`` are the ids of nodes that leave. If the prices of some nodes are not known, ``unknown`` has their
-    numbers before and after. A currency of which everything is free is left out.
+    That is ``before`` and ``after``, by currency, of all nodes of this master at the providers of the plan. If the
+    prices of some nodes are not known, ``unknown`` has their numbers before and after. A currency of which everything
+    is free is left out.
     """
+    providers = {entry["provider"] for entry in entries.values()}
+    there = {record.minion_id: of_record(record) for record in records if record.provider in providers}
+    planned = {minion_id: _of_entry(minion_id, entry) for minion_id, entry in entries.items()}
+    leaving = {minion_id for minion_id, entry in entries.items() if entry["action"] == "destroy"}
+    before = {**{minion_id: planned[minion_id] for minion_id in leaving}, **there}
+    after = {**before, **{minion_id: node for minion_id, node in planned.items() if minion_id not in leaving}}
+    new = {node.offer: node.price for minion_id, node in planned.items() if minion_id not in leaving and node.price}
+    found = look_up({node.offer for node in after.values()}, driver, new)
     totals = {
-        "before": prices.total(before),
-        "after": prices.total([*(node for node in before if node.minion_id not in removed), *added]),
+        "before": found.total(before.values()),
+        "after": found.total(node for minion_id, node in after.items() if minion_id not in leaving),
     }
+    priced = {
+        minion_id: {**entry, **_price_data(found.of(planned[minion_id]))} for minion_id, entry in entries.items()
+    }  # fmt: skip
+    return priced, _change(totals)
+
+
+def _of_entry(minion_id: str, entry: Mapping[str, Any]) -> Existing:
+    """Return the node of an entry in a plan."""
+    amount = entry.get("monthly_price")
+    price = None if amount is None else Price(amount, entry.get("currency") or "USD")
+    return Existing(minion_id, entry["role"], Offer(entry["provider"], entry["region"], entry["size"]), None, price)
+
+
+def _price_data(price: Price | None) -> dict[str, Any]:
+    return {"monthly_price": price.amount if price else None, "currency": price.currency if price else None}
+
+
+def _change(totals: Mapping[str, Total]) -> dict[str, Any]:
     paid = sorted({currency for total in totals.values() for currency, amount in total.amounts.items() if amount})
     data: dict[str, Any] = {
         when: {currency: total.amounts.get(currency, 0.0) for currency in paid} for when, total in totals.items()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hart_salt.inventory.records import Record
-from hart_salt.model import IpAddress, Node, Size
+from hart_salt.model import IpAddress, Node
 
 #: as a zone: the zone with the fewest minions of the role
 DISTRIBUTED = "distributed"
@@ -38,9 +38,9 @@ def spread(
     return chosen
 
 
-def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, Any]]:
+def creation(nodes: Iterable[Node]) -> dict[str, dict[str, Any]]:
     """
-    Return the nodes that would be created, by minion id; all of them have the same size.
+    Return the nodes that would be created, by minion id.
 
     ``monthly_price`` is in ``currency``, before tax; None if the provider does not publish it.
     """
@@ -50,8 +50,8 @@ def creation(nodes: Iterable[Node], size: Size | None) -> dict[str, dict[str, An
             "action": "create",
             "role": node.role,
             **asdict(node.place),
-            "monthly_price": size.monthly_price if size else None,
-            "currency": size.currency if size else None,
+            "monthly_price": node.monthly_price,
+            "currency": node.currency,
         }
         for node in nodes
     }
@@ -66,6 +66,8 @@ def destruction(records: Mapping[str, Record]) -> dict[str, dict[str, Any]]:
             "role": record.role,
             **asdict(record.place),
             "instance_id": record.instance_id,
+            "monthly_price": record.monthly_price,
+            "currency": record.currency,
         }
         for minion_id, record in records.items()
     }

@@ -8,7 +8,11 @@ from typing import Any
 import yaml
 from rich.text import Text
 
+<<<<<<< HEAD
 from hart_salt.screens import catalog, details, listing, nodes, sweep, timeline
+=======
+from hart_salt.screens import catalog, details, listing, money, nodes, sweep
+>>>>>>> 3f77fa8 (Cost: hart.cost, and prices before and after a plan)
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
@@ -16,6 +20,7 @@ Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
 #: the screen of each function; any other function's document is about nodes
 SCREENS: Mapping[str, Screen] = {
     "check": catalog.checks,
+    "cost": money.cost,
     "from_salt_cloud": details.text,
     "list_images": catalog.images,
     "list_minions": listing.minions,

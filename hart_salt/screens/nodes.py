@@ -127,7 +127,9 @@ def _totals(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     """Return the totals of prices: those of the fleet, if they are known, otherwise of what would be created."""
     if isinstance(document.get("price"), Mapping):
         before, after = (prices(document["price"].get(name) or {}) for name in ("before", "after"))
-        return paper.lines(f"Price per month, before tax: {before} now, {after} afterwards.")
+        unknown = max((document["price"].get("unknown") or {"": 0}).values())
+        more = f" Not included: {counted(unknown, 'node')} without a known price." if unknown else ""
+        return paper.lines(f"Price per month, before tax: {before} now, {after} afterwards.{more}")
     totals: Counter[str] = Counter()
     for entry in document["nodes"].values():
         if entry.get("action") == "create" and entry.get("monthly_price") is not None:

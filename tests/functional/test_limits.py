@@ -11,6 +11,7 @@ from hart_salt.base.errors import AuthError
 from hart_salt.inventory.records import Store
 from hart_salt.model import Instance, Price
 from hart_salt.operations import prices
+from hart_salt.runners import hart as runner
 from tests.functional import test_use_cases
 from tests.functional.test_use_cases import CLOUD, Cloud, Place, call, refusal
 
@@ -247,3 +248,56 @@ def test_the_price_of_each_offer_is_looked_up_once() -> None:
     found = prices.look_up({node.offer for node in nodes}, lambda _: Offering())  # type: ignore[arg-type,return-value]
     assert found.total(nodes).amounts == {"USD": 16_500.0}
     assert len(asked) == 1
+
+
+# prices in plans, and the cost of the fleet
+
+
+def document(function: str, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+    data: dict[str, Any] = getattr(runner, function)(*arguments, **keywords)
+    return data
+
+
+def test_a_plan_has_the_price_of_each_node_and_the_total_before_and_after_it(place: Place) -> None:
+    place.start("web-1")
+    place.start("web-2")
+    place.start("db-1", role="db", provider="other")
+    made = document("create_role", "app", count=2, size="big", test=True)
+    assert [entry["monthly_price"] for entry in made["nodes"].values()] == [40.0, 40.0]
+    assert made["price"] == {"before": {"USD": 10.0}, "after": {"USD": 90.0}}
+    gone = document("destroy", "web-1,db-1", test=True)
+    assert gone["price"] == {"before": {"USD": 15.0}, "after": {"USD": 5.0}}
+    assert {entry["monthly_price"] for entry in gone["nodes"].values()} == {5.0}
+    assert document("scale", "app", count=3, test=True)["price"] == {"before": {"USD": 10.0}, "after": {"USD": 15.0}}
+    assert document("scale", "app", count=1, test=True)["price"] == {"before": {"USD": 10.0}, "after": {"USD": 5.0}}
+    renewed = document("replace", "app", size="big", test=True)
+    assert renewed["price"] == {"before": {"USD": 10.0}, "after": {"USD": 80.0}}
+    assert sorted(entry["monthly_price"] for entry in renewed["nodes"].values()) == [5.0, 5.0, 40.0, 40.0]
+    assert "price" not in document("scale", "app", count=2, test=True)
+
+
+def test_a_plan_does_not_fail_for_an_unknown_price(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Cloud, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Price]:
+        raise AuthError("the token is not valid")
+
+    place.start("web-1")
+    monkeypatch.setattr(Cloud, "prices", fails, raising=False)
+    made = document("destroy", "web-1", test=True)
+    assert "retcode" not in made
+    assert made["price"] == {"before": {}, "after": {}, "unknown": {"before": 1, "after": 0}}
+
+
+def test_what_the_fleet_costs(place: Place) -> None:
+    place.start("web-1")
+    place.start("db-1", role="db", provider="other")
+    assert document("cost")["cost"]["total"] == {"USD": 10.0}
+    one = document("cost", role="db", provider="other")
+    assert (list(one["cost"]["nodes"]), one["cost"]["roles"]) == (["db-1"], {"db": {"USD": 5.0}})
+    assert document("cost", month="2026-01")["cost"]["month"] == "2026-01"
+    assert "there is no role dbb, did you mean db?" in refusal(document("cost", role="dbb"))
+    assert "there is no provider" in refusal(document("cost", provider="nowhere"))
+    assert "month must be" in refusal(document("cost", month=202611))
+    place.clouds["other"].error = AuthError("the token is not valid")
+    half = document("cost")
+    assert (half["retcode"], half["problems"]) == (1, ["other: the token is not valid"])
+    assert half["cost"]["total"] == {"USD": 10.0}, "its records count"

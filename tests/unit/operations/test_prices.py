@@ -63,18 +63,56 @@ def test_currencies_stay_apart_and_unknown_prices_are_counted() -> None:
     assert total.unknown == {Offer("do", "nyc3", "odd"): 2}
 
 
-def test_a_plan_has_the_price_before_and_after() -> None:
-    before = [*nodes(3, "s"), *nodes(1, "cx", "other")]
-    assert prices.change(KNOWN, before, nodes(1, "l"), {"s-0", "cx-0"}) == {
-        "before": {"EUR": 4.35, "USD": 18.3}, "after": {"EUR": 0.0, "USD": 60.2},
-    }  # fmt: skip
+def entry(action: str, size: str = "s", amount: float | None = None, **more: Any) -> dict[str, Any]:
+    given = {"result": None, "action": action, "role": "app", "provider": "do", "region": "nyc3", "size": size}
+    return {**given, "monthly_price": amount, "currency": "USD", **more}
+
+
+def offering(known: dict[str, Price]) -> Driver:
+    class Offering:
+        provider, no_prices = PROVIDER, ""
+
+        def prices(self, wanted: dict[str, set[str]]) -> dict[tuple[str, str], Price]:
+            return {(at, name): known[name] for at, names in wanted.items() for name in names if name in known}
+
+    return Offering()  # type: ignore[return-value]
+
+
+def test_a_plan_has_the_price_of_each_node_and_of_all_before_and_after_it() -> None:
+    records = [record("a"), record("b"), record("c"), record("other", provider="other")]
+    entries = {"a": entry("destroy"), "new": entry("create", "l", 48.0)}
+    asked: list[str] = []
+
+    def driver(name: str) -> Driver:
+        asked.append(name)
+        return offering({"s": Price(6.1)})
+
+    priced, change = prices.of_plan(entries, records, driver)
+    assert {name: one["monthly_price"] for name, one in priced.items()} == {"a": 6.1, "new": 48.0}
+    assert change == {"before": {"USD": 18.3}, "after": {"USD": 60.2}}
+    assert asked == ["do"], "only the providers of the plan are asked"
+
+
+def test_a_node_that_is_destroyed_counts_without_a_record() -> None:
+    priced, change = prices.of_plan({"a": entry("destroy")}, [], lambda _: offering({"s": Price(6.1, "EUR")}))
+    assert (priced["a"]["monthly_price"], priced["a"]["currency"]) == (6.1, "EUR")
+    assert change == {"before": {"EUR": 6.1}, "after": {"EUR": 0.0}}
 
 
 def test_a_plan_says_how_many_prices_are_unknown_and_leaves_out_what_is_free() -> None:
-    assert prices.change(KNOWN, nodes(1, "odd"), nodes(2, "odd"), ()) == {
+    records = [record("a", size="odd"), record("b", size="free")]
+    entries = {"c": entry("create", "odd"), "d": entry("create", "free", 0.0), "e": entry("create", "odd")}
+    assert prices.of_plan(entries, records, lambda _: offering({"free": Price(0.0)}))[1] == {
         "before": {}, "after": {}, "unknown": {"before": 1, "after": 3},
     }  # fmt: skip
-    assert prices.change(KNOWN, [], nodes(2, "none", "local"), ()) == {"before": {}, "after": {}}
+
+
+def test_the_price_in_a_record_counts_where_the_provider_does_not_say_what_it_is_now() -> None:
+    records = [record("a", monthly_price=5.0, currency="USD"), record("b", monthly_price=5.0, currency="USD", size="l")]
+    _, change = prices.of_plan({"c": entry("create", "l", 48.0)}, records, lambda _: offering({"l": Price(40.0)}))
+    assert change == {"before": {"USD": 53.0}, "after": {"USD": 101.0}}
+    resized = prices.of_record(records[0], instance("a", size="l"))
+    assert resized.price is None, "the record has the price of another size"
 
 
 def test_a_provider_that_does_not_answer_hides_no_other() -> None:

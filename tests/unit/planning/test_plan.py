@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.local.driver import Options
 from hart_salt.inventory.records import Record
-from hart_salt.model import Node, Size
+from hart_salt.model import Node
 from hart_salt.planning import plan
 
 NODE = Node("a", "app", "cloud", "do", "nyc3", "z1", "s-2", Settings(), Options(), {"password": "planted-s3cret"})
@@ -15,7 +16,7 @@ RECORD = Record("a", "cloud", "do", "nyc3", "s-2", "ready", "owner", "batch", 1.
 
 
 def test_a_creation_lists_the_nodes_and_their_price() -> None:
-    assert plan.creation([NODE], Size("s-2", 1024, 1, monthly_price=6.0, currency="EUR")) == {
+    assert plan.creation([replace(NODE, monthly_price=6.0, currency="EUR")]) == {
         "a": {
             "result": None, "action": "create", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
             "size": "s-2", "monthly_price": 6.0, "currency": "EUR",
@@ -24,21 +25,20 @@ def test_a_creation_lists_the_nodes_and_their_price() -> None:
 
 
 def test_an_unknown_price_is_none() -> None:
-    for size in (None, Size("s-2", 1024, 1)):
-        assert plan.creation([NODE], size)["a"]["monthly_price"] is None
+    assert plan.creation([NODE])["a"]["monthly_price"] is None
 
 
-def test_a_destruction_names_the_instance() -> None:
-    assert plan.destruction({"a": RECORD}) == {
+def test_a_destruction_names_the_instance_and_its_price() -> None:
+    assert plan.destruction({"a": replace(RECORD, monthly_price=6.0, currency="EUR")}) == {
         "a": {
             "result": None, "action": "destroy", "role": "app", "provider": "cloud", "region": "nyc3", "zone": "z1",
-            "size": "s-2", "instance_id": "i-1",
+            "size": "s-2", "instance_id": "i-1", "monthly_price": 6.0, "currency": "EUR",
         }
     }  # fmt: skip
 
 
 def test_no_setting_that_may_be_secret_is_in_a_plan() -> None:
-    assert "planted-s3cret" not in repr(plan.creation([NODE], None))
+    assert "planted-s3cret" not in repr(plan.creation([NODE]))
 
 
 def first(zones: Sequence[str]) -> str:

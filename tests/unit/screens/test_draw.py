@@ -65,6 +65,18 @@ SIZES = doc(
               "available": False, "description": ""},
     },
 )  # fmt: skip
+COST = doc(
+    "cost",
+    cost={
+        "month": "2026-11", "total": {"EUR": 3.49, "USD": 6.0}, "roles": {"app": {"USD": 6.0}, "(none)": {"EUR": 3.49}},
+        "providers": {"do": {"USD": 6.0}, "eu": {"EUR": 3.49}},
+        "nodes": {
+            "app-1": {**FACTS, "hours": 720.0, "cost": 6.0, "currency": "USD"},
+            "b.example.com": {**FACTS, "role": None, "hours": 3.5, "cost": 3.49, "currency": "EUR"},
+        },
+    },
+    notes=["the journal begins at 2026-11-02: nodes that were destroyed before do not count"],
+)  # fmt: skip
 CHECKED = doc(
     "check",
     checks={
@@ -103,6 +115,7 @@ DOCUMENTS = [
     SCALED,
     LISTED,
     SIZES,
+    COST,
     CHECKED,
     SHOWN,
     SWEPT,
@@ -154,6 +167,8 @@ def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:
     ]
     total = {"before": {"USD": 6.0}, "after": {"USD": 18.0}}
     assert draw({**PLAN, "price": total}, Paper(80)).endswith("before tax: $6.00 now, $18.00 afterwards.")
+    some = draw({**PLAN, "price": {**total, "unknown": {"before": 1, "after": 3}}}, Paper(120))
+    assert some.endswith("$18.00 afterwards. Not included: 3 nodes without a known price.")
 
 
 def test_a_timeline_has_the_seconds_of_each_stage_and_their_median() -> None:
