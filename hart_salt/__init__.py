@@ -17,13 +17,10 @@ A map of the package, from the top down. A package imports only what is below it
     the use cases: create, destroy, list, check; the only file that knows all the others
 ``unconfigured.py``
     the use cases that need no configuration of hart
-<<<<<<< HEAD
+``money.py``
+    the use cases that are about prices and limits; a part of the service
 ``pictures.py``
     the use cases that write a page for a browser; a part of the service
-=======
-``money.py``
-    the use cases that are about prices and limits
->>>>>>> 3f77fa8 (Cost: hart.cost, and prices before and after a plan)
 ``offers.py``
     the use cases that show what new nodes can be like
 ``migration/``

@@ -62,11 +62,7 @@ log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
-<<<<<<< HEAD
-class Service(Offers, Pictures):
-=======
-class Service(Money):
->>>>>>> 3f77fa8 (Cost: hart.cost, and prices before and after a plan)
+class Service(Money, Pictures):
     """hart on one master, with its current configuration."""
 
     def __init__(

@@ -8,11 +8,7 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-<<<<<<< HEAD
-from hart_salt.screens import catalog, details, listing, nodes, sweep, timeline
-=======
-from hart_salt.screens import catalog, details, listing, money, nodes, sweep
->>>>>>> 3f77fa8 (Cost: hart.cost, and prices before and after a plan)
+from hart_salt.screens import catalog, details, listing, money, nodes, sweep, timeline
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]

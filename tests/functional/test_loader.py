@@ -42,11 +42,7 @@ def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(op
         "create", "create_role", "create_master", "destroy", "import_minion", "import_minions", "from_salt_cloud",
         "add_ip", "remove_ip", "scale", "replace", "sweep", "list_minions", "show", "node", "node_of", "check_seal",
         "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
-<<<<<<< HEAD
-        "sync_keys", "peer_keys", "timeline",
-=======
-        "sync_keys", "peer_keys", "cost",
->>>>>>> 3f77fa8 (Cost: hart.cost, and prices before and after a plan)
+        "sync_keys", "peer_keys", "timeline", "cost",
     }  # fmt: skip
 
 
