@@ -10,23 +10,25 @@ from rich.text import Text
 
 from hart_salt.screens.paper import Paper, plain
 from hart_salt.screens.table import pairs
-from hart_salt.screens.words import age, duration
+from hart_salt.screens.words import age, duration, price
 
 #: the sections of a node, by the facts that each one has, in order
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "": ("status", "note", "error", "role", "kind", "protected", "by"),
     "Instance": (
         "provider", "driver", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "addresses",
-        "created",
+        "created", "monthly_price",
     ),
     "What the sources say": ("cloud", "record", "key", "present"),
     "Trust": ("sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys"),
     "Log": ("log", "log_note"),
+    "Record": ("stage", "batch", "session", "machine"),
 }  # fmt: skip
 LABELS = {
     "public_ip": "public address", "private_ip": "private address", "instance_id": "instance id", "key": "minion key",
     "present": "minion answers", "minion_key_finger": "minion key", "master_key_finger": "master key",
     "ssh_host_keys": "SSH host keys", "log_note": "note", "addresses": "further addresses", "cloud": "provider",
+    "monthly_price": "price per month",
 }  # fmt: skip
 
 
@@ -36,6 +38,8 @@ def node(document: Mapping[str, Any], paper: Paper) -> list[Text]:
         return paper.lines(f"No node has the address {document['ip']}.") if "ip" in document else []
     ((minion_id, entry),) = document["nodes"].items()
     facts = {**entry, **(entry.get("sources") or {})}
+    if "monthly_price" in facts:
+        facts["monthly_price"] = price(facts["monthly_price"], facts.pop("currency", None))
     lines = [Text(minion_id, "bold")]
     for title, names in SECTIONS.items():
         shown = pairs([(LABELS.get(name, name), _value(name, facts[name])) for name in names if name in facts], paper)

@@ -13,6 +13,7 @@ from hart_salt.screens.paper import STYLES, Paper
 GAP = 2  #: blanks between columns
 ALWAYS = 9  #: the weight of a column that is never left out
 LEAST = 6  #: columns of a shortened cell
+BESIDE = 36  #: columns beside a row in which a long remark is still read easily
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def table(columns: Sequence[Column], rows: Sequence[Row], paper: Paper) -> list[
     """
     Return the lines of a table.
 
-    A column without any text is left out. A remark stands at the end of its row if it fits there, otherwise below it.
+    A column without any text is left out. A single remark stands beside its row if there is enough room, otherwise
+    below it.
     """
     shown = _fitting(columns, rows, paper.width)
     widths = _shrunk(shown, _widths(columns, rows, shown), columns, paper.width)
@@ -100,9 +102,11 @@ def _line(
 
 
 def _with_remarks(line: Text, remarks: Sequence[str], width: int, paper: Paper) -> list[Text]:
-    if len(remarks) == 1 and width + cell_len(remarks[0]) <= paper.width:
-        line.append(" " * (width - line.cell_len)).append(remarks[0])
-        return [line]
+    room = paper.width - width
+    if len(remarks) == 1 and (cell_len(remarks[0]) <= room or room >= BESIDE):
+        first, *more = Paper(room).wrap(remarks[0])
+        line.append(" " * (width - line.cell_len)).append(first)
+        return [line, *(Text(" " * width + text) for text in more)]
     below = [text for remark in remarks for text in paper.wrap(remark, "  ")]
     return [line, *(Text(text) for text in below)]
 

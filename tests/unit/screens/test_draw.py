@@ -92,7 +92,7 @@ SHOWN = doc(
             "instance_id": "4711",
             "sources": {"cloud": "running", "record": "ready", "key": "accepted", "present": True},
             "seconds": {"launching": 21.2, "bootstrapping": 14.0}, "addresses": [], "notes": [], "sealed": True,
-            "minion_key_finger": "aa:bb", "batch": "1-a",
+            "minion_key_finger": "aa:bb", "batch": "1-a", "monthly_price": 6.0, "currency": "USD",
         },
     },
 )  # fmt: skip
@@ -207,6 +207,7 @@ def test_one_node_is_shown_in_sections_with_its_stages_in_order() -> None:
     shown = draw(SHOWN, Paper(80))
     assert shown.index("Instance") < shown.index("Trust") < shown.index("launching      21 s") < shown.index("in all")
     assert "batch  1-a" in shown
+    assert "price per month  $6.00" in shown
     assert "notes" not in shown, "nothing empty is shown"
 
 
