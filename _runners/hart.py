@@ -295,13 +295,31 @@ def create_master(
 
 @_acts
 def destroy(
-    minion_id: str | list[str] | None = None, *extra: Any, config: str | None = None, test: bool = False, **unknown: Any
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    role: str | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    status: str | None = None,
+    yes: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
 ) -> dict[str, Any]:
     """
     Destroy nodes: the instance, its key and its record. This is safe to repeat.
 
     minion_id
         The id of the node, or several ids separated by commas or blanks. Globs are not expanded.
+
+    role, provider, region, status
+        Destroy all nodes that match, instead of those with the given ids. ``status`` is as in ``hart.list_minions``.
+        ``role=app,region=nyc3`` is the same as ``role=app region=nyc3``. Such a call needs ``yes=True``; without it,
+        the plan is returned, nothing is changed, and the call fails. It is refused if no node matches, and if the list
+        of the nodes is incomplete, for example because a provider does not answer.
+
+    yes
+        True: destroy the nodes that match. It is not needed for ids. Default: False.
 
     config, test
         As for ``hart.create``.
@@ -313,13 +331,20 @@ def destroy(
     .. code-block:: bash
 
         salt-run hart.destroy web1.example.com,web2.example.com
+        salt-run hart.destroy role=app region=nyc3 test=True
+        salt-run hart.destroy role=app region=nyc3 yes=True
 
     .. versionadded:: 1.0.0
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=destroy)
-        return service(config).destroy(arguments.ids("hart.destroy", minion_id, extra), test=arguments.flag(test))
+        selector = arguments.selector(role=role, provider=provider, region=region, status=status)
+        minion_ids = arguments.ids_or_selector("hart.destroy", minion_id, extra, selector)
+        plans, confirmed = arguments.flag(test), arguments.flag(yes, "yes")
+        if selector:
+            return service(config).destroy_selected(selector, test=plans, yes=confirmed)
+        return service(config).destroy(minion_ids, test=plans)
 
     return _report("destroy", work, config, unknown)
 
@@ -742,8 +767,9 @@ def replace(
     """
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
-        name = arguments.word("hart.replace", "role", role, extra)
-        order = arguments.order(name, provider, region, force, test, settings)
+        chosen = arguments.selector(role=role, provider=provider, region=region)
+        name = arguments.word("hart.replace", "role", chosen.role, extra)
+        order = arguments.order(name, chosen.provider, chosen.region, force, test, settings)
         return service(config).replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
     return _report("replace", work, config, settings)
@@ -826,6 +852,7 @@ def list_minions(
     region: str | None = None,
     status: str | None = None,
     ping: bool = True,
+    sort: str | None = None,
     config: str | None = None,
     **unknown: Any,
 ) -> dict[str, Any]:
@@ -835,10 +862,15 @@ def list_minions(
     On a terminal the result is a table, unless ``--out`` asks for another format.
 
     role, provider, region, status
-        Show only nodes that match. Default: all.
+        Show only nodes that match. Default: all. ``role=app,region=nyc3`` is the same as ``role=app region=nyc3``.
 
     ping
         Whether to ping the minions; a minion that is down costs some seconds. Default: True.
+
+    sort
+        ``id``, ``status``, ``role``, ``provider``, ``region``, ``zone``, ``place``, ``size``, ``ip``, ``age``,
+        ``created``, ``price`` or ``by``; with ``-`` in front, as in ``sort=-age``, in the reverse order. Default:
+        ``id``.
 
     config
         As for ``hart.create``.
@@ -861,14 +893,23 @@ def list_minions(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_minions)
-        names = arguments.names(role=role, provider=provider, region=region, status=status)
-        return service(config).list_minions(**names, ping=arguments.flag(ping, "ping"))
+        selector = arguments.selector(role=role, provider=provider, region=region, status=status)
+        order = arguments.sort_by(sort)
+        return service(config).list_minions(selector, ping=arguments.flag(ping, "ping"), sort=order)
 
     return _report("list_minions", work, config, unknown)
 
 
 def check_seal(
-    tgt: str | None = None, *extra: Any, tgt_type: str = "glob", config: str | None = None, **unknown: Any
+    tgt: str | None = None,
+    *extra: Any,
+    tgt_type: str = "glob",
+    role: str | None = None,
+    provider: str | None = None,
+    region: str | None = None,
+    status: str | None = None,
+    config: str | None = None,
+    **unknown: Any,
 ) -> dict[str, Any]:
     """
     Check on the minions that nothing temporary of their bootstrap is left: ``hart.sealed`` across a fleet.
@@ -879,6 +920,9 @@ def check_seal(
     tgt_type
         The type of the target, as for ``salt``: ``glob``, ``list``, ``grain``, ``compound`` and so on. Default:
         ``glob``.
+
+    role, provider, region, status
+        Check the nodes that match, instead of a target; see ``hart.destroy``.
 
     config
         As for ``hart.create``.
@@ -891,6 +935,7 @@ def check_seal(
     .. code-block:: bash
 
         salt-run hart.check_seal 'roles:app' tgt_type=grain
+        salt-run hart.check_seal role=app region=nyc3
 
     .. versionadded:: 1.0.0
     """
@@ -898,6 +943,10 @@ def check_seal(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=check_seal)
         names = arguments.names(tgt_type=tgt_type)
+        selector = arguments.selector(role=role, provider=provider, region=region, status=status)
+        if selector:
+            arguments.refuse({}, [tgt, *extra] if tgt is not None else extra)
+            return service(config).check_seal_selected(selector)
         target = arguments.word("hart.check_seal", "target", tgt, extra)
         return service(config).check_seal(target, names["tgt_type"] or "glob")
 

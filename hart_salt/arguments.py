@@ -9,17 +9,20 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.errors import Refused
-from hart_salt.base.text import closest
+from hart_salt.base.text import closest, suggestion
 from hart_salt.config.settings import FLAGS, as_number
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
+from hart_salt.operations.listing import BY_ID, SORTED_BY
 from hart_salt.operations.scale import Order
+from hart_salt.operations.selection import Selector
 from hart_salt.operations.sizes import SizeFilter
 
+GLOB = frozenset("*?[]{}")  #: characters of patterns, which no id has
 SEPARATOR = re.compile(r"[,\s]+")  #: of several ids; a minion id has neither
 MOST_NODES = 10_000  #: the highest number of nodes that a call can request: a typing error must not cost a fortune
 
@@ -86,6 +89,67 @@ def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
     if not found:
         raise Refused(f"{function} needs an id: salt-run {function} ID")
     return found
+
+
+def selector(**given: Any) -> Selector:
+    """
+    Return a selector from those of ``role``, ``provider``, ``region`` and ``status`` that a function has.
+
+    ``role=app,region=fra1`` is one argument for Salt: the part after the comma counts as an argument of its own.
+    """
+    found: dict[str, str] = {}
+    for name, value in names(**given).items():
+        if value is None:
+            continue
+        first, *more = value.split(",")
+        for key, part in [(name, first), *(_condition(name, part, given) for part in more)]:
+            if key in found:
+                raise Refused(f"{key} is there twice; a selector has one value for each name")
+            found[key] = part.strip()
+    return Selector(**found)
+
+
+def _condition(name: str, part: str, known: Collection[str]) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise Refused(f"{name} takes one value, not several; call hart once for each")
+    if key.strip() not in known:
+        raise Refused(f"unknown selector: {key.strip()}{suggestion(key.strip(), known)}; known: {', '.join(known)}")
+    return key.strip(), value
+
+
+def refuse_globs(function: str, minion_ids: Sequence[str]) -> None:
+    """Refuse patterns such as ``app-*``: they would have to be expanded, and could match more than was meant."""
+    patterns = [minion_id for minion_id in minion_ids if set(minion_id) & GLOB]
+    if patterns:
+        raise Refused(
+            f"{function} takes ids, and {', '.join(patterns)} is a pattern; select nodes by role, provider, region or "
+            f"status, as in salt-run {function} role=ROLE test=True"
+        )
+
+
+def ids_or_selector(function: str, value: Any, extra: Sequence[Any], chosen: Selector) -> list[str]:
+    """Return ids, or an empty list if the call has a selector; refuse both and neither."""
+    if not chosen:
+        if value is None and not extra:
+            raise Refused(f"{function} needs an id or a selector: salt-run {function} ID, or role=ROLE test=True")
+        found = ids(function, value, extra)
+        refuse_globs(function, found)
+        return found
+    if value is not None or extra:
+        raise Refused(f"{function} takes ids or a selector ({chosen}), not both")
+    return []
+
+
+def sort_by(value: Any) -> str:
+    """Return by what a list is sorted, with ``-`` in front for the reverse order; by id if it is not given."""
+    if value is None:
+        return BY_ID
+    wanted = str(value)
+    if wanted.removeprefix("-") not in SORTED_BY:
+        hint = suggestion(wanted.removeprefix("-"), SORTED_BY)
+        raise Refused(f"sort cannot be {wanted}{hint}; known: {', '.join(SORTED_BY)}, each also with - in front")
+    return wanted
 
 
 def count(value: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 from hart_salt import drivers
 from hart_salt.base.caller import Caller
-from hart_salt.base.errors import BrokenRecord, EnvironmentFault, Refused
+from hart_salt.base.errors import BrokenRecord, Refused
 from hart_salt.base.gate import Gate
 from hart_salt.base.logs import remove_old_logs
 from hart_salt.base.names import check_minion_id, new_batch
@@ -42,17 +42,18 @@ from hart_salt.operations import (
     create,
     create_master,
     destroy,
-    filters,
     fleet,
     health,
     limits,
     listing,
     sealing,
+    selection,
     sweep,
     sync_keys,
 )
 from hart_salt.operations import scale as scaling
 from hart_salt.operations.leaks import is_ready
+from hart_salt.operations.selection import Selection, Selector
 from hart_salt.pictures import Pictures
 from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
@@ -241,6 +242,13 @@ class Service(Money, Pictures):
             return self._priced(Result(plan.destruction(records)))
         return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
 
+    def destroy_selected(self, selector: Selector, *, test: bool, yes: bool) -> Result:
+        """Destroy the nodes that match; without ``yes``, return the plan, which is a failure without ``test``."""
+        minion_ids, notes = self._selection.ids(selector, "hart.destroy")
+        result = self.destroy(minion_ids, test=test or not yes)
+        result = dataclasses.replace(result, notes=[*result.notes, *notes])
+        return result if test or yes else selection.unconfirmed(result)
+
     def sync_keys(self, *, test: bool = False) -> Result:
         """Compare the nodes' keys with every master's key store, and repair them; see ``sync_keys.sync``."""
         self._changes(test=test)
@@ -398,6 +406,11 @@ class Service(Money, Pictures):
         data = {minion_id: sealing.seen_by_minion(answer) for minion_id, answer in answers.items()}
         return Result(data, all(entry["result"] for entry in data.values()))
 
+    def check_seal_selected(self, selector: Selector) -> Result:
+        """Ask the minions of the nodes that match."""
+        minion_ids, notes = self._selection.ids(selector, "hart.check_seal")
+        return dataclasses.replace(self.check_seal(",".join(minion_ids), "list"), notes=notes)
+
     # after a crash
 
     def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Result:
@@ -418,19 +431,10 @@ class Service(Money, Pictures):
 
     # queries
 
-    def list_minions(
-        self, *, role: str | None, provider: str | None, region: str | None, status: str | None, ping: bool
-    ) -> Result:
+    def list_minions(self, selector: Selector, *, ping: bool, sort: str = listing.BY_ID) -> Result:
         """Return every node as all four sources report it. Raises ``Refused`` for a filter that no node can match."""
-        if provider is not None:
-            self._provider(provider)
-        present = self.master.minions.present if ping else None
-        seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master, present)
-        wanted = {"role": role, "provider": provider, "region": region, "status": status}
-        nodes, unknown = self._nodes(seen)
-        filters.check(wanted, nodes, self.config, lambda: self._drivers_for(provider))
-        problems = [*seen.problems, *seen.broken.values(), *unknown]
-        return Result(listing.chosen(nodes, wanted), not problems, problems=problems)
+        seen = self._selection.look(selector, ping=ping)
+        return Result(listing.ordered(seen.nodes, sort), not seen.problems, problems=seen.problems)
 
     def show(self, minion_id: str) -> Result:
         """Return everything about one node except secrets. Raises ``Refused`` for an id that no source knows."""
@@ -446,7 +450,7 @@ class Service(Money, Pictures):
         else:
             seen = take_snapshot(self._drivers_for(None), self.context.store, self.master,
                                  lambda ids: present([one for one in ids if one == minion_id]))  # fmt: skip
-        nodes, unknown = self._nodes(seen)
+        nodes, unknown = self._selection.nodes(seen)
         entry = nodes.get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
@@ -454,13 +458,9 @@ class Service(Money, Pictures):
         problems = [*seen.problems, *unknown]
         return Result({minion_id: {**entry, **more}}, not problems, problems=problems)
 
-    def _nodes(self, seen: Snapshot) -> tuple[dict[str, dict[str, Any]], list[str]]:
-        """Return the nodes, and why it is not known which of them calls work on; an outage must not hide the rest."""
-        locks = self.context.locks
-        try:
-            return listing.nodes(seen, locks.look(seen.records).busy, self.info, locks.elsewhere), []
-        except EnvironmentFault as error:
-            return listing.nodes(seen, lambda _: False, self.info, locks.elsewhere), [str(error)]
+    @property
+    def _selection(self) -> Selection:
+        return Selection(self.config, self.context, self._drivers_for)
 
     def _take_snapshot(self, provider: str | None) -> Snapshot:
         """Return the snapshot of one provider or of all. Raises ``Refused`` if a provider cannot be queried."""

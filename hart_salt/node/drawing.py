@@ -11,6 +11,7 @@ from os.path import commonprefix
 
 from rich.cells import cell_len, set_cell_size
 
+from hart_salt.base.repaint import Line
 from hart_salt.base.text import one_line, shortened
 
 FRAME = 3  #: lines of the terminal for the head of the columns, the nodes without a row, and the cursor
@@ -67,14 +68,6 @@ class Paper:
     def styled(self, text: str, style: str) -> str:
         """Return text in a style, if there are colours."""
         return f"\x1b[{style}m{text}\x1b[0m" if style and self.colour else text
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the drawing, with its control sequences, and its width in cells without them."""
-
-    text: str
-    width: int
 
 
 def table(rows: Mapping[str, Row], waiting: int, goal: str, left: str, now: float, paper: Paper) -> list[Line]:

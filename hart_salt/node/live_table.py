@@ -1,8 +1,7 @@
 """
 A table on a terminal that shows the nodes of a call while it runs.
 
-It is drawn several times per second over itself. It never hides the cursor and changes no mode of the terminal, so that
-there is nothing to restore, however the process ends.
+It is drawn several times per second over itself; see ``base/repaint.py``.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TextIO
 
+from hart_salt.base.repaint import Line, Repaint, size_of
 from hart_salt.node import drawing
-from hart_salt.node.drawing import Line, Paper, Row
+from hart_salt.node.drawing import Paper, Row
 from hart_salt.node.progress import FINAL_STAGES, Expected
 from hart_salt.node.remaining import Remaining, in_words
 
 INTERVAL = 0.25  #: seconds between two drawings
-WIDTH, HEIGHT = 80, 24  #: of a terminal that does not report its size
 REMAINING_INTERVAL = 1.0  #: seconds for which an estimate is shown
 
 
@@ -42,7 +41,6 @@ class LiveTable:
     def __init__(
         self, stream: TextIO, measure: Measure | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = stream
         self._measure = measure or (lambda: paper_of(stream))
         self._clock = clock
         self._began = clock()
@@ -51,7 +49,7 @@ class LiveTable:
         self._unbegun: set[str] = set()
         self._remaining = Remaining()
         self._left = (float("-inf"), "")
-        self._drawn: Sequence[Line] = ()
+        self._repaint = Repaint(stream)
         self._lock = threading.Lock()
         self._closed = False
         self._refreshing = _Refreshing(self.draw)
@@ -88,7 +86,7 @@ class LiveTable:
                 seconds, paper = self._clock() - self._began, self._measure()
                 goal, unbegun = self._expected.goal, len(self._unbegun)
                 lines = drawing.summary(self._rows, unbegun, goal, seconds, paper)
-                self._write([Line(text, 0) for text in lines], paper)
+                self._repaint.draw([Line(text, 0) for text in lines], paper.width, paper.height)
             if self._expected.former:
                 self._expected.former.learn(self._remaining.times())
 
@@ -97,7 +95,7 @@ class LiveTable:
         with self._lock:
             if self._rows and not self._closed:
                 paper = self._measure()
-                self._write(self.lines(paper), paper)
+                self._repaint.draw(self.lines(paper), paper.width, paper.height)
 
     def lines(self, paper: Paper) -> list[Line]:
         """Return the table as it is now."""
@@ -107,18 +105,8 @@ class LiveTable:
     def _words_left(self, now: float) -> str:
         if now - self._left[0] >= REMAINING_INTERVAL:
             self._left = (now, in_words(self._remaining.seconds(now, len(self._unbegun))))
-        return self._left[1]
-
-    def _write(self, lines: Sequence[Line], paper: Paper) -> None:
-        """Write lines over the last drawing, as one text, so that the terminal does not flicker."""
-        # On a terminal that became narrower, a line of the last drawing takes several lines.
-        up = sum(max(1, -(-line.width // max(1, paper.width))) for line in self._drawn)
-        up = min(up, max(0, paper.height - 1))
-        text = "\r" + (f"\x1b[{up}A" if up else "")
-        text += "".join(f"{line.text}\x1b[K\n" for line in lines) + "\x1b[J"
-        self._drawn = lines
-        self._stream.write(text)
-        self._stream.flush()
+        over = not self._unbegun and all(row.ended is not None for row in self._rows.values())
+        return "" if over else self._left[1]
 
 
 class _Refreshing(threading.Thread):
@@ -142,19 +130,5 @@ class _Refreshing(threading.Thread):
 
 def paper_of(stream: TextIO) -> Paper:
     """Return the size of a terminal now, what it can show, and whether ``NO_COLOR`` is set."""
-    width, height = _size(stream)
+    width, height = size_of(stream)
     return Paper(width, height, stream.encoding or "utf-8", not os.environ.get("NO_COLOR"))
-
-
-def _size(stream: TextIO) -> tuple[int, int]:
-    """Return the width and height that the terminal reports, otherwise those of the environment."""
-    with suppress(OSError, ValueError):
-        width, height = os.get_terminal_size(stream.fileno())
-        if width and height:
-            return width, height
-    return _from_environment("COLUMNS", WIDTH), _from_environment("LINES", HEIGHT)
-
-
-def _from_environment(name: str, default: int) -> int:
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() and int(value) else default

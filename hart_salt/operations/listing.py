@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.identity import Unknown
+from hart_salt.inventory.journal import iso
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import PLACE, Instance, MasterInfo
 
 FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "by", "log", "error")
+#: by what the list can be sorted, and the facts that this compares, of which the first that a node has counts
+SORTED_BY: Mapping[str, tuple[str, ...]] = {
+    "id": (), "status": ("status",), "role": ("role",), "provider": ("provider",), "region": ("region",),
+    "zone": ("zone",), "place": ("zone", "region"), "size": ("size",), "ip": ("public_ip", "private_ip"),
+    "address": ("public_ip", "private_ip"), "age": ("created",), "created": ("created",), "price": ("monthly_price",),
+    "by": ("by",),
+}  # fmt: skip
+BY_ID = "id"
+#: the facts of what has no record
+NOTHING = dict.fromkeys((*FACTS, "monthly_price", "currency"))
 NO_INSTANCE = "no instance"
 NOT_OURS = "not ours"
 BROKEN = "broken record"
@@ -82,14 +95,18 @@ def _broken(snapshot: Snapshot, minion_id: str, entry: dict[str, Any]) -> dict[s
 def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
     instance = snapshot.instance_of(record)
     status = _status(snapshot, record, instance, busy)
-    return {"status": status, **{name: getattr(record, name) for name in FACTS}, "sources": _sources(snapshot, record)}
+    return {"status": status, **_facts(record), "sources": _sources(snapshot, record)}
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    facts = {name: getattr(record, name) for name in FACTS}
+    return {**facts, "created": iso(record.created), "monthly_price": record.monthly_price, "currency": record.currency}
 
 
 def _elsewhere(snapshot: Snapshot, record: Record, why: str) -> dict[str, Any]:
     """Return the entry of a node of another master: this one does not list its instance."""
     sources = {**_sources(snapshot, record), "cloud": None}
-    facts = {name: getattr(record, name) for name in FACTS}
-    return {"status": ELSEWHERE, **facts, "sources": sources, "note": why}
+    return {"status": ELSEWHERE, **_facts(record), "sources": sources, "note": why}
 
 
 def _status(snapshot: Snapshot, record: Record, instance: Instance | None, busy: bool) -> str:
@@ -132,7 +149,7 @@ def _key(snapshot: Snapshot, minion_id: str) -> str | None:
 
 def _not_ours(snapshot: Snapshot, minion_id: str) -> dict[str, Any]:
     sources = {"cloud": None, "record": None, "key": _key(snapshot, minion_id), "present": None}
-    return {"status": NOT_OURS, **dict.fromkeys(FACTS), "sources": sources}
+    return {"status": NOT_OURS, **NOTHING, "sources": sources}
 
 
 def _name(name: str, taken: Collection[str]) -> str:
@@ -142,7 +159,7 @@ def _name(name: str, taken: Collection[str]) -> str:
 
 def _bad(one: Unknown) -> dict[str, Any]:
     sources = {"cloud": one.instance.state, "record": None, "key": None, "present": None}
-    facts = {**dict.fromkeys(FACTS), "provider": one.provider.name, "instance_id": one.name}
+    facts = {**NOTHING, "provider": one.provider.name, "instance_id": one.name}
     return {"status": BAD_ID, **facts, "sources": sources, "note": one.why}
 
 
@@ -153,3 +170,31 @@ def chosen(found: Mapping[str, dict[str, Any]], wanted: Mapping[str, str | None]
         for minion_id, entry in found.items()
         if all(value in (None, entry[key]) for key, value in wanted.items())
     }
+
+
+def ordered(found: Mapping[str, dict[str, Any]], sort: str) -> dict[str, dict[str, Any]]:
+    """
+    Return the entries sorted by one of ``SORTED_BY``, with ``-`` in front in the reverse order.
+
+    Nodes that do not have it come last, and equal ones are sorted by their ids. An age is the reverse of a time.
+    """
+    name = sort.removeprefix("-")
+    backwards = sort.startswith("-") is not (name == "age")
+
+    def value(entry: Mapping[str, Any]) -> Any:
+        known = (entry[fact] for fact in SORTED_BY[name] if entry[fact] is not None)
+        return _comparable(next(known, None))
+
+    if name == BY_ID:
+        return dict(sorted(found.items(), reverse=backwards))
+    by_id = sorted(found.items())
+    having = [item for item in by_id if value(item[1]) is not None]
+    without = [item for item in by_id if value(item[1]) is None]
+    return dict([*sorted(having, key=lambda item: value(item[1]), reverse=backwards), *without])
+
+
+def _comparable(value: Any) -> Any:
+    """Return what puts an address in the order of its numbers; anything else as it is."""
+    with suppress(ValueError):
+        return int(ip_address(value)) if isinstance(value, str) else value
+    return value

@@ -61,8 +61,9 @@ def words(table: LiveTable, paper: Paper = WIDE) -> list[str]:
 
 
 def written(table: LiveTable) -> str:
-    assert isinstance(table._stream, io.StringIO)
-    return table._stream.getvalue()
+    stream = table._repaint._stream
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
 
 
 def test_each_node_has_a_row_with_its_stage_time_and_last_line(make: Make, clock: Clock) -> None:
@@ -281,10 +282,12 @@ def test_the_time_left_comes_from_former_calls_and_from_this_one(make: Make, clo
     first.update("b", "launching", 0.0, "")
     clock.now += 8
     assert words(first)[0] == "ready 1 failed 0 waiting 1 about 35 s left"
+    first.update("b", "done", 40.0, "")
+    assert words(first)[0] == "ready 2 failed 0 waiting 0"
     first.close()
-    assert words(begun())[0] == "ready 0 failed 0 waiting 2 about 40 s left"
+    assert words(begun())[0] == "ready 0 failed 0 waiting 2 about 25 s left"
     narrow = words(begun(), Paper(40, 24, colour=False))
-    assert narrow[:2] == ["ready 0 failed 0 waiting 2", "about 40 s left"]
+    assert narrow[:2] == ["ready 0 failed 0 waiting 2", "about 25 s left"]
     assert narrow[-1] == "1 more waiting"
 
 
