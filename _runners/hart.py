@@ -51,7 +51,7 @@ QUEUES = "__hart_queues__"
 BY = "__hart_by__"
 #: a keyword with which the SLS of a reaction passes the tag of its event, to be shown; Salt itself does not pass it
 EVENT = "__event__"
-SEVERAL = ("create", "destroy")  #: the functions that take several ids
+SEVERAL = ("create", "destroy", "protect", "unprotect")  #: the functions that take several ids
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
@@ -347,6 +347,85 @@ def destroy(
         return service(config).destroy(minion_ids, test=plans)
 
     return _report("destroy", work, config, unknown)
+
+
+@_acts
+def protect(
+    minion_id: str | list[str] | None = None, *extra: Any, config: str | None = None, test: bool = False, **unknown: Any
+) -> dict[str, Any]:
+    """
+    Protect nodes: ``hart.destroy``, ``hart.scale``, ``hart.replace`` and ``hart.sweep`` keep them.
+
+    The record of the node says it, and a tag or label of its instance; where the provider has a deletion protection of
+    its own, hart turns that on as well (EC2, Compute Engine and Hetzner). One of them is enough: a lost record does not
+    end the protection. To destroy the node, call ``hart.unprotect`` first. This is safe to repeat, and it completes a
+    protection that is not complete.
+
+    minion_id
+        The id of the node, or several ids separated by commas or blanks. The nodes must be ready.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: return what would be done and change nothing. Default: False.
+
+    Returns, under the id of each node, ``result``, ``changed`` and ``protected``; after a failure, ``error``. With
+    ``test``, ``action`` is ``protect`` or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.protect db1.example.com,db2.example.com
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=protect)
+        ids = arguments.ids("hart.protect", minion_id, extra)
+        return service(config).protect(ids, on=True, test=arguments.flag(test))
+
+    return _report("protect", work, config, unknown)
+
+
+@_acts
+def unprotect(
+    minion_id: str | list[str] | None = None, *extra: Any, config: str | None = None, test: bool = False, **unknown: Any
+) -> dict[str, Any]:
+    """
+    Remove the protection of nodes: from the record, from the instance, and the provider's own.
+
+    This is safe to repeat. It also removes a deletion protection that was turned on without hart, at EC2 the stop
+    protection, too, which keeps the instance from being terminated as well.
+
+    minion_id
+        The id of the node, or several ids separated by commas or blanks.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: return what would be done and change nothing. Default: False.
+
+    Returns the same as ``hart.protect``; with ``test``, ``action`` is ``unprotect`` or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.unprotect db1.example.com
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=unprotect)
+        ids = arguments.ids("hart.unprotect", minion_id, extra)
+        return service(config).protect(ids, on=False, test=arguments.flag(test))
+
+    return _report("unprotect", work, config, unknown)
 
 
 @_acts

@@ -147,6 +147,8 @@ class Instance:
     created: float | None = None
     #: why the provider gave the instance up, in words; empty if it did not
     problem: str = ""
+    #: whether it has hart's mark of a protected node, or, where lists show it, the provider's own deletion protection
+    protected: bool = False
 
 
 #: kinds of additional addresses: a reserved one of the account, one that the provider picks and bills, and one in a

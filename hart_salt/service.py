@@ -46,6 +46,7 @@ from hart_salt.operations import (
     health,
     limits,
     listing,
+    protection,
     sealing,
     selection,
     sweep,
@@ -212,8 +213,7 @@ class Service(Money, Pictures):
             self._sweep_dead(node.provider)
         else:
             driver.ask_again()
-        in_zones = lambda zones: [dataclasses.replace(node, zone=zones[0])]  # noqa: E731 - it is short
-        (node,) = preflight.fit([node], driver, self.context, in_zones)
+        (node,) = preflight.fit([node], driver, self.context, lambda zones: [dataclasses.replace(node, zone=zones[0])])
         self._refuse_excess(limits.creation(node, 1))
         if test:
             return self._priced(Result(plan.creation([node])))
@@ -238,9 +238,19 @@ class Service(Money, Pictures):
         self._changes(test=test)
         records = self._nodes_of(minion_ids)
         chosen.refuse_elsewhere(records, self.context)
+        drivers = self._drivers_of(records.values())
+        unsure = protection.refuse(records, drivers)
         if test:
             return self._priced(Result(plan.destruction(records)))
-        return self._report(*destroy.destroy_all(records, self._drivers_of(records.values()), self.context))
+        return self._report(*destroy.destroy_all(records, drivers, self.context, unsure=unsure))
+
+    def protect(self, minion_ids: Sequence[str], *, on: bool, test: bool = False) -> Result:
+        """Protect nodes against ``destroy`` and all that uses it, or remove the protection; see ``protection``."""
+        self._changes(test=test)
+        records = self._nodes_of(minion_ids)
+        chosen.refuse_elsewhere(records, self.context, "hart.protect" if on else "hart.unprotect")
+        drivers = self._drivers_of(records.values())
+        return self._report(*protection.change(records, drivers, self.context, on=on, test=test), test=test)
 
     def destroy_selected(self, selector: Selector, *, test: bool, yes: bool) -> Result:
         """Destroy the nodes that match; without ``yes``, return the plan, which is a failure without ``test``."""
@@ -334,12 +344,7 @@ class Service(Money, Pictures):
         """Import everything in hart's own store of minions; report each minion that cannot be imported, by its id."""
         if provider is not None:
             self._provider(provider)
-        requests, data = [], {}
-        for minion_id, entry in hart_store.read(path).items():
-            try:
-                requests.append(hart_store.request(minion_id, entry, self.config.providers, provider))
-            except Refused as error:
-                data[minion_id] = {"result": False, "error": str(error)}
+        requests, data = hart_store.requests(path, self.config.providers, provider)
         outcomes, interrupted = self._import(requests, test) if requests else ({}, None)
         data |= {minion_id: outcome.data(test) for minion_id, outcome in outcomes.items()}
         return self._report(dict(sorted(data.items())), interrupted, test=test)

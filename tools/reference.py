@@ -107,6 +107,7 @@ RESULT = {
     "instance_id": "The provider's id of the instance.",
     "public_ip": "The public address, or `None`.",
     "private_ip": "The private address, or `None`.",
+    "protected": "Whether the node is protected: see `hart.protect`.",
     "minion_key_finger": "The fingerprint of the minion's key, as `salt-key -f` shows it.",
     "master_key_finger": "For a new salt-master: the fingerprint of its key, for `master_finger` in the configuration "
     "of minions. (`salt-key -F master` of Salt 3008 shows another fingerprint, which minions do not accept.)",

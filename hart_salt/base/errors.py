@@ -99,7 +99,7 @@ class InvalidRequest(DriverError):
 
 
 class Protected(InvalidRequest):
-    """The provider protects the resource against deletion: remove the protection there, or keep the resource."""
+    """The provider protects the resource against deletion: keep it, or call ``hart.unprotect`` for a node."""
 
 
 class QuotaExceeded(DriverError):

@@ -369,6 +369,11 @@ class Settings(Section):
         description="What runs on a node before `hart.scale` and `hart.replace` remove it: SLS names, or a mapping "
         "with `function`, `args` and `kwargs`. If it fails, the node is kept.",
     )
+    protect: Flag = Field(
+        False,
+        description="Whether to protect the node once it is a minion: `hart.destroy`, `hart.scale`, `hart.replace` and "
+        "`hart.sweep` keep it until `hart.unprotect`.",
+    )
     keep_failed: Flag = Field(
         False, description="Whether to keep an instance that did not become a minion, for inspection."
     )

@@ -141,6 +141,20 @@ class Driver(abc.ABC):
 
         Idempotent: an absent instance is a success.
         It uses ``instance_id``, ``region`` and ``zone`` only: the other fields may come from an old record.
+
+        Raises ``Protected`` if the provider's own deletion protection is on. The caller checks hart's mark.
+        """
+
+    def protect(self, instance: Instance, *, on: bool) -> None:  # noqa: B027 - without it, only the record protects
+        """
+        Mark an instance as protected, or remove every protection from it. Idempotent.
+
+        The mark is a tag that ``instances`` reports as ``protected``; a driver whose provider has a deletion protection
+        of its own turns that on as well. With ``on`` the mark is set first, otherwise it is removed last: an instance
+        whose change was interrupted counts as protected. All other tags stay. It uses ``instance_id``, ``region`` and
+        ``zone`` only. By default, do nothing: then only the record protects the node.
+
+        Raises ``NotFound`` if the instance is gone; without ``on`` that is a success.
         """
 
     def kept_volumes(self, instance: Instance) -> Sequence[str]:

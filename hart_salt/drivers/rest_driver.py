@@ -256,6 +256,34 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         for report in self._report(instance.instance_id):
             self._retag(report, [])
 
+    # protection
+
+    def protect(self, instance: Instance, *, on: bool) -> None:
+        """
+        Set or remove the tag ``hart-protected``, and the vendor's own protection (``_lock``).
+
+        A change that someone else makes to the tags at the same time may be lost.
+        """
+        reports = self._report(instance.instance_id)
+        if on and not reports:
+            raise NotFound(f"{self.vendor}: there is no {self.field} {instance.instance_id}")
+        for report in reports:
+            if on:
+                self._mark(report, [tags.PROTECTED])
+            self._lock(report, on=on)
+            if not on:
+                self._mark(report, [])
+
+    def _mark(self, report: Report, wanted: Sequence[str]) -> None:
+        """Replace the marks of a protected node with ``wanted``, and keep all other tags."""
+        there = list(self._tags_of(report))
+        marks = [tag for tag in there if tags.is_protection(tag)]
+        if bool(marks) != bool(wanted):
+            self._set_tags(report, [*(tag for tag in there if tag not in marks), *wanted])
+
+    def _lock(self, report: Report, *, on: bool) -> None:
+        """Turn the vendor's own deletion protection on or off (default: it has none)."""
+
     # termination
 
     def terminate(self, instance: Instance) -> None:

@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 ALWAYS = "every node"
-IMPORTS = "imports"
+#: what changes the tags of an existing instance
+IMPORTS = "imports, `hart.protect`, `hart.unprotect` and the setting `protect`"
+#: what turns the provider's own deletion protection on and off
+PROTECTION = "`hart.protect`, `hart.unprotect` and the setting `protect`"
 LISTS = "`hart.list_sizes` and `hart.list_images`"
 PRICES = "prices in plans and in `hart.list_sizes`"
 ADDRESSES = "`hart.add_ip` and `hart.remove_ip`"

@@ -9,8 +9,10 @@ from hart_salt.model import Node
 
 #: the prefix of the tag with the minion id of an imported instance that has another name
 MINION = "hart-minion:"
+#: the mark of a protected node: a tag without a value, or the name of a label
+PROTECTED = "hart-protected"
 #: prefixes of the tags by which hart knows instances; users cannot set such tags
-OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", MINION)
+OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, MINION)
 #: the prefixes that an imported instance has, beside the tag ``hart`` itself
 ADOPTED = ("hart-owner:", "hart-role:", MINION)
 
@@ -29,6 +31,11 @@ def tag_objections(node: Node) -> list[str]:
 def values(tags: Iterable[str]) -> dict[str, str]:
     """Return the values of flat tags, by the part before their first colon."""
     return dict(tag.split(":", 1) for tag in tags if ":" in tag)
+
+
+def is_protection(tag: str) -> bool:
+    """Return whether a flat tag is the mark of a protected node, with any value and in any case."""
+    return tag.partition(":")[0].lower() == PROTECTED
 
 
 def owner(tags: Iterable[str], own: str) -> str | None:

@@ -95,6 +95,8 @@ class Record:
     #: the price of its size when it was created, before tax, and the currency; None: unknown
     monthly_price: float | None = None
     currency: str | None = None
+    #: True: hart does not destroy the node. Its instance has a mark of that as well, and either one is enough
+    protected: bool = False
 
     @property
     def place(self) -> NodePlace:

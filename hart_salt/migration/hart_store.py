@@ -51,6 +51,19 @@ def read(path: str) -> dict[str, Mapping[str, Any]]:
     return {str(minion_id): entry for minion_id, entry in minions.items()}
 
 
+def requests(
+    path: str, providers: Mapping[str, Provider], provider: str | None
+) -> tuple[list[ImportRequest], dict[str, Any]]:
+    """Return a request for each entry of a file, and by minion id the failures of others; see ``request``."""
+    found, failed = [], {}
+    for minion_id, entry in read(path).items():
+        try:
+            found.append(request(minion_id, entry, providers, provider))
+        except Refused as error:
+            failed[minion_id] = {"result": False, "error": str(error)}
+    return found, failed
+
+
 def request(minion_id: str, entry: Any, providers: Mapping[str, Provider], provider: str | None) -> ImportRequest:
     """
     Return the request for the import of an entry.

@@ -78,5 +78,7 @@ class NodeState:
     left: list[str] = field(default_factory=list)
     #: problems of ``apply``, which do not undo the node
     problems: list[str] = field(default_factory=list)
+    #: why the provider does not protect a sealed node that its settings protect; empty if nothing failed
+    unprotected: str = ""
     #: why the node failed, in a sentence; empty if it did not fail or a signal stopped it
     error: str = ""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from hart_salt.base import faults
 from hart_salt.base.concurrency import uninterrupted, within
 from hart_salt.base.errors import NodeFailed
 from hart_salt.inventory.locks import Locks, machine_of
@@ -64,6 +65,7 @@ class Lifecycle:
                 await self.batch.kind.become(self, session, result)
                 await self._run_script(session)
                 await self._after(session)
+                self.note(protected=self.node.settings.protect)
                 await self.advance("ready")
                 await self._seal(session)
         if self.node.settings.apply:
@@ -276,11 +278,25 @@ class Lifecycle:
         await self.batch.calls.driver(self.batch.driver.settle, instance)
         self.note(sealed=True)
         self.state.sealed = True
+        if self.node.settings.protect:
+            await self._protect(instance)
         if not self.node.settings.apply:
             await self._finish()
             return
         self.state.problems = ["it was not started"]  # replaced once it starts; a signal may come before
         await self.batch.calls.salt(self.batch.store.put, self.state.record)
+
+    async def _protect(self, instance: Instance) -> None:
+        """
+        Protect a sealed node at the provider. A failure is reported and not undone: its record protects it by now.
+
+        Not before: an instance that is rolled back must not be protected.
+        """
+        try:
+            await self.batch.calls.driver(functools.partial(self.batch.driver.protect, instance, on=True))
+        except Exception as error:  # even a defect of the driver
+            self.state.unprotected = faults.reason(error)
+            self.batch.progress.line(self.node.minion_id, f"hart: it is not protected: {self.state.unprotected}")
 
     async def _apply(self) -> None:
         """Apply states to the minion; a failure is reported and not undone, since the minion is trusted by now."""

@@ -79,7 +79,7 @@ class Undo:
             left += await _attempt(deletion, "the key could not be deleted on another master")
         if left:
             left += [] if keep else [remedy]
-            state.record = dataclasses.replace(state.record, stage="failed", error=reason, kept=keep)
+            state.record = dataclasses.replace(state.record, stage="failed", error=reason, kept=keep, protected=False)
             left += await _attempt(calls.salt(store.put, state.record), "its record could not be written")
         else:
             left += await _attempt(calls.salt(store.remove, minion_id), "its record could not be removed")

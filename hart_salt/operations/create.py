@@ -289,9 +289,13 @@ def _outcome(node: Node, outcomes: Outcomes, progress: Progress) -> dict[str, An
             "log": progress.log_path(node.minion_id),
         }
     problems = life.problems or ([life.error] if life.error else [])
-    data = {"result": not problems, **facts(life.record), "notes": life.notes}
-    if problems:
-        data["error"] = "the node is a minion and was kept, but apply failed: " + "; ".join(problems)
+    failures = ["apply failed: " + "; ".join(problems)] if problems else []
+    if life.unprotected:
+        again = f"salt-run hart.protect {node.minion_id} completes it"
+        failures.insert(0, f"its protection is not complete: {life.unprotected}; {again}")
+    data = {"result": not failures, **facts(life.record), "notes": life.notes}
+    if failures:
+        data["error"] = "the node is a minion and was kept, but " + "; ".join(failures)
     return data
 
 
@@ -306,5 +310,8 @@ def _why(life: NodeState | None, signal: str) -> str:
 def facts(record: Record) -> dict[str, Any]:
     """Return the facts about a node that became a minion or a salt-master, for the result."""
     finger = f"{record.kind}_key_finger"
-    names = ("role", *PLACE, "instance_id", "public_ip", "private_ip", finger, "ssh_host_keys", "seconds", "log")
+    names = (
+        "role", *PLACE, "instance_id", "public_ip", "private_ip", "protected", finger, "ssh_host_keys", "seconds",
+        "log",
+    )  # fmt: skip
     return {name: getattr(record, name) for name in names}

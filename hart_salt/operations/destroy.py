@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from hart_salt.base import concurrency, descriptors, faults
 from hart_salt.base.concurrency import Calls
-from hart_salt.base.errors import EnvironmentFault, HartError, Interrupted, NotFound
+from hart_salt.base.errors import BrokenRecord, EnvironmentFault, HartError, Interrupted, NotFound
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.journal import DESTROY, SWEEP, entry
 from hart_salt.inventory.locks import at_work
+from hart_salt.inventory.protected import is_protected, sentence
 from hart_salt.inventory.records import READY, UNKNOWN, Record, addresses_of, instance_of, is_same
 from hart_salt.inventory.snapshot import is_of
 from hart_salt.master.keys import ACCEPTED
@@ -31,8 +33,9 @@ DESTROYING = 3
 
 
 def destroy_all(
-    records: Mapping[str, Record], by_provider: Mapping[str, Driver], context: Context, *, own_keys: bool = False
-) -> tuple[dict[str, Any], int | None]:
+    records: Mapping[str, Record], by_provider: Mapping[str, Driver], context: Context, *, own_keys: bool = False,
+    unsure: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[dict[str, Any], int | None]:  # fmt: skip
     """
     Destroy the nodes; the failure of one node does not affect the others.
 
@@ -42,11 +45,12 @@ def destroy_all(
 
     With ``own_keys`` a key is deleted only if the record says that it was the node's, and a node is skipped if another
     operation works on it or has changed it. That is for sweep, whose decision may be outdated (default False: the
-    caller named the nodes).
+    caller named the nodes). ``unsure`` has nodes that stay, by minion id, with the reason; see ``protection.refuse``.
 
     Returns the outcome of each node by minion id, and the number of the signal that interrupted the work, or None.
     """
-    errors: dict[str, str] = {}
+    errors = dict(unsure)
+    sure = {minion_id: record for minion_id, record in records.items() if minion_id not in unsure}
     passed_over: dict[str, str] = {}
     gone: set[str] = set()
     interrupted = None
@@ -54,7 +58,7 @@ def destroy_all(
         former = FormerTimes(context.info.cachedir, f"destroy {' '.join(sorted(by_provider))}")
         progress.expect(Expected(list(records), "destroyed", former))
         foreign = passed_over if own_keys else None
-        work = _Destroying(records, by_provider, context, progress, calls, errors, foreign, gone)
+        work = _Destroying(sure, by_provider, context, progress, calls, errors, foreign, gone)
         try:
             concurrency.run(work.all, context.locks.stop)
         except Interrupted as signal:
@@ -134,7 +138,17 @@ class _Destroying:
         if self._passed_over is not None and await self._calls.salt(self._is_changed, minion_id):
             self._passed_over[minion_id] = "another operation has changed it since sweep decided"
             return False
+        if await self._calls.salt(self._is_protected, minion_id):
+            (self._errors if self._passed_over is None else self._passed_over)[minion_id] = sentence(minion_id)
+            return False
         return True
+
+    def _is_protected(self, minion_id: str) -> bool:
+        """Return whether the node's record says by now that it is protected. A broken record says nothing."""
+        try:
+            return is_protected(self._store.get(minion_id), None)
+        except BrokenRecord:
+            return False
 
     def _is_coming(self, minion_id: str) -> bool:
         """Return whether a living call creates the node although the store has lost its record."""

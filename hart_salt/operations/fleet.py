@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hart_salt.base.errors import HartError, Interrupted, Refused
+from hart_salt.inventory.protected import sentence
 from hart_salt.inventory.records import Record
 from hart_salt.result import Result
 
@@ -63,13 +64,14 @@ def by_age(fleet: Sequence[Record]) -> list[Record]:
     return sorted(fleet, key=lambda record: (record.created, record.minion_id))
 
 
-def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
+def victims(fleet: Sequence[Record], number: int, remove: str, protected: Collection[str] = ()) -> list[Record]:
     """
     Choose ``number`` nodes of ``fleet`` to remove.
 
-    ``remove`` is ``newest``, ``oldest``, or ids separated by commas, of which the first go first.
+    ``remove`` is ``newest``, ``oldest``, or ids separated by commas, of which the first go first. ``protected`` has the
+    ids of nodes that stay: others are chosen for them.
 
-    Raises ``Refused`` if an id is not in the fleet, or there are too few ids.
+    Raises ``Refused`` if an id is not in the fleet, or there are too few ids or nodes that are not protected.
     """
     if remove == NEWEST:
         chosen = by_age(fleet)[::-1]
@@ -79,7 +81,11 @@ def victims(fleet: Sequence[Record], number: int, remove: str) -> list[Record]:
         chosen = _named(fleet, [part.strip() for part in remove.split(",") if part.strip()])
     if len(chosen) < number:
         raise Refused(f"{number} nodes must be removed, but remove={remove} chooses only {len(chosen)}")
-    return chosen[:number]
+    free = [record for record in chosen if record.minion_id not in protected]
+    if len(free) < number:
+        stay = [sentence(record.minion_id) for record in chosen if record.minion_id in protected]
+        raise Refused("\n".join([f"{number} nodes must be removed, but only {len(free)} can be", *stay]))
+    return free[:number]
 
 
 def check_remove(fleet: Sequence[Record], remove: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from hart_salt.base.names import batch_time
 from hart_salt.inventory import rebuild
 from hart_salt.inventory.identity import Found, Unknown, is_batch, shown
+from hart_salt.inventory.protected import is_protected, sentence
 from hart_salt.inventory.records import IMPORTING, READY, Record
 from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.master.keys import ACCEPTED
@@ -105,12 +106,25 @@ def decide(scene: Scene) -> Decision:
         _judge_record(scene, record, decision)
     for provider, leftover in scene.leftovers:
         _judge_leftover(scene, provider, leftover, decision)
+    _keep_protected(scene, decision)
     decision.lost = rebuild.lost(scene.snapshot, scene.busy, scene.batch_lives, scene.dead)
     if decision.lost and not scene.force:
         held = "the records seem to be lost, and nothing is removed without force=True"
         decision.kept += [_because(orphan, f"{orphan.why}, but {held}") for orphan in decision.orphans]
         decision.orphans.clear()
     return decision
+
+
+def _keep_protected(scene: Scene, decision: Decision) -> None:
+    """Keep the protected nodes among the orphans, also one that has lost its instance: a person decides about it."""
+    going = []
+    for orphan in decision.orphans:
+        instance = orphan.instance or (scene.snapshot.instance_of(orphan.record) if orphan.record else None)
+        if not is_protected(orphan.record, instance):
+            going.append(orphan)
+        elif not scene.only_dead:
+            decision.kept.append(_because(orphan, f"{orphan.why}, but {sentence(orphan.name)}"))
+    decision.orphans = going
 
 
 def batches(seen: Snapshot, leftovers: Sequence[tuple[str, Leftover]]) -> set[str]:

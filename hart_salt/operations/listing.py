@@ -11,12 +11,13 @@ from typing import Any
 from hart_salt.base.names import check_minion_id
 from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.journal import iso
+from hart_salt.inventory.protected import differs, is_protected
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import PLACE, Instance, MasterInfo
 
-FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "by", "log", "error")
+FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "by", "protected", "log", "error")
 #: by what the list can be sorted, and the facts that this compares, of which the first that a node has counts
 SORTED_BY: Mapping[str, tuple[str, ...]] = {
     "id": (), "status": ("status",), "role": ("role",), "provider": ("provider",), "region": ("region",),
@@ -95,7 +96,9 @@ def _broken(snapshot: Snapshot, minion_id: str, entry: dict[str, Any]) -> dict[s
 def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
     instance = snapshot.instance_of(record)
     status = _status(snapshot, record, instance, busy)
-    return {"status": status, **_facts(record), "sources": _sources(snapshot, record)}
+    facts = _facts(record) | {"protected": is_protected(record, instance)}
+    note = {"note": why} if (why := differs(record, instance)) and not busy else {}
+    return {"status": status, **facts, "sources": _sources(snapshot, record), **note}
 
 
 def _facts(record: Record) -> dict[str, Any]:

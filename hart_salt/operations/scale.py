@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hart_salt.base.errors import EnvironmentFault
+from hart_salt.base.errors import EnvironmentFault, Refused
 from hart_salt.base.streams import print_stderr
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
@@ -16,6 +16,7 @@ from hart_salt.inventory import misses, rebuild
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.identity import Found
 from hart_salt.inventory.locks import Look
+from hart_salt.inventory.protected import is_protected, sentence
 from hart_salt.inventory.records import READY, Record
 from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.operations.drain import drain_all
@@ -87,6 +88,8 @@ class Scaling:
         self._elsewhere = 0
         #: ids of nodes whose records were rebuilt
         self._rebuilt: list[str] = []
+        #: ids of the role's nodes that are protected
+        self._protected: set[str] = set()
 
     def scale(self, wanted: TargetSize, *, remove: str, cooldown: float, wait: bool) -> Outcome:
         """
@@ -111,7 +114,7 @@ class Scaling:
             have = len(ready) + len(coming)
             target = wanted.target(have)
             check_remove(ready, remove)
-            leaving = victims(ready, have - target, remove) if target < have else []
+            leaving = victims(ready, have - target, remove, self._protected) if target < have else []
             if self._order.test:
                 return self._planned(have, target, leaving)
             changes = Changes()
@@ -132,10 +135,13 @@ class Scaling:
                 return self._unchanged("another call is changing this fleet")
             self._begin()
             ready, _ = self._fleet()
-            check(by_age(ready))
+            leaving = [one for one in ready if one.minion_id not in self._protected]
+            if ready and not leaving:
+                raise Refused("\n".join(sentence(one.minion_id) for one in ready))
+            check(by_age(leaving))
             if self._order.test:
-                return self._planned(len(ready), len(ready), ready)
-            return self._changed(len(ready), renew(ready, batch, self._actions))
+                return self._stayed(self._planned(len(ready), len(ready), leaving))
+            return self._stayed(self._changed(len(ready), renew(leaving, batch, self._actions)))
 
     @contextmanager
     def _alone(self, wait: bool) -> Iterator[bool]:
@@ -180,6 +186,7 @@ class Scaling:
         restored = list(self._restore(lost, self._order.test)) if lost else []
         self._rebuilt = [one.minion_id for one in restored]
         there += _without(missing, gone) + restored
+        self._protected = {one.minion_id for one in there if is_protected(one, seen.instance_of(one))}
         return there, coming + young
 
     def _of_role(self, records: Iterable[Record]) -> list[Record]:
@@ -238,6 +245,13 @@ class Scaling:
             "note": f"nodes of this role that only another master can change do not count: {self._elsewhere}; "
             "salt-run hart.list_minions status=elsewhere shows them"
         }
+
+    def _stayed(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of a replacement with the protected nodes that it leaves out, which is no failure."""
+        if self._protected:
+            stay = {minion_id: sentence(minion_id) for minion_id in sorted(self._protected)}
+            outcome.data["kept"] = {**stay, **outcome.data.get("kept", {})}
+        return outcome
 
     def _planned(self, have: int, target: int, leaving: Sequence[Record]) -> Outcome:
         data: dict[str, Any] = {"role": self._order.role, "before": have, "after": target}

@@ -132,6 +132,8 @@ def _said(answer: tuple[int, str] | None) -> str:
 def _settle(record: Record, instance: Instance, drivers: Mapping[str, Driver], context: Context) -> str:
     """Do the provider's part of sealing and write the record; return why that failed, or an empty string."""
     drivers[record.provider].settle(instance)
+    if record.protected:
+        drivers[record.provider].protect(instance, on=True)
     with context.locks.claim(record.minion_id):
         found = context.store.get(record.minion_id)
         if found is None or not is_same(found, record):

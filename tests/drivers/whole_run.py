@@ -152,6 +152,8 @@ def _create(environment: CloudEnvironment, driver: Driver, node: Node) -> Instan
         driver.settle(listed)
     assert driver.instance(instance)
     driver.kept_volumes(instance)
+    for on in (True, False):
+        driver.protect(listed, on=on)
     return listed
 
 

@@ -40,7 +40,8 @@ def opts(root: Path) -> dict[str, Any]:
 def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(opts: dict[str, Any]) -> None:
     assert commands(salt.loader.runner(opts)) == public_functions(RUNNER) == {
         "create", "create_role", "create_master", "destroy", "import_minion", "import_minions", "from_salt_cloud",
-        "add_ip", "remove_ip", "scale", "replace", "sweep", "list_minions", "show", "node", "node_of", "check_seal",
+        "protect", "unprotect", "add_ip", "remove_ip", "scale", "replace", "sweep", "list_minions", "show", "node",
+        "node_of", "check_seal",
         "list_roles", "show_role", "list_regions", "list_sizes", "list_images", "check", "version",
         "sync_keys", "peer_keys", "timeline", "cost",
     }  # fmt: skip

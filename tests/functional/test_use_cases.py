@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,13 @@ class Cloud(EmptyDriver):
         if self.error:
             raise self.error
         return list(self.account.values())
+
+    def protect(self, instance: Instance, *, on: bool) -> None:
+        if self.error:
+            raise self.error
+        if instance.instance_id in self.account:
+            there = self.account[instance.instance_id]
+            self.account[instance.instance_id] = replace(there, protected=on)
 
     def terminate(self, instance: Instance) -> None:
         self.account.pop(instance.instance_id, None)

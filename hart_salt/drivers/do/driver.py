@@ -384,6 +384,7 @@ def _instance(droplet: Mapping[str, Any]) -> Instance:
         public_ip=next(iter(_addresses(droplet, "public")), None),
         private_ip=next(iter(_addresses(droplet, "private")), None),
         created=reports.seconds(droplet.get("created_at")),
+        protected=any(map(reports.is_protection, droplet.get("tags") or [])),
     )
 
 

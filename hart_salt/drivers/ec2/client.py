@@ -323,8 +323,7 @@ def _refusal(error: boto.ClientError, where: str) -> errors.DriverError:
         message = f"{message}{RIGHTS.hint(error.operation_name, text)}"
     if (code, error.operation_name) == PROTECTED:
         return errors.Protected(
-            f"{message}; the instance has termination or stop protection: turn it off in Amazon's console under "
-            "Actions, Instance settings, and call hart again"
+            f"{message}; the instance has termination or stop protection: salt-run hart.unprotect removes both"
         )
     message = f"{message}{HINTS.get(code, '')}"
     kind = kind_of(code, status, CODES, {429: errors.RateLimited})

@@ -25,7 +25,7 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.catalog import readable
-from hart_salt.drivers.ec2 import request
+from hart_salt.drivers.ec2 import protection, request
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
@@ -355,6 +355,12 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         with contextlib.suppress(NotFound):
             self._untag(instance, (request.OWNER, request.MINION, request.ROLE))
 
+    def protect(self, instance: Instance, *, on: bool) -> None:
+        """Set the tag and the termination protection, or remove them; see ``protection.py``."""
+        region, name = self._region(instance), instance.instance_id
+        found = self._described(region, {"instance-id": name}) if self._is_id(name) else []
+        protection.change(self._api, region, name, found, on=on)
+
     def _untag(self, instance: Instance, keys: Sequence[str]) -> None:
         tags = [{"Key": key} for key in keys]
         self._api.call(self._region(instance), "delete_tags", Resources=[instance.instance_id], Tags=tags)
@@ -468,11 +474,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         return readable(listed, lambda it: request.size(it[0], prices.get(it[0].get("InstanceType")), it[1]))
 
     def size(self, name: str, region: str) -> Size | None:
-        """
-        Look up one size.
-
-        Raises ``InvalidRequest`` if the account has not enabled the region.
-        """
+        """Look up one size. Raises ``InvalidRequest`` if the account has not enabled the region."""
         if region not in self._parts.lookup.enabled():
             raise InvalidRequest(f"{self.provider.name}: the region {region} is not enabled in this account")
         facts = self._parts.lookup.size(name, region)

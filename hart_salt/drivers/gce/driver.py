@@ -24,7 +24,7 @@ from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFou
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
-from hart_salt.drivers.gce import instances
+from hart_salt.drivers.gce import instances, protection
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
 from hart_salt.drivers.gce.refusals import AlreadyExists, Stale
@@ -335,6 +335,14 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
             return ()
         return [instances.last(disk.source) for disk in there.disks if disk.source and not disk.auto_delete]
 
+    def protect(self, instance: Instance, *, on: bool) -> None:
+        """Set the label and the deletion protection, or remove them; see ``protection.py``."""
+        if self._is_id(instance.instance_id) and instance.zone:
+            change = protection.Change(self._parts.api, instance, on)
+            self._until_fresh(change.make)
+        elif on:
+            raise NotFound(f"Compute Engine: there is no instance {instance.instance_id}")
+
     # import
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
@@ -430,8 +438,8 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
         options: Any = node.options
         needed = RIGHTS.by_purpose()
         wanted = list(needed[ALWAYS])
-        for setting in ("keep_volumes", "service_account"):
-            if getattr(options, setting):
+        for setting in ("keep_volumes", "service_account", "protect"):
+            if getattr(options, setting, None) or getattr(node.settings, setting, None):
                 wanted += [right for purpose, more in needed.items() if f"`{setting}`" in purpose for right in more]
         granted = self._parts.api.granted(wanted)
         lacking = [right for right in wanted if right not in granted]

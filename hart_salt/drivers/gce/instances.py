@@ -11,6 +11,7 @@ from typing import Any
 
 from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers import limits
+from hart_salt.drivers.tags import PROTECTED
 from hart_salt.model import Candidate, Instance, Node
 
 NAME_LENGTH = 63
@@ -22,7 +23,7 @@ USER_DATA = 262_144  #: bytes of one metadata value at most
 
 #: for instances and disks of nodes with ``keep_volumes``
 KEEP = "hart-keep-volumes"
-OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role", KEEP)
+OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role", KEEP, PROTECTED)
 #: the labels of an imported instance
 ADOPTED_LABELS = ("hart", "hart-owner", "hart-role")
 OWNER, BATCH = "hart-owner", "hart-batch"
@@ -217,8 +218,9 @@ def objections(node: Node, owner: str) -> list[str]:
     found += [f"the label {label} is one of hart's own" for label in options.labels if label in OWN_LABELS]
     if len(tags) >= TAGS:
         found.append(f"tags can have at most {TAGS - 1} entries beside hart's own tag")
-    if len(options.labels) > LABELS - len(OWN_LABELS):
-        found.append(f"labels can have at most {LABELS - len(OWN_LABELS)} entries beside hart's own labels")
+    most = LABELS - len(OWN_LABELS) + (not node.settings.protect)
+    if len(options.labels) > most:
+        found.append(f"labels can have at most {most} entries beside hart's own labels")
     found += limits.no_private_ipv6(node, "Compute Engine")
     if options.scopes and not options.service_account:
         found.append("scopes need a service account: set service_account, or remove scopes")
@@ -251,6 +253,7 @@ def report(instance: Any) -> Instance:
         public_ip=next((address for address in public if address), None),
         private_ip=(interface.network_i_p or None) if interface else None,
         created=seconds(instance.creation_timestamp),
+        protected=bool(instance.deletion_protection or PROTECTED in instance.labels),
     )
 
 

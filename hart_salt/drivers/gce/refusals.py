@@ -80,10 +80,7 @@ def hint(reason: str, status: int, call: str, message: str) -> str:
     if reason in _HINTS:
         return _HINTS[reason]
     if is_protected(reason, message):
-        return (
-            "; the instance has deletion protection: turn it off with gcloud compute instances update NAME "
-            "--no-deletion-protection, and call hart again"
-        )
+        return "; the instance has deletion protection: salt-run hart.unprotect removes it"
     lacks = status != 401 and kind_of(reason, status, _BY_REASON, _BY_STATUS) is errors.AuthError
     return RIGHTS.hint(call, message) if lacks else ""
 

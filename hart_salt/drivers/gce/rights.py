@@ -8,7 +8,7 @@ policy of its network.
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, LISTS, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, IMPORTS, LISTS, PROTECTION, Rights, Use
 
 _POLICY = "compute.networks.updatePolicy"
 
@@ -48,6 +48,7 @@ RIGHTS = Rights(
             },
         ),
         Use(IMPORTS, {"instances.setLabels": ("compute.instances.setLabels",)}),
+        Use(PROTECTION, {"instances.setDeletionProtection": ("compute.instances.setDeletionProtection",)}),
         Use(
             LISTS,
             {

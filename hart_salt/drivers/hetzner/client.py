@@ -42,7 +42,7 @@ _BUSY = ("locked", "conflict")
 #: no effect either; other server failures may have had one
 _UNDONE = (*_BUSY, "maintenance")
 _HINTS: Mapping[str, str] = {
-    "protected": "; hart does not change protected resources: remove the protection in Hetzner's console",
+    "protected": "; salt-run hart.unprotect removes the protection of a node's server",
     "token_readonly": "; create a token that can read and write in Hetzner's console under Security, API tokens",
 }
 

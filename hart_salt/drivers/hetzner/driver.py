@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from hart_salt.config.schema import Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.catalog import readable
-from hart_salt.drivers.hetzner import rules
+from hart_salt.drivers.hetzner import protection, rules
 from hart_salt.drivers.hetzner.rules import IMAGES
 from hart_salt.drivers.hetzner.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.hetzner.settings import Account as Account
@@ -103,7 +103,11 @@ class Hetzner(KeyedRestDriver):
             public_ip=(public.get("ipv4") or {}).get("ip"),
             private_ip=next((it["ip"] for it in report.get("private_net") or () if it and it.get("ip")), None),
             created=reports.seconds(report.get("created")),
+            protected=protection.is_on(report) or any(map(reports.is_protection, self._tags_of(report))),
         )
+
+    def _lock(self, report: Report, *, on: bool) -> None:
+        protection.turn(self._api, report, self._sleep, on=on)
 
     reading: ClassVar[Sequence[str]] = ("lists, checks and plans",)
 

@@ -6,7 +6,7 @@ Source: docs.hetzner.cloud, and its error code ``token_readonly``: a read-only t
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, IMPORTS, PROTECTION, Rights, Use
 
 _READ = ("Read",)
 _WRITE = ("Read & Write",)
@@ -38,5 +38,6 @@ RIGHTS = Rights(
             },
         ),
         Use(IMPORTS, {"PUT /servers/{}": _WRITE}),
+        Use(PROTECTION, {"POST /servers/{}/actions/change_protection": _WRITE}),
     ),
 )

@@ -27,6 +27,8 @@ ENVIRONMENT_MARK = "HART_INSTANCE"
 #: runs salt-minion with this Python, even without an installed script
 SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = 'salt-minion'; salt_minion()"
 CLAIM = "instance.json"
+#: the mark of a protected instance
+PROTECTED = "etc/hart-protected"
 #: prefixes of the names of directories that are being filled or removed
 NEW, GONE = ".new-", ".gone-"
 KILL_ATTEMPTS = 50
@@ -125,6 +127,24 @@ def read_claim(path: Path) -> dict[str, str | None] | None:
         raise
     texts = isinstance(claim, dict) and all(value is None or isinstance(value, str) for value in claim.values())
     return claim if texts else {}
+
+
+def protect(path: Path, *, on: bool) -> None:
+    """
+    Mark an instance as protected, or remove the mark.
+
+    It is a file of its own: the claim never changes, so no crash can damage it, nor does the directory's own date.
+    """
+    mark = path / PROTECTED
+    if on:
+        mark.touch(mode=0o600)
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def is_protected(path: Path) -> bool:
+    """Return whether an instance has the mark, also one that is no file."""
+    return os.path.lexists(path / PROTECTED)
 
 
 def machine_state(path: Path) -> tuple[str, int | None]:

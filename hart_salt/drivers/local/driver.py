@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import psutil
 
-from hart_salt.base.errors import InvalidRequest
+from hart_salt.base.errors import InvalidRequest, NotFound, Protected
 from hart_salt.base.machine import local_instances
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers.contract import Driver
@@ -105,11 +105,28 @@ class Local(Driver):
         """Return whether a claim names this master. Without a readable claim, the cachedir proves it."""
         return not claim or claim.get("owner") == self.master.owner
 
+    def protect(self, instance: Instance, *, on: bool) -> None:
+        """Write a mark into the instance's directory, or remove it."""
+        path = self._path(instance)
+        if path is not None and directory.read_claim(path) is not None:
+            directory.protect(path, on=on)
+        elif on:
+            raise NotFound(f"{self.provider.name}: there is no local instance {instance.instance_id}")
+
     def terminate(self, instance: Instance) -> None:
-        """Kill every process of the instance and remove its directory."""
+        """Kill every process of the instance and remove its directory, unless it is protected."""
+        path = self._path(instance)
+        if path is None:
+            return
+        if directory.is_protected(path):
+            said = f"the local instance {path.name} is protected"
+            raise Protected(f"{self.provider.name}: {said}; salt-run hart.unprotect removes the protection")
+        directory.destroy(path)
+
+    def _path(self, instance: Instance) -> Path | None:
+        """Return the directory of an instance, which need not exist; None for an id that no instance has."""
         path = self._base / instance.instance_id
-        if path.parent == self._base and path.name != "..":
-            directory.destroy(path)
+        return path if path.parent == self._base and path.name not in ("..", "") else None
 
     def leftovers(self) -> list[Leftover]:
         """Return this master's instance directories that a crash left half made or half removed."""
@@ -178,4 +195,5 @@ def _instance(path: Path, claim: Mapping[str, Any]) -> Instance:
         private_ip="127.0.0.1" if port else None,
         ssh_port=port or 22,
         created=directory.born(path),
+        protected=directory.is_protected(path),
     )

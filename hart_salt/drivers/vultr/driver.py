@@ -220,6 +220,7 @@ def _instance(report: Mapping[str, Any]) -> Instance:
         private_ip=_address(report, "internal_ip"),
         created=reports.seconds(report.get("date_created")),
         problem="Vultr has suspended it" if report.get("status") == "suspended" else "",
+        protected=any(map(reports.is_protection, flat)),
     )
 
 

@@ -125,11 +125,7 @@ def _tags(value: Any) -> dict[str, Any]:
 
 
 def _protection(value: Any) -> dict[str, Any]:
-    if not _flag(value):
-        return {}
-    raise NoCounterpartError(
-        "hart creates instances without termination protection, and hart.destroy and hart.scale destroy them"
-    )
+    return {"protect": True} if _flag(value) else {}
 
 
 def _endpoint(value: Any) -> dict[str, Any]:

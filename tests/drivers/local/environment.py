@@ -29,6 +29,7 @@ class LocalEnvironment(Environment):
         """Terminate all instances, because they are processes of this machine."""
         for driver in (self.driver(), self.driver(OTHER_OWNER)):
             for instance in driver.instances():
+                driver.protect(instance, on=False)
                 driver.terminate(instance)
 
     def driver(self, owner: str = OWNER) -> Driver:

@@ -132,6 +132,11 @@ class FakeDriver(EmptyDriver):
     def settle(self, instance: Instance) -> None:
         self.world.step("settle")
 
+    def protect(self, instance: Instance, *, on: bool) -> None:
+        self.world.step("protect")
+        there = self.world.instances[instance.instance_id]
+        self.world.instances[instance.instance_id] = dataclasses.replace(there, protected=on)
+
 
 class FakeMaster:
     """The key store and the event bus."""

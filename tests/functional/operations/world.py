@@ -39,8 +39,8 @@ class World:
     """
     Everything that exists, and the failures to inject.
 
-    Steps: ``list <provider>``, ``terminate <instance id>`` and ``terminated`` after it, ``take <ip>``, ``delete keys``,
-    ``claimed <minion id>``, ``fetch <minion id>``, ``flush <minion id>``.
+    Steps: ``list <provider>``, ``look up <instance id>``, ``terminate <instance id>`` and ``terminated`` after it,
+    ``take <ip>``, ``delete keys``, ``claimed <minion id>``, ``fetch <minion id>``, ``flush <minion id>``.
     """
 
     def __init__(self, root: Path, providers: Sequence[str] = (CLOUD,)) -> None:
@@ -157,6 +157,11 @@ class FakeDriver(EmptyDriver):
     def instances(self, region: str | None = None) -> list[Instance]:
         self.world.step(f"list {self.provider.name}")
         return [one.instance for one in self.account.values() if one.owner == self.master.owner]
+
+    def instance(self, instance: Instance) -> Instance | None:
+        self.world.step(f"look up {instance.instance_id}")
+        machine = self.account.get(instance.instance_id)
+        return machine.instance if machine is not None else None
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         machines = [one for one in self.account.values() if one.instance.minion_id == minion_id]

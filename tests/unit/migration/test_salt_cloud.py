@@ -170,7 +170,6 @@ def test_settings_without_a_counterpart_are_reported_by_name(directory: str) -> 
         "profile do small: renamed to do-small",
         "profile do small: create_dns_record was left out: use a reactor",
         "provider my-do: not needed in hart: ssh_key_file, ssh_key_names",
-        "profile ec2: termination_protection was left out: hart creates instances without",
         "profile gce: metadata was left out",
         "provider old: hart has no driver linode",
         "profile on-old: its provider old was left out",

@@ -147,10 +147,14 @@ class Region(EC2Backend):
         found = self.get_multi_instances_by_id(instance_ids)
         lives = [self.world.lives[instance.id] for instance in found]
         for instance in found:
-            if instance.disable_api_termination:
+            on = {
+                "disableApiTermination": instance.disable_api_termination,
+                "disableApiStop": instance.disable_api_stop,
+            }
+            for attribute in (name for name, value in on.items() if value):
                 raise EC2ClientError(
                     "OperationNotPermitted", f"The instance '{instance.id}' may not be terminated. Modify its "
-                    "'disableApiTermination' instance attribute and try again."
+                    f"'{attribute}' instance attribute and try again."
                 )  # fmt: skip
         for life in lives:
             if life.refuse_delete > 0:
@@ -180,6 +184,15 @@ class Region(EC2Backend):
         for instance, _ in done:
             self.world.lives[instance.id].stopped = True
         return done
+
+    def modify_instance_attribute(self, instance_id: str, key: str, value: Any) -> Instance:
+        """Set an attribute; a spot instance has no termination protection (cloud-custodian/cloud-custodian#2083)."""
+        instance = self.get_instance(instance_id)
+        if key == "disable_api_termination" and instance.lifecycle == "spot":
+            raise EC2ClientError(
+                "UnsupportedOperation", "Modifying 'disableApiTermination' is not supported for spot instances."
+            )
+        return super().modify_instance_attribute(instance_id, key, value)
 
     def modify_instance_security_groups(self, instance_id: str, new_group_id_list: list[str]) -> Instance:
         """

@@ -66,6 +66,7 @@ def report(world: World, it: Instance) -> dict[str, Any]:
         "tags": {"fingerprint": fingerprint(it.tags), **({"items": it.tags} if it.tags else {})},
         "metadata": {"kind": "compute#metadata", "fingerprint": fingerprint(it.metadata),
                      **({"items": it.metadata} if it.metadata else {})},
+        "deletionProtection": bool(it.body.get("deletionProtection")),
         "shieldedInstanceConfig": it.body.get("shieldedInstanceConfig", {}),
     }  # fmt: skip
 

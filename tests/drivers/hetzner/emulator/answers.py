@@ -106,7 +106,7 @@ def server(world: World, it: Server) -> dict[str, Any]:
         "outgoing_traffic": 0,
         "ingoing_traffic": 0,
         "included_traffic": 21990232555520,
-        "protection": {"delete": it.protected, "rebuild": it.protected},
+        "protection": dict.fromkeys(("delete", "rebuild"), it.is_protected(now)),
         "labels": dict(it.labels),
         "volumes": list(it.volumes),
         "load_balancers": [],

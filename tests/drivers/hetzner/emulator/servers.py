@@ -170,7 +170,7 @@ def change_server(world: World, request: Request, server_id: str) -> Answer:
 def delete_server(world: World, request: Request, server_id: str) -> Answer:
     """Delete a server and answer 200 with an action; volumes are detached and stay."""
     it = server_of(world, server_id)
-    if it.protected:
+    if it.is_protected(world.clock()):
         raise Refusal(403, "server deletion is protected", "protected")
     locked = it.deleted_at is not None or world.clock() < it.created + world.settings.locked_for
     if it.refuse_delete or locked:
@@ -189,8 +189,9 @@ def change_protection(world: World, request: Request, server_id: str) -> Answer:
     it, data = server_of(world, server_id), body_of(request)
     if data.get("delete") != data.get("rebuild"):
         raise invalid("delete")
-    it.protected = bool(data.get("delete"))
-    return _acted(world, "change_protection", it)
+    it.protected, it.was_protected = bool(data.get("delete")), it.is_protected(world.clock())
+    it.protection_at = world.clock() + world.settings.protected_after
+    return _acted(world, "change_protection", it, world.settings.protected_after)
 
 
 @route("POST", "/servers/{}/actions/poweroff")
@@ -211,8 +212,8 @@ def _set(world: World, server_id: str, status: str, command: str) -> Answer:
     return _acted(world, command, it)
 
 
-def _acted(world: World, command: str, it: Server) -> Answer:
-    return Answer(201, {"action": answers.action(world, world.act(command, it.id, 0))})
+def _acted(world: World, command: str, it: Server, lasts: float = 0) -> Answer:
+    return Answer(201, {"action": answers.action(world, world.act(command, it.id, lasts))})
 
 
 def server_of(world: World, server_id: str) -> Server:

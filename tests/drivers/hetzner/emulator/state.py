@@ -17,6 +17,8 @@ class Settings(world.Settings):
 
     #: seconds from create until ``running``: half of it ``initializing``, then ``off`` for a moment, then ``starting``
     running_after: float = 0.2
+    #: seconds that a change of a server's protection takes
+    protected_after: float = 0.0
     #: seconds from create until the private address is attached
     attached_after: float = 0.0
     server_limit: int = 25
@@ -105,7 +107,14 @@ class Server(world.Machine):
     deleted_at: float | None = None
     #: the status to report, if it must not follow from the times
     status: str = ""
+    #: the protection against deletion: as it is from a time on, and as it was before
     protected: bool = False
+    was_protected: bool = False
+    protection_at: float = 0.0
+
+    def is_protected(self, now: float) -> bool:
+        """Return whether the server cannot be deleted."""
+        return self.protected if now >= self.protection_at else self.was_protected
 
 
 @dataclass
