@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import time
 from collections.abc import Callable, Sequence
 
-from hart_salt.drivers.contract import Driver
+from hart_salt.base.errors import HartError, Refused
+from hart_salt.drivers.contract import READING, Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
+from hart_salt.model import OK, UNKNOWN, Node
 from hart_salt.offers import Offers
 from hart_salt.operations import cost, limits, prices
 from hart_salt.operations.scale import Order
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
+
+log = logging.getLogger(__name__)
 
 
 class Money(Offers):
@@ -44,13 +49,35 @@ class Money(Offers):
         bounds = limits.applying(self.config.limits, node.role, node.provider)
         limits.refuse_excess(bounds, growth, look, functools.partial(prices.look_up, driver=self.driver))
 
+    def _refuse_beyond_quota(self, node: Node, count: int, *, test: bool) -> None:
+        """
+        Raise ``Refused`` if the account's limits do not allow ``count`` more nodes, as far as its API reports them.
+
+        For one node that is not only planned, no call is made: the create call itself is refused, and leaves nothing. A
+        provider that does not answer soon allows it.
+        """
+        if count == 1 and not test:
+            return
+        driver = self.driver(node.provider)
+        before, driver.outage.limit = driver.outage.limit, READING
+        try:
+            found = driver.check_quota(node, count)
+        except HartError as error:
+            log.info("the quota of %s could not be found out: %s", node.provider, error)
+            return
+        finally:
+            driver.outage.limit = before
+        if found is not None and found.result not in (OK, UNKNOWN):
+            raise Refused(f"{node.provider}: {found.sentence}")
+
     def _surge_check(self, order: Order, batch: int) -> Callable[[Sequence[Record]], None]:
         """Return what raises ``Refused`` if the nodes cannot be replaced within the limits, ``batch`` at a time."""
 
         def check(ready: Sequence[Record]) -> None:
-            if ready and self.config.limits:
+            if ready:
                 node = self._example(order.role, order.provider, order.region, order.settings)
                 self._refuse_excess(limits.renewal(node, [prices.of_record(record) for record in ready], batch))
+                self._refuse_beyond_quota(node, min(batch, len(ready)), test=order.test)
 
         return check
 

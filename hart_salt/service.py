@@ -145,7 +145,7 @@ class Service(Money, Pictures):
         """
         Create nodes: one for each of ``minion_ids``, or ``count`` nodes of a role with names from its scheme.
 
-        ``limited`` says whether to check the limits, which ``replace`` has already done for a test (default True).
+        ``limited`` says whether to check limits and quota; ``replace`` has done so for a test (default True).
 
         Returns, for each node, ``result`` and its facts or the error.
 
@@ -175,6 +175,7 @@ class Service(Money, Pictures):
         nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
         if limited:
             self._refuse_excess(limits.creation(nodes[0], len(nodes)))
+            self._refuse_beyond_quota(nodes[0], len(nodes), test=test)
         if test:
             return self._priced(Result(plan.creation(nodes)))
         remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
@@ -215,6 +216,7 @@ class Service(Money, Pictures):
             driver.ask_again()
         (node,) = preflight.fit([node], driver, self.context, lambda zones: [dataclasses.replace(node, zone=zones[0])])
         self._refuse_excess(limits.creation(node, 1))
+        self._refuse_beyond_quota(node, 1, test=test)
         if test:
             return self._priced(Result(plan.creation([node])))
         remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())

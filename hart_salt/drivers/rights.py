@@ -20,7 +20,7 @@ PROTECTION = "`hart.protect`, `hart.unprotect` and the setting `protect`"
 LISTS = "`hart.list_sizes` and `hart.list_images`"
 PRICES = "prices in plans and in `hart.list_sizes`"
 ADDRESSES = "`hart.add_ip` and `hart.remove_ip`"
-CHECKS = "the quota in `hart.check`"
+CHECKS = "the quota in `hart.check` and in plans"
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,19 @@ def test_a_quota_that_is_enough_for_one_node_and_not_for_two(environment: CloudE
 
 
 @pytest.mark.parametrize("environment", ["do"], indirect=True)
+def test_a_quota_takes_two_calls_however_many_instances_there_are(environment: CloudEnvironment) -> None:
+    environment.cloud.settings.page_cap = 1
+    driver = environment.driver(**environment.narrow)
+    for name in ("a", "b", "c"):
+        launch(environment, driver, name)
+    before = len(environment.cloud.calls)
+    found = driver.check_quota(environment.node("web-1.example.com"), 1)
+    assert found is not None
+    assert found.sentence.startswith("the account has 3 of ")
+    assert len(environment.cloud.calls) == before + 2
+
+
+@pytest.mark.parametrize("environment", ["do"], indirect=True)
 def test_a_vpc_of_another_region_and_none(environment: CloudEnvironment) -> None:
     vpc = module_of("do").Client(environment.cloud).make("vpcs", "vpc", name="own", region="ams3")["id"]
     nodes = {

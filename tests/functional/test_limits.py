@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from hart_salt.base.errors import AuthError
+from hart_salt.drivers.contract import BEGINNING, READING
 from hart_salt.inventory.records import Store
-from hart_salt.model import Instance, Price
+from hart_salt.model import PROBLEM, UNKNOWN, Check, Instance, Node, Price
 from hart_salt.operations import prices
 from hart_salt.runners import hart as runner
 from tests.functional import test_use_cases
@@ -248,6 +249,61 @@ def test_the_price_of_each_offer_is_looked_up_once() -> None:
     found = prices.look_up({node.offer for node in nodes}, lambda _: Offering())  # type: ignore[arg-type,return-value]
     assert found.total(nodes).amounts == {"USD": 16_500.0}
     assert len(asked) == 1
+
+
+# the quota of the account
+
+
+@pytest.fixture
+def quota(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the account have room for two more nodes, and return the numbers that were asked for."""
+    asked: list[int] = []
+
+    def check_quota(self: Cloud, node: Node, count: int) -> Check:
+        asked.append(count)
+        said = f"the account has 8 of 10 instances, so {count} more are too many: ask for a higher limit"
+        return Check("quota", PROBLEM, said) if count > 2 else Check("quota", UNKNOWN, "it is not reported")
+
+    monkeypatch.setattr(Cloud, "check_quota", check_quota, raising=False)
+    return asked
+
+
+def test_nodes_beyond_the_quota_are_refused_before_anything_is_created(place: Place, quota: list[int]) -> None:
+    text = "cloud: the account has 8 of 10 instances, so 3 more are too many: ask for a higher limit"
+    assert refusal(create(count=3)) == refusal(call("create_role", "app", count=3)) == text
+    assert refusal(call("scale", "app", count=3)) == text
+    assert "retcode" not in create(count=2)
+    assert place.store.read().good == {}
+
+
+def test_one_node_that_is_not_only_planned_needs_no_look_at_the_quota(place: Place, quota: list[int]) -> None:
+    """The create call of one node is refused by itself, and nothing is left: a look would be one call more."""
+    call("create_role", "app")
+    assert quota == []
+    create()
+    assert quota == [1]
+
+
+def test_a_replacement_needs_quota_for_its_surge_only(place: Place, quota: list[int]) -> None:
+    for number in range(4):
+        place.start(f"web-{number}")
+    assert "retcode" not in call("replace", "app", batch=2, test=True)
+    assert "so 3 more are too many" in refusal(call("replace", "app", batch=3, test=True))
+    assert "so 3 more are too many" in refusal(call("replace", "app", batch=3))
+    assert "so 4 more are too many" in refusal(call("replace", "app", batch=9))
+
+
+def test_a_quota_that_cannot_be_found_out_refuses_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def fails(self: Cloud, node: Node, count: int) -> Check:
+        limits.append(self.outage.limit)
+        raise AuthError("the token may not read the account")
+
+    monkeypatch.setattr(Cloud, "check_quota", fails, raising=False)
+    assert "error" not in call("create_role", "app", count=2)
+    assert limits == [READING], "an API that cannot be reached is not waited for"
+    assert place.clouds[CLOUD].outage.limit == BEGINNING
 
 
 # prices in plans, and the cost of the fleet

@@ -74,6 +74,11 @@ class Api(rest.Api):
             answers.append(page(len(answers) + 1))
         return [thing for answer in answers for thing in answer[field]]
 
+    def total(self, path: str) -> int:
+        """Return the length of a list with one call, however long it is. Retry like ``get``."""
+        meta = self._repeated(lambda: rest.field_of(self._ask("GET", path, {"per_page": 1, "page": 1}), "meta", VENDOR))
+        return int(rest.field_of(meta, "total", VENDOR))
+
     def add(self, path: str, body: Mapping[str, Any]) -> None:
         """Add something to a set, which is idempotent. Retry like ``get``."""
         self._repeated(lambda: self._ask("POST", path, body))

@@ -260,9 +260,9 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
         return self._images[wanted]
 
     def check_quota(self, node: Node, count: int) -> Check:
-        """Compare the account's limit with its droplets, of all owners."""
+        """Compare the account's limit with its droplets, of all owners, with two calls."""
         limit = int(self._api.get("account", "account").get("droplet_limit") or 0)
-        there = len(self._api.listed("droplets", "droplets"))
+        there = self._api.total("droplets")
         said = f"the account has {there} of {limit} droplets"
         if limit and there + count > limit:
             return Check("quota", PROBLEM, f"{said}, so {count} more are too many: ask DigitalOcean to raise the limit")
