@@ -31,7 +31,7 @@ MARKS = {"create": "+", "import": "+", "destroy": "-", "remove": "-", "keep": " 
 MARK_STYLES = {"+": "green", "-": "red", "~": "yellow"}
 LAST = 3  #: lines of a failed node's output that are shown
 OWN = "hart: "  #: how the bootstrap's own lines begin
-NOTHING = "Nothing was changed (test=True)."
+NOTHING = "Nothing was changed."
 
 
 def nodes(document: Mapping[str, Any], paper: Paper) -> list[Text]:

@@ -162,7 +162,7 @@ def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:
         "+  app-1  app   do        nyc3   s-1vcpu-1gb      $6.00",
         "+  app-2  app   do        nyc3   s-1vcpu-1gb      $6.00",
         "",
-        "2 to create. Nothing was changed (test=True).",
+        "2 to create. Nothing was changed.",
         "Price per month of the new nodes, before tax: $12.00.",
     ]
     total = {"before": {"USD": 6.0}, "after": {"USD": 18.0}}
