@@ -979,6 +979,59 @@ def list_minions(
     return _report("list_minions", work, config, unknown)
 
 
+def history(
+    minion_id: str | None = None,
+    *extra: Any,
+    since: str | None = None,
+    role: str | None = None,
+    limit: int = 100,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Show what became of nodes: what was created, imported, changed, destroyed or swept, and what failed.
+
+    The journal is ``history.jsonl`` in the directory of the nodes' logs; ``hart.check`` shows that directory. It has
+    the last 20,000 outcomes or more of this master. Each master has its own.
+
+    minion_id
+        Show this node only. Default: all.
+
+    since
+        How far back: a duration such as ``30m``, ``12h``, ``1d`` or ``2w``, or a date or time in ISO 8601 such as
+        ``2026-11-30`` or ``2026-11-30T08:00``, in UTC unless it says otherwise. Default: everything.
+
+    role
+        Show nodes of this role only. Default: all.
+
+    limit
+        The most outcomes; the last ones are shown. Default: 100.
+
+    config
+        As for ``hart.create``.
+
+    Returns the list ``history``, the oldest outcome first. Each has ``time``, ``action`` (such as ``create``,
+    ``import``, ``destroy``, ``sweep`` and ``add_ip``), ``minion_id``, ``result``, ``by`` (who called), ``function``
+    (what was called), the place of the node, ``created``, ``seconds`` (how long it took), ``stages`` (the seconds in
+    each stage of a created node), ``monthly_price`` and ``currency`` of its size, ``details`` and ``error``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.history since=1d
+        salt-run hart.history app-1.example.com
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, history)
+        return service(config).history(arguments.history(minion_id, role, since, limit))
+
+    return _report("history", work, config, unknown)
+
+
 def check_seal(
     tgt: str | None = None,
     *extra: Any,

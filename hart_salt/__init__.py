@@ -19,6 +19,8 @@ A map of the package, from the top down. A package imports only what is below it
     the use cases that need no configuration of hart
 ``money.py``
     the use cases that are about prices and limits; a part of the service
+``past.py``
+    the use cases that read the journal; a part of the service
 ``pictures.py``
     the use cases that write a page for a browser; a part of the service
 ``offers.py``

@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date, datetime, timezone
 from typing import Any
 
 from hart_salt.base.errors import Refused
@@ -17,6 +19,7 @@ from hart_salt.base.text import closest, suggestion
 from hart_salt.config.settings import FLAGS, as_number
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
+from hart_salt.operations.history import Wanted
 from hart_salt.operations.listing import BY_ID, SORTED_BY
 from hart_salt.operations.scale import Order
 from hart_salt.operations.selection import Selector
@@ -24,6 +27,9 @@ from hart_salt.operations.sizes import SizeFilter
 
 GLOB = frozenset("*?[]{}")  #: characters of patterns, which no id has
 SEPARATOR = re.compile(r"[,\s]+")  #: of several ids; a minion id has neither
+#: a duration before now
+AGO = re.compile(r"([0-9]{1,6}) ?([mhdw])")
+AGO_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 MOST_NODES = 10_000  #: the highest number of nodes that a call can request: a typing error must not cost a fortune
 
 
@@ -190,6 +196,39 @@ def amount(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise Refused(f"{name} must be a number, such as {name}=4")
     return float(value)
+
+
+def moment(name: str, value: Any, now: float) -> float | None:
+    """
+    Return a time in the past in seconds since the epoch: a duration before ``now``, or a date in UTC; None for None.
+
+    YAML on a command line can have made a date of the text.
+    """
+    if value is None:
+        return None
+    text = value.isoformat() if isinstance(value, date) else value if isinstance(value, str) else ""
+    found = AGO.fullmatch(text.strip().lower())
+    at = now - int(found[1]) * AGO_UNITS[found[2]] if found else _date(text.strip())
+    if at is None:
+        raise Refused(f"{name} must be a duration such as 30m, 12h, 1d or 2w, or a date in UTC such as 2026-11-30")
+    if at > now:
+        raise Refused(f"{name} is in the future: {text.strip()}")
+    return at
+
+
+def _date(text: str) -> float | None:
+    try:
+        at = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
+        return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def history(minion_id: Any, role: Any, since: Any, limit: Any) -> Wanted:
+    """Return which entries of the journal are requested."""
+    given = names(role=role, minion_id=minion_id)
+    most = whole("limit", limit, 1) or Wanted.limit
+    return Wanted(given["minion_id"], given["role"], moment("since", since, time.time()), most)
 
 
 def flag(value: Any, name: str = "test") -> bool:

@@ -17,6 +17,7 @@ PARTS: Mapping[str, str | None] = {
     "check": "checks",
     "cost": "cost",
     "from_salt_cloud": None,
+    "history": None,
     "list_images": "images",
     "list_regions": "regions",
     "list_roles": "roles",

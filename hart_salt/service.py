@@ -55,6 +55,7 @@ from hart_salt.operations import (
 from hart_salt.operations import scale as scaling
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.selection import Selection, Selector
+from hart_salt.past import Past
 from hart_salt.pictures import Pictures
 from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
@@ -64,7 +65,7 @@ log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
-class Service(Money, Pictures):
+class Service(Money, Past, Pictures):
     """hart on one master, with its current configuration."""
 
     def __init__(

@@ -167,7 +167,7 @@ class Journal:
     def _line(self, made: Entry) -> bytes:
         data = {name: value for name, value in as_data(made).items() if value not in (None, "", {})}
         shown = {name: self._bounded(name, value) for name, value in data.items()}
-        return json.dumps({"v": FORMAT, "time": data["time"], **shown}, allow_nan=False).encode() + b"\n"
+        return json.dumps({"v": FORMAT, **shown}, allow_nan=False).encode() + b"\n"
 
     def _bounded(self, name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -248,7 +248,7 @@ def _write(descriptor: int, line: bytes) -> None:
 def as_data(one: Entry) -> dict[str, Any]:
     """Return an entry as plain data, with ISO times in UTC."""
     times = {name: iso(value) for name in TIMES if (value := getattr(one, name)) is not None}
-    return {name.name: getattr(one, name.name) for name in fields(Entry)} | times
+    return {"time": None, **{name.name: getattr(one, name.name) for name in fields(Entry)}, **times}
 
 
 def iso(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-from hart_salt.screens import catalog, details, listing, money, nodes, sweep, timeline
+from hart_salt.screens import catalog, details, history, listing, money, nodes, sweep, timeline
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
@@ -18,6 +18,7 @@ SCREENS: Mapping[str, Screen] = {
     "check": catalog.checks,
     "cost": money.cost,
     "from_salt_cloud": details.text,
+    "history": history.history,
     "list_images": catalog.images,
     "list_minions": listing.minions,
     "list_regions": catalog.regions,

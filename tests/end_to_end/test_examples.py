@@ -18,6 +18,8 @@ import yaml
 from saltfactories.manager import FactoriesManager
 
 import hart_salt
+from hart_salt.base.gate import Gate
+from hart_salt.inventory.journal import FILE, Entry, Journal
 from hart_salt.inventory.records import ROLES, SUFFIX
 from tests.end_to_end import tools
 from tests.end_to_end.conftest import Event, SaltMaster, running_master
@@ -74,6 +76,11 @@ def heard(master: SaltMaster) -> Iterator[Callable[[str, int], list[dict[str, An
         return list(tools.until(found, f"{number} results of {function}", TIMEOUT))
 
     yield wait
+
+
+def outcomes(master: SaltMaster) -> list[Entry]:
+    """Return what is in the journal of the master."""
+    return Journal(Path(master.config["log_file"]).parent / "hart" / FILE, Gate()).read()
 
 
 def fleet(master: SaltMaster) -> list[str]:
@@ -141,6 +148,10 @@ def test_twenty_events_at_once_add_one_node_and_another_event_removes_one(exampl
         (fewer,) = wait("hart.scale", 22)[21:]
         assert (fewer["return"]["before"], fewer["return"]["after"]) == (3, 2)
         assert tools.job_result(examples, fewer["jid"]) == former_of(fewer["return"])
+    more, less = (one for one in outcomes(examples) if one.by.startswith("reactor "))
+    assert (more.action, more.by.split(" (")[0]) == ("create", "reactor one node of app more")
+    assert (less.action, less.function) == ("destroy", "hart.scale")
+    assert [one.by.split(", ")[-1] for one in (more, less)] == ["event fleet/app/load/high", "event fleet/app/load/low"]
 
 
 def _scaled(master: SaltMaster) -> Path:

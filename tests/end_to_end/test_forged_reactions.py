@@ -34,6 +34,11 @@ all of it:
       - {{ {name: value} | tojson }}
 {%- endfor %}
 """
+#: an orchestration that a reactor starts, whose next states need the outcome
+WAITS = {
+    "reactor/waits.sls": "waits: {runner.state.orchestrate: [{args: [{mods: orch.waits}]}]}",
+    "orch/waits.sls": "plan: {salt.runner: [{name: hart.scale}, {role: app}, {count: 1}, {test: true}]}",
+}
 NODE, ADDRESS, ELSEWHERE = "web", "203.0.113.7", "203.0.113.66"
 TIMEOUT = 200
 
@@ -84,7 +89,10 @@ def scene(factories: FactoriesManager) -> Iterator[Scene]:
     config: dict[str, Any] = {}
     for file in (EXAMPLES / "master.d").glob("*.conf"):
         config |= yaml.safe_load(file.read_text())
-    more = {"hart/*/ready": ["salt://reactor/ready.sls"], "all/from/the/event": ["salt://reactor/all.sls"]}
+    more = {
+        "hart/*/ready": ["salt://reactor/ready.sls"], "all/from/the/event": ["salt://reactor/all.sls"],
+        "waits": ["salt://reactor/waits.sls"],
+    }  # fmt: skip
     config["reactor"] += [{tag: files} for tag, files in more.items()]
     config.pop("schedule")
 
@@ -94,6 +102,8 @@ def scene(factories: FactoriesManager) -> Iterator[Scene]:
         for name in ("reactor/ready.sls", "orch/ready.sls"):
             (roots / name).write_text(_of_the_documentation(name))
         (roots / "reactor/all.sls").write_text(ALL_FROM_THE_EVENT)
+        for name, text in WAITS.items():
+            (roots / name).write_text(text)
 
     with running_master(factories, prepare, **config) as master, forging.taken_over(master) as mallory:
         opts = salt.config.master_config(str(master.root / "etc/master"))
@@ -145,7 +155,7 @@ def test_a_forged_event_opens_no_firewall_and_runs_nothing(scene: Scene) -> None
     [
         {"__hart_background__": True},
         {"__user__": "root", "__pub_user": "root", "__orchestration_jid__": "20260101120000000000", "__jid__": "1"},
-        {"__hart_background__": "a text", "__context__": {}, "__opts__": {}},
+        {"__hart_background__": "a text", "__hart_by__": "root", "__event__": {}, "__context__": {}, "__opts__": {}},
     ],
 )
 def test_no_argument_of_an_event_turns_a_reactor_s_call_into_another_one(
@@ -154,6 +164,15 @@ def test_no_argument_of_an_event_turns_a_reactor_s_call_into_another_one(
     arguments = {"role": "app", "count": 0, "test": True, **smuggled}
     (returned,) = scene.after("hart.scale", [("all/from/the/event", {"args": arguments})])
     assert set(returned) == {"job", "note"}, "it runs as its own job"
+
+
+def test_an_orchestration_that_a_reactor_started_waits_for_the_outcome(scene: Scene) -> None:
+    """Salt says of both that the reactor calls."""
+    (returned,) = scene.after("state.orchestrate", [("waits", {})])
+    (states,) = returned["data"].values()
+    (state,) = states.values()
+    assert state["result"] is True
+    assert len(state["changes"]["return"]["nodes"]) == 1
 
 
 def test_arguments_of_an_event_do_not_become_those_of_the_job(scene: Scene) -> None:

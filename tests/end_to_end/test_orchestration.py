@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.end_to_end.conftest import SaltMaster
 from tests.end_to_end.runs import states_of, write_sls
 from tests.former import former_of
@@ -65,6 +67,10 @@ def test_an_orchestration_creates_nodes_applies_states_to_them_by_role_and_destr
     made = former_of(states["nodes"]["changes"]["return"])
     assert len(made) == 2
     assert {entry["role"] for entry in made.values()} == {"app"}
+    made_by = {one["minion_id"]: one["by"] for one in master.run("hart.history", "role=app").data["history"]
+               if one["action"] == "create" and one["result"]}  # fmt: skip
+    assert made_by.keys() >= made.keys()
+    assert all(re.search(r"^\w+, orchestration orch\.whole \(job \d{20}\)$", made_by[minion_id]) for minion_id in made)
     greetings = (master.root / "greetings").read_text().split("\n")
     assert sorted(filter(None, greetings)) == sorted(f"{minion_id} is app" for minion_id in made)
     assert not any(master.left_over().values())

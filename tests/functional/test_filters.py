@@ -98,7 +98,8 @@ def test_a_reactor_passes_several_ids_to_its_job(place: Place, monkeypatch: pyte
     monkeypatch.setattr(runner, "_from_reactor", lambda: True)
     place.start("web-1")
     assert call("destroy", "web-1", "web-2")["job"] == "20260101000000000000"
-    assert begun == [{"function": "hart.destroy", "minion_id": ["web-1", "web-2"], runner.BACKGROUND: True}]
+    marks = {runner.BACKGROUND: True, runner.BY: begun[0][runner.BY]}
+    assert begun == [{"function": "hart.destroy", "minion_id": ["web-1", "web-2"], **marks}]
     assert len(place.clouds[CLOUD].account) == 1
     assert "takes one role" in refusal(call("scale", "app", "web", count=1))
     assert len(begun) == 1

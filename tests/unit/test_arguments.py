@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, datetime, timezone
 from typing import Any
 
 import pytest
@@ -166,3 +167,33 @@ def test_a_target_size_has_whole_numbers_and_only_delta_can_be_negative() -> Non
 def test_an_order_has_the_users_settings_and_none_of_salts() -> None:
     order = arguments.order("app", "do", None, False, True, {"size": "s", "__pub_user": "root"})
     assert (order.role, order.provider, order.test, order.settings) == ("app", "do", True, {"size": "s"})
+
+
+NOON = 1_764_504_000.0  #: 2025-11-30T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None), ("30m", NOON - 1800), ("12h", NOON - 12 * 3600), ("1d", NOON - 86_400),
+        (" 2W ", NOON - 1_209_600), ("2025-11-30", NOON - 12 * 3600), ("2025-11-30T08:00", NOON - 4 * 3600),
+        ("2025-11-30T12:00Z", NOON), ("2025-11-30T08:00+01:00", NOON - 5 * 3600),
+        (date(2025, 11, 30), NOON - 12 * 3600), (datetime(2025, 11, 30, 8, tzinfo=timezone.utc), NOON - 4 * 3600),
+    ],
+)  # fmt: skip
+def test_a_time_is_a_duration_before_now_or_a_date_in_utc(value: Any, expected: float | None) -> None:
+    assert arguments.moment("since", value, NOON) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["", "1y", "yesterday", "-1d", "1.5h", 5, True, [], {}, "2025-13-01", "9999999d", "d", "1d2h", "٣d"]
+)
+def test_another_time_is_refused_in_one_sentence(value: Any) -> None:
+    with pytest.raises(Refused, match="^since must be a duration such as 30m, 12h, 1d or 2w, or a date in UTC such as"):
+        arguments.moment("since", value, NOON)
+
+
+@pytest.mark.parametrize("value", ["2025-11-30T12:01Z", "2999-01-01"])
+def test_a_time_in_the_future_is_refused(value: str) -> None:
+    with pytest.raises(Refused, match=f"^since is in the future: {value}$"):
+        arguments.moment("since", value, NOON)

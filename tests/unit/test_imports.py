@@ -20,11 +20,11 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 #: every package and every module outside of packages, from the top down; each may import only what is below it
 LAYERS = [
     "runners", "modules", "states", "output", "screens", "answer", "arguments", "service", "unconfigured", "money",
-    "offers", "pictures", "migration", "operations", "reports", "node", "planning", "inventory", "drivers",
-    "coordination", "master", "model", "config", "result", "base",
+    "offers", "past", "pictures", "migration", "operations", "reports", "node", "planning", "inventory",
+    "drivers", "coordination", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages
-FLAT = {"answer", "arguments", "service", "unconfigured", "money", "offers", "pictures", "model", "result"}
+FLAT = {"answer", "arguments", "service", "unconfigured", "money", "offers", "past", "pictures", "model", "result"}
 PACKAGES = 28  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package

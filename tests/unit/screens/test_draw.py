@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from hart_salt.inventory.journal import Entry, as_data
 from hart_salt.screens.draw import SCREENS, draw
 from hart_salt.screens.paper import Paper
 from tools import reference
@@ -109,6 +110,21 @@ TIMELINE = doc(
     "timeline", nodes={"app-2.example.com": FAILED, "app-1.example.com": BOOTED}, steps={}, total=300.5, file="/x.html",
     stages={"launching": {"median": 21.6}, "bootstrapping": {"median": 14.0}},
 )  # fmt: skip
+OUTCOME = {
+    **as_data(Entry("create", "app-1", True, 1_764_489_600.0, by="alice (sudo)")), "seconds": 34.2,
+    "monthly_price": 6.0, "currency": "USD", "role": "app",
+}  # fmt: skip
+HISTORY = [
+    OUTCOME,
+    {**OUTCOME, "action": "add_ip", "result": False, "details": {"ip": "203.0.113.7"}, "error": "no more addresses"},
+    {
+        **OUTCOME,
+        "action": "sweep",
+        "kind": "SSH key",
+        "minion_id": "hart-1",
+        "by": "reactor sweep (salt://reactor/s.sls)",
+    },
+]
 DOCUMENTS = [
     CREATED,
     PLAN,
@@ -136,6 +152,8 @@ DOCUMENTS = [
     doc("create", nodes={}, job="2026", notes=["it runs as its own job"]),
     doc("check_seal", nodes={"web-1": {"result": True}}),
     doc("not_here_yet", things={"a": 1}),
+    doc("history", history=[]),
+    doc("history", history=HISTORY),
 ]
 
 
@@ -154,6 +172,24 @@ def test_a_create_has_one_line_for_each_node_and_the_reason_of_each_failure() ->
         "",
         "problem: do: the temporary key hart-1 could not be removed: 503",
     ]
+
+
+def test_a_history_has_a_line_for_each_outcome_and_who_called() -> None:
+    assert draw(doc("history", history=HISTORY), Paper(120)).splitlines() == [
+        "TIME (UTC)        NAME            ACTION  RESULT  ROLE  TOOK  A MONTH  BY",
+        "2025-11-30 08:00  app-1           create  done    app   34 s    $6.00  alice (sudo)",
+        "2025-11-30 08:00  app-1           add_ip  failed  app   34 s    $6.00  alice (sudo)",
+        "  no more addresses",
+        "  ip: 203.0.113.7",
+        "2025-11-30 08:00  SSH key hart-1  sweep   done    app   34 s    $6.00  reactor sweep (salt://reactor/s.sls)",
+        "",
+        "3 outcomes: 1 created, 1 add_ip failed, 1 swept.",
+    ]
+
+
+def test_a_narrow_history_shows_a_part_of_who_called() -> None:
+    line = draw(doc("history", history=HISTORY[-1:]), Paper(80)).splitlines()[1]
+    assert line == "2025-11-30 08:00  SSH key hart-1  sweep   done    34 s  reactor s..or/s.sls)"
 
 
 def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:

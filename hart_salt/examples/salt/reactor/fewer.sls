@@ -5,3 +5,4 @@ one node of app fewer:
       - delta: -1
       - min: 1
       - cooldown: 300
+      - __event__: {{ tag | tojson }}

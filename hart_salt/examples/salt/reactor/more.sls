@@ -5,3 +5,4 @@ one node of app more:
       - delta: 1
       - max: 10
       - cooldown: 300
+      - __event__: {{ tag | tojson }}

@@ -1,0 +1,56 @@
+"""The screen of the journal: one line for each outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.text import Text
+
+from hart_salt.screens.paper import Paper
+from hart_salt.screens.table import ALWAYS, Column, Row, table
+from hart_salt.screens.words import counted, duration, listed, moment, price
+
+COLUMNS = (
+    Column("time (utc)", ALWAYS), Column("name", ALWAYS), Column("action", ALWAYS),
+    Column("result", ALWAYS, styled=True), Column("role", 4), Column("took", 5, right=True),
+    Column("a month", 3, right=True), Column("by", 8),
+)  # fmt: skip
+#: actions, for the summary
+DONE = {"create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept"}
+#: columns of the line for everything but who called
+REST = 60
+
+
+def history(document: Mapping[str, Any], paper: Paper) -> list[Text]:
+    """Return a row for each entry, the oldest first, and how many there are of which action."""
+    entries = document["history"]
+    if not entries:
+        return paper.lines("The journal has no such entries.")
+    counts = Counter(_word(one["action"]) if one["result"] else f"{one['action']} failed" for one in entries)
+    summary = f"{counted(len(entries), 'outcome')}: {listed(counts.most_common())}."
+    return [*table(COLUMNS, [_row(one, paper) for one in entries], paper), Text(""), *paper.lines(summary)]
+
+
+def _word(action: str) -> str:
+    return DONE.get(action, action)
+
+
+def _row(one: Mapping[str, Any], paper: Paper) -> Row:
+    kind = "" if one["kind"] in ("minion", "master") else f"{one['kind']} "
+    cells = (
+        _time(one["time"]), f"{kind}{one['minion_id']}", one["action"], "done" if one["result"] else "failed",
+        one.get("role") or "", "" if one.get("seconds") is None else duration(one["seconds"]),
+        price(one.get("monthly_price"), one.get("currency")),
+        paper.cut(str(one.get("by") or ""), max(20, paper.width - REST)),
+    )  # fmt: skip
+    details = ", ".join(f"{name}: {value}" for name, value in (one.get("details") or {}).items())
+    return Row(cells, [text for text in (one.get("error"), details) if text])
+
+
+def _time(at: str) -> str:
+    """Return a time to the minute."""
+    seconds = moment(at)
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"
