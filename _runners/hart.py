@@ -1166,6 +1166,52 @@ def timeline(
     return _report("timeline", work, config, unknown)
 
 
+def report(
+    *extra: Any,
+    file: str | None = None,
+    force: bool = False,
+    ping: bool = True,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Show the whole fleet in numbers: nodes by state, role and region, their price, their history, the slowest stages.
+
+    With ``file``, hart also writes a page for people who would rather look than read: one HTML file that loads nothing
+    from anywhere, with pictures of these numbers, and with what differs between the provider, hart's records, the key
+    store and the minions.
+
+    file, force
+        As for ``hart.timeline``.
+
+    ping
+        Whether to ping the minions; a minion that is down costs some seconds. Default: True.
+
+    config
+        As for ``hart.create``.
+
+    Returns ``fleet``: the number of ``nodes``; how many nodes have each ``status``, ``role`` and ``region``;
+    ``monthly_price`` by currency, and ``unknown_prices``, the number of nodes that it lacks; what was created,
+    destroyed and failed in the ``last_30_days``; ``median_seconds`` of each stage; and ``file``, if one was written. If
+    a provider does not answer, the page is written all the same, and ``problems`` says what it lacks.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.report
+        salt-run hart.report file=fleet.html
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, report)
+        return service(config).report(_destination(arguments, file, force), ping=arguments.flag(ping, "ping"))
+
+    return _report("report", work, config, unknown)
+
+
 def node(minion_id: str | None = None, *extra: Any, stage: str | None = None, **unknown: Any) -> dict[str, Any]:
     """
     Return hart's record of one node. It queries no cloud and no minion, and is fast.

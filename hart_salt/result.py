@@ -16,6 +16,7 @@ VERSION = 2
 PARTS: Mapping[str, str | None] = {
     "check": "checks",
     "cost": "cost",
+    "report": "fleet",
     "from_salt_cloud": None,
     "history": None,
     "list_images": "images",

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes docs/images/timeline.png, the docs' picture of a report: a private salt-master
-# creates nodes with the driver local, hart writes the page, and Chromium draws it.
+# Makes docs/images/timeline.png and fleet.png, the docs' pictures of reports: a private
+# salt-master creates nodes with the driver local, hart writes the pages, and Chromium
+# draws them.
 #
 #     tools/pages.sh          PYTHON, HART_VENV, HART_SALT_SERIES as in tools/env.sh
 set -eu
@@ -18,11 +19,13 @@ trap 'rm -rf "$pages"' EXIT
 
 # Chromium has no sandbox for root.
 [ "$(id -u)" -ne 0 ] || set -- --no-sandbox
-draw() { # draw NAME HEIGHT
+draw() { # draw NAME HEIGHT OPTION…
+    name=$1 height=$2
+    shift 2
     HOME="$pages" "$browser" --headless=new "$@" --disable-gpu --hide-scrollbars --no-first-run \
         --disable-background-networking --user-data-dir="$pages/profile" --window-size="1000,$height" \
         --screenshot="$root/docs/images/$name.png" "file://$pages/$name.html" > /dev/null 2>&1
     echo "pages: $root/docs/images/$name.png" >&2
 }
-name=timeline height=810
-draw "$@"
+draw timeline 810 "$@"
+draw fleet 600 "$@"

@@ -32,6 +32,7 @@ SCREENS: Mapping[str, Screen] = {
     "show_role": details.settings,
     "sweep": sweep.sweep,
     "sync_keys": sweep.masters,
+    "report": timeline.fleet,
     "timeline": timeline.timeline,
     "version": details.versions,
 }

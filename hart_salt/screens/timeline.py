@@ -1,4 +1,4 @@
-"""The screen of the timeline: the seconds of each node in each stage."""
+"""The screens of what hart also draws as pages: the timeline of some nodes, the fleet in numbers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.text import Text
 from hart_salt.reports.measures import in_order
 from hart_salt.reports.timeline import SHOWN, word
 from hart_salt.screens.paper import Paper
-from hart_salt.screens.table import ALWAYS, Column, Row, table
-from hart_salt.screens.words import counted, duration
+from hart_salt.screens.table import ALWAYS, Column, Row, pairs, table
+from hart_salt.screens.words import counted, duration, listed, prices
 
 ENDS = {"done": "ready"}
 
@@ -46,3 +46,21 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     found = [f"{counted(count, 'node')} in {duration(document['total'])}, from the first start to the last end."]
     found += [f"The {SHOWN} slowest are shown; the median is of all."] if count > SHOWN else []
     return [*found, f"Picture: {document['file']}"] if "file" in document else found
+
+
+def fleet(document: Mapping[str, Any], paper: Paper) -> list[Text]:
+    """Return the numbers of the whole fleet."""
+    found = document["fleet"]
+    if not found:
+        return []
+    counts = [(name, ", ".join(f"{number} {value}" for value, number in found[name].items()))
+              for name in ("status", "role", "region")]  # fmt: skip
+    price = prices(found["monthly_price"]) if found["monthly_price"] else ""
+    unknown = f"without {counted(found['unknown_prices'], 'node')} of unknown price" if found["unknown_prices"] else ""
+    medians = ", ".join(f"{word(stage)} {duration(spent)}" for stage, spent in found["median_seconds"].items())
+    facts = [
+        ("nodes", str(found["nodes"])), *counts, ("per month", ", ".join(filter(None, (price, unknown)))),
+        ("last 30 days", listed((what, number) for what, number in found["last_30_days"].items())),
+        ("medians", medians), ("page", found.get("file", "")),
+    ]  # fmt: skip
+    return pairs(facts, paper)

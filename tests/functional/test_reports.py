@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hart_salt.base.errors import TemporaryFailure
 from hart_salt.base.gate import Gate
 from hart_salt.reports import timeline as timelines
 from hart_salt.reports.timeline import Timeline
@@ -18,6 +19,7 @@ from tests import browser, scope
 from tests.browser import Browser, Seen
 from tests.functional import test_use_cases
 from tests.functional.test_use_cases import Place, refusal
+from tests.unit.reports import test_fleet
 from tests.unit.reports.samples import BATCH, HOSTILE, SECONDS, failed, life, timeline
 from tests.unit.reports.test_timeline import hostile
 
@@ -78,6 +80,16 @@ def test_a_timeline_in_a_browser(chromium: Browser, tmp_path: Path, of: Timeline
     as_it_should_be(seen, file)
     assert seen.paper == ("rgb(16, 21, 28)" if dark else "rgb(255, 255, 255)")
     assert "Where the seconds went" in seen.text
+
+
+@pytest.mark.parametrize(("width", "dark"), VIEWS if scope.whole else VIEWS[:2])
+@pytest.mark.parametrize("count", [6, 1000])
+def test_a_report_in_a_browser(chromium: Browser, tmp_path: Path, count: int, width: int, dark: bool) -> None:
+    file = tmp_path / "x.html"
+    file.write_text(test_fleet.html_of(test_fleet.fleet(count)), encoding="utf-8")
+    seen = chromium.look(file, width, dark=dark)
+    as_it_should_be(seen, file)
+    assert "What differs between the sources" in seen.text
 
 
 def test_hostile_text_reads_as_it_is(chromium: Browser, tmp_path: Path) -> None:
@@ -144,3 +156,36 @@ def test_a_file_that_is_no_report_is_replaced_only_by_force(place: Place, tmp_pa
     assert path.read_text() == "mine"
     assert "retcode" not in call("timeline", "web-1", file=str(path), force=True)
     assert "retcode" not in call("timeline", "web-1", file=str(path)), "now it is one"
+
+
+def test_the_fleet_is_returned_in_numbers_and_written(place: Place, tmp_path: Path) -> None:
+    place.start("web-1", seconds=SECONDS)
+    place.start("web-2", seconds=SECONDS)
+    place.present.discard("web-2")
+    place.accept("foreign")
+    data = call("report", file=str(tmp_path / "x.html"))
+    found = data["fleet"]
+    assert (found["nodes"], found["status"], found["role"]) == (2, {"ready": 1, "unreachable": 1}, {"app": 2})
+    assert found["monthly_price"] == {"USD": 10.0}
+    assert found["median_seconds"] == SECONDS
+    html = (tmp_path / "x.html").read_text()
+    assert "1 node not ready" in html
+    assert "1 more key of this master" in html
+    assert call("report", ping=False)["fleet"]["status"] == {"ready": 2}
+
+
+def test_a_provider_that_does_not_answer_takes_only_its_own_part_away(place: Place, tmp_path: Path) -> None:
+    place.start("web-1")
+    place.clouds["other"].error = TemporaryFailure("the API does not answer")
+    data = call("report", file=str(tmp_path / "x.html"))
+    assert data["retcode"] == 1
+    assert data["problems"] == ["other: the API does not answer"]
+    assert data["fleet"]["status"] == {"ready": 1}
+    assert "other: the API does not answer" in (tmp_path / "x.html").read_text()
+
+
+def test_the_history_of_a_fleet_is_in_its_report(place: Place, tmp_path: Path) -> None:
+    assert not call("create", "web-9", role="app")["nodes"]["web-9"]["result"]
+    data = call("report", file=str(tmp_path / "x.html"))
+    assert data["fleet"]["last_30_days"] == {"created": 0, "failed": 1, "destroyed": 0}
+    assert "1 failed" in (tmp_path / "x.html").read_text()

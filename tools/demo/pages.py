@@ -7,6 +7,7 @@ The private master of the demo creates nodes with the driver ``local``; nothing 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,9 +24,16 @@ def write(demo: Demo, directory: Path) -> None:
     Raises ``Failed`` if a command fails.
     """
     demo.ask("salt-run", "hart.create_role", "app", "count=2")
-    nodes = demo.ask("salt-run", "hart.create_role", "app", f"count={COUNT}")
-    batch = demo.ask("salt-run", "hart.show", next(iter(nodes)))["batch"]
+    nodes = demo.ask("salt-run", "hart.create_role", "app", f"count={COUNT}")["nodes"]
+    first, second, *_ = nodes
+    batch = demo.ask("salt-run", "hart.show", first)["nodes"][first]["batch"]
     demo.ask("salt-run", "hart.timeline", batch, f"file={directory / 'timeline.html'}")
+    demo.ask("salt-run", "hart.create", "db1.example.com")
+    demo.ask("salt-run", "hart.destroy", first)
+    # The report shows what differs.
+    command = [demo.bin / "salt-key", "-y", "-q", "-d", second]
+    subprocess.run(command, check=True, env=demo.environment, stdout=subprocess.DEVNULL)
+    demo.ask("salt-run", "hart.report", f"file={directory / 'fleet.html'}")
 
 
 def main() -> int:

@@ -125,6 +125,14 @@ HISTORY = [
         "by": "reactor sweep (salt://reactor/s.sls)",
     },
 ]
+FLEET = doc(
+    "report",
+    fleet={
+        "nodes": 3, "status": {"ready": 2, "no key": 1}, "role": {"app": 3}, "region": {"do nyc3": 3},
+        "monthly_price": {"USD": 12.0}, "unknown_prices": 1, "file": "/srv/fleet.html",
+        "last_30_days": {"created": 3, "failed": 0, "destroyed": 1}, "median_seconds": {"launching": 21.2},
+    },
+)  # fmt: skip
 DOCUMENTS = [
     CREATED,
     PLAN,
@@ -149,6 +157,8 @@ DOCUMENTS = [
     doc("node_of", ip="203.0.113.7", minion_id=None, nodes={}),
     doc("from_salt_cloud", text="hart:\n  a: 1\n"),
     TIMELINE,
+    FLEET,
+    doc("report", fleet={}),
     doc("create", nodes={}, job="2026", notes=["it runs as its own job"]),
     doc("check_seal", nodes={"web-1": {"result": True}}),
     doc("not_here_yet", things={"a": 1}),
@@ -222,6 +232,19 @@ def test_a_timeline_has_the_seconds_of_each_stage_and_their_median() -> None:
     assert "app-39 " in shown
     assert "app-40 " not in shown
     assert "The 40 slowest are shown" in shown
+
+
+def test_a_fleet_is_shown_in_numbers() -> None:
+    assert draw(FLEET, Paper(80)).splitlines() == [
+        "nodes         3",
+        "status        2 ready, 1 no key",
+        "role          3 app",
+        "region        3 do nyc3",
+        "per month     $12.00, without 1 node of unknown price",
+        "last 30 days  3 created, 1 destroyed",
+        "medians       boot 21 s",
+        "page          /srv/fleet.html",
+    ]
 
 
 def test_a_scale_says_how_many_nodes_the_role_has() -> None:
