@@ -51,7 +51,8 @@ QUEUES = "__hart_queues__"
 BY = "__hart_by__"
 #: a keyword with which the SLS of a reaction passes the tag of its event, to be shown; Salt itself does not pass it
 EVENT = "__event__"
-SEVERAL = ("create", "destroy", "protect", "unprotect")  #: the functions that take several ids
+#: the functions that take several ids
+SEVERAL = ("create", "destroy", "protect", "unprotect", "start", "stop", "reboot", "resize", "set_tags")
 DEFECT = 70  # the exit code of a defect in hart: EX_SOFTWARE of sysexits.h
 
 
@@ -717,6 +718,248 @@ def remove_ip(
         return service(config).remove_ip(name, arguments.ipv4(ip), **flags)
 
     return _report("remove_ip", work, config, unknown)
+
+
+@_acts
+def start(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    timeout: float | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Start nodes that were stopped, by the provider's API, and wait until their minions answer a ``test.ping``.
+
+    A node that runs already is a success with ``changed: False``. If the minion does not answer in time, the node stays
+    started, and the call fails.
+
+    minion_id
+        The id of the node, or several ids separated by commas or blanks. Globs are not expanded.
+
+    timeout
+        The seconds to wait for each minion. Default: the setting ``start_timeout`` of its role.
+
+    config, test
+        As for ``hart.create``.
+
+    Returns a dictionary by minion id: ``result``, ``changed``, ``state``, ``size``, ``public_ip``, ``private_ip``,
+    ``seconds`` and ``notes``; after a failure, ``error``. At some providers, a node has another public address after
+    its start. With ``test``, ``action`` is ``start`` or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.start web1.example.com,web2.example.com
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=start)
+        ids, wait = arguments.ids("hart.start", minion_id, extra), arguments.timeout(timeout)
+        return service(config).start(ids, timeout=wait, test=arguments.flag(test))
+
+    return _report("start", work, config, unknown)
+
+
+@_acts
+def stop(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    force: bool = False,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Stop nodes, by the provider's API. Their keys, records and disks stay; most providers bill a stopped node as before.
+
+    The operating system shuts down first, except at Vultr, whose API can only cut the power. ``hart.scale`` counts a
+    stopped node, and ``hart.sweep`` does not touch it. A node that is stopped already is a success with
+    ``changed: False``.
+
+    minion_id
+        As for ``hart.start``.
+
+    force
+        True: cut the power at once, without a shutdown. Default: False.
+
+    config, test
+        As for ``hart.create``.
+
+    Returns the same as ``hart.start``. With ``test``, ``action`` is ``stop`` or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.stop web1.example.com
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=stop)
+        ids = arguments.ids("hart.stop", minion_id, extra)
+        return service(config).stop(ids, force=arguments.flag(force, "force"), test=arguments.flag(test))
+
+    return _report("stop", work, config, unknown)
+
+
+@_acts
+def reboot(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    force: bool = False,
+    timeout: float | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Restart nodes, by the provider's API, and wait until their minions answer a ``test.ping`` on the new boot.
+
+    This also helps if a minion does not answer any more. A node that is stopped is refused: ``hart.start`` starts it.
+
+    minion_id
+        As for ``hart.start``.
+
+    force
+        True: cut the power instead of a restart by the operating system, where the provider has both (``do``,
+        ``hetzner``). Default: False.
+
+    timeout, config, test
+        As for ``hart.start``.
+
+    Returns the same as ``hart.start``. With ``test``, ``action`` is ``reboot``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.reboot web1.example.com
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=reboot)
+        ids, wait = arguments.ids("hart.reboot", minion_id, extra), arguments.timeout(timeout)
+        flags = {"force": arguments.flag(force, "force"), "test": arguments.flag(test)}
+        return service(config).reboot(ids, timeout=wait, **flags)
+
+    return _report("reboot", work, config, unknown)
+
+
+@_acts
+def resize(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    size: str | None = None,
+    timeout: float | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Change the size of nodes: stop them, change the size, start them, and wait until their minions answer.
+
+    If a step fails or the call is interrupted, hart goes back to the old size and starts the node. For that, the disk
+    stays as it is: it does not grow with the size. Vultr can only upgrade an instance, with its disk, so hart cannot go
+    back there. A node that is off stays off.
+
+    The call is refused, and nothing is changed, if the size does not exist in the region or is the present one, if its
+    disk is smaller, or if a rule of the provider is broken, for one of the nodes.
+
+    minion_id
+        As for ``hart.start``.
+
+    size
+        The new size; ``hart.list_sizes`` shows the names.
+
+    timeout, config
+        As for ``hart.start``.
+
+    test
+        True: return what would be done, with the prices, and change nothing. Default: False.
+
+    Returns the same as ``hart.start``, and ``before``, the old size. With ``test``, ``action`` is ``resize``;
+    ``monthly_price`` and ``monthly_price_before`` are in ``currency``, ``restarts`` says whether the node is restarted,
+    and ``can_be_undone`` whether it can go back to its old size.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.resize db1.example.com size=s-2vcpu-4gb test=True
+        salt-run hart.resize db1.example.com size=s-2vcpu-4gb
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=resize)
+        ids, wait = arguments.ids("hart.resize", minion_id, extra), arguments.timeout(timeout)
+        wanted = arguments.word("hart.resize", "size", size, ())
+        return service(config).resize(ids, wanted, timeout=wait, test=arguments.flag(test))
+
+    return _report("resize", work, config, unknown)
+
+
+@_acts
+def set_tags(
+    minion_id: str | list[str] | None = None,
+    *extra: Any,
+    tags: str | list[str] | dict[str, str] | None = None,
+    remove: str | list[str] | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **pairs: Any,
+) -> dict[str, Any]:
+    """
+    Set and remove tags of existing nodes at their provider, as the setting ``tags`` has them for new ones.
+
+    All other tags stay. hart's own tags, whose names begin with ``hart``, are refused. At DigitalOcean and Vultr, whose
+    tags have no values, ``team=blue`` is the tag ``team:blue``. At Hetzner and Compute Engine it is a label.
+
+    minion_id
+        As for ``hart.start``.
+
+    tags
+        More tags: names without a value, as a list or separated by commas, or a mapping. At Compute Engine, a tag
+        without a value is a network tag. Default: none.
+
+    remove
+        The names of the tags to remove, as a list or separated by commas. An absent tag is a success. Default: none.
+
+    pairs
+        Any other ``name=value`` is a tag.
+
+    config, test
+        As for ``hart.create``.
+
+    Returns a dictionary by minion id: ``result``, ``changed``, ``tags`` (the user's tags after the call) and
+    ``before``; after a failure, ``error``. With ``test``, ``action`` is ``set_tags`` or ``none``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.set_tags web1.example.com,web2.example.com team=blue stage=test
+        salt-run hart.set_tags web1.example.com tags=urgent remove=stage
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        ids = arguments.ids("hart.set_tags", minion_id, extra)
+        change = arguments.tag_change(tags, remove, pairs)
+        return service(config).set_tags(ids, change, test=arguments.flag(test))
+
+    return _report("set_tags", work, config, pairs)
 
 
 @_acts
@@ -1750,7 +1993,7 @@ def _from_reactor() -> bool:
 def _begin(function: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Ask the master to start the same call as a process of its own, and return its job id."""
     given = inspect.signature(function).bind(*args, **_clean(kwargs)).arguments
-    settings: dict[str, Any] = next((given.pop(name) for name in ("settings", "unknown") if name in given), {})
+    settings: dict[str, Any] = next((given.pop(name) for name in ("settings", "unknown", "pairs") if name in given), {})
     extra = given.pop("extra", ())
     if extra and function.__name__ not in SEVERAL:
         return function(*args, **kwargs)  # refused at once

@@ -16,7 +16,7 @@ from typing import Any
 
 from hart_salt.base.errors import Refused
 from hart_salt.base.text import closest, suggestion
-from hart_salt.config.settings import FLAGS, as_number
+from hart_salt.config.settings import FLAGS, as_labels, as_names, as_number, as_tags
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.history import Wanted
@@ -24,6 +24,7 @@ from hart_salt.operations.listing import BY_ID, SORTED_BY
 from hart_salt.operations.scale import Order
 from hart_salt.operations.selection import Selector
 from hart_salt.operations.sizes import SizeFilter
+from hart_salt.operations.tagging import TagChange
 
 GLOB = frozenset("*?[]{}")  #: characters of patterns, which no id has
 SEPARATOR = re.compile(r"[,\s]+")  #: of several ids; a minion id has neither
@@ -229,6 +230,33 @@ def history(minion_id: Any, role: Any, since: Any, limit: Any) -> Wanted:
     given = names(role=role, minion_id=minion_id)
     most = whole("limit", limit, 1) or Wanted.limit
     return Wanted(given["minion_id"], given["role"], moment("since", since, time.time()), most)
+
+
+def tag_change(tags: Any, remove: Any, pairs: Mapping[str, Any]) -> TagChange:
+    """Return the change of ``hart.set_tags``: tags as the setting has them, pairs from the command line, and names."""
+    own = {key: value for key, value in pairs.items() if not key.startswith("__")}
+    try:
+        given = {} if tags is None else as_tags(tags)
+        names = [] if remove is None else as_names(remove)
+        found = {**(given if isinstance(given, Mapping) else dict.fromkeys(given, "")), **as_labels(own)}
+    except ValueError as error:
+        raise Refused(f"hart.set_tags: tags and remove {error}") from None
+    names = [name.strip() for name in names]
+    if not found and not names:
+        raise Refused("hart.set_tags needs what to set: salt-run hart.set_tags ID KEY=VALUE, or remove=KEY")
+    if both := sorted({*found} & {*names}):
+        raise Refused(f"hart.set_tags cannot set and remove {', '.join(both)} at once")
+    return TagChange(found, names)
+
+
+def timeout(value: Any) -> float | None:
+    """Return a number of seconds of at least 1, or None if it is not given."""
+    if value is None:
+        return None
+    found = seconds("timeout", value)
+    if found < 1:
+        raise Refused("timeout must be at least 1 second")
+    return found
 
 
 def flag(value: Any, name: str = "test") -> bool:

@@ -53,6 +53,7 @@ from hart_salt.operations import (
     sync_keys,
 )
 from hart_salt.operations import scale as scaling
+from hart_salt.operations.everyday import Everyday
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.selection import Selection, Selector
 from hart_salt.past import Past
@@ -65,7 +66,7 @@ log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
-class Service(Money, Past, Pictures):
+class Service(Money, Past, Pictures, Everyday):
     """hart on one master, with its current configuration."""
 
     def __init__(

@@ -63,6 +63,7 @@ UNITS = {
     "ready_timeout": "seconds",
     "apply_timeout": "seconds",
     "drain_timeout": "seconds",
+    "start_timeout": "seconds",
     "api_timeout": "seconds",
     "log_days": "days",
     "max_calls": "calls",
@@ -89,8 +90,12 @@ EVENTS = {
     "bootstrapping": "The verified SSH session is open.",
     "enrolled": "The node's key is accepted. salt-minion has not started yet.",
     "ready": "The minion has answered with the code that hart gave to its node. Sealing and `apply` follow.",
-    "failed": "The node did not become ready and was rolled back, or a node could not be destroyed. `error` says why, "
-    "and `left` lists what could not be removed.",
+    "started": "`hart.start` has started the node, and its minion has answered.",
+    "stopped": "`hart.stop` has stopped the node.",
+    "rebooted": "`hart.reboot` has restarted the node, and its minion has answered.",
+    "resized": "`hart.resize` has changed the size of the node.",
+    "failed": "The node did not become ready and was rolled back, or a node could not be changed or destroyed. `error` "
+    "says why, and `left` lists what could not be removed.",
     "destroying": "hart is about to remove the instance.",
     "destroyed": "Instance, key and record are removed.",
     "imported": "hart now manages an existing minion.",

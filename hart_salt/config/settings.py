@@ -403,4 +403,7 @@ class Settings(Section):
     ready_timeout: Seconds = Field(120, description="Seconds from accepting the key to the answered ping.")
     apply_timeout: Seconds = Field(3600, description="Seconds for `script`, and for `apply`.")
     drain_timeout: Seconds = Field(600, description="Seconds for `drain`.")
+    start_timeout: Seconds = Field(
+        600, description="Seconds for the minion of a node that was started, restarted or resized to answer."
+    )
     log_days: Seconds = Field(30, description="Days for which a node's log is kept after a success.")

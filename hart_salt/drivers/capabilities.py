@@ -8,11 +8,11 @@ A class here requires all verbs of its capability; without the class, the refusa
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hart_salt.drivers.contract import Driver
-from hart_salt.model import AddressRequest, Candidate, Instance, IpAddress
+from hart_salt.model import AddressRequest, Candidate, Instance, IpAddress, Size
 
 
 class Addresses(abc.ABC):
@@ -91,4 +91,48 @@ class AdoptionSupport(Driver):
         """Implement ``Driver.release``."""
 
 
-CAPABILITIES: tuple[type[Driver], ...] = (AddressSupport, AdoptionSupport)
+class PowerSupport(Driver):
+    """Turning nodes on and off: ``hart.start``, ``hart.stop`` and ``hart.reboot``."""
+
+    @abc.abstractmethod
+    def power_on(self, instance: Instance) -> None:
+        """Implement ``Driver.power_on``."""
+
+    @abc.abstractmethod
+    def power_off(self, instance: Instance, *, force: bool = False) -> None:
+        """Implement ``Driver.power_off``."""
+
+    @abc.abstractmethod
+    def reboot(self, instance: Instance, *, force: bool = False) -> None:
+        """Implement ``Driver.reboot``."""
+
+
+class ResizeSupport(Driver):
+    """Other sizes for existing nodes: ``hart.resize``."""
+
+    @abc.abstractmethod
+    def resize_objections(self, instance: Instance, size: Size) -> Sequence[str]:
+        """Implement ``Driver.resize_objections``."""
+
+    @abc.abstractmethod
+    def resize(self, instance: Instance, size: str) -> None:
+        """Implement ``Driver.resize``."""
+
+
+class TagSupport(Driver):
+    """The tags or labels of existing nodes that are the user's: ``hart.set_tags``."""
+
+    @abc.abstractmethod
+    def tag_objections(self, tags: Mapping[str, str]) -> Sequence[str]:
+        """Implement ``Driver.tag_objections``."""
+
+    @abc.abstractmethod
+    def user_tags(self, instance: Instance) -> Mapping[str, str]:
+        """Implement ``Driver.user_tags``."""
+
+    @abc.abstractmethod
+    def set_tags(self, instance: Instance, tags: Mapping[str, str], remove: Collection[str]) -> None:
+        """Implement ``Driver.set_tags``."""
+
+
+CAPABILITIES: tuple[type[Driver], ...] = (AddressSupport, AdoptionSupport, PowerSupport, ResizeSupport, TagSupport)

@@ -57,6 +57,12 @@ class Driver(abc.ABC):
     first_looks: ClassVar[Sequence[float]] = (0.0,)
     #: the reason for refusing further addresses, in one sentence; a driver that supports them overrides the four verbs
     no_addresses: ClassVar[str] = "its driver cannot add addresses to a running node"
+    #: the same for turning instances on and off, for other sizes, and for the user's tags
+    no_power: ClassVar[str] = "its driver cannot turn instances on and off"
+    no_resize: ClassVar[str] = "its driver cannot change the size of an instance"
+    no_tags: ClassVar[str] = "its driver cannot change the tags of an instance"
+    #: why ``resize`` cannot go back to the old size, so that hart cannot roll it back; empty if it can
+    no_way_back: ClassVar[str] = ""
 
     def __init__(self, provider: Provider, master: MasterInfo) -> None:
         """Store the arguments. Make no call and import no SDK before the first verb."""
@@ -283,6 +289,77 @@ class Driver(abc.ABC):
         another instance has by now stays there.
         """
         raise InvalidRequest(f"{self.provider.name}: {self.no_addresses}")
+
+    def power_on(self, instance: Instance) -> None:
+        """
+        Start a stopped instance, and return once the provider reports it as running. A running one is a success.
+
+        The wait is bounded. A refusal because of another action in progress is retried. This verb and the next four
+        use ``instance_id``, ``region`` and ``zone`` only, and never look at the owner: the caller does.
+
+        Raises ``NotFound`` if the instance is gone, ``NoCapacity`` or ``QuotaExceeded`` if there is no room for it.
+        ``TemporaryFailure`` with ``uncertain`` set means that it may still start.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_power}")
+
+    def power_off(self, instance: Instance, *, force: bool = False) -> None:
+        """
+        Stop an instance, and return once the provider reports that it has stopped. A stopped one is a success.
+
+        Its operating system shuts down first, where the API can ask it to; a system that ignores that is cut off after
+        a while. Disks stay; addresses may change until the next start. Waits and errors are as for ``power_on``.
+
+        force
+            cut the power at once, where the API can (default: False)
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_power}")
+
+    def reboot(self, instance: Instance, *, force: bool = False) -> None:
+        """
+        Restart a running instance, and return once the provider has done what it does for that.
+
+        The operating system may still be shutting down then. The call is never retried blindly. Errors and ``force``
+        are as for ``power_off``.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_power}")
+
+    def resize_objections(self, instance: Instance, size: Size) -> Sequence[str]:
+        """
+        Return one sentence for each of the provider's own rules that an instance of that size would break.
+
+        ``instance`` is a report of now. The caller compares the disks. Changes nothing.
+        """
+        return [self.no_resize]
+
+    def resize(self, instance: Instance, size: str) -> None:
+        """
+        Change the size of a stopped instance, and return once the provider reports the new size. The disk stays as it
+        is, unless the API can only grow it (``no_way_back``). An instance of that size is a success.
+
+        Waits and errors are as for ``power_on``; the instance can be running afterwards.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_resize}")
+
+    def tag_objections(self, tags: Mapping[str, str]) -> Sequence[str]:
+        """Return one sentence for each of the user's tags that the provider would refuse. Make no call."""
+        return [self.no_tags]
+
+    def user_tags(self, instance: Instance) -> Mapping[str, str]:
+        """
+        Return the user's tags of the instance by name, without hart's own. A tag without a value has an empty one.
+
+        Raises ``NotFound`` if the instance is gone.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_tags}")
+
+    def set_tags(self, instance: Instance, tags: Mapping[str, str], remove: Collection[str]) -> None:
+        """
+        Set tags of the user, and remove those with the names in ``remove``. All other tags stay. Idempotent.
+
+        The names and values are as the setting ``tags`` has them; ``tag_objections`` has accepted them. Raises
+        ``NotFound`` if the instance is gone.
+        """
+        raise InvalidRequest(f"{self.provider.name}: {self.no_tags}")
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """

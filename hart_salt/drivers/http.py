@@ -19,7 +19,7 @@ from hart_salt import __version__
 from hart_salt.base.errors import DriverError, InvalidRequest, RateLimited, TemporaryFailure
 from hart_salt.drivers import outage
 from hart_salt.drivers.outage import Peer, Unreachable
-from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.retry import Busy
 
 T = TypeVar("T")
 
@@ -50,11 +50,11 @@ def is_repeatable(error: BaseException) -> bool:
     """
     Return whether to retry a read-only or idempotent call after this error.
 
-    False for ``StillThere``: its callers wait in their own way.
+    False for ``Busy`` and ``StillThere``: their callers wait in their own way.
     """
     if isinstance(error, RateLimited):
         return (error.retry_after or 0) <= LONGEST_WAIT
-    return isinstance(error, TemporaryFailure) and not isinstance(error, StillThere)
+    return isinstance(error, TemporaryFailure) and not isinstance(error, Busy)
 
 
 def is_certainly_undone(error: BaseException) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from hart_salt.base.errors import AuthError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider
-from hart_salt.drivers import retry, tags
-from hart_salt.drivers.capabilities import AdoptionSupport
+from hart_salt.drivers import retry, tagging, tags
+from hart_salt.drivers.capabilities import AdoptionSupport, TagSupport
 from hart_salt.drivers.catalog import ODD, required
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.rights import ALWAYS, Rights
@@ -25,7 +25,7 @@ from hart_salt.model import UNKNOWN, Access, Candidate, Check, Instance, Leftove
 Report = Mapping[str, Any]  #: an instance as the API reports it
 
 
-class RestDriver(SdkDriver[Any], AdoptionSupport):
+class RestDriver(SdkDriver[Any], AdoptionSupport, TagSupport):
     """
     One account at a JSON API whose instances have tags.
 
@@ -106,6 +106,33 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
         kept = [tag for tag in there if tag != "hart" and not tag.startswith(tags.ADOPTED)]
         if sorted(there) != sorted([*kept, *wanted]):
             self._set_tags(report, [*kept, *wanted])
+
+    def tag_objections(self, tags: Mapping[str, str]) -> Sequence[str]:
+        """Check the names that are reserved for hart, and the vendor's rules."""
+        vendor = [self._tag_problem(name, value) for name, value in tags.items()]
+        return [*tagging.own_objections(tags), *filter(None, vendor)]
+
+    def _tag_problem(self, name: str, value: str) -> str:
+        """Return why the vendor would refuse a tag, in a sentence; empty if it would not, which is the default."""
+        return ""
+
+    def user_tags(self, instance: Instance) -> Mapping[str, str]:
+        """Make one call."""
+        return tagging.from_flat(self._tags_of(self._reported(instance)))
+
+    def set_tags(self, instance: Instance, tags: Mapping[str, str], remove: Collection[str]) -> None:
+        """
+        Make one call, and those that change the tags. Another tag of a name that is set goes.
+
+        A change that someone else makes at the same time may be lost.
+        """
+        report = self._reported(instance)
+        there = list(self._tags_of(report))
+        old = {*tags, *remove}
+        kept = [tag for tag in there if tagging.is_own(tag) or tag.partition(":")[0] not in old]
+        wanted = [*kept, *(tagging.flat(name, value) for name, value in tags.items())]
+        if sorted(there) != sorted(wanted):
+            self._set_tags(report, wanted)
 
     # the account and the vendor's offer
 
@@ -215,6 +242,11 @@ class RestDriver(SdkDriver[Any], AdoptionSupport):
             raise TemporaryFailure(
                 f"{self.vendor}: the report of the {self.field} {name} cannot be read ({error!r})", uncertain=True
             ) from error
+
+    def _reported(self, instance: Instance) -> Report:
+        for report in self._report(instance.instance_id):
+            return report
+        raise NotFound(f"the instance {instance.instance_id} is gone")
 
     def _report(self, instance_id: str) -> list[Report]:
         """Return the report of the instance with that id, or an empty list."""

@@ -20,7 +20,15 @@ TERMINATE_WAIT = tenacity.wait_exponential(multiplier=1, max=10)
 NO_WAIT = tenacity.wait_none()
 
 
-class StillThere(TemporaryFailure):
+class Busy(TemporaryFailure):
+    """Another action on the instance is in progress: the call had no effect. Its callers wait in their own way."""
+
+
+class ActionFailed(TemporaryFailure):
+    """An action that the vendor had accepted ended with an error: waiting for its effect is pointless."""
+
+
+class StillThere(Busy):
     """The instance was asked to terminate and still exists."""
 
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 ALWAYS = "every node"
 #: what changes the tags of an existing instance
-IMPORTS = "imports, `hart.protect`, `hart.unprotect` and the setting `protect`"
+IMPORTS = "imports, `hart.set_tags`, `hart.protect`, `hart.unprotect` and the setting `protect`"
 #: what turns the provider's own deletion protection on and off
 PROTECTION = "`hart.protect`, `hart.unprotect` and the setting `protect`"
 LISTS = "`hart.list_sizes` and `hart.list_images`"
 PRICES = "prices in plans and in `hart.list_sizes`"
 ADDRESSES = "`hart.add_ip` and `hart.remove_ip`"
 CHECKS = "the quota in `hart.check` and in plans"
+POWER = "`hart.start`, `hart.stop`, `hart.reboot` and `hart.resize`"
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,13 @@ from hart_salt.node.remaining import FormerTimes
 
 #: stages that are sent to the event bus as ``hart/<minion_id>/<stage>``; the others are only in logs and ``seconds``
 EVENT_STAGES = frozenset(
-    {"launching", "running", "bootstrapping", "enrolled", "ready", "failed", "destroying", "destroyed"}
-)
+    {
+        "launching", "running", "bootstrapping", "enrolled", "ready", "failed", "destroying", "destroyed", "started",
+        "stopped", "rebooted", "resized",
+    }
+)  # fmt: skip
 #: stages that are the last of a node
-FINAL_STAGES = frozenset({"done", "failed", "destroyed"})
+FINAL_STAGES = frozenset({"done", "failed", "destroyed", "started", "stopped", "rebooted", "resized", "tagged"})
 TAIL_LINES = 20
 #: other users must not read a log
 LOG_MODE = 0o640

@@ -97,6 +97,7 @@ def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
     instance = snapshot.instance_of(record)
     status = _status(snapshot, record, instance, busy)
     facts = _facts(record) | {"protected": is_protected(record, instance)}
+    facts |= {"size": instance.size} if instance is not None and instance.size else {}  # also right after a crash
     note = {"note": why} if (why := differs(record, instance)) and not busy else {}
     return {"status": status, **facts, "sources": _sources(snapshot, record), **note}
 

@@ -117,6 +117,17 @@ class CloudEnvironment(Environment):
     places: ClassVar[Mapping[str, str | None]]
     #: another size than that of ``node``, and its memory in MB
     other_size: ClassVar[tuple[str, int]]
+    #: the fields of a fault for the calls that turn an instance off and that restart it
+    turn_off: ClassVar[Mapping[str, Any]]
+    restart: ClassVar[Mapping[str, Any]]
+    #: the right that a stop needs
+    stop_right: ClassVar[str]
+    #: whether an operating system can ignore the shutdown, so that hart cuts its power
+    can_ignore: ClassVar[bool] = False
+    #: whether the API does not report how an action ends
+    is_silent: ClassVar[bool] = False
+    #: a size to which an instance of ``node`` can be changed
+    larger: ClassVar[str]
     #: hart's states by the vendor's states; instances that are gone are not listed
     states: ClassVar[Mapping[str, str]]
     #: the fields of a fault for the create call, and for the call that terminates an instance
@@ -199,6 +210,10 @@ class CloudEnvironment(Environment):
     @abstractmethod
     def given(self, instance: Instance) -> Given:
         """Return the instance as the provider has it."""
+
+    @abstractmethod
+    def reboots(self, instance: Instance) -> int:
+        """Return how often the provider has restarted the instance."""
 
     @abstractmethod
     def stop(self, instance: Instance) -> None:

@@ -122,6 +122,7 @@ def run(environment: CloudEnvironment, cloud_name: str) -> list[str]:
         assert denied or found.result in (OK, UNKNOWN), found
     instance = _create(environment, driver, node)
     _addresses(environment, driver, instance)
+    _everyday(environment, driver, instance)
     _sweep(environment, driver, node)
     _import(driver, imported)
     if cloud_name == "ec2":  # reports without tags cost another call
@@ -168,6 +169,26 @@ def _addresses(environment: CloudEnvironment, driver: Driver, instance: Instance
         added = driver.add_address(instance, driver.find_address(instance, request))
         assert driver.addresses(instance)
         driver.remove_address(instance, added)
+
+
+def _everyday(environment: CloudEnvironment, driver: Driver, instance: Instance) -> None:
+    """Restart, stop, resize and start the instance, and set its tags."""
+    settings, region = environment.cloud.settings, instance.region or ""
+    for force in (False, True):
+        driver.reboot(instance, force=force)
+    settings.ignores_shutdown = True
+    driver.power_off(instance)
+    settings.ignores_shutdown = False
+    size = driver.size(environment.larger, region)
+    assert size is not None
+    assert not driver.resize_objections(instance, size)
+    driver.resize(instance, size.name)
+    driver.power_on(instance)
+    driver.power_off(instance, force=True)
+    driver.power_on(instance)
+    driver.set_tags(instance, {"team": "blue"}, [])
+    driver.set_tags(instance, {"plain": ""}, ["team"])
+    assert "plain" in driver.user_tags(instance)
 
 
 def _sweep(environment: CloudEnvironment, driver: Driver, node: Node) -> None:

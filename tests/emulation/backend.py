@@ -77,6 +77,12 @@ class Backend(Protocol):
     def restart(self, instance_id: str) -> None:
         """Turn a machine off and on; an unknown id is not an error."""
 
+    def halt(self, instance_id: str) -> None:
+        """Turn a machine off; its disk stays. An unknown id is not an error."""
+
+    def start(self, instance_id: str) -> None:
+        """Turn on a machine that is off; an unknown id is not an error."""
+
     def close(self) -> None:
         """End every machine."""
 
@@ -89,6 +95,8 @@ class NoMachines:
         self._numbers = itertools.count()
         self.booted: dict[str, BootRequest] = {}
         self.killed: list[str] = []
+        #: what was turned off and on, in order: ``halt 7``
+        self.power: list[str] = []
 
     def boot(self, request: BootRequest) -> None:
         """Store the request."""
@@ -116,7 +124,16 @@ class NoMachines:
         """Do nothing."""
 
     def restart(self, instance_id: str) -> None:
-        """Do nothing."""
+        """Note it."""
+        self.power.append(f"restart {instance_id}")
+
+    def halt(self, instance_id: str) -> None:
+        """Note it."""
+        self.power.append(f"halt {instance_id}")
+
+    def start(self, instance_id: str) -> None:
+        """Note it."""
+        self.power.append(f"start {instance_id}")
 
     def close(self) -> None:
         """Drop all requests."""
@@ -158,6 +175,18 @@ class Machines:
         """Remove the interface, and begin to restart the machine."""
         self.backend.unplug(instance_id)
         self._submit(instance_id, lambda: self.backend.restart(instance_id))
+
+    def restart(self, instance_id: str) -> None:
+        """Begin to turn a machine off and on."""
+        self._submit(instance_id, lambda: self.backend.restart(instance_id))
+
+    def halt(self, instance_id: str) -> None:
+        """Begin to turn a machine off."""
+        self._submit(instance_id, lambda: self.backend.halt(instance_id))
+
+    def start(self, instance_id: str) -> None:
+        """Begin to turn a machine on."""
+        self._submit(instance_id, lambda: self.backend.start(instance_id))
 
     def _submit(self, instance_id: str, work: Callable[[], object]) -> None:
         # Work starts in the order of its submission, so the work that this waits for is already running.

@@ -146,7 +146,21 @@ class LightMachines:
         """See ``plug``."""
 
     def restart(self, instance_id: str) -> None:
-        """See ``plug``."""
+        """End what the machine runs, and start it again."""
+        self.halt(instance_id)
+        self.start(instance_id)
+
+    def halt(self, instance_id: str) -> None:
+        """End what the machine runs; its keys and its configuration stay."""
+        machine = self.machines.get(instance_id)
+        if machine is not None and self._on_end is not None:
+            self._on_end(machine)
+
+    def start(self, instance_id: str) -> None:
+        """Start what the machine runs at each boot: its minion, if that was started before."""
+        machine = self.machines.get(instance_id)
+        if machine is not None and machine.configuration is not None and self._on_start is not None:
+            self._on_start(machine)
 
     def boot(self, request: BootRequest) -> None:
         """Make the machine, and return once it answers."""
@@ -327,6 +341,14 @@ class Tenant:
     def restart(self, instance_id: str) -> None:
         """See ``plug``."""
         self._machines.restart(self._prefix + instance_id)
+
+    def halt(self, instance_id: str) -> None:
+        """Turn a machine off."""
+        self._machines.halt(self._prefix + instance_id)
+
+    def start(self, instance_id: str) -> None:
+        """Turn a machine on."""
+        self._machines.start(self._prefix + instance_id)
 
     def close(self) -> None:
         """End this tenant's machines."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulation.backend import Addresses, BootRequest, Machines
+from tests.emulation.backend import Addresses, BootRequest, Machines, NoMachines
 from tests.emulation.faults import NO_FAULT, Faults, MachineFault
 
 NEVER = math.inf
@@ -29,6 +29,12 @@ class Settings:
     page_cap: int | None = None
     #: rights that the credentials lack, by their names in the driver's table ``rights.py``
     denied: tuple[str, ...] = ()
+    #: from a call that turns an instance on or off, restarts it or changes its size, until that is done
+    power_after: float = 0.0
+    #: the operating systems ignore a shutdown
+    ignores_shutdown: bool = False
+    #: the calls for another size are accepted and fail later
+    fails_resize: bool = False
     #: check every answer against the vendor's description too
     check_answers: bool = False
 
@@ -41,6 +47,10 @@ class Machine:
     created: float
     fault: MachineFault = NO_FAULT
     #: remaining counts of the fault
+    #: what happens to it later: the times, and the effects
+    later: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    #: number of restarts by the API
+    reboots: int = 0
     hidden_lists: int = field(init=False)
     refuse_delete: int = field(init=False)
     ignore_delete: int = field(init=False)
@@ -49,6 +59,10 @@ class Machine:
     def __post_init__(self) -> None:
         for name in ("hidden_lists", "refuse_delete", "ignore_delete", "address_lists"):
             setattr(self, name, getattr(self.fault, name))
+
+    def is_busy(self) -> bool:
+        """Return whether an action on it is in progress."""
+        return bool(self.later)
 
     def is_listed(self, now: float, *, counts: bool = True) -> bool:
         """Return whether a list shows it. Each list that ``counts`` and omits it reduces the remaining count."""
@@ -85,6 +99,28 @@ class World:
         """Return the instances that were deleted and are gone by now."""
         now, after = self.clock(), self.settings.gone_after
         return [it for it in instances.values() if it.deleted_at is not None and now >= it.deleted_at + after]
+
+    def happen(self, instances: Mapping[Any, Any]) -> None:
+        """Let happen what is due by now."""
+        for it in list(instances.values()):
+            due = [one for one in it.later if one[0] <= self.clock()]
+            it.later = [one for one in it.later if one not in due]
+            for _, effect in due:
+                effect()
+
+    def act_on(self, it: Any, effect: Callable[[], object]) -> float:
+        """Begin an action with an effect at its end, and return when that is."""
+        end: float = self.clock() + self.settings.power_after
+        it.later.append((end, effect))
+        self.tick()
+        return end
+
+    def readdress(self, it: Any) -> None:
+        """Exchange the public address of an instance, which only an instance without a real machine can have."""
+        backend = self.machines.backend
+        if it.addresses.public and isinstance(backend, NoMachines):
+            old = it.addresses
+            it.addresses = Addresses(backend.take(True).public, old.private)
 
     def tick(self) -> None:
         """Update the state to the current time."""

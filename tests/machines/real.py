@@ -98,6 +98,16 @@ class RealMachines:
         if machine is not None:
             machine.start(cold=True)
 
+    def halt(self, instance_id: str) -> None:
+        """Turn a machine off as if by its power switch; its disk stays."""
+        machine = self.machines.get(instance_id)
+        if machine is not None:
+            machine.stop()
+
+    def start(self, instance_id: str) -> None:
+        """Turn a machine on."""
+        self.restart(instance_id)
+
     def hostnames(self) -> list[str]:
         """Return the hostnames of all machines."""
         return sorted(machine.spec.hostname for machine in self.machines.values())

@@ -34,7 +34,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "create_role": {"role": "app"},
     "remove_ip": {"minion_id": "a", "ip": "203.0.113.7"},
     "replace": {"role": "app"},
+    "resize": {"minion_id": "a", "size": "small"},
     "scale": {"role": "app", "count": 1},
+    "set_tags": {"minion_id": "a", "team": "blue"},
     "show_role": {"role": "app"},
 }
 #: the functions that read no configuration of hart
@@ -121,8 +123,11 @@ def test_the_data_of_any_use_case_passes_the_gate(name: str, monkeypatch: pytest
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - WITHOUT))
 def test_a_fault_found_before_the_configuration_is_read_passes_the_gate(name: str) -> None:
     # A function with settings accepts any name before it reads the configuration; it refuses a surplus id at once.
-    takes_any = "settings" in inspect.signature(FUNCTIONS[name]).parameters
-    data = FUNCTIONS[name]("a", f"<{TOKEN}>") if takes_any else call(name, **{f"config_{TOKEN}": 1})
+    takes = inspect.signature(FUNCTIONS[name]).parameters
+    if "pairs" in takes:
+        data = call(name, **{TOKEN: "", "remove": TOKEN})
+    else:
+        data = FUNCTIONS[name]("a", f"<{TOKEN}>") if "settings" in takes else call(name, **{f"config_{TOKEN}": 1})
     assert data["retcode"] == answer.REFUSED
     assert parts_in(data) == []
     assert "***" in data["error"]

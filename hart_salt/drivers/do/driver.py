@@ -16,15 +16,17 @@ from typing import Any, ClassVar
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NoCapacity, NotFound
 from hart_salt.base.text import suggestion
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.drivers import limits
+from hart_salt.drivers import limits, tagging
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.catalog import number, readable, required
 from hart_salt.drivers.do.addresses import ReservedAddresses
+from hart_salt.drivers.do.power import DropletPower
 from hart_salt.drivers.do.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.do.settings import Account as Account
 from hart_salt.drivers.do.settings import Options as Options
 from hart_salt.drivers.kept import KeptSizes
+from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
 from hart_salt.drivers.retry import StillThere
 from hart_salt.model import (
@@ -59,7 +61,7 @@ TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class DigitalOcean(AddressSupport, KeyedRestDriver):
+class DigitalOcean(AddressSupport, Powered, KeyedRestDriver):
     """One DigitalOcean account. Without an SSH key in the create call, it mails a password to the account's owner."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -74,6 +76,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
         self._addresses: ReservedAddresses = ReservedAddresses(lambda: self._api, sleep)
+        self._power = DropletPower(lambda: self._api, self.instance, sleep)
         self._firewalls: list[dict[str, Any]] | None = None
         #: why there is no such image, by setting and region; None: there is one
         self._images: dict[tuple[str, str], str | None] = {}
@@ -189,6 +192,12 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
                 self._api.add("tags", {"name": tag})  # success if it exists
                 self._api.add(f"tags/{tag}/resources", body)
 
+    def _tag_problem(self, name: str, value: str) -> str:
+        tag = tagging.flat(name, value)
+        if TAG.fullmatch(tag):
+            return ""
+        return f"the tag {tag} can contain only letters, digits, '_', '-' and ':' at DigitalOcean"
+
     def _terminate_once(self, instance_id: str) -> None:
         """Retry refusals: a new droplet may refuse (test-kitchen/kitchen-digitalocean#40, hashicorp/packer#1814)."""
         try:
@@ -199,11 +208,7 @@ class DigitalOcean(AddressSupport, KeyedRestDriver):
     def objections(self, node: Node) -> Sequence[str]:
         """Check the names, the firewall and an image that is no code name, with one call each for all nodes."""
         options: Any = node.options
-        found = [
-            f"the tag {tag} can contain only letters, digits, '_', '-' and ':' at DigitalOcean"
-            for tag in reports.user_tags(node)
-            if not TAG.fullmatch(tag)
-        ]
+        found = list(filter(None, (self._tag_problem(tag, "") for tag in reports.user_tags(node))))
         found += reports.tag_objections(node)
         if not NAME.fullmatch(node.minion_id):
             found.append("a droplet's name can contain only letters, digits, '-' and '.'")

@@ -7,7 +7,7 @@ scope (docs.digitalocean.com/reference/api/scopes), which names the scopes that 
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ADDRESSES, ALWAYS, IMPORTS, Rights, Use
+from hart_salt.drivers.rights import ADDRESSES, ALWAYS, IMPORTS, POWER, Rights, Use
 
 #: the page of droplet:create: every scope of droplets requires these
 _BESIDE = ("actions:read", "image:read", "regions:read", "sizes:read")
@@ -41,6 +41,10 @@ RIGHTS = Rights(
                 "POST /tags/{}/resources": ("tag:create",),
                 "DELETE /tags/{}/resources": ("tag:delete",),
             },
+        ),
+        Use(
+            POWER,
+            {"POST /droplets/{}/actions": ("droplet:update",), "GET /droplets/{}/actions/{}": ("droplet:read",)},
         ),
         Use(
             "the setting `firewall`",

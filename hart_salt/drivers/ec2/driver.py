@@ -26,11 +26,14 @@ from hart_salt.drivers import retry, source_address
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.ec2 import protection, request
+from hart_salt.drivers.ec2.power import Ec2Power, Ec2Tags
 from hart_salt.drivers.ec2.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.ec2.settings import Account as Account
 from hart_salt.drivers.ec2.settings import Options as Options
+from hart_salt.drivers.power import Powered
 from hart_salt.drivers.retry import StillThere
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
+from hart_salt.drivers.tagging import Tagged
 from hart_salt.model import Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Price, Region, Size
 
 if TYPE_CHECKING:
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
 YOUNG = 180.0
 #: looks for an instance whose volumes must stay, and the wait between two of them
 KEEP_ATTEMPTS, KEEP_WAIT = 4, tenacity.wait_fixed(2.0)
-TAGS_OF = 200  #: values of one filter at most (EC2's reference of Filter)
 
 
 class _Unseen(TemporaryFailure):
@@ -62,7 +64,7 @@ class _Parts:
     prices: Prices
 
 
-class Ec2(SdkDriver[_Parts], AdoptionSupport):
+class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
     """One account at Amazon."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -84,6 +86,8 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
     ) -> None:
         super().__init__(provider, master, sleep)
         self._clock, self._source = clock, source
+        self._power = Ec2Power(lambda: self._parts, self._facts, self.instance, sleep)
+        self._user_tags = Ec2Tags(lambda: self._parts, self._facts)
         #: instances that this object launched and did not terminate, with the time
         self._launched: dict[str, float] = {}
         #: those of them that are in a temporary group, and the groups that they keep
@@ -299,28 +303,15 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport):
         found = [request.instance(it, region) for it in self._described(region, {"instance-id": instance.instance_id})]
         return next((it for it in found if it.state != "gone" or it.instance_id in self._launched), None)
 
+    def _facts(self, instance: Instance) -> Mapping[str, Any] | None:
+        found = self._described(self._region(instance), {"instance-id": instance.instance_id})
+        return found[0] if found else None
+
     def _described(self, region: str, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         filters = request.filters(fields)
         reservations = self._api.listed(region, "describe_instances", "Reservations", Filters=filters)
         listed = [facts for reservation in reservations for facts in reservation.get("Instances") or []]
-        return self._with_tags(region, listed)
-
-    def _with_tags(self, region: str, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """
-        Return reports with their tags, which ``DescribeInstances`` does not promise (ansible/ansible#12642).
-
-        Make one more call for the instances without tags, and none if there are none: an instance that seems to have no
-        owner would count as lost, and one that seems to be nobody's could be imported.
-        """
-        bare = [request.id_of(facts, region) for facts in listed if not facts.get("Tags")]
-        if not bare:
-            return listed
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in bare}
-        for start in range(0, len(bare), TAGS_OF):
-            wanted = [{"Name": "resource-id", "Values": bare[start : start + TAGS_OF]}]
-            for tag in self._api.listed(region, "describe_tags", "Tags", Filters=wanted):
-                found.get(tag.get("ResourceId") or "", []).append(tag)
-        return [facts if facts.get("Tags") else {**facts, "Tags": found[facts["InstanceId"]]} for facts in listed]
+        return self._parts.lookup.with_tags(region, listed)
 
     def candidates(self, minion_id: str, instance_id: str | None = None, region: str | None = None) -> list[Candidate]:
         """Search by the tag ``Name``, which hart and salt-cloud set to the minion id, or by the id."""

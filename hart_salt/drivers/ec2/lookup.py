@@ -10,7 +10,7 @@ from hart_salt.base.errors import AuthError, InvalidRequest
 from hart_salt.drivers.ec2 import images
 from hart_salt.drivers.ec2.client import Api
 from hart_salt.drivers.ec2.network import Networks, Place
-from hart_salt.drivers.ec2.request import Plan, architectures_of, filters
+from hart_salt.drivers.ec2.request import Plan, architectures_of, filters, id_of
 from hart_salt.drivers.sdk_driver import Answers
 from hart_salt.model import Node, Region
 
@@ -20,6 +20,7 @@ T = TypeVar("T")
 AT_ONCE = 8
 #: ``opt-in-status`` of regions that an account cannot use
 CLOSED = "not-opted-in"
+TAGS_OF = 200  #: values of one filter at most (EC2's reference of Filter)
 
 
 class Lookup:
@@ -79,6 +80,25 @@ class Lookup:
         fields = filters({"state": "available", "zone-type": "availability-zone"})
         listed = self._api.listed(region, "describe_availability_zones", "AvailabilityZones", Filters=fields)
         return tuple(sorted(zone["ZoneName"] for zone in listed if zone.get("ZoneName")))
+
+    # instances
+
+    def with_tags(self, region: str, listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        Return reports with their tags, which ``DescribeInstances`` does not promise (ansible/ansible#12642).
+
+        Make one more call for the instances without tags, and none if there are none: an instance that seems to have no
+        owner would count as lost, and one that seems to be nobody's could be imported.
+        """
+        bare = [id_of(facts, region) for facts in listed if not facts.get("Tags")]
+        if not bare:
+            return listed
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in bare}
+        for start in range(0, len(bare), TAGS_OF):
+            wanted = [{"Name": "resource-id", "Values": bare[start : start + TAGS_OF]}]
+            for tag in self._api.listed(region, "describe_tags", "Tags", Filters=wanted):
+                found.get(tag.get("ResourceId") or "", []).append(tag)
+        return [facts if facts.get("Tags") else {**facts, "Tags": found[facts["InstanceId"]]} for facts in listed]
 
     # nodes
 
@@ -145,10 +165,14 @@ class Lookup:
         """
         if not node.zone:
             return
-        found = self._answers.once(("zones", node.region, node.size), lambda: self._zones_with(node.size, node.region))
+        found = self.zones_with(node.size, node.region)
         if node.zone not in found:
             where = f"; these zones have it: {', '.join(found)}" if found else ""
             raise InvalidRequest(f"{node.zone} has no instances of the size {node.size}{where}")
+
+    def zones_with(self, size: str, region: str) -> Sequence[str]:
+        """Return the zones of a region that have a size."""
+        return self._answers.once(("zones", region, size), lambda: self._zones_with(size, region))
 
     def _zones_with(self, size: str, region: str) -> Sequence[str]:
         listed = self._api.listed(

@@ -181,7 +181,7 @@ def objections(node: Node) -> list[str]:
     """Return objections of EC2's rules to a node that need no call."""
     options: Any = node.options
     tags = _user_tags(node)
-    found = [text for key, value in tags.items() for text in _against_tag(key, value)]
+    found = [text for key, value in tags.items() for text in against_tag(key, value)]
     # ``Name`` and hart's own tags count too, except those that the instance does not have.
     absent = {CREATED, *(() if options.keep_volumes else (KEEP,)), *(() if node.settings.protect else (PROTECTED,))}
     if len({*tags, "Name", *OWN_TAGS} - absent) > TAG_LIMIT:
@@ -193,7 +193,8 @@ def objections(node: Node) -> list[str]:
     return found
 
 
-def _against_tag(key: str, value: str) -> list[str]:
+def against_tag(key: str, value: str) -> list[str]:
+    """Return objections to one of the user's tags."""
     found = []
     if key.lower().startswith("aws:"):
         found.append(f"the tag {key} begins with aws:, which is reserved for Amazon")

@@ -7,7 +7,7 @@ name of its call, tags in a create call need ``ec2:CreateTags``, and an instance
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, CHECKS, IMPORTS, PRICES, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, CHECKS, IMPORTS, POWER, PRICES, Rights, Use
 
 TAGS = "ec2:CreateTags"
 
@@ -35,6 +35,7 @@ RIGHTS = Rights(
             },
         ),
         Use(IMPORTS, {"CreateTags": (TAGS,), "DeleteTags": ("ec2:DeleteTags",)}),
+        Use(POWER, {call: (f"ec2:{call}",) for call in ("StartInstances", "StopInstances", "RebootInstances")}),
         Use("the setting `instance_profile`", {"RunInstances": ("iam:PassRole",)}),
         Use(PRICES, {"GetProducts": ("pricing:GetProducts",)}),
         Use(CHECKS, {"GetServiceQuota": ("servicequotas:GetServiceQuota",)}),

@@ -27,13 +27,16 @@ from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.gce import instances, protection
 from hart_salt.drivers.gce.catalog import Catalogue
 from hart_salt.drivers.gce.inserts import REQUESTS, Inserts
+from hart_salt.drivers.gce.power import GcePower, GceTags
 from hart_salt.drivers.gce.refusals import AlreadyExists, Stale
 from hart_salt.drivers.gce.rights import RIGHTS
 from hart_salt.drivers.gce.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.gce.settings import Account as Account
 from hart_salt.drivers.gce.settings import Options as Options
+from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rights import ALWAYS
 from hart_salt.drivers.sdk_driver import SdkDriver, removing
+from hart_salt.drivers.tagging import Tagged
 from hart_salt.model import OK, Access, Candidate, Check, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ class _Parts:
     inserts: Inserts
 
 
-class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
+class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
     """One project."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -79,6 +82,8 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport):
     ) -> None:
         super().__init__(provider, master, sleep)
         self._source = source
+        self._power = GcePower(lambda: self._parts, self.instance, sleep)
+        self._user_tags = GceTags(lambda: self._parts, sleep)
 
     def _make_parts(self) -> _Parts:
         from hart_salt.drivers.gce.client import Api

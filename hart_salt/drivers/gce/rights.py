@@ -8,7 +8,7 @@ policy of its network.
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, LISTS, PROTECTION, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, IMPORTS, LISTS, POWER, PROTECTION, Rights, Use
 
 _POLICY = "compute.networks.updatePolicy"
 
@@ -48,6 +48,15 @@ RIGHTS = Rights(
             },
         ),
         Use(IMPORTS, {"instances.setLabels": ("compute.instances.setLabels",)}),
+        Use(
+            POWER,
+            {
+                "instances.start": ("compute.instances.start",),
+                "instances.stop": ("compute.instances.stop",),
+                "instances.reset": ("compute.instances.reset",),
+                "instances.setMachineType": ("compute.instances.setMachineType",),
+            },
+        ),
         Use(PROTECTION, {"instances.setDeletionProtection": ("compute.instances.setDeletionProtection",)}),
         Use(
             LISTS,

@@ -15,7 +15,7 @@ import requests
 from hart_salt.base import errors
 from hart_salt.drivers import rest
 from hart_salt.drivers.hetzner.rights import RIGHTS
-from hart_salt.drivers.retry import StillThere
+from hart_salt.drivers.retry import ActionFailed, Busy, StillThere
 from hart_salt.drivers.sdk_driver import kind_of
 
 VENDOR = "Hetzner"
@@ -30,6 +30,8 @@ _BY_CODE: Mapping[str, type[errors.DriverError]] = {
     "json_error": errors.InvalidRequest,
     "uniqueness_error": errors.InvalidRequest,
     "protected": errors.Protected,
+    "invalid_server_type": errors.InvalidRequest,
+    "server_not_stopped": errors.TemporaryFailure,
     "resource_locked": errors.InvalidRequest,  # permanent, by Hetzner; "locked" is temporary
     "resource_limit_exceeded": errors.QuotaExceeded,
     "resource_unavailable": errors.NoCapacity,
@@ -49,7 +51,7 @@ _HINTS: Mapping[str, str] = {
 
 class Api(rest.JsonApi):
     """
-    Hetzner's API. A delete during another action on the server raises ``StillThere``.
+    Hetzner's API. During another action on the server, a delete raises ``StillThere``, and an action ``Busy``.
 
     After a 429, hart waits as Retry-After says, or else as for any temporary failure. It ignores ``RateLimit-Reset``,
     the time when all 3600 calls of an hour are available again, because one more call is allowed each second (docs).
@@ -71,6 +73,15 @@ class Api(rest.JsonApi):
             raise rest.unreadable(VENDOR)
         return {} if page is None else {"page": page}
 
+    def failure_of(self, action: Mapping[str, Any]) -> errors.DriverError:
+        """Return the error of an action that failed; its codes are those of refusals (docs)."""
+        said = action.get("error")
+        facts = said if isinstance(said, dict) else {}
+        code = str(facts.get("code") or "")
+        text = f"{VENDOR}: the action {action.get('command')} failed: {facts.get('message') or 'no message'} ({code})"
+        kind = _BY_CODE.get(code, errors.TemporaryFailure)
+        return ActionFailed(text, uncertain=True) if kind is errors.TemporaryFailure else kind(text)
+
     def _error(self, response: requests.Response, body: Any) -> errors.DriverError:
         """Return the error. Bodies are ``{"error": {"code", "message", "details"}}`` (docs), or a proxy's HTML."""
         said = body.get("error") if isinstance(body, dict) else None
@@ -81,6 +92,8 @@ class Api(rest.JsonApi):
             return rest.rate_limited(response, text)
         if code in _BUSY and response.request.method == "DELETE":
             return StillThere(text)
+        if code in _BUSY and "/actions/" in str(response.request.url):
+            return Busy(text)
         if code in _UNDONE:
             return errors.TemporaryFailure(text)
         kind = kind_of(code, status, _BY_CODE, rest.BY_STATUS)

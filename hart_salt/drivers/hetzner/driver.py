@@ -7,25 +7,28 @@ Hetzner Cloud, through its API v1.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from hart_salt.config.schema import Schema
+from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.catalog import readable
 from hart_salt.drivers.hetzner import protection, rules
+from hart_salt.drivers.hetzner.power import HetznerPower
 from hart_salt.drivers.hetzner.rules import IMAGES
 from hart_salt.drivers.hetzner.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.hetzner.settings import Account as Account
 from hart_salt.drivers.hetzner.settings import Options as Options
+from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import KeyedRestDriver, Report
-from hart_salt.model import UNKNOWN, Access, Check, Image, Instance, Node, Region, Size
+from hart_salt.model import UNKNOWN, Access, Check, Image, Instance, MasterInfo, Node, Region, Size
 
 #: a migrating server runs; hart waits for a server with any other status, such as ``unknown`` (docs)
 STATES = {"running": "running", "migrating": "running", "stopping": "stopped", "off": "stopped", "deleting": "gone"}
 
 
-class Hetzner(KeyedRestDriver):
+class Hetzner(Powered, KeyedRestDriver):
     """One project at Hetzner Cloud. Without an SSH key in the create call, it mails root's password to its owner."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -33,6 +36,10 @@ class Hetzner(KeyedRestDriver):
     path, field, id_pattern = "servers", "server", re.compile("[0-9]+")
     keys_path = "ssh_keys"
     no_addresses: ClassVar[str] = "its driver cannot add addresses, not even Hetzner's floating IPs"
+
+    def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(provider, master, sleep)
+        self._power = HetznerPower(lambda: self._api, self.instance, sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.hetzner.client import Api
@@ -77,6 +84,9 @@ class Hetzner(KeyedRestDriver):
     def _set_tags(self, report: Report, wanted: Sequence[str]) -> None:
         """Make one call, which replaces all labels (docs)."""
         self._api.change(f"servers/{report['id']}", {"labels": rules.labels(wanted)})
+
+    def _tag_problem(self, name: str, value: str) -> str:
+        return rules.label_problem(name, value)
 
     def _listed(self, **query: str) -> list[dict[str, Any]]:
         asked = {"label_selector": query["tag"].replace(":", "=")} if "tag" in query else query

@@ -6,7 +6,7 @@ Source: docs.hetzner.cloud, and its error code ``token_readonly``: a read-only t
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, PROTECTION, Rights, Use
+from hart_salt.drivers.rights import ALWAYS, IMPORTS, POWER, PROTECTION, Rights, Use
 
 _READ = ("Read",)
 _WRITE = ("Read & Write",)
@@ -38,6 +38,18 @@ RIGHTS = Rights(
             },
         ),
         Use(IMPORTS, {"PUT /servers/{}": _WRITE}),
+        Use(
+            POWER,
+            {
+                "POST /servers/{}/actions/poweron": _WRITE,
+                "POST /servers/{}/actions/shutdown": _WRITE,
+                "POST /servers/{}/actions/poweroff": _WRITE,
+                "POST /servers/{}/actions/reboot": _WRITE,
+                "POST /servers/{}/actions/reset": _WRITE,
+                "POST /servers/{}/actions/change_type": _WRITE,
+                "GET /actions/{}": _READ,
+            },
+        ),
         Use(PROTECTION, {"POST /servers/{}/actions/change_protection": _WRITE}),
     ),
 )

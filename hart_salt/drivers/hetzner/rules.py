@@ -121,12 +121,19 @@ def _labels(node: Node) -> Iterator[str]:
         if key in seen:
             yield f"the tag {key} occurs twice, but a label has one value at Hetzner"
         seen.add(key)
-        prefix, slash, name = key.rpartition("/")
-        if (slash and not PREFIX.fullmatch(prefix)) or not WORD.fullmatch(name) or not WORD.fullmatch(value or "a"):
-            yield (
-                f"the tag {tag} is not a valid label at Hetzner: name and value have up to 63 letters, digits, '-', "
-                "'_' and '.', and must begin and end with a letter or a digit"
-            )
+        if problem := label_problem(key, value):
+            yield problem
+
+
+def label_problem(key: str, value: str) -> str:
+    """Return why a label is not valid, in a sentence; empty if it is."""
+    prefix, slash, name = key.rpartition("/")
+    if (not slash or PREFIX.fullmatch(prefix)) and WORD.fullmatch(name) and WORD.fullmatch(value or "a"):
+        return ""
+    return (
+        f"the tag {key}{f':{value}' if value else ''} is not a valid label at Hetzner: name and value have up to 63 "
+        "letters, digits, '-', '_' and '.', and must begin and end with a letter or a digit"
+    )
 
 
 def _names(node: Node) -> Iterator[str]:

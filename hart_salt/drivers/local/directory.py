@@ -33,6 +33,11 @@ PROTECTED = "etc/hart-protected"
 NEW, GONE = ".new-", ".gone-"
 KILL_ATTEMPTS = 50
 KILL_INTERVAL = 0.1
+SHUTDOWN = 5.0  #: seconds for the processes of an instance to end by themselves
+#: what the machine process writes: its id, that of its minion, and its port
+STATE = "run/machine.json"
+#: exists once the minion was started for the first time: from then on, the machine starts it at each boot
+ENABLED = "var/minion-enabled"
 
 
 def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
@@ -86,6 +91,30 @@ def start(path: Path) -> None:
             env={**os.environ, ENVIRONMENT_MARK: str(path), "TMPDIR": str(path / "tmp")},
             start_new_session=True,
         )
+
+
+def power_on(path: Path) -> None:
+    """Start the machine process of a stopped instance. It starts its minion, and does not run the user-data again."""
+    (path / STATE).unlink(missing_ok=True)
+    start(path)
+
+
+def power_off(path: Path, *, force: bool) -> None:
+    """
+    End the instance's processes, and keep its directory. They get ``SHUTDOWN`` seconds to end by themselves.
+
+    force
+        kill them at once
+
+    Raises ``TemporaryFailure`` if a process does not end.
+    """
+    processes = [] if force else list(_processes(path))
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    psutil.wait_procs(processes, timeout=SHUTDOWN)
+    _kill(path)
+    _remove_sockets(path)
 
 
 def listing(base: Path) -> list[Path]:
@@ -166,7 +195,7 @@ def machine_state(path: Path) -> tuple[str, int | None]:
 def _machine(path: Path) -> tuple[int, int | None, int] | None:
     """Return the process ids of machine and minion and the SSH port, or None if not yet written or invalid."""
     try:
-        facts = json.loads((path / "run/machine.json").read_bytes())
+        facts = json.loads((path / STATE).read_bytes())
         pid, minion, port = int(facts["pid"]), facts.get("minion"), int(facts["port"])
         return pid, None if minion is None else int(minion), port
     except (FileNotFoundError, IsADirectoryError):
@@ -198,22 +227,25 @@ def destroy(path: Path) -> None:
 
     Raises ``TemporaryFailure`` if a process does not end.
     """
-    for _ in range(KILL_ATTEMPTS):
-        processes = list(_processes(path))
-        if not processes:
-            break
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(processes, timeout=KILL_INTERVAL)
-    else:
-        raise TemporaryFailure(f"processes of the local instance {path.name} do not end")
-    shutil.rmtree(socket_dir(path), ignore_errors=True)
+    _kill(path)
+    _remove_sockets(path)
     gone = path.with_name(f"{GONE}{path.name}")
     with contextlib.suppress(FileNotFoundError):  # another call, or an earlier one that was interrupted, was first
         shutil.rmtree(gone, ignore_errors=True)
         path.rename(gone)
         shutil.rmtree(gone)
+
+
+def _kill(path: Path) -> None:
+    for _ in range(KILL_ATTEMPTS):
+        processes = list(_processes(path))
+        if not processes:
+            return
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=KILL_INTERVAL)
+    raise TemporaryFailure(f"processes of the local instance {path.name} do not end")
 
 
 def born(path: Path) -> float | None:
@@ -239,6 +271,11 @@ def socket_dir(path: Path) -> Path:
     """
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     return Path("/tmp") / f"hart-{os.getuid()}-{digest}"  # noqa: S108 - made private, see below
+
+
+def _remove_sockets(path: Path) -> None:
+    """Remove the directory of ``socket_dir``."""
+    shutil.rmtree(socket_dir(path), ignore_errors=True)
 
 
 def make_socket_dir(path: Path) -> None:

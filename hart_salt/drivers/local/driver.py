@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import pwd
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any, ClassVar
 
 import psutil
 
-from hart_salt.base.errors import InvalidRequest, NotFound, Protected
+from hart_salt.base.errors import InvalidRequest, NotFound, Protected, TemporaryFailure
 from hart_salt.base.machine import local_instances
 from hart_salt.config.schema import Provider, Schema
-from hart_salt.drivers.contract import Driver
+from hart_salt.drivers.capabilities import PowerSupport
 from hart_salt.drivers.local import directory
 from hart_salt.drivers.local.settings import REGION, SIZE
 from hart_salt.drivers.local.settings import SCHEMA as SCHEMA
@@ -28,12 +29,16 @@ from hart_salt.drivers.local.settings import Account as Account
 from hart_salt.drivers.local.settings import Options as Options
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
+BOOT_LOOKS = 300  #: looks, ``poll_interval`` apart, until a machine process listens
 
-class Local(Driver):
+
+class Local(PowerSupport):
     """Instances as directories; see the module."""
 
     schema: ClassVar[Schema] = SCHEMA
     no_addresses: ClassVar[str] = "a node of the driver local is a process of this machine and shares its addresses"
+    no_resize: ClassVar[str] = "a node of the driver local is a process of this machine and has its whole size"
+    no_tags: ClassVar[str] = "a node of the driver local has no tags"
     platform: ClassVar[str] = "local"
     poll_interval: ClassVar[float] = 0.1
 
@@ -127,6 +132,36 @@ class Local(Driver):
         """Return the directory of an instance, which need not exist; None for an id that no instance has."""
         path = self._base / instance.instance_id
         return path if path.parent == self._base and path.name not in ("..", "") else None
+
+    def power_on(self, instance: Instance) -> None:
+        """Start the machine process, which starts the minion."""
+        path = self._existing(instance)
+        if directory.machine_state(path)[0] == "stopped":
+            directory.power_on(path)
+        for _ in range(BOOT_LOOKS):
+            if directory.machine_state(path)[0] == "running":
+                return
+            time.sleep(self.poll_interval)
+        raise TemporaryFailure(f"the machine process of {path.name} does not start: see {path}/var/log/machine.log")
+
+    def power_off(self, instance: Instance, *, force: bool = False) -> None:
+        """End every process of the instance and keep its directory."""
+        directory.power_off(self._existing(instance), force=force)
+
+    def reboot(self, instance: Instance, *, force: bool = False) -> None:
+        """End every process of the instance, and start the machine process."""
+        path = self._existing(instance)
+        if directory.machine_state(path)[0] != "running":
+            raise InvalidRequest(f"the local instance {path.name} does not run: it can only be started")
+        directory.power_off(path, force=force)
+        self.power_on(instance)
+
+    def _existing(self, instance: Instance) -> Path:
+        """Return the directory of an instance. Raises ``NotFound`` if there is none."""
+        path = self._path(instance)
+        if path is None or not directory.read_claim(path):
+            raise NotFound(f"there is no local instance {instance.instance_id}")
+        return path
 
     def leftovers(self) -> list[Leftover]:
         """Return this master's instance directories that a crash left half made or half removed."""

@@ -2,7 +2,7 @@
 The machine process of a local instance: ``python -m hart_salt.drivers.local.machine DIRECTORY``.
 
 It stands in for firmware, init and sshd: it serves SSH on a free loopback port with the keys that the directory's SSH
-configuration names, runs the user-data once, and starts salt-minion on a signal.
+configuration names, runs the user-data at its first boot, and starts salt-minion on a signal, and at later boots.
 
 SIGHUP
     reload the SSH configuration, like ``systemctl reload ssh``
@@ -24,7 +24,7 @@ from typing import Any
 
 import asyncssh
 
-from hart_salt.drivers.local.directory import ENVIRONMENT_MARK, make_socket_dir, minion_command
+from hart_salt.drivers.local.directory import ENABLED, ENVIRONMENT_MARK, make_socket_dir, minion_command
 
 PIECE = 65536  #: bytes of a command's output per read
 
@@ -74,7 +74,10 @@ class Machine:
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._make_host_key()
         await self._listen()
-        self._spawn(["sh", str(self._directory / "user-data")])
+        if (self._directory / ENABLED).exists():
+            self._start_minion()
+        else:
+            self._spawn(["sh", str(self._directory / "user-data")])
         await stop.wait()
 
     def _make_host_key(self) -> None:
@@ -160,6 +163,7 @@ class Machine:
             return
         make_socket_dir(self._directory)
         self._minion = self._spawn(minion_command(self._directory))
+        (self._directory / ENABLED).touch()
         self._write_state()
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:

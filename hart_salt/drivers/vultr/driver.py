@@ -20,9 +20,11 @@ from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AddressSupport
 from hart_salt.drivers.catalog import number, objects, readable, required
+from hart_salt.drivers.power import Powered
 from hart_salt.drivers.rest_driver import Report, RestDriver
 from hart_salt.drivers.vultr import rules
 from hart_salt.drivers.vultr.addresses import VultrAddresses
+from hart_salt.drivers.vultr.power import VultrPower
 from hart_salt.drivers.vultr.rules import IMAGES, Known
 from hart_salt.drivers.vultr.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.vultr.settings import Account as Account
@@ -35,7 +37,7 @@ IPV6_ONLY = "hart-address:ipv6"
 ACLS = ("subscriptions", "provisioning")
 
 
-class Vultr(AddressSupport, RestDriver):
+class Vultr(AddressSupport, Powered, RestDriver):
     """One Vultr account."""
 
     schema: ClassVar[Schema] = SCHEMA
@@ -45,11 +47,13 @@ class Vultr(AddressSupport, RestDriver):
     id_pattern = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
     #: root has a password from the start, sshd accepts it, and attacks begin within minutes (tent, 3.4 and 3.6)
     password_logins: ClassVar[bool] = True
+    no_way_back: ClassVar[str] = "Vultr can only upgrade an instance"
 
     def __init__(self, provider: Provider, master: MasterInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(provider, master, sleep)
         self._offer = Known(lambda: self._api)
         self._addresses = VultrAddresses(lambda: self._api, sleep)
+        self._power = VultrPower(lambda: self._api, self.instance, sleep)
 
     def _client(self) -> Callable[..., Any]:
         from hart_salt.drivers.vultr.client import Api

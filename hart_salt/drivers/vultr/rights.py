@@ -8,7 +8,7 @@ permission need no key (``security: []`` in Vultr's own description).
 
 from __future__ import annotations
 
-from hart_salt.drivers.rights import ADDRESSES, ALWAYS, IMPORTS, Rights, Use
+from hart_salt.drivers.rights import ADDRESSES, ALWAYS, IMPORTS, POWER, Rights, Use
 
 RIGHTS = Rights(
     word="permission",
@@ -27,7 +27,16 @@ RIGHTS = Rights(
                 "DELETE /instances/{}": ("compute.instance.Delete",),
             },
         ),
-        Use(IMPORTS, {"PATCH /instances/{}": ("compute.instance.Update",)}),
+        Use(
+            f"{POWER}, and {IMPORTS}",
+            {
+                "PATCH /instances/{}": ("compute.instance.Update",),
+                "POST /instances/{}/start": ("compute.instance.Update",),
+                "POST /instances/{}/halt": ("compute.instance.Update",),
+                "POST /instances/{}/reboot": ("compute.instance.Update",),
+                "GET /instances/{}/upgrades": ("compute.instance.Read",),
+            },
+        ),
         Use("`hart.list_images`", {"GET /snapshots": ("compute.snapshot.List",)}),
         Use("the setting `ssh_keys`", {"GET /ssh-keys": ("compute.sshkey.List",)}),
         Use("the setting `firewall_group`", {"GET /firewalls": ("network.firewall.List",)}),

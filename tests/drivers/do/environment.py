@@ -16,6 +16,11 @@ class DigitalOceanEnvironment(RestEnvironment):
     user_data_limit = 64 * 1024
     places = {"nyc3": None, "ams3": None}
     other_size = ("s-2vcpu-4gb", 4096)
+    larger = "s-1vcpu-2gb"
+    turn_off = {"method": "POST", "path": r"/droplets/\d+/actions$", "body": "shutdown"}
+    stop_right = "droplet:update"
+    can_ignore = True
+    restart = {"method": "POST", "path": r"/droplets/\d+/actions$", "body": "reboot"}
     states = {"new": "pending", "active": "running", "off": "stopped", "archive": "stopped", "odd": "pending"}
     create = {"method": "POST", "path": do_driver.CREATE}
     destroy = {"method": "DELETE", "path": r"/v2/droplets/\d+$"}
@@ -46,6 +51,9 @@ class DigitalOceanEnvironment(RestEnvironment):
     def given(self, instance: Instance) -> Given:
         it = self.cloud.state.droplets[int(instance.instance_id)]
         return Given(it.region, None, it.size, it.image.slug, it.addresses, frozenset(it.tags), it.user_data)
+
+    def reboots(self, instance: Instance) -> int:
+        return int(self.cloud.state.droplets[int(instance.instance_id)].reboots)
 
     def stop(self, instance: Instance) -> None:
         do_driver.Client(self.cloud).call("POST", f"droplets/{instance.instance_id}/actions", {"type": "power_off"})

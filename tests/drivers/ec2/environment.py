@@ -21,6 +21,11 @@ class Ec2Environment(CloudEnvironment):
     user_data_limit = 16 * 1024
     places = {"eu-west-1": "eu-west-1b", "us-east-1": "us-east-1c"}
     other_size = ("t3.medium", 4096)
+    larger = "t3.small"
+    turn_off = {"method": "POST", "body": "Action=StopInstances"}
+    stop_right = "ec2:StopInstances"
+    can_ignore = True
+    restart = {"method": "POST", "body": "Action=RebootInstances"}
     states = {
         "pending": "pending", "running": "running", "stopping": "stopped", "stopped": "stopped", "odd": "pending",
         "shutting-down": "gone", "terminated": "gone",
@@ -84,6 +89,9 @@ class Ec2Environment(CloudEnvironment):
         return Given(
             life.region, it.placement.zone, it.instance_type, image, life.addresses, tags, plain(script).decode()
         )
+
+    def reboots(self, instance: Instance) -> int:
+        return int(self.cloud.world.lives[instance.instance_id].reboots)
 
     def stop(self, instance: Instance) -> None:
         ec2_driver.boto(self.cloud, instance.region or "").stop_instances(InstanceIds=[instance.instance_id])

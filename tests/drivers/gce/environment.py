@@ -19,6 +19,10 @@ class ComputeEngineEnvironment(CloudEnvironment):
     user_data_limit = 256 * 1024
     places = {"us-central1": gce_driver.ZONE, "europe-west1": "europe-west1-d"}
     other_size = ("n1-standard-1", 3840)
+    larger = "n1-standard-1"
+    turn_off = {"method": "POST", "path": "/stop$"}
+    stop_right = "compute.instances.stop"
+    restart = {"method": "POST", "path": "/reset$"}
     #: from Instance.Status of google-cloud-compute
     states = {
         "PENDING": "pending", "PROVISIONING": "pending", "STAGING": "pending", "REPAIRING": "pending",
@@ -63,6 +67,9 @@ class ComputeEngineEnvironment(CloudEnvironment):
         it = self.cloud.state.instances[int(instance.instance_id)]
         region, size = gce_catalog.region_of(it.zone) or "", gce_answers.last(it.body["machineType"])
         return Given(region, it.zone, size, it.image, it.addresses, frozenset(it.tags), it.user_data)
+
+    def reboots(self, instance: Instance) -> int:
+        return int(self.cloud.state.instances[int(instance.instance_id)].reboots)
 
     def stop(self, instance: Instance) -> None:
         self.cloud.state.instances[int(instance.instance_id)].stopped = True

@@ -19,6 +19,11 @@ class HetznerEnvironment(RestEnvironment):
     theirs = {"labels": {"theirs": ""}}
     places = {"fsn1": None, "nbg1": None}
     other_size = ("ccx13", 8192)
+    larger = "ccx13"
+    turn_off = {"method": "POST", "path": "actions/shutdown$"}
+    stop_right = "Read & Write"
+    can_ignore = True
+    restart = {"method": "POST", "path": "actions/reboot$"}
     #: source: Server.status in hcloud, the vendor's own client
     states = {
         "initializing": "pending", "starting": "pending", "running": "running", "stopping": "stopped",
@@ -58,6 +63,9 @@ class HetznerEnvironment(RestEnvironment):
         # A server has a private address only in a private network.
         addresses = Addresses(it.addresses.public, it.addresses.private if it.network_ids else "")
         return Given(it.location, None, it.server_type, it.image["name"], addresses, tags, it.user_data)
+
+    def reboots(self, instance: Instance) -> int:
+        return int(self.cloud.state.servers[int(instance.instance_id)].reboots)
 
     def stop(self, instance: Instance) -> None:
         hetzner_driver.Client(self.cloud).call("POST", f"servers/{instance.instance_id}/actions/poweroff")

@@ -17,6 +17,11 @@ class VultrEnvironment(RestEnvironment):
     memory_mb = 1024
     places = {"ams": None, "ewr": None}
     other_size = ("vc2-2c-4gb", 4096)
+    is_silent = True
+    larger = "vc2-1c-2gb"
+    turn_off = {"method": "POST", "path": "/halt$"}
+    stop_right = "compute.instance.Update"
+    restart = {"method": "POST", "path": "/reboot$"}
     states = {
         "active": "running", "pending": "pending", "suspended": "stopped", "resizing": "pending", "odd": "pending",
     }  # fmt: skip
@@ -54,6 +59,9 @@ class VultrEnvironment(RestEnvironment):
         addresses = Addresses(it.addresses.public, it.addresses.private if it.vpc_ids else "")
         system = vultr_catalog.system(it.os_id)
         return Given(it.region, None, it.plan, system, addresses, frozenset(it.tags), it.user_data)
+
+    def reboots(self, instance: Instance) -> int:
+        return int(self.cloud.state.instances[instance.instance_id].reboots)
 
     def stop(self, instance: Instance) -> None:
         vultr_driver.Client(self.cloud).call("POST", f"instances/{instance.instance_id}/halt")

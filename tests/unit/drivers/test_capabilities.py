@@ -5,13 +5,23 @@ from __future__ import annotations
 import pytest
 
 from hart_salt import drivers
-from hart_salt.drivers.capabilities import CAPABILITIES, AddressSupport, AdoptionSupport
+from hart_salt.drivers.capabilities import (
+    CAPABILITIES,
+    AddressSupport,
+    AdoptionSupport,
+    PowerSupport,
+    ResizeSupport,
+    TagSupport,
+)
 from hart_salt.drivers.contract import Driver
 
 #: the verbs of ``Driver`` that only some drivers have, by capability
 VERBS = {
     AddressSupport: ("addresses", "find_address", "add_address", "remove_address"),
     AdoptionSupport: ("candidates", "adopt", "release"),
+    PowerSupport: ("power_on", "power_off", "reboot"),
+    ResizeSupport: ("resize_objections", "resize"),
+    TagSupport: ("tag_objections", "user_tags", "set_tags"),
 }
 
 
@@ -38,10 +48,11 @@ def test_who_mixes_one_in_has_to_do_all_of_it(capability: type[Driver]) -> None:
 
 
 def test_which_of_our_drivers_can_what() -> None:
-    addresses, adoption = map(set, drivers.supported().values())
+    addresses, adoption, power, resize, tags = map(set, drivers.supported().values())
     assert addresses >= {"do", "vultr"}
     assert not addresses & {"ec2", "gce", "local"}
-    assert adoption == set(drivers.OWN) - {"local"}
+    assert adoption == resize == tags == set(drivers.OWN) - {"local"}
+    assert power == set(drivers.OWN)
 
 
 def test_each_says_in_a_sentence_what_it_is_for() -> None:

@@ -115,7 +115,7 @@ def action(world: World, it: Action) -> dict[str, Any]:
     done = world.clock() >= it.done
     return {
         "id": it.id,
-        "status": "completed" if done else "in-progress",
+        "status": ("errored" if it.failed else "completed") if done else "in-progress",
         "type": it.type,
         "started_at": iso(it.started),
         "completed_at": iso(it.done) if done else None,
@@ -137,9 +137,9 @@ def droplet(world: World, it: Droplet) -> dict[str, Any]:
         "name": it.name,
         "memory": size["memory"],
         "vcpus": size["vcpus"],
-        "disk": size["disk"],
+        "disk": it.disk or size["disk"],
         "disk_info": size["disk_info"],
-        "locked": status == "new" or it.deleted_at is not None,
+        "locked": status == "new" or it.deleted_at is not None or it.is_busy(),
         "status": status,
         "kernel": None,
         "created_at": iso(it.created),

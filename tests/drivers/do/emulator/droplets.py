@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tests.drivers.do.emulator import answers
+from tests.drivers.do.emulator import catalog as catalogue
 from tests.drivers.do.emulator.answers import Refusal
 from tests.drivers.do.emulator.routes import ROUTER, body_of, route, text
 from tests.drivers.do.emulator.state import Droplet, Image, World
 from tests.emulation.http import Answer, Request
 
 PENDING = "Droplet already has a pending event."
-#: actions that only turn the droplet on or off, and the new state
-POWER = {"power_off": False, "shutdown": False, "power_on": True, "reboot": True, "power_cycle": True}
+#: actions that turn the droplet on or off, and the new state
+POWER = {"power_off": False, "shutdown": False, "power_on": True}
+RESTARTS = ("reboot", "power_cycle")
+#: texts of refusals, as clients report them
+NOT_ON, NOT_OFF = "Droplet is currently off. Please power it on to run this event.", "Droplet must be powered off."
+SMALLER_DISK = "This size is not available because it has a smaller disk."
 ACTIONS = re.compile(
     "enable_backups|disable_backups|reboot|power_cycle|shutdown|power_off|power_on|restore|password_reset|resize"
     "|rebuild|rename|change_kernel|enable_ipv6|snapshot"
@@ -99,7 +105,7 @@ def list_all_actions(world: World, request: Request) -> Answer:
 
 @route("POST", "/droplets/{}/actions")
 def act(world: World, request: Request, droplet_id: str) -> Answer:
-    """Turn on or off, rename or snapshot a droplet. Power changes only the report: the machine keeps running."""
+    """Turn on or off, restart, resize, rename or snapshot a droplet. While an action is in progress, refuse others."""
     droplet = _droplet(world, droplet_id)
     data = body_of(request)
     kind = text(data, "type")
@@ -107,16 +113,65 @@ def act(world: World, request: Request, droplet_id: str) -> Answer:
         raise Refusal(422, "You specified an invalid action type.")
     if droplet.status(world.clock()) == "new":
         raise Refusal(422, PENDING)
-    if kind in POWER:
-        droplet.powered = POWER[kind]
-    elif kind == "rename":
+    if droplet.is_busy():
+        raise Refusal(422, PENDING)
+    if kind in (*POWER, *RESTARTS):
+        return _act(world, droplet, kind, _power(world, droplet, kind))
+    if kind == "resize":
+        return _act(world, droplet, kind, _resize(world, droplet, data), failed=world.settings.fails_resize)
+    if kind == "rename":
         droplet.name = text(data, "name")
     elif kind == "snapshot":
         add_snapshot(world, data.get("name") or droplet.name, droplet.image, [droplet.region])
     else:
         raise Refusal(501, f"The test cloud does not know the action {kind}.")
-    action = world.act(kind, droplet, world.clock())
+    return _act(world, droplet, kind, world.clock())
+
+
+def _act(world: World, droplet: Droplet, kind: str, done: float, *, failed: bool = False) -> Answer:
+    action = world.act(kind, droplet, done)
+    action.failed = failed
     return Answer(201, {"action": answers.action(world, action)})
+
+
+def _power(world: World, droplet: Droplet, kind: str) -> float:
+    """Begin an action for the power, and return when it ends."""
+    if kind in ("shutdown", *RESTARTS) and not droplet.powered:
+        raise Refusal(422, NOT_ON)
+    name = str(droplet.id)
+    if kind in RESTARTS:
+        droplet.reboots += 1
+        return world.act_on(droplet, lambda: world.machines.restart(name))
+    if kind == "shutdown" and world.settings.ignores_shutdown:
+        return world.act_on(droplet, lambda: None)
+
+    def turn() -> None:
+        if droplet.powered != POWER[kind]:
+            (world.machines.start if POWER[kind] else world.machines.halt)(name)
+        droplet.powered = POWER[kind]
+
+    return world.act_on(droplet, turn)
+
+
+def _resize(world: World, droplet: Droplet, data: dict[str, Any]) -> float:
+    """Begin to change the size of a droplet that is off, and return when that ends."""
+    slug, now = text(data, "size"), catalogue.size(droplet.size)["disk"]
+    disk = droplet.disk or now
+    if droplet.powered:
+        raise Refusal(422, NOT_OFF)
+    if not catalogue.has_size(slug) or droplet.region not in catalogue.size(slug)["regions"]:
+        raise Refusal(422, "You specified an invalid size for Droplet creation.")
+    if slug in world.settings.sold_out_sizes:
+        raise Refusal(422, "Size is currently unavailable.")
+    wanted = catalogue.size(slug)["disk"]
+    if wanted < disk:
+        raise Refusal(422, SMALLER_DISK)
+
+    def change() -> None:
+        if not world.settings.fails_resize:
+            droplet.size, droplet.disk = slug, wanted if data.get("disk") else disk
+
+    return world.act_on(droplet, change)
 
 
 def add_snapshot(world: World, name: str, base: Image, regions: list[str], image_id: int | None = None) -> Image:

@@ -142,6 +142,7 @@ class Action:
     started: float
     done: float
     resource_type: str = "droplet"
+    failed: bool = False
 
 
 @dataclass
@@ -169,6 +170,8 @@ class Droplet(world.Machine):
     password_mailed: bool
     deleted_at: float | None = None
     powered: bool = True
+    #: GB of its disk, which a resize can leave as it is
+    disk: int = 0
 
     def status(self, now: float) -> str:
         """Return ``new``, ``active`` or ``off``."""
@@ -216,6 +219,7 @@ class World(world.World):
 
     def tick(self) -> None:
         """Update the state to the current time: remove deleted droplets."""
+        self.happen(self.state.droplets)
         for droplet in self.over(self.state.droplets):
             self._forget(droplet)
 

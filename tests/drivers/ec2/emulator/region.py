@@ -20,8 +20,8 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES, InstanceType
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 
 from tests.drivers.ec2.emulator import catalog as catalogue
-from tests.drivers.ec2.emulator.state import SHOWN_AFTER_END, Life, World
-from tests.emulation.backend import Addresses
+from tests.drivers.ec2.emulator.state import NEVER, SHOWN_AFTER_END, Life, World
+from tests.emulation.backend import Addresses, NoMachines
 
 DEFAULT_GROUP = "default"
 
@@ -179,20 +179,77 @@ class Region(EC2Backend):
             self.world.machines.kill(life.instance_id, life.addresses)
 
     def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
-        """Stop the instances, and keep the state here."""
+        """Stop the instances, and keep the state here. A stop by force is at once; one ends a stop in progress."""
         done = super().stop_instances(instance_ids)
+        force, settings = self.form.get("Force") == "true", self.world.settings
         for instance, _ in done:
-            self.world.lives[instance.id].stopped = True
+            life = self.world.lives[instance.id]
+            after = 0.0 if force else NEVER if settings.ignores_shutdown else settings.power_after
+            if not life.stopped:
+                self.world.machines.halt(instance.id)
+            if not life.stopped or force:
+                life.stopped, life.stopped_at = True, self.world.clock() + after
+        self.tick()
         return done
 
+    def start_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:
+        """Start stopped instances, which get other public addresses; refuse those that are stopping."""
+        settings = self.world.settings
+        for name in instance_ids:
+            if self._state_of(name) == "stopping":
+                raise _wrong_state(name, "started")
+            if settings.full_zones and self.get_instance(name).placement.zone in settings.full_zones:
+                raise EC2ClientError("InsufficientInstanceCapacity", "There is not sufficient capacity.")
+        done = super().start_instances(instance_ids)
+        for instance, _ in done:
+            life = self.world.lives[instance.id]
+            if life.stopped:
+                self._start(life)
+        self.tick()
+        return done
+
+    def _start(self, life: Life) -> None:
+        life.stopped, life.active_at = False, self.world.clock() + self.world.settings.active_after
+        backend, old = self.world.machines.backend, life.addresses
+        self.world.machines.start(life.instance_id)
+        if old.public and isinstance(backend, NoMachines):
+            life.addresses = Addresses(backend.take(True).public, old.private)
+
+    def reboot_instances(self, instance_ids: list[str]) -> list[Instance]:
+        """Restart running instances."""
+        for name in instance_ids:
+            if self._state_of(name) != "running":
+                raise _wrong_state(name, "rebooted")
+            self.world.lives[name].reboots += 1
+            self.world.machines.restart(name)
+        return [self.get_instance(name) for name in instance_ids]
+
     def modify_instance_attribute(self, instance_id: str, key: str, value: Any) -> Instance:
-        """Set an attribute; a spot instance has no termination protection (cloud-custodian/cloud-custodian#2083)."""
+        """
+        Set an attribute: the type only of a stopped instance, and only to one of its architecture.
+
+        A spot instance has no termination protection (cloud-custodian/cloud-custodian#2083).
+        """
         instance = self.get_instance(instance_id)
         if key == "disable_api_termination" and instance.lifecycle == "spot":
             raise EC2ClientError(
                 "UnsupportedOperation", "Modifying 'disableApiTermination' is not supported for spot instances."
             )
+        if key == "instance_type":
+            known = [it.name for it in self.instance_types]
+            if self._state_of(instance_id) != "stopped":
+                raise _wrong_state(instance_id, "modified")
+            if value not in known:
+                raise EC2ClientError("InvalidInstanceAttributeValue", f"{value} is not a valid instance type.")
+            if self.world.settings.fails_resize:
+                raise EC2ClientError("InsufficientInstanceCapacity", "There is not sufficient capacity.")
+            kinds = next(it for it in self.instance_types if it.name == value)["ProcessorInfo"]
+            if instance.architecture not in kinds["SupportedArchitectures"]:
+                raise EC2ClientError("InvalidParameterCombination", "The architectures do not match.")
         return super().modify_instance_attribute(instance_id, key, value)
+
+    def _state_of(self, instance_id: str) -> str:
+        return self.world.lives[self.get_instance(instance_id).id].state(self.world.clock(), self.world.settings)[0]
 
     def modify_instance_security_groups(self, instance_id: str, new_group_id_list: list[str]) -> Instance:
         """
@@ -285,6 +342,12 @@ class Region(EC2Backend):
         nic.private_ip_address = taken.private
         nic.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": taken.private}]
         nic.public_ip_auto_assign = False
+
+
+def _wrong_state(instance_id: str, what: str) -> EC2ClientError:
+    return EC2ClientError(
+        "IncorrectInstanceState", f"The instance '{instance_id}' is not in a state from which it can be {what}."
+    )
 
 
 class _Word(dict[str, str]):

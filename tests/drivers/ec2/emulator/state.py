@@ -44,8 +44,9 @@ class Life(world.Machine):
     name: str
     user_data: bytes
     active_at: float
-    #: whether a stop was requested
+    #: whether a stop was requested, and when it is done
     stopped: bool = False
+    stopped_at: float = 0.0
     #: when termination was requested, or when EC2 gave the instance up
     ended_at: float | None = None
     #: whether the instance ended and its interface and volumes were removed
@@ -62,7 +63,7 @@ class Life(world.Machine):
             over = now >= self.ended_at + (0 if self.reason else settings.gone_after)
             return ("terminated", 48) if over else ("shutting-down", 32)
         if self.stopped:
-            return "stopped", 80
+            return ("stopped", 80) if now >= self.stopped_at else ("stopping", 64)
         return ("running", 16) if now >= self.active_at else ("pending", 0)
 
     def shows_address(self, now: float, settings: Settings) -> bool:

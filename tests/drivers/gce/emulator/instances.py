@@ -141,6 +141,78 @@ def set_deletion_protection(world: World, request: Request, project: str, zone: 
     return _begin(world, instance, "setDeletionProtection", lambda: instance.body.update(deletionProtection=wanted))
 
 
+@route("POST", "/zones/{}/instances/{}/stop")
+@repeatable
+def stop_instance(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """Stop an instance; its ephemeral address is released."""
+    instance = _ready(world, project, zone, name)
+    return _power(world, instance, "stop", lambda: _turn(world, instance, on=False))
+
+
+@route("POST", "/zones/{}/instances/{}/start")
+@repeatable
+def start_instance(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """Start an instance, which gets another ephemeral address."""
+    instance = _ready(world, project, zone, name)
+    return _power(world, instance, "start", lambda: _turn(world, instance, on=True))
+
+
+@route("POST", "/zones/{}/instances/{}/reset")
+@repeatable
+def reset_instance(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """Cut the power of a running instance and start it."""
+    instance = _ready(world, project, zone, name)
+    if instance.stopped:
+        raise _not_ready(project, zone, instance)
+    instance.reboots += 1
+    return _power(world, instance, "reset", lambda: world.machines.restart(str(instance.id)))
+
+
+@route("POST", "/zones/{}/instances/{}/setMachineType", body="InstancesSetMachineTypeRequest")
+@repeatable
+def set_machine_type(world: World, request: Request, project: str, zone: str, name: str) -> Operation:
+    """Change the machine type of a stopped instance."""
+    instance = _ready(world, project, zone, name)
+    wanted = answers.last(body_of(request, "InstancesSetMachineTypeRequest").get("machineType", ""))
+    if catalogue.size(zone, wanted) is None:
+        raise missing(f"projects/{project}/zones/{zone}/machineTypes/{wanted}")
+    if not instance.stopped:
+        raise Refusal(400, "Invalid resource usage: 'The instance must be stopped.'.", "invalidResourceUsage")
+    fails = world.settings.fails_resize
+    body = {"machineType": f"zones/{zone}/machineTypes/{wanted}"}
+    operation = _power(world, instance, "setMachineType", lambda: None if fails else instance.body.update(body))
+    operation.errors = [("ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources.")] if fails else []
+    return operation
+
+
+def _ready(world: World, project: str, zone: str, name: str) -> Instance:
+    """Return an instance on which no operation for the power is in progress."""
+    instance = _instance(world, zone, name)
+    if instance.is_busy() or instance.deleting:
+        raise _not_ready(project, zone, instance)
+    return instance
+
+
+def _not_ready(project: str, zone: str, instance: Instance) -> Refusal:
+    path = f"projects/{project}/zones/{zone}/instances/{instance.name}"
+    return Refusal(400, f"The resource '{path}' is not ready", "resourceNotReady")
+
+
+def _power(world: World, instance: Instance, kind: str, effect: Callable[[], object]) -> Operation:
+    end = world.act_on(instance, effect)
+    operation = _begin(world, instance, kind, lambda: None)
+    operation.done_at = end
+    return operation
+
+
+def _turn(world: World, instance: Instance, *, on: bool) -> None:
+    if instance.stopped == on:
+        (world.machines.start if on else world.machines.halt)(str(instance.id))
+        if on:
+            world.readdress(instance)
+    instance.stopped = not on
+
+
 @route("POST", "/zones/{}/instances/{}/setTags", body="Tags")
 @repeatable
 def set_tags(world: World, request: Request, project: str, zone: str, name: str) -> Operation:

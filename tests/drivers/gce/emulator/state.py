@@ -211,6 +211,7 @@ class World(world.World):
     def tick(self) -> None:
         """Apply the effects of operations that have ended."""
         now = self.clock()
+        self.happen(self.state.instances)
         for operation in list(self.state.operations.values()):
             if operation.effect is not None and operation.done_at <= now:
                 effect, operation.effect = operation.effect, None

@@ -110,7 +110,7 @@ def server(world: World, it: Server) -> dict[str, Any]:
         "labels": dict(it.labels),
         "volumes": list(it.volumes),
         "load_balancers": [],
-        "primary_disk_size": 40,
+        "primary_disk_size": it.disk or catalog.server_type(it.server_type)["disk"],
         "placement_group": None,
     }
 
@@ -136,6 +136,8 @@ def status(it: Server, now: float) -> str:
 def is_locked(world: World, it: Server) -> bool:
     """Return whether an action on the server is in progress."""
     now = world.clock()
+    if it.is_busy():
+        return True
     if it.status:
         return False
     return it.deleted_at is not None or now < it.running_at or now < it.created + world.settings.locked_for
@@ -193,10 +195,10 @@ def action(world: World, it: Action) -> dict[str, Any]:
     return {
         "id": it.id,
         "command": it.command,
-        "status": "success" if done else "running",
+        "status": ("error" if it.error else "success") if done else "running",
         "progress": 100 if done else 50,
         "started": iso(it.started),
         "finished": iso(it.done_at) if done else None,
         "resources": [{"id": it.server, "type": "server"}],
-        "error": None,
+        "error": {"code": it.error[0], "message": it.error[1]} if done and it.error else None,
     }

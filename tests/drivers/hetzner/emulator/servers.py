@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.drivers.hetzner.emulator import answers, catalog, form
@@ -191,29 +191,84 @@ def change_protection(world: World, request: Request, server_id: str) -> Answer:
         raise invalid("delete")
     it.protected, it.was_protected = bool(data.get("delete")), it.is_protected(world.clock())
     it.protection_at = world.clock() + world.settings.protected_after
-    return _acted(world, "change_protection", it, world.settings.protected_after)
+    return _acted(world, "change_protection", it, lasts=world.settings.protected_after)
+
+
+@route("POST", "/servers/{}/actions/shutdown")
+def shut_down(world: World, request: Request, server_id: str) -> Answer:
+    """Ask the operating system to shut down; the action is over once it was asked."""
+    it = _free(world, server_id)
+    ignored = world.settings.ignores_shutdown
+    return _acted(world, "shutdown_server", it, None if ignored else lambda: _turn(world, it, "off"))
 
 
 @route("POST", "/servers/{}/actions/poweroff")
 def power_off(world: World, request: Request, server_id: str) -> Answer:
-    """Report the server as off; the machine keeps running."""
-    return _set(world, server_id, "off", "stop_server")
+    """Cut the power of a server."""
+    it = _free(world, server_id)
+    return _acted(world, "stop_server", it, lambda: _turn(world, it, "off"))
 
 
 @route("POST", "/servers/{}/actions/poweron")
 def power_on(world: World, request: Request, server_id: str) -> Answer:
-    """Report the server by its times again."""
-    return _set(world, server_id, "", "start_server")
+    """Start a server; its status follows from its times again."""
+    it = _free(world, server_id)
+    return _acted(world, "start_server", it, lambda: _turn(world, it, ""))
 
 
-def _set(world: World, server_id: str, status: str, command: str) -> Answer:
+@route("POST", "/servers/{}/actions/reboot")
+@route("POST", "/servers/{}/actions/reset")
+def restart(world: World, request: Request, server_id: str) -> Answer:
+    """Restart a server, by its operating system or by its power switch."""
+    it = _free(world, server_id)
+    it.reboots += 1
+    return _acted(world, "reboot_server", it, lambda: world.machines.restart(str(it.id)))
+
+
+@route("POST", "/servers/{}/actions/change_type")
+def change_type(world: World, request: Request, server_id: str) -> Answer:
+    """Change the type of a server that is off; its disk grows only if ``upgrade_disk`` is true."""
+    it, data = _free(world, server_id), body_of(request)
+    kind = _one(catalog.server_types(), data.get("server_type", ""), "server_type")
+    if it.status != "off":
+        raise Refusal(422, "server must be stopped", "server_not_stopped")
+    now = catalog.server_type(it.server_type)
+    disk = it.disk or now["disk"]
+    if kind["architecture"] != now["architecture"] or kind["disk"] < disk:
+        raise Refusal(422, "server type is not compatible", "invalid_server_type")
+    if kind["name"] in (*world.settings.sold_out, *world.settings.no_host_for):
+        raise Refusal(412, PLACEMENT, "resource_unavailable")
+    error = ("resource_unavailable", PLACEMENT) if world.settings.fails_resize else None
+
+    def change() -> None:
+        it.server_type, it.disk = kind["name"], kind["disk"] if data.get("upgrade_disk") else disk
+
+    return _acted(world, "change_server_type", it, None if error else change, error)
+
+
+def _free(world: World, server_id: str) -> Server:
+    """Return a server on which no action is in progress."""
     it = server_of(world, server_id)
+    if it.is_busy():
+        raise Refusal(423)
+    return it
+
+
+def _turn(world: World, it: Server, status: str) -> None:
+    if it.status != status:
+        (world.machines.halt if status else world.machines.start)(str(it.id))
     it.status = status
-    return _acted(world, command, it)
 
 
-def _acted(world: World, command: str, it: Server, lasts: float = 0) -> Answer:
-    return Answer(201, {"action": answers.action(world, world.act(command, it.id, lasts))})
+def _acted(
+    world: World, command: str, it: Server, effect: Callable[[], object] | None = None,
+    error: tuple[str, str] | None = None, lasts: float | None = None,
+) -> Answer:  # fmt: skip
+    """Begin an action with an effect at its end, and answer 201; ``lasts`` is for one that blocks no other."""
+    end = world.act_on(it, effect or (lambda: None)) if lasts is None else world.clock() + lasts
+    action = world.act(command, it.id, end - world.clock())
+    action.error = error
+    return Answer(201, {"action": answers.action(world, action)})
 
 
 def server_of(world: World, server_id: str) -> Server:

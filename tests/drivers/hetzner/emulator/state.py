@@ -84,6 +84,8 @@ class Action:
     server: int
     started: float
     done_at: float
+    #: its code and message if it fails
+    error: tuple[str, str] | None = None
 
 
 @dataclass
@@ -111,6 +113,8 @@ class Server(world.Machine):
     protected: bool = False
     was_protected: bool = False
     protection_at: float = 0.0
+    #: GB of its disk, which a change of the type can leave as it is
+    disk: int = 0
 
     def is_protected(self, now: float) -> bool:
         """Return whether the server cannot be deleted."""
@@ -153,6 +157,7 @@ class World(world.World):
 
     def tick(self) -> None:
         """Bring the state up to date: remove servers whose deletion is over."""
+        self.happen(self.state.servers)
         for server in self.over(self.state.servers):
             del self.state.servers[server.id]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 
 from tests.drivers.vultr.emulator import answers
 from tests.drivers.vultr.emulator import catalog as catalogue
@@ -63,14 +64,48 @@ def change_instance(world: World, request: Request, instance_id: str) -> Answer:
     group_id = data.get("firewall_group_id")
     if group_id and group_id not in world.state.groups:
         raise Refusal(400, "Invalid firewall group ID.")
-    if data.get("plan") is not None and not catalogue.has_plan(data["plan"]):
+    if data.get("plan") not in (None, it.plan, *_upgrades(world, it)):
         raise Refusal(400, "Invalid plan chosen.")
     user_data = decoded(data["user_data"]) if data.get("user_data") is not None else it.user_data
     it.firewall_group_id = it.firewall_group_id if group_id is None else group_id
-    it.user_data, it.plan = user_data, data.get("plan") or it.plan
+    it.user_data = user_data
+    if data.get("plan") not in (None, it.plan):
+        world.act_on(it, lambda: _change_plan(world, it, data["plan"]))
     it.tags = list(data["tags"]) if data.get("tags") is not None else it.tags
     it.label = data.get("label") or it.label
     return Answer(202, {"instance": answers.instance(world, it), "job_ids": []})
+
+
+def _change_plan(world: World, it: Instance, plan: str) -> None:
+    """Change the plan, and start the instance with it."""
+    if world.settings.fails_resize:
+        return
+    it.plan = plan
+    if not it.powered:
+        it.powered = True
+        world.machines.start(it.id)
+
+
+def _upgrades(world: World, it: Instance) -> list[str]:
+    """Return the plans that an instance can be upgraded to: of its type, larger, and in its region."""
+    now = catalogue.plan(it.plan)
+    return [
+        plan["id"]
+        for plan in catalogue.plans()
+        if plan["type"] == now["type"]
+        and plan["disk"] > now["disk"]
+        and it.region in plan["locations"]
+        and plan["id"] not in world.settings.sold_out
+    ]
+
+
+@route("GET", "/instances/{}/upgrades")
+def upgrades(world: World, request: Request, instance_id: str) -> Answer:
+    """Return what an instance can be upgraded to: plans, operating systems and applications (govultr)."""
+    plans = _upgrades(world, instance_of(world, instance_id))
+    kind = request.first("type") or "all"
+    found = {"plans": plans} if kind == "plans" else {"plans": plans, "os": [], "applications": []}
+    return Answer(200, {"upgrades": found})
 
 
 @route("GET", "/instances/{}/user-data")
@@ -82,12 +117,19 @@ def get_user_data(world: World, request: Request, instance_id: str) -> Answer:
 
 @route("POST", "/instances/{}/halt")
 def halt(world: World, request: Request, instance_id: str) -> Answer:
-    """Halt an instance and answer 204, even if it is off. Only the report changes: the machine keeps running."""
+    """Halt an instance, which cuts its power, and answer 204, even if it is off."""
     return _power(world, [instance_id], False)
 
 
-@route("POST", "/instances/{}/start")
 @route("POST", "/instances/{}/reboot")
+def reboot(world: World, request: Request, instance_id: str) -> Answer:
+    """Restart an instance, or start one that is off, and answer 204."""
+    it = instance_of(world, instance_id)
+    it.reboots += 1
+    return _power(world, [instance_id], True)
+
+
+@route("POST", "/instances/{}/start")
 def start(world: World, request: Request, instance_id: str) -> Answer:
     """Start an instance and answer 204."""
     return _power(world, [instance_id], True)
@@ -108,8 +150,16 @@ def start_several(world: World, request: Request) -> Answer:
 
 def _power(world: World, ids: list[str], on: bool) -> Answer:
     for it in [instance_of(world, instance_id) for instance_id in ids]:
-        it.powered = on
+        world.act_on(it, functools.partial(_turn, world, it, on=on))
     return Answer(204)
+
+
+def _turn(world: World, it: Instance, *, on: bool) -> None:
+    """Turn an instance on or off; one that is on is restarted."""
+    machines = world.machines
+    if on or it.powered:
+        ((machines.restart if it.powered else machines.start) if on else machines.halt)(it.id)
+    it.powered = on
 
 
 def instance_of(world: World, instance_id: str) -> Instance:

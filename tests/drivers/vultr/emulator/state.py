@@ -197,6 +197,7 @@ class World(world.World):
     def tick(self) -> None:
         """Update the state to the current time: remove deleted instances."""
         now = self.clock()
+        self.happen(self.state.instances)
         for instance in self.over(self.state.instances):
             del self.state.instances[instance.id]
             for one in self.state.reserved.values():
