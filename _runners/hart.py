@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+    from typing import TextIO
 
     from hart_salt.base.caller import Caller
     from hart_salt.result import Result
@@ -1175,6 +1176,8 @@ def list_minions(
     status: str | None = None,
     ping: bool = True,
     sort: str | None = None,
+    columns: str | list[str] | None = None,
+    watch: float | None = None,
     config: str | None = None,
     **unknown: Any,
 ) -> dict[str, Any]:
@@ -1194,6 +1197,15 @@ def list_minions(
         ``created``, ``price`` or ``by``; with ``-`` in front, as in ``sort=-age``, in the reverse order. Default:
         ``id``.
 
+    columns
+        The columns of the table at a terminal, separated by commas: ``id``, ``status``, ``role``, ``provider``,
+        ``region``, ``zone``, ``place``, ``size``, ``ip``, ``public_ip``, ``private_ip``, ``age``, ``created``,
+        ``price``, ``by`` or ``instance_id``. Default: as many as fit. The data always has everything.
+
+    watch
+        Renew the table every so many seconds, 1 or more, until Ctrl-C; then the exit code is 0. This needs a terminal.
+        Default: list once.
+
     config
         As for ``hart.create``.
 
@@ -1209,6 +1221,8 @@ def list_minions(
     .. code-block:: bash
 
         salt-run hart.list_minions role=app
+        salt-run hart.list_minions columns=id,age,price,ip sort=-age
+        salt-run hart.list_minions watch=5
 
     .. versionadded:: 1.0.0
     """
@@ -1216,8 +1230,18 @@ def list_minions(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_minions)
         selector = arguments.selector(role=role, provider=provider, region=region, status=status)
-        order = arguments.sort_by(sort)
-        return service(config).list_minions(selector, ping=arguments.flag(ping, "ping"), sort=order)
+        options = {
+            "ping": arguments.flag(ping, "ping"), "sort": arguments.sort_by(sort), "columns": arguments.columns(columns)
+        }  # fmt: skip
+        every = None if watch is None else arguments.interval(watch)
+        if every is None:
+            return service(config).list_minions(selector, **options)
+        terminal = _terminal()
+        made = service(config)
+        from hart_salt.screens.watch import Watch
+
+        look = functools.partial(made.list_minions, selector, **options)
+        return Watch(look, made.gate.data, every, terminal, colored=bool(__opts__.get("color", True))).run()
 
     return _report("list_minions", work, config, unknown)
 
@@ -1943,6 +1967,18 @@ def _by() -> str:
     if given.by:
         return caller.in_job(given.by, user, __opts__)
     return caller.words(user, caller.path_of(sys._getframe()), given.event, __opts__)
+
+
+def _terminal() -> TextIO:
+    """Return standard output. Raises ``Refused`` if it is not a terminal on which a person watches this function."""
+    import sys
+
+    from hart_salt.base.errors import Refused
+
+    direct = str(__opts__.get("fun", "")).startswith("hart.") and __opts__.get("output") in (None, "", "hart")
+    if not direct or sys.stdout is None or not sys.stdout.isatty():
+        raise Refused("watch needs a terminal and no --out; leave it out, and call hart.list_minions again when needed")
+    return sys.stdout
 
 
 def _for_people(data: dict[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from hart_salt.config.settings import FLAGS, as_labels, as_names, as_number, as_
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
 from hart_salt.operations.history import Wanted
-from hart_salt.operations.listing import BY_ID, SORTED_BY
+from hart_salt.operations.listing import BY_ID, COLUMNS, SORTED_BY
 from hart_salt.operations.scale import Order
 from hart_salt.operations.selection import Selector
 from hart_salt.operations.sizes import SizeFilter
 from hart_salt.operations.tagging import TagChange
 
+COLUMN_NAMES = {"minion": "id", "address": "ip", "instance": "instance_id"}  #: other names of columns
 GLOB = frozenset("*?[]{}")  #: characters of patterns, which no id has
 SEPARATOR = re.compile(r"[,\s]+")  #: of several ids; a minion id has neither
 #: a duration before now
@@ -157,6 +158,27 @@ def sort_by(value: Any) -> str:
         hint = suggestion(wanted.removeprefix("-"), SORTED_BY)
         raise Refused(f"sort cannot be {wanted}{hint}; known: {', '.join(SORTED_BY)}, each also with - in front")
     return wanted
+
+
+def columns(value: Any) -> list[str]:
+    """Return the names of a table's columns, from a command line or a list; empty if they are not given."""
+    if value is None:
+        return []
+    parts = value if isinstance(value, list) else SEPARATOR.split(str(value))
+    found = [COLUMN_NAMES.get(str(part), str(part)) for part in parts if part != ""]
+    if not found:
+        raise Refused(f"columns must name at least one of {', '.join(COLUMNS)}")
+    for name in found:
+        if name not in COLUMNS:
+            raise Refused(f"there is no column {name}{suggestion(name, COLUMNS)}; the columns are {', '.join(COLUMNS)}")
+    return list(dict.fromkeys(found))
+
+
+def interval(value: Any) -> float:
+    """Return the number of seconds between two lists, 1 or more."""
+    if seconds("watch", value) < 1:
+        raise Refused("watch must be a number of seconds, 1 or more, such as watch=5")
+    return float(seconds("watch", value))
 
 
 def count(value: Any) -> Any:

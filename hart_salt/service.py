@@ -440,10 +440,13 @@ class Service(Money, Past, Pictures, Everyday):
 
     # queries
 
-    def list_minions(self, selector: Selector, *, ping: bool, sort: str = listing.BY_ID) -> Result:
+    def list_minions(
+        self, selector: Selector, *, ping: bool, sort: str = listing.BY_ID, columns: Sequence[str] = ()
+    ) -> Result:
         """Return every node as all four sources report it. Raises ``Refused`` for a filter that no node can match."""
         seen = self._selection.look(selector, ping=ping)
-        return Result(listing.ordered(seen.nodes, sort), not seen.problems, problems=seen.problems)
+        more = {"columns": list(columns)} if columns else {}
+        return Result(listing.ordered(seen.nodes, sort), not seen.problems, problems=seen.problems, more=more)
 
     def show(self, minion_id: str) -> Result:
         """Return everything about one node except secrets. Raises ``Refused`` for an id that no source knows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -11,30 +11,66 @@ from rich.text import Text
 from hart_salt.screens.nodes import place
 from hart_salt.screens.paper import Paper
 from hart_salt.screens.table import ALWAYS, Column, Row, table
-from hart_salt.screens.words import age, counted, listed
+from hart_salt.screens.words import age, counted, listed, price
 
-COLUMNS = (
-    Column("minion", ALWAYS), Column("status", ALWAYS, styled=True), Column("role", 6), Column("provider", 5),
-    Column("place", 4), Column("size", 2), Column("address", 7), Column("age", 3, right=True),
-)  # fmt: skip
+Entry = Mapping[str, Any]
+
+
+def _fact(*names: str) -> Callable[[str, Entry], str]:
+    """Return a function that returns the first of these facts that a node has."""
+    return lambda _, entry: next((str(entry[name]) for name in names if entry.get(name) is not None), "")
+
+
+#: every column by the name in ``columns=``, and its cell from the minion id and the entry
+COLUMNS: Mapping[str, tuple[Column, Callable[[str, Entry], str]]] = {
+    "id": (Column("minion", ALWAYS), lambda minion_id, _: minion_id),
+    "status": (Column("status", ALWAYS, styled=True), _fact("status")),
+    "role": (Column("role", 6), _fact("role")),
+    "provider": (Column("provider", 5), _fact("provider")),
+    "region": (Column("region", 4), _fact("region")),
+    "zone": (Column("zone", 4), _fact("zone")),
+    "place": (Column("place", 4), lambda _, entry: place(entry)),
+    "size": (Column("size", 2), _fact("size")),
+    "ip": (Column("address", 7), _fact("public_ip", "private_ip")),
+    "public_ip": (Column("public ip", 7), _fact("public_ip")),
+    "private_ip": (Column("private ip", 7), _fact("private_ip")),
+    "age": (Column("age", 3, right=True), lambda _, entry: age(entry.get("created"))),
+    "created": (Column("created", 3), _fact("created")),
+    "price": (Column("per month", 3, right=True), lambda _, entry: _price(entry)),
+    "by": (Column("by", 3), _fact("by")),
+    "instance_id": (Column("instance", 3), _fact("instance_id")),
+}  # fmt: skip
+#: the columns if none are named
+DEFAULT = ("id", "status", "role", "provider", "place", "size", "ip", "age")
 
 
 def minions(document: Mapping[str, Any], paper: Paper) -> list[Text]:
-    """Return a row for each node, and how many have which status."""
+    """
+    Return a row for each node, and how many have which status.
+
+    ``columns`` of the document are the names of the columns; on a narrow terminal, none of them is left out. ``rows``
+    is the number of nodes that have a row, if not all have.
+    """
     entries = document["nodes"]
     if not entries:
         return paper.lines("There are no nodes.")
     counts = Counter(entry["status"] for entry in entries.values())
     summary = f"{counted(len(entries), 'node')}: {listed(counts.most_common())}."
-    rows = [_row(minion_id, entry) for minion_id, entry in entries.items()]
-    return [*table(COLUMNS, rows, paper), Text(""), *paper.lines(summary)]
+    shown = list(entries.items())[: document.get("rows")]
+    if len(shown) < len(entries):
+        summary += f" {len(entries) - len(shown)} of them are not shown."
+    names = document.get("columns") or DEFAULT
+    columns = [COLUMNS[name][0] for name in names]
+    if document.get("columns"):
+        columns = [Column(one.name, ALWAYS, one.right, one.styled) for one in columns]
+    rows = [_row(minion_id, entry, names) for minion_id, entry in shown]
+    return [*table(columns, rows, paper), Text(""), *paper.lines(summary)]
 
 
-def _row(minion_id: str, entry: Mapping[str, Any]) -> Row:
-    facts = {name: "" if entry.get(name) is None else str(entry[name]) for name in ("role", "provider", "size")}
-    address = entry.get("public_ip") or entry.get("private_ip") or ""
-    cells = (
-        minion_id, entry["status"], facts["role"], facts["provider"], place(entry), facts["size"], address,
-        age(entry.get("created")),
-    )  # fmt: skip
+def _price(entry: Entry) -> str:
+    return price(entry.get("monthly_price"), entry.get("currency"))
+
+
+def _row(minion_id: str, entry: Entry, names: Sequence[str]) -> Row:
+    cells = [COLUMNS[name][1](minion_id, entry) for name in names]
     return Row(cells, [str(entry[name]) for name in ("note", "error") if entry.get(name)])

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -158,6 +159,31 @@ def test_on_a_terminal_a_live_table_shows_each_node_its_stage_and_its_time(watch
         assert float(rows[0][1]) < float(rows[-1][1])
     assert [line for line in plain.splitlines() if re.fullmatch(r"ready 2  in [\d.]+ s", line)], "the summary stays"
     watched.run("hart.destroy", "one,two")
+
+
+def test_a_watched_list_is_drawn_on_a_terminal_until_ctrl_c(watched: SaltMaster) -> None:
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen(
+        watched.command("hart.list_minions", "watch=1", out=None),
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL,
+        env={**watched.environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    try:
+        while seen.count(b"Ctrl-C ends it") < 2:
+            seen += os.read(terminal, 65536)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the other end was closed
+            while data := os.read(terminal, 65536):
+                seen += data
+        assert process.wait(120) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+    assert b"There are no nodes." in seen.rpartition(b"\x1b[J")[2], "the last list stays"
+    assert b"\x1b[?" not in seen, "no mode of the terminal was changed"
 
 
 def test_async_puts_the_result_in_the_job_cache(watched: SaltMaster) -> None:

@@ -188,3 +188,25 @@ def test_times_are_in_iso_8601(fleet: Place) -> None:
     assert nodes["app-2"]["created"] == "1970-01-01T00:33:20.000+00:00"
     assert nodes["laptop"]["created"] is None
     assert call("show", "app-2")["nodes"]["app-2"]["created"] == "1970-01-01T00:33:20.000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("keywords", "expected"),
+    [
+        ({"columns": "id,aeg"}, "there is no column aeg, did you mean age?; the columns are id, status"),
+        ({"columns": ""}, "columns must name at least one of id, status"),
+        ({"watch": 0.5}, "watch must be a number of seconds, 1 or more, such as watch=5"),
+        ({"watch": True}, "watch must be a number of seconds"),
+        ({"watch": 5}, "watch needs a terminal and no --out"),
+    ],
+)
+def test_columns_and_intervals_that_cannot_be_are_refused(
+    place: Place, keywords: dict[str, Any], expected: str
+) -> None:
+    assert refusal(call("list_minions", **keywords)).startswith(expected)
+
+
+def test_columns_are_for_the_table_and_the_data_has_everything(fleet: Place) -> None:
+    document = call("list_minions", columns="minion,age,address,age")
+    assert document["columns"] == ["id", "age", "ip"]
+    assert document["nodes"] == call("list_minions")["nodes"]
