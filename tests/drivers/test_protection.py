@@ -223,6 +223,23 @@ def test_the_mark_is_harts_own_and_no_tag_of_a_user(environment: CloudEnvironmen
     assert [said for said in driver.objections(node) if PROTECTED in said and "hart's own" in said]
 
 
+@pytest.mark.parametrize(
+    ("environment", "right"),
+    [("vultr", "compute.instance.Update"), ("gce", "compute.instances.setDeletionProtection")],
+    indirect=["environment"],
+)
+def test_the_check_of_a_protected_role_names_the_rights_for_it(environment: CloudEnvironment, right: str) -> None:
+    if environment.module is module_of("vultr"):
+        environment.cloud.settings.acls = ()  # the key has policies, which the API does not report
+    else:
+        environment.cloud.settings.denied = (right,)
+    driver = environment.driver()
+    for protect in (True, False):
+        found = driver.check_rights(environment.with_settings(NAME, protect=protect))
+        assert found is not None
+        assert (right in found.sentence) is protect
+
+
 def test_a_spot_instance_gets_the_mark_only(tmp_path: Path) -> None:
     """EC2 refuses to protect it."""
     from tests.drivers.environments import opened
