@@ -103,11 +103,11 @@ MISTAKES = [
     ("scale app delta=more", "delta must be a whole number"),
     ("scale app min=3 max=2", "min is 3 and max is 2: min must not be above max"),
     (
-        "scale app count=1 remove=youngest",
+        "scale app count=2 remove=youngest",
         "remove names youngest, which is not a ready node of this role here; remove must be",
     ),
     (
-        "scale app count=1 remove=nobody",
+        "scale app count=2 remove=nobody",
         "remove names nobody, which is not a ready node of this role here; remove must be newest,",
     ),
     ("scale app count=1 cooldown=long", "cooldown must be a number of seconds"),
