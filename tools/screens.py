@@ -81,6 +81,7 @@ SCREENS = (
     Screen("hart.sync_keys", "The key stores of several masters: here there is only one."),
     Screen("hart.destroy ID test=True", "A plan to destroy a node."),
     Screen("hart.destroy ID", "A destroyed node."),
+    Screen("hart.history since=1d", "What became of nodes, and who called."),
 )
 
 

@@ -22,6 +22,8 @@ COLUMNS = (
 DONE = {"create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept"}
 #: columns of the line for everything but who called
 REST = 60
+TIME, SHORT_TIME = "%Y-%m-%d %H:%M", "%m-%d %H:%M"
+NARROW = 60  #: columns of a terminal that has no room for the year
 
 
 def history(document: Mapping[str, Any], paper: Paper) -> list[Text]:
@@ -41,7 +43,7 @@ def _word(action: str) -> str:
 def _row(one: Mapping[str, Any], paper: Paper) -> Row:
     kind = "" if one["kind"] in ("minion", "master") else f"{one['kind']} "
     cells = (
-        _time(one["time"]), f"{kind}{one['minion_id']}", one["action"], "done" if one["result"] else "failed",
+        _time(one["time"], paper), f"{kind}{one['minion_id']}", one["action"], "done" if one["result"] else "failed",
         one.get("role") or "", "" if one.get("seconds") is None else duration(one["seconds"]),
         price(one.get("monthly_price"), one.get("currency")),
         paper.cut(str(one.get("by") or ""), max(20, paper.width - REST)),
@@ -50,7 +52,9 @@ def _row(one: Mapping[str, Any], paper: Paper) -> Row:
     return Row(cells, [text for text in (one.get("error"), details) if text])
 
 
-def _time(at: str) -> str:
-    """Return a time to the minute."""
+def _time(at: str, paper: Paper) -> str:
+    """Return a time to the minute, without the year if there is little room."""
     seconds = moment(at)
-    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime(TIME if paper.width >= NARROW else SHORT_TIME)

@@ -62,6 +62,7 @@ def test_a_minion_that_called_through_its_master_is_known() -> None:
         ("tests", "call", {"low": STATE}), ("salt.state", "other", {"low": STATE}), ("salt.state", "call", {"low": 1}),
         ("salt.state", "call", {"low": {}}), ("salt.state", "call", {"high": STATE}),
         ("salt.client.mixins", "low", {"low": {"kwarg": REACTION}}), ("salt.x", "minion_runner", {"load": "web1"}),
+        ("tests", "minion_runner", {"load": {"id": "web1"}}),
     ],
 )  # fmt: skip
 def test_other_frames_say_nothing(call: tuple[str, str, Mapping[str, Any]]) -> None:

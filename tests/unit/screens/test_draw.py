@@ -200,6 +200,7 @@ def test_a_history_has_a_line_for_each_outcome_and_who_called() -> None:
 def test_a_narrow_history_shows_a_part_of_who_called() -> None:
     line = draw(doc("history", history=HISTORY[-1:]), Paper(80)).splitlines()[1]
     assert line == "2025-11-30 08:00  SSH key hart-1  sweep   done    34 s  reactor s..or/s.sls)"
+    assert draw(doc("history", history=HISTORY[:1]), Paper(40)).splitlines()[1] == "11-30 08:00  app-1  create  done"
 
 
 def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:
