@@ -1877,6 +1877,93 @@ def check(
     return _report("check", work, config, unknown)
 
 
+def explain(name: str | None = None, *extra: Any, **unknown: Any) -> dict[str, Any]:
+    """
+    Explain a setting or a function: what the reference says of it.
+
+    name
+        A setting, such as ``size``; a setting of one driver, such as ``do.backups``; a path as errors name it, such as
+        ``hart:roles:app:size``; a driver, for all of its settings; or a function, such as ``create``. Default: list
+        everything that can be explained.
+
+    Returns ``entries``: for a setting its type, default, unit and description and where to set it; for a function its
+    documentation.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.explain
+        salt-run hart.explain boot_timeout
+        salt-run hart.explain hart:roles:app:ec2:spot
+        salt-run hart.explain scale
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, explain)
+        from hart_salt.unconfigured import explained
+
+        return explained(arguments.names(name=name)["name"], _documented())
+
+    return _report("explain", work, None, unknown)
+
+
+def completion(shell: str = "bash", *extra: Any, **unknown: Any) -> dict[str, Any]:
+    """
+    Print a script that completes hart's functions, their arguments, ids, roles and providers in bash or zsh.
+
+    Write the script to ``/etc/bash_completion.d/hart``, or to a file that ``~/.zshrc`` reads with ``source``. It reads
+    the names of nodes, roles and providers from a file in the master's cache directory, which every successful call of
+    hart brings up to date. It never starts ``salt-run``. Users who cannot read that directory get no names.
+
+    shell
+        ``bash`` or ``zsh``. Default: ``bash``.
+
+    Returns the text. If ``--out`` asks for another format, it returns a dictionary with ``text``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.completion bash
+        salt-run hart.completion zsh
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, completion)
+        from hart_salt.result import Result
+        from hart_salt.unconfigured import completion_script
+
+        name = arguments.word("hart.completion", "shell", shell, ())
+        return Result({"text": completion_script(__opts__, name, _public(globals()))})
+
+    data = _report("completion", work, None, unknown)
+    document = data["data"]["hart"]["document"] if "outputter" in data else data
+    as_text = "text" in document and not __opts__.get("output")
+    return {"outputter": "txt", "data": document["text"]} if as_text else data
+
+
+def _public(names: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+    """Return the functions among the names of a module that users can call."""
+    return {name: one for name, one in names.items() if inspect.isfunction(one) and not name.startswith("_")}
+
+
+def _documented() -> dict[str, dict[str, str]]:
+    """Return the documentation of all functions that users can call, by program."""
+    from hart_salt.modules import hart as on_minions
+    from hart_salt.states import hart as states
+
+    programs = {"salt-run": globals(), "state": vars(states), "salt": vars(on_minions)}
+    return {
+        program: {name: inspect.getdoc(function) or "" for name, function in _public(names).items()}
+        for program, names in programs.items()
+    }
+
+
 def version(*extra: Any, **unknown: Any) -> dict[str, Any]:
     """
     Show the versions of hart-salt, Salt and Python, and which files are loaded.

@@ -22,6 +22,7 @@ from hart_salt.base.gate import Gate
 from hart_salt.base.shape import copied
 from hart_salt.config import loader
 from hart_salt.master.client import Master
+from hart_salt.operations import completion
 from hart_salt.result import Result, refusal
 from hart_salt.service import DEFAULT_CONFIG_FILE, Service
 
@@ -62,6 +63,8 @@ def answer(
 
     with gate.logs():
         report = _done(work, service, gate)
+        if made and report.ok:
+            _remember(made[0])
         if not made and not report.ok:
             _learn(opts, config_file, gate)
         journal = made[0].context.journal.notes if made else []
@@ -74,6 +77,14 @@ def answer(
             problems=[gate.error(text) for text in report.problems], notes=[gate.text(text) for text in report.notes],
             error=gate.error(report.error),
         )  # fmt: skip
+
+
+def _remember(service: Service) -> None:
+    """Write the names that the completion of shells offers; a failure changes nothing."""
+    with suppress(Exception):  # the outcome is known; no name may change it
+        config = service.config
+        names = {"id": service.context.store.ids(), "role": config.roles, "provider": config.providers}
+        completion.remember(service.info.cachedir, names)
 
 
 def _done(work: Callable[[Callable[[str | None], Service]], Result], service: Any, gate: Gate) -> Result:

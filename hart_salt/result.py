@@ -15,6 +15,8 @@ VERSION = 2
 #: the key under which a function's data stands, if not ``nodes``; None: the data's own keys stand at the top level
 PARTS: Mapping[str, str | None] = {
     "check": "checks",
+    "completion": None,
+    "explain": "entries",
     "cost": "cost",
     "report": "fleet",
     "from_salt_cloud": None,

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hart_salt import drivers
+from hart_salt.config.catalog import Catalogue
 from hart_salt.inventory.records import Store
 from hart_salt.master import peer_work
 from hart_salt.master.client import Master
 from hart_salt.migration.salt_cloud import config as cloud_config
 from hart_salt.migration.salt_cloud import files
-from hart_salt.operations import health, lookup
+from hart_salt.operations import completion, explain, health, listing, lookup
 from hart_salt.result import Result
 
 
 def version(runner_file: str) -> Result:
     """Return the relevant versions, and the loaded files: a synced runner takes precedence over an installed one."""
     return Result(health.versions(runner_file))
+
+
+def explained(name: str | None, functions: Mapping[str, Mapping[str, str]]) -> Result:
+    """Return what a setting or a function means; see ``explain.explain``."""
+    return Result(explain.explain(name, drivers.schemas(), functions))
+
+
+def completion_script(opts: Mapping[str, Any], shell: str, functions: Mapping[str, Callable[..., Any]]) -> str:
+    """
+    Return the script that completes hart's functions in a shell; see ``completion.script``.
+
+    Raises ``Refused`` for an unknown shell.
+    """
+    schemas = drivers.schemas()
+    settings = explain.settings(schemas)
+    names = {*settings, *(name.rpartition(".")[2] for name in settings), *functions}
+    of_role = Catalogue(schemas).names(None)
+    return completion.script(shell, functions, _choices(settings), of_role, sorted(names), str(opts["cachedir"]))
+
+
+def _choices(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Iterable[str]]:
+    """Return the values of arguments and settings that have few."""
+    found: dict[str, Iterable[str]] = {
+        "status": [status for status in listing.STATUSES if " " not in status],
+        "stage": lookup.STAGES,
+        "remove": ["newest", "oldest"],
+    }
+    for name, entry in settings.items():
+        kind, short = str(entry.get("type", "")), name.rpartition(".")[2]
+        if kind.startswith("one of "):
+            found.setdefault(short, kind.removeprefix("one of ").split(", "))
+        elif kind == "true or false":
+            found.setdefault(short, completion.FLAGS)
+    return found
 
 
 def node(opts: Mapping[str, Any], minion_id: str, stage: str | None) -> Result:

@@ -221,6 +221,11 @@ class Store:
         """Return every usable record, ordered by minion id."""
         return list(self.read().good.values())
 
+    def ids(self) -> list[str]:
+        """Return the ids of all records, also of those that cannot be read."""
+        with self._asked("listed"):
+            return sorted(key.removesuffix(SUFFIX) for key in self._keys())
+
     def remove(self, minion_id: str) -> None:
         """Remove a record, even a broken one; a record that is gone is a success."""
         file = self._file(minion_id)

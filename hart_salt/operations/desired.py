@@ -33,7 +33,7 @@ ADVICE = {
     "no record": "salt-run hart.sweep writes its record again",
     "no key": "salt-run hart.sync_keys accepts its key again",
     "failed": "salt-run hart.show {id} says why; salt-run hart.destroy {id} removes it",
-    "stopped": "start its instance at the provider",
+    "stopped": "salt-run hart.start {id} starts it",
     "unknown": "its provider did not answer",
     listing.ELSEWHERE: "only another master can change it",
     listing.NOT_OURS: "this minion is not a node of hart; salt-run hart.import_minion {id} makes it one",

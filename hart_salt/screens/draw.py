@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-from hart_salt.screens import catalog, details, history, listing, money, nodes, sweep, timeline
+from hart_salt.screens import catalog, details, explain, history, listing, money, nodes, sweep, timeline
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
@@ -17,6 +17,7 @@ Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
 SCREENS: Mapping[str, Screen] = {
     "check": catalog.checks,
     "cost": money.cost,
+    "explain": explain.entries,
     "from_salt_cloud": details.text,
     "history": history.history,
     "list_images": catalog.images,

@@ -40,7 +40,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "show_role": {"role": "app"},
 }
 #: the functions that read no configuration of hart
-WITHOUT = {"from_salt_cloud", "node", "node_of", "peer_keys", "version"}
+WITHOUT = {"completion", "explain", "from_salt_cloud", "node", "node_of", "peer_keys", "version"}
 
 
 def call(name: str, **more: Any) -> dict[str, Any]:

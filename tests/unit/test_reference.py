@@ -16,6 +16,7 @@ import salt.utils.args
 from hart_salt import answer, drivers
 from hart_salt.base import errors
 from hart_salt.base.errors import HartError
+from hart_salt.config import described
 from hart_salt.config.catalog import Catalogue
 from hart_salt.config.cluster import Cluster, Peer
 from hart_salt.config.limits import Limits
@@ -92,13 +93,13 @@ def numbers() -> list[tuple[str, str]]:
         (driver, name)
         for driver, section in sections
         for name, field in section.model_fields.items()
-        if "number" in reference.kind_of(field)
+        if "number" in described.kind_of(field)
     ]
 
 
 def test_every_number_has_a_unit_and_every_unit_a_number() -> None:
-    assert [pair for pair in numbers() if not reference.unit_of(*pair)] == []
-    assert set(reference.UNITS) <= {name for _, name in numbers()} | {".".join(pair) for pair in numbers()}
+    assert [pair for pair in numbers() if not described.unit_of(*pair)] == []
+    assert set(described.UNITS) <= {name for _, name in numbers()} | {".".join(pair) for pair in numbers()}
 
 
 @pytest.mark.parametrize("name", reference.HART_NAMES)

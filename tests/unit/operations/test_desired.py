@@ -98,7 +98,8 @@ def test_a_failed_removal_of_what_is_left_ends_the_state() -> None:
     ("status", "advice"),
     [
         ("in progress", "another call"), ("unreachable", "does not answer"), ("unsealed", "hart.sweep"),
-        ("no record", "hart.sweep"), ("no key", "hart.sync_keys"), ("failed", "hart.destroy a"), ("stopped", "start"),
+        ("no record", "hart.sweep"), ("no key", "hart.sync_keys"), ("failed", "hart.destroy a"),
+        ("stopped", "hart.start a"),
         ("not ours", "hart.import_minion a"), ("unknown", "did not answer"), ("pending", "pending"),
     ],
 )  # fmt: skip

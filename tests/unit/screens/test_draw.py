@@ -151,6 +151,10 @@ DOCUMENTS = [
     doc("list_minions", nodes={}),
     doc("sweep", removed=[], kept=[]),
     doc("sweep", notes=["another sweep is running; nothing was changed"]),
+    doc("explain", entries={"size": {"kind": "setting", "summary": "The size, by the provider's name for it."}}),
+    doc(
+        "explain", entries={"size": {"kind": "setting", "type": "text", "set": "in any layer", "description": "Size."}}
+    ),
     doc("version", versions={"hart-salt": "1.0.0"}),
     doc("show_role", settings={"apply": None, "minion_config": {"a": 1}}),
     doc("sync_keys", masters={"m2": {"result": True, "accepted": ["a"], "nodes": {"b": None}}}),

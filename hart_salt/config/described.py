@@ -1,0 +1,101 @@
+"""Settings in words, for the reference and ``hart.explain``: their type, their unit and their default."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+#: the type of a setting, by the function that checks it
+KINDS = {
+    "as_budget": "number, or mapping of currencies to numbers",
+    "as_apply": "`highstate`, or a list of texts",
+    "as_coordination": "`file`, or the address of a server",
+    "as_drain": "list of texts, or mapping",
+    "as_flag": "true or false",
+    "as_host": "host name or IP address",
+    "as_labels": "mapping of texts",
+    "as_masters": "text, or a list of texts",
+    "as_minion_config": "mapping",
+    "as_minion_id": "minion id",
+    "as_names": "list of texts",
+    "as_peers": "mapping of names to masters",
+    "as_price": "number",
+    "as_scheme": "text",
+    "as_seconds": "number above 0",
+    "as_network": "address or network",
+    "as_secret": "text, secret",
+    "as_tags": "list of texts, or mapping of texts",
+    "as_text": "text",
+    "as_url": "web address",
+    "as_endpoint": "address with `https://`, or `http://` on this machine",
+    "as_version": "Salt version, in quotes",
+    "_as_google_labels": "mapping of texts",
+}
+#: the units of numbers, by setting or by driver and setting
+UNITS = {
+    "boot_timeout": "seconds",
+    "bootstrap_timeout": "seconds",
+    "ready_timeout": "seconds",
+    "apply_timeout": "seconds",
+    "drain_timeout": "seconds",
+    "start_timeout": "seconds",
+    "api_timeout": "seconds",
+    "log_days": "days",
+    "max_calls": "calls",
+    "max_monthly_price": "per month",
+    "max_nodes": "nodes",
+    "masters.timeout": "seconds",
+    "ec2.volume_size": "GiB",
+    "gce.volume_size": "GB",
+    "volume_iops": "operations per second",
+    "local_ssds": "disks",
+    "spot_max_price": "USD per hour",
+}
+
+
+def kind_of(field: FieldInfo) -> str:
+    """Return the type of a setting in words."""
+    parts = [*field.metadata, *_flat(field.annotation)]
+    for part in parts:
+        check = getattr(getattr(part, "func", None), "__name__", "")
+        if check in KINDS:
+            return KINDS[check]
+    choices = [choice for part in _flat(field.annotation) if get_origin(part) is Literal for choice in get_args(part)]
+    if choices:
+        return "one of " + ", ".join(f"`{choice}`" for choice in choices)
+    limits = [limit for part in parts for limit in getattr(part, "metadata", [part])]
+    low = next((limit.ge for limit in limits if hasattr(limit, "ge")), None)
+    high = next((limit.le for limit in limits if hasattr(limit, "le")), None)
+    if low is None:
+        return "value"  # of a driver in another package
+    return f"whole number, at least {low}" + (f", at most {high}" if high is not None else "")
+
+
+def _flat(kind: Any) -> Iterator[Any]:
+    """Yield the parts of a type, nested ones included."""
+    if get_origin(kind) in (Annotated, Union, types.UnionType):
+        for part in get_args(kind):
+            yield from _flat(part)
+    else:
+        yield kind
+
+
+def unit_of(driver: str, name: str) -> str:
+    """Return the unit of a setting; empty if it has none."""
+    return UNITS.get(f"{driver}.{name}", UNITS.get(name, ""))
+
+
+def default_of(field: FieldInfo) -> str:
+    """Return the default of a setting in words."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "none" if value in (None, [], {}) else code(value)
+
+
+def code(value: Any) -> str:
+    """Return a value as it is written in a configuration; none for nothing."""
+    return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
