@@ -41,7 +41,7 @@ def timeline(context: Context, names: Sequence[str], destination: Destination) -
     Raises ``Refused`` for a name of which nothing is known, or for a file that cannot be written.
     """
     path = destination.path()
-    found = timelines.timeline(names, context.store.read().good, Path(context.info.log_dir))
+    found = timelines.timeline(names, context.store.read().good, Path(context.info.log_dir), context.journal.read())
     data: dict[str, Any] = timeline_page.data(found)
     if path is not None:
         html_file.write(path, timeline_page.page(found, context.gate, time.time()))

@@ -8,28 +8,34 @@ from pathlib import Path
 from hart_salt.base.errors import Refused
 from hart_salt.base.names import batch_time, check_minion_id
 from hart_salt.base.text import suggestion
+from hart_salt.inventory.journal import CREATE, Entry
 from hart_salt.inventory.records import Record
-from hart_salt.reports.lives import Life, read_life, spans_of
+from hart_salt.reports.lives import DONE, FAILED, Life, read_life, spans_of
 from hart_salt.reports.timeline import Timeline
 
+FORMER = 200  #: the most nodes of the journal that are compared: the last ones
 MANY = 5  #: ids that a title or a sentence names
 
 
-def timeline(names: Sequence[str], records: Mapping[str, Record], log_dir: Path) -> Timeline:
+def timeline(
+    names: Sequence[str], records: Mapping[str, Record], log_dir: Path, journal: Sequence[Entry] = ()
+) -> Timeline:
     """
     Return the timeline of nodes, each name a minion id or a batch.
 
-    A node that failed or was destroyed has no record; its log still has its stages.
+    A node that failed or was destroyed has no record; its log still has its stages, or else the ``journal``, whose
+    entries come in the order of their times.
 
     Raises ``Refused`` for a name of which nothing is known.
     """
     lives: dict[str, Life] = {}
     without: list[str] = []
+    made = [one for one in journal if one.action == CREATE and one.stages]
     for name in dict.fromkeys(names):
         if name not in records and batch_time(name) is not None:
-            found, missing = _of_batch(name, records, log_dir)
+            found, missing = _of_batch(name, records, log_dir, made)
         else:
-            one = _of_id(name, records, log_dir)
+            one = _of_id(name, records, log_dir, made)
             found, missing = ({name: one}, []) if one else ({}, [name])
         lives |= found
         without += missing
@@ -38,17 +44,21 @@ def timeline(names: Sequence[str], records: Mapping[str, Record], log_dir: Path)
             f"{_few(without)}: there is no timeline, because hart did not create it or its log is not on this machine"
         )
     slowest = sorted(lives.values(), key=lambda life: (-life.seconds, life.minion_id))
-    others, others_are = _others(lives, records)
+    others, others_are = _others(lives, records, made)
     notes = [f"{_few(without)}: neither the record nor a log on this machine has the stages"] if without else []
     return Timeline(_title(names, {*lives, *without}), slowest, others, others_are, notes)
 
 
-def _of_id(minion_id: str, records: Mapping[str, Record], log_dir: Path) -> Life | None:
+def _of_id(
+    minion_id: str, records: Mapping[str, Record], log_dir: Path, made: Sequence[Entry]
+) -> Life | None:  # fmt: skip
     if problem := check_minion_id(minion_id):
         raise Refused(f"{minion_id}: {problem}")
     record = records.get(minion_id)
     log = Path(record.log) if record and record.log else log_dir / f"{minion_id}.log"
     life = read_life(log)
+    if record is None and life is None:
+        life = next((_noted(one) for one in reversed(made) if one.minion_id == minion_id), None)
     if record is None and life is None:
         close = suggestion(minion_id, records)
         raise Refused(
@@ -69,7 +79,15 @@ def _joined(record: Record, life: Life | None) -> Life | None:
     return Life(record.minion_id, life.began, spans, batch=record.batch, steps=life.steps)
 
 
-def _of_batch(batch: str, records: Mapping[str, Record], log_dir: Path) -> tuple[dict[str, Life], list[str]]:
+def _noted(one: Entry) -> Life:
+    """Return the life that the journal has of a node."""
+    created = one.created or one.time or 0.0
+    return Life(one.minion_id, created, spans_of(one.stages), DONE if one.result else FAILED, one.batch or "")
+
+
+def _of_batch(
+    batch: str, records: Mapping[str, Record], log_dir: Path, made: Sequence[Entry]
+) -> tuple[dict[str, Life], list[str]]:
     """Return the lives of a batch, and the ids of its nodes of which nothing more is known."""
     wanted = [one for one in records.values() if one.batch == batch]
     found = {one.minion_id: _joined(one, read_life(Path(one.log)) if one.log else None) for one in wanted}
@@ -79,6 +97,9 @@ def _of_batch(batch: str, records: Mapping[str, Record], log_dir: Path) -> tuple
         life = read_life(log)
         if life is not None and life.batch == batch:
             found[life.minion_id] = life
+    for one in made:
+        if one.batch == batch and found.get(one.minion_id) is None:
+            found[one.minion_id] = _noted(one)
     if not found:
         raise Refused(
             f"{batch}: no record and no log on this machine is of this batch; hart.show ID shows a node's batch"
@@ -94,15 +115,20 @@ def _logs_since(log_dir: Path, moment: float) -> list[Path]:
         return []
 
 
-def _others(lives: Mapping[str, Life], records: Mapping[str, Record]) -> tuple[dict[str, dict[str, float]], str]:
-    """Return the seconds of other nodes of the same role and provider, and the words for these nodes."""
+def _others(
+    lives: Mapping[str, Life], records: Mapping[str, Record], made: Sequence[Entry]
+) -> tuple[dict[str, Mapping[str, float]], str]:
+    """Return the seconds of other and former nodes of the same role and provider, and the words for these nodes."""
     kinds = {(one.role, one.provider) for one in map(records.get, lives) if one is not None}
     if len(kinds) != 1:
         return {}, ""
     ((role, provider),) = kinds
     same = [one for one in records.values() if (one.role, one.provider) == (role, provider) and one.seconds]
     words = f"role {role} at {provider}" if role else f"no role at {provider}"
-    return {one.minion_id: one.seconds for one in same if one.minion_id not in lives}, words
+    former = [one for one in made if (one.role, one.provider) == (role, provider) and one.result][-FORMER:]
+    found: dict[str, Mapping[str, float]] = {one.minion_id: one.stages for one in former}
+    found |= {one.minion_id: one.seconds for one in same}
+    return {minion_id: seconds for minion_id, seconds in found.items() if minion_id not in lives}, words
 
 
 def _title(names: Sequence[str], ids: Collection[str]) -> str:

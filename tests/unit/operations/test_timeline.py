@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hart_salt.base.errors import Refused
+from hart_salt.inventory.journal import Entry
 from hart_salt.inventory.records import Record
-from hart_salt.operations.timeline import timeline
+from hart_salt.operations.timeline import FORMER, timeline
 from hart_salt.reports.lives import DONE, FAILED
 from tests.unit.inventory.lease_world import RECORD
 from tests.unit.reports.samples import BATCH, SECONDS
@@ -57,6 +59,27 @@ def test_a_node_without_a_record_is_found_by_its_log(tmp_path: Path) -> None:
     (tmp_path / "gone.example.com.log").write_text(LOG.replace("== enrolled", "== failed"))
     (life,) = timeline(["gone.example.com"], {}, tmp_path).lives
     assert (life.minion_id, life.end) == ("gone.example.com", FAILED)
+
+
+def noted(minion_id: str, batch: str = BATCH, **changes: Any) -> Entry:
+    made = Entry("create", minion_id, True, 9.0, role="app", provider="do", batch=batch, created=5.0, stages=SECONDS)
+    return replace(made, **changes)
+
+
+def test_a_node_without_record_and_log_is_found_in_the_journal(tmp_path: Path) -> None:
+    """The log of a node that another master created is there."""
+    journal = [noted("gone", OTHER), noted("gone", result=False), noted("gone", action="destroy", stages={})]
+    (life,) = timeline(["gone"], {}, tmp_path, journal).lives
+    assert (life.stages, life.began, life.end, life.batch) == (SECONDS, 5.0, FAILED, BATCH)
+    lives = timeline([BATCH], records(record("a")), tmp_path, [*journal, noted("a", result=False)]).lives
+    assert {life.minion_id: life.end for life in lives} == {"a": DONE, "gone": FAILED}
+
+
+def test_former_nodes_of_the_same_role_are_compared(tmp_path: Path) -> None:
+    journal = [noted("b", OTHER), noted("c", OTHER, role="db"), noted("d", OTHER, result=False), noted("a", OTHER)]
+    assert set(timeline(["a"], records(record("a")), tmp_path, journal).others) == {"b"}
+    many = [noted(f"b{number}", OTHER) for number in range(FORMER + 50)]
+    assert len(timeline(["a"], records(record("a")), tmp_path, many).others) == FORMER
 
 
 def test_a_batch_has_its_nodes_also_those_that_failed(tmp_path: Path) -> None:
