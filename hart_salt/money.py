@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.drivers.contract import READING, Driver
@@ -21,6 +22,8 @@ from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
 
 log = logging.getLogger(__name__)
+
+LIMITS = "_limits"  #: the name of the lock under which nodes are counted; no role can have this name
 
 
 class Money(Offers):
@@ -37,6 +40,20 @@ class Money(Offers):
         """Raise ``Refused`` if so many nodes are too many even without any other node."""
         limits.refuse_at_once(limits.applying(self.config.limits, role, provider), count)
 
+    @contextmanager
+    def _within_limits(self, growth: limits.Growth, *, test: bool) -> Iterator[Callable[[], object]]:
+        """
+        Refuse nodes beyond a limit or the quota, and let no other call count nodes until the end of the block.
+
+        Yields what ends that earlier: the call has its claim, and others count its nodes from then on.
+        """
+        with ExitStack() as stack:
+            if not test and limits.applying(self.config.limits, growth.node.role, growth.node.provider):
+                stack.enter_context(self.context.locks.role(LIMITS, wait=True))
+            self._refuse_excess(growth)
+            self._refuse_beyond_quota(growth.node, growth.count, test=test)
+            yield stack.close
+
     def _refuse_excess(self, growth: limits.Growth) -> None:
         """Raise ``Refused`` if more nodes would exceed a limit; see ``limits``."""
         node, context = growth.node, self.context
@@ -47,7 +64,8 @@ class Money(Offers):
             )
 
         bounds = limits.applying(self.config.limits, node.role, node.provider)
-        limits.refuse_excess(bounds, growth, look, functools.partial(prices.look_up, driver=self.driver))
+        price_of = functools.partial(prices.look_up, driver=self.driver)
+        limits.refuse_excess(bounds, growth, look, context.locks.living_batches, price_of)
 
     def _refuse_beyond_quota(self, node: Node, count: int, *, test: bool) -> None:
         """
@@ -76,8 +94,9 @@ class Money(Offers):
         def check(ready: Sequence[Record]) -> None:
             if ready:
                 node = self._example(order.role, order.provider, order.region, order.settings)
-                self._refuse_excess(limits.renewal(node, [prices.of_record(record) for record in ready], batch))
-                self._refuse_beyond_quota(node, min(batch, len(ready)), test=order.test)
+                growth = limits.renewal(node, [prices.of_record(record) for record in ready], batch)
+                self._refuse_excess(growth)
+                self._refuse_beyond_quota(node, growth.count, test=order.test)
 
         return check
 

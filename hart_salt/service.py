@@ -12,7 +12,7 @@ import functools
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timezone
 from typing import Any
 
@@ -175,13 +175,12 @@ class Service(Money, Past, Pictures, Everyday):
         else:
             driver.ask_again()
         nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
-        if limited:
-            self._refuse_excess(limits.creation(nodes[0], len(nodes)))
-            self._refuse_beyond_quota(nodes[0], len(nodes), test=test)
-        if test:
-            return self._priced(Result(plan.creation(nodes)))
-        remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
-        return self._report(*create.create_all(nodes, driver, self.context))
+        growth = limits.creation(nodes[0], len(nodes))
+        with self._within_limits(growth, test=test) if limited else nullcontext(lambda: None) as claimed:
+            if test:
+                return self._priced(Result(plan.creation(nodes)))
+            remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
+            return self._report(*create.create_all(nodes, driver, self.context, claimed=claimed))
 
     def create_master(
         self,
@@ -217,12 +216,11 @@ class Service(Money, Past, Pictures, Everyday):
         else:
             driver.ask_again()
         (node,) = preflight.fit([node], driver, self.context, lambda zones: [dataclasses.replace(node, zone=zones[0])])
-        self._refuse_excess(limits.creation(node, 1))
-        self._refuse_beyond_quota(node, 1, test=test)
-        if test:
-            return self._priced(Result(plan.creation([node])))
-        remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
-        return self._report(*create_master.create_master(node, driver, self.context, wanted))
+        with self._within_limits(limits.creation(node, 1), test=test) as claimed:
+            if test:
+                return self._priced(Result(plan.creation([node])))
+            remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
+            return self._report(*create_master.create_master(node, driver, self.context, wanted, claimed))
 
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """Return the result of entries by node. With ``test``, an entry without a result is a plan: a success."""

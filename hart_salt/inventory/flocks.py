@@ -130,6 +130,15 @@ class FileLocks:
                     found[path.name.removesuffix(BATCH)] = facts
         return found
 
+    def living_batches(self) -> dict[str, dict[str, Any]]:
+        """Return the batches of operations that live, each with the facts of its claim."""
+        found = {}
+        for path in self._directory.glob(f"*{BATCH}"):
+            with contextlib.suppress(FileNotFoundError):
+                if is_held(path):
+                    found[path.name.removesuffix(BATCH)] = _facts(path)
+        return found
+
     @property
     def restores(self) -> None:
         """None: the file of a claim is held by this process."""

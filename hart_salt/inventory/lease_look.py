@@ -49,6 +49,11 @@ class LeaseLook:
             if session_of(facts) not in self._living and self._judges(facts)
         }
 
+    def living_batches(self) -> dict[str, dict[str, Any]]:
+        """Return the batches whose sessions live."""
+        claims = self._claims.items()
+        return {batch: dict(facts) for batch, facts in claims if session_of(facts) in self._living}
+
 
 def session_of(facts: Mapping[str, Any]) -> str:
     """Return the session that a claim names; empty if it names none."""

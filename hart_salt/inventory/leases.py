@@ -354,6 +354,10 @@ class LeaseLocks:
         """Return the batches whose sessions are dead."""
         return self.look({}).dead_batches()
 
+    def living_batches(self) -> dict[str, dict[str, Any]]:
+        """Return the batches whose sessions live."""
+        return self.look({}).living_batches()
+
     def forget_batch(self, batch: str) -> None:
         """Remove the claim of a dead batch."""
         with suppress(EnvironmentFault):

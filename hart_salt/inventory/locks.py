@@ -36,6 +36,9 @@ class Look(Protocol):
     def dead_batches(self) -> dict[str, dict[str, Any]]:
         """Return the batches of calls that died, each with the facts of its claim."""
 
+    def living_batches(self) -> dict[str, dict[str, Any]]:
+        """Return the batches of calls that live, of all masters, each with the facts of its claim."""
+
 
 class Locks(Look, Protocol):
     """

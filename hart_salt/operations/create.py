@@ -49,10 +49,13 @@ class Outcomes:
 
 
 def create_all(
-    nodes: Sequence[Node], driver: Driver, context: Context, kind: NodeKind = MINION
-) -> tuple[dict[str, Any], int | None]:
+    nodes: Sequence[Node], driver: Driver, context: Context, kind: NodeKind = MINION,
+    claimed: Callable[[], object] = lambda: None,
+) -> tuple[dict[str, Any], int | None]:  # fmt: skip
     """
     Create the nodes concurrently; the failure of one node does not affect the others.
+
+    ``claimed`` is called once other calls can see the claim of the batch, which says how many nodes it creates.
 
     Returns the outcome of each node by minion id, and the number of the signal that interrupted the work, or None.
     After a signal, nodes that are ready stay, and all others are rolled back. ``errors`` is in the outcome if something
@@ -65,7 +68,7 @@ def create_all(
         former = FormerTimes(context.info.cachedir, kind_of_work)
         progress.expect(Expected([node.minion_id for node in nodes], "ready", former))
         try:
-            work = functools.partial(_create, nodes, driver, context, progress, calls, outcomes, kind)
+            work = functools.partial(_create, nodes, driver, context, progress, calls, outcomes, kind, claimed)
             concurrency.run(work, context.locks.stop)
         except Interrupted as signal:
             interrupted, outcomes.signal = signal.signum, str(signal)
@@ -77,7 +80,7 @@ def create_all(
 
 async def _create(
     nodes: Sequence[Node], driver: Driver, context: Context, progress: Progress, calls: Calls, outcomes: Outcomes,
-    kind: NodeKind,
+    kind: NodeKind, claimed: Callable[[], object],
 ) -> None:  # fmt: skip
     room = descriptors.places(APPLYING if any(node.settings.apply for node in nodes) else PER_NODE)
     crowded = len(nodes) > room
@@ -89,12 +92,14 @@ async def _create(
     boots = BootTimes(context.info.cachedir, nodes[0])
     watcher = Watcher(listed, driver.poll_interval, calls.sleep, looks=boots.looks(driver.first_looks))
     async with AsyncExitStack() as stack:
-        place: dict[str, str | None] = {"provider": nodes[0].provider, "region": region, "owner": context.info.owner}
+        place: dict[str, Any] = {"provider": nodes[0].provider, "region": region, "owner": context.info.owner}
+        place |= {"role": nodes[0].role, "size": nodes[0].size, "nodes": len(nodes)}
         machine = machine_of(nodes[0].driver, context.locks)
         place |= {"machine": machine} if machine else {}
         held = context.locks.batch(nodes[0].batch, place)
         claim = await stack.enter_async_context(concurrency.entered(calls.salt, held))
         stack.callback(_keep_what_is_left, claim, outcomes)
+        await calls.salt(claimed)
         # If all nodes fit, each gets its lock and its log before anything is changed, otherwise when its turn comes.
         for node in () if crowded else nodes:
             record = new_record(node, context.info, kind, context.locks, None, context.journal.by)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -140,10 +140,10 @@ class _Upload:
 
 
 def create_master(
-    node: Node, driver: Driver, context: Context, wanted: MasterOptions
+    node: Node, driver: Driver, context: Context, wanted: MasterOptions, claimed: Callable[[], object] = lambda: None
 ) -> tuple[dict[str, Any], int | None]:
     """
-    Create the salt-master; a failure is rolled back as in ``create.create_all``.
+    Create the salt-master; a failure is rolled back as in ``create.create_all``, which explains ``claimed``.
 
     Returns its outcome by its id, and the number of the signal that interrupted the work, or None.
 
@@ -152,7 +152,7 @@ def create_master(
     spec = _spec(wanted, node.driver)
     upload = _Upload(wheel.build() if spec.wheel else b"", wanted.authorize_key)
     kind = NodeKind("master", functools.partial(_become_master, upload), spec)
-    data, interrupted = create.create_all([node], driver, context, kind)
+    data, interrupted = create.create_all([node], driver, context, kind, claimed)
     entry = data[node.minion_id]
     if entry["result"]:
         entry["ssh_host_key_fingers"] = [ssh.key_fingerprint(line) for line in entry["ssh_host_keys"]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hart_salt.base.errors import Refused
 from hart_salt.config.limits import Limits
@@ -34,6 +35,11 @@ class Growth:
     steps: Sequence[Step]
     #: what to say about the number; empty: all of them stay
     surge: str = ""
+
+    @property
+    def count(self) -> int:
+        """The number of nodes that are added at once."""
+        return self.steps[0].added
 
 
 def creation(node: Node, count: int) -> Growth:
@@ -62,21 +68,25 @@ def refuse_at_once(limits: Mapping[str, Limits], count: int) -> None:
 
 
 def refuse_excess(
-    limits: Mapping[str, Limits], growth: Growth, look: Callable[[bool], Snapshot], price_of: Callable[..., Prices]
-) -> None:
+    limits: Mapping[str, Limits], growth: Growth, look: Callable[[bool], Snapshot],
+    batches: Callable[[], Mapping[str, Mapping[str, Any]]], price_of: Callable[..., Prices],
+) -> None:  # fmt: skip
     """
     Raise ``Refused`` if a call would exceed a limit, with a sentence for each of them.
 
     ``limits`` are those that the new nodes come under. ``look`` takes a snapshot, of all providers with True and of
-    that of the new nodes with False. ``price_of`` is ``prices.look_up`` without the drivers.
+    that of the new nodes with False. ``batches`` returns the claims of living calls. ``price_of`` is
+    ``prices.look_up`` without the drivers.
     """
     if not limits:
         return
     provider = growth.node.provider
+    claims = batches()  # read first: what a call has created by the time of the look does not count twice
     seen = look(any(path != f"hart:providers:{provider}" for path in limits))
     if provider not in seen.asked:
         raise Refused("; ".join(seen.problems))
     every = prices.of_snapshot(seen)
+    every += prices.of_claims(every, claims)
     problems = []
     for path, one in limits.items():
         there = [node for node in every if _is_under(path, node)]
@@ -95,7 +105,8 @@ def _too_many(path: str, limit: Limits, growth: Growth, there: int) -> Iterator[
         return
     now = f"{path}:max_nodes is {limit.max_nodes}, and {_exist(there)}"
     if growth.surge:
-        yield f"{now}: {growth.surge}; use a smaller batch, or raise the limit"
+        smaller = "use a smaller batch, or " if growth.count > 1 else ""
+        yield f"{now}: {growth.surge}; {smaller}raise the limit"
     else:
         yield f"{now}, so {most[1]} more cannot be created{_advice(limit)}"
 

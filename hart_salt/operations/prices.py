@@ -46,6 +46,8 @@ class Existing:
     #: when it was created, in seconds since the epoch
     created: float | None = None
     instance_id: str | None = None
+    #: the batch of the call that created it
+    batch: str = ""
 
 
 def of_record(record: Record, instance: Instance | None = None) -> Existing:
@@ -54,7 +56,7 @@ def of_record(record: Record, instance: Instance | None = None) -> Existing:
     return Existing(
         record.minion_id, record.role, Offer(record.provider, record.region, size),
         instance.state if instance else None, recorded_price(record) if size == record.size else None, record.created,
-        record.instance_id,
+        record.instance_id, record.batch,
     )  # fmt: skip
 
 
@@ -67,7 +69,8 @@ def of_instance(name: str, instance: Instance, provider: str) -> Existing:
     """Return the node of an instance without a record, under a name for people."""
     offer = Offer(provider, instance.region or "", instance.size or "")
     return Existing(
-        name, instance.role, offer, instance.state, created=instance.created, instance_id=instance.instance_id
+        name, instance.role, offer, instance.state, created=instance.created, instance_id=instance.instance_id,
+        batch=instance.batch,
     )  # fmt: skip
 
 
@@ -86,6 +89,18 @@ def of_snapshot(seen: Snapshot) -> list[Existing]:
     ]
     unknown = [of_instance(one.name, one.instance, one.provider.name) for one in seen.unknown]
     return [*nodes, *rest, *unknown]
+
+
+def of_claims(there: Iterable[Existing], batches: Mapping[str, Mapping[str, Any]]) -> list[Existing]:
+    """Return the nodes that living calls are about to create, by the claims of their batches, besides those there."""
+    created = Counter(node.batch for node in there)
+    found = []
+    for batch, facts in batches.items():
+        number = facts.get("nodes")
+        left = number - created[batch] if isinstance(number, int) else 0
+        offer = Offer(*(str(facts.get(name) or "") for name in Offer._fields))
+        found += [Existing("", facts.get("role"), offer, batch=batch)] * max(0, left)
+    return found
 
 
 def of_new(node: Node, count: int) -> list[Existing]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from hart_salt.base.errors import AuthError
+from hart_salt.base.errors import AuthError, QuotaExceeded, Refused
 from hart_salt.drivers.contract import BEGINNING, READING
+from hart_salt.inventory.flocks import FileLocks
+from hart_salt.inventory.locks import BatchClaim
 from hart_salt.inventory.records import Store
-from hart_salt.model import PROBLEM, UNKNOWN, Check, Instance, Node, Price
-from hart_salt.operations import prices
+from hart_salt.model import PROBLEM, UNKNOWN, Access, Check, Instance, Node, Price
+from hart_salt.money import LIMITS
+from hart_salt.operations import limits, prices
 from hart_salt.runners import hart as runner
+from hart_salt.service import Service
 from tests.functional import test_use_cases
 from tests.functional.test_use_cases import CLOUD, Cloud, Place, call, refusal
 
@@ -141,6 +148,9 @@ def test_a_replacement_is_refused_for_its_surge(place: Place, test: bool) -> Non
     limit(place, "hart:roles:app", max_nodes=4)
     planned = call("replace", "app", batch=1, test=True)
     assert "retcode" not in planned, planned
+    limit(place, "hart:roles:app", max_nodes=3)
+    assert refusal(call("replace", "app", batch=1, test=test)).endswith("adds 1 before it removes any; raise the limit")
+    limit(place, "hart:roles:app", max_nodes=4)
     assert refusal(call("replace", "app", batch=2, test=test)) == (
         "hart:roles:app:max_nodes is 4, and 3 nodes exist: hart.replace adds 2 before it removes any; use a smaller "
         "batch, or raise the limit"
@@ -251,6 +261,81 @@ def test_the_price_of_each_offer_is_looked_up_once() -> None:
     assert len(asked) == 1
 
 
+# several calls at the same time
+
+
+def test_nodes_that_another_call_is_about_to_create_count(place: Place) -> None:
+    limit(place, "hart:roles:app", max_nodes=4, max_monthly_price=20)
+    facts = {"provider": CLOUD, "region": "here", "size": "small", "role": "app", "nodes": 3}
+    with FileLocks(place.info.cachedir).batch("b9", facts):
+        lines = refusal(create(count=2)).splitlines()
+        assert "max_nodes is 4, and 3 nodes exist, so 2 more" in lines[0]
+        assert "the existing nodes cost 15.00 USD" in lines[1]
+        place.start("web-1", batch="b9")  # it has created one of them
+        assert "and 3 nodes exist" in refusal(create(count=2))
+        assert "retcode" not in create(count=1)
+    place.start("web-1", batch="b9")
+    assert "retcode" not in create(count=3)
+
+
+def test_another_call_counts_once_the_claim_says_how_many_nodes_there_will_be(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the claim, two calls would both see room for their nodes."""
+    locks = FileLocks(place.info.cachedir)
+    steps: list[Any] = []
+    batch = FileLocks.batch
+
+    def is_free() -> bool:
+        with locks.role(LIMITS, wait=False) as held:
+            return held
+
+    @contextmanager
+    def claimed(self: FileLocks, name: str, facts: Mapping[str, Any]) -> Iterator[BatchClaim]:
+        steps.append(is_free())
+        with batch(self, name, facts) as claim:
+            steps.append({key: facts[key] for key in ("role", "provider", "region", "size", "nodes")})
+            yield claim
+
+    def launch(self: Cloud, node: Node, user_data: str, access: Access) -> Instance:
+        steps.append(is_free())
+        raise QuotaExceeded("the account may have 0 instances")
+
+    monkeypatch.setattr(FileLocks, "batch", claimed)
+    monkeypatch.setattr(Cloud, "launch", launch)
+    facts = {"role": "app", "provider": CLOUD, "region": "here", "size": "small", "nodes": 2}
+    call("create_role", "app", count=2)
+    assert steps == [True, facts, True, True], "without a limit, no call waits for another"
+    limit(place, "hart", max_nodes=5)
+    steps.clear()
+    call("create_role", "app", count=2)
+    assert steps == [False, facts, True, True]
+
+
+def test_of_calls_at_the_same_time_only_those_within_the_limit_create_nodes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of ten threads asks for two nodes, the limit is seven: three of them may, whichever come first."""
+    limit(place, "hart", max_nodes=7)
+    service = Service(place.opts)
+    both = threading.Barrier(10)
+
+    def one(number: int) -> bool:
+        growth = limits.creation(service._example("app", None, None), 2)
+        both.wait(60)
+        try:
+            with service._within_limits(growth, test=False):
+                place.start(f"web-{number}-a")
+                place.start(f"web-{number}-b")
+        except Refused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(one, range(10))) == 3
+    assert len(place.clouds[CLOUD].account) == 6
+
+
 # the quota of the account
 
 
@@ -294,15 +379,15 @@ def test_a_replacement_needs_quota_for_its_surge_only(place: Place, quota: list[
 
 
 def test_a_quota_that_cannot_be_found_out_refuses_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = []
+    waits = []
 
     def fails(self: Cloud, node: Node, count: int) -> Check:
-        limits.append(self.outage.limit)
+        waits.append(self.outage.limit)
         raise AuthError("the token may not read the account")
 
     monkeypatch.setattr(Cloud, "check_quota", fails, raising=False)
     assert "error" not in call("create_role", "app", count=2)
-    assert limits == [READING], "an API that cannot be reached is not waited for"
+    assert waits == [READING], "an API that cannot be reached is not waited for"
     assert place.clouds[CLOUD].outage.limit == BEGINNING
 
 

@@ -235,9 +235,12 @@ def test_what_a_claim_could_not_take_back_is_left_for_the_next_sweep(
         broken(None)
 
     during_the_write(cluster, monkeypatch, fail)
-    with one.batch("b1", {}), pytest.raises(EnvironmentFault, match="cannot be written"), one.claim("a", RECORD):
-        pytest.fail("it is not known what the store has")
+    with one.batch("b1", {"nodes": 2}):
+        assert [facts["nodes"] for facts in cluster.call("m2").living_batches().values()] == [2]
+        with pytest.raises(EnvironmentFault, match="cannot be written"), one.claim("a", RECORD):
+            pytest.fail("it is not known what the store has")
     assert list(cluster.call("m2").dead_batches()) == ["b1"]
+    assert cluster.call("m2").living_batches() == {}
 
 
 def test_long_and_unusual_ids_are_kept_apart(cluster: Cluster) -> None:

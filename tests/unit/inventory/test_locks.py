@@ -169,6 +169,7 @@ def test_a_batch_lives_as_long_as_its_operation_and_leaves_no_claim(tmp_path: Pa
     ours = locks(tmp_path)
     with ours.batch("b1", {"provider": "do"}):
         assert (ours.batch_lives("b1"), ours.batch_lives("b2"), ours.dead_batches()) == (True, False, {})
+        assert ours.living_batches() == {"b1": {"provider": "do"}}
     assert not ours.batch_lives("b1")
     with pytest.raises(ZeroDivisionError), ours.batch("b1", {}):
         raise ZeroDivisionError
@@ -182,6 +183,7 @@ def test_the_claim_of_a_killed_operation_stays_with_its_facts(tmp_path: Path) ->
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert (ours.batch_lives("b1"), ours.dead_batches()) == (False, {"b1": {"provider": "do"}})
+        assert ours.living_batches() == {}
     ours.forget_batch("b1")
     ours.forget_batch("b1")
     assert ours.dead_batches() == {}
