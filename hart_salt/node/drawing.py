@@ -19,7 +19,6 @@ GAP = "  "
 ID_LEAST, LINE_LEAST = 16, 12  #: characters of the columns ``minion`` and ``last line``
 REASONS, NAMED = 10, 5  #: reasons of failures in the summary, and ids that it names for each
 RED, GREEN, DIM = "31", "32", "2"  #: parameters of the terminal's control sequence for a style
-STYLES = {"done": GREEN, "destroyed": GREEN}
 
 
 @dataclass
@@ -175,7 +174,8 @@ def _row(minion_id: str, row: Row, now: float, columns: _Columns, paper: Paper) 
     name = shortened(minion_id, columns.minion, paper.mark)
     if name != minion_id and len(columns.common) > len(name.rpartition(paper.mark)[2]):
         name = minion_id[: columns.minion - 1] + paper.mark  # the end of all ids is the same, and shows nothing
-    return _cells(name, row.stage, took, row.line, columns, paper, RED if row.failed else STYLES.get(row.stage, ""))
+    style = RED if row.failed else "" if row.ended is None else GREEN
+    return _cells(name, row.stage, took, row.line, columns, paper, style)
 
 
 def _names(columns: _Columns, paper: Paper) -> Line:

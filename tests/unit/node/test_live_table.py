@@ -216,6 +216,16 @@ def test_without_colours_no_style_is_written(make: Make) -> None:
         assert bool(re.search(r"\x1b\[\d+m", text + written(table))) is colour
 
 
+@pytest.mark.parametrize("stage", ["done", "destroyed", "stopped"])
+def test_a_node_that_ended_well_is_green_and_a_failed_one_red(make: Make, stage: str) -> None:
+    paper = Paper(80, 24)
+    table = make(paper)
+    for name, reached in (("a", stage), ("b", "failed"), ("c", "running")):
+        table.update(name, reached, 0.0, "")
+    failed, good, running = [line.text for line in table.lines(paper)[2:]]
+    assert ("\x1b[31mfailed" in failed, f"\x1b[32m{stage}" in good, "\x1b" in running) == (True, True, False)
+
+
 def test_a_drawing_covers_the_last_one_even_on_a_terminal_that_became_narrower(clock: Clock) -> None:
     size = [Paper(80, 24, colour=False)]
     table = LiveTable(io.StringIO(), lambda: size[0], clock)
