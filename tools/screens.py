@@ -95,7 +95,7 @@ def made(master: PrivateMaster) -> Iterator[tuple[Screen, Mapping[str, Any]]]:
 
 
 def _first(master: PrivateMaster) -> str:
-    return min(master.ask("hart.list_minions", "role=app", "ping=False"))
+    return str(min(master.ask("hart.list_minions", "role=app", "ping=False")))
 
 
 def section(screen: Screen, document: Mapping[str, Any]) -> str:
