@@ -144,7 +144,8 @@ def _problem(minion_id: str, entry: Mapping[str, Any], given: Mapping[str, Any],
         return f"{minion_id} exists and is not ready, but {status}" + (f": {why}" if why else "")
     other = [f"{name} {entry[name]}, not {given[name]}" for name in COMPARED if _differs(entry[name], given.get(name))]
     if other:
-        return f"{minion_id} exists with {', '.join(other)}; hart.present does not change an existing node"
+        resize = f"; salt-run hart.resize {minion_id} changes its size" if other[-1].startswith("size ") else ""
+        return f"{minion_id} exists with {', '.join(other)}; hart.present does not change an existing node{resize}"
     return ""
 
 

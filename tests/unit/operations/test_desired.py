@@ -117,6 +117,7 @@ def test_a_node_that_is_another_one_than_declared_is_a_failure(name: str) -> Non
     outcome = desired.present(Seen({"a": node()}), ["a"], {name: "other"}, runner, test=False)
     assert (outcome.result, runner.calls) == (False, [])
     assert f"{name} {READY[name]}, not other" in outcome.comment
+    assert ("hart.resize a" in outcome.comment) is (name == "size")
 
 
 def test_a_test_returns_the_plan() -> None:
