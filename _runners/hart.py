@@ -904,8 +904,7 @@ def resize(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=resize)
         ids, wait = arguments.ids("hart.resize", minion_id, extra), arguments.timeout(timeout)
-        wanted = arguments.word("hart.resize", "size", size, ())
-        return service(config).resize(ids, wanted, timeout=wait, test=arguments.flag(test))
+        return service(config).resize(ids, arguments.size(size), timeout=wait, test=arguments.flag(test))
 
     return _report("resize", work, config, unknown)
 

@@ -254,6 +254,15 @@ def history(minion_id: Any, role: Any, since: Any, limit: Any) -> Wanted:
     return Wanted(given["minion_id"], given["role"], moment("since", since, time.time()), most)
 
 
+def size(value: Any) -> str:
+    """Return the new size of ``hart.resize``."""
+    if value in (None, ""):
+        raise Refused(
+            "hart.resize needs a size: salt-run hart.resize ID size=SIZE; salt-run hart.list_sizes shows them"
+        )
+    return word("hart.resize", "size", value, ())
+
+
 def tag_change(tags: Any, remove: Any, pairs: Mapping[str, Any]) -> TagChange:
     """Return the change of ``hart.set_tags``: tags as the setting has them, pairs from the command line, and names."""
     own = {key: value for key, value in pairs.items() if not key.startswith("__")}

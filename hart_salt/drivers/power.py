@@ -8,14 +8,14 @@ certainly not carried out, such as one during another action on the instance, is
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hart_salt.base.errors import InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.drivers.capabilities import PowerSupport, ResizeSupport
 from hart_salt.drivers.retry import ActionFailed, Busy
 from hart_salt.model import Instance, Size
 
-INTERVAL = 3.0  #: seconds between two looks
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0  #: seconds between two looks: each pause is half as long again as the one before
 TIMEOUT = 300.0  #: seconds until an instance runs, or has stopped
 GRACE = 60.0  #: seconds for an operating system to shut down before its power is cut
 RESIZE_TIMEOUT = 900.0  #: seconds for another size: the provider may move the instance to another host
@@ -68,16 +68,21 @@ class Power(abc.ABC):
 
     def wait_for(self, is_done: Callable[[], bool], what: str, timeout: float) -> None:
         """
-        Look until ``is_done`` holds, with ``INTERVAL`` between two looks.
+        Look until ``is_done`` holds.
 
         Raises ``TemporaryFailure`` with ``uncertain`` set after ``timeout`` seconds.
         """
-        waited = 0.0
+        waited, pauses = 0.0, _pauses()
         while not is_done():
             if waited >= timeout:
                 raise TemporaryFailure(f"{what} was not done after {timeout:g} s", uncertain=True)
-            self._sleep(INTERVAL)
-            waited += INTERVAL
+            waited += self._pause(pauses)
+
+    def _pause(self, pauses: Iterator[float]) -> float:
+        """Wait until the next look, and return for how long."""
+        seconds = next(pauses)
+        self._sleep(seconds)
+        return seconds
 
     def _found(self, instance: Instance) -> Instance:
         found = self._look(instance)
@@ -119,7 +124,7 @@ class Power(abc.ABC):
         Raises ``TemporaryFailure`` with ``uncertain`` set after ``timeout`` seconds. A call that is refused because
         something else is in progress is made again.
         """
-        waited, steps = 0.0, [(0.0, ask), *([(GRACE, cut)] if cut else [])]
+        waited, pauses, steps = 0.0, _pauses(), [(0.0, ask), *([(GRACE, cut)] if cut else [])]
         why = ""
         while not is_so():
             if waited > timeout:
@@ -132,8 +137,14 @@ class Power(abc.ABC):
                 waited += 0.0 if failure is None or isinstance(failure, Busy) else FAILED_FOR
                 if failure is None or failure.uncertain:
                     steps = steps[1:]
-            self._sleep(INTERVAL)
-            waited += INTERVAL
+            waited += self._pause(pauses)
+
+
+def _pauses() -> Iterator[float]:
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def _asked(ask: Callable[[Instance], None], instance: Instance, is_so: Callable[[], bool]) -> TemporaryFailure | None:

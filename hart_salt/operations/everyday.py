@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hart_salt.base.errors import HartError, Refused
+from hart_salt.config.loader import Config
 from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.records import Record
 from hart_salt.master.client import Master
-from hart_salt.operations import chosen, power, resize, tagging
+from hart_salt.model import Node
+from hart_salt.operations import chosen, limits, power, prices, resize, tagging
 from hart_salt.operations.leaks import is_ready
+from hart_salt.operations.prices import Existing
 from hart_salt.operations.verbs import Verb, on_each
 from hart_salt.result import Result
 
@@ -23,11 +27,14 @@ class _Parts(Protocol):
 
     context: Context
     master: Master
+    config: Config
 
     def _changes(self, *, test: bool = False) -> bool: ...
     def _nodes_of(self, minion_ids: Sequence[str]) -> dict[str, Record]: ...
     def _drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]: ...
     def _settings_of(self, record: Record) -> Settings: ...
+    def _example(self, role: str | None, provider: str | None, region: str | None) -> Node: ...
+    def _refuse_excess(self, growth: limits.Growth) -> None: ...
     def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result: ...
 
 
@@ -48,11 +55,23 @@ class Everyday:
 
     def resize(self: _Parts, minion_ids: Sequence[str], size: str, *, timeout: float | None, test: bool) -> Result:
         """Change the size of nodes. Raises ``Refused`` if it is not possible for one of them; then none is changed."""
+        _refuse_dearer(self, minion_ids, size)
         return _planned(self, minion_ids, functools.partial(resize.resize, size), test=test, timeout=timeout)
 
     def set_tags(self: _Parts, minion_ids: Sequence[str], change: tagging.TagChange, *, test: bool) -> Result:
         """Change the user's tags of nodes. Raises ``Refused`` as ``resize`` does."""
         return _planned(self, minion_ids, functools.partial(tagging.set_tags, change), test=test)
+
+
+def _refuse_dearer(parts: _Parts, minion_ids: Sequence[str], size: str) -> None:
+    """Raise ``Refused`` if nodes of that size would cost more than a limit allows."""
+    alike: dict[tuple[str | None, str, str], list[Existing]] = {}
+    for record in parts._nodes_of(minion_ids).values() if parts.config.limits else ():
+        role = record.role if record.role in parts.config.roles else None
+        alike.setdefault((role, record.provider, record.region), []).append(prices.of_record(record))
+    for (role, provider, region), old in alike.items():
+        node = dataclasses.replace(parts._example(role, provider, region), size=size)
+        parts._refuse_excess(limits.resizing(node, old))
 
 
 def _planned(

@@ -35,6 +35,8 @@ class Growth:
     steps: Sequence[Step]
     #: what to say about the number; empty: all of them stay
     surge: str = ""
+    #: what becomes of them, before the name of their size
+    words: str = "more of"
 
     @property
     def count(self) -> int:
@@ -45,6 +47,11 @@ class Growth:
 def creation(node: Node, count: int) -> Growth:
     """Return the growth by ``count`` new nodes."""
     return Growth(node, [Step(count)])
+
+
+def resizing(node: Node, old: Sequence[Existing]) -> Growth:
+    """Return the growth by other sizes of existing nodes."""
+    return Growth(node, [Step(len(old), old)], words="resized to")
 
 
 def renewal(node: Node, old: Sequence[Existing], batch: int) -> Growth:
@@ -153,13 +160,13 @@ def _above(
         (now + step.added * price.amount - found.total(step.removed).amounts.get(price.currency, 0.0), step.added)
         for step in growth.steps
     )
-    if round(after, 2) > most:
+    if round(after, 2) > most and after > now:
         each = f"{growth.node.size} for {_money(price.amount, price)} each"
         surge = ", before it removes the last old ones" if growth.surge else ""
+        of = f"{added} {growth.words} {each}"
         yield (
-            f"{name} is {_money(most, price)}, and the existing nodes cost {_money(now, price)} a month: with {added} "
-            f"more of {each} it would be {_money(after, price)}{surge}; destroy nodes, choose a smaller size, or raise "
-            "the limit"
+            f"{name} is {_money(most, price)}, and the existing nodes cost {_money(now, price)} a month: with {of} it "
+            f"would be {_money(after, price)}{surge}; destroy nodes, choose a smaller size, or raise the limit"
         )
 
 

@@ -78,6 +78,19 @@ def test_a_call_beyond_the_price_is_refused_with_the_setting_and_the_prices(plac
     assert refusal(create(size="big")).startswith(f"{where}:max_monthly_price is 15.00 USD, and")
 
 
+@pytest.mark.parametrize("where", PLACES)
+def test_a_resize_beyond_the_price_is_refused_and_one_to_a_cheaper_size_is_not(place: Place, where: str) -> None:
+    place.start("web-1")
+    limit(place, where, max_monthly_price=7)
+    text = refusal(call("resize", "web-1", size="big", test=True))
+    assert text.startswith(
+        f"{where}:max_monthly_price is 7.00 USD, and the existing nodes cost 5.00 USD a month: with 1 resized to big "
+    )
+    assert refusal(call("resize", "web-1", size="big")) == text
+    limit(place, where, max_monthly_price=1)
+    assert "max_monthly_price" not in refusal(call("resize", "web-1", size="small"))
+
+
 def test_every_limit_that_a_call_exceeds_is_named(place: Place) -> None:
     limit(place, "hart:roles:app", max_nodes=2, max_monthly_price=12)
     limit(place, "hart", max_monthly_price="10")
