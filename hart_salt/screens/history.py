@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hart_salt.screens.paper import Paper
 from hart_salt.screens.table import ALWAYS, Column, Row, table
-from hart_salt.screens.words import counted, duration, listed, moment, price
+from hart_salt.screens.words import age, counted, duration, listed, moment, price
 
 COLUMNS = (
     Column("time (utc)", ALWAYS), Column("name", ALWAYS), Column("action", ALWAYS),
@@ -22,8 +22,7 @@ COLUMNS = (
 DONE = {"create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept"}
 #: columns of the line for everything but who called
 REST = 60
-TIME, SHORT_TIME = "%Y-%m-%d %H:%M", "%m-%d %H:%M"
-NARROW = 60  #: columns of a terminal that has no room for the year
+NARROW = 60  #: columns of a terminal that has no room for dates
 
 
 def history(document: Mapping[str, Any], paper: Paper) -> list[Text]:
@@ -33,7 +32,8 @@ def history(document: Mapping[str, Any], paper: Paper) -> list[Text]:
         return paper.lines("The journal has no such entries.")
     counts = Counter(_word(one["action"]) if one["result"] else f"{one['action']} failed" for one in entries)
     summary = f"{counted(len(entries), 'outcome')}: {listed(counts.most_common())}."
-    return [*table(COLUMNS, [_row(one, paper) for one in entries], paper), Text(""), *paper.lines(summary)]
+    columns = COLUMNS if paper.width >= NARROW else (Column("when", ALWAYS), *COLUMNS[1:])
+    return [*table(columns, [_row(one, paper) for one in entries], paper), Text(""), *paper.lines(summary)]
 
 
 def _word(action: str) -> str:
@@ -53,8 +53,8 @@ def _row(one: Mapping[str, Any], paper: Paper) -> Row:
 
 
 def _time(at: str, paper: Paper) -> str:
-    """Return a time to the minute, without the year if there is little room."""
+    """Return a time to the minute, or how long ago it was if there is little room."""
     seconds = moment(at)
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(TIME if paper.width >= NARROW else SHORT_TIME)
+    if seconds is None or paper.width < NARROW:
+        return f"{age(seconds)} ago"
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"
