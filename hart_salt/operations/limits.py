@@ -7,6 +7,7 @@ moment, and the instances with its tag, even those that have no record.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from hart_salt.inventory.snapshot import Snapshot
 from hart_salt.model import Node, Price
 from hart_salt.operations import prices
 from hart_salt.operations.prices import Existing, Prices
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def refuse_excess(
     seen = look(any(path != f"hart:providers:{provider}" for path in limits))
     if provider not in seen.asked:
         raise Refused("; ".join(seen.problems))
+    for problem in seen.problems:
+        log.warning("only hart's records of a provider count for limits, because it does not answer: %s", problem)
     every = prices.of_snapshot(seen)
     every += prices.of_claims(every, claims)
     problems = []

@@ -213,11 +213,12 @@ def test_each_currency_has_its_own_limit(place: Place, monkeypatch: pytest.Monke
     assert refusal(create()) == "hart:max_monthly_price has no number for USD, the currency of cloud: add it"
 
 
-def test_a_provider_that_does_not_answer_counts_by_its_records(place: Place) -> None:
+def test_a_provider_that_does_not_answer_counts_by_its_records(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     place.start("db-1", role="db", provider="other")
     limit(place, "hart", max_nodes=1)
     place.clouds["other"].error = AuthError("the token is not valid")
     assert "hart:max_nodes is 1, and 1 node exists" in refusal(create())
+    assert "because it does not answer: other: the token is not valid" in caplog.text
     limit(place, "hart", max_nodes=2)
     assert "retcode" not in create()
     place.clouds[CLOUD].error = AuthError("the token is not valid")

@@ -163,6 +163,7 @@ def test_a_node_that_was_rolled_back_counts_until_then_and_one_without_an_instan
     refused = of("refused", CREATE, BEGIN, result=False, instance_id=None)
     entries = [of("failed", CREATE, BEGIN + 3 * DAY, result=False), refused]
     assert costs(entries) == {"failed": (0.6, 72.0)}
+    assert report(EMPTY, MONTH, entries).notes == [], "its end is known"
     kept = snapshot(("failed", "do", "app", "s", "running"))
     assert costs(entries, kept) == {"failed": (6.0, 720.0)}, "keep_failed"
     assert costs([*entries, of("failed", DESTROY, BEGIN + 15 * DAY)]) == {"failed": (3.0, 360.0)}
@@ -171,6 +172,8 @@ def test_a_node_that_was_rolled_back_counts_until_then_and_one_without_an_instan
 def test_a_destroy_that_failed_ends_nothing() -> None:
     seen = snapshot(("a", "do", "app", "s", "running"))
     assert costs([of("a", CREATE, BEGIN), of("a", DESTROY, BEGIN + DAY, result=False)], seen) == {"a": (6.0, 720.0)}
+    again = [of("a", DESTROY, BEGIN + 3 * DAY), of("a", DESTROY, BEGIN + 9 * DAY, result=False)]
+    assert costs(again) == {"a": (0.6, 72.0)}
 
 
 def test_a_resized_node_has_each_price_for_its_time() -> None:
