@@ -7,6 +7,7 @@ All in memory; see ``scale_world.py``.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import signal
 from collections.abc import Callable
@@ -52,6 +53,14 @@ def test_nodes_of_other_roles_or_of_none_do_not_count(world: World) -> None:
     world.add("alone", role=None)
     assert numbers(world.scale(0)) == (1, 0)
     assert world.ids == ["alone", "web"]
+
+
+def test_stopped_nodes_count_and_none_is_created_or_destroyed_for_them(world: World) -> None:
+    world.add("a", "b")
+    there = world.clouds[PROVIDER].there
+    there.update({name: dataclasses.replace(one, state="stopped") for name, one in there.items()})
+    outcome = world.scale(2)
+    assert (world.ids, numbers(outcome), outcome.data["changed"]) == (["a", "b"], (2, 2), False)
 
 
 def test_nodes_that_only_another_master_can_change_do_not_count_and_are_not_waited_for(
