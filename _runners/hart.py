@@ -1199,7 +1199,7 @@ def list_minions(
     columns
         The columns of the table at a terminal, separated by commas: ``id``, ``status``, ``role``, ``provider``,
         ``region``, ``zone``, ``place``, ``size``, ``ip``, ``public_ip``, ``private_ip``, ``age``, ``created``,
-        ``price``, ``by`` or ``instance_id``. Default: as many as fit. The data always has everything.
+        ``price``, ``by``, ``protected`` or ``instance_id``. Default: as many as fit. The data always has everything.
 
     watch
         Renew the table every so many seconds, 1 or more, until Ctrl-C; then the exit code is 0. This needs a terminal.

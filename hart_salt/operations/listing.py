@@ -29,7 +29,7 @@ BY_ID = "id"
 #: the columns that the table of the list can have
 COLUMNS = (
     "id", "status", "role", "provider", "region", "zone", "place", "size", "ip", "public_ip", "private_ip", "age",
-    "created", "price", "by", "instance_id",
+    "created", "price", "by", "protected", "instance_id",
 )  # fmt: skip
 #: the facts of what has no record
 NOTHING = dict.fromkeys((*FACTS, "monthly_price", "currency"))

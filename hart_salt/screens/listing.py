@@ -38,6 +38,7 @@ COLUMNS: Mapping[str, tuple[Column, Callable[[str, Entry], str]]] = {
     "created": (Column("created", 3), _fact("created")),
     "price": (Column("per month", 3, right=True), lambda _, entry: _price(entry)),
     "by": (Column("by", 3), _fact("by")),
+    "protected": (Column("protected", 3), lambda _, entry: "yes" if entry.get("protected") else ""),
     "instance_id": (Column("instance", 3), _fact("instance_id")),
 }  # fmt: skip
 #: the columns if none are named
@@ -56,6 +57,8 @@ def minions(document: Mapping[str, Any], paper: Paper) -> list[Text]:
         return paper.lines("There are no nodes.")
     counts = Counter(entry["status"] for entry in entries.values())
     summary = f"{counted(len(entries), 'node')}: {listed(counts.most_common())}."
+    if protected := sum(bool(entry.get("protected")) for entry in entries.values()):
+        summary += f" {protected} of them {'is' if protected == 1 else 'are'} protected."
     shown = list(entries.items())[: document.get("rows")]
     if len(shown) < len(entries):
         summary += f" {len(entries) - len(shown)} of them are not shown."

@@ -287,6 +287,20 @@ def test_a_failure_of_one_node_does_not_affect_the_others_and_leaves_it_protecte
     assert data["web-1"]["result"] is False
 
 
+def test_a_change_that_fails_half_way_leaves_the_node_protected(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.start("web-1", protected=True)
+    mark(place, "web-1")
+    place.start("web-2")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AuthError("the token cannot write")
+
+    monkeypatch.setattr(place.clouds[CLOUD], "protect", refuse)
+    for function, name in (("unprotect", "web-1"), ("protect", "web-2")):
+        assert call(function, name)[name] == {"result": False, "error": "the token cannot write"}
+        assert place.store.read().good[name].protected is True, function
+
+
 def test_a_node_on_which_another_call_works_is_refused(place: Place) -> None:
     from hart_salt.inventory.flocks import FileLocks
 

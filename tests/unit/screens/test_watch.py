@@ -194,6 +194,16 @@ def test_columns_are_those_that_were_named_in_their_order() -> None:
     assert lines[1] == ["10.0.0.1", "web-1", "$6.00", "anna", "2020-01-01T00:00:00.000+00:00"]
 
 
+def test_the_list_says_how_many_nodes_are_protected_and_a_column_which() -> None:
+    document = shown(0, columns=["id", "protected"])
+    nodes = {"db-1": {"status": "ready", "protected": True}, "app-1": {"status": "ready", "protected": False}}
+    lines = listing.minions({**document, "nodes": nodes}, Paper(80))
+    assert [line.plain.split() for line in lines[1:3]] == [["db-1", "yes"], ["app-1"]]
+    assert lines[-1].plain == "2 nodes: 2 ready. 1 of them is protected."
+    assert "protected" not in listing.minions({**document, "columns": None, "nodes": {"app-1": nodes["app-1"]}},
+                                              Paper(80))[-1].plain  # fmt: skip
+
+
 def test_a_narrow_terminal_keeps_the_columns_that_were_named() -> None:
     lines = listing.minions(shown(1, columns=["id", "role", "status", "created"]), Paper(40))
     assert lines[0].plain.split() == ["MINION", "ROLE", "STATUS", "CREATED"]
