@@ -27,7 +27,8 @@ DONE = {
     "check_seal": "sealed", "keep": "kept", "protect": "protected", "unprotect": "unprotected", "start": "running",
     "stop": "stopped", "reboot": "rebooted", "resize": "resized", "set_tags": "tagged",
 }  # fmt: skip
-MARKS = {"create": "+", "import": "+", "destroy": "-", "remove": "-", "keep": " "}
+MARKS = {"create": "+", "import": "+", "destroy": "-", "remove": "-", "keep": " ", "none": " "}
+CHANGES = ("ip", "kind", "before", "tags", "restarts")  #: what a plan says about one node
 MARK_STYLES = {"+": "green", "-": "red", "~": "yellow"}
 LAST = 3  #: lines of a failed node's output that are shown
 OWN = "hart: "  #: how the bootstrap's own lines begin
@@ -67,7 +68,15 @@ def _outcome(minion_id: str, entry: Mapping[str, Any], function: str) -> Row:
         minion_id, word(entry, function), _text(entry.get("ip") or entry.get("public_ip") or entry.get("private_ip")),
         f"{seconds:.0f}" if seconds else "", _text(entry.get("provider")), place(entry), _text(entry.get("size")),
     )  # fmt: skip
-    return Row(cells, [*_reasons(entry), *map(str, entry.get("notes") or ())])
+    tags = [f"tags: {said(entry['tags'])}"] if entry.get("tags") else []
+    return Row(cells, [*_reasons(entry), *tags, *map(str, entry.get("notes") or ())])
+
+
+def said(value: Any) -> str:
+    """Return a value as text; pairs as ``name=value``, or as ``name`` without a value."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={one}" if one else str(name) for name, one in value.items())
+    return str(value)
 
 
 def _reasons(entry: Mapping[str, Any]) -> list[str]:
@@ -107,7 +116,8 @@ def plan(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     entries = document["nodes"]
     rows = [_planned(minion_id, entry) for minion_id, entry in entries.items()]
     actions = Counter(entry.get("action", "change") for entry in entries.values())
-    total = f"{listed([(f'to {action}', count) for action, count in actions.items()])}. {NOTHING}"
+    words = [("unchanged" if action == "none" else f"to {action}", count) for action, count in actions.items()]
+    total = f"{listed(words)}. {NOTHING}"
     lines = [*table(PLAN, rows, paper), Text(""), *paper.lines(total)]
     return [*lines, *_totals(document, paper)]
 
@@ -118,7 +128,7 @@ def _planned(minion_id: str, entry: Mapping[str, Any]) -> Row:
         mark, minion_id, _text(entry.get("role")), _text(entry.get("provider")), place(entry), _text(entry.get("size")),
         price(entry.get("monthly_price"), entry.get("currency")),
     )  # fmt: skip
-    changes = [f"{name}: {value}" for name, value in entry.items() if name in ("ip", "kind", "restarts") and value]
+    changes = [f"{name}: {said(value)}" for name, value in entry.items() if name in CHANGES and value]
     return Row(cells, [*([", ".join(changes)] if changes else []), *map(str, entry.get("notes") or ())],
                MARK_STYLES.get(mark, ""))  # fmt: skip
 
