@@ -18,7 +18,7 @@ from hart_salt.drivers import retry, tagging, tags
 from hart_salt.drivers.capabilities import AdoptionSupport, TagSupport
 from hart_salt.drivers.catalog import ODD, required
 from hart_salt.drivers.retry import StillThere
-from hart_salt.drivers.rights import ALWAYS, IMPORTS, PROTECTION, Rights
+from hart_salt.drivers.rights import ALWAYS, Rights
 from hart_salt.drivers.sdk_driver import Answers, SdkDriver, removing
 from hart_salt.model import UNKNOWN, Access, Candidate, Check, Instance, Leftover, MasterInfo, Node
 
@@ -154,9 +154,10 @@ class RestDriver(SdkDriver[Any], AdoptionSupport, TagSupport):
                 lacking.append(str(error))
         if lacking:
             return Check("rights", AuthError.__name__, "; ".join(lacking))
-        purposes = (ALWAYS, IMPORTS, PROTECTION) if node.settings.protect else (ALWAYS,)
-        writing = sorted({right for use in rights.uses for call, needed in use.calls.items()
-                          if not call.startswith("GET ") for right in needed if use.purpose in purposes})  # fmt: skip
+        setting = "the setting `protect`" if node.settings.protect else ALWAYS
+        uses = [use for use in rights.uses if use.purpose == ALWAYS or setting in use.purpose]
+        writing = sorted({right for use in uses for call, needed in use.calls.items()
+                          if not call.startswith("GET ") for right in needed})  # fmt: skip
         return Check(
             "rights", UNKNOWN,
             f"the token can read what hart reads; {self.vendor} does not report whether it has the other rights that "
