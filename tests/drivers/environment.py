@@ -212,8 +212,12 @@ class CloudEnvironment(Environment):
         """Return the instance as the provider has it."""
 
     @abstractmethod
+    def machine(self, instance: Instance) -> Any:
+        """Return the emulator's own record of an instance; see ``tests/emulation/world.py``."""
+
     def reboots(self, instance: Instance) -> int:
         """Return how often the provider has restarted the instance."""
+        return int(self.machine(instance).reboots)
 
     @abstractmethod
     def stop(self, instance: Instance) -> None:

@@ -27,10 +27,10 @@ RIGHTS = Rights(
                 "DELETE /instances/{}": ("compute.instance.Delete",),
             },
         ),
+        Use(IMPORTS, {"PATCH /instances/{}": ("compute.instance.Update",)}),
         Use(
-            f"{POWER}, and {IMPORTS}",
+            POWER,
             {
-                "PATCH /instances/{}": ("compute.instance.Update",),
                 "POST /instances/{}/start": ("compute.instance.Update",),
                 "POST /instances/{}/halt": ("compute.instance.Update",),
                 "POST /instances/{}/reboot": ("compute.instance.Update",),

@@ -52,8 +52,8 @@ class DigitalOceanEnvironment(RestEnvironment):
         it = self.cloud.state.droplets[int(instance.instance_id)]
         return Given(it.region, None, it.size, it.image.slug, it.addresses, frozenset(it.tags), it.user_data)
 
-    def reboots(self, instance: Instance) -> int:
-        return int(self.cloud.state.droplets[int(instance.instance_id)].reboots)
+    def machine(self, instance: Instance) -> Any:
+        return self.cloud.state.droplets[int(instance.instance_id)]
 
     def stop(self, instance: Instance) -> None:
         do_driver.Client(self.cloud).call("POST", f"droplets/{instance.instance_id}/actions", {"type": "power_off"})

@@ -90,8 +90,8 @@ class Ec2Environment(CloudEnvironment):
             life.region, it.placement.zone, it.instance_type, image, life.addresses, tags, plain(script).decode()
         )
 
-    def reboots(self, instance: Instance) -> int:
-        return int(self.cloud.world.lives[instance.instance_id].reboots)
+    def machine(self, instance: Instance) -> Any:
+        return self.cloud.world.lives[instance.instance_id]
 
     def stop(self, instance: Instance) -> None:
         ec2_driver.boto(self.cloud, instance.region or "").stop_instances(InstanceIds=[instance.instance_id])

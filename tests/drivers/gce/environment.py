@@ -68,8 +68,8 @@ class ComputeEngineEnvironment(CloudEnvironment):
         region, size = gce_catalog.region_of(it.zone) or "", gce_answers.last(it.body["machineType"])
         return Given(region, it.zone, size, it.image, it.addresses, frozenset(it.tags), it.user_data)
 
-    def reboots(self, instance: Instance) -> int:
-        return int(self.cloud.state.instances[int(instance.instance_id)].reboots)
+    def machine(self, instance: Instance) -> Any:
+        return self.cloud.state.instances[int(instance.instance_id)]
 
     def stop(self, instance: Instance) -> None:
         self.cloud.state.instances[int(instance.instance_id)].stopped = True

@@ -64,8 +64,8 @@ class HetznerEnvironment(RestEnvironment):
         addresses = Addresses(it.addresses.public, it.addresses.private if it.network_ids else "")
         return Given(it.location, None, it.server_type, it.image["name"], addresses, tags, it.user_data)
 
-    def reboots(self, instance: Instance) -> int:
-        return int(self.cloud.state.servers[int(instance.instance_id)].reboots)
+    def machine(self, instance: Instance) -> Any:
+        return self.cloud.state.servers[int(instance.instance_id)]
 
     def stop(self, instance: Instance) -> None:
         hetzner_driver.Client(self.cloud).call("POST", f"servers/{instance.instance_id}/actions/poweroff")

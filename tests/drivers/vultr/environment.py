@@ -60,8 +60,8 @@ class VultrEnvironment(RestEnvironment):
         system = vultr_catalog.system(it.os_id)
         return Given(it.region, None, it.plan, system, addresses, frozenset(it.tags), it.user_data)
 
-    def reboots(self, instance: Instance) -> int:
-        return int(self.cloud.state.instances[instance.instance_id].reboots)
+    def machine(self, instance: Instance) -> Any:
+        return self.cloud.state.instances[instance.instance_id]
 
     def stop(self, instance: Instance) -> None:
         vultr_driver.Client(self.cloud).call("POST", f"instances/{instance.instance_id}/halt")
