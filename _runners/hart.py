@@ -761,7 +761,7 @@ def start(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=start)
         ids, wait = arguments.ids("hart.start", minion_id, extra), arguments.timeout(timeout)
-        return service(config).start(ids, timeout=wait, test=arguments.flag(test))
+        return service(config).everyday.start(ids, timeout=wait, test=arguments.flag(test))
 
     return _report("start", work, config, unknown)
 
@@ -805,7 +805,7 @@ def stop(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=stop)
         ids = arguments.ids("hart.stop", minion_id, extra)
-        return service(config).stop(ids, force=arguments.flag(force, "force"), test=arguments.flag(test))
+        return service(config).everyday.stop(ids, force=arguments.flag(force, "force"), test=arguments.flag(test))
 
     return _report("stop", work, config, unknown)
 
@@ -850,7 +850,7 @@ def reboot(
         arguments.refuse(unknown, of=reboot)
         ids, wait = arguments.ids("hart.reboot", minion_id, extra), arguments.timeout(timeout)
         flags = {"force": arguments.flag(force, "force"), "test": arguments.flag(test)}
-        return service(config).reboot(ids, timeout=wait, **flags)
+        return service(config).everyday.reboot(ids, timeout=wait, **flags)
 
     return _report("reboot", work, config, unknown)
 
@@ -904,7 +904,7 @@ def resize(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=resize)
         ids, wait = arguments.ids("hart.resize", minion_id, extra), arguments.timeout(timeout)
-        return service(config).resize(ids, arguments.size(size), timeout=wait, test=arguments.flag(test))
+        return service(config).everyday.resize(ids, arguments.size(size), timeout=wait, test=arguments.flag(test))
 
     return _report("resize", work, config, unknown)
 
@@ -957,7 +957,7 @@ def set_tags(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         ids = arguments.ids("hart.set_tags", minion_id, extra)
         change = arguments.tag_change(tags, remove, pairs)
-        return service(config).set_tags(ids, change, test=arguments.flag(test))
+        return service(config).everyday.set_tags(ids, change, test=arguments.flag(test))
 
     return _report("set_tags", work, config, pairs)
 
@@ -1293,7 +1293,7 @@ def history(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, history)
-        return service(config).history(arguments.history(minion_id, role, since, limit))
+        return service(config).past.history(arguments.history(minion_id, role, since, limit))
 
     return _report("history", work, config, unknown)
 
@@ -1427,7 +1427,7 @@ def timeline(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, of=timeline)
         names = arguments.ids("hart.timeline", minion_id, extra)
-        return service(config).timeline(names, _destination(arguments, file, force))
+        return service(config).pictures.timeline(names, _destination(arguments, file, force))
 
     return _report("timeline", work, config, unknown)
 
@@ -1473,7 +1473,7 @@ def report(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, report)
-        return service(config).report(_destination(arguments, file, force), ping=arguments.flag(ping, "ping"))
+        return service(config).pictures.report(_destination(arguments, file, force), ping=arguments.flag(ping, "ping"))
 
     return _report("report", work, config, unknown)
 
@@ -1642,7 +1642,7 @@ def list_roles(*extra: Any, config: str | None = None, **unknown: Any) -> dict[s
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_roles)
-        return service(config).list_roles()
+        return service(config).offers.list_roles()
 
     return _report("list_roles", work, config, unknown)
 
@@ -1673,7 +1673,7 @@ def show_role(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         name = arguments.word("hart.show_role", "role", role, extra)
         names = arguments.names(provider=provider, region=region)
-        return service(config).show_role(name, **names, settings=_clean(settings))
+        return service(config).offers.show_role(name, **names, settings=_clean(settings))
 
     return _report("show_role", work, config, settings)
 
@@ -1699,7 +1699,7 @@ def list_regions(provider: str | None = None, *extra: Any, config: str | None = 
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_regions)
-        return service(config).list_regions(**arguments.names(provider=provider))
+        return service(config).offers.list_regions(**arguments.names(provider=provider))
 
     return _report("list_regions", work, config, unknown)
 
@@ -1746,7 +1746,7 @@ def cost(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, cost)
-        return service(config).cost(**arguments.names(role=role, provider=provider, month=month))
+        return service(config).money.cost(**arguments.names(role=role, provider=provider, month=month))
 
     return _report("cost", work, config, unknown)
 
@@ -1802,7 +1802,7 @@ def list_sizes(
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_sizes)
         wanted = arguments.size_filter(memory=memory, cpus=cpus, max_price=max_price, arch=arch, sort=sort)
-        return service(config).list_sizes(**arguments.names(provider=provider, region=region), wanted=wanted)
+        return service(config).offers.list_sizes(**arguments.names(provider=provider, region=region), wanted=wanted)
 
     return _report("list_sizes", work, config, unknown)
 
@@ -1827,7 +1827,7 @@ def list_images(
 
     def work(service: MakeService, arguments: ModuleType) -> Result:
         arguments.refuse(unknown, extra, list_images)
-        return service(config).list_images(**arguments.names(provider=provider, region=region))
+        return service(config).offers.list_images(**arguments.names(provider=provider, region=region))
 
     return _report("list_images", work, config, unknown)
 

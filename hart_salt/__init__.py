@@ -15,16 +15,10 @@ A map of the package, from the top down. A package imports only what is below it
     the checks of the runner functions' arguments
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows all the others
+``use_cases/``
+    groups of use cases that the service holds: what providers offer, prices and limits, the journal, pages, verbs
 ``unconfigured.py``
     the use cases that need no configuration of hart
-``money.py``
-    the use cases that are about prices and limits; a part of the service
-``past.py``
-    the use cases that read the journal; a part of the service
-``pictures.py``
-    the use cases that write a page for a browser; a part of the service
-``offers.py``
-    the use cases that show what new nodes can be like
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``operations/``

@@ -34,7 +34,6 @@ from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
-from hart_salt.money import Money
 from hart_salt.operations import (
     account,
     addresses,
@@ -53,20 +52,22 @@ from hart_salt.operations import (
     sync_keys,
 )
 from hart_salt.operations import scale as scaling
-from hart_salt.operations.everyday import Everyday
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.selection import Selection, Selector
-from hart_salt.past import Past
-from hart_salt.pictures import Pictures
 from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
+from hart_salt.use_cases.everyday import Everyday
+from hart_salt.use_cases.money import Money
+from hart_salt.use_cases.offers import Offers
+from hart_salt.use_cases.past import Past
+from hart_salt.use_cases.pictures import Pictures
 
 log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
 
 
-class Service(Money, Past, Pictures, Everyday):
+class Service:
     """hart on one master, with its current configuration."""
 
     def __init__(
@@ -98,6 +99,11 @@ class Service(Money, Past, Pictures, Everyday):
         self._drivers: dict[str, Driver] = {}
         #: seconds to wait for an API that cannot be reached; see ``drivers/outage.py``
         self._limit = READING
+        self.offers = Offers(self)
+        self.money = Money(self, self.offers)
+        self.past = Past(self)
+        self.pictures = Pictures(self)
+        self.everyday = Everyday(self, self.offers, self.money)
 
     @property
     def notes(self) -> list[str]:
@@ -112,7 +118,7 @@ class Service(Money, Past, Pictures, Everyday):
             self._drivers[name].outage.limit = self._limit
         return self._drivers[name]
 
-    def _changes(self, *, test: bool = False) -> bool:
+    def changes(self, *, test: bool = False) -> bool:
         """
         Note that the call changes something, unless it is a test: it waits longer for an API, and for its slot.
 
@@ -155,7 +161,7 @@ class Service(Money, Past, Pictures, Everyday):
         """
         ids = list(minion_ids or (None,) * count)
         if limited:
-            self._refuse_at_once(role, self._provider_of(role, provider, settings), len(ids))
+            self.money.refuse_at_once(role, self._provider_of(role, provider, settings), len(ids))
 
         def resolved(zones: Sequence[str] | None = None) -> list[Node]:
             now = datetime.now(timezone.utc)
@@ -166,7 +172,7 @@ class Service(Money, Past, Pictures, Everyday):
             return roles.each(resolve, list(zip(ids, zones or (None,) * len(ids), strict=True)))
 
         nodes = resolved()  # wrong settings are refused before the call waits
-        nodes = resolved() if self._changes(test=test) else nodes
+        nodes = resolved() if self.changes(test=test) else nodes
         chosen_ids = bool(minion_ids) or not preflight.has_random_id(nodes[0])
         driver = self.driver(nodes[0].provider)
         self.master.require_running()
@@ -176,11 +182,11 @@ class Service(Money, Past, Pictures, Everyday):
             driver.ask_again()
         nodes = preflight.fit(nodes, driver, self.context, resolved, chosen=chosen_ids)
         growth = limits.creation(nodes[0], len(nodes))
-        with self._within_limits(growth, test=test) if limited else nullcontext(lambda: None) as claimed:
+        with self.money.within_limits(growth, test=test) if limited else nullcontext(lambda: None) as claimed:
             if test:
-                return self._priced(Result(plan.creation(nodes)))
+                return self.money.priced(Result(plan.creation(nodes)))
             remove_old_logs(self.info.log_dir, nodes[0].settings.log_days, time.time())
-            return self._report(*create.create_all(nodes, driver, self.context, claimed=claimed))
+            return self.by_node(*create.create_all(nodes, driver, self.context, claimed=claimed))
 
     def create_master(
         self,
@@ -201,7 +207,7 @@ class Service(Money, Past, Pictures, Everyday):
 
         Raises ``Refused`` before anything is changed.
         """
-        self._changes(test=test)
+        self.changes(test=test)
         wanted = create_master.options(options)
         now = datetime.now(timezone.utc)
         node = roles.resolve(
@@ -216,13 +222,13 @@ class Service(Money, Past, Pictures, Everyday):
         else:
             driver.ask_again()
         (node,) = preflight.fit([node], driver, self.context, lambda zones: [dataclasses.replace(node, zone=zones[0])])
-        with self._within_limits(limits.creation(node, 1), test=test) as claimed:
+        with self.money.within_limits(limits.creation(node, 1), test=test) as claimed:
             if test:
-                return self._priced(Result(plan.creation([node])))
+                return self.money.priced(Result(plan.creation([node])))
             remove_old_logs(self.info.log_dir, node.settings.log_days, time.time())
-            return self._report(*create_master.create_master(node, driver, self.context, wanted, claimed))
+            return self.by_node(*create_master.create_master(node, driver, self.context, wanted, claimed))
 
-    def _report(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
+    def by_node(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """Return the result of entries by node. With ``test``, an entry without a result is a plan: a success."""
         good = (True, None) if test else (True,)
         problems = data.pop("errors", [])
@@ -237,44 +243,44 @@ class Service(Money, Past, Pictures, Everyday):
 
         Raises ``Refused``, with nothing done, if any of the ids is not a node of hart's.
         """
-        self._changes(test=test)
-        records = self._nodes_of(minion_ids)
+        self.changes(test=test)
+        records = self.nodes_of(minion_ids)
         chosen.refuse_elsewhere(records, self.context)
-        drivers = self._drivers_of(records.values())
+        drivers = self.drivers_of(records.values())
         unsure = protection.refuse(records, drivers)
         if test:
-            return self._priced(Result(plan.destruction(records)))
-        return self._report(*destroy.destroy_all(records, drivers, self.context, unsure=unsure))
+            return self.money.priced(Result(plan.destruction(records)))
+        return self.by_node(*destroy.destroy_all(records, drivers, self.context, unsure=unsure))
 
     def protect(self, minion_ids: Sequence[str], *, on: bool, test: bool = False) -> Result:
         """Protect nodes against ``destroy`` and all that uses it, or remove the protection; see ``protection``."""
-        self._changes(test=test)
-        records = self._nodes_of(minion_ids)
+        self.changes(test=test)
+        records = self.nodes_of(minion_ids)
         chosen.refuse_elsewhere(records, self.context, "hart.protect" if on else "hart.unprotect")
-        drivers = self._drivers_of(records.values())
-        return self._report(*protection.change(records, drivers, self.context, on=on, test=test), test=test)
+        drivers = self.drivers_of(records.values())
+        return self.by_node(*protection.change(records, drivers, self.context, on=on, test=test), test=test)
 
     def destroy_selected(self, selector: Selector, *, test: bool, yes: bool) -> Result:
         """Destroy the nodes that match; without ``yes``, return the plan, which is a failure without ``test``."""
-        minion_ids, notes = self._selection.ids(selector, "hart.destroy")
+        minion_ids, notes = self.selection.ids(selector, "hart.destroy")
         result = self.destroy(minion_ids, test=test or not yes)
         result = dataclasses.replace(result, notes=[*result.notes, *notes])
         return result if test or yes else selection.unconfirmed(result)
 
     def sync_keys(self, *, test: bool = False) -> Result:
         """Compare the nodes' keys with every master's key store, and repair them; see ``sync_keys.sync``."""
-        self._changes(test=test)
+        self.changes(test=test)
         data = sync_keys.sync(self.context, test=test)
         return Result(data, all(report["result"] is not False for report in data.values()))
 
-    def _drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]:
+    def drivers_of(self, records: Iterable[Record]) -> dict[str, Driver]:
         return {record.provider: self.driver(record.provider) for record in records}
 
-    def _nodes_of(self, minion_ids: Sequence[str]) -> dict[str, Record]:
+    def nodes_of(self, minion_ids: Sequence[str]) -> dict[str, Record]:
         """Return the records of these ids; for an instance without one, the record that it would have."""
         return chosen.records_of(
             minion_ids, self.context, next(iter(self.config.providers.values())),
-            lambda: take_snapshot(self._drivers_for(None), self.context.store, self.master),
+            lambda: take_snapshot(self.drivers_for(None), self.context.store, self.master),
         )  # fmt: skip
 
     # additional addresses
@@ -287,7 +293,7 @@ class Service(Money, Past, Pictures, Everyday):
 
         Raises ``Refused`` or ``InvalidRequest`` before anything is changed.
         """
-        self._changes(test=test)
+        self.changes(test=test)
         with self._ready_node(minion_id, "hart.add_ip") as (record, instance):
             driver = self.driver(record.provider)
             address = addresses.find(record, instance, request, driver)
@@ -295,11 +301,11 @@ class Service(Money, Past, Pictures, Everyday):
                 return Result({minion_id: addresses.plan(record, address, self.context)})
             addresses.refuse_unready(record, address, self.context, reboot=reboot, adding=True)
             entry, interrupted = addresses.add(record, instance, address, driver, self.context)
-        return self._report({minion_id: entry}, interrupted)
+        return self.by_node({minion_id: entry}, interrupted)
 
     def remove_ip(self, minion_id: str, ip: str, *, reboot: bool, test: bool) -> Result:
         """Remove an additional address from a node; an address that it does not have is a success."""
-        self._changes(test=test)
+        self.changes(test=test)
         with self._ready_node(minion_id, "hart.remove_ip") as (record, instance):
             driver = self.driver(record.provider)
             address = addresses.find_there(record, instance, ip, driver)
@@ -310,12 +316,12 @@ class Service(Money, Past, Pictures, Everyday):
                 return Result({minion_id: plan.removal(address)})
             addresses.refuse_unready(record, address, self.context, reboot=reboot, adding=False)
             entry, interrupted = addresses.remove(record, instance, address, driver, self.context)
-        return self._report({minion_id: entry}, interrupted)
+        return self.by_node({minion_id: entry}, interrupted)
 
     @contextmanager
     def _ready_node(self, minion_id: str, function: str) -> Iterator[tuple[Record, Instance]]:
         """Yield a ready node of this master, locked during the block. Raises ``Refused`` for any other id."""
-        chosen.refuse_elsewhere(self._nodes_of([minion_id]), self.context, function)
+        chosen.refuse_elsewhere(self.nodes_of([minion_id]), self.context, function)
         self.master.require_running()
         with self.context.locks.claim(minion_id):
             record = self.context.store.get(minion_id)
@@ -340,7 +346,7 @@ class Service(Money, Past, Pictures, Everyday):
         outcome = outcomes[request.minion_id]
         if outcome.refused:
             raise Refused(f"{request.minion_id}: {outcome.error}")
-        return self._report({request.minion_id: outcome.data(test)}, interrupted, test=test)
+        return self.by_node({request.minion_id: outcome.data(test)}, interrupted, test=test)
 
     def import_minions(self, path: str, *, provider: str | None, test: bool = False) -> Result:
         """Import everything in hart's own store of minions; report each minion that cannot be imported, by its id."""
@@ -349,12 +355,12 @@ class Service(Money, Past, Pictures, Everyday):
         requests, data = hart_store.requests(path, self.config.providers, provider)
         outcomes, interrupted = self._import(requests, test) if requests else ({}, None)
         data |= {minion_id: outcome.data(test) for minion_id, outcome in outcomes.items()}
-        return self._report(dict(sorted(data.items())), interrupted, test=test)
+        return self.by_node(dict(sorted(data.items())), interrupted, test=test)
 
     def _import(
         self, requests: Sequence[match.ImportRequest], test: bool
     ) -> tuple[dict[str, adopt.Outcome], int | None]:
-        self._changes(test=test)
+        self.changes(test=test)
         self.master.require_running()
         chosen = {name: self.driver(name) for name in dict.fromkeys(request.provider for request in requests)}
         work = adopt.Importing(requests, chosen, self.context, self.config.roles, test=test)
@@ -371,14 +377,15 @@ class Service(Money, Past, Pictures, Everyday):
             # Without a provider, all nodes of the role count; only new ones need a provider.
             roles.choose_provider(self.config, order.role, order.provider)
         work = self._scaling(order)
-        return self._priced(scaling.result(work.scale(wanted, remove=remove, cooldown=cooldown, wait=wait)))
+        return self.money.priced(scaling.result(work.scale(wanted, remove=remove, cooldown=cooldown, wait=wait)))
 
     def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
         """Replace a role's nodes; see ``Scaling.replace``."""
         chosen = roles.choose_provider(self.config, order.role, order.provider)
         order = dataclasses.replace(order, provider=chosen.name)
         work = self._scaling(order, limited=not order.test)
-        return self._priced(scaling.result(work.replace(batch, wait=wait, check=self._surge_check(order, batch))))
+        outcome = work.replace(batch, wait=wait, check=self.money.surge_check(order, batch))
+        return self.money.priced(scaling.result(outcome))
 
     def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
         def make(count: int, test: bool) -> fleet.Outcomes:
@@ -392,20 +399,20 @@ class Service(Money, Past, Pictures, Everyday):
             return fleet.outcomes(self.destroy([record.minion_id for record in records]))
 
         def start() -> None:
-            self._changes()
+            self.changes()
             self._sweep_dead(order.provider)
 
         return scaling.Scaling(
-            order, self.context, self._take_snapshot, make, end, self._settings_of, start, self._restore, self.driver
+            order, self.context, self._take_snapshot, make, end, self.settings_of, start, self._restore, self.driver
         )  # fmt: skip
 
     def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
         names = {found.provider.name for found in lost}
         return sealing.restore(lost, {name: self.driver(name) for name in names}, self.context, test=test)
 
-    def _settings_of(self, record: Record) -> Settings:
+    def settings_of(self, record: Record) -> Settings:
         """Return the current settings for a node of this role and place."""
-        return self._example(record.role, record.provider, record.region).settings
+        return self.offers.example(record.role, record.provider, record.region).settings
 
     def check_seal(self, target: str, target_type: str) -> Result:
         """Ask minions whether anything temporary of their bootstrap is left."""
@@ -415,17 +422,17 @@ class Service(Money, Past, Pictures, Everyday):
 
     def check_seal_selected(self, selector: Selector) -> Result:
         """Ask the minions of the nodes that match."""
-        minion_ids, notes = self._selection.ids(selector, "hart.check_seal")
+        minion_ids, notes = self.selection.ids(selector, "hart.check_seal")
         return dataclasses.replace(self.check_seal(",".join(minion_ids), "list"), notes=notes)
 
     # after a crash
 
     def sweep(self, *, provider: str | None, grace: float, test: bool, force: bool) -> Result:
         """Find and remove what crashes left behind, at one provider or all of them; see ``leaks`` and ``sweep``."""
-        self._changes(test=test)
+        self.changes(test=test)
         if provider is not None:
             self._provider(provider)
-        chosen = {driver.provider.name: driver for driver in self._drivers_for(provider)}
+        chosen = {driver.provider.name: driver for driver in self.drivers_for(provider)}
         work, locks = sweep.Sweep(chosen, self.context), self.context.locks
         data, interrupted = sweep.alone(work, locks, grace=grace, test=test, force=force)
         problems, notes = data.pop("errors", []), data.pop("note", None)
@@ -442,7 +449,7 @@ class Service(Money, Past, Pictures, Everyday):
         self, selector: Selector, *, ping: bool, sort: str = listing.BY_ID, columns: Sequence[str] = ()
     ) -> Result:
         """Return every node as all four sources report it. Raises ``Refused`` for a filter that no node can match."""
-        seen = self._selection.look(selector, ping=ping)
+        seen = self.selection.look(selector, ping=ping)
         more = {"columns": list(columns)} if columns else {}
         return Result(listing.ordered(seen.nodes, sort), not seen.problems, problems=seen.problems, more=more)
 
@@ -458,9 +465,9 @@ class Service(Money, Past, Pictures, Everyday):
         if record is not None:
             seen = look_at(record, self.driver(record.provider), self.master, present)
         else:
-            seen = take_snapshot(self._drivers_for(None), self.context.store, self.master,
+            seen = take_snapshot(self.drivers_for(None), self.context.store, self.master,
                                  lambda ids: present([one for one in ids if one == minion_id]))  # fmt: skip
-        nodes, unknown = self._selection.nodes(seen)
+        nodes, unknown = self.selection.nodes(seen)
         entry = nodes.get(minion_id)
         if entry is None:
             raise Refused(f"{minion_id}: {chosen.why_no_node(minion_id, self.master)}")
@@ -469,20 +476,20 @@ class Service(Money, Past, Pictures, Everyday):
         return Result({minion_id: {**entry, **more}}, not problems, problems=problems)
 
     @property
-    def _selection(self) -> Selection:
-        return Selection(self.config, self.context, self._drivers_for)
+    def selection(self) -> Selection:
+        return Selection(self.config, self.context, self.drivers_for)
 
     def _take_snapshot(self, provider: str | None) -> Snapshot:
         """Return the snapshot of one provider or of all. Raises ``Refused`` if a provider cannot be queried."""
-        seen = take_snapshot(self._drivers_for(provider), self.context.store, self.master)
+        seen = take_snapshot(self.drivers_for(provider), self.context.store, self.master)
         if seen.problems:
             raise Refused("; ".join(seen.problems))
         return seen
 
-    def _drivers_for(self, provider: str | None) -> list[Driver]:
+    def drivers_for(self, provider: str | None) -> list[Driver]:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]
 
     def check(self, *, role: str | None = None, provider: str | None = None, count: int = 1) -> Result:
         """Return a line for each need of hart on this machine, and for each check of the accounts; see ``account``."""
         examples = account.Examples(self.config, self.schemas, self.info, role)
-        return health.report(self.context, self.notes, account.checks(self._drivers_for(provider), examples, count))
+        return health.report(self.context, self.notes, account.checks(self.drivers_for(provider), examples, count))

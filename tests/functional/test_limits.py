@@ -16,10 +16,10 @@ from hart_salt.inventory.flocks import FileLocks
 from hart_salt.inventory.locks import BatchClaim
 from hart_salt.inventory.records import Store
 from hart_salt.model import PROBLEM, UNKNOWN, Access, Check, Instance, Node, Price
-from hart_salt.money import LIMITS
 from hart_salt.operations import limits, prices
 from hart_salt.runners import hart as runner
 from hart_salt.service import Service
+from hart_salt.use_cases.money import LIMITS
 from tests.functional import test_use_cases
 from tests.functional.test_use_cases import CLOUD, Cloud, Place, call, refusal
 
@@ -335,10 +335,10 @@ def test_of_calls_at_the_same_time_only_those_within_the_limit_create_nodes(
     both = threading.Barrier(10)
 
     def one(number: int) -> bool:
-        growth = limits.creation(service._example("app", None, None), 2)
+        growth = limits.creation(service.offers.example("app", None, None), 2)
         both.wait(60)
         try:
-            with service._within_limits(growth, test=False):
+            with service.money.within_limits(growth, test=False):
                 place.start(f"web-{number}-a")
                 place.start(f"web-{number}-b")
         except Refused:

@@ -6,34 +6,28 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from hart_salt.config.loader import Config
-from hart_salt.config.schema import Schema
 from hart_salt.drivers.contract import Driver
-from hart_salt.model import MasterInfo, Node
+from hart_salt.model import Node
 from hart_salt.operations import catalog
 from hart_salt.operations.sizes import SizeFilter
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
+from hart_salt.use_cases.parts import Parts
 
 
 class Offers:
     """The use cases of ``Service`` that show what new nodes can be like."""
 
-    config: Config
-    schemas: Mapping[str, Schema]
-    info: MasterInfo
-
-    def driver(self, name: str) -> Driver:
-        """Return the driver of a configured provider."""
-        raise NotImplementedError
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def list_roles(self) -> Result:
         """Return every role, with the providers that are possible for it."""
-        return Result({role: list(providers) for role, providers in self.config.role_names().items()})
+        return Result({role: list(providers) for role, providers in self._parts.config.role_names().items()})
 
     def show_role(self, role: str, *, provider: str | None, region: str | None, settings: Mapping[str, Any]) -> Result:
         """Return the settings that a node of this role would have, with all layers merged."""
-        return Result(roles.show(self._example(role, provider, region, settings), self.info))
+        return Result(roles.show(self.example(role, provider, region, settings), self._parts.info))
 
     def list_regions(self, provider: str | None) -> Result:
         """Return the regions of a provider."""
@@ -42,21 +36,22 @@ class Offers:
     def list_sizes(self, provider: str | None, region: str | None, wanted: SizeFilter) -> Result:
         """Return the sizes of a provider that match."""
         driver = self._asked_driver(provider)
-        return Result(catalog.sizes(driver, catalog.region_of(driver, self.config, region), wanted))
+        return Result(catalog.sizes(driver, catalog.region_of(driver, self._parts.config, region), wanted))
 
     def list_images(self, provider: str | None, region: str | None) -> Result:
         """Return the images of a provider, by the value for the setting ``image``."""
         driver = self._asked_driver(provider)
-        return Result(catalog.images(driver, catalog.region_of(driver, self.config, region)))
+        return Result(catalog.images(driver, catalog.region_of(driver, self._parts.config, region)))
 
     def _asked_driver(self, provider: str | None) -> Driver:
-        return self.driver(roles.choose_provider(self.config, None, provider).name)
+        return self._parts.driver(roles.choose_provider(self._parts.config, None, provider).name)
 
-    def _example(
+    def example(
         self, role: str | None, provider: str | None, region: str | None, settings: Mapping[str, Any] | None = None
     ) -> Node:
         """Return a node of a role as it would be created now."""
+        parts = self._parts
         return roles.resolve(
-            self.config, self.schemas, self.info, role=role, provider=provider, region=region, arguments=settings,
+            parts.config, parts.schemas, parts.info, role=role, provider=provider, region=region, arguments=settings,
             now=datetime.now(timezone.utc), preview=True,
         )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Groups of use cases of the service, which hands itself to each of them as its ``Parts``."""
