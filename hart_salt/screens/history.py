@@ -19,7 +19,11 @@ COLUMNS = (
     Column("a month", 3, right=True), Column("by", 8),
 )  # fmt: skip
 #: actions, for the summary
-DONE = {"create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept"}
+DONE = {
+    "create": "created", "destroy": "destroyed", "import": "imported", "sweep": "swept", "protect": "protected",
+    "unprotect": "unprotected", "set_tags": "tagged", "resize": "resized", "start": "started", "stop": "stopped",
+    "reboot": "rebooted", "add_ip": "with a further address", "remove_ip": "with an address less",
+}  # fmt: skip
 #: columns of the line for everything but who called
 REST = 60
 NARROW = 60  #: columns of a terminal that has no room for dates
