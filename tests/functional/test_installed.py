@@ -35,6 +35,9 @@ print(json.dumps({
     "runner": sorted(name for name in runner if name.startswith("hart.")),
     "version": runner["hart.version"](),
     "modules": sorted(name for name in modules if name.startswith("hart.")),
+    "states": sorted(name for name in salt.loader.states(
+        {**opts, "__role": "master"}, {}, {}, {}) if name.startswith("hart.")),
+    "outputter": "hart" in salt.loader.outputters(opts),
     "doc": modules["sys.doc"]("hart.info")["hart.info"],
     "drivers": sorted(drivers.schemas()),
     "templates": sorted(bootstrap._environment().list_templates()),
@@ -63,8 +66,9 @@ def there(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def test_salt_finds_the_runner_and_the_execution_module(environment: Path, there: dict[str, Any]) -> None:
     assert there["package"] == str(environment / SITE / "hart_salt/__init__.py")
     assert {"hart.create", "hart.destroy", "hart.check"} <= set(there["runner"])
-    assert there["version"]["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
+    assert there["version"]["versions"]["runner"] == str(environment / SITE / "hart_salt/runners/hart.py")
     assert there["modules"] == ["hart.info", "hart.peer_keys", "hart.sealed"]
+    assert (there["states"], there["outputter"]) == (["hart.absent", "hart.present", "hart.scaled"], True)
     assert "salt -G roles:app hart.info" in there["doc"]
 
 
@@ -74,6 +78,7 @@ def test_the_files_that_hart_reads_are_installed(environment: Path, there: dict[
     assert there["key"] == "-----BEGIN PGP PUBLIC KEY B"
     assert (environment / SITE / "hart_salt/operations/address.sh").is_file()
     assert (environment / SITE / "hart_salt/py.typed").is_file()
+    assert (environment / SITE / "hart_salt/reports/templates/style.css").is_file()
 
 
 def test_what_operators_read_is_there_and_nothing_that_developers_run(environment: Path) -> None:

@@ -296,12 +296,13 @@ def test_another_call_counts_once_the_claim_says_how_many_nodes_there_will_be(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look and the claim, two calls would both see room for their nodes."""
-    locks = FileLocks(place.info.cachedir)
+    locks, looking = FileLocks(place.info.cachedir), threading.Lock()
     steps: list[Any] = []
     batch = FileLocks.batch
 
     def is_free() -> bool:
-        with locks.role(LIMITS, wait=False) as held:
+        # Two launches at the same time would find the lock taken by each other.
+        with looking, locks.role(LIMITS, wait=False) as held:
             return held
 
     @contextmanager
