@@ -30,8 +30,8 @@ MASTER = "salt.example"
 KEY = asyncssh.generate_private_key("ssh-ed25519", comment="admin@example").export_public_key().decode().strip()
 COMMANDS = bootstrap.commands("")
 MISTAKE, FAILURE = 2, 1
-#: files that stay: the owner of the machine, the lock of the queue of calls, the provider's list of sizes, and names for
-#: completion
+#: files that stay: the owner of the machine, the lock of the queue of calls, the provider's list of sizes, and
+#: names for completion
 LASTING = ("owner", "door", "do.json", "completion")
 
 
