@@ -88,9 +88,12 @@ def _unknown(name: str, before: list[str], last: str, entries: Mapping[str, Entr
 
 
 def summary(entry: Entry) -> Entry:
-    """Return the kind of an entry, and the first sentence about it."""
+    """Return the kind of an entry, and the first clause about it as a whole sentence."""
     text = entry.get("description") or entry.get("text", "").partition("\n\n")[0]
-    return {"kind": entry["kind"], "summary": re.split(r"(?<=[.;:])\s", " ".join(text.split()))[0]}
+    first = re.split(r"(?<=[.;:])\s", " ".join(text.replace("`", "").split()))[0]
+    # The clause can end in a parenthesis, such as "(default: the driver's)".
+    whole = first if first.count("(") <= first.count(")") else first.rpartition(" (")[0]
+    return {"kind": entry["kind"], "summary": f"{whole.rstrip('.;:')}."}
 
 
 # settings

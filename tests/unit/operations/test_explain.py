@@ -63,6 +63,15 @@ def test_without_a_name_everything_is_listed_with_a_summary() -> None:
     assert [name for name, entry in everything.items() if not entry["summary"]] == []
 
 
+def test_each_summary_is_one_whole_sentence() -> None:
+    everything = look(None)
+    for name, entry in everything.items():
+        said = entry["summary"]
+        assert said.count("(") == said.count(")"), name
+        assert said[-2:-1] not in ".:; " and said.endswith(".") and "`" not in said, name
+    assert everything["size"]["summary"] == "The size, by the provider's name for it."
+
+
 def test_every_setting_has_a_type_a_default_a_place_and_a_description() -> None:
     for name in look(None):
         for entry in look(name).values():
