@@ -135,6 +135,7 @@ class Scaling:
                 return self._unchanged("another call is changing this fleet")
             self._begin()
             ready, _ = self._fleet()
+            self._check_found(ready)
             leaving = [one for one in ready if one.minion_id not in self._protected]
             if ready and not leaving:
                 raise Refused("\n".join(sentence(one.minion_id) for one in ready))
@@ -142,6 +143,15 @@ class Scaling:
             if self._order.test:
                 return self._stayed(self._planned(len(ready), len(ready), leaving))
             return self._stayed(self._changed(len(ready), renew(leaving, batch, self._actions)))
+
+    def _check_found(self, ready: Sequence[Record]) -> None:
+        """Raise ``Refused`` if the call names a region in which no node of the role is ready."""
+        order = self._order
+        if order.region is not None and not ready:
+            raise Refused(
+                f"role {order.role} has no ready node at {order.provider} in region {order.region}; "
+                f"see salt-run hart.list_minions role={order.role}"
+            )
 
     @contextmanager
     def _alone(self, wait: bool) -> Iterator[bool]:

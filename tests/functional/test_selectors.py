@@ -154,6 +154,13 @@ def test_a_role_s_nodes_are_replaced_by_a_selector(fleet: Place) -> None:
     )
 
 
+@pytest.mark.parametrize("test", [False, True])
+def test_a_replacement_of_no_node_in_a_region_is_refused(fleet: Place, test: bool) -> None:
+    said = refusal(call("replace", "app", region="elsewhere", test=test))
+    assert said.startswith("role app has no ready node at ")
+    assert said.endswith(" in region elsewhere; see salt-run hart.list_minions role=app")
+
+
 @pytest.mark.parametrize(
     ("sort", "names"),
     [
