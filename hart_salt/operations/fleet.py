@@ -84,7 +84,8 @@ def victims(fleet: Sequence[Record], number: int, remove: str, protected: Collec
     free = [record for record in chosen if record.minion_id not in protected]
     if len(free) < number:
         stay = [sentence(record.minion_id) for record in chosen if record.minion_id in protected]
-        raise Refused("\n".join([f"{number} nodes must be removed, but only {len(free)} can be", *stay]))
+        why = f"only {len(free)} of them can go" if free else "all that can be chosen are protected"
+        raise Refused("\n".join([f"{number} {'node' if number == 1 else 'nodes'} must be removed, but {why}", *stay]))
     return free[:number]
 
 

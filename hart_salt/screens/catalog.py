@@ -23,6 +23,8 @@ GONE = "not available"
 def sizes(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     """Return the sizes, in the order of the document."""
     found = document["sizes"]
+    if not found:
+        return paper.lines("There is no such size.")
     rows = [Row(_size(name, facts)) for name, facts in found.items()]
     unpriced = all(facts.get("monthly_price") is None for facts in found.values())
     sentence = f"{counted(len(found), 'size')}{'' if unpriced else '; prices are before tax'}."

@@ -53,7 +53,9 @@ def _problems(document: Mapping[str, Any]) -> list[str]:
 def _body(document: Mapping[str, Any], paper: Paper) -> list[Text]:
     if "error" in document:
         head = f"hart.{document['function']}: "
-        return [_labelled(line, head, "red") for line in _sentence(str(document["error"]), head, paper)]
+        # Some sentences begin with the name of the function.
+        error = str(document["error"]).removeprefix(head.replace(":", ""))
+        return [_labelled(line, head, "red") for line in _sentence(error, head, paper)]
     if "job" in document:
         return [Text(f"job {document['job']}")]
     screen = SCREENS.get(document["function"], nodes.nodes if "nodes" in document else _anything)

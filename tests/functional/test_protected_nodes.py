@@ -150,7 +150,7 @@ def test_scaling_down_is_refused_if_too_few_nodes_can_go(place: Place, remove: s
     in_record(place)
     place.start("web-2")
     said = refusal(call("scale", "app", count=0, remove=remove, test=test)).splitlines()
-    assert said == ["2 nodes must be removed, but only 1 can be", REMEDY]
+    assert said == ["2 nodes must be removed, but only 1 of them can go", REMEDY]
     assert there(place) == ["web-1", "web-2"]
 
 

@@ -277,6 +277,15 @@ def test_one_node_is_shown_in_sections_with_its_stages_in_order() -> None:
     assert "notes" not in shown, "nothing empty is shown"
 
 
+def test_a_refusal_names_the_function_once() -> None:
+    said = "hart.show needs an id: salt-run hart.show ID"
+    assert draw(doc("show", error=said, problems=[said], retcode=2), Paper(80)) == said.replace(" ", ": ", 1)
+
+
+def test_no_matching_size_is_one_sentence() -> None:
+    assert draw(doc("list_sizes", sizes={}), Paper(80)) == "There is no such size."
+
+
 def test_a_refusal_is_one_sentence_and_a_list_of_faults_keeps_its_lines() -> None:
     assert draw(REFUSED, Paper(80)).splitlines()[:3] == [
         "hart.create: 2 faults:", "  hart:a: unknown", "  hart:b: must be text",
