@@ -36,7 +36,7 @@ def history(document: Mapping[str, Any], paper: Paper) -> list[Text]:
         return paper.lines("The journal has no such entries.")
     counts = Counter(_word(one["action"]) if one["result"] else f"{one['action']} failed" for one in entries)
     summary = f"{counted(len(entries), 'outcome')}: {listed(counts.most_common())}."
-    columns = COLUMNS if paper.width >= NARROW else (Column("when", ALWAYS), *COLUMNS[1:])
+    columns = COLUMNS if paper.width >= NARROW else (Column("age", ALWAYS), *COLUMNS[1:])
     return [*table(columns, [_row(one, paper) for one in entries], paper), Text(""), *paper.lines(summary)]
 
 
@@ -57,8 +57,8 @@ def _row(one: Mapping[str, Any], paper: Paper) -> Row:
 
 
 def _time(at: str, paper: Paper) -> str:
-    """Return a time to the minute, or how long ago it was if there is little room."""
+    """Return a time to the minute, or its age if there is little room."""
     seconds = moment(at)
     if seconds is None or paper.width < NARROW:
-        return f"{age(seconds)} ago"
+        return age(seconds)
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M}"

@@ -206,7 +206,7 @@ def test_a_narrow_history_shows_a_part_of_who_called() -> None:
     line = draw(doc("history", history=HISTORY[-1:]), Paper(80)).splitlines()[1]
     assert line == "2025-11-30 08:00  SSH key hart-1  sweep   done    34 s  reactor s..or/s.sls)"
     narrow = draw(doc("history", history=HISTORY[:1]), Paper(40)).splitlines()
-    assert re.fullmatch(r"WHEN +NAME   ACTION  RESULT\n\d+ d ago  app-1  create  done", "\n".join(narrow[:2]))
+    assert re.fullmatch(r"AGE +NAME   ACTION  RESULT\n\d+ d  app-1  create  done", "\n".join(narrow[:2]))
 
 
 def test_a_plan_has_the_price_of_each_node_and_the_total() -> None:
