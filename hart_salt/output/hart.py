@@ -36,20 +36,23 @@ def output(data: Any, **_: Any) -> str:
     """
     from hart_salt.screens.draw import draw
 
-    document = _document(data)
-    if document is None:
+    document = _unwrapped(data)
+    if not _has_shape(document):
         import salt.output
 
         # With ``output: hart`` in the master config, its own options would name this outputter again.
-        return str(salt.output.out_format(data, "nested", {**__opts__, "output": "nested"}))
+        return str(salt.output.out_format(document, "nested", {**__opts__, "output": "nested"}))
     return draw(document, _paper())
 
 
-def _document(data: Any) -> dict[str, Any] | None:
-    """Return the document, which the runner wraps at a terminal."""
-    if isinstance(data, dict) and isinstance(data.get("hart"), dict):
-        data = data["hart"].get("document")
-    return data if isinstance(data, dict) and {"version", "function", "problems", "notes"} <= data.keys() else None
+def _unwrapped(data: Any) -> Any:
+    """Return the document, which the runner wraps at a terminal, also if it has the shape of hart-salt 1.0."""
+    inner = data.get("hart") if isinstance(data, dict) else None
+    return inner["document"] if isinstance(inner, dict) and set(inner) == {"result", "document"} else data
+
+
+def _has_shape(data: Any) -> bool:
+    return isinstance(data, dict) and {"version", "function", "problems", "notes"} <= data.keys()
 
 
 def _paper() -> Any:

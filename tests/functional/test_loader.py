@@ -77,6 +77,8 @@ def test_the_outputter_draws_documents_and_prints_other_data_as_salt_does(opts: 
         assert [salt.output.out_format(it, "hart", {**opts, **more}) for it in (document, wrapped)] == [table, table]
         other = salt.output.out_format({"web-1": True}, "hart", {**opts, **more, "color": False})
         assert other == "web-1:\n    True"
+        former = {"hart": {"result": True, "document": {"web-1": True}}}  # with result_version: 1 at a terminal
+        assert salt.output.out_format(former, "hart", {**opts, **more, "color": False}) == other
 
 
 def test_a_copy_from_the_file_server_works_and_is_reported_as_such(opts: dict[str, Any], root: Path) -> None:
