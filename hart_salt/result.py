@@ -31,6 +31,7 @@ PARTS: Mapping[str, str | None] = {
     "version": "versions",
 }
 
+NEW = ("price",)  #: further keys that hart-salt 1.0 did not have
 FLEETS = ("scale", "replace")  #: the functions that change the nodes of a role
 
 
@@ -93,7 +94,8 @@ def document(result: Result, function: str) -> dict[str, Any]:
 
 def former(result: Result, function: str) -> dict[str, Any]:
     """Return the document of hart-salt 1.0: ids or names stand at the top level, beside ``errors`` and the like."""
-    data = {**_former_data(result.data, function), **result.more}
+    more = {key: value for key, value in result.more.items() if key not in NEW}
+    data = {**_former_data(result.data, function), **more}
     if result.problems and function in FLEETS:
         data["error"] = "; ".join(result.problems)
     elif result.problems:

@@ -251,9 +251,9 @@ def as_data(one: Entry) -> dict[str, Any]:
     return {"time": None, **{name.name: getattr(one, name.name) for name in fields(Entry)}, **times}
 
 
-def iso(seconds: float) -> str:
-    """Return a time in ISO 8601, in UTC."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+def iso(seconds: float, timespec: str = "milliseconds") -> str:
+    """Return a time in ISO 8601, in UTC; ``timespec`` is its precision."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec=timespec)
 
 
 #: the fields that are times

@@ -109,7 +109,12 @@ def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
 
 def _facts(record: Record) -> dict[str, Any]:
     facts = {name: getattr(record, name) for name in FACTS}
-    return {**facts, "created": iso(record.created), "monthly_price": record.monthly_price, "currency": record.currency}
+    return {
+        **facts,
+        "created": iso(record.created, "microseconds"),
+        "monthly_price": record.monthly_price,
+        "currency": record.currency,
+    }
 
 
 def _elsewhere(snapshot: Snapshot, record: Record, why: str) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def test_a_replacement_stops_at_the_first_failure_with_a_complete_fleet(master: 
     ("arguments", "words"),
     [
         (("hart.scale",), "hart.scale needs a role"),
-        (("hart.scale", "app"), "either count"),
+        (("hart.scale", "app"), "set count, the number of nodes, delta"),
         (("hart.scale", "app", "count=-1"), "count must be a whole number of at least 0"),
         (("hart.scale", "app", "count=two"), "count must be a whole number"),
         (("hart.scale", "app", "delta=1.5"), "delta must be a whole number"),

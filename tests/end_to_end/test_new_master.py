@@ -21,6 +21,7 @@ from tests.end_to_end.conftest import Ran, SaltMaster, idle_machine
 from tests.end_to_end.real_cloud import files_with, ok
 from tests.end_to_end.runs import side_by_side
 from tests.end_to_end.wire import Relay
+from tests.former import former_of
 from tests.machines import requirements, salt_package
 from tests.machines.machines import Machine, MachineHost
 from tests.machines.real import RealMachines
@@ -79,7 +80,7 @@ class Scene:
 
     def on_master(self, command: str) -> Any:
         """Return the JSON output of a command on the new master."""
-        return json.loads(ok(self.machine, f"{command} --out=json 2> /dev/null"))
+        return former_of(json.loads(ok(self.machine, f"{command} --out=json 2> /dev/null")))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def test_the_admin_can_log_in_with_that_key(scene: Scene) -> None:
             done = await connection.run("salt-run --out=json hart.version", check=True)
             return str(done.stdout)
 
-    versions = json.loads(asyncio.run(log_in()))
+    versions = json.loads(asyncio.run(log_in()))["versions"]
     assert versions["runner"].startswith("/opt/saltstack/salt/")
 
 

@@ -192,9 +192,9 @@ def test_an_unknown_order_is_refused_with_a_suggestion(place: Place) -> None:
 
 def test_times_are_in_iso_8601(fleet: Place) -> None:
     nodes = call("list_minions")["nodes"]
-    assert nodes["app-2"]["created"] == "1970-01-01T00:33:20.000+00:00"
+    assert nodes["app-2"]["created"] == "1970-01-01T00:33:20.000000+00:00"
     assert nodes["laptop"]["created"] is None
-    assert call("show", "app-2")["nodes"]["app-2"]["created"] == "1970-01-01T00:33:20.000+00:00"
+    assert call("show", "app-2")["nodes"]["app-2"]["created"] == "1970-01-01T00:33:20.000000+00:00"
 
 
 @pytest.mark.parametrize(
