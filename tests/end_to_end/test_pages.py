@@ -26,6 +26,9 @@ ELSEWHERE = {
     r"salt-run -c lab hart\..*": "an ordinary user's machine: tests/end_to_end/test_create_master.py",
     r"salt-run hart\.from_salt_cloud /root/old-configuration .*": "the same again, of another directory",
     r"salt-run hart\.create web1,web2,web3 .*": "of a map that the page does not show",
+    r"salt-run hart\.(stop|start|reboot|resize|set_tags) .*": "machines with power: test_everyday.py",
+    r"salt-run hart\.timeline .*": "the batch of the page is somebody else's; test_reports.py has it",
+    r"install -d -o salt .*": "the user of Salt's own packages is not here",
 }
 
 
@@ -37,6 +40,16 @@ def _a_database(reader: Reader) -> None:
 def _fleet(reader: Reader) -> None:
     reader.emulate({"ec2": None})  # which has zones
     _a_database(reader)
+    reader.put("app/drain.sls", "drained: {test.nop: []}\n")
+
+
+def _roles_and_states(reader: Reader) -> None:
+    reader.put("/etc/salt/master.d/roles.conf", "hart: {roles: {app: {}, worker: {}}}\n")
+    _states(reader)
+
+
+def _one_node(minion_id: str) -> Callable[[Reader], None]:
+    return lambda reader: reader.type(f"salt-run hart.create {minion_id} role=app")
 
 
 def _nothing(reader: Reader) -> None:
@@ -71,10 +84,12 @@ BEFORE: dict[str, Callable[[Reader], None]] = {
     "README.md": _states,
     "docs/clouds/index.md": _accounts("do", "ec2", "gce"),
     "docs/fleets.md": _fleet,
+    "docs/history.md": _one_node("app-1.example.com"),
     "docs/installation.md": _a_database,
     "docs/migration/from_hart.md": _accounts("do"),
     "docs/migration/from_salt_cloud.md": _salt_cloud,
     "docs/migration/index.md": _salt_cloud,
+    "docs/orchestration.md": _roles_and_states,
     "hart_salt/examples/README.md": _examples,
 }
 
