@@ -45,16 +45,24 @@ def one_line(text: str, most: int = 1000) -> str:
     return line if len(text) <= most else f"(a text of {len(text)} characters)"
 
 
-def closest(word: str, known: Iterable[Any]) -> str | None:
-    """Return the known word that ``word`` probably means, or None if none is close. Case does not matter."""
+def closest(word: str, known: Iterable[Any], alike: float = 0.6) -> str | None:
+    """
+    Return the known word that ``word`` probably means, or None if none is close. Case does not matter.
+
+    ``alike`` is how close it must be, from 0 to 1; see ``difflib.SequenceMatcher.ratio``.
+    """
     by_case = {str(name).casefold(): str(name) for name in known}
-    found = get_close_matches(word.casefold(), by_case, n=1)
+    found = get_close_matches(word.casefold(), by_case, n=1, cutoff=alike)
     return by_case[found[0]] if found else None
 
 
-def suggestion(word: str, known: Iterable[Any]) -> str:
-    """Return the end of a sentence about an unknown word, ``, did you mean size?``; empty if no known word is close."""
-    close = closest(word, known)
+def suggestion(word: str, known: Iterable[Any], alike: float = 0.6) -> str:
+    """
+    Return the end of a sentence about an unknown word, ``, did you mean size?``; empty if no known word is close.
+
+    For ``alike`` see ``closest``.
+    """
+    close = closest(word, known, alike)
     return f", did you mean {close}?" if close else ""
 
 

@@ -13,6 +13,9 @@ from hart_salt.inventory.records import BANK, SUFFIX, Record
 from hart_salt.inventory.snapshot import Snapshot, bare_record, record_of
 from hart_salt.master.client import Master
 
+#: how close an id must be to be suggested: ids of one domain are alike, and mean different nodes
+ALIKE = 0.8
+
 
 def records_of(
     minion_ids: Sequence[str], context: Context, any_provider: Provider, look: Callable[[], Snapshot]
@@ -78,7 +81,7 @@ def why_no_node(minion_id: str, master: Master) -> str:
             f"is not a node of hart, only a key in Salt's store; salt-key -d {minion_id} deletes the key, and salt-run "
             f"hart.import_minion {minion_id} makes an accepted minion a node"
         )
-    near = suggestion(minion_id, master.keys.states())
+    near = suggestion(minion_id, master.keys.states(), ALIKE)
     return f"is not known{near or ':'} there is no record, no instance and no key with that id"
 
 

@@ -27,6 +27,8 @@ ELSEWHERE = {
     r"salt-run hart\.from_salt_cloud /root/old-configuration .*": "the same again, of another directory",
     r"salt-run hart\.create web1,web2,web3 .*": "of a map that the page does not show",
     r"salt-run hart\.(stop|start|reboot|resize|set_tags) .*": "machines with power: test_everyday.py",
+    r"salt-run hart\.list_minions watch=.*": "it needs a terminal: test_progress.py",
+    r"salt-run hart\.\w+ role=app region=nyc3.*": "the account of these tests is elsewhere: test_selectors.py",
     r"salt-run hart\.timeline .*": "the batch of the page is somebody else's; test_reports.py has it",
     r"install -d -o salt .*": "the user of Salt's own packages is not here",
 }
@@ -40,6 +42,7 @@ def _a_database(reader: Reader) -> None:
 def _fleet(reader: Reader) -> None:
     reader.emulate({"ec2": None})  # which has zones
     _a_database(reader)
+    reader.type("salt-run hart.create db2.example.com role=db")
     reader.put("app/drain.sls", "drained: {test.nop: []}\n")
 
 
