@@ -74,8 +74,8 @@ def answer(
         version = made[0].config.cluster.result_version if made else report.version
         return dataclasses.replace(
             report, version=version, data=gate.data(report.data), more=gate.data(report.more),
-            problems=[gate.error(text) for text in report.problems], notes=[gate.text(text) for text in report.notes],
-            error=gate.error(report.error),
+            problems=[gate.text(text) for text in report.problems], notes=[gate.text(text) for text in report.notes],
+            error=gate.text(report.error),
         )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ ELSEWHERE = {
     r"salt-run hart\.(stop|start|reboot|resize|set_tags) .*": "machines with power: test_everyday.py",
     r"salt-run hart\.list_minions watch=.*": "it needs a terminal: test_progress.py",
     r"salt-run hart\.\w+ role=app region=nyc3.*": "the account of these tests is elsewhere: test_selectors.py",
+    r"salt-run hart\.check_seal role=app": "minions with the module: test_seal.py",
     r"salt-run hart\.timeline .*": "the batch of the page is somebody else's; test_reports.py has it",
     r"install -d -o salt .*": "the user of Salt's own packages is not here",
 }

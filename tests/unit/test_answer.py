@@ -177,6 +177,13 @@ def test_values_that_salt_read_from_sdb_are_known_secrets(tmp_path: Path) -> Non
     assert (report.data, report.error) == ({}, "the tag *** is hart's")
 
 
+def test_every_fault_of_a_long_list_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [f"hart:roles:app:setting_{number}: must be text" for number in range(200)]
+    serve(monkeypatch, raising(Refused("\n".join(faults))))
+    found = call("create")
+    assert (found["error"].split("\n"), found["problems"][0].split("\n")) == (faults, faults)
+
+
 def test_a_defect_is_logged_by_its_place_without_its_text(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
