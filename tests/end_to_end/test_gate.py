@@ -174,9 +174,9 @@ def test_no_part_of_a_token_is_in_a_log_a_record_or_the_job_cache(said: Said) ->
 
 
 def test_the_notes_warn_of_a_secret_in_an_argument(said: Said) -> None:
-    (note,) = said.runs["argument"].data["arg1"]["notes"]
+    (note,) = said.runs["argument"].document["notes"]
     assert note.startswith("minion_config:mine:api_token holds a secret: an argument appears in")
-    (note,) = said.runs["known"].data["notes"]
+    (note,) = said.runs["known"].document["notes"]
     assert note.startswith("size holds a secret: ")
     others = [name for name, ran in said.runs.items() if "holds a secret" in ran.stdout]
     assert sorted(others) == ["argument", "known"]
