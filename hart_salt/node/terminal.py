@@ -5,16 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from io import StringIO
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Callable
+from typing import TextIO
 
 from hart_salt.node.live_table import LiveTable
 from hart_salt.node.progress import Expected, View
@@ -33,25 +27,6 @@ def _view(stream: TextIO) -> View:
     # A dumb terminal has no cursor to move.
     dumb = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
     return LiveTable(stream) if stream.isatty() and not dumb else Lines(stream)
-
-
-def table(nodes: Mapping[str, Mapping[str, Any]], width: int | None = None) -> str:
-    """
-    Return the nodes as a text table, with a row for each.
-
-    ``width`` is in characters (default: the width of the terminal).
-    """
-    drawn = Table("minion", "status", "role", "provider", "place", "size", "address", box=None, pad_edge=False)
-    drawn.columns[0].no_wrap = True
-    for minion_id, entry in nodes.items():
-        style = {"ready": "green", "in progress": "yellow", "not ours": "dim"}.get(entry["status"], "red")
-        place, address = entry["zone"] or entry["region"], entry["public_ip"] or entry["private_ip"]
-        cells = [entry["role"], entry["provider"], place, entry["size"], address]
-        drawn.add_row(Text(minion_id), Text(entry["status"], style), *(Text(str(cell or "")) for cell in cells))
-    text = StringIO()
-    console = Console(file=text, width=width or shutil.get_terminal_size().columns, force_terminal=True)
-    console.print(drawn)
-    return text.getvalue().rstrip("\n")
 
 
 class Silenced:

@@ -6,13 +6,10 @@ import contextlib
 import io
 import os
 import pty
-import re
 import threading
-from typing import Any
 
 import pytest
 
-from hart_salt.node import terminal
 from hart_salt.node.live_table import LiveTable
 from hart_salt.node.progress import Expected, View
 from hart_salt.node.terminal import Lines, Silenced, view_for
@@ -157,21 +154,3 @@ def test_by_default_it_goes_to_standard_error_and_never_to_standard_output(
     view.close()
     captured = capsys.readouterr()
     assert (captured.out, "launching" in captured.err) == ("", True)
-
-
-def test_the_table_of_nodes_has_a_row_for_each() -> None:
-    facts = {"role": "app", "provider": "do", "region": "nyc3", "size": "s-1", "private_ip": "10.0.0.1"}
-    nodes: dict[str, dict[str, Any]] = {
-        "a.example": {"status": "ready", **facts, "zone": None, "public_ip": "192.0.2.1"},
-        "b.example": {"status": "no [red] key", **facts, "zone": "z1", "public_ip": None},
-    }
-    lines = without_colours(terminal.table(nodes, 100)).splitlines()
-    assert [line.split() for line in lines] == [
-        ["minion", "status", "role", "provider", "place", "size", "address"],
-        ["a.example", "ready", "app", "do", "nyc3", "s-1", "192.0.2.1"],
-        ["b.example", "no", "[red]", "key", "app", "do", "z1", "s-1", "10.0.0.1"],
-    ]
-
-
-def without_colours(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)

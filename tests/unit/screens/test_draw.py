@@ -269,6 +269,27 @@ def test_problems_stand_last_and_never_take_the_table_away() -> None:
     assert [line.split()[0] for line in draw(CHECKED, Paper(120)).splitlines()[1:4]] == ["do", "quota", "do"]
 
 
+def test_the_list_has_a_row_for_each_node_with_its_zone_or_region_and_an_address() -> None:
+    facts = {
+        "role": "app",
+        "provider": "do",
+        "region": "nyc3",
+        "size": "s-1",
+        "private_ip": "10.0.0.1",
+        "created": None,
+    }
+    nodes: dict[str, dict[str, Any]] = {
+        "a.example": {"status": "ready", **facts, "zone": None, "public_ip": "192.0.2.1"},
+        "b.example": {"status": "no [red] key", **facts, "zone": "z1", "public_ip": None},
+    }
+    lines = draw(doc("list_minions", nodes=nodes), Paper(100, colored=False)).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["MINION", "STATUS", "ROLE", "PROVIDER", "PLACE", "SIZE", "ADDRESS"],
+        ["a.example", "ready", "app", "do", "nyc3", "s-1", "192.0.2.1"],
+        ["b.example", "no", "[red]", "key", "app", "do", "z1", "s-1", "10.0.0.1"],
+    ]
+
+
 def test_one_node_is_shown_in_sections_with_its_stages_in_order() -> None:
     shown = draw(SHOWN, Paper(80))
     assert shown.index("Instance") < shown.index("Trust") < shown.index("launching      21 s") < shown.index("in all")
