@@ -995,7 +995,8 @@ def scale(
         Instead of ``count``: how many nodes to add, or, if negative, to remove.
 
     min, max
-        With ``delta``: the number stays at ``min`` or above (default: 0), and at ``max`` or below (default: no limit).
+        With ``delta``: no node is removed below ``min`` (default: 0), and none is added above ``max`` (default: no
+        limit). A bound never reverses the direction: four nodes with ``delta=+1 min=8`` become five.
         Without ``count`` and ``delta``: add nodes if there are fewer than ``min``, and remove nodes if there are more
         than ``max``.
 
