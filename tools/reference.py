@@ -18,8 +18,10 @@ from typing import Any
 
 from hart_salt import drivers
 from hart_salt.base import errors
+from hart_salt.config import fleets
 from hart_salt.config.cluster import Cluster, Peer
 from hart_salt.config.described import code, default_of, kind_of, unit_of
+from hart_salt.config.fleets import Fleet
 from hart_salt.config.limits import Limits
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
@@ -99,6 +101,7 @@ def generate() -> str:
         _settings_part(schemas),
         _limits_part(),
         _cluster_part(),
+        _fleets_part(),
         _capabilities_part(schemas),
         _hart_part(schemas),
         _functions_part(),
@@ -151,6 +154,18 @@ def _cluster_part() -> str:
     peer = "Each entry of `masters` has these settings:"
     tables = (_settings_table(Cluster, ""), peer, _settings_table(Peer, "masters"))
     return "\n\n".join(["### hart as a whole", text, *tables])
+
+
+def _fleets_part() -> str:
+    text = (
+        "Each entry of `fleets`, directly under `hart`, is a fleet with these settings; in `/etc/hart.toml` it is "
+        "a section such as `[fleets.web]`. The page *Fleets* explains them. A length of time is `30d`, `8h`, `10m`, "
+        "`45s`, `1h30m`, or a number of seconds."
+    )
+    parts = ["### Fleets", text, _settings_table(Fleet, "")]
+    for name, section in fleets.inner():
+        parts += [f"`{name}` of a fleet has these settings:", _settings_table(section, name)]
+    return "\n\n".join(parts)
 
 
 def _capabilities_part(names: Iterable[str]) -> str:

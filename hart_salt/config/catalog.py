@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hart_salt.base.text import suggestion
-from hart_salt.config import limits
+from hart_salt.config import fleets, limits
 from hart_salt.config.cluster import FIELDS
 from hart_salt.config.schema import Schema
 from hart_salt.config.settings import Section, Settings
@@ -16,7 +16,9 @@ from hart_salt.config.validation import check_field, takes_mapping
 PLACES = frozenset(["provider"])
 
 #: names that a provider cannot have
-RESERVED = frozenset(["driver", "hart", "provider", "providers", "role", "roles", *FIELDS, *limits.FIELDS])
+RESERVED = frozenset(
+    ["driver", "hart", "provider", "providers", "role", "roles", fleets.SETTING, *FIELDS, *limits.FIELDS]
+)
 
 
 class Catalogue:
@@ -109,7 +111,7 @@ class Catalogue:
             return f"is a setting of {_and(owners)}, but the driver here is {driver}"
         if name in PLACES:
             return "cannot be set here, only under hart, in a role, and as an argument"
-        if name in FIELDS:
+        if name in FIELDS or name == fleets.SETTING:
             return "cannot be set here, only directly under hart"
         if name in limits.FIELDS:
             return "is a limit, which can be set only directly under hart, in a provider and in a role"

@@ -8,11 +8,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from hart_salt.config.settings import Section
+
 #: the type of a setting, by the function that checks it
 KINDS = {
     "as_budget": "number, or mapping of currencies to numbers",
     "as_apply": "`highstate`, or a list of texts",
     "as_coordination": "`file`, or the address of a server",
+    "as_duration": "length of time",
+    "as_duration_or_zero": "length of time",
     "as_drain": "list of texts, or mapping",
     "as_flag": "true or false",
     "as_host": "host name or IP address",
@@ -27,11 +31,13 @@ KINDS = {
     "as_seconds": "number above 0",
     "as_network": "address or network",
     "as_secret": "text, secret",
+    "as_share": "whole number, at least 1, or a share such as `20%`",
     "as_tags": "list of texts, or mapping of texts",
     "as_text": "text",
     "as_url": "web address",
     "as_endpoint": "address with `https://`, or `http://` on this machine",
     "as_version": "Salt version, in quotes",
+    "as_windows": "list of windows",
     "_as_google_labels": "mapping of texts",
 }
 #: the units of numbers, by setting or by driver and setting
@@ -63,6 +69,8 @@ def kind_of(field: FieldInfo) -> str:
         check = getattr(getattr(part, "func", None), "__name__", "")
         if check in KINDS:
             return KINDS[check]
+    if any(isinstance(part, type) and issubclass(part, Section) for part in parts):
+        return "mapping"
     choices = [choice for part in _flat(field.annotation) if get_origin(part) is Literal for choice in get_args(part)]
     if choices:
         return "one of " + ", ".join(f"`{choice}`" for choice in choices)
@@ -93,7 +101,7 @@ def default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    return "none" if value in (None, [], {}) else code(value)
+    return "none" if value in (None, [], {}) or isinstance(value, Section) else code(value)
 
 
 def code(value: Any) -> str:

@@ -13,7 +13,7 @@ from hart_salt.base.merge import merge
 from hart_salt.base.redaction import Secrets
 from hart_salt.base.shape import copied
 from hart_salt.base.text import suggestion
-from hart_salt.config import cluster, limits
+from hart_salt.config import cluster, fleets, limits
 from hart_salt.config.catalog import PLACES, RESERVED, Catalogue
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.config.settings import NO_VALUE, as_text
@@ -34,6 +34,11 @@ IMPLICIT_PROVIDER = "local"
 
 #: settings that a layer can switch off with null, if a layer before it sets them
 CAN_BE_EMPTY = frozenset(["apply", "drain", "script"])
+
+#: keys directly below ``hart`` that are no settings of nodes
+_NAMED = frozenset(["providers", "roles", fleets.SETTING, *cluster.FIELDS])
+#: the parts of what one source sets
+_SECTIONS = ("defaults", "cluster", "providers", "roles", "fleets")
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ROLE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
@@ -70,6 +75,8 @@ class Config:
     cluster: cluster.Cluster = field(default_factory=cluster.Cluster)
     #: the limits of nodes and of their price, by the place that sets them, such as ``hart:roles:app``
     limits: Mapping[str, limits.Limits] = field(default_factory=dict)
+    #: the declared fleets, by name
+    fleets: Mapping[str, fleets.Fleet] = field(default_factory=dict)
 
     def candidates(self, role: str | None) -> tuple[str, ...]:
         """
@@ -120,11 +127,12 @@ def load(
         notes += [*source.notes, *reader.notes]
         known = {fault.path for fault in source.faults}
         faults += reader.mark(source.faults) + [fault for fault in reader.faults if fault.path not in known]
-    empty: dict[str, Any] = {name: {} for name in ("defaults", "cluster", "providers", "roles", "limits")}
+    empty: dict[str, Any] = {name: {} for name in (*_SECTIONS, "limits")}
     tree: dict[str, Any] = reduce(merge, trees, empty)
     providers, found = _providers(tree["providers"], drivers, schemas, {fault.path for fault in faults})
     faults += found + _unknown_choices(tree, providers)
     whole = _cluster(tree["cluster"], faults)
+    declared = _fleets(tree, providers, faults)
     if not tree["providers"] and any(source.data.get("providers", {}) is None for source in resolved):
         faults.append(Fault("hart:providers", "is empty: indent the providers below it, or remove it"))
     if faults:
@@ -133,18 +141,38 @@ def load(
     settings = {name: provider["settings"] for name, provider in tree["providers"].items()}
     roles = {name: _role(role) for name, role in tree["roles"].items()}
     bounds = {path: limits.Limits(**values) for path, values in tree["limits"].items() if values}
-    return Config(tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)), whole, bounds)
+    return Config(
+        tree["defaults"], providers, settings, roles, secrets, tuple(map(str, notes)), whole, bounds, declared
+    )
 
 
 def _cluster(tree: Mapping[str, Any], faults: list[Fault]) -> cluster.Cluster:
     """Return the settings of hart as a whole, and add to ``faults`` what is wrong with them and not known yet."""
+    return cluster.made(tree, _further(faults))
+
+
+def _fleets(
+    tree: Mapping[str, Any], providers: Mapping[str, Provider], faults: list[Fault]
+) -> dict[str, fleets.Fleet]:  # fmt: skip
+    """Return the fleets, and add to ``faults`` what is wrong with them as a whole and not known yet."""
+    own = tree["defaults"].get("provider")
+    every = tuple(tree["providers"] or providers)
+    roles = {
+        name: (named,) if (named := role["settings"].get("provider") or own) else every
+        for name, role in tree["roles"].items()
+    }
+    return fleets.made(tree["fleets"], roles, tree["providers"] or providers, _further(faults))
+
+
+def _further(faults: list[Fault]) -> Callable[[str, str], None]:
+    """Return what adds a fault of a path, unless something below that path has one already."""
     known = {fault.path for fault in faults}
 
     def fault(path: str, problem: str) -> None:
         if not any(one == path or one.startswith(f"{path}:") for one in known):
             faults.append(Fault(path, problem))
 
-    return cluster.made(tree, fault)
+    return fault
 
 
 def _role(tree: Mapping[str, Any]) -> Role:
@@ -154,9 +182,9 @@ def _role(tree: Mapping[str, Any]) -> Role:
 
 
 def _gather(data: Any, secrets: Secrets) -> None:
-    """Collect values whose keys look secret, except the names of roles and providers: a role can be called token."""
+    """Collect values whose keys look secret, except names of roles, providers and fleets: a role can be token."""
     for key, value in data.items() if isinstance(data, Mapping) else ():
-        named = key in ("providers", "roles") and isinstance(value, Mapping)
+        named = key in ("providers", "roles", fleets.SETTING) and isinstance(value, Mapping)
         for part in value.values() if named else ({key: value},):
             secrets.gather(part)
 
@@ -244,14 +272,15 @@ class _Reader:
     def read(self, data: Mapping[str, Any]) -> dict[str, Any]:
         data = self.group(data, "hart")
         data = self.without_limits(data, "hart")
-        rest = {key: value for key, value in data.items() if key not in ("providers", "roles", *cluster.FIELDS)}
+        rest = {key: value for key, value in data.items() if key not in _NAMED}
         providers = self.group(data.get("providers"), "hart:providers")
         roles = self.group(data.get("roles"), "hart:roles")
         return {
-            "defaults": self.layer(rest, "hart", None, PLACES, sorted(cluster.FIELDS | limits.FIELDS)),
+            "defaults": self.layer(rest, "hart", None, PLACES, sorted(_NAMED | limits.FIELDS)),
             "cluster": cluster.Reader(self.fault, self.secrets).read(data),
             "providers": {name: self.provider(name, values) for name, values in providers.items()},
             "roles": {name: self.role(name, values) for name, values in roles.items()},
+            "fleets": fleets.Reader(self.fault).read(data[fleets.SETTING]) if fleets.SETTING in data else {},
             "limits": self.limits,
         }
 

@@ -87,11 +87,11 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 def _from_toml(label: str, data: Mapping[str, Any]) -> Source:
     """Convert the file's sections to the form of the ``hart:`` key."""
-    known = ("hart", "providers", "roles")
+    known = ("hart", "providers", "roles", "fleets")
     others = [name for name in data if name not in known]
     # hart ignores other sections; but without its providers or roles it does nothing.
     wrong = [name for name in others if get_close_matches(name, known, n=1)]
-    said = "unknown section; the sections are hart, providers and roles"
+    said = "unknown section; the sections are hart, providers, roles and fleets"
     faults = [Fault(f"{label}: {name}", said) for name in wrong]
     notes = tuple(Fault(f"{label}: {name}", f"{said}; it has no effect") for name in others if name not in wrong)
     defaults = data.get("hart", {})
@@ -102,7 +102,7 @@ def _from_toml(label: str, data: Mapping[str, Any]) -> Source:
         if name in defaults:
             problem = f"must be sections of their own, such as [{name}.x]"
             faults.append(Fault(f"{label}: hart.{name}", problem))
-    sections = {name: data[name] for name in ("providers", "roles") if name in data}
+    sections = {name: data[name] for name in ("providers", "roles", "fleets") if name in data}
     return Source(label, {**defaults, **sections}, tuple(faults), is_harts=True, notes=notes)
 
 

@@ -153,7 +153,7 @@ def test_unknown_sections_of_the_file_are_reported_with_the_rest(tmp_path: Path)
     with pytest.raises(ConfigError) as caught:
         load([source], SCHEMAS, no_sdb)
     text = str(caught.value)
-    assert "provider: unknown section; the sections are hart, providers and roles" in text
+    assert "provider: unknown section; the sections are hart, providers, roles and fleets" in text
     assert "hart.roles: must be sections of their own" in text
     assert "hart:region: must be text" in text
 

@@ -53,7 +53,7 @@ def test_a_file_with_settings_that_hart_ignores_is_loaded_and_each_is_noted(tmp_
     assert config.providers["do"].driver == "do"
     text = "\n".join(notes)
     for words in (
-        "title: unknown section; the sections are hart, providers and roles; it has no effect",
+        "title: unknown section; the sections are hart, providers, roles and fleets; it has no effect",
         "hart:use_py2: unknown setting",
         "hart:providers:do:project: ",
         "hart:roles:app:backup: unknown setting, did you mean backups?; it has no effect",
