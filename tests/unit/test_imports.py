@@ -20,12 +20,12 @@ PACKAGE = Path(hart_salt.__file__).resolve().parent
 #: every package and every module outside of packages, from the top down; each may import only what is below it
 LAYERS = [
     "runners", "modules", "states", "output", "screens", "answer", "arguments", "service", "use_cases", "unconfigured",
-    "migration", "operations", "reports", "node", "planning", "inventory",
+    "fleets", "migration", "operations", "reports", "node", "planning", "inventory",
     "drivers", "coordination", "master", "model", "config", "result", "base",
 ]  # fmt: skip
 #: modules outside of packages
 FLAT = {"answer", "arguments", "service", "unconfigured", "model", "result"}
-PACKAGES = 29  #: at most, including the top package
+PACKAGES = 31  #: at most, including the top package
 CLOUDS = tuple(sorted(path.parent.name for path in PACKAGE.glob("drivers/*/driver.py")))
 #: what drivers may import from the rest of the package
 BELOW_DRIVERS = {

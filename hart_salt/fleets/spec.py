@@ -1,0 +1,40 @@
+"""The declared fleets, with the provider and the regions of their nodes. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from hart_salt.base.errors import Refused
+from hart_salt.base.text import suggestion
+from hart_salt.config import fleets
+from hart_salt.config.loader import Config
+from hart_salt.fleets.scene import Spec
+
+
+def specs(config: Config, names: Iterable[str], region_of: Callable[[str, str], str]) -> list[Spec]:
+    """
+    Return the declared fleets with these names, or all of them, in the order of their names.
+
+    ``region_of`` returns the region of a new node of a role at a provider, if its fleet names none.
+
+    Raises ``Refused`` if there is no such fleet, or if none is declared.
+    """
+    chosen = list(dict.fromkeys(names)) or sorted(config.fleets)
+    unknown = [name for name in chosen if name not in config.fleets]
+    if not config.fleets:
+        raise Refused("no fleet is declared: declare one under hart:fleets")
+    if unknown:
+        there = f"the fleets are {', '.join(sorted(config.fleets))}"
+        raise Refused(
+            "\n".join(f"there is no fleet {name}{suggestion(name, config.fleets)}; {there}" for name in unknown)
+        )
+    roles = config.role_names()
+    places = {name: (one.role, str(fleets.provider_of(one, roles))) for name, one in config.fleets.items()}
+    alike = Counter(places.values())
+    found = []
+    for name in sorted(chosen):
+        (role, provider), settings = places[name], config.fleets[name]
+        regions = tuple(dict.fromkeys(settings.regions or [region_of(role, provider)]))
+        found.append(Spec(name, role, provider, regions, settings, alike[role, provider] == 1))
+    return found
