@@ -19,6 +19,8 @@ A map of the package, from the top down. A package imports only what is below it
     groups of use cases that the service holds: what providers offer, prices and limits, the journal, pages, verbs
 ``unconfigured.py``
     the use cases that need no configuration of hart
+``fleets/``
+    declared fleets: what differs, what is done about it, and the number of nodes by the load
 ``migration/``
     brings under management what hart-salt did not create: minions, hart's own store, salt-cloud's configuration
 ``operations/``

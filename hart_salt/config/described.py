@@ -8,22 +8,28 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from hart_salt.config.durations import words
 from hart_salt.config.settings import Section
 
+LENGTH = "length of time"
 #: the type of a setting, by the function that checks it
 KINDS = {
     "as_budget": "number, or mapping of currencies to numbers",
+    "as_arguments": "list",
     "as_apply": "`highstate`, or a list of texts",
     "as_coordination": "`file`, or the address of a server",
-    "as_duration": "length of time",
-    "as_duration_or_zero": "length of time",
+    "as_duration": LENGTH,
+    "as_duration_or_zero": LENGTH,
     "as_drain": "list of texts, or mapping",
+    "as_function": "name of an execution function",
     "as_flag": "true or false",
     "as_host": "host name or IP address",
+    "as_keywords": "mapping",
     "as_labels": "mapping of texts",
     "as_masters": "text, or a list of texts",
     "as_minion_config": "mapping",
     "as_minion_id": "minion id",
+    "as_moment": "time of the week",
     "as_names": "list of texts",
     "as_peers": "mapping of names to masters",
     "as_price": "number",
@@ -32,6 +38,8 @@ KINDS = {
     "as_network": "address or network",
     "as_secret": "text, secret",
     "as_share": "whole number, at least 1, or a share such as `20%`",
+    "as_target": "number above 0",
+    "as_tolerance": "number from 0 to below 1",
     "as_tags": "list of texts, or mapping of texts",
     "as_text": "text",
     "as_url": "web address",
@@ -69,8 +77,10 @@ def kind_of(field: FieldInfo) -> str:
         check = getattr(getattr(part, "func", None), "__name__", "")
         if check in KINDS:
             return KINDS[check]
-    if any(isinstance(part, type) and issubclass(part, Section) for part in parts):
+    if any(_is_section(part) for part in parts):
         return "mapping"
+    if any(get_origin(part) is list and _is_section(get_args(part)[0]) for part in parts):
+        return "list of mappings"
     choices = [choice for part in _flat(field.annotation) if get_origin(part) is Literal for choice in get_args(part)]
     if choices:
         return "one of " + ", ".join(f"`{choice}`" for choice in choices)
@@ -80,6 +90,10 @@ def kind_of(field: FieldInfo) -> str:
     if low is None:
         return "value"  # of a driver in another package
     return f"whole number, at least {low}" + (f", at most {high}" if high is not None else "")
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _flat(kind: Any) -> Iterator[Any]:
@@ -101,6 +115,8 @@ def default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, float) and kind_of(field) == LENGTH:
+        return code(words(value).replace(" ", ""))
     return "none" if value in (None, [], {}) or isinstance(value, Section) else code(value)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import Field, PlainValidator
 
 from hart_salt.base.text import suggestion
+from hart_salt.config.autoscale import Autoscale
 from hart_salt.config.durations import Duration
 from hart_salt.config.limits import as_budget
 from hart_salt.config.settings import NO_VALUE, Count, Names, Section, Text, Whole, as_number, problem
@@ -131,6 +132,11 @@ class Fleet(Section):
         default_factory=Disruption, description="How far the fleet may be disturbed; see below."
     )
     limits: FleetLimits = Field(default_factory=FleetLimits, description="What it may not exceed; see below.")
+    autoscale: Autoscale | None = Field(
+        None,
+        description="How the number of nodes follows the load, between `min` (or `count`) and `max`; see below "
+        "(default: it does not).",
+    )
 
     def faults(self) -> list[tuple[str, str]]:
         """Return what contradicts itself: the setting, and the end of a sentence about it."""
@@ -141,7 +147,15 @@ class Fleet(Section):
             found.append(("min", "cannot be used with count: keep one of them"))
         if self.max is not None and self.max < self.low:
             found.append(("max", f"must not be below {'min' if self.count is None else 'count'}"))
-        return found
+        return [*found, *self._unbounded()]
+
+    def _unbounded(self) -> list[tuple[str, str]]:
+        """Return what the bounds do not allow of ``autoscale``."""
+        if self.autoscale is None:
+            return []
+        if self.max is None:
+            return [("autoscale", "needs max, the largest number of nodes, beside min or count")]
+        return [(f"autoscale:{setting}", wrong) for setting, wrong in self.autoscale.above(self.max)]
 
     @property
     def low(self) -> int:
@@ -199,12 +213,14 @@ class Reader:
         """Return the value of a setting, or None if it has a fault."""
         inner, several = section_in(section, name)
         if inner is not None and several and isinstance(value, list | tuple):
-            return [self._section(f"{path}:{number}", item, inner) for number, item in enumerate(value)]
+            parts = [self._section(f"{path}:{number}", item, inner) for number, item in enumerate(value)]
+            return parts if all(isinstance(item, Mapping) for item in value) else None
         if inner is not None and several:
             self._fault(path, NO_VALUE if value is None else "must be a list of mappings")
             return None
         if inner is not None:
-            return self._section(path, value, inner)
+            part = self._section(path, value, inner)
+            return part if isinstance(value, Mapping) else None
         kept, wrong = check_field(section, name, value)
         if value is None or wrong:
             self._fault(path, NO_VALUE if value is None else wrong or "")
@@ -248,14 +264,30 @@ def made(
     for name, given in tree.items():
         path = f"hart:{SETTING}:{name}"
         fleet: Fleet | None
-        fleet, problems = check_section(Fleet, given)
+        fleet, problems = _checked(Fleet, given)
         if fleet is not None:
-            problems += [*fleet.faults(), *_unknown(fleet, roles, providers)]
+            problems += _unknown(fleet, roles, providers)
             fleets[name] = fleet
         for setting, wrong in problems:
             fault(f"{path}:{setting}" if setting else path, wrong)
     _refuse_shared(fleets, roles, fault)
     return fleets
+
+
+def _checked(section: type[Section], given: Mapping[str, Any]) -> tuple[Any, list[tuple[str, str]]]:
+    """Return a section, or None, and what is wrong with it and the sections in it as wholes, each with its path."""
+    problems: list[tuple[str, str]] = []
+    for name, value in given.items():
+        one, several = section_in(section, name)
+        if one is not None:
+            parts = {f"{name}:{number}": part for number, part in enumerate(value)} if several else {name: value}
+            for path, part in parts.items():
+                wrong = _checked(one, part)[1]
+                problems += [(f"{path}:{setting}" if setting else path, problem) for setting, problem in wrong]
+    made, own = check_section(section, given)
+    known = {path.partition(":")[0] for path, _ in problems}
+    own = [(name, problem) for name, problem in own if name not in known]
+    return made, [*problems, *own, *(made.faults() if made is not None and hasattr(made, "faults") else [])]
 
 
 def _unknown(
