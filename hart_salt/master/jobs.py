@@ -62,12 +62,13 @@ class Job:
 
 
 def ask(
-    client: Any, new_jid: Callable[[], str], minion_ids: Sequence[str], function: str, arguments: Sequence[Any],
-    *, timeout: float, gather_timeout: float | None,
+    client: Any, new_jid: Callable[[], str], minion_ids: Sequence[str], function: str | list[str],
+    arguments: Sequence[Any], *, timeout: float, gather_timeout: float | None,
 ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
     """
     Run a function on minions; return what the master stored of each that answered: ``return``, ``retcode``.
 
+    With a list of functions, ``arguments`` has the arguments of each, and ``return`` and ``retcode`` are those of each.
     ``client`` is Salt's LocalClient. After ``timeout`` seconds the minions that have not answered are asked whether the
     job still runs; if it runs on one of them, the wait is repeated. ``gather_timeout`` is the number of seconds for
     their answer to that; None: they are not asked.

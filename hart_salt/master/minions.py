@@ -7,6 +7,7 @@ import pwd
 import shlex
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -35,6 +36,28 @@ TARGET_TYPES = (
 BUSY_PAUSE = 1.0  #: seconds until hart asks again a minion that refused because of another state run
 #: what Salt returns then: a list of such sentences, from ``state.running``; there is nothing else to recognize it by
 BUSY = " is running as PID "
+
+
+@dataclass(frozen=True)
+class Call:
+    """An execution function with its arguments."""
+
+    function: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def arguments(self) -> list[Any]:
+        """Return the arguments as Salt publishes them."""
+        given: list[Any] = salt.utils.args.condition_input(list(self.args), dict(self.kwargs))
+        return given
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a minion returned for a ``Call``; ``ok`` is whether the function succeeded."""
+
+    value: Any
+    ok: bool
 
 
 def user_of(opts: Mapping[str, Any]) -> str:
@@ -80,9 +103,15 @@ class Minions:
         gather_timeout: float | None = PING_GATHER_TIMEOUT,
     ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
         """Return what the master has stored of the minions that answered; see ``jobs.ask``."""
+        given = Call(function, arguments, keywords).arguments()
+        return self._run(minion_ids, function, given, timeout, gather_timeout)
+
+    def _run(
+        self, minion_ids: Sequence[str], function: str | list[str], given: list[Any], timeout: float,
+        gather_timeout: float | None,
+    ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
         if not minion_ids:
             return {}
-        given = salt.utils.args.condition_input(list(arguments), dict(keywords))
         drop_stale_list(self._opts)
         with salt.client.get_local_client(mopts=dict(self._opts, user=user_of(self._opts))) as client:
             return jobs.ask(
@@ -128,6 +157,24 @@ class Minions:
         """Return some grains of the minions that answer within a few seconds; all are asked at once."""
         said = {name: answer.get("return") for name, answer in self._ask(minion_ids, "grains.item", names).items()}
         return {minion_id: grains for minion_id, grains in said.items() if isinstance(grains, Mapping)}
+
+    def call_all(
+        self, minion_ids: Sequence[str], calls: Sequence[Call], timeout: float
+    ) -> dict[str, list[Returned]]:  # fmt: skip
+        """
+        Call functions on several minions, all in one job; return what each minion returned for each call.
+
+        The functions must differ. ``timeout`` is all that it waits, in seconds. A minion that does not answer by then
+        is absent; a call for which a minion returned nothing has failed.
+        """
+        names, given = [call.function for call in calls], [call.arguments() for call in calls]
+        if len(calls) == 1:
+            answers = self._run(minion_ids, names[0], given[0], timeout, None)
+            return {
+                name: [Returned(answer.get("return"), not answer.get("retcode"))] for name, answer in answers.items()
+            }
+        answers = self._run(minion_ids, names, given, timeout, None)
+        return {name: _each(names, answer) for name, answer in answers.items()}
 
     def ask(self, target: str, target_type: str, function: str) -> dict[str, Any]:
         """
@@ -239,6 +286,21 @@ class Minions:
         how = {"stdin": script, "python_shell": False, "ignore_retcode": True}
         answers = self._ask(minion_ids, "cmd.run_all", [command], how, timeout=ASK_TIMEOUT)
         return {minion_id: _shell_answer(answers.get(minion_id)) for minion_id in minion_ids}
+
+
+def _each(names: Sequence[str], answer: Mapping[str, Any]) -> list[Returned]:
+    """Return what a minion returned for each of several functions."""
+    return [
+        Returned(_part(answer.get("return"), number, name), _part(answer.get("retcode"), number, name) == 0)
+        for number, name in enumerate(names)
+    ]
+
+
+def _part(values: Any, number: int, name: str) -> Any:
+    """Return the part of one function: the values are by name or, with the minion's ``multifunc_ordered``, in order."""
+    if isinstance(values, Mapping):
+        return values.get(name)
+    return values[number] if isinstance(values, list) and number < len(values) else None
 
 
 def _require_published(answer: Any) -> None:

@@ -14,6 +14,7 @@ from hart_salt.base import faults
 from hart_salt.base.errors import HartError, Refused
 from hart_salt.master import minions
 from hart_salt.master.listener import ANSWER_SETTING, QUESTION
+from hart_salt.master.minions import Call, Returned
 
 OPTS = {"user": "root", "conf_file": "/nowhere/master"}
 
@@ -325,3 +326,49 @@ def test_a_request_to_a_minion_without_an_accepted_key_is_refused(asked: Any, mo
     monkeypatch.setattr(master, "_expected", lambda *_: [])
     with pytest.raises(Refused, match="this master has no minion m2 with an accepted key: see salt-key -l all"):
         master.request("m2", "hart.peer_keys", ["accept"], 1.0)
+
+
+TWO = [Call("grains.item", ["num_cpus"]), Call("cmd.run", ["x"], {"python_shell": True})]
+
+
+def test_one_call_on_several_minions_is_a_plain_job(asked: Any) -> None:
+    who, client = asked({"a": returned(1.5), "b": returned("no", 1)})
+    assert who.call_all(["a", "b"], [Call("status.x", [1], {"y": 2})], 5) == {
+        "a": [Returned(1.5, True)], "b": [Returned("no", False)],
+    }  # fmt: skip
+    assert client.jobs == [(["a", "b"], "status.x", [1, {"__kwarg__": True, "y": 2}])]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"return": {"grains.item": {"num_cpus": 2}, "cmd.run": "3"}, "retcode": {"grains.item": 0, "cmd.run": 0}},
+        {"return": [{"num_cpus": 2}, "3"], "retcode": [0, 0]},
+    ],
+)
+def test_several_calls_are_one_job(asked: Any, stored: Mapping[str, Any]) -> None:
+    who, client = asked({"a": stored})
+    assert who.call_all(["a"], TWO, 5) == {"a": [Returned({"num_cpus": 2}, True), Returned("3", True)]}
+    assert client.jobs == [
+        (["a"], ["grains.item", "cmd.run"], [["num_cpus"], ["x", {"__kwarg__": True, "python_shell": True}]])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "second"),
+    [
+        ({"return": {"cmd.run": "Traceback"}, "retcode": {}}, Returned("Traceback", False)),
+        ({"return": {"cmd.run": "3"}, "retcode": {"cmd.run": 1}}, Returned("3", False)),
+        ({"return": "no such function", "retcode": 1}, Returned(None, False)),
+        ({"return": [1], "retcode": 0}, Returned(None, False)),
+        ({}, Returned(None, False)),
+    ],
+)
+def test_a_call_without_a_return_of_its_own_has_failed(asked: Any, stored: Mapping[str, Any], second: Returned) -> None:
+    who, _ = asked({"a": stored})
+    assert who.call_all(["a"], TWO, 5)["a"][1] == second
+
+
+def test_no_minions_are_no_job(asked: Any) -> None:
+    who, client = asked({})
+    assert (who.call_all([], TWO, 5), client.jobs) == ({}, [])
