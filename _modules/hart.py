@@ -7,6 +7,8 @@ the machine of a salt-master, ``peer_keys`` also works for another master of the
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib.util
 import json
 import os
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what Salt's loader adds
     __grains__: dict[str, Any] = {}
     __opts__: dict[str, Any] = {}
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "hart"
 
@@ -43,6 +46,22 @@ LARGEST = 2**20  #: bytes; user-data is smaller at every provider
 AUTHORIZED = ("root/.ssh/authorized_keys*", "home/*/.ssh/authorized_keys*")
 #: the comment of the key that a call of hart logs in with
 CLIENT_KEY = re.compile(r"\shart-[0-9a-f]{12,14}\s*$", re.MULTILINE)
+
+#: where the clouds with spot instances answer about the instance itself, and the firmware's fields that name the cloud
+METADATA, METADATA_PORT = "169.254.169.254", 80
+FIRMWARE = Path("/sys/class/dmi/id")
+METADATA_TIMEOUT = 2.0  #: seconds to connect, and between two parts of an answer
+METADATA_LARGEST = 4096  #: bytes of an answer
+#: paths of EC2's instance metadata, and of Compute Engine's
+EC2_TOKEN = "/latest/api/token"  # noqa: S105 - where to get one
+EC2_NOTICE = "/latest/meta-data/spot/instance-action"
+EC2_HINT = "/latest/meta-data/events/recommendations/rebalance"
+GCE_PREEMPTED = "/computeMetadata/v1/instance/preempted"
+GCE_MAINTENANCE = "/computeMetadata/v1/instance/maintenance-event"
+#: seconds that Compute Engine leaves an instance after it preempts it, and before it terminates it for maintenance
+PREEMPTION, MAINTENANCE = 30, 60
+#: the event that makes the master ask, and the seconds after which it is fired again while there is a notice
+WAKE, WAKE_AGAIN = "hart/interruption", 30.0
 
 
 def __virtual__() -> str:
@@ -174,6 +193,48 @@ def peer_keys(
     return answer
 
 
+def interruption(wake: bool = False, **published: Any) -> dict[str, Any]:
+    """
+    Check whether the cloud has announced that it will take this spot instance away.
+
+    On EC2 and Compute Engine, this asks the instance's own metadata service, without a proxy. hart runs it every 5
+    seconds on the spot instances that it creates; the master asks for it as well.
+
+    wake
+        Fire the event ``hart/interruption`` on the master if there is a notice, and again every 30 seconds while there
+        is one. Default: False.
+
+    published
+        What Salt says about the job; do not set it.
+
+    Returns a dictionary with ``notice``, which is True if the instance will be interrupted, and ``source``, which is
+    ``ec2`` or ``gce``. With a notice, it has ``action`` (``terminate``, ``stop`` or ``hibernate``), and ``time`` (UTC)
+    or ``within``, the number of seconds that are left at most. ``rebalance`` is the time at which EC2 said that an
+    interruption has become more likely; that is no notice. ``error`` says why the metadata could not be read. On a
+    machine of any other kind, only ``notice`` is returned.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt -G roles:app hart.interruption
+
+    .. versionadded:: 2.0.0
+    """
+    source = _cloud()
+    look = {"ec2": _ec2_notice, "gce": _gce_notice}.get(source)
+    if look is None:
+        return {"notice": False}
+    try:
+        found = look()
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, http.client.HTTPException) as error:
+        # The notice is not known to be over: what was fired stays on record.
+        return {"notice": False, "source": source, "error": f"the metadata cannot be read: {type(error).__name__}"}
+    if wake:
+        _wake(found)
+    return {**found, "source": source}
+
+
 def _root() -> Path:
     """
     Return the root of the minion's files: ``/`` on its own machine, the instance's directory for a local instance.
@@ -220,3 +281,77 @@ def _sshd() -> list[str]:
     shown = subprocess.run([sshd, "-T"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     lines = [line for line in shown.stdout.splitlines() if "/run/hart" in line]
     return [f"sshd's settings in effect have: {line}" for line in lines]
+
+
+def _cloud() -> str:
+    """Return which cloud this machine is an instance of, as far as it has spot instances; empty for any other."""
+    if "hart_metadata" in __opts__:
+        return str(__opts__["hart_metadata"].get("cloud"))
+    vendor, version, product = (_text(FIRMWARE / name) for name in ("sys_vendor", "bios_version", "product_name"))
+    if vendor.startswith("Amazon EC2") or "amazon" in version:  # the second is what instances on Xen have
+        return "ec2"
+    return "gce" if product.startswith("Google Compute Engine") else ""
+
+
+def _ec2_notice() -> dict[str, Any]:
+    """Ask with a token, as version 2 of the service demands; a path without a value is not found."""
+    token = _metadata("PUT", EC2_TOKEN, {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+    if token is None:
+        raise ValueError(EC2_TOKEN)
+    header = {"X-aws-ec2-metadata-token": token}
+    said, hint = (_metadata("GET", path, header) for path in (EC2_NOTICE, EC2_HINT))
+    found: dict[str, Any] = {"notice": said is not None}
+    if said is not None:
+        notice = json.loads(said)
+        found.update(action=str(notice["action"])[:32], time=str(notice["time"])[:32])
+    if hint is not None:
+        found["rebalance"] = str(json.loads(hint)["noticeTime"])[:32]
+    return found
+
+
+def _gce_notice() -> dict[str, Any]:
+    """Ask for the two values that say it. Neither says when, only that it has begun."""
+    header = {"Metadata-Flavor": "Google"}
+    preempted, maintenance = (_metadata("GET", path, header) for path in (GCE_PREEMPTED, GCE_MAINTENANCE))
+    if preempted is None:
+        raise ValueError(GCE_PREEMPTED)
+    if preempted.strip() == "TRUE":
+        return {"notice": True, "action": "terminate", "within": PREEMPTION}
+    if (maintenance or "").strip() == "TERMINATE_ON_HOST_MAINTENANCE":
+        return {"notice": True, "action": "terminate", "within": MAINTENANCE}
+    return {"notice": False}
+
+
+def _metadata(method: str, path: str, headers: dict[str, str]) -> str | None:
+    """Return a value of the metadata service, or None if it has none. Raises OSError or ValueError for any other."""
+    place = __opts__.get("hart_metadata") or {}
+    address, port = place.get("address", METADATA), place.get("port", METADATA_PORT)
+    with contextlib.closing(http.client.HTTPConnection(address, port, timeout=METADATA_TIMEOUT)) as connection:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        text = answer.read(METADATA_LARGEST + 1)
+    if answer.status == 404:
+        return None
+    if answer.status != 200 or len(text) > METADATA_LARGEST:
+        raise ValueError(path)
+    return text.decode("ascii")
+
+
+def _wake(found: dict[str, Any]) -> None:
+    """Fire the event if the notice is new or was fired some time ago; each check is a process of its own."""
+    fired = Path(__opts__["cachedir"]) / "hart-interruption"
+    notice = json.dumps({name: found.get(name) for name in ("action", "time", "within")}, sort_keys=True)
+    if not found["notice"]:
+        with contextlib.suppress(OSError):
+            fired.unlink()
+    elif not _was_fired(fired, notice) and __salt__["event.send"](WAKE, found):
+        with contextlib.suppress(OSError):
+            fired.write_text(notice)
+
+
+def _was_fired(fired: Path, notice: str) -> bool:
+    try:
+        age = time.time() - fired.stat().st_mtime
+    except OSError:
+        return False
+    return _text(fired) == notice and 0 <= age < WAKE_AGAIN

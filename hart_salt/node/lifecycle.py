@@ -30,6 +30,7 @@ from hart_salt.node import bootstrap, minion_log, ssh
 from hart_salt.node.batch import Batch, NodeKind, NodeState
 from hart_salt.node.progress import facts_of
 from hart_salt.node.undo import Undo
+from hart_salt.planning.minion_config import watches_interruptions
 
 T = TypeVar("T")
 
@@ -207,6 +208,8 @@ class Lifecycle:
         readiness = self.batch.readiness
         code = readiness.expect(self.node.minion_id)
         self.state.minion_started = True
+        if watches_interruptions(self.node):
+            await session.run(self.commands().bring_module, stdin=bootstrap.module(), timeout=COMMAND_TIMEOUT)
         stdin = self.configuration({ANSWER_SETTING: code})
         await session.run(self.commands().start, stdin=stdin, timeout=COMMAND_TIMEOUT)
         timeout = self.node.settings.ready_timeout

@@ -23,6 +23,11 @@ OF_MINION, OF_MASTER = "minion_config", "master config"
 DEFAULT_PUBLISH_PORT = 4505
 DEFAULT_RETURN_PORT = 4506
 
+#: the job of a spot node that looks for an interruption notice, and how often: Compute Engine gives 30 seconds
+INTERRUPTION_JOB, INTERRUPTION_SECONDS = "hart-interruption", 5
+#: the directory on spot nodes with a copy of hart's execution module, for minions that did not sync it
+MODULES = "/var/lib/hart"
+
 # A minion that cannot reach its master keeps trying, and resolves the master's address again each time. Salt does this
 # only with ``failover``, which also needs retry_dns off, because it retries through its list of masters.
 _RETRY: Mapping[str, Any] = {"master_tries": -1, "auth_safemode": False}
@@ -48,12 +53,39 @@ def generated(node: Node, master: MasterInfo, now: datetime) -> dict[str, Any]:
         # setting: without it the minion would reconnect all the time.
         config["publish_port"] = master.publish_port
     config |= master.terms.settings
+    if watches_interruptions(node):
+        config |= {"schedule": {INTERRUPTION_JOB: _interruption_job()}, "module_dirs": [MODULES]}
     # The master of a node on this machine is on the same machine, whatever address other providers' nodes use.
     one = node.driver == "local" and not _has_several(node)
     address = master.local_address if one else node.settings.saltmaster
     if address:
         config["master"] = address
     return config
+
+
+def watches_interruptions(node: Node) -> bool:
+    """Return whether the minion looks for the notice by which its provider takes a spot instance away."""
+    user = node.settings.minion_config
+    refused = any(
+        _lacks(user.get("whitelist_modules"), name) or _may_contain(user.get("disable_modules"), name)
+        for name in ("test", "hart")
+    )
+    return bool(getattr(node.options, "spot", False)) and not refused
+
+
+def _interruption_job() -> dict[str, Any]:
+    """
+    Return the scheduled job, whose results stay on the minion.
+
+    ``test.try`` runs the function, since Salt logs a traceback each time that a scheduled function does not exist.
+    """
+    return {
+        "function": "test.try",
+        "kwargs": {"module": "hart.interruption", "wake": True},
+        "seconds": INTERRUPTION_SECONDS,
+        "maxrunning": 1,
+        "return_job": False,
+    }
 
 
 def masterless(node: Node, now: datetime) -> dict[str, Any]:
@@ -145,7 +177,12 @@ def _moves_keys(value: Any, node: Node, master: MasterInfo) -> bool:
 
 
 def _lacks_question(value: Any, node: Node, master: MasterInfo) -> bool:
-    return bool(value) and not (isinstance(value, list | str) and QUESTION_MODULE in value)
+    return _lacks(value, QUESTION_MODULE)
+
+
+def _lacks(value: Any, word: str) -> bool:
+    """Return whether a list lacks the word; an empty value is no list, and any other value is not known to have it."""
+    return bool(value) and not (isinstance(value, list | str) and word in value)
 
 
 def _has_question(value: Any, node: Node, master: MasterInfo) -> bool:

@@ -51,7 +51,7 @@ def test_the_entry_point_loads_the_runner_with_every_command_and_nothing_else(op
 
 def test_the_entry_point_loads_the_execution_module_on_minions(minion_opts: dict[str, Any]) -> None:
     loaded = salt.loader.minion_mods(minion_opts)
-    assert commands(loaded) == public_functions(MODULE) == {"info", "sealed", "peer_keys"}
+    assert commands(loaded) == public_functions(MODULE) == {"info", "sealed", "peer_keys", "interruption"}
 
 
 def test_the_execution_module_returns_the_grains(minion_opts: dict[str, Any]) -> None:

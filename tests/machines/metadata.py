@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -83,6 +84,20 @@ class MetadataService:
         self.asked.append(path)
         own = self._own(method, path, headers) if self._own else None
         return own or self._provider(method, path, headers)
+
+
+class LoopbackService(MetadataService):
+    """The service of a machine that is this one: a minion here asks it at ``address`` and ``port``."""
+
+    address = "127.0.0.1"
+
+    def __init__(self, provider: Provider) -> None:
+        self.asked = []
+        self._provider, self._own = provider, None
+        listening = socket.create_server((self.address, 0), backlog=16)
+        self.port: int = listening.getsockname()[1]
+        self._server = _server(listening, self)
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metadata", daemon=True).start()
 
 
 class _Server(ThreadingMixIn, HTTPServer):

@@ -19,9 +19,10 @@ import jinja2
 import jinja2.ext
 
 from hart_salt.node.bootstrap.document import Result, parse_result
+from hart_salt.planning.minion_config import MODULES
 
 __all__ = [
-    "Commands", "InstallSpec", "Result", "Script", "commands", "parse_result", "render", "seal_input",
+    "Commands", "InstallSpec", "Result", "Script", "commands", "module", "parse_result", "render", "seal_input",
     "version_pattern",
 ]  # fmt: skip
 
@@ -29,6 +30,8 @@ __all__ = [
 RUN_DIR = "/run/hart"
 LOG_PATH = "/var/log/hart-bootstrap.log"
 MASTER_KEY = "/etc/salt/pki/master/master.pub"
+#: the file name of the module's copy; Salt's loader prefers a file ``hart.py`` from any directory, so a synced one wins
+COPY = "hart_copy.py"
 
 
 #: the platforms that can run a salt-master: whole machines with Salt's packages
@@ -147,6 +150,16 @@ def seal_input() -> str:
 
 
 @functools.cache
+def module() -> str:
+    """
+    Return what the command ``bring_module`` reads from standard input: hart's execution module.
+
+    Only ``hart.interruption`` is loaded from this copy, so that it hides nothing of a module that the minion synced.
+    """
+    return (resources.files("hart_salt") / "modules/hart.py").read_text() + '\n__load__ = ["interruption"]\n'
+
+
+@functools.cache
 def _built_in_key() -> str:
     return (resources.files("hart_salt.node.bootstrap") / "salt-archive-keyring.asc").read_text()
 
@@ -158,6 +171,8 @@ class Commands:
     #: prints the script's log on standard error, and at its end the result document on standard output
     follow: str
     start: str
+    #: stores hart's execution module, which it reads from standard input, where the minion's ``module_dirs`` name it
+    bring_module: str
     #: reads ``seal_input`` from standard input
     seal: str
     #: runs what was deferred until the minion is ready, if anything was
@@ -181,12 +196,14 @@ def commands(root: str) -> Commands:
     operator's script stays on the node as ``/root/hart-init``.
     """
     run = shlex.quote(root + RUN_DIR)
+    modules = shlex.quote(root + MODULES + "/modules")
     directory = shlex.quote(root + "/root")
     script = f"{directory}/hart-init"
     return Commands(
         follow=f'tail -n +1 -s 0.1 --pid="$(cat {run}/pid)" -f {shlex.quote(root + LOG_PATH)} >&2; '
         f"exec cat {run}/result.json",
         start=f"exec sh {run}/start",
+        bring_module=f"umask 022 && mkdir -p {modules} && cat > {modules}/{COPY}",
         seal=f"exec sh {run}/seal",
         after=f"[ ! -e {run}/after ] || exec sh {run}/after",
         keep_script=f"umask 077 && mkdir -p {directory} && cat > {script} && chmod 700 {script}",

@@ -83,6 +83,8 @@ class World:
     minion_log: str | None = ""
     #: the addresses that hart connected to
     connected: list[str] = field(default_factory=list)
+    #: the commands that ran on nodes, in order, and what they read
+    ran: list[tuple[str, str | bytes]] = field(default_factory=list)
     lists: int = 0
 
     def step(self, name: str) -> None:
@@ -230,6 +232,7 @@ class FakeSession:
         self, command: str, *, stdin: str | bytes = b"", timeout: float = 60.0, output: str = "its output"
     ) -> str:
         await asyncio.sleep(0)
+        self.world.ran.append((command, stdin))
         if command == COMMANDS.start:
             self.world.step("start")
             configuration = yaml.safe_load(stdin)

@@ -340,3 +340,10 @@ def test_only_root_can_read_the_operator_s_script_and_it_runs(machine: Machine) 
     on_the_node(machine, commands.keep_script, "#!/bin/sh\necho ran with $(cat | wc -c) bytes of input\n")
     assert mode(machine.file("root/hart-init")) == 0o700
     assert on_the_node(machine, commands.run_script, "ignored") == "ran with 0 bytes of input\n"
+
+
+def test_the_module_of_a_spot_node_can_be_read_by_a_minion_of_any_user(machine: Machine) -> None:
+    on_the_node(machine, bootstrap.commands(str(machine.root)).bring_module, bootstrap.module())
+    place = machine.file("var/lib/hart/modules/hart_copy.py")
+    assert place.read_text() == bootstrap.module()
+    assert (mode(place), mode(place.parent)) == (0o644, 0o755)

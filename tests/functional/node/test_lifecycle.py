@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hart_salt.base.errors import DriverError, InvalidRequest, NodeFailed, TemporaryFailure
+from hart_salt.drivers.ec2.settings import Options
 from hart_salt.master.public_keys import fingerprint
 from hart_salt.model import Instance
 from hart_salt.node import bootstrap
@@ -289,3 +291,13 @@ def test_a_failure_of_apply_undoes_nothing(stage: Stage, error: Exception) -> No
     assert "no luck" in life.problems[0]
     assert stage.world.reasons == [f"apply failed: {life.problems[0]}"]
     assert stage.left() == ALL
+
+
+def test_a_spot_node_gets_the_module_before_its_minion_starts(stage: Stage) -> None:
+    """The first scheduled job finds the function; no other node gets the file."""
+    stage.play(stage.node(minion_id="plain"), plainly)
+    assert COMMANDS.bring_module not in dict(stage.world.ran)
+    stage.world.ran.clear()
+    stage.play(dataclasses.replace(stage.node(), options=Options(spot=True)), plainly)
+    assert [command for command, _ in stage.world.ran][:2] == [COMMANDS.bring_module, COMMANDS.start]
+    assert "def interruption" in str(dict(stage.world.ran)[COMMANDS.bring_module])

@@ -202,3 +202,49 @@ def test_one_master_keeps_its_address_up_to_date(master: Any) -> None:
 
 def test_an_empty_master_of_the_user_is_none() -> None:
     assert node(with_user(master=None)).minion_config["master"] == "salt.example.com"
+
+
+# spot nodes
+
+
+def of_spot(provider: str = "ec2", spot: bool = True, **user: Any) -> dict[str, Any]:
+    providers = {"ec2": {"region": "eu-west-1"}, "gce": {"project": "p", "region": "europe-west1", "zone": "a"}}
+    role = {provider: {"spot": spot}, "minion_config": user}
+    config = loaded(providers={provider: providers[provider]}, roles={"app": role})
+    return dict(node(config, provider=provider).minion_config)
+
+
+@pytest.mark.parametrize("provider", ["ec2", "gce"])
+def test_a_spot_node_looks_for_an_interruption_and_returns_nothing_to_the_master(provider: str) -> None:
+    found = of_spot(provider)
+    assert found["schedule"] == {
+        "hart-interruption": {
+            "function": "test.try", "kwargs": {"module": "hart.interruption", "wake": True}, "seconds": 5,
+            "maxrunning": 1, "return_job": False,
+        }
+    }  # fmt: skip
+    assert found["module_dirs"] == ["/var/lib/hart"]
+    assert of_spot(provider) == found
+
+
+def test_no_other_node_does() -> None:
+    assert of_spot(spot=False).keys().isdisjoint({"schedule", "module_dirs"})
+    assert node(with_user()).minion_config.keys().isdisjoint({"schedule", "module_dirs"})
+
+
+def test_the_users_own_schedule_stays_and_can_switch_it_off() -> None:
+    own = {"mine": {"function": "test.ping", "hours": 1}, "hart-interruption": {"enabled": False}}
+    found = of_spot(schedule=own, module_dirs=["/srv/salt"])
+    assert found["schedule"]["mine"] == own["mine"]
+    assert (found["schedule"]["hart-interruption"]["enabled"], found["module_dirs"]) == (False, ["/srv/salt"])
+
+
+@pytest.mark.parametrize(
+    "user",
+    [{"whitelist_modules": ["config", "test"]}, {"disable_modules": ["test"]}, {"disable_modules": ["hart"]}],
+    ids=str,
+)
+def test_a_minion_that_may_not_run_the_function_gets_no_job_for_it(user: dict[str, Any]) -> None:
+    """Salt would log a traceback every five seconds."""
+    assert "schedule" not in of_spot(**user)
+    assert "schedule" in of_spot(whitelist_modules=["config", "test", "hart"], disable_modules=["cmd"])

@@ -60,8 +60,8 @@ def ec2(spec: Instance, interfaces: tuple[Interface, ...]) -> dict[str, Any]:
     Return everything below a version, as nested mappings and texts.
 
     An instance has one interface, whose address is the private one; the public address by which it is reached is not on
-    the instance. If ``spec.metadata`` is a mapping, it adds its fields to ``meta-data``. There is no SSH key, because
-    hart passes none.
+    the instance. If ``spec.metadata`` is a mapping, it adds its fields to ``meta-data``; a function returns the present
+    value of a field, or None. There is no SSH key, because hart passes none.
     """
     extra = {} if callable(spec.metadata) else dict(spec.metadata)
     by_kind = {interface.kind: interface for interface in interfaces}
@@ -101,6 +101,7 @@ def _from_tree(tree: Mapping[str, Any], path: str) -> Reply:
     found: Any = tree if VERSION.fullmatch(version) else None
     for part in parts:
         found = found.get(part) if isinstance(found, Mapping) else None
+        found = found() if callable(found) else found
     if found is None:
         return MISSING
     if isinstance(found, Mapping):
@@ -131,6 +132,13 @@ def _unit(interface: Interface, *, gateway: bool) -> str:
         f"Address={interface.address}/{_length(interface.netmask)}",
     ]  # fmt: skip
     return "\n".join([*lines, *([f"Gateway={interface.gateway}"] if gateway else []), ""])
+
+
+def notices(action: str, time: str, rebalance: str = "") -> dict[str, Any]:
+    """Return the fields of ``meta-data`` that announce an interruption, or that one has become more likely."""
+    spot = {"spot": {"instance-action": json.dumps({"action": action, "time": time})}} if action else {}
+    hint = {"events": {"recommendations": {"rebalance": json.dumps({"noticeTime": rebalance})}}} if rebalance else {}
+    return {**spot, **hint}
 
 
 def _length(netmask: str) -> int:

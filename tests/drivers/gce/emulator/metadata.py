@@ -64,7 +64,8 @@ def service(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, .
     Return the provider of an instance's metadata.
 
     ``spec.metadata`` may have ``attributes``, a function that returns the current metadata of the instance. If this
-    includes a startup script, the script is ``spec.user_data``, unless that is empty.
+    includes a startup script, the script is ``spec.user_data``, unless that is empty. It may also have ``notices``, a
+    function that returns the present values of ``preempted`` and ``maintenanceEvent``.
     """
     return lambda method, path, headers: _answer(lambda: document(spec, interfaces, dns), path, headers)
 
@@ -81,15 +82,25 @@ def document(spec: Instance, interfaces: tuple[Interface, ...], dns: tuple[str, 
             "id": int(spec.instance_id),
             "licenses": [],
             "machineType": f"{zone.rpartition('/')[0]}/machineTypes/e2-small",
+            "maintenanceEvent": "NONE",
             "name": spec.hostname,
             "networkInterfaces": [_interface(interfaces, dns)],
+            "preempted": "FALSE",
             "serviceAccounts": {},
             "tags": [],
             "virtualClock": {"driftToken": "0"},
             "zone": zone,
+            **_notices(spec),
         },
         "project": {"attributes": {}, "numericProjectId": 4711, "projectId": "hart-test-1"},
     }
+
+
+def _notices(spec: Instance) -> dict[str, str]:
+    known: Callable[[], Mapping[str, str]] | None = None
+    if not callable(spec.metadata):
+        known = spec.metadata.get("notices")
+    return dict(known()) if known else {}
 
 
 def _attributes(spec: Instance) -> dict[str, str]:
