@@ -106,7 +106,7 @@ def _act(
         return function(*args, **kwargs)
     __context__[BACKGROUND] = True
     # A scale first looks whether another call changes the role, and then waits for its slot.
-    __context__[QUEUES] = not kwargs.get("test") and function.__name__ not in ("scale", "replace")
+    __context__[QUEUES] = not kwargs.get("test") and function.__name__ not in ("scale", "replace", "apply")
     data = function(*args, **kwargs)
     _announce(f"hart.{function.__name__}", globals()["__jid__"], data)
     return data
@@ -1096,6 +1096,182 @@ def replace(
         return service(config).replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
     return _report("replace", work, config, settings)
+
+
+def plan(
+    fleet: str | list[str] | None = None, *extra: Any, config: str | None = None, **unknown: Any
+) -> dict[str, Any]:
+    """
+    Show what differs between declared fleets and their nodes, and what ``hart.apply`` would do. Nothing is changed.
+
+    The exit code is 0 if there is nothing to do, and 3 if there is something, also if it waits for a window or if a
+    fleet is blocked.
+
+    fleet
+        The name of a fleet in ``hart:fleets``, or several names separated by commas. Default: all fleets, and the nodes
+        outside of fleets whose ``ttl`` has ended.
+
+    config
+        As for ``hart.create``.
+
+    Returns ``fleets``: under the name of each one ``state`` (``steady``, ``changing``, ``blocked`` or ``held``) with
+    ``why``, the number ``wanted``, the number of ``nodes`` in each state, and the actions: ``actions`` are done now, in
+    this order, ``following`` are done by the same call after them, and ``later`` have to wait, with ``why`` and
+    ``since``. Each action has a ``reason`` and prices per month.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.plan
+        salt-run hart.plan web
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=plan)
+        return service(config).fleets.plan(arguments.fleets("hart.plan", fleet, extra))
+
+    return _report("plan", work, config, unknown)
+
+
+@_acts
+def apply(
+    fleet: str | list[str] | None = None,
+    *extra: Any,
+    force: bool = False,
+    waves: int | None = None,
+    config: str | None = None,
+    test: bool = False,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Make declared fleets what their declarations say: create, repair, replace and remove nodes.
+
+    It works in waves. Each wave looks at everything and changes at most ``disruption:at_once`` nodes; nodes are drained
+    before they go. It ends when nothing is left that can be done now. It is safe to interrupt it and to call it again.
+
+    fleet
+        The name of a fleet in ``hart:fleets``, or several names separated by commas. Default: all fleets, and the nodes
+        outside of fleets whose ``ttl`` has ended.
+
+    force
+        True: also do what would remove more than half of the nodes of a fleet. Default: False, which holds it.
+
+    waves
+        The most waves. Default: as many as are needed.
+
+    config
+        As for ``hart.create``.
+
+    test
+        True: return the plan, as ``hart.plan`` does, with the exit code 0. Default: False.
+
+    Returns ``fleets`` as ``hart.plan`` does, with what is left to do, and ``nodes``: the outcome of each node that was
+    created or destroyed. It fails if a node fails, and if a fleet is blocked or held.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.apply
+        salt-run hart.apply web
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=apply)
+        names = arguments.fleets("hart.apply", fleet, extra)
+        forced, most = arguments.flag(force, "force"), arguments.whole("waves", waves, 1)
+        if arguments.flag(test):
+            return service(config).fleets.plan(names, code=0)
+        return service(config).fleets.apply(names, force=forced, waves=most, wait=_may_wait())
+
+    return _report("apply", work, config, unknown)
+
+
+def fleets(*extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
+    """
+    Show the state of each declared fleet.
+
+    config
+        As for ``hart.create``.
+
+    Returns the same as ``hart.plan``. ``state`` is ``steady`` (nothing can be done now), ``changing``, ``blocked`` (and
+    ``why`` says what to do) or ``held`` (by ``hart.hold``, or because too many nodes would be removed).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.fleets
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, extra, of=fleets)
+        return service(config).fleets.states()
+
+    return _report("fleets", work, config, unknown)
+
+
+@_acts
+def hold(fleet: str | None = None, *extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
+    """
+    Hold a declared fleet: neither the engine nor ``hart.apply`` changes it until ``hart.unhold``.
+
+    A call that is changing the fleet at this moment is not interrupted. ``hart.scale`` and ``hart.destroy`` still work.
+
+    fleet
+        The name of a fleet in ``hart:fleets``.
+
+    config
+        As for ``hart.create``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.hold web
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=hold)
+        return service(config).fleets.hold(arguments.word("hart.hold", "fleet", fleet, extra))
+
+    return _report("hold", work, config, unknown)
+
+
+@_acts
+def unhold(fleet: str | None = None, *extra: Any, config: str | None = None, **unknown: Any) -> dict[str, Any]:
+    """
+    End the hold of a declared fleet. This is safe to repeat.
+
+    fleet
+        The name of a fleet in ``hart:fleets``.
+
+    config
+        As for ``hart.create``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.unhold web
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        arguments.refuse(unknown, of=unhold)
+        return service(config).fleets.unhold(arguments.word("hart.unhold", "fleet", fleet, extra))
+
+    return _report("unhold", work, config, unknown)
 
 
 @_acts

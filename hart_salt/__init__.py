@@ -16,7 +16,7 @@ A map of the package, from the top down. A package imports only what is below it
 ``service.py``
     the use cases: create, destroy, list, check; the only file that knows all the others
 ``use_cases/``
-    groups of use cases that the service holds: what providers offer, prices and limits, the journal, pages, verbs
+    groups of use cases that the service holds: what providers offer, prices, the journal, pages, verbs, fleets
 ``unconfigured.py``
     the use cases that need no configuration of hart
 ``fleets/``

@@ -99,6 +99,11 @@ def ids(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
     return found
 
 
+def fleets(function: str, value: Any, extra: Sequence[Any]) -> list[str]:
+    """Return names of fleets, as ``ids`` does; without a name, none."""
+    return ids(function, value, extra) if value is not None or extra else []
+
+
 def selector(**given: Any) -> Selector:
     """
     Return a selector from those of ``role``, ``provider``, ``region`` and ``status`` that a function has.

@@ -14,13 +14,17 @@ from typing import Any
 VERSION = 2
 #: the key under which a function's data stands, if not ``nodes``; None: the data's own keys stand at the top level
 PARTS: Mapping[str, str | None] = {
+    "apply": "fleets",
     "check": "checks",
     "completion": None,
     "explain": "entries",
     "cost": "cost",
+    "plan": "fleets",
     "report": "fleet",
     "from_salt_cloud": None,
+    "fleets": "fleets",
     "history": None,
+    "hold": "fleets",
     "list_images": "images",
     "list_regions": "regions",
     "list_roles": "roles",
@@ -28,6 +32,7 @@ PARTS: Mapping[str, str | None] = {
     "show_role": "settings",
     "sweep": None,
     "sync_keys": "masters",
+    "unhold": "fleets",
     "version": "versions",
 }
 

@@ -58,6 +58,7 @@ from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
 from hart_salt.use_cases.everyday import Everyday
+from hart_salt.use_cases.fleets import Calls, Fleets
 from hart_salt.use_cases.money import Money
 from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.past import Past
@@ -104,6 +105,8 @@ class Service:
         self.past = Past(self)
         self.pictures = Pictures(self)
         self.everyday = Everyday(self, self.offers, self.money)
+        calls = Calls(self.create, self.destroy, self._sweep_dead)
+        self.fleets = Fleets(self, self.offers, calls)
 
     @property
     def notes(self) -> list[str]:

@@ -37,8 +37,10 @@ WIDTHS = (80, 160, 40)
 DELAY = 2.0  #: seconds until a droplet is active
 ROLES: dict[str, Any] = {
     "app": {"role_naming_scheme": "app-{unique_id}", "size": "s-1vcpu-1gb"},
+    "worker": {"role_naming_scheme": "worker-{unique_id}", "size": "s-1vcpu-1gb"},
     "db": {"size": "s-2vcpu-4gb", "minion_config": {"grains": {"team": "storage"}}},
 }
+FLEETS: dict[str, Any] = {"workers": {"role": "worker", "count": 2, "regions": ["nyc3", "fra1"]}}
 HEAD = """# Screens
 
 What each function prints at a terminal of 80, 160 and 40 columns. These are the results of real calls, with an emulated
@@ -86,6 +88,11 @@ SCREENS = (
     Screen("hart.resize ID size=s-2vcpu-2gb test=True", "A plan to change the size of a node."),
     Screen("hart.set_tags db-1 team=storage", "Tags of your own at the provider."),
     Screen("hart.report", "The whole fleet in numbers; `file=` also writes a page for a browser."),
+    Screen("hart.plan workers", "What differs between a declared fleet and its nodes, and what `hart.apply` would do."),
+    Screen("hart.apply workers", "The fleet made as its declaration says."),
+    Screen("hart.hold workers", "A fleet that nothing changes until it is no longer held."),
+    Screen("hart.fleets", "The state of each declared fleet."),
+    Screen("hart.unhold workers", "The end of the hold."),
     Screen("hart.scale app count=2 test=True", "A plan with a node that would go."),
     Screen("hart.scale app count=2", "A role with another number of nodes."),
     Screen("hart.replace app batch=2 test=True", "A plan to renew all nodes of a role."),
@@ -127,6 +134,7 @@ def place() -> Iterator[PrivateMaster]:
         with DigitalOcean(machines, settings=account(DELAY)) as cloud:
             master.config["hart"] = {
                 "saltmaster": "127.0.0.1", "region": "nyc3", "image": "bookworm", "roles": ROLES,
+                "fleets": FLEETS,
                 "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}},
             }  # fmt: skip
             (master.root / "etc/master").write_text(yaml.safe_dump(master.config))

@@ -41,6 +41,8 @@ BANK = "hart/nodes"
 ROLES = "hart/roles"
 #: the claims of batches, where leases coordinate several masters
 BATCHES = "hart/batches"
+#: what is remembered of declared fleets, by fleet: what was seen, who holds it, when it was changed
+FLEETS, HOLDS, CHANGES = "hart/fleets", "hart/holds", "hart/changes"
 #: the end of every key: Salt 3006 and 3007 strip each ``p`` and ``.`` from the end of the keys that they list
 SUFFIX = ".node"
 #: the stage of a minion's record during its import: its machine existed before, and the sweep never deletes it
@@ -271,6 +273,20 @@ class Store:
         """Remove the claim of a batch."""
         with self._asked("written"):
             self._cache.flush(BATCHES, batch + SUFFIX)
+
+    def recall(self, bank: str, key: str) -> dict[str, Any]:
+        """Return what is remembered under a key of a bank such as ``FLEETS``; empty if nothing is, or it is broken."""
+        with self._asked("read"):
+            found = self._cache.fetch(bank, key + SUFFIX)
+        return dict(found) if isinstance(found, Mapping) else {}
+
+    def remember(self, bank: str, key: str, data: Mapping[str, Any]) -> None:
+        """Remember plain data under a key; empty data is forgotten."""
+        with self._asked("written"):
+            if data:
+                self._cache.store(bank, key + SUFFIX, dict(data))
+            else:
+                self._cache.flush(bank, key + SUFFIX)
 
     def check(self) -> Sequence[str]:
         """

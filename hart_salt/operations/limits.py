@@ -107,6 +107,24 @@ def refuse_excess(
         raise Refused("\n".join(problems))
 
 
+def room(
+    limits: Mapping[str, Limits], seen: Snapshot, claims: Mapping[str, Mapping[str, Any]]
+) -> tuple[int, str] | None:  # fmt: skip
+    """
+    Return how many more nodes the limits of the number of nodes allow, and which limit that is; None: any number.
+
+    ``limits`` are those that the new nodes come under, and ``claims`` those of living calls, read before ``seen``.
+    """
+    there = prices.of_snapshot(seen)
+    every = [*there, *prices.of_claims(there, claims)]
+    left = [
+        (one.max_nodes - sum(_is_under(path, node) for node in every), f"{path}:max_nodes is {one.max_nodes}")
+        for path, one in limits.items()
+        if one.max_nodes is not None
+    ]
+    return min(left, default=None)
+
+
 def _is_under(path: str, node: Existing) -> bool:
     return path in ("hart", f"hart:providers:{node.offer.provider}", f"hart:roles:{node.role}")
 

@@ -8,18 +8,21 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-from hart_salt.screens import catalog, details, explain, history, listing, money, nodes, sweep, timeline
+from hart_salt.screens import catalog, details, explain, fleets, history, listing, money, nodes, sweep, timeline
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
 
 #: the screen of each function; any other function's document is about nodes
 SCREENS: Mapping[str, Screen] = {
+    "apply": fleets.applied,
     "check": catalog.checks,
     "cost": money.cost,
     "explain": explain.entries,
+    "fleets": fleets.states,
     "from_salt_cloud": details.text,
     "history": history.history,
+    "hold": fleets.held,
     "list_images": catalog.images,
     "list_minions": listing.minions,
     "list_regions": catalog.regions,
@@ -27,6 +30,7 @@ SCREENS: Mapping[str, Screen] = {
     "list_sizes": catalog.sizes,
     "node": details.node,
     "node_of": details.node,
+    "plan": fleets.plan,
     "replace": nodes.fleet,
     "scale": nodes.fleet,
     "show": details.node,
@@ -35,6 +39,7 @@ SCREENS: Mapping[str, Screen] = {
     "sync_keys": sweep.masters,
     "report": timeline.fleet,
     "timeline": timeline.timeline,
+    "unhold": fleets.held,
     "version": details.versions,
 }
 

@@ -65,13 +65,17 @@ class Paper:
 
 #: colour of a word that says how something is
 STYLES: Mapping[str, str] = {
-    **dict.fromkeys(("ready", "ok", "created", "destroyed", "removed", "sealed", "imported", "done", "yes"), "green"),
-    **dict.fromkeys(("in progress", "pending", "kept", "unknown", "would remove", "stopped"), "yellow"),
+    **dict.fromkeys(
+        ("ready", "ok", "created", "destroyed", "removed", "sealed", "imported", "done", "yes", "steady"), "green"
+    ),
+    **dict.fromkeys(
+        ("in progress", "pending", "kept", "unknown", "would remove", "stopped", "changing", "held"), "yellow"
+    ),
     **dict.fromkeys(("not ours", "elsewhere", "unchanged"), "dim"),
     **dict.fromkeys(
         (
             "failed", "problem", "unreachable", "no instance", "no key", "unsealed", "no record", "broken record",
-            "bad id",
+            "bad id", "blocked",
         ),
         "red",
     ),

@@ -33,11 +33,13 @@ NEEDED: dict[str, dict[str, Any]] = {
     "check_seal": {"tgt": "*"},
     "create_role": {"role": "app"},
     "remove_ip": {"minion_id": "a", "ip": "203.0.113.7"},
+    "hold": {"fleet": "web"},
     "replace": {"role": "app"},
     "resize": {"minion_id": "a", "size": "small"},
     "scale": {"role": "app", "count": 1},
     "set_tags": {"minion_id": "a", "team": "blue"},
     "show_role": {"role": "app"},
+    "unhold": {"fleet": "web"},
 }
 #: the functions that read no configuration of hart
 WITHOUT = {"completion", "explain", "from_salt_cloud", "node", "node_of", "peer_keys", "version"}
@@ -69,7 +71,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 #: the groups of use cases
-GROUPS = ("offers", "money", "past", "pictures", "everyday")
+GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets")
 
 
 class Says:

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from hart_salt.inventory.journal import Entry, as_data
 from hart_salt.screens.draw import SCREENS, draw
 from hart_salt.screens.paper import Paper
+from tests.unit.screens import documents
 from tools import reference
 
 FACTS = {"role": "app", "provider": "do", "region": "nyc3", "zone": None, "size": "s-1vcpu-1gb"}
@@ -135,6 +136,7 @@ FLEET = doc(
     },
 )  # fmt: skip
 DOCUMENTS = [
+    *documents.FLEETS,
     CREATED,
     PLAN,
     SCALED,

@@ -1,0 +1,111 @@
+"""The waves of one call that makes fleets what their declarations say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hart_salt.fleets import actions as do
+from hart_salt.fleets import report
+from hart_salt.fleets.actions import Plan
+from hart_salt.fleets.reconcile import Operations, Wave, Work
+from hart_salt.fleets.scene import Spec
+from hart_salt.fleets.survey import View
+from hart_salt.result import Result
+
+#: further waves of one call, besides two for each node: a guard against work without an end
+EXTRA_WAVES = 10
+
+
+class Run:
+    """Looks, carries out what can be done now, and looks again, until nothing is left."""
+
+    def __init__(
+        self, wanted: Sequence[Spec], look: Callable[[], tuple[View, Mapping[str, Plan]]],
+        operations_of: Callable[[Spec], Operations], changed: Callable[[str, int], None],
+    ) -> None:  # fmt: skip
+        """
+        Keep the functions that it needs.
+
+        ``look`` looks at the fleets and plans; ``changed`` gets the name of a fleet and how many of its nodes a wave
+        has changed.
+        """
+        self._wanted = {spec.name: spec for spec in wanted}
+        self._look = look
+        self._operations_of = operations_of
+        self._changed = changed
+        self._work = {name: Work() for name in self._wanted}
+        #: ids of nodes that a wave has removed or replaced
+        self._taken: dict[str, set[str]] = {name: set() for name in self._wanted}
+        self._view = View(0.0)
+        self._plans: Mapping[str, Plan] = {}
+
+    @property
+    def interrupted(self) -> int | None:
+        """The number of the signal that ended the work; None: no signal did."""
+        return next((work.interrupted for work in self._work.values() if work.interrupted is not None), None)
+
+    def waves(self, most: int | None) -> None:
+        """Look and carry out, until nothing is left that can be done now, or ``most`` waves are done."""
+        number = 0
+        while self._wanted:
+            self._view, self._plans = self._look()
+            todo = [name for name, plan in self._plans.items() if plan.actions and not self._work[name].failed]
+            if not todo or number >= self._limit(most):
+                return
+            for name in todo:
+                self._carry_out(name)
+                if self.interrupted is not None:
+                    return
+            number += 1
+
+    def _limit(self, most: int | None) -> int:
+        nodes = sum(max(plan.wanted, sum(plan.counts.values())) for plan in self._plans.values())
+        return 2 * nodes + EXTRA_WAVES if most is None else most
+
+    def _carry_out(self, name: str) -> None:
+        work, plan = self._work[name], self._plans[name]
+        going = {one.minion_id for one in plan.actions if one.minion_id}
+        if again := sorted(self._taken[name] & going):
+            work.problem = f"{', '.join(again)} was removed and is still there; see salt-run hart.show {again[0]}"
+            return
+        try:
+            Wave(plan, self._view.records, self._operations_of(self._wanted[name]), work).run()
+        finally:
+            self._taken[name] |= going & set(work.changes.destroyed)
+            self._changed(name, sum(one.cause != do.VANISHED for one in plan.actions))
+
+    def result(self, busy: Sequence[Spec], outside: Work) -> Result:
+        """
+        Return what was done, and what is left.
+
+        ``busy`` are the fleets that another call changes, ``outside`` the work on nodes that are in no fleet.
+        """
+        data = {name: report.of_plan(plan, self._view.scenes[name]) for name, plan in self._plans.items()}
+        works = [*self._work.values(), outside]
+        nodes = {minion_id: entry for work in works for minion_id, entry in _nodes(work).items()}
+        notes = [f"{spec.name}: another call is changing this fleet" for spec in busy]
+        notes += [f"{name}: {plan.why}" for name, plan in self._plans.items() if plan.state == do.STEADY and plan.why]
+        problems = self._problems() + ([outside.problem] if outside.problem else [])
+        ok = not problems and not any(work.failed for work in works)
+        signal = self.interrupted if self.interrupted is not None else outside.interrupted
+        return Result(data, ok, signal, problems=problems, notes=notes, more={"nodes": nodes})
+
+    def _problems(self) -> list[str]:
+        """Return why fleets are not what they should be, a sentence for each fleet."""
+        found = []
+        for name, plan in self._plans.items():
+            if problem := self._work[name].problem:
+                found.append(f"{name}: {problem}")
+            elif plan.state in (do.BLOCKED, do.HELD):
+                found.append(f"{name} is {plan.state}: {plan.why}")
+        return found
+
+
+def _nodes(work: Work) -> dict[str, Any]:
+    """Return the outcome of each node, with what was done with it: ``create``, ``destroy`` or ``keep``."""
+    changes = work.changes
+    created = {name: {"action": "create", **entry} for name, entry in changes.created.items()}
+    destroyed = {name: {"action": "destroy", **entry} for name, entry in changes.destroyed.items()}
+    kept = {name: {"action": "keep", "result": False, "error": why} for name, why in changes.kept.items()}
+    return {**created, **destroyed, **kept}

@@ -1,0 +1,260 @@
+"""From what clouds, records, key store and minions say to the scene of each fleet. It changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hart_salt.base.errors import EnvironmentFault
+from hart_salt.config.loader import Config
+from hart_salt.drivers.contract import Driver
+from hart_salt.fleets import memory
+from hart_salt.fleets.diff import network_fault
+from hart_salt.fleets.memory import Memory
+from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec
+from hart_salt.inventory import misses
+from hart_salt.inventory.context import Context
+from hart_salt.inventory.locks import Look
+from hart_salt.inventory.protected import is_protected
+from hart_salt.inventory.records import READY as RECORDED_READY
+from hart_salt.inventory.records import Record
+from hart_salt.inventory.snapshot import Snapshot, record_of, take_snapshot
+from hart_salt.master.keys import ACCEPTED
+from hart_salt.model import Instance, Node, Price
+from hart_salt.operations import limits, listing, prices
+from hart_salt.operations.prices import Offer
+
+#: what a status of the list means for a fleet; another one is of an instance that does not run
+STATE_OF: Mapping[str, str] = {
+    "ready": READY, "unsealed": READY, "in progress": COMING, "unreachable": SILENT, "no key": SILENT,
+    "no record": COMING, listing.NO_INSTANCE: GONE,
+}  # fmt: skip
+#: statuses of what is not one of the nodes that a fleet counts
+NOT_COUNTED = frozenset({listing.ELSEWHERE, listing.NOT_OURS, listing.BAD_ID, "failed", "unknown"})
+WHY: Mapping[str, str] = {SILENT: "its minion has not answered", GONE: "its instance is gone"}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a survey looks with."""
+
+    config: Config
+    context: Context
+    driver: Callable[[str], Driver]
+    #: returns a node of a role as it would be created now at a provider in a region
+    example: Callable[[str, str, str], Node]
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True)
+class View:
+    """All fleets at one moment."""
+
+    #: seconds since the epoch
+    now: float
+    scenes: Mapping[str, Scene] = field(default_factory=dict)
+    #: what was remembered of each fleet before
+    memories: Mapping[str, Memory] = field(default_factory=dict)
+    #: the records of all nodes that are in a scene, or outside of fleets, by minion id
+    records: Mapping[str, Record] = field(default_factory=dict)
+
+
+def look(sight: Sight, specs: Sequence[Spec], *, priced: bool) -> View:
+    """
+    Return the scene of each fleet.
+
+    With ``priced``, prices are looked up for all fleets, otherwise only for those with a limit of the price.
+
+    Raises ``EnvironmentFault`` if the record store or the locks cannot be used.
+    """
+    return _Survey(sight, specs).view(priced=priced)
+
+
+class _Survey:
+    def __init__(self, sight: Sight, specs: Sequence[Spec]) -> None:
+        self._sight = sight
+        self._context = sight.context
+        self._specs = specs
+
+    def view(self, *, priced: bool) -> View:
+        context, now = self._context, self._sight.now()
+        memories = {spec.name: memory.recall(context.store, spec.name) for spec in self._specs}
+        claims = context.locks.living_batches() if self._sight.config.limits else {}
+        seen = self._snapshot()
+        batches = {one.instance.batch for one in seen.found if one.instance.minion_id not in seen.records}
+        locks = context.locks.look(seen.records, batches)
+        records = self._records(seen)
+        own = {spec.name: [one for one in records.values() if _is_of(spec, one)] for spec in self._specs}
+        seen = self._pinged(seen, [one.minion_id for group in own.values() for one in group])
+        entries = listing.nodes(seen, locks.busy, context.info, context.locks.elsewhere)
+        gone = self._gone(seen, [one for group in own.values() for one in group], entries)
+        members = {
+            spec.name: self._members(spec, own[spec.name], seen, entries, gone, locks, memories[spec.name], now)
+            for spec in self._specs
+        }
+        fault = everywhere([one for group in members.values() for one in group])
+        scenes = {}
+        for spec in self._specs:
+            scene = Scene(
+                spec, members[spec.name], problems=self._problems(spec, seen), held=memories[spec.name].held,
+                changes=memories[spec.name].changes, network=fault, room=self._room(spec, seen, claims),
+                notes=_notes(spec, own[spec.name], entries),
+            )  # fmt: skip
+            scenes[spec.name] = self._priced(scene, own[spec.name], force=priced)
+        return View(now, scenes, memories, records)
+
+    def _snapshot(self) -> Snapshot:
+        providers = dict.fromkeys(spec.provider for spec in self._specs)
+        return self._of_providers(list(providers))
+
+    def _of_providers(self, providers: Collection[str]) -> Snapshot:
+        drivers = [self._sight.driver(name) for name in providers]
+        return take_snapshot(drivers, self._context.store, self._context.master)
+
+    def _records(self, seen: Snapshot) -> dict[str, Record]:
+        """Return all records, and for instances without one the record that they would have."""
+        found = {
+            one.instance.minion_id: record_of(one.instance, one.provider, self._context.info) for one in seen.found
+        }
+        return {**found, **seen.records}
+
+    def _pinged(self, seen: Snapshot, minion_ids: Sequence[str]) -> Snapshot:
+        accepted = sorted(one for one in minion_ids if ACCEPTED in seen.keys.get(one, ()))
+        return dataclasses.replace(seen, present=self._context.master.minions.present(accepted))
+
+    def _gone(
+        self, seen: Snapshot, own: Sequence[Record], entries: Mapping[str, dict[str, Any]]
+    ) -> frozenset[str]:  # fmt: skip
+        """Return the ids of the nodes whose instances are surely gone; one list that misses them is not enough."""
+        missing = [
+            one
+            for one in own
+            if entries[one.minion_id]["status"] == listing.NO_INSTANCE and one.stage == RECORDED_READY
+        ]
+        found = misses.gone(missing, self._of_providers, self._sight.driver, self._sight.sleep)
+        return frozenset(one.minion_id for one in found)
+
+    def _members(
+        self, spec: Spec, own: Sequence[Record], seen: Snapshot, entries: Mapping[str, dict[str, Any]],
+        gone: frozenset[str], locks: Look, remembered: Memory, now: float,
+    ) -> list[Member]:  # fmt: skip
+        found = []
+        for record in own:
+            status = str(entries[record.minion_id]["status"])
+            instance = seen.instance_of(record)
+            state = _state(status, record, gone, seen)
+            if state is None:
+                continue
+            member = Member(
+                record.minion_id, record.region, (instance.size if instance else None) or record.size, record.created,
+                state, _why(state, status), protected=is_protected(record, instance),
+                busy=locks.busy(record.minion_id) or state == COMING, ends=_end(record, instance),
+                drift=_moved(spec, record),
+            )  # fmt: skip
+            found.append(member)
+        silent = memory.observe(remembered, found, now)
+        return [dataclasses.replace(one, silent_since=silent.get(one.minion_id)) for one in found]
+
+    def _problems(self, spec: Spec, seen: Snapshot) -> list[str]:
+        """Return why a fleet could not be seen whole."""
+        if spec.provider in seen.asked:
+            return list(seen.broken.values())
+        return [one for one in seen.problems if one.startswith(f"{spec.provider}:")] or list(seen.problems)
+
+    def _room(
+        self, spec: Spec, seen: Snapshot, claims: Mapping[str, Mapping[str, Any]]
+    ) -> Room | None:  # fmt: skip
+        bounds = limits.applying(self._sight.config.limits, spec.role, spec.provider)
+        found = limits.room(bounds, seen, claims) if bounds else None
+        return None if found is None else Room(max(0, found[0]), found[1])
+
+    def _priced(self, scene: Scene, own: Sequence[Record], *, force: bool) -> Scene:
+        spec = scene.spec
+        if not (force or spec.settings.limits.monthly_price is not None) or scene.problems:
+            return scene
+        offers = {region: self._offer(spec, region) for region in spec.regions}
+        there = {one.minion_id: Offer(spec.provider, one.region, one.size) for one in scene.members}
+        looked = prices.look_up({*offers.values(), *there.values()}, self._sight.driver)
+        recorded = {one.minion_id: prices.recorded_price(one) for one in own}
+        new: dict[str, Price] = {region: looked.known[it] for region, it in offers.items() if it in looked.known}
+        members = [
+            dataclasses.replace(one, price=looked.known.get(there[one.minion_id]) or recorded.get(one.minion_id))
+            for one in scene.members
+        ]
+        return dataclasses.replace(scene, members=members, prices=new)
+
+    def _offer(self, spec: Spec, region: str) -> Offer:
+        node = self._sight.example(spec.role, spec.provider, region)
+        return Offer(node.provider, node.region, node.size)
+
+
+def everywhere(members: Sequence[Member]) -> str:
+    """Return why the network seems to be at fault, over all fleets: too many minions are silent, or all of them."""
+    running = [one for one in members if one.state in (READY, SILENT)]
+    if running and all(one.state == SILENT for one in running):
+        return f"no minion of the {len(running)} nodes that run answers: the network or the master is probably at fault"
+    return network_fault(members)
+
+
+def _is_of(spec: Spec, record: Record) -> bool:
+    return record.kind == "minion" and spec.has(record.role, record.provider, record.region)
+
+
+def _state(status: str, record: Record, gone: frozenset[str], seen: Snapshot) -> str | None:
+    """Return the state of a member; None for what is not one: what a call left that died is the sweep's."""
+    if status in NOT_COUNTED or status.startswith("left at"):
+        return None
+    state = STATE_OF.get(status, STOPPED)
+    if state == GONE:
+        if record.minion_id in gone:
+            return GONE
+        # A list can miss an instance; one that was never ready is the sweep's.
+        answers = seen.present is not None and record.minion_id in seen.present
+        return None if record.stage != RECORDED_READY else READY if answers else SILENT
+    if state == STOPPED and record.stage != RECORDED_READY:
+        return None
+    if status == "no record":
+        return _without_record(record, seen)
+    return state
+
+
+def _without_record(record: Record, seen: Snapshot) -> str:
+    """Return the state of an instance whose record is lost; without an accepted key, a call may be bringing it up."""
+    if ACCEPTED not in seen.keys.get(record.minion_id, ()):
+        return COMING
+    return READY if seen.present is not None and record.minion_id in seen.present else SILENT
+
+
+def _why(state: str, status: str) -> str:
+    return f"its instance is {status}" if state == STOPPED else WHY.get(state, "")
+
+
+def _end(record: Record, instance: Instance | None) -> float | None:
+    """Return when a node ends by its ttl. Where record and tag differ, the later end counts."""
+    ends = [getattr(one, "ends", None) for one in (record, instance)]
+    return max((end for end in ends if end is not None), default=None)
+
+
+def _moved(spec: Spec, record: Record) -> tuple[str, ...]:
+    return () if record.region in spec.regions else ("region",)
+
+
+def _notes(spec: Spec, own: Sequence[Record], entries: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return what the fleet does not count, in sentences."""
+    left = [one.minion_id for one in own if str(entries[one.minion_id]["status"]).startswith(("left at", "failed"))]
+    elsewhere = [one.minion_id for one in own if entries[one.minion_id]["status"] == listing.ELSEWHERE]
+    notes = []
+    if left:
+        notes.append(f"not counted, because a call left them unfinished: {', '.join(left)}; see salt-run hart.sweep")
+    if elsewhere:
+        notes.append(f"not counted, because only another master can change them: {', '.join(elsewhere)}")
+    return notes
+
+
+def as_problem(error: EnvironmentFault, specs: Sequence[Spec], now: float) -> View:
+    """Return the view of fleets that could not be seen, because of a fault."""
+    return View(now, {spec.name: Scene(spec, problems=[str(error)]) for spec in specs})

@@ -1,0 +1,223 @@
+"""Declared fleets: what differs, doing it, and holding a fleet."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hart_salt.config.settings import Settings
+from hart_salt.fleets import actions as do
+from hart_salt.fleets import memory, report, survey
+from hart_salt.fleets.actions import Action, Plan
+from hart_salt.fleets.diff import plan as plan_of
+from hart_salt.fleets.reconcile import Operations, Wave, Work
+from hart_salt.fleets.run import Run
+from hart_salt.fleets.scene import Spec
+from hart_salt.fleets.spec import specs
+from hart_salt.fleets.survey import Sight, View
+from hart_salt.inventory.records import READY, Record
+from hart_salt.operations.drain import drain_all
+from hart_salt.operations.fleet import Outcomes, outcomes
+from hart_salt.result import Result
+from hart_salt.use_cases.offers import Offers
+from hart_salt.use_cases.parts import Parts
+
+#: the exit code of a plan with something to do
+SOMETHING = 3
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The use cases of the service that change nodes."""
+
+    create: Callable[..., Result]
+    destroy: Callable[[Sequence[str]], Result]
+    #: removes what dead operations left at a provider
+    sweep_dead: Callable[[str], None]
+
+
+class Fleets:
+    """The use cases of ``Service`` for declared fleets."""
+
+    def __init__(self, parts: Parts, offers: Offers, calls: Calls) -> None:
+        self._parts = parts
+        self._offers = offers
+        self._calls = calls
+
+    # looking
+
+    def plan(self, names: Sequence[str], code: int = SOMETHING) -> Result:
+        """
+        Return what differs from the declarations of these fleets, or of all, and what would be done.
+
+        The result has the exit code ``code`` if there is anything to do; with 0, that is a success. Nothing is changed.
+        """
+        wanted = self._specs(names)
+        view = survey.look(self._sight(), wanted, priced=True)
+        plans = self._plans(view, force=False)
+        ended = self._ended_outside(view.now) if not names else []
+        anything = bool(ended) or any(one.anything for one in plans.values())
+        return Result(
+            self._data(plans, view), not (anything and code), code=code, notes=_none_declared(wanted),
+            more={"outside": _outside(ended)} if ended else {},
+        )  # fmt: skip
+
+    def observe(self) -> tuple[Mapping[str, Plan], bool]:
+        """
+        Look at all fleets, and remember what was seen.
+
+        Returns their plans, and whether a node outside of fleets has reached the end of its ttl.
+        """
+        view, plans = self._look(self._specs(()), force=False)
+        return plans, bool(self._ended_outside(view.now))
+
+    def states(self) -> Result:
+        """Return the state of each declared fleet."""
+        wanted = self._specs(())
+        view = survey.look(self._sight(), wanted, priced=True)
+        data = self._data(self._plans(view, force=False), view)
+        return Result(data, notes=_none_declared(wanted))
+
+    # changing
+
+    def apply(self, names: Sequence[str], *, force: bool, waves: int | None, wait: bool) -> Result:
+        """
+        Make fleets what their declarations say, wave after wave, until nothing is left that can be done now.
+
+        ``waves`` is the most waves (None: as many as are needed). With ``wait`` the call waits for another call that
+        changes one of the fleets; without, it leaves out that fleet. With ``force``, more than half of the nodes of a
+        fleet may be removed.
+        """
+        wanted = self._specs(names)
+        self._parts.changes()
+        self._parts.master.require_running()
+        for provider in dict.fromkeys(spec.provider for spec in wanted):
+            self._calls.sweep_dead(provider)
+        with self._alone(wanted, wait=wait) as (free, busy):
+            run = Run(free, functools.partial(self._look, free, force), self._operations, self._changed)
+            run.waves(waves)
+            outside = self._end_outside() if not names and run.interrupted is None else Work()
+        result = run.result(busy, outside)
+        return dataclasses.replace(result, notes=[*result.notes, *_none_declared(wanted)])
+
+    def hold(self, name: str) -> Result:
+        """Hold a fleet: neither the engine nor ``hart.apply`` changes it until ``unhold``."""
+        (spec,) = self._specs([name])
+        journal = self._parts.context.journal
+        memory.hold(self._parts.context.store, spec.name, journal.by or "", time.time())
+        return Result({spec.name: {"result": True, "state": do.HELD}})
+
+    def unhold(self, name: str) -> Result:
+        """End the hold of a fleet; a fleet that is not held is a success."""
+        (spec,) = self._specs([name])
+        held = bool(memory.recall(self._parts.context.store, spec.name).hold)
+        memory.unhold(self._parts.context.store, spec.name)
+        return Result({spec.name: {"result": True, "changed": held}})
+
+    # parts of them
+
+    def _specs(self, names: Sequence[str]) -> list[Spec]:
+        config = self._parts.config
+        if not names and not config.fleets:
+            return []
+        return specs(config, names, lambda role, provider: self._offers.example(role, provider, None).region)
+
+    def _sight(self) -> Sight:
+        parts = self._parts
+        return Sight(parts.config, parts.context, parts.driver, self._offers.example)
+
+    def _plans(self, view: View, *, force: bool) -> dict[str, Plan]:
+        return {name: plan_of(scene, view.now, force=force) for name, scene in view.scenes.items()}
+
+    def _data(self, plans: Mapping[str, Plan], view: View) -> dict[str, Any]:
+        return {name: report.of_plan(plan, view.scenes[name]) for name, plan in plans.items()}
+
+    def _look(self, wanted: Sequence[Spec], force: bool) -> tuple[View, Mapping[str, Plan]]:
+        """Look at fleets, remember what was seen, and plan."""
+        view = survey.look(self._sight(), wanted, priced=False)
+        self._keep(view)
+        return view, self._plans(view, force=force)
+
+    def _changed(self, name: str, number: int) -> None:
+        memory.keep_changes(self._parts.context.store, name, number, time.time())
+
+    def _keep(self, view: View) -> None:
+        for name, scene in view.scenes.items():
+            silent = memory.observe(view.memories[name], scene.members, view.now)
+            memory.keep_seen(self._parts.context.store, name, view.memories[name], silent, view.memories[name].past)
+
+    @contextmanager
+    def _alone(self, wanted: Sequence[Spec], *, wait: bool) -> Iterator[tuple[list[Spec], list[Spec]]]:
+        """Hold the locks of the fleets' roles; yield the fleets that are free, and those that another call changes."""
+        with ExitStack() as stack:
+            held = {
+                role: stack.enter_context(self._parts.context.locks.role(role, wait=wait))
+                for role in sorted({spec.role for spec in wanted})
+            }
+            yield [one for one in wanted if held[one.role]], [one for one in wanted if not held[one.role]]
+
+    def _operations(self, spec: Spec | None) -> Operations:
+        """Return the operations on the nodes of a fleet; without one, nothing is created."""
+        create = functools.partial(self._create, spec) if spec is not None else lambda _region, _count: Outcomes()
+        return Operations(create, self._drain, self._destroy, self._parts.settings_of, time.time)
+
+    def _create(self, spec: Spec, region: str, count: int) -> Outcomes:
+        ttl = {} if spec.settings.ttl is None else {"ttl": spec.settings.ttl}
+        return outcomes(
+            self._calls.create(
+                None, role=spec.role, count=count, provider=spec.provider, region=region, settings=ttl
+            )  # fmt: skip
+        )
+
+    def _destroy(self, records: Sequence[Record]) -> Outcomes:
+        return outcomes(self._calls.destroy([record.minion_id for record in records]))
+
+    def _drain(self, wanted: Mapping[str, Settings]) -> Mapping[str, str]:
+        having = {minion_id: settings for minion_id, settings in wanted.items() if settings.drain}
+        if having:
+            self._parts.context.slot.release()  # what drains a node may call hart
+        return drain_all(having, self._parts.context.master) if having else {}
+
+    # nodes outside of fleets
+
+    def _ended_outside(self, now: float) -> list[Record]:
+        """Return the nodes that are in no fleet and whose ttl has ended."""
+        every, context = self._specs(()), self._parts.context
+        records = [one for one in context.store.all() if one.stage == READY and not one.protected]
+        ended = [one for one in records if (end := getattr(one, "ends", None)) is not None and end <= now]
+        look = context.locks.look({one.minion_id: one for one in ended})
+        return [
+            one
+            for one in ended
+            if not any(spec.has(one.role, one.provider, one.region) for spec in every)
+            and not context.locks.elsewhere(one)
+            and not look.busy(one.minion_id)
+        ]
+
+    def _end_outside(self) -> Work:
+        """Destroy the nodes that are in no fleet and whose ttl has ended; each by itself, so that one fails alone."""
+        work = Work()
+        for record in self._ended_outside(time.time()):
+            action = Action(do.DESTROY, do.ENDED, "its ttl has ended", record.region, record.minion_id)
+            plan, alone = Plan("", do.CHANGING, actions=[action]), Work()
+            Wave(plan, {record.minion_id: record}, self._operations(None), alone).run()
+            work.add(alone)
+            if work.interrupted is not None:
+                break
+        return work
+
+
+def _outside(ended: Sequence[Record]) -> dict[str, Any]:
+    return {
+        one.minion_id: {"action": "destroy", "role": one.role, "provider": one.provider, "reason": "its ttl has ended"}
+        for one in ended
+    }
+
+
+def _none_declared(wanted: Sequence[Spec]) -> list[str]:
+    return [] if wanted else ["no fleet is declared: declare one under hart:fleets"]

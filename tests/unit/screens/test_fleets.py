@@ -1,0 +1,40 @@
+"""The screens of declared fleets."""
+
+from __future__ import annotations
+
+from hart_salt.screens.draw import draw
+from hart_salt.screens.paper import Paper
+from tests.unit.screens.documents import BLOCKED, STEADY, WEB, doc
+
+
+def lines(text: str, start: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if line.startswith(start)]
+
+
+def test_a_plan_has_the_actions_in_their_order_with_reasons_and_prices() -> None:
+    drawn = draw(doc("plan", fleets={"web": WEB}), Paper(160))
+    now, after = drawn.index("web, now:"), drawn.index("web, after that:")
+    assert now < drawn.index("app-2.example.com") < drawn.index("(2 new)") < after < drawn.index("web, later:")
+    assert "~  app-1.example.com  nyc3    $6.00 -> $12.00  it differs from the configuration: size" in drawn
+    assert "the next window opens at 2026-12-05 02:00 UTC" in drawn
+    assert "4 changes for now, 1 for later. Nothing was changed." in drawn
+    assert "Price per month, before tax: $24.00 now, $36.00 afterwards." in drawn
+    assert "app-9.example.com stays although its ttl has ended: it is protected" in drawn
+
+
+def test_a_steady_fleet_needs_nothing() -> None:
+    assert draw(doc("plan", fleets={"web": STEADY}), Paper(80)).endswith("Nothing to do.")
+
+
+def test_a_fleet_that_is_not_ready_says_why() -> None:
+    drawn = draw(doc("fleets", fleets={"web": WEB, "ci": BLOCKED}), Paper(160))
+    assert lines(drawn, "web") == [["web", "changing", "3", "4", "app", "do", "nyc3,", "fra1", "$24.00"]]
+    assert "1 silent" in drawn
+    assert "do: the API does not answer" in drawn
+
+
+def test_nodes_outside_of_fleets_that_end_are_in_the_plan() -> None:
+    outside = {"x-1": {"action": "destroy", "reason": "its ttl has ended"}}
+    drawn = draw(doc("plan", fleets={}, outside=outside), Paper(80))
+    assert "Outside of fleets:" in drawn
+    assert "-  x-1   its ttl has ended" in drawn
