@@ -64,6 +64,11 @@ def is_broken(member: Member, settings: Fleet, now: float) -> bool:
     return member.silent_since is not None and now - member.silent_since >= settings.repair_after
 
 
+def has_ended(member: Member, now: float) -> bool:
+    """Return whether the ttl of a node has ended."""
+    return member.ends is not None and member.ends <= now
+
+
 class _Planner:
     """The work on one plan."""
 
@@ -76,7 +81,7 @@ class _Planner:
         members = sorted(scene.members, key=lambda one: one.minion_id)
         self.gone = [one for one in members if one.state == GONE]
         there = [one for one in members if one.state != GONE]
-        self.ended = [one for one in there if self._has_ended(one) and self._is_free(one)]
+        self.ended = [one for one in there if has_ended(one, self.now) and self._is_free(one)]
         taken = {one.minion_id for one in self.ended}
         self.alive = [one for one in there if one.minion_id not in taken]
         self.wanted = self._wanted()
@@ -125,9 +130,6 @@ class _Planner:
         target = there if self.scene.target is None else self.scene.target.wanted
         wanted = max(self.settings.low, target)
         return wanted if self.settings.high is None else min(wanted, self.settings.high)
-
-    def _has_ended(self, member: Member) -> bool:
-        return member.ends is not None and member.ends <= self.now
 
     def _is_free(self, member: Member) -> bool:
         return not (member.protected or member.busy)
@@ -339,8 +341,8 @@ class _Planner:
 
     def _protected_notes(self) -> None:
         for one in self.alive:
-            if one.protected and (self._has_ended(one) or is_broken(one, self.settings, self.now)):
-                why = "its ttl has ended" if self._has_ended(one) else one.why
+            if one.protected and (has_ended(one, self.now) or is_broken(one, self.settings, self.now)):
+                why = "its ttl has ended" if has_ended(one, self.now) else one.why
                 self.notes.append(f"{one.minion_id} stays although {why}: it is protected")
             if one.drift and self.settings.drift == "report":
                 self.notes.append(f"{one.minion_id} differs from the configuration: {', '.join(one.drift)}")

@@ -12,9 +12,11 @@ from hart_salt.base.errors import EnvironmentFault
 from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.fleets import memory
-from hart_salt.fleets.diff import network_fault
+from hart_salt.fleets.autoscale import Decision, Past, decide
+from hart_salt.fleets.diff import has_ended, network_fault
+from hart_salt.fleets.measure import measure
 from hart_salt.fleets.memory import Memory
-from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec
+from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec, Target
 from hart_salt.inventory import misses
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.locks import Look
@@ -51,6 +53,14 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class Load:
+    """The load of one fleet at one moment."""
+
+    readings: Mapping[str, float | None]
+    decision: Decision
+
+
+@dataclass(frozen=True)
 class View:
     """All fleets at one moment."""
 
@@ -59,8 +69,10 @@ class View:
     scenes: Mapping[str, Scene] = field(default_factory=dict)
     #: what was remembered of each fleet before
     memories: Mapping[str, Memory] = field(default_factory=dict)
-    #: the records of all nodes that are in a scene, or outside of fleets, by minion id
+    #: the records of all nodes, by minion id
     records: Mapping[str, Record] = field(default_factory=dict)
+    #: by fleet, what its nodes answered to the metric of its autoscaling, and the decision
+    loads: Mapping[str, Load] = field(default_factory=dict)
 
 
 def look(sight: Sight, specs: Sequence[Spec], *, priced: bool) -> View:
@@ -97,15 +109,34 @@ class _Survey:
             for spec in self._specs
         }
         fault = everywhere([one for group in members.values() for one in group])
-        scenes = {}
+        scenes: dict[str, Scene] = {}
+        loads: dict[str, Load] = {}
         for spec in self._specs:
+            name = spec.name
             scene = Scene(
-                spec, members[spec.name], problems=self._problems(spec, seen), held=memories[spec.name].held,
-                changes=memories[spec.name].changes, network=fault, room=self._room(spec, seen, claims),
-                notes=_notes(spec, own[spec.name], entries),
+                spec, members[name], problems=self._problems(spec, seen), held=memories[name].held,
+                changes=memories[name].changes, network=fault, room=self._room(spec, seen, claims),
+                notes=_notes(spec, own[name], entries),
             )  # fmt: skip
-            scenes[spec.name] = self._priced(scene, own[spec.name], force=priced)
-        return View(now, scenes, memories, records)
+            if (load := self._load(scene, memories[name], now)) is not None:
+                loads[name], scene = load, _scaled(scene, load.decision)
+            scenes[name] = self._priced(scene, own[name], force=priced)
+        return View(now, scenes, memories, records, loads)
+
+    def _load(self, scene: Scene, remembered: Memory, now: float) -> Load | None:
+        """Ask the ready nodes of a fleet for their load; None if the fleet does not scale by itself, or not now."""
+        settings = scene.spec.settings
+        autoscale, most = settings.autoscale, settings.max
+        if autoscale is None or most is None or scene.problems or scene.network or network_fault(scene.members):
+            return None
+        alive = [one for one in scene.members if one.state != GONE and not has_ended(one, now)]
+        ready = [one.minion_id for one in alive if one.state == READY]
+        measured = measure(self._context.master.minions, autoscale.metric, ready)
+        past = Past.from_dict(remembered.past)
+        decision = decide(autoscale, settings.low, most, len(alive), measured.readings, past, now)
+        return Load(
+            measured.readings, dataclasses.replace(decision, notes=(*measured.notes, *decision.notes))
+        )  # fmt: skip
 
     def _snapshot(self) -> Snapshot:
         providers = dict.fromkeys(spec.provider for spec in self._specs)
@@ -190,6 +221,11 @@ class _Survey:
     def _offer(self, spec: Spec, region: str) -> Offer:
         node = self._sight.example(spec.role, spec.provider, region)
         return Offer(node.provider, node.region, node.size)
+
+
+def _scaled(scene: Scene, decision: Decision) -> Scene:
+    notes = [*scene.notes, *decision.notes]
+    return dataclasses.replace(scene, target=Target(decision.wanted, decision.reason), notes=notes)
 
 
 def everywhere(members: Sequence[Member]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 from hart_salt.config.settings import Settings
 from hart_salt.fleets import actions as do
-from hart_salt.fleets import memory, report, survey
+from hart_salt.fleets import memory, recording, report, survey
 from hart_salt.fleets.actions import Action, Plan
 from hart_salt.fleets.diff import plan as plan_of
 from hart_salt.fleets.reconcile import Operations, Wave, Work
@@ -26,6 +27,8 @@ from hart_salt.operations.fleet import Outcomes, outcomes
 from hart_salt.result import Result
 from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.parts import Parts
+
+log = logging.getLogger(__name__)
 
 #: the exit code of a plan with something to do
 SOMETHING = 3
@@ -147,9 +150,15 @@ class Fleets:
         memory.keep_changes(self._parts.context.store, name, number, time.time())
 
     def _keep(self, view: View) -> None:
+        """Remember what was seen, and record the load for ``hart.simulate``."""
+        info, store = self._parts.info, self._parts.context.store
         for name, scene in view.scenes.items():
-            silent = memory.observe(view.memories[name], scene.members, view.now)
-            memory.keep_seen(self._parts.context.store, name, view.memories[name], silent, view.memories[name].past)
+            before, load = view.memories[name], view.loads.get(name)
+            silent = memory.observe(before, scene.members, view.now)
+            past = before.past if load is None else load.decision.past.as_dict()
+            memory.keep_seen(store, name, before, silent, past)
+            if load is not None and (problem := recording.record(info.log_dir, name, view.now, load.readings)):
+                log.warning("hart: %s", problem)
 
     @contextmanager
     def _alone(self, wanted: Sequence[Spec], *, wait: bool) -> Iterator[tuple[list[Spec], list[Spec]]]:
