@@ -61,6 +61,17 @@ class Work:
         """The number of the signal that interrupted it; None: no signal did."""
         return self.changes.interrupted
 
+    @property
+    def reason(self) -> str:
+        """Why the work ended early, in words; empty if it did not."""
+        return self.problem or self.changes.problem
+
+    def stop(self, error: HartError) -> None:
+        """Note an error that ended the work."""
+        self.problem = str(error)
+        if isinstance(error, Interrupted):
+            self.changes.ok, self.changes.interrupted = False, error.signum
+
     def add(self, other: Work) -> None:
         """Add what was done with other nodes."""
         mine, theirs = self.changes, other.changes
@@ -70,7 +81,7 @@ class Work:
         mine.ok = mine.ok and not other.failed
         mine.interrupted = theirs.interrupted if mine.interrupted is None else mine.interrupted
         self.begun += other.begun
-        self.problem = self.problem or other.problem
+        self.problem = self.reason or other.reason
 
 
 class Wave:
@@ -100,11 +111,8 @@ class Wave:
             for step in steps:
                 if not step():
                     return
-        except Interrupted as signal:
-            self._work.changes.ok, self._work.changes.interrupted = False, signal.signum
-            self._work.problem = str(signal)
         except HartError as error:
-            self._work.problem = str(error)
+            self._work.stop(error)
 
     def _chosen(self, kind: str, *, cause: str | None = None, surge: bool | None = None) -> list[Action]:
         found = [

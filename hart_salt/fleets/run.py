@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hart_salt.base.errors import HartError
 from hart_salt.fleets import actions as do
 from hart_salt.fleets import report
 from hart_salt.fleets.actions import Plan
@@ -39,17 +40,30 @@ class Run:
         self._taken: dict[str, set[str]] = {name: set() for name in self._wanted}
         self._view = View(0.0)
         self._plans: Mapping[str, Plan] = {}
+        #: why no further look was possible
+        self._stopped = Work()
 
     @property
     def interrupted(self) -> int | None:
         """The number of the signal that ended the work; None: no signal did."""
-        return next((work.interrupted for work in self._work.values() if work.interrupted is not None), None)
+        works = [*self._work.values(), self._stopped]
+        return next((work.interrupted for work in works if work.interrupted is not None), None)
 
     def waves(self, most: int | None) -> None:
-        """Look and carry out, until nothing is left that can be done now, or ``most`` waves are done."""
+        """
+        Look and carry out, until nothing is left that can be done now, or ``most`` waves are done.
+
+        Raises ``HartError`` if the first look fails; after a change, the failure of a look is in the result.
+        """
         number = 0
         while self._wanted:
-            self._view, self._plans = self._look()
+            try:
+                self._view, self._plans = self._look()
+            except HartError as error:
+                if not number:
+                    raise
+                self._stopped.stop(error)
+                return
             todo = [name for name, plan in self._plans.items() if plan.actions and not self._work[name].failed]
             if not todo or number >= self._limit(most):
                 return
@@ -82,11 +96,11 @@ class Run:
         ``busy`` are the fleets that another call changes, ``outside`` the work on nodes that are in no fleet.
         """
         data = {name: report.of_plan(plan, self._view.scenes[name]) for name, plan in self._plans.items()}
-        works = [*self._work.values(), outside]
+        works = [*self._work.values(), self._stopped, outside]
         nodes = {minion_id: entry for work in works for minion_id, entry in _nodes(work).items()}
         notes = [f"{spec.name}: another call is changing this fleet" for spec in busy]
         notes += [f"{name}: {plan.why}" for name, plan in self._plans.items() if plan.state == do.STEADY and plan.why]
-        problems = self._problems() + ([outside.problem] if outside.problem else [])
+        problems = [*self._problems(), *filter(None, [self._stopped.reason, outside.reason])]
         ok = not problems and not any(work.failed for work in works)
         signal = self.interrupted if self.interrupted is not None else outside.interrupted
         return Result(data, ok, signal, problems=problems, notes=notes, more={"nodes": nodes})
@@ -95,7 +109,7 @@ class Run:
         """Return why fleets are not what they should be, a sentence for each fleet."""
         found = []
         for name, plan in self._plans.items():
-            if problem := self._work[name].problem:
+            if problem := self._work[name].reason:
                 found.append(f"{name}: {problem}")
             elif plan.state in (do.BLOCKED, do.HELD):
                 found.append(f"{name} is {plan.state}: {plan.why}")
