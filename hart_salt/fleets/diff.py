@@ -86,7 +86,7 @@ class _Planner:
         self.alive = [one for one in there if one.minion_id not in taken]
         self.wanted = self._wanted()
         self.at_once = share_of(self.settings.disruption.at_once, self.wanted)
-        self.purse = Purse(scene, self.alive, now)
+        self.purse = Purse(scene, there, now)  # a node that ends counts until it is gone
         self.now_actions: list[Action] = []
         self.following: list[Action] = []
         self.later: list[Later] = []
@@ -111,7 +111,7 @@ class _Planner:
         if self.held:
             return self._result(do.HELD, self.held)
         if self.now_actions or self.following or any(one.busy for one in self.alive):
-            return self._result(do.CHANGING, "; ".join(self.blocked))
+            return self._result(do.CHANGING, "; ".join(dict.fromkeys(self.blocked)))
         if self.blocked:
             return self._result(do.BLOCKED, "; ".join(dict.fromkeys(self.blocked)))
         return self._result(do.STEADY, _waiting(self.later))
@@ -194,7 +194,10 @@ class _Planner:
         for region in spread(self.spec.regions, there, max(0, number)):
             price = self.scene.prices.get(region)
             action = Action(do.CREATE, do.FEW, self._few(), region, after=price)
-            if why := self.purse.refusal(price):
+            why = self.purse.refusal(price)
+            if why and self.ended:
+                self.following.append(action)
+            elif why:
                 self.later.append(Later(action, why))
                 self.blocked.append(f"{number} more nodes are wanted, but {why}")
             elif self._do(action):
@@ -288,6 +291,9 @@ class _Planner:
             return done
         action = Action(**{**vars(action), "surge": False})
         why = self.purse.refusal(action.after, member.price, replaces=True)
+        if why and self.ended:
+            self.following.append(action)
+            return False
         if why:
             self.later.append(Later(action, why))
             self.blocked.append(f"{member.minion_id} cannot be replaced: {why}")

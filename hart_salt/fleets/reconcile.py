@@ -6,8 +6,8 @@ Each wave begins with a new look at everything, so a call that was interrupted a
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from hart_salt.base.errors import HartError, Interrupted
@@ -39,6 +39,8 @@ class Operations:
     #: the settings of an existing node
     settings_of: Callable[[Record], Settings]
     now: Callable[[], float]
+    #: adds details to what the journal says of nodes in a block, by minion id, "" for all others
+    explaining: Callable[[Mapping[str, Mapping[str, str]]], AbstractContextManager[None]]
 
 
 @dataclass
@@ -50,6 +52,8 @@ class Work:
     begun: int = 0
     #: why the work on it ended early, in words
     problem: str = ""
+    #: why nodes were removed, by minion id
+    reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -81,6 +85,7 @@ class Work:
         mine.ok = mine.ok and not other.failed
         mine.interrupted = theirs.interrupted if mine.interrupted is None else mine.interrupted
         self.begun += other.begun
+        self.reasons.update(other.reasons)
         self.problem = self.reason or other.reason
 
 
@@ -92,25 +97,28 @@ class Wave:
         self._records = records
         self._operations = operations
         self._work = work
+        #: whether a node could not be created
+        self._lacking = False
 
     def run(self) -> None:
         """
-        Carry out the plan's actions, in the order in which no limit is exceeded, and stop at the first failure.
+        Carry out the plan's actions, in the order in which no limit is exceeded.
 
-        What was done, and why it ended early, is in the work.
+        A node that cannot be removed does not keep the others from being repaired; after a node could not be created,
+        no further one is tried. What was done, and why it ended early, is in the work.
         """
         steps = [
-            lambda: self._destroy(do.VANISHED),
-            lambda: self._destroy(do.ENDED),
-            self._create,
+            lambda: self._take(self._chosen(do.DESTROY, cause=do.VANISHED)),
+            lambda: self._take(self._chosen(do.DESTROY, cause=do.ENDED)),
+            lambda: self._add_all(self._chosen(do.CREATE)),
             self._renew,
-            lambda: self._destroy(do.MANY),
+            lambda: self._take(self._chosen(do.DESTROY, cause=do.MANY)),
             self._renew_in_place,
         ]
         try:
             for step in steps:
-                if not step():
-                    return
+                if self._work.interrupted is None:
+                    step()
         except HartError as error:
             self._work.stop(error)
 
@@ -123,54 +131,48 @@ class Wave:
         self._work.begun += len(found)
         return found
 
-    def _destroy(self, cause: str) -> bool:
-        return self._take(self._chosen(do.DESTROY, cause=cause))
-
-    def _create(self) -> bool:
-        wanted = Counter(one.region for one in self._chosen(do.CREATE))
-        return self._add_all(wanted)
-
-    def _renew(self) -> bool:
+    def _renew(self) -> None:
         """Replace nodes by new ones, which are ready before the old ones go; those that end first come first."""
-        actions = self._chosen(do.REPLACE, surge=True)
-        by_region: dict[str, list[Action]] = {}
-        for one in sorted(actions, key=lambda it: it.deadline or float("inf")):
-            by_region.setdefault(one.region, []).append(one)
-        done = True
-        for region, some in sorted(by_region.items()):
-            up = self._add(region, len(some))
-            if self._work.interrupted is not None:
-                return False
-            done = (not up or self._take(some[:up])) and up == len(some) and done
-        return done
+        actions = sorted(self._chosen(do.REPLACE, surge=True), key=lambda one: one.deadline or float("inf"))
+        for region, some in sorted(_by_region(actions).items()):
+            up = self._add(region, some)
+            if self._work.interrupted is None:
+                self._take(some[:up])
 
-    def _renew_in_place(self) -> bool:
+    def _renew_in_place(self) -> None:
         """Replace nodes for which there is no room beside their new ones."""
         actions = self._chosen(do.REPLACE, surge=False)
-        if not self._take(actions):
-            return False
-        wanted = Counter(one.region for one in actions)
-        return self._add_all(wanted)
+        self._take(actions)
+        gone = set(Outcomes(self._work.changes.destroyed).good())
+        self._add_all([one for one in actions if one.minion_id in gone])
 
-    def _add_all(self, wanted: Mapping[str, int]) -> bool:
-        """Create nodes in several regions, in all of them even if one fails; return whether all came up."""
-        up = {region: self._add(region, number) for region, number in sorted(wanted.items())}
-        return up == dict(wanted)
+    def _add_all(self, actions: Sequence[Action]) -> None:
+        """Create a node for each action."""
+        for region, some in sorted(_by_region(actions).items()):
+            self._add(region, some)
 
-    def _add(self, region: str, number: int) -> int:
-        """Create nodes and return how many came up."""
-        if self._work.interrupted is not None:
+    def _add(self, region: str, actions: Sequence[Action]) -> int:
+        """Create a node for each action in a region, and return how many came up."""
+        if self._work.interrupted is not None or self._lacking:
             return 0
+        reasons = dict.fromkeys(one.reason if one.kind == do.CREATE else f"for {one.minion_id}" for one in actions)
 
         def create(count: int) -> Outcomes:
             return self._operations.create(region, count)
 
-        return len(self._work.changes.add(FleetActions(create, lambda _: {}, self._operations.destroy), number))
+        hands = FleetActions(create, lambda _: {}, self._operations.destroy)
+        with self._operations.explaining({"": self._details("; ".join(reasons))}):
+            up = len(self._work.changes.add(hands, len(actions)))
+        self._lacking = up < len(actions)
+        return up
 
-    def _take(self, actions: Sequence[Action]) -> bool:
-        """Drain and destroy nodes; return whether all of them are gone."""
+    def _details(self, reason: str) -> dict[str, str]:
+        return {"fleet": self._plan.fleet, "reason": reason} if self._plan.fleet else {"reason": reason}
+
+    def _take(self, actions: Sequence[Action]) -> None:
+        """Drain and destroy nodes."""
         if not actions:
-            return True
+            return
         causes = {one.minion_id: one for one in actions if one.minion_id}
 
         def drain(records: Sequence[Record]) -> Mapping[str, str]:
@@ -184,7 +186,9 @@ class Wave:
 
         records = [self._records[name] for name in causes]
         hands = FleetActions(lambda _: Outcomes(), drain, self._operations.destroy)
-        return self._work.changes.take(hands, records)
+        self._work.reasons.update({name: one.reason for name, one in causes.items()})
+        with self._operations.explaining({name: self._details(one.reason) for name, one in causes.items()}):
+            self._work.changes.take(hands, records)
 
     def _drain_settings(self, record: Record, action: Action) -> Settings:
         """Return the settings of a node, with no more time to drain it than its provider leaves."""
@@ -193,3 +197,10 @@ class Wave:
             return settings
         left = max(SHORTEST, action.deadline - self._operations.now() - MARGIN)
         return settings.model_copy(update={"drain_timeout": min(settings.drain_timeout, left)})
+
+
+def _by_region(actions: Iterable[Action]) -> dict[str, list[Action]]:
+    found: dict[str, list[Action]] = {}
+    for one in actions:
+        found.setdefault(one.region, []).append(one)
+    return found

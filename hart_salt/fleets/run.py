@@ -120,6 +120,9 @@ def _nodes(work: Work) -> dict[str, Any]:
     """Return the outcome of each node, with what was done with it: ``create``, ``destroy`` or ``keep``."""
     changes = work.changes
     created = {name: {"action": "create", **entry} for name, entry in changes.created.items()}
-    destroyed = {name: {"action": "destroy", **entry} for name, entry in changes.destroyed.items()}
+    destroyed = {
+        name: {"action": "destroy", "reason": work.reasons.get(name), **entry}
+        for name, entry in changes.destroyed.items()
+    }
     kept = {name: {"action": "keep", "result": False, "error": why} for name, why in changes.kept.items()}
     return {**created, **destroyed, **kept}

@@ -123,13 +123,25 @@ class Journal:
         self._limit = limit
         #: sentences about what could not be written or read
         self.notes: list[str] = []
+        #: further details of entries: of some nodes by their ids, and of all others under an empty id
+        self._details: Mapping[str, Mapping[str, str]] = {}
+
+    @contextlib.contextmanager
+    def explaining(self, details: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
+        """Add details to the entries that are written in the block, by minion id; those under "" are for all others."""
+        before, self._details = self._details, details
+        try:
+            yield
+        finally:
+            self._details = before
 
     def write(self, one: Entry) -> None:
         """Append an entry. A failure becomes one of the ``notes``, and never an exception."""
         if self.path is None:
             return
+        more = self._details.get(one.minion_id, self._details.get("", {}))
         made = replace(one, time=self._clock() if one.time is None else one.time, by=one.by or self.by,
-                       function=one.function or self.function)  # fmt: skip
+                       function=one.function or self.function, details={**one.details, **more})  # fmt: skip
         try:
             self._append(self.path, self._line(made))
         except Exception as error:  # nothing may fail because of the journal, and least of all a rollback

@@ -69,7 +69,8 @@ def _outcome(minion_id: str, entry: Mapping[str, Any], function: str) -> Row:
         f"{seconds:.0f}" if seconds else "", _text(entry.get("provider")), place(entry), _text(entry.get("size")),
     )  # fmt: skip
     tags = [f"tags: {said(entry['tags'])}"] if entry.get("tags") else []
-    return Row(cells, [*_reasons(entry), *tags, *map(str, entry.get("notes") or ())])
+    why = [str(entry["reason"])] if entry.get("reason") else []
+    return Row(cells, [*why, *_reasons(entry), *tags, *map(str, entry.get("notes") or ())])
 
 
 def said(value: Any) -> str:

@@ -173,7 +173,10 @@ class Fleets:
     def _operations(self, spec: Spec | None) -> Operations:
         """Return the operations on the nodes of a fleet; without one, nothing is created."""
         create = functools.partial(self._create, spec) if spec is not None else lambda _region, _count: Outcomes()
-        return Operations(create, self._drain, self._destroy, self._parts.settings_of, time.time)
+        return Operations(
+            create, self._drain, self._destroy, self._parts.settings_of, time.time,
+            self._parts.context.journal.explaining,
+        )  # fmt: skip
 
     def _create(self, spec: Spec, region: str, count: int) -> Outcomes:
         ttl = {} if spec.settings.ttl is None else {"ttl": spec.settings.ttl}
