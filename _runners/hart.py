@@ -1928,6 +1928,87 @@ def cost(
     return _report("cost", work, config, unknown)
 
 
+def simulate(
+    fleet: str | None = None,
+    *extra: Any,
+    file: str | None = None,
+    boot: float | str = 60,
+    interval: float | str = 60,
+    min: int | None = None,
+    max: int | None = None,
+    target: float | None = None,
+    tolerance: float | None = None,
+    up_after: float | str | None = None,
+    down_after: float | str | None = None,
+    cooldown: float | str | None = None,
+    config: str | None = None,
+    **unknown: Any,
+) -> dict[str, Any]:
+    """
+    Show what the autoscaling of a fleet would have done over a recorded time. Nothing is changed, no minion is asked.
+
+    The load is divided among the nodes that would have been ready: a node that is added takes its share once it has
+    booted. Only autoscaling is simulated, not the other limits of a fleet, such as ``changes_per_hour``.
+
+    fleet
+        The name of a fleet that has ``autoscale``.
+
+    file
+        The path of a file with the recorded load. Each of its lines is a JSON object with ``time`` (ISO 8601, in UTC if
+        it names no zone, or seconds since the epoch) and either ``load``, the sum over the whole fleet, or ``values``,
+        the answer of each node as a list or a mapping, ``null`` for silence. CSV is possible, too: a heading with
+        ``time`` and ``load``, or ``time`` and a column for each node. A relative path begins at the working directory
+        of ``salt-run``. Default: what the engine recorded on the last day, in ``hart-fleet-FLEET-DATE.jsonl`` in the
+        directory of the nodes' logs.
+
+    boot
+        How long a new node takes until it is ready, in seconds or as in ``90s``. Default: 60.
+
+    interval
+        The time between two looks of the engine, in seconds or as in ``1m``. Default: 60.
+
+    min, max
+        Other bounds of the number of nodes. Default: those of the fleet.
+
+    target, tolerance, up_after, down_after, cooldown
+        Other settings of ``autoscale``, to compare them. Default: those of the fleet.
+
+    config
+        As for ``hart.create``.
+
+    Returns, under ``simulation``, the ``fleet``, the ``file``, the times ``from`` and ``until``, ``min``, ``max`` and
+    ``target``; ``rows``, one for each look at which something changed, with ``time``, the recorded ``load``, the
+    ``average`` over the nodes, the number of nodes ``wanted`` and ``ready``, and the ``reason``; and ``totals``:
+    ``hours``, ``node_hours``, ``recorded_node_hours`` if each node's answer was recorded, ``overloaded_hours`` in which
+    the average was above the target and its tolerance, ``blind_hours`` in which the load was not known, the ``highest``
+    and the ``lowest`` number of nodes, the number of ``changes``, and the ``price`` of the node hours by currency, by
+    the list prices of the size, which is empty if they are not known.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run hart.simulate web
+        salt-run hart.simulate web file=day.jsonl target=0.7 down_after=20m
+
+    .. versionadded:: 2.0.0
+    """
+
+    def work(service: MakeService, arguments: ModuleType) -> Result:
+        name = arguments.word("hart.simulate", "fleet", fleet, extra)
+        arguments.refuse(unknown, (), simulate)
+        changed = {
+            "target": target, "tolerance": tolerance, "up_after": up_after, "down_after": down_after,
+            "cooldown": cooldown,
+        }  # fmt: skip
+        order = arguments.simulation(
+            name, file=file, direct=_direct(), boot=boot, interval=interval, low=min, high=max, changed=changed
+        )
+        return service(config).fleets.simulation.simulate(order)
+
+    return _report("simulate", work, config, unknown)
+
+
 def list_sizes(
     provider: str | None = None,
     *extra: Any,
@@ -2262,12 +2343,16 @@ def _nothing(function: str, error: str, code: int) -> dict[str, Any]:
     return {"version": 2, "function": function, "problems": [error], "notes": [], "error": error, "retcode": code}
 
 
+def _direct() -> bool:
+    """Return whether ``salt-run`` calls this function: only then the working directory is one that its user knows."""
+    return str(__opts__.get("fun", "")).startswith("hart.")
+
+
 def _destination(arguments: ModuleType, file: Any, force: Any) -> Any:
-    """Return where a page is written. Only a call by ``salt-run`` has a working directory that its user knows."""
+    """Return where a page is written."""
     from hart_salt.operations.pages import Destination
 
-    direct = str(__opts__.get("fun", "")).startswith("hart.")
-    return Destination(arguments.file(file), relative=direct, force=arguments.flag(force, "force"))
+    return Destination(arguments.file(file), relative=_direct(), force=arguments.flag(force, "force"))
 
 
 def _clean(keywords: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,12 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from hart_salt.base.errors import Refused
 from hart_salt.base.text import closest, suggestion
+from hart_salt.config.durations import as_duration_or_zero, words
 from hart_salt.config.settings import FLAGS, as_labels, as_names, as_number, as_tags
 from hart_salt.model import ADDITIONAL, PRIVATE, RESERVED, AddressRequest
 from hart_salt.operations.fleet import TargetSize
@@ -25,6 +27,7 @@ from hart_salt.operations.scale import Order
 from hart_salt.operations.selection import Selector
 from hart_salt.operations.sizes import SizeFilter
 from hart_salt.operations.tagging import TagChange
+from hart_salt.use_cases import simulation as simulations
 
 COLUMN_NAMES = {"minion": "id", "address": "ip", "instance": "instance_id"}  #: other names of columns
 GLOB = frozenset("*?[]{}")  #: characters of patterns, which no id has
@@ -309,6 +312,44 @@ def file(value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
         raise Refused("file must be the path of the HTML file to write, such as file=fleet.html")
     return None if value is None else str(value)
+
+
+def simulation(
+    fleet: str, *, file: Any, direct: bool, boot: Any, interval: Any, low: Any, high: Any, changed: Mapping[str, Any]
+) -> simulations.Order:  # fmt: skip
+    """
+    Return what to simulate.
+
+    ``direct`` is whether ``salt-run`` calls hart directly: only then a relative path has a directory that its user
+    knows. ``changed`` holds settings of ``autoscale``; None means not given.
+    """
+    return simulations.Order(
+        fleet, _recording(file, direct), _length("boot", boot, 0.0), _length("interval", interval, 1.0),
+        whole("min", low, 0, MOST_NODES), whole("max", high, 0, MOST_NODES),
+        {name: value for name, value in changed.items() if value is not None},
+    )  # fmt: skip
+
+
+def _recording(value: Any, direct: bool) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise Refused("file must be the path of a file with a recorded load, such as file=day.jsonl")
+    path = Path(value)
+    if not direct and not path.is_absolute():
+        raise Refused(f"file={value} must be an absolute path if salt-run does not call hart directly")
+    return path.absolute()
+
+
+def _length(name: str, value: Any, least: float) -> float:
+    """Return a length of time in seconds."""
+    try:
+        seconds = as_duration_or_zero(value)
+    except ValueError as error:
+        raise Refused(f"{name} {error}") from None
+    if seconds < least:
+        raise Refused(f"{name} must be at least {words(least)}")
+    return seconds
 
 
 def ipv4(value: Any) -> str:

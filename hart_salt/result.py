@@ -30,6 +30,7 @@ PARTS: Mapping[str, str | None] = {
     "list_roles": "roles",
     "list_sizes": "sizes",
     "show_role": "settings",
+    "simulate": "simulation",
     "sweep": None,
     "sync_keys": "masters",
     "unhold": "fleets",

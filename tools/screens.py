@@ -40,7 +40,14 @@ ROLES: dict[str, Any] = {
     "worker": {"role_naming_scheme": "worker-{unique_id}", "size": "s-1vcpu-1gb"},
     "db": {"size": "s-2vcpu-4gb", "minion_config": {"grains": {"team": "storage"}}},
 }
-FLEETS: dict[str, Any] = {"workers": {"role": "worker", "count": 2, "regions": ["nyc3", "fra1"]}}
+FLEETS: dict[str, Any] = {
+    "workers": {
+        "role": "worker", "min": 2, "max": 10, "regions": ["nyc3", "fra1"],
+        "autoscale": {"metric": {"function": "status.loadavg", "key": "1-min"}, "target": 0.6, "down_after": "10m"},
+    }
+}  # fmt: skip
+#: minutes after six, and the load of the fleet from then on
+MORNING = {0: 0.9, 90: 1.9, 130: 4.6, 180: 2.2}
 HEAD = """# Screens
 
 What each function prints at a terminal of 80, 160 and 40 columns. These are the results of real calls, with an emulated
@@ -50,7 +57,7 @@ DigitalOcean; `tools/screens.py` writes this page. [Results](results.md) explain
 
 @dataclass(frozen=True)
 class Screen:
-    """One command; ``ID`` stands for the id of the first node of the role app."""
+    """One command; ``ID`` is the id of the first node of the role app, ``ROOT`` the directory of the master."""
 
     command: str
     #: a sentence about what it shows
@@ -92,6 +99,10 @@ SCREENS = (
     Screen("hart.apply workers", "The fleet made as its declaration says."),
     Screen("hart.hold workers", "A fleet that nothing changes until it is no longer held."),
     Screen("hart.fleets", "The state of each declared fleet."),
+    Screen(
+        "hart.simulate workers file=ROOT/day.csv",
+        "What the autoscaling of a fleet would have done with a recorded load.",
+    ),
     Screen("hart.unhold workers", "The end of the hold."),
     Screen("hart.scale app count=2 test=True", "A plan with a node that would go."),
     Screen("hart.scale app count=2", "A role with another number of nodes."),
@@ -108,6 +119,7 @@ def made(master: PrivateMaster) -> Iterator[tuple[Screen, Mapping[str, Any]]]:
     """Run each command, and yield it with its document."""
     for screen in SCREENS:
         command = screen.command.replace("ID", _first(master)) if " ID" in screen.command else screen.command
+        command = command.replace("ROOT", str(master.root))
         done = master.run(*shlex.split(command))
         print(f"{screen.command}: exit code {done.returncode}", file=sys.stderr)
         yield screen, json.loads(done.stdout)
@@ -119,16 +131,23 @@ def _first(master: PrivateMaster) -> str:
 
 def section(screen: Screen, document: Mapping[str, Any]) -> str:
     """Return the section of one command."""
-    lines = [f"\n## salt-run {screen.command}\n", screen.about]
+    lines = [f"\n## salt-run {screen.command.replace('ROOT', '/srv')}\n", screen.about]
     for width in WIDTHS:
         lines += [f"\n{width} columns:\n", "```text", draw(document, Paper(width)), "```"]
     return "\n".join(lines) + "\n"
 
 
+def morning() -> str:
+    """Return the load of four hours as CSV, minute by minute."""
+    begun = ((minute, max(at for at in MORNING if at <= minute)) for minute in range(241))
+    lines = [f"2026-11-30T{6 + minute // 60:02}:{minute % 60:02},{MORNING[at]}" for minute, at in begun]
+    return "\n".join(["time,load", *lines, ""])
+
+
 @contextlib.contextmanager
 def place() -> Iterator[PrivateMaster]:
     """Yield a master with two roles and the provider ``do``, whose minions answer."""
-    answers = {**ANSWERS, "hart.sealed": True}
+    answers = {**ANSWERS, "hart.sealed": True, "status.loadavg": {"1-min": 0.6}}
     with private_master() as master, BusMinions(master.root / "etc/master", answers) as minions:
         machines = LightMachines(on_start=minions.start, on_end=minions.leave)
         with DigitalOcean(machines, settings=account(DELAY)) as cloud:
@@ -138,6 +157,7 @@ def place() -> Iterator[PrivateMaster]:
                 "providers": {"do": {"token": cloud.token, "endpoint": cloud.endpoint}},
             }  # fmt: skip
             (master.root / "etc/master").write_text(yaml.safe_dump(master.config))
+            (master.root / "day.csv").write_text(morning())
             yield master
 
 

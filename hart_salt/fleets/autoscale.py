@@ -117,6 +117,8 @@ class Decision:
     notes: tuple[str, ...] = ()
     #: the average of the answers, in the unit of the metric; None without any
     mean: float | None = None
+    #: whether the load was known well enough for a decision
+    known: bool = True
 
 
 def decide(
@@ -134,7 +136,8 @@ def decide(
     before = _current(have, past)
     floor, why_floor = bottom(settings, low, high, now)
     if not have:
-        return Decision(floor, f"there is no node to measure; {why_floor}", _changed(past, have, before, floor, now))
+        past = _changed(past, have, before, floor, now)
+        return Decision(floor, f"there is no node to measure; {why_floor}", past, known=False)
     load = _Load.of(readings, have, settings)
     number, reason = _recommendation(load)
     known = number is not None
@@ -154,9 +157,8 @@ def decide(
     if wanted > max(low, high):
         wanted, reasons = max(low, high), [*reasons, f"max is {high}"]
     past = replace(past, recommended=_joined(recommended, settings, now))
-    return Decision(
-        wanted, "; ".join(filter(None, reasons)), _changed(past, have, before, wanted, now), load.notes(), load.mean
-    )
+    past = _changed(past, have, before, wanted, now)
+    return Decision(wanted, "; ".join(filter(None, reasons)), past, load.notes(), load.mean, known)
 
 
 def usable(value: Any) -> float | None:

@@ -8,7 +8,19 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-from hart_salt.screens import catalog, details, explain, fleets, history, listing, money, nodes, sweep, timeline
+from hart_salt.screens import (
+    catalog,
+    details,
+    explain,
+    fleets,
+    history,
+    listing,
+    money,
+    nodes,
+    simulate,
+    sweep,
+    timeline,
+)
 from hart_salt.screens.paper import Paper, plain
 
 Screen = Callable[[Mapping[str, Any], Paper], list[Text]]
@@ -35,6 +47,7 @@ SCREENS: Mapping[str, Screen] = {
     "scale": nodes.fleet,
     "show": details.node,
     "show_role": details.settings,
+    "simulate": simulate.simulate,
     "sweep": sweep.sweep,
     "sync_keys": sweep.masters,
     "report": timeline.fleet,

@@ -27,6 +27,7 @@ from hart_salt.operations.fleet import Outcomes, outcomes
 from hart_salt.result import Result
 from hart_salt.use_cases.offers import Offers
 from hart_salt.use_cases.parts import Parts
+from hart_salt.use_cases.simulation import Simulation
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Fleets:
         self._parts = parts
         self._offers = offers
         self._calls = calls
+        self.simulation = Simulation(parts)
 
     # looking
 

@@ -39,6 +39,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "scale": {"role": "app", "count": 1},
     "set_tags": {"minion_id": "a", "team": "blue"},
     "show_role": {"role": "app"},
+    "simulate": {"fleet": "web"},
     "unhold": {"fleet": "web"},
 }
 #: the functions that read no configuration of hart
@@ -71,7 +72,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
 
 #: the groups of use cases
-GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets")
+GROUPS = ("offers", "money", "past", "pictures", "everyday", "fleets", "simulation")
 
 
 class Says:

@@ -39,7 +39,12 @@ FLEETS = [
     ),
     doc("plan", fleets={"web": STEADY}),
     doc("plan", fleets={}, notes=["no fleet is declared: declare one under hart:fleets"]),
-    doc("apply", fleets={"web": STEADY, "ci": BLOCKED}, nodes={"app-3": READY}, problems=["ci is blocked: do: no answer"]),
+    doc(
+        "apply",
+        fleets={"web": STEADY, "ci": BLOCKED},
+        nodes={"app-3": READY},
+        problems=["ci is blocked: do: no answer"],
+    ),
     doc("apply", fleets={"web": STEADY}, nodes={}),
     doc("apply", fleets={"web": WEB}),
     doc("fleets", fleets={"web": WEB, "ci": BLOCKED}),

@@ -135,6 +135,20 @@ FLEET = doc(
         "last_30_days": {"created": 3, "failed": 0, "destroyed": 1}, "median_seconds": {"launching": 21.2},
     },
 )  # fmt: skip
+SIMULATED = {
+    "fleet": "web", "file": "/srv/day.jsonl", "from": "2026-11-30T00:00:00+00:00",
+    "until": "2026-11-30T23:59:00+00:00", "min": 1, "max": 10, "target": 0.5,
+    "rows": [
+        {
+            "time": "2026-11-30T00:00:00+00:00", "load": 4.0, "average": 2.0, "wanted": 6, "ready": 2,
+            "reason": "the average is 2, the target 0.5: it takes 8 nodes; one step goes to 6 at most",
+        }
+    ],
+    "totals": {
+        "hours": 23.98, "node_hours": 51.17, "overloaded_hours": 0.1, "blind_hours": 1.0, "highest": 6, "lowest": 1,
+        "changes": 1, "price": {"USD": 1.5},
+    },
+}  # fmt: skip
 DOCUMENTS = [
     *documents.FLEETS,
     CREATED,
@@ -171,6 +185,7 @@ DOCUMENTS = [
     doc("not_here_yet", things={"a": 1}),
     doc("history", history=[]),
     doc("history", history=HISTORY),
+    doc("simulate", simulation=SIMULATED),
 ]
 
 
