@@ -1037,7 +1037,7 @@ def scale(
         wanted = arguments.target_size(count=count, delta=delta, min=min, max=max)
         order = arguments.order(name, provider, region, force, test, settings)
         names = arguments.names(remove=",".join(remove) if isinstance(remove, list) else remove)
-        return service(config).scale(
+        return service(config).roles.scale(
             order,
             wanted,
             remove=names["remove"] or "newest",
@@ -1093,7 +1093,7 @@ def replace(
         chosen = arguments.selector(role=role, provider=provider, region=region)
         name = arguments.word("hart.replace", "role", chosen.role, extra)
         order = arguments.order(name, chosen.provider, chosen.region, force, test, settings)
-        return service(config).replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
+        return service(config).roles.replace(order, arguments.whole("batch", batch, 1) or 1, wait=_may_wait())
 
     return _report("replace", work, config, settings)
 

@@ -28,9 +28,8 @@ from hart_salt.config.settings import Settings
 from hart_salt.drivers.contract import BEGINNING, READING, Driver
 from hart_salt.inventory.choose_locks import check_layout
 from hart_salt.inventory.context import Context, context_of
-from hart_salt.inventory.identity import Found
 from hart_salt.inventory.records import Record, instance_of
-from hart_salt.inventory.snapshot import Snapshot, look_at, take_snapshot
+from hart_salt.inventory.snapshot import look_at, take_snapshot
 from hart_salt.master.client import Master
 from hart_salt.migration import adopt, hart_config, hart_store, match
 from hart_salt.model import AddressRequest, Instance, MasterInfo, Node
@@ -41,7 +40,6 @@ from hart_salt.operations import (
     create,
     create_master,
     destroy,
-    fleet,
     health,
     limits,
     listing,
@@ -51,18 +49,19 @@ from hart_salt.operations import (
     sweep,
     sync_keys,
 )
-from hart_salt.operations import scale as scaling
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.selection import Selection, Selector
 from hart_salt.planning import plan, preflight
 from hart_salt.planning import resolve as roles
 from hart_salt.result import Result
 from hart_salt.use_cases.everyday import Everyday
-from hart_salt.use_cases.fleets import Calls, Fleets
+from hart_salt.use_cases.fleets import Fleets
 from hart_salt.use_cases.money import Money
 from hart_salt.use_cases.offers import Offers
+from hart_salt.use_cases.parts import Calls
 from hart_salt.use_cases.past import Past
 from hart_salt.use_cases.pictures import Pictures
+from hart_salt.use_cases.roles import Roles
 
 log = logging.getLogger(__name__)
 DEFAULT_CONFIG_FILE = "/etc/hart.toml"
@@ -106,6 +105,7 @@ class Service:
         self.pictures = Pictures(self)
         self.everyday = Everyday(self, self.offers, self.money)
         calls = Calls(self.create, self.destroy, self._sweep_dead)
+        self.roles = Roles(self, self.money, calls)
         self.fleets = Fleets(self, self.offers, calls)
 
     @property
@@ -370,48 +370,7 @@ class Service:
         interrupted = work.run()
         return work.outcomes, interrupted
 
-    # fleets
-
-    def scale(
-        self, order: scaling.Order, wanted: fleet.TargetSize, *, remove: str, cooldown: float, wait: bool
-    ) -> Result:
-        """Scale a role; see ``Scaling.scale``."""
-        if order.provider is not None or order.role not in self.config.roles:
-            # Without a provider, all nodes of the role count; only new ones need a provider.
-            roles.choose_provider(self.config, order.role, order.provider)
-        work = self._scaling(order)
-        return self.money.priced(scaling.result(work.scale(wanted, remove=remove, cooldown=cooldown, wait=wait)))
-
-    def replace(self, order: scaling.Order, batch: int, *, wait: bool) -> Result:
-        """Replace a role's nodes; see ``Scaling.replace``."""
-        chosen = roles.choose_provider(self.config, order.role, order.provider)
-        order = dataclasses.replace(order, provider=chosen.name)
-        work = self._scaling(order, limited=not order.test)
-        outcome = work.replace(batch, wait=wait, check=self.money.surge_check(order, batch))
-        return self.money.priced(scaling.result(outcome))
-
-    def _scaling(self, order: scaling.Order, *, limited: bool = True) -> scaling.Scaling:
-        def make(count: int, test: bool) -> fleet.Outcomes:
-            made = self.create(
-                None, role=order.role, count=count, provider=order.provider, region=order.region,
-                settings=order.settings, test=test, limited=limited,
-            )  # fmt: skip
-            return fleet.outcomes(made)
-
-        def end(records: Sequence[Record]) -> fleet.Outcomes:
-            return fleet.outcomes(self.destroy([record.minion_id for record in records]))
-
-        def start() -> None:
-            self.changes()
-            self._sweep_dead(order.provider)
-
-        return scaling.Scaling(
-            order, self.context, self._take_snapshot, make, end, self.settings_of, start, self._restore, self.driver
-        )  # fmt: skip
-
-    def _restore(self, lost: Sequence[Found], test: bool) -> Sequence[Record]:
-        names = {found.provider.name for found in lost}
-        return sealing.restore(lost, {name: self.driver(name) for name in names}, self.context, test=test)
+    # roles
 
     def settings_of(self, record: Record) -> Settings:
         """Return the current settings for a node of this role and place."""
@@ -481,13 +440,6 @@ class Service:
     @property
     def selection(self) -> Selection:
         return Selection(self.config, self.context, self.drivers_for)
-
-    def _take_snapshot(self, provider: str | None) -> Snapshot:
-        """Return the snapshot of one provider or of all. Raises ``Refused`` if a provider cannot be queried."""
-        seen = take_snapshot(self.drivers_for(provider), self.context.store, self.master)
-        if seen.problems:
-            raise Refused("; ".join(seen.problems))
-        return seen
 
     def drivers_for(self, provider: str | None) -> list[Driver]:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]

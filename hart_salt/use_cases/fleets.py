@@ -6,9 +6,8 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from hart_salt.config.settings import Settings
@@ -26,23 +25,13 @@ from hart_salt.operations.drain import drain_all
 from hart_salt.operations.fleet import Outcomes, outcomes
 from hart_salt.result import Result
 from hart_salt.use_cases.offers import Offers
-from hart_salt.use_cases.parts import Parts
+from hart_salt.use_cases.parts import Calls, Parts
 from hart_salt.use_cases.simulation import Simulation
 
 log = logging.getLogger(__name__)
 
 #: the exit code of a plan with something to do
 SOMETHING = 3
-
-
-@dataclass(frozen=True)
-class Calls:
-    """The use cases of the service that change nodes."""
-
-    create: Callable[..., Result]
-    destroy: Callable[[Sequence[str]], Result]
-    #: removes what dead operations left at a provider
-    sweep_dead: Callable[[str], None]
 
 
 class Fleets:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hart_salt.config.loader import Config
@@ -50,3 +51,13 @@ class Parts(Protocol):
 
     def by_node(self, data: dict[str, Any], interrupted: int | None, *, test: bool = False) -> Result:
         """Return the result of entries by node."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The use cases of the service that change nodes."""
+
+    create: Callable[..., Result]
+    destroy: Callable[[Sequence[str]], Result]
+    #: removes what dead operations left at a provider; None: at all of them
+    sweep_dead: Callable[[str | None], None]
