@@ -8,6 +8,7 @@ could not be seen whole. A plan that would remove more than half of the nodes is
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -15,15 +16,16 @@ from datetime import datetime, timezone
 from hart_salt.config import durations
 from hart_salt.config.fleets import Fleet, share_of
 from hart_salt.fleets import actions as do
+from hart_salt.fleets import aging
 from hart_salt.fleets.actions import Action, Later, Plan
 from hart_salt.fleets.choice import spread, victims
-from hart_salt.fleets.purse import HOUR, Purse
+from hart_salt.fleets.purse import Purse
 from hart_salt.fleets.scene import GONE, READY, SILENT, STATES, STOPPED, Member, Scene
 
-#: the part of ``expire_after``, and the most seconds, by which a node is replaced before it is too old
-LEAD_PART, LEAD = 0.1, 86400.0
-#: of so many nodes, one more than a third may be silent before the network counts as the cause
+#: so many silent nodes are never a fault of the network, whatever part of the fleet they are
 FEW_SILENT = 1
+#: the most names in one sentence
+NAMES = 3
 
 
 def plan(scene: Scene, now: float, *, force: bool = False) -> Plan:
@@ -64,11 +66,6 @@ def is_broken(member: Member, settings: Fleet, now: float) -> bool:
     return member.silent_since is not None and now - member.silent_since >= settings.repair_after
 
 
-def has_ended(member: Member, now: float) -> bool:
-    """Return whether the ttl of a node has ended."""
-    return member.ends is not None and member.ends <= now
-
-
 class _Planner:
     """The work on one plan."""
 
@@ -80,12 +77,19 @@ class _Planner:
         self.force = force
         members = sorted(scene.members, key=lambda one: one.minion_id)
         self.gone = [one for one in members if one.state == GONE]
+        #: nodes that have to be created again; one that is protected, or whose ttl has ended, has no successor
+        self.lost = [one for one in self.gone if one.free and not one.has_ended(now)]
         there = [one for one in members if one.state != GONE]
-        self.ended = [one for one in there if has_ended(one, self.now) and self._is_free(one)]
-        taken = {one.minion_id for one in self.ended}
-        self.alive = [one for one in there if one.minion_id not in taken]
+        self.ended = [one for one in there if one.has_ended(now) and one.free]
+        self.alive = _without(there, self.ended)
+        self.regions = Counter(one.region for one in self.alive)
         self.wanted = self._wanted()
         self.at_once = share_of(self.settings.disruption.at_once, self.wanted)
+        #: how many nodes can still be replaced or removed now
+        self.left = self.at_once
+        ready = [one for one in self.alive if _serves(one)]
+        #: how many of the nodes that are ready can be taken away: then enough others are ready
+        self.room = len(ready) - (self.wanted - self.at_once)
         self.purse = Purse(scene, there, now)  # a node that ends counts until it is gone
         self.now_actions: list[Action] = []
         self.following: list[Action] = []
@@ -102,18 +106,21 @@ class _Planner:
 
     def plan(self) -> Plan:
         """Return the plan."""
-        surplus = self._surplus()
+        old = self._due()
+        surplus = self._surplus(old)
         self._hold(surplus)
         self._clean_up()
         self._create()
-        self._replace_all(surplus)
-        self._protected_notes()
+        self._take_away(surplus, old)
+        self._postpone()
+        self._add_notes()
         if self.held:
             return self._result(do.HELD, self.held)
-        if self.now_actions or self.following or any(one.busy for one in self.alive):
-            return self._result(do.CHANGING, "; ".join(dict.fromkeys(self.blocked)))
-        if self.blocked:
-            return self._result(do.BLOCKED, "; ".join(dict.fromkeys(self.blocked)))
+        blocked = "; ".join(dict.fromkeys(self.blocked))
+        if self.now_actions or any(one.busy for one in self.alive):
+            return self._result(do.CHANGING, blocked)
+        if blocked:
+            return self._result(do.BLOCKED, blocked)
         return self._result(do.STEADY, _waiting(self.later))
 
     def _result(self, state: str, why: str) -> Plan:
@@ -126,20 +133,30 @@ class _Planner:
     # what there should be
 
     def _wanted(self) -> int:
-        there = len(self.alive) + len(self.gone)
+        there = len(self.alive) + len(self.lost)
         target = there if self.scene.target is None else self.scene.target.wanted
         wanted = max(self.settings.low, target)
         return wanted if self.settings.high is None else min(wanted, self.settings.high)
 
-    def _is_free(self, member: Member) -> bool:
-        return not (member.protected or member.busy)
+    def _due(self) -> dict[str, Action]:
+        """Return the replacements of nodes that get too old, the oldest first, and of those that differ."""
+        free = [one for one in self.alive if one.free]
+        found = {
+            one.minion_id: self._replacement(one, do.AGE, self._age_reason(one))
+            for one in aging.expiring(free, self.settings, self.at_once, self.now)
+        }
+        if self.settings.drift == "replace":
+            drifted = [one for one in free if one.drift and one.minion_id not in found]
+            found |= {one.minion_id: self._replacement(one, do.DRIFT, _difference(one)) for one in drifted}
+        return found
 
-    def _surplus(self) -> list[Member]:
-        """Return the nodes that are too many."""
+    def _surplus(self, old: Iterable[str]) -> list[Member]:
+        """Return the nodes that are too many; first those that would be replaced anyway."""
         number = len(self.alive) - self.wanted
         if number <= 0:
             return []
-        found = victims(self.alive, number, newest=self.settings.remove == "newest")
+        first = {*old, *(one.minion_id for one in self.alive if one.drift)}
+        found = victims(self.alive, number, newest=self.settings.remove == "newest", first=first)
         if len(found) < number:
             self.blocked.append(
                 f"{number} nodes are too many, but only {len(found)} can go: the others are protected, or a call works "
@@ -152,12 +169,12 @@ class _Planner:
         if self.force or self.held:
             return
         command = f"salt-run hart.apply {self.spec.name} force=True does it"
-        there = len(self.alive) + len(self.gone)
+        there = len(self.alive) + len(self.lost)
         if len(surplus) * 2 > len(self.alive):
             self.held = f"{len(surplus)} of {len(self.alive)} nodes would be removed, more than half: {command}"
-        elif len(self.gone) > max(1, there / 2):
+        elif len(self.lost) > max(1, there / 2):
             self.held = (
-                f"the instances of {len(self.gone)} of {there} nodes are gone, more than half: if the account is the "
+                f"the instances of {len(self.lost)} of {there} nodes are gone, more than half: if the account is the "
                 f"right one, {command}"
             )
 
@@ -172,7 +189,7 @@ class _Planner:
         if self.held:
             self.later.append(Later(action, self.held))
         elif not (free or self.purse.change()):
-            since = self.purse.next_change or self.now + HOUR
+            since = self.purse.next_change
             why = f"limits:changes_per_hour is {self.settings.limits.changes_per_hour}"
             self.later.append(Later(action, why, since))
             self.blocked.append(f"{why}: the next change is possible at {clock(since)}")
@@ -183,113 +200,111 @@ class _Planner:
 
     def _clean_up(self) -> None:
         for one in self.gone:
-            if self._is_free(one):
+            if one.free:
                 self._do(self._destruction(one, do.VANISHED, "its instance is gone"), free=True)
         for one in self.ended:
             self._do(self._destruction(one, do.ENDED, "its ttl has ended"))
 
     def _create(self) -> None:
         number = self.wanted - len(self.alive)
-        there = [one.region for one in self.alive]
-        for region in spread(self.spec.regions, there, max(0, number)):
+        refused: Counter[str] = Counter()
+        for region in spread(self.spec.regions, self.regions, max(0, number)):
             price = self.scene.prices.get(region)
             action = Action(do.CREATE, do.FEW, self._few(), region, after=price)
+            self.regions[region] += 1
             why = self.purse.refusal(price)
             if why and self.ended:
                 self.following.append(action)
             elif why:
                 self.later.append(Later(action, why))
-                self.blocked.append(f"{number} more nodes are wanted, but {why}")
+                refused[why] += 1
             elif self._do(action):
                 self.purse.create(price)
+        self.room += sum(refused.values())  # the limits decide that they do not come: nothing waits for them
+        for why, count in refused.items():
+            self.blocked.append(f"{count} more {'node is' if count == 1 else 'nodes are'} wanted, but {why}")
 
     def _few(self) -> str:
         reason = f"{len(self.alive)} of {self.wanted} nodes are there"
+        return reason if self.scene.target is None else f"{reason}: {self.scene.target.reason}"
+
+    def _many(self) -> str:
+        reason = f"{len(self.alive)} nodes are there, and {self.wanted} are wanted"
         return reason if self.scene.target is None else f"{reason}: {self.scene.target.reason}"
 
     def _destruction(self, member: Member, cause: str, reason: str) -> Action:
         return Action(do.DESTROY, cause, reason, member.region, member.minion_id, before=member.price)
 
     def _replacement(self, member: Member, cause: str, reason: str) -> Action:
-        region = member.region if member.region in self.spec.regions else self._emptiest()
-        after = self.scene.prices.get(region)
+        region = member.region
+        if region not in self.spec.regions:
+            (region,) = spread(self.spec.regions, self.regions, 1)
+            self.regions[region] += 1
         return Action(
             do.REPLACE, cause, reason, region, member.minion_id, deadline=member.interrupted, before=member.price,
-            after=after,
+            after=self.scene.prices.get(region),
         )  # fmt: skip
-
-    def _emptiest(self) -> str:
-        (region,) = spread(self.spec.regions, (one.region for one in self.alive), 1)
-        return region
 
     # nodes that go
 
-    def _replace_all(self, surplus: Sequence[Member]) -> None:
+    def _take_away(self, surplus: Sequence[Member], old: dict[str, Action]) -> None:
         """Plan the removal and replacement of nodes, the urgent ones first, each node once."""
-        going = {one.minion_id for one in surplus}
-        rest = [one for one in self.alive if one.minion_id not in going and self._is_free(one)]
-        taken: list[Member] = [*surplus]
-        for one in rest:
-            if one.interrupted is not None:
-                reason = f"its provider takes it away at {clock(one.interrupted)}"
-                self._replace(self._replacement(one, do.INTERRUPTED, reason), one)
-                taken.append(one)
-        rest = _without(rest, taken)
+        rest = [one for one in _without(self.alive, surplus) if one.free]
+        ending = [one for one in rest if one.interrupted is not None]
+        for one in ending:
+            self._replace(self._replacement(one, do.INTERRUPTED, _ending(one)), one)
+        rest = _without(rest, ending)
         broken = [one for one in rest if is_broken(one, self.settings, self.now)]
-        left = self.at_once
         for one in broken:
             action = self._replacement(one, do.BROKEN, self._broken_reason(one))
-            left -= self._replace_or_wait(action, one, left > 0)
-        for one in surplus:
-            action = self._destruction(one, do.MANY, self._many())
-            if left > 0 or self.held:
-                left -= self._do(action)
+            if self.left > 0 or self.held:
+                self.left -= self._replace(action, one)
             else:
                 self.following.append(action)
-        self._replace_old(_without(rest, broken), surplus, broken, left)
+        stuck = [one for one in _without(self.alive, [*surplus, *ending, *broken]) if one.state != READY]
+        for one in surplus:
+            self._voluntary(self._destruction(one, do.MANY, self._many()), one, stuck)
+        self._replace_old(_without(rest, broken), old, stuck)
 
-    def _replace_old(
-        self, rest: Sequence[Member], surplus: Sequence[Member], broken: Sequence[Member], left: int
-    ) -> None:
-        """Replace nodes that are too old or differ, while as many others are ready as must be."""
-        actions = {**self._too_old(rest)}
-        if self.settings.drift == "replace":
-            drifted = {one.minion_id: one for one in rest if one.drift and one.minion_id not in actions}
-            actions |= {minion_id: self._drift_action(one) for minion_id, one in drifted.items()}
-        handled = {one.minion_id for one in (*surplus, *broken)}
-        unready = [one for one in self.alive if one.state != READY]
-        stuck = [one for one in unready if one.minion_id not in handled]
-        changing = max(0, self.wanted - len(self.alive)) + len(unready)
-        free = min(left, self.at_once - changing)
-        opens = self._window()
-        for one in rest:
-            action = actions.get(one.minion_id)
-            if action is None:
+    def _replace_old(self, rest: Sequence[Member], old: dict[str, Action], stuck: Sequence[Member]) -> None:
+        """Replace nodes that are too old or differ, in a window."""
+        members = {one.minion_id: one for one in rest}
+        opens = aging.opening(self.settings.disruption.windows, self.now)
+        for minion_id, action in old.items():
+            if minion_id not in members:
                 continue
             if opens is not None and not self.held:
                 self.later.append(Later(action, f"the next window opens at {clock(opens)}", opens))
-            elif len(stuck) >= self.at_once and one not in stuck:
-                names = ", ".join(it.minion_id for it in stuck[:3])
-                self.later.append(Later(action, f"not ready, so that no other node may go: {names}"))
             else:
-                free -= self._replace_or_wait(action, one, free > 0 or (one in stuck and left > 0))
+                self._voluntary(action, members[minion_id], stuck)
 
-    def _replace_or_wait(self, action: Action, member: Member, now: bool) -> bool:
-        """Replace a node now, or when others are ready; return whether it is replaced now."""
-        if now or self.held:
-            return self._replace(action, member)
-        self.following.append(action)
-        return False
+    def _voluntary(self, action: Action, member: Member, stuck: Sequence[Member]) -> None:
+        """
+        Take away a node now, if enough others stay ready, or when they are.
+
+        ``stuck`` are the nodes that are not ready and that this plan does nothing about.
+        """
+        serves = _serves(member)
+        if self.held or (self.left > 0 and (self.room > 0 or not serves)):
+            done = self._do(action) if action.kind == do.DESTROY else self._replace(action, member)
+            self.left -= done
+            self.room -= done and serves
+        elif member.interrupted is not None:
+            self._do(action)
+        elif serves and len(stuck) >= self.at_once:
+            names = _names(one.minion_id for one in stuck)
+            self.later.append(Later(action, f"no other node can go while these are not ready: {names}"))
+        else:
+            self.following.append(action)
 
     def _replace(self, action: Action, member: Member) -> bool:
         """Plan a replacement: the new node first if there is room for it, otherwise the old one goes first."""
-        first = self.purse.refusal(action.after)
-        if not first:
+        if not self.purse.refusal(action.after):
             done = self._do(action)
             if done:
                 self.purse.create(action.after)
             return done
-        action = Action(**{**vars(action), "surge": False})
+        action = dataclasses.replace(action, surge=False)
         why = self.purse.refusal(action.after, member.price, replaces=True)
         if why and self.ended:
             self.following.append(action)
@@ -298,60 +313,81 @@ class _Planner:
             self.later.append(Later(action, why))
             self.blocked.append(f"{member.minion_id} cannot be replaced: {why}")
             return False
-        return self._do(action)
+        done = self._do(action)
+        if done:
+            self.purse.remove(member.price)
+            self.purse.create(action.after)
+        return done
+
+    def _postpone(self) -> None:
+        """If nothing is done now, nothing follows it."""
+        if not self.now_actions:
+            self.later += [Later(one, "too few other nodes are ready") for one in self.following]
+            self.following.clear()
+
+    # why
 
     def _broken_reason(self, member: Member) -> str:
         if member.state == STOPPED or member.silent_since is None:
             return member.why
         return f"{member.why} for {durations.words(self.now - member.silent_since)}"
 
-    def _many(self) -> str:
-        reason = f"{len(self.alive)} nodes are there, and {self.wanted} are wanted"
-        return reason if self.scene.target is None else f"{reason}: {self.scene.target.reason}"
-
-    def _drift_action(self, member: Member) -> Action:
-        return self._replacement(member, do.DRIFT, f"it differs from the configuration: {', '.join(member.drift)}")
-
-    def _too_old(self, members: Iterable[Member]) -> dict[str, Action]:
-        """Return the replacements of nodes whose age comes to an end, the oldest first."""
-        after = self.settings.expire_after
-        if after is None:
-            return {}
-        lead = min(after * LEAD_PART, LEAD)
-        found = {}
-        for one in sorted(members, key=lambda it: (it.created, it.minion_id)):
-            if self._expires(one.created + after, lead):
-                age = durations.words(self.now - one.created)
-                reason = f"it is {age} old, and expire_after is {durations.words(after)}"
-                found[one.minion_id] = self._replacement(one, do.AGE, reason)
-        return found
-
-    def _expires(self, deadline: float, lead: float) -> bool:
-        """Return whether a node is replaced for its age now: shortly before, or in the last window before."""
-        if self.now >= deadline - lead:
-            return True
-        windows = self.settings.disruption.windows or ()
-        ends = [one.end(self.now) for one in windows if one.is_open(self.now)]
-        if not ends:
-            return False
-        return min(one.begin.next(self.now) for one in windows) > deadline - lead
-
-    def _window(self) -> float | None:
-        """Return when the next window opens; None if nodes can be replaced now."""
-        windows = self.settings.disruption.windows
-        if not windows or any(one.is_open(self.now) for one in windows):
-            return None
-        return min(one.opens(self.now) for one in windows)
+    def _age_reason(self, member: Member) -> str:
+        age = durations.words(self.now - member.created)
+        return f"it is {age} old, and expire_after is {durations.words(self.settings.expire_after or 0)}"
 
     # what stays
 
-    def _protected_notes(self) -> None:
-        for one in self.alive:
-            if one.protected and (has_ended(one, self.now) or is_broken(one, self.settings, self.now)):
-                why = "its ttl has ended" if has_ended(one, self.now) else one.why
+    def _add_notes(self) -> None:
+        for one in [*self.gone, *self.alive]:
+            if one.protected and (why := self._would_go(one)):
                 self.notes.append(f"{one.minion_id} stays although {why}: it is protected")
-            if one.drift and self.settings.drift == "report":
-                self.notes.append(f"{one.minion_id} differs from the configuration: {', '.join(one.drift)}")
+        if self.settings.drift == "report":
+            alike: dict[str, list[str]] = {}
+            for one in self.alive:
+                if one.drift:
+                    alike.setdefault(", ".join(one.drift), []).append(one.minion_id)
+            for what, ids in alike.items():
+                differ = "differs" if len(ids) == 1 else "differ"
+                self.notes.append(f"{_names(ids)} {differ} from the configuration: {what}")
+        idle = [one.minion_id for one in self.alive if one.state == STOPPED and one.free]
+        if idle and self.settings.repair_after is None:
+            self.notes.append(f"not replaced although the instance does not run: {_names(idle)}; set repair_after")
+
+    def _would_go(self, member: Member) -> str:
+        """Return why a protected node would go, in words; empty if it would stay."""
+        if member.state == GONE:
+            return "its instance is gone"
+        if member.has_ended(self.now):
+            return "its ttl has ended"
+        if is_broken(member, self.settings, self.now):
+            return self._broken_reason(member)
+        if member.interrupted is not None:
+            return _ending(member)
+        if member.drift and self.settings.drift == "replace":
+            return _difference(member)
+        after = self.settings.expire_after
+        return self._age_reason(member) if after is not None and self.now - member.created >= after else ""
+
+
+def _serves(member: Member) -> bool:
+    """Return whether a node is ready and its provider leaves it."""
+    return member.state == READY and member.interrupted is None
+
+
+def _ending(member: Member) -> str:
+    return f"its provider takes it away at {clock(member.interrupted or 0)}"
+
+
+def _difference(member: Member) -> str:
+    return f"it differs from the configuration: {', '.join(member.drift)}"
+
+
+def _names(minion_ids: Iterable[str]) -> str:
+    """Return the first names, and how many more there are."""
+    names = list(minion_ids)
+    more = [f"{len(names) - NAMES} more"] if len(names) > NAMES else []
+    return ", ".join([*names[:NAMES], *more])
 
 
 def _without(members: Iterable[Member], others: Iterable[Member]) -> list[Member]:

@@ -29,19 +29,20 @@ class Purse:
         recent = sorted(at for at in scene.changes if now - HOUR < at <= now)
         limit = settings.limits.changes_per_hour
         self._changes = None if limit is None else limit - len(recent)
-        #: when the next change is possible if the limit of changes is reached
-        self.next_change = None if limit is None or len(recent) < limit else recent[len(recent) - limit] + HOUR
+        #: when the next change is possible once the limit of changes is reached
+        self.next_change = (recent[-limit] if limit and len(recent) >= limit else min([*recent, now])) + HOUR
 
     def refusal(self, new: Price | None, old: Price | None = None, *, replaces: bool = False) -> str:
         """
         Return why one more node cannot be created, in words; empty if it can.
 
-        ``new`` is its price. With ``replaces``, the node with the price ``old`` is removed before.
+        ``new`` is its price. With ``replaces``, the node with the price ``old`` is removed before: then a fleet that
+        is above a limit already can still replace nodes, as long as it gets no further above.
         """
         gone = 1 if replaces else 0
         if self._most is not None and self._nodes - gone + 1 > self._most:
             return f"max is {self._most}"
-        if self._room is not None and self._new - gone + 1 > self._room.nodes:
+        if self._room is not None and self._new - gone + 1 > max(0, self._room.nodes):
             return self._room.why
         return self._too_dear(new, old if replaces else None)
 
@@ -53,7 +54,7 @@ class Purse:
         limit = self._limits.amount(new.currency)
         saved = old.amount if old is not None and old.currency == new.currency else 0.0
         total = round(self._spent[new.currency] - saved + new.amount, 2)
-        if limit is None or total <= limit:
+        if limit is None or total <= limit or new.amount <= saved:
             return ""
         return f"limits:monthly_price is {limit:g} {new.currency}, and the fleet would cost {total:g}"
 

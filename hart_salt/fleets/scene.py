@@ -58,6 +58,15 @@ class Member:
     #: what it costs in a month; None: unknown
     price: Price | None = None
 
+    @property
+    def free(self) -> bool:
+        """Whether a plan can remove or replace it."""
+        return not (self.protected or self.busy)
+
+    def has_ended(self, now: float) -> bool:
+        """Return whether its ttl has ended."""
+        return self.ends is not None and self.ends <= now
+
 
 @dataclass(frozen=True)
 class Target:

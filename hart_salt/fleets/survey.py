@@ -13,7 +13,7 @@ from hart_salt.config.loader import Config
 from hart_salt.drivers.contract import Driver
 from hart_salt.fleets import memory
 from hart_salt.fleets.autoscale import Decision, Past, decide
-from hart_salt.fleets.diff import has_ended, network_fault
+from hart_salt.fleets.diff import network_fault
 from hart_salt.fleets.measure import measure
 from hart_salt.fleets.memory import Memory
 from hart_salt.fleets.scene import COMING, GONE, READY, SILENT, STOPPED, Member, Room, Scene, Spec, Target
@@ -129,7 +129,7 @@ class _Survey:
         autoscale, most = settings.autoscale, settings.max
         if autoscale is None or most is None or scene.problems or scene.network or network_fault(scene.members):
             return None
-        alive = [one for one in scene.members if one.state != GONE and not has_ended(one, now)]
+        alive = [one for one in scene.members if one.state != GONE and not one.has_ended(now)]
         ready = [one.minion_id for one in alive if one.state == READY]
         measured = measure(self._context.master.minions, autoscale.metric, ready)
         past = Past.from_dict(remembered.past)

@@ -1,0 +1,219 @@
+"""
+A small world of instances for the tests of the planner.
+
+It carries plans out as ``hart_salt/fleets/reconcile.py`` does: nodes that are gone or ended go first, then new nodes
+come, then nodes are replaced by new ones that are ready before, then those that are too many go, and last those are
+replaced for which there is no room beside their new ones. The first failure ends a wave. Each step can fail, and the
+call can be killed in it. After each step the world checks what must never happen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hart_salt.config.fleets import share_of
+from hart_salt.fleets import actions as do
+from hart_salt.fleets.actions import Action, Plan
+from hart_salt.fleets.diff import plan
+from hart_salt.fleets.scene import COMING, GONE, READY, Member, Room, Scene, Spec, Target
+from hart_salt.model import Price
+from tests.unit.fleets.scenes import HOUR
+
+OK, FAILS, KILLED, KILLED_HALF_WAY = "ok", "fails", "killed", "killed half-way"
+STEP = 10.0  #: seconds that each step takes
+
+
+class Killed(Exception):
+    """The call was killed."""
+
+
+@dataclass
+class World:
+    """The nodes of one fleet, of another fleet with the same role, and of another owner."""
+
+    spec: Spec
+    now: float
+    nodes: dict[str, Member]
+    others: dict[str, Member] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    target: Target | None = None
+    most: int | None = None  #: the limit of the configuration
+    #: how each of the next steps ends
+    faults: Iterator[str] = iter(())
+    changes: list[float] = field(default_factory=list)
+    #: instances that a call left that was killed, which no look counts
+    left: dict[str, Member] = field(default_factory=dict)
+    made: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._count = max(self.instances, self.spec.settings.max or 0)
+        self._cost = self._costs()
+        self.protect()
+
+    def protect(self) -> None:
+        """Note which nodes nothing may change from now on."""
+        self._safe = {one.minion_id for one in self.nodes.values() if not one.free}
+
+    # what there is
+
+    @property
+    def instances(self) -> int:
+        """The number of instances that exist."""
+        return len(self.left) + sum(one.state != GONE for one in self.nodes.values())
+
+    @property
+    def serving(self) -> int:
+        """The number of nodes that are ready and that their provider leaves."""
+        return sum(one.state == READY and one.interrupted is None for one in self.nodes.values())
+
+    def _costs(self) -> Counter[str]:
+        costs: Counter[str] = Counter()
+        for one in [*self.nodes.values(), *self.left.values()]:
+            if one.state != GONE and one.price is not None:
+                costs[one.price.currency] += round(one.price.amount)
+        return costs
+
+    def scene(self) -> Scene:
+        """Return what a survey would see, in an order that says nothing."""
+        seen = sorted(self.nodes.values(), key=lambda one: one.minion_id[::-1])
+        room = None if self.most is None else Room(self.most - self.instances, f"hart:max_nodes is {self.most}")
+        return Scene(self.spec, seen, self.prices, changes=list(self.changes), target=self.target, room=room)
+
+    # what a call does
+
+    def apply(self, *, force: bool = False) -> Plan:
+        """Plan and carry out one wave; return the plan."""
+        found = plan(self.scene(), self.now, force=force)
+        self._check_plan(found, force)
+        with contextlib.suppress(Killed):
+            self._carry_out(found)
+        return found
+
+    def _carry_out(self, found: Plan) -> None:
+        actions = found.actions
+        ready = self.serving
+        steps: list[Callable[[], bool]] = [
+            lambda: self._destroy(_chosen(actions, do.DESTROY, do.VANISHED)),
+            lambda: self._destroy(_chosen(actions, do.DESTROY, do.ENDED)),
+            lambda: len(self._create(_chosen(actions, do.CREATE))) == len(_chosen(actions, do.CREATE)),
+            lambda: self._renew([one for one in _chosen(actions, do.REPLACE) if one.surge]),
+            lambda: self._destroy(_chosen(actions, do.DESTROY, do.MANY)),
+            lambda: self._renew_in_place([one for one in _chosen(actions, do.REPLACE) if not one.surge]),
+        ]
+        all(step() for step in steps)
+        self._check_floor(found, ready)
+
+    def _renew(self, actions: Sequence[Action]) -> bool:
+        up = self._create(actions)
+        return self._destroy(up) and len(up) == len(actions)
+
+    def _renew_in_place(self, actions: Sequence[Action]) -> bool:
+        return self._destroy(actions) and len(self._create(actions)) == len(actions)
+
+    def _create(self, actions: Sequence[Action]) -> list[Action]:
+        """Create a node for each action, all at the same time; return the actions whose nodes came up."""
+        if not actions:
+            return []
+        self.left.clear()  # a call that creates sweeps first
+        names = []
+        for action in actions:
+            self.made += 1
+            names.append(f"new-{self.made}")
+            self.left[names[-1]] = Member(names[-1], action.region, "small", self.now, COMING, price=action.after)
+            if action.kind == do.CREATE:
+                self._change()
+            self.check()
+        up = []
+        for name, action in zip(names, actions, strict=True):
+            if self._fault() == OK:
+                self.nodes[name] = dataclasses.replace(self.left.pop(name), state=READY)
+                up.append(action)
+            else:
+                del self.left[name]
+        return up
+
+    def _destroy(self, actions: Iterable[Action]) -> bool:
+        good = True
+        for action in actions:
+            assert action.minion_id is not None
+            if action.cause != do.VANISHED:
+                self._change()
+            fault = self._fault(self.nodes.get(action.minion_id))
+            good = good and fault == OK
+            if fault == OK:
+                self._end(action.minion_id)
+            self.check()
+        return good
+
+    def _end(self, minion_id: str) -> None:
+        if minion_id in self._safe or minion_id in self.others or minion_id not in self.nodes:
+            self.problems.append(f"{minion_id} was destroyed")
+        self.nodes.pop(minion_id, None)
+
+    def _fault(self, going: Member | None = None) -> str:
+        self.now += STEP
+        fault = next(self.faults, OK)
+        if fault == KILLED_HALF_WAY and going is not None and going.minion_id not in self._safe:
+            self.nodes[going.minion_id] = dataclasses.replace(going, state=GONE, why="its instance is gone")
+        if fault in (KILLED, KILLED_HALF_WAY):
+            raise Killed
+        return fault
+
+    def _change(self) -> None:
+        self.changes.append(self.now)
+
+    # what must never happen
+
+    def check(self) -> None:
+        """Note what must not be."""
+        if self.spec.settings.max is not None and self.instances > self._count:
+            self.problems.append(f"{self.instances} instances, and max is {self.spec.settings.max}")
+        for currency, cost in self._costs().items():
+            most = self.spec.settings.limits.amount(currency)
+            if most is not None and cost > max(most, self._cost[currency]):
+                self.problems.append(f"{cost} {currency} a month, and monthly_price is {most}")
+        if self.most is not None and self.instances > max(self.most, self._count):
+            self.problems.append(f"{self.instances} instances, and the configuration allows {self.most}")
+
+    def _check_plan(self, found: Plan, force: bool) -> None:
+        own = {one.minion_id: one for one in self.nodes.values()}
+        every = [*found.actions, *found.following]
+        for one in every:
+            if one.minion_id is not None and (one.minion_id not in own or not own[one.minion_id].free):
+                self.problems.append(f"{one.minion_id} is not the fleet's to change")
+        names = [one.minion_id for one in every if one.minion_id]
+        if len(names) != len(set(names)):
+            self.problems.append("a node has two actions")
+        gone = sum(one.cause == do.MANY for one in every)
+        alive = sum(one.state != GONE and not (one.has_ended(self.now) and one.free) for one in own.values())
+        if gone * 2 > alive and not force:
+            self.problems.append(f"{gone} of {alive} nodes are removed, more than half")
+        at_once = share_of(self.spec.settings.disruption.at_once, found.wanted)
+        going = [one for one in found.actions if one.cause in (do.BROKEN, do.MANY, do.AGE, do.DRIFT)]
+        if sum(own[str(one.minion_id)].interrupted is None for one in going) > at_once:
+            self.problems.append(f"{len(going)} nodes are taken away at once, and at_once is {at_once}")
+        self._check_changes(found)
+
+    def _check_changes(self, found: Plan) -> None:
+        most = self.spec.settings.limits.changes_per_hour
+        recent = [at for at in self.changes if at > self.now - HOUR]
+        counted = sum(one.cause != do.VANISHED for one in found.actions)
+        if most is not None and counted and counted + len(recent) > most:
+            self.problems.append(f"{counted} changes after {len(recent)} in the hour, and {most} are allowed")
+
+    def _check_floor(self, found: Plan, ready: int) -> None:
+        """A wave leaves enough nodes ready, if the world does not take them and no step fails."""
+        at_once = share_of(self.spec.settings.disruption.at_once, found.wanted)
+        ended = sum(one.cause in (do.ENDED, do.INTERRUPTED) for one in found.actions)
+        refused = sum(it.action.kind == do.CREATE and it.since is None for it in found.later)
+        if self.serving < min(ready, found.wanted - refused - at_once) - ended:
+            self.problems.append(f"{self.serving} nodes are ready of {found.wanted}, and at_once is {at_once}")
+
+
+def _chosen(actions: Sequence[Action], kind: str, cause: str | None = None) -> list[Action]:
+    return [one for one in actions if one.kind == kind and cause in (None, one.cause)]
