@@ -1370,13 +1370,14 @@ def list_minions(
 
     sort
         ``id``, ``status``, ``role``, ``provider``, ``region``, ``zone``, ``place``, ``size``, ``ip``, ``age``,
-        ``created``, ``price`` or ``by``; with ``-`` in front, as in ``sort=-age``, in the reverse order. Default:
-        ``id``.
+        ``created``, ``ends``, ``price`` or ``by``; with ``-`` in front, as in ``sort=-age``, in the reverse order.
+        Default: ``id``.
 
     columns
         The columns of the table at a terminal, separated by commas: ``id``, ``status``, ``role``, ``provider``,
         ``region``, ``zone``, ``place``, ``size``, ``ip``, ``public_ip``, ``private_ip``, ``age``, ``created``,
-        ``price``, ``by``, ``protected`` or ``instance_id``. Default: as many as fit. The data always has everything.
+        ``ends``, ``price``, ``by``, ``protected``, ``drifted`` or ``instance_id``. Default: as many as fit. The data
+        always has everything.
 
     watch
         Renew the table every so many seconds, 1 or more, until Ctrl-C; then the exit code is 0. This needs a terminal.
@@ -1391,6 +1392,11 @@ def list_minions(
     for a minion of which hart knows only the key. ``sources`` holds what each source reports. An instance whose tags do
     not identify a node has the status ``bad id`` and is listed under its instance id. It has a ``note``, and so has a
     node that is ``elsewhere``.
+
+    ``drifted`` lists what differs from the present configuration of the node's role: ``role``, ``size``, ``image``,
+    ``release``, ``settings``, ``bootstrap``. It is null if that is not known: for a node without a role, or whose role
+    is not configured any more, and for one that was imported or created before hart-salt 2.0. ``ends`` is the time at
+    which the node is due to be destroyed; null if it has no end.
 
     CLI Example:
 

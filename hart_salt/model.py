@@ -120,6 +120,10 @@ class Node:
     #: the price of its size, before tax, and the currency; None if unknown
     monthly_price: float | None = None
     currency: str | None = None
+    #: what it is made from, as ``planning/digest.py`` writes it; empty for a salt-master
+    digest: str = ""
+    #: when it is due to be destroyed, in whole seconds since the epoch; None: never
+    ends: float | None = None
 
     @property
     def place(self) -> NodePlace:
@@ -147,6 +151,9 @@ class Instance:
     created: float | None = None
     #: why the provider gave the instance up, in words; empty if it did not
     problem: str = ""
+    #: what it was made from, and when it is due to be destroyed, as its tags say: see ``Node``; None: they do not say
+    digest: str | None = None
+    ends: float | None = None
     #: whether it has hart's mark of a protected node, or, where lists show it, the provider's own deletion protection
     protected: bool = False
 

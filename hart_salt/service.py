@@ -49,6 +49,7 @@ from hart_salt.operations import (
     sweep,
     sync_keys,
 )
+from hart_salt.operations.drift import Drift
 from hart_salt.operations.leaks import is_ready
 from hart_salt.operations.selection import Selection, Selector
 from hart_salt.planning import plan, preflight
@@ -439,7 +440,7 @@ class Service:
 
     @property
     def selection(self) -> Selection:
-        return Selection(self.config, self.context, self.drivers_for)
+        return Selection(self.config, self.context, self.drivers_for, Drift(self.offers.example))
 
     def drivers_for(self, provider: str | None) -> list[Driver]:
         return [self.driver(name) for name in ([provider] if provider else self.config.providers)]

@@ -95,6 +95,7 @@ class Secrets:
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
+        self._looked_up: frozenset[str] = frozenset()
         self._forms: dict[str, set[str]] = {}
         self._found: tuple[frozenset[str], Finder] = (self._values, Finder(()))
         self._adding = threading.Lock()
@@ -115,6 +116,21 @@ class Secrets:
         found = frozenset(text for text in _strings(value) if _worth_hiding(text))
         with self._adding:
             self._values |= found
+
+    def add_looked_up(self, value: Any) -> None:
+        """
+        Add a value of sdb as ``add`` does, and know it again as a whole, however short or common it is.
+
+        A setting can split it at its commas, so each part of it counts, too.
+        """
+        self.add(value)
+        found = {part.strip() for text in _strings(value) for part in (text, *text.split(","))}
+        with self._adding:
+            self._looked_up |= found
+
+    def has_looked_up(self, value: object) -> bool:
+        """Return whether a text or a number is a value of sdb as a whole, or a part of one between commas."""
+        return isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip() in self._looked_up
 
     def __contains__(self, text: object) -> bool:
         return isinstance(text, str) and (text in self._values or text.strip() in self._values)

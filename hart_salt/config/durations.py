@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from hart_salt.config.settings import as_number, problem
+from hart_salt.config.values import as_number, problem
 
 #: seconds of each unit
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}

@@ -33,7 +33,7 @@ __all__ = ["Config", "ProviderLayer", "Role", "Source", "load", "read_toml"]
 IMPLICIT_PROVIDER = "local"
 
 #: settings that a layer can switch off with null, if a layer before it sets them
-CAN_BE_EMPTY = frozenset(["apply", "drain", "script"])
+CAN_BE_EMPTY = frozenset(["apply", "drain", "script", "ttl"])
 
 #: keys directly below ``hart`` that are no settings of nodes
 _NAMED = frozenset(["providers", "roles", fleets.SETTING, *cluster.FIELDS])

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
-from pydantic_core import PydanticCustomError
 
 from hart_salt.base.endpoints import objection
 from hart_salt.base.names import NamingError, scheme_fields
+from hart_salt.config.durations import Duration
+from hart_salt.config.values import OUR_ERROR as OUR_ERROR
+from hart_salt.config.values import as_number as as_number
+from hart_salt.config.values import problem as problem
 
 DEFAULT_NAMING_SCHEME = "{unique_id}.{region}.{provider}.{role}"
 DEFAULT_REPOSITORY = "https://packages.broadcom.com/artifactory/saltproject-deb/"
@@ -30,18 +33,6 @@ NO_VALUE = (
 
 #: the words for true and false
 FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-#: the type of errors whose text is hart's own and contains no values; see ``problem``
-OUR_ERROR = "hart"
-
-
-def problem(text: str) -> PydanticCustomError:
-    """
-    Return the error that a check of a setting raises.
-
-    ``text`` is the end of a sentence that starts with the setting's path. It must not contain the value.
-    """
-    return PydanticCustomError(OUR_ERROR, "{text}", {"text": text})
 
 
 def _same(value: Any) -> Any:
@@ -127,13 +118,6 @@ def as_flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise problem("must be true or false")
     return value
-
-
-def as_number(value: Any) -> Any:
-    """Return the number that a text consists of; anything else as it is."""
-    if not isinstance(value, str) or not re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]{1,18})?\s*", value):
-        return value
-    return float(value) if "." in value else int(value)
 
 
 def as_whole(value: Any) -> int:
@@ -373,6 +357,11 @@ class Settings(Section):
         False,
         description="Whether to protect the node once it is a minion: `hart.destroy`, `hart.scale`, `hart.replace` and "
         "`hart.sweep` keep it until `hart.unprotect`.",
+    )
+    ttl: Duration | None = Field(
+        None,
+        description="How long the node may live after its creation, such as 8h: after that, it is due to be destroyed "
+        "(default: it has no end).",
     )
     keep_failed: Flag = Field(
         False, description="Whether to keep an instance that did not become a minion, for inspection."

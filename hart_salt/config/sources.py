@@ -131,7 +131,7 @@ def resolve_references(
         return None, [Fault(path, f"the sdb:// lookup failed ({type(error).__name__})")]
     if value is None or value in ("", data) or isinstance(value, bytes):
         return None, [Fault(path, "the sdb:// lookup found nothing; check the name and the sdb profile")]
-    secrets.add(value)
+    secrets.add_looked_up(value)
     return value, []
 
 

@@ -94,8 +94,9 @@ class Driver(abc.ABC):
         Create one instance and return its first report, usually before it has an address.
 
         The driver makes one create call. It contains the tags that mark the instance as hart's and name its owner, its
-        minion id, its role and its batch. The call is never retried blindly: if the API has no idempotency token and
-        the outcome is uncertain, the driver first looks for the tags.
+        minion id, its role and its batch, and those of ``tags.marks``: what it is made from, and when it ends. The call
+        is never retried blindly: if the API has no idempotency token and the outcome is uncertain, the driver first
+        looks for the tags.
 
         Raises ``InvalidRequest`` if the provider refuses the settings, ``QuotaExceeded`` or ``NoCapacity``.
         ``TemporaryFailure`` with ``uncertain`` set means that an instance may exist.
@@ -161,6 +162,16 @@ class Driver(abc.ABC):
         ``zone`` only. By default, do nothing: then only the record protects the node.
 
         Raises ``NotFound`` if the instance is gone; without ``on`` that is a success.
+        """
+
+    def set_end(self, instance: Instance, ends: float | None) -> None:  # noqa: B027 - without it, the record says it
+        """
+        Write into the tag ``hart-ends`` when the node is due to be destroyed; None removes the tag. Idempotent.
+
+        ``ends`` is in whole seconds since the epoch. ``instances`` reports it as ``ends``. All other tags stay. It uses
+        ``instance_id``, ``region`` and ``zone`` only. By default, do nothing: then only the record says it.
+
+        Raises ``NotFound`` if the instance is gone.
         """
 
     def kept_volumes(self, instance: Instance) -> Sequence[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from hart_salt.model import Node
 
@@ -11,8 +13,14 @@ from hart_salt.model import Node
 MINION = "hart-minion:"
 #: the mark of a protected node: a tag without a value, or the name of a label
 PROTECTED = "hart-protected"
+#: names of the tags that say what a node was made from, and when it is due to be destroyed (whole seconds since the
+#: epoch)
+DIGEST, ENDS = "hart-digest", "hart-ends"
+#: the last second of the year 9999: no later time can be written as a date
+LAST_SECOND = 253_402_300_799
+LONGEST = 63  #: characters of a label's value at Compute Engine and Hetzner
 #: prefixes of the tags by which hart knows instances; users cannot set such tags
-OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, MINION)
+OWN_TAGS = ("hart-owner:", "hart-batch:", "hart-role:", "hart-address:", PROTECTED, DIGEST, ENDS, MINION)
 #: the prefixes that an imported instance has, beside the tag ``hart`` itself
 ADOPTED = ("hart-owner:", "hart-role:", MINION)
 
@@ -36,6 +44,39 @@ def values(tags: Iterable[str]) -> dict[str, str]:
 def is_protection(tag: str) -> bool:
     """Return whether a flat tag is the mark of a protected node, with any value and in any case."""
     return tag.partition(":")[0].lower() == PROTECTED
+
+
+def marks(node: Node) -> dict[str, str]:
+    """Return the tags, by name, that say what a node is made from and when it ends. Only its instance has them."""
+    return {**({DIGEST: node.digest} if node.digest else {}), **end_mark(node.ends)}
+
+
+def end_mark(ends: float | None) -> dict[str, str]:
+    """Return the tag, by name, that says when a node ends; nothing for a node that never ends."""
+    return {} if ends is None else {ENDS: str(int(ends))}
+
+
+def digest_in(text: Any) -> str | None:
+    """Return the digest that a tag contains; None for any other text, which anybody with the account can write."""
+    good = isinstance(text, str) and len(text) <= LONGEST and re.fullmatch("[0-9a-z]+(-[0-9a-z]+)*", text)
+    return text if good else None
+
+
+def ends_in(text: Any) -> float | None:
+    """Return the time that a tag contains, at most ``LAST_SECOND``; None for any other text."""
+    good = isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,14}", text)
+    return float(min(int(text), LAST_SECOND)) if good else None
+
+
+def ends_of(tags: Iterable[str]) -> float | None:
+    """Return the end of a node that flat tags contain; of several, the latest."""
+    found = (ends_in(tag.rpartition(":")[2]) for tag in tags if is_end(tag))
+    return max((one for one in found if one is not None), default=None)
+
+
+def is_end(tag: str) -> bool:
+    """Return whether a flat tag says when a node ends, with any value and in any case."""
+    return tag.partition(":")[0].lower() == ENDS
 
 
 def owner(tags: Iterable[str], own: str) -> str | None:

@@ -97,6 +97,9 @@ class Record:
     #: the price of its size when it was created, before tax, and the currency; None: unknown
     monthly_price: float | None = None
     currency: str | None = None
+    #: what it was made from, and when it is due to be destroyed: see ``Node``; None: unknown, and never
+    digest: str | None = None
+    ends: float | None = None
     #: True: hart does not destroy the node. Its instance has a mark of that as well, and either one is enough
     protected: bool = False
 

@@ -157,6 +157,8 @@ def record_of(instance: Instance, provider: Provider, info: MasterInfo) -> Recor
         instance_id=instance.instance_id,
         public_ip=instance.public_ip,
         private_ip=instance.private_ip,
+        digest=instance.digest,
+        ends=instance.ends,
         protected=instance.protected,
     )
 

@@ -374,4 +374,6 @@ def new_record(node: Node, info: MasterInfo, kind: NodeKind, locks: Locks, log: 
         by=by or None,
         monthly_price=node.monthly_price,
         currency=node.currency,
+        digest=node.digest or None,
+        ends=node.ends,
     )

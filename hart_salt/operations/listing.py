@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hart_salt.base.names import check_minion_id
+from hart_salt.inventory.ends import end_of
 from hart_salt.inventory.identity import Unknown
 from hart_salt.inventory.journal import iso
 from hart_salt.inventory.protected import differs, is_protected
@@ -17,22 +18,22 @@ from hart_salt.inventory.snapshot import Snapshot, record_of
 from hart_salt.master.keys import ACCEPTED, STATE_WORDS
 from hart_salt.model import PLACE, Instance, MasterInfo
 
-FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "by", "protected", "log", "error")
+FACTS = ("role", *PLACE, "instance_id", "public_ip", "private_ip", "created", "ends", "by", "protected", "log", "error")
 #: by what the list can be sorted, and the facts that this compares, of which the first that a node has counts
 SORTED_BY: Mapping[str, tuple[str, ...]] = {
     "id": (), "status": ("status",), "role": ("role",), "provider": ("provider",), "region": ("region",),
     "zone": ("zone",), "place": ("zone", "region"), "size": ("size",), "ip": ("public_ip", "private_ip"),
-    "address": ("public_ip", "private_ip"), "age": ("created",), "created": ("created",), "price": ("monthly_price",),
-    "by": ("by",),
+    "address": ("public_ip", "private_ip"), "age": ("created",), "created": ("created",), "ends": ("ends",),
+    "price": ("monthly_price",), "by": ("by",),
 }  # fmt: skip
 BY_ID = "id"
 #: the columns that the table of the list can have
 COLUMNS = (
     "id", "status", "role", "provider", "region", "zone", "place", "size", "ip", "public_ip", "private_ip", "age",
-    "created", "price", "by", "protected", "instance_id",
+    "created", "ends", "price", "by", "protected", "drifted", "instance_id",
 )  # fmt: skip
 #: the facts of what has no record
-NOTHING = dict.fromkeys((*FACTS, "monthly_price", "currency"))
+NOTHING = dict.fromkeys((*FACTS, "drifted", "monthly_price", "currency"))
 NO_INSTANCE = "no instance"
 NOT_OURS = "not ours"
 BROKEN = "broken record"
@@ -46,7 +47,7 @@ STATUSES = (
 #: the facts of a record that only ``hart.show`` reports
 SHOWN = (
     "kind", "driver", "stage", "batch", "sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys", "seconds",
-    "addresses", "monthly_price", "currency",
+    "addresses", "digest", "monthly_price", "currency",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def more(record: Record) -> dict[str, Any]:
 def nodes(
     snapshot: Snapshot, busy: Callable[[str], bool], info: MasterInfo,
     elsewhere: Callable[[Record], str] = lambda _: "",
+    drifted: Callable[[Record, Instance | None], list[str] | None] = lambda record, instance: None,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """
     Return every node by minion id.
@@ -73,13 +75,15 @@ def nodes(
 
     An instance whose tags do not clearly identify a node has the status ``bad id`` and is listed under its instance id;
     ``note`` says what is wrong with it and what to do.
+
+    ``drifted`` returns which parts of a node differ from the configuration; None: it is not known.
     """
     records = dict(snapshot.records)
     for one in snapshot.found:
         records.setdefault(one.instance.minion_id, record_of(one.instance, one.provider, info))
     found = {
         minion_id: _elsewhere(snapshot, record, why) if (why := elsewhere(record))
-        else _entry(snapshot, record, busy(minion_id))
+        else _entry(snapshot, record, busy(minion_id), drifted)
         for minion_id, record in records.items()
     }  # fmt: skip
     others = {*snapshot.keys, *snapshot.broken} - records.keys()
@@ -98,10 +102,13 @@ def _broken(snapshot: Snapshot, minion_id: str, entry: dict[str, Any]) -> dict[s
     return {**entry, "status": BROKEN, "error": snapshot.broken[minion_id], "sources": sources}
 
 
-def _entry(snapshot: Snapshot, record: Record, busy: bool) -> dict[str, Any]:
+def _entry(
+    snapshot: Snapshot, record: Record, busy: bool, drifted: Callable[[Record, Instance | None], list[str] | None]
+) -> dict[str, Any]:
     instance = snapshot.instance_of(record)
     status = _status(snapshot, record, instance, busy)
     facts = _facts(record) | {"protected": is_protected(record, instance)}
+    facts |= {"ends": _iso(end_of(record, instance)), "drifted": drifted(record, instance)}
     facts |= {"size": instance.size} if instance is not None and instance.size else {}  # also right after a crash
     note = {"note": why} if (why := differs(record, instance)) and not busy else {}
     return {"status": status, **facts, "sources": _sources(snapshot, record), **note}
@@ -112,9 +119,15 @@ def _facts(record: Record) -> dict[str, Any]:
     return {
         **facts,
         "created": iso(record.created, "microseconds"),
+        "ends": _iso(record.ends),
+        "drifted": None,
         "monthly_price": record.monthly_price,
         "currency": record.currency,
     }
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else iso(seconds, "seconds")
 
 
 def _elsewhere(snapshot: Snapshot, record: Record, why: str) -> dict[str, Any]:

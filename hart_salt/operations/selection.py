@@ -12,6 +12,7 @@ from hart_salt.drivers.contract import Driver
 from hart_salt.inventory.context import Context
 from hart_salt.inventory.snapshot import Snapshot, take_snapshot
 from hart_salt.operations import filters, listing
+from hart_salt.operations.drift import Drift
 from hart_salt.result import Result
 
 REFUSED = 2  #: the exit code of a request of which nothing was carried out
@@ -54,7 +55,9 @@ class Seen:
 class Selection:
     """Finds the nodes of one master."""
 
-    def __init__(self, config: Config, context: Context, drivers_for: Callable[[str | None], Sequence[Driver]]) -> None:
+    def __init__(
+        self, config: Config, context: Context, drivers_for: Callable[[str | None], Sequence[Driver]], drift: Drift
+    ) -> None:
         """
         Keep the arguments.
 
@@ -64,6 +67,7 @@ class Selection:
         self._config = config
         self._context = context
         self._drivers_for = drivers_for
+        self._drift = drift
 
     def look(self, selector: Selector, *, ping: bool) -> Seen:
         """
@@ -83,9 +87,9 @@ class Selection:
         """Return the nodes, and why it is not known which of them calls work on; an outage must not hide the rest."""
         locks, info = self._context.locks, self._context.info
         try:
-            return listing.nodes(seen, locks.look(seen.records).busy, info, locks.elsewhere), []
+            return listing.nodes(seen, locks.look(seen.records).busy, info, locks.elsewhere, self._drift.known), []
         except EnvironmentFault as error:
-            return listing.nodes(seen, lambda _: False, info, locks.elsewhere), [str(error)]
+            return listing.nodes(seen, lambda _: False, info, locks.elsewhere, self._drift.known), [str(error)]
 
     def ids(self, selector: Selector, function: str) -> tuple[list[str], list[str]]:
         """

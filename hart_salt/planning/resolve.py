@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -21,6 +22,7 @@ from hart_salt.config.settings import Section, Settings
 from hart_salt.config.validation import check_section
 from hart_salt.model import MasterInfo, Node
 from hart_salt.planning import minion_config
+from hart_salt.planning.digest import digest_of
 
 __all__ = ["UNKNOWN_ID", "build_minion_id", "check_minion_id", "choose_for", "choose_provider", "resolve", "show"]
 
@@ -140,7 +142,8 @@ def resolve(
         merged.faults += merged.objections
     if merged.faults or node is None:
         raise ConfigError([_redacted(fault, config.secrets) for fault in merged.faults])
-    return node
+    ends = None if node.settings.ttl is None else float(math.ceil(now.timestamp() + node.settings.ttl))
+    return replace(node, digest="" if masterless else digest_of(node, master, config.secrets), ends=ends)
 
 
 def show(node: Node, master: MasterInfo | None = None) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from rich.text import Text
 
 from hart_salt.screens.paper import Paper, plain
 from hart_salt.screens.table import pairs
-from hart_salt.screens.words import age, duration, price
+from hart_salt.screens.words import age, duration, price, until
 
 #: the sections of a node, by the facts that each one has, in order
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "": ("status", "note", "error", "role", "kind", "protected", "by"),
+    "": ("status", "note", "error", "role", "kind", "protected", "drifted", "by"),
     "Instance": (
         "provider", "driver", "region", "zone", "size", "instance_id", "public_ip", "private_ip", "addresses",
-        "created", "monthly_price",
+        "created", "ends", "monthly_price",
     ),
     "What the sources say": ("cloud", "record", "key", "present"),
     "Trust": ("sealed", "minion_key_finger", "master_key_finger", "ssh_host_keys"),
     "Log": ("log", "log_note"),
-    "Record": ("stage", "batch", "session", "machine"),
+    "Record": ("stage", "batch", "session", "machine", "digest"),
 }  # fmt: skip
 LABELS = {
     "public_ip": "public address", "private_ip": "private address", "instance_id": "instance id", "key": "minion key",
@@ -71,6 +71,8 @@ def _value(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if name == "created":
         return f"{age(value)} ago ({value})"
+    if name == "ends":
+        return value if until(value) == "passed" else f"in {until(value)} ({value})"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {item}" for key, item in value.items())
     if isinstance(value, list):

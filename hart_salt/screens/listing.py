@@ -11,7 +11,7 @@ from rich.text import Text
 from hart_salt.screens.nodes import place
 from hart_salt.screens.paper import Paper
 from hart_salt.screens.table import ALWAYS, Column, Row, table
-from hart_salt.screens.words import age, counted, listed, price
+from hart_salt.screens.words import age, counted, listed, price, until
 
 Entry = Mapping[str, Any]
 
@@ -36,9 +36,11 @@ COLUMNS: Mapping[str, tuple[Column, Callable[[str, Entry], str]]] = {
     "private_ip": (Column("private ip", 7), _fact("private_ip")),
     "age": (Column("age", 3, right=True), lambda _, entry: age(entry.get("created"))),
     "created": (Column("created", 3), _fact("created")),
+    "ends": (Column("ends in", 3, right=True), lambda _, entry: until(entry.get("ends"))),
     "price": (Column("per month", 3, right=True), lambda _, entry: _price(entry)),
     "by": (Column("by", 3), _fact("by")),
     "protected": (Column("protected", 3), lambda _, entry: "yes" if entry.get("protected") else ""),
+    "drifted": (Column("drifted", 4), lambda _, entry: ", ".join(entry.get("drifted") or ())),
     "instance_id": (Column("instance", 3), _fact("instance_id")),
 }  # fmt: skip
 #: the columns if none are named
@@ -76,4 +78,5 @@ def _price(entry: Entry) -> str:
 
 def _row(minion_id: str, entry: Entry, names: Sequence[str]) -> Row:
     cells = [COLUMNS[name][1](minion_id, entry) for name in names]
-    return Row(cells, [str(entry[name]) for name in ("note", "error") if entry.get(name)])
+    drifted = [f"drifted: {', '.join(entry['drifted'])}"] if entry.get("drifted") and "drifted" not in names else []
+    return Row(cells, [*drifted, *(str(entry[name]) for name in ("note", "error") if entry.get(name))])

@@ -52,9 +52,20 @@ def age(created: str | float | None, now: float | None = None) -> str:
     ``created`` is in seconds since the epoch, or ISO 8601. ``now`` is in seconds since the epoch (default: now).
     """
     seconds = moment(created)
+    return "" if seconds is None else _in_one_unit((time.time() if now is None else now) - seconds)
+
+
+def until(ends: str | float | None, now: float | None = None) -> str:
+    """Return how long it is until a time, as for ``age``; ``passed`` if it has passed."""
+    seconds = moment(ends)
     if seconds is None:
         return ""
-    past = max(0, round((time.time() if now is None else now) - seconds))
+    left = seconds - (time.time() if now is None else now)
+    return _in_one_unit(left) if left > 0 else "passed"
+
+
+def _in_one_unit(seconds: float) -> str:
+    past = max(0, round(seconds))
     size, unit = next(((size, unit) for size, unit in UNITS if past >= 2 * size), UNITS[-1])
     return f"{past // size} {unit}"
 

@@ -389,6 +389,8 @@ def _instance(droplet: Mapping[str, Any]) -> Instance:
         public_ip=next(iter(_addresses(droplet, "public")), None),
         private_ip=next(iter(_addresses(droplet, "private")), None),
         created=reports.seconds(droplet.get("created_at")),
+        digest=reports.digest_in(tags.get(reports.DIGEST)),
+        ends=reports.ends_of(droplet.get("tags") or []),
         protected=any(map(reports.is_protection, droplet.get("tags") or [])),
     )
 

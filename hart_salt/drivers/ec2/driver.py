@@ -87,7 +87,7 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
         super().__init__(provider, master, sleep)
         self._clock, self._source = clock, source
         self._power = Ec2Power(lambda: self._parts, self._facts, self.instance, sleep)
-        self._user_tags = Ec2Tags(lambda: self._parts, self._facts)
+        self._user_tags: Ec2Tags = Ec2Tags(lambda: self._parts, self._facts)
         #: instances that this object launched and did not terminate, with the time
         self._launched: dict[str, float] = {}
         #: those of them that are in a temporary group, and the groups that they keep
@@ -351,6 +351,12 @@ class Ec2(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
         region, name = self._region(instance), instance.instance_id
         found = self._described(region, {"instance-id": name}) if self._is_id(name) else []
         protection.change(self._api, region, name, found, on=on)
+
+    def set_end(self, instance: Instance, ends: float | None) -> None:
+        """Make one call, and one that replaces or removes the tag."""
+        if not self._is_id(instance.instance_id):
+            raise NotFound(f"the instance {instance.instance_id} is gone")
+        self._user_tags.set_end(instance, ends)
 
     def _untag(self, instance: Instance, keys: Sequence[str]) -> None:
         tags = [{"Key": key} for key in keys]

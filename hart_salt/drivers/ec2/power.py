@@ -9,6 +9,7 @@ from hart_salt.base.errors import InvalidRequest, NotFound
 from hart_salt.drivers.ec2 import request
 from hart_salt.drivers.power import STOPPED, Look, Power
 from hart_salt.drivers.tagging import Tags, is_own, own_objections
+from hart_salt.drivers.tags import ENDS, end_mark
 from hart_salt.model import Instance, Size
 
 #: returns the report of an instance in a region, with its tags, or None
@@ -105,6 +106,18 @@ class Ec2Tags(Tags):
             api.call(region, "delete_tags", **where, Tags=going)
         if lacking:
             api.call(region, "create_tags", **where, Tags=request.as_tags(lacking))
+
+    def set_end(self, instance: Instance, ends: float | None) -> None:
+        """Implement ``Driver.set_end``. A terminated instance, which EC2 shows for an hour, is gone."""
+        api = self._parts().api
+        region, facts = instance.region or api.default_region, self._facts(instance)
+        if facts is None or request.instance(facts, region).state == "gone":
+            raise NotFound(f"the instance {instance.instance_id} is gone")
+        where = {"Resources": [instance.instance_id]}
+        if ends is None:
+            api.call(region, "delete_tags", **where, Tags=[{"Key": ENDS}])
+        else:
+            api.call(region, "create_tags", **where, Tags=request.as_tags(end_mark(ends)))
 
     def _all(self, instance: Instance) -> dict[str, str]:
         facts = self._facts(instance)

@@ -11,7 +11,7 @@ from typing import Any
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
 from hart_salt.drivers.catalog import number, required
-from hart_salt.drivers.tags import PROTECTED, is_protection
+from hart_salt.drivers.tags import DIGEST, ENDS, PROTECTED, digest_in, ends_in, is_protection, marks
 from hart_salt.model import Candidate, Instance, Leftover, Node, Size
 
 #: bytes of user-data before boto3 encodes it (EC2's reference of RunInstances)
@@ -21,7 +21,7 @@ TAG_LIMIT, KEY_LENGTH, VALUE_LENGTH = 50, 127, 256  #: (EC2's reference of Tag)
 OWNER, MINION, ROLE, BATCH = "hart-owner", "hart-minion", "hart-role", "hart-batch"
 CREATED = "hart-created"  #: for groups: EC2 does not report their creation time
 KEEP = "hart-keep-volumes"  #: for instances and volumes of nodes with ``keep_volumes``
-OWN_TAGS = (OWNER, MINION, ROLE, BATCH, CREATED, KEEP, PROTECTED)
+OWN_TAGS = (OWNER, MINION, ROLE, BATCH, CREATED, KEEP, PROTECTED, DIGEST, ENDS)
 #: the resources that get tags in the create call; for a spot instance, the spot request too
 TAGGED = ("instance", "volume", "network-interface")
 
@@ -69,7 +69,10 @@ def run_instances(
         "MinCount": 1,
         "MaxCount": 1,
         "UserData": user_data,
-        "TagSpecifications": [{"ResourceType": kind, "Tags": as_tags(tags)} for kind in tagged],
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": as_tags({**tags, **marks(node)} if kind == "instance" else tags)}
+            for kind in tagged
+        ],
         # Only the instance itself can read its metadata, and only with a token.
         "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "BlockDeviceMappings": [{"DeviceName": plan.root_device, "Ebs": _volume(options)}],
@@ -184,6 +187,7 @@ def objections(node: Node) -> list[str]:
     found = [text for key, value in tags.items() for text in against_tag(key, value)]
     # ``Name`` and hart's own tags count too, except those that the instance does not have.
     absent = {CREATED, *(() if options.keep_volumes else (KEEP,)), *(() if node.settings.protect else (PROTECTED,))}
+    absent |= {DIGEST, ENDS} - marks(node).keys()
     if len({*tags, "Name", *OWN_TAGS} - absent) > TAG_LIMIT:
         found.append(f"an instance can have {TAG_LIMIT} tags at EC2, including hart's own; remove some of tags")
     if options.volume_type in ("st1", "sc1"):
@@ -232,6 +236,8 @@ def instance(facts: Mapping[str, Any], region: str) -> Instance:
         private_ip=facts.get("PrivateIpAddress") or None,
         created=seconds(facts.get("LaunchTime")),
         problem=str(reason.get("Message") or reason.get("Code") or "") if state == "gone" else "",
+        digest=digest_in(tags.get(DIGEST)),
+        ends=ends_in(tags.get(ENDS)),
         protected=any(map(is_protection, tags)),
     )
 

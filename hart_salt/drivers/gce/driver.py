@@ -23,6 +23,7 @@ import tenacity
 from hart_salt.base.errors import AuthError, DriverError, InvalidRequest, NotFound, TemporaryFailure
 from hart_salt.config.schema import Provider, Schema
 from hart_salt.drivers import retry, source_address
+from hart_salt.drivers import tags as reports
 from hart_salt.drivers.capabilities import AdoptionSupport
 from hart_salt.drivers.gce import instances, protection
 from hart_salt.drivers.gce.catalog import Catalogue
@@ -83,7 +84,7 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
         super().__init__(provider, master, sleep)
         self._source = source
         self._power = GcePower(lambda: self._parts, self.instance, sleep)
-        self._user_tags = GceTags(lambda: self._parts, sleep)
+        self._user_tags: GceTags = GceTags(lambda: self._parts, sleep)
 
     def _make_parts(self) -> _Parts:
         from hart_salt.drivers.gce.client import Api
@@ -347,6 +348,10 @@ class ComputeEngine(SdkDriver[_Parts], AdoptionSupport, Powered, Tagged):
             self._until_fresh(change.make)
         elif on:
             raise NotFound(f"Compute Engine: there is no instance {instance.instance_id}")
+
+    def set_end(self, instance: Instance, ends: float | None) -> None:
+        """Set or remove the label. Changes that others make at the same time stay."""
+        self._until_fresh(lambda: self._user_tags.mark(instance, reports.ENDS, reports.end_mark(ends)))
 
     # import
 

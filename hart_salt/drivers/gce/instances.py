@@ -11,7 +11,7 @@ from typing import Any
 
 from hart_salt.base.errors import TemporaryFailure
 from hart_salt.drivers import limits
-from hart_salt.drivers.tags import PROTECTED
+from hart_salt.drivers.tags import DIGEST, ENDS, PROTECTED, digest_in, ends_in, marks
 from hart_salt.model import Candidate, Instance, Node
 
 NAME_LENGTH = 63
@@ -23,7 +23,7 @@ USER_DATA = 262_144  #: bytes of one metadata value at most
 
 #: for instances and disks of nodes with ``keep_volumes``
 KEEP = "hart-keep-volumes"
-OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role", KEEP, PROTECTED)
+OWN_LABELS = ("hart", "hart-owner", "hart-batch", "hart-role", KEEP, PROTECTED, DIGEST, ENDS)
 #: the labels of an imported instance
 ADOPTED_LABELS = ("hart", "hart-owner", "hart-role")
 OWNER, BATCH = "hart-owner", "hart-batch"
@@ -133,7 +133,7 @@ def body(node: Node, owner: str, user_data: str, place: Place) -> dict[str, Any]
         "name": name_of(node.minion_id),
         "description": node.minion_id,
         "machineType": f"zones/{node.zone}/machineTypes/{node.size}",
-        "labels": labels(node, owner),
+        "labels": {**labels(node, owner), **marks(node)},
         "tags": {"items": list(dict.fromkeys([*node.settings.tags, access_name(owner, node.batch)]))},
         "disks": _disks(node, owner, place),
         "networkInterfaces": [_interface(node, place)],
@@ -218,7 +218,7 @@ def objections(node: Node, owner: str) -> list[str]:
     found += [f"the label {label} is one of hart's own" for label in options.labels if label in OWN_LABELS]
     if len(tags) >= TAGS:
         found.append(f"tags can have at most {TAGS - 1} entries beside hart's own tag")
-    most = LABELS - len(OWN_LABELS) + (not node.settings.protect)
+    most = LABELS - len(OWN_LABELS) + (not node.settings.protect) + len({DIGEST, ENDS} - marks(node).keys())
     if len(options.labels) > most:
         found.append(f"labels can have at most {most} entries beside hart's own labels")
     found += limits.no_private_ipv6(node, "Compute Engine")
@@ -253,6 +253,8 @@ def report(instance: Any) -> Instance:
         public_ip=next((address for address in public if address), None),
         private_ip=(interface.network_i_p or None) if interface else None,
         created=seconds(instance.creation_timestamp),
+        digest=digest_in(instance.labels.get(DIGEST)),
+        ends=ends_in(instance.labels.get(ENDS)),
         protected=bool(instance.deletion_protection or PROTECTED in instance.labels),
     )
 

@@ -127,9 +127,20 @@ class GceTags(Tags):
         labels |= {name: value for name, value in tags.items() if value}
         network = [tag for tag in there.tags.items if is_own(tag) or tag not in old]
         network += [name for name, value in tags.items() if not value]
-        if labels != dict(there.labels):
-            body = {"labels": labels, "label_fingerprint": there.label_fingerprint}
-            api.wait(api.change("instances", "set_labels", instances_set_labels_request_resource=body, **where))
+        self._set_labels(there, labels, where)
         if sorted(network) != sorted(there.tags.items):
             resource = {"items": network, "fingerprint": there.tags.fingerprint}
             api.wait(api.change("instances", "set_tags", tags_resource=resource, **where))
+
+    def mark(self, instance: Instance, name: str, wanted: Mapping[str, str]) -> None:
+        """Replace one of hart's own labels. Raises ``Stale`` if the labels have changed since they were read."""
+        where = where_is(instance)
+        there = self._parts().api.get("instances", **where)
+        kept = {key: value for key, value in there.labels.items() if key != name}
+        self._set_labels(there, {**kept, **wanted}, where)
+
+    def _set_labels(self, there: Any, labels: Mapping[str, str], where: Mapping[str, Any]) -> None:
+        api = self._parts().api
+        if labels != dict(there.labels):
+            body = {"labels": labels, "label_fingerprint": there.label_fingerprint}
+            api.wait(api.change("instances", "set_labels", instances_set_labels_request_resource=body, **where))

@@ -113,6 +113,8 @@ class Hetzner(Powered, KeyedRestDriver):
             public_ip=(public.get("ipv4") or {}).get("ip"),
             private_ip=next((it["ip"] for it in report.get("private_net") or () if it and it.get("ip")), None),
             created=reports.seconds(report.get("created")),
+            digest=reports.digest_in(labels.get(reports.DIGEST)),
+            ends=reports.ends_in(labels.get(reports.ENDS)),
             protected=protection.is_on(report) or any(map(reports.is_protection, self._tags_of(report))),
         )
 

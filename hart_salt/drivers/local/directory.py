@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from hart_salt.base.errors import InvalidRequest, TemporaryFailure
+from hart_salt.drivers.tags import ends_in
 
 #: set in the environment of the machine process and of all its children: it identifies the processes of an instance,
 #: even if they leave the process group or lose their parent
@@ -29,8 +30,11 @@ SALT_MINION = "import sys; from salt.scripts import salt_minion; sys.argv[0] = '
 CLAIM = "instance.json"
 #: the mark of a protected instance
 PROTECTED = "etc/hart-protected"
+#: the file that says when a node is due to be destroyed; it can change, unlike the claim
+ENDS = "etc/hart-ends"
 #: prefixes of the names of directories that are being filled or removed
 NEW, GONE = ".new-", ".gone-"
+ENDS_LENGTH = 32  #: characters that are read of the file; a time has fewer
 KILL_ATTEMPTS = 50
 KILL_INTERVAL = 0.1
 SHUTDOWN = 5.0  #: seconds for the processes of an instance to end by themselves
@@ -40,9 +44,9 @@ STATE = "run/machine.json"
 ENABLED = "var/minion-enabled"
 
 
-def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
+def create(path: Path, claim: Mapping[str, Any], user_data: str, ends: float | None = None) -> None:
     """
-    Make the directory with the claim and the user-data.
+    Make the directory with the claim, the user-data, and when the node ends (default: never).
 
     It is filled under a temporary name and then renamed, so a visible directory is complete. The temporary name
     contains the batch: after a crash, ``unfinished`` reports the batch of what is left.
@@ -57,6 +61,7 @@ def create(path: Path, claim: Mapping[str, Any], user_data: str) -> None:
         (new / CLAIM).write_text(json.dumps(dict(claim)))
         with open(new / "user-data", "w", opener=_private) as file:
             file.write(user_data)
+        set_end(new, ends)
         _rename_to_free(new, path)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -174,6 +179,25 @@ def protect(path: Path, *, on: bool) -> None:
 def is_protected(path: Path) -> bool:
     """Return whether an instance has the mark, also one that is no file."""
     return os.path.lexists(path / PROTECTED)
+
+
+def set_end(path: Path, ends: float | None) -> None:
+    """Write when a node ends, in one step; None: never."""
+    if ends is None:
+        (path / ENDS).unlink(missing_ok=True)
+        return
+    new = path / f"{ENDS}.new"
+    new.write_text(str(int(ends)))
+    new.rename(path / ENDS)
+
+
+def end_of(path: Path) -> float | None:
+    """Return when a node ends; None if it does not, or if the file contains something else."""
+    try:
+        with (path / ENDS).open(encoding="utf-8") as file:
+            return ends_in(file.read(ENDS_LENGTH))
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def machine_state(path: Path) -> tuple[str, int | None]:

@@ -27,6 +27,7 @@ from hart_salt.drivers.local.settings import REGION, SIZE
 from hart_salt.drivers.local.settings import SCHEMA as SCHEMA
 from hart_salt.drivers.local.settings import Account as Account
 from hart_salt.drivers.local.settings import Options as Options
+from hart_salt.drivers.tags import digest_in
 from hart_salt.model import Access, Image, Instance, Leftover, MasterInfo, Node, Region, Size
 
 BOOT_LOOKS = 300  #: looks, ``poll_interval`` apart, until a machine process listens
@@ -82,8 +83,9 @@ class Local(PowerSupport):
             "batch": access.batch,
             "region": node.region,
             "size": node.size,
+            "digest": node.digest or None,
         }
-        directory.create(path, claim, user_data)
+        directory.create(path, claim, user_data, node.ends)
         directory.start(path)
         return _instance(path, claim)
 
@@ -117,6 +119,10 @@ class Local(PowerSupport):
             directory.protect(path, on=on)
         elif on:
             raise NotFound(f"{self.provider.name}: there is no local instance {instance.instance_id}")
+
+    def set_end(self, instance: Instance, ends: float | None) -> None:
+        """Write the end into a file of the instance's directory, or remove that."""
+        directory.set_end(self._existing(instance), ends)
 
     def terminate(self, instance: Instance) -> None:
         """Kill every process of the instance and remove its directory, unless it is protected."""
@@ -230,5 +236,7 @@ def _instance(path: Path, claim: Mapping[str, Any]) -> Instance:
         private_ip="127.0.0.1" if port else None,
         ssh_port=port or 22,
         created=directory.born(path),
+        digest=digest_in(claim.get("digest")),
+        ends=directory.end_of(path),
         protected=directory.is_protected(path),
     )

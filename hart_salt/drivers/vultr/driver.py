@@ -224,6 +224,8 @@ def _instance(report: Mapping[str, Any]) -> Instance:
         private_ip=_address(report, "internal_ip"),
         created=reports.seconds(report.get("date_created")),
         problem="Vultr has suspended it" if report.get("status") == "suspended" else "",
+        digest=reports.digest_in(tags.get(reports.DIGEST)),
+        ends=reports.ends_of(flat),
         protected=any(map(reports.is_protection, flat)),
     )
 

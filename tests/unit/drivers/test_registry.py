@@ -81,7 +81,14 @@ def test_a_cloud_has_an_emulator_and_what_its_tests_share(name: str) -> None:
 def test_no_other_code_names_the_cloud_that_came_last() -> None:
     assert naming(NEWEST, "hart_salt/**/*.py", "_runners/*.py", "_modules/*.py") == {"hart_salt/drivers/__init__.py"}
     # What differs by cloud and has no place in a cloud's own folder: answers, rights, checks and protection.
-    of_all = ("test_checks.py", "test_json_apis.py", "test_protection.py", "test_rights.py", "whole_run.py")
+    of_all = (
+        "test_checks.py",
+        "test_ends.py",
+        "test_json_apis.py",
+        "test_protection.py",
+        "test_rights.py",
+        "whole_run.py",
+    )
     assert naming(NEWEST, *TESTS) <= {f"tests/drivers/{name}" for name in of_all}
 
 
