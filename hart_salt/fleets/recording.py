@@ -61,7 +61,7 @@ def _name(fleet: str, day: str) -> str:
 def _line(now: float, readings: Mapping[str, float | None]) -> bytes:
     loads = [usable(readings[name]) for name in sorted(readings)]
     values = [None if value is None else float(f"{value:.4g}") for value in loads]
-    at = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="seconds")
+    at = datetime.fromtimestamp(now, timezone.utc).isoformat(timespec="milliseconds")
     return json.dumps({"time": at, "values": values}, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 

@@ -43,16 +43,39 @@ class Sample:
     values: tuple[float | None, ...] = ()
 
 
-def read(paths: Sequence[Path]) -> list[Sample]:
+def read(path: Path) -> list[Sample]:
     """
-    Return the samples in files, in the order of their lines.
+    Return the samples in a file, in the order of their lines.
 
-    Raises ``Refused`` with a sentence for each fault, and ``EnvironmentFault`` if a file cannot be read.
+    Raises ``Refused`` with a sentence for each fault, and ``EnvironmentFault`` if the file cannot be read.
     """
-    found = [sample for path in paths for sample in parse(_lines(path), str(path))]
+    found, wrong = _read(_lines(path), str(path))
+    if wrong:
+        raise Refused("\n".join(wrong))
+    if not found:
+        raise Refused(f"{path} has no samples")
+    return found
+
+
+def recorded(paths: Sequence[Path]) -> tuple[list[Sample], list[str]]:
+    """
+    Return the samples in files that hart recorded, and a note for each file of which lines were left out.
+
+    Such lines were cut off by a full disk, or come from a time that a clock that was set back repeated.
+
+    Raises ``Refused`` if there is no sample, and ``EnvironmentFault`` if a file cannot be read.
+    """
+    found: list[Sample] = []
+    notes = []
+    for path in paths:
+        samples, wrong = _read(_lines(path), str(path))
+        later = [sample for sample in samples if not found or sample.at > found[-1].at]
+        found += later
+        if wrong:
+            notes.append(f"{path} has lines that were left out, such as: {wrong[0].partition(': ')[2]}")
     if not found:
         raise Refused(f"{paths[-1]} has no samples")
-    return found
+    return found, notes
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -70,23 +93,26 @@ def _lines(path: Path) -> Iterator[str]:
         raise EnvironmentFault(f"the recorded load cannot be read: {why}") from error
 
 
-def parse(lines: Iterable[str], name: str) -> list[Sample]:
-    """Return the samples in lines of JSON or CSV; ``name`` is the file's. Raises ``Refused`` with all faults."""
+def _read(lines: Iterable[str], name: str) -> tuple[list[Sample], list[str]]:
+    """
+    Return the samples in lines of JSON or CSV, and sentences about lines that are wrong; ``name`` is the file's.
+
+    Of two samples with the same time, the second one counts.
+    """
     wrong: list[str] = []
     found: list[Sample] = []
     for number, (problem, sample) in enumerate(_parsed(lines), 1):
         if number > MOST_LINES:
             raise Refused(f"{name} has more than {MOST_LINES} lines")
-        if not problem and sample and found and sample.at <= found[-1].at:
-            problem = "its time is not after that of the line before"
+        if not problem and sample and found and sample.at < found[-1].at:
+            problem = "its time is before that of the line above"
         if problem:
             wrong.append(f"{name}: line {number}: {problem}")
         elif sample:
-            found.append(sample)
-    if wrong:
-        more = [f"{name}: {len(wrong) - MOST_FAULTS} more lines are wrong"] if len(wrong) > MOST_FAULTS else []
-        raise Refused("\n".join([*wrong[:MOST_FAULTS], *more]))
-    return found
+            found[-1:] = [sample] if found and found[-1].at == sample.at else [*found[-1:], sample]
+    if len(wrong) > MOST_FAULTS:
+        wrong = [*wrong[:MOST_FAULTS], f"{name}: {len(wrong) - MOST_FAULTS} more lines are wrong"]
+    return found, wrong
 
 
 #: what is wrong with a line, or nothing, and the sample in it, if there is one

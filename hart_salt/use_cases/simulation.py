@@ -55,7 +55,7 @@ class Simulation:
         fleet, settings = self._fleet(order.fleet)
         setup = _setup(order, fleet, settings)
         files = [order.file] if order.file else self._recorded(order.fleet)
-        found = samples.read(files)
+        found, lines = (samples.read(order.file), []) if order.file else samples.recorded(files)
         made = simulate(setup, found)
         price, unpriced = self._price(fleet, made.totals.node_seconds / 3600)
         data = {
@@ -63,7 +63,7 @@ class Simulation:
             "min": setup.low, "max": setup.high, "target": setup.settings.target,
             "rows": [row.as_dict() for row in made.rows], "totals": {**made.totals.as_dict(), "price": price},
         }  # fmt: skip
-        return Result(data, notes=[*made.notes, *_notes(found, made, setup), *unpriced])
+        return Result(data, notes=[*lines, *made.notes, *_notes(found, made, setup), *unpriced])
 
     def _fleet(self, name: str) -> tuple[Fleet, Autoscale]:
         fleets = self._parts.config.fleets

@@ -22,8 +22,8 @@ def test_each_look_is_a_line_of_the_file_of_its_day(tmp_path: Path) -> None:
     (path,) = last(tmp_path, "web")
     assert path.name == "hart-fleet-web-2026-11-30.jsonl"
     assert path.read_text().splitlines() == [
-        '{"time":"2026-11-30T12:00:00+00:00","values":[0.1235,null]}',
-        '{"time":"2026-11-30T12:01:00+00:00","values":[12350000.0,null]}',
+        '{"time":"2026-11-30T12:00:00.000+00:00","values":[0.1235,null]}',
+        '{"time":"2026-11-30T12:01:00.000+00:00","values":[12350000.0,null]}',
     ]
 
 
@@ -59,7 +59,7 @@ def test_a_full_file_becomes_the_former_one(tmp_path: Path) -> None:
     assert all(path.stat().st_size <= 180 for path in files)
     times = [json.loads(line)["time"] for path in files for line in path.read_text().splitlines()]
     assert times == sorted(times)
-    assert times[-1] == "2026-11-30T12:09:00+00:00"
+    assert times[-1] == "2026-11-30T12:09:00.000+00:00"
 
 
 def test_a_line_that_was_cut_off_does_not_damage_the_next_one(tmp_path: Path) -> None:
