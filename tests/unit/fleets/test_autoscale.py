@@ -97,7 +97,7 @@ def test_nodes_that_start_count_as_idle_if_the_fleet_would_grow(values: list[flo
         ([1.0, 1.0, None], 4),  # as if it had 0
         ([0.6, 0.6, None], 3),  # then the direction would turn
         ([0.1, 0.1, None], 2),  # as if it were at the target
-        ([0.1] * 7 + [None, None], 5),  # not the 2 of those that answered
+        ([0.3] * 8 + [None, None], 7),  # not the 5 of those that answered
     ],
 )
 def test_a_silent_node_counts_against_the_change(values: list[Any], wanted: int) -> None:
